@@ -1,0 +1,176 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{InventoryFact, NotificationFact, OrderFact, OrderId, RequestId, Timestamp};
+
+/// The service that promises a fact, as CloudEvents `source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FactSource {
+    /// The order service.
+    #[serde(rename = "/ordinal/orders")]
+    Orders,
+    /// The stock service.
+    #[serde(rename = "/ordinal/inventory")]
+    Inventory,
+    /// The message service.
+    #[serde(rename = "/ordinal/notifications")]
+    Notifications,
+}
+
+impl FactSource {
+    /// The URI reference that stands in CloudEvents `source`.
+    #[must_use]
+    pub const fn uri(self) -> &'static str {
+        match self {
+            Self::Orders => "/ordinal/orders",
+            Self::Inventory => "/ordinal/inventory",
+            Self::Notifications => "/ordinal/notifications",
+        }
+    }
+}
+
+/// A fact's id: the same for the same place in the same service's log, so that publishing again
+/// or reading again never makes a second one. A UUID (version 5 of `source/shard/position/index`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FactId(Uuid);
+
+/// The namespace of fact ids, chosen once. Another value would make every fact a new one.
+const FACTS: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6661_6374_7300);
+
+impl FactId {
+    /// The id of the `index`-th fact at a position of a shard of a service's log.
+    #[must_use]
+    pub fn at(source: FactSource, shard: u16, position: u64, index: u16) -> Self {
+        let name = format!("{}/{shard}/{position}/{index}", source.uri());
+        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
+    }
+
+    /// The 128 bits.
+    #[must_use]
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// This id as the request id of the command that reacts to the fact.
+    #[must_use]
+    pub const fn as_request_id(self) -> RequestId {
+        RequestId::from_uuid(self.0)
+    }
+}
+
+impl fmt::Display for FactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for FactId {
+    type Err = super::ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self).map_err(|_| super::ParseIdError)
+    }
+}
+
+/// The body of a fact, by the service that promises it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FactBody {
+    /// About an order.
+    Order(OrderFact),
+    /// About stock.
+    Inventory(InventoryFact),
+    /// About a message.
+    Notification(NotificationFact),
+}
+
+impl FactBody {
+    /// The versioned type name, CloudEvents `type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Order(fact) => fact.kind(),
+            Self::Inventory(fact) => fact.kind(),
+            Self::Notification(fact) => fact.kind(),
+        }
+    }
+
+    /// The order it is about: every fact is about one.
+    #[must_use]
+    pub const fn order_id(&self) -> OrderId {
+        match self {
+            Self::Order(fact) => fact.order().order_id,
+            Self::Inventory(fact) => fact.order_id(),
+            Self::Notification(fact) => fact.order_id(),
+        }
+    }
+}
+
+/// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
+/// CloudEvents JSON format, with `type` and `data` from the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// CloudEvents version: always `1.0`.
+    pub specversion: SpecVersion,
+    /// Unique and repeatable; see [`FactId`].
+    pub id: FactId,
+    /// Who promises it.
+    pub source: FactSource,
+    /// When it happened, by the service that promises it.
+    pub time: Timestamp,
+    /// The order it is about; CloudEvents `subject` and `partitionkey`.
+    pub subject: OrderId,
+    /// Version of the order (or sequence of the service's own log) at this fact.
+    pub sequence: u64,
+    /// Shard of the source's log.
+    pub shard: u16,
+    /// Position in the shard, counted from 1 without a gap.
+    pub position: u64,
+    /// 0 for the first fact of a position, 1 for the second.
+    pub index: u16,
+    /// The id of what caused it: the request, or another service's fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causationid: Option<String>,
+    /// W3C trace context of the command behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What it says: `type` and `data`.
+    #[serde(flatten)]
+    pub body: FactBody,
+}
+
+/// CloudEvents `specversion`, of which there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SpecVersion {
+    /// 1.0
+    #[default]
+    #[serde(rename = "1.0")]
+    V1,
+}
+
+/// The JSON is not a fact that this version knows.
+#[derive(Debug, thiserror::Error)]
+#[error("not a known fact: {0}")]
+pub struct FactError(#[from] serde_json::Error);
+
+impl Fact {
+    /// From CloudEvents JSON.
+    ///
+    /// # Errors
+    /// [`FactError`] where the JSON is malformed or of an unknown type.
+    pub fn from_json(json: &str) -> Result<Self, FactError> {
+        Ok(serde_json::from_str(json)?)
+    }
+
+    /// To CloudEvents JSON.
+    ///
+    /// # Errors
+    /// [`FactError`], which no value of this type is known to cause.
+    pub fn to_json(&self) -> Result<String, FactError> {
+        Ok(serde_json::to_string(self)?)
+    }
+}

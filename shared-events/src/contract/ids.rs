@@ -1,0 +1,73 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The text is not a UUID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID")]
+pub struct ParseIdError;
+
+// A table of ids: each is a UUID with a name of its own, so that one cannot stand for another.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id with these 128 bits.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The 128 bits.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// A new id, sortable by the time it was minted (UUID version 7). Only edges mint.
+            #[must_use]
+            pub fn mint() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::try_parse(text).map(Self).map_err(|_| ParseIdError)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An order. Chosen by the client or minted at the edge; the order's idempotency key.
+    OrderId
+    /// Who placed an order.
+    CustomerId
+    /// Who sells a line, where a shop has several sellers.
+    SellerId
+    /// The hold on stock that belongs to an order.
+    ReservationId
+    /// A parcel.
+    ShipmentId
+    /// A return, minted when it is requested.
+    ReturnId
+    /// A message to somebody, in the ledger of the notification service.
+    NotificationId
+    /// What makes a retry of a command recognisable.
+    RequestId
+}

@@ -1,0 +1,29 @@
+//! What services say to each other. Pure values: parsed once at an edge, never strings again.
+//! Never here: IO, clocks, randomness.
+
+mod contact; // how a customer is reached; personal data
+mod envelope;
+mod ids; // who and what is spoken of
+mod inventory_fact; // what others may know about stock
+mod money; // minor units and their currency
+mod notification_fact; // what others may know about messages
+mod order_fact; // what others may know about an order
+mod quantity; // units, positive by construction
+mod sku; // what is sold
+mod timestamp; // instants, in UTC microseconds // CloudEvents attributes around a fact
+
+pub use contact::{Contact, ContactError, Locale};
+pub use envelope::{Fact, FactBody, FactError, FactId, FactSource, SpecVersion};
+pub use ids::{
+    CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
+    SellerId, ShipmentId,
+};
+pub use inventory_fact::{InventoryFact, StockLine};
+pub use money::{Currency, Money, MoneyError};
+pub use notification_fact::NotificationFact;
+pub use order_fact::{
+    CancelReason, Disposition, LineUnits, OrderFact, OrderHeader, OrderLineFact, ReturnedUnits,
+};
+pub use quantity::{Quantity, QuantityError};
+pub use sku::{ParseSkuError, Sku};
+pub use timestamp::{ParseTimestampError, Timestamp};

@@ -1,0 +1,306 @@
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::database::{Database, DatabaseError, Tx};
+use super::source::Item;
+use crate::contract::{OrderId, Timestamp};
+
+/// Where a dead letter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterState {
+    /// Could not be handled.
+    Poison,
+    /// Waits behind a poison item of the same order.
+    Behind,
+    /// Put back: is tried again next.
+    Retry,
+}
+
+impl DeadLetterState {
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Poison => "POISON",
+            Self::Behind => "BEHIND",
+            Self::Retry => "RETRY",
+        }
+    }
+}
+
+/// An item that a follower set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Whose it is.
+    pub follower: String,
+    /// Shard of the item.
+    pub shard: u16,
+    /// Position of the item.
+    pub position: u64,
+    /// Index at that position.
+    pub index: u16,
+    /// The order it belongs to.
+    pub order_id: OrderId,
+    /// Where it stands.
+    pub state: DeadLetterState,
+    /// The item's versioned type name.
+    pub kind: String,
+    /// The item as JSON; may hold personal data, so it is shown to operators only.
+    pub item: String,
+    /// Why it was set aside.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// When it was set aside.
+    pub parked_at: Timestamp,
+}
+
+/// Why an operator's word about dead letters was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// This follower has no dead letter of that order.
+    #[error("no such dead letter")]
+    NotFound,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<sqlx::Error> for DeadLetterError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// The dead letters of all followers of one database.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    database: Database,
+}
+
+const COLUMNS: &str =
+    "follower, shard, position, idx, order_id, state, kind, item, error, attempts, parked_at";
+
+impl DeadLetters {
+    /// Those of this database.
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// All dead letters after a place in their order (follower, shard, position, index), at most
+    /// `limit`; of one follower where it is named.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn list(
+        &self,
+        follower: Option<&str>,
+        after: Option<(&str, u16, u64, u16)>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, DatabaseError> {
+        let (name, shard, position, index) = after.unwrap_or(("", 0, 0, 0));
+        let rows = sqlx::query(&format!(
+            "SELECT {COLUMNS} FROM dead_letters
+             WHERE ($1 = '' OR follower = $1) AND (follower, shard, position, idx) > ($2, $3, $4, $5)
+             ORDER BY follower, shard, position, idx LIMIT $6"
+        ))
+        .bind(follower.unwrap_or_default())
+        .bind(name)
+        .bind(i64::from(shard))
+        .bind(i64::try_from(position).unwrap_or(i64::MAX))
+        .bind(i64::from(index))
+        .bind(i64::from(limit))
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// A follower's dead letters of one order, in order.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn of_order(
+        &self,
+        follower: &str,
+        order_id: OrderId,
+    ) -> Result<Vec<DeadLetter>, DatabaseError> {
+        let rows = sqlx::query(&format!(
+            "SELECT {COLUMNS} FROM dead_letters WHERE follower = $1 AND order_id = $2
+             ORDER BY shard, position, idx"
+        ))
+        .bind(follower)
+        .bind(order_id.to_string())
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// Has a follower try an order's dead letters again, in order, soon.
+    ///
+    /// # Errors
+    /// [`DeadLetterError::NotFound`] where it has none of that order.
+    pub async fn put_back(
+        &self,
+        follower: &str,
+        order_id: OrderId,
+    ) -> Result<u64, DeadLetterError> {
+        let mut tx = self.database.begin().await?;
+        let put_back = sqlx::query(
+            "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
+        )
+        .bind(follower)
+        .bind(order_id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        if put_back == 0 { Err(DeadLetterError::NotFound) } else { Ok(put_back) }
+    }
+
+    /// Drops an order's first poison item for good and has the ones behind it tried. Only a
+    /// person may say so: what the item meant to bring about will never happen.
+    ///
+    /// # Errors
+    /// [`DeadLetterError::NotFound`] where the follower has none of that order.
+    pub async fn drop_first(
+        &self,
+        follower: &str,
+        order_id: OrderId,
+    ) -> Result<DeadLetter, DeadLetterError> {
+        let mut tx = self.database.begin().await?;
+        let row = sqlx::query(&format!(
+            "SELECT {COLUMNS} FROM dead_letters WHERE follower = $1 AND order_id = $2
+             ORDER BY shard, position, idx LIMIT 1"
+        ))
+        .bind(follower)
+        .bind(order_id.to_string())
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(DeadLetterError::NotFound)?;
+        let first = letter(&row)?;
+        remove(&mut tx, &first).await?;
+        sqlx::query(
+            "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
+        )
+        .bind(follower)
+        .bind(order_id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(first)
+    }
+
+    /// The orders of which a follower has dead letters.
+    pub(super) async fn orders(&self, follower: &str) -> Result<BTreeSet<OrderId>, DatabaseError> {
+        let rows = sqlx::query("SELECT DISTINCT order_id FROM dead_letters WHERE follower = $1")
+            .bind(follower)
+            .fetch_all(self.database.reader())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let text: String = row.try_get(0)?;
+                text.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
+            })
+            .collect()
+    }
+
+    /// The first order that was put back, with its letters in order.
+    pub(super) async fn to_retry(&self, follower: &str) -> Result<Vec<DeadLetter>, DatabaseError> {
+        let first = sqlx::query(
+            "SELECT order_id FROM dead_letters WHERE follower = $1 AND state = 'RETRY'
+             ORDER BY shard, position, idx LIMIT 1",
+        )
+        .bind(follower)
+        .fetch_optional(self.database.reader())
+        .await?;
+        let Some(row) = first else { return Ok(Vec::new()) };
+        let order_id: String = row.try_get(0)?;
+        let order_id =
+            order_id.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?;
+        self.of_order(follower, order_id).await
+    }
+}
+
+/// Sets an item aside, or changes why it stands aside.
+pub(super) async fn park<T: Item>(
+    tx: &mut Tx,
+    follower: &str,
+    item: &T,
+    state: DeadLetterState,
+    error: &str,
+    attempts: u64,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let json = serde_json::to_string(item)
+        .map_err(|_| DatabaseError::Corrupt("item for a dead letter"))?;
+    sqlx::query(
+        "INSERT INTO dead_letters (follower, shard, position, idx, order_id, state, kind, item,
+                                   error, attempts, parked_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (follower, shard, position, idx) DO UPDATE
+         SET state = excluded.state, error = excluded.error, attempts = excluded.attempts",
+    )
+    .bind(follower)
+    .bind(i64::from(item.shard()))
+    .bind(i64::try_from(item.position()).unwrap_or(i64::MAX))
+    .bind(i64::from(item.index()))
+    .bind(item.order_id().to_string())
+    .bind(state.code())
+    .bind(item.kind())
+    .bind(json)
+    .bind(error)
+    .bind(i64::try_from(attempts).unwrap_or(i64::MAX))
+    .bind(now.micros())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a letter whose item has been handled, or dropped.
+pub(super) async fn remove(tx: &mut Tx, letter: &DeadLetter) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "DELETE FROM dead_letters
+         WHERE follower = $1 AND shard = $2 AND position = $3 AND idx = $4",
+    )
+    .bind(&letter.follower)
+    .bind(i64::from(letter.shard))
+    .bind(i64::try_from(letter.position).unwrap_or(i64::MAX))
+    .bind(i64::from(letter.index))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn letter(row: &AnyRow) -> Result<DeadLetter, DatabaseError> {
+    let number = |column: &str| -> Result<u64, DatabaseError> {
+        let value: i64 = row.try_get(column)?;
+        u64::try_from(value).map_err(|_| DatabaseError::Corrupt("number of a dead letter"))
+    };
+    let small = |column: &str| -> Result<u16, DatabaseError> {
+        u16::try_from(number(column)?).map_err(|_| DatabaseError::Corrupt("shard of a dead letter"))
+    };
+    let text = |column: &str| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
+    Ok(DeadLetter {
+        follower: text("follower")?,
+        shard: small("shard")?,
+        position: number("position")?,
+        index: small("idx")?,
+        order_id: text("order_id")?
+            .parse()
+            .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?,
+        state: match text("state")?.as_str() {
+            "POISON" => DeadLetterState::Poison,
+            "BEHIND" => DeadLetterState::Behind,
+            "RETRY" => DeadLetterState::Retry,
+            _ => return Err(DatabaseError::Corrupt("state of a dead letter")),
+        },
+        kind: text("kind")?,
+        item: text("item")?,
+        error: text("error")?,
+        attempts: number("attempts")?,
+        parked_at: Timestamp::from_micros(row.try_get("parked_at")?),
+    })
+}

@@ -1,0 +1,44 @@
+use async_trait::async_trait;
+
+use super::database::{DatabaseError, Tx};
+
+/// Who is to blame for a batch that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Blame {
+    /// Something outside is away: the same batch is tried again, with backoff, for as long as it takes.
+    #[error("{0}")]
+    World(String),
+    /// One item can never be handled as it is: it becomes a dead letter, and later items of its
+    /// order wait behind it.
+    #[error("item {index} of the batch: {error}")]
+    Item {
+        /// Which item of the slice.
+        index: usize,
+        /// What is wrong with it. No personal data: operators see it.
+        error: String,
+    },
+}
+
+impl From<DatabaseError> for Blame {
+    fn from(error: DatabaseError) -> Self {
+        Self::World(error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for Blame {
+    fn from(error: sqlx::Error) -> Self {
+        Self::World(DatabaseError::from(error).to_string())
+    }
+}
+
+/// What a follower does with items. The transaction also takes the cursor: either all of it
+/// happens or nothing.
+#[async_trait]
+pub trait Handler<T>: Send + Sync + 'static {
+    /// Brings about the effect of these items, in order. May be called again with the same items
+    /// (in other groups) when a try was rolled back; effects outside the transaction must bear it.
+    async fn handle(&mut self, tx: &mut Tx, items: &[T]) -> Result<(), Blame>;
+
+    /// Called when effect and cursor are committed; for waking whoever waits for them.
+    fn committed(&mut self) {}
+}

@@ -1,0 +1,23 @@
+//! How what is said travels: one loop with one cursor, for every reader of every log.
+//!
+//! [`follow`] reads after the cursor and hands over a batch; effect and cursor commit together,
+//! so a crash anywhere repeats a batch but never half of one. Nothing is skipped automatically.
+//! Never here: what a fact means.
+
+mod backoff; // how long to wait before trying again; pure
+mod cursor; // how far a named follower got in each shard
+mod database; // one store, Postgres or SQLite, behind one pool
+mod dead_letter; // where poison goes and how it comes back
+mod follow; // the loop
+mod handler; // port: apply a batch, or say which item is to blame
+mod source; // port: items after a cursor, in order
+mod transactional; // the sink that commits effect and cursor together
+
+pub use backoff::Backoff;
+pub use cursor::Cursors;
+pub use database::{Database, DatabaseError, Dialect, Tx};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
+pub use follow::{FollowError, FollowStatus, Sink, follow};
+pub use handler::{Blame, Handler};
+pub use source::{Batch, Item, Source, SourceError};
+pub use transactional::Transactional;

@@ -1,0 +1,95 @@
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Cursors;
+use crate::contract::{Fact, OrderId};
+
+/// Something that stands at a position of a log: an event of the journal, or a fact.
+/// Its JSON is what a dead letter keeps.
+pub trait Item: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// The shard it stands in.
+    fn shard(&self) -> u16;
+    /// Its position there, from 1.
+    fn position(&self) -> u64;
+    /// Which of the items at that position it is, from 0.
+    fn index(&self) -> u16;
+    /// The order whose items must stay in order: when one waits, the later ones wait behind it.
+    fn order_id(&self) -> OrderId;
+    /// What it is, for people: the versioned type name.
+    fn kind(&self) -> &str;
+}
+
+impl Item for Fact {
+    fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn index(&self) -> u16 {
+        self.index
+    }
+
+    fn order_id(&self) -> OrderId {
+        self.subject
+    }
+
+    fn kind(&self) -> &str {
+        self.body.kind()
+    }
+}
+
+/// What a source hands over: items of several shards, in order within each, and how far the
+/// reader has come when it is done with them. Positions that say nothing to this reader are
+/// passed over by `through` without an item. A position is never split over two batches.
+#[derive(Clone, Debug)]
+pub struct Batch<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursors after them, for the shards that moved.
+    pub through: Cursors,
+}
+
+impl<T> Batch<T> {
+    /// Whether nothing moved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.through.is_empty()
+    }
+}
+
+/// Why a source could not hand over what comes next.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The other side is away; the same call may succeed later.
+    #[error("source is away: {0}")]
+    Away(String),
+    /// The log has a hole or holds what nobody can have written. Reading on would skip
+    /// something, so reading stops until a person has looked.
+    #[error("source is broken in shard {shard} after position {position}: {detail}")]
+    Broken {
+        /// The shard.
+        shard: u16,
+        /// The last position that was in order.
+        position: u64,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// A log that can be read after a position. Gapless: implementations assert that positions follow
+/// each other in each shard and answer [`SourceError::Broken`] otherwise.
+#[async_trait]
+pub trait Source<T>: Send + Sync + 'static {
+    /// About `limit` items after the cursors, over all shards; an empty batch where there are none.
+    async fn read_after(&self, cursors: &Cursors, limit: usize) -> Result<Batch<T>, SourceError>;
+
+    /// Returns once there may be something after the cursors; may return early for nothing.
+    async fn changed(&self, cursors: &Cursors);
+
+    /// The last position of each shard.
+    async fn heads(&self) -> Result<Cursors, SourceError>;
+}

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::dead_letter::{DeadLetter, DeadLetterState, park, remove};
+use super::follow::Sink;
+use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item};
+use crate::contract::{OrderId, Timestamp};
+
+/// A [`Sink`] over a database: effect, cursor and dead letters commit together.
+pub struct Transactional<H> {
+    follower: String,
+    database: Database,
+    letters: DeadLetters,
+    handler: H,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl<H> Transactional<H> {
+    /// A follower of this name, whose cursor and effect live in this database. `now` dates dead
+    /// letters.
+    pub fn new(
+        follower: &str,
+        database: Database,
+        handler: H,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        let letters = DeadLetters::new(database.clone());
+        Self { follower: follower.to_owned(), database, letters, handler, now }
+    }
+
+    /// Tries the letters that were put back, an order at a time and in order, each with its own
+    /// transaction; one that fails again stops its order again.
+    async fn retry<T: Item>(&mut self) -> Result<bool, Blame>
+    where
+        H: Handler<T>,
+    {
+        let letters = self.letters.to_retry(&self.follower).await?;
+        let mut blocked: Option<String> = None;
+        for letter in &letters {
+            let item = match (&blocked, serde_json::from_str::<T>(&letter.item)) {
+                (_, Err(error)) => {
+                    self.park_unreadable(letter, &error.to_string()).await?;
+                    blocked = Some(error.to_string());
+                    continue;
+                }
+                (Some(_), Ok(item)) => {
+                    let mut tx = self.database.begin().await?;
+                    let (state, error) = (DeadLetterState::Behind, "waits behind an earlier item");
+                    let now = (self.now)();
+                    park(&mut tx, &self.follower, &item, state, error, letter.attempts, now)
+                        .await?;
+                    tx.commit().await?;
+                    continue;
+                }
+                (None, Ok(item)) => item,
+            };
+            let mut tx = self.database.begin().await?;
+            match self.handler.handle(&mut tx, std::slice::from_ref(&item)).await {
+                Ok(()) => {
+                    remove(&mut tx, letter).await?;
+                    tx.commit().await?;
+                    self.handler.committed();
+                }
+                Err(Blame::World(error)) => return Err(Blame::World(error)),
+                Err(Blame::Item { error, .. }) => {
+                    tx.rollback().await?;
+                    let mut tx = self.database.begin().await?;
+                    let (state, attempts) = (DeadLetterState::Poison, letter.attempts + 1);
+                    let now = (self.now)();
+                    park(&mut tx, &self.follower, &item, state, &error, attempts, now).await?;
+                    tx.commit().await?;
+                    blocked = Some(error);
+                }
+            }
+        }
+        Ok(!letters.is_empty())
+    }
+
+    async fn park_unreadable(&self, letter: &DeadLetter, error: &str) -> Result<(), Blame> {
+        let mut tx = self.database.begin().await?;
+        sqlx::query(
+            "UPDATE dead_letters SET state = 'POISON', error = $1, attempts = attempts + 1
+             WHERE follower = $2 AND shard = $3 AND position = $4 AND idx = $5",
+        )
+        .bind(error)
+        .bind(&self.follower)
+        .bind(i64::from(letter.shard))
+        .bind(i64::try_from(letter.position).unwrap_or(i64::MAX))
+        .bind(i64::from(letter.index))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
+    async fn cursors(&mut self) -> Result<Cursors, Blame> {
+        Ok(Cursors::load(&self.database, &self.follower).await?)
+    }
+
+    async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
+        let waiting = self.letters.orders(&self.follower).await?;
+        // Why each order stands still: it had letters before, or an item of this batch is poison.
+        let mut poison: BTreeMap<usize, String> = BTreeMap::new();
+        loop {
+            let mut blocked: std::collections::BTreeSet<OrderId> = waiting.clone();
+            let mut live: Vec<T> = Vec::with_capacity(batch.items.len());
+            let mut live_at: Vec<usize> = Vec::with_capacity(batch.items.len());
+            let mut parked: Vec<(usize, DeadLetterState)> = Vec::new();
+            for (at, item) in batch.items.iter().enumerate() {
+                if blocked.contains(&item.order_id()) {
+                    parked.push((at, DeadLetterState::Behind));
+                } else if poison.contains_key(&at) {
+                    blocked.insert(item.order_id());
+                    parked.push((at, DeadLetterState::Poison));
+                } else {
+                    live.push(item.clone());
+                    live_at.push(at);
+                }
+            }
+            let mut tx = self.database.begin().await?;
+            let handled =
+                if live.is_empty() { Ok(()) } else { self.handler.handle(&mut tx, &live).await };
+            match handled {
+                Ok(()) => {
+                    let now = (self.now)();
+                    for (at, state) in parked {
+                        let error = poison.get(&at).map_or("waits behind an earlier item", |e| e);
+                        park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
+                            .await?;
+                    }
+                    batch.through.store(&mut tx, &self.follower).await?;
+                    tx.commit().await?;
+                    self.handler.committed();
+                    return Ok(());
+                }
+                Err(Blame::Item { index, error }) if index < live_at.len() => {
+                    tx.rollback().await?;
+                    tracing::error!(
+                        follower = self.follower, order = %live[index].order_id(),
+                        position = live[index].position(), error, "dead letter"
+                    );
+                    poison.insert(live_at[index], error);
+                }
+                Err(Blame::Item { index, error }) => {
+                    return Err(Blame::World(format!("no item {index} in the batch: {error}")));
+                }
+                Err(Blame::World(error)) => return Err(Blame::World(error)),
+            }
+        }
+    }
+
+    async fn retry_parked(&mut self) -> Result<bool, Blame> {
+        self.retry::<T>().await
+    }
+}

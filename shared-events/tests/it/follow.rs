@@ -1,0 +1,310 @@
+//! The loop: effect and cursor happen together, once, whatever fails on the way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{
+    Batch, Blame, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus, Handler, Item,
+    Source, SourceError, Transactional, Tx, follow,
+};
+use sqlx::Row as _;
+use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Thing {
+    shard: u16,
+    position: u64,
+    order: OrderId,
+}
+
+impl Item for Thing {
+    fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn index(&self) -> u16 {
+        0
+    }
+
+    fn order_id(&self) -> OrderId {
+        self.order
+    }
+
+    fn kind(&self) -> &str {
+        "thing.v1"
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    things: Mutex<Vec<Thing>>,
+    more: Notify,
+}
+
+impl Log {
+    fn push(&self, shard: u16, order: OrderId) {
+        let mut things = self.things.lock().unwrap();
+        let position = 1 + things.iter().filter(|thing| thing.shard == shard).count() as u64;
+        things.push(Thing { shard, position, order });
+        drop(things);
+        self.more.notify_waiters();
+    }
+}
+
+#[async_trait]
+impl Source<Thing> for Log {
+    async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<Thing>, SourceError> {
+        let things = self.things.lock().unwrap();
+        let items: Vec<Thing> = things
+            .iter()
+            .filter(|thing| thing.position > cursors.get(thing.shard))
+            .take(limit.min(3))
+            .cloned()
+            .collect();
+        let through = items.iter().map(|thing| (thing.shard, thing.position)).collect();
+        Ok(Batch { items, through })
+    }
+
+    async fn changed(&self, _cursors: &Cursors) {
+        self.more.notified().await;
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        Ok(self.things.lock().unwrap().iter().map(|thing| (thing.shard, thing.position)).collect())
+    }
+}
+
+/// Writes a row per thing; fails as told.
+struct Writer {
+    poison: Arc<Mutex<Vec<OrderId>>>,
+    outages: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Handler<Thing> for Writer {
+    async fn handle(&mut self, tx: &mut Tx, things: &[Thing]) -> Result<(), Blame> {
+        for (index, thing) in things.iter().enumerate() {
+            sqlx::query("INSERT INTO effects (at, order_id) VALUES ($1, $2)")
+                .bind(format!("{}/{}", thing.shard, thing.position))
+                .bind(thing.order.to_string())
+                .execute(&mut **tx)
+                .await?;
+            if self.poison.lock().unwrap().contains(&thing.order) {
+                return Err(Blame::Item { index, error: "cannot be handled".to_owned() });
+            }
+        }
+        let outage = self
+            .outages
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if outage.is_ok() { Err(Blame::World("away".to_owned())) } else { Ok(()) }
+    }
+}
+
+struct Bench {
+    database: Database,
+    log: Arc<Log>,
+    poison: Arc<Mutex<Vec<OrderId>>>,
+    outages: Arc<AtomicU64>,
+    status: FollowStatus,
+    stop: CancellationToken,
+    task: Option<tokio::task::JoinHandle<()>>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Bench {
+    async fn on(backend: &str) -> Self {
+        let migrations = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
+        let (database, folder) = if backend == "sqlite" {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("follow % test?.db");
+            (Database::sqlite(&path, &migrations).await.unwrap(), Some(folder))
+        } else {
+            let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
+                "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
+            );
+            let schema = format!("t_{}", Uuid::now_v7().simple());
+            (Database::postgres(&url, &schema, &migrations).await.unwrap(), None)
+        };
+        let mut tx = database.begin().await.unwrap();
+        sqlx::query("CREATE TABLE effects (at TEXT PRIMARY KEY, order_id TEXT NOT NULL)")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        Self {
+            database,
+            log: Arc::default(),
+            poison: Arc::default(),
+            outages: Arc::default(),
+            status: FollowStatus::new("writer"),
+            stop: CancellationToken::new(),
+            task: None,
+            _folder: folder,
+        }
+    }
+
+    fn start(&mut self) {
+        let handler =
+            Writer { poison: Arc::clone(&self.poison), outages: Arc::clone(&self.outages) };
+        let now = Arc::new(Timestamp::default);
+        let mut sink = Transactional::new("writer", self.database.clone(), handler, now);
+        let (log, status) = (Arc::clone(&self.log), self.status.clone());
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.task = Some(tokio::spawn(async move {
+            follow(log.as_ref(), &mut sink, &status, &stop).await.unwrap();
+        }));
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+
+    /// Until the cursor has reached the head of the log.
+    async fn level(&self) {
+        let heads = self.log.heads().await.unwrap();
+        self.until(async || Cursors::load(&self.database, "writer").await.unwrap().covers(&heads))
+            .await;
+    }
+
+    async fn until(&self, reached: impl AsyncFn() -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while !reached().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.expect("not reached in 20 s");
+    }
+
+    async fn effects(&self) -> Vec<String> {
+        let rows = sqlx::query("SELECT at FROM effects ORDER BY at")
+            .fetch_all(self.database.reader())
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+async fn outages_and_restarts_change_nothing(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let orders: Vec<OrderId> = (0..4).map(|_| OrderId::mint()).collect();
+    bench.outages.store(3, Ordering::SeqCst);
+    for round in 0..10_u16 {
+        bench.log.push(round % 2, orders[usize::from(round % 4)]);
+    }
+    bench.start();
+    bench.level().await;
+    bench.stop().await;
+    for round in 0..10_u16 {
+        bench.log.push(round % 2, orders[usize::from(round % 4)]);
+    }
+    bench.start();
+    bench.level().await;
+    bench.stop().await;
+    // The table's key refuses a second effect, so all there is happened once.
+    assert_eq!(bench.effects().await.len(), 20);
+}
+
+async fn poison_stops_its_order_alone(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let (good, bad) = (OrderId::mint(), OrderId::mint());
+    bench.poison.lock().unwrap().push(bad);
+    for order in [good, bad, good, bad, good] {
+        bench.log.push(0, order);
+    }
+    bench.start();
+    bench.level().await;
+    bench.log.push(0, bad);
+    bench.log.push(0, good);
+    bench.level().await;
+    assert_eq!(bench.effects().await, ["0/1", "0/3", "0/5", "0/7"]);
+    let letters = DeadLetters::new(bench.database.clone());
+    let parked = letters.list(Some("writer"), None, 10).await.unwrap();
+    let states: Vec<_> = parked.iter().map(|letter| (letter.position, letter.state)).collect();
+    assert_eq!(
+        states,
+        [(2, DeadLetterState::Poison), (4, DeadLetterState::Behind), (6, DeadLetterState::Behind)]
+    );
+    assert_eq!(parked[0].error, "cannot be handled");
+
+    // Put back before it is mended: it is poison again, one try later, and nothing was lost.
+    letters.put_back("writer", bad).await.unwrap();
+    bench.until(async || letters.of_order("writer", bad).await.unwrap()[0].attempts == 2).await;
+    assert_eq!(letters.of_order("writer", bad).await.unwrap().len(), 3);
+
+    bench.poison.lock().unwrap().clear();
+    letters.put_back("writer", bad).await.unwrap();
+    bench.until(async || letters.of_order("writer", bad).await.unwrap().is_empty()).await;
+    assert_eq!(bench.effects().await, ["0/1", "0/2", "0/3", "0/4", "0/5", "0/6", "0/7"]);
+    bench.log.push(0, bad);
+    bench.level().await;
+    assert_eq!(bench.effects().await.len(), 8);
+    bench.stop().await;
+}
+
+async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let order = OrderId::mint();
+    bench.poison.lock().unwrap().push(order);
+    bench.log.push(0, order);
+    bench.log.push(0, order);
+    bench.start();
+    bench.level().await;
+    bench.poison.lock().unwrap().clear();
+    let letters = DeadLetters::new(bench.database.clone());
+    let dropped = letters.drop_first("writer", order).await.unwrap();
+    assert_eq!(dropped.position, 1);
+    bench.until(async || letters.of_order("writer", order).await.unwrap().is_empty()).await;
+    assert_eq!(bench.effects().await, ["0/2"]);
+    assert!(letters.put_back("writer", order).await.is_err());
+    assert!(letters.drop_first("writer", order).await.is_err());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn outages_and_restarts_change_nothing_on_sqlite() {
+    outages_and_restarts_change_nothing("sqlite").await;
+}
+
+#[tokio::test]
+async fn outages_and_restarts_change_nothing_on_postgres() {
+    outages_and_restarts_change_nothing("postgres").await;
+}
+
+#[tokio::test]
+async fn poison_stops_its_order_alone_on_sqlite() {
+    poison_stops_its_order_alone("sqlite").await;
+}
+
+#[tokio::test]
+async fn poison_stops_its_order_alone_on_postgres() {
+    poison_stops_its_order_alone("postgres").await;
+}
+
+#[tokio::test]
+async fn a_dropped_letter_lets_the_next_ones_pass_on_sqlite() {
+    a_dropped_letter_lets_the_next_ones_pass("sqlite").await;
+}
+
+#[tokio::test]
+async fn a_dropped_letter_lets_the_next_ones_pass_on_postgres() {
+    a_dropped_letter_lets_the_next_ones_pass("postgres").await;
+}

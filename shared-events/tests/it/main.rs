@@ -1,0 +1,13 @@
+//! What two services of different versions have to agree on, and the loop that carries it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking"
+)]
+
+mod contract;
+mod follow;
+mod values;

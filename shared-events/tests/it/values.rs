@@ -1,0 +1,103 @@
+//! Values are parsed once, and what is not one is refused.
+
+use proptest::prelude::*;
+use shared_events::contract::{
+    Contact, ContactError, Currency, Money, MoneyError, OrderId, Quantity, Sku, Timestamp,
+};
+use shared_events::stream::{Backoff, Cursors};
+use std::time::Duration;
+
+fn gbp() -> Currency {
+    "GBP".parse().unwrap()
+}
+
+#[test]
+fn money_is_read_and_written_without_a_float() {
+    let price = Money::parse_decimal("2.55", gbp()).unwrap();
+    assert_eq!(price, Money::new(255, gbp()));
+    assert_eq!(price.to_string(), "2.55 GBP");
+    assert_eq!(Money::parse_decimal("-11062.06", gbp()).unwrap().minor, -1_106_206);
+    assert_eq!(Money::parse_decimal("3", gbp()).unwrap().minor, 300);
+    assert_eq!(Money::parse_decimal("3.500", gbp()).unwrap().minor, 350);
+    assert_eq!(Money::parse_decimal("0.001", gbp()), Err(MoneyError::TooFine));
+    assert_eq!(Money::parse_decimal("1e3", gbp()), Err(MoneyError::TooFine));
+    assert_eq!(Money::parse_decimal("99999999999999999999", gbp()), Err(MoneyError::Overflow));
+    let yen = Money::parse_decimal("1999", "JPY".parse().unwrap()).unwrap();
+    assert_eq!((yen.minor, yen.to_string().as_str()), (1999, "1999 JPY"));
+    let dinar = Money::parse_decimal("1.234", "BHD".parse().unwrap()).unwrap();
+    assert_eq!((dinar.minor, dinar.to_string().as_str()), (1234, "1.234 BHD"));
+}
+
+#[test]
+fn money_of_different_currencies_is_never_added() {
+    let euro = Money::new(1, "EUR".parse().unwrap());
+    assert_eq!(Money::new(1, gbp()).plus(euro), Err(MoneyError::CurrencyMismatch));
+    assert_eq!(Money::new(i64::MAX, gbp()).plus(Money::new(1, gbp())), Err(MoneyError::Overflow));
+    assert_eq!("XYZ".parse::<Currency>(), Err(MoneyError::UnknownCurrency));
+    assert_eq!("gbp".parse::<Currency>(), Err(MoneyError::UnknownCurrency));
+}
+
+#[test]
+fn what_is_not_a_value_is_refused() {
+    for wrong in ["", "a b", "ß", "x/y", &"a".repeat(65)] {
+        assert!(wrong.parse::<Sku>().is_err(), "{wrong:?}");
+    }
+    for right in ["85123A", "gift_0001_40", "a.b-c", &"a".repeat(64)] {
+        assert!(right.parse::<Sku>().is_ok(), "{right:?}");
+    }
+    assert!(Quantity::new(0).is_err());
+    assert!(Quantity::new(Quantity::MAX + 1).is_err());
+    assert!("536365".parse::<OrderId>().is_err());
+    assert_eq!(Contact::new("no at", "", ""), Err(ContactError::Email));
+    assert_eq!(Contact::new("a@b@c", "", ""), Err(ContactError::Email));
+    assert_eq!(Contact::new("", "0207", ""), Err(ContactError::Phone));
+    assert_eq!(Contact::new("", "+0207183", ""), Err(ContactError::Phone));
+    assert_eq!(Contact::new("", "", "English"), Err(ContactError::Locale));
+    assert!(Contact::new("a@example.org", "+442071838750", "en-GB").is_ok());
+}
+
+#[test]
+fn personal_data_is_not_shown_by_debug() {
+    let contact = Contact::new("a@example.org", "+442071838750", "en-GB").unwrap();
+    assert_eq!(format!("{contact:?}"), "Contact(..)");
+}
+
+proptest! {
+    #[test]
+    fn money_survives_the_wire(minor in any::<i64>(), code in prop::sample::select(vec!["GBP", "JPY", "BHD"])) {
+        let money = Money::new(minor, code.parse().unwrap());
+        let (units, nanos) = money.units_nanos();
+        prop_assert_eq!(Money::from_units_nanos(units, nanos, money.currency), Ok(money));
+    }
+
+    #[test]
+    fn money_survives_text(minor in -1_000_000_000_000_i64..1_000_000_000_000, code in prop::sample::select(vec!["GBP", "JPY", "BHD"])) {
+        let money = Money::new(minor, code.parse().unwrap());
+        let text = money.to_string();
+        let number = text.split(' ').next().unwrap();
+        prop_assert_eq!(Money::parse_decimal(number, money.currency), Ok(money));
+    }
+
+    #[test]
+    fn instants_survive_text(micros in Timestamp::MIN.micros()..Timestamp::MAX.micros()) {
+        let instant = Timestamp::from_micros(micros);
+        prop_assert_eq!(instant.to_string().parse::<Timestamp>(), Ok(instant));
+    }
+
+    #[test]
+    fn waits_grow_and_stay_within_their_bounds(attempt in 0_u32..100, random in any::<u32>()) {
+        let backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
+        let wait = backoff.wait(attempt, random);
+        let full = backoff.first.saturating_mul(2_u32.saturating_pow(attempt.min(30))).min(backoff.longest);
+        prop_assert!(wait >= full / 2 && wait <= full, "{wait:?} of {full:?}");
+    }
+
+    #[test]
+    fn cursors_count_what_lies_between(moves in prop::collection::vec((0_u16..4, 0_u64..100), 0..20)) {
+        let head: Cursors = moves.iter().copied().collect();
+        let none = Cursors::default();
+        prop_assert!(head.covers(&none));
+        prop_assert_eq!(none.behind(&head), head.iter().map(|(_, position)| position).sum::<u64>());
+        prop_assert_eq!(head.behind(&head), 0);
+    }
+}
