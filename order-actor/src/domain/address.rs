@@ -1,0 +1,102 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where an order goes. Personal data: `Debug` shows nothing of it, and it stands in no log, id,
+/// metric or error.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// Street and number, 1 to 200 characters.
+    pub street: String,
+    /// City, 1 to 100 characters.
+    pub city: String,
+    /// Postal code, at most 20 characters; empty where the country has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub postal_code: String,
+    /// ISO 3166-1 alpha-2, such as `GB`.
+    pub country: String,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(..)")
+    }
+}
+
+/// Which part of an address is not well formed; never shows the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Street.
+    #[error("street is 1 to 200 characters without control characters")]
+    Street,
+    /// City.
+    #[error("city is 1 to 100 characters without control characters")]
+    City,
+    /// Postal code.
+    #[error("postal code is 1 to 20 characters; it may be empty only where the country has none")]
+    PostalCode,
+    /// Country.
+    #[error("country is an ISO 3166-1 alpha-2 code such as GB")]
+    Country,
+}
+
+impl AddressError {
+    /// The field it is about.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Street => "street",
+            Self::City => "city",
+            Self::PostalCode => "postal_code",
+            Self::Country => "country",
+        }
+    }
+}
+
+/// Countries without a nation-wide postal code system (Universal Postal Union, "Addressing
+/// systems"); there the code may be empty.
+const WITHOUT_POSTAL_CODE: &[&str] = &[
+    "AE", "AG", "AN", "AO", "AW", "BF", "BI", "BJ", "BO", "BS", "BW", "BZ", "CD", "CF", "CG", "CI",
+    "CK", "CM", "CW", "DJ", "DM", "ER", "FJ", "GA", "GD", "GH", "GM", "GN", "GQ", "GY", "HK", "IE",
+    "JM", "KI", "KM", "KN", "KP", "LC", "LY", "ML", "MO", "MR", "MW", "NR", "NU", "PA", "QA", "RW",
+    "SB", "SC", "SL", "SO", "SR", "ST", "SX", "SY", "TD", "TF", "TG", "TK", "TL", "TO", "TV", "UG",
+    "VU", "YE", "ZW",
+];
+
+/// ISO 3166-1 alpha-2, officially assigned codes (ISO 3166 Maintenance Agency).
+const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN \
+BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE \
+EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU \
+ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY \
+MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM \
+PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS \
+ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS \
+YE YT ZA ZM ZW";
+
+impl Address {
+    /// Whether every part is well formed.
+    ///
+    /// # Errors
+    /// [`AddressError`] names the first part that is not.
+    pub fn check(&self) -> Result<(), AddressError> {
+        let fits = |text: &str, max: usize| {
+            !text.trim().is_empty()
+                && text.chars().count() <= max
+                && !text.chars().any(char::is_control)
+        };
+        if !fits(&self.street, 200) {
+            return Err(AddressError::Street);
+        }
+        if !fits(&self.city, 100) {
+            return Err(AddressError::City);
+        }
+        if self.country.len() != 2 || !COUNTRIES.split(' ').any(|code| code == self.country) {
+            return Err(AddressError::Country);
+        }
+        let may_be_empty = WITHOUT_POSTAL_CODE.contains(&self.country.as_str());
+        if !(fits(&self.postal_code, 20) || self.postal_code.is_empty() && may_be_empty) {
+            return Err(AddressError::PostalCode);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+use shared_events::contract::Timestamp;
+
+use super::{Command, Order};
+
+/// What must happen by when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// What.
+    pub kind: DeadlineKind,
+    /// By when.
+    pub due: Timestamp,
+}
+
+/// The kinds of deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeadlineKind {
+    /// Confirmed, or it lapses.
+    Confirm,
+    /// Judged, or operators are reminded.
+    Judge,
+}
+
+impl DeadlineKind {
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Confirm => "CONFIRM",
+            Self::Judge => "JUDGE",
+        }
+    }
+
+    /// What a passed deadline says to its order.
+    #[must_use]
+    pub const fn command(self) -> Command {
+        match self {
+            Self::Confirm => Command::Lapse,
+            Self::Judge => Command::Escalate,
+        }
+    }
+}
+
+/// The open deadline of an order in this state, if it has one.
+#[must_use]
+pub const fn deadline(order: &Order) -> Option<Deadline> {
+    match order {
+        Order::Pending(order) => {
+            Some(Deadline { kind: DeadlineKind::Confirm, due: order.confirm_by })
+        }
+        Order::ReturnRequested(order) if !order.escalated => {
+            Some(Deadline { kind: DeadlineKind::Judge, due: order.judge_by })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,35 @@
+//! What an order is and what may happen to it: three pure functions and their laws.
+//!
+//! - [`decide`]: (order, command, who, now) → events, or a rejection. Never panics.
+//! - [`evolve`]: (order, event) → order, or *impossible*: the journal is corrupt.
+//! - [`deadline`]: what must happen by when, derived from the state.
+//!
+//! Laws: replaying a prefix and then the rest equals replaying all; a repeated command appends
+//! nothing; returned ≤ fulfilled ≤ ordered − cancelled per line; ended orders stay ended.
+//! Never here: IO, clocks, randomness, anything asynchronous.
+
+mod address; // where it goes; personal data
+mod command; // what may be asked, and by whom
+mod deadline;
+mod decide;
+mod event; // what happened: the journal's private schema
+mod evolve;
+mod order; // one variant per state, each with its own data
+mod policy; // the windows that a shop chooses
+mod rejection; // why not: ordered by precedence, stable codes
+
+pub use address::{Address, AddressError};
+pub use command::{
+    ApproveReturn, By, Cancel, Command, Confirm, Fulfill, LineQuantity, NewLine, Place,
+    RejectReturn, RequestReturn, ReturnLineDisposition, Role,
+};
+pub use deadline::{Deadline, DeadlineKind, deadline};
+pub use decide::decide;
+pub use event::{Event, PlacedLine, Restitution};
+pub use evolve::{Impossible, evolve, replay};
+pub use order::{
+    Cancelled, Confirmed, Details, Fulfilled, Line, Order, Pending, ReturnRequested, Returned,
+    Status, Verdict,
+};
+pub use policy::Policy;
+pub use rejection::Rejection;

@@ -1,0 +1,25 @@
+use std::time::Duration;
+
+/// The windows that a shop chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long an order may stay unconfirmed before it is cancelled.
+    pub confirm_within: Duration,
+    /// How long after fulfilment a return may be requested.
+    pub return_within: Duration,
+    /// How long a return may wait for judgement before operators are reminded.
+    pub judge_within: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Default for Policy {
+    /// 15 minutes, 30 days, 3 days.
+    fn default() -> Self {
+        Self {
+            confirm_within: Duration::from_secs(15 * 60),
+            return_within: DAY * 30,
+            judge_within: DAY * 3,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use shared_events::contract::{CancelReason, ContactError};
+
+use super::{AddressError, Role, Status};
+
+/// Why an order refuses a command, in the order in which the guards are checked. A closed list
+/// with stable codes; no text of it shows personal data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The caller's role may not say this to any order.
+    #[error("the role {} may not do this", role.code())]
+    Forbidden {
+        /// The caller's role.
+        role: Role,
+    },
+    /// No line was given.
+    #[error("an order has at least one line")]
+    EmptyOrder,
+    /// Too many lines were given.
+    #[error("an order has at most {max} lines", max = Self::LINES_MAX)]
+    TooManyLines,
+    /// A line cannot be ordered as it is.
+    #[error("line {line}: {detail}")]
+    InvalidLine {
+        /// 1-based number of the line.
+        line: u32,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// The lines have more than one currency.
+    #[error("all lines of an order have one currency")]
+    CurrencyMismatch,
+    /// The total does not fit.
+    #[error("the total is too large")]
+    AmountOverflow,
+    /// The address is not well formed.
+    #[error("address: {0}")]
+    InvalidAddress(AddressError),
+    /// The contact is not well formed.
+    #[error("contact: {0}")]
+    InvalidContact(ContactError),
+    /// An order with this id was placed with other content, or by somebody else.
+    #[error("an order with this id exists with other content")]
+    AlreadyExists,
+    /// There is no such order, or it is somebody else's.
+    #[error("no such order")]
+    NotFound,
+    /// The state of the order does not allow it.
+    #[error("an order that is {} does not allow this", from.code())]
+    InvalidTransition {
+        /// The state it is in.
+        from: Status,
+    },
+    /// The units named are not open units of the order.
+    #[error("line {line}: {detail}")]
+    InvalidLines {
+        /// The number that was given.
+        line: u32,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// The caller's role may not give this reason.
+    #[error("the role {} may not cancel for {}", role.code(), reason.code())]
+    ForbiddenReason {
+        /// The caller's role.
+        role: Role,
+        /// The reason given.
+        reason: CancelReason,
+    },
+    /// A reason is required.
+    #[error("a reason of 1 to {max} characters is required", max = Self::TEXT_MAX)]
+    ReasonRequired,
+    /// A text is too long.
+    #[error("{field} has at most {max} characters")]
+    TextTooLong {
+        /// Which text.
+        field: &'static str,
+        /// The bound in characters.
+        max: usize,
+    },
+    /// The return window is over.
+    #[error("the return window is over")]
+    ReturnWindowExpired,
+    /// The units named cannot be returned.
+    #[error("line {line}: {detail}")]
+    InvalidReturnLines {
+        /// The number that was given; 0 where none was.
+        line: u32,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// The return named is not the one that waits.
+    #[error("that return does not wait for judgement")]
+    ReturnMismatch,
+    /// The refund is below zero or in another currency.
+    #[error("a refund is not below zero and has the order's currency")]
+    InvalidRefund,
+    /// A refund above the value of the units has to say why.
+    #[error("a refund above the value of the units needs a reason")]
+    RefundNeedsReason,
+    /// More would be paid back than was ever asked for.
+    #[error("refunds would exceed the total of the order")]
+    RefundTooLarge,
+}
+
+impl Rejection {
+    /// The most lines of an order.
+    pub const LINES_MAX: usize = 2_000;
+    /// The most characters of a reason.
+    pub const TEXT_MAX: usize = 500;
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden { .. } => "FORBIDDEN",
+            Self::EmptyOrder => "EMPTY_ORDER",
+            Self::TooManyLines => "TOO_MANY_LINES",
+            Self::InvalidLine { .. } => "INVALID_LINE",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::AmountOverflow => "AMOUNT_OVERFLOW",
+            Self::InvalidAddress(_) => "INVALID_ADDRESS",
+            Self::InvalidContact(_) => "INVALID_CONTACT",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::NotFound => "NOT_FOUND",
+            Self::InvalidTransition { .. } => "INVALID_TRANSITION",
+            Self::InvalidLines { .. } => "INVALID_LINES",
+            Self::ForbiddenReason { .. } => "FORBIDDEN_REASON",
+            Self::ReasonRequired => "REASON_REQUIRED",
+            Self::TextTooLong { .. } => "TEXT_TOO_LONG",
+            Self::ReturnWindowExpired => "RETURN_WINDOW_EXPIRED",
+            Self::InvalidReturnLines { .. } => "INVALID_RETURN_LINES",
+            Self::ReturnMismatch => "RETURN_MISMATCH",
+            Self::InvalidRefund => "INVALID_REFUND",
+            Self::RefundNeedsReason => "REFUND_NEEDS_REASON",
+            Self::RefundTooLarge => "REFUND_TOO_LARGE",
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! [`Command::ApproveReturn`]
+
+use order_actor::domain::{
+    ApproveReturn, Command, Event, Order, Rejection, ReturnLineDisposition, Role, Status,
+};
+use shared_events::contract::{Disposition, Money};
+
+use super::support::*;
+
+const ONE_EACH: &[(u32, u32)] = &[(1, 1), (2, 1)];
+
+fn refunding(minor: i64, reason: &str) -> Command {
+    Command::ApproveReturn(ApproveReturn {
+        refund: Some(gbp(minor)),
+        refund_reason: reason.to_owned(),
+        ..an_approval()
+    })
+}
+
+fn disposing(dispositions: &[(u32, Disposition)]) -> Command {
+    let dispositions = dispositions
+        .iter()
+        .map(|(line, disposition)| ReturnLineDisposition { line: *line, disposition: *disposition })
+        .collect();
+    Command::ApproveReturn(ApproveReturn { dispositions, ..an_approval() })
+}
+
+/// The approval of return 1 over one unit each, at 30 s.
+fn approved(refund: i64, reason: &str) -> Event {
+    let mut event = return_approved(1, ONE_EACH, refund, 30);
+    let Event::ReturnApproved { refund_reason, .. } = &mut event else { unreachable!() };
+    reason.clone_into(refund_reason);
+    event
+}
+
+#[test]
+fn everything_back_ends_the_order() {
+    for command in [approve(1), Command::ApproveReturn(an_approval())] {
+        let then = given(waiting(ALL))
+            .when(&command, &by_ops(), 30)
+            .then(return_approved(1, ALL, 3_500, 30))
+            .is(Status::Returned)
+            .counts(&[(0, 2, 0, 2), (0, 3, 0, 3)]);
+        assert_eq!(then.order.details().unwrap().refunded, gbp(3_500));
+    }
+}
+
+#[test]
+fn part_of_it_back_keeps_the_window_and_refunds_the_part() {
+    let then = given(waiting(ONE_EACH))
+        .when(&approve(1), &by_ops(), 30)
+        .then(approved(1_500, ""))
+        .is(Status::Fulfilled)
+        .counts(&[(0, 2, 0, 1), (0, 3, 0, 1)]);
+    let Order::Fulfilled(fulfilled) = then.order else { unreachable!() };
+    assert_eq!(fulfilled.return_until, after(10 + 30 * DAY));
+}
+
+#[test]
+fn the_last_kept_units_back_end_the_order() {
+    let mut history = waiting(&[(1, 2)]);
+    history.extend([return_approved(1, &[(1, 2)], 2_000, 30), return_requested(2, &[(2, 3)], 40)]);
+    given(history)
+        .when(&approve(2), &by_ops(), 50)
+        .then(return_approved(2, &[(2, 3)], 1_500, 50))
+        .is(Status::Returned);
+}
+
+#[test]
+fn lines_are_restocked_unless_written_off() {
+    let mut expected = approved(1_500, "");
+    let Event::ReturnApproved { lines, .. } = &mut expected else { unreachable!() };
+    lines[1].disposition = Disposition::WriteOff;
+    given(waiting(ONE_EACH))
+        .when(&disposing(&[(2, Disposition::WriteOff)]), &by_ops(), 30)
+        .then(expected);
+}
+
+#[test]
+fn dispositions_name_lines_of_the_return_once() {
+    let check = |dispositions: &[(u32, Disposition)], line, detail| {
+        given(waiting(&[(1, 1)]))
+            .when(&disposing(dispositions), &by_ops(), 30)
+            .then_rejected(&Rejection::InvalidReturnLines { line, detail });
+    };
+    check(&[(2, Disposition::Restock)], 2, "not a line of the return");
+    check(&[(1, Disposition::Restock), (1, Disposition::WriteOff)], 1, "named twice");
+}
+
+#[test]
+fn a_refund_may_be_set() {
+    given(waiting(ONE_EACH)).when(&refunding(0, ""), &by_ops(), 30).then(approved(0, ""));
+    given(waiting(ONE_EACH)).when(&refunding(1_500, ""), &by_ops(), 30).then(approved(1_500, ""));
+    given(waiting(ONE_EACH))
+        .when(&refunding(3_500, "goodwill"), &by_ops(), 30)
+        .then(approved(3_500, "goodwill"));
+}
+
+#[test]
+fn guards_of_the_refund() {
+    let check = |command: &Command, expected: &Rejection| {
+        given(waiting(ONE_EACH)).when(command, &by_ops(), 30).then_rejected(expected);
+    };
+    let euros = Some(Money::new(1, "EUR".parse().unwrap()));
+    let in_euros = Command::ApproveReturn(ApproveReturn { refund: euros, ..an_approval() });
+    check(&refunding(-1, ""), &Rejection::InvalidRefund);
+    check(&in_euros, &Rejection::InvalidRefund);
+    check(&refunding(1_501, " "), &Rejection::RefundNeedsReason);
+    check(&refunding(i64::MAX, ""), &Rejection::RefundNeedsReason);
+    check(&refunding(3_501, "goodwill"), &Rejection::RefundTooLarge);
+    check(&refunding(i64::MAX, "goodwill"), &Rejection::RefundTooLarge);
+    check(
+        &refunding(1, &"x".repeat(501)),
+        &Rejection::TextTooLong { field: "refund_reason", max: 500 },
+    );
+}
+
+#[test]
+fn refunds_together_never_exceed_the_total_not_even_by_default() {
+    let mut history = waiting(ONE_EACH);
+    history.extend([approved(3_000, "goodwill"), return_requested(2, &[(1, 1)], 40)]);
+    given(history.clone())
+        .when(&approve(2), &by_ops(), 50)
+        .then_rejected(&Rejection::RefundTooLarge);
+    let within = ApproveReturn { refund: Some(gbp(500)), ..an_approval() };
+    given(history).when(&Command::ApproveReturn(within), &by_ops(), 50).then(return_approved(
+        2,
+        &[(1, 1)],
+        500,
+        50,
+    ));
+}
+
+#[test]
+fn an_approved_return_approved_again_changes_nothing() {
+    let mut partly = waiting(ONE_EACH);
+    partly.push(approved(1_500, ""));
+    let mut again = partly.clone();
+    again.push(return_requested(2, &[(1, 1)], 40));
+    let mut wholly = waiting(ALL);
+    wholly.push(return_approved(1, ALL, 3_500, 30));
+    for history in [partly, again, wholly] {
+        given(history).when(&approve(1), &by_ops(), 50).then_nothing_happened();
+    }
+}
+
+#[test]
+fn only_the_return_that_waits() {
+    given(waiting(ALL)).when(&approve(2), &by_ops(), 30).then_rejected(&Rejection::ReturnMismatch);
+    let mut rejected = waiting(ALL);
+    rejected.push(return_rejected(1, 30));
+    for (history, from) in [
+        (vec![placed()], Status::Pending),
+        (delivered(), Status::Fulfilled),
+        (rejected, Status::Fulfilled),
+    ] {
+        given(history).when(&approve(1), &by_ops(), 40).then_rejected(&invalid_transition(from));
+    }
+    nothing().when(&approve(1), &by_ops(), 30).then_rejected(&Rejection::NotFound);
+}
+
+#[test]
+fn operators_only() {
+    for (by, role) in
+        [(by_owner(), Role::Customer), (by_service(), Role::Service), (by_engine(), Role::Engine)]
+    {
+        given(waiting(ALL))
+            .when(&approve(1), &by, 30)
+            .then_rejected(&Rejection::Forbidden { role });
+    }
+}

@@ -1,0 +1,114 @@
+//! The bytes of every event, version 1. A file here never changes: a new shape is a new version,
+//! and the old one is lifted on reading. `ORDINAL_WRITE_GOLDEN=1` writes files that are missing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use order_actor::domain::{Event, LineQuantity, Restitution};
+use shared_events::contract::{CancelReason, Contact, Disposition, SellerId, Timestamp};
+use uuid::Uuid;
+
+use super::support::*;
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/domain")
+}
+
+/// One event of each kind with all its fields, and those with optional fields without them.
+fn samples() -> Vec<(&'static str, Event)> {
+    let mut whole = placed();
+    if let Event::OrderPlaced { ordered_at, lines, .. } = &mut whole {
+        *ordered_at = Some(Timestamp::from_micros(1_291_190_760_000_000));
+        lines[1].seller_id = Some(SellerId::from_uuid(Uuid::from_u128(0x5E)));
+    }
+    let mut bare = placed();
+    if let Event::OrderPlaced { contact, address, .. } = &mut bare {
+        *contact = Contact::default().into();
+        let mut without = (**address).clone();
+        without.postal_code.clear();
+        "IE".clone_into(&mut without.country);
+        *address = without.into();
+    }
+    let at = after(60);
+    let lines = units(&[(1, 1), (2, 3)]);
+    let restitution = |(LineQuantity { line, quantity }, disposition)| Restitution {
+        line,
+        quantity,
+        disposition,
+    };
+    vec![
+        ("OrderPlaced.v1", whole),
+        ("OrderPlaced.v1.bare", bare),
+        ("OrderConfirmed.v1", confirmed()),
+        (
+            "LinesCancelled.v1",
+            Event::LinesCancelled {
+                lines: lines.clone(),
+                reason: CancelReason::Ops,
+                text: "damaged in store".to_owned(),
+                return_until: Some(after(30 * DAY)),
+                at,
+            },
+        ),
+        ("LinesCancelled.v1.bare", lines_cancelled(&[(1, 1)], 60)),
+        (
+            "OrderCancelled.v1",
+            Event::OrderCancelled {
+                reason: CancelReason::InsufficientStock,
+                text: "sold out".to_owned(),
+                was_confirmed: false,
+                skus: vec!["MUG".parse().unwrap(), "PLATE".parse().unwrap()],
+                at,
+            },
+        ),
+        ("OrderCancelled.v1.bare", order_cancelled(CancelReason::SlaTimeout, false, 900)),
+        ("LinesFulfilled.v1", lines_fulfilled(1, &[(1, 1)], 60)),
+        ("OrderFulfilled.v1", order_fulfilled(2, &[(1, 1), (2, 3)], 60)),
+        ("ReturnRequested.v1", return_requested(1, &[(1, 1), (2, 3)], 60)),
+        ("ReturnEscalated.v1", return_escalated(1, 60)),
+        (
+            "ReturnApproved.v1",
+            Event::ReturnApproved {
+                return_id: return_id(1),
+                lines: lines
+                    .into_iter()
+                    .zip([Disposition::Restock, Disposition::WriteOff])
+                    .map(restitution)
+                    .collect(),
+                refund: gbp(3_000),
+                refund_reason: "goodwill".to_owned(),
+                at,
+            },
+        ),
+        ("ReturnApproved.v1.bare", return_approved(1, &[(1, 1)], 1_000, 60)),
+        ("ReturnRejected.v1", return_rejected(1, 60)),
+    ]
+}
+
+#[test]
+fn every_event_has_the_bytes_it_was_published_with() {
+    let mut files = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for (file, event) in samples() {
+        let path = folder().join("golden").join(format!("{file}.json"));
+        let encoded = serde_json::to_string(&event).unwrap();
+        if !path.exists() && std::env::var_os("ORDINAL_WRITE_GOLDEN").is_some() {
+            fs::write(&path, format!("{encoded}\n")).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap();
+        let golden = golden.trim_end_matches('\n');
+        assert_eq!(encoded, golden, "{file}");
+        let decoded: Event = serde_json::from_str(golden).unwrap();
+        assert_eq!(decoded, event, "{file}");
+        assert_eq!(serde_json::to_string(&decoded).unwrap(), golden, "{file}");
+        names.insert(event.name());
+        files.insert(format!("{file}.json"));
+    }
+    assert_eq!(names.len(), 10, "every kind of event has a golden file");
+    let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(present, files, "every golden file is read");
+}

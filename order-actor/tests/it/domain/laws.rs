@@ -1,0 +1,379 @@
+//! What holds after any commands, by anybody, at any time, in any order.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use order_actor::domain::{
+    ApproveReturn, By, Cancel, Command, Confirm, Details, Event, Fulfill, LineQuantity, NewLine,
+    Order, Place, Policy, RejectReturn, RequestReturn, ReturnLineDisposition, decide, evolve,
+    replay,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
+
+use super::support::*;
+
+#[derive(Clone, Debug)]
+struct Step {
+    command: Command,
+    by: By,
+    pause: Duration,
+}
+
+fn quantity() -> impl Strategy<Value = Quantity> {
+    prop_oneof![9 => 1_u32..=3, 1 => 1..=Quantity::MAX].prop_map(|n| Quantity::new(n).unwrap())
+}
+
+fn currency() -> impl Strategy<Value = Currency> {
+    prop_oneof![30 => Just("GBP"), 1 => Just("JPY")].prop_map(|code| code.parse().unwrap())
+}
+
+fn money() -> impl Strategy<Value = Money> {
+    let minor = prop_oneof![20 => 0_i64..3_000, 1 => any::<i64>(), 1 => Just(i64::MAX)];
+    (minor, currency()).prop_map(|(minor, currency)| Money::new(minor, currency))
+}
+
+fn some_lines() -> impl Strategy<Value = Vec<LineQuantity>> {
+    let number = prop_oneof![20 => 1_u32..=3, 1 => any::<u32>()];
+    let line = (number, quantity()).prop_map(|(line, quantity)| LineQuantity { line, quantity });
+    prop_oneof![2 => Just(units(&[(1, 1)])), 3 => prop::collection::vec(line, 0..3)]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        12 => Just("because".to_owned()),
+        1 => Just(String::new()),
+        1 => Just("x".repeat(501)),
+    ]
+}
+
+fn a_placing() -> impl Strategy<Value = Command> {
+    let line = (quantity(), money())
+        .prop_map(|(quantity, unit_price)| NewLine { quantity, ..new_line("MUG", 1, unit_price) });
+    let lines = prop_oneof![
+        1 => Just(a_place().lines),
+        2 => Just(vec![new_line("MUG", 1, gbp(1_000))]),
+        3 => prop::collection::vec(line, 0..4),
+    ];
+    let customer = prop_oneof![9 => Just(owner()), 1 => Just(stranger())];
+    (lines, customer)
+        .prop_map(|(lines, customer_id)| Command::Place(Place { lines, customer_id, ..a_place() }))
+}
+
+fn a_cancel() -> impl Strategy<Value = Command> {
+    use CancelReason::{CustomerRequest, InsufficientStock, Ops, PaymentFailed, SlaTimeout};
+    let reason = prop::sample::select(vec![
+        CustomerRequest,
+        InsufficientStock,
+        Ops,
+        PaymentFailed,
+        SlaTimeout,
+    ]);
+    (reason, text(), some_lines()).prop_map(|(reason, text, lines)| {
+        Command::Cancel(Cancel { reason, text, lines, skus: vec!["MUG".parse().unwrap()] })
+    })
+}
+
+fn a_fulfill() -> impl Strategy<Value = Command> {
+    (1_u128..6, some_lines(), text()).prop_map(|(n, lines, carrier)| {
+        let shipment_id = shipment(n);
+        Command::Fulfill(Fulfill { shipment_id, lines, carrier, tracking: String::new() })
+    })
+}
+
+fn a_request() -> impl Strategy<Value = Command> {
+    (1_u128..5, some_lines(), text()).prop_map(|(n, lines, reason)| {
+        Command::RequestReturn(RequestReturn { return_id: return_id(n), lines, reason })
+    })
+}
+
+fn an_approving() -> impl Strategy<Value = Command> {
+    let disposition = prop::sample::select(vec![Disposition::Restock, Disposition::WriteOff]);
+    let named = (1_u32..=3, disposition)
+        .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
+    let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
+    let refund = prop_oneof![3 => Just(None), 1 => money().prop_map(Some)];
+    (prop::option::of(1_u128..5), dispositions, refund, text()).prop_map(
+        |(n, dispositions, refund, refund_reason)| {
+            let return_id = n.map(return_id);
+            Command::ApproveReturn(ApproveReturn { return_id, dispositions, refund, refund_reason })
+        },
+    )
+}
+
+fn a_rejecting() -> impl Strategy<Value = Command> {
+    (prop::option::of(1_u128..5), text()).prop_map(|(n, reason)| {
+        Command::RejectReturn(RejectReturn { return_id: n.map(return_id), reason })
+    })
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let command = prop_oneof![
+        1 => a_placing(),
+        3 => (1_u128..3).prop_map(|n| {
+            Command::Confirm(Confirm { reservation_id: reservation(n) })
+        }),
+        1 => a_cancel(),
+        1 => Just(Command::Lapse),
+        4 => a_fulfill(),
+        4 => a_request(),
+        1 => Just(Command::Escalate),
+        2 => an_approving(),
+        1 => a_rejecting(),
+    ];
+    let anybody =
+        prop::sample::select(vec![by_owner(), by_stranger(), by_service(), by_ops(), by_engine()]);
+    let by = prop_oneof![6 => Just(None), 1 => anybody.prop_map(Some)];
+    let pause = prop_oneof![
+        12 => (0..10 * MINUTE).prop_map(Duration::from_secs),
+        2 => (0..4 * DAY).prop_map(Duration::from_secs),
+        1 => (0..40 * DAY).prop_map(Duration::from_secs),
+    ];
+    (command, by, pause).prop_map(|(command, by, pause)| {
+        let by = by.unwrap_or_else(|| usual(&command));
+        Step { command, by, pause }
+    })
+}
+
+/// Who usually says this.
+fn usual(command: &Command) -> By {
+    match command {
+        Command::Place(_) | Command::RequestReturn(_) => by_owner(),
+        Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
+        Command::Fulfill(_) => by_service(),
+        Command::ApproveReturn(_) | Command::RejectReturn(_) => by_ops(),
+        Command::Cancel(cancel) => match cancel.reason {
+            CancelReason::CustomerRequest => by_owner(),
+            CancelReason::Ops => by_ops(),
+            _ => by_engine(),
+        },
+    }
+}
+
+/// Mostly an order that was placed and confirmed, then anything.
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let begun = prop_oneof![
+        1 => Just(Vec::new()),
+        9 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
+    ]
+    .prop_map(|commands| {
+        let step = |command: Command| Step { by: usual(&command), command, pause: Duration::ZERO };
+        commands.into_iter().map(step).collect::<Vec<_>>()
+    });
+    (begun, prop::collection::vec(a_step(), 0..40)).prop_map(|(mut begun, more)| {
+        begun.extend(more);
+        begun
+    })
+}
+
+/// All that was decided, and the order.
+fn live(steps: &[Step]) -> (Vec<Event>, Order) {
+    let (mut order, mut history, mut now) = (Order::Absent, Vec::new(), after(0));
+    for step in steps {
+        now = now.plus(step.pause);
+        if let Ok(events) = decide(&order, &step.command, &step.by, now, &Policy::default()) {
+            order = events.iter().try_fold(order, evolve).expect("a decided event can happen");
+            history.extend(events);
+        }
+    }
+    (history, order)
+}
+
+fn check_sums(details: &Details) -> Result<(), TestCaseError> {
+    let mut total = 0_i128;
+    for line in &details.lines {
+        let wide = |n: u32| u64::from(n);
+        prop_assert!(wide(line.returned) + wide(line.in_return) <= wide(line.fulfilled));
+        prop_assert!(wide(line.fulfilled) + wide(line.cancelled) <= wide(line.ordered));
+        prop_assert_eq!(line.unit_price.currency, details.total.currency);
+        total += i128::from(line.unit_price.minor) * i128::from(line.ordered);
+    }
+    prop_assert_eq!(total, i128::from(details.total.minor));
+    prop_assert_eq!(details.refunded.currency, details.total.currency);
+    prop_assert!((0..=details.total.minor).contains(&details.refunded.minor));
+    Ok(())
+}
+
+/// What the headline says is what the counts say.
+fn check_headline(order: &Order) -> Result<(), TestCaseError> {
+    let Some(details) = order.details() else { return Ok(()) };
+    let any = |count: fn(&order_actor::domain::Line) -> u32| {
+        details.lines.iter().any(|line| count(line) > 0)
+    };
+    let open = any(order_actor::domain::Line::open);
+    let (fulfilled, in_return) = (any(|line| line.fulfilled), any(|line| line.in_return));
+    let kept = any(order_actor::domain::Line::kept);
+    let agrees = match order {
+        Order::Absent => true,
+        Order::Pending(_) => open && !fulfilled,
+        Order::Confirmed(confirmed) => open && fulfilled == confirmed.shipped_at.is_some(),
+        Order::Fulfilled(_) => !open && kept && !in_return,
+        Order::ReturnRequested(_) => !open && in_return,
+        Order::Returned(_) => !open && fulfilled && !kept && !in_return,
+        Order::Cancelled(_) => !open && !fulfilled,
+    };
+    prop_assert!(agrees, "{:?}", order);
+    Ok(())
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn decided_events_are_legal_conserve_units_and_money_and_ended_orders_stay(steps in steps()) {
+        let (mut order, mut now) = (Order::Absent, after(0));
+        for step in steps {
+            now = now.plus(step.pause);
+            let decision = decide(&order, &step.command, &step.by, now, &Policy::default());
+            let Ok(events) = decision else { continue };
+            prop_assert!(!order.is_ended() || events.is_empty());
+            for event in &events {
+                prop_assert_eq!(event.at(), now);
+                order = match evolve(order, event) {
+                    Ok(order) => order,
+                    Err(impossible) => return Err(TestCaseError::fail(impossible.to_string())),
+                };
+                check_headline(&order)?;
+                if let Some(details) = order.details() {
+                    check_sums(details)?;
+                }
+            }
+        }
+    }
+
+    /// Cancelling units by number is the one command without an identity of its own: its retry is
+    /// recognised by the request id in the journal.
+    #[test]
+    fn a_repeated_command_appends_nothing(steps in steps()) {
+        let (mut order, mut now) = (Order::Absent, after(0));
+        for step in steps {
+            now = now.plus(step.pause);
+            let say = |order: &Order| {
+                decide(order, &step.command, &step.by, now, &Policy::default())
+            };
+            let first = say(&order);
+            prop_assert_eq!(&first, &say(&order), "deciding is pure");
+            let Ok(events) = first else { continue };
+            order = events.iter().try_fold(order, evolve).unwrap();
+            let by_number = matches!(&step.command, Command::Cancel(it) if !it.lines.is_empty());
+            if !by_number {
+                prop_assert!(say(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_and_then_the_rest_is_the_whole(steps in steps(), at in any::<prop::sample::Index>()) {
+        let (history, order) = live(&steps);
+        let (prefix, rest) = history.split_at(at.index(history.len() + 1));
+        let before = replay(prefix).unwrap();
+        prop_assert_eq!(&rest.iter().try_fold(before, evolve).unwrap(), &order);
+        prop_assert_eq!(&replay(&history).unwrap(), &order);
+    }
+
+    #[test]
+    fn every_event_survives_json(steps in steps()) {
+        let (history, _) = live(&steps);
+        for event in history {
+            let text = serde_json::to_string(&event).unwrap();
+            let decoded: Event = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(serde_json::to_string(&decoded).unwrap(), text);
+            prop_assert_eq!(decoded, event);
+        }
+    }
+
+    /// A damaged history is refused or still obeys the sums; it never panics.
+    #[test]
+    fn a_damaged_history_is_refused_or_still_adds_up(
+        steps in steps(),
+        damage in 0..3,
+        one in any::<prop::sample::Index>(),
+        two in any::<prop::sample::Index>(),
+    ) {
+        let (mut history, _) = live(&steps);
+        if !history.is_empty() {
+            let (one, two) = (one.index(history.len()), two.index(history.len()));
+            match damage {
+                0 => drop(history.remove(one)),
+                1 => history.swap(one, two),
+                _ => history.insert(two, history[one].clone()),
+            }
+        }
+        if let Ok(order) = replay(&history) {
+            check_headline(&order)?;
+            if let Some(details) = order.details() {
+                check_sums(details)?;
+            }
+        }
+    }
+
+    #[test]
+    fn deciding_never_panics_whatever_the_time_and_the_windows(
+        steps in steps(),
+        micros in prop::collection::vec(any::<i64>(), 42),
+        window in prop_oneof![Just(Duration::ZERO), Just(Duration::MAX)],
+    ) {
+        let policy =
+            Policy { confirm_within: window, return_within: window, judge_within: window };
+        let mut order = Order::Absent;
+        for (step, micros) in steps.iter().zip(micros) {
+            let now = Timestamp::from_micros(micros);
+            if let Ok(events) = decide(&order, &step.command, &step.by, now, &policy) {
+                order = events.iter().try_fold(order, evolve).unwrap();
+            }
+        }
+    }
+}
+
+/// The laws above would say little if the commands went nowhere.
+#[test]
+fn the_commands_reach_every_state_event_and_refusal_of_weight() {
+    let mut runner = TestRunner::deterministic();
+    let (mut states, mut events, mut refusals) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for _ in 0..400 {
+        let steps = steps().new_tree(&mut runner).unwrap().current();
+        let (mut order, mut now) = (Order::Absent, after(0));
+        for step in steps {
+            now = now.plus(step.pause);
+            match decide(&order, &step.command, &step.by, now, &Policy::default()) {
+                Ok(decided) => {
+                    events.extend(decided.iter().map(Event::name));
+                    order = decided.iter().try_fold(order, evolve).unwrap();
+                    states.extend(order.status());
+                }
+                Err(rejection) => drop(refusals.insert(rejection.code())),
+            }
+        }
+    }
+    assert_eq!(states.len(), 6, "{states:?}");
+    assert_eq!(events.len(), 10, "{events:?}");
+    let expected = [
+        "ALREADY_EXISTS",
+        "AMOUNT_OVERFLOW",
+        "CURRENCY_MISMATCH",
+        "EMPTY_ORDER",
+        "FORBIDDEN",
+        "FORBIDDEN_REASON",
+        "INVALID_LINE",
+        "INVALID_LINES",
+        "INVALID_REFUND",
+        "INVALID_RETURN_LINES",
+        "INVALID_TRANSITION",
+        "NOT_FOUND",
+        "REASON_REQUIRED",
+        "REFUND_TOO_LARGE",
+        "RETURN_MISMATCH",
+        "RETURN_WINDOW_EXPIRED",
+        "TEXT_TOO_LONG",
+    ];
+    for code in expected {
+        assert!(refusals.contains(code), "{code} was never met: {refusals:?}");
+    }
+}

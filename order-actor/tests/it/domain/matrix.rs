@@ -1,0 +1,137 @@
+//! Every command against every state, as one page to read: `matrix.txt`.
+//! `ORDINAL_WRITE_GOLDEN=1` writes it anew; the difference is for the reviewer.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use order_actor::domain::{
+    By, Command, Event, Order, Place, Policy, Rejection, deadline, decide, evolve, replay,
+};
+use shared_events::contract::CancelReason;
+
+use super::golden::folder;
+use super::support::*;
+
+fn states() -> Vec<(&'static str, Vec<Event>)> {
+    let extended = |mut history: Vec<Event>, more: Vec<Event>| {
+        history.extend(more);
+        history
+    };
+    let some = &[(1, 1)];
+    vec![
+        ("absent", vec![]),
+        ("pending", vec![placed()]),
+        ("pending, a unit cancelled", vec![placed(), lines_cancelled(some, 2)]),
+        ("confirmed", vec![placed(), confirmed()]),
+        ("confirmed, a unit delivered", vec![placed(), confirmed(), lines_fulfilled(1, some, 5)]),
+        ("fulfilled", delivered()),
+        ("fulfilled, a return rejected", extended(waiting(ALL), vec![return_rejected(1, 30)])),
+        (
+            "fulfilled, a unit returned",
+            extended(waiting(some), vec![return_approved(1, some, 1_000, 30)]),
+        ),
+        ("return requested", waiting(ALL)),
+        ("return requested, escalated", extended(waiting(ALL), vec![return_escalated(1, 4 * DAY)])),
+        ("returned", extended(waiting(ALL), vec![return_approved(1, ALL, 3_500, 30)])),
+        ("cancelled", vec![placed(), order_cancelled(CancelReason::CustomerRequest, false, 5)]),
+    ]
+}
+
+fn commands() -> Vec<(&'static str, Command, By, u64)> {
+    use CancelReason::{CustomerRequest, InsufficientStock, Ops};
+    let other = Command::Place(Place { lines: vec![new_line("MUG", 9, gbp(1))], ..a_place() });
+    let theirs = Command::Place(Place { customer_id: stranger(), ..a_place() });
+    let early = 20;
+    vec![
+        ("Place the same", place(), by_owner(), early),
+        ("Place other content", other, by_owner(), early),
+        ("Place by somebody else", theirs, by_stranger(), early),
+        ("Confirm by reservation 1", confirm(1), by_engine(), early),
+        ("Confirm by reservation 2", confirm(2), by_engine(), early),
+        ("Cancel", cancel(CustomerRequest, &[]), by_owner(), early),
+        ("Cancel for OPS", cancel(Ops, &[]), by_ops(), early),
+        ("Cancel for INSUFFICIENT_STOCK", cancel(InsufficientStock, &[]), by_engine(), early),
+        ("Cancel a unit of line 2", cancel(CustomerRequest, &[(2, 1)]), by_owner(), early),
+        ("Cancel a stranger's", cancel(CustomerRequest, &[]), by_stranger(), early),
+        ("Lapse early", Command::Lapse, by_engine(), early),
+        ("Lapse late", Command::Lapse, by_engine(), 20 * MINUTE),
+        ("Fulfill, parcel 1 again", fulfill(1, &[]), by_service(), early),
+        ("Fulfill the rest, parcel 2", fulfill(2, &[]), by_service(), early),
+        ("Fulfill a unit, parcel 2", fulfill(2, &[(2, 1)]), by_service(), early),
+        ("RequestReturn 1", request_return(1, &[(2, 1)]), by_owner(), 60),
+        ("RequestReturn 2", request_return(2, &[(2, 1)]), by_owner(), 60),
+        ("RequestReturn 2 of all", request_return(2, ALL), by_owner(), 60),
+        ("RequestReturn 2 late", request_return(2, ALL), by_owner(), 40 * DAY),
+        ("Escalate early", Command::Escalate, by_engine(), 60),
+        ("Escalate late", Command::Escalate, by_engine(), 5 * DAY),
+        ("ApproveReturn", Command::ApproveReturn(an_approval()), by_ops(), 60),
+        ("ApproveReturn 1", approve(1), by_ops(), 60),
+        ("ApproveReturn 2", approve(2), by_ops(), 60),
+        ("RejectReturn 1", reject(1), by_ops(), 60),
+        ("RejectReturn 2", reject(2), by_ops(), 60),
+    ]
+}
+
+fn headline(order: &Order) -> &'static str {
+    order.status().map_or("ABSENT", order_actor::domain::Status::code)
+}
+
+fn answer(order: &Order, decision: Result<Vec<Event>, Rejection>) -> String {
+    match decision {
+        Err(rejection) => rejection.code().to_owned(),
+        Ok(events) if events.is_empty() => "nothing happens".to_owned(),
+        Ok(events) => {
+            let names: Vec<_> = events.iter().map(Event::name).collect();
+            let after = events.iter().try_fold(order.clone(), evolve).unwrap();
+            format!("{} -> {}", names.join(", "), headline(&after))
+        }
+    }
+}
+
+fn page() -> String {
+    let mut page = String::new();
+    for (state, history) in states() {
+        let order = replay(&history).unwrap();
+        let deadline = deadline(&order).map_or("none", |deadline| deadline.kind.code());
+        writeln!(page, "{state} ({}, deadline {deadline})", headline(&order)).unwrap();
+        for (name, command, by, seconds) in commands() {
+            let decision = decide(&order, &command, &by, after(seconds), &Policy::default());
+            writeln!(page, "  {name:<30} {}", answer(&order, decision)).unwrap();
+        }
+        page.push('\n');
+    }
+    page.push_str("roles (to an order that is absent)\n");
+    let mut names = std::collections::BTreeSet::new();
+    for (_, command, _, seconds) in commands() {
+        if !names.insert(command.name()) {
+            continue;
+        }
+        write!(page, "  {:<14}", command.name()).unwrap();
+        for by in [by_owner(), by_service(), by_ops(), by_engine()] {
+            let decision =
+                decide(&Order::Absent, &command, &by, after(seconds), &Policy::default());
+            let answer = match decision {
+                Err(Rejection::Forbidden { .. }) => "-",
+                _ => by.role.code(),
+            };
+            write!(page, " {answer:<9}").unwrap();
+        }
+        page.truncate(page.trim_end().len());
+        page.push('\n');
+    }
+    page
+}
+
+#[test]
+fn every_command_against_every_state() {
+    let path = folder().join("matrix.txt");
+    let page = page();
+    if std::env::var_os("ORDINAL_WRITE_GOLDEN").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    for (actual, expected) in page.lines().zip(expected.lines()) {
+        assert_eq!(actual, expected);
+    }
+    assert_eq!(page, expected);
+}

@@ -1,0 +1,190 @@
+//! [`Command::Place`]
+
+use std::time::Duration;
+
+use order_actor::domain::{
+    AddressError, Command, Event, NewLine, Order, Place, Policy, Rejection, Role, Status, decide,
+};
+use shared_events::contract::{ContactError, Money, SellerId, Timestamp};
+use uuid::Uuid;
+
+use super::support::*;
+
+fn rejected(place: Place, expected: &Rejection) {
+    nothing().when(&Command::Place(place), &by_owner(), 0).then_rejected(expected);
+}
+
+#[test]
+fn an_order_is_placed_with_a_computed_total_and_a_window() {
+    for by in [by_owner(), by_service(), by_ops()] {
+        nothing().when(&place(), &by, 0).then(placed()).is(Status::Pending);
+    }
+}
+
+#[test]
+fn the_clients_own_time_is_kept_and_decides_nothing() {
+    let ordered_at = Some(Timestamp::from_micros(0));
+    let command = Command::Place(Place { ordered_at, ..a_place() });
+    let mut expected = placed();
+    let Event::OrderPlaced { ordered_at: kept, .. } = &mut expected else { unreachable!() };
+    *kept = ordered_at;
+    nothing().when(&command, &by_owner(), 0).then(expected);
+}
+
+#[test]
+fn a_window_that_never_ends_is_clamped() {
+    let policy = Policy { confirm_within: Duration::MAX, ..Policy::default() };
+    let events = decide(&Order::Absent, &place(), &by_owner(), after(0), &policy).unwrap();
+    let [Event::OrderPlaced { confirm_by, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*confirm_by, Timestamp::MAX);
+}
+
+#[test]
+fn a_customer_places_for_nobody_else_and_the_engine_for_nobody() {
+    let forbidden = |role| Rejection::Forbidden { role };
+    nothing().when(&place(), &by_stranger(), 0).then_rejected(&forbidden(Role::Customer));
+    nothing().when(&place(), &by_engine(), 0).then_rejected(&forbidden(Role::Engine));
+}
+
+#[test]
+fn an_order_has_1_to_2000_lines() {
+    let with = |count: usize| Place { lines: vec![new_line("MUG", 1, gbp(1)); count], ..a_place() };
+    rejected(with(0), &Rejection::EmptyOrder);
+    rejected(with(2_001), &Rejection::TooManyLines);
+    let order = Command::Place(with(2_000));
+    let events = decide(&Order::Absent, &order, &by_owner(), after(0), &Policy::default()).unwrap();
+    assert!(matches!(&events[..], [Event::OrderPlaced { total, .. }] if *total == gbp(2_000)));
+}
+
+#[test]
+fn a_price_may_be_zero_but_not_below() {
+    let mut free = a_place();
+    free.lines[1].unit_price = gbp(0);
+    let events = decide(
+        &Order::Absent,
+        &Command::Place(free.clone()),
+        &by_owner(),
+        after(0),
+        &Policy::default(),
+    )
+    .unwrap();
+    assert!(matches!(&events[..], [Event::OrderPlaced { total, .. }] if *total == gbp(2_000)));
+    free.lines[1].unit_price = gbp(-1);
+    rejected(free, &Rejection::InvalidLine { line: 2, detail: "the unit price is below zero" });
+}
+
+#[test]
+fn all_lines_have_one_currency() {
+    let mut order = a_place();
+    order.lines[1].unit_price = Money::new(500, "EUR".parse().unwrap());
+    rejected(order.clone(), &Rejection::CurrencyMismatch);
+    order.lines[0].unit_price = gbp(i64::MAX);
+    rejected(order.clone(), &Rejection::CurrencyMismatch);
+    order.lines[1].unit_price.minor = i64::MAX;
+    rejected(order, &Rejection::CurrencyMismatch);
+}
+
+#[test]
+fn the_total_fits() {
+    let mut order = a_place();
+    order.lines[0].unit_price = gbp(i64::MAX / 2 + 1);
+    rejected(order.clone(), &Rejection::AmountOverflow);
+    order.lines[0].unit_price = gbp(i64::MAX / 2);
+    rejected(order.clone(), &Rejection::AmountOverflow);
+    order.lines.truncate(1);
+    nothing().when(&Command::Place(order), &by_owner(), 0).then({
+        let mut expected = placed();
+        let Event::OrderPlaced { lines, total, .. } = &mut expected else { unreachable!() };
+        lines.truncate(1);
+        lines[0].unit_price = gbp(i64::MAX / 2);
+        *total = gbp(i64::MAX - 1);
+        expected
+    });
+}
+
+#[test]
+fn address_and_contact_are_checked_in_this_order() {
+    let mut order = a_place();
+    order.contact.email = Some("nobody".to_owned());
+    rejected(order.clone(), &Rejection::InvalidContact(ContactError::Email));
+    order.address.country = "XX".to_owned();
+    rejected(order.clone(), &Rejection::InvalidAddress(AddressError::Country));
+    order.lines.clear();
+    rejected(order, &Rejection::EmptyOrder);
+}
+
+#[test]
+fn addresses() {
+    let check = |change: fn(&mut order_actor::domain::Address)| {
+        let mut changed = address();
+        change(&mut changed);
+        changed.check()
+    };
+    assert_eq!(check(|_| {}), Ok(()));
+    assert_eq!(check(|it| it.street.clear()), Err(AddressError::Street));
+    assert_eq!(check(|it| it.street = "x".repeat(200)), Ok(()));
+    assert_eq!(check(|it| it.street = "x".repeat(201)), Err(AddressError::Street));
+    assert_eq!(check(|it| it.city = "\u{0}".to_owned()), Err(AddressError::City));
+    assert_eq!(check(|it| it.country = "gb".to_owned()), Err(AddressError::Country));
+    assert_eq!(check(|it| it.country = "B ".to_owned()), Err(AddressError::Country));
+    assert_eq!(check(|it| it.postal_code.clear()), Err(AddressError::PostalCode));
+    assert_eq!(check(|it| it.postal_code = "1".repeat(21)), Err(AddressError::PostalCode));
+    let without = |it: &mut order_actor::domain::Address| {
+        it.country = "IE".to_owned();
+        it.postal_code.clear();
+    };
+    assert_eq!(check(without), Ok(()));
+}
+
+#[test]
+fn the_same_again_changes_nothing_in_any_state() {
+    let histories = [
+        vec![placed()],
+        vec![placed(), confirmed()],
+        delivered(),
+        waiting(ALL),
+        vec![placed(), lines_cancelled(&[(1, 1)], 2)],
+    ];
+    for history in histories {
+        for by in [by_owner(), by_service(), by_ops()] {
+            given(history.clone()).when(&place(), &by, 40 * DAY).then_nothing_happened();
+        }
+    }
+}
+
+#[test]
+fn other_content_under_the_same_id_is_refused() {
+    let seller_id = Some(SellerId::from_uuid(Uuid::from_u128(1)));
+    let changes: [fn(&mut Place); 7] = [
+        |it| it.lines.swap(0, 1),
+        |it| it.lines.truncate(1),
+        |it| it.lines[0] = new_line("MUG", 3, gbp(1_000)),
+        |it| it.lines[0].unit_price = gbp(999),
+        |it| it.address.street = "2 High Street".to_owned(),
+        |it| it.contact.phone = None,
+        |it| it.ordered_at = Some(Timestamp::from_micros(0)),
+    ];
+    for change in changes {
+        let mut other = a_place();
+        change(&mut other);
+        given([placed()])
+            .when(&Command::Place(other), &by_owner(), 1)
+            .then_rejected(&Rejection::AlreadyExists);
+    }
+    let mut other = a_place();
+    other.lines[0] = NewLine { seller_id, ..other.lines[0].clone() };
+    given([placed()])
+        .when(&Command::Place(other), &by_owner(), 1)
+        .then_rejected(&Rejection::AlreadyExists);
+}
+
+#[test]
+fn somebody_elses_id_is_refused_after_the_content_was_checked() {
+    let theirs = Place { customer_id: stranger(), ..a_place() };
+    given([placed()])
+        .when(&Command::Place(theirs.clone()), &by_stranger(), 1)
+        .then_rejected(&Rejection::AlreadyExists);
+    given([placed()])
+        .when(&Command::Place(Place { lines: Vec::new(), ..theirs }), &by_stranger(), 1)
+        .then_rejected(&Rejection::EmptyOrder);
+}

@@ -1,0 +1,111 @@
+//! [`Command::RequestReturn`]
+
+use order_actor::domain::{Command, Rejection, RequestReturn, Role, Status};
+
+use super::support::*;
+
+const WINDOW_ENDS: u64 = 10 + 30 * DAY;
+
+fn with_reason(reason: &str, lines: &[(u32, u32)]) -> Command {
+    Command::RequestReturn(RequestReturn {
+        return_id: return_id(1),
+        lines: units(lines),
+        reason: reason.to_owned(),
+    })
+}
+
+#[test]
+fn units_are_asked_to_come_back() {
+    for by in [by_owner(), by_ops()] {
+        given(delivered())
+            .when(&request_return(1, &[(2, 2)]), &by, 20)
+            .then(return_requested(1, &[(2, 2)], 20))
+            .is(Status::ReturnRequested)
+            .counts(&[(0, 2, 0, 0), (0, 3, 2, 0)]);
+    }
+}
+
+#[test]
+fn accepted_just_before_the_window_ends_and_refused_at_its_end() {
+    let last = WINDOW_ENDS - 1;
+    given(delivered())
+        .when(&request_return(1, ALL), &by_owner(), last)
+        .then(return_requested(1, ALL, last));
+    given(delivered())
+        .when(&request_return(1, ALL), &by_owner(), WINDOW_ENDS)
+        .then_rejected(&Rejection::ReturnWindowExpired);
+}
+
+#[test]
+fn the_same_return_again_changes_nothing_waiting_or_judged() {
+    let again = request_return(1, ALL);
+    given(waiting(ALL)).when(&again, &by_owner(), 99 * DAY).then_nothing_happened();
+    for judged in [return_rejected(1, 30), return_approved(1, ALL, 3_500, 30)] {
+        let mut history = waiting(ALL);
+        history.push(judged);
+        given(history).when(&again, &by_owner(), 99 * DAY).then_nothing_happened();
+    }
+}
+
+#[test]
+fn one_return_waits_at_a_time() {
+    given(waiting(&[(1, 1)]))
+        .when(&request_return(2, &[(2, 1)]), &by_owner(), 30)
+        .then_rejected(&invalid_transition(Status::ReturnRequested));
+}
+
+#[test]
+fn after_a_rejection_the_same_units_may_be_asked_again_in_the_same_window() {
+    let mut history = waiting(ALL);
+    history.push(return_rejected(1, 30));
+    given(history.clone())
+        .when(&request_return(2, ALL), &by_owner(), 40)
+        .then(return_requested(2, ALL, 40));
+    given(history)
+        .when(&request_return(2, ALL), &by_owner(), WINDOW_ENDS)
+        .then_rejected(&Rejection::ReturnWindowExpired);
+}
+
+#[test]
+fn only_units_that_the_customer_has() {
+    let mut history = waiting(&[(1, 1)]);
+    history.push(return_approved(1, &[(1, 1)], 1_000, 30));
+    let check = |lines: &[(u32, u32)], line, detail| {
+        given(history.clone())
+            .when(&request_return(2, lines), &by_owner(), 40)
+            .then_rejected(&Rejection::InvalidReturnLines { line, detail });
+    };
+    check(&[], 0, "at least one line is named");
+    check(&[(0, 1)], 0, "no such line");
+    check(&[(9, 1)], 9, "no such line");
+    check(&[(2, 1), (1, 2)], 1, "more units than were delivered and kept");
+    check(&[(2, 1), (2, 1)], 2, "named twice");
+}
+
+#[test]
+fn guards_are_state_then_window_then_reason_then_units() {
+    let bad = with_reason(" \n", &[(9, 1)]);
+    given([placed()])
+        .when(&bad, &by_owner(), 99 * DAY)
+        .then_rejected(&invalid_transition(Status::Pending));
+    given(delivered())
+        .when(&bad, &by_owner(), 99 * DAY)
+        .then_rejected(&Rejection::ReturnWindowExpired);
+    given(delivered()).when(&bad, &by_owner(), 20).then_rejected(&Rejection::ReasonRequired);
+    given(delivered())
+        .when(&with_reason(&"x".repeat(501), &[(9, 1)]), &by_owner(), 20)
+        .then_rejected(&Rejection::TextTooLong { field: "reason", max: 500 });
+}
+
+#[test]
+fn owners_and_operators_only() {
+    for (by, role) in [(by_service(), Role::Service), (by_engine(), Role::Engine)] {
+        given(delivered())
+            .when(&request_return(1, ALL), &by, 20)
+            .then_rejected(&Rejection::Forbidden { role });
+    }
+    given(waiting(ALL))
+        .when(&request_return(1, ALL), &by_stranger(), 20)
+        .then_rejected(&Rejection::NotFound);
+    nothing().when(&request_return(1, ALL), &by_owner(), 20).then_rejected(&Rejection::NotFound);
+}

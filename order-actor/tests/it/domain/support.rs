@@ -1,0 +1,358 @@
+//! Given a history, when somebody says something, then this happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::domain::{
+    Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Fulfill, Impossible, LineQuantity,
+    NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection, RequestReturn, Restitution,
+    Status, decide, evolve, replay,
+};
+use shared_events::contract::{
+    CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
+    ReturnId, ShipmentId, Timestamp,
+};
+use uuid::Uuid;
+
+pub const MINUTE: u64 = 60;
+pub const DAY: u64 = 24 * 60 * MINUTE;
+
+/// So many seconds after the order was placed.
+pub fn after(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
+}
+
+pub fn gbp(minor: i64) -> Money {
+    Money::new(minor, "GBP".parse().unwrap())
+}
+
+pub fn order_id() -> OrderId {
+    OrderId::from_uuid(Uuid::from_u128(0xA))
+}
+
+pub fn owner() -> CustomerId {
+    CustomerId::from_uuid(Uuid::from_u128(0xC1))
+}
+
+pub fn stranger() -> CustomerId {
+    CustomerId::from_uuid(Uuid::from_u128(0xC2))
+}
+
+pub fn reservation(n: u128) -> ReservationId {
+    ReservationId::from_uuid(Uuid::from_u128(0x100 + n))
+}
+
+pub fn shipment(n: u128) -> ShipmentId {
+    ShipmentId::from_uuid(Uuid::from_u128(0x200 + n))
+}
+
+pub fn return_id(n: u128) -> ReturnId {
+    ReturnId::from_uuid(Uuid::from_u128(0x300 + n))
+}
+
+pub fn by_owner() -> By {
+    By::customer(owner())
+}
+
+pub fn by_stranger() -> By {
+    By::customer(stranger())
+}
+
+pub fn by_ops() -> By {
+    By::ops("grace")
+}
+
+pub fn by_service() -> By {
+    By::service("warehouse")
+}
+
+pub fn by_engine() -> By {
+    By::engine("stock")
+}
+
+pub fn units(lines: &[(u32, u32)]) -> Vec<LineQuantity> {
+    lines
+        .iter()
+        .map(|(line, units)| LineQuantity { line: *line, quantity: Quantity::new(*units).unwrap() })
+        .collect()
+}
+
+pub fn address() -> Address {
+    Address {
+        street: "1 High Street".to_owned(),
+        city: "Leeds".to_owned(),
+        postal_code: "LS1 1AA".to_owned(),
+        country: "GB".to_owned(),
+    }
+}
+
+pub fn contact() -> Contact {
+    Contact::new("ada@example.org", "+442071838750", "en-GB").unwrap()
+}
+
+pub fn new_line(sku: &str, units: u32, price: Money) -> NewLine {
+    NewLine {
+        sku: sku.parse().unwrap(),
+        quantity: Quantity::new(units).unwrap(),
+        unit_price: price,
+        seller_id: None,
+    }
+}
+
+/// Two mugs at 10.00 and three plates at 5.00: 35.00.
+pub fn a_place() -> Place {
+    Place {
+        order_id: order_id(),
+        customer_id: owner(),
+        lines: vec![new_line("MUG", 2, gbp(1_000)), new_line("PLATE", 3, gbp(500))],
+        address: address(),
+        contact: contact(),
+        ordered_at: None,
+    }
+}
+
+pub fn place() -> Command {
+    Command::Place(a_place())
+}
+
+pub fn confirm(n: u128) -> Command {
+    Command::Confirm(Confirm { reservation_id: reservation(n) })
+}
+
+pub fn cancel(reason: CancelReason, lines: &[(u32, u32)]) -> Command {
+    Command::Cancel(Cancel { reason, text: String::new(), lines: units(lines), skus: Vec::new() })
+}
+
+pub fn fulfill(n: u128, lines: &[(u32, u32)]) -> Command {
+    Command::Fulfill(Fulfill {
+        shipment_id: shipment(n),
+        lines: units(lines),
+        carrier: "Royal Mail".to_owned(),
+        tracking: "RM1".to_owned(),
+    })
+}
+
+pub fn request_return(n: u128, lines: &[(u32, u32)]) -> Command {
+    Command::RequestReturn(RequestReturn {
+        return_id: return_id(n),
+        lines: units(lines),
+        reason: "chipped".to_owned(),
+    })
+}
+
+pub fn an_approval() -> ApproveReturn {
+    ApproveReturn {
+        return_id: None,
+        dispositions: Vec::new(),
+        refund: None,
+        refund_reason: String::new(),
+    }
+}
+
+pub fn approve(n: u128) -> Command {
+    Command::ApproveReturn(ApproveReturn { return_id: Some(return_id(n)), ..an_approval() })
+}
+
+pub fn reject(n: u128) -> Command {
+    Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), reason: "worn".to_owned() })
+}
+
+/// What [`place`] brings about at 0.
+pub fn placed() -> Event {
+    let lines = (1..)
+        .zip(a_place().lines)
+        .map(|(line, new)| PlacedLine {
+            line,
+            sku: new.sku,
+            quantity: new.quantity,
+            unit_price: new.unit_price,
+            seller_id: new.seller_id,
+        })
+        .collect();
+    Event::OrderPlaced {
+        order_id: order_id(),
+        customer_id: owner(),
+        lines,
+        total: gbp(3_500),
+        address: Arc::new(address()),
+        contact: Arc::new(contact()),
+        placed_at: after(0),
+        ordered_at: None,
+        confirm_by: after(15 * MINUTE),
+    }
+}
+
+pub fn confirmed() -> Event {
+    Event::OrderConfirmed { reservation_id: reservation(1), at: after(1) }
+}
+
+pub fn lines_cancelled(lines: &[(u32, u32)], seconds: u64) -> Event {
+    Event::LinesCancelled {
+        lines: units(lines),
+        reason: CancelReason::CustomerRequest,
+        text: String::new(),
+        return_until: None,
+        at: after(seconds),
+    }
+}
+
+pub fn order_cancelled(reason: CancelReason, was_confirmed: bool, seconds: u64) -> Event {
+    Event::OrderCancelled {
+        reason,
+        text: String::new(),
+        was_confirmed,
+        skus: Vec::new(),
+        at: after(seconds),
+    }
+}
+
+pub fn lines_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    Event::LinesFulfilled {
+        shipment_id: shipment(n),
+        lines: units(lines),
+        carrier: "Royal Mail".to_owned(),
+        tracking: "RM1".to_owned(),
+        at: after(seconds),
+    }
+}
+
+pub fn order_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    Event::OrderFulfilled {
+        shipment_id: shipment(n),
+        lines: units(lines),
+        carrier: "Royal Mail".to_owned(),
+        tracking: "RM1".to_owned(),
+        return_until: after(seconds + 30 * DAY),
+        at: after(seconds),
+    }
+}
+
+pub fn return_requested(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    Event::ReturnRequested {
+        return_id: return_id(n),
+        lines: units(lines),
+        reason: "chipped".to_owned(),
+        judge_by: after(seconds + 3 * DAY),
+        at: after(seconds),
+    }
+}
+
+pub fn return_escalated(n: u128, seconds: u64) -> Event {
+    Event::ReturnEscalated { return_id: return_id(n), at: after(seconds) }
+}
+
+pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64) -> Event {
+    let lines = units(lines)
+        .into_iter()
+        .map(|LineQuantity { line, quantity }| Restitution {
+            line,
+            quantity,
+            disposition: Disposition::Restock,
+        })
+        .collect();
+    Event::ReturnApproved {
+        return_id: return_id(n),
+        lines,
+        refund: gbp(refund),
+        refund_reason: String::new(),
+        at: after(seconds),
+    }
+}
+
+pub fn return_rejected(n: u128, seconds: u64) -> Event {
+    Event::ReturnRejected { return_id: return_id(n), reason: "worn".to_owned(), at: after(seconds) }
+}
+
+/// Every unit of [`a_place`].
+pub const ALL: &[(u32, u32)] = &[(1, 2), (2, 3)];
+
+/// Placed at 0, confirmed at 1 s, all shipped at 10 s.
+pub fn delivered() -> Vec<Event> {
+    vec![placed(), confirmed(), order_fulfilled(1, ALL, 10)]
+}
+
+/// As [`delivered`], and return 1 asked for at 20 s.
+pub fn waiting(lines: &[(u32, u32)]) -> Vec<Event> {
+    let mut events = delivered();
+    events.push(return_requested(1, lines, 20));
+    events
+}
+
+pub fn nothing() -> Given {
+    given([])
+}
+
+/// This happened.
+pub fn given(events: impl IntoIterator<Item = Event>) -> Given {
+    let events: Vec<Event> = events.into_iter().collect();
+    Given { order: replay(&events).expect("a history that can have happened") }
+}
+
+pub struct Given {
+    order: Order,
+}
+
+impl Given {
+    /// Somebody says this, so many seconds after the order was placed.
+    pub fn when(self, command: &Command, by: &By, seconds: u64) -> Outcome {
+        let now = after(seconds);
+        let decision = decide(&self.order, command, by, now, &Policy::default());
+        Outcome { before: self.order, decision }
+    }
+}
+
+pub struct Outcome {
+    before: Order,
+    decision: Result<Vec<Event>, Rejection>,
+}
+
+impl Outcome {
+    /// Exactly this event, and the order as it is after it.
+    pub fn then(self, expected: Event) -> Then {
+        assert_eq!(self.decision.as_deref(), Ok(&[expected.clone()][..]));
+        let order = evolve(self.before, &expected).expect("a decided event can happen");
+        Then { order }
+    }
+
+    pub fn then_rejected(self, expected: &Rejection) {
+        assert_eq!(self.decision.as_ref(), Err(expected));
+    }
+
+    pub fn then_nothing_happened(self) {
+        assert_eq!(self.decision, Ok(Vec::new()));
+    }
+}
+
+pub struct Then {
+    pub order: Order,
+}
+
+impl Then {
+    pub fn is(self, expected: Status) -> Self {
+        assert_eq!(self.order.status(), Some(expected));
+        self
+    }
+
+    /// The counts of each line: (cancelled, fulfilled, in return, returned).
+    pub fn counts(self, expected: &[(u32, u32, u32, u32)]) -> Self {
+        let counts: Vec<_> = self
+            .order
+            .details()
+            .unwrap()
+            .lines
+            .iter()
+            .map(|line| (line.cancelled, line.fulfilled, line.in_return, line.returned))
+            .collect();
+        assert_eq!(counts, expected);
+        self
+    }
+}
+
+/// Why this history cannot have happened.
+pub fn impossible(events: &[Event]) -> Impossible {
+    replay(events).expect_err("a history that cannot have happened")
+}
+
+pub fn invalid_transition(from: Status) -> Rejection {
+    Rejection::InvalidTransition { from }
+}
