@@ -1,0 +1,76 @@
+use shared_events::contract::OrderId;
+
+/// Why the journal did not do what was asked. Cloned to everybody who waited for the same batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The order is not at the expected version; nothing was appended.
+    #[error("order/{order_id}@{expected}: somebody else appended first")]
+    Conflict {
+        /// The order.
+        order_id: OrderId,
+        /// The version that was expected.
+        expected: u64,
+        /// Its version, where known.
+        actual: Option<u64>,
+    },
+    /// Another writer has the shards now, or the lease ran out; nothing was appended and this
+    /// writer has stopped.
+    #[error("another writer has taken the journal over")]
+    Superseded,
+    /// The database is away or refused; surely nothing was appended.
+    #[error("the journal is not available: {0}")]
+    Unavailable(String),
+    /// The connection was lost while committing: it is appended or not, all or nothing.
+    #[error("it is not known whether the journal took it: {0}")]
+    OutcomeUnknown(String),
+    /// The journal holds what no writer can have written. Reading on would skip something.
+    #[error("the journal is broken in shard {shard} after position {position}: {detail}")]
+    Broken {
+        /// The shard.
+        shard: u16,
+        /// The last position that is in order; 0 where an order's own history is broken.
+        position: u64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// An event is larger than the bound; nothing was appended.
+    #[error("an event of {bytes} bytes is larger than {max}")]
+    TooLarge {
+        /// Payload and metadata together.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The order would have more events than the bound; nothing was appended.
+    #[error("order/{order_id}: more than {max} events")]
+    TooManyEvents {
+        /// The order.
+        order_id: OrderId,
+        /// The bound.
+        max: u64,
+    },
+    /// What was to be appended is no event; nothing was appended.
+    #[error("not an event: {0}")]
+    Invalid(String),
+    /// The journal was closed, or was opened for reading only.
+    #[error("the journal is closed for writing")]
+    Closed,
+}
+
+impl JournalError {
+    /// The stable name of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "JOURNAL_CONFLICT",
+            Self::Superseded => "JOURNAL_SUPERSEDED",
+            Self::Unavailable(_) => "JOURNAL_UNAVAILABLE",
+            Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
+            Self::Broken { .. } => "JOURNAL_BROKEN",
+            Self::TooLarge { .. } => "EVENT_TOO_LARGE",
+            Self::TooManyEvents { .. } => "TOO_MANY_EVENTS",
+            Self::Invalid(_) => "EVENT_INVALID",
+            Self::Closed => "JOURNAL_CLOSED",
+        }
+    }
+}

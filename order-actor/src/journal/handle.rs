@@ -1,0 +1,452 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use shared_events::contract::OrderId;
+use shared_events::stream::Cursors;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::chain::{GENESIS, chain_hash};
+use super::error::JournalError;
+use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
+use super::memory::{MemoryDisk, MemoryStore};
+use super::options::Options;
+use super::postgres::PostgresStore;
+use super::shard::{contiguous, take_over};
+use super::sqlite::SqliteStore;
+use super::store::{Head, Range, Store};
+use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Writer};
+
+/// How often a waiting reader looks by itself, behind every wake-up.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Events read at once when everything is verified.
+const VERIFY_PAGE: usize = 1_000;
+
+/// A handle on the journal; clones are cheap and share one writer. When the last one is dropped
+/// the writer finishes what it accepted, gives its lease up and stops.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    shards: u16,
+    requests: Option<mpsc::Sender<Request>>,
+    committed: watch::Sender<Cursors>,
+    lost: CancellationToken,
+    closing: CancellationToken,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    options: Options,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+/// Opens a journal in a schema of a Postgres database; both the schema and the tables are created
+/// if absent. Waits until another writer is gone.
+///
+/// # Errors
+/// [`JournalError::Unavailable`] where the server cannot be reached, the schema cannot be used, or
+/// another writer stays.
+pub async fn open_postgres(
+    url: &str,
+    schema: &str,
+    options: Options,
+) -> Result<Journal, JournalError> {
+    open(Arc::new(PostgresStore::open(url, schema, &options).await?), options).await
+}
+
+/// Opens a journal in an SQLite file, created if absent. The file is locked for as long as the
+/// journal is open for writing.
+///
+/// # Errors
+/// [`JournalError::Unavailable`] where the file cannot be opened or another process writes to it.
+pub async fn open_sqlite(path: &Path, options: Options) -> Result<Journal, JournalError> {
+    open(Arc::new(SqliteStore::open(path, &options).await?), options).await
+}
+
+/// Opens a journal that is forgotten with its last handle.
+///
+/// # Errors
+/// None that is known.
+pub async fn open_memory(options: Options) -> Result<Journal, JournalError> {
+    open_memory_on(&MemoryDisk::default(), options).await
+}
+
+/// Opens a journal on a disk that outlives it; waits until another writer's lease has run out.
+///
+/// # Errors
+/// [`JournalError::Unavailable`] where another writer stays.
+pub async fn open_memory_on(disk: &MemoryDisk, options: Options) -> Result<Journal, JournalError> {
+    open(Arc::new(MemoryStore::new(disk)), options).await
+}
+
+async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, JournalError> {
+    let since = Instant::now();
+    let heads = if options.read_only {
+        contiguous(store.heads().await?)?
+    } else if (1..=1024).contains(&options.shards) {
+        take_over(&*store, &options).await?
+    } else {
+        return Err(JournalError::Invalid("a journal has 1 to 1024 shards".to_owned()));
+    };
+    let shards = u16::try_from(heads.len()).unwrap_or(u16::MAX);
+    let (committed, _) = watch::channel(cursors_of(&heads));
+    let (lost, closing) = (CancellationToken::new(), CancellationToken::new());
+    let (mut requests, mut writer) = (None, None);
+    if options.read_only {
+        tokio::spawn(hear(Arc::clone(&store), committed.clone(), closing.clone()));
+    } else {
+        let (sender, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
+        requests = Some(sender);
+        // Waiting for another writer took its time; the lease began at the claim that succeeded.
+        let since = since.max(Instant::now() - options.renew);
+        let task = Writer::new(
+            Arc::clone(&store),
+            heads,
+            &options,
+            since,
+            committed.clone(),
+            lost.clone(),
+        );
+        writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
+    }
+    let writer = Mutex::new(writer);
+    let shared = Shared { store, shards, requests, committed, lost, closing, writer, options };
+    Ok(Journal { shared: Arc::new(shared) })
+}
+
+/// Turns what other processes announce into what readers here wait for.
+async fn hear(store: Arc<dyn Store>, committed: watch::Sender<Cursors>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = store.announced() => {}
+        }
+        if let Ok(heads) = store.heads().await {
+            committed.send_modify(|cursors| cursors.merge(&cursors_of(&heads)));
+        }
+    }
+}
+
+fn cursors_of(heads: &[Head]) -> Cursors {
+    heads.iter().filter(|head| head.position > 0).map(|head| (head.shard, head.position)).collect()
+}
+
+/// The first eight bytes of BLAKE3 over the id's 16 bytes, little-endian, modulo the number of
+/// shards. It never changes: events are where it once put them.
+pub(super) fn shard_of(order_id: OrderId, shards: u16) -> u16 {
+    let hash = blake3::hash(order_id.uuid().as_bytes());
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(hash.as_bytes()) {
+        *to = *from;
+    }
+    u16::try_from(u64::from_le_bytes(first) % u64::from(shards.max(1))).unwrap_or(0)
+}
+
+impl Journal {
+    /// Appends events to an order that is at `expected_version` (0: it does not exist), all or
+    /// none. When this returns `Ok` they are on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; only [`JournalError::OutcomeUnknown`] leaves open whether they were
+    /// appended.
+    pub async fn append(
+        &self,
+        order_id: OrderId,
+        expected_version: u64,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, JournalError> {
+        admit(order_id, expected_version, &events)?;
+        let requests = self.shared.requests.as_ref().ok_or(JournalError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request { order_id, expected: expected_version, events, reply };
+        if requests.send(request).await.is_err() {
+            return Err(self.gone());
+        }
+        // Dropped unanswered: only where the writer itself died, whatever it had begun.
+        answer.await.unwrap_or_else(|_| {
+            Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
+        })
+    }
+
+    fn gone(&self) -> JournalError {
+        if self.shared.lost.is_cancelled() {
+            JournalError::Superseded
+        } else {
+            JournalError::Closed
+        }
+    }
+
+    /// The whole history of an order, from version 1; empty where it does not exist.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] where a version is missing, [`JournalError::Unavailable`].
+    pub async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+        let events = self.shared.store.load(order_id).await?;
+        let shard = self.shard_of(order_id);
+        for (before, event) in (0..).zip(&events) {
+            if event.sequence != before + 1 || event.shard != shard {
+                return Err(JournalError::Broken {
+                    shard,
+                    position: 0,
+                    detail: format!(
+                        "order/{order_id}@{before} is followed by version {} in shard {}",
+                        event.sequence, event.shard
+                    ),
+                });
+            }
+        }
+        Ok(events)
+    }
+
+    /// At most `limit` events after these cursors, by shard and position. Shards that have more
+    /// share the page, so that a busy one cannot keep the others waiting.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] where a position is missing or a cursor is ahead of the journal,
+    /// [`JournalError::Unavailable`].
+    pub async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        let heads = self.shared.store.heads().await?;
+        let mut ranges = Vec::new();
+        for head in &heads {
+            ranges.push(range_after(head, cursors.get(head.shard))?);
+        }
+        let unknown = cursors.iter().find(|(shard, _)| usize::from(*shard) >= heads.len());
+        if let Some((shard, position)) = unknown {
+            let detail = "there is no such shard".to_owned();
+            return Err(JournalError::Broken { shard, position, detail });
+        }
+        let events = self.read(share(ranges, limit)).await?;
+        Ok(events.into_iter().map(|chained| chained.event).collect())
+    }
+
+    /// At most `limit` events of one shard after a position, with their hashes.
+    ///
+    /// # Errors
+    /// As [`Self::read_after`].
+    pub async fn read_shard(
+        &self,
+        shard: u16,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<ChainedEvent>, JournalError> {
+        let heads = self.shared.store.heads().await?;
+        let Some(head) = heads.get(usize::from(shard)) else {
+            let detail = "there is no such shard".to_owned();
+            return Err(JournalError::Broken { shard, position: after, detail });
+        };
+        self.read(share(vec![range_after(head, after)?], limit)).await
+    }
+
+    /// Reads ranges that lie before the heads: every position must be there.
+    async fn read(&self, ranges: Vec<Range>) -> Result<Vec<ChainedEvent>, JournalError> {
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let events = self.shared.store.read(&ranges).await?;
+        let mut found = events.iter().map(|chained| (chained.event.shard, chained.event.position));
+        for range in ranges {
+            for position in range.after + 1..=range.through {
+                let next = found.next();
+                if next != Some((range.shard, position)) {
+                    return Err(JournalError::Broken {
+                        shard: range.shard,
+                        position: position - 1,
+                        detail: match next {
+                            Some((shard, other)) => {
+                                format!("position {other} of shard {shard} comes next")
+                            }
+                            None => "the next position is missing".to_owned(),
+                        },
+                    });
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// The last position of each shard, from the database: what is committed.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`]
+    pub async fn heads(&self) -> Result<Cursors, JournalError> {
+        Ok(cursors_of(&self.shared.store.heads().await?))
+    }
+
+    /// Returns once there is something after these cursors; may return early for nothing where the
+    /// database does not answer. At once for what this process appends; by the database's own
+    /// notification for other processes, where it has one; by a look every 500 ms behind both.
+    pub async fn changed(&self, cursors: &Cursors) {
+        let mut committed = self.shared.committed.subscribe();
+        loop {
+            if !cursors.covers(&committed.borrow_and_update()) {
+                return;
+            }
+            if !matches!(timeout(POLL_EVERY, committed.changed()).await, Ok(Ok(()))) {
+                match self.shared.store.heads().await {
+                    Ok(heads) if cursors.covers(&cursors_of(&heads)) => {}
+                    _ => return,
+                }
+            }
+        }
+    }
+
+    /// The shard of an order. Stable: BLAKE3 of its id modulo the number of shards, which is fixed
+    /// when the journal is created.
+    #[must_use]
+    pub fn shard_of(&self, order_id: OrderId) -> u16 {
+        shard_of(order_id, self.shared.shards)
+    }
+
+    /// The number of shards.
+    pub fn shards(&self) -> u16 {
+        self.shared.shards
+    }
+
+    /// Remembers, for operators, that an order's history is impossible and why. Said again, the
+    /// reason is replaced and the time of the first finding stays.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`], [`JournalError::Closed`] where the journal is read-only.
+    pub async fn quarantine(&self, order_id: OrderId, reason: &str) -> Result<(), JournalError> {
+        if self.shared.options.read_only {
+            return Err(JournalError::Closed);
+        }
+        self.shared.store.quarantine(order_id, reason, (self.shared.options.now)()).await
+    }
+
+    /// Every quarantined order.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`]
+    pub async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
+        self.shared.store.quarantined().await
+    }
+
+    /// Reads everything up to the heads and follows the hash chain: the number of events.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] at the first event that was changed, moved, inserted or removed.
+    pub async fn verify(&self) -> Result<u64, JournalError> {
+        let mut verified = 0;
+        for head in self.shared.store.heads().await? {
+            let (mut at, mut hash) = (0, GENESIS);
+            while at < head.position {
+                for chained in self.read_shard(head.shard, at, VERIFY_PAGE).await? {
+                    if chained.event.position > head.position {
+                        break;
+                    }
+                    hash = chain_hash(&hash, &chained.event);
+                    if hash != chained.hash {
+                        return Err(JournalError::Broken {
+                            shard: head.shard,
+                            position: at,
+                            detail: "the next event is not the one that was written".to_owned(),
+                        });
+                    }
+                    at = chained.event.position;
+                    verified += 1;
+                }
+            }
+            if hash != head.hash {
+                return Err(JournalError::Broken {
+                    shard: head.shard,
+                    position: at,
+                    detail: "the chain does not end in the shard's hash".to_owned(),
+                });
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Completes when this writer has been superseded or its lease ran out. It appends nothing
+    /// more; the process should end.
+    pub fn stopped(&self) -> WaitForCancellationFutureOwned {
+        self.shared.lost.clone().cancelled_owned()
+    }
+
+    /// Finishes what was accepted, gives the lease up and closes every connection. Appends that
+    /// come later get [`JournalError::Closed`].
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        let writer = self.shared.writer.lock().await.take();
+        if let Some(writer) = writer
+            && writer.await.is_err()
+        {
+            tracing::error!("the journal's writer had died");
+        }
+        self.shared.store.close().await;
+    }
+}
+
+fn admit(order_id: OrderId, expected: u64, events: &[NewEvent]) -> Result<(), JournalError> {
+    if events.is_empty() {
+        return Err(JournalError::Invalid("nothing to append".to_owned()));
+    }
+    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    if expected.saturating_add(count) > EVENTS_PER_ORDER_MAX {
+        return Err(JournalError::TooManyEvents { order_id, max: EVENTS_PER_ORDER_MAX });
+    }
+    for event in events {
+        let bytes = event.payload.len() + event.metadata.len();
+        if bytes > EVENT_BYTES_MAX {
+            return Err(JournalError::TooLarge { bytes, max: EVENT_BYTES_MAX });
+        }
+        // A database refuses text that is not JSON; nobody else in the batch should pay for it.
+        for (name, json) in [("payload", &event.payload), ("metadata", &event.metadata)] {
+            if serde_json::from_str::<IgnoredAny>(json).is_err() {
+                return Err(JournalError::Invalid(format!("its {name} is not JSON")));
+            }
+        }
+        for name in [&event.event_type, &event.event_version] {
+            if name.is_empty() || name.len() > 255 || name.contains('\0') {
+                return Err(JournalError::Invalid(
+                    "type and version are 1 to 255 bytes".to_owned(),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn range_after(head: &Head, after: u64) -> Result<Range, JournalError> {
+    if after > head.position {
+        return Err(JournalError::Broken {
+            shard: head.shard,
+            position: head.position,
+            detail: format!("a reader is at {after} already; has the journal been restored?"),
+        });
+    }
+    Ok(Range { shard: head.shard, after, through: head.position })
+}
+
+/// Cuts ranges so that all together are at most `limit` long: the shortest get all they want, the
+/// others equal parts of the rest.
+fn share(mut ranges: Vec<Range>, limit: usize) -> Vec<Range> {
+    let mut left = u64::try_from(limit).unwrap_or(u64::MAX);
+    ranges.retain(|range| range.through > range.after);
+    ranges.sort_by_key(|range| range.through - range.after);
+    let mut sharers = u64::try_from(ranges.len()).unwrap_or(u64::MAX);
+    for range in &mut ranges {
+        let part = (range.through - range.after).min(left.div_ceil(sharers.max(1)));
+        range.through = range.after + part;
+        left -= part;
+        sharers -= 1;
+    }
+    ranges.retain(|range| range.through > range.after);
+    ranges.sort_by_key(|range| range.shard);
+    ranges
+}

@@ -1,0 +1,231 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_events::contract::{OrderId, Timestamp};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::chain::GENESIS;
+use super::error::JournalError;
+use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::store::{Batch, Claim, Claimed, CommitError, Head, Range, Store};
+
+/// What goes wrong with the next commits of a [`MemoryDisk`], one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The commit takes this long.
+    Slow(Duration),
+    /// The connection is lost before the commit.
+    LostBefore,
+    /// The connection is lost after the commit.
+    LostAfter,
+}
+
+/// What a journal in memory is written on. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    owner: String,
+    lease_until: Option<Instant>,
+    heads: Vec<Head>,
+    shards: Vec<Vec<ChainedEvent>>,
+    orders: HashMap<OrderId, Vec<StoredEvent>>,
+    quarantined: Vec<Quarantined>,
+    faults: VecDeque<Fault>,
+    renewals_fail: bool,
+}
+
+impl MemoryDisk {
+    /// Plans what goes wrong with the commit after those already planned for.
+    pub fn inject(&self, fault: Fault) {
+        self.lock().faults.push_back(fault);
+    }
+
+    /// From now on no lease is renewed, or again.
+    pub fn fail_renewals(&self, fail: bool) {
+        self.lock().renewals_fail = fail;
+    }
+
+    /// Changes a stored event behind the journal's back; false where there is none.
+    pub fn tamper(&self, shard: u16, position: u64, change: impl FnOnce(&mut StoredEvent)) -> bool {
+        let mut state = self.lock();
+        let index = usize::try_from(position).unwrap_or(usize::MAX).wrapping_sub(1);
+        let found = state.shards.get_mut(usize::from(shard)).and_then(|log| log.get_mut(index));
+        found.map(|chained| change(&mut chained.event)).is_some()
+    }
+
+    // Nothing here panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct MemoryStore {
+    disk: MemoryDisk,
+    owner: String,
+}
+
+impl MemoryStore {
+    pub(super) fn new(disk: &MemoryDisk) -> Self {
+        Self { disk: disk.clone(), owner: format!("ordinal-{}", Uuid::now_v7()) }
+    }
+
+    fn commit_now(&self, batch: &Batch) -> Result<(), CommitError> {
+        let mut state = self.disk.lock();
+        for fence in &batch.fences {
+            if state.heads.get(usize::from(fence.before.shard)) != Some(&fence.before) {
+                return Err(CommitError::Superseded);
+            }
+        }
+        let mut versions: HashMap<OrderId, u64> = HashMap::new();
+        for ChainedEvent { event, .. } in &batch.events {
+            let stored = || state.orders.get(&event.order_id).map_or(0, |all| all.len() as u64);
+            let version = versions.entry(event.order_id).or_insert_with(stored);
+            *version += 1;
+            if *version != event.sequence {
+                return Err(CommitError::Conflict);
+            }
+        }
+        for chained in &batch.events {
+            let event = &chained.event;
+            state.orders.entry(event.order_id).or_default().push(event.clone());
+            if let Some(log) = state.shards.get_mut(usize::from(event.shard)) {
+                log.push(chained.clone());
+            }
+        }
+        for fence in &batch.fences {
+            if let Some(head) = state.heads.get_mut(usize::from(fence.after.shard)) {
+                *head = fence.after.clone();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn claim(
+        &self,
+        claim: Claim,
+        shards: u16,
+        lease: Duration,
+    ) -> Result<Claimed, JournalError> {
+        let mut state = self.disk.lock();
+        let now = Instant::now();
+        let alive = state.lease_until.is_some_and(|until| until > now);
+        match claim {
+            Claim::Own if state.owner != self.owner => return Err(JournalError::Superseded),
+            Claim::Vacant if alive => return Ok(Claimed::Held(state.owner.clone())),
+            _ => {}
+        }
+        if state.heads.is_empty() {
+            state.heads = (0..shards)
+                .map(|shard| Head { shard, epoch: 0, position: 0, hash: GENESIS })
+                .collect();
+            state.shards = vec![Vec::new(); usize::from(shards)];
+        }
+        for head in &mut state.heads {
+            head.epoch += 1;
+        }
+        state.owner.clone_from(&self.owner);
+        state.lease_until = Some(now + lease);
+        Ok(Claimed::Taken(state.heads.clone()))
+    }
+
+    async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
+        let mut state = self.disk.lock();
+        if state.owner != self.owner {
+            return Err(CommitError::Superseded);
+        }
+        if state.renewals_fail {
+            return Err(CommitError::Unavailable("as planned".to_owned()));
+        }
+        state.lease_until = Some(Instant::now() + lease);
+        Ok(())
+    }
+
+    async fn release(&self) {
+        let mut state = self.disk.lock();
+        if state.owner == self.owner {
+            state.lease_until = None;
+        }
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        let fault = self.disk.lock().faults.pop_front();
+        match fault {
+            None => self.commit_now(batch),
+            Some(Fault::Slow(duration)) => {
+                sleep(duration).await;
+                self.commit_now(batch)
+            }
+            Some(Fault::LostBefore) => Err(CommitError::Unknown("as planned".to_owned())),
+            Some(Fault::LostAfter) => {
+                self.commit_now(batch)?;
+                Err(CommitError::Unknown("as planned".to_owned()))
+            }
+        }
+    }
+
+    async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError> {
+        let state = self.disk.lock();
+        Ok(orders
+            .iter()
+            .filter_map(|id| Some((*id, state.orders.get(id)?.last()?.sequence)))
+            .collect())
+    }
+
+    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+        Ok(self.disk.lock().orders.get(&order_id).cloned().unwrap_or_default())
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, JournalError> {
+        Ok(self.disk.lock().heads.clone())
+    }
+
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError> {
+        let state = self.disk.lock();
+        let mut events = Vec::new();
+        for range in ranges {
+            let index = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+            let log = state.shards.get(usize::from(range.shard));
+            let found = log.and_then(|log| log.get(index(range.after)..index(range.through)));
+            events.extend_from_slice(found.unwrap_or_default());
+        }
+        Ok(events)
+    }
+
+    async fn quarantine(
+        &self,
+        order_id: OrderId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let mut state = self.disk.lock();
+        let reason = reason.to_owned();
+        match state.quarantined.iter_mut().find(|known| known.order_id == order_id) {
+            Some(known) => known.reason = reason,
+            None => state.quarantined.push(Quarantined { order_id, reason, since: now }),
+        }
+        state.quarantined.sort_by_key(|known| known.order_id);
+        Ok(())
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
+        Ok(self.disk.lock().quarantined.clone())
+    }
+
+    fn announce(&self) {}
+
+    async fn announced(&self) {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {}
+}

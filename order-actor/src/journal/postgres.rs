@@ -1,0 +1,589 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_events::contract::{OrderId, Timestamp};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgRow,
+    PgTypeInfo, PgValueFormat, PgValueRef,
+};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Decode, Encode, PgConnection, PgPool, Postgres, Row as _,
+    Type,
+};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::chain::GENESIS;
+use super::error::JournalError;
+use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::options::Options;
+use super::store::{Batch, Claim, Claimed, CommitError, Head, Range, Store};
+
+/// Connections for reading; the writer has one of its own.
+const READERS_MAX: u32 = 8;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that idled longer is asked whether it lives before it is used.
+const IDLE_TRUSTED: Duration = Duration::from_secs(5);
+/// At most one announcement per so long: NOTIFY takes a lock of the whole database.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(20);
+
+/// One statement, so that one round trip appends or does not. Each event takes its shard from the
+/// row that the fence hit; where it hit none the shard is null, which the table refuses, and
+/// nothing of the statement remains.
+const APPEND: &str = "
+WITH fenced AS (
+    UPDATE shards SET head_position = fence.head_position, head_hash = fence.head_hash
+    FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
+         AS fence (shard, epoch, was_position, head_position, head_hash)
+    WHERE shards.shard = fence.shard AND shards.epoch = fence.epoch
+      AND shards.head_position = fence.was_position
+    RETURNING shards.shard
+)
+INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                    metadata, shard, position, recorded_at, hash)
+SELECT 'order', event.aggregate_id, event.sequence, event.event_type, event.event_version,
+       event.payload::json, event.metadata::json, fenced.shard, event.position, $14, event.hash
+FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[],
+            $13::bigint[], $15::bytea[])
+     AS event (aggregate_id, sequence, event_type, event_version, payload, metadata, shard,
+               position, hash)
+LEFT JOIN fenced ON fenced.shard = event.shard";
+
+const READ: &str = "
+SELECT event.*, event.payload::text AS payload_text, event.metadata::text AS metadata_text
+FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS range (shard, after, through)
+CROSS JOIN LATERAL (
+    SELECT * FROM events
+    WHERE events.shard = range.shard AND events.position > range.after
+      AND events.position <= range.through AND events.aggregate_type = 'order'
+    ORDER BY events.position
+) AS event
+ORDER BY event.shard, event.position";
+
+pub(super) struct PostgresStore {
+    connect: PgConnectOptions,
+    // Taken out while in use: a call that is given up drops it, and with it the socket, so that
+    // nobody ever waits behind an answer that may not come.
+    writer: Mutex<Option<PgConnection>>,
+    reader: PgPool,
+    listener: Mutex<Option<PgListener>>,
+    channel: String,
+    news: Arc<Notify>,
+    owner: String,
+    _announcer: DropGuard,
+}
+
+impl PostgresStore {
+    pub(super) async fn open(
+        url: &str,
+        schema: &str,
+        options: &Options,
+    ) -> Result<Self, JournalError> {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+        if !starts_well || schema.len() > 63 || !schema.bytes().all(legal) {
+            return Err(JournalError::Invalid(
+                "a schema name is 1 to 63 of a-z 0-9 _ and does not start with a digit".to_owned(),
+            ));
+        }
+        let owner = format!("ordinal-{}", Uuid::now_v7());
+        let connect = url
+            .parse::<PgConnectOptions>()
+            .map_err(away)?
+            .application_name(&owner)
+            .options([("search_path", schema)])
+            .disable_statement_logging();
+        let reader = PgPoolOptions::new()
+            .max_connections(READERS_MAX)
+            // At least one session, by which others see that the owner is alive.
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .before_acquire(|connection, seen| {
+                Box::pin(async move {
+                    if seen.idle_for > IDLE_TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(connect.clone())
+            .await
+            .map_err(away)?;
+        if !options.read_only {
+            // Two that start together may both try; whoever is second finds it made.
+            match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
+                .execute(&reader)
+                .await
+            {
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+                other => {
+                    other.map_err(away)?;
+                }
+            }
+            sqlx::migrate!("migrations/postgres/journal").run(&reader).await.map_err(away)?;
+        }
+        let hash = blake3::hash(schema.as_bytes());
+        let channel = format!("ordinal_{}", hex::encode(&hash.as_bytes()[..8]));
+        let (news, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        if !options.read_only {
+            let task = announcing(reader.clone(), channel.clone(), Arc::clone(&news));
+            let stop = stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(task).await });
+        }
+        Ok(Self {
+            connect,
+            writer: Mutex::new(None),
+            reader,
+            listener: Mutex::new(None),
+            channel,
+            news,
+            owner,
+            _announcer: stop.drop_guard(),
+        })
+    }
+
+    async fn writer(&self) -> Result<PgConnection, sqlx::Error> {
+        let idle = self.writer.lock().await.take();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => PgConnection::connect_with(&self.connect).await,
+        }
+    }
+
+    async fn keep(&self, connection: PgConnection) {
+        *self.writer.lock().await = Some(connection);
+    }
+
+    /// Another owner that lives: its lease runs, and it has a session.
+    async fn held_by(&self, connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT owner FROM shards
+             WHERE owner <> $1 AND lease_until > clock_timestamp() AND EXISTS
+                   (SELECT 1 FROM pg_stat_activity WHERE application_name = shards.owner)
+             LIMIT 1",
+        )
+        .bind(&self.owner)
+        .fetch_optional(connection)
+        .await
+    }
+
+    async fn take(
+        &self,
+        connection: &mut PgConnection,
+        claim: Claim,
+        shards: u16,
+        lease: Duration,
+    ) -> Result<Result<Claimed, JournalError>, sqlx::Error> {
+        // Without the lock first: a waiting writer must not slow the one at work.
+        if claim == Claim::Vacant
+            && let Some(owner) = self.held_by(connection).await?
+        {
+            return Ok(Ok(Claimed::Held(owner)));
+        }
+        let mut tx = connection.begin().await?;
+        // Waits for the append in flight, whoever sent it, and for none of its rows: no deadlock.
+        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+        match claim {
+            Claim::Vacant => {
+                if let Some(owner) = self.held_by(&mut tx).await? {
+                    return Ok(Ok(Claimed::Held(owner)));
+                }
+            }
+            Claim::Own => {
+                let foreign: bool =
+                    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM shards WHERE owner <> $1)")
+                        .bind(&self.owner)
+                        .fetch_one(&mut *tx)
+                        .await?;
+                if foreign {
+                    return Ok(Err(JournalError::Superseded));
+                }
+            }
+            Claim::Force => {}
+        }
+        sqlx::query(
+            "INSERT INTO shards SELECT shard, 0, $1, clock_timestamp(), 0, $2
+             FROM generate_series(0, $3 - 1) AS shard WHERE NOT EXISTS (SELECT 1 FROM shards)",
+        )
+        .bind(&self.owner)
+        .bind(GENESIS.as_slice())
+        .bind(i32::from(shards))
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE shards SET epoch = epoch + 1, owner = $1,
+                    lease_until = clock_timestamp() + $2 * interval '1 microsecond'",
+        )
+        .bind(&self.owner)
+        .bind(micros(lease))
+        .execute(&mut *tx)
+        .await?;
+        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard").fetch_all(&mut *tx).await?;
+        let heads: Result<Vec<Head>, JournalError> = rows.iter().map(head).collect();
+        tx.commit().await?;
+        Ok(heads.map(Claimed::Taken))
+    }
+}
+
+/// Tells other processes that something was appended; apart from the appends, because NOTIFY in
+/// their transaction would make commits wait for each other.
+async fn announcing(pool: PgPool, channel: String, news: Arc<Notify>) {
+    loop {
+        news.notified().await;
+        let sent = sqlx::query("SELECT pg_notify($1, '')").bind(&channel).execute(&pool).await;
+        if let Err(error) = sent {
+            // Readers poll behind it.
+            tracing::debug!(%error, "no notification was sent");
+        }
+        sleep(ANNOUNCE_EVERY).await;
+    }
+}
+
+/// Reads an order from an `events` table that has only the columns of postgres-es, such as one
+/// that another cqrs-es tool made. What those tables do not know is filled: shard and position are
+/// 0, the time is 1970.
+///
+/// # Errors
+/// [`JournalError::Broken`] where a version is missing, [`JournalError::Unavailable`].
+pub async fn load_standard(
+    pool: &PgPool,
+    order_id: OrderId,
+) -> Result<Vec<StoredEvent>, JournalError> {
+    let rows = sqlx::query(
+        "SELECT sequence, event_type, event_version, payload::text AS payload_text,
+                metadata::text AS metadata_text
+         FROM events WHERE aggregate_type = 'order' AND aggregate_id = $1 ORDER BY sequence",
+    )
+    .bind(order_id.to_string())
+    .fetch_all(pool)
+    .await
+    .map_err(away)?;
+    let mut events = Vec::with_capacity(rows.len());
+    for (before, row) in (0..).zip(&rows) {
+        let sequence = unsigned(row, "sequence")?;
+        if sequence != before + 1 {
+            let detail = format!("order/{order_id}@{before} is followed by version {sequence}");
+            return Err(JournalError::Broken { shard: 0, position: 0, detail });
+        }
+        events.push(StoredEvent {
+            order_id,
+            sequence,
+            shard: 0,
+            position: 0,
+            recorded_at: Timestamp::default(),
+            event_type: row.try_get("event_type").map_err(away)?,
+            event_version: row.try_get("event_version").map_err(away)?,
+            payload: row.try_get("payload_text").map_err(away)?,
+            metadata: row.try_get("metadata_text").map_err(away)?,
+        });
+    }
+    Ok(events)
+}
+
+/// A timestamptz, exact to the microsecond: Postgres counts them from 2000-01-01.
+struct Instant(Timestamp);
+
+const EPOCH_2000: i64 = 946_684_800_000_000;
+
+impl Type<Postgres> for Instant {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("timestamptz")
+    }
+}
+
+impl Encode<'_, Postgres> for Instant {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend(self.0.micros().saturating_sub(EPOCH_2000).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for Instant {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        if value.format() == PgValueFormat::Text {
+            return Err("a timestamptz as text".into());
+        }
+        let since_2000 = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+        Ok(Self(Timestamp::from_micros(since_2000.saturating_add(EPOCH_2000))))
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn away(error: impl std::fmt::Display) -> JournalError {
+    JournalError::Unavailable(error.to_string())
+}
+
+fn impossible(detail: &str) -> JournalError {
+    JournalError::Broken {
+        shard: 0,
+        position: 0,
+        detail: format!("a row has an impossible {detail}"),
+    }
+}
+
+fn unsigned(row: &PgRow, column: &'static str) -> Result<u64, JournalError> {
+    u64::try_from(row.try_get::<i64, _>(column).map_err(away)?).map_err(|_| impossible(column))
+}
+
+fn shard(row: &PgRow) -> Result<u16, JournalError> {
+    u16::try_from(row.try_get::<i32, _>("shard").map_err(away)?).map_err(|_| impossible("shard"))
+}
+
+fn head(row: &PgRow) -> Result<Head, JournalError> {
+    let hash: Vec<u8> = row.try_get("head_hash").map_err(away)?;
+    Ok(Head {
+        shard: shard(row)?,
+        epoch: unsigned(row, "epoch")?,
+        position: unsigned(row, "head_position")?,
+        hash: hash.try_into().map_err(|_| impossible("hash"))?,
+    })
+}
+
+fn stored(row: &PgRow) -> Result<StoredEvent, JournalError> {
+    let id: &str = row.try_get("aggregate_id").map_err(away)?;
+    Ok(StoredEvent {
+        order_id: id.parse().map_err(|_| impossible("order id"))?,
+        sequence: unsigned(row, "sequence")?,
+        shard: shard(row)?,
+        position: unsigned(row, "position")?,
+        recorded_at: row.try_get::<Instant, _>("recorded_at").map_err(away)?.0,
+        event_type: row.try_get("event_type").map_err(away)?,
+        event_version: row.try_get("event_version").map_err(away)?,
+        payload: row.try_get("payload_text").map_err(away)?,
+        metadata: row.try_get("metadata_text").map_err(away)?,
+    })
+}
+
+/// What an error of the append says about what happened. The server's own errors come with a
+/// rollback, except those by which it ends the session: these may follow a commit.
+fn outcome(error: &sqlx::Error) -> CommitError {
+    let sqlx::Error::Database(database) = error else {
+        return CommitError::Unknown(error.to_string());
+    };
+    let code = database.code().unwrap_or_default();
+    let column = database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::column);
+    match (code.as_ref(), column, database.constraint()) {
+        ("23502", Some("shard"), _) => CommitError::Superseded,
+        ("23505", _, Some("events_pkey")) => CommitError::Conflict,
+        ("23505", ..) => CommitError::Unavailable(format!("the position is taken: {error}")),
+        (code, ..) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
+            CommitError::Refused(error.to_string())
+        }
+        ("57014", ..) => CommitError::Unavailable(error.to_string()),
+        (code, ..) if ["08", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
+            CommitError::Unknown(error.to_string())
+        }
+        _ => CommitError::Unavailable(error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn claim(
+        &self,
+        claim: Claim,
+        shards: u16,
+        lease: Duration,
+    ) -> Result<Claimed, JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        let claimed = self.take(&mut connection, claim, shards, lease).await.map_err(away)?;
+        self.keep(connection).await;
+        claimed
+    }
+
+    async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
+        let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
+        let mut connection = self.writer().await.map_err(unavailable)?;
+        let hit = sqlx::query(
+            "UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+             WHERE owner = $1",
+        )
+        .bind(&self.owner)
+        .bind(micros(lease))
+        .execute(&mut connection)
+        .await
+        .map_err(unavailable)?;
+        self.keep(connection).await;
+        if hit.rows_affected() == 0 { Err(CommitError::Superseded) } else { Ok(()) }
+    }
+
+    async fn release(&self) {
+        let released = async {
+            let mut connection = self.writer().await?;
+            sqlx::query("UPDATE shards SET lease_until = clock_timestamp() WHERE owner = $1")
+                .bind(&self.owner)
+                .execute(&mut connection)
+                .await?;
+            connection.close().await
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "the journal's lease was not given up; it will run out");
+        }
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        let mut connection =
+            self.writer().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        let fences = || batch.fences.iter();
+        let events = || batch.events.iter().map(|chained| &chained.event);
+        let done = sqlx::query(APPEND)
+            .bind(fences().map(|fence| i32::from(fence.before.shard)).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.before.epoch.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.before.position.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.after.position.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.after.hash.as_slice()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.order_id.to_string()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.sequence.cast_signed()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.event_version.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.payload.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.metadata.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| i32::from(event.shard)).collect::<Vec<_>>())
+            .bind(events().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
+            .bind(Instant(batch.recorded_at))
+            .bind(batch.events.iter().map(|chained| chained.hash.as_slice()).collect::<Vec<_>>())
+            // Returns when the server is ready for the next query: after the commit.
+            .execute(&mut connection)
+            .await
+            .map_err(|error| outcome(&error));
+        if !matches!(done, Err(CommitError::Unknown(_))) {
+            self.keep(connection).await;
+        }
+        done.map(drop)
+    }
+
+    async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT aggregate_id, MAX(sequence) AS sequence FROM events
+             WHERE aggregate_type = 'order' AND aggregate_id = ANY ($1) GROUP BY aggregate_id",
+        )
+        .bind(orders.iter().map(OrderId::to_string).collect::<Vec<_>>())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(away)?;
+        let mut versions = HashMap::new();
+        for row in &rows {
+            let id: &str = row.try_get("aggregate_id").map_err(away)?;
+            let order_id = id.parse().map_err(|_| impossible("order id"))?;
+            versions.insert(order_id, unsigned(row, "sequence")?);
+        }
+        Ok(versions)
+    }
+
+    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT *, payload::text AS payload_text, metadata::text AS metadata_text FROM events
+             WHERE aggregate_type = 'order' AND aggregate_id = $1 ORDER BY sequence",
+        )
+        .bind(order_id.to_string())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(away)?;
+        rows.iter().map(stored).collect()
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter().map(head).collect()
+    }
+
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError> {
+        let rows = sqlx::query(READ)
+            .bind(ranges.iter().map(|range| i32::from(range.shard)).collect::<Vec<_>>())
+            .bind(ranges.iter().map(|range| range.after.cast_signed()).collect::<Vec<_>>())
+            .bind(ranges.iter().map(|range| range.through.cast_signed()).collect::<Vec<_>>())
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let hash: Vec<u8> = row.try_get("hash").map_err(away)?;
+                let hash = hash.try_into().map_err(|_| impossible("hash"))?;
+                Ok(ChainedEvent { event: stored(row)?, hash })
+            })
+            .collect()
+    }
+
+    async fn quarantine(
+        &self,
+        order_id: OrderId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO quarantined (order_id, reason, since) VALUES ($1, $2, $3)
+             ON CONFLICT (order_id) DO UPDATE SET reason = excluded.reason",
+        )
+        .bind(order_id.to_string())
+        .bind(reason)
+        .bind(Instant(now))
+        .execute(&self.reader)
+        .await
+        .map_err(away)?;
+        Ok(())
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM quarantined ORDER BY order_id")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let id: &str = row.try_get("order_id").map_err(away)?;
+                Ok(Quarantined {
+                    order_id: id.parse().map_err(|_| impossible("order id"))?,
+                    reason: row.try_get("reason").map_err(away)?,
+                    since: row.try_get::<Instant, _>("since").map_err(away)?.0,
+                })
+            })
+            .collect()
+    }
+
+    fn announce(&self) {
+        self.news.notify_one();
+    }
+
+    async fn announced(&self) {
+        let mut slot = self.listener.lock().await;
+        let heard = async {
+            if slot.is_none() {
+                let mut listener = PgListener::connect_with(&self.reader).await?;
+                listener.listen(&self.channel).await?;
+                // What was said before we listened was not heard: look once.
+                *slot = Some(listener);
+                return Ok::<_, sqlx::Error>(());
+            }
+            if let Some(listener) = slot.as_mut() {
+                listener.recv().await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = heard.await {
+            tracing::debug!(%error, "notifications are not heard; readers poll");
+            *slot = None;
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn close(&self) {
+        drop(self.listener.lock().await.take());
+        drop(self.writer.lock().await.take());
+        self.reader.close().await;
+    }
+}

@@ -1,0 +1,114 @@
+//! Who may write: taking the shards over when a writer starts, and believing in the lease.
+//! Leases decide liveness only; safety is the fence in every append.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::error::JournalError;
+use super::options::Options;
+use super::store::{Claim, Claimed, CommitError, Head, Store};
+
+/// How often a waiting writer looks whether the other one is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Takes every shard over, waiting for another writer's lease to run out.
+pub(super) async fn take_over(
+    store: &dyn Store,
+    options: &Options,
+) -> Result<Vec<Head>, JournalError> {
+    let until = Instant::now() + options.standby;
+    let claim = if options.force_takeover { Claim::Force } else { Claim::Vacant };
+    loop {
+        match store.claim(claim, options.shards, options.lease).await? {
+            Claimed::Taken(heads) => return contiguous(heads),
+            Claimed::Held(owner) if Instant::now() >= until => {
+                return Err(JournalError::Unavailable(format!(
+                    "another writer, {owner}, holds it"
+                )));
+            }
+            Claimed::Held(_) => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// Shards are numbered from 0 without a gap, so that a shard's number is its index.
+pub(super) fn contiguous(heads: Vec<Head>) -> Result<Vec<Head>, JournalError> {
+    for (index, head) in heads.iter().enumerate() {
+        if usize::from(head.shard) != index {
+            return Err(JournalError::Broken {
+                shard: head.shard,
+                position: head.position,
+                detail: format!("its number should be {index}"),
+            });
+        }
+    }
+    if heads.is_empty() {
+        return Err(JournalError::Unavailable("the journal was never opened for writing".into()));
+    }
+    Ok(heads)
+}
+
+/// The writer's belief that its lease holds.
+#[derive(Debug)]
+pub(super) struct Lease {
+    length: Duration,
+    every: Duration,
+    most: Duration,
+    renewed: Instant,
+    tried: Instant,
+}
+
+impl Lease {
+    /// A lease that was asked for at `since`.
+    pub(super) const fn new(options: &Options, since: Instant) -> Self {
+        Self {
+            length: options.lease,
+            every: options.renew,
+            most: options.self_stop,
+            renewed: since,
+            tried: since,
+        }
+    }
+
+    pub(super) const fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// When it should be renewed next; sooner after a failure.
+    pub(super) fn due(&self) -> Instant {
+        if self.tried > self.renewed {
+            self.tried + self.every / 8
+        } else {
+            self.renewed + self.every
+        }
+    }
+
+    /// It was extended by a call that began then.
+    pub(super) const fn extended(&mut self, since: Instant) {
+        self.renewed = since;
+        self.tried = since;
+    }
+
+    /// Renews it where that is due; an error where the writer has to stop.
+    pub(super) async fn keep(&mut self, store: &dyn Store) -> Result<(), JournalError> {
+        let now = Instant::now();
+        if now >= self.due() {
+            self.tried = now;
+            // Not longer than the belief may last, but a writer that was itself asleep may ask.
+            let patience =
+                (self.renewed + self.most).saturating_duration_since(now).max(self.every / 2);
+            match tokio::time::timeout(patience, store.renew(self.length)).await {
+                Ok(Ok(())) => self.extended(now),
+                Ok(Err(CommitError::Superseded)) => return Err(JournalError::Superseded),
+                Ok(Err(error)) => tracing::warn!(?error, "the journal's lease was not renewed"),
+                Err(_) => tracing::warn!("the journal's lease was not renewed in time"),
+            }
+        }
+        if self.renewed.elapsed() >= self.most {
+            tracing::error!("the journal's lease could not be renewed; stopping");
+            return Err(JournalError::Superseded);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,387 @@
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_events::contract::{OrderId, Timestamp};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
+use uuid::Uuid;
+
+use super::chain::GENESIS;
+use super::error::JournalError;
+use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::options::Options;
+use super::store::{AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Range, Store};
+
+/// Readers of one file.
+const READERS_MAX: u32 = 4;
+/// Events per INSERT: eleven values each, of the 32,766 that SQLite binds.
+const ROWS_MAX: usize = 500;
+
+pub(super) struct SqliteStore {
+    writer: Option<SqlitePool>,
+    reader: SqlitePool,
+    owner: String,
+    lock_path: PathBuf,
+    // Held for as long as we write. The system lets go of it when the process dies, so whoever
+    // gets it need not wait for a lease.
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    pub(super) async fn open(path: &Path, options: &Options) -> Result<Self, JournalError> {
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(Duration::from_secs(5))
+            .disable_statement_logging();
+        let writer = if options.read_only {
+            None
+        } else {
+            let connect = connect
+                .clone()
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                // Else INSERT OR REPLACE would delete without asking the trigger.
+                .pragma("recursive_triggers", "ON");
+            let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
+            Some(pool.max_lifetime(None).connect_with(connect).await.map_err(away)?)
+        };
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(connect.read_only(true))
+            .await
+            .map_err(away)?;
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        Ok(Self {
+            writer,
+            reader,
+            owner: format!("ordinal-{}", Uuid::now_v7()),
+            lock_path: lock_path.into(),
+            lock: Mutex::new(None),
+        })
+    }
+
+    fn writer(&self) -> Result<&SqlitePool, JournalError> {
+        self.writer.as_ref().ok_or(JournalError::Closed)
+    }
+
+    fn try_lock(&self) -> Result<bool, JournalError> {
+        let away = |error: std::io::Error| JournalError::Unavailable(format!("lock: {error}"));
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_some() {
+            return Ok(true);
+        }
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&self.lock_path)
+            .map_err(away)?;
+        match file.try_lock() {
+            Ok(()) => {
+                *lock = Some(file);
+                Ok(true)
+            }
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(away(error)),
+        }
+    }
+
+    fn unlock(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn insert(&self, batch: &Batch) -> Result<(), CommitError> {
+        let writer = self.writer.as_ref().ok_or(CommitError::Superseded)?;
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(not_done)?;
+        for fence in &batch.fences {
+            let hit = sqlx::query(
+                "UPDATE shards SET head_position = ?1, head_hash = ?2
+                 WHERE shard = ?3 AND epoch = ?4 AND head_position = ?5",
+            )
+            .bind(fence.after.position.cast_signed())
+            .bind(fence.after.hash.as_slice())
+            .bind(fence.before.shard)
+            .bind(fence.before.epoch.cast_signed())
+            .bind(fence.before.position.cast_signed())
+            .execute(&mut *tx)
+            .await
+            .map_err(not_done)?;
+            if hit.rows_affected() != 1 {
+                return Err(CommitError::Superseded);
+            }
+        }
+        for events in batch.events.chunks(ROWS_MAX) {
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type,
+                 event_version, payload, metadata, shard, position, recorded_at, hash) ",
+            );
+            insert.push_values(events, |mut row, ChainedEvent { event, hash }| {
+                row.push_bind(AGGREGATE_TYPE)
+                    .push_bind(event.order_id.to_string())
+                    .push_bind(event.sequence.cast_signed())
+                    .push_bind(&event.event_type)
+                    .push_bind(&event.event_version)
+                    .push_bind(&event.payload)
+                    .push_bind(&event.metadata)
+                    .push_bind(event.shard)
+                    .push_bind(event.position.cast_signed())
+                    .push_bind(batch.recorded_at.micros())
+                    .push_bind(hash.as_slice());
+            });
+            let statement = insert.build().persistent(events.len() <= 4);
+            statement.execute(&mut *tx).await.map_err(not_done)?;
+        }
+        tx.commit().await.map_err(|error| CommitError::Unknown(error.to_string()))
+    }
+}
+
+/// An error before the commit: the transaction is rolled back.
+fn not_done(error: sqlx::Error) -> CommitError {
+    match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => {
+            // 1555 is the primary key; 2067 the position, which only a hand can have taken.
+            if database.code().as_deref() == Some("1555") {
+                CommitError::Conflict
+            } else {
+                CommitError::Unavailable(format!("the position is taken: {error}"))
+            }
+        }
+        _ => CommitError::Unavailable(error.to_string()),
+    }
+}
+
+fn away(error: impl std::fmt::Display) -> JournalError {
+    JournalError::Unavailable(error.to_string())
+}
+
+fn impossible(detail: &str) -> JournalError {
+    JournalError::Broken {
+        shard: 0,
+        position: 0,
+        detail: format!("a row has an impossible {detail}"),
+    }
+}
+
+fn head(row: &SqliteRow) -> Result<Head, JournalError> {
+    let hash: Vec<u8> = row.try_get("head_hash").map_err(away)?;
+    Ok(Head {
+        shard: row.try_get("shard").map_err(away)?,
+        epoch: unsigned(row, "epoch")?,
+        position: unsigned(row, "head_position")?,
+        hash: hash.try_into().map_err(|_| impossible("hash"))?,
+    })
+}
+
+fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, JournalError> {
+    u64::try_from(row.try_get::<i64, _>(column).map_err(away)?).map_err(|_| impossible(column))
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredEvent, JournalError> {
+    let id: &str = row.try_get("aggregate_id").map_err(away)?;
+    Ok(StoredEvent {
+        order_id: id.parse().map_err(|_| impossible("order id"))?,
+        sequence: unsigned(row, "sequence")?,
+        shard: row.try_get("shard").map_err(away)?,
+        position: unsigned(row, "position")?,
+        recorded_at: Timestamp::from_micros(row.try_get("recorded_at").map_err(away)?),
+        event_type: row.try_get("event_type").map_err(away)?,
+        event_version: row.try_get("event_version").map_err(away)?,
+        payload: row.try_get("payload").map_err(away)?,
+        metadata: row.try_get("metadata").map_err(away)?,
+    })
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn claim(
+        &self,
+        claim: Claim,
+        shards: u16,
+        _lease: Duration,
+    ) -> Result<Claimed, JournalError> {
+        let writer = self.writer()?;
+        if claim != Claim::Own {
+            if !self.try_lock()? && claim != Claim::Force {
+                return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
+            }
+            sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(away)?;
+        }
+        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
+        if claim == Claim::Own {
+            let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
+                .bind(&self.owner)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(away)?;
+            if foreign > 0 {
+                return Err(JournalError::Superseded);
+            }
+        }
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards")
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(away)?;
+        if count == 0 {
+            for shard in 0..shards {
+                sqlx::query("INSERT INTO shards VALUES (?, 0, '', 0, ?)")
+                    .bind(shard)
+                    .bind(GENESIS.as_slice())
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(away)?;
+            }
+        }
+        sqlx::query("UPDATE shards SET epoch = epoch + 1, owner = ?")
+            .bind(&self.owner)
+            .execute(&mut *tx)
+            .await
+            .map_err(away)?;
+        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(away)?;
+        let heads = rows.iter().map(head).collect::<Result<_, _>>()?;
+        tx.commit().await.map_err(away)?;
+        Ok(Claimed::Taken(heads))
+    }
+
+    /// The lock is the lease; what is left to ask is whether somebody took over by force.
+    async fn renew(&self, _lease: Duration) -> Result<(), CommitError> {
+        let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
+            .bind(&self.owner)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(not_done)?;
+        if foreign > 0 { Err(CommitError::Superseded) } else { Ok(()) }
+    }
+
+    async fn release(&self) {
+        self.unlock();
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        self.insert(batch).await
+    }
+
+    async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT aggregate_id, MAX(sequence) AS sequence FROM events
+             WHERE aggregate_type = 'order' AND aggregate_id IN (SELECT value FROM json_each(?))
+             GROUP BY aggregate_id",
+        )
+        .bind(serde_json::to_string(orders).map_err(away)?)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(away)?;
+        let mut versions = HashMap::new();
+        for row in &rows {
+            let id: &str = row.try_get("aggregate_id").map_err(away)?;
+            let order_id = id.parse().map_err(|_| impossible("order id"))?;
+            versions.insert(order_id, unsigned(row, "sequence")?);
+        }
+        Ok(versions)
+    }
+
+    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT * FROM events WHERE aggregate_type = 'order' AND aggregate_id = ?
+             ORDER BY sequence",
+        )
+        .bind(order_id.to_string())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(away)?;
+        rows.iter().map(stored).collect()
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter().map(head).collect()
+    }
+
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError> {
+        let mut events = Vec::new();
+        for range in ranges {
+            let rows = sqlx::query(
+                "SELECT * FROM events WHERE shard = ? AND position > ? AND position <= ?
+                 AND aggregate_type = 'order' ORDER BY position",
+            )
+            .bind(range.shard)
+            .bind(range.after.cast_signed())
+            .bind(range.through.cast_signed())
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+            for row in &rows {
+                let hash: Vec<u8> = row.try_get("hash").map_err(away)?;
+                let hash = hash.try_into().map_err(|_| impossible("hash"))?;
+                events.push(ChainedEvent { event: stored(row)?, hash });
+            }
+        }
+        Ok(events)
+    }
+
+    async fn quarantine(
+        &self,
+        order_id: OrderId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO quarantined (order_id, reason, since) VALUES (?, ?, ?)
+             ON CONFLICT (order_id) DO UPDATE SET reason = excluded.reason",
+        )
+        .bind(order_id.to_string())
+        .bind(reason)
+        .bind(now.micros())
+        .execute(self.writer()?)
+        .await
+        .map_err(away)?;
+        Ok(())
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM quarantined ORDER BY order_id")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let id: &str = row.try_get("order_id").map_err(away)?;
+                Ok(Quarantined {
+                    order_id: id.parse().map_err(|_| impossible("order id"))?,
+                    reason: row.try_get("reason").map_err(away)?,
+                    since: Timestamp::from_micros(row.try_get("since").map_err(away)?),
+                })
+            })
+            .collect()
+    }
+
+    fn announce(&self) {}
+
+    /// SQLite tells nobody; readers of other processes poll.
+    async fn announced(&self) {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+        self.reader.close().await;
+        self.unlock();
+    }
+}

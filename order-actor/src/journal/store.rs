@@ -1,0 +1,118 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_events::contract::{OrderId, Timestamp};
+
+use super::error::JournalError;
+use super::event::{ChainedEvent, Quarantined, StoredEvent};
+
+/// The aggregate type of every event here.
+pub(super) const AGGREGATE_TYPE: &str = "order";
+
+/// Where a shard stands, and in which epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) shard: u16,
+    pub(super) epoch: u64,
+    pub(super) position: u64,
+    pub(super) hash: [u8; 32],
+}
+
+/// What must be true of a shard when a batch commits, and what is true afterwards.
+#[derive(Clone, Debug)]
+pub(super) struct Fence {
+    pub(super) before: Head,
+    pub(super) after: Head,
+}
+
+/// Events of several orders and shards that are appended together or not at all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    pub(super) fences: Vec<Fence>,
+    pub(super) events: Vec<ChainedEvent>,
+    pub(super) recorded_at: Timestamp,
+}
+
+/// Why a batch was not committed.
+#[derive(Clone, Debug)]
+pub(super) enum CommitError {
+    /// A shard is not in the writer's epoch, or not where the writer left it. Nothing happened.
+    Superseded,
+    /// At least one order has moved on. Nothing happened.
+    Conflict,
+    /// The database refuses something of this batch, and would again. Nothing happened.
+    Refused(String),
+    /// The database gave up on it. Nothing happened.
+    Unavailable(String),
+    /// The answer did not arrive.
+    Unknown(String),
+}
+
+/// By what right shards are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nobody else is alive.
+    Vacant,
+    /// Whoever is alive.
+    Force,
+    /// They are ours; a fresh epoch makes sure that nothing sent earlier can still arrive.
+    Own,
+}
+
+/// What became of a claim.
+pub(super) enum Claimed {
+    /// All shards are ours, each in a new epoch.
+    Taken(Vec<Head>),
+    /// This other owner is alive.
+    Held(String),
+}
+
+/// Positions of one shard, `after` exclusive, `through` inclusive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) shard: u16,
+    pub(super) after: u64,
+    pub(super) through: u64,
+}
+
+/// What a database must do for a journal. Implementations hold no rule but the fence.
+#[async_trait]
+pub(super) trait Store: Send + Sync + 'static {
+    /// Takes every shard and raises its epoch; creates `shards` of them where there are none.
+    async fn claim(
+        &self,
+        claim: Claim,
+        shards: u16,
+        lease: Duration,
+    ) -> Result<Claimed, JournalError>;
+    /// Extends the lease; [`CommitError::Superseded`] where the shards are no longer ours.
+    async fn renew(&self, lease: Duration) -> Result<(), CommitError>;
+    /// Gives the lease up, for whoever waits.
+    async fn release(&self);
+    /// All of the batch and its fences, or nothing.
+    async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
+    /// The versions of these orders; those that are absent do not exist.
+    async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError>;
+    /// Everything of an order, by sequence.
+    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError>;
+    /// Where all shards stand, by shard.
+    async fn heads(&self) -> Result<Vec<Head>, JournalError>;
+    /// These ranges, by shard and position.
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
+    /// Remembers an order with an impossible history.
+    async fn quarantine(
+        &self,
+        order_id: OrderId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), JournalError>;
+    /// All of them, by order.
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError>;
+    /// Wakes readers in other processes, soon; never fails and never waits.
+    fn announce(&self);
+    /// Returns when another process announced something; never where the store cannot tell.
+    async fn announced(&self);
+    /// Closes every connection.
+    async fn close(&self);
+}

@@ -1,0 +1,520 @@
+//! The laws of the journal: one suite, every store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cqrs_es::persist::{PersistedEventRepository as _, PersistedEventStore, SerializedEvent};
+use cqrs_es::{AggregateContext as _, EventStore as _};
+use order_actor::domain::{Event, Order};
+use order_actor::journal::{
+    EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
+    NewEvent, Options, OrderAggregate, chain_hash, load_standard, open_memory_on, open_postgres,
+    open_sqlite,
+};
+use postgres_es::PostgresEventRepository;
+use shared_events::contract::{OrderId, ReservationId, Timestamp};
+use shared_events::stream::Cursors;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+/// A deadline for what must happen soon; reaching it is the failure.
+const SOON: Duration = Duration::from_secs(20);
+
+enum Place {
+    Memory(MemoryDisk),
+    Sqlite(tempfile::TempDir),
+    Postgres { url: String, schema: String },
+}
+
+impl Place {
+    fn all() -> Vec<Self> {
+        vec![Self::memory(), Self::sqlite(), Self::postgres()]
+    }
+
+    fn memory() -> Self {
+        Self::Memory(MemoryDisk::default())
+    }
+
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    fn postgres() -> Self {
+        let url = std::env::var("ORDINAL_TEST_POSTGRES")
+            .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests");
+        Self::Postgres { url, schema: format!("t_{}", Uuid::new_v4().simple()) }
+    }
+
+    fn file(&self) -> PathBuf {
+        match self {
+            Self::Sqlite(directory) => directory.path().join("journal.db"),
+            _ => panic!("no file"),
+        }
+    }
+
+    async fn open(&self, options: Options) -> Result<Journal, JournalError> {
+        match self {
+            Self::Memory(disk) => open_memory_on(disk, options).await,
+            Self::Sqlite(_) => open_sqlite(&self.file(), options).await,
+            Self::Postgres { url, schema } => open_postgres(url, schema, options).await,
+        }
+    }
+
+    /// A pool beside the journal, in its schema.
+    async fn pool(&self) -> PgPool {
+        let Self::Postgres { url, schema } = self else { panic!("not Postgres") };
+        let options: PgConnectOptions = url.parse().unwrap();
+        let options = options.options([("search_path", schema)]).disable_statement_logging();
+        PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+    }
+}
+
+fn options() -> Options {
+    let now = || Timestamp::from_micros(1_800_000_000_123_456);
+    Options { shards: 4, ..Options::new(Arc::new(now)) }
+}
+
+fn event(n: usize) -> NewEvent {
+    NewEvent {
+        event_type: "OrderConfirmed".to_owned(),
+        event_version: "1".to_owned(),
+        // Spaces and key order must survive.
+        payload: format!(r#"{{"b" : {n},  "a":"é\u0000"}}"#),
+        metadata: r#"{ "by":"test" }"#.to_owned(),
+    }
+}
+
+fn order() -> OrderId {
+    OrderId::mint()
+}
+
+async fn everything(journal: &Journal) -> Cursors {
+    let mut cursors = Cursors::default();
+    loop {
+        let page = journal.read_after(&cursors, 100).await.unwrap();
+        if page.is_empty() {
+            return cursors;
+        }
+        for event in page {
+            assert_eq!(event.position, cursors.get(event.shard) + 1);
+            cursors.advance(event.shard, event.position);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_back_byte_for_byte() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let id = order();
+        let first = journal.append(id, 0, vec![event(1), event(2)]).await.unwrap();
+        assert_eq!((first.version, first.position), (2, 2));
+        assert_eq!(first.shard, journal.shard_of(id));
+        let second = journal.append(id, 2, vec![event(3)]).await.unwrap();
+        assert_eq!((second.version, second.position), (3, 3));
+        let stored = journal.load(id).await.unwrap();
+        assert_eq!(stored.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+        for (n, stored) in stored.iter().enumerate() {
+            assert_eq!(stored.payload, event(n + 1).payload);
+            assert_eq!(stored.metadata, event(n + 1).metadata);
+            assert_eq!(stored.recorded_at, first.recorded_at);
+        }
+        assert!(journal.load(order()).await.unwrap().is_empty());
+        journal.close().await;
+        assert_eq!(journal.append(id, 3, vec![event(4)]).await, Err(JournalError::Closed));
+
+        // And by whoever comes next; the version is then told by the database.
+        let journal = place.open(options()).await.unwrap();
+        let conflict = journal.append(id, 0, vec![event(9)]).await.unwrap_err();
+        assert_eq!(conflict, JournalError::Conflict { order_id: id, expected: 0, actual: Some(3) });
+        let ahead = journal.append(id, 7, vec![event(9)]).await.unwrap_err();
+        assert_eq!(ahead.code(), "JOURNAL_CONFLICT");
+        assert_eq!(journal.append(id, 3, vec![event(4)]).await.unwrap().position, 4);
+        assert_eq!(journal.verify().await.unwrap(), 4);
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_conflicting_order_fails_alone() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let taken: Vec<OrderId> = (0..8).map(|_| order()).collect();
+        for id in &taken {
+            journal.append(*id, 0, vec![event(1)]).await.unwrap();
+        }
+        journal.close().await;
+        // A new writer knows no versions, so these conflicts are found by the primary key.
+        let journal = place.open(options()).await.unwrap();
+        let fresh: Vec<OrderId> = (0..64).map(|_| order()).collect();
+        let appends = taken.iter().chain(&fresh).map(|id| journal.append(*id, 0, vec![event(1)]));
+        let answers = futures::future::join_all(appends).await;
+        let (refused, appended) = answers.split_at(taken.len());
+        assert!(refused.iter().all(|a| a.as_ref().unwrap_err().code() == "JOURNAL_CONFLICT"));
+        assert!(appended.iter().all(Result::is_ok), "{appended:?}");
+        assert_eq!(journal.verify().await.unwrap(), 72);
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn of_64_writers_one_wins_each_version() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let id = order();
+        for version in 0..5 {
+            let appends = (0..64).map(|n| journal.append(id, version, vec![event(n)]));
+            let answers = futures::future::join_all(appends).await;
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+            for error in answers.into_iter().filter_map(Result::err) {
+                assert_eq!(error.code(), "JOURNAL_CONFLICT");
+            }
+        }
+        assert_eq!(journal.load(id).await.unwrap().len(), 5);
+        journal.close().await;
+    }
+}
+
+/// Readers assert contiguity themselves (`Broken`), and here once more, while writers of all
+/// shards are at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_never_skip_what_writers_append_at_the_same_time() {
+    for place in Place::all() {
+        if let Place::Memory(disk) = &place {
+            for n in 0..40 {
+                disk.inject(Fault::Slow(Duration::from_millis(n % 7)));
+            }
+        }
+        let journal = place.open(options()).await.unwrap();
+        let beside = match &place {
+            Place::Memory(_) => journal.clone(),
+            _ => place.open(Options { read_only: true, ..options() }).await.unwrap(),
+        };
+        let reader = tokio::spawn(async move {
+            let (mut cursors, mut seen) = (Cursors::default(), BTreeMap::<OrderId, u64>::new());
+            while seen.values().sum::<u64>() < 1_000 {
+                beside.changed(&cursors).await;
+                for event in beside.read_after(&cursors, 37).await.unwrap() {
+                    assert_eq!(event.position, cursors.get(event.shard) + 1);
+                    cursors.advance(event.shard, event.position);
+                    let version = seen.entry(event.order_id).or_default();
+                    assert_eq!(event.sequence, *version + 1);
+                    *version = event.sequence;
+                }
+            }
+        });
+        let writers = (0..100).map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let id = order();
+                for version in 0..10 {
+                    journal.append(id, version, vec![event(1)]).await.unwrap();
+                }
+            })
+        });
+        for writer in futures::future::join_all(writers).await {
+            writer.unwrap();
+        }
+        timeout(SOON, reader).await.unwrap().unwrap();
+        assert_eq!(everything(&journal).await, journal.heads().await.unwrap());
+        assert_eq!(journal.verify().await.unwrap(), 1_000);
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_superseded_writer_appends_nothing_and_stops() {
+    for place in Place::all() {
+        let old = place.open(options()).await.unwrap();
+        let id = order();
+        old.append(id, 0, vec![event(1)]).await.unwrap();
+        let new = place.open(Options { force_takeover: true, ..options() }).await.unwrap();
+        assert_eq!(old.append(id, 1, vec![event(2)]).await, Err(JournalError::Superseded));
+        timeout(SOON, old.stopped()).await.unwrap();
+        assert_eq!(old.append(order(), 0, vec![event(2)]).await, Err(JournalError::Superseded));
+        assert_eq!(new.append(id, 1, vec![event(3)]).await.unwrap().version, 2);
+        assert_eq!(new.load(id).await.unwrap()[1].payload, event(3).payload);
+        assert_eq!(new.verify().await.unwrap(), 2);
+        new.close().await;
+        old.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_living_writer_is_not_taken_over_and_a_closed_one_at_once() {
+    for place in Place::all() {
+        let first = place.open(options()).await.unwrap();
+        let impatient = Options { standby: Duration::ZERO, ..options() };
+        let refused = place.open(impatient.clone()).await.err().unwrap();
+        assert_eq!(refused.code(), "JOURNAL_UNAVAILABLE");
+        first.close().await;
+        place.open(impatient).await.unwrap().close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_runs_out() {
+    let place = Place::postgres();
+    let old = place.open(options()).await.unwrap();
+    old.append(order(), 0, vec![event(1)]).await.unwrap();
+    // As if the writer had been asleep for so long.
+    let pool = place.pool().await;
+    sqlx::query("UPDATE shards SET lease_until = now()").execute(&pool).await.unwrap();
+    let impatient = Options { standby: Duration::ZERO, ..options() };
+    let new = place.open(impatient).await.unwrap();
+    timeout(SOON, old.stopped()).await.unwrap();
+    assert_eq!(old.append(order(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
+    new.append(order(), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_cannot_renew_stops_before_its_lease_ends() {
+    let disk = MemoryDisk::default();
+    let journal = open_memory_on(&disk, options()).await.unwrap();
+    disk.fail_renewals(true);
+    let began = Instant::now();
+    journal.stopped().await;
+    assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(journal.append(order(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
+    disk.fail_renewals(false);
+    open_memory_on(&disk, options())
+        .await
+        .unwrap()
+        .append(order(), 0, vec![event(1)])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_resolved_by_the_heads() {
+    let disk = MemoryDisk::default();
+    let journal = open_memory_on(&disk, options()).await.unwrap();
+    for fault in [Fault::LostBefore, Fault::LostAfter, Fault::LostAfter, Fault::LostBefore] {
+        disk.inject(fault);
+        let id = order();
+        assert_eq!(journal.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
+        assert_eq!(journal.load(id).await.unwrap().len(), 1);
+    }
+    assert_eq!(journal.verify().await.unwrap(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
+    let place = Place::postgres();
+    let journal = place.open(options()).await.unwrap();
+    let pool = place.pool().await;
+    let writers: Vec<_> = (0..32)
+        .map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                for n in 0..40 {
+                    let id = order();
+                    answers.push((id, journal.append(id, 0, vec![event(n), event(n)]).await));
+                }
+                answers
+            })
+        })
+        .collect();
+    // One kill after another until the writers are done; each hits a session that appends.
+    let mut kills = 0;
+    while writers.iter().any(|writer| !writer.is_finished()) {
+        let kill = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+                    WHERE application_name IN (SELECT owner FROM shards)
+                      AND state = 'active' AND query LIKE '%WITH fenced%'";
+        let killed: i64 = sqlx::query_scalar(kill).fetch_one(&pool).await.unwrap();
+        kills += killed;
+        if kills >= 10 {
+            break;
+        }
+    }
+    assert!(kills > 0, "no session was killed while it appended");
+    let mut told = 0;
+    for writer in writers {
+        for (id, answer) in writer.await.unwrap() {
+            let count = journal.load(id).await.unwrap().len();
+            match answer {
+                Ok(_) => assert_eq!(count, 2),
+                Err(JournalError::OutcomeUnknown(_)) => assert!(count == 0 || count == 2),
+                Err(error) => assert_eq!((count, error.code()), (0, "JOURNAL_UNAVAILABLE")),
+            }
+            told += u64::try_from(count).unwrap();
+        }
+    }
+    assert_eq!(journal.verify().await.unwrap(), told);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn the_schema_refuses_to_forget() {
+    let place = Place::postgres();
+    let journal = place.open(options()).await.unwrap();
+    journal.append(order(), 0, vec![event(1)]).await.unwrap();
+    let pool = place.pool().await;
+    for sql in [
+        "UPDATE events SET payload = '{}'",
+        "DELETE FROM events",
+        "TRUNCATE events",
+        "DELETE FROM shards",
+    ] {
+        let error = sqlx::query(sql).execute(&pool).await.unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{sql}: {error}");
+    }
+    let place = Place::sqlite();
+    let journal = place.open(options()).await.unwrap();
+    journal.append(order(), 0, vec![event(1)]).await.unwrap();
+    let pool = SqlitePool::connect(&format!("sqlite://{}", place.file().display())).await.unwrap();
+    for sql in ["UPDATE events SET payload = '{}'", "DELETE FROM events", "DELETE FROM shards"] {
+        let error = sqlx::query(sql).execute(&pool).await.unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_chain_tells_what_was_changed() {
+    let disk = MemoryDisk::default();
+    let journal = open_memory_on(&disk, Options { shards: 1, ..options() }).await.unwrap();
+    let id = order();
+    journal.append(id, 0, vec![event(1), event(2), event(3)]).await.unwrap();
+    let mut hash = GENESIS;
+    for chained in journal.read_shard(0, 0, 10).await.unwrap() {
+        hash = chain_hash(&hash, &chained.event);
+        assert_eq!(hash, chained.hash);
+    }
+    assert!(disk.tamper(0, 2, |event| event.recorded_at = Timestamp::from_micros(1)));
+    let JournalError::Broken { shard: 0, position: 1, .. } = journal.verify().await.unwrap_err()
+    else {
+        panic!("the change at position 2 was not found there");
+    };
+}
+
+#[tokio::test]
+async fn a_missing_event_stops_readers_loudly() {
+    let place = Place::postgres();
+    let journal = place.open(Options { shards: 1, ..options() }).await.unwrap();
+    let id = order();
+    journal.append(id, 0, vec![event(1), event(2), event(3)]).await.unwrap();
+    let pool = place.pool().await;
+    sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER USER; DELETE FROM events WHERE sequence = 2")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(journal.load(id).await.unwrap_err().code(), "JOURNAL_BROKEN");
+    let error = journal.read_after(&Cursors::default(), 10).await.unwrap_err();
+    assert!(matches!(error, JournalError::Broken { shard: 0, position: 1, .. }), "{error}");
+    let ahead: Cursors = [(0, 9)].into_iter().collect();
+    assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "JOURNAL_BROKEN");
+}
+
+#[tokio::test]
+async fn bounds_are_kept_and_nobody_else_pays() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let large =
+            NewEvent { payload: format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX)), ..event(1) };
+        let broken = NewEvent { payload: "{".to_owned(), ..event(1) };
+        for (expected, events, code) in [
+            (0, vec![large], "EVENT_TOO_LARGE"),
+            (0, vec![broken], "EVENT_INVALID"),
+            (0, vec![], "EVENT_INVALID"),
+            (EVENTS_PER_ORDER_MAX, vec![event(1)], "TOO_MANY_EVENTS"),
+        ] {
+            assert_eq!(journal.append(order(), expected, events).await.unwrap_err().code(), code);
+        }
+        assert!(journal.heads().await.unwrap().is_empty());
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let id = order();
+        journal.quarantine(id, "first").await.unwrap();
+        journal.quarantine(id, "second").await.unwrap();
+        journal.append(id, 0, vec![event(1)]).await.unwrap();
+        let beside = place.open(Options { read_only: true, ..options() }).await.unwrap();
+        let found = beside.quarantined().await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].order_id, found[0].reason.as_str()), (id, "second"));
+        assert_eq!(found[0].since, Timestamp::from_micros(1_800_000_000_123_456));
+        assert_eq!(beside.load(id).await.unwrap().len(), 1);
+        assert_eq!(beside.append(id, 1, vec![event(1)]).await, Err(JournalError::Closed));
+        beside.close().await;
+        journal.append(id, 1, vec![event(1)]).await.unwrap();
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn pages_are_shared_between_shards() {
+    for place in Place::all() {
+        let journal = place.open(options()).await.unwrap();
+        let appends = (0..200).map(|_| journal.append(order(), 0, vec![event(1)]));
+        assert!(futures::future::join_all(appends).await.iter().all(Result::is_ok));
+        let page = journal.read_after(&Cursors::default(), 40).await.unwrap();
+        let shards: HashSet<u16> = page.iter().map(|event| event.shard).collect();
+        assert_eq!((page.len(), shards.len()), (40, 4));
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
+    let confirmed = Event::OrderConfirmed {
+        reservation_id: ReservationId::mint(),
+        at: Timestamp::from_micros(1_800_000_000_000_000),
+    };
+    let payload = serde_json::to_string(&confirmed).unwrap();
+    let place = Place::postgres();
+    let journal = place.open(options()).await.unwrap();
+    let id = order();
+    let new = NewEvent { payload: payload.clone(), metadata: "{}".to_owned(), ..event(1) };
+    journal.append(id, 0, vec![new]).await.unwrap();
+
+    let repository = PostgresEventRepository::new(place.pool().await);
+    let events = repository.get_events::<OrderAggregate>(&id.to_string()).await.unwrap();
+    assert_eq!((events.len(), events[0].event_type.as_str()), (1, "OrderConfirmed"));
+    let store = PersistedEventStore::<_, OrderAggregate>::new_event_store(repository);
+    let loaded = store.load_events(&id.to_string()).await.unwrap();
+    assert_eq!(loaded[0].payload, confirmed);
+    // An order cannot begin by being confirmed: the bridge says so and does not panic.
+    let mut context = store.load_aggregate(&id.to_string()).await.unwrap();
+    assert!(context.aggregate().order().is_err());
+
+    let Place::Postgres { schema, .. } = Place::postgres() else { panic!() };
+    let pool = place.pool().await;
+    sqlx::raw_sql(&format!(
+        "CREATE SCHEMA {schema}; SET search_path TO {schema};
+         CREATE TABLE events (aggregate_type text NOT NULL, aggregate_id text NOT NULL,
+             sequence bigint CHECK (sequence >= 0) NOT NULL, event_type text NOT NULL,
+             event_version text NOT NULL, payload json NOT NULL, metadata json NOT NULL,
+             PRIMARY KEY (aggregate_type, aggregate_id, sequence))"
+    ))
+    .execute(&pool)
+    .await
+    .unwrap();
+    let Place::Postgres { url, .. } = &place else { panic!() };
+    let pool = Place::Postgres { url: url.clone(), schema }.pool().await;
+    let written = SerializedEvent::new(
+        id.to_string(),
+        1,
+        "order".to_owned(),
+        "OrderConfirmed".to_owned(),
+        "1".to_owned(),
+        serde_json::from_str(&payload).unwrap(),
+        serde_json::json!({}),
+    );
+    let repository = PostgresEventRepository::new(pool.clone());
+    repository.persist::<OrderAggregate>(&[written], None).await.unwrap();
+    let read = load_standard(&pool, id).await.unwrap();
+    assert_eq!((read.len(), read[0].sequence), (1, 1));
+    assert_eq!(serde_json::from_str::<Event>(&read[0].payload).unwrap(), confirmed);
+    assert_eq!(*OrderAggregate::default().order().unwrap(), Order::Absent);
+}
