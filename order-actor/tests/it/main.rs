@@ -8,5 +8,6 @@
     reason = "tests fail by panicking"
 )]
 
+mod actors;
 mod domain;
 mod journal;

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use shared_events::contract::{RequestId, Timestamp};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::domain::{By, Command, Event, Order, Rejection};
+
+/// What comes with a command besides the command.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Who asks, as proved at the edge.
+    pub by: By,
+    /// What makes a retry recognisable.
+    pub request_id: Option<RequestId>,
+    /// The version the caller believes the order to have.
+    pub expected_version: Option<u64>,
+    /// Answer what would happen, and let nothing happen.
+    pub validate_only: bool,
+    /// The fact that caused the command.
+    pub causation: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// After this nobody waits for the answer any more.
+    pub deadline: Instant,
+}
+
+impl Context {
+    /// A plain command by somebody, wanted until then.
+    #[must_use]
+    pub const fn new(by: By, deadline: Instant) -> Self {
+        Self {
+            by,
+            request_id: None,
+            expected_version: None,
+            validate_only: false,
+            causation: None,
+            traceparent: None,
+            deadline,
+        }
+    }
+}
+
+/// A command's outcome.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// The order after it.
+    pub order: Arc<Order>,
+    /// The order's version: the number of its events.
+    pub version: u64,
+    /// When its last event was taken.
+    pub updated_at: Timestamp,
+    /// What was appended, or would be for `validate_only`; empty where nothing happened.
+    pub events: Vec<Event>,
+    /// Whether this request had been carried out before.
+    pub replayed: bool,
+    /// The order's shard.
+    pub shard: u16,
+    /// Position of the order's last event in its shard; 0 where it has none.
+    pub position: u64,
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The order.
+    pub order: Arc<Order>,
+    /// Its version.
+    pub version: u64,
+    /// When its last event was taken.
+    pub updated_at: Timestamp,
+    /// Its shard.
+    pub shard: u16,
+    /// Position of its last event in its shard.
+    pub position: u64,
+}
+
+/// Why the caller got no new version back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The domain's no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The order is not at the version the caller believes.
+    #[error("the order is at version {actual}, not {expected}")]
+    VersionMismatch {
+        /// What the caller gave.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
+    /// The request id was used for another command.
+    #[error("this request id was used for another command")]
+    RequestIdReused,
+    /// Too many commands wait, or too many orders are awake.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// The deadline passed before the command was begun; nothing happened.
+    #[error("the deadline passed before the command was begun")]
+    DeadlineExceeded,
+    /// The journal cannot take it now; surely nothing was appended.
+    #[error("the journal is not available: {0}")]
+    Unavailable(String),
+    /// Whether it was appended is not known; ask again with the same request id.
+    #[error("the outcome is not known: {0}")]
+    OutcomeUnknown(String),
+    /// The order's history is impossible; operators have been told.
+    #[error("the history of this order is broken: {0}")]
+    Quarantined(String),
+}
+
+/// A place in an order's queue. Frees it when dropped, wherever the message got to.
+pub(super) struct Permit {
+    waiting: Arc<AtomicUsize>,
+    begun: Arc<AtomicBool>,
+}
+
+impl Permit {
+    /// Takes a place in a queue of at most `max`; none where it is full.
+    pub(super) fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let taken = waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            (count < max).then_some(count + 1)
+        });
+        taken.ok()?;
+        Some(Self { waiting: Arc::clone(waiting), begun: Arc::default() })
+    }
+
+    /// Tells whether the actor has taken the message up; outlives the message.
+    pub(super) fn begun(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.begun)
+    }
+
+    /// The actor takes the message up.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What an order understands.
+pub(super) enum Message {
+    /// Carry out a command.
+    Execute {
+        command: Box<Command>,
+        context: Box<Context>,
+        permit: Permit,
+        reply: oneshot::Sender<Result<Executed, Refusal>>,
+    },
+    /// Show the order.
+    View { permit: Permit, reply: oneshot::Sender<Result<View, Refusal>> },
+}

@@ -1,0 +1,314 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use shared_events::contract::{OrderId, RequestId, Timestamp};
+use tokio::time::Instant;
+
+use super::lifespan::{self, Lifespan};
+use super::mailbox::{Context, Executed, Message, Refusal, View};
+use super::registry::Shared;
+use crate::domain::{Command, Event, Order, Rejection, Role, decide, evolve};
+use crate::journal::JournalError;
+use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
+
+/// One order. Recovers from the journal when first spoken to; then, per command: decide, evolve a
+/// copy, append, keep, answer.
+pub(super) struct OrderActor {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What an order remembers while it is awake.
+pub(super) struct Memory {
+    order_id: OrderId,
+    recovered: Option<Recovered>,
+}
+
+#[derive(Default)]
+struct Recovered {
+    order: Arc<Order>,
+    version: u64,
+    updated_at: Timestamp,
+    position: u64,
+    /// What each request said (its fingerprint), from the events' metadata.
+    requests: HashMap<RequestId, String>,
+}
+
+impl Actor for OrderActor {
+    type Msg = Message;
+    type State = Memory;
+    type Arguments = OrderId;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Message>,
+        order_id: OrderId,
+    ) -> Result<Memory, ActorProcessingErr> {
+        Ok(Memory { order_id, recovered: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        memory: &mut Memory,
+    ) -> Result<(), ActorProcessingErr> {
+        let order_id = memory.order_id;
+        let (lifespan, permit) = match message {
+            Message::Execute { command, context, permit, reply } => {
+                let outcome = if Instant::now() >= context.deadline {
+                    Err(Refusal::DeadlineExceeded)
+                } else {
+                    permit.begin();
+                    self.execute(memory, &command, &context).await
+                };
+                let lifespan = lifespan_after(outcome.as_ref().err(), memory);
+                // The caller may have given up; the outcome stands all the same.
+                let _ = reply.send(outcome);
+                (lifespan, permit)
+            }
+            Message::View { permit, reply } => {
+                permit.begin();
+                let outcome = self.view(memory).await;
+                let lifespan = lifespan_after(outcome.as_ref().err(), memory);
+                let _ = reply.send(outcome);
+                (lifespan, permit)
+            }
+        };
+        drop(permit);
+        match lifespan {
+            Fate::Lives(Lifespan::Awake) => {}
+            Fate::Lives(Lifespan::Sleep) => self.shared.sleep_if_unwanted(order_id, &myself),
+            // What it remembers may be wrong: it dies, and the next command rebuilds it.
+            Fate::Dies => self.shared.bury(order_id, myself.get_id(), Some(&myself)),
+        }
+        Ok(())
+    }
+}
+
+enum Fate {
+    Lives(Lifespan),
+    Dies,
+}
+
+fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
+    match refusal {
+        Some(Refusal::OutcomeUnknown(_) | Refusal::Unavailable(_) | Refusal::Quarantined(_)) => {
+            Fate::Dies
+        }
+        _ => Fate::Lives(
+            memory
+                .recovered
+                .as_ref()
+                .map_or(Lifespan::Sleep, |recovered| lifespan::after(&recovered.order)),
+        ),
+    }
+}
+
+impl OrderActor {
+    async fn view(&self, memory: &mut Memory) -> Result<View, Refusal> {
+        let shard = self.shared.journal.shard_of(memory.order_id);
+        let recovered = self.recover(memory).await?;
+        Ok(View {
+            order: Arc::clone(&recovered.order),
+            version: recovered.version,
+            updated_at: recovered.updated_at,
+            shard,
+            position: recovered.position,
+        })
+    }
+
+    /// The four steps. A conflict says that somebody else wrote, and surely not we: the order is
+    /// read again and decides once more.
+    async fn execute(
+        &self,
+        memory: &mut Memory,
+        command: &Command,
+        context: &Context,
+    ) -> Result<Executed, Refusal> {
+        match self.attempt(memory, command, context).await {
+            Err(Attempt::Stale) => {
+                memory.recovered = None;
+                self.attempt(memory, command, context).await.map_err(|attempt| match attempt {
+                    Attempt::Refused(refusal) => refusal,
+                    Attempt::Stale => Refusal::Unavailable("another writer is at work".to_owned()),
+                })
+            }
+            Err(Attempt::Refused(refusal)) => Err(refusal),
+            Ok(executed) => Ok(executed),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        memory: &mut Memory,
+        command: &Command,
+        context: &Context,
+    ) -> Result<Executed, Attempt> {
+        let shared = &self.shared;
+        let order_id = memory.order_id;
+        let shard = shared.journal.shard_of(order_id);
+        let recovered = self.recover(memory).await?;
+
+        let fingerprint = fingerprint(command);
+        if let Some(said) = context.request_id.and_then(|id| recovered.requests.get(&id)) {
+            hidden_from(&recovered.order, context)?;
+            if *said != fingerprint {
+                return Err(Refusal::RequestIdReused.into());
+            }
+            return Ok(recovered.executed(shard, Vec::new(), true));
+        }
+        if let Some(expected) = context.expected_version {
+            hidden_from(&recovered.order, context)?;
+            if expected != recovered.version {
+                let actual = recovered.version;
+                return Err(Refusal::VersionMismatch { expected, actual }.into());
+            }
+        }
+
+        let now = shared.clock.now();
+        let events = decide(&recovered.order, command, &context.by, now, &shared.policy)
+            .map_err(Refusal::Rejected)?;
+        if events.is_empty() {
+            return Ok(recovered.executed(shard, events, false));
+        }
+        let next = evolved(&recovered.order, &events)?;
+        if context.validate_only {
+            let order = Arc::new(next);
+            return Ok(Executed { order, ..recovered.executed(shard, events, false) });
+        }
+        let metadata = Metadata {
+            by: context.by.clone(),
+            request_id: context.request_id,
+            fingerprint: context.request_id.map(|_| fingerprint.clone()),
+            causation: context.causation.clone(),
+            traceparent: context.traceparent.clone(),
+        };
+        let new_events = events
+            .iter()
+            .map(|event| encode(event, &metadata))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Refusal::Unavailable("an event could not be encoded".to_owned()))?;
+        let appended = shared
+            .journal
+            .append(order_id, recovered.version, new_events)
+            .await
+            .map_err(|error| refusal_of(order_id, error))?;
+
+        recovered.order = Arc::new(next);
+        recovered.version = appended.version;
+        recovered.updated_at = appended.recorded_at;
+        recovered.position = appended.position;
+        if let Some(id) = context.request_id {
+            recovered.requests.insert(id, fingerprint);
+        }
+        Ok(recovered.executed(shard, events, false))
+    }
+
+    async fn recover<'m>(&self, memory: &'m mut Memory) -> Result<&'m mut Recovered, Refusal> {
+        let order_id = memory.order_id;
+        if memory.recovered.is_none() {
+            let stored = match self.shared.journal.load(order_id).await {
+                Ok(stored) => stored,
+                Err(JournalError::Broken { .. }) => {
+                    return Err(self.quarantine(order_id, "events are missing".to_owned()).await);
+                }
+                Err(error) => return Err(Refusal::Unavailable(error.to_string())),
+            };
+            let events: Result<Vec<RecordedEvent>, DecodeError> =
+                stored.iter().map(decode).collect();
+            let recovered = match events.map_err(|error| error.to_string()).and_then(rebuilt) {
+                Ok(recovered) => recovered,
+                Err(reason) => return Err(self.quarantine(order_id, reason).await),
+            };
+            memory.recovered = Some(recovered);
+        }
+        Ok(memory.recovered.get_or_insert_default())
+    }
+
+    async fn quarantine(&self, order_id: OrderId, reason: String) -> Refusal {
+        tracing::error!(order = %order_id, reason, "quarantined: impossible history");
+        if let Err(error) = self.shared.journal.quarantine(order_id, &reason).await {
+            tracing::error!(order = %order_id, %error, "quarantine could not be written");
+        }
+        Refusal::Quarantined(reason)
+    }
+}
+
+enum Attempt {
+    Refused(Refusal),
+    /// What we remember is not what the journal holds.
+    Stale,
+}
+
+impl From<Refusal> for Attempt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Recovered {
+    fn executed(&self, shard: u16, events: Vec<Event>, replayed: bool) -> Executed {
+        Executed {
+            order: Arc::clone(&self.order),
+            version: self.version,
+            updated_at: self.updated_at,
+            events,
+            replayed,
+            shard,
+            position: self.position,
+        }
+    }
+}
+
+/// Somebody else's order is hidden before anything else is said of it.
+fn hidden_from(order: &Order, context: &Context) -> Result<(), Refusal> {
+    let foreign = context.by.role == Role::Customer
+        && order
+            .details()
+            .is_some_and(|details| details.customer_id.to_string() != context.by.subject);
+    if foreign { Err(Rejection::NotFound.into()) } else { Ok(()) }
+}
+
+/// An event that cannot happen must never reach the journal.
+fn evolved(order: &Order, events: &[Event]) -> Result<Order, Refusal> {
+    events.iter().try_fold(order.clone(), evolve).map_err(|impossible| {
+        tracing::error!(%impossible, "decide and evolve disagree; nothing was appended");
+        Refusal::Unavailable("the decision could not be applied".to_owned())
+    })
+}
+
+fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
+    let mut recovered = Recovered::default();
+    let mut order = Order::Absent;
+    for recorded in events {
+        order = evolve(order, &recorded.event)
+            .map_err(|impossible| format!("version {}: {impossible}", recorded.sequence))?;
+        recovered.version = recorded.sequence;
+        recovered.updated_at = recorded.recorded_at;
+        recovered.position = recorded.position;
+        if let Some(id) = recorded.metadata.request_id {
+            recovered.requests.insert(id, recorded.metadata.fingerprint.unwrap_or_default());
+        }
+    }
+    recovered.order = Arc::new(order);
+    Ok(recovered)
+}
+
+/// What a command says, in 32 hex digits: the first half of the BLAKE3 hash of its JSON.
+fn fingerprint(command: &Command) -> String {
+    let json = serde_json::to_vec(command).unwrap_or_default();
+    let hash = blake3::hash(&json);
+    hex::encode(&hash.as_bytes()[..16])
+}
+
+fn refusal_of(order_id: OrderId, error: JournalError) -> Attempt {
+    match error {
+        JournalError::Conflict { .. } => Attempt::Stale,
+        JournalError::OutcomeUnknown(detail) => {
+            tracing::warn!(order = %order_id, detail, "outcome of an append is not known");
+            Attempt::Refused(Refusal::OutcomeUnknown(detail))
+        }
+        other => Attempt::Refused(Refusal::Unavailable(other.to_string())),
+    }
+}

@@ -1,0 +1,306 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ractor::{Actor as _, ActorCell, ActorId, ActorRef, ActorRuntime};
+use shared_events::contract::OrderId;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
+use super::order_actor::OrderActor;
+use super::supervisor::Supervisor;
+use crate::domain::{By, Command, Policy, Rejection, Role};
+use crate::journal::Journal;
+use crate::limits;
+use crate::timers::Clock;
+
+/// How many orders and commands there may be at once. ractor's mailboxes are unbounded, so the
+/// registry counts in front of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Orders awake at once.
+    pub awake_max: usize,
+    /// Commands waiting for one order.
+    pub waiting_max: usize,
+    /// How long an order may stay awake that nobody speaks to.
+    pub idle_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            awake_max: limits::ORDERS_AWAKE_MAX,
+            waiting_max: limits::COMMANDS_WAITING_MAX,
+            idle_max: limits::IDLE_MAX,
+        }
+    }
+}
+
+/// Finds the actor of an order, or wakes it. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+/// What all order actors share.
+pub(super) struct Shared {
+    pub(super) journal: Journal,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) policy: Policy,
+    limits: Limits,
+    awake: Mutex<Awake>,
+    supervisor: ActorCell,
+}
+
+#[derive(Default)]
+struct Awake {
+    slots: HashMap<OrderId, Slot>,
+    orders: HashMap<ActorId, OrderId>,
+    /// Least recently used first.
+    by_use: BTreeMap<u64, OrderId>,
+    uses: u64,
+}
+
+struct Slot {
+    actor: ActorRef<Message>,
+    waiting: Arc<AtomicUsize>,
+    used: u64,
+    used_at: Instant,
+}
+
+impl Awake {
+    fn touch(&mut self, order_id: OrderId) {
+        self.uses += 1;
+        if let Some(slot) = self.slots.get_mut(&order_id) {
+            self.by_use.remove(&slot.used);
+            slot.used = self.uses;
+            slot.used_at = Instant::now();
+            self.by_use.insert(self.uses, order_id);
+        }
+    }
+
+    fn remove(&mut self, order_id: OrderId) -> Option<Slot> {
+        let slot = self.slots.remove(&order_id)?;
+        self.by_use.remove(&slot.used);
+        self.orders.remove(&slot.actor.get_id());
+        Some(slot)
+    }
+
+    /// Puts the least recently used order that nobody waits for to sleep.
+    fn make_room(&mut self) -> bool {
+        let idle = self.by_use.values().copied().find(|order_id| {
+            self.slots.get(order_id).is_some_and(|slot| slot.waiting.load(Ordering::Acquire) == 0)
+        });
+        idle.and_then(|order_id| self.remove(order_id)).map(|slot| slot.actor.stop(None)).is_some()
+    }
+}
+
+impl Shared {
+    fn awake(&self) -> MutexGuard<'_, Awake> {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an order sleep unless somebody has come to wait for it meanwhile.
+    pub(super) fn sleep_if_unwanted(&self, order_id: OrderId, myself: &ActorRef<Message>) {
+        let mut awake = self.awake();
+        let unwanted = awake.slots.get(&order_id).is_some_and(|slot| {
+            slot.actor.get_id() == myself.get_id() && slot.waiting.load(Ordering::Acquire) == 0
+        });
+        if unwanted && let Some(slot) = awake.remove(order_id) {
+            slot.actor.stop(None);
+        }
+    }
+
+    /// Forgets an actor that died or must die, unless another has taken its place already.
+    pub(super) fn bury(&self, order_id: OrderId, id: ActorId, stop: Option<&ActorRef<Message>>) {
+        let mut awake = self.awake();
+        if awake.slots.get(&order_id).is_some_and(|slot| slot.actor.get_id() == id) {
+            awake.remove(order_id);
+        }
+        drop(awake);
+        if let Some(actor) = stop {
+            actor.stop(None);
+        }
+    }
+
+    /// The order behind an actor, while it is known.
+    pub(super) fn order_of(&self, id: ActorId) -> Option<OrderId> {
+        self.awake().orders.get(&id).copied()
+    }
+}
+
+impl Registry {
+    /// A registry over this journal; must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] where the supervisor cannot be started.
+    pub async fn start(
+        journal: Journal,
+        clock: Arc<dyn Clock>,
+        policy: Policy,
+        limits: Limits,
+    ) -> Result<Self, Refusal> {
+        let (supervisor, _) = Supervisor::spawn(None, Supervisor, ())
+            .await
+            .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            journal,
+            clock,
+            policy,
+            limits,
+            awake: Mutex::default(),
+            supervisor: supervisor.get_cell(),
+        });
+        let known = supervisor.cast(Arc::downgrade(&shared));
+        known.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        Ok(Self { shared })
+    }
+
+    /// Has an order carry out a command.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why there is no new version.
+    pub async fn execute(
+        &self,
+        order_id: OrderId,
+        command: Command,
+        context: Context,
+    ) -> Result<Executed, Refusal> {
+        let deadline = context.deadline;
+        let (command, context) = (Box::new(command), Box::new(context));
+        let (reply, answer) = oneshot::channel();
+        let (begun, actor) = self.send(order_id, |permit| {
+            let begun = permit.begun();
+            (Message::Execute { command, context, permit, reply }, begun)
+        })?;
+        self.answer(order_id, answer, &begun, actor, deadline).await
+    }
+
+    /// Shows an order to somebody who may see it.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] where it does not exist or is somebody else's; other [`Refusal`]s.
+    pub async fn view(&self, order_id: OrderId, by: &By) -> Result<View, Refusal> {
+        let deadline = Instant::now() + limits::REACTION_DEADLINE;
+        let (reply, answer) = oneshot::channel();
+        let (begun, actor) = self.send(order_id, |permit| {
+            let begun = permit.begun();
+            (Message::View { permit, reply }, begun)
+        })?;
+        let view = self.answer(order_id, answer, &begun, actor, deadline).await?;
+        let visible = view.order.details().is_some_and(|details| {
+            by.role != Role::Customer || details.customer_id.to_string() == by.subject
+        });
+        if visible { Ok(view) } else { Err(Rejection::NotFound.into()) }
+    }
+
+    /// How many orders are awake.
+    #[must_use]
+    pub fn awake(&self) -> usize {
+        self.shared.awake().slots.len()
+    }
+
+    /// Puts orders to sleep that nobody spoke to for long.
+    pub fn sweep(&self) {
+        let mut awake = self.shared.awake();
+        let idle: Vec<OrderId> = awake
+            .by_use
+            .values()
+            .copied()
+            .take_while(|order_id| {
+                awake
+                    .slots
+                    .get(order_id)
+                    .is_some_and(|slot| slot.used_at.elapsed() >= self.shared.limits.idle_max)
+            })
+            .filter(|order_id| {
+                awake
+                    .slots
+                    .get(order_id)
+                    .is_some_and(|slot| slot.waiting.load(Ordering::Acquire) == 0)
+            })
+            .collect();
+        for order_id in idle {
+            if let Some(slot) = awake.remove(order_id) {
+                slot.actor.stop(None);
+            }
+        }
+    }
+
+    /// Stops every order; those at work finish the command they are at.
+    pub fn stop(&self) {
+        let mut awake = self.shared.awake();
+        for slot in std::mem::take(&mut *awake).slots.into_values() {
+            slot.actor.stop(None);
+        }
+        drop(awake);
+        self.shared.supervisor.stop(None);
+    }
+
+    /// Everything that must not be torn apart happens under the lock: the slot is found or made,
+    /// a place in its queue taken and the message sent, so that no order falls asleep in between.
+    fn send<R>(
+        &self,
+        order_id: OrderId,
+        message: impl FnOnce(Permit) -> (Message, R),
+    ) -> Result<(R, ActorId), Refusal> {
+        let mut awake = self.shared.awake();
+        if !awake.slots.contains_key(&order_id) {
+            self.wake(&mut awake, order_id)?;
+        }
+        let slot = awake.slots.get(&order_id).ok_or(Refusal::Overloaded)?;
+        let permit = Permit::take(&slot.waiting, self.shared.limits.waiting_max)
+            .ok_or(Refusal::Overloaded)?;
+        let actor = slot.actor.clone();
+        awake.touch(order_id);
+        let (message, kept) = message(permit);
+        if actor.cast(message).is_err() {
+            awake.remove(order_id);
+            return Err(Refusal::Unavailable("the order is being rebuilt".to_owned()));
+        }
+        Ok((kept, actor.get_id()))
+    }
+
+    fn wake(&self, awake: &mut Awake, order_id: OrderId) -> Result<(), Refusal> {
+        if awake.slots.len() >= self.shared.limits.awake_max && !awake.make_room() {
+            return Err(Refusal::Overloaded);
+        }
+        let handler = OrderActor { shared: Arc::clone(&self.shared) };
+        let supervisor = self.shared.supervisor.clone();
+        let (actor, _) = ActorRuntime::spawn_linked_instant(None, handler, order_id, supervisor)
+            .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        awake.orders.insert(actor.get_id(), order_id);
+        let slot = Slot { actor, waiting: Arc::default(), used: 0, used_at: Instant::now() };
+        awake.slots.insert(order_id, slot);
+        Ok(())
+    }
+
+    /// Waits for an answer. Where the actor died without one, nothing is guessed: a message it had
+    /// not begun surely did nothing, one it had begun may have been appended.
+    async fn answer<T>(
+        &self,
+        order_id: OrderId,
+        answer: oneshot::Receiver<Result<T, Refusal>>,
+        begun: &AtomicBool,
+        actor: ActorId,
+        deadline: Instant,
+    ) -> Result<T, Refusal> {
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                self.shared.bury(order_id, actor, None);
+                Err(if begun.load(Ordering::Acquire) {
+                    Refusal::OutcomeUnknown("the order's actor died".to_owned())
+                } else {
+                    Refusal::Unavailable("the order is being rebuilt".to_owned())
+                })
+            }
+            Err(_) if begun.load(Ordering::Acquire) => {
+                Err(Refusal::OutcomeUnknown("no answer within the deadline".to_owned()))
+            }
+            Err(_) => Err(Refusal::DeadlineExceeded),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use std::sync::Weak;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::registry::Shared;
+
+/// Watches over all orders. A death is logged and the place is cleared; nothing else is repaired,
+/// because the next command rebuilds the order from its journal.
+pub(super) struct Supervisor;
+
+impl Actor for Supervisor {
+    type Msg = Weak<Shared>;
+    type State = Weak<Shared>;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Weak<Shared>>,
+        (): (),
+    ) -> Result<Weak<Shared>, ActorProcessingErr> {
+        Ok(Weak::new())
+    }
+
+    /// Learns whose orders it watches over.
+    async fn handle(
+        &self,
+        _myself: ActorRef<Weak<Shared>>,
+        shared: Weak<Shared>,
+        state: &mut Weak<Shared>,
+    ) -> Result<(), ActorProcessingErr> {
+        *state = shared;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Weak<Shared>>,
+        event: SupervisionEvent,
+        state: &mut Weak<Shared>,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(cell, error) = event
+            && let Some(shared) = state.upgrade()
+            && let Some(order_id) = shared.order_of(cell.get_id())
+        {
+            tracing::error!(order = %order_id, %error, "an order's actor died; it will be rebuilt");
+            shared.bury(order_id, cell.get_id(), None);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use shared_events::contract::{CancelReason, Fact, FactBody, InventoryFact};
+use shared_events::stream::{Blame, Handler, Tx};
+use tokio::time::Instant;
+
+use crate::actor::{Context, Refusal, Registry};
+use crate::domain::{By, Cancel, Command, Confirm, Rejection};
+use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
+
+/// Tells orders whether their stock is held. The effect is a command whose request id is the
+/// fact's id, so repeating a batch after a crash changes nothing.
+pub struct StockAnswers {
+    registry: Registry,
+}
+
+impl StockAnswers {
+    /// Answers to these orders.
+    #[must_use]
+    pub const fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+}
+
+fn command_of(fact: &Fact) -> Option<Command> {
+    match &fact.body {
+        FactBody::Inventory(InventoryFact::Reserved { reservation_id, .. }) => {
+            Some(Command::Confirm(Confirm { reservation_id: *reservation_id }))
+        }
+        FactBody::Inventory(InventoryFact::Rejected { skus, .. }) => {
+            Some(Command::Cancel(Cancel {
+                reason: CancelReason::InsufficientStock,
+                text: String::new(),
+                lines: Vec::new(),
+                skus: skus.clone(),
+            }))
+        }
+        FactBody::Inventory(
+            InventoryFact::Released { .. }
+            | InventoryFact::Committed { .. }
+            | InventoryFact::Restocked { .. },
+        )
+        | FactBody::Order(_)
+        | FactBody::Notification(_) => None,
+    }
+}
+
+#[async_trait]
+impl Handler<Fact> for StockAnswers {
+    /// Stock answers once per order, so the facts of a batch are about different orders and may
+    /// be told at the same time.
+    async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        let registry = &self.registry;
+        let commands: Vec<_> = facts
+            .iter()
+            .enumerate()
+            .filter_map(|(index, fact)| {
+                let mut context =
+                    Context::new(By::engine("stock"), Instant::now() + REACTION_DEADLINE);
+                context.request_id = Some(fact.id.as_request_id());
+                context.causation = Some(fact.id.to_string());
+                context.traceparent.clone_from(&fact.traceparent);
+                Some((index, fact.subject, command_of(fact)?, context))
+            })
+            .collect();
+        let mut answers = futures::stream::iter(commands)
+            .map(|(index, order_id, command, context)| async move {
+                (index, registry.execute(order_id, command, context).await)
+            })
+            .buffer_unordered(REACTIONS_AT_ONCE);
+        while let Some((index, outcome)) = answers.next().await {
+            match outcome {
+                // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
+                // released by that fact.
+                Ok(_) | Err(Refusal::Rejected(Rejection::InvalidTransition { .. })) => {}
+                Err(
+                    refusal @ (Refusal::Rejected(_)
+                    | Refusal::Quarantined(_)
+                    | Refusal::RequestIdReused
+                    | Refusal::VersionMismatch { .. }),
+                ) => return Err(Blame::Item { index, error: refusal.to_string() }),
+                Err(refusal) => return Err(Blame::World(refusal.to_string())),
+            }
+        }
+        Ok(())
+    }
+}

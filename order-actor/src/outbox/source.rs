@@ -1,0 +1,91 @@
+use async_trait::async_trait;
+use shared_events::contract::{Fact, FactBody, FactId, FactSource as Promiser, SpecVersion};
+use shared_events::stream::{Batch, Cursors, Source, SourceError};
+use tokio::sync::Mutex;
+
+use super::translate;
+use crate::journal::Journal;
+use crate::record::RecordedEvent;
+use crate::replay::{Step, Unfold};
+
+/// The journal as a source of facts. The same place always gives the same facts with the same ids.
+pub struct FactSource {
+    journal: Journal,
+    unfold: Mutex<Unfold>,
+}
+
+impl FactSource {
+    /// Over this journal. Each follower takes its own, so that their readings do not disturb each
+    /// other's memory.
+    #[must_use]
+    pub fn new(journal: Journal) -> Self {
+        let unfold = Mutex::new(Unfold::new(journal.clone()));
+        Self { journal, unfold }
+    }
+}
+
+/// The facts of one event.
+#[must_use]
+pub(crate) fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
+    let (shard, position) = (recorded.shard, recorded.position);
+    let causation = recorded
+        .metadata
+        .causation
+        .clone()
+        .or_else(|| recorded.metadata.request_id.map(|id| id.to_string()));
+    (0_u16..)
+        .zip(translate(&step.after, &recorded.event))
+        .map(|(index, fact)| Fact {
+            specversion: SpecVersion::V1,
+            id: FactId::at(Promiser::Orders, shard, position, index),
+            source: Promiser::Orders,
+            time: recorded.event.at(),
+            subject: recorded.order_id,
+            sequence: recorded.sequence,
+            shard,
+            position,
+            index,
+            causationid: causation.clone(),
+            traceparent: recorded.metadata.traceparent.clone(),
+            body: FactBody::Order(fact),
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Source<Fact> for FactSource {
+    async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<Fact>, SourceError> {
+        let (events, through) = crate::replay::read(&self.journal, cursors, limit).await?;
+        let mut unfold = self.unfold.lock().await;
+        let mut items = Vec::with_capacity(events.len());
+        for recorded in &events {
+            match unfold.step(recorded).await {
+                Ok(step) => items.extend(facts_of(recorded, &step)),
+                Err(error) if error.is_history() => {
+                    // An impossible history is told to operators, and to nobody else.
+                    let reason = error.to_string();
+                    let order_id = recorded.order_id;
+                    tracing::error!(order = %order_id, reason, "quarantined: impossible history");
+                    self.journal
+                        .quarantine(order_id, &reason)
+                        .await
+                        .map_err(crate::replay::away_or_broken)?;
+                }
+                Err(error) => return Err(SourceError::Away(error.to_string())),
+            }
+        }
+        Ok(Batch { items, through })
+    }
+
+    async fn changed(&self, cursors: &Cursors) {
+        self.journal.changed(cursors).await;
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        self.journal.heads().await.map_err(crate::replay::away_or_broken)
+    }
+}

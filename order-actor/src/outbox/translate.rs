@@ -1,0 +1,112 @@
+use shared_events::contract::{
+    LineUnits, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits, Sku,
+};
+
+use crate::domain::{Details, Event, LineQuantity, Order};
+
+/// What others are told of an event: private events and public facts are separate types, and this
+/// is the only bridge between them. `after` is the order as the event made it.
+#[must_use]
+pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
+    let Some(details) = after.details() else { return Vec::new() };
+    let order = OrderHeader {
+        order_id: details.order_id,
+        customer_id: details.customer_id,
+        contact: details.contact.as_ref().clone(),
+        total: details.total,
+    };
+    match event {
+        Event::OrderPlaced { lines, placed_at, confirm_by, .. } => vec![OrderFact::Created {
+            order,
+            lines: lines
+                .iter()
+                .map(|line| OrderLineFact {
+                    line: line.line,
+                    sku: line.sku.clone(),
+                    quantity: line.quantity,
+                    unit_price: line.unit_price,
+                })
+                .collect(),
+            placed_at: *placed_at,
+            confirm_by: *confirm_by,
+        }],
+        Event::OrderConfirmed { reservation_id, .. } => {
+            vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
+        }
+        Event::LinesCancelled { lines, reason, .. } => {
+            vec![OrderFact::LinesCancelled { order, lines: units(details, lines), reason: *reason }]
+        }
+        Event::OrderCancelled { reason, was_confirmed, skus, .. } => vec![OrderFact::Cancelled {
+            order,
+            reason: *reason,
+            was_confirmed: *was_confirmed,
+            skus: skus.clone(),
+        }],
+        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, .. } => {
+            vec![OrderFact::LinesFulfilled {
+                order,
+                shipment_id: *shipment_id,
+                lines: units(details, lines),
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+            }]
+        }
+        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, .. } => {
+            vec![OrderFact::Fulfilled {
+                order,
+                shipment_id: *shipment_id,
+                lines: units(details, lines),
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+                return_until: *return_until,
+            }]
+        }
+        Event::ReturnRequested { return_id, lines, reason, .. } => {
+            vec![OrderFact::ReturnRequested {
+                order,
+                return_id: *return_id,
+                lines: units(details, lines),
+                reason: reason.clone(),
+            }]
+        }
+        Event::ReturnEscalated { return_id, .. } => {
+            vec![OrderFact::ReturnOverdue { order, return_id: *return_id }]
+        }
+        Event::ReturnApproved { return_id, lines, refund, .. } => {
+            let returned = lines
+                .iter()
+                .filter_map(|line| {
+                    Some(ReturnedUnits {
+                        line: line.line,
+                        sku: sku_of(details, line.line)?,
+                        quantity: line.quantity,
+                        disposition: line.disposition,
+                    })
+                })
+                .collect();
+            vec![
+                OrderFact::Returned {
+                    order: order.clone(),
+                    return_id: *return_id,
+                    lines: returned,
+                },
+                OrderFact::RefundRequested { order, return_id: *return_id, refund: *refund },
+            ]
+        }
+        Event::ReturnRejected { return_id, reason, .. } => {
+            vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
+        }
+    }
+}
+
+fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
+    let unit = |line: u32, quantity: Quantity| {
+        Some(LineUnits { line, sku: sku_of(details, line)?, quantity })
+    };
+    lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
+}
+
+/// `evolve` has accepted the event, so its lines are lines of the order.
+fn sku_of(details: &Details, line: u32) -> Option<Sku> {
+    details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
+}

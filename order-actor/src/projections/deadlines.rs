@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{Blame, Database, DatabaseError, Handler, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use tokio::sync::Notify;
+
+use crate::domain::{Deadline, DeadlineKind, deadline};
+use crate::journal::Journal;
+use crate::record::RecordedEvent;
+use crate::replay::Unfold;
+
+/// A deadline on the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDeadline {
+    /// Whose.
+    pub order_id: OrderId,
+    /// Which kind.
+    pub kind: DeadlineKind,
+    /// By when.
+    pub due: Timestamp,
+}
+
+/// The durable list of open deadlines.
+#[derive(Clone)]
+pub struct Deadlines {
+    database: Database,
+    changed: Arc<Notify>,
+}
+
+impl Deadlines {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = "deadlines";
+
+    /// The list in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database, changed: Arc::default() }
+    }
+
+    /// What keeps the list true to the journal.
+    #[must_use]
+    pub fn handler(&self, journal: Journal) -> DeadlinesHandler {
+        DeadlinesHandler { list: self.clone(), unfold: Unfold::new(journal) }
+    }
+
+    /// Deadlines due at `now` or before, after a place in their order (due, order), at most `limit`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn due(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, OrderId)>,
+        limit: u32,
+    ) -> Result<Vec<DueDeadline>, DatabaseError> {
+        let (due_at, order_id) = after.map_or((i64::MIN, String::new()), |(due, order_id)| {
+            (due.micros(), order_id.to_string())
+        });
+        let rows = sqlx::query(
+            "SELECT order_id, kind, due_at FROM deadlines
+             WHERE due_at <= $1 AND (due_at, order_id) > ($2, $3)
+             ORDER BY due_at, order_id LIMIT $4",
+        )
+        .bind(now.micros())
+        .bind(due_at)
+        .bind(order_id)
+        .bind(i64::from(limit))
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.iter().map(due_deadline).collect()
+    }
+
+    /// When the next deadline after this time is due.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn next_after(&self, time: Timestamp) -> Result<Option<Timestamp>, DatabaseError> {
+        let row =
+            sqlx::query("SELECT due_at FROM deadlines WHERE due_at > $1 ORDER BY due_at LIMIT 1")
+                .bind(time.micros())
+                .fetch_optional(self.database.reader())
+                .await?;
+        row.map(|row| Ok(Timestamp::from_micros(row.try_get(0)?))).transpose()
+    }
+
+    /// Returns after the list has changed. What is awaited counts from the call, not the first poll.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut notified = Box::pin(Arc::clone(&self.changed).notified_owned());
+        notified.as_mut().enable();
+        notified
+    }
+}
+
+fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
+    let order_id: String = row.try_get(0)?;
+    let kind: String = row.try_get(1)?;
+    let kind = [DeadlineKind::Confirm, DeadlineKind::Judge]
+        .into_iter()
+        .find(|known| known.code() == kind)
+        .ok_or(DatabaseError::Corrupt("kind of a deadline"))?;
+    Ok(DueDeadline {
+        order_id: order_id.parse().map_err(|_| DatabaseError::Corrupt("order of a deadline"))?,
+        kind,
+        due: Timestamp::from_micros(row.try_get(2)?),
+    })
+}
+
+/// Follows the journal for [`Deadlines`].
+pub struct DeadlinesHandler {
+    list: Deadlines,
+    unfold: Unfold,
+}
+
+#[async_trait]
+impl Handler<RecordedEvent> for DeadlinesHandler {
+    async fn handle(&mut self, tx: &mut Tx, events: &[RecordedEvent]) -> Result<(), Blame> {
+        // Only the last state of each order in the batch matters.
+        let mut last: BTreeMap<OrderId, (u64, Option<Deadline>)> = BTreeMap::new();
+        for (index, recorded) in events.iter().enumerate() {
+            let step = super::step(&mut self.unfold, index, recorded).await?;
+            last.insert(recorded.order_id, (recorded.sequence, deadline(&step.after)));
+        }
+        let mut armed = Vec::new();
+        let mut disarmed = Vec::new();
+        for (order_id, (version, open)) in last {
+            match open {
+                Some(open) => armed.push(serde_json::json!({
+                    "order_id": order_id, "kind": open.kind.code(),
+                    "due_at": open.due.micros(), "version": version,
+                })),
+                None => disarmed.push(order_id),
+            }
+        }
+        if !disarmed.is_empty() {
+            let sql = self.list.database.sql(
+                "DELETE FROM deadlines WHERE order_id IN
+                 (SELECT value FROM json_array_elements_text($1::json) AS gone(value))",
+                "DELETE FROM deadlines WHERE order_id IN (SELECT value FROM json_each($1))",
+            );
+            sqlx::query(sql).bind(super::json(&disarmed)?).execute(&mut **tx).await?;
+        }
+        if !armed.is_empty() {
+            let sql = self.list.database.sql(
+                "INSERT INTO deadlines (order_id, kind, due_at, version)
+                 SELECT order_id, kind, due_at, version FROM json_to_recordset($1::json)
+                     AS row(order_id TEXT, kind TEXT, due_at BIGINT, version BIGINT)
+                 ON CONFLICT (order_id) DO UPDATE
+                 SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version",
+                "INSERT INTO deadlines (order_id, kind, due_at, version)
+                 SELECT value ->> 'order_id', value ->> 'kind', value ->> 'due_at', value ->> 'version'
+                 FROM json_each($1) WHERE true
+                 ON CONFLICT (order_id) DO UPDATE
+                 SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version",
+            );
+            sqlx::query(sql).bind(super::json(&armed)?).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.list.changed.notify_waiters();
+    }
+}

@@ -1,0 +1,23 @@
+//! Read models that follow the journal; each is a handler on `follow`, and its cursor commits with
+//! its rows. Everything here can be thrown away and built again.
+//! Never here: decisions. A read model is behind by nature.
+
+mod deadlines; // the durable list of what must happen by when
+mod order_summaries; // orders as lists show them
+mod rows; // what both do with a batch
+
+use shared_events::stream::Dialect;
+use sqlx::migrate::Migrator;
+
+pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
+pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary, SummaryFilter};
+use rows::{json, step};
+
+/// The tables of the read models.
+#[must_use]
+pub fn migrator(dialect: Dialect) -> Migrator {
+    match dialect {
+        Dialect::Postgres => sqlx::migrate!("migrations/postgres/orders"),
+        Dialect::Sqlite => sqlx::migrate!("migrations/sqlite/orders"),
+    }
+}

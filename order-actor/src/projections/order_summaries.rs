@@ -1,0 +1,252 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared_events::contract::{Currency, CustomerId, Money, OrderId, Timestamp};
+use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::domain::{Order, Status};
+use crate::journal::Journal;
+use crate::record::RecordedEvent;
+use crate::replay::Unfold;
+
+/// An order as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Which.
+    pub order_id: OrderId,
+    /// Whose.
+    pub customer_id: CustomerId,
+    /// The headline.
+    pub status: Status,
+    /// Number of its events.
+    pub version: u64,
+    /// Sum of all lines as ordered.
+    pub total: Money,
+    /// What has been promised back.
+    pub refunded: Money,
+    /// Units ordered.
+    pub units: u64,
+    /// When the engine accepted it.
+    pub placed_at: Timestamp,
+    /// When it was ordered by the client's own account.
+    pub ordered_at: Option<Timestamp>,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+}
+
+impl Summary {
+    /// The summary of an order after an event; none where nothing happened yet.
+    #[must_use]
+    pub fn of(order: &Order, version: u64, updated_at: Timestamp) -> Option<Self> {
+        let details = order.details()?;
+        Some(Self {
+            order_id: details.order_id,
+            customer_id: details.customer_id,
+            status: order.status()?,
+            version,
+            total: details.total,
+            refunded: details.refunded,
+            units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
+            placed_at: details.placed_at,
+            ordered_at: details.ordered_at,
+            updated_at,
+        })
+    }
+}
+
+/// Which orders a list shows. Empty shows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SummaryFilter {
+    /// Any of these headlines; empty for all.
+    pub statuses: Vec<Status>,
+    /// Of this customer.
+    pub customer_id: Option<CustomerId>,
+    /// Placed at this time or later.
+    pub placed_from: Option<Timestamp>,
+    /// Placed before this time.
+    pub placed_until: Option<Timestamp>,
+}
+
+/// Orders as lists show them.
+#[derive(Clone)]
+pub struct OrderSummaries {
+    database: Database,
+    changed: Arc<Notify>,
+}
+
+impl OrderSummaries {
+    /// The follower's name.
+    pub const FOLLOWER: &'static str = "order-summaries";
+
+    /// The read model in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database, changed: Arc::default() }
+    }
+
+    /// What keeps it true to the journal.
+    #[must_use]
+    pub fn handler(&self, journal: Journal) -> OrderSummariesHandler {
+        OrderSummariesHandler { model: self.clone(), unfold: Unfold::new(journal) }
+    }
+
+    /// Orders that fit, newest placed first, after a place in that order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn list(
+        &self,
+        filter: &SummaryFilter,
+        after: Option<(Timestamp, OrderId)>,
+        limit: u32,
+    ) -> Result<Vec<Summary>, DatabaseError> {
+        let (placed_at, order_id) = after.map_or((i64::MAX, String::new()), |(at, order_id)| {
+            (at.micros(), order_id.to_string())
+        });
+        let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
+        let sql = self.database.sql(
+            "SELECT * FROM order_summaries
+             WHERE (placed_at, order_id) < ($1, $2)
+               AND ($3 = '[]' OR status IN (SELECT json_array_elements_text($3::json)))
+               AND ($4 = '' OR customer_id = $4) AND placed_at >= $5 AND placed_at < $6
+             ORDER BY placed_at DESC, order_id DESC LIMIT $7",
+            "SELECT * FROM order_summaries
+             WHERE (placed_at, order_id) < ($1, $2)
+               AND ($3 = '[]' OR status IN (SELECT value FROM json_each($3)))
+               AND ($4 = '' OR customer_id = $4) AND placed_at >= $5 AND placed_at < $6
+             ORDER BY placed_at DESC, order_id DESC LIMIT $7",
+        );
+        let statuses = serde_json::to_string(&statuses)
+            .map_err(|_| DatabaseError::Corrupt("status filter"))?;
+        let rows = sqlx::query(sql)
+            .bind(placed_at)
+            .bind(order_id)
+            .bind(statuses)
+            .bind(filter.customer_id.map(|id| id.to_string()).unwrap_or_default())
+            .bind(filter.placed_from.map_or(i64::MIN, Timestamp::micros))
+            .bind(filter.placed_until.map_or(i64::MAX, Timestamp::micros))
+            .bind(i64::from(limit))
+            .fetch_all(self.database.reader())
+            .await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// Waits until the read model includes a position of the journal; false where it did not until
+    /// the deadline.
+    pub async fn includes(&self, shard: u16, position: u64, deadline: Instant) -> bool {
+        loop {
+            let mut notified = Box::pin(Arc::clone(&self.changed).notified_owned());
+            notified.as_mut().enable();
+            let seen = Cursors::load(&self.database, Self::FOLLOWER)
+                .await
+                .is_ok_and(|cursors| cursors.get(shard) >= position);
+            if seen {
+                return true;
+            }
+            if tokio::time::timeout_at(deadline, notified).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
+    let text = |column: &str| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
+    let number = |column: &str| -> Result<u64, DatabaseError> {
+        let value: i64 = row.try_get(column)?;
+        u64::try_from(value).map_err(|_| DatabaseError::Corrupt("number of a summary"))
+    };
+    let status = text("status")?;
+    let currency: Currency =
+        text("currency")?.parse().map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
+    let ordered_at: Option<i64> = row.try_get("ordered_at")?;
+    Ok(Summary {
+        order_id: text("order_id")?
+            .parse()
+            .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
+        customer_id: text("customer_id")?
+            .parse()
+            .map_err(|_| DatabaseError::Corrupt("customer of a summary"))?,
+        status: Status::ALL
+            .into_iter()
+            .find(|known| known.code() == status)
+            .ok_or(DatabaseError::Corrupt("status of a summary"))?,
+        version: number("version")?,
+        total: Money::new(row.try_get("total")?, currency),
+        refunded: Money::new(row.try_get("refunded")?, currency),
+        units: number("units")?,
+        placed_at: Timestamp::from_micros(row.try_get("placed_at")?),
+        ordered_at: ordered_at.map(Timestamp::from_micros),
+        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+    })
+}
+
+/// Follows the journal for [`OrderSummaries`].
+pub struct OrderSummariesHandler {
+    model: OrderSummaries,
+    unfold: Unfold,
+}
+
+#[async_trait]
+impl Handler<RecordedEvent> for OrderSummariesHandler {
+    async fn handle(&mut self, tx: &mut Tx, events: &[RecordedEvent]) -> Result<(), Blame> {
+        // Only the last state of each order in the batch matters.
+        let mut last: BTreeMap<OrderId, Summary> = BTreeMap::new();
+        for (index, recorded) in events.iter().enumerate() {
+            let step = super::step(&mut self.unfold, index, recorded).await?;
+            let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());
+            last.extend(summary.map(|summary| (recorded.order_id, summary)));
+        }
+        let rows: Vec<serde_json::Value> = last.values().map(row).collect();
+        let sql = self.model.database.sql(
+            "INSERT INTO order_summaries (order_id, customer_id, status, version, currency, total,
+                                          refunded, units, placed_at, ordered_at, updated_at)
+             SELECT order_id, customer_id, status, version, currency, total, refunded, units,
+                    placed_at, ordered_at, updated_at
+             FROM json_to_recordset($1::json)
+                 AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
+                        total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
+                        ordered_at BIGINT, updated_at BIGINT)
+             ON CONFLICT (order_id) DO UPDATE
+             SET status = excluded.status, version = excluded.version,
+                 refunded = excluded.refunded, updated_at = excluded.updated_at",
+            "INSERT INTO order_summaries (order_id, customer_id, status, version, currency, total,
+                                          refunded, units, placed_at, ordered_at, updated_at)
+             SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
+                    value ->> 'version', value ->> 'currency', value ->> 'total',
+                    value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
+                    value ->> 'ordered_at', value ->> 'updated_at'
+             FROM json_each($1) WHERE true
+             ON CONFLICT (order_id) DO UPDATE
+             SET status = excluded.status, version = excluded.version,
+                 refunded = excluded.refunded, updated_at = excluded.updated_at",
+        );
+        sqlx::query(sql).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.model.changed.notify_waiters();
+    }
+}
+
+fn row(summary: &Summary) -> serde_json::Value {
+    serde_json::json!({
+        "order_id": summary.order_id,
+        "customer_id": summary.customer_id,
+        "status": summary.status.code(),
+        "version": summary.version,
+        "currency": summary.total.currency,
+        "total": summary.total.minor,
+        "refunded": summary.refunded.minor,
+        "units": summary.units,
+        "placed_at": summary.placed_at.micros(),
+        "ordered_at": summary.ordered_at.map(Timestamp::micros),
+        "updated_at": summary.updated_at.micros(),
+    })
+}

@@ -1,0 +1,72 @@
+use async_trait::async_trait;
+use shared_events::stream::{Batch, Cursors, Source, SourceError};
+
+use crate::journal::{Journal, JournalError};
+use crate::record::{RecordedEvent, decode};
+
+/// The journal as a source of its own events, for read models.
+#[derive(Clone)]
+pub struct JournalSource {
+    journal: Journal,
+}
+
+impl JournalSource {
+    /// Over this journal.
+    #[must_use]
+    pub const fn new(journal: Journal) -> Self {
+        Self { journal }
+    }
+}
+
+/// What comes after the cursors, decoded. An event that cannot be decoded quarantines its order
+/// and is told to nobody; the shard goes on.
+pub(crate) async fn read(
+    journal: &Journal,
+    cursors: &Cursors,
+    limit: usize,
+) -> Result<(Vec<RecordedEvent>, Cursors), SourceError> {
+    let stored = journal.read_after(cursors, limit).await.map_err(away_or_broken)?;
+    let mut through = Cursors::default();
+    let mut events = Vec::with_capacity(stored.len());
+    for event in &stored {
+        through.advance(event.shard, event.position);
+        match decode(event) {
+            Ok(recorded) => events.push(recorded),
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::error!(order = %event.order_id, reason, "quarantined: unreadable event");
+                journal.quarantine(event.order_id, &reason).await.map_err(away_or_broken)?;
+            }
+        }
+    }
+    Ok((events, through))
+}
+
+pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
+    match error {
+        JournalError::Broken { shard, position, detail } => {
+            SourceError::Broken { shard, position, detail }
+        }
+        other => SourceError::Away(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Source<RecordedEvent> for JournalSource {
+    async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<RecordedEvent>, SourceError> {
+        let (items, through) = read(&self.journal, cursors, limit).await?;
+        Ok(Batch { items, through })
+    }
+
+    async fn changed(&self, cursors: &Cursors) {
+        self.journal.changed(cursors).await;
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        self.journal.heads().await.map_err(away_or_broken)
+    }
+}

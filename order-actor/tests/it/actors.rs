@@ -1,0 +1,366 @@
+//! One mailbox per order: what callers may rely on, whatever happens to the actor behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
+use order_actor::domain::{
+    Address, By, Cancel, Command, Confirm, NewLine, Place, Policy, Rejection, Status,
+};
+use order_actor::journal::{Journal, NewEvent, Options, open_memory, open_sqlite};
+use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter, migrator};
+use order_actor::replay::JournalSource;
+use order_actor::timers::{Alarm, Clock, ManualClock};
+use shared_events::contract::{
+    CancelReason, Contact, CustomerId, Money, OrderId, Quantity, RequestId, ReservationId,
+    Timestamp,
+};
+use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, follow};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+fn start() -> Timestamp {
+    "2010-12-01T08:26:00Z".parse().unwrap()
+}
+
+fn options(clock: &ManualClock) -> Options {
+    let clock = clock.clone();
+    Options { shards: 4, ..Options::new(Arc::new(move || clock.now())) }
+}
+
+async fn in_memory(limits: Limits) -> (Registry, Journal, ManualClock) {
+    let clock = ManualClock::new(start());
+    let journal = open_memory(options(&clock)).await.unwrap();
+    let registry = registry(&journal, &clock, limits).await;
+    (registry, journal, clock)
+}
+
+async fn registry(journal: &Journal, clock: &ManualClock, limits: Limits) -> Registry {
+    let clock = Arc::new(clock.clone());
+    Registry::start(journal.clone(), clock, Policy::default(), limits).await.unwrap()
+}
+
+fn place(order_id: OrderId, customer_id: CustomerId) -> Command {
+    Command::Place(Place {
+        order_id,
+        customer_id,
+        lines: vec![NewLine {
+            sku: "85123A".parse().unwrap(),
+            quantity: Quantity::new(6).unwrap(),
+            unit_price: Money::new(255, "GBP".parse().unwrap()),
+            seller_id: None,
+        }],
+        address: Address {
+            street: "1 High Street".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "N1 1AA".to_owned(),
+            country: "GB".to_owned(),
+        },
+        contact: Contact::new("ada@example.org", "", "en").unwrap(),
+        ordered_at: None,
+    })
+}
+
+fn cancel() -> Command {
+    Command::Cancel(Cancel {
+        reason: CancelReason::Ops,
+        text: String::new(),
+        lines: Vec::new(),
+        skus: Vec::new(),
+    })
+}
+
+fn ops() -> Context {
+    Context::new(By::ops("anna"), Instant::now() + Duration::from_secs(20))
+}
+
+async fn placed(registry: &Registry) -> (OrderId, Executed) {
+    let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+    let executed = registry.execute(order_id, place(order_id, customer_id), ops()).await.unwrap();
+    (order_id, executed)
+}
+
+#[tokio::test]
+async fn the_same_order_placed_a_hundred_times_at_once_is_one_order() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+    let all =
+        join_all((0..100).map(|_| registry.execute(order_id, place(order_id, customer_id), ops())))
+            .await;
+    for executed in all {
+        let executed = executed.unwrap();
+        assert_eq!((executed.version, executed.order.status()), (1, Some(Status::Pending)));
+    }
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let stranger = CustomerId::mint();
+    let mut context = ops();
+    context.by = By::customer(stranger);
+    let again = registry.execute(order_id, place(order_id, stranger), context.clone()).await;
+    assert_eq!(again.unwrap_err(), Refusal::Rejected(Rejection::AlreadyExists));
+    let seen = registry.view(order_id, &context.by).await;
+    assert_eq!(seen.unwrap_err(), Refusal::Rejected(Rejection::NotFound));
+    context.expected_version = Some(77);
+    let cancelled = registry.execute(order_id, cancel(), context).await;
+    assert_eq!(cancelled.unwrap_err(), Refusal::Rejected(Rejection::NotFound));
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_order_costs_no_memory() {
+    let (registry, _, _) = in_memory(Limits::default()).await;
+    for _ in 0..50 {
+        let refused = registry.execute(OrderId::mint(), cancel(), ops()).await;
+        assert_eq!(refused.unwrap_err(), Refusal::Rejected(Rejection::NotFound));
+    }
+    let asleep = tokio::time::timeout(Duration::from_secs(10), async {
+        while registry.awake() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    asleep.await.expect("unknown orders stay awake");
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
+    let (registry, journal, clock) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let mut context = ops();
+    context.request_id = Some(RequestId::mint());
+    let first = registry.execute(order_id, cancel(), context.clone()).await.unwrap();
+    assert_eq!((first.version, first.events.len(), first.replayed), (2, 1, false));
+    registry.stop();
+
+    let rebuilt = self::registry(&journal, &clock, Limits::default()).await;
+    let again = rebuilt.execute(order_id, cancel(), context.clone()).await.unwrap();
+    assert_eq!((again.version, again.events.len(), again.replayed), (2, 0, true));
+    let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
+    let other = rebuilt.execute(order_id, confirm, context).await;
+    assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_expected_version_that_is_not_the_orders_is_refused() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let mut context = ops();
+    context.expected_version = Some(5);
+    let refused = registry.execute(order_id, cancel(), context).await;
+    assert_eq!(refused.unwrap_err(), Refusal::VersionMismatch { expected: 5, actual: 1 });
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn validating_only_tells_what_would_happen_and_lets_nothing_happen() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let mut context = ops();
+    context.validate_only = true;
+    let would = registry.execute(order_id, cancel(), context).await.unwrap();
+    assert_eq!(would.events.len(), 1);
+    assert_eq!(would.order.status(), Some(Status::Cancelled));
+    let view = registry.view(order_id, &By::ops("anna")).await.unwrap();
+    assert_eq!((view.version, view.order.status()), (1, Some(Status::Pending)));
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_does_nothing() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let late = Context::new(By::ops("anna"), Instant::now());
+    let refused = registry.execute(order_id, cancel(), late).await;
+    assert_eq!(refused.unwrap_err(), Refusal::DeadlineExceeded);
+    // Whatever the actor did with it, it did before the answer to this.
+    let view = registry.view(order_id, &By::ops("anna")).await.unwrap();
+    assert_eq!(view.version, 1);
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_engine_puts_idle_orders_to_sleep_and_finds_them_again() {
+    let limits = Limits { awake_max: 3, ..Limits::default() };
+    let (registry, _, _) = in_memory(limits).await;
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(placed(&registry).await.0);
+        assert!(registry.awake() <= 3);
+    }
+    for order_id in orders {
+        let view = registry.view(order_id, &By::ops("anna")).await.unwrap();
+        assert_eq!(view.version, 1);
+    }
+}
+
+#[tokio::test]
+async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
+    let limits = Limits { waiting_max: 4, ..Limits::default() };
+    let (registry, journal, _) = in_memory(limits).await;
+    let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+    let all =
+        join_all((0..50).map(|_| registry.execute(order_id, place(order_id, customer_id), ops())))
+            .await;
+    let refused = all.iter().filter(|one| matches!(one, Err(Refusal::Overloaded))).count();
+    assert!(refused > 0 && refused < 50, "{refused} refused");
+    assert!(all.iter().all(|one| matches!(one, Ok(_) | Err(Refusal::Overloaded))));
+    assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_impossible_history_closes_its_order_alone() {
+    let (registry, journal, _) = in_memory(Limits::default()).await;
+    let (good, _) = placed(&registry).await;
+    let bad = OrderId::mint();
+    let nonsense = NewEvent {
+        event_type: "OrderConfirmed".to_owned(),
+        event_version: "1".to_owned(),
+        payload: "{\"OrderTeleported\":{}}".to_owned(),
+        metadata: "{}".to_owned(),
+    };
+    journal.append(bad, 0, vec![nonsense]).await.unwrap();
+    let refused = registry.execute(bad, cancel(), ops()).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Quarantined(_)), "{refused:?}");
+    let quarantined = journal.quarantined().await.unwrap();
+    assert_eq!(quarantined.iter().map(|one| one.order_id).collect::<Vec<_>>(), [bad]);
+    assert!(registry.execute(good, cancel(), ops()).await.is_ok());
+}
+
+#[tokio::test]
+async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
+    let (registry, journal, clock) = in_memory(Limits::default()).await;
+    for _ in 0..20 {
+        let (order_id, _) = placed(&registry).await;
+        clock.advance(Duration::from_secs(15 * 60));
+        let mut engine = ops();
+        engine.by = By::engine("test");
+        let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
+        let (confirmed, lapsed) = tokio::join!(
+            registry.execute(order_id, confirm, engine.clone()),
+            registry.execute(order_id, Command::Lapse, engine),
+        );
+        let happened = [&confirmed, &lapsed]
+            .iter()
+            .filter(|one| one.as_ref().is_ok_and(|executed| !executed.events.is_empty()))
+            .count();
+        assert_eq!(happened, 1, "{confirmed:?} {lapsed:?}");
+        assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
+    }
+}
+
+/// Read models, deadlines and alarm over an SQLite journal, as the engine puts them together.
+struct Engine {
+    registry: Registry,
+    journal: Journal,
+    summaries: OrderSummaries,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Engine {
+    async fn start(folder: &std::path::Path, clock: &ManualClock) -> Self {
+        let journal =
+            open_sqlite(&folder.join("journal.db"), Options { shards: 1, ..options(clock) })
+                .await
+                .unwrap();
+        let database =
+            Database::sqlite(&folder.join("orders.db"), &migrator(Dialect::Sqlite)).await.unwrap();
+        let registry = registry(&journal, clock, Limits::default()).await;
+        let summaries = OrderSummaries::new(database.clone());
+        let deadlines = Deadlines::new(database.clone());
+        let stop = CancellationToken::new();
+        let mut tasks = Vec::new();
+        let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(Timestamp::default);
+        let source = Arc::new(JournalSource::new(journal.clone()));
+        let mut sink = Transactional::new(
+            OrderSummaries::FOLLOWER,
+            database.clone(),
+            summaries.handler(journal.clone()),
+            Arc::clone(&now),
+        );
+        let (events, token) = (Arc::clone(&source), stop.clone());
+        tasks.push(tokio::spawn(async move {
+            let status = FollowStatus::new("summaries");
+            follow(events.as_ref(), &mut sink, &status, &token).await.unwrap();
+        }));
+        let mut sink = Transactional::new(
+            Deadlines::FOLLOWER,
+            database,
+            deadlines.handler(journal.clone()),
+            now,
+        );
+        let token = stop.clone();
+        tasks.push(tokio::spawn(async move {
+            let status = FollowStatus::new("deadlines");
+            follow(source.as_ref(), &mut sink, &status, &token).await.unwrap();
+        }));
+        let alarm = Alarm::new(deadlines, registry.clone(), Arc::new(clock.clone()));
+        tasks.push(tokio::spawn(alarm.run(stop.clone())));
+        Self { registry, journal, summaries, stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        self.registry.stop();
+        self.journal.close().await;
+    }
+
+    async fn until_status(&self, order_id: OrderId, status: Status) {
+        let reached = tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                let all = self.summaries.list(&SummaryFilter::default(), None, 100).await.unwrap();
+                if all.iter().any(|one| one.order_id == order_id && one.status == status) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        reached.await.unwrap_or_else(|_| panic!("not {} in 20 s", status.code()));
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_confirms_is_cancelled_on_time_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let engine = Engine::start(folder.path(), &clock).await;
+    let (order_id, executed) = placed(&engine.registry).await;
+    let soon = Instant::now() + Duration::from_secs(20);
+    assert!(engine.summaries.includes(executed.shard, executed.position, soon).await);
+    clock.advance(Duration::from_secs(15 * 60 - 1));
+    let view = engine.registry.view(order_id, &By::ops("anna")).await.unwrap();
+    assert_eq!(view.order.status(), Some(Status::Pending));
+    clock.advance(Duration::from_secs(1));
+    engine.until_status(order_id, Status::Cancelled).await;
+    assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_passed_while_the_engine_was_down_rings_at_once_after_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let engine = Engine::start(folder.path(), &clock).await;
+    let (order_id, _) = placed(&engine.registry).await;
+    engine.stop().await;
+    clock.advance(Duration::from_secs(20 * 60));
+    let engine = Engine::start(folder.path(), &clock).await;
+    engine.until_status(order_id, Status::Cancelled).await;
+    assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
+    engine.stop().await;
+    // And never again.
+    clock.advance(Duration::from_secs(20 * 60));
+    let engine = Engine::start(folder.path(), &clock).await;
+    engine.until_status(order_id, Status::Cancelled).await;
+    assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
+    engine.stop().await;
+}
