@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`domain`] decides what may happen; [`journal`] remembers what did; [`actor`]
 //! gives every order one mailbox; [`replay`] reads the journal in order for [`projections`] (read
-//! models), [`outbox`] (facts) and [`timers`]; [`inbox`] brings in what other services answered.
+//! models), [`outbox`] (facts) and [`timers`]; [`inbox`] brings in what other services answered;
+//! [`grpc`] is the edge.
 
 pub mod domain;
 pub mod journal;
@@ -16,3 +17,5 @@ pub mod replay;
 pub mod inbox;
 pub mod outbox;
 pub mod projections;
+
+pub mod grpc;

@@ -132,9 +132,18 @@ async fn hear(store: Arc<dyn Store>, committed: watch::Sender<Cursors>, stop: Ca
             () = store.announced() => {}
         }
         if let Ok(heads) = store.heads().await {
-            committed.send_modify(|cursors| cursors.merge(&cursors_of(&heads)));
+            learn(&committed, &cursors_of(&heads));
         }
     }
+}
+
+/// What was seen committed in the database wakes whoever waits for it here.
+fn learn(committed: &watch::Sender<Cursors>, heads: &Cursors) {
+    committed.send_if_modified(|known| {
+        let news = !known.covers(heads);
+        known.merge(heads);
+        news
+    });
 }
 
 fn cursors_of(heads: &[Head]) -> Cursors {
@@ -220,6 +229,7 @@ impl Journal {
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
         let heads = self.shared.store.heads().await?;
+        learn(&self.shared.committed, &cursors_of(&heads));
         let mut ranges = Vec::new();
         for head in &heads {
             ranges.push(range_after(head, cursors.get(head.shard))?);
@@ -296,10 +306,8 @@ impl Journal {
                 return;
             }
             if !matches!(timeout(POLL_EVERY, committed.changed()).await, Ok(Ok(()))) {
-                match self.shared.store.heads().await {
-                    Ok(heads) if cursors.covers(&cursors_of(&heads)) => {}
-                    _ => return,
-                }
+                let Ok(heads) = self.shared.store.heads().await else { return };
+                learn(&self.shared.committed, &cursors_of(&heads));
             }
         }
     }

@@ -10,4 +10,8 @@
 
 mod actors;
 mod domain;
+mod grpc_edge;
+mod grpc_parse;
+mod grpc_render;
+mod grpc_status;
 mod journal;

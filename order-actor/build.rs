@@ -1,0 +1,25 @@
+//! Compiles the protos of the order service, without a protoc, and keeps their descriptors for
+//! reflection.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use protox::prost::Message as _;
+
+const PROTOS: [&str; 2] = ["ordinal/orders/v1/orders.proto", "ordinal/orders/v1/journal.proto"];
+const INCLUDE: &str = "../proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={INCLUDE}/ordinal/orders");
+    println!("cargo::rerun-if-changed={INCLUDE}/google");
+    println!("cargo::rerun-if-changed=migrations");
+    let descriptors = protox::compile(PROTOS, [INCLUDE])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .include_file("tree.rs")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+use shared_events::contract::CustomerId;
+use tonic::{Request, Status};
+
+use super::parse::Violations;
+use super::status;
+use crate::domain::{By, Rejection, Role};
+
+/// Who asks, as the layer in front of the services proved it.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<By, Status> {
+    request.extensions().get::<By>().cloned().ok_or_else(status::unauthenticated)
+}
+
+/// Who asks, if they are in one of these roles.
+pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, Status> {
+    let by = caller(request)?;
+    if roles.contains(&by.role) {
+        Ok(by)
+    } else {
+        Err(status::refused(&Rejection::Forbidden { role: by.role }.into()))
+    }
+}
+
+/// The W3C trace context of a call. One that is malformed starts no trace, as W3C asks.
+pub(super) fn traceparent<T>(request: &Request<T>) -> Option<String> {
+    let text = request.metadata().get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let sound = match parts.as_slice() {
+        [version, trace, span, flags] => {
+            hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2)
+        }
+        _ => false,
+    };
+    sound.then(|| text.to_owned())
+}
+
+/// Whose orders a list or a stream shows: customers see their own only.
+pub(super) fn visible(by: &By, asked: Option<CustomerId>) -> Result<Option<CustomerId>, Status> {
+    if by.role != Role::Customer {
+        return Ok(asked);
+    }
+    let own: CustomerId = by.subject.parse().map_err(|_| status::unauthenticated())?;
+    if asked.is_some_and(|asked| asked != own) {
+        return Err(status::refused(&Rejection::Forbidden { role: by.role }.into()));
+    }
+    Ok(Some(own))
+}
+
+/// The value, or all that is wrong with the request.
+pub(super) fn well_formed<T>(parsed: Result<T, Violations>) -> Result<T, Status> {
+    parsed.map_err(|violations| status::malformed(&violations))
+}

@@ -1,0 +1,106 @@
+use std::collections::BTreeMap;
+
+use shared_events::contract::Timestamp;
+
+use super::proto::FieldChange;
+use crate::domain::{Order, Verdict};
+
+/// Fields by path, those of lines last and by their number.
+type Fields = BTreeMap<(u32, String), String>;
+
+/// Every field that differs between two states of an order.
+pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
+    let (before, after) = (fields(before), fields(after));
+    let mut paths: Vec<&(u32, String)> = before.keys().chain(after.keys()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+        .into_iter()
+        .filter(|path| before.get(path) != after.get(path))
+        .map(|path| FieldChange {
+            path: path.1.clone(),
+            before: before.get(path).cloned().unwrap_or_default(),
+            after: after.get(path).cloned().unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// The fields as the proto names them. What is not set is absent.
+fn fields(order: &Order) -> Fields {
+    let mut fields = Fields::new();
+    let Some(details) = order.details() else { return fields };
+    let mut set = |path: &str, value: String| {
+        if !value.is_empty() {
+            fields.insert((0, path.to_owned()), value);
+        }
+    };
+    set("order_id", details.order_id.to_string());
+    set("customer_id", details.customer_id.to_string());
+    set("status", order.status().map(|status| status.code().to_owned()).unwrap_or_default());
+    set("total", details.total.to_string());
+    set("refunded", details.refunded.to_string());
+    set("address.street", details.address.street.clone());
+    set("address.city", details.address.city.clone());
+    set("address.postal_code", details.address.postal_code.clone());
+    set("address.country", details.address.country.clone());
+    set("contact.email", details.contact.email.clone().unwrap_or_default());
+    set("contact.phone", details.contact.phone.clone().unwrap_or_default());
+    set("contact.locale", details.contact.locale.as_str().to_owned());
+    set("placed_at", details.placed_at.to_string());
+    set("ordered_at", details.ordered_at.map(|at: Timestamp| at.to_string()).unwrap_or_default());
+    for (index, shipment) in details.shipments.iter().enumerate() {
+        set(&format!("shipment_ids[{index}]"), shipment.to_string());
+    }
+    for (index, (return_id, verdict)) in details.judged.iter().enumerate() {
+        let verdict = match verdict {
+            Verdict::Approved => "approved",
+            Verdict::Rejected => "rejected",
+        };
+        set(&format!("judged_returns[{index}]"), format!("{return_id} {verdict}"));
+    }
+    match order {
+        Order::Pending(pending) => set("confirm_by", pending.confirm_by.to_string()),
+        Order::Confirmed(confirmed) => set("reservation_id", confirmed.reservation_id.to_string()),
+        Order::Fulfilled(fulfilled) => {
+            set("fulfilled_at", fulfilled.fulfilled_at.to_string());
+            set("return_until", fulfilled.return_until.to_string());
+        }
+        Order::ReturnRequested(requested) => {
+            set("fulfilled_at", requested.fulfilled.fulfilled_at.to_string());
+            set("return_until", requested.fulfilled.return_until.to_string());
+            set("pending_return.return_id", requested.return_id.to_string());
+            set("pending_return.reason", requested.reason.clone());
+            set("pending_return.judge_by", requested.judge_by.to_string());
+            set("pending_return.escalated", requested.escalated.to_string());
+            for (index, line) in requested.lines.iter().enumerate() {
+                let units = format!("line {}: {}", line.line, line.quantity);
+                set(&format!("pending_return.lines[{index}]"), units);
+            }
+        }
+        Order::Cancelled(cancelled) => {
+            set("cancel_reason", cancelled.reason.code().to_owned());
+            set("cancel_text", cancelled.text.clone());
+            for (index, sku) in cancelled.skus.iter().enumerate() {
+                set(&format!("missing_skus[{index}]"), sku.to_string());
+            }
+        }
+        Order::Absent | Order::Returned(_) => {}
+    }
+    for line in &details.lines {
+        let mut set = |field: &str, value: String| {
+            fields.insert((line.number, format!("lines[{}].{field}", line.number)), value);
+        };
+        set("sku", line.sku.to_string());
+        set("unit_price", line.unit_price.to_string());
+        if let Some(seller_id) = line.seller_id {
+            set("seller_id", seller_id.to_string());
+        }
+        set("ordered", line.ordered.to_string());
+        set("cancelled", line.cancelled.to_string());
+        set("fulfilled", line.fulfilled.to_string());
+        set("in_return", line.in_return.to_string());
+        set("returned", line.returned.to_string());
+        set("open", line.open().to_string());
+    }
+    fields
+}

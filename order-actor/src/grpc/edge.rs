@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::proto::journal_service_server::JournalServiceServer;
+use super::proto::order_service_server::OrderServiceServer;
+use super::status;
+use crate::actor::{Refusal, Registry};
+use crate::journal::Journal;
+use crate::outbox::FactSource;
+use crate::projections::OrderSummaries;
+
+/// The most bytes of one request.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// Streams open at once over all connections: each may remember some thousand orders.
+const STREAMS_MAX: usize = 256;
+
+/// Orders and their journal, as gRPC services.
+pub struct OrdersEdge {
+    pub(super) registry: Registry,
+    pub(super) summaries: OrderSummaries,
+    pub(super) journal: Journal,
+    pub(super) facts: Arc<FactSource>,
+    pub(super) stop: CancellationToken,
+    streams: Arc<Semaphore>,
+}
+
+impl OrdersEdge {
+    /// Over these parts.
+    #[must_use]
+    pub fn new(
+        registry: Registry,
+        summaries: OrderSummaries,
+        journal: Journal,
+        facts: Arc<FactSource>,
+    ) -> Self {
+        Self {
+            registry,
+            summaries,
+            journal,
+            facts,
+            stop: CancellationToken::new(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+
+    /// Streams end, with `UNAVAILABLE` and reason `STOPPING`, when this token says so; without one
+    /// they hold up a graceful stop for as long as their clients stay.
+    #[must_use]
+    pub fn stopping_with(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// The two services.
+    #[must_use]
+    pub fn into_services(self) -> (OrderServiceServer<Self>, JournalServiceServer<Self>) {
+        let edge = Arc::new(self);
+        (
+            OrderServiceServer::from_arc(Arc::clone(&edge))
+                .max_decoding_message_size(REQUEST_BYTES_MAX),
+            JournalServiceServer::from_arc(edge).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
+    }
+
+    /// A place for one more stream.
+    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| status::refused(&Refusal::Overloaded))
+    }
+}

@@ -1,0 +1,110 @@
+use shared_events::contract::OrderId;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::deadline::within;
+use super::parse::AsOf;
+use super::{proto, render, status};
+use crate::actor::Refusal;
+use crate::domain::{By, Event, Order, Rejection, Role, evolve};
+use crate::journal::{Journal, JournalError, StoredEvent};
+use crate::record::{DecodeError, RecordedEvent, decode};
+
+/// An event as the journal has it, or why it cannot be read.
+pub(super) type Entry = (StoredEvent, Result<RecordedEvent, DecodeError>);
+
+/// An order's events, for somebody who may see them.
+pub(super) async fn entries(
+    journal: &Journal,
+    order_id: OrderId,
+    by: &By,
+    deadline: Instant,
+) -> Result<Vec<Entry>, Status> {
+    let stored = match within(deadline, journal.load(order_id)).await? {
+        Ok(stored) => stored,
+        Err(JournalError::Broken { detail, .. }) => {
+            return Err(status::refused(&Refusal::Quarantined(detail)));
+        }
+        Err(error) => return Err(status::journal(&error)),
+    };
+    let entries: Vec<Entry> = stored
+        .into_iter()
+        .map(|stored| {
+            let decoded = decode(&stored);
+            (stored, decoded)
+        })
+        .collect();
+    let owner = entries.first().and_then(|(_, first)| match first {
+        Ok(RecordedEvent { event: Event::OrderPlaced { customer_id, .. }, .. }) => {
+            Some(customer_id.to_string())
+        }
+        _ => None,
+    });
+    let hidden = by.role == Role::Customer && owner.as_deref() != Some(by.subject.as_str());
+    if entries.is_empty() || hidden {
+        return Err(status::refused(&Rejection::NotFound.into()));
+    }
+    Ok(entries)
+}
+
+/// All of them read. Where one cannot be, the order is quarantined.
+pub(super) fn readable(entries: Vec<Entry>) -> Result<Vec<RecordedEvent>, Status> {
+    entries.into_iter().map(|(_, decoded)| decoded.map_err(|error| quarantined(&error))).collect()
+}
+
+/// The order after its first so many events.
+pub(super) fn replayed(events: &[RecordedEvent]) -> Result<Order, Status> {
+    events
+        .iter()
+        .try_fold(Order::Absent, |order, recorded| evolve(order, &recorded.event))
+        .map_err(|error| quarantined(&error))
+}
+
+fn quarantined(error: &impl ToString) -> Status {
+    status::refused(&Refusal::Quarantined(error.to_string()))
+}
+
+/// The order as it was.
+pub(super) fn as_of(
+    events: &[RecordedEvent],
+    as_of: AsOf,
+) -> Result<proto::GetOrderResponse, Status> {
+    let until = match as_of {
+        AsOf::Now => events.len(),
+        AsOf::Version(version) => usize::try_from(version)
+            .ok()
+            .filter(|version| *version <= events.len())
+            .ok_or_else(|| status::version_not_found(newest(events)))?,
+        AsOf::Time(time) => events.partition_point(|recorded| recorded.event.at() <= time),
+    };
+    let seen = events.get(..until).unwrap_or(events);
+    let last = seen.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
+    Ok(proto::GetOrderResponse {
+        order: render::order(&replayed(seen)?, last.sequence, last.recorded_at),
+        position: Some(render::place(last.shard, last.position)),
+    })
+}
+
+/// The newest version.
+pub(super) fn newest(events: &[RecordedEvent]) -> u64 {
+    events.last().map_or(0, |last| last.sequence)
+}
+
+/// An event for those who may see it. One that cannot be read is shown as such.
+pub(super) fn shown((stored, decoded): &Entry) -> proto::RecordedEvent {
+    match decoded {
+        Ok(recorded) => render::recorded(recorded),
+        Err(error) => proto::RecordedEvent {
+            order_id: stored.order_id.to_string(),
+            event: Some(proto::Event {
+                version: stored.sequence,
+                name: stored.event_type.clone(),
+                ..proto::Event::default()
+            }),
+            position: Some(render::place(stored.shard, stored.position)),
+            recorded_at: Some(render::time(stored.recorded_at)),
+            unreadable: error.detail.clone(),
+            ..proto::RecordedEvent::default()
+        },
+    }
+}

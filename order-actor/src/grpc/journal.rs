@@ -1,0 +1,199 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use prost::Message as _;
+use shared_events::stream::{Cursors, Source as _};
+use tonic::{Request, Response, Status};
+
+use super::caller::{caller_in, well_formed};
+use super::deadline::{deadline, within};
+use super::parse::Reading;
+use super::proto::journal_service_server::JournalService;
+use super::proto::{read_events_response, read_facts_response};
+use super::tail::{Messages, READ_AT_ONCE, Stretch, Telling, Told, tail};
+use super::{OrdersEdge, diff, history, page, parse, proto, render, status};
+use crate::domain::{Order, Role};
+use crate::journal::Journal;
+use crate::outbox::FactSource;
+use crate::record::decode;
+
+/// The most bytes of a page, but for its last event.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who may see the history of an order: customers their own, which the history itself decides.
+const READERS: &[Role] = &[Role::Customer, Role::Service, Role::Ops];
+
+impl OrdersEdge {
+    async fn stretch(
+        &self,
+        reading: Reading,
+        deadline: tokio::time::Instant,
+    ) -> Result<Stretch, Status> {
+        let without = (0..self.journal.shards())
+            .filter(|shard| reading.only_named && !reading.named.contains(shard))
+            .collect();
+        let heads = within(deadline, self.journal.heads()).await?;
+        let heads = heads.map_err(|error| status::journal(&error))?;
+        let stretch = well_formed(Stretch::new(reading.after, without, &heads))?;
+        let until = (!reading.live).then_some(heads);
+        Ok(Stretch { until, limit: reading.limit, ..stretch })
+    }
+}
+
+#[tonic::async_trait]
+impl JournalService for OrdersEdge {
+    async fn list_order_events(
+        &self,
+        request: Request<proto::ListOrderEventsRequest>,
+    ) -> Result<Response<proto::ListOrderEventsResponse>, Status> {
+        let by = caller_in(&request, READERS)?;
+        let deadline = deadline(&request)?;
+        let (order_id, size, token) = well_formed(parse::list_order_events(request.into_inner()))?;
+        let asked = page::asked_for_history(order_id);
+        let after = well_formed(page::after_in_history(asked, &token))?;
+        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let newest = entries.last().map_or(0, |(stored, _)| stored.sequence);
+        let mut events: Vec<proto::RecordedEvent> = Vec::new();
+        let (mut bytes, mut last) = (0, after);
+        for entry in entries.iter().filter(|(stored, _)| stored.sequence > after) {
+            if events.len() >= size || bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+            if by.role != Role::Ops
+                && let Err(error) = &entry.1
+            {
+                let refusal = crate::actor::Refusal::Quarantined(error.to_string());
+                return Err(status::refused(&refusal));
+            }
+            let shown = history::shown(entry);
+            bytes += shown.encoded_len();
+            last = entry.0.sequence;
+            events.push(shown);
+        }
+        let next_page_token =
+            if last < newest { page::token_of_history(asked, last) } else { String::new() };
+        Ok(Response::new(proto::ListOrderEventsResponse { events, next_page_token }))
+    }
+
+    async fn diff_order(
+        &self,
+        request: Request<proto::DiffOrderRequest>,
+    ) -> Result<Response<proto::DiffOrderResponse>, Status> {
+        let by = caller_in(&request, READERS)?;
+        let deadline = deadline(&request)?;
+        let (order_id, from_version, to_version) =
+            well_formed(parse::diff_order(request.get_ref()))?;
+        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let events = history::readable(entries)?;
+        let newest = history::newest(&events);
+        let to_version = to_version.unwrap_or(newest);
+        let until = |version: u64| {
+            usize::try_from(version)
+                .ok()
+                .and_then(|version| events.get(..version))
+                .ok_or_else(|| status::version_not_found(newest))
+        };
+        let (before, after) = (until(from_version)?, until(to_version)?);
+        let earlier: Order = history::replayed(before)?;
+        let changes = diff::diff(&earlier, &history::replayed(after)?);
+        let between = after.get(before.len()..).unwrap_or_default();
+        let mut bytes = 0;
+        let events = between
+            .iter()
+            .map(render::recorded)
+            .take_while(|event| {
+                let fits = bytes < PAGE_BYTES_MAX;
+                bytes += event.encoded_len();
+                fits
+            })
+            .collect();
+        Ok(Response::new(proto::DiffOrderResponse { changes, from_version, to_version, events }))
+    }
+
+    type ReadEventsStream = Messages<proto::ReadEventsResponse>;
+
+    async fn read_events(
+        &self,
+        request: Request<proto::ReadEventsRequest>,
+    ) -> Result<Response<Self::ReadEventsStream>, Status> {
+        caller_in(&request, &[Role::Ops])?;
+        let deadline = deadline(&request)?;
+        let shards = self.journal.shards();
+        let reading = well_formed(parse::read_events(request.get_ref(), shards))?;
+        let permit = self.stream_permit()?;
+        let stretch = self.stretch(reading, deadline).await?;
+        let (journal, stop) = (self.journal.clone(), self.stop.clone());
+        Ok(Response::new(tail(Events(journal.clone()), stretch, journal, stop, permit)))
+    }
+
+    type ReadFactsStream = Messages<proto::ReadFactsResponse>;
+
+    async fn read_facts(
+        &self,
+        request: Request<proto::ReadFactsRequest>,
+    ) -> Result<Response<Self::ReadFactsStream>, Status> {
+        caller_in(&request, &[Role::Service, Role::Ops])?;
+        let deadline = deadline(&request)?;
+        let shards = self.journal.shards();
+        let reading = well_formed(parse::read_facts(request.get_ref(), shards))?;
+        let permit = self.stream_permit()?;
+        let stretch = self.stretch(reading, deadline).await?;
+        let facts = Facts(Arc::clone(&self.facts));
+        let (journal, stop) = (self.journal.clone(), self.stop.clone());
+        Ok(Response::new(tail(facts, stretch, journal, stop, permit)))
+    }
+}
+
+/// Every event.
+struct Events(Journal);
+
+#[async_trait]
+impl Telling for Events {
+    type Message = proto::ReadEventsResponse;
+
+    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status> {
+        let stored = self
+            .0
+            .read_after(after, READ_AT_ONCE)
+            .await
+            .map_err(|error| status::journal(&error))?;
+        let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
+        for event in stored {
+            let (shard, position) = (event.shard, event.position);
+            through.advance(shard, position);
+            let decoded = decode(&event);
+            let shown = history::shown(&(event, decoded));
+            let item = Some(read_events_response::Item::Event(shown));
+            messages.push((shard, position, proto::ReadEventsResponse { item }));
+        }
+        Ok(Told { messages, through })
+    }
+
+    fn progress(progress: proto::Progress) -> Self::Message {
+        proto::ReadEventsResponse { item: Some(read_events_response::Item::Progress(progress)) }
+    }
+}
+
+/// Every fact.
+struct Facts(Arc<FactSource>);
+
+#[async_trait]
+impl Telling for Facts {
+    type Message = proto::ReadFactsResponse;
+
+    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status> {
+        let batch =
+            self.0.read_after(after, READ_AT_ONCE).await.map_err(|error| status::source(&error))?;
+        let mut messages = Vec::with_capacity(batch.items.len());
+        for fact in &batch.items {
+            let shown = render::fact(fact).map_err(|_| status::unrenderable())?;
+            let item = Some(read_facts_response::Item::Fact(shown));
+            messages.push((fact.shard, fact.position, proto::ReadFactsResponse { item }));
+        }
+        Ok(Told { messages, through: batch.through })
+    }
+
+    fn progress(progress: proto::Progress) -> Self::Message {
+        proto::ReadFactsResponse { item: Some(read_facts_response::Item::Progress(progress)) }
+    }
+}

@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use super::caller::{caller, traceparent, visible, well_formed};
+use super::deadline::{deadline, within};
+use super::parse::{AsOf, Violations, Wish};
+use super::proto::order_service_server::OrderService;
+use super::tail::{Messages, Stretch, tail};
+use super::watch::Watch;
+use super::{OrdersEdge, history, page, parse, proto, render, status};
+use crate::actor::Context;
+use crate::domain::By;
+use crate::replay::Unfold;
+
+/// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
+
+impl OrdersEdge {
+    /// Parse → ask the order → render: what every command does.
+    async fn command<T>(
+        &self,
+        request: Request<T>,
+        parse: impl FnOnce(T, &By) -> Result<Wish, Violations>,
+    ) -> Result<render::Outcome, Status> {
+        let by = caller(&request)?;
+        let deadline = deadline(&request)?;
+        let traceparent = traceparent(&request);
+        let Wish { order_id, command, options } = well_formed(parse(request.into_inner(), &by))?;
+        let context = Context {
+            request_id: options.request_id,
+            expected_version: options.expected_version,
+            validate_only: options.validate_only,
+            traceparent,
+            ..Context::new(by, deadline)
+        };
+        let executed = self
+            .registry
+            .execute(order_id, command, context)
+            .await
+            .map_err(|refusal| status::refused(&refusal))?;
+        Ok(render::outcome(&executed, options.validate_only))
+    }
+}
+
+#[tonic::async_trait]
+impl OrderService for OrdersEdge {
+    async fn place_order(
+        &self,
+        request: Request<proto::PlaceOrderRequest>,
+    ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, parse::place_order).await?;
+        Ok(Response::new(proto::PlaceOrderResponse { order, events, position, replayed }))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<proto::GetOrderRequest>,
+    ) -> Result<Response<proto::GetOrderResponse>, Status> {
+        let by = caller(&request)?;
+        let deadline = deadline(&request)?;
+        let (order_id, as_of) = well_formed(parse::get_order(request.get_ref()))?;
+        if as_of == AsOf::Now {
+            let view = within(deadline, self.registry.view(order_id, &by)).await?;
+            let view = view.map_err(|refusal| status::refused(&refusal))?;
+            return Ok(Response::new(render::view(&view)));
+        }
+        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let events = history::readable(entries)?;
+        Ok(Response::new(history::as_of(&events, as_of)?))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<proto::ListOrdersRequest>,
+    ) -> Result<Response<proto::ListOrdersResponse>, Status> {
+        let by = caller(&request)?;
+        let deadline = deadline(&request)?;
+        let shards = self.journal.shards();
+        let mut wish = well_formed(parse::list_orders(request.into_inner(), shards))?;
+        wish.filter.customer_id = visible(&by, wish.filter.customer_id)?;
+        let asked = page::asked_for_orders(&wish.filter);
+        let after = well_formed(page::after_in_orders(asked, &wish.token))?;
+        let answer_by = deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline);
+        if let Some((shard, position)) = wish.at_least
+            && !self.summaries.includes(shard, position, answer_by).await
+        {
+            return Err(status::behind());
+        }
+        // One more than asked for tells whether there is a next page.
+        let read = self.summaries.list(&wish.filter, after, wish.size.saturating_add(1));
+        let mut summaries =
+            within(deadline, read).await?.map_err(|error| status::read_model(&error))?;
+        let size = usize::try_from(wish.size).unwrap_or(usize::MAX);
+        let more = summaries.len() > size;
+        summaries.truncate(size);
+        let next_page_token = summaries
+            .last()
+            .filter(|_| more)
+            .map(|last| page::token_of_orders(asked, last.placed_at, last.order_id))
+            .unwrap_or_default();
+        let orders = summaries.iter().map(render::summary).collect();
+        Ok(Response::new(proto::ListOrdersResponse { orders, next_page_token }))
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<proto::CancelOrderRequest>,
+    ) -> Result<Response<proto::CancelOrderResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, parse::cancel_order).await?;
+        Ok(Response::new(proto::CancelOrderResponse { order, events, position, replayed }))
+    }
+
+    async fn fulfill_order(
+        &self,
+        request: Request<proto::FulfillOrderRequest>,
+    ) -> Result<Response<proto::FulfillOrderResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, |request, _| parse::fulfill_order(request)).await?;
+        Ok(Response::new(proto::FulfillOrderResponse { order, events, position, replayed }))
+    }
+
+    async fn request_return(
+        &self,
+        request: Request<proto::RequestReturnRequest>,
+    ) -> Result<Response<proto::RequestReturnResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, |request, _| parse::request_return(request)).await?;
+        Ok(Response::new(proto::RequestReturnResponse { order, events, position, replayed }))
+    }
+
+    async fn approve_return(
+        &self,
+        request: Request<proto::ApproveReturnRequest>,
+    ) -> Result<Response<proto::ApproveReturnResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, |request, _| parse::approve_return(request)).await?;
+        Ok(Response::new(proto::ApproveReturnResponse { order, events, position, replayed }))
+    }
+
+    async fn reject_return(
+        &self,
+        request: Request<proto::RejectReturnRequest>,
+    ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        let render::Outcome { order, events, position, replayed } =
+            self.command(request, |request, _| parse::reject_return(request)).await?;
+        Ok(Response::new(proto::RejectReturnResponse { order, events, position, replayed }))
+    }
+
+    type WatchOrdersStream = Messages<proto::WatchOrdersResponse>;
+
+    async fn watch_orders(
+        &self,
+        request: Request<proto::WatchOrdersRequest>,
+    ) -> Result<Response<Self::WatchOrdersStream>, Status> {
+        let by = caller(&request)?;
+        let deadline = deadline(&request)?;
+        let shards = self.journal.shards();
+        let wish = well_formed(parse::watch_orders(request.get_ref(), shards))?;
+        let customer_id = visible(&by, wish.customer_id)?;
+        let permit = self.stream_permit()?;
+        let mut after = wish.after;
+        let heads = within(deadline, self.journal.heads()).await?;
+        let heads = heads.map_err(|error| status::journal(&error))?;
+        for (shard, head) in heads.iter() {
+            if !wish.from_beginning && !wish.named.contains(&shard) {
+                after.advance(shard, head);
+            }
+        }
+        // Shards without an order that could fit are left out.
+        let homes: Vec<u16> =
+            wish.order_ids.iter().map(|order_id| self.journal.shard_of(*order_id)).collect();
+        let without =
+            (0..shards).filter(|shard| !homes.is_empty() && !homes.contains(shard)).collect();
+        let journal = self.journal.clone();
+        let watch = Watch {
+            unfold: Unfold::new(journal.clone()),
+            journal: journal.clone(),
+            order_ids: wish.order_ids,
+            customer_id,
+        };
+        let stretch = well_formed(Stretch::new(after, without, &heads))?;
+        Ok(Response::new(tail(watch, stretch, journal, self.stop.clone(), permit)))
+    }
+}

@@ -1,0 +1,398 @@
+//! Domain → proto. Total: what the domain can say, the wire can carry.
+
+use shared_events::contract::{
+    CancelReason, Contact, Disposition, Fact, FactError, Money, Sku, Timestamp,
+};
+use shared_events::stream::Cursors;
+
+use super::proto;
+use crate::actor::{Executed, View};
+use crate::domain::{
+    Address, Details, Event, Line, LineQuantity, Order, PlacedLine, Restitution, Role, Status,
+    Verdict,
+};
+use crate::projections::Summary;
+use crate::record::RecordedEvent;
+
+/// An amount.
+#[must_use]
+pub fn money(money: Money) -> proto::Money {
+    let (units, nanos) = money.units_nanos();
+    proto::Money { currency_code: money.currency.code().to_owned(), units, nanos }
+}
+
+/// An instant.
+#[must_use]
+pub fn time(time: Timestamp) -> prost_types::Timestamp {
+    let nanos = i32::try_from(time.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: time.micros().div_euclid(1_000_000), nanos }
+}
+
+/// A headline.
+#[must_use]
+pub const fn status(status: Status) -> proto::OrderStatus {
+    match status {
+        Status::Pending => proto::OrderStatus::Pending,
+        Status::Confirmed => proto::OrderStatus::Confirmed,
+        Status::Fulfilled => proto::OrderStatus::Fulfilled,
+        Status::ReturnRequested => proto::OrderStatus::ReturnRequested,
+        Status::Returned => proto::OrderStatus::Returned,
+        Status::Cancelled => proto::OrderStatus::Cancelled,
+    }
+}
+
+const fn cancel_reason(reason: CancelReason) -> proto::CancelReason {
+    match reason {
+        CancelReason::CustomerRequest => proto::CancelReason::CustomerRequest,
+        CancelReason::InsufficientStock => proto::CancelReason::InsufficientStock,
+        CancelReason::SlaTimeout => proto::CancelReason::SlaTimeout,
+        CancelReason::PaymentFailed => proto::CancelReason::PaymentFailed,
+        CancelReason::Ops => proto::CancelReason::Ops,
+    }
+}
+
+const fn disposition(disposition: Disposition) -> proto::Disposition {
+    match disposition {
+        Disposition::Restock => proto::Disposition::Restock,
+        Disposition::WriteOff => proto::Disposition::WriteOff,
+    }
+}
+
+const fn role(role: Role) -> proto::Role {
+    match role {
+        Role::Customer => proto::Role::Customer,
+        Role::Service => proto::Role::Service,
+        Role::Ops => proto::Role::Ops,
+        Role::Engine => proto::Role::Engine,
+    }
+}
+
+/// A place in the journal.
+#[must_use]
+pub fn place(shard: u16, position: u64) -> proto::ShardPosition {
+    proto::ShardPosition { shard: u32::from(shard), position }
+}
+
+/// How far a stream has come.
+#[must_use]
+pub fn progress(through: &Cursors) -> proto::Progress {
+    let through = through.iter().map(|(shard, position)| place(shard, position)).collect();
+    proto::Progress { through }
+}
+
+fn address(address: &Address) -> proto::Address {
+    proto::Address {
+        street: address.street.clone(),
+        city: address.city.clone(),
+        postal_code: address.postal_code.clone(),
+        country: address.country.clone(),
+    }
+}
+
+fn contact(contact: &Contact) -> proto::Contact {
+    proto::Contact {
+        email: contact.email.clone().unwrap_or_default(),
+        phone: contact.phone.clone().unwrap_or_default(),
+        locale: contact.locale.as_str().to_owned(),
+    }
+}
+
+fn units(lines: &[LineQuantity]) -> Vec<proto::LineUnits> {
+    lines
+        .iter()
+        .map(|line| proto::LineUnits { line: line.line, quantity: line.quantity.get() })
+        .collect()
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn line(line: &Line) -> proto::OrderLine {
+    proto::OrderLine {
+        line: line.number,
+        sku: line.sku.to_string(),
+        unit_price: Some(money(line.unit_price)),
+        seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
+        ordered: line.ordered,
+        cancelled: line.cancelled,
+        fulfilled: line.fulfilled,
+        in_return: line.in_return,
+        returned: line.returned,
+        open: line.open(),
+    }
+}
+
+fn details(details: &Details) -> proto::Order {
+    proto::Order {
+        order_id: details.order_id.to_string(),
+        customer_id: details.customer_id.to_string(),
+        lines: details.lines.iter().map(line).collect(),
+        total: Some(money(details.total)),
+        refunded: Some(money(details.refunded)),
+        address: Some(address(&details.address)),
+        contact: Some(contact(&details.contact)),
+        placed_at: Some(time(details.placed_at)),
+        ordered_at: details.ordered_at.map(time),
+        shipment_ids: texts(&details.shipments),
+        judged_returns: details
+            .judged
+            .iter()
+            .map(|(return_id, verdict)| proto::JudgedReturn {
+                return_id: return_id.to_string(),
+                approved: *verdict == Verdict::Approved,
+            })
+            .collect(),
+        ..proto::Order::default()
+    }
+}
+
+/// An order at a version; none where nothing happened yet.
+#[must_use]
+pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto::Order> {
+    let mut shown = details(order.details()?);
+    shown.set_status(order.status().map_or(proto::OrderStatus::Unspecified, status));
+    shown.version = version;
+    shown.etag = version.to_string();
+    shown.updated_at = Some(time(updated_at));
+    let fulfilled = match order {
+        Order::Fulfilled(fulfilled) => Some(fulfilled),
+        Order::ReturnRequested(requested) => Some(&requested.fulfilled),
+        _ => None,
+    };
+    shown.fulfilled_at = fulfilled.map(|fulfilled| time(fulfilled.fulfilled_at));
+    shown.return_until = fulfilled.map(|fulfilled| time(fulfilled.return_until));
+    match order {
+        Order::Pending(pending) => shown.confirm_by = Some(time(pending.confirm_by)),
+        Order::Confirmed(confirmed) => {
+            shown.reservation_id = confirmed.reservation_id.to_string();
+        }
+        Order::ReturnRequested(requested) => {
+            shown.pending_return = Some(proto::PendingReturn {
+                return_id: requested.return_id.to_string(),
+                lines: units(&requested.lines),
+                reason: requested.reason.clone(),
+                judge_by: Some(time(requested.judge_by)),
+                escalated: requested.escalated,
+            });
+        }
+        Order::Cancelled(cancelled) => {
+            shown.set_cancel_reason(cancel_reason(cancelled.reason));
+            shown.cancel_text.clone_from(&cancelled.text);
+            shown.missing_skus = texts::<Sku>(&cancelled.skus);
+        }
+        Order::Absent | Order::Fulfilled(_) | Order::Returned(_) => {}
+    }
+    Some(shown)
+}
+
+/// An order as it stands.
+#[must_use]
+pub fn view(view: &View) -> proto::GetOrderResponse {
+    proto::GetOrderResponse {
+        order: order(&view.order, view.version, view.updated_at),
+        position: Some(place(view.shard, view.position)),
+    }
+}
+
+/// What all commands answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The order after it.
+    pub order: Option<proto::Order>,
+    /// What was appended, or would be.
+    pub events: Vec<proto::Event>,
+    /// Place of the order's last event.
+    pub position: Option<proto::ShardPosition>,
+    /// Whether it had been carried out before.
+    pub replayed: bool,
+}
+
+/// What a command brought about, or would bring about where it was only validated.
+#[must_use]
+pub fn outcome(executed: &Executed, validate_only: bool) -> Outcome {
+    let count = u64::try_from(executed.events.len()).unwrap_or(u64::MAX);
+    let before =
+        if validate_only { executed.version } else { executed.version.saturating_sub(count) };
+    let happened_at = executed.events.last().map(Event::at);
+    let updated_at = happened_at.filter(|_| validate_only).unwrap_or(executed.updated_at);
+    Outcome {
+        order: order(&executed.order, before.saturating_add(count), updated_at),
+        events: (before.saturating_add(1)..)
+            .zip(&executed.events)
+            .map(|(version, happened)| event(happened, version))
+            .collect(),
+        position: Some(place(executed.shard, executed.position)),
+        replayed: executed.replayed,
+    }
+}
+
+/// An order as lists show it.
+#[must_use]
+pub fn summary(summary: &Summary) -> proto::OrderSummary {
+    proto::OrderSummary {
+        order_id: summary.order_id.to_string(),
+        customer_id: summary.customer_id.to_string(),
+        status: status(summary.status).into(),
+        version: summary.version,
+        total: Some(money(summary.total)),
+        refunded: Some(money(summary.refunded)),
+        units: summary.units,
+        placed_at: Some(time(summary.placed_at)),
+        ordered_at: summary.ordered_at.map(time),
+        updated_at: Some(time(summary.updated_at)),
+    }
+}
+
+/// An event that made an order reach a version.
+#[must_use]
+pub fn event(event: &Event, version: u64) -> proto::Event {
+    proto::Event {
+        version,
+        occurred_at: Some(time(event.at())),
+        name: event.name().to_owned(),
+        kind: Some(kind(event)),
+    }
+}
+
+fn kind(event: &Event) -> proto::event::Kind {
+    use proto::event::Kind;
+    match event {
+        Event::OrderPlaced {
+            order_id: _,
+            customer_id,
+            lines,
+            total,
+            address: to,
+            contact: reached,
+            placed_at: _,
+            ordered_at,
+            confirm_by,
+        } => Kind::OrderPlaced(proto::OrderPlaced {
+            customer_id: customer_id.to_string(),
+            lines: lines.iter().map(placed_line).collect(),
+            total: Some(money(*total)),
+            address: Some(address(to)),
+            contact: Some(contact(reached)),
+            ordered_at: ordered_at.map(time),
+            confirm_by: Some(time(*confirm_by)),
+        }),
+        Event::OrderConfirmed { reservation_id, at: _ } => {
+            Kind::OrderConfirmed(proto::OrderConfirmed {
+                reservation_id: reservation_id.to_string(),
+            })
+        }
+        Event::LinesCancelled { lines, reason, text, return_until, at: _ } => {
+            Kind::LinesCancelled(proto::LinesCancelled {
+                lines: units(lines),
+                reason: cancel_reason(*reason).into(),
+                text: text.clone(),
+                return_until: return_until.map(time),
+            })
+        }
+        Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
+            Kind::OrderCancelled(proto::OrderCancelled {
+                reason: cancel_reason(*reason).into(),
+                text: text.clone(),
+                was_confirmed: *was_confirmed,
+                missing_skus: texts(skus),
+            })
+        }
+        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at: _ } => {
+            Kind::LinesFulfilled(proto::LinesFulfilled {
+                shipment_id: shipment_id.to_string(),
+                lines: units(lines),
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+            })
+        }
+        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at: _ } => {
+            Kind::OrderFulfilled(proto::OrderFulfilled {
+                shipment_id: shipment_id.to_string(),
+                lines: units(lines),
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+                return_until: Some(time(*return_until)),
+            })
+        }
+        Event::ReturnRequested { return_id, lines, reason, judge_by, at: _ } => {
+            Kind::ReturnRequested(proto::ReturnRequested {
+                return_id: return_id.to_string(),
+                lines: units(lines),
+                reason: reason.clone(),
+                judge_by: Some(time(*judge_by)),
+            })
+        }
+        Event::ReturnEscalated { return_id, at: _ } => {
+            Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
+        }
+        Event::ReturnApproved { return_id, lines, refund, refund_reason, at: _ } => {
+            Kind::ReturnApproved(proto::ReturnApproved {
+                return_id: return_id.to_string(),
+                lines: lines.iter().map(restitution).collect(),
+                refund: Some(money(*refund)),
+                refund_reason: refund_reason.clone(),
+            })
+        }
+        Event::ReturnRejected { return_id, reason, at: _ } => {
+            Kind::ReturnRejected(proto::ReturnRejected {
+                return_id: return_id.to_string(),
+                reason: reason.clone(),
+            })
+        }
+    }
+}
+
+fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
+    proto::PlacedLine {
+        line: line.line,
+        sku: line.sku.to_string(),
+        quantity: line.quantity.get(),
+        unit_price: Some(money(line.unit_price)),
+        seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+fn restitution(line: &Restitution) -> proto::ReturnedUnits {
+    proto::ReturnedUnits {
+        line: line.line,
+        quantity: line.quantity.get(),
+        disposition: disposition(line.disposition).into(),
+    }
+}
+
+/// An event with its place and its causes.
+#[must_use]
+pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
+    let metadata = &recorded.metadata;
+    proto::RecordedEvent {
+        order_id: recorded.order_id.to_string(),
+        event: Some(event(&recorded.event, recorded.sequence)),
+        position: Some(place(recorded.shard, recorded.position)),
+        recorded_at: Some(time(recorded.recorded_at)),
+        role: role(metadata.by.role).into(),
+        subject: metadata.by.subject.clone(),
+        request_id: metadata.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        causation_id: metadata.causation.clone().unwrap_or_default(),
+        traceparent: metadata.traceparent.clone().unwrap_or_default(),
+        unreadable: String::new(),
+    }
+}
+
+/// A fact.
+///
+/// # Errors
+/// [`FactError`], which no fact is known to cause.
+pub fn fact(fact: &Fact) -> Result<proto::FactEnvelope, FactError> {
+    Ok(proto::FactEnvelope {
+        id: fact.id.to_string(),
+        source: fact.source.uri().to_owned(),
+        r#type: fact.body.kind().to_owned(),
+        subject: fact.subject.to_string(),
+        time: Some(time(fact.time)),
+        sequence: fact.sequence,
+        position: Some(place(fact.shard, fact.position)),
+        index: u32::from(fact.index),
+        json: fact.to_json()?,
+    })
+}

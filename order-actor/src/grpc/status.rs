@@ -1,0 +1,229 @@
+//! Every refusal → one gRPC status. One table; the texts show neither personal data nor what went
+//! wrong inside.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared_events::stream::{DatabaseError, SourceError};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use super::parse::Violations;
+use crate::actor::Refusal;
+use crate::domain::Rejection;
+use crate::journal::JournalError;
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "ordinal";
+
+/// After this a client that found a queue full may ask again.
+const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
+/// After this a client may ask again that found the journal away: about as long as an order takes
+/// to be rebuilt, and short of a new lease.
+const AWAY_DELAY: Duration = Duration::from_secs(1);
+/// After this a list may include what it did not.
+const BEHIND_DELAY: Duration = Duration::from_millis(500);
+
+/// A row of the table.
+struct Row {
+    code: Code,
+    reason: &'static str,
+    metadata: Vec<(&'static str, String)>,
+    field: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+const fn row(code: Code, reason: &'static str) -> Row {
+    Row { code, reason, metadata: Vec::new(), field: None, retry_after: None }
+}
+
+impl Row {
+    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    const fn again_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    fn say(self, message: &str) -> Status {
+        let metadata: HashMap<String, String> =
+            self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
+        if let Some(field) = self.field {
+            details.add_bad_request_violation(field, message);
+        }
+        if let Some(delay) = self.retry_after {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(self.code, message, details)
+    }
+}
+
+/// The status of a refused command.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Rejected(rejection) => rejected(rejection).say(&rejection.to_string()),
+        Refusal::VersionMismatch { expected, actual } => row(Code::Aborted, "VERSION_MISMATCH")
+            .with("expected", expected)
+            .with("actual", actual)
+            .say(&refusal.to_string()),
+        Refusal::RequestIdReused => row(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED")
+            .say("this request id was used for another command"),
+        Refusal::Overloaded => row(Code::ResourceExhausted, "OVERLOADED")
+            .again_after(OVERLOADED_DELAY)
+            .say("too many calls are waiting"),
+        Refusal::DeadlineExceeded => row(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+            .say("the deadline passed before there was an answer"),
+        Refusal::Unavailable(_) => {
+            away("JOURNAL_UNAVAILABLE").say("the journal is not available; nothing was appended")
+        }
+        Refusal::OutcomeUnknown(_) => away("OUTCOME_UNKNOWN").say(
+            "whether it was done is not known yet; ask again with the same order id or request id",
+        ),
+        Refusal::Quarantined(_) => row(Code::FailedPrecondition, "ORDER_QUARANTINED")
+            .say("the history of this order is broken; operators have been told"),
+    }
+}
+
+fn rejected(rejection: &Rejection) -> Row {
+    let reason = rejection.code();
+    match rejection {
+        Rejection::NotFound => row(Code::NotFound, reason),
+        Rejection::AlreadyExists => row(Code::AlreadyExists, reason),
+        Rejection::Forbidden { role } => {
+            row(Code::PermissionDenied, reason).with("role", role.code())
+        }
+        Rejection::ForbiddenReason { role, reason: given } => row(Code::PermissionDenied, reason)
+            .with("role", role.code())
+            .with("given", given.code()),
+        Rejection::InvalidTransition { from } => {
+            row(Code::FailedPrecondition, reason).with("from", from.code())
+        }
+        Rejection::ReturnWindowExpired
+        | Rejection::ReturnMismatch
+        | Rejection::RefundNeedsReason
+        | Rejection::RefundTooLarge => row(Code::FailedPrecondition, reason),
+        Rejection::EmptyOrder
+        | Rejection::TooManyLines
+        | Rejection::CurrencyMismatch
+        | Rejection::AmountOverflow => row(Code::InvalidArgument, reason).about("lines"),
+        Rejection::InvalidLine { line, .. }
+        | Rejection::InvalidLines { line, .. }
+        | Rejection::InvalidReturnLines { line, .. } => {
+            row(Code::InvalidArgument, reason).with("line", line).about("lines")
+        }
+        Rejection::InvalidAddress(error) => {
+            row(Code::InvalidArgument, reason).about(format!("address.{}", error.field()))
+        }
+        Rejection::InvalidContact(error) => row(Code::InvalidArgument, reason)
+            .about(format!("contact.{}", super::parse::contact_field(*error))),
+        Rejection::ReasonRequired => row(Code::InvalidArgument, reason).about("reason"),
+        Rejection::TextTooLong { field, .. } => row(Code::InvalidArgument, reason).about(*field),
+        Rejection::InvalidRefund => row(Code::InvalidArgument, reason).about("refund"),
+    }
+}
+
+const fn away(reason: &'static str) -> Row {
+    row(Code::Unavailable, reason).again_after(AWAY_DELAY)
+}
+
+/// The status of a malformed request: every field at fault, up to [`Violations::SHOWN_MAX`] of them,
+/// because statuses travel in headers. The reason is the first one's.
+#[must_use]
+pub fn malformed(violations: &Violations) -> Status {
+    let reason = violations.iter().next().map_or(Violations::INVALID_FIELD, |first| first.reason);
+    let shown: Vec<FieldViolation> = violations
+        .iter()
+        .take(Violations::SHOWN_MAX)
+        .map(|violation| {
+            let description = format!("{}: {}", violation.reason, violation.description);
+            FieldViolation::new(violation.field.clone(), description)
+        })
+        .collect();
+    let total = violations.iter().count();
+    let metadata = HashMap::from([("violations".to_owned(), total.to_string())]);
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    details.set_bad_request(shown);
+    let message = violations.iter().next().map_or_else(
+        || "the request is malformed".to_owned(),
+        |first| match total {
+            1 => format!("{}: {}", first.field, first.description),
+            _ => format!("{}: {} (and {} more)", first.field, first.description, total - 1),
+        },
+    );
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Nobody has proved who calls.
+#[must_use]
+pub fn unauthenticated() -> Status {
+    row(Code::Unauthenticated, "UNAUTHENTICATED").say("the caller is not known")
+}
+
+/// The order never had that version.
+#[must_use]
+pub fn version_not_found(newest: u64) -> Status {
+    row(Code::NotFound, "VERSION_NOT_FOUND")
+        .with("newest", newest)
+        .say("the order does not have that version")
+}
+
+/// The read model did not include in time what it was asked to include.
+#[must_use]
+pub fn behind() -> Status {
+    row(Code::Unavailable, "READ_MODEL_BEHIND")
+        .again_after(BEHIND_DELAY)
+        .say("the list does not include that place of the journal yet")
+}
+
+/// The engine is being stopped; the stream can go on elsewhere or later.
+#[must_use]
+pub fn stopping() -> Status {
+    away("STOPPING").say("the engine is stopping")
+}
+
+/// A read of the journal failed.
+#[must_use]
+pub fn journal(error: &JournalError) -> Status {
+    tracing::warn!(%error, "the journal could not be read");
+    match error {
+        JournalError::Broken { .. } => broken(),
+        _ => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
+    }
+}
+
+/// A read of facts failed.
+#[must_use]
+pub fn source(error: &SourceError) -> Status {
+    tracing::warn!(%error, "facts could not be read");
+    match error {
+        SourceError::Broken { .. } => broken(),
+        SourceError::Away(_) => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
+    }
+}
+
+fn broken() -> Status {
+    row(Code::DataLoss, "JOURNAL_BROKEN").say("the journal is broken; operators have been told")
+}
+
+/// A read model could not be read.
+#[must_use]
+pub fn read_model(error: &DatabaseError) -> Status {
+    tracing::warn!(%error, "a read model could not be read");
+    away("READ_MODEL_UNAVAILABLE").say("the list is not available")
+}
+
+/// A fact could not be written as JSON, which no fact is known to cause.
+#[must_use]
+pub fn unrenderable() -> Status {
+    row(Code::Internal, "UNRENDERABLE").say("a fact could not be rendered")
+}

@@ -1,0 +1,171 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use shared_events::stream::Cursors;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::parse::Violations;
+use super::{proto, render, status};
+use crate::journal::Journal;
+
+/// Events read at once.
+pub(super) const READ_AT_ONCE: usize = 256;
+/// Messages that wait for a slow client; the journal waits for nobody.
+const WAITING_MAX: usize = 16;
+
+/// A stream of messages to one client.
+pub(super) type Messages<M> = ReceiverStream<Result<M, Status>>;
+
+/// What a stream makes of the journal.
+#[async_trait]
+pub(super) trait Telling: Send + 'static {
+    /// What it sends.
+    type Message: Send + 'static;
+
+    /// What comes after the cursors; places that say nothing are passed over by `through`.
+    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status>;
+
+    /// The message that says how far the stream has come.
+    fn progress(progress: proto::Progress) -> Self::Message;
+}
+
+/// A batch of messages with the places they are about, in order within each shard.
+pub(super) struct Told<M> {
+    /// Shard, position, message.
+    pub(super) messages: Vec<(u16, u64, M)>,
+    /// How far the reader is when it is done with them.
+    pub(super) through: Cursors,
+}
+
+/// Where a stream begins and ends.
+pub(super) struct Stretch {
+    /// After these places.
+    pub(super) after: Cursors,
+    /// Shards that are left out; their places are passed over in silence.
+    pub(super) without: BTreeSet<u16>,
+    /// Up to these places; without an end where absent.
+    pub(super) until: Option<Cursors>,
+    /// At most so many messages, but for the rest of a place.
+    pub(super) limit: Option<u64>,
+}
+
+impl Stretch {
+    /// Of a journal with these heads. Shards that are left out begin at their head, so that nothing
+    /// of them is read but what happens meanwhile.
+    pub(super) fn new(
+        after: Cursors,
+        without: BTreeSet<u16>,
+        heads: &Cursors,
+    ) -> Result<Self, Violations> {
+        let mut after = after;
+        if !heads.covers(&after) {
+            let description = "ahead of the journal";
+            return Err(Violations::one("after", Violations::INVALID_FIELD, description));
+        }
+        for shard in &without {
+            after.advance(*shard, heads.get(*shard));
+        }
+        Ok(Self { after, without, until: None, limit: None })
+    }
+}
+
+/// Starts a stream. It ends with its stretch, with its client or with the engine.
+pub(super) fn tail<T: Telling>(
+    telling: T,
+    stretch: Stretch,
+    journal: Journal,
+    stop: CancellationToken,
+    permit: OwnedSemaphorePermit,
+) -> Messages<T::Message> {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let outcome = tokio::select! {
+            outcome = run(telling, stretch, &journal, &sender) => outcome,
+            () = stop.cancelled() => Err(End::Failed(status::stopping())),
+            () = sender.closed() => Err(End::ClientGone),
+        };
+        if let Err(End::Failed(status)) = outcome {
+            // The client may have gone meanwhile; nobody is left to tell.
+            let _ = sender.send(Err(status)).await;
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+enum End {
+    ClientGone,
+    Failed(Status),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Failed(status)
+    }
+}
+
+type Sender<M> = mpsc::Sender<Result<M, Status>>;
+
+async fn send<M>(sender: &Sender<M>, message: M) -> Result<(), End> {
+    sender.send(Ok(message)).await.map_err(|_| End::ClientGone)
+}
+
+async fn run<T: Telling>(
+    mut telling: T,
+    stretch: Stretch,
+    journal: &Journal,
+    sender: &Sender<T::Message>,
+) -> Result<(), End> {
+    let mut cursors = stretch.after;
+    let told_of = |through: &Cursors| -> Cursors {
+        through.iter().filter(|(shard, _)| !stretch.without.contains(shard)).collect()
+    };
+    send(sender, T::progress(render::progress(&told_of(&cursors)))).await?;
+    let mut left = stretch.limit;
+    loop {
+        if stretch.until.as_ref().is_some_and(|until| cursors.covers(until)) {
+            return Ok(());
+        }
+        let told = telling.read(&cursors).await?;
+        if told.through.is_empty() {
+            journal.changed(&cursors).await;
+            continue;
+        }
+        let mut said = Cursors::default();
+        let mut last = None;
+        for (shard, position, message) in told.messages {
+            if stretch.without.contains(&shard) {
+                continue;
+            }
+            if stretch.until.as_ref().is_some_and(|until| position > until.get(shard)) {
+                continue;
+            }
+            if left == Some(0) && last != Some((shard, position)) {
+                return Ok(());
+            }
+            send(sender, message).await?;
+            said.advance(shard, position);
+            last = Some((shard, position));
+            left = left.map(|left| left.saturating_sub(1));
+        }
+        cursors.merge(&told.through);
+        // Ended by its limit at the end of a batch: places are never split over two batches.
+        if left == Some(0) {
+            return Ok(());
+        }
+        let through: Cursors = told_of(&told.through)
+            .iter()
+            .map(|(shard, position)| {
+                let end = stretch.until.as_ref().map_or(u64::MAX, |until| until.get(shard));
+                (shard, position.min(end))
+            })
+            .filter(|(_, position)| *position > 0)
+            .collect();
+        if !said.covers(&through) {
+            send(sender, T::progress(render::progress(&through))).await?;
+        }
+    }
+}

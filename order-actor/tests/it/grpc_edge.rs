@@ -1,0 +1,311 @@
+//! The services without a server in between: commands, reads as of then, pages, and streams that
+//! end, go on, and can be taken up again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use order_actor::actor::{Limits, Registry};
+use order_actor::domain::{By, Policy};
+use order_actor::grpc::OrdersEdge;
+use order_actor::grpc::proto::journal_service_server::JournalService as _;
+use order_actor::grpc::proto::order_service_server::OrderService as _;
+use order_actor::grpc::proto::{self, read_events_response, read_facts_response};
+use order_actor::journal::{Options, open_memory};
+use order_actor::outbox::FactSource;
+use order_actor::projections::{OrderSummaries, migrator};
+use order_actor::replay::JournalSource;
+use order_actor::timers::{Clock as _, ManualClock};
+use shared_events::contract::{CustomerId, OrderId, Timestamp};
+use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, follow};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+struct Shop {
+    edge: OrdersEdge,
+    clock: ManualClock,
+    stop: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+async fn shop() -> Shop {
+    let clock = ManualClock::new(Timestamp::from_micros(1_300_000_000_000_000));
+    let time = clock.clone();
+    let options = Options { shards: 4, ..Options::new(Arc::new(move || time.now())) };
+    let journal = open_memory(options).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.db");
+    let database = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await.unwrap();
+    let summaries = OrderSummaries::new(database.clone());
+    let stop = CancellationToken::new();
+    let (time, stopped, source) =
+        (clock.clone(), stop.clone(), JournalSource::new(journal.clone()));
+    let handler = summaries.handler(journal.clone());
+    tokio::spawn(async move {
+        let name = OrderSummaries::FOLLOWER;
+        let now = Arc::new(move || time.now());
+        let mut sink = Transactional::new(name, database, handler, now);
+        follow(&source, &mut sink, &FollowStatus::new(name), &stopped).await
+    });
+    let registry = Registry::start(
+        journal.clone(),
+        Arc::new(clock.clone()),
+        Policy::default(),
+        Limits::default(),
+    )
+    .await
+    .unwrap();
+    let facts = Arc::new(FactSource::new(journal.clone()));
+    let edge = OrdersEdge::new(registry, summaries, journal, facts).stopping_with(stop.clone());
+    Shop { edge, clock, stop, _directory: directory }
+}
+
+fn by<T>(by: &By, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(by.clone());
+    request
+}
+
+fn ops() -> By {
+    By::ops("olga")
+}
+
+impl Shop {
+    async fn place(&self, customer: CustomerId) -> proto::PlaceOrderResponse {
+        let request = proto::PlaceOrderRequest {
+            order_id: OrderId::mint().to_string(),
+            customer_id: customer.to_string(),
+            lines: vec![proto::NewLine {
+                sku: "85123A".into(),
+                quantity: 6,
+                unit_price: Some(proto::Money {
+                    currency_code: "GBP".into(),
+                    units: 2,
+                    nanos: 550_000_000,
+                }),
+                seller_id: String::new(),
+            }],
+            address: Some(proto::Address {
+                street: "1 Street".into(),
+                city: "London".into(),
+                postal_code: "W1".into(),
+                country: "GB".into(),
+            }),
+            ..proto::PlaceOrderRequest::default()
+        };
+        self.edge.place_order(by(&ops(), request)).await.unwrap().into_inner()
+    }
+
+    async fn cancel(&self, order_id: &str) -> proto::CancelOrderResponse {
+        let order_id = order_id.to_owned();
+        let request = proto::CancelOrderRequest { order_id, ..Default::default() };
+        self.edge.cancel_order(by(&ops(), request)).await.unwrap().into_inner()
+    }
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().unwrap().reason.clone()
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("in time")
+}
+
+#[tokio::test]
+async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
+    let shop = shop().await;
+    let customer = CustomerId::mint();
+    let placed = shop.place(customer).await.order.unwrap();
+    shop.clock.advance_to(Timestamp::from_micros(1_300_000_060_000_000));
+    let cancelled = shop.cancel(&placed.order_id).await;
+    assert_eq!((cancelled.events.len(), cancelled.events[0].version), (1, 2));
+
+    let get = |as_of| proto::GetOrderRequest { order_id: placed.order_id.clone(), as_of };
+    use proto::get_order_request::AsOf;
+    let now = shop.edge.get_order(by(&ops(), get(None))).await.unwrap().into_inner();
+    assert_eq!(now.order, cancelled.order);
+    let owner = By::customer(customer);
+    let then = prost_types::Timestamp { seconds: 1_300_000_059, nanos: 0 };
+    for as_of in [AsOf::Version(1), AsOf::Time(then)] {
+        let request = by(&owner, get(Some(as_of)));
+        let seen = shop.edge.get_order(request).await.unwrap().into_inner();
+        assert_eq!(seen.order.as_ref(), Some(&placed));
+    }
+    let late = shop.edge.get_order(by(&ops(), get(Some(AsOf::Version(3))))).await.unwrap_err();
+    assert_eq!((late.code(), reason(&late)), (Code::NotFound, "VERSION_NOT_FOUND".into()));
+    let stranger = By::customer(CustomerId::mint());
+    for as_of in [None, Some(AsOf::Version(1))] {
+        let hidden = shop.edge.get_order(by(&stranger, get(as_of))).await.unwrap_err();
+        assert_eq!((hidden.code(), reason(&hidden)), (Code::NotFound, "NOT_FOUND".into()));
+    }
+
+    let diff = proto::DiffOrderRequest {
+        order_id: placed.order_id.clone(),
+        from_version: 1,
+        to_version: 0,
+    };
+    let diff = shop.edge.diff_order(by(&owner, diff)).await.unwrap().into_inner();
+    let paths: Vec<&str> = diff.changes.iter().map(|change| change.path.as_str()).collect();
+    assert!(paths.contains(&"status") && paths.contains(&"cancel_reason"), "{paths:?}");
+    assert_eq!((diff.to_version, diff.events.len()), (2, 1));
+
+    let mut token = String::new();
+    for version in 1..=2 {
+        let request = proto::ListOrderEventsRequest {
+            order_id: placed.order_id.clone(),
+            page_size: 1,
+            page_token: token,
+        };
+        let page = shop.edge.list_order_events(by(&owner, request)).await.unwrap().into_inner();
+        assert_eq!(page.events[0].event.as_ref().unwrap().version, version);
+        token = page.next_page_token;
+    }
+    assert!(token.is_empty());
+    let nobody = shop.edge.get_order(Request::new(get(None))).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
+    let shop = shop().await;
+    let customer = CustomerId::mint();
+    let (mut last, mut all) = (None, Vec::new());
+    for _ in 0..5 {
+        let placed = shop.place(customer).await;
+        all.push(placed.order.unwrap().order_id);
+        last = placed.position;
+        // Orders of other shards are included as well once each of them is waited for.
+        let request = proto::ListOrdersRequest { at_least: last, ..Default::default() };
+        soon(shop.edge.list_orders(by(&ops(), request))).await.unwrap();
+    }
+    let list = |page_token: String, page_size| proto::ListOrdersRequest {
+        page_size,
+        page_token,
+        at_least: last,
+        ..Default::default()
+    };
+    let owner = By::customer(customer);
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    for count in [2, 2, 1] {
+        let request = by(&owner, list(token, 2));
+        let page = shop.edge.list_orders(request).await.unwrap().into_inner();
+        assert_eq!(page.orders.len(), count);
+        seen.extend(page.orders.into_iter().map(|order| order.order_id));
+        token = page.next_page_token;
+        if !token.is_empty() {
+            let refused =
+                shop.edge.list_orders(by(&ops(), list(token.clone(), 2))).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+        }
+    }
+    assert!(token.is_empty());
+    seen.sort();
+    all.sort();
+    assert_eq!(seen, all);
+
+    let at_least = last.map(|place| proto::ShardPosition { position: 1_000, ..place });
+    let mut request = by(&ops(), proto::ListOrdersRequest { at_least, ..Default::default() });
+    request.set_timeout(Duration::from_millis(150));
+    let behind = soon(shop.edge.list_orders(request)).await.unwrap_err();
+    assert_eq!((behind.code(), reason(&behind)), (Code::Unavailable, "READ_MODEL_BEHIND".into()));
+    assert!(behind.get_error_details().retry_info().is_some());
+}
+
+#[tokio::test]
+async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens() {
+    let shop = shop().await;
+    let customer = CustomerId::mint();
+    for _ in 0..6 {
+        let order = shop.place(customer).await.order.unwrap();
+        shop.cancel(&order.order_id).await;
+    }
+    let read = |limit, live, after, only_named| {
+        let request = proto::ReadEventsRequest { after, only_named, live, limit };
+        shop.edge.read_events(by(&ops(), request))
+    };
+    let events = |item| match item {
+        Ok(proto::ReadEventsResponse { item: Some(read_events_response::Item::Event(event)) }) => {
+            Some(event)
+        }
+        Ok(_) => None,
+        Err(status) => panic!("{status}"),
+    };
+    for (limit, live, count) in [(0, false, 12), (5, false, 5), (12, true, 12), (5, true, 5)] {
+        let stream = read(limit, live, Vec::new(), false).await.unwrap().into_inner();
+        let told: Vec<_> = soon(stream.collect()).await;
+        assert_eq!(told.into_iter().filter_map(events).count(), count, "{limit} {live}");
+    }
+    let mut by_shard = 0;
+    for shard in 0..4 {
+        let after = vec![proto::ShardPosition { shard, position: 0 }];
+        let stream = read(0, false, after, true).await.unwrap().into_inner();
+        let told: Vec<_> = soon(stream.collect()).await;
+        for (position, event) in (1_u64..).zip(told.into_iter().filter_map(events)) {
+            let place = proto::ShardPosition { shard, position };
+            assert_eq!(event.position, Some(place));
+            by_shard += 1;
+        }
+    }
+    assert_eq!(by_shard, 12);
+    let ahead = vec![proto::ShardPosition { shard: 1, position: 99 }];
+    let refused = read(0, true, ahead, false).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "INVALID_FIELD".into()));
+
+    let request = proto::ReadFactsRequest::default();
+    let service = By::service("stock");
+    let stream = shop.edge.read_facts(by(&service, request)).await.unwrap().into_inner();
+    let told: Vec<_> = soon(stream.collect()).await;
+    let facts = told.into_iter().filter(|item| {
+        let item = item.as_ref().unwrap().item.as_ref().unwrap();
+        matches!(item, read_facts_response::Item::Fact(_))
+    });
+    assert_eq!(facts.count(), 12);
+    let refused = shop
+        .edge
+        .read_facts(by(&By::customer(customer), proto::ReadFactsRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_customer_watches_own_orders_until_the_engine_stops() {
+    let shop = shop().await;
+    let customer = CustomerId::mint();
+    let before = shop.place(customer).await.order.unwrap();
+    let request = by(&By::customer(customer), proto::WatchOrdersRequest::default());
+    let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
+    use proto::watch_orders_response::Item;
+    let first = soon(stream.next()).await.unwrap().unwrap().item.unwrap();
+    let Item::Progress(progress) = first else { panic!("begins with where it begins") };
+    assert_eq!(progress.through.iter().map(|place| place.position).sum::<u64>(), 1);
+
+    shop.place(CustomerId::mint()).await;
+    shop.cancel(&before.order_id).await;
+    let change = loop {
+        match soon(stream.next()).await.unwrap().unwrap().item.unwrap() {
+            Item::Change(change) => break change,
+            Item::Progress(_) => {}
+        }
+    };
+    let order = change.order.unwrap();
+    assert_eq!((order.order_id.as_str(), order.version), (before.order_id.as_str(), 2));
+    assert_eq!(order.status(), proto::OrderStatus::Cancelled);
+    let foreign = proto::WatchOrdersRequest {
+        customer_id: CustomerId::mint().to_string(),
+        ..Default::default()
+    };
+    let refused = shop.edge.watch_orders(by(&By::customer(customer), foreign)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, "FORBIDDEN".into()));
+
+    shop.stop.cancel();
+    let end = loop {
+        match soon(stream.next()).await.unwrap() {
+            Ok(_) => {}
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((end.code(), reason(&end)), (Code::Unavailable, "STOPPING".into()));
+    assert!(soon(stream.next()).await.is_none());
+}

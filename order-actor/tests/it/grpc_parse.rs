@@ -1,0 +1,550 @@
+//! Malformed input of every field is refused with that field's path and code; all that is wrong is
+//! told at once; nothing that was given is told back.
+
+use order_actor::domain::{By, Command, Role, Status};
+use order_actor::grpc::parse::{self, AsOf, Violations};
+use order_actor::grpc::proto;
+use order_actor::grpc::status::malformed;
+use shared_events::contract::{CancelReason, CustomerId, Timestamp};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+const ID: &str = "01890000-0000-7000-8000-000000000001";
+const OTHER_ID: &str = "01890000-0000-7000-8000-000000000002";
+const SHARDS: u16 = 4;
+
+fn ops() -> By {
+    By::ops("olga")
+}
+
+fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
+    proto::Money { currency_code: currency.to_owned(), units, nanos }
+}
+
+fn line() -> proto::NewLine {
+    proto::NewLine {
+        sku: "85123A".to_owned(),
+        quantity: 6,
+        unit_price: Some(money(2, 550_000_000, "GBP")),
+        seller_id: OTHER_ID.to_owned(),
+    }
+}
+
+fn options() -> Option<proto::CommandOptions> {
+    Some(proto::CommandOptions {
+        request_id: OTHER_ID.to_owned(),
+        expected_version: Some(3),
+        etag: "3".to_owned(),
+        validate_only: true,
+    })
+}
+
+fn place() -> proto::PlaceOrderRequest {
+    proto::PlaceOrderRequest {
+        order_id: ID.to_owned(),
+        customer_id: OTHER_ID.to_owned(),
+        lines: vec![line(), line()],
+        address: Some(proto::Address {
+            street: "1 Secret Street".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "W1".to_owned(),
+            country: "GB".to_owned(),
+        }),
+        contact: Some(proto::Contact {
+            email: "ada@example.org".to_owned(),
+            phone: "+442071838750".to_owned(),
+            locale: "en-GB".to_owned(),
+        }),
+        ordered_at: Some(prost_types::Timestamp { seconds: 1_291_190_760, nanos: 1_999 }),
+        options: options(),
+    }
+}
+
+fn units(line: u32, quantity: u32) -> proto::LineUnits {
+    proto::LineUnits { line, quantity }
+}
+
+fn cancel() -> proto::CancelOrderRequest {
+    proto::CancelOrderRequest {
+        order_id: ID.to_owned(),
+        reason: proto::CancelReason::Ops.into(),
+        text: "damaged".to_owned(),
+        lines: vec![units(1, 2)],
+        options: options(),
+    }
+}
+
+fn fulfill() -> proto::FulfillOrderRequest {
+    proto::FulfillOrderRequest {
+        order_id: ID.to_owned(),
+        shipment_id: OTHER_ID.to_owned(),
+        lines: vec![units(1, 2)],
+        carrier: "Post".to_owned(),
+        tracking: "X1".to_owned(),
+        options: options(),
+    }
+}
+
+fn request() -> proto::RequestReturnRequest {
+    proto::RequestReturnRequest {
+        order_id: ID.to_owned(),
+        return_id: OTHER_ID.to_owned(),
+        lines: vec![units(1, 2)],
+        reason: "too small".to_owned(),
+        options: options(),
+    }
+}
+
+fn approve() -> proto::ApproveReturnRequest {
+    proto::ApproveReturnRequest {
+        order_id: ID.to_owned(),
+        return_id: OTHER_ID.to_owned(),
+        dispositions: vec![proto::LineDisposition {
+            line: 1,
+            disposition: proto::Disposition::WriteOff.into(),
+        }],
+        refund: Some(money(5, 0, "GBP")),
+        refund_reason: "goodwill".to_owned(),
+        options: options(),
+    }
+}
+
+fn reject() -> proto::RejectReturnRequest {
+    proto::RejectReturnRequest {
+        order_id: ID.to_owned(),
+        return_id: OTHER_ID.to_owned(),
+        reason: "worn".to_owned(),
+        options: options(),
+    }
+}
+
+/// What is wrong, as (field, reason).
+fn wrong<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
+    let violations = parsed.unwrap_err();
+    violations.iter().map(|violation| (violation.field.clone(), violation.reason)).collect()
+}
+
+type Spoil<T> = fn(&mut T);
+
+/// Each way to spoil a request gives exactly this field and reason.
+fn each<T: Clone, R: std::fmt::Debug>(
+    sound: impl Fn() -> T,
+    parse: impl Fn(T) -> Result<R, Violations>,
+    ways: &[(&str, &str, Spoil<T>)],
+) {
+    assert!(parse(sound()).is_ok(), "the request is well formed before it is spoiled");
+    for (field, reason, spoil) in ways {
+        let mut request = sound();
+        spoil(&mut request);
+        assert_eq!(wrong(parse(request)), [((*field).to_owned(), *reason)], "{field}");
+    }
+}
+
+#[test]
+fn place_order_refuses_each_field_by_name() {
+    each(
+        place,
+        |request| parse::place_order(request, &ops()),
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "42".into()),
+            ("customer_id", "INVALID_FIELD", |r| r.customer_id = "Ada".into()),
+            ("customer_id", "INVALID_FIELD", |r| r.customer_id.clear()),
+            ("lines", "EMPTY_ORDER", |r| r.lines.clear()),
+            ("lines", "TOO_MANY_LINES", |r| r.lines = vec![line(); 2_001]),
+            ("lines[1].sku", "INVALID_LINE", |r| r.lines[1].sku = "a b".into()),
+            ("lines[0].quantity", "INVALID_LINE", |r| r.lines[0].quantity = 0),
+            ("lines[0].quantity", "INVALID_LINE", |r| r.lines[0].quantity = 1_000_000_001),
+            ("lines[1].unit_price", "INVALID_LINE", |r| r.lines[1].unit_price = None),
+            ("lines[1].unit_price", "INVALID_LINE", |r| {
+                r.lines[1].unit_price = Some(money(-1, 0, "GBP"));
+            }),
+            ("lines[1].unit_price.currency_code", "INVALID_LINE", |r| {
+                r.lines[1].unit_price = Some(money(1, 0, "gbp"));
+            }),
+            ("lines[1].unit_price.nanos", "INVALID_LINE", |r| {
+                r.lines[1].unit_price = Some(money(1, 1, "GBP"));
+            }),
+            ("lines[1].unit_price.nanos", "INVALID_LINE", |r| {
+                r.lines[1].unit_price = Some(money(1, -10_000_000, "GBP"));
+            }),
+            ("lines[1].unit_price.units", "INVALID_LINE", |r| {
+                r.lines[1].unit_price = Some(money(i64::MAX, 0, "GBP"));
+            }),
+            ("lines[1].unit_price.currency_code", "CURRENCY_MISMATCH", |r| {
+                r.lines[1].unit_price = Some(money(1, 0, "EUR"));
+            }),
+            ("lines[1].seller_id", "INVALID_LINE", |r| r.lines[1].seller_id = "x".into()),
+            ("address", "INVALID_ADDRESS", |r| r.address = None),
+            ("address.street", "INVALID_ADDRESS", |r| r.address.as_mut().unwrap().street.clear()),
+            ("address.city", "INVALID_ADDRESS", |r| r.address.as_mut().unwrap().city = "\0".into()),
+            ("address.postal_code", "INVALID_ADDRESS", |r| {
+                r.address.as_mut().unwrap().postal_code.clear();
+            }),
+            ("address.country", "INVALID_ADDRESS", |r| {
+                r.address.as_mut().unwrap().country = "UK".into();
+            }),
+            ("contact.email", "INVALID_CONTACT", |r| {
+                r.contact.as_mut().unwrap().email = "ada".into()
+            }),
+            ("contact.phone", "INVALID_CONTACT", |r| {
+                r.contact.as_mut().unwrap().phone = "020".into()
+            }),
+            ("contact.locale", "INVALID_CONTACT", |r| {
+                r.contact.as_mut().unwrap().locale = "?".into()
+            }),
+            ("ordered_at", "INVALID_FIELD", |r| r.ordered_at.as_mut().unwrap().nanos = -1),
+            ("ordered_at", "INVALID_FIELD", |r| {
+                r.ordered_at.as_mut().unwrap().nanos = 1_000_000_000
+            }),
+            ("ordered_at", "INVALID_FIELD", |r| r.ordered_at.as_mut().unwrap().seconds = i64::MAX),
+            ("ordered_at", "INVALID_FIELD", |r| {
+                r.ordered_at.as_mut().unwrap().seconds = 253_402_300_800;
+            }),
+            ("options.request_id", "INVALID_FIELD", |r| {
+                r.options.as_mut().unwrap().request_id = "1".into();
+            }),
+            ("options.etag", "INVALID_FIELD", |r| {
+                r.options.as_mut().unwrap().etag = "three".into()
+            }),
+            ("options.etag", "INVALID_FIELD", |r| r.options.as_mut().unwrap().etag = "4".into()),
+        ],
+    );
+}
+
+#[test]
+fn cancel_and_fulfil_refuse_each_field_by_name() {
+    each(
+        cancel,
+        |request| parse::cancel_order(request, &ops()),
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id.clear()),
+            ("reason", "INVALID_FIELD", |r| r.reason = 99),
+            ("text", "TEXT_TOO_LONG", |r| r.text = "é".repeat(501)),
+            ("text", "INVALID_FIELD", |r| r.text = "a\0b".into()),
+            ("lines[0].line", "INVALID_LINES", |r| r.lines[0].line = 0),
+            ("lines[0].quantity", "INVALID_LINES", |r| r.lines[0].quantity = 0),
+            ("lines[1].line", "INVALID_LINES", |r| r.lines.push(units(1, 1))),
+            ("lines", "INVALID_LINES", |r| r.lines = vec![units(1, 1); 2_001]),
+            ("options.request_id", "INVALID_FIELD", |r| {
+                r.options.as_mut().unwrap().request_id = "1".into();
+            }),
+        ],
+    );
+    each(
+        fulfill,
+        parse::fulfill_order,
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("shipment_id", "INVALID_FIELD", |r| r.shipment_id = "x".into()),
+            ("lines[0].line", "INVALID_LINES", |r| r.lines[0].line = 0),
+            ("lines[0].quantity", "INVALID_LINES", |r| r.lines[0].quantity = 0),
+            ("carrier", "TEXT_TOO_LONG", |r| r.carrier = "c".repeat(101)),
+            ("tracking", "TEXT_TOO_LONG", |r| r.tracking = "t".repeat(101)),
+            ("tracking", "INVALID_FIELD", |r| r.tracking = "\u{7}".into()),
+            ("options.etag", "INVALID_FIELD", |r| r.options.as_mut().unwrap().etag = "x".into()),
+        ],
+    );
+}
+
+#[test]
+fn returns_refuse_each_field_by_name() {
+    each(
+        request,
+        parse::request_return,
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
+            ("lines", "INVALID_RETURN_LINES", |r| r.lines.clear()),
+            ("lines[0].line", "INVALID_RETURN_LINES", |r| r.lines[0].line = 0),
+            ("lines[0].quantity", "INVALID_RETURN_LINES", |r| r.lines[0].quantity = 0),
+            ("lines[1].line", "INVALID_RETURN_LINES", |r| r.lines.push(units(1, 1))),
+            ("reason", "REASON_REQUIRED", |r| r.reason = " \n".into()),
+            ("reason", "TEXT_TOO_LONG", |r| r.reason = "r".repeat(501)),
+        ],
+    );
+    each(
+        approve,
+        parse::approve_return,
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
+            ("dispositions[0].line", "INVALID_RETURN_LINES", |r| r.dispositions[0].line = 0),
+            ("dispositions[0].disposition", "INVALID_RETURN_LINES", |r| {
+                r.dispositions[0].disposition = 0;
+            }),
+            ("dispositions[0].disposition", "INVALID_RETURN_LINES", |r| {
+                r.dispositions[0].disposition = 9;
+            }),
+            ("refund", "INVALID_REFUND", |r| r.refund = Some(money(-1, 0, "GBP"))),
+            ("refund.currency_code", "INVALID_REFUND", |r| r.refund = Some(money(1, 0, "ZZZ"))),
+            ("refund.nanos", "INVALID_REFUND", |r| r.refund = Some(money(1, 5, "GBP"))),
+            ("refund.units", "INVALID_REFUND", |r| r.refund = Some(money(i64::MIN, 0, "GBP"))),
+            ("refund_reason", "TEXT_TOO_LONG", |r| r.refund_reason = "r".repeat(501)),
+        ],
+    );
+    each(
+        reject,
+        parse::reject_return,
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
+            ("reason", "REASON_REQUIRED", |r| r.reason.clear()),
+            ("reason", "TEXT_TOO_LONG", |r| r.reason = "r".repeat(501)),
+        ],
+    );
+}
+
+#[test]
+fn reads_refuse_each_field_by_name() {
+    use proto::get_order_request::AsOf as Asked;
+    let get = || proto::GetOrderRequest { order_id: ID.into(), as_of: Some(Asked::Version(2)) };
+    each(
+        get,
+        |request| parse::get_order(&request),
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("version", "INVALID_FIELD", |r| r.as_of = Some(Asked::Version(0))),
+            ("time", "INVALID_FIELD", |r| {
+                let nanos = -1;
+                r.as_of = Some(Asked::Time(prost_types::Timestamp { seconds: 0, nanos }));
+            }),
+        ],
+    );
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let list = || proto::ListOrdersRequest {
+        filter: Some(proto::OrderFilter {
+            statuses: vec![proto::OrderStatus::Pending.into()],
+            customer_id: ID.into(),
+            placed_from: at(10),
+            placed_until: at(20),
+        }),
+        page_size: 100,
+        page_token: String::new(),
+        at_least: Some(proto::ShardPosition { shard: 3, position: 9 }),
+    };
+    each(
+        list,
+        |request| parse::list_orders(request, SHARDS),
+        &[
+            ("filter.statuses[0]", "INVALID_FIELD", |r| r.filter.as_mut().unwrap().statuses[0] = 0),
+            ("filter.statuses[1]", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().statuses.push(77)
+            }),
+            ("filter.customer_id", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().customer_id = "x".into();
+            }),
+            ("filter.placed_from", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().placed_from.as_mut().unwrap().nanos = -1;
+            }),
+            ("filter.placed_until", "INVALID_FIELD", |r| {
+                r.filter.as_mut().unwrap().placed_until.as_mut().unwrap().seconds = 10;
+            }),
+            ("page_size", "INVALID_FIELD", |r| r.page_size = 101),
+            ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
+            ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
+        ],
+    );
+    let watch = || proto::WatchOrdersRequest {
+        order_ids: vec![ID.into()],
+        customer_id: ID.into(),
+        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        from_beginning: true,
+    };
+    each(
+        watch,
+        |request| parse::watch_orders(&request, SHARDS),
+        &[
+            ("order_ids[1]", "INVALID_FIELD", |r| r.order_ids.push("x".into())),
+            ("order_ids", "INVALID_FIELD", |r| r.order_ids = vec![ID.into(); 101]),
+            ("customer_id", "INVALID_FIELD", |r| r.customer_id = "x".into()),
+            ("after[0].shard", "INVALID_FIELD", |r| r.after[0].shard = 70_000),
+            ("after[1].shard", "INVALID_FIELD", |r| r.after.push(r.after[0])),
+        ],
+    );
+    let events = || proto::ReadEventsRequest {
+        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        only_named: true,
+        live: true,
+        limit: 5,
+    };
+    each(
+        events,
+        |request| parse::read_events(&request, SHARDS),
+        &[
+            ("after[0].shard", "INVALID_FIELD", |r| r.after[0].shard = 4),
+            ("after", "INVALID_FIELD", |r| r.after.clear()),
+            ("after", "INVALID_FIELD", |r| r.after = vec![r.after[0]; 5]),
+        ],
+    );
+    let facts = || proto::ReadFactsRequest {
+        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        only_named: true,
+        live: true,
+        limit: 5,
+    };
+    each(
+        facts,
+        |request| parse::read_facts(&request, SHARDS),
+        &[
+            ("after[0].shard", "INVALID_FIELD", |r| r.after[0].shard = 4),
+            ("after", "INVALID_FIELD", |r| r.after.clear()),
+        ],
+    );
+    let history = || proto::ListOrderEventsRequest { order_id: ID.into(), ..Default::default() };
+    each(
+        history,
+        parse::list_order_events,
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("page_size", "INVALID_FIELD", |r| r.page_size = 1_001),
+        ],
+    );
+    let diff = || proto::DiffOrderRequest { order_id: ID.into(), from_version: 1, to_version: 0 };
+    each(
+        diff,
+        |request| parse::diff_order(&request),
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("to_version", "INVALID_FIELD", |r| {
+                r.from_version = 3;
+                r.to_version = 2;
+            }),
+        ],
+    );
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
+    let mut request = place();
+    request.order_id = "order-of-ada".into();
+    request.lines[0].sku = "secret sku".into();
+    request.lines[1].quantity = 0;
+    let address = request.address.as_mut().unwrap();
+    address.street = "9".repeat(201);
+    address.city = String::new();
+    address.postal_code = "7".repeat(21);
+    address.country = "Atlantis".into();
+    let contact = request.contact.as_mut().unwrap();
+    contact.email = "ada-at-home".into();
+    contact.phone = "0207-secret".into();
+    contact.locale = "klingon!".into();
+    let violations = parse::place_order(request, &ops()).unwrap_err();
+    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "order_id",
+            "lines[0].sku",
+            "lines[1].quantity",
+            "address.street",
+            "address.city",
+            "address.country",
+            "address.postal_code",
+            "contact.email",
+            "contact.phone",
+            "contact.locale",
+        ]
+    );
+    let status = malformed(&violations);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let details = status.get_error_details();
+    assert_eq!(details.bad_request().unwrap().field_violations.len(), 10);
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "ordinal"));
+    let told = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
+    for given in ["order-of-ada", "secret", "9999", "7777", "Atlantis", "at-home", "klingon"] {
+        assert!(!told.contains(given), "{given}: {told}");
+    }
+}
+
+#[test]
+fn a_status_of_thousands_of_violations_still_fits_into_headers() {
+    let mut request = place();
+    let bad = proto::NewLine { sku: String::new(), quantity: 0, ..line() };
+    request.lines = vec![bad; 2_000];
+    let violations = parse::place_order(request, &ops()).unwrap_err();
+    assert_eq!(violations.iter().count(), 4_000);
+    let status = malformed(&violations);
+    let details = status.get_error_details();
+    assert_eq!(details.bad_request().unwrap().field_violations.len(), Violations::SHOWN_MAX);
+    assert_eq!(details.error_info().unwrap().metadata["violations"], "4000");
+    assert!(status.details().len() + status.message().len() < 8 * 1024);
+}
+
+#[test]
+fn a_well_formed_order_is_read_whole() {
+    let wish = parse::place_order(place(), &ops()).unwrap();
+    assert_eq!(wish.order_id.to_string(), ID);
+    assert_eq!(wish.options.expected_version, Some(3));
+    assert!(wish.options.validate_only);
+    let Command::Place(placed) = wish.command else { panic!("not a Place") };
+    assert_eq!(placed.order_id, wish.order_id);
+    assert_eq!(placed.lines.len(), 2);
+    assert_eq!(placed.lines[0].unit_price.to_string(), "2.55 GBP");
+    assert_eq!(placed.ordered_at, Some(Timestamp::from_micros(1_291_190_760_000_001)));
+}
+
+#[test]
+fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
+    let placed = |request_id: &str, by: &By| {
+        let mut request = place();
+        request.order_id.clear();
+        request.options.as_mut().unwrap().request_id = request_id.to_owned();
+        parse::place_order(request, by).unwrap().order_id
+    };
+    assert_eq!(placed(ID, &ops()), placed(ID, &ops()));
+    assert_ne!(placed(ID, &ops()), placed(OTHER_ID, &ops()));
+    assert_ne!(placed(ID, &ops()), placed(ID, &By::service("shop")));
+    assert_ne!(placed("", &ops()), placed("", &ops()));
+    let shipped = |order_id: &str, request_id: &str| {
+        let mut request = fulfill();
+        request.order_id = order_id.to_owned();
+        request.shipment_id.clear();
+        request.options.as_mut().unwrap().request_id = request_id.to_owned();
+        parse::fulfill_order(request).unwrap().command
+    };
+    assert_eq!(shipped(ID, ID), shipped(ID, ID));
+    assert_ne!(shipped(ID, ID), shipped(OTHER_ID, ID));
+    assert_ne!(shipped(ID, ""), shipped(ID, ""));
+    let asked = |request_id: &str| {
+        let mut request = request();
+        request.return_id.clear();
+        request.options.as_mut().unwrap().request_id = request_id.to_owned();
+        parse::request_return(request).unwrap().command
+    };
+    assert_eq!(asked(ID), asked(ID));
+    assert_ne!(asked(""), asked(""));
+}
+
+#[test]
+fn what_is_left_out_has_its_stated_meaning() {
+    let customer: CustomerId = OTHER_ID.parse().unwrap();
+    let by = By::customer(customer);
+    let mut request = place();
+    request.customer_id.clear();
+    request.contact = None;
+    request.ordered_at = None;
+    request.options = None;
+    let Command::Place(placed) = parse::place_order(request, &by).unwrap().command else {
+        panic!("not a Place")
+    };
+    assert_eq!(placed.customer_id, customer);
+    assert_eq!(placed.ordered_at, None);
+
+    for (by, reason) in [(by, CancelReason::CustomerRequest), (ops(), CancelReason::Ops)] {
+        let mut request = cancel();
+        request.reason = 0;
+        let Command::Cancel(cancelled) = parse::cancel_order(request, &by).unwrap().command else {
+            panic!("not a Cancel")
+        };
+        assert_eq!(cancelled.reason, reason, "{:?}", by.role);
+    }
+    assert_eq!(Role::Customer.code(), "CUSTOMER");
+
+    let page = parse::list_orders(proto::ListOrdersRequest::default(), SHARDS).unwrap();
+    assert_eq!((page.size, page.at_least, page.filter.statuses), (20, None, Vec::<Status>::new()));
+    let get = proto::GetOrderRequest { order_id: ID.into(), as_of: None };
+    assert_eq!(parse::get_order(&get).unwrap().1, AsOf::Now);
+    let diff = proto::DiffOrderRequest { order_id: ID.into(), from_version: 0, to_version: 0 };
+    assert_eq!(parse::diff_order(&diff).unwrap().2, None);
+}

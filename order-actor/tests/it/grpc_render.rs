@@ -1,0 +1,233 @@
+//! What the wire says of an order is what its events made it, in every state.
+
+use std::sync::Arc;
+
+use order_actor::actor::Executed;
+use order_actor::domain::{Address, Event, LineQuantity, Order, PlacedLine, Restitution, replay};
+use order_actor::grpc::{proto, render};
+use shared_events::contract::{
+    CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
+    ReturnId, ShipmentId, Timestamp,
+};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros(second * 1_000_000)
+}
+
+fn pounds(minor: i64) -> Money {
+    Money::new(minor, "GBP".parse().unwrap())
+}
+
+fn units(quantity: u32) -> Quantity {
+    Quantity::new(quantity).unwrap()
+}
+
+fn lines(quantity: u32) -> Vec<LineQuantity> {
+    vec![LineQuantity { line: 1, quantity: units(quantity) }]
+}
+
+fn placed() -> Event {
+    Event::OrderPlaced {
+        order_id: OrderId::mint(),
+        customer_id: CustomerId::mint(),
+        lines: vec![PlacedLine {
+            line: 1,
+            sku: "85123A".parse().unwrap(),
+            quantity: units(6),
+            unit_price: pounds(255),
+            seller_id: None,
+        }],
+        total: pounds(1_530),
+        address: Arc::new(Address {
+            street: "1 Street".into(),
+            city: "London".into(),
+            postal_code: "W1".into(),
+            country: "GB".into(),
+        }),
+        contact: Arc::new(Contact::new("ada@example.org", "", "en-GB").unwrap()),
+        placed_at: at(1),
+        ordered_at: Some(at(-1)),
+        confirm_by: at(901),
+    }
+}
+
+fn return_id() -> ReturnId {
+    ReturnId::from_uuid(uuid::Uuid::from_u128(7))
+}
+
+/// A life that meets every kind of event but a cancellation of the whole.
+fn life() -> Vec<Event> {
+    let (shipment_id, other) = (ShipmentId::mint(), ShipmentId::mint());
+    let (carrier, tracking) = ("Post".to_owned(), "X1".to_owned());
+    let reason = "too small".to_owned();
+    vec![
+        placed(),
+        Event::OrderConfirmed { reservation_id: ReservationId::mint(), at: at(2) },
+        Event::LinesCancelled {
+            lines: lines(1),
+            reason: CancelReason::Ops,
+            text: "broken".into(),
+            return_until: None,
+            at: at(3),
+        },
+        Event::LinesFulfilled {
+            shipment_id,
+            lines: lines(2),
+            carrier: carrier.clone(),
+            tracking: tracking.clone(),
+            at: at(4),
+        },
+        Event::OrderFulfilled {
+            shipment_id: other,
+            lines: lines(3),
+            carrier,
+            tracking,
+            return_until: at(500),
+            at: at(5),
+        },
+        Event::ReturnRequested {
+            return_id: return_id(),
+            lines: lines(2),
+            reason,
+            judge_by: at(300),
+            at: at(6),
+        },
+        Event::ReturnEscalated { return_id: return_id(), at: at(300) },
+        Event::ReturnRejected { return_id: return_id(), reason: "worn".into(), at: at(301) },
+        Event::ReturnRequested {
+            return_id: ReturnId::from_uuid(uuid::Uuid::from_u128(8)),
+            lines: lines(5),
+            reason: "all of it".into(),
+            judge_by: at(700),
+            at: at(302),
+        },
+        Event::ReturnApproved {
+            return_id: ReturnId::from_uuid(uuid::Uuid::from_u128(8)),
+            lines: vec![Restitution {
+                line: 1,
+                quantity: units(5),
+                disposition: Disposition::Restock,
+            }],
+            refund: pounds(1_275),
+            refund_reason: String::new(),
+            at: at(303),
+        },
+    ]
+}
+
+fn shown(events: &[Event]) -> proto::Order {
+    let version = u64::try_from(events.len()).unwrap();
+    let order = replay(events).unwrap();
+    render::order(&order, version, events.last().unwrap().at()).unwrap()
+}
+
+#[test]
+fn each_state_shows_its_own_data_and_only_that() {
+    use proto::OrderStatus as Is;
+    let life = life();
+    let statuses: Vec<Is> = (1..=life.len()).map(|count| shown(&life[..count]).status()).collect();
+    assert_eq!(
+        statuses,
+        [
+            Is::Pending,
+            Is::Confirmed,
+            Is::Confirmed,
+            Is::Confirmed,
+            Is::Fulfilled,
+            Is::ReturnRequested,
+            Is::ReturnRequested,
+            Is::Fulfilled,
+            Is::ReturnRequested,
+            Is::Returned,
+        ]
+    );
+    for count in 1..=life.len() {
+        let order = shown(&life[..count]);
+        let is = order.status();
+        assert_eq!(order.confirm_by.is_some(), is == Is::Pending, "{count}");
+        assert_eq!(!order.reservation_id.is_empty(), is == Is::Confirmed, "{count}");
+        let delivered = matches!(is, Is::Fulfilled | Is::ReturnRequested);
+        assert_eq!(order.return_until.is_some(), delivered, "{count}");
+        assert_eq!(order.pending_return.is_some(), is == Is::ReturnRequested, "{count}");
+        assert_eq!(order.etag, order.version.to_string());
+        let line = &order.lines[0];
+        assert_eq!(line.open, line.ordered - line.cancelled - line.fulfilled, "{count}");
+    }
+    let order = shown(&life[..4]);
+    assert_eq!(order.shipment_ids.len(), 1);
+    let line = &order.lines[0];
+    assert_eq!((line.ordered, line.cancelled, line.fulfilled, line.open), (6, 1, 2, 3));
+    let waiting = shown(&life[..7]).pending_return.unwrap();
+    assert_eq!((waiting.escalated, waiting.lines[0].quantity), (true, 2));
+    let end = shown(&life);
+    assert_eq!(end.lines[0].returned, 5);
+    assert_eq!(end.refunded.unwrap().units, 12);
+    let judged: Vec<bool> = end.judged_returns.iter().map(|judged| judged.approved).collect();
+    assert_eq!(judged, [false, true]);
+}
+
+#[test]
+fn a_cancelled_order_says_why() {
+    let cancelled = Event::OrderCancelled {
+        reason: CancelReason::InsufficientStock,
+        text: "sold out".into(),
+        was_confirmed: false,
+        skus: vec!["85123A".parse().unwrap()],
+        at: at(2),
+    };
+    let order = shown(&[placed(), cancelled]);
+    assert_eq!(order.status(), proto::OrderStatus::Cancelled);
+    assert_eq!(order.cancel_reason(), proto::CancelReason::InsufficientStock);
+    assert_eq!((order.cancel_text.as_str(), order.missing_skus.len()), ("sold out", 1));
+}
+
+#[test]
+fn every_event_has_its_kind_under_the_same_name() {
+    use proto::event::Kind;
+    for (index, event) in (1..).zip(life()) {
+        let shown = render::event(&event, index);
+        let kind = match shown.kind.unwrap() {
+            Kind::OrderPlaced(_) => "OrderPlaced",
+            Kind::OrderConfirmed(_) => "OrderConfirmed",
+            Kind::LinesCancelled(_) => "LinesCancelled",
+            Kind::OrderCancelled(_) => "OrderCancelled",
+            Kind::LinesFulfilled(_) => "LinesFulfilled",
+            Kind::OrderFulfilled(_) => "OrderFulfilled",
+            Kind::ReturnRequested(_) => "ReturnRequested",
+            Kind::ReturnEscalated(_) => "ReturnEscalated",
+            Kind::ReturnApproved(_) => "ReturnApproved",
+            Kind::ReturnRejected(_) => "ReturnRejected",
+        };
+        assert_eq!((kind, shown.name.as_str()), (event.name(), event.name()));
+        assert_eq!(shown.occurred_at, Some(render::time(event.at())));
+    }
+}
+
+#[test]
+fn instants_before_1970_and_fractions_are_rendered_exactly() {
+    let time = render::time(Timestamp::from_micros(-1));
+    assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
+    let time = render::time(Timestamp::from_micros(1_500_000));
+    assert_eq!((time.seconds, time.nanos), (1, 500_000_000));
+}
+
+#[test]
+fn events_of_a_command_are_numbered_as_they_are_or_would_be() {
+    let life = life();
+    let executed = |version: u64| Executed {
+        order: Arc::new(replay(&life[..2]).unwrap()),
+        version,
+        updated_at: at(9),
+        events: vec![life[1].clone()],
+        replayed: false,
+        shard: 3,
+        position: 40,
+    };
+    for (executed, validate_only) in [(executed(2), false), (executed(1), true)] {
+        let outcome = render::outcome(&executed, validate_only);
+        assert_eq!(outcome.events[0].version, 2);
+        assert_eq!(outcome.order.unwrap().version, 2);
+        assert_eq!(outcome.position, Some(proto::ShardPosition { shard: 3, position: 40 }));
+    }
+    assert!(render::order(&Order::Absent, 0, at(0)).is_none());
+}

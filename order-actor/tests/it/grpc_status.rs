@@ -1,0 +1,129 @@
+//! Every refusal and every rejection has its status, its reason and, where asking again helps, its
+//! delay; no status shows what went wrong inside.
+
+use std::time::Duration;
+
+use order_actor::actor::Refusal;
+use order_actor::domain::{AddressError, Rejection, Role, Status as OrderStatus};
+use order_actor::grpc::status::{DOMAIN, refused};
+use shared_events::contract::{CancelReason, ContactError};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+/// Every rejection. The match below makes a new one fail to compile here.
+fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
+    use Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied};
+    let all = vec![
+        (Rejection::Forbidden { role: Role::Customer }, PermissionDenied, None),
+        (Rejection::EmptyOrder, InvalidArgument, Some("lines")),
+        (Rejection::TooManyLines, InvalidArgument, Some("lines")),
+        (Rejection::InvalidLine { line: 3, detail: "d" }, InvalidArgument, Some("lines")),
+        (Rejection::CurrencyMismatch, InvalidArgument, Some("lines")),
+        (Rejection::AmountOverflow, InvalidArgument, Some("lines")),
+        (Rejection::InvalidAddress(AddressError::City), InvalidArgument, Some("address.city")),
+        (Rejection::InvalidContact(ContactError::Phone), InvalidArgument, Some("contact.phone")),
+        (Rejection::AlreadyExists, AlreadyExists, None),
+        (Rejection::NotFound, NotFound, None),
+        (Rejection::InvalidTransition { from: OrderStatus::Pending }, FailedPrecondition, None),
+        (Rejection::InvalidLines { line: 2, detail: "d" }, InvalidArgument, Some("lines")),
+        (
+            Rejection::ForbiddenReason { role: Role::Customer, reason: CancelReason::Ops },
+            PermissionDenied,
+            None,
+        ),
+        (Rejection::ReasonRequired, InvalidArgument, Some("reason")),
+        (Rejection::TextTooLong { field: "text", max: 500 }, InvalidArgument, Some("text")),
+        (Rejection::ReturnWindowExpired, FailedPrecondition, None),
+        (Rejection::InvalidReturnLines { line: 0, detail: "d" }, InvalidArgument, Some("lines")),
+        (Rejection::ReturnMismatch, FailedPrecondition, None),
+        (Rejection::InvalidRefund, InvalidArgument, Some("refund")),
+        (Rejection::RefundNeedsReason, FailedPrecondition, None),
+        (Rejection::RefundTooLarge, FailedPrecondition, None),
+    ];
+    for (rejection, _, _) in &all {
+        match rejection {
+            Rejection::Forbidden { .. }
+            | Rejection::EmptyOrder
+            | Rejection::TooManyLines
+            | Rejection::InvalidLine { .. }
+            | Rejection::CurrencyMismatch
+            | Rejection::AmountOverflow
+            | Rejection::InvalidAddress(_)
+            | Rejection::InvalidContact(_)
+            | Rejection::AlreadyExists
+            | Rejection::NotFound
+            | Rejection::InvalidTransition { .. }
+            | Rejection::InvalidLines { .. }
+            | Rejection::ForbiddenReason { .. }
+            | Rejection::ReasonRequired
+            | Rejection::TextTooLong { .. }
+            | Rejection::ReturnWindowExpired
+            | Rejection::InvalidReturnLines { .. }
+            | Rejection::ReturnMismatch
+            | Rejection::InvalidRefund
+            | Rejection::RefundNeedsReason
+            | Rejection::RefundTooLarge => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
+    for (rejection, code, field) in rejections() {
+        let reason = rejection.code();
+        let status = refused(&Refusal::Rejected(rejection));
+        assert_eq!(status.code(), code, "{reason}");
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, DOMAIN));
+        let shown = details
+            .bad_request()
+            .and_then(|bad| bad.field_violations.first())
+            .map(|violation| violation.field.as_str());
+        assert_eq!(shown, field, "{reason}");
+        assert_eq!(details.retry_info().map(|retry| retry.retry_delay), None, "{reason}");
+    }
+}
+
+#[test]
+fn a_rejection_by_state_says_which_state() {
+    let rejection = Rejection::InvalidTransition { from: OrderStatus::Fulfilled };
+    let details = refused(&Refusal::Rejected(rejection)).get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["from"], "FULFILLED");
+}
+
+#[test]
+fn every_other_refusal_has_its_status() {
+    let inside = || "connection to 10.0.0.7 refused: password of ada@example.org".to_owned();
+    let refusals = [
+        (
+            Refusal::VersionMismatch { expected: 3, actual: 4 },
+            Code::Aborted,
+            "VERSION_MISMATCH",
+            false,
+        ),
+        (Refusal::RequestIdReused, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", false),
+        (Refusal::Overloaded, Code::ResourceExhausted, "OVERLOADED", true),
+        (Refusal::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", false),
+        (Refusal::Unavailable(inside()), Code::Unavailable, "JOURNAL_UNAVAILABLE", true),
+        (Refusal::OutcomeUnknown(inside()), Code::Unavailable, "OUTCOME_UNKNOWN", true),
+        (Refusal::Quarantined(inside()), Code::FailedPrecondition, "ORDER_QUARANTINED", false),
+    ];
+    for (refusal, code, reason, again) in refusals {
+        let status = refused(&refusal);
+        assert_eq!(status.code(), code, "{reason}");
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, DOMAIN));
+        let delay = details.retry_info().and_then(|retry| retry.retry_delay);
+        assert_eq!(delay.is_some_and(|delay| delay > Duration::ZERO), again, "{reason}");
+        for inner in ["10.0.0.7", "password", "ada@"] {
+            assert!(!status.message().contains(inner), "{reason}: {}", status.message());
+            assert!(!String::from_utf8_lossy(status.details()).contains(inner), "{reason}");
+        }
+    }
+    let details = refused(&Refusal::VersionMismatch { expected: 3, actual: 4 }).get_error_details();
+    let metadata = &details.error_info().unwrap().metadata;
+    assert_eq!((metadata["expected"].as_str(), metadata["actual"].as_str()), ("3", "4"));
+}
