@@ -1,0 +1,342 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{
+    FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine,
+};
+
+use super::Shelf;
+
+/// Where a reservation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReservationState {
+    /// Something was heard of the order, but not yet its placing.
+    Waiting,
+    /// Its units are held, or were and have been delivered or released one by one.
+    Reserved,
+    /// Not all units were free, so none is held.
+    Rejected,
+    /// The order was cancelled. Also a tombstone: a placing that comes later holds nothing.
+    Released,
+}
+
+impl ReservationState {
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Waiting => "WAITING",
+            Self::Reserved => "RESERVED",
+            Self::Rejected => "REJECTED",
+            Self::Released => "RELEASED",
+        }
+    }
+}
+
+/// A line of a reservation and what became of its units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// 1-based number of the order's line.
+    pub line: u32,
+    /// What it is.
+    pub sku: Sku,
+    /// Units ordered.
+    pub quantity: u32,
+    /// Units let go.
+    pub released: u32,
+    /// Units delivered.
+    pub committed: u32,
+    /// Units that came back.
+    pub restocked: u32,
+}
+
+impl Held {
+    /// Units neither let go nor delivered.
+    #[must_use]
+    pub const fn open(&self) -> u32 {
+        self.quantity.saturating_sub(self.released).saturating_sub(self.committed)
+    }
+}
+
+/// What a fact does to units of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StepKind {
+    /// They will not be delivered.
+    Release,
+    /// They left the house.
+    Commit,
+    /// They came back.
+    Restock,
+}
+
+/// A fact about units of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Which fact; the same one again does nothing.
+    pub fact_id: FactId,
+    /// What it does.
+    pub kind: StepKind,
+    /// To which units.
+    pub lines: Vec<LineUnits>,
+}
+
+/// A fact that no history of the order explains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {detail}")]
+pub struct Impossible {
+    /// The line.
+    pub line: u32,
+    /// What is wrong.
+    pub detail: &'static str,
+}
+
+/// What is held for one order. It remembers which facts it has seen and keeps those that came too
+/// early, so that the order in which they come does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The order.
+    pub order_id: OrderId,
+    /// The id by which the order knows it; derived from the order's, so that it is always the same.
+    pub reservation_id: ReservationId,
+    /// Where it stands.
+    pub state: ReservationState,
+    /// Its lines, once the placing was heard of.
+    pub lines: Vec<Held>,
+    /// What was short, where it was rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Sku>,
+    /// Facts that were applied.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub applied: BTreeSet<FactId>,
+    /// Facts that wait for an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Step>,
+}
+
+impl Reservation {
+    /// Of an order of which nothing was heard yet.
+    #[must_use]
+    pub fn new(order_id: OrderId) -> Self {
+        let reservation_id = uuid::Uuid::new_v5(&order_id.uuid(), b"reservation");
+        Self {
+            order_id,
+            reservation_id: ReservationId::from_uuid(reservation_id),
+            state: ReservationState::Waiting,
+            lines: Vec::new(),
+            missing: Vec::new(),
+            applied: BTreeSet::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The order was placed: holds all units, or none where one is short.
+    ///
+    /// # Errors
+    /// [`Impossible`] where an earlier fact, kept until now, does not fit these lines.
+    pub fn placed(
+        &mut self,
+        lines: &[(u32, Sku, Quantity)],
+        shelf: &mut Shelf,
+    ) -> Result<Vec<InventoryFact>, Impossible> {
+        if !self.lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.lines = lines
+            .iter()
+            .map(|(line, sku, quantity)| Held {
+                line: *line,
+                sku: sku.clone(),
+                quantity: quantity.get(),
+                released: 0,
+                committed: 0,
+                restocked: 0,
+            })
+            .collect();
+        if self.state == ReservationState::Released {
+            if let Some(step) = self.waiting.iter().find(|step| step.kind != StepKind::Release) {
+                let line = step.lines.first().map_or(0, |units| units.line);
+                return Err(Impossible { line, detail: "delivered, but nothing is held" });
+            }
+            self.waiting.clear();
+            for held in &mut self.lines {
+                held.released = held.quantity;
+            }
+            return Ok(Vec::new());
+        }
+        let missing = self.missing(shelf);
+        if !missing.is_empty() {
+            self.state = ReservationState::Rejected;
+            self.missing.clone_from(&missing);
+            self.waiting.clear();
+            return Ok(vec![InventoryFact::Rejected { order_id: self.order_id, skus: missing }]);
+        }
+        self.state = ReservationState::Reserved;
+        let mut facts = vec![InventoryFact::Reserved {
+            order_id: self.order_id,
+            reservation_id: self.reservation_id,
+            lines: stock_lines(self.lines.iter().map(|held| (&held.sku, held.quantity))),
+        }];
+        for held in &self.lines {
+            shelf.reserve(&held.sku, i64::from(held.quantity));
+        }
+        facts.extend(self.catch_up(shelf)?);
+        Ok(facts)
+    }
+
+    /// Products of which fewer units are free than the order wants over all its lines.
+    fn missing(&self, shelf: &Shelf) -> Vec<Sku> {
+        let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+        for held in &self.lines {
+            *wanted.entry(&held.sku).or_default() += i64::from(held.quantity);
+        }
+        wanted
+            .into_iter()
+            .filter(|(sku, units)| shelf.level(sku).available() < *units)
+            .map(|(sku, _)| sku.clone())
+            .collect()
+    }
+
+    /// The order was cancelled: lets go of what is held, or leaves a tombstone.
+    pub fn cancelled(&mut self, shelf: &mut Shelf) -> Vec<InventoryFact> {
+        match self.state {
+            ReservationState::Released => Vec::new(),
+            ReservationState::Waiting => {
+                self.state = ReservationState::Released;
+                Vec::new()
+            }
+            // Nothing was held; the rejection is the reason of the cancellation.
+            ReservationState::Rejected => Vec::new(),
+            ReservationState::Reserved => {
+                self.state = ReservationState::Released;
+                let mut freed = Vec::new();
+                for held in &mut self.lines {
+                    let open = held.open();
+                    if open > 0 {
+                        shelf.reserve(&held.sku, -i64::from(open));
+                        held.released += open;
+                        freed.push((held.sku.clone(), open));
+                    }
+                }
+                if freed.is_empty() {
+                    return Vec::new();
+                }
+                let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
+                vec![InventoryFact::Released { order_id: self.order_id, lines }]
+            }
+        }
+    }
+
+    /// Units were released, delivered or came back. A step that comes before the one it builds on
+    /// is kept and applied after it.
+    ///
+    /// # Errors
+    /// [`Impossible`] where no order of facts could explain it.
+    pub fn step(
+        &mut self,
+        step: Step,
+        shelf: &mut Shelf,
+    ) -> Result<Vec<InventoryFact>, Impossible> {
+        let known = self.applied.contains(&step.fact_id)
+            || self.waiting.iter().any(|waiting| waiting.fact_id == step.fact_id);
+        let over = matches!(self.state, ReservationState::Rejected | ReservationState::Released);
+        if known || (over && step.kind == StepKind::Release) {
+            return Ok(Vec::new());
+        }
+        if over && step.kind == StepKind::Commit {
+            let line = step.lines.first().map_or(0, |units| units.line);
+            return Err(Impossible { line, detail: "delivered, but nothing is held" });
+        }
+        self.waiting.push(step);
+        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(shelf) }
+    }
+
+    /// Applies what waits, as far as it can be.
+    fn catch_up(&mut self, shelf: &mut Shelf) -> Result<Vec<InventoryFact>, Impossible> {
+        let mut facts = Vec::new();
+        loop {
+            let mut ready = None;
+            for (index, step) in self.waiting.iter().enumerate() {
+                if self.is_ready(step)? {
+                    ready = Some(index);
+                    break;
+                }
+            }
+            let Some(index) = ready else { return Ok(facts) };
+            let step = self.waiting.remove(index);
+            facts.extend(self.apply(&step, shelf));
+            self.applied.insert(step.fact_id);
+        }
+    }
+
+    /// Whether a step can be applied now; later, where it builds on one that has not come.
+    fn is_ready(&self, step: &Step) -> Result<bool, Impossible> {
+        let mut ready = true;
+        for units in &step.lines {
+            let line = units.line;
+            let held = self
+                .lines
+                .iter()
+                .find(|held| held.line == line && held.sku == units.sku)
+                .ok_or(Impossible { line, detail: "no such line was placed" })?;
+            let quantity = units.quantity.get();
+            match step.kind {
+                StepKind::Release | StepKind::Commit if quantity > held.open() => {
+                    return Err(Impossible { line, detail: "more units than are held" });
+                }
+                StepKind::Restock => {
+                    if quantity > held.quantity.saturating_sub(held.restocked) {
+                        return Err(Impossible { line, detail: "more units than were ordered" });
+                    }
+                    ready &= quantity <= held.committed.saturating_sub(held.restocked);
+                }
+                StepKind::Release | StepKind::Commit => {}
+            }
+        }
+        Ok(ready)
+    }
+
+    fn apply(&mut self, step: &Step, shelf: &mut Shelf) -> Option<InventoryFact> {
+        for units in &step.lines {
+            let quantity = units.quantity.get();
+            let moved = i64::from(quantity);
+            let Some(held) = self.lines.iter_mut().find(|held| held.line == units.line) else {
+                continue;
+            };
+            match step.kind {
+                StepKind::Release => {
+                    held.released += quantity;
+                    shelf.reserve(&held.sku, -moved);
+                }
+                StepKind::Commit => {
+                    held.committed += quantity;
+                    shelf.commit(&held.sku, moved);
+                }
+                StepKind::Restock => {
+                    held.restocked += quantity;
+                    shelf.restock(&held.sku, moved);
+                }
+            }
+        }
+        let lines = stock_lines(step.lines.iter().map(|units| (&units.sku, units.quantity.get())));
+        let order_id = self.order_id;
+        if lines.is_empty() {
+            return None;
+        }
+        Some(match step.kind {
+            StepKind::Release => InventoryFact::Released { order_id, lines },
+            StepKind::Commit => InventoryFact::Committed { order_id, lines },
+            StepKind::Restock => InventoryFact::Restocked { order_id, lines },
+        })
+    }
+}
+
+fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
+    units
+        .filter_map(|(sku, units)| {
+            let quantity = Quantity::new(units).ok()?;
+            Some(StockLine { sku: sku.clone(), quantity })
+        })
+        .collect()
+}

@@ -1,0 +1,156 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared_events::contract::{
+    Disposition, Fact, FactBody, FactId, FactSource, InventoryFact, LineUnits, OrderFact, OrderId,
+    Sku, SpecVersion, Timestamp,
+};
+use shared_events::stream::{Blame, Database, Handler, Tx};
+use tokio::sync::Notify;
+
+use crate::domain::{Impossible, Reservation, Shelf, Step, StepKind};
+use crate::{outbox, store};
+
+/// Follows order facts. A batch of many orders reads each row once, decides in memory and writes
+/// each row once, so that a product that everybody wants costs one update per batch.
+pub struct StockFollower {
+    database: Database,
+    told: Arc<Notify>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl StockFollower {
+    pub(crate) const fn new(
+        database: Database,
+        told: Arc<Notify>,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        Self { database, told, now }
+    }
+}
+
+#[async_trait]
+impl Handler<Fact> for StockFollower {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        let orders: BTreeSet<OrderId> =
+            facts.iter().filter(|fact| matters(&fact.body)).map(|fact| fact.subject).collect();
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let mut reservations = store::reservations(&self.database, tx, &orders).await?;
+        let skus = skus(facts, &reservations);
+        let mut shelf = Shelf::new(store::lock(&self.database, tx, &skus).await?);
+        let mut touched = BTreeSet::new();
+        let mut told: Vec<(&Fact, InventoryFact)> = Vec::new();
+        for (index, fact) in facts.iter().enumerate() {
+            if !matters(&fact.body) {
+                continue;
+            }
+            let reservation =
+                reservations.entry(fact.subject).or_insert_with(|| Reservation::new(fact.subject));
+            let answers = apply(reservation, fact, &mut shelf)
+                .map_err(|error| Blame::Item { index, error: error.to_string() })?;
+            touched.insert(fact.subject);
+            told.extend(answers.into_iter().map(|answer| (fact, answer)));
+        }
+        store::change(&self.database, tx, shelf.changes()).await?;
+        let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
+        store::write_reservations(&self.database, tx, changed).await?;
+        let now = (self.now)();
+        let mut position = outbox::head(tx).await?;
+        let mut rows = Vec::with_capacity(told.len());
+        for (cause, answer) in told {
+            position += 1;
+            rows.push(Fact {
+                specversion: SpecVersion::V1,
+                id: FactId::at(FactSource::Inventory, 0, position, 0),
+                source: FactSource::Inventory,
+                time: now,
+                subject: cause.subject,
+                sequence: cause.sequence,
+                shard: 0,
+                position,
+                index: 0,
+                causationid: Some(cause.id.to_string()),
+                traceparent: cause.traceparent.clone(),
+                body: FactBody::Inventory(answer),
+            });
+        }
+        outbox::write(&self.database, tx, &rows).await?;
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.told.notify_waiters();
+    }
+}
+
+/// Which facts move stock.
+const fn matters(body: &FactBody) -> bool {
+    match body {
+        FactBody::Order(fact) => match fact {
+            OrderFact::Created { .. }
+            | OrderFact::LinesCancelled { .. }
+            | OrderFact::Cancelled { .. }
+            | OrderFact::LinesFulfilled { .. }
+            | OrderFact::Fulfilled { .. }
+            | OrderFact::Returned { .. } => true,
+            OrderFact::Confirmed { .. }
+            | OrderFact::ReturnRequested { .. }
+            | OrderFact::ReturnOverdue { .. }
+            | OrderFact::ReturnRejected { .. }
+            | OrderFact::RefundRequested { .. } => false,
+        },
+        FactBody::Inventory(_) | FactBody::Notification(_) => false,
+    }
+}
+
+/// Every product that the batch may touch: those placed now, and those held before.
+fn skus(facts: &[Fact], reservations: &BTreeMap<OrderId, Reservation>) -> BTreeSet<Sku> {
+    let placed = facts.iter().filter_map(|fact| match &fact.body {
+        FactBody::Order(OrderFact::Created { lines, .. }) => Some(lines),
+        _ => None,
+    });
+    let placed = placed.flatten().map(|line| line.sku.clone());
+    let held = reservations.values().flat_map(|one| &one.lines).map(|held| held.sku.clone());
+    placed.chain(held).collect()
+}
+
+fn apply(
+    reservation: &mut Reservation,
+    fact: &Fact,
+    shelf: &mut Shelf,
+) -> Result<Vec<InventoryFact>, Impossible> {
+    let FactBody::Order(order) = &fact.body else { return Ok(Vec::new()) };
+    let (kind, lines) = match order {
+        OrderFact::Created { lines, .. } => {
+            let lines: Vec<_> =
+                lines.iter().map(|line| (line.line, line.sku.clone(), line.quantity)).collect();
+            return reservation.placed(&lines, shelf);
+        }
+        OrderFact::Cancelled { .. } => return Ok(reservation.cancelled(shelf)),
+        OrderFact::LinesCancelled { lines, .. } => (StepKind::Release, lines.clone()),
+        OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
+            (StepKind::Commit, lines.clone())
+        }
+        OrderFact::Returned { lines, .. } => {
+            let restocked = lines
+                .iter()
+                .filter(|units| units.disposition == Disposition::Restock)
+                .map(|units| LineUnits {
+                    line: units.line,
+                    sku: units.sku.clone(),
+                    quantity: units.quantity,
+                })
+                .collect();
+            (StepKind::Restock, restocked)
+        }
+        OrderFact::Confirmed { .. }
+        | OrderFact::ReturnRequested { .. }
+        | OrderFact::ReturnOverdue { .. }
+        | OrderFact::ReturnRejected { .. }
+        | OrderFact::RefundRequested { .. } => return Ok(Vec::new()),
+    };
+    reservation.step(Step { fact_id: fact.id, kind, lines }, shelf)
+}

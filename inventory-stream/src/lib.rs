@@ -1,0 +1,18 @@
+//! Stock. Follows order facts: holds all units of an order or none, lets them go, counts them out
+//! and in again. Nobody reserves by a call.
+//!
+//! [`domain`] is pure; [`StockFollower`] applies a batch of facts in one transaction; [`store`]
+//! reads and sets; [`OutboxSource`] tells others what was done.
+
+pub mod domain;
+mod follower; // order facts → stock, in one transaction
+pub mod grpc;
+mod outbox; // its own facts, written with the stock, read back as a source
+mod reconcile; // whether the sums still hold
+mod service; // the parts put together
+pub mod store;
+
+pub use follower::StockFollower;
+pub use outbox::OutboxSource;
+pub use reconcile::{Discrepancy, reconcile};
+pub use service::{Inventory, migrator};

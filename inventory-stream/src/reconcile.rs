@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use shared_events::contract::Sku;
+use shared_events::stream::{Database, DatabaseError};
+use sqlx::Row as _;
+
+use crate::domain::ReservationState;
+use crate::store;
+
+/// A sum that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discrepancy {
+    /// Which law.
+    pub law: &'static str,
+    /// Which product or order.
+    pub subject: String,
+    /// What should be.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+const PAGE: u32 = 1_000;
+
+#[derive(Default)]
+struct Sums {
+    reserved: i64,
+    committed: i64,
+    restocked: i64,
+}
+
+/// Proves the sums from the tables and names what differs: per product reserved = what
+/// reservations hold, committed and restocked = what they counted, adjusted = movements,
+/// on hand = adjusted - committed + restocked; and that the outbox has no gap.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn reconcile(database: &Database) -> Result<Vec<Discrepancy>, DatabaseError> {
+    let mut sums: BTreeMap<Sku, Sums> = BTreeMap::new();
+    let mut after = String::new();
+    loop {
+        let page = store::list_reservations(database, &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.order_id.to_string();
+        for reservation in &page {
+            for held in &reservation.lines {
+                let sum = sums.entry(held.sku.clone()).or_default();
+                if reservation.state == ReservationState::Reserved {
+                    sum.reserved += i64::from(held.open());
+                }
+                sum.committed += i64::from(held.committed);
+                sum.restocked += i64::from(held.restocked);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let rows = sqlx::query(
+        "SELECT stock.sku, on_hand, reserved, adjusted, committed, restocked,
+                CAST(COALESCE((SELECT SUM(delta) FROM movements WHERE movements.sku = stock.sku), 0)
+                     AS BIGINT)
+         FROM stock ORDER BY stock.sku",
+    )
+    .fetch_all(database.reader())
+    .await?;
+    for row in rows {
+        let sku: String = row.try_get(0)?;
+        let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
+        let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
+        let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
+        let (committed, restocked, moved) = (number(4)?, number(5)?, number(6)?);
+        let sum = sums.remove(&sku).unwrap_or_default();
+        let mut law = |law: &'static str, expected: i64, is: i64| {
+            if expected != is {
+                let subject = format!("sku {sku}");
+                let (expected, is) = (expected.to_string(), is.to_string());
+                found.push(Discrepancy { law, subject, expected, found: is });
+            }
+        };
+        law("stock.on_hand", adjusted - committed + restocked, on_hand);
+        law("stock.reserved", sum.reserved, reserved);
+        law("stock.committed", sum.committed, committed);
+        law("stock.restocked", sum.restocked, restocked);
+        law("stock.adjusted", moved, adjusted);
+        if reserved < 0 || reserved > on_hand {
+            law("stock.bounds", on_hand, reserved);
+        }
+    }
+    for (sku, sum) in sums {
+        if sum.reserved != 0 || sum.committed != 0 || sum.restocked != 0 {
+            found.push(Discrepancy {
+                law: "stock.missing",
+                subject: format!("sku {sku}"),
+                expected: "a stock row".to_owned(),
+                found: "none".to_owned(),
+            });
+        }
+    }
+    let row = sqlx::query("SELECT COUNT(*), COALESCE(MAX(position), 0) FROM outbox")
+        .fetch_one(database.reader())
+        .await?;
+    let (count, head): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if count != head {
+        found.push(Discrepancy {
+            law: "outbox.gapless",
+            subject: "outbox".to_owned(),
+            expected: format!("{head} facts"),
+            found: format!("{count} facts"),
+        });
+    }
+    Ok(found)
+}

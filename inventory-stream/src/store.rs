@@ -1,0 +1,357 @@
+//! The only SQL about stock. Rows are locked by sku in sorted order, so that two writers never
+//! wait for each other in a circle.
+//! Never here: what a fact means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use shared_events::contract::{OrderId, Sku, Timestamp};
+use shared_events::stream::{Database, DatabaseError, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::domain::{Level, Reservation, ShelfChange};
+
+/// The most units a product may have or a movement may move: far inside 64 bits in any sum.
+pub const UNITS_MAX: i64 = 1_000_000_000_000;
+
+/// The stock of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stock {
+    /// Which.
+    pub sku: Sku,
+    /// Its level.
+    pub level: Level,
+}
+
+/// Why stock was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// More units are held for orders than would be on hand.
+    #[error("{reserved} units of {sku} are held for orders, and {on_hand} would be on hand")]
+    InsufficientStock {
+        /// Which product.
+        sku: Sku,
+        /// Units held.
+        reserved: i64,
+        /// Units that would be on hand.
+        on_hand: i64,
+    },
+    /// More than [`UNITS_MAX`].
+    #[error("a product has at most {UNITS_MAX} units")]
+    TooMany,
+    /// The request id was used for another movement.
+    #[error("this request id was used for another movement")]
+    RequestIdReused,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<sqlx::Error> for SetError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A movement that a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Movement {
+    /// So many units are on hand.
+    Set {
+        /// Units.
+        on_hand: i64,
+        /// Leave a product alone of which something was ever said.
+        only_if_absent: bool,
+    },
+    /// So many more, or fewer.
+    Adjust {
+        /// Units.
+        delta: i64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Moves a product's stock; true where this request had been carried out before.
+///
+/// # Errors
+/// [`SetError`]
+pub async fn move_stock(
+    database: &Database,
+    tx: &mut Tx,
+    sku: &Sku,
+    movement: &Movement,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<(Stock, bool), SetError> {
+    // Makes sure that there is a row to lock.
+    let added = sqlx::query(
+        "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
+         VALUES ($1, 0, 0, 0, 0, 0) ON CONFLICT (sku) DO NOTHING",
+    )
+    .bind(sku.as_str())
+    .execute(&mut **tx)
+    .await?
+    .rows_affected()
+        > 0;
+    let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
+    let level = level.get(sku).copied().unwrap_or_default();
+    let (delta, reason) = match movement {
+        Movement::Set { only_if_absent: true, .. } if !added => {
+            return Ok((Stock { sku: sku.clone(), level }, false));
+        }
+        Movement::Set { on_hand, .. } => (on_hand - level.on_hand, "set"),
+        Movement::Adjust { delta, reason } => (*delta, reason.as_str()),
+    };
+    if let Movement::Adjust { .. } = movement {
+        let known = sqlx::query("SELECT sku, delta, reason FROM movements WHERE movement_id = $1")
+            .bind(request_id)
+            .fetch_optional(&mut **tx)
+            .await?;
+        if let Some(row) = known {
+            let same = row.try_get::<String, _>(0)? == sku.as_str()
+                && row.try_get::<i64, _>(1)? == delta
+                && row.try_get::<String, _>(2)? == reason;
+            if !same {
+                return Err(SetError::RequestIdReused);
+            }
+            return Ok((Stock { sku: sku.clone(), level }, true));
+        }
+    }
+    let on_hand = level.on_hand.checked_add(delta).ok_or(SetError::TooMany)?;
+    if on_hand < level.reserved {
+        let (sku, reserved) = (sku.clone(), level.reserved);
+        return Err(SetError::InsufficientStock { sku, reserved, on_hand });
+    }
+    if on_hand > UNITS_MAX {
+        return Err(SetError::TooMany);
+    }
+    if delta != 0 {
+        sqlx::query(
+            "UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1 WHERE sku = $2",
+        )
+        .bind(delta)
+        .bind(sku.as_str())
+        .execute(&mut **tx)
+        .await?;
+    }
+    if delta != 0 || matches!(movement, Movement::Adjust { .. }) {
+        sqlx::query(
+            "INSERT INTO movements (movement_id, sku, delta, reason, at)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(request_id)
+        .bind(sku.as_str())
+        .bind(delta)
+        .bind(reason)
+        .bind(now.micros())
+        .execute(&mut **tx)
+        .await?;
+    }
+    let level = Level { on_hand, ..level };
+    Ok((Stock { sku: sku.clone(), level }, false))
+}
+
+/// The stock of these products, locked until the transaction ends.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn lock(
+    database: &Database,
+    tx: &mut Tx,
+    skus: &BTreeSet<Sku>,
+) -> Result<BTreeMap<Sku, Level>, DatabaseError> {
+    let sql = database.sql(
+        "SELECT sku, on_hand, reserved FROM stock
+         WHERE sku IN (SELECT json_array_elements_text($1::json)) ORDER BY sku FOR UPDATE",
+        "SELECT sku, on_hand, reserved FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
+    );
+    let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
+    rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
+}
+
+/// Applies what a batch changed. By difference, so that a product that appeared meanwhile loses
+/// nothing.
+///
+/// # Errors
+/// [`DatabaseError`], also where the schema refuses a level below zero.
+pub async fn change<'a>(
+    database: &Database,
+    tx: &mut Tx,
+    changes: impl Iterator<Item = (&'a Sku, &'a ShelfChange)>,
+) -> Result<(), DatabaseError> {
+    let rows: Vec<_> = changes
+        .map(|(sku, change)| {
+            serde_json::json!({
+                "sku": sku, "reserved": change.reserved,
+                "committed": change.committed, "restocked": change.restocked,
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let update = database.sql(
+        "UPDATE stock SET reserved = stock.reserved + row.reserved,
+                on_hand = stock.on_hand - row.committed + row.restocked,
+                committed = stock.committed + row.committed,
+                restocked = stock.restocked + row.restocked
+         FROM json_to_recordset($1::json)
+             AS row(sku TEXT, reserved BIGINT, committed BIGINT, restocked BIGINT)
+         WHERE stock.sku = row.sku",
+        "UPDATE stock SET reserved = stock.reserved + row.reserved,
+                on_hand = stock.on_hand - row.committed + row.restocked,
+                committed = stock.committed + row.committed,
+                restocked = stock.restocked + row.restocked
+         FROM (SELECT value ->> 'sku' AS sku, value ->> 'reserved' AS reserved,
+                      value ->> 'committed' AS committed, value ->> 'restocked' AS restocked
+               FROM json_each($1)) AS row
+         WHERE stock.sku = row.sku",
+    );
+    // Units are held only where stock was set, so every row is there.
+    let changed = sqlx::query(update).bind(json(&rows)?).execute(&mut **tx).await?;
+    if changed.rows_affected() == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
+        Ok(())
+    } else {
+        Err(DatabaseError::Corrupt("stock row that is missing"))
+    }
+}
+
+/// The reservations of these orders.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn reservations(
+    database: &Database,
+    tx: &mut Tx,
+    orders: &BTreeSet<OrderId>,
+) -> Result<BTreeMap<OrderId, Reservation>, DatabaseError> {
+    let sql = database.sql(
+        "SELECT body FROM reservations
+         WHERE order_id IN (SELECT json_array_elements_text($1::json))",
+        "SELECT body FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))",
+    );
+    let rows = sqlx::query(sql).bind(json(orders)?).fetch_all(&mut **tx).await?;
+    rows.iter()
+        .map(|row| reservation(row, 0))
+        .map(|found| found.map(|found| (found.order_id, found)))
+        .collect()
+}
+
+/// Writes reservations.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn write_reservations<'a>(
+    database: &Database,
+    tx: &mut Tx,
+    reservations: impl Iterator<Item = &'a Reservation>,
+) -> Result<(), DatabaseError> {
+    let rows = reservations
+        .map(|reservation| {
+            Ok(serde_json::json!({
+                "order_id": reservation.order_id, "state": reservation.state.code(),
+                "body": json(reservation)?,
+            }))
+        })
+        .collect::<Result<Vec<_>, DatabaseError>>()?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = database.sql(
+        "INSERT INTO reservations (order_id, state, body)
+         SELECT order_id, state, body FROM json_to_recordset($1::json)
+             AS row(order_id TEXT, state TEXT, body TEXT)
+         ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, body = excluded.body",
+        "INSERT INTO reservations (order_id, state, body)
+         SELECT value ->> 'order_id', value ->> 'state', value ->> 'body'
+         FROM json_each($1) WHERE true
+         ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, body = excluded.body",
+    );
+    sqlx::query(sql).bind(json(&rows)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The stock of a product, if anything was ever said of it.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, DatabaseError> {
+    let row = sqlx::query("SELECT sku, on_hand, reserved FROM stock WHERE sku = $1")
+        .bind(sku.as_str())
+        .fetch_optional(database.reader())
+        .await?;
+    row.as_ref().map(stock).transpose()
+}
+
+/// The stock of products whose sku starts so, after one of them, by sku.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list(
+    database: &Database,
+    prefix: &str,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Stock>, DatabaseError> {
+    let rows = sqlx::query(
+        "SELECT sku, on_hand, reserved FROM stock
+         WHERE sku > $1 AND substr(sku, 1, length($2)) = $2 ORDER BY sku LIMIT $3",
+    )
+    .bind(after)
+    .bind(prefix)
+    .bind(i64::from(limit))
+    .fetch_all(database.reader())
+    .await?;
+    rows.iter().map(stock).collect()
+}
+
+/// What is held for an order, if stock ever heard of it.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn get_reservation(
+    database: &Database,
+    order_id: OrderId,
+) -> Result<Option<Reservation>, DatabaseError> {
+    let row = sqlx::query("SELECT body FROM reservations WHERE order_id = $1")
+        .bind(order_id.to_string())
+        .fetch_optional(database.reader())
+        .await?;
+    row.as_ref().map(|row| reservation(row, 0)).transpose()
+}
+
+/// Reservations after one of them, by order id.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list_reservations(
+    database: &Database,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Reservation>, DatabaseError> {
+    let rows =
+        sqlx::query("SELECT body FROM reservations WHERE order_id > $1 ORDER BY order_id LIMIT $2")
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(database.reader())
+            .await?;
+    rows.iter().map(|row| reservation(row, 0)).collect()
+}
+
+fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
+    serde_json::to_string(value).map_err(|_| DatabaseError::Corrupt("row"))
+}
+
+fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
+    let sku: String = row.try_get(0)?;
+    let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
+    let level = Level { on_hand: row.try_get(1)?, reserved: row.try_get(2)? };
+    Ok(Stock { sku, level })
+}
+
+fn reservation(row: &AnyRow, column: usize) -> Result<Reservation, DatabaseError> {
+    let body: String = row.try_get(column)?;
+    serde_json::from_str(&body).map_err(|_| DatabaseError::Corrupt("body of a reservation"))
+}

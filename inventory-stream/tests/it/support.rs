@@ -1,0 +1,181 @@
+//! A stock service on a database of its own, and facts about orders.
+
+use std::sync::Arc;
+
+use inventory_stream::{Inventory, StockFollower, migrator};
+use shared_events::contract::{
+    CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, FactSource, LineUnits,
+    Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReturnId, ReturnedUnits,
+    ShipmentId, Sku, SpecVersion, Timestamp,
+};
+use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
+use uuid::Uuid;
+
+pub struct Bench {
+    pub database: Database,
+    pub inventory: Inventory,
+    pub follower: StockFollower,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Bench {
+    pub async fn on(dialect: Dialect) -> Self {
+        let migrations = migrator(dialect);
+        let (database, folder) = match dialect {
+            Dialect::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("inventory.db");
+                (Database::sqlite(&path, &migrations).await.unwrap(), Some(folder))
+            }
+            Dialect::Postgres => {
+                let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
+                    "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
+                );
+                let schema = format!("t_{}", Uuid::now_v7().simple());
+                (Database::postgres(&url, &schema, &migrations).await.unwrap(), None)
+            }
+        };
+        let inventory = Inventory::new(database.clone(), Arc::new(Timestamp::default));
+        let follower = inventory.follower();
+        Self { database, inventory, follower, _folder: folder }
+    }
+
+    pub async fn set(&self, sku: &str, on_hand: i64) {
+        use inventory_stream::store::{Movement, move_stock};
+        let mut tx = self.database.begin().await.unwrap();
+        let movement = Movement::Set { on_hand, only_if_absent: false };
+        let id = Uuid::now_v7().to_string();
+        let now = Timestamp::default();
+        move_stock(&self.database, &mut tx, &self::sku(sku), &movement, &id, now).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn follow(&mut self, facts: &[Fact]) -> Result<(), Blame> {
+        let mut tx = self.database.begin().await.unwrap();
+        self.follower.handle(&mut tx, facts).await?;
+        tx.commit().await.unwrap();
+        Ok(())
+    }
+
+    /// On hand and reserved.
+    pub async fn level(&self, sku: &str) -> (i64, i64) {
+        let stock = inventory_stream::store::get(&self.database, &self::sku(sku)).await.unwrap();
+        stock.map_or((0, 0), |stock| (stock.level.on_hand, stock.level.reserved))
+    }
+
+    /// What was told to others, in order.
+    pub async fn told(&self) -> Vec<&'static str> {
+        let source = self.inventory.facts();
+        let batch = source.read_after(&Cursors::default(), 10_000).await.unwrap();
+        batch.items.iter().map(|fact| fact.body.kind()).collect()
+    }
+
+    pub async fn sums_hold(&self) {
+        assert_eq!(inventory_stream::reconcile(&self.database).await.unwrap(), []);
+    }
+}
+
+pub fn sku(text: &str) -> Sku {
+    text.parse().unwrap()
+}
+
+/// An order's story as facts, each with an id of its own.
+pub struct Story {
+    pub order_id: OrderId,
+    facts: u16,
+}
+
+impl Story {
+    pub fn new() -> Self {
+        Self { order_id: OrderId::mint(), facts: 0 }
+    }
+
+    fn fact(&mut self, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact {
+        self.facts += 1;
+        let gbp = "GBP".parse().unwrap();
+        let header = OrderHeader {
+            order_id: self.order_id,
+            customer_id: CustomerId::mint(),
+            contact: Contact::default(),
+            total: Money::zero(gbp),
+        };
+        Fact {
+            specversion: SpecVersion::V1,
+            // Its place stands for one nobody else has.
+            id: FactId::at(FactSource::Orders, self.facts, self.order_id.uuid().as_u64_pair().1, 0),
+            source: FactSource::Orders,
+            time: Timestamp::default(),
+            subject: self.order_id,
+            sequence: u64::from(self.facts),
+            shard: 0,
+            position: u64::from(self.facts),
+            index: 0,
+            causationid: None,
+            traceparent: None,
+            body: FactBody::Order(body(header)),
+        }
+    }
+
+    pub fn placed(&mut self, lines: &[(&str, u32)]) -> Fact {
+        let unit_price = Money::zero("GBP".parse().unwrap());
+        let lines = (1..)
+            .zip(lines)
+            .map(|(line, (sku, quantity))| OrderLineFact {
+                line,
+                sku: self::sku(sku),
+                quantity: Quantity::new(*quantity).unwrap(),
+                unit_price,
+            })
+            .collect();
+        let (placed_at, confirm_by) = (Timestamp::default(), Timestamp::default());
+        self.fact(|order| OrderFact::Created { order, lines, placed_at, confirm_by })
+    }
+
+    pub fn cancelled(&mut self) -> Fact {
+        let (reason, was_confirmed) = (CancelReason::CustomerRequest, false);
+        let skus = Vec::new();
+        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus })
+    }
+
+    pub fn lines_cancelled(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        let (lines, reason) = (units(lines), CancelReason::CustomerRequest);
+        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason })
+    }
+
+    pub fn shipped(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
+        let (lines, shipment_id) = (units(lines), ShipmentId::mint());
+        let (carrier, tracking) = (String::new(), String::new());
+        self.fact(|order| OrderFact::LinesFulfilled {
+            order,
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+        })
+    }
+
+    pub fn returned(&mut self, lines: &[(u32, &str, u32)], disposition: Disposition) -> Fact {
+        let return_id = ReturnId::mint();
+        let lines = units(lines)
+            .into_iter()
+            .map(|units| ReturnedUnits {
+                line: units.line,
+                sku: units.sku,
+                quantity: units.quantity,
+                disposition,
+            })
+            .collect();
+        self.fact(|order| OrderFact::Returned { order, return_id, lines })
+    }
+}
+
+fn units(lines: &[(u32, &str, u32)]) -> Vec<LineUnits> {
+    lines
+        .iter()
+        .map(|(line, sku, quantity)| LineUnits {
+            line: *line,
+            sku: self::sku(sku),
+            quantity: Quantity::new(*quantity).unwrap(),
+        })
+        .collect()
+}
