@@ -1,0 +1,165 @@
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::{AsyncTransport as _, Tokio1Executor};
+use sha2::Sha256;
+
+use crate::ledger::Entry;
+use crate::{Channel, Config, Mail};
+
+/// Why a message did not leave. The text names no recipient.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DeliveryError {
+    /// Another try may help.
+    #[error("{0}")]
+    Temporary(String),
+    /// No further try will help.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// The ways out that the configuration opens.
+pub(crate) struct Channels {
+    config: Config,
+    smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
+    http: reqwest::Client,
+}
+
+/// The configuration opens no way out.
+#[derive(Debug, thiserror::Error)]
+#[error("notifications: {0}")]
+pub struct ChannelError(String);
+
+impl Channels {
+    pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
+        // Whoever was first is as good as we: every caller installs the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let smtp = match &config.mail {
+            Mail::Directory(directory) => {
+                std::fs::create_dir_all(directory)
+                    .map_err(|error| ChannelError(format!("mail directory: {error}")))?;
+                None
+            }
+            Mail::Smtp(url) => {
+                let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+                    .map_err(|_| ChannelError("the SMTP URL is not one".to_owned()))?;
+                Some(transport.timeout(Some(config.timeout)).build())
+            }
+        };
+        config
+            .from
+            .parse::<lettre::message::Mailbox>()
+            .map_err(|_| ChannelError("the sender is not an e-mail address".to_owned()))?;
+        let http = reqwest::Client::builder()
+            .timeout(config.timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| ChannelError(error.to_string()))?;
+        Ok(Self { config, smtp, http })
+    }
+
+    pub(crate) async fn send(&self, entry: &Entry, now_seconds: i64) -> Result<(), DeliveryError> {
+        match entry.channel {
+            Channel::Email => self.mail(entry).await,
+            Channel::Sms => self.sms(entry).await,
+            Channel::Webhook => self.webhook(entry, now_seconds).await,
+        }
+    }
+
+    async fn mail(&self, entry: &Entry) -> Result<(), DeliveryError> {
+        let permanent = |what: &str| DeliveryError::Permanent(what.to_owned());
+        let from: lettre::message::Mailbox =
+            self.config.from.parse().map_err(|_| permanent("the sender is not an address"))?;
+        let to =
+            entry.recipient.parse().map_err(|_| permanent("the recipient is not an address"))?;
+        // The same id at every try, so that a mail server can recognise a repeat.
+        let id = format!("<{}@{}>", entry.id, from.email.domain());
+        let message = lettre::Message::builder()
+            .message_id(Some(id))
+            .from(from)
+            .to(to)
+            .subject(&entry.subject)
+            .header(ContentType::TEXT_PLAIN)
+            .body(entry.body.clone())
+            .map_err(|_| permanent("the message cannot be written"))?;
+        match (&self.smtp, &self.config.mail) {
+            (Some(smtp), _) => smtp.send(message).await.map(drop).map_err(|error| {
+                if error.is_permanent() {
+                    DeliveryError::Permanent(format!("smtp: refused: {:?}", error.status()))
+                } else {
+                    DeliveryError::Temporary("smtp: no answer, or not now".to_owned())
+                }
+            }),
+            (None, Mail::Directory(directory)) => {
+                write(directory, &format!("{}.eml", entry.id), &message.formatted()).await
+            }
+            (None, Mail::Smtp(_)) => Err(permanent("no SMTP transport")),
+        }
+    }
+
+    async fn sms(&self, entry: &Entry) -> Result<(), DeliveryError> {
+        match &self.config.mail {
+            Mail::Directory(directory) => {
+                let text = format!("To: {}\n\n{}\n", entry.recipient, entry.body);
+                write(directory, &format!("{}.txt", entry.id), text.as_bytes()).await
+            }
+            Mail::Smtp(_) => {
+                Err(DeliveryError::Permanent("no SMS gateway is configured".to_owned()))
+            }
+        }
+    }
+
+    /// Signed as Standard Webhooks 1.0 describes: HMAC-SHA256 over `id.timestamp.body`.
+    async fn webhook(&self, entry: &Entry, now_seconds: i64) -> Result<(), DeliveryError> {
+        let Some(webhook) = &self.config.webhook else {
+            return Err(DeliveryError::Permanent("no webhook is configured".to_owned()));
+        };
+        let signature = sign(&webhook.secret, &entry.id.to_string(), now_seconds, &entry.body)?;
+        let answer = self
+            .http
+            .post(&webhook.url)
+            .header("content-type", "application/cloudevents+json")
+            .header("webhook-id", entry.id.to_string())
+            .header("webhook-timestamp", now_seconds.to_string())
+            .header("webhook-signature", signature)
+            .body(entry.body.clone())
+            .send()
+            .await;
+        let status = match answer {
+            Ok(answer) => answer.status(),
+            // reqwest's text would name the URL, which may hold a secret.
+            Err(error) if error.is_timeout() => {
+                return Err(DeliveryError::Temporary("webhook: no answer in time".to_owned()));
+            }
+            Err(_) => {
+                return Err(DeliveryError::Temporary("webhook: no connection".to_owned()));
+            }
+        };
+        let text = format!("webhook: answered {}", status.as_u16());
+        if status.is_success() {
+            Ok(())
+        } else if status.is_client_error() && !matches!(status.as_u16(), 408 | 429) {
+            Err(DeliveryError::Permanent(text))
+        } else {
+            Err(DeliveryError::Temporary(text))
+        }
+    }
+}
+
+fn sign(secret: &str, id: &str, seconds: i64, body: &str) -> Result<String, DeliveryError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .map_err(|_| DeliveryError::Permanent("the webhook secret is no key".to_owned()))?;
+    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+    let digest = mac.finalize().into_bytes();
+    Ok(format!("v1,{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest)))
+}
+
+/// Written beside and renamed, so that nobody reads half a file; the same name at every try.
+async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DeliveryError> {
+    let temporary = |error: std::io::Error| DeliveryError::Temporary(format!("file: {error}"));
+    let beside = directory.join(format!(".{name}"));
+    tokio::fs::write(&beside, bytes).await.map_err(temporary)?;
+    tokio::fs::rename(&beside, directory.join(name)).await.map_err(temporary)
+}

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use shared_events::contract::Timestamp;
+use shared_events::stream::{Database, DatabaseError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::channel::{Channels, DeliveryError};
+use crate::ledger::{self, Entry};
+
+/// Messages under way at a time.
+const AT_ONCE: usize = 8;
+/// Messages taken from the ledger at a time.
+const CLAIM_MAX: u32 = 64;
+/// The ledger is looked at again at least this often.
+const POLL: Duration = Duration::from_millis(500);
+/// A message that was being sent for this long belongs to a process that died. Longer than
+/// `CLAIM_MAX / AT_ONCE` tries of 15 s.
+const SENDING_MAX: Duration = Duration::from_secs(180);
+
+/// Sends what is due until told to stop; finishes what is under way.
+pub(crate) struct Delivery {
+    pub(crate) database: Database,
+    pub(crate) config: Arc<Config>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) due: Arc<Notify>,
+    pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Delivery {
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.deliver_due().await {
+                Ok(0) => {
+                    tokio::select! {
+                        () = self.due.notified() => {}
+                        () = tokio::time::sleep(POLL) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "notification ledger");
+                    tokio::select! {
+                        () = tokio::time::sleep(POLL) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn deliver_due(&self) -> Result<usize, DatabaseError> {
+        let now = (self.now)();
+        let entries = ledger::claim(&self.database, now, now.plus(SENDING_MAX), CLAIM_MAX).await?;
+        let count = entries.len();
+        let mut outcomes = futures::stream::iter(entries)
+            .map(|entry| async move { self.deliver(entry).await })
+            .buffer_unordered(AT_ONCE);
+        while let Some(outcome) = outcomes.next().await {
+            outcome?;
+        }
+        Ok(count)
+    }
+
+    async fn deliver(&self, entry: Entry) -> Result<(), DatabaseError> {
+        let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
+        let now = (self.now)();
+        match sent {
+            Ok(()) => ledger::delivered(&self.database, &entry, now).await,
+            Err(DeliveryError::Temporary(error)) if entry.attempts < self.config.attempts_max => {
+                let wait = self.config.backoff.wait(entry.attempts - 1, random());
+                tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
+                ledger::failed(&self.database, &entry, &error, Some(now.plus(wait))).await
+            }
+            Err(error) => {
+                tracing::error!(notification = %entry.id, %error, "gave up");
+                ledger::failed(&self.database, &entry, &error.to_string(), None).await
+            }
+        }
+    }
+}
+
+/// Evenly drawn, for the backoff's jitter.
+fn random() -> u32 {
+    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
+    u32::try_from(high >> 32).unwrap_or(0)
+}

@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared_events::contract::{Fact, Timestamp};
+use shared_events::stream::{Blame, Database, Handler, Tx};
+use tokio::sync::Notify;
+
+use crate::{Config, Message, compose, ledger};
+
+/// Follows order facts into the ledger. Nothing leaves here: what is written is sent later.
+pub struct NotificationFollower {
+    database: Database,
+    config: Arc<Config>,
+    due: Arc<Notify>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl NotificationFollower {
+    pub(crate) const fn new(
+        database: Database,
+        config: Arc<Config>,
+        due: Arc<Notify>,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        Self { database, config, due, now }
+    }
+}
+
+#[async_trait]
+impl Handler<Fact> for NotificationFollower {
+    async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
+        let messages: Vec<Message> =
+            facts.iter().flat_map(|fact| compose(fact, &self.config)).collect();
+        ledger::write(&self.database, tx, &messages, (self.now)()).await?;
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.due.notify_one();
+    }
+}

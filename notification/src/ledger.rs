@@ -1,0 +1,358 @@
+//! Said once: the only SQL about messages.
+//! Never here: what a message says, or how it leaves.
+
+use serde::Serialize;
+use shared_events::contract::{
+    Fact, FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId, SpecVersion,
+    Timestamp,
+};
+use shared_events::stream::{Database, DatabaseError, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::{Channel, Message};
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// Waits for its first try.
+    Queued,
+    /// Is being sent.
+    Sending,
+    /// The channel took it.
+    Delivered,
+    /// A try failed; another is due.
+    RetryAt,
+    /// All tries failed, or the channel refused it for good.
+    Failed,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Queued, Self::Sending, Self::Delivered, Self::RetryAt, Self::Failed];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::Sending => "SENDING",
+            Self::Delivered => "DELIVERED",
+            Self::RetryAt => "RETRY_AT",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A message in the ledger. Holds personal data; prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: NotificationId,
+    /// Its place among all.
+    pub serial: i64,
+    /// The fact it tells.
+    pub fact_id: String,
+    /// The order it is about.
+    pub order_id: OrderId,
+    /// Which way out.
+    pub channel: Channel,
+    /// What it says.
+    pub kind: String,
+    /// To whom.
+    pub recipient: String,
+    /// Subject line.
+    pub subject: String,
+    /// Text.
+    pub body: String,
+    /// Where it stands.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the last try failed with.
+    pub last_error: String,
+    /// When it was composed.
+    pub created_at: Timestamp,
+    /// When the next try is due.
+    pub next_try_at: Timestamp,
+    /// When the channel took it.
+    pub delivered_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("channel", &self.channel)
+            .field("kind", &self.kind)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes messages down. One that stands there already was said before and stays as it is.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn write(
+    database: &Database,
+    tx: &mut Tx,
+    messages: &[Message],
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(serial), 0) FROM notifications")
+        .fetch_one(&mut **tx)
+        .await?;
+    let rows: Vec<_> = (last + 1..)
+        .zip(messages)
+        .map(|(serial, message)| {
+            serde_json::json!({
+                "notification_id": message.id, "serial": serial, "fact_id": message.fact_id,
+                "channel": message.channel.code(), "order_id": message.order_id,
+                "kind": message.kind, "recipient": message.recipient, "subject": message.subject,
+                "body": message.body,
+            })
+        })
+        .collect();
+    let sql = database.sql(
+        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
+             recipient, subject, body, state, attempts, last_error, created_at, next_try_at)
+         SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
+                body, 'QUEUED', 0, '', $2, $2
+         FROM json_to_recordset($1::json)
+             AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
+                    kind TEXT, recipient TEXT, subject TEXT, body TEXT)
+         ON CONFLICT (fact_id, channel) DO NOTHING",
+        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
+             recipient, subject, body, state, attempts, last_error, created_at, next_try_at)
+         SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
+                value ->> 'channel', value ->> 'order_id', value ->> 'kind',
+                value ->> 'recipient', value ->> 'subject', value ->> 'body',
+                'QUEUED', 0, '', $2, $2
+         FROM json_each($1) WHERE true
+         ON CONFLICT (fact_id, channel) DO NOTHING",
+    );
+    let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("message"))?;
+    sqlx::query(sql).bind(rows).bind(now.micros()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
+                       subject, body, state, attempts, last_error, created_at, next_try_at, \
+                       delivered_at";
+
+/// Takes messages that are due, oldest first, and marks them as being sent until `until`; if
+/// nobody reports by then, the process died and they are due again.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn claim(
+    database: &Database,
+    now: Timestamp,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Vec<Entry>, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let sql = format!(
+        "UPDATE notifications SET state = 'SENDING', next_try_at = $1, attempts = attempts + 1
+         WHERE notification_id IN (
+             SELECT notification_id FROM notifications
+             WHERE state IN ('QUEUED', 'RETRY_AT', 'SENDING') AND next_try_at <= $2
+             ORDER BY next_try_at, serial LIMIT $3)
+         RETURNING {COLUMNS}"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(until.micros())
+        .bind(now.micros())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(|entry| entry.serial);
+    Ok(entries)
+}
+
+/// The channel took it. Tells others in the same transaction.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn delivered(
+    database: &Database,
+    entry: &Entry,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let mut tx = database.begin().await?;
+    let changed = sqlx::query(
+        "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
+         WHERE notification_id = $2 AND state = 'SENDING'",
+    )
+    .bind(now.micros())
+    .bind(entry.id.to_string())
+    .execute(&mut *tx)
+    .await?;
+    if changed.rows_affected() == 1 {
+        let place: i64 =
+            sqlx::query_scalar("UPDATE outbox_head SET position = position + 1 RETURNING position")
+                .fetch_one(&mut *tx)
+                .await?;
+        let position = u64::try_from(place).map_err(|_| DatabaseError::Corrupt("outbox"))?;
+        let fact = Fact {
+            specversion: SpecVersion::V1,
+            id: FactId::at(FactSource::Notifications, 0, position, 0),
+            source: FactSource::Notifications,
+            time: now,
+            subject: entry.order_id,
+            sequence: position,
+            shard: 0,
+            position,
+            index: 0,
+            causationid: Some(entry.fact_id.clone()),
+            traceparent: None,
+            body: FactBody::Notification(NotificationFact::Sent {
+                order_id: entry.order_id,
+                notification_id: entry.id,
+                channel: entry.channel.code().to_owned(),
+            }),
+        };
+        let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
+        sqlx::query("INSERT INTO outbox (position, order_id, fact) VALUES ($1, $2, $3)")
+            .bind(place)
+            .bind(entry.order_id.to_string())
+            .bind(json)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A try failed: another is due at `next_try_at`, or none ever where that is absent.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn failed(
+    database: &Database,
+    entry: &Entry,
+    error: &str,
+    next_try_at: Option<Timestamp>,
+) -> Result<(), DatabaseError> {
+    let state = if next_try_at.is_some() { State::RetryAt } else { State::Failed };
+    let mut tx = database.begin().await?;
+    sqlx::query(
+        "UPDATE notifications SET state = $1, last_error = $2, next_try_at = $3
+         WHERE notification_id = $4 AND state = 'SENDING'",
+    )
+    .bind(state.code())
+    .bind(error)
+    .bind(next_try_at.unwrap_or(entry.next_try_at).micros())
+    .bind(entry.id.to_string())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Has a finished message sent again; false where it is not finished, or not there.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn resend(
+    tx: &mut Tx,
+    id: NotificationId,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let changed = sqlx::query(
+        "UPDATE notifications SET state = 'QUEUED', attempts = 0, next_try_at = $1
+         WHERE notification_id = $2 AND state IN ('DELIVERED', 'FAILED')",
+    )
+    .bind(now.micros())
+    .bind(id.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// One message, if it is there.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn get(tx: &mut Tx, id: NotificationId) -> Result<Option<Entry>, DatabaseError> {
+    let sql = format!("SELECT {COLUMNS} FROM notifications WHERE notification_id = $1");
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(entry).transpose()
+}
+
+/// Which messages a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this order.
+    pub order_id: Option<OrderId>,
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this channel.
+    pub channel: Option<Channel>,
+}
+
+/// Messages after a serial, oldest first, at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list(
+    database: &Database,
+    filter: &Filter,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Entry>, DatabaseError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM notifications
+         WHERE serial > $1 AND ($2 = '' OR order_id = $2) AND ($3 = '' OR state = $3)
+           AND ($4 = '' OR channel = $4) ORDER BY serial LIMIT $5"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(after)
+        .bind(filter.order_id.map(|id| id.to_string()).unwrap_or_default())
+        .bind(filter.state.map_or("", State::code))
+        .bind(filter.channel.map_or("", Channel::code))
+        .bind(i64::from(limit))
+        .fetch_all(database.reader())
+        .await?;
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
+    let text = |column: &str| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
+    let time = |column: &str| -> Result<Timestamp, DatabaseError> {
+        Ok(Timestamp::from_micros(row.try_get(column)?))
+    };
+    let (channel, state) = (text("channel")?, text("state")?);
+    let attempts: i64 = row.try_get("attempts")?;
+    let delivered_at: Option<i64> = row.try_get("delivered_at")?;
+    Ok(Entry {
+        id: text("notification_id")?.parse().map_err(|_| DatabaseError::Corrupt("message id"))?,
+        serial: row.try_get("serial")?,
+        fact_id: text("fact_id")?,
+        order_id: text("order_id")?.parse().map_err(|_| DatabaseError::Corrupt("order id"))?,
+        channel: Channel::ALL
+            .into_iter()
+            .find(|known| known.code() == channel)
+            .ok_or(DatabaseError::Corrupt("channel"))?,
+        kind: text("kind")?,
+        recipient: text("recipient")?,
+        subject: text("subject")?,
+        body: text("body")?,
+        state: State::ALL
+            .into_iter()
+            .find(|known| known.code() == state)
+            .ok_or(DatabaseError::Corrupt("state of a message"))?,
+        attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
+        last_error: text("last_error")?,
+        created_at: time("created_at")?,
+        next_try_at: time("next_try_at")?,
+        delivered_at: delivered_at.map(Timestamp::from_micros),
+    })
+}

@@ -1,0 +1,206 @@
+//! Said once, whatever is away, on SQLite and on Postgres alike.
+
+use std::time::Duration;
+
+use notification::grpc::proto;
+use notification::grpc::proto::notification_service_client::NotificationServiceClient;
+use notification::ledger::State;
+use notification::{Mail, Webhook};
+use shared_events::stream::Dialect;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic_types::StatusExt as _;
+
+use crate::support::{Bench, SmtpServer, free_port, placed};
+
+fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {
+    move |entries| entries.len() == count && entries.iter().all(|entry| entry.state == state)
+}
+
+async fn facts_that_come_twice_are_said_once(dialect: Dialect) {
+    let mut bench = Bench::on(dialect, |_| {}).await;
+    let facts = [placed(1), placed(2)];
+    bench.follow(&facts).await;
+    bench.follow(&facts).await;
+    bench.deliver();
+    bench.until(all_are(State::Delivered, 2)).await;
+    bench.follow(&facts).await;
+    bench.until(all_are(State::Delivered, 2)).await;
+    let mails: Vec<_> = std::fs::read_dir(bench.folder.path().join("mail")).unwrap().collect();
+    assert_eq!(mails.len(), 2);
+    let text = std::fs::read_to_string(mails[0].as_ref().unwrap().path()).unwrap();
+    assert!(text.contains("To: ada@example.org") && text.contains("Total: 15.30 GBP"), "{text}");
+    bench.stop().await;
+}
+
+async fn mail_waits_for_its_server_and_arrives_once(dialect: Dialect) {
+    let port = free_port();
+    let mut bench = Bench::on(dialect, |config| {
+        config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
+    })
+    .await;
+    let maildir = bench.folder.path().join("maildir");
+    bench.follow(&[placed(1), placed(2), placed(3)]).await;
+    bench.deliver();
+    bench.until(all_are(State::RetryAt, 3)).await;
+    let server = SmtpServer::start(port, &maildir);
+    let listens = tokio::time::timeout(Duration::from_secs(20), async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    listens.await.expect("the SMTP server does not listen");
+    bench.advance(Duration::from_secs(600));
+    bench.until(all_are(State::Delivered, 3)).await;
+    assert!(bench.entries().await.iter().all(|entry| entry.attempts == 2));
+    let mails = std::fs::read_dir(maildir.join("new")).unwrap().count();
+    assert_eq!(mails, 3);
+    drop(server);
+    bench.stop().await;
+}
+
+async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
+    let mut bench = Bench::on(dialect, |config| {
+        config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{}", free_port()));
+        config.attempts_max = 2;
+    })
+    .await;
+    bench.follow(&[placed(1)]).await;
+    bench.deliver();
+    bench.until(all_are(State::RetryAt, 1)).await;
+    bench.advance(Duration::from_secs(3_600));
+    bench.until(all_are(State::Failed, 1)).await;
+    let failed = bench.entries().await.remove(0);
+    assert_eq!(failed.attempts, 2);
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = bench.service.grpc();
+    tokio::spawn(async move {
+        let incoming = TcpListenerStream::new(listener);
+        let server = tonic::transport::Server::builder().add_service(service);
+        server.serve_with_incoming(incoming).await.unwrap();
+    });
+    let mut client = NotificationServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let list = proto::ListNotificationsRequest {
+        state: proto::NotificationState::Failed.into(),
+        ..Default::default()
+    };
+    let listed = client.list_notifications(list).await.unwrap().into_inner().notifications;
+    assert_eq!(listed[0].recipient, "a***@example.org");
+    assert!(listed[0].body.is_empty());
+    let request = proto::ResendNotificationRequest {
+        notification_id: failed.id.to_string(),
+        validate_only: false,
+    };
+    client.resend_notification(request.clone()).await.unwrap();
+    bench.until(all_are(State::RetryAt, 1)).await;
+    let status = client.resend_notification(request).await.unwrap_err();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FINISHED");
+    let unknown = proto::GetNotificationRequest { notification_id: uuid::Uuid::nil().to_string() };
+    let status = client.get_notification(unknown).await.unwrap_err();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FOUND");
+    let malformed = proto::ListNotificationsRequest {
+        order_id: "x".to_owned(),
+        channel: "PIGEON".to_owned(),
+        page_size: -1,
+        page_token: "x".to_owned(),
+        state: 99,
+    };
+    let status = client.list_notifications(malformed).await.unwrap_err();
+    let fields: Vec<_> = status.get_details_bad_request().unwrap().field_violations;
+    let fields: Vec<_> = fields.into_iter().map(|violation| violation.field).collect();
+    assert_eq!(fields, ["order_id", "state", "channel", "page_size", "page_token"]);
+    bench.stop().await;
+}
+
+/// Answers HTTP calls with these statuses in turn and keeps what it got.
+async fn receiver(statuses: Vec<u16>) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            loop {
+                let mut part = vec![0; 65_536];
+                let count = stream.read(&mut part).await.unwrap();
+                request.extend_from_slice(&part[..count]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head
+                    .lines()
+                    .find_map(|line| {
+                        line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+                    })
+                    .unwrap_or(0);
+                if body.len() >= length {
+                    sender.send(text).unwrap();
+                    break;
+                }
+            }
+            let answer =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, received)
+}
+
+#[tokio::test]
+async fn webhooks_are_signed_tried_again_and_given_up_when_refused() {
+    let (url, mut received) = receiver(vec![503, 200, 410]).await;
+    let secret = "0123456789abcdef0123456789abcdef".to_owned();
+    let mut bench = Bench::on(Dialect::Sqlite, |config| {
+        config.webhook = Some(Webhook { url, secret: secret.clone() });
+    })
+    .await;
+    bench.deliver();
+    let fact = placed(1);
+    bench.follow(std::slice::from_ref(&fact)).await;
+    let hook = |entries: &[notification::ledger::Entry], state: State| {
+        entries
+            .iter()
+            .any(|one| one.channel == notification::Channel::Webhook && one.state == state)
+    };
+    bench.until(|entries| hook(entries, State::RetryAt)).await;
+    bench.advance(Duration::from_secs(60));
+    bench.until(|entries| hook(entries, State::Delivered)).await;
+    for _ in 0..2 {
+        let request = received.recv().await.unwrap();
+        let header = |name: &str| {
+            let prefix = format!("{name}: ");
+            request.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().to_owned()
+        };
+        let body = request.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body, fact.to_json().unwrap());
+        let signed = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));
+        use hmac::{KeyInit as _, Mac as _};
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(signed.as_bytes());
+        let digest = mac.finalize().into_bytes();
+        let digest = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest);
+        assert_eq!(header("webhook-signature"), format!("v1,{digest}"));
+    }
+    bench.follow(&[placed(2)]).await;
+    bench.until(|entries| hook(entries, State::Failed)).await;
+    bench.stop().await;
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
+        }
+    };
+}
+
+on_both! {
+    facts_that_come_twice_are_said_once
+    mail_waits_for_its_server_and_arrives_once
+    what_nobody_takes_fails_and_can_be_sent_again
+}

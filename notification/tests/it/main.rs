@@ -1,0 +1,13 @@
+//! What must hold of messages, on both databases and through real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking"
+)]
+
+mod composing;
+mod delivery;
+mod support;

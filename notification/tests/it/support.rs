@@ -1,0 +1,163 @@
+//! A message service on a database of its own, facts, and servers that take messages.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use notification::ledger::{self, Entry, Filter};
+use notification::{Config, Notifications, migrator};
+use shared_events::contract::{
+    Contact, CustomerId, Fact, FactBody, FactId, FactSource, Money, OrderFact, OrderHeader,
+    OrderId, SpecVersion, Timestamp,
+};
+use shared_events::stream::{Database, Dialect, Handler as _};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub struct Bench {
+    pub database: Database,
+    pub service: Notifications,
+    pub folder: tempfile::TempDir,
+    pub clock: Arc<Mutex<Timestamp>>,
+    stop: CancellationToken,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+pub fn start() -> Timestamp {
+    "2010-12-01T08:26:00Z".parse().unwrap()
+}
+
+impl Bench {
+    pub async fn on(dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
+        let migrations = migrator(dialect);
+        let folder = tempfile::tempdir().unwrap();
+        let database = match dialect {
+            Dialect::Sqlite => {
+                let path = folder.path().join("notifications.db");
+                Database::sqlite(&path, &migrations).await.unwrap()
+            }
+            Dialect::Postgres => {
+                let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
+                    "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
+                );
+                let schema = format!("t_{}", Uuid::now_v7().simple());
+                Database::postgres(&url, &schema, &migrations).await.unwrap()
+            }
+        };
+        let clock = Arc::new(Mutex::new(start()));
+        let mut config = Config::to_directory(folder.path().join("mail"));
+        change(&mut config);
+        let time = Arc::clone(&clock);
+        let now = Arc::new(move || *time.lock().unwrap());
+        let service = Notifications::new(database.clone(), config, now).unwrap();
+        let stop = CancellationToken::new();
+        Self { database, service, folder, clock, stop, task: None }
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut clock = self.clock.lock().unwrap();
+        *clock = clock.plus(by);
+    }
+
+    pub async fn follow(&self, facts: &[Fact]) {
+        let mut follower = self.service.follower();
+        let mut tx = self.database.begin().await.unwrap();
+        follower.handle(&mut tx, facts).await.unwrap();
+        tx.commit().await.unwrap();
+        follower.committed();
+    }
+
+    pub fn deliver(&mut self) {
+        let (service, stop) = (self.service.clone(), self.stop.clone());
+        self.task = Some(tokio::spawn(async move { service.run_delivery(stop).await }));
+    }
+
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+
+    pub async fn entries(&self) -> Vec<Entry> {
+        ledger::list(&self.database, &Filter::default(), 0, 1_000).await.unwrap()
+    }
+
+    /// Until all messages stand as told.
+    pub async fn until(&self, reached: impl Fn(&[Entry]) -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while !reached(&self.entries().await) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        if waited.await.is_err() {
+            let entries = self.entries().await;
+            let errors: Vec<_> = entries.iter().map(|one| (one.state, &one.last_error)).collect();
+            panic!("not reached in 20 s: {errors:?}");
+        }
+    }
+}
+
+pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact {
+    let order_id = OrderId::mint();
+    let header = OrderHeader {
+        order_id,
+        customer_id: CustomerId::mint(),
+        contact: Contact::new("ada@example.org", "+442071838750", "en").unwrap(),
+        total: Money::new(1530, "GBP".parse().unwrap()),
+    };
+    Fact {
+        specversion: SpecVersion::V1,
+        id: FactId::at(FactSource::Orders, 0, position, 0),
+        source: FactSource::Orders,
+        time: start(),
+        subject: order_id,
+        sequence: 1,
+        shard: 0,
+        position,
+        index: 0,
+        causationid: None,
+        traceparent: None,
+        body: FactBody::Order(body(header)),
+    }
+}
+
+pub fn placed(position: u64) -> Fact {
+    fact(position, |order| OrderFact::Created {
+        order,
+        lines: Vec::new(),
+        placed_at: start(),
+        confirm_by: start(),
+    })
+}
+
+/// A real SMTP server (aiosmtpd) that keeps what it takes in a Maildir.
+pub struct SmtpServer {
+    process: std::process::Child,
+}
+
+impl SmtpServer {
+    pub fn start(port: u16, maildir: &Path) -> Self {
+        let python = std::env::var("ORDINAL_TEST_AIOSMTPD_PYTHON").expect(
+            "ORDINAL_TEST_AIOSMTPD_PYTHON names a python that has aiosmtpd; scripts/test makes one",
+        );
+        let process = std::process::Command::new(python)
+            .args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")])
+            .args(["-c", "aiosmtpd.handlers.Mailbox"])
+            .arg(maildir)
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+}
+
+impl Drop for SmtpServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

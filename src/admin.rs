@@ -1,0 +1,488 @@
+//! What operators see and may do over gRPC: followers, dead letters, read models, quarantine.
+//! Never here: who is an operator; `access` has answered that before a call arrives.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use order_actor::journal::Journal;
+use order_actor::projections::{Deadlines, OrderSummaries};
+use order_actor::record::RecordedEvent;
+use order_actor::replay::JournalSource;
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{
+    Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
+    DeadLetters, Dialect, FollowStatus, Handler, Source as _,
+};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The generated messages, server and client.
+pub mod proto {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated; the proto is documented"
+    )]
+    tonic::include_proto!("ordinal.admin.v1");
+}
+
+use proto::admin_service_server::{AdminService, AdminServiceServer};
+
+/// The service's descriptors, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
+
+const PAGE_SIZE_DEFAULT: u32 = 20;
+const PAGE_SIZE_MAX: u32 = 100;
+const REASON_LEN_MAX: usize = 500;
+/// Events replayed at a time when a read model is rebuilt.
+const REBUILD_BATCH: usize = 512;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A follower as operators see it.
+pub struct FollowerEntry {
+    /// What it says of itself.
+    pub status: FollowStatus,
+    /// The last position of each shard of what it follows; none while that is away.
+    pub heads: Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>,
+}
+
+/// What the service looks at.
+pub struct AdminParts {
+    /// Every follower of this process.
+    pub followers: Vec<FollowerEntry>,
+    /// The dead letters by follower; each looks into that follower's own database.
+    pub letters: BTreeMap<String, DeadLetters>,
+    /// What happened to orders.
+    pub journal: Journal,
+    /// The order service's read models.
+    pub orders: Database,
+}
+
+/// The admin service.
+#[derive(Clone)]
+pub struct AdminEdge {
+    parts: Arc<AdminParts>,
+}
+
+/// Followers whose positions are those of the journal.
+fn follows_journal(name: &str) -> bool {
+    name != "stock-answers"
+}
+
+impl AdminEdge {
+    /// Over these parts.
+    #[must_use]
+    pub fn new(parts: AdminParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// As tonic serves it.
+    #[must_use]
+    pub fn into_service(self) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(self)
+    }
+
+    async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
+        let status = &entry.status;
+        let cursors = status.cursors();
+        let heads = (entry.heads)().await;
+        let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
+        let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {
+            self.oldest_waiting(&cursors).await
+        } else {
+            None
+        };
+        proto::Follower {
+            name: status.name().to_owned(),
+            cursors: positions(&cursors),
+            head_known: heads.is_some(),
+            heads: heads.as_ref().map(positions).unwrap_or_default(),
+            lag,
+            oldest_waiting_since: oldest_waiting_since.map(timestamp),
+            still_for: status.still_for().try_into().ok(),
+            error: status.error().unwrap_or_default(),
+            stopped: status.is_stopped(),
+        }
+    }
+
+    /// When the oldest event after the cursors was recorded.
+    async fn oldest_waiting(&self, cursors: &Cursors) -> Option<Timestamp> {
+        let journal = &self.parts.journal;
+        let per_shard = usize::from(journal.shards());
+        let waiting = journal.read_after(cursors, per_shard).await.ok()?;
+        waiting.iter().map(|event| event.recorded_at).min()
+    }
+
+    fn letters_of(&self, follower: &str) -> Result<&DeadLetters, Status> {
+        self.parts.letters.get(follower).ok_or_else(|| {
+            let known: Vec<&str> = self.parts.letters.keys().map(String::as_str).collect();
+            violation("follower", &format!("is no follower; there are {}", known.join(", ")))
+        })
+    }
+
+    async fn rebuild(&self, name: &str) -> Result<u64, Status> {
+        let parts = &self.parts;
+        match name {
+            OrderSummaries::FOLLOWER => {
+                let model = OrderSummaries::new(parts.orders.clone());
+                let handler = model.handler(parts.journal.clone());
+                rebuild(&parts.orders, &parts.journal, name, "order_summaries", handler).await
+            }
+            Deadlines::FOLLOWER => {
+                let list = Deadlines::new(parts.orders.clone());
+                let handler = list.handler(parts.journal.clone());
+                rebuild(&parts.orders, &parts.journal, name, "deadlines", handler).await
+            }
+            _ => Err(violation("name", "is order-summaries or deadlines")),
+        }
+    }
+}
+
+/// Empties the table and replays the journal into it up to the follower's own cursor, in one
+/// transaction. The follower waits for the table meanwhile and then goes on where it was, so its
+/// cursor does not move. What stands in its dead letters is left out here as it was there.
+async fn rebuild<H: Handler<RecordedEvent>>(
+    database: &Database,
+    journal: &Journal,
+    follower: &str,
+    table: &'static str,
+    mut handler: H,
+) -> Result<u64, Status> {
+    let source = JournalSource::new(journal.clone());
+    let mut tx = database.begin().await.map_err(unavailable)?;
+    if database.dialect() == Dialect::Postgres {
+        // Readers go on; the follower's next batch waits. SQLite has one writer anyway.
+        sqlx::query(&format!("LOCK TABLE {table} IN EXCLUSIVE MODE"))
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    sqlx::query(&format!("DELETE FROM {table}")).execute(&mut *tx).await.map_err(unavailable)?;
+    let target = Cursors::load(database, follower).await.map_err(unavailable)?;
+    let aside = set_aside(database, follower).await.map_err(unavailable)?;
+    let mut cursors = Cursors::default();
+    let mut replayed = 0_u64;
+    while !cursors.covers(&target) {
+        let mut batch = source.read_after(&cursors, REBUILD_BATCH).await.map_err(unavailable)?;
+        if batch.is_empty() {
+            return Err(unavailable("the journal ends before the follower's cursor"));
+        }
+        batch.items.retain(|event| {
+            event.position <= target.get(event.shard)
+                && !aside.contains(&(event.shard, event.position))
+        });
+        if !batch.items.is_empty() {
+            handler.handle(&mut tx, &batch.items).await.map_err(|blame| match blame {
+                Blame::World(error) => unavailable(error),
+                Blame::Item { index, error } => {
+                    let order = batch.items.get(index).map(|event| event.order_id.to_string());
+                    let message = format!(
+                        "nothing was changed: an event of order {} cannot be handled: {error}",
+                        order.unwrap_or_default()
+                    );
+                    refused(Code::FailedPrecondition, "IMPOSSIBLE_HISTORY", &message)
+                }
+            })?;
+        }
+        replayed = replayed.saturating_add(u64::try_from(batch.items.len()).unwrap_or(u64::MAX));
+        cursors.merge(&batch.through);
+    }
+    tx.commit().await.map_err(unavailable)?;
+    handler.committed();
+    tracing::info!(follower, events = replayed, "read model rebuilt");
+    Ok(replayed)
+}
+
+/// Where a follower's dead letters stand.
+async fn set_aside(
+    database: &Database,
+    follower: &str,
+) -> Result<HashSet<(u16, u64)>, DatabaseError> {
+    let letters = DeadLetters::new(database.clone());
+    let mut places = HashSet::new();
+    let mut after: Option<(u16, u64, u16)> = None;
+    loop {
+        let place = after.map(|(shard, position, index)| (follower, shard, position, index));
+        let page = letters.list(Some(follower), place, PAGE_SIZE_MAX).await?;
+        let Some(last) = page.last() else { return Ok(places) };
+        after = Some((last.shard, last.position, last.index));
+        places.extend(page.iter().map(|letter| (letter.shard, letter.position)));
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminEdge {
+    async fn list_followers(
+        &self,
+        _: Request<proto::ListFollowersRequest>,
+    ) -> Result<Response<proto::ListFollowersResponse>, Status> {
+        let mut followers = Vec::with_capacity(self.parts.followers.len());
+        for entry in &self.parts.followers {
+            followers.push(self.follower(entry).await);
+        }
+        followers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Response::new(proto::ListFollowersResponse { followers }))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<proto::ListDeadLettersRequest>,
+    ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let size = match request.page_size {
+            0 => PAGE_SIZE_DEFAULT,
+            size if size <= PAGE_SIZE_MAX => size,
+            _ => return Err(violation("page_size", "is at most 100")),
+        };
+        let after = PageToken::parse(&request.page_token)?;
+        if !request.follower.is_empty() {
+            self.letters_of(&request.follower)?;
+        }
+        // One more than fits tells whether there is a next page.
+        let wanted = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut found: Vec<DeadLetter> = Vec::new();
+        for (name, letters) in &self.parts.letters {
+            let passed = after.as_ref().is_some_and(|after| name < &after.follower);
+            let asked = request.follower.is_empty() || &request.follower == name;
+            if passed || !asked || found.len() > wanted {
+                continue;
+            }
+            let place = after.as_ref().filter(|after| &after.follower == name);
+            let place =
+                place.map(|place| (name.as_str(), place.shard, place.position, place.index));
+            let page = letters
+                .list(Some(name), place, size.saturating_add(1))
+                .await
+                .map_err(unavailable)?;
+            found.extend(page);
+        }
+        let more = found.len() > wanted;
+        found.truncate(wanted);
+        let next_page_token = match found.last() {
+            Some(last) if more => PageToken::of(last).to_string(),
+            _ => String::new(),
+        };
+        let dead_letters = found.into_iter().map(|letter| message(letter, false)).collect();
+        Ok(Response::new(proto::ListDeadLettersResponse { dead_letters, next_page_token }))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<proto::GetDeadLetterRequest>,
+    ) -> Result<Response<proto::GetDeadLetterResponse>, Status> {
+        let request = request.into_inner();
+        let letters = self.letters_of(&request.follower)?;
+        let order_id = order_id(&request.order_id)?;
+        let found = letters.of_order(&request.follower, order_id).await.map_err(unavailable)?;
+        if found.is_empty() {
+            return Err(letter_refused(DeadLetterError::NotFound));
+        }
+        let dead_letters = found.into_iter().map(|letter| message(letter, true)).collect();
+        Ok(Response::new(proto::GetDeadLetterResponse { dead_letters }))
+    }
+
+    async fn put_back_dead_letters(
+        &self,
+        request: Request<proto::PutBackDeadLettersRequest>,
+    ) -> Result<Response<proto::PutBackDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let letters = self.letters_of(&request.follower)?;
+        let order_id = order_id(&request.order_id)?;
+        let put_back =
+            letters.put_back(&request.follower, order_id).await.map_err(letter_refused)?;
+        tracing::info!(follower = request.follower, order = %order_id, put_back, "dead letters put back");
+        Ok(Response::new(proto::PutBackDeadLettersResponse { put_back }))
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<proto::DropDeadLetterRequest>,
+    ) -> Result<Response<proto::DropDeadLetterResponse>, Status> {
+        let request = request.into_inner();
+        let letters = self.letters_of(&request.follower)?;
+        let order_id = order_id(&request.order_id)?;
+        let reason = request.reason.trim();
+        if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
+            return Err(violation("reason", "has 1 to 500 characters"));
+        }
+        let dropped =
+            letters.drop_first(&request.follower, order_id).await.map_err(letter_refused)?;
+        tracing::warn!(
+            follower = dropped.follower, order = %order_id, kind = dropped.kind,
+            shard = dropped.shard, position = dropped.position, reason, "dead letter dropped"
+        );
+        let dropped = Some(message(dropped, true));
+        Ok(Response::new(proto::DropDeadLetterResponse { dropped }))
+    }
+
+    async fn rebuild_read_model(
+        &self,
+        request: Request<proto::RebuildReadModelRequest>,
+    ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
+        let name = request.into_inner().name;
+        // A caller who goes away must not stop it half way; it would only roll back.
+        let edge = self.clone();
+        let events =
+            tokio::spawn(async move { edge.rebuild(&name).await }).await.map_err(unavailable)??;
+        Ok(Response::new(proto::RebuildReadModelResponse { events }))
+    }
+
+    async fn list_quarantined(
+        &self,
+        _: Request<proto::ListQuarantinedRequest>,
+    ) -> Result<Response<proto::ListQuarantinedResponse>, Status> {
+        let mut quarantined = self.parts.journal.quarantined().await.map_err(unavailable)?;
+        quarantined.sort_by_key(|order| order.order_id);
+        let quarantined = quarantined
+            .into_iter()
+            .map(|order| proto::Quarantined {
+                order_id: order.order_id.to_string(),
+                reason: order.reason,
+                since: Some(timestamp(order.since)),
+            })
+            .collect();
+        Ok(Response::new(proto::ListQuarantinedResponse { quarantined }))
+    }
+}
+
+fn positions(cursors: &Cursors) -> Vec<proto::ShardPosition> {
+    cursors
+        .iter()
+        .map(|(shard, position)| proto::ShardPosition { shard: u32::from(shard), position })
+        .collect()
+}
+
+fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
+    use proto::dead_letter::State;
+    let state = match letter.state {
+        DeadLetterState::Poison => State::Poison,
+        DeadLetterState::Behind => State::Behind,
+        DeadLetterState::Retry => State::Retry,
+    };
+    proto::DeadLetter {
+        follower: letter.follower,
+        order_id: letter.order_id.to_string(),
+        state: state.into(),
+        kind: letter.kind,
+        shard: u32::from(letter.shard),
+        position: letter.position,
+        index: u32::from(letter.index),
+        error: letter.error,
+        attempts: letter.attempts,
+        parked_at: Some(timestamp(letter.parked_at)),
+        item: if with_item { letter.item } else { String::new() },
+    }
+}
+
+fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+/// A place in the list of dead letters, as its page tokens carry it.
+#[derive(Debug, PartialEq, Eq)]
+struct PageToken {
+    follower: String,
+    shard: u16,
+    position: u64,
+    index: u16,
+}
+
+impl PageToken {
+    fn of(letter: &DeadLetter) -> Self {
+        Self {
+            follower: letter.follower.clone(),
+            shard: letter.shard,
+            position: letter.position,
+            index: letter.index,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Option<Self>, Status> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let token = || {
+            let mut parts = text.splitn(4, '.');
+            let shard = parts.next()?.parse().ok()?;
+            let position = parts.next()?.parse().ok()?;
+            let index = parts.next()?.parse().ok()?;
+            let follower = parts.next()?.to_owned();
+            Some(Self { follower, shard, position, index })
+        };
+        token().map(Some).ok_or_else(|| violation("page_token", "is none that was given out"))
+    }
+}
+
+impl std::fmt::Display for PageToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}.{}", self.shard, self.position, self.index, self.follower)
+    }
+}
+
+fn order_id(text: &str) -> Result<OrderId, Status> {
+    text.parse().map_err(|_| violation("order_id", "is a UUID"))
+}
+
+fn violation(field: &str, description: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_ARGUMENT", "ordinal", HashMap::new());
+    details.add_bad_request_violation(field, description);
+    Status::with_error_details(Code::InvalidArgument, format!("{field} {description}"), details)
+}
+
+fn refused(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Status {
+    tracing::warn!(%error, "admin call failed");
+    let mut details = ErrorDetails::with_error_info("UNAVAILABLE", "ordinal", HashMap::new());
+    details.set_retry_info(Some(RETRY_DELAY));
+    Status::with_error_details(Code::Unavailable, "a store did not answer; try again", details)
+}
+
+fn letter_refused(error: DeadLetterError) -> Status {
+    match error {
+        DeadLetterError::NotFound => {
+            refused(Code::NotFound, "NOT_FOUND", "that follower has no dead letter of that order")
+        }
+        DeadLetterError::Database(error) => unavailable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_token_comes_back_as_it_was_given_out() {
+        let token = PageToken { follower: "stock".to_owned(), shard: 3, position: 17, index: 2 };
+        assert_eq!(PageToken::parse(&token.to_string()).unwrap(), Some(token));
+        assert_eq!(PageToken::parse("").unwrap(), None);
+    }
+
+    #[test]
+    fn a_foreign_page_token_is_refused_with_its_field() {
+        for text in ["x", "1.2.3", "99999.1.1.stock", "-1.1.1.stock"] {
+            let status = PageToken::parse(text).unwrap_err();
+            assert_eq!(status.code(), Code::InvalidArgument, "{text}");
+            let violations = status.get_details_bad_request().unwrap().field_violations;
+            assert_eq!(violations[0].field, "page_token");
+        }
+    }
+
+    #[test]
+    fn an_instant_before_1970_keeps_its_microseconds() {
+        let time = timestamp(Timestamp::from_micros(-1));
+        assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
+    }
+}

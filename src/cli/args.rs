@@ -1,0 +1,531 @@
+//! The verbs and their flags.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
+
+use super::parse::{Amount, LineDisposition, LineUnits, OrderLine, Place, instant};
+
+/// Ordinal, an actor-based, event-sourced order engine.
+///
+/// `ordinal demo` shows everything, `ordinal serve` runs an engine, the other verbs ask a running
+/// one. Exit codes: 0 done, 1 refused or found wrong, 2 the command or its input makes no sense,
+/// 3 no engine answers.
+#[derive(Debug, Parser)]
+#[command(name = "ordinal", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Answer with JSON, one value per line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How an engine is reached, and as whom.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// Ask the engine at this URL [default: http://127.0.0.1:7400].
+    #[arg(long, global = true, value_name = "URL", env = "ORDINAL_ADDRESS")]
+    pub address: Option<String>,
+    /// Ask as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Believed only by
+    /// an engine without tokens [default: ops:developer].
+    #[arg(long = "as", global = true, value_name = "CALLER", env = "ORDINAL_AS")]
+    pub caller: Option<Caller>,
+    /// Prove who asks by this bearer token.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "ORDINAL_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Wait so long for an answer, at most 30s.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+impl Connection {
+    /// To this address as this caller.
+    #[must_use]
+    pub fn new(address: String, caller: Caller) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self { address: Some(address), caller: Some(caller), token: None, timeout }
+    }
+
+    /// Where the engine is.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.clone().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned())
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `customer`, `service` or `ops`.
+    pub role: String,
+    /// A customer id, or a name.
+    pub subject: String,
+}
+
+impl FromStr for Caller {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, subject) = text.split_once(':').ok_or("is ROLE:SUBJECT, such as ops:anna")?;
+        match role {
+            "customer" if Uuid::try_parse(subject).is_err() => {
+                Err("the subject of a customer is a UUID".to_owned())
+            }
+            "service" | "ops" if subject.is_empty() => Err("the subject is missing".to_owned()),
+            "customer" | "service" | "ops" => {
+                Ok(Self { role: role.to_owned(), subject: subject.to_owned() })
+            }
+            _ => Err("the role is customer, service or ops".to_owned()),
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Place, see and change orders.
+    #[command(subcommand)]
+    Order(OrderVerb),
+    /// Request and judge returns.
+    #[command(subcommand)]
+    Return(ReturnVerb),
+    /// See and change stock.
+    #[command(subcommand)]
+    Stock(StockVerb),
+    /// See messages to customers and send them again.
+    #[command(subcommand)]
+    Notification(NotificationVerb),
+    /// Read the journal of all orders.
+    #[command(subcommand)]
+    Events(EventsVerb),
+    /// What followers set aside because they could not handle it.
+    #[command(subcommand)]
+    DeadLetter(DeadLetterVerb),
+    /// Who follows the journal, how far behind, and what fails.
+    Followers,
+    /// Read models, which can be filled anew from the journal.
+    #[command(subcommand)]
+    ReadModel(ReadModelVerb),
+    /// Orders whose history is impossible; they accept no command.
+    Quarantined,
+    /// Run an engine.
+    Serve(crate::serve::ServeArgs),
+    /// Walk orders through every ending on a temporary engine.
+    Demo,
+    /// Print the completions of a shell.
+    Completions {
+        /// For this shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command to an order may carry.
+#[derive(Debug, Args)]
+pub struct CommandOptions {
+    /// Make a retry recognisable by this UUID.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<Uuid>,
+    /// Refuse unless the order has this version.
+    #[arg(long, value_name = "N")]
+    pub expected_version: Option<u64>,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub validate_only: bool,
+}
+
+/// One page of a list.
+#[derive(Debug, Args)]
+pub struct Page {
+    /// At most so many, 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub page_size: u32,
+    /// Go on where the page before ended, by the token it showed.
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    pub page_token: String,
+}
+
+/// `ordinal order …`
+#[derive(Debug, Subcommand)]
+pub enum OrderVerb {
+    /// Place an order, by flags or from a file.
+    Place(Box<PlaceArgs>),
+    /// Show one order, as it is or as it was.
+    Get {
+        /// Which, a UUID.
+        order_id: Uuid,
+        /// As it was after so many events.
+        #[arg(long, value_name = "N", conflicts_with = "as_of_time")]
+        as_of_version: Option<u64>,
+        /// As it was at this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        as_of_time: Option<String>,
+    },
+    /// List orders, newest first.
+    List {
+        /// With this status, such as PENDING; may be repeated.
+        #[arg(long, value_name = "STATUS")]
+        status: Vec<String>,
+        /// Of this customer.
+        #[arg(long, value_name = "UUID")]
+        customer: Option<Uuid>,
+        /// Placed at this instant or later (RFC 3339).
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        placed_from: Option<String>,
+        /// Placed before this instant (RFC 3339).
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        placed_until: Option<String>,
+        /// Wait until the list includes this place of the journal.
+        #[arg(long, value_name = "SHARD:POSITION")]
+        at_least: Option<Place>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Cancel an order, or open units of it.
+    Cancel {
+        /// Which, a UUID.
+        order_id: Uuid,
+        /// CUSTOMER_REQUEST (customers) or OPS (operators); by who asks where absent.
+        #[arg(long, value_name = "REASON")]
+        reason: Option<String>,
+        /// Further words.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        text: String,
+        /// Only these units, NUMBER=QUANTITY; may be repeated. All that are open where absent.
+        #[arg(long, value_name = "LINE")]
+        line: Vec<LineUnits>,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+    /// Record that a parcel leaves.
+    Fulfill {
+        /// Which, a UUID.
+        order_id: Uuid,
+        /// The parcel's id; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        shipment: Option<Uuid>,
+        /// Who carries it.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        carrier: String,
+        /// The carrier's tracking number.
+        #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true)]
+        tracking: String,
+        /// Only these units, NUMBER=QUANTITY; may be repeated. All that are open where absent.
+        #[arg(long, value_name = "LINE")]
+        line: Vec<LineUnits>,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+    /// Show changes as they happen, until interrupted.
+    Watch {
+        /// Only these orders, UUIDs; all where absent.
+        order_ids: Vec<Uuid>,
+        /// Only orders of this customer.
+        #[arg(long, value_name = "UUID")]
+        customer: Option<Uuid>,
+        /// Begin after this place of the journal; may be repeated, once per shard.
+        #[arg(long, value_name = "SHARD:POSITION")]
+        after: Vec<Place>,
+        /// Begin at the first event of every shard that --after does not name.
+        #[arg(long)]
+        from_beginning: bool,
+    },
+    /// Show what happened to an order, with causes.
+    History {
+        /// Which, a UUID.
+        order_id: Uuid,
+    },
+    /// Show what differs between two versions of an order.
+    Diff {
+        /// Which, a UUID.
+        order_id: Uuid,
+        /// From this version; 0 is before it was placed.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        from: u64,
+        /// To this version; 0 is the newest.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        to: u64,
+    },
+}
+
+/// Flags of `ordinal order place`.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Take everything from this JSON file, a PlaceOrderRequest by its proto; - for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["line", "street", "city", "country", "customer", "id"])]
+    pub file: Option<PathBuf>,
+    /// The id it is to have; minted where absent.
+    #[arg(long, value_name = "UUID")]
+    pub id: Option<Uuid>,
+    /// For this customer; for the caller where a customer asks.
+    #[arg(long, value_name = "UUID")]
+    pub customer: Option<Uuid>,
+    /// A line, SKU=QUANTITY@PRICE such as MUG=2@19.99GBP; may be repeated.
+    #[arg(long, value_name = "LINE", required_unless_present = "file")]
+    pub line: Vec<OrderLine>,
+    /// Street and number.
+    #[arg(long, value_name = "TEXT", required_unless_present = "file")]
+    pub street: Option<String>,
+    /// City.
+    #[arg(long, value_name = "TEXT", required_unless_present = "file")]
+    pub city: Option<String>,
+    /// Postal code, where the country has them.
+    #[arg(long, value_name = "TEXT")]
+    pub postal_code: Option<String>,
+    /// Country by two letters (ISO 3166-1), such as GB.
+    #[arg(long, value_name = "CODE", required_unless_present = "file")]
+    pub country: Option<String>,
+    /// E-mail address of the customer.
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// Phone number of the customer (E.164).
+    #[arg(long, value_name = "NUMBER")]
+    pub phone: Option<String>,
+    /// Language of messages, such as en-GB.
+    #[arg(long, value_name = "LOCALE")]
+    pub locale: Option<String>,
+    /// When it was ordered by your own account (RFC 3339); decides nothing.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub ordered_at: Option<String>,
+    #[command(flatten)]
+    pub options: CommandOptions,
+}
+
+/// `ordinal return …`
+#[derive(Debug, Subcommand)]
+pub enum ReturnVerb {
+    /// Ask for delivered units to be taken back.
+    Request {
+        /// Of which order, a UUID.
+        order_id: Uuid,
+        /// These units, NUMBER=QUANTITY; may be repeated.
+        #[arg(long, value_name = "LINE", required = true)]
+        line: Vec<LineUnits>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The id the return is to have; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        return_id: Option<Uuid>,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+    /// Take the units of the waiting return back and promise a refund.
+    Approve {
+        /// Of which order, a UUID.
+        order_id: Uuid,
+        /// Which return; the one that waits where absent.
+        #[arg(long, value_name = "UUID")]
+        return_id: Option<Uuid>,
+        /// What becomes of a line's units, NUMBER=RESTOCK (as where absent) or NUMBER=WRITE_OFF;
+        /// may be repeated.
+        #[arg(long, value_name = "LINE")]
+        line: Vec<LineDisposition>,
+        /// Pay this back, such as 19.99GBP; the value of the units where absent.
+        #[arg(long, value_name = "AMOUNT")]
+        refund: Option<Amount>,
+        /// Why more is paid back than the units' value.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        refund_reason: String,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+    /// Leave the units of the waiting return with the customer.
+    Reject {
+        /// Of which order, a UUID.
+        order_id: Uuid,
+        /// Which return; the one that waits where absent.
+        #[arg(long, value_name = "UUID")]
+        return_id: Option<Uuid>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
+}
+
+/// `ordinal stock …`
+#[derive(Debug, Subcommand)]
+pub enum StockVerb {
+    /// Set what is on hand of a product.
+    Set {
+        /// Which product.
+        sku: String,
+        /// Units on hand.
+        on_hand: u64,
+    },
+    /// Change what is on hand of a product.
+    Adjust {
+        /// Which product.
+        sku: String,
+        /// Units more, or fewer where below zero.
+        #[arg(allow_negative_numbers = true)]
+        delta: i64,
+        /// Why, for the log.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+        /// Make a retry recognisable by this UUID; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<Uuid>,
+    },
+    /// Show one product.
+    Get {
+        /// Which product.
+        sku: String,
+    },
+    /// List products.
+    List {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show what is held for an order.
+    Reservation {
+        /// Which order, a UUID.
+        order_id: Uuid,
+    },
+}
+
+/// `ordinal notification …`
+#[derive(Debug, Subcommand)]
+pub enum NotificationVerb {
+    /// List messages.
+    List {
+        /// About this order.
+        #[arg(long, value_name = "UUID")]
+        order: Option<Uuid>,
+        /// In this state, such as FAILED.
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one message.
+    Get {
+        /// Which, a UUID.
+        notification_id: Uuid,
+    },
+    /// Send a message again that failed.
+    Resend {
+        /// Which, a UUID.
+        notification_id: Uuid,
+    },
+}
+
+/// `ordinal events …`
+#[derive(Debug, Subcommand)]
+pub enum EventsVerb {
+    /// Show events as they happen, until interrupted.
+    Tail {
+        /// Begin after this place; may be repeated, once per shard. Now where absent.
+        #[arg(long, value_name = "SHARD:POSITION")]
+        after: Vec<Place>,
+    },
+    /// Show the events that are in the journal, in order within each shard.
+    Replay {
+        /// Begin after this place; may be repeated, once per shard.
+        #[arg(long, value_name = "SHARD:POSITION")]
+        after: Vec<Place>,
+        /// Only the shards that --after names.
+        #[arg(long)]
+        only_named: bool,
+        /// At most so many; 0 for all.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        limit: u64,
+    },
+}
+
+/// `ordinal dead-letter …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterVerb {
+    /// List dead letters.
+    List {
+        /// Of this follower; of all where absent.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        follower: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a follower's dead letters of one order with their content (personal data).
+    Show {
+        /// Whose.
+        follower: String,
+        /// Of which order, a UUID.
+        order_id: Uuid,
+    },
+    /// Have a follower try an order's dead letters again.
+    PutBack {
+        /// Whose.
+        follower: String,
+        /// Of which order, a UUID.
+        order_id: Uuid,
+    },
+    /// Drop an order's first dead letter for good; those behind it are tried.
+    Drop {
+        /// Whose.
+        follower: String,
+        /// Of which order, a UUID.
+        order_id: Uuid,
+        /// Why, for the log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// `ordinal read-model …`
+#[derive(Debug, Subcommand)]
+pub enum ReadModelVerb {
+    /// Empty a read model and fill it from the first event on.
+    Rebuild {
+        /// order-summaries or deadlines.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_verbs_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_and_verb_has_its_line_of_help() {
+        fn check(command: &clap::Command, path: &str) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some() || id == "help", "{path} {id}");
+            }
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                assert!(verb.get_about().is_some(), "{path}");
+                check(verb, &path);
+            }
+        }
+        check(&Cli::command(), "ordinal");
+    }
+
+    #[test]
+    fn a_caller_is_a_role_and_a_subject() {
+        assert!("ops:anna".parse::<Caller>().is_ok());
+        assert!("customer:018f6f3e-0000-7000-8000-000000000001".parse::<Caller>().is_ok());
+        for wrong in ["ops", "ops:", "customer:anna", "engine:stock", ""] {
+            assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Why a command did not succeed, and the exit code that says so.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command as given makes no sense; nothing was asked of the server.
+    Usage(String),
+    /// The server answered no, or none answered.
+    Status(Box<Status>),
+    /// Something else failed, here.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    /// 1: it said no; 2: the command makes no sense; 3: the server is not available.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Status(status) => match status.code() {
+                Code::InvalidArgument => 2,
+                Code::Unavailable | Code::DeadlineExceeded => 3,
+                _ => 1,
+            },
+            Self::Other(_) => 1,
+        })
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Usage(_) => "USAGE".to_owned(),
+            Self::Status(status) => status
+                .get_details_error_info()
+                .map_or_else(|| code_name(status.code()).to_owned(), |info| info.reason),
+            Self::Other(_) => "FAILED".to_owned(),
+        }
+    }
+
+    fn violations(&self) -> Vec<(String, String)> {
+        let Self::Status(status) = self else { return Vec::new() };
+        status.get_details_bad_request().map_or_else(Vec::new, |bad| {
+            bad.field_violations.into_iter().map(|v| (v.field, v.description)).collect()
+        })
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Usage(message) => message.clone(),
+            Self::Status(status) => status.message().to_owned(),
+            Self::Other(error) => format!("{error:#}"),
+        }
+    }
+
+    /// As programs read it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut error = json!({
+            "reason": self.reason(),
+            "message": self.message(),
+            "field_violations": self.violations().into_iter()
+                .map(|(field, description)| json!({"field": field, "description": description}))
+                .collect::<Vec<_>>(),
+        });
+        if let Self::Status(status) = self {
+            error["status"] = json!(code_name(status.code()));
+            if let Some(info) = status.get_details_error_info() {
+                error["metadata"] = json!(info.metadata);
+            }
+            if let Some(delay) = status.get_details_retry_info().and_then(|info| info.retry_delay) {
+                error["retry_after_ms"] =
+                    json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+            }
+        }
+        error
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}: {}", self.reason(), self.message())?;
+        for (field, description) in self.violations() {
+            write!(f, "\n  {field}: {description}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// A status code as `google.rpc.Code` spells it.
+const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn code_of(failure: &Failure) -> String {
+        format!("{:?}", failure.exit_code())
+    }
+
+    #[test]
+    fn the_exit_code_tells_whose_fault_it_is() {
+        let is = |failure: Failure, code: u8| {
+            assert_eq!(code_of(&failure), format!("{:?}", ExitCode::from(code)), "{failure}");
+        };
+        is(Failure::Usage("x".to_owned()), 2);
+        is(Status::invalid_argument("x").into(), 2);
+        is(Status::unavailable("x").into(), 3);
+        is(Status::deadline_exceeded("x").into(), 3);
+        is(Status::failed_precondition("x").into(), 1);
+        is(Status::not_found("x").into(), 1);
+        is(anyhow::anyhow!("x").into(), 1);
+    }
+
+    #[test]
+    fn an_error_shows_its_stable_code_and_every_field() {
+        let mut details = ErrorDetails::with_error_info("EMPTY_ORDER", "ordinal", HashMap::new());
+        details.add_bad_request_violation("lines", "is empty");
+        let status = Status::with_error_details(Code::InvalidArgument, "no lines", details);
+        let failure = Failure::from(status);
+        assert_eq!(failure.to_string(), "error: EMPTY_ORDER: no lines\n  lines: is empty");
+        let json = failure.to_json();
+        assert_eq!(json["reason"], "EMPTY_ORDER");
+        assert_eq!(json["field_violations"][0]["field"], "lines");
+    }
+}

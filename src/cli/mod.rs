@@ -1,0 +1,22 @@
+//! The command line: every verb is a gRPC client of an engine, like any other.
+//!
+//! Never here: rules about orders, or a database.
+
+mod args; // the verbs and their flags
+mod client; // gRPC by the descriptors of the protos
+mod failure; // why not, and the exit code that says so
+mod operations; // followers, dead letters, read models, quarantine
+mod orders; // orders, returns and their journal
+mod output; // tables for people, JSON for programs
+mod parse; // text of flags as protos spell it
+mod run; // from the command line to an exit code
+mod show; // messages as people read them
+mod stock; // products and messages
+
+pub use args::{Caller, Connection};
+pub use client::Client;
+pub use failure::Failure;
+pub use orders::history as order_history;
+pub use output::Output;
+pub use run::run;
+pub use show::{code, history as show_history, status, text};

@@ -1,0 +1,100 @@
+//! `followers`, `dead-letter`, `read-model` and `quarantined`.
+
+use serde_json::{Value, json};
+
+use super::args::{DeadLetterVerb, ReadModelVerb};
+use super::show::{self, text};
+use super::{Client, Failure, Output};
+
+async fn ask(
+    client: &Client,
+    out: &Output,
+    method: &str,
+    request: Value,
+    show: impl FnOnce(&Output, &Value),
+) -> Result<(), Failure> {
+    let answer = client.call(&format!("admin.v1.AdminService/{method}"), request).await?;
+    out.answer(&answer, show);
+    Ok(())
+}
+
+/// A protobuf duration such as `12.345678s` in whole seconds.
+fn seconds(duration: &str) -> String {
+    let whole = duration.split(['.', 's']).next().unwrap_or_default();
+    if whole.is_empty() { String::new() } else { format!("{whole}s") }
+}
+
+/// `ordinal followers`
+pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
+    ask(client, out, "ListFollowers", json!({}), |out, answer| {
+        out.table(
+            &["follower", "lag", "oldest waits since", "still for", "state"],
+            answer["followers"].as_array().into_iter().flatten().map(|follower| {
+                let error = text(follower, "error");
+                let state = match (follower["stopped"] == true, error.is_empty()) {
+                    (true, _) => format!("STOPPED: {error}"),
+                    (false, false) => format!("waits: {error}"),
+                    (false, true) => "follows".to_owned(),
+                };
+                let known = follower["head_known"] == true;
+                vec![
+                    text(follower, "name"),
+                    if known { text(follower, "lag") } else { "unknown".to_owned() },
+                    show::short_time(follower, "oldest_waiting_since"),
+                    seconds(&text(follower, "still_for")),
+                    state,
+                ]
+            }),
+        );
+    })
+    .await
+}
+
+/// `ordinal dead-letter …`
+pub async fn dead_letters(
+    client: &Client,
+    out: &Output,
+    verb: DeadLetterVerb,
+) -> Result<(), Failure> {
+    match verb {
+        DeadLetterVerb::List { follower, page } => {
+            let request = json!({
+                "follower": follower, "page_size": page.page_size, "page_token": page.page_token,
+            });
+            ask(client, out, "ListDeadLetters", request, show::any).await
+        }
+        DeadLetterVerb::Show { follower, order_id } => {
+            let request = json!({ "follower": follower, "order_id": order_id });
+            ask(client, out, "GetDeadLetter", request, |out, answer| {
+                for letter in answer["dead_letters"].as_array().into_iter().flatten() {
+                    show::any(out, letter);
+                    out.line("");
+                }
+            })
+            .await
+        }
+        DeadLetterVerb::PutBack { follower, order_id } => {
+            let request = json!({ "follower": follower, "order_id": order_id });
+            ask(client, out, "PutBackDeadLetters", request, show::any).await
+        }
+        DeadLetterVerb::Drop { follower, order_id, reason } => {
+            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
+            ask(client, out, "DropDeadLetter", request, show::any).await
+        }
+    }
+}
+
+/// `ordinal read-model …`
+pub async fn read_models(
+    client: &Client,
+    out: &Output,
+    verb: ReadModelVerb,
+) -> Result<(), Failure> {
+    let ReadModelVerb::Rebuild { name } = verb;
+    ask(client, out, "RebuildReadModel", json!({ "name": name }), show::any).await
+}
+
+/// `ordinal quarantined`
+pub async fn quarantined(client: &Client, out: &Output) -> Result<(), Failure> {
+    ask(client, out, "ListQuarantined", json!({}), show::any).await
+}

@@ -1,0 +1,284 @@
+//! `order`, `return` and `events`.
+
+use std::io::Read as _;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::args::{CommandOptions, EventsVerb, OrderVerb, PlaceArgs, ReturnVerb};
+use super::parse::{LineUnits, Place};
+use super::show::{self, code, short_time, text};
+use super::{Client, Failure, Output};
+
+const HISTORY_PAGE: u32 = 1000;
+
+/// `ordinal order …`
+pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(), Failure> {
+    match verb {
+        OrderVerb::Place(args) => {
+            let validate_only = args.options.validate_only;
+            let request = place(*args)?;
+            command(client, out, "PlaceOrder", request, validate_only).await
+        }
+        OrderVerb::Get { order_id, as_of_version, as_of_time } => {
+            let mut request = json!({ "order_id": order_id });
+            if let Some(version) = as_of_version {
+                request["version"] = json!(version);
+            }
+            if let Some(time) = as_of_time {
+                request["time"] = json!(time);
+            }
+            let answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
+            out.answer(&answer, |out, answer| show::order(out, &answer["order"]));
+            Ok(())
+        }
+        OrderVerb::List { status, customer, placed_from, placed_until, at_least, page } => {
+            let statuses: Vec<String> = status
+                .iter()
+                .map(|status| client.enum_value("orders.v1.OrderStatus", status))
+                .collect::<Result<_, _>>()?;
+            let request = json!({
+                "filter": {
+                    "statuses": statuses, "customer_id": id(customer),
+                    "placed_from": placed_from, "placed_until": placed_until,
+                },
+                "page_size": page.page_size, "page_token": page.page_token,
+                "at_least": at_least.map(Place::to_json),
+            });
+            let answer = client.call("orders.v1.OrderService/ListOrders", request).await?;
+            out.answer(&answer, show::orders);
+            Ok(())
+        }
+        OrderVerb::Cancel { order_id, reason, text, line, options } => {
+            let mut request = json!({
+                "order_id": order_id, "text": text, "lines": units(&line),
+                "options": command_options(&options),
+            });
+            if let Some(reason) = reason {
+                let reason = client.enum_value("orders.v1.CancelReason", &reason)?;
+                request["reason"] = json!(reason);
+            }
+            command(client, out, "CancelOrder", request, options.validate_only).await
+        }
+        OrderVerb::Fulfill { order_id, shipment, carrier, tracking, line, options } => {
+            let request = json!({
+                "order_id": order_id, "shipment_id": id(shipment), "carrier": carrier,
+                "tracking": tracking, "lines": units(&line), "options": command_options(&options),
+            });
+            command(client, out, "FulfillOrder", request, options.validate_only).await
+        }
+        OrderVerb::Watch { order_ids, customer, after, from_beginning } => {
+            let request = json!({
+                "order_ids": order_ids, "customer_id": id(customer), "after": places(&after),
+                "from_beginning": from_beginning,
+            });
+            watch(client, out, request).await
+        }
+        OrderVerb::History { order_id } => {
+            let events = history(client, order_id).await?;
+            out.answer(&json!({ "events": events }), |out, _| show::history(out, &events));
+            Ok(())
+        }
+        OrderVerb::Diff { order_id, from, to } => {
+            let request = json!({ "order_id": order_id, "from_version": from, "to_version": to });
+            let answer = client.call("orders.v1.JournalService/DiffOrder", request).await?;
+            out.answer(&answer, |out, answer| {
+                let versions = format!(
+                    "version {} to {}",
+                    text(answer, "from_version"),
+                    text(answer, "to_version")
+                );
+                out.line(versions);
+                let changes = answer["changes"].as_array().into_iter().flatten();
+                out.table(
+                    &["field", "before", "after"],
+                    changes.map(|change| {
+                        ["path", "before", "after"].map(|field| text(change, field)).to_vec()
+                    }),
+                );
+            });
+            Ok(())
+        }
+    }
+}
+
+/// `ordinal return …`
+pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<(), Failure> {
+    match verb {
+        ReturnVerb::Request { order_id, line, reason, return_id, options } => {
+            let request = json!({
+                "order_id": order_id, "return_id": id(return_id), "lines": units(&line),
+                "reason": reason, "options": command_options(&options),
+            });
+            command(client, out, "RequestReturn", request, options.validate_only).await
+        }
+        ReturnVerb::Approve { order_id, return_id, line, refund, refund_reason, options } => {
+            let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
+            let request = json!({
+                "order_id": order_id, "return_id": id(return_id), "dispositions": dispositions,
+                "refund": refund.map(|refund| refund.to_json()), "refund_reason": refund_reason,
+                "options": command_options(&options),
+            });
+            command(client, out, "ApproveReturn", request, options.validate_only).await
+        }
+        ReturnVerb::Reject { order_id, return_id, reason, options } => {
+            let request = json!({
+                "order_id": order_id, "return_id": id(return_id), "reason": reason,
+                "options": command_options(&options),
+            });
+            command(client, out, "RejectReturn", request, options.validate_only).await
+        }
+    }
+}
+
+/// `ordinal events …`
+pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(), Failure> {
+    let request = match verb {
+        EventsVerb::Tail { after } if after.is_empty() => {
+            // A replay that is bounded to no event still says where the journal ends.
+            let after = ends(client).await?;
+            json!({ "after": after, "live": true })
+        }
+        EventsVerb::Tail { after } => json!({ "after": places(&after), "live": true }),
+        EventsVerb::Replay { after, only_named, limit } => {
+            json!({ "after": places(&after), "only_named": only_named, "limit": limit })
+        }
+    };
+    let mut answers = client.stream("orders.v1.JournalService/ReadEvents", request).await?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        if answer["event"].is_object() {
+            out.answer(&answer["event"], show::recorded);
+        }
+    }
+    Ok(())
+}
+
+/// Where the journal ends, as the first message of a watch tells.
+async fn ends(client: &Client) -> Result<Value, Failure> {
+    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", json!({})).await?;
+    while let Some(answer) = changes.next().await {
+        let answer = answer?;
+        if answer["progress"].is_object() {
+            return Ok(answer["progress"]["through"].clone());
+        }
+    }
+    Ok(json!([]))
+}
+
+async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
+    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", request).await?;
+    while let Some(answer) = changes.next().await {
+        let answer = answer?;
+        let change = &answer["change"];
+        if change.is_object() {
+            out.answer(change, |out, change| {
+                let line = [
+                    text(change, "position"),
+                    short_time(&change["event"], "occurred_at"),
+                    text(&change["order"], "order_id"),
+                    code(&change["order"], "status", "ORDER_STATUS_"),
+                    text(&change["event"], "name"),
+                    show::what(&change["event"]),
+                ];
+                out.line(line.join("  ").trim_end());
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The whole history of an order, page by page.
+pub async fn history(client: &Client, order_id: Uuid) -> Result<Vec<Value>, Failure> {
+    let mut events = Vec::new();
+    let mut token = String::new();
+    loop {
+        let request =
+            json!({ "order_id": order_id, "page_size": HISTORY_PAGE, "page_token": token });
+        let mut answer = client.call("orders.v1.JournalService/ListOrderEvents", request).await?;
+        if let Value::Array(page) = answer["events"].take() {
+            events.extend(page);
+        }
+        token = text(&answer, "next_page_token");
+        if token.is_empty() {
+            return Ok(events);
+        }
+    }
+}
+
+async fn command(
+    client: &Client,
+    out: &Output,
+    method: &str,
+    request: Value,
+    validate_only: bool,
+) -> Result<(), Failure> {
+    let answer = client.call(&format!("orders.v1.OrderService/{method}"), request).await?;
+    out.answer(&answer, |out, answer| show::command(out, answer, validate_only));
+    Ok(())
+}
+
+fn place(args: PlaceArgs) -> Result<Value, Failure> {
+    if let Some(path) = &args.file {
+        let mut content = String::new();
+        if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut content).context("standard input")?;
+        } else {
+            content = std::fs::read_to_string(path)
+                .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        }
+        let mut request: Value = serde_json::from_str(&content)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        if !request.is_object() {
+            return Err(Failure::Usage(format!("{}: is no JSON object", path.display())));
+        }
+        for (name, value) in [
+            ("request_id", args.options.request_id.map(|id| json!(id))),
+            ("expected_version", args.options.expected_version.map(|version| json!(version))),
+            ("validate_only", args.options.validate_only.then_some(json!(true))),
+        ] {
+            if let Some(value) = value {
+                if !request["options"].is_object() {
+                    request["options"] = json!({});
+                }
+                request["options"][name] = value;
+            }
+        }
+        return Ok(request);
+    }
+    Ok(json!({
+        "order_id": id(args.id),
+        "customer_id": id(args.customer),
+        "lines": args.line.iter().map(|line| line.to_json()).collect::<Vec<_>>(),
+        "address": {
+            "street": args.street, "city": args.city, "postal_code": args.postal_code,
+            "country": args.country,
+        },
+        "contact": { "email": args.email, "phone": args.phone, "locale": args.locale },
+        "ordered_at": args.ordered_at,
+        "options": command_options(&args.options),
+    }))
+}
+
+fn command_options(options: &CommandOptions) -> Value {
+    json!({
+        "request_id": id(options.request_id),
+        "expected_version": options.expected_version,
+        "validate_only": options.validate_only,
+    })
+}
+
+/// An id as protos carry it: empty where absent.
+pub fn id(id: Option<Uuid>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn units(lines: &[LineUnits]) -> Vec<Value> {
+    lines.iter().map(|line| line.to_json()).collect()
+}
+
+fn places(places: &[Place]) -> Vec<Value> {
+    places.iter().map(|place| place.to_json()).collect()
+}

@@ -1,0 +1,45 @@
+//! From the command line to an exit code.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::args::{Cli, Verb};
+use super::{Client, Failure, Output, operations, orders, stock};
+
+/// Does what the command line says.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output::new(cli.json);
+    match act(cli, &out).await {
+        Ok(code) => code,
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
+    let connection = cli.connection;
+    let connect = || Client::connect(&connection);
+    match cli.verb {
+        Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
+        Verb::Demo => return Ok(crate::demo::run(out).await?),
+        Verb::Completions { shell } => {
+            let mut completions = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ordinal", &mut completions);
+            out.line(String::from_utf8_lossy(&completions));
+        }
+        Verb::Order(verb) => orders::order(&connect().await?, out, verb).await?,
+        Verb::Return(verb) => orders::returns(&connect().await?, out, verb).await?,
+        Verb::Events(verb) => orders::events(&connect().await?, out, verb).await?,
+        Verb::Stock(verb) => stock::stock(&connect().await?, out, verb).await?,
+        Verb::Notification(verb) => stock::notification(&connect().await?, out, verb).await?,
+        Verb::Followers => operations::followers(&connect().await?, out).await?,
+        Verb::DeadLetter(verb) => operations::dead_letters(&connect().await?, out, verb).await?,
+        Verb::ReadModel(verb) => operations::read_models(&connect().await?, out, verb).await?,
+        Verb::Quarantined => operations::quarantined(&connect().await?, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

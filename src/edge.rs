@@ -1,0 +1,178 @@
+//! The gRPC server as a stack, outermost first: connection limits → who may call → services,
+//! health and reflection.
+//! Never here: rules about orders.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use order_actor::grpc::OrdersEdge;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::transport::Server;
+use tower::{Layer, Service};
+
+use crate::access::Access;
+use crate::admin::AdminEdge;
+
+/// Streams of one connection at a time (hyper's own default is 200).
+const STREAMS_MAX: u32 = 128;
+/// Calls of one connection under way at a time; as many as it has streams.
+const CALLS_MAX: usize = 128;
+/// Headers of one request; hyper's own default is 16 MB, which invites header bombs.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Connections are renewed so that clients spread again; tonic adds no jitter, so each server
+/// takes an age of its own in 5 to 10 minutes.
+const CONNECTION_AGE: Duration = Duration::from_secs(300);
+const CONNECTION_GRACE: Duration = Duration::from_secs(35);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
+
+/// What the server serves.
+pub struct Services<S, N> {
+    /// Orders and their journal.
+    pub orders: OrdersEdge,
+    /// The stock service.
+    pub stock: S,
+    /// The message service.
+    pub notifications: N,
+    /// Operations.
+    pub admin: AdminEdge,
+    /// Who may call.
+    pub access: Access,
+}
+
+/// Every service's descriptors, for reflection.
+const DESCRIPTORS: [&[u8]; 4] = [
+    order_actor::grpc::FILE_DESCRIPTOR_SET,
+    inventory_stream::grpc::FILE_DESCRIPTOR_SET,
+    notification::grpc::FILE_DESCRIPTOR_SET,
+    crate::admin::FILE_DESCRIPTOR_SET,
+];
+
+/// Serves until told to stop; then takes no new calls and lets those under way end.
+///
+/// # Errors
+/// Where the transport fails.
+pub async fn serve<S, N>(
+    listener: TcpListener,
+    services: Services<S, N>,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error>
+where
+    S: tonic::server::NamedService
+        + Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = std::convert::Infallible,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    N: tonic::server::NamedService
+        + Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = std::convert::Infallible,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+    N::Future: Send + 'static,
+{
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    let (orders, journal) = services.orders.into_services();
+    health_reporter
+        .set_service_status("ordinal.orders.v1.OrderService", tonic_health::ServingStatus::Serving)
+        .await;
+    let mut reflection = tonic_reflection::server::Builder::configure();
+    for descriptors in DESCRIPTORS {
+        reflection = reflection.register_encoded_file_descriptor_set(descriptors);
+    }
+    let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
+    let mut server = Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .concurrency_limit_per_connection(CALLS_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .max_connection_age(CONNECTION_AGE + jitter)
+        .max_connection_age_grace(CONNECTION_GRACE)
+        .tcp_nodelay(true)
+        .layer(AccessLayer(services.access));
+    let mut router = server
+        .add_service(health)
+        .add_service(orders)
+        .add_service(journal)
+        .add_service(services.stock)
+        .add_service(services.notifications)
+        .add_service(services.admin.into_service());
+    match reflection.build_v1() {
+        Ok(reflection) => router = router.add_service(reflection),
+        Err(error) => tracing::error!(%error, "reflection is not served"),
+    }
+    router
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            stop.cancelled().await;
+            health_reporter
+                .set_service_status(
+                    "ordinal.orders.v1.OrderService",
+                    tonic_health::ServingStatus::NotServing,
+                )
+                .await;
+        })
+        .await
+}
+
+/// Puts [`Access`] in front of every call.
+#[derive(Clone)]
+struct AccessLayer(Access);
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = AccessService<S>;
+
+    fn layer(&self, inner: S) -> AccessService<S> {
+        AccessService { access: self.0.clone(), inner }
+    }
+}
+
+#[derive(Clone)]
+struct AccessService<S> {
+    access: Access,
+    inner: S,
+}
+
+impl<S, B> Service<http::Request<B>> for AccessService<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        match self.access.admit(request.uri().path(), request.headers()) {
+            Ok(by) => {
+                request.extensions_mut().extend(
+                    by.map(|by| {
+                        let mut extensions = http::Extensions::new();
+                        extensions.insert(by);
+                        extensions
+                    })
+                    .unwrap_or_default(),
+                );
+                Box::pin(self.inner.call(request))
+            }
+            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        }
+    }
+}

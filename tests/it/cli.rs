@@ -1,0 +1,341 @@
+//! The command line as people and scripts use it: the real binary against a real engine.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const CUSTOMER: &str = "018f6f3e-0000-7000-8000-000000000001";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn ordinal(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
+    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_TOKEN", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// An engine in a process of its own, killed when dropped.
+struct Engine {
+    process: Child,
+    address: String,
+}
+
+impl Engine {
+    fn start(data: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .args(["--json", "serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        let address = format!("http://{}", told["listening"].as_str().unwrap());
+        Self { process, address }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut all = vec!["--json", "--address", &self.address];
+        all.extend(arguments);
+        ordinal(&all)
+    }
+
+    /// Runs a verb that must succeed and gives its answer.
+    fn ask(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a verb that must fail with this exit code and gives its error.
+    fn refused(&self, code: i32, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        let error: Value = serde_json::from_str(error.trim()).unwrap();
+        error["error"].clone()
+    }
+
+    fn place(&self, line: &str) -> Value {
+        self.ask(&[
+            "order",
+            "place",
+            "--customer",
+            CUSTOMER,
+            "--line",
+            line,
+            "--street",
+            "1 High Street",
+            "--city",
+            "London",
+            "--postal-code",
+            "EC1A 1BB",
+            "--country",
+            "GB",
+            "--email",
+            "customer@example.com",
+        ])
+    }
+
+    fn until(&self, order: &str, status: &str) -> Value {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let order = self.ask(&["order", "get", order])["order"].take();
+            if order["status"] == json!(format!("ORDER_STATUS_{status}")) {
+                return order;
+            }
+            assert!(Instant::now() < patience, "{order} is not {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn demo_shows_every_ending() {
+    let output = ordinal(&["--json", "demo"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["ok"], true);
+    let endings: Vec<&str> =
+        told["orders"].as_array().unwrap().iter().map(|o| o["ending"].as_str().unwrap()).collect();
+    assert_eq!(
+        endings,
+        [
+            "FULFILLED",
+            "CANCELLED INSUFFICIENT_STOCK",
+            "CANCELLED CUSTOMER_REQUEST",
+            "FULFILLED",
+            "RETURNED, return approved",
+            "FULFILLED, return rejected",
+            "CANCELLED SLA_TIMEOUT",
+        ]
+    );
+    for order in told["orders"].as_array().unwrap() {
+        assert!(!order["events"].as_array().unwrap().is_empty(), "{order}");
+        assert!(!order["notifications"].as_array().unwrap().is_empty(), "{order}");
+    }
+}
+
+#[test]
+fn demo_is_readable_by_people() {
+    let output = ordinal(&["demo"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stdout);
+    for expected in ["OrderPlaced", "SLA_TIMEOUT", "Every order ended as it should."] {
+        assert!(told.contains(expected), "{expected} is not in {told}");
+    }
+}
+
+#[test]
+fn an_order_is_placed_seen_listed_and_cancelled() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    engine.ask(&["stock", "set", "MUG", "5"]);
+
+    let placed = engine.place("MUG=2@19.99GBP");
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    assert_eq!(
+        placed["order"]["total"],
+        json!({"currency_code": "GBP", "units": 39, "nanos": 980_000_000})
+    );
+    assert_eq!(placed["events"][0]["name"], "OrderPlaced");
+
+    engine.until(order, "CONFIRMED");
+    let then = engine.ask(&["order", "get", order, "--as-of-version", "1"]);
+    assert_eq!(then["order"]["status"], "ORDER_STATUS_PENDING");
+
+    let would = engine.ask(&["order", "cancel", order, "--validate-only"]);
+    assert_eq!(would["events"][0]["name"], "OrderCancelled");
+    engine.until(order, "CONFIRMED");
+
+    let cancelled = engine.ask(&["order", "cancel", order, "--text", "by phone"]);
+    assert_eq!(cancelled["order"]["cancel_reason"], "CANCEL_REASON_OPS");
+    let at_least =
+        format!("{}:{}", cancelled["position"]["shard"], cancelled["position"]["position"]);
+    let listed = engine.ask(&["order", "list", "--status", "cancelled", "--at-least", &at_least]);
+    assert_eq!(listed["orders"][0]["order_id"], order);
+
+    let history = engine.ask(&["order", "history", order]);
+    let names: Vec<&str> = history["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|recorded| recorded["event"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["OrderPlaced", "OrderConfirmed", "OrderCancelled"]);
+
+    let diff = engine.ask(&["order", "diff", order, "--from", "2", "--to", "3"]);
+    assert!(diff["changes"].as_array().unwrap().iter().any(|change| change["path"] == "status"));
+}
+
+#[test]
+fn a_parcel_and_a_return_change_stock_and_are_told() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let placed = engine.place("MUG=2@10GBP");
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    engine.until(order, "CONFIRMED");
+    engine.ask(&["order", "fulfill", order, "--carrier", "Royal Mail"]);
+    engine.ask(&["return", "request", order, "--line", "1=1", "--reason", "too small"]);
+    let refused = engine.refused(1, &["return", "approve", order, "--refund", "15GBP"]);
+    assert_eq!(refused["reason"], "REFUND_NEEDS_REASON");
+    let approved = engine.ask(&["return", "approve", order, "--line", "1=RESTOCK"]);
+    assert_eq!(approved["order"]["refunded"]["units"], 10);
+
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let stock = engine.ask(&["stock", "get", "MUG"]).to_string();
+        if stock.contains("\"on_hand\":4") {
+            break;
+        }
+        assert!(Instant::now() < patience, "{stock}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let followers = engine.ask(&["followers"]);
+    let names: Vec<&str> = followers["followers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|follower| follower["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["deadlines", "notifications", "order-summaries", "stock", "stock-answers"]);
+    let dead = engine.ask(&["dead-letter", "list"]);
+    assert_eq!(dead["dead_letters"], json!([]));
+    let replayed = engine.run(&["events", "replay", "--limit", "2"]);
+    assert_eq!(String::from_utf8_lossy(&replayed.stdout).lines().count(), 2);
+}
+
+#[test]
+fn a_read_model_that_is_rebuilt_shows_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let placed = engine.place("MUG=2@10GBP");
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    engine.until(order, "CONFIRMED");
+    let list = || engine.ask(&["order", "list", "--status", "CONFIRMED"]);
+    let patience = Instant::now() + PATIENCE;
+    let before = loop {
+        let before = list();
+        if before["orders"].as_array().is_some_and(|orders| !orders.is_empty()) {
+            break before;
+        }
+        assert!(Instant::now() < patience);
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let rebuilt = engine.ask(&["read-model", "rebuild", "order-summaries"]);
+    assert_eq!(rebuilt["events"], 2);
+    assert_eq!(list(), before);
+    engine.ask(&["read-model", "rebuild", "deadlines"]);
+    assert_eq!(engine.ask(&["quarantined"])["quarantined"], json!([]));
+}
+
+#[test]
+fn an_order_is_placed_from_a_file() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    let file = data.path().join("order.json");
+    let order = json!({
+        "customer_id": CUSTOMER,
+        "lines": [{ "sku": "MUG", "quantity": 1,
+                    "unit_price": { "currency_code": "GBP", "units": 5 } }],
+        "address": { "street": "1 High Street", "city": "London", "postal_code": "EC1A 1BB",
+                     "country": "GB" },
+    });
+    std::fs::write(&file, order.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let placed = engine.ask(&["order", "place", "--file", file]);
+    assert_eq!(placed["order"]["lines"][0]["ordered"], 1);
+    // No stock: the engine cancels it by itself.
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    let ended = engine.until(order, "CANCELLED");
+    assert_eq!(ended["missing_skus"], json!(["MUG"]));
+}
+
+#[test]
+fn refusals_have_codes_fields_and_exit_codes() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(data.path());
+    let nobody = "018f6f3e-0000-7000-8000-0000000000ff";
+    assert_eq!(engine.refused(1, &["order", "get", nobody])["reason"], "NOT_FOUND");
+
+    // Malformed by the engine's account: exit code 2, with the field's name.
+    let malformed = engine.refused(
+        2,
+        &[
+            "order",
+            "place",
+            "--customer",
+            CUSTOMER,
+            "--line",
+            "MUG=1@1GBP",
+            "--street",
+            "1 High Street",
+            "--city",
+            "London",
+            "--country",
+            "XX",
+        ],
+    );
+    let fields = malformed["field_violations"].as_array().unwrap();
+    assert!(
+        fields.iter().any(|violation| violation["field"].as_str().unwrap().contains("country")),
+        "{malformed}"
+    );
+
+    // Malformed by the command line's own account.
+    for wrong in [
+        vec!["order", "get", "no-uuid"],
+        vec!["order", "place", "--line", "MUG"],
+        vec!["order", "fly"],
+        vec!["--as", "king:arthur", "followers"],
+    ] {
+        assert_eq!(engine.run(&wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(engine.refused(2, &["order", "list", "--status", "LOST"])["reason"], "USAGE");
+
+    // Customers are no operators.
+    let customer = format!("customer:{CUSTOMER}");
+    let refused = engine.refused(1, &["--as", &customer, "followers"]);
+    assert_eq!(refused["reason"], "FORBIDDEN");
+    let refused = engine.refused(1, &["dead-letter", "put-back", "stock", nobody]);
+    assert_eq!(refused["reason"], "NOT_FOUND");
+    engine.refused(2, &["dead-letter", "drop", "stock", nobody, "--reason", " "]);
+    engine.refused(2, &["dead-letter", "show", "nobody", nobody]);
+}
+
+#[test]
+fn where_no_engine_answers_the_exit_code_is_3() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("http://127.0.0.1:{port}");
+    let output = ordinal(&["--address", &address, "followers"]);
+    assert_eq!(output.status.code(), Some(3));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("no engine answers"), "{error}");
+}
+
+#[test]
+fn help_and_completions_need_no_engine() {
+    for verb in ["order", "return", "stock", "serve", "demo"] {
+        assert!(ordinal(&[verb, "--help"]).status.success(), "{verb}");
+    }
+    let completions = ordinal(&["completions", "bash"]);
+    assert!(String::from_utf8_lossy(&completions.stdout).contains("ordinal"));
+}
