@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::admin::{AdminEdge, AdminParts, FollowerEntry};
+use crate::followers;
 
 /// Where everything is kept.
 #[derive(Clone, Debug)]
@@ -159,6 +160,56 @@ impl Stores {
         })
     }
 
+    /// Opens them as they are now, for reading only, beside a running engine or without one. The
+    /// journal comes last, so that no follower is seen ahead of it.
+    ///
+    /// # Errors
+    /// Where one of them is absent or cannot be read.
+    pub async fn snapshot(backend: &Backend) -> anyhow::Result<Self> {
+        let options = journal::Options {
+            read_only: true,
+            ..journal::Options::new(Arc::new(|| SystemClock.now()))
+        };
+        Ok(match backend {
+            Backend::Sqlite(directory) => {
+                let file = |name: &str| directory.join(name);
+                anyhow::ensure!(
+                    file("journal.db").exists(),
+                    "{} holds no engine's data",
+                    directory.display()
+                );
+                Self {
+                    orders: Database::sqlite_snapshot(&file("orders.db"))
+                        .await
+                        .context("orders.db")?,
+                    inventory: Database::sqlite_snapshot(&file("inventory.db"))
+                        .await
+                        .context("inventory.db")?,
+                    notifications: Database::sqlite_snapshot(&file("notifications.db"))
+                        .await
+                        .context("notifications.db")?,
+                    journal: journal::open_sqlite(&file("journal.db"), options)
+                        .await
+                        .context("journal.db")?,
+                }
+            }
+            Backend::Postgres(url) => Self {
+                orders: Database::postgres_snapshot(url, "orders")
+                    .await
+                    .context("schema orders")?,
+                inventory: Database::postgres_snapshot(url, "inventory")
+                    .await
+                    .context("schema inventory")?,
+                notifications: Database::postgres_snapshot(url, "notifications")
+                    .await
+                    .context("schema notifications")?,
+                journal: journal::open_postgres(url, "orders_journal", options)
+                    .await
+                    .context("schema orders_journal")?,
+            },
+        })
+    }
+
     /// Closes all of them; the journal gives up its lease.
     pub async fn close(&self) {
         self.journal.close().await;
@@ -214,24 +265,29 @@ impl Engine {
         let events = Arc::new(JournalSource::new(journal.clone()));
         let orders = &stores.orders;
         followers.start(
-            OrderSummaries::FOLLOWER,
+            followers::SUMMARIES,
             orders,
             events.clone(),
             summaries.handler(journal.clone()),
         );
-        followers.start(Deadlines::FOLLOWER, orders, events, deadlines.handler(journal.clone()));
+        followers.start(followers::DEADLINES, orders, events, deadlines.handler(journal.clone()));
         if settings.stock_follower {
             let facts = Arc::new(FactSource::new(journal.clone()));
-            followers.start("stock", &stores.inventory, facts, inventory.follower());
+            followers.start(followers::STOCK, &stores.inventory, facts, inventory.follower());
         }
         followers.start(
-            "stock-answers",
+            followers::STOCK_ANSWERS,
             orders,
             inventory.facts(),
             StockAnswers::new(registry.clone()),
         );
         let facts = Arc::new(FactSource::new(journal.clone()));
-        followers.start("notifications", &stores.notifications, facts, notifications.follower());
+        followers.start(
+            followers::NOTIFICATIONS,
+            &stores.notifications,
+            facts,
+            notifications.follower(),
+        );
         let delivery = notifications.clone();
         let stop = stop_followers.clone();
         followers.tasks.spawn(async move { delivery.run_delivery(stop).await });

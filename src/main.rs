@@ -12,8 +12,11 @@ mod cli; // the command line
 mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack
 mod engine; // all parts of the engine in one process
+mod followers; // their names
 mod messages; // how messages leave, by flags
+mod progress; // of long work
 mod serve; // an engine that runs until it is told to stop
+mod verify; // every law over everything
 
 use std::process::ExitCode;
 

@@ -14,5 +14,5 @@ pub mod store;
 
 pub use follower::StockFollower;
 pub use outbox::OutboxSource;
-pub use reconcile::{Discrepancy, reconcile};
+pub use reconcile::{Discrepancy, Reconciliation, reconcile};
 pub use service::{Inventory, migrator};

@@ -20,6 +20,15 @@ pub struct Discrepancy {
     pub found: String,
 }
 
+/// What a look at all sums gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Products that were looked at.
+    pub products: u64,
+    /// Sums that do not hold.
+    pub discrepancies: Vec<Discrepancy>,
+}
+
 const PAGE: u32 = 1_000;
 
 #[derive(Default)]
@@ -35,7 +44,7 @@ struct Sums {
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn reconcile(database: &Database) -> Result<Vec<Discrepancy>, DatabaseError> {
+pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseError> {
     let mut sums: BTreeMap<Sku, Sums> = BTreeMap::new();
     let mut after = String::new();
     loop {
@@ -62,6 +71,7 @@ pub async fn reconcile(database: &Database) -> Result<Vec<Discrepancy>, Database
     )
     .fetch_all(database.reader())
     .await?;
+    let products = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     for row in rows {
         let sku: String = row.try_get(0)?;
         let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
@@ -107,5 +117,5 @@ pub async fn reconcile(database: &Database) -> Result<Vec<Discrepancy>, Database
             found: format!("{count} facts"),
         });
     }
-    Ok(found)
+    Ok(Reconciliation { products, discrepancies: found })
 }

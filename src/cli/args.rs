@@ -122,6 +122,8 @@ pub enum Verb {
     Quarantined,
     /// Run an engine.
     Serve(crate::serve::ServeArgs),
+    /// Replay the whole journal and check every law over all that follows it.
+    Verify(crate::verify::VerifyArgs),
     /// Walk orders through every ending on a temporary engine.
     Demo,
     /// Print the completions of a shell.

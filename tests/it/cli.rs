@@ -1,108 +1,10 @@
 //! The command line as people and scripts use it: the real binary against a real engine.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-const CUSTOMER: &str = "018f6f3e-0000-7000-8000-000000000001";
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn ordinal(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
-    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_TOKEN", "RUST_LOG"] {
-        command.env_remove(variable);
-    }
-    command.args(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
-/// An engine in a process of its own, killed when dropped.
-struct Engine {
-    process: Child,
-    address: String,
-}
-
-impl Engine {
-    fn start(data: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
-            .args(["--json", "serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap();
-        let address = format!("http://{}", told["listening"].as_str().unwrap());
-        Self { process, address }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut all = vec!["--json", "--address", &self.address];
-        all.extend(arguments);
-        ordinal(&all)
-    }
-
-    /// Runs a verb that must succeed and gives its answer.
-    fn ask(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Runs a verb that must fail with this exit code and gives its error.
-    fn refused(&self, code: i32, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
-        let error: Value = serde_json::from_str(error.trim()).unwrap();
-        error["error"].clone()
-    }
-
-    fn place(&self, line: &str) -> Value {
-        self.ask(&[
-            "order",
-            "place",
-            "--customer",
-            CUSTOMER,
-            "--line",
-            line,
-            "--street",
-            "1 High Street",
-            "--city",
-            "London",
-            "--postal-code",
-            "EC1A 1BB",
-            "--country",
-            "GB",
-            "--email",
-            "customer@example.com",
-        ])
-    }
-
-    fn until(&self, order: &str, status: &str) -> Value {
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            let order = self.ask(&["order", "get", order])["order"].take();
-            if order["status"] == json!(format!("ORDER_STATUS_{status}")) {
-                return order;
-            }
-            assert!(Instant::now() < patience, "{order} is not {status}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::support::{CUSTOMER, Engine, PATIENCE, ordinal};
 
 #[test]
 fn demo_shows_every_ending() {
@@ -147,7 +49,7 @@ fn an_order_is_placed_seen_listed_and_cancelled() {
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
 
-    let placed = engine.place("MUG=2@19.99GBP");
+    let placed = engine.place(&["MUG=2@19.99GBP"]);
     let order = placed["order"]["order_id"].as_str().unwrap();
     assert_eq!(
         placed["order"]["total"],
@@ -188,7 +90,7 @@ fn a_parcel_and_a_return_change_stock_and_are_told() {
     let data = tempfile::tempdir().unwrap();
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
-    let placed = engine.place("MUG=2@10GBP");
+    let placed = engine.place(&["MUG=2@10GBP"]);
     let order = placed["order"]["order_id"].as_str().unwrap();
     engine.until(order, "CONFIRMED");
     engine.ask(&["order", "fulfill", order, "--carrier", "Royal Mail"]);
@@ -226,7 +128,7 @@ fn a_read_model_that_is_rebuilt_shows_the_same() {
     let data = tempfile::tempdir().unwrap();
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
-    let placed = engine.place("MUG=2@10GBP");
+    let placed = engine.place(&["MUG=2@10GBP"]);
     let order = placed["order"]["order_id"].as_str().unwrap();
     engine.until(order, "CONFIRMED");
     let list = || engine.ask(&["order", "list", "--status", "CONFIRMED"]);

@@ -9,3 +9,6 @@
 )]
 
 mod cli;
+mod kills;
+mod support;
+mod verify;

@@ -71,7 +71,7 @@ impl Bench {
     }
 
     pub async fn sums_hold(&self) {
-        assert_eq!(inventory_stream::reconcile(&self.database).await.unwrap(), []);
+        assert_eq!(inventory_stream::reconcile(&self.database).await.unwrap().discrepancies, []);
     }
 }
 

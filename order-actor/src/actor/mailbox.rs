@@ -49,7 +49,7 @@ pub struct Executed {
     pub order: Arc<Order>,
     /// The order's version: the number of its events.
     pub version: u64,
-    /// When its last event was taken.
+    /// When its last event happened.
     pub updated_at: Timestamp,
     /// What was appended, or would be for `validate_only`; empty where nothing happened.
     pub events: Vec<Event>,
@@ -68,7 +68,7 @@ pub struct View {
     pub order: Arc<Order>,
     /// Its version.
     pub version: u64,
-    /// When its last event was taken.
+    /// When its last event happened.
     pub updated_at: Timestamp,
     /// Its shard.
     pub shard: u16,

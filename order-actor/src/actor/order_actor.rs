@@ -197,7 +197,7 @@ impl OrderActor {
 
         recovered.order = Arc::new(next);
         recovered.version = appended.version;
-        recovered.updated_at = appended.recorded_at;
+        recovered.updated_at = events.last().map_or(now, Event::at);
         recovered.position = appended.position;
         if let Some(id) = context.request_id {
             recovered.requests.insert(id, fingerprint);
@@ -285,7 +285,7 @@ fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
         order = evolve(order, &recorded.event)
             .map_err(|impossible| format!("version {}: {impossible}", recorded.sequence))?;
         recovered.version = recorded.sequence;
-        recovered.updated_at = recorded.recorded_at;
+        recovered.updated_at = recorded.event.at();
         recovered.position = recorded.position;
         if let Some(id) = recorded.metadata.request_id {
             recovered.requests.insert(id, recorded.metadata.fingerprint.unwrap_or_default());

@@ -80,7 +80,7 @@ pub(super) fn as_of(
     let seen = events.get(..until).unwrap_or(events);
     let last = seen.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
     Ok(proto::GetOrderResponse {
-        order: render::order(&replayed(seen)?, last.sequence, last.recorded_at),
+        order: render::order(&replayed(seen)?, last.sequence, last.event.at()),
         position: Some(render::place(last.shard, last.position)),
     })
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::chain::{GENESIS, chain_hash};
+use super::audit::{Audit, Chain};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::memory::{MemoryDisk, MemoryStore};
@@ -24,7 +24,7 @@ use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX,
 /// How often a waiting reader looks by itself, behind every wake-up.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// Events read at once when everything is verified.
-const VERIFY_PAGE: usize = 1_000;
+const VERIFY_PAGE: u64 = 1_000;
 
 /// A handle on the journal; clones are cheap and share one writer. When the last one is dropped
 /// the writer finishes what it accepted, gives its lease up and stops.
@@ -344,40 +344,49 @@ impl Journal {
         self.shared.store.quarantined().await
     }
 
+    /// Reads everything up to the heads, follows the hash chain and hands every event to `each`.
+    /// Goes on behind what it finds wrong, so that one damage does not hide the next.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`]; damage is no error here.
+    pub async fn audit(
+        &self,
+        mut each: impl FnMut(&StoredEvent) + Send,
+    ) -> Result<Audit, JournalError> {
+        let heads = self.shared.store.heads().await?;
+        let mut audit = Audit { heads: cursors_of(&heads), events: 0, damages: Vec::new() };
+        for head in heads {
+            let mut chain = Chain::new(head.shard);
+            while chain.position() < head.position {
+                let after = chain.position();
+                let through = head.position.min(after + VERIFY_PAGE);
+                let range = Range { shard: head.shard, after, through };
+                for chained in self.shared.store.read(&[range]).await? {
+                    audit.damages.extend(chain.next(&chained));
+                    audit.events += 1;
+                    each(&chained.event);
+                }
+                audit.damages.extend(chain.reached(through));
+            }
+            audit.damages.extend(chain.ended(&head.hash));
+        }
+        Ok(audit)
+    }
+
     /// Reads everything up to the heads and follows the hash chain: the number of events.
     ///
     /// # Errors
     /// [`JournalError::Broken`] at the first event that was changed, moved, inserted or removed.
     pub async fn verify(&self) -> Result<u64, JournalError> {
-        let mut verified = 0;
-        for head in self.shared.store.heads().await? {
-            let (mut at, mut hash) = (0, GENESIS);
-            while at < head.position {
-                for chained in self.read_shard(head.shard, at, VERIFY_PAGE).await? {
-                    if chained.event.position > head.position {
-                        break;
-                    }
-                    hash = chain_hash(&hash, &chained.event);
-                    if hash != chained.hash {
-                        return Err(JournalError::Broken {
-                            shard: head.shard,
-                            position: at,
-                            detail: "the next event is not the one that was written".to_owned(),
-                        });
-                    }
-                    at = chained.event.position;
-                    verified += 1;
-                }
-            }
-            if hash != head.hash {
-                return Err(JournalError::Broken {
-                    shard: head.shard,
-                    position: at,
-                    detail: "the chain does not end in the shard's hash".to_owned(),
-                });
-            }
+        let audit = self.audit(|_| ()).await?;
+        match audit.damages.into_iter().next() {
+            None => Ok(audit.events),
+            Some(damage) => Err(JournalError::Broken {
+                shard: damage.shard,
+                position: damage.position.saturating_sub(1),
+                detail: damage.to_string(),
+            }),
         }
-        Ok(verified)
     }
 
     /// Completes when this writer has been superseded or its lease ran out. It appends nothing

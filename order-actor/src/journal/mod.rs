@@ -10,7 +10,8 @@
 //!
 //! Never here: what an event means (see `domain`, `record`), telling anyone (see `outbox`).
 
-mod aggregate;
+mod aggregate; // the thin bridge that cqrs-es asks for
+mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
@@ -21,9 +22,10 @@ mod postgres; // the store of production, in the table of postgres-es
 mod shard; // who may write: taking over, keeping the lease
 mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
-mod writer; // groups what many actors append into one commit // the thin bridge that cqrs-es asks for
+mod writer; // groups what many actors append into one commit
 
 pub use aggregate::{BridgeError, OrderAggregate};
+pub use audit::{Audit, Damage, DamageKind};
 pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};

@@ -24,9 +24,9 @@ impl FactSource {
     }
 }
 
-/// The facts of one event.
+/// The facts of one event, given the order before and after it.
 #[must_use]
-pub(crate) fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
+pub fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
     let (shard, position) = (recorded.shard, recorded.position);
     let causation = recorded
         .metadata

@@ -74,6 +74,18 @@ impl Deadlines {
         rows.iter().map(due_deadline).collect()
     }
 
+    /// The open deadline of an order, if it has one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn of_order(&self, order_id: OrderId) -> Result<Option<DueDeadline>, DatabaseError> {
+        let row = sqlx::query("SELECT order_id, kind, due_at FROM deadlines WHERE order_id = $1")
+            .bind(order_id.to_string())
+            .fetch_optional(self.database.reader())
+            .await?;
+        row.as_ref().map(due_deadline).transpose()
+    }
+
     /// When the next deadline after this time is due.
     ///
     /// # Errors

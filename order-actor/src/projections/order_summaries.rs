@@ -136,6 +136,18 @@ impl OrderSummaries {
         rows.iter().map(summary).collect()
     }
 
+    /// The summary of an order, if the read model knows it.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn of_order(&self, order_id: OrderId) -> Result<Option<Summary>, DatabaseError> {
+        let row = sqlx::query("SELECT * FROM order_summaries WHERE order_id = $1")
+            .bind(order_id.to_string())
+            .fetch_optional(self.database.reader())
+            .await?;
+        row.as_ref().map(summary).transpose()
+    }
+
     /// Waits until the read model includes a position of the journal; false where it did not until
     /// the deadline.
     pub async fn includes(&self, shard: u16, position: u64, deadline: Instant) -> bool {

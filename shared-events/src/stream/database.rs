@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -123,11 +124,7 @@ impl Database {
         migrations: &Migrator,
     ) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-        if !starts_well || schema.len() > 63 || !schema.bytes().all(legal) {
-            return Err(DatabaseError::SchemaName);
-        }
+        check_schema_name(schema)?;
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
         let search_path = format!("SET search_path TO {schema}");
@@ -147,6 +144,60 @@ impl Database {
         let database = Self { dialect: Dialect::Postgres, writer: pool.clone(), reader: pool };
         database.migrate(migrations).await?;
         Ok(database)
+    }
+
+    /// The state of an SQLite file as it is now, for reading only: whatever others write meanwhile,
+    /// every read sees the same.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where the file cannot be opened.
+    pub async fn sqlite_snapshot(path: &Path) -> Result<Self, DatabaseError> {
+        let url = sqlite_url(path).replace("mode=rwc", "mode=ro");
+        Self::snapshot(Dialect::Sqlite, &url, vec!["PRAGMA busy_timeout = 5000", "BEGIN"]).await
+    }
+
+    /// The state of a Postgres schema as it is now, for reading only: whatever others write
+    /// meanwhile, every read sees the same.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where the server cannot be reached.
+    pub async fn postgres_snapshot(url: &str, schema: &str) -> Result<Self, DatabaseError> {
+        check_schema_name(schema)?;
+        let search_path = format!("SET search_path TO {schema}");
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Self::snapshot(Dialect::Postgres, url, vec![&search_path, begin]).await
+    }
+
+    /// One connection that never leaves its transaction. Where it is lost, so is the snapshot,
+    /// and the next read fails.
+    async fn snapshot(
+        dialect: Dialect,
+        url: &str,
+        begin: Vec<&str>,
+    ) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let options: AnyConnectOptions = url.parse()?;
+        let begin: Arc<[String]> = begin.into_iter().map(str::to_owned).collect();
+        let pool = AnyPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let begin = Arc::clone(&begin);
+                Box::pin(async move {
+                    for sql in begin.iter() {
+                        connection.execute(sql.as_str()).await?;
+                    }
+                    // The first read takes the snapshot.
+                    connection.execute("SELECT COUNT(*) FROM cursors").await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options.disable_statement_logging())
+            .await?;
+        Ok(Self { dialect, writer: pool.clone(), reader: pool })
     }
 
     /// The stream's own tables come first; services number theirs from 100, so that the two never
@@ -210,6 +261,16 @@ async fn create_schema(pool: &AnyPool, schema: &str) -> Result<(), DatabaseError
     match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).execute(pool).await {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
         other => Ok(other.map(drop)?),
+    }
+}
+
+fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if starts_well && schema.len() <= 63 && schema.bytes().all(legal) {
+        Ok(())
+    } else {
+        Err(DatabaseError::SchemaName)
     }
 }
 

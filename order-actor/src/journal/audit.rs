@@ -1,0 +1,99 @@
+use shared_events::contract::OrderId;
+use shared_events::stream::Cursors;
+
+use super::chain::{GENESIS, chain_hash};
+use super::event::ChainedEvent;
+
+/// What an audit of the journal found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// How far it looked.
+    pub heads: Cursors,
+    /// Events that were read.
+    pub events: u64,
+    /// What nobody can have written, by shard and position.
+    pub damages: Vec<Damage>,
+}
+
+/// A place of the journal that nobody can have written so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("position {position}: {kind}")]
+pub struct Damage {
+    /// The shard.
+    pub shard: u16,
+    /// The first position that is wrong.
+    pub position: u64,
+    /// Whose event stands there, if one does.
+    pub order_id: Option<OrderId>,
+    /// What is wrong.
+    pub kind: DamageKind,
+}
+
+/// What is wrong at a place of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DamageKind {
+    /// No event stands there, up to this position.
+    #[error("missing, up to position {0}")]
+    Missing(u64),
+    /// More than one event stands there.
+    #[error("more than one event")]
+    Twice,
+    /// The event is not the one that was written there: changed, moved or inserted.
+    #[error("not the event that was written there")]
+    Changed,
+    /// The last event is not the one that the shard's own row names.
+    #[error("the chain does not end in the shard's hash")]
+    End,
+}
+
+/// Follows one shard's chain, event by event.
+pub(super) struct Chain {
+    shard: u16,
+    position: u64,
+    // Unknown behind a gap: the next event cannot be judged, those after it can.
+    hash: Option<[u8; 32]>,
+}
+
+impl Chain {
+    pub(super) const fn new(shard: u16) -> Self {
+        Self { shard, position: 0, hash: Some(GENESIS) }
+    }
+
+    /// The last position that was judged.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn next(&mut self, chained: &ChainedEvent) -> Vec<Damage> {
+        let (position, order_id) = (chained.event.position, Some(chained.event.order_id));
+        let mut damages: Vec<Damage> =
+            self.reached(position.saturating_sub(1)).into_iter().collect();
+        let damage = |kind| Damage { shard: self.shard, position, order_id, kind };
+        if position <= self.position {
+            damages.push(damage(DamageKind::Twice));
+        } else if self.hash.is_some_and(|hash| chain_hash(&hash, &chained.event) != chained.hash) {
+            damages.push(damage(DamageKind::Changed));
+        }
+        self.position = self.position.max(position);
+        self.hash = Some(chained.hash);
+        damages
+    }
+
+    /// Everything up to here was read; what did not come is missing.
+    pub(super) fn reached(&mut self, position: u64) -> Option<Damage> {
+        if position <= self.position {
+            return None;
+        }
+        let first = self.position + 1;
+        self.position = position;
+        self.hash = None;
+        let kind = DamageKind::Missing(position);
+        Some(Damage { shard: self.shard, position: first, order_id: None, kind })
+    }
+
+    pub(super) fn ended(&self, head: &[u8; 32]) -> Option<Damage> {
+        let differs = self.hash.is_some_and(|hash| hash != *head);
+        let (position, kind) = (self.position, DamageKind::End);
+        differs.then_some(Damage { shard: self.shard, position, order_id: None, kind })
+    }
+}

@@ -1,0 +1,14 @@
+//! Progress of long work, on standard error, where somebody is looking.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::Output;
+
+/// A bar without a length yet; silent for programs and where standard error is no terminal.
+pub fn bar(out: &Output, of: &'static str) -> ProgressBar {
+    let target = if out.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let template = "{bar:30} {pos}/{len} {msg} {elapsed_precise} ETA {eta}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(None, target).with_style(style).with_message(of)
+}

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use order_actor::domain::{Event, Order, evolve};
+use order_actor::journal::StoredEvent;
+use order_actor::outbox::facts_of;
+use order_actor::record::{RecordedEvent, decode};
+use order_actor::replay::Step;
+use shared_events::contract::{Disposition, Fact, ReservationId};
+use shared_events::stream::Cursors;
+
+/// An order's events and what each made of it.
+pub struct History {
+    events: Vec<RecordedEvent>,
+    // One more than events: the first is the order before anything happened.
+    orders: Vec<Arc<Order>>,
+}
+
+impl History {
+    /// Replays an order; the text says which event is impossible.
+    pub fn replay(stored: &[StoredEvent]) -> Result<Self, String> {
+        let mut orders = vec![Arc::new(Order::Absent)];
+        let mut events = Vec::with_capacity(stored.len());
+        let mut order = Order::Absent;
+        for stored in stored {
+            let recorded = decode(stored).map_err(|error| error.to_string())?;
+            order = evolve(order, &recorded.event)
+                .map_err(|error| format!("version {}: {error}", recorded.sequence))?;
+            orders.push(Arc::new(order.clone()));
+            events.push(recorded);
+        }
+        Ok(Self { events, orders })
+    }
+
+    /// As far as a follower with these cursors has seen it.
+    pub fn seen(&self, cursors: &Cursors) -> Seen<'_> {
+        let known = |event: &&RecordedEvent| event.position <= cursors.get(event.shard);
+        Seen { history: self, version: self.events.iter().take_while(known).count() }
+    }
+
+    /// The hold by which it was confirmed, if ever.
+    pub fn confirmed_by(&self) -> Option<ReservationId> {
+        self.events.iter().find_map(|recorded| match recorded.event {
+            Event::OrderConfirmed { reservation_id, .. } => Some(reservation_id),
+            _ => None,
+        })
+    }
+}
+
+/// The part of a history that a follower has seen.
+pub struct Seen<'a> {
+    history: &'a History,
+    version: usize,
+}
+
+impl Seen<'_> {
+    /// The order after the last event seen.
+    pub fn order(&self) -> &Order {
+        self.history.orders.get(self.version).map_or(&Order::Absent, Arc::as_ref)
+    }
+
+    /// The last event seen.
+    pub fn last(&self) -> Option<&RecordedEvent> {
+        self.history.events.get(self.version.checked_sub(1)?)
+    }
+
+    fn events(&self) -> impl Iterator<Item = &RecordedEvent> {
+        self.history.events.iter().take(self.version)
+    }
+
+    /// What others were told.
+    pub fn facts(&self) -> Vec<Fact> {
+        let states = self.history.orders.windows(2);
+        let told = self.events().zip(states).map(|(recorded, states)| match states {
+            [before, after] => {
+                let step = Step { before: Arc::clone(before), after: Arc::clone(after) };
+                facts_of(recorded, &step)
+            }
+            _ => Vec::new(),
+        });
+        told.flatten().collect()
+    }
+
+    /// Units of a line that came back to the shelf.
+    pub fn restocked(&self, line: u32) -> u32 {
+        let approved = self.events().filter_map(|recorded| match &recorded.event {
+            Event::ReturnApproved { lines, .. } => Some(lines),
+            _ => None,
+        });
+        approved
+            .flatten()
+            .filter(|back| back.line == line && back.disposition == Disposition::Restock)
+            .map(|back| back.quantity.get())
+            .sum()
+    }
+}

@@ -1,0 +1,179 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use inventory_stream::domain::{Reservation, ReservationState};
+use notification::{Channel, Config, compose};
+use order_actor::domain::{Order, deadline};
+use order_actor::projections::{DueDeadline, Summary};
+use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
+
+use super::history::Seen;
+use super::report::{Law, Report};
+
+/// Lists show what the replay gives.
+pub fn summary(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Option<&Summary>) {
+    report.check(Law::SummariesAsReplayed);
+    let expected =
+        seen.last().and_then(|last| Summary::of(seen.order(), last.sequence, last.event.at()));
+    if expected.as_ref() != found {
+        let text = |summary: Option<&Summary>| {
+            summary.map_or("none".to_owned(), |summary| {
+                format!(
+                    "{} at version {}, {} refunded of {}",
+                    summary.status.code(),
+                    summary.version,
+                    summary.refunded,
+                    summary.total
+                )
+            })
+        };
+        let detail =
+            format!("the list shows {}, the replay {}", text(found), text(expected.as_ref()));
+        report.find(Law::SummariesAsReplayed, subject, detail);
+    }
+}
+
+/// Every open deadline is armed, and none is armed without one.
+pub fn deadlines(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Option<&DueDeadline>) {
+    report.check(Law::DeadlinesAsReplayed);
+    let expected = deadline(seen.order()).map(|open| (open.kind, open.due));
+    let found = found.map(|armed| (armed.kind, armed.due));
+    if expected != found {
+        let text = |deadline: Option<(order_actor::domain::DeadlineKind, _)>| {
+            deadline.map_or("none".to_owned(), |(kind, due)| format!("{} by {due}", kind.code()))
+        };
+        let detail = format!("armed is {}, open is {}", text(found), text(expected));
+        report.find(Law::DeadlinesAsReplayed, subject, detail);
+    }
+}
+
+/// What is held fits what became of the order, and units out and back are those it says.
+pub fn reservation(
+    report: &mut Report,
+    subject: &str,
+    seen: &Seen<'_>,
+    confirmed_by: Option<ReservationId>,
+    found: Option<&Reservation>,
+) {
+    let Some(details) = seen.order().details() else {
+        if found.is_some() {
+            let detail = "something is held, but stock has not seen the order";
+            report.find(Law::ReservationsAsOrders, subject, detail);
+        }
+        return;
+    };
+    report.check(Law::ReservationsAsOrders);
+    let Some(found) = found else {
+        report.find(Law::ReservationsAsOrders, subject, "its reservation is lost");
+        return;
+    };
+    let allowed: &[ReservationState] = match (seen.order(), confirmed_by) {
+        (Order::Cancelled(cancelled), None)
+            if cancelled.reason == CancelReason::InsufficientStock =>
+        {
+            &[ReservationState::Rejected]
+        }
+        (Order::Cancelled(_), Some(_)) => &[ReservationState::Released],
+        // Cancelled before stock answered, whatever it would have said.
+        (Order::Cancelled(_), None) => &[ReservationState::Released, ReservationState::Rejected],
+        (_, Some(_)) => &[ReservationState::Reserved],
+        // Stock has answered; the order has not heard it yet.
+        (_, None) => &[ReservationState::Reserved, ReservationState::Rejected],
+    };
+    if !allowed.contains(&found.state) {
+        let status = seen.order().status().map_or("absent", order_actor::domain::Status::code);
+        let detail = format!("is {status}, its reservation {}", found.state.code());
+        report.find(Law::ReservationsAsOrders, subject, detail);
+        return;
+    }
+    if confirmed_by.is_some_and(|id| id != found.reservation_id) {
+        let detail = "was confirmed by another reservation than the one that is kept";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+    if let Order::Cancelled(cancelled) = seen.order()
+        && found.state == ReservationState::Rejected
+        && cancelled.reason == CancelReason::InsufficientStock
+        && cancelled.skus.iter().collect::<BTreeSet<_>>() != found.missing.iter().collect()
+    {
+        let detail = "the missing skus differ from those that stock named";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+    if !found.waiting.is_empty() {
+        let detail = "facts wait for others that were seen";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+    let lines: BTreeMap<u32, _> = found.lines.iter().map(|held| (held.line, held)).collect();
+    let same_lines = lines.len() == details.lines.len()
+        && details.lines.iter().all(|line| {
+            lines
+                .get(&line.number)
+                .is_some_and(|held| held.sku == line.sku && held.quantity == line.ordered)
+        });
+    if !same_lines {
+        let detail = "the reservation is about other lines";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+        return;
+    }
+    if found.state == ReservationState::Rejected {
+        return;
+    }
+    for line in &details.lines {
+        report.check(Law::GoodsOutAndBack);
+        let Some(held) = lines.get(&line.number) else { continue };
+        let expected = (line.cancelled, line.fulfilled, seen.restocked(line.number));
+        let is = (held.released, held.committed, held.restocked);
+        if expected != is {
+            let text = |(released, out, back): (u32, u32, u32)| {
+                format!("{released} released, {out} out, {back} back")
+            };
+            let detail = format!(
+                "line {}: stock counts {}, the order {}",
+                line.number,
+                text(is),
+                text(expected)
+            );
+            report.find(Law::GoodsOutAndBack, subject, detail);
+        }
+    }
+}
+
+/// Each fact is told exactly once per channel. Which webhook and which operators are told is the
+/// engine's configuration, so those may be absent, but never twice.
+pub fn notifications(
+    report: &mut Report,
+    subject: &str,
+    facts: &[Fact],
+    found: impl IntoIterator<Item = (String, Channel)>,
+) {
+    let mut told: BTreeMap<(String, Channel), u32> = BTreeMap::new();
+    for message in found {
+        *told.entry(message).or_default() += 1;
+    }
+    let customers_only = Config { ops: None, ..Config::to_directory(std::path::PathBuf::new()) };
+    for fact in facts {
+        let kind = fact.body.kind();
+        let due: Vec<_> =
+            compose(fact, &customers_only).iter().map(|message| message.channel).collect();
+        for channel in Channel::ALL {
+            let times = told.remove(&(fact.id.to_string(), channel)).unwrap_or_default();
+            let is_due = due.contains(&channel);
+            let may_be = channel == Channel::Webhook
+                || (channel == Channel::Email && is_for_operators(fact));
+            if is_due || times > 0 {
+                report.check(Law::NotificationsOnce);
+            }
+            let right = if is_due { times == 1 } else { times == 0 || (may_be && times == 1) };
+            if !right {
+                let detail = format!("{kind} was told {times} times by {}", channel.code());
+                report.find(Law::NotificationsOnce, subject, detail);
+            }
+        }
+    }
+    for ((fact_id, channel), times) in told {
+        let detail = format!("{times} of {} tell of fact {fact_id}, which is none", channel.code());
+        report.find(Law::NotificationsOnce, subject, detail);
+    }
+}
+
+const fn is_for_operators(fact: &Fact) -> bool {
+    matches!(fact.body, FactBody::Order(OrderFact::ReturnOverdue { .. }))
+}

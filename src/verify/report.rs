@@ -1,0 +1,169 @@
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::cli::Output;
+
+/// Findings that people are shown; programs get all.
+const SHOWN_MAX: usize = 50;
+
+/// What a law says. In the order in which they build on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Law {
+    /// Positions of each shard are gapless, and every event is the one that was written.
+    JournalChain,
+    /// Each order's versions are gapless, and every event may follow the one before.
+    HistoryLegal,
+    /// No follower claims to have seen what the journal does not hold.
+    CursorsNotAhead,
+    /// No follower has parked what it could not handle.
+    NothingParked,
+    /// Lists show what the replay gives.
+    SummariesAsReplayed,
+    /// Every open deadline is armed, and none is armed without one.
+    DeadlinesAsReplayed,
+    /// What is held for an order fits what became of it.
+    ReservationsAsOrders,
+    /// Units that left and came back are those delivered and returned.
+    GoodsOutAndBack,
+    /// Stock sums over movements and reservations.
+    StockSums,
+    /// Each fact is told exactly once per channel.
+    NotificationsOnce,
+}
+
+impl Law {
+    const ALL: [Self; 10] = [
+        Self::JournalChain,
+        Self::HistoryLegal,
+        Self::CursorsNotAhead,
+        Self::NothingParked,
+        Self::SummariesAsReplayed,
+        Self::DeadlinesAsReplayed,
+        Self::ReservationsAsOrders,
+        Self::GoodsOutAndBack,
+        Self::StockSums,
+        Self::NotificationsOnce,
+    ];
+
+    /// The stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::JournalChain => "journal_chain",
+            Self::HistoryLegal => "history_legal",
+            Self::CursorsNotAhead => "cursors_not_ahead",
+            Self::NothingParked => "nothing_parked",
+            Self::SummariesAsReplayed => "summaries_as_replayed",
+            Self::DeadlinesAsReplayed => "deadlines_as_replayed",
+            Self::ReservationsAsOrders => "reservations_as_orders",
+            Self::GoodsOutAndBack => "goods_out_and_back",
+            Self::StockSums => "stock_sums",
+            Self::NotificationsOnce => "notifications_once",
+        }
+    }
+
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::JournalChain => "positions gapless, hash chain unbroken",
+            Self::HistoryLegal => "every event may follow the one before",
+            Self::CursorsNotAhead => "no follower ahead of what it follows",
+            Self::NothingParked => "no dead letters",
+            Self::SummariesAsReplayed => "lists show what the replay gives",
+            Self::DeadlinesAsReplayed => "open deadlines armed, no others",
+            Self::ReservationsAsOrders => "holds fit the orders",
+            Self::GoodsOutAndBack => "units out and back as delivered and returned",
+            Self::StockSums => "stock equals movements and reservations",
+            Self::NotificationsOnce => "each fact told once per channel",
+        }
+    }
+}
+
+/// Something that differs from what a law says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which law.
+    pub law: Law,
+    /// Of what: `order/…`, `sku/…`, `shard/…`, `follower/…`.
+    pub subject: String,
+    /// What differs.
+    pub detail: String,
+}
+
+/// What was checked and what differs.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Events that were read.
+    pub events: u64,
+    /// Orders that were replayed.
+    pub orders: u64,
+    /// Facts each follower has yet to handle; no fault, it works.
+    pub lag: BTreeMap<String, u64>,
+    /// How many things each law was checked on.
+    pub checked: BTreeMap<&'static str, u64>,
+    /// What differs.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Counts one thing that a law was checked on.
+    pub fn check(&mut self, law: Law) {
+        self.check_many(law, 1);
+    }
+
+    /// Counts things that a law was checked on.
+    pub fn check_many(&mut self, law: Law, things: u64) {
+        *self.checked.entry(law.code()).or_default() += things;
+    }
+
+    /// Writes down what differs.
+    pub fn find(&mut self, law: Law, subject: impl Display, detail: impl Display) {
+        let (subject, detail) = (subject.to_string(), detail.to_string());
+        self.findings.push(Finding { law, subject, detail });
+    }
+
+    /// Shows it; exit code 1 where something differs.
+    pub fn show(&self, out: &Output) -> ExitCode {
+        if out.json {
+            out.value(self);
+        } else {
+            self.table(out);
+        }
+        if self.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn table(&self, out: &Output) {
+        let broken = |law| self.findings.iter().filter(|finding| finding.law == law).count();
+        let rows = Law::ALL.into_iter().filter_map(|law| {
+            let checked = self.checked.get(law.code());
+            let broken = broken(law);
+            if checked.is_none() && broken == 0 {
+                return None;
+            }
+            Some(vec![
+                law.code().to_owned(),
+                checked.copied().unwrap_or_default().to_string(),
+                broken.to_string(),
+                law.meaning().to_owned(),
+            ])
+        });
+        out.table(&["LAW", "CHECKED", "BROKEN", "MEANING"], rows);
+        for (follower, facts) in self.lag.iter().filter(|(_, facts)| **facts > 0) {
+            out.line(format!("{follower} has {facts} facts to go; compared as far as it got"));
+        }
+        for finding in self.findings.iter().take(SHOWN_MAX) {
+            out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
+        }
+        if let Some(more) = self.findings.len().checked_sub(SHOWN_MAX + 1) {
+            out.line(format!("and {} more; --json shows all", more + 1));
+        }
+        out.line(if self.findings.is_empty() {
+            format!("{} events of {} orders: every law holds.", self.events, self.orders)
+        } else {
+            let (events, orders) = (self.events, self.orders);
+            format!("{events} events of {orders} orders; differences: {}.", self.findings.len())
+        });
+    }
+}

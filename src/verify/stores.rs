@@ -1,0 +1,223 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use inventory_stream::{Inventory, reconcile, store};
+use notification::ledger::{self, Filter};
+use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
+use order_actor::timers::{Clock as _, SystemClock};
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{Cursors, Database, DeadLetters, Source as _};
+
+use super::history::History;
+use super::laws;
+use super::report::{Law, Report};
+use crate::engine::Stores;
+use crate::followers;
+
+const PAGE: u32 = 500;
+
+/// Checks every law.
+///
+/// # Errors
+/// Where a database cannot be read; what differs is no error.
+pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let orders = journal(&mut report, stores).await?;
+    let followers = Followers::load(&mut report, stores).await?;
+    report.orders = u64::try_from(orders.len()).unwrap_or(u64::MAX);
+    progress.set_length(report.orders);
+    for order_id in &orders {
+        order(&mut report, stores, &followers, *order_id).await?;
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    strays(&mut report, stores, &orders).await?;
+    let sums = reconcile(&stores.inventory).await.context("inventory")?;
+    report.check_many(Law::StockSums, sums.products);
+    for difference in sums.discrepancies {
+        let detail = format!(
+            "{} should be {} and is {}",
+            difference.law, difference.expected, difference.found
+        );
+        report.find(Law::StockSums, difference.subject, detail);
+    }
+    Ok(report)
+}
+
+/// Reads the journal from its first event to its last; the orders that it names.
+async fn journal(report: &mut Report, stores: &Stores) -> anyhow::Result<BTreeSet<OrderId>> {
+    let mut orders = BTreeSet::new();
+    let audit = stores
+        .journal
+        .audit(|event| {
+            orders.insert(event.order_id);
+        })
+        .await
+        .context("journal")?;
+    report.events = audit.events;
+    report.check_many(Law::JournalChain, audit.events);
+    for damage in audit.damages {
+        let subject = match damage.order_id {
+            Some(order_id) => format!("order/{order_id}"),
+            None => format!("shard/{}", damage.shard),
+        };
+        report.find(Law::JournalChain, subject, format!("shard {} {damage}", damage.shard));
+    }
+    Ok(orders)
+}
+
+/// How far each follower got, and which orders it has parked something of.
+struct Followers {
+    cursors: BTreeMap<&'static str, Cursors>,
+    parked: BTreeSet<(String, OrderId)>,
+}
+
+impl Followers {
+    async fn load(report: &mut Report, stores: &Stores) -> anyhow::Result<Self> {
+        let journal = stores.journal.heads().await.context("journal")?;
+        let outbox = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
+        let outbox = outbox.facts().heads().await.context("inventory")?;
+        let mut all = Self { cursors: BTreeMap::new(), parked: BTreeSet::new() };
+        for (name, database, heads) in [
+            (followers::SUMMARIES, &stores.orders, &journal),
+            (followers::DEADLINES, &stores.orders, &journal),
+            (followers::STOCK, &stores.inventory, &journal),
+            (followers::STOCK_ANSWERS, &stores.orders, &outbox),
+            (followers::NOTIFICATIONS, &stores.notifications, &journal),
+        ] {
+            let cursors = Cursors::load(database, name).await.context(name)?;
+            report.check(Law::CursorsNotAhead);
+            for (shard, position) in cursors.iter().filter(|(shard, at)| *at > heads.get(*shard)) {
+                let head = heads.get(shard);
+                let detail = format!("is at {position} of shard {shard}, which ends at {head}");
+                report.find(Law::CursorsNotAhead, format!("follower/{name}"), detail);
+            }
+            report.lag.insert(name.to_owned(), cursors.behind(heads));
+            all.parked.extend(parked(report, name, database).await.context(name)?);
+            all.cursors.insert(name, cursors);
+        }
+        Ok(all)
+    }
+
+    fn cursors(&self, name: &str) -> Cursors {
+        self.cursors.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether the follower has handled all it saw of this order.
+    fn handled(&self, name: &str, order_id: OrderId) -> bool {
+        !self.parked.contains(&(name.to_owned(), order_id))
+    }
+}
+
+async fn parked(
+    report: &mut Report,
+    name: &str,
+    database: &Database,
+) -> anyhow::Result<Vec<(String, OrderId)>> {
+    let letters = DeadLetters::new(database.clone());
+    let mut after = None;
+    let mut orders = Vec::new();
+    report.check(Law::NothingParked);
+    loop {
+        let place = after.map(|(shard, position, index)| (name, shard, position, index));
+        let page = letters.list(Some(name), place, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(orders) };
+        after = Some((last.shard, last.position, last.index));
+        for letter in page {
+            let detail = format!("{name} has parked {}: {}", letter.kind, letter.error);
+            report.find(Law::NothingParked, format!("order/{}", letter.order_id), detail);
+            orders.push((name.to_owned(), letter.order_id));
+        }
+    }
+}
+
+async fn order(
+    report: &mut Report,
+    stores: &Stores,
+    followers: &Followers,
+    order_id: OrderId,
+) -> anyhow::Result<()> {
+    let subject = format!("order/{order_id}");
+    report.check(Law::HistoryLegal);
+    let replayed = match stores.journal.load(order_id).await {
+        Ok(stored) => History::replay(&stored),
+        Err(order_actor::journal::JournalError::Broken { detail, .. }) => Err(detail),
+        Err(error) => return Err(error.into()),
+    };
+    let history = match replayed {
+        Ok(history) => history,
+        Err(detail) => {
+            report.find(Law::HistoryLegal, &subject, detail);
+            return Ok(());
+        }
+    };
+    let seen = |name: &str| history.seen(&followers.cursors(name));
+    if followers.handled(followers::SUMMARIES, order_id) {
+        let found = OrderSummaries::new(stores.orders.clone()).of_order(order_id).await?;
+        laws::summary(report, &subject, &seen(followers::SUMMARIES), found.as_ref());
+    }
+    if followers.handled(followers::DEADLINES, order_id) {
+        let found = Deadlines::new(stores.orders.clone()).of_order(order_id).await?;
+        laws::deadlines(report, &subject, &seen(followers::DEADLINES), found.as_ref());
+    }
+    if followers.handled(followers::STOCK, order_id) {
+        let found = store::get_reservation(&stores.inventory, order_id).await?;
+        let (seen, confirmed_by) = (seen(followers::STOCK), history.confirmed_by());
+        laws::reservation(report, &subject, &seen, confirmed_by, found.as_ref());
+    }
+    if followers.handled(followers::NOTIFICATIONS, order_id) {
+        let filter = Filter { order_id: Some(order_id), ..Filter::default() };
+        let found = ledger::list(&stores.notifications, &filter, 0, u32::MAX).await?;
+        let facts = seen(followers::NOTIFICATIONS).facts();
+        let told = found.into_iter().map(|entry| (entry.fact_id, entry.channel));
+        laws::notifications(report, &subject, &facts, told);
+    }
+    Ok(())
+}
+
+/// Rows about orders that the journal does not name.
+async fn strays(
+    report: &mut Report,
+    stores: &Stores,
+    orders: &BTreeSet<OrderId>,
+) -> anyhow::Result<()> {
+    let mut stray = |law: Law, order_id: OrderId, what: &str| {
+        if !orders.contains(&order_id) {
+            let detail = format!("{what} of an order that the journal does not hold");
+            report.find(law, format!("order/{order_id}"), detail);
+        }
+    };
+    let summaries = OrderSummaries::new(stores.orders.clone());
+    let mut after = None;
+    loop {
+        let page = summaries.list(&SummaryFilter::default(), after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.placed_at, last.order_id));
+        page.iter().for_each(|row| stray(Law::SummariesAsReplayed, row.order_id, "a summary"));
+    }
+    let deadlines = Deadlines::new(stores.orders.clone());
+    let mut after = None;
+    loop {
+        let page = deadlines.due(Timestamp::from_micros(i64::MAX), after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.due, last.order_id));
+        page.iter().for_each(|row| stray(Law::DeadlinesAsReplayed, row.order_id, "a deadline"));
+    }
+    let mut after = String::new();
+    loop {
+        let page = store::list_reservations(&stores.inventory, &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.order_id.to_string();
+        page.iter().for_each(|row| stray(Law::ReservationsAsOrders, row.order_id, "a hold"));
+    }
+    let mut after = 0;
+    loop {
+        let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.serial;
+        page.iter().for_each(|row| stray(Law::NotificationsOnce, row.order_id, "a message"));
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The real binary, and an engine of it in a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub const CUSTOMER: &str = "018f6f3e-0000-7000-8000-000000000001";
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the binary to its end.
+pub fn ordinal(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
+    for variable in ["ORDINAL_ADDRESS", "ORDINAL_AS", "ORDINAL_TOKEN", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// An engine in a process of its own, killed when dropped.
+pub struct Engine {
+    pub process: Child,
+    pub address: String,
+}
+
+impl Engine {
+    /// On SQLite files in this directory.
+    pub fn start(data: &Path) -> Self {
+        Self::start_with(&["--data", data.to_str().unwrap()])
+    }
+
+    /// With these flags of `serve`.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .args(["--json", "serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).expect("the engine did not start");
+        let address = format!("http://{}", told["listening"].as_str().unwrap());
+        Self { process, address }
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut all = vec!["--json", "--address", &self.address];
+        all.extend(arguments);
+        ordinal(&all)
+    }
+
+    /// Runs a verb that must succeed and gives its answer.
+    pub fn ask(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{arguments:?}: {error}{told}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a verb that must fail with this exit code and gives its error.
+    pub fn refused(&self, code: i32, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        let error: Value = serde_json::from_str(error.trim()).unwrap();
+        error["error"].clone()
+    }
+
+    /// Kills it as a power cut would, between any two instructions.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Tells it to stop (SIGTERM) and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.process.wait().unwrap()
+    }
+
+    /// Places an order of these lines (`MUG=2@4.50GBP`).
+    pub fn place(&self, lines: &[&str]) -> Value {
+        let mut arguments = vec![
+            "order",
+            "place",
+            "--customer",
+            CUSTOMER,
+            "--street",
+            "1 High Street",
+            "--city",
+            "London",
+            "--postal-code",
+            "EC1A 1BB",
+            "--country",
+            "GB",
+            "--email",
+            "customer@example.com",
+        ];
+        arguments.extend(lines.iter().flat_map(|line| ["--line", line]));
+        self.ask(&arguments)
+    }
+
+    pub fn until(&self, order: &str, status: &str) -> Value {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let order = self.ask(&["order", "get", order])["order"].take();
+            if order["status"] == json!(format!("ORDER_STATUS_{status}")) {
+                return order;
+            }
+            assert!(Instant::now() < patience, "{order} is not {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,242 @@
+//! `ordinal verify` on what a real engine left behind, whole and damaged.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use sqlx::Executor as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tempfile::TempDir;
+
+use crate::support::{Engine, ordinal};
+
+/// An order that was returned in part, one whose return waits for judgement (so a deadline is
+/// open), one out of stock, one held.
+struct Shop {
+    directory: TempDir,
+    returned: String,
+    waiting: String,
+    held: String,
+}
+
+fn id(answer: &Value) -> String {
+    answer["order"]["order_id"].as_str().unwrap().to_owned()
+}
+
+impl Shop {
+    fn closed() -> Self {
+        let directory = TempDir::new().unwrap();
+        let engine = Engine::start(directory.path());
+        engine.ask(&["stock", "set", "MUG", "20"]);
+        engine.ask(&["stock", "set", "PLATE", "20"]);
+        let lines = &["MUG=3@4.50GBP", "PLATE=2@8GBP"];
+        let [returned, waiting, held] = [(); 3].map(|()| id(&engine.place(lines)));
+        let missing = id(&engine.place(&["MUG=1000@4.50GBP"]));
+        engine.until(&missing, "CANCELLED");
+        for order in [&returned, &waiting, &held] {
+            engine.until(order, "CONFIRMED");
+        }
+        for order in [&returned, &waiting] {
+            engine.ask(&["order", "fulfill", order]);
+            let answer =
+                engine.ask(&["return", "request", order, "--line", "1=2", "--reason", "too many"]);
+            assert_eq!(answer["order"]["status"], "ORDER_STATUS_RETURN_REQUESTED");
+        }
+        engine.ask(&["return", "approve", &returned, "--line", "1=RESTOCK"]);
+        // What a client sees; it waits until every follower has caught up.
+        let report = engine.ask(&["verify"]);
+        assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report}");
+        assert_eq!(report["orders"], 4, "{report}");
+        // The databases, beside the working engine.
+        let report = clean(directory.path());
+        assert_eq!(report["orders"], 4, "{report}");
+        assert!(engine.stop().success());
+        Self { directory, returned, waiting, held }
+    }
+
+    /// A copy of one file of it with something changed behind the engine's back.
+    fn damaged(&self, file: &str, sql: &str) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        let whole = self.directory.path().join(".");
+        let status = Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap();
+        assert!(status.success());
+        let path = copy.path().join(file);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let options = SqliteConnectOptions::new().filename(path);
+            let database = SqlitePool::connect_with(options).await.unwrap();
+            database.execute(sql).await.unwrap();
+            database.close().await;
+        });
+        copy
+    }
+}
+
+fn verify(data: &Path) -> (i32, Value) {
+    let output = ordinal(&["--json", "verify", "--data", data.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
+    (output.status.code().unwrap(), report)
+}
+
+fn clean(data: &Path) -> Value {
+    let (code, report) = verify(data);
+    assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report}");
+    assert_eq!(code, 0);
+    report
+}
+
+#[test]
+fn every_damage_is_named_by_law_and_order() {
+    let shop = Shop::closed();
+    let report = clean(shop.directory.path());
+    assert!(report["events"].as_u64().unwrap() > 10);
+    let order = |id: &str| format!("order/{id}");
+    let (returned, waiting, held) = (&shop.returned, &shop.waiting, &shop.held);
+    // Where the schema forbids the damage, it is done by somebody who can change the schema too.
+    let no_triggers =
+        "DROP TRIGGER events_are_never_updated; DROP TRIGGER events_are_never_deleted;";
+    let damages = [
+        (
+            "a changed payload",
+            "journal.db",
+            format!(
+                "{no_triggers} UPDATE events SET payload = replace(payload, 'too many', 'so many')
+                 WHERE aggregate_id = '{returned}' AND event_type = 'ReturnRequested'"
+            ),
+            vec![("journal_chain", order(returned))],
+        ),
+        (
+            "a missing event in the middle",
+            "journal.db",
+            format!(
+                "{no_triggers} DELETE FROM events
+                 WHERE aggregate_id = '{returned}' AND event_type = 'OrderConfirmed'"
+            ),
+            vec![
+                ("journal_chain", "shard/0".to_owned()),
+                ("history_legal", order(returned)),
+            ],
+        ),
+        (
+            "two events swapped",
+            "journal.db",
+            format!(
+                "{no_triggers}
+                 UPDATE events SET sequence = sequence + 1000 WHERE aggregate_id = '{returned}' AND sequence = 3;
+                 UPDATE events SET sequence = 3 WHERE aggregate_id = '{returned}' AND sequence = 4;
+                 UPDATE events SET sequence = 4 WHERE aggregate_id = '{returned}' AND sequence = 1003"
+            ),
+            vec![("journal_chain", order(returned)), ("history_legal", order(returned))],
+        ),
+        (
+            "a changed stock row",
+            "inventory.db",
+            "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'MUG'".to_owned(),
+            vec![("stock_sums", "sku MUG".to_owned())],
+        ),
+        (
+            "a lost reservation",
+            "inventory.db",
+            format!("DELETE FROM reservations WHERE order_id = '{held}'"),
+            vec![
+                ("reservations_as_orders", order(held)),
+                ("stock_sums", "sku MUG".to_owned()),
+                ("stock_sums", "sku PLATE".to_owned()),
+            ],
+        ),
+        (
+            "a doubled notification",
+            "notifications.db",
+            format!(
+                "CREATE TABLE again AS SELECT * FROM notifications;
+                 INSERT INTO again SELECT * FROM notifications
+                 WHERE order_id = '{held}' AND kind = 'CONFIRMED' AND channel = 'EMAIL';
+                 UPDATE again SET serial = rowid;
+                 DROP TABLE notifications; ALTER TABLE again RENAME TO notifications"
+            ),
+            vec![("notifications_once", order(held))],
+        ),
+        (
+            "a lost notification",
+            "notifications.db",
+            format!("DELETE FROM notifications WHERE order_id = '{held}' AND kind = 'RECEIVED'"),
+            vec![("notifications_once", order(held))],
+        ),
+        (
+            "a lost deadline",
+            "orders.db",
+            format!("DELETE FROM deadlines WHERE order_id = '{waiting}'"),
+            vec![("deadlines_as_replayed", order(waiting))],
+        ),
+        (
+            "a deadline of an order that has none",
+            "orders.db",
+            format!("UPDATE deadlines SET order_id = '{held}'"),
+            vec![
+                ("deadlines_as_replayed", order(waiting)),
+                ("deadlines_as_replayed", order(held)),
+            ],
+        ),
+        (
+            "a changed summary",
+            "orders.db",
+            format!("UPDATE order_summaries SET refunded = 0 WHERE order_id = '{returned}'"),
+            vec![("summaries_as_replayed", order(returned))],
+        ),
+        (
+            "a cursor ahead of the journal",
+            "orders.db",
+            "UPDATE cursors SET position = position + 1 WHERE follower = 'deadlines'".to_owned(),
+            vec![("cursors_not_ahead", "follower/deadlines".to_owned())],
+        ),
+        (
+            "units that came back twice",
+            "inventory.db",
+            format!(
+                "UPDATE reservations SET body = replace(body, '\"restocked\":2', '\"restocked\":3')
+                 WHERE order_id = '{returned}'"
+            ),
+            vec![
+                ("goods_out_and_back", order(returned)),
+                ("stock_sums", "sku MUG".to_owned()),
+            ],
+        ),
+        (
+            "the last event cut off",
+            "journal.db",
+            format!(
+                "{no_triggers} DELETE FROM events WHERE position = (SELECT MAX(position) FROM events)"
+            ),
+            vec![("journal_chain", "shard/0".to_owned())],
+        ),
+    ];
+    for (damage, file, sql, expected) in damages {
+        let copy = shop.damaged(file, &sql);
+        let (code, report) = verify(copy.path());
+        assert_eq!(code, 1, "{damage}: {report}");
+        let mut found: Vec<(String, String)> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| {
+                let text = |field: &str| finding[field].as_str().unwrap().to_owned();
+                (text("law"), text("subject"))
+            })
+            .collect();
+        found.dedup();
+        for (law, subject) in &expected {
+            let named = found.iter().any(|(l, s)| l == law && s == subject);
+            assert!(named, "{damage}: {law} of {subject} is not in {report:#}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_without_an_engine_is_said_to_be_one() {
+    let empty = TempDir::new().unwrap();
+    let output = ordinal(&["--json", "verify", "--data", empty.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("holds no engine's data"), "{error}");
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "something was written");
+}
