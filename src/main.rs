@@ -13,6 +13,8 @@ mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack
 mod engine; // all parts of the engine in one process
 mod followers; // their names
+mod lag; // how far followers are behind
+mod load; // drives an engine with real invoices
 mod messages; // how messages leave, by flags
 mod progress; // of long work
 mod serve; // an engine that runs until it is told to stop

@@ -308,19 +308,26 @@ pub async fn list(
     after: i64,
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM notifications
-         WHERE serial > $1 AND ($2 = '' OR order_id = $2) AND ($3 = '' OR state = $3)
-           AND ($4 = '' OR channel = $4) ORDER BY serial LIMIT $5"
-    );
-    let rows = sqlx::query(&sql)
-        .bind(after)
-        .bind(filter.order_id.map(|id| id.to_string()).unwrap_or_default())
-        .bind(filter.state.map_or("", State::code))
-        .bind(filter.channel.map_or("", Channel::code))
-        .bind(i64::from(limit))
-        .fetch_all(database.reader())
-        .await?;
+    // Only what is asked for stands in the text, so that the index on it is used.
+    let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE serial > $1");
+    let wanted = [
+        ("order_id", filter.order_id.map(|id| id.to_string())),
+        ("state", filter.state.map(|state| state.code().to_owned())),
+        ("channel", filter.channel.map(|channel| channel.code().to_owned())),
+    ];
+    let mut texts = Vec::new();
+    for (column, text) in wanted {
+        if let Some(text) = text {
+            texts.push(text);
+            sql.push_str(&format!(" AND {column} = ${}", 1 + texts.len()));
+        }
+    }
+    sql.push_str(&format!(" ORDER BY serial LIMIT ${}", 2 + texts.len()));
+    let mut query = sqlx::query(&sql).bind(after);
+    for text in texts {
+        query = query.bind(text);
+    }
+    let rows = query.bind(i64::from(limit)).fetch_all(database.reader()).await?;
     rows.iter().map(entry).collect()
 }
 

@@ -122,6 +122,8 @@ pub enum Verb {
     Quarantined,
     /// Run an engine.
     Serve(crate::serve::ServeArgs),
+    /// Drive an engine with the invoices of a CSV file, through gRPC.
+    Load(crate::load::LoadArgs),
     /// Replay the whole journal and check every law over all that follows it.
     Verify(crate::verify::VerifyArgs),
     /// Walk orders through every ending on a temporary engine.

@@ -26,6 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection to an engine, as somebody.
 #[derive(Clone)]
 pub struct Client {
+    channel: Channel,
     grpc: tonic::client::Grpc<Channel>,
     headers: MetadataMap,
     timeout: Duration,
@@ -49,8 +50,8 @@ impl Client {
         let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| {
             Failure::Other(anyhow::Error::new(error).context("descriptors of the protos"))
         })?;
-        let grpc = tonic::client::Grpc::new(channel);
-        Ok(Self { grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
+        let grpc = tonic::client::Grpc::new(channel.clone());
+        Ok(Self { channel, grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
     }
 
     /// The same connection as somebody else.
@@ -61,13 +62,27 @@ impl Client {
         Ok(Self { headers: headers(connection)?, ..self.clone() })
     }
 
+    /// The connection itself, for generated clients.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A message as a request of this caller, with a deadline.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.headers.clone();
+        request.set_timeout(self.timeout);
+        request
+    }
+
     /// Calls a method, such as `orders.OrderService/GetOrder`, once.
     ///
     /// # Errors
     /// What the server answered.
     pub async fn call(&self, method: &str, request: Value) -> Result<Value, Failure> {
         let (path, method) = self.method(method)?;
-        let mut request = self.request(&method, request)?;
+        let mut request = self.encode(&method, request)?;
         request.set_timeout(self.timeout);
         let mut grpc = self.grpc.clone();
         grpc.ready().await.map_err(away)?;
@@ -85,7 +100,7 @@ impl Client {
         request: Value,
     ) -> Result<impl Stream<Item = Result<Value, Failure>> + Unpin + use<>, Failure> {
         let (path, method) = self.method(method)?;
-        let request = self.request(&method, request)?;
+        let request = self.encode(&method, request)?;
         let mut grpc = self.grpc.clone();
         grpc.ready().await.map_err(away)?;
         let answers = grpc.server_streaming(request, path, Plain).await?.into_inner();
@@ -127,7 +142,7 @@ impl Client {
         Ok((path.parse().map_err(|_| unknown())?, method))
     }
 
-    fn request(&self, method: &MethodDescriptor, value: Value) -> Result<Request<Bytes>, Failure> {
+    fn encode(&self, method: &MethodDescriptor, value: Value) -> Result<Request<Bytes>, Failure> {
         let options = DeserializeOptions::new().deny_unknown_fields(true);
         let message = DynamicMessage::deserialize_with_options(method.input(), value, &options)
             .map_err(|error| Failure::Usage(format!("{}: {error}", method.input().name())))?;

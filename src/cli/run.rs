@@ -25,6 +25,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let connect = || Client::connect(&connection);
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
+        Verb::Load(args) => return crate::load::run(args, &connection, out).await,
         Verb::Verify(args) => return crate::verify::run(args, &connection, out).await,
         Verb::Demo => return Ok(crate::demo::run(out).await?),
         Verb::Completions { shell } => {

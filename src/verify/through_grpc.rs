@@ -9,10 +9,10 @@ use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId};
 use super::laws;
 use super::report::{Law, Report};
 use crate::cli::{Client, Failure, text};
+use crate::lag;
 
 /// How long followers may take to catch up before they are compared.
 const CATCH_UP: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const PAGE: u32 = 100;
 
 /// Checks what a client can see. Meant for an engine at rest: an order that changes meanwhile may
@@ -21,8 +21,8 @@ const PAGE: u32 = 100;
 /// # Errors
 /// What the engine answered; what differs is no error.
 pub async fn check(client: &Client) -> Result<Report, Failure> {
-    let mut report = Report::default();
-    caught_up(&mut report, client).await?;
+    let lag = lag::caught_up(client, CATCH_UP).await?;
+    let mut report = Report { lag, ..Report::default() };
     dead_letters(&mut report, client).await?;
     let versions = events(&mut report, client).await?;
     let facts = facts(client).await?;
@@ -55,22 +55,6 @@ pub async fn check(client: &Client) -> Result<Report, Failure> {
     }
     stock(&mut report, client, held).await?;
     Ok(report)
-}
-
-/// Waits until every follower stands at the head of what it follows.
-async fn caught_up(report: &mut Report, client: &Client) -> Result<(), Failure> {
-    let until = tokio::time::Instant::now() + CATCH_UP;
-    loop {
-        let answer = client.call("admin.v1.AdminService/ListFollowers", json!({})).await?;
-        report.lag = items(&answer["followers"])
-            .map(|follower| (text(follower, "name"), follower["lag"].as_u64().unwrap_or(0)))
-            .collect();
-        let done = report.lag.values().all(|facts| *facts == 0);
-        if done || tokio::time::Instant::now() > until {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
 }
 
 async fn dead_letters(report: &mut Report, client: &Client) -> Result<(), Failure> {

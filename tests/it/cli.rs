@@ -235,7 +235,7 @@ fn where_no_engine_answers_the_exit_code_is_3() {
 
 #[test]
 fn help_and_completions_need_no_engine() {
-    for verb in ["order", "return", "stock", "serve", "demo"] {
+    for verb in ["order", "return", "stock", "load", "verify", "serve", "demo"] {
         assert!(ordinal(&[verb, "--help"]).status.success(), "{verb}");
     }
     let completions = ordinal(&["completions", "bash"]);

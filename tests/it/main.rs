@@ -10,5 +10,6 @@
 
 mod cli;
 mod kills;
+mod load;
 mod support;
 mod verify;

@@ -1,0 +1,34 @@
+//! How far the followers of an engine are behind, as a client sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cli::{Client, Failure, text};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits until every follower stands at the head of what it follows, at most so long; the facts
+/// that each has still to go.
+///
+/// # Errors
+/// What the engine answered.
+pub async fn caught_up(
+    client: &Client,
+    patience: Duration,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let until = Instant::now() + patience;
+    loop {
+        let answer = client.call("admin.v1.AdminService/ListFollowers", json!({})).await?;
+        let followers = answer["followers"].as_array().into_iter().flatten();
+        let lag: BTreeMap<String, u64> = followers
+            .map(|follower| (text(follower, "name"), follower["lag"].as_u64().unwrap_or(0)))
+            .collect();
+        if lag.values().all(|facts| *facts == 0) || Instant::now() > until {
+            return Ok(lag);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}

@@ -1,0 +1,170 @@
+//! `ordinal load`: drives an engine with the invoices of a CSV file, through gRPC, as a shop's
+//! own system would. Invoices become orders, credit notes become returns.
+//!
+//! Every id is derived from the file, so a load that was interrupted, or is run again, repeats
+//! itself and changes nothing twice.
+//! Never here: a shortcut past the edge.
+
+mod bought; // what may come back, on disk
+mod calls; // gRPC with retries and latencies
+mod countries; // names as the file has them
+mod drive; // many customers at once, each in the order of the file
+mod invoices; // lines of the file, put together
+mod plan; // invoice → requests, with derived ids; pure
+mod report; // what became of every invoice
+mod stock; // how products get theirs
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flate2::read::MultiGzDecoder;
+use order_actor::timers::ManualClock;
+use shared_events::contract::Currency;
+
+use crate::cli::{Caller, Client, Connection, Failure, Output};
+use crate::engine::{Backend, Engine, Settings};
+use crate::{lag, progress};
+use drive::Drive;
+use invoices::Invoices;
+use report::Report;
+use stock::StockPolicy;
+
+/// How long the followers of an engine that load started may take to catch up before it stops.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// Flags of `ordinal load`.
+#[derive(Debug, clap::Args)]
+pub struct LoadArgs {
+    /// The file, in the import format of the README; gzip where its name ends in .gz.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// Start an engine on SQLite files in this directory [default without --address: ordinal-data].
+    #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
+    data: Option<PathBuf>,
+    /// Start an engine on this Postgres database.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Let the clock of the started engine follow the file, so that windows and deadlines act as
+    /// they would have acted then.
+    #[arg(long)]
+    simulate_time: bool,
+    /// Units that a product has before its first sale: a number, unlimited, or exactly as many as
+    /// the file sells. Stock that was set before is left alone.
+    #[arg(long, value_name = "unlimited|exact|N", default_value = "unlimited")]
+    stock: StockPolicy,
+    /// What prices are in; the file does not say.
+    #[arg(long, value_name = "CODE", default_value = "GBP")]
+    currency: Currency,
+    /// Stop after so many invoices.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Have at most so many invoices under way.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100))]
+    in_flight: u32,
+    /// Write what became of every invoice, and every line that was not accepted, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// Loads a file and shows what became of it.
+///
+/// # Errors
+/// Where the file cannot be read, no engine answers, or one stops answering.
+pub async fn run(
+    args: LoadArgs,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let backend = match (&args.data, &args.database_url, &connection.address) {
+        (Some(directory), _, _) => Some(Backend::Sqlite(directory.clone())),
+        (None, Some(url), _) => Some(Backend::Postgres(url.clone())),
+        (None, None, Some(_)) => None,
+        (None, None, None) => Some(Backend::Sqlite(PathBuf::from("ordinal-data"))),
+    };
+    let report = Report::new(args.report.as_deref(), args.currency)?;
+    // Fails before an engine is started where the file is no such file.
+    let first = Invoices::new(open(&args.csv)?, args.limit)?.first_time()?;
+    let Some(backend) = backend else {
+        if args.simulate_time {
+            let text = "--simulate-time moves the clock of an engine that load starts itself; \
+                        it does not go with --address";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let client = Client::connect(connection).await?;
+        return drive(&args, client, None, report, out).await;
+    };
+    let mut settings = Settings::new(backend);
+    let clock = args.simulate_time.then(|| ManualClock::new(first));
+    if let Some(clock) = &clock {
+        settings.clock = Arc::new(clock.clone());
+    }
+    let engine = Engine::start(settings).await?;
+    let caller = Caller { role: "ops".to_owned(), subject: "load".to_owned() };
+    let connection = Connection {
+        timeout: connection.timeout,
+        ..Connection::new(format!("http://{}", engine.address()), caller)
+    };
+    let loaded = drive_own(&args, &connection, clock, report, out).await;
+    engine.stop().await?;
+    loaded
+}
+
+async fn drive_own(
+    args: &LoadArgs,
+    connection: &Connection,
+    clock: Option<ManualClock>,
+    report: Report,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let client = Client::connect(connection).await?;
+    let done = drive(args, client.clone(), clock, report, out).await?;
+    // Nobody else will run this engine's followers, so they end what they have begun.
+    lag::caught_up(&client, CATCH_UP).await?;
+    Ok(done)
+}
+
+async fn drive(
+    args: &LoadArgs,
+    client: Client,
+    clock: Option<ManualClock>,
+    report: Report,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let length = std::fs::metadata(&args.csv).context("size of the file")?.len();
+    let bar = progress::bytes(out, length);
+    let units = match args.stock {
+        StockPolicy::Exact => stock::sold(Invoices::new(open(&args.csv)?, args.limit)?)?,
+        StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
+    };
+    let file = unpacked(&args.csv, bar.wrap_read(open_file(&args.csv)?));
+    let invoices = Invoices::new(file, args.limit)?;
+    let shelf = stock::Shelf::new(args.stock, units);
+    let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
+    let report = drive.run(invoices).await?;
+    bar.finish_and_clear();
+    report.finish(out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {
+    let file = File::open(path)
+        .map_err(|error| Failure::Usage(format!("--csv {}: {error}", path.display())))?;
+    Ok(BufReader::new(file))
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
+    Ok(unpacked(path, open_file(path)?))
+}
+
+fn unpacked(path: &Path, file: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    }
+}

@@ -1,0 +1,281 @@
+use order_actor::grpc::{proto, render};
+use shared_events::contract::{Currency, Money, Timestamp};
+use uuid::Uuid;
+
+use super::countries;
+use super::invoices::{Invoice, Row};
+
+/// The namespace of all ids that are derived from a file. Another value would make a second load
+/// of the same file place everything again.
+pub const NAMESPACE: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6c6f_6164_0000);
+
+/// What stands in an address that the file does not have.
+const UNKNOWN: &str = "unknown";
+
+/// A line that cannot be part of an order or a return, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Number of the line in the file.
+    pub line: u64,
+    /// A stable code.
+    pub code: String,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl Problem {
+    /// Of this line.
+    pub fn new(row: &Row, code: &str, detail: impl Into<String>) -> Self {
+        Self { line: row.number, code: code.to_owned(), detail: detail.into() }
+    }
+}
+
+/// The id that this name always has.
+pub fn derived(name: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}
+
+/// The id of an invoice's order.
+pub fn order_id(invoice: &Invoice) -> Uuid {
+    derived(&format!("order/{}", invoice.number))
+}
+
+/// A customer's number; spreadsheets like to write `17850` as `17850.0`.
+pub fn customer_number(text: &str) -> &str {
+    match text.strip_suffix(".0") {
+        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => number,
+        _ => text,
+    }
+}
+
+/// Whose invoice it is: the customer, or a guest of this one invoice where none is named.
+pub fn customer_id(invoice: &Invoice) -> Uuid {
+    if invoice.customer.is_empty() {
+        derived(&format!("guest/{}", invoice.number))
+    } else {
+        derived(&format!("customer/{}", invoice.customer))
+    }
+}
+
+/// Units and price of a line of an order.
+pub fn sale(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
+    let units = units(row)?;
+    let units = u32::try_from(units).ok().filter(|units| *units > 0).ok_or_else(|| {
+        Problem::new(row, "QUANTITY_OUT_OF_RANGE", "an order's units are 1 to 4294967295")
+    })?;
+    Ok((units, price(row, currency)?))
+}
+
+/// Units and price of a line of a credit note, where units are below zero.
+pub fn credit(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
+    let units = units(row)?;
+    let units = units
+        .checked_neg()
+        .and_then(|units| u32::try_from(units).ok())
+        .filter(|units| *units > 0)
+        .ok_or_else(|| {
+            Problem::new(row, "QUANTITY_OUT_OF_RANGE", "a credit note's units are below zero")
+        })?;
+    Ok((units, price(row, currency)?))
+}
+
+fn units(row: &Row) -> Result<i64, Problem> {
+    if row.malformed {
+        let detail = "it has another number of fields than the head";
+        return Err(Problem::new(row, "MALFORMED_LINE", detail));
+    }
+    row.quantity
+        .parse()
+        .map_err(|_| Problem::new(row, "QUANTITY_UNREADABLE", "Quantity is a whole number"))
+}
+
+fn price(row: &Row, currency: Currency) -> Result<Money, Problem> {
+    let price = Money::parse_decimal(&row.price, currency)
+        .map_err(|error| Problem::new(row, "PRICE_UNREADABLE", error.to_string()))?;
+    if price.minor < 0 {
+        return Err(Problem::new(row, "PRICE_NEGATIVE", "a price is 0 or more"));
+    }
+    Ok(price)
+}
+
+/// The order of an invoice, or why it is none: every line that is wrong.
+pub fn place(
+    invoice: &Invoice,
+    currency: Currency,
+) -> Result<proto::PlaceOrderRequest, Vec<Problem>> {
+    let every = |code: &str, detail: &str| {
+        invoice.rows.iter().map(|row| Problem::new(row, code, detail)).collect::<Vec<_>>()
+    };
+    if invoice.number.is_empty() {
+        return Err(every("INVOICE_MISSING", "InvoiceNo is empty"));
+    }
+    if invoice.split {
+        return Err(every("INVOICE_SPLIT", "more than 100 other lines stand before it"));
+    }
+    if invoice.mixed {
+        return Err(every("CUSTOMERS_MIXED", "its lines name several customers"));
+    }
+    let Some(ordered_at) = invoice.at() else {
+        return Err(every("TIME_UNREADABLE", "InvoiceDate is such as 2010-12-01 08:26:00"));
+    };
+    let mut lines = Vec::with_capacity(invoice.rows.len());
+    let mut problems = Vec::new();
+    for row in &invoice.rows {
+        match sale(row, currency) {
+            Ok((quantity, price)) => lines.push(proto::NewLine {
+                sku: row.stock_code.clone(),
+                quantity,
+                unit_price: Some(render::money(price)),
+                seller_id: String::new(),
+            }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(request(invoice, lines, ordered_at)) } else { Err(problems) }
+}
+
+fn request(
+    invoice: &Invoice,
+    lines: Vec<proto::NewLine>,
+    ordered_at: Timestamp,
+) -> proto::PlaceOrderRequest {
+    // RFC 2606: nobody is reached by a name that ends in .invalid.
+    let email = if invoice.customer.is_empty() {
+        String::new()
+    } else {
+        format!("{}@customers.invalid", customer_id(invoice).simple())
+    };
+    proto::PlaceOrderRequest {
+        order_id: order_id(invoice).to_string(),
+        customer_id: customer_id(invoice).to_string(),
+        lines,
+        address: Some(proto::Address {
+            street: UNKNOWN.to_owned(),
+            city: UNKNOWN.to_owned(),
+            postal_code: UNKNOWN.to_owned(),
+            country: countries::code(&invoice.country).to_owned(),
+        }),
+        contact: Some(proto::Contact { email, ..proto::Contact::default() }),
+        ordered_at: Some(render::time(ordered_at)),
+        options: None,
+    }
+}
+
+/// The one parcel in which an order leaves.
+pub fn fulfill(order_id: Uuid) -> proto::FulfillOrderRequest {
+    proto::FulfillOrderRequest {
+        order_id: order_id.to_string(),
+        shipment_id: derived(&format!("shipment/{order_id}")).to_string(),
+        ..proto::FulfillOrderRequest::default()
+    }
+}
+
+/// The return of these units of an order by a credit note, and its approval. Both carry request
+/// ids, so that saying them again is recognised whatever happened since.
+pub fn returns(
+    credit_note: &Invoice,
+    order_id: Uuid,
+    lines: Vec<proto::LineUnits>,
+) -> (proto::RequestReturnRequest, proto::ApproveReturnRequest) {
+    let return_id = derived(&format!("return/{}/{order_id}", credit_note.number));
+    let options = |request_id: Uuid| {
+        Some(proto::CommandOptions {
+            request_id: request_id.to_string(),
+            ..proto::CommandOptions::default()
+        })
+    };
+    let dispositions = lines
+        .iter()
+        .map(|units| proto::LineDisposition {
+            line: units.line,
+            disposition: proto::Disposition::Restock.into(),
+        })
+        .collect();
+    let request = proto::RequestReturnRequest {
+        order_id: order_id.to_string(),
+        return_id: return_id.to_string(),
+        lines,
+        reason: format!("credit note {}", credit_note.number),
+        options: options(return_id),
+    };
+    let approve = proto::ApproveReturnRequest {
+        order_id: order_id.to_string(),
+        return_id: return_id.to_string(),
+        dispositions,
+        refund: None,
+        refund_reason: String::new(),
+        options: options(derived(&format!("approval/{return_id}"))),
+    };
+    (request, approve)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(quantity: &str, price: &str) -> Row {
+        Row {
+            number: 2,
+            stock_code: "85123A".to_owned(),
+            quantity: quantity.to_owned(),
+            price: price.to_owned(),
+            malformed: false,
+        }
+    }
+
+    fn invoice(rows: Vec<Row>) -> Invoice {
+        Invoice {
+            number: "536365".to_owned(),
+            time: "2010-12-01 08:26:00".to_owned(),
+            customer: "17850".to_owned(),
+            country: "EIRE".to_owned(),
+            rows,
+            ..Invoice::default()
+        }
+    }
+
+    fn gbp() -> Currency {
+        "GBP".parse().unwrap()
+    }
+
+    #[test]
+    fn an_invoice_becomes_the_same_order_every_time() {
+        let invoice = invoice(vec![row("6", "2.55"), row("1", "0")]);
+        let order = place(&invoice, gbp()).unwrap();
+        assert_eq!(order, place(&invoice, gbp()).unwrap());
+        assert_eq!(order.lines.len(), 2);
+        assert_eq!(order.address.unwrap().country, "IE");
+        assert_eq!(order.ordered_at.unwrap().seconds, 1_291_191_960);
+        let price = order.lines[0].unit_price.clone().unwrap();
+        assert_eq!((price.units, price.nanos), (2, 550_000_000));
+    }
+
+    #[test]
+    fn every_line_that_is_wrong_is_named() {
+        let rows =
+            vec![row("0", "1"), row("x", "1"), row("1", "-1"), row("1", "0.001"), row("1", "1")];
+        let codes: Vec<_> =
+            place(&invoice(rows), gbp()).unwrap_err().into_iter().map(|p| p.code).collect();
+        let expected =
+            ["QUANTITY_OUT_OF_RANGE", "QUANTITY_UNREADABLE", "PRICE_NEGATIVE", "PRICE_UNREADABLE"];
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_credit_note_has_units_below_zero() {
+        assert_eq!(credit(&row("-3", "1.50"), gbp()).unwrap().0, 3);
+        assert_eq!(credit(&row("3", "1"), gbp()).unwrap_err().code, "QUANTITY_OUT_OF_RANGE");
+    }
+
+    #[test]
+    fn a_guest_is_somebody_else_on_every_invoice() {
+        let guest = |number: &str| {
+            let number = number.to_owned();
+            customer_id(&Invoice { number, customer: String::new(), ..invoice(Vec::new()) })
+        };
+        assert_eq!(guest("1"), guest("1"));
+        assert_ne!(guest("1"), guest("2"));
+        assert_eq!(customer_number("17850.0"), "17850");
+        assert_eq!(customer_number("A.0"), "A.0");
+    }
+}
