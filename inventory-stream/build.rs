@@ -7,6 +7,7 @@ use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let protos = PathBuf::from("../proto");
+    println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-changed=../proto/ordinal/inventory");
     let descriptors =
         protox::compile([protos.join("ordinal/inventory/v1/inventory.proto")], [&protos])?;

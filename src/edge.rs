@@ -88,10 +88,6 @@ where
     health_reporter
         .set_service_status("ordinal.orders.v1.OrderService", tonic_health::ServingStatus::Serving)
         .await;
-    let mut reflection = tonic_reflection::server::Builder::configure();
-    for descriptors in DESCRIPTORS {
-        reflection = reflection.register_encoded_file_descriptor_set(descriptors);
-    }
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -109,9 +105,10 @@ where
         .add_service(services.stock)
         .add_service(services.notifications)
         .add_service(services.admin.into_service());
-    match reflection.build_v1() {
-        Ok(reflection) => router = router.add_service(reflection),
-        Err(error) => tracing::error!(%error, "reflection is not served"),
+    // Many clients still ask by the older name of the same service.
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
+        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
     // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux. The
     // builder's own setting is for listeners that it binds itself.
@@ -127,6 +124,13 @@ where
                 .await;
         })
         .await
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure();
+    DESCRIPTORS.iter().fold(builder, |builder, descriptors| {
+        builder.register_encoded_file_descriptor_set(descriptors)
+    })
 }
 
 /// Puts [`Access`] in front of every call.

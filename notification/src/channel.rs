@@ -12,7 +12,10 @@ use crate::{Channel, Config, Mail};
 /// Why a message did not leave. The text names no recipient.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeliveryError {
-    /// Another try may help.
+    /// Nobody is there to take any message.
+    #[error("{0}")]
+    Away(String),
+    /// Another try of this message may help.
     #[error("{0}")]
     Temporary(String),
     /// No further try will help.
@@ -88,8 +91,10 @@ impl Channels {
             (Some(smtp), _) => smtp.send(message).await.map(drop).map_err(|error| {
                 if error.is_permanent() {
                     DeliveryError::Permanent(format!("smtp: refused: {:?}", error.status()))
+                } else if error.is_transient() {
+                    DeliveryError::Temporary(format!("smtp: not now: {:?}", error.status()))
                 } else {
-                    DeliveryError::Temporary("smtp: no answer, or not now".to_owned())
+                    DeliveryError::Away("smtp: no answer".to_owned())
                 }
             }),
             (None, Mail::Directory(directory)) => {
@@ -131,10 +136,10 @@ impl Channels {
             Ok(answer) => answer.status(),
             // reqwest's text would name the URL, which may hold a secret.
             Err(error) if error.is_timeout() => {
-                return Err(DeliveryError::Temporary("webhook: no answer in time".to_owned()));
+                return Err(DeliveryError::Away("webhook: no answer in time".to_owned()));
             }
             Err(_) => {
-                return Err(DeliveryError::Temporary("webhook: no connection".to_owned()));
+                return Err(DeliveryError::Away("webhook: no connection".to_owned()));
             }
         };
         let text = format!("webhook: answered {}", status.as_u16());

@@ -34,8 +34,10 @@ pub struct Config {
     pub ops: Option<String>,
     /// Where every order fact is posted, if anywhere.
     pub webhook: Option<Webhook>,
-    /// Tries of a message, the first one included.
+    /// Tries of a message that somebody was there to take, the first one included.
     pub attempts_max: u32,
+    /// For how long a message waits for a mail server or webhook that does not answer at all.
+    pub away_max: Duration,
     /// Waits between them.
     pub backoff: Backoff,
     /// How long one try may take.
@@ -43,7 +45,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Files in a directory; 4 tries, 30 s to 10 min apart.
+    /// Files in a directory; 4 tries, 30 s to 10 min apart; three days where nobody answers.
     #[must_use]
     pub fn to_directory(directory: PathBuf) -> Self {
         Self {
@@ -52,6 +54,7 @@ impl Config {
             ops: Some("ops@localhost".to_owned()),
             webhook: None,
             attempts_max: 4,
+            away_max: Duration::from_secs(3 * 24 * 3_600),
             backoff: Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(600) },
             timeout: Duration::from_secs(15),
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, DatabaseError};
+use shared_events::stream::{Backoff, Database, DatabaseError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,14 @@ impl Delivery {
         let now = (self.now)();
         match sent {
             Ok(()) => ledger::delivered(&self.database, &entry, now).await,
+            Err(DeliveryError::Away(error)) if now.since(entry.asked_at) < self.config.away_max => {
+                // Longer and longer, by how long it has waited: the try itself counts for nothing.
+                let Backoff { first, longest } = self.config.backoff;
+                let first = (now.since(entry.asked_at) / 2).clamp(first, longest);
+                let wait = Backoff { first, longest }.wait(1, random());
+                tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
+                ledger::away(&self.database, &entry, &error, now.plus(wait)).await
+            }
             Err(DeliveryError::Temporary(error)) if entry.attempts < self.config.attempts_max => {
                 let wait = self.config.backoff.wait(entry.attempts - 1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");

@@ -74,6 +74,8 @@ pub struct Entry {
     pub last_error: String,
     /// When it was composed.
     pub created_at: Timestamp,
+    /// When it was last asked for: composed, or to be sent again.
+    pub asked_at: Timestamp,
     /// When the next try is due.
     pub next_try_at: Timestamp,
     /// When the channel took it.
@@ -120,19 +122,19 @@ pub async fn write(
         .collect();
     let sql = database.sql(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, next_try_at)
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
          SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
-                body, 'QUEUED', 0, '', $2, $2
+                body, 'QUEUED', 0, '', $2, $2, $2
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
                     kind TEXT, recipient TEXT, subject TEXT, body TEXT)
          ON CONFLICT (fact_id, channel) DO NOTHING",
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, next_try_at)
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
          SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
                 value ->> 'channel', value ->> 'order_id', value ->> 'kind',
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
-                'QUEUED', 0, '', $2, $2
+                'QUEUED', 0, '', $2, $2, $2
          FROM json_each($1) WHERE true
          ON CONFLICT (fact_id, channel) DO NOTHING",
     );
@@ -142,8 +144,8 @@ pub async fn write(
 }
 
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
-                       subject, body, state, attempts, last_error, created_at, next_try_at, \
-                       delivered_at";
+                       subject, body, state, attempts, last_error, created_at, asked_at, \
+                       next_try_at, delivered_at";
 
 /// Takes messages that are due, oldest first, and marks them as being sent until `until`; if
 /// nobody reports by then, the process died and they are due again.
@@ -257,6 +259,31 @@ pub async fn failed(
     Ok(())
 }
 
+/// Nobody was there to take it: another try is due at `next_try_at`, and this one does not count.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn away(
+    database: &Database,
+    entry: &Entry,
+    error: &str,
+    next_try_at: Timestamp,
+) -> Result<(), DatabaseError> {
+    let mut tx = database.begin().await?;
+    sqlx::query(
+        "UPDATE notifications
+         SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
+         WHERE notification_id = $3 AND state = 'SENDING'",
+    )
+    .bind(error)
+    .bind(next_try_at.micros())
+    .bind(entry.id.to_string())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Has a finished message sent again; false where it is not finished, or not there.
 ///
 /// # Errors
@@ -267,7 +294,7 @@ pub async fn resend(
     now: Timestamp,
 ) -> Result<bool, DatabaseError> {
     let changed = sqlx::query(
-        "UPDATE notifications SET state = 'QUEUED', attempts = 0, next_try_at = $1
+        "UPDATE notifications SET state = 'QUEUED', attempts = 0, next_try_at = $1, asked_at = $1
          WHERE notification_id = $2 AND state IN ('DELIVERED', 'FAILED')",
     )
     .bind(now.micros())
@@ -359,6 +386,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
         last_error: text("last_error")?,
         created_at: time("created_at")?,
+        asked_at: time("asked_at")?,
         next_try_at: time("next_try_at")?,
         delivered_at: delivered_at.map(Timestamp::from_micros),
     })

@@ -62,6 +62,12 @@ impl Client {
         Ok(Self { headers: headers(connection)?, ..self.clone() })
     }
 
+    /// Every message and method, as the protos say.
+    #[must_use]
+    pub const fn pool(&self) -> &DescriptorPool {
+        &self.pool
+    }
+
     /// The connection itself, for generated clients.
     #[must_use]
     pub fn channel(&self) -> Channel {

@@ -241,3 +241,24 @@ fn help_and_completions_need_no_engine() {
     let completions = ordinal(&["completions", "bash"]);
     assert!(String::from_utf8_lossy(&completions.stdout).contains("ordinal"));
 }
+
+#[test]
+fn a_stock_client_places_and_cancels_by_reflection_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::start(directory.path());
+    engine.ask(&["stock", "set", "MUG", "10"]);
+    let python = std::env::var("ORDINAL_TEST_PYTHON")
+        .expect("ORDINAL_TEST_PYTHON names a python with what tests need; scripts/test makes one");
+    let output = std::process::Command::new(python)
+        .arg("examples/place_and_cancel.py")
+        .arg(engine.address.trim_start_matches("http://"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("PlaceOrder") && lines[0].ends_with("ORDER_STATUS_PENDING"));
+    assert!(lines[1].ends_with("ORDER_STATUS_CANCELLED"), "{said}");
+    assert!(lines[2].starts_with("FulfillOrder PERMISSION_DENIED"), "{said}");
+}

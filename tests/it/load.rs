@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 
+use crate::shop::TestDatabase;
 use crate::support::{Engine, PATIENCE, ordinal};
 
 const EXAMPLE: &str = "examples/orders.csv";
@@ -209,17 +209,8 @@ fn killed_and_run_again_it_ends_the_same_on_postgres() {
     let csv = file(directory.path());
     let whole = directory.path().join("whole");
     let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
-    let url = std::env::var("ORDINAL_TEST_POSTGRES").expect("scripts/test sets it");
-    let name = format!("load_{}", uuid::Uuid::now_v7().simple());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sql = |sql: String| {
-        runtime.block_on(async {
-            let mut server = sqlx::PgConnection::connect(&url).await.unwrap();
-            server.execute(sql.as_str()).await.unwrap();
-        });
-    };
-    sql(format!("CREATE DATABASE {name}"));
-    let (server, _) = url.rsplit_once('/').unwrap();
-    killed_on_the_way(&csv, &["--database-url", &format!("{server}/{name}")], &whole);
-    sql(format!("DROP DATABASE {name} WITH (FORCE)"));
+    let database = runtime.block_on(TestDatabase::create());
+    killed_on_the_way(&csv, &["--database-url", &database.url()], &whole);
+    runtime.block_on(database.drop());
 }

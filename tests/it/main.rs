@@ -11,5 +11,10 @@
 mod cli;
 mod kills;
 mod load;
+mod refusals;
+mod roles;
+mod shop;
+mod smtp;
+mod stories;
 mod support;
 mod verify;

@@ -138,8 +138,8 @@ pub struct SmtpServer {
 
 impl SmtpServer {
     pub fn start(port: u16, maildir: &Path) -> Self {
-        let python = std::env::var("ORDINAL_TEST_AIOSMTPD_PYTHON").expect(
-            "ORDINAL_TEST_AIOSMTPD_PYTHON names a python that has aiosmtpd; scripts/test makes one",
+        let python = std::env::var("ORDINAL_TEST_PYTHON").expect(
+            "ORDINAL_TEST_PYTHON names a python with what tests need; scripts/test makes one",
         );
         let process = std::process::Command::new(python)
             .args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")])

@@ -105,6 +105,12 @@ pub enum Refusal {
     /// Whether it was appended is not known; ask again with the same request id.
     #[error("the outcome is not known: {0}")]
     OutcomeUnknown(String),
+    /// What would be appended is larger than an event may be; nothing was.
+    #[error("the event would be too large")]
+    TooLarge,
+    /// The order has as many events as one may have; nothing was appended.
+    #[error("the order has too many events")]
+    TooManyEvents,
     /// The order's history is impossible; operators have been told.
     #[error("the history of this order is broken: {0}")]
     Quarantined(String),

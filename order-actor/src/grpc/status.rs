@@ -89,6 +89,10 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::OutcomeUnknown(_) => away("OUTCOME_UNKNOWN").say(
             "whether it was done is not known yet; ask again with the same order id or request id",
         ),
+        Refusal::TooLarge => row(Code::InvalidArgument, "EVENT_TOO_LARGE")
+            .say("the order is larger than one event may be"),
+        Refusal::TooManyEvents => row(Code::FailedPrecondition, "TOO_MANY_EVENTS")
+            .say("the order has as many events as one may have"),
         Refusal::Quarantined(_) => row(Code::FailedPrecondition, "ORDER_QUARANTINED")
             .say("the history of this order is broken; operators have been told"),
     }

@@ -77,6 +77,8 @@ impl Handler<Fact> for StockAnswers {
                     refusal @ (Refusal::Rejected(_)
                     | Refusal::Quarantined(_)
                     | Refusal::RequestIdReused
+                    | Refusal::TooLarge
+                    | Refusal::TooManyEvents
                     | Refusal::VersionMismatch { .. }),
                 ) => return Err(Blame::Item { index, error: refusal.to_string() }),
                 Err(refusal) => return Err(Blame::World(refusal.to_string())),

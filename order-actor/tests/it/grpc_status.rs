@@ -108,6 +108,8 @@ fn every_other_refusal_has_its_status() {
         (Refusal::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", false),
         (Refusal::Unavailable(inside()), Code::Unavailable, "JOURNAL_UNAVAILABLE", true),
         (Refusal::OutcomeUnknown(inside()), Code::Unavailable, "OUTCOME_UNKNOWN", true),
+        (Refusal::TooLarge, Code::InvalidArgument, "EVENT_TOO_LARGE", false),
+        (Refusal::TooManyEvents, Code::FailedPrecondition, "TOO_MANY_EVENTS", false),
         (Refusal::Quarantined(inside()), Code::FailedPrecondition, "ORDER_QUARANTINED", false),
     ];
     for (refusal, code, reason, again) in refusals {

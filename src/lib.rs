@@ -1,0 +1,24 @@
+//! Ordinal, an actor-based, event-sourced order engine: all parts put together.
+//!
+//! [`engine`] runs them in one process; [`cli`] is the command line, a gRPC client like any other.
+//! Never here: rules. Orders, stock and messages each have a crate of their own.
+
+#![expect(clippy::print_stdout, reason = "this is the command line")]
+#![expect(
+    unreachable_pub,
+    reason = "pub says what a module shows the others; only what is named here leaves the crate"
+)]
+
+pub mod access; // who may call what
+mod admin; // what operators see and may do
+pub mod cli; // the command line
+mod demo; // every ending of an order, on a temporary engine
+mod edge; // the gRPC server as a stack
+pub mod engine; // all parts of the engine in one process
+mod followers; // their names
+mod lag; // how far followers are behind
+mod load; // drives an engine with real invoices
+mod messages; // how messages leave, by flags
+mod progress; // of long work
+mod serve; // an engine that runs until it is told to stop
+mod verify; // every law over everything

@@ -1,0 +1,130 @@
+//! Who may call what: every method of every service, by every role, and by nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use ordinal::access::Access;
+use ordinal::cli::{Client, Connection, Failure};
+use serde_json::json;
+use tempfile::TempDir;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::shop::{On, Shop};
+
+/// Methods and the roles that get past the door; what an order allows whom is its own refusal.
+const TABLE: &str = "
+admin.v1.AdminService/DropDeadLetter                        ops
+admin.v1.AdminService/GetDeadLetter                         ops
+admin.v1.AdminService/ListDeadLetters                       ops
+admin.v1.AdminService/ListFollowers                         ops
+admin.v1.AdminService/ListQuarantined                       ops
+admin.v1.AdminService/PutBackDeadLetters                    ops
+admin.v1.AdminService/RebuildReadModel                      ops
+inventory.v1.InventoryService/AdjustStock                   ops service
+inventory.v1.InventoryService/BatchSetStock                 ops service
+inventory.v1.InventoryService/GetReservation                ops service
+inventory.v1.InventoryService/GetStock                      ops service
+inventory.v1.InventoryService/ListStock                     ops service
+inventory.v1.InventoryService/SetStock                      ops service
+notifications.v1.NotificationService/GetNotification        ops service
+notifications.v1.NotificationService/ListNotifications      ops service
+notifications.v1.NotificationService/ResendNotification     ops
+orders.v1.JournalService/DiffOrder                          customer ops service
+orders.v1.JournalService/ListOrderEvents                    customer ops service
+orders.v1.JournalService/ReadEvents                         ops
+orders.v1.JournalService/ReadFacts                          ops service
+orders.v1.OrderService/ApproveReturn                        customer ops service
+orders.v1.OrderService/CancelOrder                          customer ops service
+orders.v1.OrderService/FulfillOrder                         customer ops service
+orders.v1.OrderService/GetOrder                             customer ops service
+orders.v1.OrderService/ListOrders                           customer ops service
+orders.v1.OrderService/PlaceOrder                           customer ops service
+orders.v1.OrderService/RejectReturn                         customer ops service
+orders.v1.OrderService/RequestReturn                        customer ops service
+orders.v1.OrderService/WatchOrders                          customer ops service
+";
+
+/// The code that an empty call ends with; a stream that goes on has begun well.
+async fn code(client: &Client, method: &str) -> Code {
+    let streams = ["ReadEvents", "ReadFacts", "WatchOrders"];
+    let outcome = if streams.iter().any(|stream| method.ends_with(stream)) {
+        match client.stream(method, json!({})).await {
+            Ok(mut stream) => stream.next().await.transpose().map(drop),
+            Err(failure) => Err(failure),
+        }
+    } else {
+        client.call(method, json!({})).await.map(drop)
+    };
+    match outcome {
+        Ok(()) => Code::Ok,
+        Err(Failure::Status(status)) => status.code(),
+        Err(failure) => panic!("{method}: {failure}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_method_by_every_role_and_by_nobody() {
+    let folder = TempDir::new().unwrap();
+    let customer = Uuid::now_v7().to_string();
+    let roles = [("ops", "anna"), ("service", "shop"), ("customer", customer.as_str())];
+    let token = |role: &str| format!("{role}-token-of-a-test-of-enough-characters");
+    let lines: String = roles
+        .iter()
+        .map(|(role, subject)| {
+            let (token, role) = (token(role), role.to_uppercase());
+            format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n")
+        })
+        .collect();
+    let path = folder.path().join("tokens.toml");
+    std::fs::write(&path, lines).unwrap();
+    let mut shop = Shop::open(On::Sqlite).await;
+    shop.restart(|settings| settings.access = Access::from_file(&path).unwrap()).await;
+    let connect = async |token: Option<String>| {
+        let connection = Connection {
+            address: Some(shop.address.clone()),
+            caller: None,
+            token,
+            timeout: Duration::from_secs(20),
+        };
+        Client::connect(&connection).await.unwrap()
+    };
+    let nobody = connect(None).await;
+    let forged = connect(Some(token("nobody"))).await;
+    // Roles that somebody only claims count for nothing once there are tokens.
+    let claimed = shop.as_caller("ops", "anna").await;
+
+    let methods: BTreeSet<String> = nobody
+        .pool()
+        .services()
+        .flat_map(|service| {
+            let name = service.full_name().trim_start_matches("ordinal.").to_owned();
+            let methods: Vec<_> =
+                service.methods().map(|method| format!("{name}/{}", method.name())).collect();
+            methods
+        })
+        .collect();
+    let table: BTreeMap<String, BTreeSet<&str>> = TABLE
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.to_owned(), words.collect()))
+        })
+        .collect();
+    assert_eq!(methods, table.keys().cloned().collect(), "the table names every method");
+
+    for (role, _) in roles {
+        let client = connect(Some(token(role))).await;
+        for (method, allowed) in &table {
+            let denied = code(&client, method).await == Code::PermissionDenied;
+            assert_eq!(denied, !allowed.contains(role), "{method} by {role}");
+        }
+    }
+    for method in &methods {
+        for client in [&nobody, &forged, &claimed] {
+            assert_eq!(code(client, method).await, Code::Unauthenticated, "{method}");
+        }
+    }
+    shop.stop().await;
+}

@@ -1,0 +1,320 @@
+//! An engine in this process, on either backend, with a clock that is moved by hand; everything is
+//! asked of it through gRPC.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use notification::Mail;
+use order_actor::timers::{Clock as _, ManualClock};
+use ordinal::cli::{Caller, Client, Connection, Failure};
+use ordinal::engine::{Backend, Engine, Settings};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::support::PATIENCE;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Which database keeps everything.
+#[derive(Clone, Copy, Debug)]
+pub enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs a test on both backends.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::shop::Shop::open($crate::shop::On::Sqlite).await).await;
+                }
+            )*
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::shop::Shop::open($crate::shop::On::Postgres).await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// A Postgres database of its own.
+pub struct TestDatabase {
+    server: String,
+    name: String,
+}
+
+impl TestDatabase {
+    pub async fn create() -> Self {
+        let server = std::env::var("ORDINAL_TEST_POSTGRES")
+            .expect("ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one");
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+        connection.execute(format!("CREATE DATABASE {name}").as_str()).await.unwrap();
+        Self { server, name }
+    }
+
+    pub fn url(&self) -> String {
+        let (server, _) = self.server.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.name)
+    }
+
+    /// Drops it, with whoever is still connected.
+    pub async fn drop(self) {
+        let mut connection = sqlx::PgConnection::connect(&self.server).await.unwrap();
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        connection.execute(sql.as_str()).await.unwrap();
+    }
+}
+
+pub struct Shop {
+    pub clock: ManualClock,
+    pub ops: Client,
+    pub service: Client,
+    pub buyer: Client,
+    pub customer: Uuid,
+    pub address: String,
+    directory: TempDir,
+    database: Option<TestDatabase>,
+    engine: Option<Engine>,
+}
+
+impl Shop {
+    pub async fn open(on: On) -> Self {
+        let directory = TempDir::new().unwrap();
+        let database = match on {
+            On::Sqlite => None,
+            On::Postgres => Some(TestDatabase::create().await),
+        };
+        let clock = ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap());
+        let settings = settings(&directory, database.as_ref(), &clock);
+        let engine = Engine::start(settings).await.unwrap();
+        let address = format!("http://{}", engine.address());
+        let customer = Uuid::now_v7();
+        let [ops, service, buyer] = clients(&address, customer).await;
+        let engine = Some(engine);
+        Self { clock, ops, service, buyer, customer, address, directory, database, engine }
+    }
+
+    /// Stops the engine and starts it again, changed.
+    pub async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
+        self.stop().await;
+        self.start(change).await;
+    }
+
+    pub async fn stop(&mut self) {
+        self.engine.take().unwrap().stop().await.unwrap();
+    }
+
+    pub async fn start(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = settings(&self.directory, self.database.as_ref(), &self.clock);
+        change(&mut settings);
+        let engine = Engine::start(settings).await.unwrap();
+        self.address = format!("http://{}", engine.address());
+        [self.ops, self.service, self.buyer] = clients(&self.address, self.customer).await;
+        self.engine = Some(engine);
+    }
+
+    pub async fn as_caller(&self, role: &str, subject: &str) -> Client {
+        client(&self.address, role, subject).await
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance_to(self.clock.now().plus(by));
+    }
+
+    /// An order of these lines, at 10 GBP a unit.
+    pub fn order(&self, lines: &[(&str, u32)]) -> Value {
+        let lines: Vec<Value> = lines
+            .iter()
+            .map(|(sku, quantity)| {
+                let price = json!({ "currency_code": "GBP", "units": 10 });
+                json!({ "sku": sku, "quantity": quantity, "unit_price": price })
+            })
+            .collect();
+        json!({
+            "order_id": Uuid::now_v7(),
+            "customer_id": self.customer,
+            "lines": lines,
+            "address": {
+                "street": "1 High Street", "city": "London", "postal_code": "EC1A 1BB",
+                "country": "GB",
+            },
+            "contact": { "email": "customer@example.com" },
+        })
+    }
+
+    /// Places an order and gives its id.
+    pub async fn place(&self, lines: &[(&str, u32)]) -> String {
+        let placed = self.buyer.orders("PlaceOrder", self.order(lines)).await.unwrap();
+        placed["order"]["order_id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn set_stock(&self, sku: &str, on_hand: i64) {
+        let request = json!({ "sku": sku, "on_hand": on_hand });
+        self.ops.call("inventory.v1.InventoryService/SetStock", request).await.unwrap();
+    }
+
+    /// Units on hand and of those held.
+    pub async fn stock(&self, sku: &str) -> (i64, i64) {
+        let request = json!({ "sku": sku });
+        let answer = self.ops.call("inventory.v1.InventoryService/GetStock", request).await;
+        let stock = answer.unwrap()["stock"].take();
+        (stock["on_hand"].as_i64().unwrap(), stock["reserved"].as_i64().unwrap())
+    }
+
+    pub async fn get(&self, order_id: &str) -> Value {
+        let request = json!({ "order_id": order_id });
+        self.ops.orders("GetOrder", request).await.unwrap()["order"].take()
+    }
+
+    pub async fn until(&self, order_id: &str, status: &str) -> Value {
+        let patience = Instant::now() + PATIENCE;
+        let status = format!("ORDER_STATUS_{status}");
+        loop {
+            let order = self.get(order_id).await;
+            if order["status"] == json!(status) {
+                return order;
+            }
+            assert!(Instant::now() < patience, "{order_id} is {}, not {status}", order["status"]);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until every follower has done all there is to do.
+    pub async fn settled(&self) {
+        let patience = Instant::now() + PATIENCE;
+        // A follower looked at first may have got new work from one looked at last.
+        let mut still = 0;
+        while still < 2 {
+            let method = "admin.v1.AdminService/ListFollowers";
+            let answer = self.ops.call(method, json!({})).await.unwrap();
+            let followers = answer["followers"].as_array().unwrap();
+            let idle = followers.iter().all(|f| f["head_known"] == true && f["lag"] == 0);
+            still = if idle { still + 1 } else { 0 };
+            assert!(Instant::now() < patience, "{answer}");
+            tokio::time::sleep(LOOK_AGAIN / 4).await;
+        }
+    }
+
+    /// The names of an order's events.
+    pub async fn events(&self, order_id: &str) -> Vec<String> {
+        let method = "orders.v1.JournalService/ListOrderEvents";
+        let request = json!({ "order_id": order_id, "page_size": 100 });
+        let answer = self.ops.call(method, request).await.unwrap();
+        let events = answer["events"].as_array().unwrap();
+        events.iter().map(|event| event["event"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What was said about an order, in order.
+    pub async fn told(&self, order_id: &str) -> Vec<String> {
+        self.settled().await;
+        self.messages(order_id, "kind").await
+    }
+
+    /// How far each of it got.
+    pub async fn states(&self, order_id: &str) -> Vec<String> {
+        self.messages(order_id, "state").await
+    }
+
+    async fn messages(&self, order_id: &str, field: &str) -> Vec<String> {
+        let method = "notifications.v1.NotificationService/ListNotifications";
+        let request = json!({ "order_id": order_id, "page_size": 100 });
+        let answer = self.ops.call(method, request).await.unwrap();
+        let messages = answer["notifications"].as_array().unwrap();
+        messages.iter().map(|message| message[field].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Where the journal ends.
+    pub async fn heads(&self) -> Value {
+        let mut stream =
+            self.ops.stream("orders.v1.OrderService/WatchOrders", json!({})).await.unwrap();
+        stream.next().await.unwrap().unwrap()["progress"]["through"].take()
+    }
+
+    /// Every law holds, and the engine stops as it should.
+    pub async fn close(mut self) {
+        self.settled().await;
+        let place = match &self.database {
+            Some(database) => ["--database-url".to_owned(), database.url()],
+            None => ["--data".to_owned(), self.data().display().to_string()],
+        };
+        let output = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .args(["--json", "verify"])
+            .args(place)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}{error}");
+        self.stop().await;
+        if let Some(database) = self.database.take() {
+            database.drop().await;
+        }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+}
+
+fn settings(directory: &TempDir, database: Option<&TestDatabase>, clock: &ManualClock) -> Settings {
+    let mut settings = Settings::new(match database {
+        Some(database) => Backend::Postgres(database.url()),
+        None => Backend::Sqlite(directory.path().join("data")),
+    });
+    settings.clock = Arc::new(clock.clone());
+    settings.notifications.mail = Mail::Directory(directory.path().join("mail"));
+    settings
+}
+
+async fn client(address: &str, role: &str, subject: &str) -> Client {
+    let caller = Caller { role: role.to_owned(), subject: subject.to_owned() };
+    let connection = Connection {
+        timeout: Duration::from_secs(20),
+        ..Connection::new(address.to_owned(), caller)
+    };
+    Client::connect(&connection).await.unwrap()
+}
+
+async fn clients(address: &str, customer: Uuid) -> [Client; 3] {
+    [
+        client(address, "ops", "anna").await,
+        client(address, "service", "shop").await,
+        client(address, "customer", &customer.to_string()).await,
+    ]
+}
+
+/// Calls of the order service.
+pub trait Orders {
+    async fn orders(&self, method: &str, request: Value) -> Result<Value, Failure>;
+
+    /// A call that must be refused: the reason.
+    async fn refused(&self, method: &str, request: Value) -> String;
+}
+
+impl Orders for Client {
+    async fn orders(&self, method: &str, request: Value) -> Result<Value, Failure> {
+        self.call(&format!("orders.v1.OrderService/{method}"), request).await
+    }
+
+    async fn refused(&self, method: &str, request: Value) -> String {
+        match self.orders(method, request).await {
+            Err(failure) => failure.reason(),
+            Ok(answer) => panic!("{method} was accepted: {answer}"),
+        }
+    }
+}
