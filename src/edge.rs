@@ -2,6 +2,7 @@
 //! health and reflection.
 //! Never here: rules about orders.
 
+use std::collections::HashMap;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Status};
+use tonic_health::ServingStatus;
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use crate::access::Access;
@@ -43,6 +47,16 @@ pub struct Services<S, N> {
     /// Who may call.
     pub access: Access,
 }
+
+/// The services by name, for health; the empty one is the engine as a whole.
+const SERVICES: [&str; 6] = [
+    "",
+    "ordinal.orders.v1.OrderService",
+    "ordinal.orders.v1.JournalService",
+    "ordinal.inventory.v1.InventoryService",
+    "ordinal.notifications.v1.NotificationService",
+    "ordinal.admin.v1.AdminService",
+];
 
 /// Every service's descriptors, for reflection.
 const DESCRIPTORS: [&[u8]; 4] = [
@@ -85,9 +99,9 @@ where
 {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let (orders, journal) = services.orders.into_services();
-    health_reporter
-        .set_service_status("ordinal.orders.v1.OrderService", tonic_health::ServingStatus::Serving)
-        .await;
+    for service in SERVICES {
+        health_reporter.set_service_status(service, ServingStatus::Serving).await;
+    }
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -116,12 +130,9 @@ where
     router
         .serve_with_incoming_shutdown(connections, async move {
             stop.cancelled().await;
-            health_reporter
-                .set_service_status(
-                    "ordinal.orders.v1.OrderService",
-                    tonic_health::ServingStatus::NotServing,
-                )
-                .await;
+            for service in SERVICES {
+                health_reporter.set_service_status(service, ServingStatus::NotServing).await;
+            }
         })
         .await
 }
@@ -151,6 +162,29 @@ struct AccessService<S> {
     inner: S,
 }
 
+/// Gives a reason to errors that arise before a service sees the call: every error has one.
+fn explained(mut response: http::Response<Body>) -> http::Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    if status.code() == Code::Ok || !status.details().is_empty() {
+        return response;
+    }
+    // tonic calls bytes that are no such message an error of the server's own.
+    let undecodable = status.code() == Code::Internal && status.message().contains("decode");
+    let (code, reason) = match status.code() {
+        _ if undecodable => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+        Code::OutOfRange => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
+        Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
+        Code::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
+        code => (code, "INTERNAL"),
+    };
+    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
+    let status = Status::with_error_details(code, status.message(), details);
+    if status.add_header(response.headers_mut()).is_err() {
+        tracing::warn!("a status did not fit into headers");
+    }
+    response
+}
+
 impl<S, B> Service<http::Request<B>> for AccessService<S>
 where
     S: Service<http::Request<B>, Response = http::Response<Body>>,
@@ -176,7 +210,8 @@ where
                     })
                     .unwrap_or_default(),
                 );
-                Box::pin(self.inner.call(request))
+                let answer = self.inner.call(request);
+                Box::pin(async move { answer.await.map(explained) })
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }

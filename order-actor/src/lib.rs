@@ -10,6 +10,7 @@ pub mod journal;
 pub mod limits;
 pub mod record;
 pub mod timers;
+pub mod upcast;
 
 pub mod actor;
 pub mod replay;

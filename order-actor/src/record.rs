@@ -6,6 +6,7 @@ use shared_events::stream::Item;
 
 use crate::domain::{By, Event};
 use crate::journal::{NewEvent, StoredEvent};
+use crate::upcast::{LIFTS, lifted};
 
 /// Why an event happened; stands beside its payload in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +99,9 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
     };
     // serde's errors may quote a value, so only where it went wrong is told.
     let at = |error: &serde_json::Error| format!("line {} column {}", error.line(), error.column());
-    if stored.event_version != Event::VERSION {
-        return Err(wrong("unknown version".to_owned()));
-    }
-    let event: Event = serde_json::from_str(&stored.payload)
+    let payload = lifted(LIFTS, &stored.event_type, &stored.event_version, &stored.payload)
+        .map_err(&wrong)?;
+    let event: Event = serde_json::from_str(&payload)
         .map_err(|error| wrong(format!("payload is not such an event: {}", at(&error))))?;
     if event.name() != stored.event_type {
         return Err(wrong(format!("payload is a {}", event.name())));

@@ -9,7 +9,9 @@
 )]
 
 mod cli;
+mod edge;
 mod kills;
+mod layers;
 mod load;
 mod refusals;
 mod roles;

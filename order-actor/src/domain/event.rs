@@ -9,7 +9,7 @@ use shared_events::contract::{
 use super::{Address, LineQuantity};
 
 /// What happened to an order: the journal's private schema, current version. Older versions are
-/// lifted to it on reading (`journal/upcast.rs`); others learn of it by facts only.
+/// lifted to it on reading (`upcast.rs`); others learn of it by facts only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// It was placed.

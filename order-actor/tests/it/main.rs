@@ -15,3 +15,4 @@ mod grpc_parse;
 mod grpc_render;
 mod grpc_status;
 mod journal;
+mod upcast;
