@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use order_actor::grpc::proto::order_service_client::OrderServiceClient;
 use shared_events::stream::Backoff;
 use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use crate::cli::{Client, Failure};
@@ -37,10 +36,30 @@ pub struct Refused {
 /// What a command brought: an answer or a refusal.
 pub type Outcome<T> = Result<T, Refused>;
 
+type Orders = OrderServiceClient<Channel>;
+
+/// An answer to a command.
+trait Appends {
+    /// Whether the command appended something now, and not at an earlier try.
+    fn appended(&self) -> bool;
+}
+
+macro_rules! appends {
+    ($($answer:ident),*) => {
+        $(impl Appends for proto::$answer {
+            fn appended(&self) -> bool {
+                !self.replayed && !self.events.is_empty()
+            }
+        })*
+    };
+}
+
+appends!(PlaceOrderResponse, FulfillOrderResponse, RequestReturnResponse, ApproveReturnResponse);
+
 /// The engine, with every call repeated until it answers.
 pub struct Calls {
     client: Client,
-    orders: OrderServiceClient<Channel>,
+    orders: Orders,
     stock: InventoryServiceClient<Channel>,
     measured: Mutex<Measured>,
 }
@@ -78,14 +97,8 @@ impl Calls {
         &self,
         request: proto::PlaceOrderRequest,
     ) -> Result<Outcome<proto::PlaceOrderResponse>, Failure> {
-        let outcome = self
-            .command(|| {
-                let (mut orders, request) = (self.orders.clone(), request.clone());
-                async move { orders.place_order(self.client.request(request)).await }
-            })
-            .await?;
-        self.count(&outcome, |answer| !answer.replayed && !answer.events.is_empty());
-        Ok(outcome)
+        let call = |mut orders: Orders, request| async move { orders.place_order(request).await };
+        self.command(request, call).await
     }
 
     /// Sends an order's parcel.
@@ -93,14 +106,8 @@ impl Calls {
         &self,
         request: proto::FulfillOrderRequest,
     ) -> Result<Outcome<proto::FulfillOrderResponse>, Failure> {
-        let outcome = self
-            .command(|| {
-                let (mut orders, request) = (self.orders.clone(), request.clone());
-                async move { orders.fulfill_order(self.client.request(request)).await }
-            })
-            .await?;
-        self.count(&outcome, |answer| !answer.replayed && !answer.events.is_empty());
-        Ok(outcome)
+        let call = |mut orders: Orders, request| async move { orders.fulfill_order(request).await };
+        self.command(request, call).await
     }
 
     /// Asks for a return.
@@ -108,14 +115,9 @@ impl Calls {
         &self,
         request: proto::RequestReturnRequest,
     ) -> Result<Outcome<proto::RequestReturnResponse>, Failure> {
-        let outcome = self
-            .command(|| {
-                let (mut orders, request) = (self.orders.clone(), request.clone());
-                async move { orders.request_return(self.client.request(request)).await }
-            })
-            .await?;
-        self.count(&outcome, |answer| !answer.replayed && !answer.events.is_empty());
-        Ok(outcome)
+        let call =
+            |mut orders: Orders, request| async move { orders.request_return(request).await };
+        self.command(request, call).await
     }
 
     /// Approves a return.
@@ -123,14 +125,9 @@ impl Calls {
         &self,
         request: proto::ApproveReturnRequest,
     ) -> Result<Outcome<proto::ApproveReturnResponse>, Failure> {
-        let outcome = self
-            .command(|| {
-                let (mut orders, request) = (self.orders.clone(), request.clone());
-                async move { orders.approve_return(self.client.request(request)).await }
-            })
-            .await?;
-        self.count(&outcome, |answer| !answer.replayed && !answer.events.is_empty());
-        Ok(outcome)
+        let call =
+            |mut orders: Orders, request| async move { orders.approve_return(request).await };
+        self.command(request, call).await
     }
 
     /// An order as it stands.
@@ -166,23 +163,24 @@ impl Calls {
         Ok(self.orders.clone().watch_orders(request).await?.into_inner())
     }
 
-    fn count<T>(&self, outcome: &Outcome<T>, appended: impl Fn(&T) -> bool) {
-        if outcome.as_ref().is_ok_and(appended) {
-            self.measured.lock().unwrap_or_else(PoisonError::into_inner).appended += 1;
-        }
-    }
-
-    /// As [`Self::persist`], and measures it.
-    async fn command<T, F>(&self, call: impl Fn() -> F) -> Result<Outcome<T>, Failure>
+    /// Sends a command, again and again as [`Self::persist`] does, and measures it.
+    async fn command<T: Clone, A: Appends, F>(
+        &self,
+        request: T,
+        call: impl Fn(Orders, Request<T>) -> F,
+    ) -> Result<Outcome<A>, Failure>
     where
-        F: Future<Output = Result<Response<T>, Status>>,
+        F: Future<Output = Result<Response<A>, Status>>,
     {
         let since = Instant::now();
-        let outcome = self.persist(call).await?;
+        let outcome = self
+            .persist(|| call(self.orders.clone(), self.client.request(request.clone())))
+            .await?;
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         // The histogram grows with what it is told.
         let _ = measured.latencies.record(micros);
+        measured.appended += u64::from(outcome.as_ref().is_ok_and(Appends::appended));
         Ok(outcome)
     }
 

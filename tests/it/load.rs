@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::shop::TestDatabase;
+use crate::smtp::free_port;
 use crate::support::{Engine, PATIENCE, ordinal};
 
 const EXAMPLE: &str = "examples/orders.csv";
@@ -190,6 +191,43 @@ fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
     assert_eq!(events, 300 * 3 + 100 * 2);
     assert_eq!(load(csv, flags)["appended"], 0);
     assert_eq!(verified(flags)["events"], events);
+}
+
+/// The engine is killed under a load that runs beside it, and is back a moment later: the load goes
+/// on by itself, and nothing that was acknowledged is lost.
+#[test]
+fn it_outlives_the_engine_it_drives() {
+    let directory = TempDir::new().unwrap();
+    let csv = file(directory.path());
+    let whole = directory.path().join("whole");
+    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let flags = ["--data", data, "--listen", &listen];
+    let mut engine = Engine::start_with(&flags);
+    let driven = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+        .args(["--json", "--address", &engine.address, "load", "--csv", &csv])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for at_least in [100, 500] {
+        let patience = Instant::now() + PATIENCE;
+        while verified(&["--data", data])["events"].as_u64().unwrap() < at_least {
+            assert!(Instant::now() < patience);
+        }
+        engine.kill();
+        let events = verified(&["--data", data])["events"].as_u64().unwrap();
+        assert!(events < 1_100, "the load had ended before the engine was killed");
+        engine = Engine::start_with(&flags);
+    }
+    let output = driven.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let report = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome(&report), whole);
+    engine.ask(&["verify"]);
+    assert!(engine.stop().success());
+    assert_eq!(verified(&["--data", data])["events"], 300 * 3 + 100 * 2);
 }
 
 #[test]

@@ -34,7 +34,8 @@ impl Engine {
     /// With these flags of `serve`.
     pub fn start_with(flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
-            .args(["--json", "serve", "--listen", "127.0.0.1:0"])
+            .args(["--json", "serve"])
+            .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
