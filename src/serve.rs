@@ -1,7 +1,7 @@
 //! `ordinal serve`: an engine that runs until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ use crate::engine::{Backend, Engine, Settings};
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
+    /// Take settings from this TOML file: flags by their long names, such as `confirm-within =
+    /// "10m"`. Flags and the environment win over it.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_CONFIG")]
+    config: Option<PathBuf>,
     /// Keep everything in SQLite files in this directory (created if absent).
     #[arg(
         long,
@@ -52,6 +56,12 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// The file with further settings.
+    #[must_use]
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// Where everything is kept.
     #[must_use]
     pub fn backend(&self) -> Backend {

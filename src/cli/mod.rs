@@ -4,6 +4,7 @@
 
 mod args; // the verbs and their flags
 mod client; // gRPC by the descriptors of the protos
+mod config; // settings from a file
 mod failure; // why not, and the exit code that says so
 mod operations; // followers, dead letters, read models, quarantine
 mod orders; // orders, returns and their journal

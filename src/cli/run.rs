@@ -2,14 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use super::args::{Cli, Verb};
 use super::{Client, Failure, Output, operations, orders, stock};
 
 /// Does what the command line says.
 pub async fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match super::config::command_line() {
+        Ok(cli) => cli,
+        Err(failure) => {
+            Output::default().failure(&failure);
+            return failure.exit_code();
+        }
+    };
     let out = Output::new(cli.json);
     match act(cli, &out).await {
         Ok(code) => code,

@@ -262,3 +262,40 @@ fn a_stock_client_places_and_cancels_by_reflection_alone() {
     assert!(lines[1].ends_with("ORDER_STATUS_CANCELLED"), "{said}");
     assert!(lines[2].starts_with("FulfillOrder PERMISSION_DENIED"), "{said}");
 }
+
+#[test]
+fn settings_come_from_a_file_and_flags_win() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ordinal.toml");
+    let data = directory.path().join("data");
+    let write = |more: &str| {
+        let text = format!(
+            "data = {data:?}\nwithout-stock = true\nconfirm-within = \"1h\"\nshards = 4\n{more}"
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    write("");
+    let window = |flags: &[&str]| {
+        let config = ["--config", path.to_str().unwrap()];
+        let engine = Engine::start_with(&[&config, flags].concat());
+        let order = engine.place(&["MUG=1@4.50GBP"])["order"].take();
+        let time =
+            |field: &str| -> jiff::Timestamp { order[field].as_str().unwrap().parse().unwrap() };
+        let window = time("confirm_by").duration_since(time("placed_at")).as_secs();
+        assert!(engine.stop().success());
+        window
+    };
+    assert_eq!(window(&[]), 3_600);
+    assert_eq!(window(&["--confirm-within", "2h"]), 7_200);
+    assert!(data.join("journal.db").exists());
+
+    for (wrong, named) in
+        [("confrim = 1", "confrim"), ("config = \"x\"", "config"), ("= 1", "ordinal.toml")]
+    {
+        write(wrong);
+        let output = ordinal(&["serve", "--config", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(named), "{error}");
+    }
+}
