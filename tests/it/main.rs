@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod dead_letters;
 mod edge;
 mod kills;
 mod layers;

@@ -1,0 +1,129 @@
+//! What a follower cannot handle: seen, put back once mended, or dropped, by an operator.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tokio::time::Instant;
+
+use crate::shop::{On, Orders as _, Shop};
+use crate::support::{PATIENCE, ordinal};
+
+impl Shop {
+    /// Changes stock's own tables behind the engine's back, while it is stopped.
+    async fn tamper(&mut self, sql: &str) {
+        self.stop().await;
+        let options = SqliteConnectOptions::new().filename(self.data().join("inventory.db"));
+        let database = SqlitePool::connect_with(options).await.unwrap();
+        database.execute(sql).await.unwrap();
+        database.close().await;
+        self.start(|_| ()).await;
+    }
+
+    async fn admin(&self, method: &str, request: Value) -> Value {
+        self.ops.call(&format!("admin.v1.AdminService/{method}"), request).await.unwrap()
+    }
+
+    /// The dead letters, once there are so many.
+    async fn dead_letters(&self, count: usize) -> Vec<Value> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.admin("ListDeadLetters", json!({})).await;
+            let letters = answer["dead_letters"].as_array().unwrap().clone();
+            if letters.len() == count {
+                return letters;
+            }
+            assert!(Instant::now() < patience, "{letters:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Two held orders; the reservation of the first says that nothing is left of it.
+async fn with_a_poisoned_order() -> (Shop, String, String) {
+    let mut shop = Shop::open(On::Sqlite).await;
+    shop.set_stock("MUG", 10).await;
+    let poisoned = shop.place(&[("MUG", 2)]).await;
+    let healthy = shop.place(&[("MUG", 3)]).await;
+    for order in [&poisoned, &healthy] {
+        shop.until(order, "CONFIRMED").await;
+    }
+    shop.tamper(&format!(
+        "UPDATE reservations SET body = replace(body, '\"released\":0', '\"released\":2')
+         WHERE order_id = '{poisoned}'"
+    ))
+    .await;
+    for order in [&poisoned, &healthy] {
+        shop.service.orders("FulfillOrder", json!({ "order_id": order })).await.unwrap();
+    }
+    let ask = json!({
+        "order_id": poisoned, "lines": [{ "line": 1, "quantity": 1 }], "reason": "too small",
+    });
+    shop.buyer.orders("RequestReturn", ask).await.unwrap();
+    shop.ops.orders("ApproveReturn", json!({ "order_id": poisoned })).await.unwrap();
+    (shop, poisoned, healthy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
+    let (mut shop, poisoned, _) = with_a_poisoned_order().await;
+    // The parcel, and the facts of the same order behind it; the other order went on.
+    let letters = shop.dead_letters(4).await;
+    shop.settled().await;
+    assert_eq!(shop.stock("MUG").await, (7, 2));
+    assert!(letters.iter().all(|l| l["order_id"] == json!(poisoned) && l["follower"] == "stock"));
+    let states: Vec<&str> = letters.iter().map(|l| l["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["POISON", "BEHIND", "BEHIND", "BEHIND"]);
+    assert_eq!(letters[0]["kind"], "order.fulfilled.v1");
+    let error = letters[0]["error"].as_str().unwrap();
+    assert!(error.contains("more units than are held"), "{error}");
+
+    // It is not hidden from a check.
+    let data = shop.data();
+    let output = ordinal(&["--json", "verify", "--data", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let named = report["findings"].as_array().unwrap().iter().any(|finding| {
+        finding["law"] == "nothing_parked"
+            && finding["subject"] == json!(format!("order/{poisoned}"))
+    });
+    assert!(named, "{report}");
+
+    // Put back before it is mended, it comes back.
+    let place = json!({ "follower": "stock", "order_id": poisoned });
+    shop.admin("PutBackDeadLetters", place.clone()).await;
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let again = shop.dead_letters(4).await;
+        if again[0]["attempts"] == 2 && again.iter().all(|letter| letter["state"] != "RETRY") {
+            break;
+        }
+        assert!(Instant::now() < patience, "{again:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    shop.tamper(&format!(
+        "UPDATE reservations SET body = replace(body, '\"released\":2', '\"released\":0')
+         WHERE order_id = '{poisoned}'"
+    ))
+    .await;
+    assert_eq!(shop.admin("PutBackDeadLetters", place).await["put_back"], 4);
+    shop.dead_letters(0).await;
+    // Ten, less five sent, and one came back.
+    assert_eq!(shop.stock("MUG").await, (6, 0));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dropped_is_gone_and_says_so() {
+    let (mut shop, poisoned, _) = with_a_poisoned_order().await;
+    shop.dead_letters(4).await;
+    let request = json!({ "follower": "stock", "order_id": poisoned, "reason": "counted by hand" });
+    let dropped = shop.admin("DropDeadLetter", request).await["dropped"].take();
+    assert_eq!(dropped["kind"], "order.fulfilled.v1");
+    // What waited behind it is for the operator to put back or to drop.
+    let left = shop.dead_letters(3).await;
+    assert!(left.iter().all(|letter| letter["kind"] != "order.fulfilled.v1"), "{left:?}");
+    shop.stop().await;
+}
