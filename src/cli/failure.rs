@@ -56,7 +56,7 @@ impl Failure {
         match self {
             Self::Usage(message) => message.clone(),
             Self::Status(status) => status.message().to_owned(),
-            Self::Other(error) => format!("{error:#}"),
+            Self::Other(error) => causes(error),
         }
     }
 
@@ -106,6 +106,18 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// An error and its causes, each said once: many libraries repeat their cause in their own text.
+fn causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.ends_with(&cause) {
+            let colon = if said.is_empty() { "" } else { ": " };
+            said = format!("{said}{colon}{cause}");
+        }
+    }
+    said
+}
+
 /// A status code as `google.rpc.Code` spells it.
 const fn code_name(code: Code) -> &'static str {
     match code {
@@ -153,6 +165,12 @@ mod tests {
         is(Status::failed_precondition("x").into(), 1);
         is(Status::not_found("x").into(), 1);
         is(anyhow::anyhow!("x").into(), 1);
+    }
+
+    #[test]
+    fn a_cause_that_is_in_the_text_already_is_not_repeated() {
+        let error = anyhow::anyhow!("refused").context("connect: refused").context("orders.db");
+        assert_eq!(Failure::from(error).to_string(), "error: FAILED: orders.db: connect: refused");
     }
 
     #[test]

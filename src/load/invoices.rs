@@ -2,7 +2,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io::Read;
 
 use anyhow::Context as _;
-use csv::StringRecord;
+use csv::ByteRecord;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use shared_events::contract::Timestamp;
@@ -30,7 +30,7 @@ pub struct Row {
     pub quantity: String,
     /// The price of one.
     pub price: String,
-    /// Whether it has another number of fields than the head.
+    /// Whether it has another number of fields than the head, or bytes that are not UTF-8.
     pub malformed: bool,
 }
 
@@ -79,7 +79,7 @@ impl Invoice {
 /// The invoices of a file, in the order of their first lines. Only those that are incomplete are
 /// in memory, and eight bytes of each that is done.
 pub struct Invoices {
-    records: csv::StringRecordsIntoIter<Box<dyn Read + Send>>,
+    records: csv::ByteRecordsIntoIter<Box<dyn Read + Send>>,
     columns: [usize; 7],
     width: usize,
     open: VecDeque<Invoice>,
@@ -106,7 +106,7 @@ impl Invoices {
             })?;
         }
         Ok(Self {
-            records: reader.into_records(),
+            records: reader.into_byte_records(),
             columns,
             width: head.len(),
             open: VecDeque::new(),
@@ -120,24 +120,29 @@ impl Invoices {
     /// When the first invoice was written.
     ///
     /// # Errors
-    /// Usage where the file has no invoice, or its first one no time.
-    pub fn first_time(mut self) -> Result<Timestamp, Failure> {
-        let first = self.next().transpose()?;
-        first.and_then(|invoice| invoice.at()).ok_or_else(|| {
-            Failure::Usage("--csv: the first invoice has no readable InvoiceDate".to_owned())
-        })
+    /// Usage where no invoice has a time.
+    pub fn first_time(self) -> Result<Timestamp, Failure> {
+        for invoice in self {
+            if let Some(at) = invoice?.at() {
+                return Ok(at);
+            }
+        }
+        Err(Failure::Usage("--csv: no invoice has a readable InvoiceDate".to_owned()))
     }
 
-    fn take(&mut self, record: &StringRecord) {
+    fn take(&mut self, record: &ByteRecord) {
         let [invoice, stock_code, quantity, time, price, customer, country] = self.columns;
-        let field = |column: usize| record.get(column).unwrap_or_default().trim().to_owned();
+        let bytes = |column: usize| record.get(column).unwrap_or_default();
+        // A description in another encoding harms nobody; what we use must be text.
+        let is_text = self.columns.iter().all(|column| std::str::from_utf8(bytes(*column)).is_ok());
+        let field = |column: usize| String::from_utf8_lossy(bytes(column)).trim().to_owned();
         let number = field(invoice);
         let row = Row {
             number: self.line,
             stock_code: field(stock_code),
             quantity: field(quantity),
             price: field(price),
-            malformed: record.len() != self.width,
+            malformed: record.len() != self.width || !is_text,
         };
         let customer = plan::customer_number(&field(customer)).to_owned();
         if let Some(known) = self.open.iter_mut().find(|known| known.number == number) {
@@ -243,9 +248,19 @@ mod tests {
     }
 
     #[test]
-    fn a_short_line_is_kept_and_marked() {
+    fn a_short_line_and_one_that_is_no_text_are_kept_and_marked() {
         let found = read("1,85123A\n");
         assert!(found[0].rows[0].malformed);
+        let file = |line: &[u8]| -> Box<dyn Read + Send> {
+            Box::new(std::io::Cursor::new([HEAD.as_bytes(), line].concat()))
+        };
+        let malformed = |line: &[u8]| {
+            let mut found = Invoices::new(file(line), None).unwrap();
+            found.next().unwrap().unwrap().rows[0].malformed
+        };
+        assert!(malformed(b"1,85\xff,x,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
+        // Only what we use has to be text.
+        assert!(!malformed(b"1,85123A,\xff,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub async fn run(
     };
     let report = Report::new(args.report.as_deref(), args.currency)?;
     // Fails before an engine is started where the file is no such file.
-    let first = Invoices::new(open(&args.csv)?, args.limit)?.first_time()?;
+    let invoices = Invoices::new(open(&args.csv)?, args.limit)?;
     let Some(backend) = backend else {
         if args.simulate_time {
             let text = "--simulate-time moves the clock of an engine that load starts itself; \
@@ -99,7 +99,8 @@ pub async fn run(
         return drive(&args, client, None, report, out).await;
     };
     let mut settings = Settings::new(backend);
-    let clock = args.simulate_time.then(|| ManualClock::new(first));
+    let clock =
+        if args.simulate_time { Some(ManualClock::new(invoices.first_time()?)) } else { None };
     if let Some(clock) = &clock {
         settings.clock = Arc::new(clock.clone());
     }

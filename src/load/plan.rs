@@ -81,7 +81,7 @@ pub fn credit(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
 
 fn units(row: &Row) -> Result<i64, Problem> {
     if row.malformed {
-        let detail = "it has another number of fields than the head";
+        let detail = "it has another number of fields than the head, or is not UTF-8";
         return Err(Problem::new(row, "MALFORMED_LINE", detail));
     }
     row.quantity
@@ -114,6 +114,15 @@ pub fn place(
     }
     if invoice.mixed {
         return Err(every("CUSTOMERS_MIXED", "its lines name several customers"));
+    }
+    let malformed: Vec<Problem> = invoice
+        .rows
+        .iter()
+        .filter(|row| row.malformed)
+        .filter_map(|row| units(row).err())
+        .collect();
+    if !malformed.is_empty() {
+        return Err(malformed);
     }
     let Some(ordered_at) = invoice.at() else {
         return Err(every("TIME_UNREADABLE", "InvoiceDate is such as 2010-12-01 08:26:00"));

@@ -1,10 +1,9 @@
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 
 /// A transaction on a [`Database`] of either kind.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -127,6 +126,7 @@ impl Database {
         check_schema_name(schema)?;
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
+        probe(&options).await?;
         let search_path = format!("SET search_path TO {schema}");
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
@@ -177,26 +177,24 @@ impl Database {
     ) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
         let options: AnyConnectOptions = url.parse()?;
-        let begin: Arc<[String]> = begin.into_iter().map(str::to_owned).collect();
+        let options = options.disable_statement_logging();
+        probe(&options).await?;
         let pool = AnyPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let begin = Arc::clone(&begin);
-                Box::pin(async move {
-                    for sql in begin.iter() {
-                        connection.execute(sql.as_str()).await?;
-                    }
-                    // The first read takes the snapshot.
-                    connection.execute("SELECT COUNT(*) FROM cursors").await?;
-                    Ok(())
-                })
-            })
-            .connect_with(options.disable_statement_logging())
+            .connect_with(options)
             .await?;
+        let mut connection = pool.acquire().await?;
+        for sql in begin {
+            connection.execute(sql).await?;
+        }
+        // The first read takes the snapshot. Nobody else has the connection, and it is not closed
+        // between two reads; a new one after a loss would know no schema and fail.
+        connection.execute("SELECT COUNT(*) FROM cursors").await?;
+        drop(connection);
         Ok(Self { dialect, writer: pool.clone(), reader: pool })
     }
 
@@ -262,6 +260,11 @@ async fn create_schema(pool: &AnyPool, schema: &str) -> Result<(), DatabaseError
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
         other => Ok(other.map(drop)?),
     }
+}
+
+/// Connects once, for the reason why not: a pool tries until its time is up and tells only that.
+async fn probe(options: &AnyConnectOptions) -> Result<(), DatabaseError> {
+    Ok(AnyConnection::connect_with(options).await?.close().await?)
 }
 
 fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
