@@ -91,6 +91,8 @@ impl Channels {
             (Some(smtp), _) => smtp.send(message).await.map(drop).map_err(|error| {
                 if error.is_permanent() {
                     DeliveryError::Permanent(format!("smtp: refused: {:?}", error.status()))
+                } else if error.is_client() {
+                    DeliveryError::Permanent("smtp: the server cannot do what is needed".to_owned())
                 } else if error.is_transient() {
                     DeliveryError::Temporary(format!("smtp: not now: {:?}", error.status()))
                 } else {
@@ -135,8 +137,9 @@ impl Channels {
         let status = match answer {
             Ok(answer) => answer.status(),
             // reqwest's text would name the URL, which may hold a secret.
-            Err(error) if error.is_timeout() => {
-                return Err(DeliveryError::Away("webhook: no answer in time".to_owned()));
+            Err(error) if error.is_timeout() && !error.is_connect() => {
+                // It may have taken it; asking for days would say it hundreds of times.
+                return Err(DeliveryError::Temporary("webhook: no answer in time".to_owned()));
             }
             Err(_) => {
                 return Err(DeliveryError::Away("webhook: no connection".to_owned()));

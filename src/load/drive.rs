@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -202,12 +202,14 @@ impl Shared {
 
     async fn fulfill(&self, invoice: &Invoice, order_id: Uuid) -> Result<(), Failure> {
         if let Err(refused) = self.calls.fulfill(plan::fulfill(order_id)).await? {
-            let (code, message) = (refused.code, refused.message);
-            return Err(anyhow::anyhow!(
-                "invoice {}: a confirmed order was not fulfilled: {code}: {message}",
-                invoice.number
-            )
-            .into());
+            // Somebody else was faster: sent it already, or cancelled it.
+            self.report.count(|counts| {
+                *counts.fulfil_refused.entry(refused.code.clone()).or_default() += 1;
+            });
+            for problem in problems(invoice, &refused) {
+                self.report.problem(invoice, &problem);
+            }
+            return Ok(());
         }
         self.report.count(|counts| counts.fulfilled += 1);
         if !invoice.customer.is_empty() {
@@ -294,11 +296,12 @@ impl Shared {
             }
         }
         let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
+        let mut returned = BTreeSet::new();
         for (order_id, taken) in returns {
-            let units = units_by_line(&taken);
-            match self.take_back_of(credit_note, order_id, units).await? {
+            match self.take_back_of(credit_note, order_id, &taken).await? {
                 Ok(()) => {
                     for (index, taken) in taken {
+                        returned.insert(index);
                         let Some(Some(price)) = values.get(index) else { continue };
                         let minor = price.minor.saturating_mul(i64::from(taken.units));
                         self.report.count(|counts| {
@@ -309,8 +312,7 @@ impl Shared {
                     self.report.count(|counts| counts.returned.returns += 1);
                 }
                 Err(no) => {
-                    for (index, taken) in taken {
-                        self.bought.give_back(&taken).await?;
+                    for (index, _) in taken {
                         refused.entry(index).or_insert_with(|| no.clone());
                     }
                 }
@@ -321,11 +323,14 @@ impl Shared {
                 continue;
             }
             if let Some(no) = refused.get(&index) {
+                // Units of several orders: some came back, others the engine did not take.
+                let partly = returned.contains(&index);
+                let code = if partly { "PARTLY_RETURNED" } else { no.code.as_str() };
                 self.report.count(|counts| {
-                    *counts.returns_refused.entry(no.code.clone()).or_default() += 1;
+                    *counts.returns_refused.entry(code.to_owned()).or_default() += 1;
                 });
-                let problem = Problem::new(row, &no.code, no.message.clone());
-                self.report.problem(credit_note, &problem);
+                let detail = format!("{}: {}", no.code, no.message);
+                self.report.problem(credit_note, &Problem::new(row, code, detail));
             } else {
                 self.report.count(|counts| counts.returned.lines += 1);
             }
@@ -339,6 +344,9 @@ impl Shared {
         credit_note: &Invoice,
         row: &super::invoices::Row,
     ) -> Result<Result<(shared_events::contract::Money, Vec<Match>), Problem>, Failure> {
+        if row.malformed {
+            return Ok(plan::credit(row, self.report.currency()).map(|(_, p)| (p, Vec::new())));
+        }
         if credit_note.split {
             let detail = "more than 100 other lines stand before it";
             return Ok(Err(Problem::new(row, "INVOICE_SPLIT", detail)));
@@ -372,10 +380,13 @@ impl Shared {
         &self,
         credit_note: &Invoice,
         order_id: Uuid,
-        units: Vec<proto::LineUnits>,
+        taken: &[(usize, Match)],
     ) -> Result<Result<(), Refused>, Failure> {
-        let (request, approve) = plan::returns(credit_note, order_id, units);
+        let (request, approve) = plan::returns(credit_note, order_id, units_by_line(taken));
         if let Err(refused) = self.calls.request_return(request).await? {
+            for (_, taken) in taken {
+                self.bought.give_back(taken).await?;
+            }
             return Ok(Err(refused));
         }
         Ok(self.calls.approve_return(approve).await?.map(drop))

@@ -13,6 +13,8 @@ use crate::cli::Failure;
 
 /// Lines of other invoices that may stand between two of the same one.
 const APART_MAX: u64 = 100;
+/// Lines over which one invoice may reach; beyond, it is split.
+const SPAN_MAX: u64 = 10_000;
 /// Lines of one invoice that are kept: one more than an order may have, so that the engine says so.
 const KEPT_MAX: usize = 2_001;
 
@@ -53,6 +55,8 @@ pub struct Invoice {
     pub mixed: bool,
     /// Whether its lines had been told before: it came back too late.
     pub split: bool,
+    /// The line of the file that it begins on.
+    pub first: u64,
     /// The line of the file that it was last seen on.
     pub last: u64,
 }
@@ -145,8 +149,15 @@ impl Invoices {
             malformed: record.len() != self.width || !is_text,
         };
         let customer = plan::customer_number(&field(customer)).to_owned();
-        if let Some(known) = self.open.iter_mut().find(|known| known.number == number) {
-            known.mixed |= known.customer != customer;
+        // Lines without a number are an invoice each: nobody can say what belongs together.
+        let known = self.open.iter_mut().find(|known| known.number == number && !number.is_empty());
+        if let Some(known) = known {
+            if known.rows.iter().all(|row| row.malformed) {
+                (known.time, known.country) = (field(time), field(country));
+                known.customer = customer;
+            } else {
+                known.mixed |= !row.malformed && known.customer != customer;
+            }
             known.last = self.line;
             if known.rows.len() < KEPT_MAX {
                 known.rows.push(row);
@@ -155,7 +166,7 @@ impl Invoices {
             }
             return;
         }
-        let split = self.done.contains(&mark(&number));
+        let split = !number.is_empty() && self.done.contains(&mark(&number));
         self.open.push_back(Invoice {
             number,
             time: field(time),
@@ -163,6 +174,7 @@ impl Invoices {
             country: field(country),
             rows: vec![row],
             split,
+            first: self.line,
             last: self.line,
             ..Invoice::default()
         });
@@ -174,7 +186,11 @@ impl Iterator for Invoices {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let complete = |first: &Invoice| self.ended || first.last + APART_MAX < self.line;
+            let complete = |first: &Invoice| {
+                self.ended
+                    || first.last + APART_MAX < self.line
+                    || first.first + SPAN_MAX < self.line
+            };
             if self.open.front().is_some_and(complete) {
                 self.left = self.left.checked_sub(1)?;
                 let invoice = self.open.pop_front()?;
@@ -187,7 +203,8 @@ impl Iterator for Invoices {
             match self.records.next() {
                 None => self.ended = true,
                 Some(Ok(record)) => {
-                    self.line += 1;
+                    // Blank lines are passed over, and a quoted field may hold several.
+                    self.line = record.position().map_or(self.line + 1, csv::Position::line);
                     self.take(&record);
                 }
                 Some(Err(error)) => {

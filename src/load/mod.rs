@@ -125,7 +125,11 @@ async fn drive_own(
     let client = Client::connect(connection).await?;
     let done = drive(args, client.clone(), clock, report, out).await?;
     // Nobody else will run this engine's followers, so they end what they have begun.
-    lag::caught_up(&client, CATCH_UP).await?;
+    for (follower, facts) in lag::caught_up(&client, CATCH_UP).await? {
+        if facts > 0 {
+            tracing::warn!(follower, facts, "has not caught up; it goes on with the next engine");
+        }
+    }
     Ok(done)
 }
 

@@ -38,11 +38,15 @@ pub struct Counts {
     pub unconfirmed: u64,
     /// Orders that left in a parcel.
     pub fulfilled: u64,
+    /// Confirmed orders that the engine did not let leave, because somebody else had sent or
+    /// cancelled them, by code.
+    pub fulfil_refused: BTreeMap<String, u64>,
     /// What came back.
     pub returned: Returned,
     /// Lines of credit notes that no earlier order explains, or that are no credit, by reason.
     pub unmatched: BTreeMap<String, u64>,
-    /// Lines of credit notes whose return the engine refused, by code.
+    /// Lines of credit notes whose return the engine refused, by code; `PARTLY_RETURNED` where it took
+    /// the units of some orders and not of others.
     pub returns_refused: BTreeMap<String, u64>,
     /// Commands sent: place, fulfil, request and approve.
     pub commands: u64,
@@ -228,6 +232,7 @@ fn show(out: &Output, counts: &Counts, currency: Currency) {
     number("      confirmed", counts.confirmed);
     number("      fulfilled", counts.fulfilled);
     by("      cancelled", &counts.cancelled);
+    by("      not fulfilled", &counts.fulfil_refused);
     if counts.unconfirmed > 0 {
         number("      unconfirmed", counts.unconfirmed);
     }

@@ -37,6 +37,11 @@ impl History {
         Seen { history: self, version: self.events.iter().take_while(known).count() }
     }
 
+    /// The order as it stands.
+    pub fn now(&self) -> &Order {
+        self.orders.last().map_or(&Order::Absent, Arc::as_ref)
+    }
+
     /// The hold by which it was confirmed, if ever.
     pub fn confirmed_by(&self) -> Option<ReservationId> {
         self.events.iter().find_map(|recorded| match recorded.event {

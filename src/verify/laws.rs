@@ -136,6 +136,23 @@ pub fn reservation(
     }
 }
 
+/// What stock has answered has reached the order, where all answers were heard.
+pub fn answer(
+    report: &mut Report,
+    subject: &str,
+    all_heard: bool,
+    now: &Order,
+    found: Option<&Reservation>,
+) {
+    let answered = found.is_some_and(|found| {
+        matches!(found.state, ReservationState::Reserved | ReservationState::Rejected)
+    });
+    if all_heard && answered && matches!(now, Order::Pending(_)) {
+        let detail = "stock has answered, and the order has not heard it";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+}
+
 /// Each fact is told exactly once per channel. Which webhook and which operators are told is the
 /// engine's configuration, so those may be absent, but never twice.
 pub fn notifications(

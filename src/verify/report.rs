@@ -15,6 +15,8 @@ const SHOWN_MAX: usize = 50;
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
+    /// Positions of each shard are gapless, as far as a client can see.
+    PositionsGapless,
     /// Each order's versions are gapless, and every event may follow the one before.
     HistoryLegal,
     /// No follower claims to have seen what the journal does not hold.
@@ -36,8 +38,9 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::JournalChain,
+        Self::PositionsGapless,
         Self::HistoryLegal,
         Self::CursorsNotAhead,
         Self::NothingParked,
@@ -53,6 +56,7 @@ impl Law {
     pub const fn code(self) -> &'static str {
         match self {
             Self::JournalChain => "journal_chain",
+            Self::PositionsGapless => "positions_gapless",
             Self::HistoryLegal => "history_legal",
             Self::CursorsNotAhead => "cursors_not_ahead",
             Self::NothingParked => "nothing_parked",
@@ -68,6 +72,7 @@ impl Law {
     const fn meaning(self) -> &'static str {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
+            Self::PositionsGapless => "positions gapless; hashes are not shown to clients",
             Self::HistoryLegal => "every event may follow the one before",
             Self::CursorsNotAhead => "no follower ahead of what it follows",
             Self::NothingParked => "no dead letters",

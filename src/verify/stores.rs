@@ -8,7 +8,7 @@ use notification::ledger::{self, Filter};
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Cursors, Database, DeadLetters, Source as _};
+use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Source as _};
 
 use super::history::History;
 use super::laws;
@@ -17,6 +17,8 @@ use crate::engine::Stores;
 use crate::followers;
 
 const PAGE: u32 = 500;
+/// The subject of what was found among all rows of a table.
+const ROWS: &str = "rows";
 
 /// Checks every law.
 ///
@@ -34,7 +36,8 @@ pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Re
     }
     progress.finish_and_clear();
     strays(&mut report, stores, &orders).await?;
-    let sums = reconcile(&stores.inventory).await.context("inventory")?;
+    let sums = reconcile(&stores.inventory).await;
+    let sums = readable(&mut report, Law::StockSums, ROWS, sums)?.unwrap_or_default();
     report.check_many(Law::StockSums, sums.products);
     for difference in sums.discrepancies {
         let detail = format!(
@@ -72,6 +75,8 @@ async fn journal(report: &mut Report, stores: &Stores) -> anyhow::Result<BTreeSe
 struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
     parked: BTreeSet<(String, OrderId)>,
+    // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
+    all_answers_heard: bool,
 }
 
 impl Followers {
@@ -79,7 +84,8 @@ impl Followers {
         let journal = stores.journal.heads().await.context("journal")?;
         let outbox = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
         let outbox = outbox.facts().heads().await.context("inventory")?;
-        let mut all = Self { cursors: BTreeMap::new(), parked: BTreeSet::new() };
+        let mut all =
+            Self { cursors: BTreeMap::new(), parked: BTreeSet::new(), all_answers_heard: false };
         for (name, database, heads) in [
             (followers::SUMMARIES, &stores.orders, &journal),
             (followers::DEADLINES, &stores.orders, &journal),
@@ -87,14 +93,20 @@ impl Followers {
             (followers::STOCK_ANSWERS, &stores.orders, &outbox),
             (followers::NOTIFICATIONS, &stores.notifications, &journal),
         ] {
-            let cursors = Cursors::load(database, name).await.context(name)?;
+            let cursors = Cursors::load(database, name).await;
+            let subject = format!("follower/{name}");
+            let cursors = readable(report, Law::CursorsNotAhead, &subject, cursors)?;
+            let cursors = cursors.unwrap_or_default();
             report.check(Law::CursorsNotAhead);
             for (shard, position) in cursors.iter().filter(|(shard, at)| *at > heads.get(*shard)) {
                 let head = heads.get(shard);
                 let detail = format!("is at {position} of shard {shard}, which ends at {head}");
-                report.find(Law::CursorsNotAhead, format!("follower/{name}"), detail);
+                report.find(Law::CursorsNotAhead, &subject, detail);
             }
             report.lag.insert(name.to_owned(), cursors.behind(heads));
+            if name == followers::STOCK_ANSWERS {
+                all.all_answers_heard = cursors.covers(heads);
+            }
             all.parked.extend(parked(report, name, database).await.context(name)?);
             all.cursors.insert(name, cursors);
         }
@@ -133,6 +145,23 @@ async fn parked(
     }
 }
 
+/// What was read; a row that nobody can have written is a finding of the law it belongs to.
+fn readable<T>(
+    report: &mut Report,
+    law: Law,
+    subject: &str,
+    read: Result<T, DatabaseError>,
+) -> anyhow::Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(DatabaseError::Corrupt(what)) => {
+            report.find(law, subject, format!("holds an impossible {what}"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn order(
     report: &mut Report,
     stores: &Stores,
@@ -155,24 +184,35 @@ async fn order(
     };
     let seen = |name: &str| history.seen(&followers.cursors(name));
     if followers.handled(followers::SUMMARIES, order_id) {
-        let found = OrderSummaries::new(stores.orders.clone()).of_order(order_id).await?;
-        laws::summary(report, &subject, &seen(followers::SUMMARIES), found.as_ref());
+        let found = OrderSummaries::new(stores.orders.clone()).of_order(order_id).await;
+        if let Some(found) = readable(report, Law::SummariesAsReplayed, &subject, found)? {
+            laws::summary(report, &subject, &seen(followers::SUMMARIES), found.as_ref());
+        }
     }
     if followers.handled(followers::DEADLINES, order_id) {
-        let found = Deadlines::new(stores.orders.clone()).of_order(order_id).await?;
-        laws::deadlines(report, &subject, &seen(followers::DEADLINES), found.as_ref());
+        let found = Deadlines::new(stores.orders.clone()).of_order(order_id).await;
+        if let Some(found) = readable(report, Law::DeadlinesAsReplayed, &subject, found)? {
+            laws::deadlines(report, &subject, &seen(followers::DEADLINES), found.as_ref());
+        }
     }
     if followers.handled(followers::STOCK, order_id) {
-        let found = store::get_reservation(&stores.inventory, order_id).await?;
-        let (seen, confirmed_by) = (seen(followers::STOCK), history.confirmed_by());
-        laws::reservation(report, &subject, &seen, confirmed_by, found.as_ref());
+        let found = store::get_reservation(&stores.inventory, order_id).await;
+        if let Some(found) = readable(report, Law::ReservationsAsOrders, &subject, found)? {
+            let (seen, confirmed_by) = (seen(followers::STOCK), history.confirmed_by());
+            laws::reservation(report, &subject, &seen, confirmed_by, found.as_ref());
+            let heard = followers.all_answers_heard
+                && followers.handled(followers::STOCK_ANSWERS, order_id);
+            laws::answer(report, &subject, heard, history.now(), found.as_ref());
+        }
     }
     if followers.handled(followers::NOTIFICATIONS, order_id) {
         let filter = Filter { order_id: Some(order_id), ..Filter::default() };
-        let found = ledger::list(&stores.notifications, &filter, 0, u32::MAX).await?;
-        let facts = seen(followers::NOTIFICATIONS).facts();
-        let told = found.into_iter().map(|entry| (entry.fact_id, entry.channel));
-        laws::notifications(report, &subject, &facts, told);
+        let found = ledger::list(&stores.notifications, &filter, 0, u32::MAX).await;
+        if let Some(found) = readable(report, Law::NotificationsOnce, &subject, found)? {
+            let facts = seen(followers::NOTIFICATIONS).facts();
+            let told = found.into_iter().map(|entry| (entry.fact_id, entry.channel));
+            laws::notifications(report, &subject, &facts, told);
+        }
     }
     Ok(())
 }
@@ -183,7 +223,7 @@ async fn strays(
     stores: &Stores,
     orders: &BTreeSet<OrderId>,
 ) -> anyhow::Result<()> {
-    let mut stray = |law: Law, order_id: OrderId, what: &str| {
+    let stray = |report: &mut Report, law: Law, order_id: OrderId, what: &str| {
         if !orders.contains(&order_id) {
             let detail = format!("{what} of an order that the journal does not hold");
             report.find(law, format!("order/{order_id}"), detail);
@@ -192,32 +232,40 @@ async fn strays(
     let summaries = OrderSummaries::new(stores.orders.clone());
     let mut after = None;
     loop {
-        let page = summaries.list(&SummaryFilter::default(), after, PAGE).await?;
+        let page = summaries.list(&SummaryFilter::default(), after, PAGE).await;
+        let Some(page) = readable(report, Law::SummariesAsReplayed, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = Some((last.placed_at, last.order_id));
-        page.iter().for_each(|row| stray(Law::SummariesAsReplayed, row.order_id, "a summary"));
+        page.iter()
+            .for_each(|row| stray(report, Law::SummariesAsReplayed, row.order_id, "a summary"));
     }
     let deadlines = Deadlines::new(stores.orders.clone());
     let mut after = None;
     loop {
-        let page = deadlines.due(Timestamp::from_micros(i64::MAX), after, PAGE).await?;
+        let page = deadlines.due(Timestamp::from_micros(i64::MAX), after, PAGE).await;
+        let Some(page) = readable(report, Law::DeadlinesAsReplayed, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = Some((last.due, last.order_id));
-        page.iter().for_each(|row| stray(Law::DeadlinesAsReplayed, row.order_id, "a deadline"));
+        page.iter()
+            .for_each(|row| stray(report, Law::DeadlinesAsReplayed, row.order_id, "a deadline"));
     }
     let mut after = String::new();
     loop {
-        let page = store::list_reservations(&stores.inventory, &after, PAGE).await?;
+        let page = store::list_reservations(&stores.inventory, &after, PAGE).await;
+        let Some(page) = readable(report, Law::ReservationsAsOrders, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = last.order_id.to_string();
-        page.iter().for_each(|row| stray(Law::ReservationsAsOrders, row.order_id, "a hold"));
+        page.iter()
+            .for_each(|row| stray(report, Law::ReservationsAsOrders, row.order_id, "a hold"));
     }
     let mut after = 0;
     loop {
-        let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await?;
+        let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await;
+        let Some(page) = readable(report, Law::NotificationsOnce, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = last.serial;
-        page.iter().for_each(|row| stray(Law::NotificationsOnce, row.order_id, "a message"));
+        page.iter()
+            .for_each(|row| stray(report, Law::NotificationsOnce, row.order_id, "a message"));
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ fn every_line_of_the_example_is_accounted_for_and_a_second_load_changes_nothing(
         "refused": { "INVALID_ADDRESS": 1, "INVALID_LINE": 1, "QUANTITY_OUT_OF_RANGE": 1 },
         "returned": { "returns": 2, "lines": 2, "units": 4, "minor": 1540, "currency": "GBP" },
         "unmatched": { "NO_CUSTOMER": 1, "OTHER_PRICE": 1, "TOO_FEW_UNITS": 1 },
-        "returns_refused": {}, "commands": 14,
+        "returns_refused": {}, "fulfil_refused": {}, "commands": 14,
     });
     assert_eq!(outcome(&first), expected);
     assert_eq!(first["appended"], 12);

@@ -41,6 +41,12 @@ pub enum DamageKind {
     /// The event is not the one that was written there: changed, moved or inserted.
     #[error("not the event that was written there")]
     Changed,
+    /// An event stands behind the shard's head, or in no shard: no writer has put it there.
+    #[error("behind the head of its shard, where no writer has written")]
+    Beyond,
+    /// From here on, up to a page, events cannot be read.
+    #[error("not readable as an event")]
+    Unreadable,
     /// The last event is not the one that the shard's own row names.
     #[error("the chain does not end in the shard's hash")]
     End,
@@ -57,11 +63,6 @@ pub(super) struct Chain {
 impl Chain {
     pub(super) const fn new(shard: u16) -> Self {
         Self { shard, position: 0, hash: Some(GENESIS) }
-    }
-
-    /// The last position that was judged.
-    pub(super) const fn position(&self) -> u64 {
-        self.position
     }
 
     pub(super) fn next(&mut self, chained: &ChainedEvent) -> Vec<Damage> {
@@ -89,6 +90,13 @@ impl Chain {
         self.hash = None;
         let kind = DamageKind::Missing(position);
         Some(Damage { shard: self.shard, position: first, order_id: None, kind })
+    }
+
+    /// The events from here on could not be read; the next one that can cannot be judged.
+    pub(super) fn unreadable(&mut self, position: u64) -> Option<Damage> {
+        self.hash = None;
+        let kind = DamageKind::Unreadable;
+        Some(Damage { shard: self.shard, position, order_id: None, kind })
     }
 
     pub(super) fn ended(&self, head: &[u8; 32]) -> Option<Damage> {

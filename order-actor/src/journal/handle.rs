@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::audit::{Audit, Chain};
+use super::audit::{Audit, Chain, Damage, DamageKind};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::memory::{MemoryDisk, MemoryStore};
@@ -25,6 +25,8 @@ use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX,
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// Events read at once when everything is verified.
 const VERIFY_PAGE: u64 = 1_000;
+/// Events beyond the heads that an audit names; one is enough to know.
+const BEYOND_MAX: u32 = 100;
 
 /// A handle on the journal; clones are cheap and share one writer. When the last one is dropped
 /// the writer finishes what it accepted, gives its lease up and stops.
@@ -357,18 +359,41 @@ impl Journal {
         let mut audit = Audit { heads: cursors_of(&heads), events: 0, damages: Vec::new() };
         for head in heads {
             let mut chain = Chain::new(head.shard);
-            while chain.position() < head.position {
-                let after = chain.position();
+            let mut after = 0;
+            while after < head.position {
                 let through = head.position.min(after + VERIFY_PAGE);
                 let range = Range { shard: head.shard, after, through };
-                for chained in self.shared.store.read(&[range]).await? {
-                    audit.damages.extend(chain.next(&chained));
+                let events = match self.shared.store.read(&[range]).await {
+                    Ok(events) => events,
+                    Err(JournalError::Broken { .. }) => {
+                        audit.damages.extend(chain.unreadable(after + 1));
+                        after = through;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                for chained in &events {
+                    audit.damages.extend(chain.next(chained));
                     audit.events += 1;
                     each(&chained.event);
                 }
-                audit.damages.extend(chain.reached(through));
+                after = through;
+                if events.is_empty() {
+                    // A head that somebody moved may lie far away: straight on to what is there.
+                    let next = self.shared.store.next_after(head.shard, through).await?;
+                    after = next.map_or(head.position, |next| next - 1).clamp(after, head.position);
+                }
             }
+            audit.damages.extend(chain.reached(head.position));
             audit.damages.extend(chain.ended(&head.hash));
+        }
+        for (shard, position, order_id) in self.shared.store.beyond_heads(BEYOND_MAX).await? {
+            audit.damages.push(Damage {
+                shard: u16::try_from(shard).unwrap_or(u16::MAX),
+                position,
+                order_id: order_id.parse().ok(),
+                kind: DamageKind::Beyond,
+            });
         }
         Ok(audit)
     }

@@ -201,6 +201,15 @@ impl Store for MemoryStore {
         Ok(events)
     }
 
+    /// Memory is not tampered with.
+    async fn next_after(&self, _shard: u16, _after: u64) -> Result<Option<u64>, JournalError> {
+        Ok(None)
+    }
+
+    async fn beyond_heads(&self, _limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError> {
+        Ok(Vec::new())
+    }
+
     async fn quarantine(
         &self,
         order_id: OrderId,

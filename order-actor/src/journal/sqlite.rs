@@ -334,6 +334,40 @@ impl Store for SqliteStore {
         Ok(events)
     }
 
+    async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {
+        let next: Option<i64> = sqlx::query_scalar(
+            "SELECT MIN(position) FROM events WHERE shard = $1 AND position > $2",
+        )
+        .bind(i32::from(shard))
+        .bind(i64::try_from(after).map_err(away)?)
+        .fetch_one(&self.reader)
+        .await
+        .map_err(away)?;
+        next.map(u64::try_from).transpose().map_err(away)
+    }
+
+    async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT CAST(events.shard AS BIGINT), position, aggregate_id
+             FROM events LEFT JOIN shards ON shards.shard = events.shard
+             WHERE shards.shard IS NULL OR position > head_position
+             ORDER BY 1, 2 LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let number = |column: usize| -> Result<u64, JournalError> {
+                    let number: i64 = row.try_get(column).map_err(away)?;
+                    u64::try_from(number).map_err(away)
+                };
+                Ok((number(0)?, number(1)?, row.try_get(2).map_err(away)?))
+            })
+            .collect()
+    }
+
     async fn quarantine(
         &self,
         order_id: OrderId,

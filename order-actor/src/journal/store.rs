@@ -100,6 +100,11 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
+    /// The first position of a shard after this one at which an event stands.
+    async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError>;
+    /// Events where no writer can have put one, behind the head of their shard or in none: shard,
+    /// position and order, at most `limit`. Seen in one look, so that a writer at work is no fault.
+    async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError>;
     /// Remembers an order with an impossible history.
     async fn quarantine(
         &self,
