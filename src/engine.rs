@@ -23,10 +23,11 @@ use order_actor::replay::JournalSource;
 use order_actor::timers::{Alarm, Clock, SystemClock};
 use shared_events::contract::Timestamp;
 use shared_events::stream::{
-    Cursors, Database, DeadLetters, Dialect, FollowStatus, Handler, Item, Source, Transactional,
-    follow,
+    Cursors, Database, DeadLetters, Dialect, FollowStatus, Handler, Item, Scope, Source,
+    Transactional, everything, follow,
 };
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -268,17 +269,26 @@ impl Engine {
             followers::SUMMARIES,
             orders,
             events.clone(),
+            journal.scope(),
             summaries.handler(journal.clone()),
         );
-        followers.start(followers::DEADLINES, orders, events, deadlines.handler(journal.clone()));
+        followers.start(
+            followers::DEADLINES,
+            orders,
+            events,
+            journal.scope(),
+            deadlines.handler(journal.clone()),
+        );
         if settings.stock_follower {
             let facts = Arc::new(FactSource::new(journal.clone()));
-            followers.start(followers::STOCK, &stores.inventory, facts, inventory.follower());
+            let follower = inventory.follower();
+            followers.start(followers::STOCK, &stores.inventory, facts, everything(), follower);
         }
         followers.start(
             followers::STOCK_ANSWERS,
             orders,
             inventory.facts(),
+            journal.scope(),
             StockAnswers::new(registry.clone()),
         );
         let facts = Arc::new(FactSource::new(journal.clone()));
@@ -286,6 +296,7 @@ impl Engine {
             followers::NOTIFICATIONS,
             &stores.notifications,
             facts,
+            everything(),
             notifications.follower(),
         );
         let delivery = notifications.clone();
@@ -381,6 +392,7 @@ impl Followers {
         name: &'static str,
         database: &Database,
         source: Arc<S>,
+        scope: watch::Receiver<Scope>,
         handler: H,
     ) {
         let status = FollowStatus::new(name);
@@ -394,7 +406,7 @@ impl Followers {
         self.entries.push((status.clone(), heads, database.clone()));
         self.tasks.spawn(async move {
             // A broken source has been logged and stands in the status; the others go on.
-            let _ = follow(source.as_ref(), &mut sink, &status, &stop).await;
+            let _ = follow(source.as_ref(), &mut sink, scope, &status, &stop).await;
         });
     }
 

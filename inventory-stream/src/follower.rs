@@ -58,18 +58,22 @@ impl Handler<Fact> for StockFollower {
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
-        let mut position = outbox::head(tx).await?;
+        let shards = told.iter().map(|(cause, _)| cause.shard).collect();
+        let mut heads = outbox::heads(tx, &shards).await?;
         let mut rows = Vec::with_capacity(told.len());
         for (cause, answer) in told {
-            position += 1;
+            let shard = cause.shard;
+            let head = heads.entry(shard).or_insert(0);
+            *head += 1;
+            let position = *head;
             rows.push(Fact {
                 specversion: SpecVersion::V1,
-                id: FactId::at(FactSource::Inventory, 0, position, 0),
+                id: FactId::at(FactSource::Inventory, shard, position, 0),
                 source: FactSource::Inventory,
                 time: now,
                 subject: cause.subject,
                 sequence: cause.sequence,
-                shard: 0,
+                shard,
                 position,
                 index: 0,
                 causationid: Some(cause.id.to_string()),
@@ -77,7 +81,7 @@ impl Handler<Fact> for StockFollower {
                 body: FactBody::Inventory(answer),
             });
         }
-        outbox::write(&self.database, tx, &rows).await?;
+        outbox::write(&self.database, tx, &rows, &heads).await?;
         Ok(())
     }
 

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio::sync::Notify;
 /// Readers look again at least this often, whoever else wakes them.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What the stock service tells others, as a source: one shard, positions from 1 without a gap.
+/// What the stock service tells others, as a source: each fact in the shard of the order it is
+/// about, positions from 1 without a gap.
 pub struct OutboxSource {
     database: Database,
     told: Arc<Notify>,
@@ -22,18 +24,30 @@ impl OutboxSource {
     }
 }
 
-/// Position of the last fact. The follower is the only writer, and the key refuses a second one.
-pub(crate) async fn head(tx: &mut Tx) -> Result<u64, DatabaseError> {
-    let head: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(position), 0) FROM outbox")
-        .fetch_one(&mut **tx)
-        .await?;
-    u64::try_from(head).map_err(|_| DatabaseError::Corrupt("head of the outbox"))
+/// Where each of these shards stands. Its row is moved by [`write`], where a second writer waits.
+pub(crate) async fn heads(
+    tx: &mut Tx,
+    shards: &BTreeSet<u16>,
+) -> Result<BTreeMap<u16, u64>, DatabaseError> {
+    let mut heads = BTreeMap::new();
+    for shard in shards {
+        let head: Option<i64> =
+            sqlx::query_scalar("SELECT position FROM outbox_heads WHERE shard = $1")
+                .bind(i64::from(*shard))
+                .fetch_optional(&mut **tx)
+                .await?;
+        let head = u64::try_from(head.unwrap_or(0))
+            .map_err(|_| DatabaseError::Corrupt("head of the outbox"))?;
+        heads.insert(*shard, head);
+    }
+    Ok(heads)
 }
 
 pub(crate) async fn write(
     database: &Database,
     tx: &mut Tx,
     facts: &[Fact],
+    heads: &BTreeMap<u16, u64>,
 ) -> Result<(), DatabaseError> {
     if facts.is_empty() {
         return Ok(());
@@ -43,20 +57,65 @@ pub(crate) async fn write(
         .map(|fact| {
             let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
             Ok(serde_json::json!({
-                "position": fact.position, "order_id": fact.subject, "fact": json,
+                "shard": fact.shard, "position": fact.position, "order_id": fact.subject,
+                "fact": json,
             }))
         })
         .collect::<Result<Vec<_>, DatabaseError>>()?;
     let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("fact"))?;
     let sql = database.sql(
-        "INSERT INTO outbox (position, order_id, fact)
-         SELECT position, order_id, fact FROM json_to_recordset($1::json)
-             AS row(position BIGINT, order_id TEXT, fact TEXT)",
-        "INSERT INTO outbox (position, order_id, fact)
-         SELECT value ->> 'position', value ->> 'order_id', value ->> 'fact' FROM json_each($1)",
+        "INSERT INTO outbox (shard, position, order_id, fact)
+         SELECT shard, position, order_id, fact FROM json_to_recordset($1::json)
+             AS row(shard BIGINT, position BIGINT, order_id TEXT, fact TEXT)",
+        "INSERT INTO outbox (shard, position, order_id, fact)
+         SELECT value ->> 'shard', value ->> 'position', value ->> 'order_id', value ->> 'fact'
+         FROM json_each($1)",
     );
     sqlx::query(sql).bind(rows).execute(&mut **tx).await?;
+    for (shard, position) in heads {
+        sqlx::query(
+            "INSERT INTO outbox_heads (shard, position) VALUES ($1, $2)
+             ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
+        )
+        .bind(i64::from(*shard))
+        .bind(i64::try_from(*position).map_err(|_| DatabaseError::Corrupt("position"))?)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
+}
+
+impl OutboxSource {
+    /// What comes after a position of one shard.
+    async fn read_shard(
+        &self,
+        shard: u16,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Fact>, SourceError> {
+        let rows = sqlx::query(
+            "SELECT position, fact FROM outbox WHERE shard = $1 AND position > $2
+             ORDER BY position LIMIT $3",
+        )
+        .bind(i64::from(shard))
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(|error| SourceError::Away(error.to_string()))?;
+        let mut facts = Vec::with_capacity(rows.len());
+        for (expected, row) in (after + 1..).zip(&rows) {
+            let broken =
+                |detail: String| SourceError::Broken { shard, position: expected - 1, detail };
+            let position: i64 = row.try_get(0).map_err(|error| broken(error.to_string()))?;
+            if u64::try_from(position) != Ok(expected) {
+                return Err(broken(format!("position {expected} is missing")));
+            }
+            let json: String = row.try_get(1).map_err(|error| broken(error.to_string()))?;
+            facts.push(Fact::from_json(&json).map_err(|_| broken("unreadable fact".to_owned()))?);
+        }
+        Ok(facts)
+    }
 }
 
 #[async_trait]
@@ -66,27 +125,29 @@ impl Source<Fact> for OutboxSource {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Batch<Fact>, SourceError> {
-        let after = cursors.get(0);
-        let rows = sqlx::query(
-            "SELECT position, fact FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
-        )
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(|error| SourceError::Away(error.to_string()))?;
-        let mut items = Vec::with_capacity(rows.len());
-        let mut through = Cursors::default();
-        for (expected, row) in (after + 1..).zip(&rows) {
-            let broken =
-                |detail: String| SourceError::Broken { shard: 0, position: expected - 1, detail };
-            let position: i64 = row.try_get(0).map_err(|error| broken(error.to_string()))?;
-            if u64::try_from(position) != Ok(expected) {
-                return Err(broken(format!("position {expected} is missing")));
+        let heads = self.heads().await?;
+        let waiting: Vec<u16> = heads
+            .iter()
+            .filter(|(shard, head)| cursors.reads(*shard) && cursors.get(*shard) < *head)
+            .map(|(shard, _)| shard)
+            .collect();
+        let (mut items, mut through) = (Vec::new(), Cursors::default());
+        for (shard, head) in heads.iter().filter(|(shard, _)| cursors.reads(*shard)) {
+            let position = cursors.get(shard);
+            if position > head {
+                let detail =
+                    format!("a reader is at {position} already; has the outbox been restored?");
+                return Err(SourceError::Broken { shard, position: head, detail });
             }
-            let json: String = row.try_get(1).map_err(|error| broken(error.to_string()))?;
-            items.push(Fact::from_json(&json).map_err(|_| broken("unreadable fact".to_owned()))?);
-            through.advance(0, expected);
+        }
+        // They share the batch, so that a busy shard cannot keep the others waiting.
+        let each = limit.div_ceil(waiting.len().max(1));
+        for shard in waiting {
+            let facts = self.read_shard(shard, cursors.get(shard), each).await?;
+            if let Some(last) = facts.last() {
+                through.advance(shard, last.position);
+            }
+            items.extend(facts);
         }
         Ok(Batch { items, through })
     }
@@ -104,10 +165,17 @@ impl Source<Fact> for OutboxSource {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        let head: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(position), 0) FROM outbox")
-            .fetch_one(self.database.reader())
+        let away = |error: sqlx::Error| SourceError::Away(error.to_string());
+        let rows = sqlx::query("SELECT shard, position FROM outbox_heads ORDER BY shard")
+            .fetch_all(self.database.reader())
             .await
-            .map_err(|error| SourceError::Away(error.to_string()))?;
-        Ok([(0, u64::try_from(head).unwrap_or(0))].into_iter().collect())
+            .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let (shard, position): (i64, i64) =
+                    (row.try_get(0).map_err(away)?, row.try_get(1).map_err(away)?);
+                Ok((u16::try_from(shard).unwrap_or(u16::MAX), u64::try_from(position).unwrap_or(0)))
+            })
+            .collect()
     }
 }

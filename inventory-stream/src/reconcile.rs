@@ -105,17 +105,27 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             });
         }
     }
-    let row = sqlx::query("SELECT COUNT(*), COALESCE(MAX(position), 0) FROM outbox")
-        .fetch_one(database.reader())
-        .await?;
-    let (count, head): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if count != head {
-        found.push(Discrepancy {
-            law: "outbox.gapless",
-            subject: "outbox".to_owned(),
-            expected: format!("{head} facts"),
-            found: format!("{count} facts"),
-        });
+    let told = sqlx::query(
+        "SELECT shard, COUNT(*), MAX(position),
+                COALESCE((SELECT position FROM outbox_heads WHERE shard = outbox.shard), 0)
+         FROM outbox GROUP BY shard
+         UNION ALL
+         SELECT shard, 0, 0, position FROM outbox_heads
+         WHERE shard NOT IN (SELECT shard FROM outbox) ORDER BY 1",
+    )
+    .fetch_all(database.reader())
+    .await?;
+    for row in &told {
+        let (shard, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (last, head): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+        if count != head || last != head {
+            found.push(Discrepancy {
+                law: "outbox.gapless",
+                subject: format!("outbox shard {shard}"),
+                expected: format!("{head} facts"),
+                found: format!("{count} facts, the last at {last}"),
+            });
+        }
     }
     Ok(Reconciliation { products, discrepancies: found })
 }

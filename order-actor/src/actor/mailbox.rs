@@ -99,6 +99,22 @@ pub enum Refusal {
     /// The deadline passed before the command was begun; nothing happened.
     #[error("the deadline passed before the command was begun")]
     DeadlineExceeded,
+    /// Another node has the order's shard, or none has yet; surely nothing was appended.
+    #[error("shard {shard} is not here")]
+    NotOwner {
+        /// The shard.
+        shard: u16,
+        /// Where to ask (host:port), if that is known.
+        owner: Option<Arc<str>>,
+    },
+    /// An operator has closed the order's shard; surely nothing was appended.
+    #[error("shard {shard} is frozen: {reason}")]
+    Frozen {
+        /// The shard.
+        shard: u16,
+        /// What the operator said.
+        reason: Arc<str>,
+    },
     /// The journal cannot take it now; surely nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),

@@ -93,9 +93,12 @@ enum Fate {
 
 fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
     match refusal {
-        Some(Refusal::OutcomeUnknown(_) | Refusal::Unavailable(_) | Refusal::Quarantined(_)) => {
-            Fate::Dies
-        }
+        Some(
+            Refusal::OutcomeUnknown(_)
+            | Refusal::Unavailable(_)
+            | Refusal::Quarantined(_)
+            | Refusal::NotOwner { .. },
+        ) => Fate::Dies,
         _ => Fate::Lives(
             memory
                 .recovered
@@ -189,11 +192,13 @@ impl OrderActor {
             .map(|event| encode(event, &metadata))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Refusal::Unavailable("an event could not be encoded".to_owned()))?;
-        let appended = shared
-            .journal
-            .append(order_id, recovered.version, new_events)
-            .await
-            .map_err(|error| refusal_of(order_id, error))?;
+        let appended =
+            shared.journal.append(order_id, recovered.version, new_events).await.map_err(
+                |error| match error {
+                    JournalError::NotOwner { shard } => Attempt::Refused(shared.not_owner(shard)),
+                    other => refusal_of(order_id, other),
+                },
+            )?;
 
         recovered.order = Arc::new(next);
         recovered.version = appended.version;

@@ -65,9 +65,18 @@ struct Awake {
 
 struct Slot {
     actor: ActorRef<Message>,
+    /// The epoch of its shard in which it was woken: in another one it may have missed something.
+    epoch: u64,
     waiting: Arc<AtomicUsize>,
     used: u64,
     used_at: Instant,
+}
+
+/// To whom a message went.
+#[derive(Clone, Copy)]
+struct Sent {
+    actor: ActorId,
+    epoch: u64,
 }
 
 impl Awake {
@@ -100,6 +109,16 @@ impl Awake {
 impl Shared {
     fn awake(&self) -> MutexGuard<'_, Awake> {
         self.awake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a shard is not answered for here.
+    pub(super) fn not_owner(&self, shard: u16) -> Refusal {
+        let ownership = self.journal.ownership();
+        let ownership = ownership.borrow();
+        match ownership.frozen(shard) {
+            Some(reason) => Refusal::Frozen { shard, reason },
+            None => Refusal::NotOwner { shard, owner: ownership.elsewhere(shard) },
+        }
     }
 
     /// Lets an order sleep unless somebody has come to wait for it meanwhile.
@@ -171,11 +190,20 @@ impl Registry {
         let deadline = context.deadline;
         let (command, context) = (Box::new(command), Box::new(context));
         let (reply, answer) = oneshot::channel();
-        let (begun, actor) = self.send(order_id, |permit| {
+        let (begun, sent) = self.send(order_id, |permit| {
             let begun = permit.begun();
             (Message::Execute { command, context, permit, reply }, begun)
         })?;
-        self.answer(order_id, answer, &begun, actor, deadline).await
+        let outcome = self.answer(order_id, answer, &begun, sent, deadline).await;
+        match &outcome {
+            // What was appended was fenced.
+            Ok(executed) if !executed.events.is_empty() => outcome,
+            Ok(_) | Err(Refusal::Rejected(_) | Refusal::VersionMismatch { .. }) => {
+                self.still_ours(order_id, sent)?;
+                outcome
+            }
+            Err(_) => outcome,
+        }
     }
 
     /// Shows an order to somebody who may see it.
@@ -185,15 +213,34 @@ impl Registry {
     pub async fn view(&self, order_id: OrderId, by: &By) -> Result<View, Refusal> {
         let deadline = Instant::now() + limits::REACTION_DEADLINE;
         let (reply, answer) = oneshot::channel();
-        let (begun, actor) = self.send(order_id, |permit| {
+        let (begun, sent) = self.send(order_id, |permit| {
             let begun = permit.begun();
             (Message::View { permit, reply }, begun)
         })?;
-        let view = self.answer(order_id, answer, &begun, actor, deadline).await?;
+        let view = self.answer(order_id, answer, &begun, sent, deadline).await?;
+        self.still_ours(order_id, sent)?;
         let visible = view.order.details().is_some_and(|details| {
             by.role != Role::Customer || details.customer_id.to_string() == by.subject
         });
         if visible { Ok(view) } else { Err(Rejection::NotFound.into()) }
+    }
+
+    /// Whether orders of this id are answered for here.
+    #[must_use]
+    pub fn is_here(&self, order_id: OrderId) -> bool {
+        let journal = &self.shared.journal;
+        journal.epoch(journal.shard_of(order_id)).is_some()
+    }
+
+    /// Whether an answer that appended nothing still counts: between the question and now another
+    /// node may have gone on with the order.
+    fn still_ours(&self, order_id: OrderId, sent: Sent) -> Result<(), Refusal> {
+        let shard = self.shared.journal.shard_of(order_id);
+        if self.shared.journal.epoch(shard) == Some(sent.epoch) {
+            Ok(())
+        } else {
+            Err(self.shared.not_owner(shard))
+        }
     }
 
     /// How many orders are awake.
@@ -245,10 +292,20 @@ impl Registry {
         &self,
         order_id: OrderId,
         message: impl FnOnce(Permit) -> (Message, R),
-    ) -> Result<(R, ActorId), Refusal> {
+    ) -> Result<(R, Sent), Refusal> {
+        let shard = self.shared.journal.shard_of(order_id);
+        let epoch = self.shared.journal.epoch(shard).ok_or_else(|| self.shared.not_owner(shard))?;
         let mut awake = self.shared.awake();
-        if !awake.slots.contains_key(&order_id) {
-            self.wake(&mut awake, order_id)?;
+        match awake.slots.get(&order_id) {
+            Some(slot) if slot.epoch == epoch => {}
+            Some(_) => {
+                // The shard was elsewhere meanwhile, and this one knows nothing of that.
+                if let Some(slot) = awake.remove(order_id) {
+                    slot.actor.stop(None);
+                }
+                self.wake(&mut awake, order_id, epoch)?;
+            }
+            None => self.wake(&mut awake, order_id, epoch)?,
         }
         let slot = awake.slots.get(&order_id).ok_or(Refusal::Overloaded)?;
         let permit = Permit::take(&slot.waiting, self.shared.limits.waiting_max)
@@ -260,10 +317,10 @@ impl Registry {
             awake.remove(order_id);
             return Err(Refusal::Unavailable("the order is being rebuilt".to_owned()));
         }
-        Ok((kept, actor.get_id()))
+        Ok((kept, Sent { actor: actor.get_id(), epoch }))
     }
 
-    fn wake(&self, awake: &mut Awake, order_id: OrderId) -> Result<(), Refusal> {
+    fn wake(&self, awake: &mut Awake, order_id: OrderId, epoch: u64) -> Result<(), Refusal> {
         if awake.slots.len() >= self.shared.limits.awake_max && !awake.make_room() {
             return Err(Refusal::Overloaded);
         }
@@ -272,7 +329,7 @@ impl Registry {
         let (actor, _) = ActorRuntime::spawn_linked_instant(None, handler, order_id, supervisor)
             .map_err(|error| Refusal::Unavailable(error.to_string()))?;
         awake.orders.insert(actor.get_id(), order_id);
-        let slot = Slot { actor, waiting: Arc::default(), used: 0, used_at: Instant::now() };
+        let slot = Slot { actor, epoch, waiting: Arc::default(), used: 0, used_at: Instant::now() };
         awake.slots.insert(order_id, slot);
         Ok(())
     }
@@ -284,13 +341,13 @@ impl Registry {
         order_id: OrderId,
         answer: oneshot::Receiver<Result<T, Refusal>>,
         begun: &AtomicBool,
-        actor: ActorId,
+        sent: Sent,
         deadline: Instant,
     ) -> Result<T, Refusal> {
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
-                self.shared.bury(order_id, actor, None);
+                self.shared.bury(order_id, sent.actor, None);
                 Err(if begun.load(Ordering::Acquire) {
                     Refusal::OutcomeUnknown("the order's actor died".to_owned())
                 } else {

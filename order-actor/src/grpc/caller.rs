@@ -20,6 +20,11 @@ pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, S
     }
 }
 
+/// Whether another node carried the call here, in the belief that the order's shard is ours.
+pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
+    request.metadata().contains_key(status::FORWARDED_HEADER)
+}
+
 /// The W3C trace context of a call. One that is malformed starts no trace, as W3C asks.
 pub(super) fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use shared_events::contract::OrderId;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller, traceparent, visible, well_formed};
+use super::caller::{caller, forwarded, traceparent, visible, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::{AsOf, Violations, Wish};
 use super::proto::order_service_server::OrderService;
@@ -16,7 +18,18 @@ use crate::replay::Unfold;
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 
+/// A hand-over takes some milliseconds; who waited longer is told to come again.
+const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+
 impl OrdersEdge {
+    /// Waits a moment for a shard that is changing hands; a call that another node carried here
+    /// waits until we have it.
+    async fn settled(&self, order_id: OrderId, forwarded: bool, deadline: Instant) {
+        let shard = self.journal.shard_of(order_id);
+        let until = deadline.min(Instant::now() + SETTLES_WITHIN);
+        self.journal.settled(shard, forwarded, until).await;
+    }
+
     /// Parse → ask the order → render: what every command does.
     async fn command<T>(
         &self,
@@ -26,7 +39,9 @@ impl OrdersEdge {
         let by = caller(&request)?;
         let deadline = deadline(&request)?;
         let traceparent = traceparent(&request);
+        let forwarded = forwarded(&request);
         let Wish { order_id, command, options } = well_formed(parse(request.into_inner(), &by))?;
+        self.settled(order_id, forwarded, deadline).await;
         let context = Context {
             request_id: options.request_id,
             expected_version: options.expected_version,
@@ -62,6 +77,7 @@ impl OrderService for OrdersEdge {
         let deadline = deadline(&request)?;
         let (order_id, as_of) = well_formed(parse::get_order(request.get_ref()))?;
         if as_of == AsOf::Now {
+            self.settled(order_id, forwarded(&request), deadline).await;
             let view = within(deadline, self.registry.view(order_id, &by)).await?;
             let view = view.map_err(|refusal| status::refused(&refusal))?;
             return Ok(Response::new(render::view(&view)));

@@ -16,6 +16,11 @@ use crate::journal::JournalError;
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "ordinal";
 
+/// Metadata of a status that another node should have been asked: its address.
+pub const OWNER_HEADER: &str = "ordinal-owner";
+/// Metadata of a call that another node carried here: it believes that we have the shard.
+pub const FORWARDED_HEADER: &str = "ordinal-forwarded";
+
 /// After this a client that found a queue full may ask again.
 const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
 /// After this a client may ask again that found the journal away: about as long as an order takes
@@ -83,6 +88,11 @@ pub fn refused(refusal: &Refusal) -> Status {
             .say("too many calls are waiting"),
         Refusal::DeadlineExceeded => row(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
             .say("the deadline passed before there was an answer"),
+        Refusal::NotOwner { shard, owner } => not_owner(*shard, owner.as_deref()),
+        Refusal::Frozen { shard, reason } => away("SHARD_FROZEN")
+            .with("shard", shard)
+            .with("reason", reason)
+            .say("an operator has closed this part of the journal; nothing was appended"),
         Refusal::Unavailable(_) => {
             away("JOURNAL_UNAVAILABLE").say("the journal is not available; nothing was appended")
         }
@@ -96,6 +106,22 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::Quarantined(_) => row(Code::FailedPrecondition, "ORDER_QUARANTINED")
             .say("the history of this order is broken; operators have been told"),
     }
+}
+
+/// Another node answers for the order. The one that a client asked carries the call there, if it
+/// finds the owner's address in the status.
+fn not_owner(shard: u16, owner: Option<&str>) -> Status {
+    let row = away("SHARD_NOT_HERE").with("shard", shard);
+    let row = match owner {
+        Some(owner) => row.with("owner", owner),
+        None => row,
+    };
+    let mut status =
+        row.say("another node has this part of the journal, or none has yet; nothing was appended");
+    if let Some(owner) = owner.and_then(|owner| owner.parse().ok()) {
+        status.metadata_mut().insert(OWNER_HEADER, owner);
+    }
+    status
 }
 
 fn rejected(rejection: &Rejection) -> Row {

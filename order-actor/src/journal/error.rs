@@ -17,6 +17,12 @@ pub enum JournalError {
     /// writer has stopped.
     #[error("another writer has taken the journal over")]
     Superseded,
+    /// Another node has the order's shard, or nobody has; nothing was appended.
+    #[error("shard {shard} is not here")]
+    NotOwner {
+        /// The shard.
+        shard: u16,
+    },
     /// The database is away or refused; surely nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
@@ -64,6 +70,7 @@ impl JournalError {
         match self {
             Self::Conflict { .. } => "JOURNAL_CONFLICT",
             Self::Superseded => "JOURNAL_SUPERSEDED",
+            Self::NotOwner { .. } => "SHARD_NOT_HERE",
             Self::Unavailable(_) => "JOURNAL_UNAVAILABLE",
             Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
             Self::Broken { .. } => "JOURNAL_BROKEN",

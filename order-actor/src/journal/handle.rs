@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use shared_events::contract::OrderId;
-use shared_events::stream::Cursors;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use shared_events::stream::{Cursors, Scope};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -15,11 +15,14 @@ use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::memory::{MemoryDisk, MemoryStore};
 use super::options::Options;
+use super::ownership::{Ownership, ShardState};
 use super::postgres::PostgresStore;
 use super::shard::{contiguous, take_over};
 use super::sqlite::SqliteStore;
-use super::store::{Head, Range, Store};
-use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Writer};
+use super::store::{Head, News, Range, SharedStore, Store};
+use super::writer::{
+    EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Wires, Writer,
+};
 
 /// How often a waiting reader looks by itself, behind every wake-up.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -40,6 +43,9 @@ struct Shared {
     shards: u16,
     requests: Option<mpsc::Sender<Request>>,
     committed: watch::Sender<Cursors>,
+    ownership: watch::Sender<Ownership>,
+    scope: watch::Sender<Scope>,
+    nudged: Arc<Notify>,
     lost: CancellationToken,
     closing: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -93,48 +99,83 @@ pub async fn open_memory_on(disk: &MemoryDisk, options: Options) -> Result<Journ
 
 async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, JournalError> {
     let since = Instant::now();
-    let heads = if options.read_only {
+    let shared = store.shared().filter(|_| !options.read_only);
+    let all = if options.read_only {
         contiguous(store.heads().await?)?
-    } else if (1..=1024).contains(&options.shards) {
-        take_over(&*store, &options).await?
-    } else {
+    } else if !(1..=1024).contains(&options.shards) {
         return Err(JournalError::Invalid("a journal has 1 to 1024 shards".to_owned()));
+    } else if let (Some(node), Some(shared)) = (&options.node, shared) {
+        shared.join(node, options.shards, options.lease).await?;
+        contiguous(store.heads().await?)?
+    } else {
+        take_over(&*store, &options).await?
     };
-    let shards = u16::try_from(heads.len()).unwrap_or(u16::MAX);
-    let (committed, _) = watch::channel(cursors_of(&heads));
+    let among_others = options.node.is_some() && shared.is_some();
+    let options = if among_others { options } else { Options { node: None, ..options } };
+    let shards = u16::try_from(all.len()).unwrap_or(u16::MAX);
+    let (committed, _) = watch::channel(cursors_of(&all));
+    let (ownership, _) = watch::channel(Ownership::default());
+    let (scope, _) = watch::channel(Scope::nothing());
+    let nudged = Arc::new(Notify::new());
     let (lost, closing) = (CancellationToken::new(), CancellationToken::new());
     let (mut requests, mut writer) = (None, None);
-    if options.read_only {
-        tokio::spawn(hear(Arc::clone(&store), committed.clone(), closing.clone()));
-    } else {
+    if options.read_only || among_others {
+        let ear = Ear { committed: committed.clone(), nudged: Arc::clone(&nudged) };
+        tokio::spawn(ear.hear(Arc::clone(&store), closing.clone()));
+    }
+    if !options.read_only {
         let (sender, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
         requests = Some(sender);
         // Waiting for another writer took its time; the lease began at the claim that succeeded.
         let since = since.max(Instant::now() - options.renew);
-        let task = Writer::new(
-            Arc::clone(&store),
-            heads,
-            &options,
-            since,
-            committed.clone(),
-            lost.clone(),
-        );
+        let wires = Wires {
+            committed: committed.clone(),
+            ownership: ownership.clone(),
+            scope: scope.clone(),
+            nudged: Arc::clone(&nudged),
+            lost: lost.clone(),
+        };
+        let ours = if among_others { Vec::new() } else { all };
+        let mut task = Writer::new(Arc::clone(&store), shards, ours, &options, since, wires);
+        task.begin().await?;
         writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
     }
     let writer = Mutex::new(writer);
-    let shared = Shared { store, shards, requests, committed, lost, closing, writer, options };
+    let shared = Shared {
+        store,
+        shards,
+        requests,
+        committed,
+        ownership,
+        scope,
+        nudged,
+        lost,
+        closing,
+        writer,
+        options,
+    };
     Ok(Journal { shared: Arc::new(shared) })
 }
 
-/// Turns what other processes announce into what readers here wait for.
-async fn hear(store: Arc<dyn Store>, committed: watch::Sender<Cursors>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = store.announced() => {}
-        }
-        if let Ok(heads) = store.heads().await {
-            learn(&committed, &cursors_of(&heads));
+/// Turns what other processes announce into what readers and the writer here wait for.
+struct Ear {
+    committed: watch::Sender<Cursors>,
+    nudged: Arc<Notify>,
+}
+
+impl Ear {
+    async fn hear(self, store: Arc<dyn Store>, stop: CancellationToken) {
+        loop {
+            let news = tokio::select! {
+                () = stop.cancelled() => return,
+                news = store.announced() => news,
+            };
+            if news == News::Shards {
+                self.nudged.notify_one();
+            }
+            if let Ok(heads) = store.heads().await {
+                learn(&self.committed, &cursors_of(&heads));
+            }
         }
     }
 }
@@ -233,7 +274,7 @@ impl Journal {
         let heads = self.shared.store.heads().await?;
         learn(&self.shared.committed, &cursors_of(&heads));
         let mut ranges = Vec::new();
-        for head in &heads {
+        for head in heads.iter().filter(|head| cursors.reads(head.shard)) {
             ranges.push(range_after(head, cursors.get(head.shard))?);
         }
         let unknown = cursors.iter().find(|(shard, _)| usize::from(*shard) >= heads.len());
@@ -324,6 +365,76 @@ impl Journal {
     /// The number of shards.
     pub fn shards(&self) -> u16 {
         self.shared.shards
+    }
+
+    /// The shards that are ours, as the scope of those who follow them; changes with them.
+    #[must_use]
+    pub fn scope(&self) -> watch::Receiver<Scope> {
+        self.shared.scope.subscribe()
+    }
+
+    /// Which shards are ours, and where the others are; follows every change.
+    #[must_use]
+    pub fn ownership(&self) -> watch::Receiver<Ownership> {
+        self.shared.ownership.subscribe()
+    }
+
+    /// The epoch in which this process may write to a shard; none where it may not.
+    #[must_use]
+    pub fn epoch(&self, shard: u16) -> Option<u64> {
+        self.shared.ownership.borrow().epoch(shard)
+    }
+
+    /// Returns once it is settled who answers for a shard: it is ours, it is another node's, or it
+    /// is frozen; after `until` in any case. `ours` says that somebody who should know believes it
+    /// to be ours: then another node does not count before then.
+    pub async fn settled(&self, shard: u16, ours: bool, until: Instant) {
+        let mut ownership = self.shared.ownership.subscribe();
+        let settled = |now: &Ownership| {
+            now.epoch(shard).is_some()
+                || now.frozen(shard).is_some()
+                || (!ours && now.elsewhere(shard).is_some())
+        };
+        if settled(&ownership.borrow()) {
+            return;
+        }
+        self.shared.nudged.notify_one();
+        // The sender lives as long as we do; who waited long enough finds out anyway.
+        let _ = tokio::time::timeout_at(until, ownership.wait_for(settled)).await;
+    }
+
+    /// Closes a shard to everybody, or opens it again; false where there is no such shard.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where the store has one writer only, [`JournalError::Unavailable`].
+    pub async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
+        self.among_others()?.freeze(shard, reason).await
+    }
+
+    /// Says which node, by name, is to have a shard, or that any may; false where there is no such
+    /// shard.
+    ///
+    /// # Errors
+    /// As [`Self::freeze`].
+    pub async fn pin(&self, shard: u16, node: Option<&str>) -> Result<bool, JournalError> {
+        self.among_others()?.pin(shard, node).await
+    }
+
+    /// Who has which shard.
+    ///
+    /// # Errors
+    /// As [`Self::freeze`].
+    pub async fn shard_states(&self) -> Result<Vec<ShardState>, JournalError> {
+        let options = &self.shared.options;
+        let grace = options.lease.saturating_sub(options.self_stop);
+        let sight = self.among_others()?.look(grace).await?;
+        Ok(ShardState::of(sight))
+    }
+
+    fn among_others(&self) -> Result<&dyn SharedStore, JournalError> {
+        self.shared.store.shared().ok_or_else(|| {
+            JournalError::Invalid("this journal has one writer: its shards stay".to_owned())
+        })
     }
 
     /// Remembers, for operators, that an order's history is impossible and why. Said again, the

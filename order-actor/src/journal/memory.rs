@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
-use super::store::{Batch, Claim, Claimed, CommitError, Head, Range, Store};
+use super::store::{Batch, Claim, Claimed, CommitError, Head, News, Range, Store};
 
 /// What goes wrong with the next commits of a [`MemoryDisk`], one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,10 @@ impl Store for MemoryStore {
         Ok(Claimed::Taken(state.heads.clone()))
     }
 
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
     async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
         let mut state = self.disk.lock();
         if state.owner != self.owner {
@@ -232,7 +236,7 @@ impl Store for MemoryStore {
 
     fn announce(&self) {}
 
-    async fn announced(&self) {
+    async fn announced(&self) -> News {
         std::future::pending().await
     }
 

@@ -3,7 +3,7 @@
 //! A [`Journal`] is a handle on one store: a writer task that groups what many actors append, and
 //! readers. Laws, whatever the store:
 //!
-//! - one writer per shard, fenced in the append itself: a superseded one appends nothing and stops;
+//! - one writer per shard, fenced in the append itself: a superseded one appends nothing and lets go;
 //! - positions are gapless per shard, sequences per order; readers assert it and stop otherwise;
 //! - a batch is all or nothing, and a conflicting order fails alone, never its batch;
 //! - events are never changed, and a hash chain tells if they were.
@@ -18,8 +18,10 @@ mod event; // what is appended and what is read back
 mod handle; // the face: append, load, read after, wait for changes
 mod memory; // the same laws for simulation
 mod options; // how a journal is opened
+mod ownership; // which shards are ours, and where the others are
 mod postgres; // the store of production, in the table of postgres-es
 mod shard; // who may write: taking over, keeping the lease
+mod share; // how nodes share the shards out; pure
 mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
 mod writer; // groups what many actors append into one commit
@@ -31,6 +33,7 @@ pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 pub use handle::{Journal, open_memory, open_memory_on, open_postgres, open_sqlite};
 pub use memory::{Fault, MemoryDisk};
-pub use options::Options;
+pub use options::{Node, Options};
+pub use ownership::{Ownership, ShardState};
 pub use postgres::load_standard;
 pub use writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX};

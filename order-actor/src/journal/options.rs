@@ -4,6 +4,15 @@ use std::time::Duration;
 
 use shared_events::contract::Timestamp;
 
+/// A process among several that write to one journal, each to its own shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What operators call it; no two that live have the same.
+    pub name: String,
+    /// Where the others reach it: host and port.
+    pub address: String,
+}
+
 /// How a journal is opened.
 #[derive(Clone)]
 pub struct Options {
@@ -21,6 +30,8 @@ pub struct Options {
     pub force_takeover: bool,
     /// Open beside a running writer, to read only.
     pub read_only: bool,
+    /// Share the shards with other nodes, where the store can; without it all shards are taken.
+    pub node: Option<Node>,
     /// What time it is.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -38,6 +49,7 @@ impl Options {
             standby: Duration::from_secs(10),
             force_takeover: false,
             read_only: false,
+            node: None,
             now,
         }
     }

@@ -22,8 +22,11 @@ use uuid::Uuid;
 use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
-use super::options::Options;
-use super::store::{Batch, Claim, Claimed, CommitError, Head, Range, Store};
+use super::options::{Node, Options};
+use super::store::{
+    Batch, Claim, Claimed, CommitError, Head, News, NodeSeen, Range, ShardSeen, SharedStore, Sight,
+    Store,
+};
 
 /// Connections for reading; the writer has one of its own.
 const READERS_MAX: u32 = 8;
@@ -32,6 +35,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TRUSTED: Duration = Duration::from_secs(5);
 /// At most one announcement per so long: NOTIFY takes a lock of the whole database.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(20);
+
+/// What is said on the channel when shards or nodes have changed; of appends nothing is said but
+/// that there are some.
+const SHARDS_CHANGED: &str = "shards";
+
+/// Whether a process is gone: its lease ran out, or it has no session and so little of its lease
+/// left ($2, microseconds) that it has stopped believing in it.
+const GONE: &str = "
+(lease_until <= clock_timestamp()
+ OR lease_until <= clock_timestamp() + $2 * interval '1 microsecond'
+    AND NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = process.id))";
 
 /// One statement, so that one round trip appends or does not. Each event takes its shard from the
 /// row that the fence hit; where it hit none the shard is null, which the table refuses, and
@@ -76,6 +90,7 @@ pub(super) struct PostgresStore {
     channel: String,
     news: Arc<Notify>,
     owner: String,
+    among_others: bool,
     _announcer: DropGuard,
 }
 
@@ -147,6 +162,7 @@ impl PostgresStore {
             channel,
             news,
             owner,
+            among_others: options.node.is_some(),
             _announcer: stop.drop_guard(),
         })
     }
@@ -389,6 +405,241 @@ fn outcome(error: &sqlx::Error) -> CommitError {
     }
 }
 
+impl PostgresStore {
+    /// Tells the other nodes to look; whoever does not hear it looks in time.
+    async fn say_shards_changed(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(&self.channel)
+            .bind(SHARDS_CHANGED)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn joined(
+        &self,
+        connection: &mut PgConnection,
+        node: &Node,
+        shards: u16,
+        lease: Duration,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = connection.begin().await?;
+        let exist: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM shards)").fetch_one(&mut *tx).await?;
+        if !exist {
+            sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
+            sqlx::query(
+                "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash)
+                 SELECT shard, 0, '', clock_timestamp(), 0, $1
+                 FROM generate_series(0, $2 - 1) AS shard WHERE NOT EXISTS (SELECT 1 FROM shards)",
+            )
+            .bind(GENESIS.as_slice())
+            .bind(i32::from(shards))
+            .execute(&mut *tx)
+            .await?;
+        }
+        sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - interval '1 day'")
+            .execute(&mut *tx)
+            .await?;
+        // Who has our name and no session was this node before it was restarted: its leases end.
+        sqlx::query(
+            "WITH past AS (
+                 DELETE FROM nodes WHERE node_id <> $1 AND name = $2 AND NOT EXISTS
+                     (SELECT 1 FROM pg_stat_activity WHERE application_name = nodes.node_id)
+                 RETURNING node_id
+             )
+             UPDATE shards SET lease_until = clock_timestamp() FROM past WHERE owner = node_id",
+        )
+        .bind(&self.owner)
+        .bind(&node.name)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO nodes (node_id, name, address, lease_until)
+             VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 microsecond')
+             ON CONFLICT (node_id) DO UPDATE SET lease_until = excluded.lease_until",
+        )
+        .bind(&self.owner)
+        .bind(&node.name)
+        .bind(&node.address)
+        .bind(micros(lease))
+        .execute(&mut *tx)
+        .await?;
+        self.say_shards_changed(&mut tx).await?;
+        tx.commit().await
+    }
+
+    async fn seen(
+        &self,
+        connection: &mut PgConnection,
+        grace: Duration,
+    ) -> Result<Result<Sight, JournalError>, sqlx::Error> {
+        let nodes = sqlx::query(&format!(
+            "SELECT node_id, name, address FROM nodes
+             CROSS JOIN LATERAL (SELECT node_id AS id) AS process
+             WHERE node_id = $1 OR NOT {GONE} ORDER BY node_id"
+        ))
+        .bind(&self.owner)
+        .bind(micros(grace))
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut sight = Sight::default();
+        for row in &nodes {
+            sight.nodes.push(NodeSeen {
+                id: row.try_get("node_id")?,
+                name: row.try_get("name")?,
+                address: row.try_get("address")?,
+            });
+        }
+        let shards = sqlx::query(&format!(
+            "SELECT shards.*, owner <> $1 AND {GONE} AS vacant FROM shards
+             CROSS JOIN LATERAL (SELECT owner AS id) AS process ORDER BY shard"
+        ))
+        .bind(&self.owner)
+        .bind(micros(grace))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &shards {
+            let head = match head(row) {
+                Ok(head) => head,
+                Err(error) => return Ok(Err(error)),
+            };
+            sight.shards.push(ShardSeen {
+                head,
+                owner: row.try_get("owner")?,
+                vacant: row.try_get("vacant")?,
+                frozen: row.try_get("frozen")?,
+                pinned: row.try_get("pinned")?,
+            });
+        }
+        Ok(Ok(sight))
+    }
+
+    /// Something an operator wrote into the row of a shard; false where there is no such shard.
+    async fn mark(&self, sql: &str, shard: u16, text: Option<&str>) -> Result<bool, JournalError> {
+        let mut connection = self.reader.acquire().await.map_err(away)?;
+        let hit = sqlx::query(sql)
+            .bind(i32::from(shard))
+            .bind(text)
+            .execute(&mut *connection)
+            .await
+            .map_err(away)?;
+        self.say_shards_changed(&mut connection).await.map_err(away)?;
+        Ok(hit.rows_affected() > 0)
+    }
+}
+
+#[async_trait]
+impl SharedStore for PostgresStore {
+    async fn join(&self, node: &Node, shards: u16, lease: Duration) -> Result<(), JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        self.joined(&mut connection, node, shards, lease).await.map_err(away)?;
+        self.keep(connection).await;
+        Ok(())
+    }
+
+    async fn leave(&self) -> Result<(), JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        sqlx::query("DELETE FROM nodes WHERE node_id = $1")
+            .bind(&self.owner)
+            .execute(&mut connection)
+            .await
+            .map_err(away)?;
+        self.keep(connection).await;
+        Ok(())
+    }
+
+    async fn look(&self, grace: Duration) -> Result<Sight, JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        let sight = self.seen(&mut connection, grace).await.map_err(away)?;
+        self.keep(connection).await;
+        sight
+    }
+
+    async fn claim_one(
+        &self,
+        seen: &Head,
+        lease: Duration,
+        grace: Duration,
+    ) -> Result<Option<Head>, JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        // Waits for the append in flight, whoever sent it.
+        let row = sqlx::query(&format!(
+            "UPDATE shards SET epoch = epoch + 1, owner = $1,
+                    lease_until = clock_timestamp() + $3 * interval '1 microsecond'
+             FROM (SELECT shard AS number, owner AS id FROM shards) AS process
+             WHERE shard = number AND shard = $4 AND epoch = $5 AND frozen IS NULL AND {GONE}
+             RETURNING shards.*"
+        ))
+        .bind(&self.owner)
+        .bind(micros(grace))
+        .bind(micros(lease))
+        .bind(i32::from(seen.shard))
+        .bind(seen.epoch.cast_signed())
+        .fetch_optional(&mut connection)
+        .await
+        .map_err(away)?;
+        self.keep(connection).await;
+        row.as_ref().map(head).transpose()
+    }
+
+    async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        let taken = async {
+            let mut tx = connection.begin().await?;
+            // One after the other, so that two who do this wait for each other in one direction.
+            sqlx::query("SELECT shard FROM shards WHERE owner = $1 ORDER BY shard FOR UPDATE")
+                .bind(&self.owner)
+                .execute(&mut *tx)
+                .await?;
+            let rows = sqlx::query(
+                "UPDATE shards SET epoch = epoch + 1,
+                        lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+                 WHERE owner = $1 RETURNING *",
+            )
+            .bind(&self.owner)
+            .bind(micros(lease))
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>(rows)
+        };
+        let rows = taken.await.map_err(away)?;
+        self.keep(connection).await;
+        rows.iter().map(head).collect()
+    }
+
+    async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError> {
+        let mut connection = self.writer().await.map_err(away)?;
+        sqlx::query(
+            "UPDATE shards SET epoch = epoch + 1, owner = $1,
+                    lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+             WHERE shard = $3 AND epoch = $4 AND owner = $5",
+        )
+        .bind(to)
+        .bind(micros(lease))
+        .bind(i32::from(shard.shard))
+        .bind(shard.epoch.cast_signed())
+        .bind(&self.owner)
+        .execute(&mut connection)
+        .await
+        .map_err(away)?;
+        self.say_shards_changed(&mut connection).await.map_err(away)?;
+        self.keep(connection).await;
+        Ok(())
+    }
+
+    async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
+        let sql = "UPDATE shards SET frozen = $2, epoch = epoch + 1, owner = '',
+                          lease_until = clock_timestamp() WHERE shard = $1";
+        self.mark(sql, shard, reason).await
+    }
+
+    async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError> {
+        self.mark("UPDATE shards SET pinned = $2 WHERE shard = $1", shard, name).await
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn claim(
@@ -403,11 +654,19 @@ impl Store for PostgresStore {
         claimed
     }
 
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
     async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
         let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
         let mut connection = self.writer().await.map_err(unavailable)?;
         let hit = sqlx::query(
-            "UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+            "WITH node AS (
+                 UPDATE nodes SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+                 WHERE node_id = $1
+             )
+             UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
              WHERE owner = $1",
         )
         .bind(&self.owner)
@@ -416,7 +675,12 @@ impl Store for PostgresStore {
         .await
         .map_err(unavailable)?;
         self.keep(connection).await;
-        if hit.rows_affected() == 0 { Err(CommitError::Superseded) } else { Ok(()) }
+        // A node among others may have no shard for a while.
+        if !self.among_others && hit.rows_affected() == 0 {
+            Err(CommitError::Superseded)
+        } else {
+            Ok(())
+        }
     }
 
     async fn release(&self) {
@@ -593,7 +857,7 @@ impl Store for PostgresStore {
         self.news.notify_one();
     }
 
-    async fn announced(&self) {
+    async fn announced(&self) -> News {
         let mut slot = self.listener.lock().await;
         let heard = async {
             if slot.is_none() {
@@ -601,18 +865,25 @@ impl Store for PostgresStore {
                 listener.listen(&self.channel).await?;
                 // What was said before we listened was not heard: look once.
                 *slot = Some(listener);
-                return Ok::<_, sqlx::Error>(());
+                return Ok::<_, sqlx::Error>(News::Shards);
             }
-            if let Some(listener) = slot.as_mut() {
-                listener.recv().await?;
-            }
-            Ok(())
+            let Some(listener) = slot.as_mut() else { return Ok(News::Appended) };
+            let shards = listener.recv().await?.payload() == SHARDS_CHANGED;
+            Ok(if shards { News::Shards } else { News::Appended })
         };
-        if let Err(error) = heard.await {
-            tracing::debug!(%error, "notifications are not heard; readers poll");
-            *slot = None;
-            sleep(Duration::from_secs(1)).await;
+        match heard.await {
+            Ok(news) => news,
+            Err(error) => {
+                tracing::debug!(%error, "notifications are not heard; readers poll");
+                *slot = None;
+                sleep(Duration::from_secs(1)).await;
+                News::Shards
+            }
         }
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        Some(self)
     }
 
     async fn close(&self) {

@@ -90,6 +90,16 @@ impl Lease {
         self.tried = since;
     }
 
+    /// Until when the writer may believe in it.
+    pub(super) fn believed_until(&self) -> Instant {
+        self.renewed + self.most
+    }
+
+    /// How much of a lease may be left of which its holder believes nothing any more.
+    pub(super) const fn grace(&self) -> Duration {
+        self.length.saturating_sub(self.most)
+    }
+
     /// Renews it where that is due; an error where the writer has to stop.
     pub(super) async fn keep(&mut self, store: &dyn Store) -> Result<(), JournalError> {
         let now = Instant::now();

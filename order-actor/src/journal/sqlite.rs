@@ -16,7 +16,7 @@ use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
-use super::store::{AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Range, Store};
+use super::store::{AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, News, Range, Store};
 
 /// Readers of one file.
 const READERS_MAX: u32 = 4;
@@ -255,6 +255,10 @@ impl Store for SqliteStore {
         Ok(Claimed::Taken(heads))
     }
 
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// The lock is the lease; what is left to ask is whether somebody took over by force.
     async fn renew(&self, _lease: Duration) -> Result<(), CommitError> {
         let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
@@ -407,7 +411,7 @@ impl Store for SqliteStore {
     fn announce(&self) {}
 
     /// SQLite tells nobody; readers of other processes poll.
-    async fn announced(&self) {
+    async fn announced(&self) -> News {
         std::future::pending().await
     }
 

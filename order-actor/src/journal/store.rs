@@ -6,6 +6,7 @@ use shared_events::contract::{OrderId, Timestamp};
 
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::options::Node;
 
 /// The aggregate type of every event here.
 pub(super) const AGGREGATE_TYPE: &str = "order";
@@ -68,6 +69,76 @@ pub(super) enum Claimed {
     Held(String),
 }
 
+/// What a node sees of the others and of the shards.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    /// Those that live, by id; with the one that looks unless it is leaving.
+    pub(super) nodes: Vec<NodeSeen>,
+    /// All shards, by number.
+    pub(super) shards: Vec<ShardSeen>,
+}
+
+/// A node that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodeSeen {
+    /// The process.
+    pub(super) id: String,
+    /// What operators call it.
+    pub(super) name: String,
+    /// Where the others reach it.
+    pub(super) address: String,
+}
+
+/// A shard, and who has it.
+#[derive(Clone, Debug)]
+pub(super) struct ShardSeen {
+    pub(super) head: Head,
+    /// The last node that had it.
+    pub(super) owner: String,
+    /// That one is gone, or its lease ran out.
+    pub(super) vacant: bool,
+    /// Why nobody may have it.
+    pub(super) frozen: Option<String>,
+    /// The name of the node that is to have it.
+    pub(super) pinned: Option<String>,
+}
+
+/// What the other writers of a journal say to one that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Something was appended.
+    Appended,
+    /// Shards or nodes have changed.
+    Shards,
+}
+
+/// What a database must do for a journal that several nodes write to, each to its own shards.
+/// A node is known here by the store that it opened.
+#[async_trait]
+pub(super) trait SharedStore: Send + Sync {
+    /// Makes the shards where there are none, and announces this node.
+    async fn join(&self, node: &Node, shards: u16, lease: Duration) -> Result<(), JournalError>;
+    /// Takes this node off the list, so that it counts for nothing when shards are shared out.
+    async fn leave(&self) -> Result<(), JournalError>;
+    /// Who lives, and who has what.
+    async fn look(&self, grace: Duration) -> Result<Sight, JournalError>;
+    /// Takes a shard, in a new epoch, if it is still in this epoch and vacant.
+    async fn claim_one(
+        &self,
+        seen: &Head,
+        lease: Duration,
+        grace: Duration,
+    ) -> Result<Option<Head>, JournalError>;
+    /// All that is ours, each in a new epoch, so that nothing sent earlier can still arrive.
+    async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError>;
+    /// Hands a shard over, in a new epoch.
+    async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError>;
+    /// Closes a shard to everybody, in a new epoch, or opens it again; false where there is none.
+    async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError>;
+    /// Says which node is to have a shard, or that none is; false where there is no such shard.
+    async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError>;
+}
+
 /// Positions of one shard, `after` exclusive, `through` inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
@@ -86,6 +157,8 @@ pub(super) trait Store: Send + Sync + 'static {
         shards: u16,
         lease: Duration,
     ) -> Result<Claimed, JournalError>;
+    /// The id under which this store owns shards.
+    fn owner(&self) -> &str;
     /// Extends the lease; [`CommitError::Superseded`] where the shards are no longer ours.
     async fn renew(&self, lease: Duration) -> Result<(), CommitError>;
     /// Gives the lease up, for whoever waits.
@@ -116,8 +189,12 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError>;
     /// Wakes readers in other processes, soon; never fails and never waits.
     fn announce(&self);
-    /// Returns when another process announced something; never where the store cannot tell.
-    async fn announced(&self);
+    /// Returns what another process announced; never where the store cannot tell.
+    async fn announced(&self) -> News;
+    /// What several nodes need; none where one process has the store to itself.
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
+    }
     /// Closes every connection.
     async fn close(&self);
 }

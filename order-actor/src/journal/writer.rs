@@ -2,14 +2,14 @@
 //! while it is in flight the next one fills. Positions and the hash chain are assigned here.
 //! Never here: SQL.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::Cursors;
-use tokio::sync::{mpsc, oneshot, watch};
+use shared_events::stream::{Cursors, Scope};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +17,11 @@ use super::chain::chain_hash;
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, StoredEvent};
 use super::handle::shard_of;
-use super::options::Options;
+use super::options::{Node, Options};
+use super::ownership::Ownership;
 use super::shard::{Lease, contiguous};
-use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Store};
+use super::share::plan;
+use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Sight, Store};
 
 /// Events of one order; LIFECYCLE's orders have tens.
 pub const EVENTS_PER_ORDER_MAX: u64 = 10_000;
@@ -56,7 +58,16 @@ impl Request {
 
 pub(super) struct Writer {
     store: Arc<dyn Store>,
-    heads: Vec<Head>,
+    /// Of all shards there are, not only ours.
+    shards: u16,
+    /// The shards that are ours.
+    heads: BTreeMap<u16, Head>,
+    /// Who we are, where others write to the same journal.
+    node: Option<Node>,
+    /// Shards may have changed: look again.
+    nudged: Arc<Notify>,
+    ownership: watch::Sender<Ownership>,
+    scope: watch::Sender<Scope>,
     versions: LruCache<OrderId, u64>,
     lease: Lease,
     /// Whether something sent earlier may still arrive at the database.
@@ -74,26 +85,47 @@ struct Sealed {
     versions: HashMap<OrderId, u64>,
 }
 
+/// What a writer is told, and by what it tells others.
+pub(super) struct Wires {
+    pub(super) committed: watch::Sender<Cursors>,
+    pub(super) ownership: watch::Sender<Ownership>,
+    pub(super) scope: watch::Sender<Scope>,
+    pub(super) nudged: Arc<Notify>,
+    pub(super) lost: CancellationToken,
+}
+
 impl Writer {
+    /// A writer to shards that are taken already; a node among others takes its share later.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        shards: u16,
         heads: Vec<Head>,
         options: &Options,
         since: Instant,
-        committed: watch::Sender<Cursors>,
-        lost: CancellationToken,
+        wires: Wires,
     ) -> Self {
         Self {
             store,
-            heads,
+            shards,
+            heads: heads.into_iter().map(|head| (head.shard, head)).collect(),
+            node: options.node.clone(),
+            nudged: wires.nudged,
+            ownership: wires.ownership,
+            scope: wires.scope,
             versions: LruCache::new(VERSIONS_KNOWN_MAX),
             lease: Lease::new(options, since),
             uncertain: false,
             now: Arc::clone(&options.now),
             recorded_at: Timestamp::MIN,
-            committed,
-            lost,
+            committed: wires.committed,
+            lost: wires.lost,
         }
+    }
+
+    /// Tells which shards it has; a node among others takes its first share.
+    pub(super) async fn begin(&mut self) -> Result<(), JournalError> {
+        self.tell_ownership(None);
+        if self.node.is_some() { self.share_out(true).await } else { Ok(()) }
     }
 
     /// Writes until it is closed or superseded. Every request gets an answer.
@@ -106,7 +138,10 @@ impl Writer {
         let end = self.serve(&mut requests, &mut waiting, &closing).await;
         requests.close();
         match end {
-            Ok(()) => self.store.release().await,
+            Ok(()) => {
+                self.leave().await;
+                self.store.release().await;
+            }
             Err(error) => {
                 tracing::error!(code = error.code(), %error, "the journal's writer has stopped");
                 // First the sign, then the answers: who is refused finds the journal stopped.
@@ -137,6 +172,7 @@ impl Writer {
                         continue;
                     }
                     () = sleep_until(self.lease.due()) => self.keep().await?,
+                    () = self.nudged.notified() => self.look().await,
                     count = requests.recv_many(&mut received, REQUESTS_WAITING_MAX) => {
                         if count == 0 {
                             return Ok(());
@@ -161,13 +197,29 @@ impl Writer {
     async fn keep(&mut self) -> Result<(), JournalError> {
         if self.uncertain {
             // A lost connection is replaced by a fresh epoch, which is a renewal too.
-            return match self.recover().await {
-                Err(JournalError::Superseded) => Err(JournalError::Superseded),
-                Ok(()) => Ok(()),
-                Err(_) => self.lease.keep(&*self.store).await,
-            };
+            match self.recover().await {
+                Err(JournalError::Superseded) => return Err(JournalError::Superseded),
+                Ok(()) => return Ok(()),
+                Err(_) => {}
+            }
         }
-        self.lease.keep(&*self.store).await
+        let due = Instant::now() >= self.lease.due();
+        match self.lease.keep(&*self.store).await {
+            Ok(()) => {
+                if due {
+                    self.look().await;
+                }
+                Ok(())
+            }
+            // A node that nobody believes any more has lost its shards, and takes others when it is
+            // back; whoever has the journal to themselves has lost it.
+            Err(_) if self.node.is_some() => {
+                self.heads.clear();
+                self.tell_ownership(None);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes these requests and answers each; an error says that the writer has to stop.
@@ -222,6 +274,10 @@ impl Writer {
             };
             match outcome {
                 Ok(()) => return Ok(self.committed(sealed)),
+                Err(CommitError::Superseded) if self.node.is_some() => {
+                    // One shard of the batch is somebody else's now; the others go on.
+                    self.sight().await.map_err(Trouble::of)?;
+                }
                 Err(CommitError::Superseded) => {
                     return Err(Trouble::Lost(JournalError::Superseded));
                 }
@@ -243,10 +299,13 @@ impl Writer {
                             return Err(Trouble::Failed(JournalError::OutcomeUnknown(detail)));
                         }
                         // Nothing sent before can arrive any more, so the heads tell.
-                        Ok(()) if self.stands_after(&sealed.batch) => {
-                            return Ok(self.committed(sealed));
-                        }
-                        Ok(()) => {}
+                        Ok(()) => match self.stands_after(&sealed.batch) {
+                            Some(true) => return Ok(self.committed(sealed)),
+                            Some(false) => {}
+                            None => {
+                                return Err(Trouble::Failed(JournalError::OutcomeUnknown(detail)));
+                            }
+                        },
                     }
                 }
             }
@@ -280,29 +339,163 @@ impl Writer {
     /// Takes our own shards again, in a fresh epoch, and reads where they stand.
     async fn recover(&mut self) -> Result<(), JournalError> {
         let since = Instant::now();
-        let shards = u16::try_from(self.heads.len()).unwrap_or(u16::MAX);
-        let length = self.lease.length();
-        let claimed = timeout(length / 2, self.store.claim(Claim::Own, shards, length))
+        let (store, length) = (Arc::clone(&self.store), self.lease.length());
+        let claim = async {
+            match (&self.node, store.shared()) {
+                (Some(_), Some(shared)) => shared.claim_own(length).await,
+                _ => match store.claim(Claim::Own, self.shards, length).await? {
+                    Claimed::Taken(heads) => contiguous(heads),
+                    Claimed::Held(_) => Err(JournalError::Superseded),
+                },
+            }
+        };
+        let heads = timeout(length / 2, claim)
             .await
             .map_err(|_| JournalError::Unavailable("no answer".to_owned()))??;
-        match claimed {
-            Claimed::Taken(heads) => {
-                self.heads = contiguous(heads)?;
-                self.lease.extended(since);
-                self.uncertain = false;
-                self.publish();
-                Ok(())
-            }
-            Claimed::Held(_) => Err(JournalError::Superseded),
+        self.heads = heads.into_iter().map(|head| (head.shard, head)).collect();
+        self.lease.extended(since);
+        self.uncertain = false;
+        self.publish();
+        self.tell_ownership(None);
+        Ok(())
+    }
+
+    /// Whether a batch, of which it was not known, is in the journal: all of it or nothing, so one
+    /// shard tells for all. None where no shard of it is ours any more.
+    fn stands_after(&self, batch: &Batch) -> Option<bool> {
+        batch.fences.iter().find_map(|fence| {
+            let head = self.heads.get(&fence.after.shard)?;
+            Some(head.position == fence.after.position && head.hash == fence.after.hash)
+        })
+    }
+
+    /// Looks at the shards where others write too: lets go of those that are lost, takes those that
+    /// are ours to take, hands over those that others are to have. What fails is tried again at the
+    /// next look.
+    async fn look(&mut self) {
+        if self.node.is_none() {
+            return;
+        }
+        // Given up anywhere, the database tells at the next look what came of it.
+        let patience = self.lease.length();
+        match timeout(patience, self.share_out(true)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the shards could not be looked at"),
+            Err(_) => tracing::warn!("the shards were not looked at in time"),
         }
     }
 
-    fn stands_after(&self, batch: &Batch) -> bool {
-        batch.fences.iter().all(|fence| {
-            self.heads.get(usize::from(fence.after.shard)).is_some_and(|head| {
-                head.position == fence.after.position && head.hash == fence.after.hash
-            })
-        })
+    /// Gives everything to those who stay.
+    async fn leave(&mut self) {
+        let store = Arc::clone(&self.store);
+        let (Some(_), Some(shared)) = (&self.node, store.shared()) else { return };
+        let patience = self.lease.length();
+        let left = async {
+            shared.leave().await?;
+            self.share_out(false).await
+        };
+        match timeout(patience, left).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "shards were not handed over; their leases will run out");
+            }
+            Err(_) => tracing::warn!("shards were not handed over in time"),
+        }
+    }
+
+    async fn share_out(&mut self, stays: bool) -> Result<(), JournalError> {
+        let store = Arc::clone(&self.store);
+        let (Some(node), Some(shared)) = (self.node.clone(), store.shared()) else {
+            return Ok(());
+        };
+        let (length, grace) = (self.lease.length(), self.lease.grace());
+        let me = store.owner().to_owned();
+        let mut sight = self.sight().await?;
+        if stays && !sight.nodes.iter().any(|seen| seen.id == me) {
+            shared.join(&node, self.shards, length).await?;
+            sight = self.sight().await?;
+        }
+        let plan = plan(&sight, &me);
+        for shard in plan.take {
+            let Some(seen) = sight.shards.get(usize::from(shard)) else { continue };
+            if let Some(head) = shared.claim_one(&seen.head, length, grace).await? {
+                tracing::info!(shard, epoch = head.epoch, "shard taken");
+                self.take_up(head);
+            }
+        }
+        let mut gone = Vec::new();
+        for (shard, to) in plan.give {
+            if let Some(head) = self.heads.remove(&shard) {
+                if let Some(seen) = sight.shards.get_mut(usize::from(shard)) {
+                    seen.owner.clone_from(&to);
+                }
+                gone.push((head, to));
+            }
+        }
+        // Nobody is answered here for what is handed over before it is.
+        self.publish();
+        self.tell_ownership(Some(&sight));
+        for (head, to) in gone {
+            tracing::info!(shard = head.shard, to, "shard handed over");
+            shared.give(&head, &to, length).await?;
+        }
+        Ok(())
+    }
+
+    /// A shard is ours from here on; others may have written to it since we last knew its orders.
+    fn take_up(&mut self, head: Head) {
+        self.versions.clear();
+        self.heads.insert(head.shard, head);
+    }
+
+    /// Sees who has what, lets go of what is lost and takes up what was handed over.
+    async fn sight(&mut self) -> Result<Sight, JournalError> {
+        let store = Arc::clone(&self.store);
+        let shared = store.shared().ok_or(JournalError::Superseded)?;
+        let sight = timeout(self.lease.length() / 2, shared.look(self.lease.grace()))
+            .await
+            .map_err(|_| JournalError::Unavailable("no answer".to_owned()))??;
+        let me = store.owner();
+        for seen in &sight.shards {
+            let shard = seen.head.shard;
+            let held = self.heads.get(&shard).map(|head| head.epoch);
+            let lost = seen.owner != me || held.is_some_and(|epoch| epoch != seen.head.epoch);
+            if lost && self.heads.remove(&shard).is_some() {
+                tracing::warn!(shard, owner = seen.owner, "shard lost");
+            }
+            // Not in doubt: what we sent before is answered, and nobody else may write.
+            if seen.owner == me && !self.heads.contains_key(&shard) && !self.uncertain {
+                self.take_up(seen.head.clone());
+            }
+        }
+        self.publish();
+        self.tell_ownership(Some(&sight));
+        Ok(sight)
+    }
+
+    fn tell_ownership(&self, sight: Option<&Sight>) {
+        self.ownership.send_if_modified(|known| {
+            let mut next = known.clone();
+            next.set_ours(self.heads.values());
+            // Whoever is alone keeps everything until the writer ends.
+            next.believed_until(self.node.as_ref().map(|_| self.lease.believed_until()));
+            if let Some(sight) = sight {
+                next.saw(sight);
+            }
+            let news = next.differs(known);
+            *known = next;
+            news
+        });
+        let ours = if self.node.is_some() {
+            Scope::Only(self.heads.keys().copied().collect())
+        } else {
+            Scope::All
+        };
+        self.scope.send_if_modified(|known| {
+            let news = *known != ours;
+            *known = ours;
+            news
+        });
     }
 
     /// Asks for the versions of orders that should exist and that we do not know; those that
@@ -339,7 +532,6 @@ impl Writer {
         // Time never runs backwards along the journal, whatever the clock does.
         self.recorded_at = self.recorded_at.max((self.now)());
         let recorded_at = self.recorded_at;
-        let shards = u16::try_from(self.heads.len()).unwrap_or(u16::MAX);
         let mut heads: HashMap<u16, Head> = HashMap::new();
         let mut versions: HashMap<OrderId, u64> = HashMap::new();
         let mut events = Vec::with_capacity(requests.iter().map(|r| r.events.len()).sum());
@@ -355,9 +547,9 @@ impl Writer {
                 }));
                 continue;
             }
-            let shard = shard_of(order_id, shards);
-            let Some(current) = self.heads.get(usize::from(shard)) else {
-                answers.push(Err(JournalError::Unavailable(format!("no shard {shard}"))));
+            let shard = shard_of(order_id, self.shards);
+            let Some(current) = self.heads.get(&shard) else {
+                answers.push(Err(JournalError::NotOwner { shard }));
                 continue;
             };
             let head = heads.entry(shard).or_insert_with(|| current.clone());
@@ -385,7 +577,7 @@ impl Writer {
         let mut fences: Vec<Fence> = heads
             .into_iter()
             .filter_map(|(shard, after)| {
-                let before = self.heads.get(usize::from(shard))?.clone();
+                let before = self.heads.get(&shard)?.clone();
                 Some(Fence { before, after })
             })
             .collect();
@@ -395,7 +587,7 @@ impl Writer {
 
     fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {
         for fence in sealed.batch.fences {
-            if let Some(head) = self.heads.get_mut(usize::from(fence.after.shard)) {
+            if let Some(head) = self.heads.get_mut(&fence.after.shard) {
                 // The epoch may be a fresh one by now.
                 head.position = fence.after.position;
                 head.hash = fence.after.hash;
@@ -411,7 +603,7 @@ impl Writer {
 
     fn publish(&self) {
         self.committed.send_modify(|cursors| {
-            for head in &self.heads {
+            for head in self.heads.values() {
                 if head.position > 0 {
                     cursors.advance(head.shard, head.position);
                 }

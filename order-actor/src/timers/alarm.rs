@@ -80,6 +80,8 @@ impl Alarm {
             after = Some((last.due, last.order_id));
             let fresh: Vec<DueDeadline> = page
                 .iter()
+                // Each node rings for the orders of its own shards.
+                .filter(|due| self.registry.is_here(due.order_id))
                 .filter(|due| !self.rang.contains(&(due.order_id, due.due)))
                 .cloned()
                 .collect();

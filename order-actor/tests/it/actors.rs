@@ -16,7 +16,7 @@ use shared_events::contract::{
     CancelReason, Contact, CustomerId, Money, OrderId, Quantity, RequestId, ReservationId,
     Timestamp,
 };
-use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, follow};
+use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -287,7 +287,7 @@ impl Engine {
         let (events, token) = (Arc::clone(&source), stop.clone());
         tasks.push(tokio::spawn(async move {
             let status = FollowStatus::new("summaries");
-            follow(events.as_ref(), &mut sink, &status, &token).await.unwrap();
+            follow(events.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
         }));
         let mut sink = Transactional::new(
             Deadlines::FOLLOWER,
@@ -298,7 +298,7 @@ impl Engine {
         let token = stop.clone();
         tasks.push(tokio::spawn(async move {
             let status = FollowStatus::new("deadlines");
-            follow(source.as_ref(), &mut sink, &status, &token).await.unwrap();
+            follow(source.as_ref(), &mut sink, everything(), &status, &token).await.unwrap();
         }));
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::new(clock.clone()));
         tasks.push(tokio::spawn(alarm.run(stop.clone())));

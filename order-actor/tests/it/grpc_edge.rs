@@ -17,7 +17,7 @@ use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
 use order_actor::timers::{Clock as _, ManualClock};
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
-use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, follow};
+use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -46,7 +46,7 @@ async fn shop() -> Shop {
         let name = OrderSummaries::FOLLOWER;
         let now = Arc::new(move || time.now());
         let mut sink = Transactional::new(name, database, handler, now);
-        follow(&source, &mut sink, &FollowStatus::new(name), &stopped).await
+        follow(&source, &mut sink, everything(), &FollowStatus::new(name), &stopped).await
     });
     let registry = Registry::start(
         journal.clone(),

@@ -15,4 +15,5 @@ mod grpc_parse;
 mod grpc_render;
 mod grpc_status;
 mod journal;
+mod nodes;
 mod upcast;

@@ -1,55 +1,116 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 
 use super::database::{Database, DatabaseError, Tx};
 
-/// How far somebody got in each shard of a log: the last position that is done, 0 for none.
-/// Shards that are absent stand at 0.
+/// Which shards of a log a reader reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cursors(BTreeMap<u16, u64>);
+pub enum Scope {
+    /// All there are.
+    #[default]
+    All,
+    /// These.
+    Only(BTreeSet<u16>),
+}
+
+impl Scope {
+    /// Nothing, for now.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+
+    /// Whether a shard is read.
+    #[must_use]
+    pub fn includes(&self, shard: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(shards) => shards.contains(&shard),
+        }
+    }
+
+    /// Whether no shard is read.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Only(shards) if shards.is_empty())
+    }
+}
+
+/// How far somebody got in each shard of a log that they read: the last position that is done, 0
+/// for none. Shards that are absent stand at 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursors {
+    at: BTreeMap<u16, u64>,
+    scope: Scope,
+}
 
 impl Cursors {
+    /// The same, of these shards only: what a source hands over after them is of no other.
+    #[must_use]
+    pub fn scoped(mut self, scope: Scope) -> Self {
+        self.at.retain(|shard, _| scope.includes(*shard));
+        self.scope = scope;
+        self
+    }
+
+    /// Whether a shard is read.
+    #[must_use]
+    pub fn reads(&self, shard: u16) -> bool {
+        self.scope.includes(shard)
+    }
+
+    /// Which shards are read.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// The last position done in a shard.
     #[must_use]
     pub fn get(&self, shard: u16) -> u64 {
-        self.0.get(&shard).copied().unwrap_or(0)
+        self.at.get(&shard).copied().unwrap_or(0)
     }
 
     /// Moves a shard's cursor forward; one that is already there or further stays.
     pub fn advance(&mut self, shard: u16, position: u64) {
-        let at = self.0.entry(shard).or_insert(0);
+        let at = self.at.entry(shard).or_insert(0);
         *at = (*at).max(position);
     }
 
-    /// Moves every shard forward to where `other` is.
+    /// Moves every shard that is read forward to where `other` is.
     pub fn merge(&mut self, other: &Self) {
         for (shard, position) in other.iter() {
-            self.advance(shard, position);
+            if self.reads(shard) {
+                self.advance(shard, position);
+            }
         }
     }
 
-    /// Whether no shard of `other` is further than here.
+    /// Whether no shard of `other` that is read here is further than here.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|(shard, position)| self.get(shard) >= position)
+        other.iter().all(|(shard, position)| !self.reads(shard) || self.get(shard) >= position)
     }
 
-    /// How many positions lie between here and `head`, over all shards.
+    /// How many positions lie between here and `head`, over all shards that are read.
     #[must_use]
     pub fn behind(&self, head: &Self) -> u64 {
-        head.iter().map(|(shard, position)| position.saturating_sub(self.get(shard))).sum()
+        head.iter()
+            .filter(|(shard, _)| self.reads(*shard))
+            .map(|(shard, position)| position.saturating_sub(self.get(shard)))
+            .sum()
     }
 
     /// Every shard that stands somewhere, with its position, by shard.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        self.0.iter().map(|(shard, position)| (*shard, *position))
+        self.at.iter().map(|(shard, position)| (*shard, *position))
     }
 
     /// Whether no shard has moved.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.at.is_empty()
     }
 
     /// The stored cursors of a follower.
@@ -72,24 +133,60 @@ impl Cursors {
         Ok(cursors)
     }
 
-    /// Stores these shards' positions for a follower, in the transaction of its effect.
+    /// Moves a follower's stored cursors from here to `through`, in the transaction of its effect
+    /// and before it: two who follow under one name wait for each other here, and the second is
+    /// told that the first has moved them. Where this is `Ok` and the transaction commits, nobody
+    /// else has had any effect in between.
     ///
     /// # Errors
-    /// [`DatabaseError`] where the database does not answer.
-    pub async fn store(&self, tx: &mut Tx, follower: &str) -> Result<(), DatabaseError> {
-        for (shard, position) in self.iter() {
-            sqlx::query(
+    /// [`CursorError::Moved`] where they are not where they are believed to be.
+    pub async fn store(
+        &self,
+        tx: &mut Tx,
+        follower: &str,
+        through: &Self,
+    ) -> Result<(), CursorError> {
+        let number =
+            |position: u64| i64::try_from(position).map_err(|_| DatabaseError::Corrupt("position"));
+        for (shard, position) in through.iter() {
+            let from = self.get(shard);
+            // The first time there is no row to move; two who make it meet at the key.
+            let sql = if from == 0 {
                 "INSERT INTO cursors (follower, shard, position) VALUES ($1, $2, $3)
-                 ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position",
-            )
-            .bind(follower)
-            .bind(i64::from(shard))
-            .bind(i64::try_from(position).map_err(|_| DatabaseError::Corrupt("position"))?)
-            .execute(&mut **tx)
-            .await?;
+                 ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+                 WHERE cursors.position = $4"
+            } else {
+                "UPDATE cursors SET position = $3
+                 WHERE follower = $1 AND shard = $2 AND position = $4"
+            };
+            let hit = sqlx::query(sql)
+                .bind(follower)
+                .bind(i64::from(shard))
+                .bind(number(position)?)
+                .bind(number(from)?)
+                .execute(&mut **tx)
+                .await
+                .map_err(DatabaseError::from)?;
+            if hit.rows_affected() != 1 {
+                return Err(CursorError::Moved { shard });
+            }
         }
         Ok(())
     }
+}
+
+/// Why a follower's cursors were not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum CursorError {
+    /// Somebody else follows under the same name and was faster.
+    #[error("another one of this name has moved the cursor of shard {shard}")]
+    Moved {
+        /// Where.
+        shard: u16,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 impl FromIterator<(u16, u64)> for Cursors {

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::cursor::Scope;
 use super::database::{Database, DatabaseError, Tx};
 use super::source::Item;
 use crate::contract::{OrderId, Timestamp};
@@ -193,35 +194,47 @@ impl DeadLetters {
         Ok(first)
     }
 
-    /// The orders of which a follower has dead letters.
-    pub(super) async fn orders(&self, follower: &str) -> Result<BTreeSet<OrderId>, DatabaseError> {
-        let rows = sqlx::query("SELECT DISTINCT order_id FROM dead_letters WHERE follower = $1")
-            .bind(follower)
-            .fetch_all(self.database.reader())
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let text: String = row.try_get(0)?;
-                text.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
-            })
-            .collect()
-    }
-
-    /// The first order that was put back, with its letters in order.
-    pub(super) async fn to_retry(&self, follower: &str) -> Result<Vec<DeadLetter>, DatabaseError> {
-        let first = sqlx::query(
-            "SELECT order_id FROM dead_letters WHERE follower = $1 AND state = 'RETRY'
-             ORDER BY shard, position, idx LIMIT 1",
+    /// The first order in scope that was put back, with its letters in order.
+    pub(super) async fn to_retry(
+        &self,
+        follower: &str,
+        scope: &Scope,
+    ) -> Result<Vec<DeadLetter>, DatabaseError> {
+        let rows = sqlx::query(
+            "SELECT shard, order_id FROM dead_letters WHERE follower = $1 AND state = 'RETRY'
+             ORDER BY shard, position, idx",
         )
         .bind(follower)
-        .fetch_optional(self.database.reader())
+        .fetch_all(self.database.reader())
         .await?;
-        let Some(row) = first else { return Ok(Vec::new()) };
-        let order_id: String = row.try_get(0)?;
-        let order_id =
-            order_id.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?;
-        self.of_order(follower, order_id).await
+        for row in &rows {
+            let (shard, order_id): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            if u16::try_from(shard).is_ok_and(|shard| scope.includes(shard)) {
+                let order_id = order_id
+                    .parse()
+                    .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?;
+                return self.of_order(follower, order_id).await;
+            }
+        }
+        Ok(Vec::new())
     }
+}
+
+/// The orders of which a follower has dead letters.
+pub(super) async fn blocked_orders(
+    tx: &mut Tx,
+    follower: &str,
+) -> Result<BTreeSet<OrderId>, DatabaseError> {
+    let rows = sqlx::query("SELECT DISTINCT order_id FROM dead_letters WHERE follower = $1")
+        .bind(follower)
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let text: String = row.try_get(0)?;
+            text.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
+        })
+        .collect()
 }
 
 /// Sets an item aside, or changes why it stands aside.

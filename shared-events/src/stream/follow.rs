@@ -2,9 +2,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backoff, Batch, Blame, Cursors, Item, Source, SourceError};
+use super::{Backoff, Batch, Blame, Cursors, Item, Scope, Source, SourceError};
 
 /// Items asked for at a time: one batch is one transaction, and a few hundred share one commit.
 const BATCH_MAX: usize = 512;
@@ -18,10 +19,16 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
-    /// Tries what an operator put back; true where there was something.
-    async fn retry_parked(&mut self) -> Result<bool, Blame> {
+    /// Tries what an operator put back of these shards; true where there was something.
+    async fn retry_parked(&mut self, _scope: &Scope) -> Result<bool, Blame> {
         Ok(false)
     }
+}
+
+/// The scope of one who follows everything, always.
+#[must_use]
+pub fn everything() -> watch::Receiver<Scope> {
+    watch::channel(Scope::All).1
 }
 
 /// Why a follower stopped for good.
@@ -109,13 +116,16 @@ impl FollowStatus {
 
 /// Reads past the cursor and hands over one batch at a time. The sink commits its effect and the
 /// new cursor together, so a crash anywhere repeats a batch but never half of one. Whatever is
-/// away is tried again with backoff; only a broken source ends it before `stop` does.
+/// away is tried again with backoff; only a broken source ends it before `stop` does. It reads the
+/// shards in scope; where that changes, cursors are read anew, because somebody else has been
+/// following what comes in.
 ///
 /// # Errors
 /// [`FollowError`] where the source is broken.
 pub async fn follow<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
+    mut scope: watch::Receiver<Scope>,
     status: &FollowStatus,
     stop: &CancellationToken,
 ) -> Result<(), FollowError> {
@@ -125,7 +135,10 @@ pub async fn follow<T: Item>(
         if stop.is_cancelled() {
             break Ok(());
         }
-        match step(source, sink, &mut cursors, status, stop).await {
+        if scope.has_changed().unwrap_or(false) {
+            cursors = None;
+        }
+        match step(source, sink, &mut cursors, &mut scope, status, stop).await {
             Ok(()) => attempt = 0,
             Err(Trouble::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
@@ -174,19 +187,34 @@ async fn step<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     known: &mut Option<Cursors>,
+    scope: &mut watch::Receiver<Scope>,
     status: &FollowStatus,
     stop: &CancellationToken,
 ) -> Result<(), Trouble> {
     let cursors = match known {
         Some(cursors) => cursors,
-        None => known.insert(sink.cursors().await?),
+        None => {
+            // Marked as seen before the look: what changes after it is another change.
+            let now = scope.borrow_and_update().clone();
+            known.insert(sink.cursors().await?.scoped(now))
+        }
     };
-    while sink.retry_parked().await? {}
+    if cursors.scope().is_nothing() {
+        status.moved(cursors);
+        tokio::select! {
+            Ok(()) = scope.changed() => {}
+            () = tokio::time::sleep(IDLE_MAX) => {}
+            () = stop.cancelled() => {}
+        }
+        return Ok(());
+    }
+    while sink.retry_parked(cursors.scope()).await? {}
     let batch = source.read_after(cursors, BATCH_MAX).await?;
     if batch.is_empty() {
         status.moved(cursors);
         tokio::select! {
             () = source.changed(cursors) => {}
+            Ok(()) = scope.changed() => *known = None,
             () = tokio::time::sleep(IDLE_MAX) => {}
             () = stop.cancelled() => {}
         }

@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 
+use super::cursor::CursorError;
 use super::database::{DatabaseError, Tx};
 
 /// Who is to blame for a batch that failed.
@@ -21,6 +22,12 @@ pub enum Blame {
 
 impl From<DatabaseError> for Blame {
     fn from(error: DatabaseError) -> Self {
+        Self::World(error.to_string())
+    }
+}
+
+impl From<CursorError> for Blame {
+    fn from(error: CursorError) -> Self {
         Self::World(error.to_string())
     }
 }

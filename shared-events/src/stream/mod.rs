@@ -14,10 +14,10 @@ mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
 pub use backoff::Backoff;
-pub use cursor::Cursors;
+pub use cursor::{CursorError, Cursors, Scope};
 pub use database::{Database, DatabaseError, Dialect, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
-pub use follow::{FollowError, FollowStatus, Sink, follow};
+pub use follow::{FollowError, FollowStatus, Sink, everything, follow};
 pub use handler::{Blame, Handler};
 pub use source::{Batch, Item, Source, SourceError};
 pub use transactional::Transactional;

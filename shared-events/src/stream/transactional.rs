@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::dead_letter::{DeadLetter, DeadLetterState, park, remove};
+use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remove};
 use super::follow::Sink;
-use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item};
+use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Scope, Tx};
 use crate::contract::{OrderId, Timestamp};
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -15,6 +15,8 @@ pub struct Transactional<H> {
     letters: DeadLetters,
     handler: H,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Where the stored cursors are, as far as we know.
+    at: Cursors,
 }
 
 impl<H> Transactional<H> {
@@ -27,16 +29,23 @@ impl<H> Transactional<H> {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         let letters = DeadLetters::new(database.clone());
-        Self { follower: follower.to_owned(), database, letters, handler, now }
+        Self {
+            follower: follower.to_owned(),
+            database,
+            letters,
+            handler,
+            now,
+            at: Cursors::default(),
+        }
     }
 
     /// Tries the letters that were put back, an order at a time and in order, each with its own
     /// transaction; one that fails again stops its order again.
-    async fn retry<T: Item>(&mut self) -> Result<bool, Blame>
+    async fn retry<T: Item>(&mut self, scope: &Scope) -> Result<bool, Blame>
     where
         H: Handler<T>,
     {
-        let letters = self.letters.to_retry(&self.follower).await?;
+        let letters = self.letters.to_retry(&self.follower, scope).await?;
         let mut blocked: Option<String> = None;
         for letter in &letters {
             let item = match (&blocked, serde_json::from_str::<T>(&letter.item)) {
@@ -56,7 +65,7 @@ impl<H> Transactional<H> {
                 }
                 (None, Ok(item)) => item,
             };
-            let mut tx = self.database.begin().await?;
+            let mut tx = self.begin(&self.standing(letter.shard)).await?;
             match self.handler.handle(&mut tx, std::slice::from_ref(&item)).await {
                 Ok(()) => {
                     remove(&mut tx, letter).await?;
@@ -76,6 +85,18 @@ impl<H> Transactional<H> {
             }
         }
         Ok(!letters.is_empty())
+    }
+
+    /// Begins a transaction that nobody else of this follower's name can be in for these shards.
+    async fn begin(&self, through: &Cursors) -> Result<Tx, Blame> {
+        let mut tx = self.database.begin().await?;
+        self.at.store(&mut tx, &self.follower, through).await?;
+        Ok(tx)
+    }
+
+    /// A shard's cursor, where it is.
+    fn standing(&self, shard: u16) -> Cursors {
+        [(shard, self.at.get(shard))].into_iter().collect()
     }
 
     async fn park_unreadable(&self, letter: &DeadLetter, error: &str) -> Result<(), Blame> {
@@ -99,15 +120,16 @@ impl<H> Transactional<H> {
 #[async_trait]
 impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
-        Ok(Cursors::load(&self.database, &self.follower).await?)
+        self.at = Cursors::load(&self.database, &self.follower).await?;
+        Ok(self.at.clone())
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
-        let waiting = self.letters.orders(&self.follower).await?;
         // Why each order stands still: it had letters before, or an item of this batch is poison.
         let mut poison: BTreeMap<usize, String> = BTreeMap::new();
         loop {
-            let mut blocked: std::collections::BTreeSet<OrderId> = waiting.clone();
+            let mut tx = self.begin(&batch.through).await?;
+            let mut blocked: BTreeSet<OrderId> = blocked_orders(&mut tx, &self.follower).await?;
             let mut live: Vec<T> = Vec::with_capacity(batch.items.len());
             let mut live_at: Vec<usize> = Vec::with_capacity(batch.items.len());
             let mut parked: Vec<(usize, DeadLetterState)> = Vec::new();
@@ -122,7 +144,6 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     live_at.push(at);
                 }
             }
-            let mut tx = self.database.begin().await?;
             let handled =
                 if live.is_empty() { Ok(()) } else { self.handler.handle(&mut tx, &live).await };
             match handled {
@@ -133,8 +154,8 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                         park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
                             .await?;
                     }
-                    batch.through.store(&mut tx, &self.follower).await?;
                     tx.commit().await?;
+                    self.at.merge(&batch.through);
                     self.handler.committed();
                     return Ok(());
                 }
@@ -154,7 +175,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         }
     }
 
-    async fn retry_parked(&mut self) -> Result<bool, Blame> {
-        self.retry::<T>().await
+    async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
+        self.retry::<T>(scope).await
     }
 }

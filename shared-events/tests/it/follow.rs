@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Batch, Blame, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus, Handler, Item,
-    Source, SourceError, Transactional, Tx, follow,
+    Source, SourceError, Transactional, Tx, everything, follow,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -167,7 +167,7 @@ impl Bench {
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.task = Some(tokio::spawn(async move {
-            follow(log.as_ref(), &mut sink, &status, &stop).await.unwrap();
+            follow(log.as_ref(), &mut sink, everything(), &status, &stop).await.unwrap();
         }));
     }
 

@@ -1,0 +1,114 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::options::Node;
+use super::store::{Head, ShardSeen, Sight};
+
+/// Which shards this process writes, and where the others are.
+#[derive(Clone, Debug, Default)]
+pub struct Ownership {
+    /// Ours, each with its epoch.
+    epochs: BTreeMap<u16, u64>,
+    /// Until when we believe it; for as long as the writer lives where absent.
+    valid_until: Option<Instant>,
+    /// Address of the node that has a shard which is not ours, where one is known.
+    elsewhere: BTreeMap<u16, Arc<str>>,
+    /// Why nobody may write to a shard.
+    frozen: BTreeMap<u16, Arc<str>>,
+}
+
+/// A shard as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardState {
+    /// Its number.
+    pub shard: u16,
+    /// How often it changed hands.
+    pub epoch: u64,
+    /// Its last position.
+    pub position: u64,
+    /// The living node that has it.
+    pub node: Option<Node>,
+    /// Why it is closed to everybody, if it is.
+    pub frozen: Option<String>,
+    /// The name of the node that is to have it, if an operator said so.
+    pub pinned: Option<String>,
+}
+
+impl ShardState {
+    pub(super) fn of(sight: Sight) -> Vec<Self> {
+        let Sight { nodes, shards } = sight;
+        let state = |seen: ShardSeen| Self {
+            shard: seen.head.shard,
+            epoch: seen.head.epoch,
+            position: seen.head.position,
+            node: nodes
+                .iter()
+                .find(|node| !seen.vacant && node.id == seen.owner)
+                .map(|node| Node { name: node.name.clone(), address: node.address.clone() }),
+            frozen: seen.frozen,
+            pinned: seen.pinned,
+        };
+        shards.into_iter().map(state).collect()
+    }
+}
+
+impl Ownership {
+    /// The epoch in which this process may write to a shard; none where it may not.
+    #[must_use]
+    pub fn epoch(&self, shard: u16) -> Option<u64> {
+        let believed = self.valid_until.is_none_or(|until| Instant::now() < until);
+        self.epochs.get(&shard).copied().filter(|_| believed)
+    }
+
+    /// The shards that this process has.
+    #[must_use]
+    pub fn shards(&self) -> BTreeSet<u16> {
+        self.epochs.keys().copied().collect()
+    }
+
+    /// The address (host:port) of the other node that has a shard.
+    #[must_use]
+    pub fn elsewhere(&self, shard: u16) -> Option<Arc<str>> {
+        self.elsewhere.get(&shard).cloned()
+    }
+
+    /// Why a shard is closed to everybody, if it is.
+    #[must_use]
+    pub fn frozen(&self, shard: u16) -> Option<Arc<str>> {
+        self.frozen.get(&shard).cloned()
+    }
+
+    pub(super) fn set_ours<'a>(&mut self, heads: impl Iterator<Item = &'a Head>) {
+        self.epochs = heads.map(|head| (head.shard, head.epoch)).collect();
+    }
+
+    pub(super) const fn believed_until(&mut self, until: Option<Instant>) {
+        self.valid_until = until;
+    }
+
+    /// Keeps what is ours and learns from a look at everything where the rest is.
+    pub(super) fn saw(&mut self, sight: &Sight) {
+        self.elsewhere.clear();
+        self.frozen.clear();
+        for seen in &sight.shards {
+            let shard = seen.head.shard;
+            if let Some(reason) = &seen.frozen {
+                self.frozen.insert(shard, reason.as_str().into());
+            } else if !seen.vacant
+                && !self.epochs.contains_key(&shard)
+                && let Some(node) = sight.nodes.iter().find(|node| node.id == seen.owner)
+            {
+                self.elsewhere.insert(shard, node.address.as_str().into());
+            }
+        }
+    }
+
+    /// Whether others would do anything differently for it.
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        self.epochs != other.epochs
+            || self.elsewhere != other.elsewhere
+            || self.frozen != other.frozen
+    }
+}

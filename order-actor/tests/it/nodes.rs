@@ -1,0 +1,328 @@
+//! Several nodes on one Postgres journal: who writes to which shard, and that nobody else does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::journal::{
+    Journal, JournalError, NewEvent, Node, Options, ShardState, open_postgres,
+};
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::Scope;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+/// A deadline for what must happen soon; reaching it is the failure.
+const SOON: Duration = Duration::from_secs(20);
+const SHARDS: u16 = 8;
+
+/// A journal of its own for one test.
+struct Place {
+    url: String,
+    schema: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let url = std::env::var("ORDINAL_TEST_POSTGRES")
+            .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests");
+        Self { url, schema: format!("t_{}", Uuid::new_v4().simple()) }
+    }
+
+    async fn node(&self, name: &str) -> Journal {
+        self.node_with(name, |_| ()).await
+    }
+
+    async fn node_with(&self, name: &str, change: impl FnOnce(&mut Options)) -> Journal {
+        let now = || Timestamp::from_micros(1_800_000_000_123_456);
+        let node = Node { name: name.to_owned(), address: format!("{name}.test:50051") };
+        let mut options = Options {
+            shards: SHARDS,
+            node: Some(node),
+            lease: Duration::from_millis(2_000),
+            renew: Duration::from_millis(200),
+            self_stop: Duration::from_millis(1_200),
+            ..Options::new(Arc::new(now))
+        };
+        change(&mut options);
+        open_postgres(&self.url, &self.schema, options).await.unwrap()
+    }
+
+    async fn pool(&self) -> PgPool {
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        let options = options.options([("search_path", &self.schema)]).disable_statement_logging();
+        PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+    }
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent {
+        event_type: "OrderConfirmed".to_owned(),
+        event_version: "1".to_owned(),
+        payload: format!(r#"{{"n":{n}}}"#),
+        metadata: "{}".to_owned(),
+    }
+}
+
+/// A fresh order in this shard.
+fn order_in(journal: &Journal, shard: u16) -> OrderId {
+    std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == shard).unwrap()
+}
+
+fn shards(journal: &Journal) -> BTreeSet<u16> {
+    journal.ownership().borrow().shards()
+}
+
+async fn comes_to_have(journal: &Journal, wanted: impl Fn(&BTreeSet<u16>) -> bool) {
+    let mut ownership = journal.ownership();
+    timeout(SOON, ownership.wait_for(|now| wanted(&now.shards())))
+        .await
+        .unwrap_or_else(|_| panic!("still {:?}", shards(journal)))
+        .unwrap();
+}
+
+async fn count(journal: &Journal, wanted: usize) {
+    comes_to_have(journal, |shards| shards.len() == wanted).await;
+}
+
+async fn states(journal: &Journal) -> Vec<ShardState> {
+    journal.shard_states().await.unwrap()
+}
+
+#[tokio::test]
+async fn nodes_share_the_shards_and_only_the_owner_appends() {
+    let place = Place::new();
+    let a = place.node("a").await;
+    assert_eq!(shards(&a).len(), usize::from(SHARDS), "alone, it has all as soon as it is open");
+    let b = place.node("b").await;
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let all: BTreeSet<u16> = shards(&a).union(&shards(&b)).copied().collect();
+    assert_eq!(all, (0..SHARDS).collect());
+    for shard in 0..SHARDS {
+        let (owner, other) = if shards(&a).contains(&shard) { (&a, &b) } else { (&b, &a) };
+        let id = order_in(&a, shard);
+        let refused = other.append(id, 0, vec![event(1)]).await;
+        assert_eq!(refused, Err(JournalError::NotOwner { shard }));
+        assert_eq!(owner.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
+        // Everybody reads everything.
+        assert_eq!(other.load(id).await.unwrap().len(), 1);
+    }
+    // Who follows a shard is who has it.
+    assert_eq!(*a.scope().borrow(), Scope::Only(shards(&a)));
+    assert_eq!(*b.scope().borrow(), Scope::Only(shards(&b)));
+    let there = *shards(&b).first().unwrap();
+    assert_eq!(a.ownership().borrow().elsewhere(there).as_deref(), Some("b.test:50051"));
+    assert_eq!(a.verify().await.unwrap(), u64::from(SHARDS));
+    let names: Vec<String> =
+        states(&a).await.into_iter().map(|state| state.node.unwrap().name).collect();
+    assert_eq!(names.iter().filter(|name| *name == "a").count(), 4);
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_hands_everything_over_at_once() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let began = Instant::now();
+    b.close().await;
+    count(&a, 8).await;
+    // Far less than a lease, which is what it would take if nothing was handed over.
+    assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
+    a.append(order_in(&a, 7), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with_the_rest() {
+    let place = Place::new();
+    // It looks so seldom that it cannot know.
+    let slow = |options: &mut Options| {
+        options.lease = Duration::from_secs(600);
+        options.renew = Duration::from_secs(200);
+        options.self_stop = Duration::from_secs(500);
+    };
+    let a = place.node_with("a", slow).await;
+    let pool = place.pool().await;
+    let (lost, kept) = (order_in(&a, 3), order_in(&a, 4));
+    a.append(lost, 0, vec![event(1)]).await.unwrap();
+    sqlx::query(
+        "UPDATE shards SET epoch = epoch + 1, owner = 'somebody else',
+                lease_until = clock_timestamp() + interval '1 hour' WHERE shard = 3",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert_eq!(a.epoch(3), Some(1), "it still believes");
+    // In one batch: what is still its own goes through, the rest is refused.
+    let (refused, appended) =
+        tokio::join!(a.append(lost, 1, vec![event(2)]), a.append(kept, 0, vec![event(1)]));
+    assert_eq!(refused, Err(JournalError::NotOwner { shard: 3 }));
+    assert_eq!(appended.unwrap().version, 1);
+    assert_eq!(a.epoch(3), None);
+    assert_eq!(a.load(lost).await.unwrap().len(), 1);
+    assert_eq!(a.verify().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_node_without_a_lease_loses_everything_and_joins_again() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let pool = place.pool().await;
+    for round in 0..3 {
+        // As if it had slept: everybody else believes it to be gone.
+        sqlx::query(
+            "WITH gone AS (UPDATE nodes SET lease_until = now() WHERE name = 'a' RETURNING node_id)
+             UPDATE shards SET lease_until = now() FROM gone WHERE owner = gone.node_id",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        // Whether b was faster or a has renewed in time, they are even again in the end and every
+        // shard takes appends exactly at its owner.
+        for shard in 0..SHARDS {
+            let id = order_in(&a, shard);
+            let until = Instant::now() + SOON;
+            loop {
+                let answers = (
+                    a.append(id, 0, vec![event(round)]).await,
+                    b.append(id, 0, vec![event(round)]).await,
+                );
+                match answers {
+                    (Ok(_), Ok(_)) => panic!("appended twice"),
+                    (Ok(_), Err(_)) | (Err(_), Ok(_)) => break,
+                    (Err(_), Err(_)) => assert!(Instant::now() < until, "shard {shard}"),
+                }
+            }
+        }
+        count(&a, 4).await;
+        count(&b, 4).await;
+    }
+    assert_eq!(a.verify().await.unwrap(), 3 * u64::from(SHARDS));
+}
+
+#[tokio::test]
+async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_its_lease() {
+    let place = Place::new();
+    let b = place.node("b").await;
+    let pool = place.pool().await;
+    // A process that was killed: it has a lease and no session.
+    let dead = |lease: &'static str| {
+        let pool = pool.clone();
+        async move {
+            sqlx::query(
+                "INSERT INTO nodes VALUES ('dead', 'a', 'a.test:1', now() + $1::interval)
+                         ON CONFLICT (node_id) DO UPDATE SET lease_until = excluded.lease_until",
+            )
+            .bind(lease)
+            .execute(&pool)
+            .await
+            .unwrap();
+            sqlx::query(
+                "UPDATE shards SET owner = 'dead', epoch = epoch + 1,
+                                lease_until = now() + $1::interval WHERE shard < 4",
+            )
+            .bind(lease)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+    };
+    dead("1 hour").await;
+    count(&b, 4).await;
+    let a = place.node("a").await;
+    assert_eq!(shards(&a), (0..4).collect(), "the namesake need not wait");
+    a.close().await;
+    count(&b, 8).await;
+    // Others wait until it cannot believe in its lease any more: 0.8 s before this one ends.
+    dead("1500 milliseconds").await;
+    count(&b, 4).await;
+    let began = Instant::now();
+    count(&b, 8).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn operators_move_and_freeze_shards() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let shard = *shards(&a).first().unwrap();
+    assert!(a.pin(shard, Some("b")).await.unwrap());
+    comes_to_have(&b, |shards| shards.contains(&shard)).await;
+    let id = order_in(&a, shard);
+    assert_eq!(a.append(id, 0, vec![event(1)]).await, Err(JournalError::NotOwner { shard }));
+    b.append(id, 0, vec![event(1)]).await.unwrap();
+
+    assert!(a.freeze(shard, Some("looked into")).await.unwrap());
+    comes_to_have(&b, |shards| !shards.contains(&shard)).await;
+    for node in [&a, &b] {
+        let mut ownership = node.ownership();
+        let frozen = ownership.wait_for(|now| now.frozen(shard).is_some());
+        timeout(SOON, frozen).await.unwrap().unwrap();
+        let refused = node.append(id, 1, vec![event(2)]).await;
+        assert_eq!(refused, Err(JournalError::NotOwner { shard }));
+    }
+    let state = states(&a).await.swap_remove(usize::from(shard));
+    assert_eq!(state.frozen.as_deref(), Some("looked into"));
+    assert_eq!((state.node, state.pinned.as_deref()), (None, Some("b")));
+
+    assert!(a.freeze(shard, None).await.unwrap());
+    comes_to_have(&b, |shards| shards.contains(&shard)).await;
+    assert_eq!(b.append(id, 1, vec![event(2)]).await.unwrap().version, 2);
+    assert!(!a.freeze(SHARDS, None).await.unwrap(), "there is no such shard");
+}
+
+#[tokio::test]
+async fn one_order_hammered_through_moving_nodes_has_one_history() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    let id = order_in(&a, 2);
+    let mut hands = Vec::new();
+    for hand in 0..8_u64 {
+        let node = if hand % 2 == 0 { a.clone() } else { b.clone() };
+        hands.push(tokio::spawn(async move {
+            let mut versions = Vec::new();
+            let mut expected = 0;
+            while versions.len() < 20 {
+                match node.append(id, expected, vec![event(hand)]).await {
+                    Ok(appended) => {
+                        assert_eq!(appended.version, expected + 1);
+                        versions.push(appended.version);
+                        expected += 1;
+                    }
+                    Err(JournalError::Conflict { actual: Some(actual), .. }) => expected = actual,
+                    Err(JournalError::Conflict { .. } | JournalError::NotOwner { .. }) => {
+                        expected = node.load(id).await.unwrap().len() as u64;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            versions
+        }));
+    }
+    let mut to = ["a", "b"].into_iter().cycle();
+    let mut moves = 0;
+    while hands.iter().any(|hand| !hand.is_finished()) {
+        let node = to.next().unwrap();
+        a.pin(2, Some(node)).await.unwrap();
+        let owner = if node == "a" { &a } else { &b };
+        comes_to_have(owner, |shards| shards.contains(&2)).await;
+        moves += 1;
+    }
+    let mut all = Vec::new();
+    for hand in hands {
+        all.extend(hand.await.unwrap());
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=160).collect::<Vec<u64>>(), "each version was promised once");
+    assert_eq!(a.load(id).await.unwrap().len(), 160);
+    assert_eq!(b.verify().await.unwrap(), 160);
+    assert!(moves > 2, "{moves}");
+}
