@@ -12,7 +12,8 @@ use order_actor::domain::{By, Role};
 use serde::Deserialize;
 use shared_events::contract::CustomerId;
 use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::refusal::refused;
 
 /// Who may call.
 #[derive(Clone)]
@@ -149,11 +150,6 @@ impl Access {
     }
 }
 
-fn refused(code: tonic::Code, reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
-    Status::with_error_details(code, message, details)
-}
-
 fn is_public(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
 }
@@ -176,6 +172,7 @@ fn may_call(path: &str, role: Role) -> bool {
         "ordinal.notifications.v1.NotificationService" => {
             role == Role::Ops || (reads && role == Role::Service)
         }
+        "ordinal.facts.v1.FactService" => matches!(role, Role::Service | Role::Ops),
         "ordinal.admin.v1.AdminService" => role == Role::Ops,
         _ => false,
     }

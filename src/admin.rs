@@ -1,11 +1,12 @@
 //! What operators see and may do over gRPC: followers, dead letters, read models, quarantine.
 //! Never here: who is an operator; `access` has answered that before a call arrives.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::Journal;
 use order_actor::projections::{Deadlines, OrderSummaries};
 use order_actor::record::RecordedEvent;
@@ -15,8 +16,11 @@ use shared_events::stream::{
     Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
     DeadLetters, Dialect, FollowStatus, Handler, Source as _,
 };
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::refusal::{away, refused, violation};
 
 /// The generated messages, server and client.
 pub mod proto {
@@ -30,6 +34,7 @@ pub mod proto {
     tonic::include_proto!("ordinal.admin.v1");
 }
 
+use proto::admin_service_client::AdminServiceClient;
 use proto::admin_service_server::{AdminService, AdminServiceServer};
 
 /// The service's descriptors, for reflection.
@@ -39,14 +44,17 @@ pub const FILE_DESCRIPTOR_SET: &[u8] =
 const PAGE_SIZE_DEFAULT: u32 = 20;
 const PAGE_SIZE_MAX: u32 = 100;
 const REASON_LEN_MAX: usize = 500;
+/// Who takes longer counts as away.
+const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Events replayed at a time when a read model is rebuilt.
 const REBUILD_BATCH: usize = 512;
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A follower as operators see it.
 pub struct FollowerEntry {
     /// What it says of itself.
     pub status: FollowStatus,
+    /// Where its cursors are kept.
+    pub database: Database,
     /// The last position of each shard of what it follows; none while that is away.
     pub heads: Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>,
 }
@@ -57,10 +65,12 @@ pub struct AdminParts {
     pub followers: Vec<FollowerEntry>,
     /// The dead letters by follower; each looks into that follower's own database.
     pub letters: BTreeMap<String, DeadLetters>,
-    /// What happened to orders.
-    pub journal: Journal,
-    /// The order service's read models.
-    pub orders: Database,
+    /// What happened to orders, where that is here.
+    pub journal: Option<Journal>,
+    /// The order service's read models, where they are here.
+    pub orders: Option<Database>,
+    /// Followers of other processes, and where to ask about them.
+    pub peers: BTreeMap<&'static str, Channel>,
 }
 
 /// The admin service.
@@ -87,9 +97,11 @@ impl AdminEdge {
         AdminServiceServer::new(self)
     }
 
-    async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
+    async fn follower(&self, entry: &FollowerEntry) -> Result<proto::Follower, Status> {
         let status = &entry.status;
-        let cursors = status.cursors();
+        // Whichever process follows, its cursors stand here.
+        let stored = Cursors::load(&entry.database, status.name()).await;
+        let cursors = stored.map_err(unavailable)?;
         let heads = (entry.heads)().await;
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
         let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {
@@ -97,7 +109,7 @@ impl AdminEdge {
         } else {
             None
         };
-        proto::Follower {
+        Ok(proto::Follower {
             name: status.name().to_owned(),
             cursors: positions(&cursors),
             head_known: heads.is_some(),
@@ -107,40 +119,79 @@ impl AdminEdge {
             still_for: status.still_for().try_into().ok(),
             error: status.error().unwrap_or_default(),
             stopped: status.is_stopped(),
-        }
+        })
     }
 
     /// When the oldest event after the cursors was recorded.
     async fn oldest_waiting(&self, cursors: &Cursors) -> Option<Timestamp> {
-        let journal = &self.parts.journal;
+        let journal = self.parts.journal.as_ref()?;
         let per_shard = usize::from(journal.shards());
         let waiting = journal.read_after(cursors, per_shard).await.ok()?;
         waiting.iter().map(|event| event.recorded_at).min()
     }
 
+    /// The dead letters of a follower of this process.
     fn letters_of(&self, follower: &str) -> Result<&DeadLetters, Status> {
         self.parts.letters.get(follower).ok_or_else(|| {
-            let known: Vec<&str> = self.parts.letters.keys().map(String::as_str).collect();
+            let here = self.parts.letters.keys().map(String::as_str);
+            let known: Vec<&str> = here.chain(self.parts.peers.keys().copied()).collect();
             violation("follower", &format!("is no follower; there are {}", known.join(", ")))
         })
     }
 
+    /// The process that knows of a follower, if it is another one that may be asked. A call that
+    /// another process carried here is answered from what is here.
+    fn peer<T>(&self, follower: &str, request: &Request<T>) -> Option<Peer> {
+        let carried = request.metadata().contains_key(FORWARDED_HEADER);
+        let channel = self.parts.peers.get(follower).filter(|_| !carried)?;
+        Some(AdminServiceClient::new(channel.clone()))
+    }
+
+    /// Every other process that may be asked, once.
+    fn peers<T>(&self, request: &Request<T>) -> Vec<(&'static str, Peer)> {
+        let names = self.parts.peers.keys();
+        names.filter_map(|name| Some((*name, self.peer(name, request)?))).collect()
+    }
+
+    /// The journal and the read models of orders.
+    fn orders(&self) -> Result<(&Journal, &Database), Status> {
+        let (journal, orders) = (self.parts.journal.as_ref(), self.parts.orders.as_ref());
+        journal.zip(orders).ok_or_else(|| {
+            let message = "orders are not in this process; ask an order node";
+            refused(Code::FailedPrecondition, "NOT_IN_THIS_ROLE", message)
+        })
+    }
+
     async fn rebuild(&self, name: &str) -> Result<u64, Status> {
-        let parts = &self.parts;
+        let (journal, orders) = self.orders()?;
         match name {
             OrderSummaries::FOLLOWER => {
-                let model = OrderSummaries::new(parts.orders.clone());
-                let handler = model.handler(parts.journal.clone());
-                rebuild(&parts.orders, &parts.journal, name, "order_summaries", handler).await
+                let handler = OrderSummaries::new(orders.clone()).handler(journal.clone());
+                rebuild(orders, journal, name, "order_summaries", handler).await
             }
             Deadlines::FOLLOWER => {
-                let list = Deadlines::new(parts.orders.clone());
-                let handler = list.handler(parts.journal.clone());
-                rebuild(&parts.orders, &parts.journal, name, "deadlines", handler).await
+                let handler = Deadlines::new(orders.clone()).handler(journal.clone());
+                rebuild(orders, journal, name, "deadlines", handler).await
             }
             _ => Err(violation("name", "is order-summaries or deadlines")),
         }
     }
+}
+
+/// Another process's admin service.
+type Peer = AdminServiceClient<Channel>;
+
+/// A request to another process in the name of who asked here.
+fn carried<T, U>(asked: &Request<T>, message: U) -> Request<U> {
+    let mut request = Request::new(message);
+    for name in ["authorization", "ordinal-role", "ordinal-subject"] {
+        if let Some(value) = asked.metadata().get(name) {
+            request.metadata_mut().insert(name, value.clone());
+        }
+    }
+    request.metadata_mut().insert(FORWARDED_HEADER, MetadataValue::from_static("1"));
+    request.set_timeout(PEER_ANSWERS_WITHIN);
+    request
 }
 
 /// Empties the table and replays the journal into it up to the follower's own cursor, in one
@@ -219,20 +270,41 @@ async fn set_aside(
 impl AdminService for AdminEdge {
     async fn list_followers(
         &self,
-        _: Request<proto::ListFollowersRequest>,
+        request: Request<proto::ListFollowersRequest>,
     ) -> Result<Response<proto::ListFollowersResponse>, Status> {
         let mut followers = Vec::with_capacity(self.parts.followers.len());
         for entry in &self.parts.followers {
-            followers.push(self.follower(entry).await);
+            followers.push(self.follower(entry).await?);
+        }
+        let mut away = Vec::new();
+        for (name, mut peer) in self.peers(&request) {
+            match peer.list_followers(carried(&request, proto::ListFollowersRequest {})).await {
+                Ok(told) => followers.extend(told.into_inner().followers),
+                Err(status) => {
+                    tracing::warn!(follower = name, %status, "its process did not answer");
+                    away.push(name.to_owned());
+                }
+            }
         }
         followers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Response::new(proto::ListFollowersResponse { followers }))
+        Ok(Response::new(proto::ListFollowersResponse { followers, away }))
     }
 
     async fn list_dead_letters(
         &self,
         request: Request<proto::ListDeadLettersRequest>,
     ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.list_dead_letters(asked).await;
+        }
+        let peers =
+            if request.get_ref().follower.is_empty() { self.peers(&request) } else { Vec::new() };
+        let mut elsewhere = Vec::new();
+        for (_, mut peer) in peers {
+            let asked = carried(&request, request.get_ref().clone());
+            elsewhere.push(peer.list_dead_letters(asked).await?.into_inner());
+        }
         let request = request.into_inner();
         let size = match request.page_size {
             0 => PAGE_SIZE_DEFAULT,
@@ -261,13 +333,21 @@ impl AdminService for AdminEdge {
                 .map_err(unavailable)?;
             found.extend(page);
         }
-        let more = found.len() > wanted;
-        found.truncate(wanted);
-        let next_page_token = match found.last() {
+        // Each process gave its own first ones, in the same order; together they are the first ones.
+        let mut more = found.len() > wanted;
+        let mut dead_letters: Vec<proto::DeadLetter> =
+            found.into_iter().map(|letter| message(letter, false)).collect();
+        for told in elsewhere {
+            more |= !told.next_page_token.is_empty();
+            dead_letters.extend(told.dead_letters);
+        }
+        dead_letters.sort_by_key(|letter| PageToken::of(letter).sorted());
+        more |= dead_letters.len() > wanted;
+        dead_letters.truncate(wanted);
+        let next_page_token = match dead_letters.last() {
             Some(last) if more => PageToken::of(last).to_string(),
             _ => String::new(),
         };
-        let dead_letters = found.into_iter().map(|letter| message(letter, false)).collect();
         Ok(Response::new(proto::ListDeadLettersResponse { dead_letters, next_page_token }))
     }
 
@@ -275,6 +355,10 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::GetDeadLetterRequest>,
     ) -> Result<Response<proto::GetDeadLetterResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.get_dead_letter(asked).await;
+        }
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
         let order_id = order_id(&request.order_id)?;
@@ -290,6 +374,10 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::PutBackDeadLettersRequest>,
     ) -> Result<Response<proto::PutBackDeadLettersResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.put_back_dead_letters(asked).await;
+        }
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
         let order_id = order_id(&request.order_id)?;
@@ -303,6 +391,10 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::DropDeadLetterRequest>,
     ) -> Result<Response<proto::DropDeadLetterResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.drop_dead_letter(asked).await;
+        }
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
         let order_id = order_id(&request.order_id)?;
@@ -336,7 +428,8 @@ impl AdminService for AdminEdge {
         &self,
         _: Request<proto::ListQuarantinedRequest>,
     ) -> Result<Response<proto::ListQuarantinedResponse>, Status> {
-        let mut quarantined = self.parts.journal.quarantined().await.map_err(unavailable)?;
+        let (journal, _) = self.orders()?;
+        let mut quarantined = journal.quarantined().await.map_err(unavailable)?;
         quarantined.sort_by_key(|order| order.order_id);
         let quarantined = quarantined
             .into_iter()
@@ -397,13 +490,17 @@ struct PageToken {
 }
 
 impl PageToken {
-    fn of(letter: &DeadLetter) -> Self {
+    fn of(letter: &proto::DeadLetter) -> Self {
         Self {
             follower: letter.follower.clone(),
-            shard: letter.shard,
+            shard: u16::try_from(letter.shard).unwrap_or(u16::MAX),
             position: letter.position,
-            index: letter.index,
+            index: u16::try_from(letter.index).unwrap_or(u16::MAX),
         }
+    }
+
+    fn sorted(self) -> (String, u16, u64, u16) {
+        (self.follower, self.shard, self.position, self.index)
     }
 
     fn parse(text: &str) -> Result<Option<Self>, Status> {
@@ -432,22 +529,9 @@ fn order_id(text: &str) -> Result<OrderId, Status> {
     text.parse().map_err(|_| violation("order_id", "is a UUID"))
 }
 
-fn violation(field: &str, description: &str) -> Status {
-    let mut details = ErrorDetails::with_error_info("INVALID_ARGUMENT", "ordinal", HashMap::new());
-    details.add_bad_request_violation(field, description);
-    Status::with_error_details(Code::InvalidArgument, format!("{field} {description}"), details)
-}
-
-fn refused(code: Code, reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
-    Status::with_error_details(code, message, details)
-}
-
 fn unavailable(error: impl std::fmt::Display) -> Status {
     tracing::warn!(%error, "admin call failed");
-    let mut details = ErrorDetails::with_error_info("UNAVAILABLE", "ordinal", HashMap::new());
-    details.set_retry_info(Some(RETRY_DELAY));
-    Status::with_error_details(Code::Unavailable, "a store did not answer; try again", details)
+    away("UNAVAILABLE", "a store did not answer; try again")
 }
 
 fn letter_refused(error: DeadLetterError) -> Status {
@@ -461,6 +545,8 @@ fn letter_refused(error: DeadLetterError) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::StatusExt as _;
+
     use super::*;
 
     #[test]

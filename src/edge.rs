@@ -1,5 +1,5 @@
-//! The gRPC server as a stack, outermost first: connection limits → who may call → services,
-//! health and reflection.
+//! The gRPC server as a stack, outermost first: connection limits → who may call → who
+//! answers (this process or another) → services, health and reflection.
 //! Never here: rules about orders.
 
 use std::collections::HashMap;
@@ -7,19 +7,27 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use inventory_stream::grpc::StockEdge;
+use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
+use notification::grpc::NotificationEdge;
+use notification::grpc::proto::notification_service_server::NotificationServiceServer;
 use order_actor::grpc::OrdersEdge;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use crate::access::Access;
 use crate::admin::AdminEdge;
+use crate::feed::FactEdge;
+use crate::forward::Forwarding;
 
 /// Streams of one connection at a time (hyper's own default is 200).
 const STREAMS_MAX: u32 = 128;
@@ -34,74 +42,79 @@ const CONNECTION_GRACE: Duration = Duration::from_secs(35);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
 
-/// What the server serves.
-pub struct Services<S, N> {
+/// What the server serves: what runs in this process, and where the rest is.
+pub struct Services {
     /// Orders and their journal.
-    pub orders: OrdersEdge,
+    pub orders: Option<OrdersEdge>,
     /// The stock service.
-    pub stock: S,
+    pub stock: Option<InventoryServiceServer<StockEdge>>,
     /// The message service.
-    pub notifications: N,
+    pub notifications: Option<NotificationServiceServer<NotificationEdge>>,
+    /// The fact feed.
+    pub facts: FactEdge,
     /// Operations.
     pub admin: AdminEdge,
     /// Who may call.
     pub access: Access,
+    /// Where calls are carried to that are not answered here.
+    pub forwarding: Forwarding,
 }
 
-/// The services by name, for health; the empty one is the engine as a whole.
-const SERVICES: [&str; 6] = [
-    "",
-    "ordinal.orders.v1.OrderService",
-    "ordinal.orders.v1.JournalService",
-    "ordinal.inventory.v1.InventoryService",
-    "ordinal.notifications.v1.NotificationService",
-    "ordinal.admin.v1.AdminService",
-];
+impl Services {
+    /// The services of this process by name, for health; the empty one is the process as a whole.
+    fn names(&self) -> Vec<&'static str> {
+        let mut names = vec!["", "ordinal.admin.v1.AdminService", "ordinal.facts.v1.FactService"];
+        if self.orders.is_some() {
+            names.push("ordinal.orders.v1.OrderService");
+            names.push("ordinal.orders.v1.JournalService");
+        }
+        if self.stock.is_some() {
+            names.push("ordinal.inventory.v1.InventoryService");
+        }
+        if self.notifications.is_some() {
+            names.push("ordinal.notifications.v1.NotificationService");
+        }
+        names
+    }
+}
+
+/// The health of the process itself, whether or not it can serve: for those who would restart it.
+pub const LIVENESS: &str = "liveness";
 
 /// Every service's descriptors, for reflection.
-const DESCRIPTORS: [&[u8]; 4] = [
+const DESCRIPTORS: [&[u8]; 5] = [
     order_actor::grpc::FILE_DESCRIPTOR_SET,
     inventory_stream::grpc::FILE_DESCRIPTOR_SET,
     notification::grpc::FILE_DESCRIPTOR_SET,
     crate::admin::FILE_DESCRIPTOR_SET,
+    crate::feed::FILE_DESCRIPTOR_SET,
 ];
 
-/// Serves until told to stop; then takes no new calls and lets those under way end.
+/// Serves until told to stop; then takes no new calls and lets those under way end. Health says
+/// whether the process is `ready`.
 ///
 /// # Errors
 /// Where the transport fails.
-pub async fn serve<S, N>(
+pub async fn serve(
     listener: TcpListener,
-    services: Services<S, N>,
+    services: Services,
+    ready: watch::Receiver<bool>,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error>
-where
-    S: tonic::server::NamedService
-        + Service<
-            http::Request<Body>,
-            Response = http::Response<Body>,
-            Error = std::convert::Infallible,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    N: tonic::server::NamedService
-        + Service<
-            http::Request<Body>,
-            Response = http::Response<Body>,
-            Error = std::convert::Infallible,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-    N::Future: Send + 'static,
-{
+) -> Result<(), tonic::transport::Error> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    let (orders, journal) = services.orders.into_services();
-    for service in SERVICES {
-        health_reporter.set_service_status(service, ServingStatus::Serving).await;
-    }
+    health_reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
+    let names = services.names();
+    let now = *ready.borrow();
+    tell_health(&health_reporter, &names, now).await;
+    let following = stop.clone().run_until_cancelled_owned(async move {
+        let mut ready = ready;
+        while ready.changed().await.is_ok() {
+            let now = *ready.borrow_and_update();
+            tell_health(&health_reporter, &names, now).await;
+        }
+    });
+    tokio::spawn(following);
+    let (orders, journal) = services.orders.map(OrdersEdge::into_services).unzip();
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -111,14 +124,16 @@ where
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_connection_age(CONNECTION_AGE + jitter)
         .max_connection_age_grace(CONNECTION_GRACE)
-        .layer(AccessLayer(services.access));
+        .layer(AccessLayer(services.access))
+        .layer(services.forwarding);
     let mut router = server
         .add_service(health)
-        .add_service(orders)
-        .add_service(journal)
-        .add_service(services.stock)
-        .add_service(services.notifications)
-        .add_service(services.admin.into_service());
+        .add_service(services.admin.into_service())
+        .add_service(services.facts.into_service())
+        .add_optional_service(orders)
+        .add_optional_service(journal)
+        .add_optional_service(services.stock)
+        .add_optional_service(services.notifications);
     // Many clients still ask by the older name of the same service.
     match (reflection().build_v1(), reflection().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
@@ -127,14 +142,14 @@ where
     // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux. The
     // builder's own setting is for listeners that it binds itself.
     let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-    router
-        .serve_with_incoming_shutdown(connections, async move {
-            stop.cancelled().await;
-            for service in SERVICES {
-                health_reporter.set_service_status(service, ServingStatus::NotServing).await;
-            }
-        })
-        .await
+    router.serve_with_incoming_shutdown(connections, async move { stop.cancelled().await }).await
+}
+
+async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in names {
+        reporter.set_service_status(name, status).await;
+    }
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -12,13 +12,18 @@
 pub mod access; // who may call what
 mod admin; // what operators see and may do
 pub mod cli; // the command line
+mod databases; // where they are, by flags
 mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack
-pub mod engine; // all parts of the engine in one process
+pub mod engine; // one process of the engine, with the parts of its role
+mod feed; // facts to and from other processes
 mod followers; // their names
+mod forward; // calls that another process answers
 mod lag; // how far followers are behind
 mod load; // drives an engine with real invoices
 mod messages; // how messages leave, by flags
+mod peers; // the other processes of a cluster
 mod progress; // of long work
+mod refusal; // statuses of this package's own services
 mod serve; // an engine that runs until it is told to stop
 mod verify; // every law over everything

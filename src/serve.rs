@@ -6,10 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
+use order_actor::actor::Limits;
 use order_actor::domain::Policy;
+use serde_json::json;
 
 use crate::access::Access;
-use crate::engine::{Backend, Engine, Settings};
+use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
+use crate::peers::{Identity, Peers};
 
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
 #[derive(Debug, clap::Args)]
@@ -24,12 +28,33 @@ pub struct ServeArgs {
         value_name = "DIR",
         env = "ORDINAL_DATA",
         default_value = "ordinal-data",
-        conflicts_with = "database_url"
+        conflicts_with = "databases"
     )]
     data: PathBuf,
-    /// Keep everything in this Postgres database instead, a schema per service.
-    #[arg(long, value_name = "URL", env = "ORDINAL_DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
+    /// Run this service only; the flags below say where the others are.
+    #[arg(long, value_enum, value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
+    role: Role,
+    #[command(flatten)]
+    databases: crate::databases::DatabaseArgs,
+    /// Name of this order node, for operators; after a crash a node of the same name takes its
+    /// shards back at once [default: the advertised address].
+    #[arg(long, value_name = "NAME", env = "ORDINAL_NODE_NAME")]
+    node_name: Option<String>,
+    /// Where the other order nodes reach this one [default: the address it listens on].
+    #[arg(long, value_name = "HOST:PORT", env = "ORDINAL_ADVERTISE")]
+    advertise: Option<String>,
+    /// Order nodes, for the other roles; several by commas.
+    #[arg(long, value_name = "URL", env = "ORDINAL_ORDERS_AT", value_delimiter = ',')]
+    orders_at: Vec<String>,
+    /// The stock service, for the other roles.
+    #[arg(long, value_name = "URL", env = "ORDINAL_INVENTORY_AT", value_delimiter = ',')]
+    inventory_at: Vec<String>,
+    /// The message service, for the other roles.
+    #[arg(long, value_name = "URL", env = "ORDINAL_NOTIFICATIONS_AT", value_delimiter = ',')]
+    notifications_at: Vec<String>,
+    /// Bearer token by which this process asks the others: one with the role SERVICE.
+    #[arg(long, value_name = "TOKEN", env = "ORDINAL_PEER_TOKEN", hide_env_values = true)]
+    peer_token: Option<String>,
     /// Listen on this address; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
@@ -48,6 +73,18 @@ pub struct ServeArgs {
     /// Number of shards of a Postgres journal that is created now; fixed for ever.
     #[arg(long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
+    /// For how long the other order nodes believe one that they do not hear of.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = humantime::parse_duration)]
+    lease: Duration,
+    /// How often an order node renews its lease.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = humantime::parse_duration)]
+    lease_renew: Duration,
+    /// How long after its last renewal an order node stops by itself; less than the lease.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = humantime::parse_duration)]
+    lease_self_stop: Duration,
+    /// Orders awake at once; each takes some 10 KB.
+    #[arg(long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
+    orders_awake: usize,
     /// Do not let stock react to orders, to see what happens when it does not answer.
     #[arg(long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
@@ -63,17 +100,35 @@ impl ServeArgs {
     }
 
     /// Where everything is kept.
-    #[must_use]
-    pub fn backend(&self) -> Backend {
-        match &self.database_url {
-            Some(url) => Backend::Postgres(url.clone()),
-            None => Backend::Sqlite(self.data.clone()),
-        }
+    ///
+    /// # Errors
+    /// Where the database of a service is not said.
+    pub fn backend(&self) -> anyhow::Result<Backend> {
+        let databases = self.databases.databases(self.role)?;
+        Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = Settings::new(self.backend());
+        let mut settings = Settings::new(self.backend()?);
+        settings.role = self.role;
         settings.listen = self.listen;
+        settings.node_name = self.node_name.clone();
+        settings.advertise = self.advertise.clone();
+        settings.peers = Peers {
+            orders: self.orders_at.clone(),
+            inventory: self.inventory_at.clone(),
+            notifications: self.notifications_at.clone(),
+            identity: match &self.peer_token {
+                Some(token) => Identity::with_token(token)?,
+                None => Identity::default(),
+            },
+        };
+        settings.lease = LeaseTimes {
+            length: self.lease,
+            renew: self.lease_renew,
+            self_stop: self.lease_self_stop,
+        };
+        settings.limits.awake_max = self.orders_awake;
         settings.policy = Policy {
             confirm_within: self.confirm_within,
             return_within: self.return_within,
@@ -97,16 +152,18 @@ impl ServeArgs {
 /// Where the engine cannot start.
 pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
     let settings = args.settings()?;
+    let role = settings.role.to_possible_value().map(|role| role.get_name().to_owned());
+    let role = role.unwrap_or_default();
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
     };
     let engine = Engine::start(settings).await?;
-    let address = engine.address();
+    let address = engine.address().to_string();
     if json {
-        println!("{}", serde_json::json!({"listening": address.to_string(), "backend": backend}));
+        println!("{}", json!({"listening": address, "backend": backend, "role": role}));
     } else {
-        println!("listening on http://{address} ({backend})");
+        println!("listening on http://{address} ({role} on {backend})");
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for SIGTERM")?;

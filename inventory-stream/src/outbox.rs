@@ -8,8 +8,9 @@ use shared_events::stream::{Batch, Cursors, Database, DatabaseError, Source, Sou
 use sqlx::Row as _;
 use tokio::sync::Notify;
 
-/// Readers look again at least this often, whoever else wakes them.
-const POLL: Duration = Duration::from_millis(500);
+/// Readers look again at least this often, whoever else wakes them: another process may have told
+/// something. One look is one indexed read.
+const POLL: Duration = Duration::from_millis(100);
 
 /// What the stock service tells others, as a source: each fact in the shard of the order it is
 /// about, positions from 1 without a gap.

@@ -33,6 +33,12 @@ impl Inventory {
         Self { database, told: Arc::default(), now }
     }
 
+    /// Its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// What follows order facts.
     #[must_use]
     pub fn follower(&self) -> StockFollower {

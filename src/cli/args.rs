@@ -121,7 +121,7 @@ pub enum Verb {
     /// Orders whose history is impossible; they accept no command.
     Quarantined,
     /// Run an engine.
-    Serve(crate::serve::ServeArgs),
+    Serve(Box<crate::serve::ServeArgs>),
     /// Drive an engine with the invoices of a CSV file, through gRPC.
     Load(crate::load::LoadArgs),
     /// Replay the whole journal and check every law over all that follows it.

@@ -46,6 +46,9 @@ pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
                 ]
             }),
         );
+        for away in answer["away"].as_array().into_iter().flatten() {
+            out.line(format!("{}: its process does not answer", away.as_str().unwrap_or_default()));
+        }
     })
     .await
 }

@@ -27,7 +27,7 @@ use order_actor::timers::ManualClock;
 use shared_events::contract::Currency;
 
 use crate::cli::{Caller, Client, Connection, Failure, Output};
-use crate::engine::{Backend, Engine, Settings};
+use crate::engine::{Backend, Databases, Engine, Settings};
 use crate::{lag, progress};
 use drive::Drive;
 use invoices::Invoices;
@@ -82,7 +82,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let backend = match (&args.data, &args.database_url, &connection.address) {
         (Some(directory), _, _) => Some(Backend::Sqlite(directory.clone())),
-        (None, Some(url), _) => Some(Backend::Postgres(url.clone())),
+        (None, Some(url), _) => Some(Backend::Postgres(Databases::one(url))),
         (None, None, Some(_)) => None,
         (None, None, None) => Some(Backend::Sqlite(PathBuf::from("ordinal-data"))),
     };

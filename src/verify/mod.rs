@@ -14,18 +14,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::{Client, Connection, Failure, Output};
-use crate::engine::{Backend, Stores};
+use crate::databases::DatabaseArgs;
+use crate::engine::{Backend, Role, Stores};
 
 /// Flags of `ordinal verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     /// Check the SQLite files in this directory; nothing is written.
-    #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
+    #[arg(long, value_name = "DIR", conflicts_with = "databases")]
     data: Option<PathBuf>,
-    /// Check this Postgres database; nothing is written. Without both, what a client can see of
+    /// Check these Postgres databases; nothing is written. Without any, what a client can see of
     /// the engine at --address is checked: no hash chain, no cursors.
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    #[command(flatten)]
+    databases: DatabaseArgs,
 }
 
 /// Checks, shows what differs; exit code 1 where something does.
@@ -37,10 +38,9 @@ pub async fn run(
     connection: &Connection,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let backend = match (args.data, args.database_url) {
-        (Some(directory), _) => Some(Backend::Sqlite(directory)),
-        (None, Some(url)) => Some(Backend::Postgres(url)),
-        (None, None) => None,
+    let backend = match args.data {
+        Some(directory) => Some(Backend::Sqlite(directory)),
+        None => args.databases.databases(Role::All)?.map(Backend::Postgres),
     };
     let report = match backend {
         Some(backend) => {

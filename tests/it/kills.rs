@@ -1,13 +1,11 @@
 //! What a killed engine leaves behind, and what the next one makes of it.
 
-use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::shop::TestDatabase;
 use crate::support::{Engine, ordinal};
 
 fn time(order: &Value, field: &str) -> Timestamp {
@@ -78,38 +76,4 @@ fn a_second_engine_on_the_same_data_is_refused_and_the_first_works_on() {
     let order = engine.place(&["MUG=1@4.50GBP"]);
     engine.until(order["order"]["order_id"].as_str().unwrap(), "CANCELLED");
     assert!(engine.stop().success(), "a drained engine says that all is well");
-}
-
-/// The first engine sleeps past its lease, as a paused machine does; the second takes over.
-#[test]
-fn an_engine_that_slept_past_its_lease_appends_nothing_and_stops() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let database = runtime.block_on(TestDatabase::create());
-    let url = database.url();
-    let flags = &["--database-url", url.as_str(), "--without-stock"];
-    let signal = |engine: &Engine, name: &str| {
-        let id = engine.process.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-    };
-    let mut old = Engine::start_with(flags);
-    let first = old.place(&["MUG=1@4.50GBP"])["order"]["order_id"].take();
-    signal(&old, "-STOP");
-    // Waits until the lease has run out.
-    let new = Engine::start_with(flags);
-    let second = new.place(&["MUG=2@4.50GBP"])["order"]["order_id"].take();
-    signal(&old, "-CONT");
-    assert_eq!(old.process.wait().unwrap().code(), Some(1), "the old one stops by itself");
-
-    for order in [&first, &second] {
-        assert_eq!(new.ask(&["order", "get", order.as_str().unwrap()])["order"]["version"], 1);
-    }
-    let third = new.place(&["MUG=3@4.50GBP"])["order"]["order_id"].take();
-    assert!(new.stop().success());
-    let output = ordinal(&["--json", "verify", "--database-url", &url]);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["events"], 3, "{third}: {report}");
-    let broken = report["findings"].as_array().unwrap().iter();
-    // Stock was not told, as the flag says.
-    assert!(broken.clone().all(|f| f["law"] == "reservations_as_orders"), "{report}");
-    runtime.block_on(database.drop());
 }

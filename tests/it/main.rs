@@ -14,6 +14,7 @@ mod edge;
 mod kills;
 mod layers;
 mod load;
+mod nodes;
 mod refusals;
 mod roles;
 mod shop;

@@ -22,6 +22,8 @@ admin.v1.AdminService/ListFollowers                         ops
 admin.v1.AdminService/ListQuarantined                       ops
 admin.v1.AdminService/PutBackDeadLetters                    ops
 admin.v1.AdminService/RebuildReadModel                      ops
+facts.v1.FactService/GetHeads                               ops service
+facts.v1.FactService/ReadFacts                              ops service
 inventory.v1.InventoryService/AdjustStock                   ops service
 inventory.v1.InventoryService/BatchSetStock                 ops service
 inventory.v1.InventoryService/GetReservation                ops service

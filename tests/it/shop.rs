@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use notification::Mail;
 use order_actor::timers::{Clock as _, ManualClock};
 use ordinal::cli::{Caller, Client, Connection, Failure};
-use ordinal::engine::{Backend, Engine, Settings};
+use ordinal::engine::{Backend, Databases, Engine, Settings};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
@@ -273,7 +273,7 @@ impl Shop {
 
 fn settings(directory: &TempDir, database: Option<&TestDatabase>, clock: &ManualClock) -> Settings {
     let mut settings = Settings::new(match database {
-        Some(database) => Backend::Postgres(database.url()),
+        Some(database) => Backend::Postgres(Databases::one(&database.url())),
         None => Backend::Sqlite(directory.path().join("data")),
     });
     settings.clock = Arc::new(clock.clone());

@@ -78,33 +78,21 @@ impl Engine {
         self.process.wait().unwrap();
     }
 
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
     /// Tells it to stop (SIGTERM) and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         self.process.wait().unwrap()
     }
 
     /// Places an order of these lines (`MUG=2@4.50GBP`).
     pub fn place(&self, lines: &[&str]) -> Value {
-        let mut arguments = vec![
-            "order",
-            "place",
-            "--customer",
-            CUSTOMER,
-            "--street",
-            "1 High Street",
-            "--city",
-            "London",
-            "--postal-code",
-            "EC1A 1BB",
-            "--country",
-            "GB",
-            "--email",
-            "customer@example.com",
-        ];
-        arguments.extend(lines.iter().flat_map(|line| ["--line", line]));
-        self.ask(&arguments)
+        self.ask(&placing(lines))
     }
 
     pub fn until(&self, order: &str, status: &str) -> Value {
@@ -118,6 +106,28 @@ impl Engine {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The arguments that place an order of these lines.
+pub fn placing<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec![
+        "order",
+        "place",
+        "--customer",
+        CUSTOMER,
+        "--street",
+        "1 High Street",
+        "--city",
+        "London",
+        "--postal-code",
+        "EC1A 1BB",
+        "--country",
+        "GB",
+        "--email",
+        "customer@example.com",
+    ];
+    arguments.extend(lines.iter().flat_map(|line| ["--line", line]));
+    arguments
 }
 
 impl Drop for Engine {

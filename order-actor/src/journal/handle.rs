@@ -46,6 +46,8 @@ struct Shared {
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     nudged: Arc<Notify>,
+    leaving: CancellationToken,
+    left: CancellationToken,
     lost: CancellationToken,
     closing: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -118,6 +120,7 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
     let (scope, _) = watch::channel(Scope::nothing());
     let nudged = Arc::new(Notify::new());
     let (lost, closing) = (CancellationToken::new(), CancellationToken::new());
+    let (leaving, left) = (CancellationToken::new(), CancellationToken::new());
     let (mut requests, mut writer) = (None, None);
     if options.read_only || among_others {
         let ear = Ear { committed: committed.clone(), nudged: Arc::clone(&nudged) };
@@ -133,6 +136,8 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
             ownership: ownership.clone(),
             scope: scope.clone(),
             nudged: Arc::clone(&nudged),
+            leaving: leaving.clone(),
+            left: left.clone(),
             lost: lost.clone(),
         };
         let ours = if among_others { Vec::new() } else { all };
@@ -149,6 +154,8 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
         ownership,
         scope,
         nudged,
+        leaving,
+        left,
         lost,
         closing,
         writer,
@@ -401,6 +408,20 @@ impl Journal {
         self.shared.nudged.notify_one();
         // The sender lives as long as we do; who waited long enough finds out anyway.
         let _ = tokio::time::timeout_at(until, ownership.wait_for(settled)).await;
+    }
+
+    /// Hands every shard to the nodes that stay and takes none any more; those that nobody can take
+    /// are kept. Nothing to do where this process has the journal to itself.
+    pub async fn hand_over(&self) {
+        if self.shared.options.node.is_none() {
+            return;
+        }
+        self.shared.leaving.cancel();
+        tokio::select! {
+            () = self.shared.left.cancelled() => {}
+            () = self.shared.lost.cancelled() => {}
+            () = tokio::time::sleep(self.shared.options.lease) => {}
+        }
     }
 
     /// Closes a shard to everybody, or opens it again; false where there is no such shard.

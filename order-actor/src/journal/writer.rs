@@ -66,6 +66,9 @@ pub(super) struct Writer {
     node: Option<Node>,
     /// Shards may have changed: look again.
     nudged: Arc<Notify>,
+    /// Asked to hand everything over, and whether that is done.
+    leaving: CancellationToken,
+    left: CancellationToken,
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     versions: LruCache<OrderId, u64>,
@@ -91,6 +94,8 @@ pub(super) struct Wires {
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) scope: watch::Sender<Scope>,
     pub(super) nudged: Arc<Notify>,
+    pub(super) leaving: CancellationToken,
+    pub(super) left: CancellationToken,
     pub(super) lost: CancellationToken,
 }
 
@@ -110,6 +115,8 @@ impl Writer {
             heads: heads.into_iter().map(|head| (head.shard, head)).collect(),
             node: options.node.clone(),
             nudged: wires.nudged,
+            leaving: wires.leaving,
+            left: wires.left,
             ownership: wires.ownership,
             scope: wires.scope,
             versions: LruCache::new(VERSIONS_KNOWN_MAX),
@@ -139,7 +146,9 @@ impl Writer {
         requests.close();
         match end {
             Ok(()) => {
-                self.leave().await;
+                if !self.left.is_cancelled() {
+                    self.leave().await;
+                }
                 self.store.release().await;
             }
             Err(error) => {
@@ -172,6 +181,9 @@ impl Writer {
                         continue;
                     }
                     () = sleep_until(self.lease.due()) => self.keep().await?,
+                    () = self.leaving.cancelled(), if !self.left.is_cancelled() => {
+                        self.leave().await;
+                    }
                     () = self.nudged.notified() => self.look().await,
                     count = requests.recv_many(&mut received, REQUESTS_WAITING_MAX) => {
                         if count == 0 {
@@ -378,17 +390,20 @@ impl Writer {
         }
         // Given up anywhere, the database tells at the next look what came of it.
         let patience = self.lease.length();
-        match timeout(patience, self.share_out(true)).await {
+        match timeout(patience, self.share_out(!self.left.is_cancelled())).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the shards could not be looked at"),
             Err(_) => tracing::warn!("the shards were not looked at in time"),
         }
     }
 
-    /// Gives everything to those who stay.
+    /// Gives everything to those who stay; what nobody can take is kept.
     async fn leave(&mut self) {
         let store = Arc::clone(&self.store);
-        let (Some(_), Some(shared)) = (&self.node, store.shared()) else { return };
+        let (Some(_), Some(shared)) = (&self.node, store.shared()) else {
+            self.left.cancel();
+            return;
+        };
         let patience = self.lease.length();
         let left = async {
             shared.leave().await?;
@@ -401,6 +416,7 @@ impl Writer {
             }
             Err(_) => tracing::warn!("shards were not handed over in time"),
         }
+        self.left.cancel();
     }
 
     async fn share_out(&mut self, stays: bool) -> Result<(), JournalError> {

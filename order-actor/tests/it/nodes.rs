@@ -128,8 +128,16 @@ async fn a_node_that_leaves_hands_everything_over_at_once() {
     count(&b, 4).await;
     count(&a, 4).await;
     let began = Instant::now();
-    b.close().await;
+    // It still answers, that it has nothing any more.
+    b.hand_over().await;
+    assert_eq!(shards(&b), BTreeSet::new());
+    let refused = b.append(order_in(&a, 0), 0, vec![event(1)]).await;
+    assert_eq!(refused, Err(JournalError::NotOwner { shard: 0 }));
     count(&a, 8).await;
+    b.close().await;
+    // Nobody is left to take over from the last one: it works on until it is closed.
+    a.hand_over().await;
+    assert_eq!(shards(&a).len(), 8);
     // Far less than a lease, which is what it would take if nothing was handed over.
     assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
     a.append(order_in(&a, 7), 0, vec![event(1)]).await.unwrap();

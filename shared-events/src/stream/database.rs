@@ -71,6 +71,7 @@ impl DatabaseError {
 #[derive(Clone, Debug)]
 pub struct Database {
     dialect: Dialect,
+    session_name: String,
     writer: AnyPool,
     reader: AnyPool,
 }
@@ -108,7 +109,8 @@ impl Database {
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let reader = pool(SQLITE_READERS_MAX).connect_with(options).await?;
-        let database = Self { dialect: Dialect::Sqlite, writer, reader };
+        let database =
+            Self { dialect: Dialect::Sqlite, session_name: String::new(), writer, reader };
         database.migrate(migrations).await?;
         Ok(database)
     }
@@ -127,21 +129,24 @@ impl Database {
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
         probe(&options).await?;
-        let search_path = format!("SET search_path TO {schema}");
+        let session_name = format!("ordinal-{}", uuid::Uuid::now_v7());
+        let settings =
+            format!("SET search_path TO {schema}; SET application_name TO '{session_name}'");
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
-                let search_path = search_path.clone();
+                let settings = settings.clone();
                 Box::pin(async move {
-                    connection.execute(search_path.as_str()).await?;
+                    connection.execute(settings.as_str()).await?;
                     Ok(())
                 })
             })
             .connect_with(options)
             .await?;
         create_schema(&pool, schema).await?;
-        let database = Self { dialect: Dialect::Postgres, writer: pool.clone(), reader: pool };
+        let (writer, reader) = (pool.clone(), pool);
+        let database = Self { dialect: Dialect::Postgres, session_name, writer, reader };
         database.migrate(migrations).await?;
         Ok(database)
     }
@@ -195,7 +200,7 @@ impl Database {
         // between two reads; a new one after a loss would know no schema and fail.
         connection.execute("SELECT COUNT(*) FROM cursors").await?;
         drop(connection);
-        Ok(Self { dialect, writer: pool.clone(), reader: pool })
+        Ok(Self { dialect, session_name: String::new(), writer: pool.clone(), reader: pool })
     }
 
     /// The stream's own tables come first; services number theirs from 100, so that the two never
@@ -221,6 +226,13 @@ impl Database {
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// By what other sessions of a Postgres server see that this process is connected: the
+    /// `application_name` of all its sessions, different for every process and database.
+    #[must_use]
+    pub fn session_name(&self) -> &str {
+        &self.session_name
     }
 
     /// One of two texts, by dialect. Placeholders are `$1`, `$2` … in both.

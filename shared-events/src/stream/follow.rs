@@ -202,7 +202,7 @@ async fn step<T: Item>(
     if cursors.scope().is_nothing() {
         status.moved(cursors);
         tokio::select! {
-            Ok(()) = scope.changed() => {}
+            Ok(()) = scope.changed() => *known = None,
             () = tokio::time::sleep(IDLE_MAX) => {}
             () = stop.cancelled() => {}
         }

@@ -10,6 +10,7 @@ mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
+mod lease; // which of several processes follows under a name
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
@@ -19,5 +20,6 @@ pub use database::{Database, DatabaseError, Dialect, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow};
 pub use handler::{Blame, Handler};
+pub use lease::Candidacy;
 pub use source::{Batch, Item, Source, SourceError};
 pub use transactional::Transactional;

@@ -53,6 +53,12 @@ pub struct Batch<T> {
     pub through: Cursors,
 }
 
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), through: Cursors::default() }
+    }
+}
+
 impl<T> Batch<T> {
     /// Whether nothing moved.
     #[must_use]

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
-    Batch, Blame, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus, Handler, Item,
-    Source, SourceError, Transactional, Tx, everything, follow,
+    Batch, Blame, Candidacy, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus,
+    Handler, Item, Scope, Source, SourceError, Transactional, Tx, everything, follow,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -260,6 +260,71 @@ async fn poison_stops_its_order_alone(backend: &str) {
     bench.stop().await;
 }
 
+/// Two that follow under one name at once, as when the first one slept past its lease: what one
+/// has done the other does not do again. The effects' key would refuse a repetition, and the
+/// follower would then never come to the end.
+async fn two_of_one_name_have_no_effect_twice(backend: &str) {
+    let mut bench = Bench::on(backend).await;
+    let order = OrderId::mint();
+    bench.start();
+    let (first, stop_first) = (bench.task.take(), bench.stop.clone());
+    bench.start();
+    for round in 0..60_u16 {
+        bench.log.push(round % 3, order);
+        if round % 7 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    bench.level().await;
+    stop_first.cancel();
+    first.unwrap().await.unwrap();
+    bench.stop().await;
+    assert_eq!(bench.effects().await.len(), 60);
+}
+
+#[tokio::test]
+async fn one_of_several_candidates_follows_and_the_next_takes_over() {
+    let bench = Bench::on("postgres").await;
+    let (first, first_scope) = Candidacy::new(bench.database.clone(), "writer");
+    let stops = [CancellationToken::new(), CancellationToken::new(), CancellationToken::new()];
+    let first = tokio::spawn(first.run(stops[0].clone()));
+    bench.until(async || *first_scope.borrow() == Scope::All).await;
+
+    let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text")
+        .fetch_one(bench.database.reader())
+        .await
+        .unwrap();
+    let migrations = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
+    let other = Database::postgres(&url, &schema, &migrations).await.unwrap();
+    let (second, mut second_scope) = Candidacy::new(other.clone(), "writer");
+    let second = tokio::spawn(second.run(stops[1].clone()));
+    // It stands by for as long as the first one lives and renews.
+    let follows = second_scope.wait_for(|scope| *scope == Scope::All);
+    assert!(tokio::time::timeout(Duration::from_secs(3), follows).await.is_err());
+    assert_eq!(*first_scope.borrow(), Scope::All);
+
+    stops[0].cancel();
+    first.await.unwrap();
+    assert!(first_scope.borrow().is_nothing(), "who gives up follows no more");
+    bench.until(async || *second_scope.borrow() == Scope::All).await;
+
+    // A holder that was killed has no session; its lease is nobody's.
+    stops[1].cancel();
+    second.await.unwrap();
+    sqlx::query(
+        "INSERT INTO follower_leases VALUES ('writer', 'killed', now() + interval '1 hour')",
+    )
+    .execute(bench.database.reader())
+    .await
+    .unwrap();
+    let (third, third_scope) = Candidacy::new(other, "writer");
+    let third = tokio::spawn(third.run(stops[2].clone()));
+    bench.until(async || *third_scope.borrow() == Scope::All).await;
+    stops[2].cancel();
+    third.await.unwrap();
+}
+
 async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     let mut bench = Bench::on(backend).await;
     let order = OrderId::mint();
@@ -307,4 +372,14 @@ async fn a_dropped_letter_lets_the_next_ones_pass_on_sqlite() {
 #[tokio::test]
 async fn a_dropped_letter_lets_the_next_ones_pass_on_postgres() {
     a_dropped_letter_lets_the_next_ones_pass("postgres").await;
+}
+
+#[tokio::test]
+async fn two_of_one_name_have_no_effect_twice_on_sqlite() {
+    two_of_one_name_have_no_effect_twice("sqlite").await;
+}
+
+#[tokio::test]
+async fn two_of_one_name_have_no_effect_twice_on_postgres() {
+    two_of_one_name_have_no_effect_twice("postgres").await;
 }

@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::database::{Database, DatabaseError};
+use super::{Dialect, Scope};
+
+/// For how long others believe a follower that they do not hear of.
+const LEASE: Duration = Duration::from_secs(8);
+/// How often it is renewed, and how often who stands by looks.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// How long after its last good renewal a follower stops by itself.
+const SELF_STOP: Duration = Duration::from_secs(5);
+
+/// A follower of which one process runs at a time; the others stand by. Which one is decided by a
+/// lease in the follower's own database. It decides who does the work, no more: that nothing is
+/// done twice is decided by [`super::Cursors::store`], so a holder that slept past its lease does
+/// no harm.
+pub struct Candidacy {
+    database: Database,
+    follower: String,
+    scope: watch::Sender<Scope>,
+}
+
+impl Candidacy {
+    /// For this name. The scope that comes with it is everything while this process has the lease
+    /// and nothing otherwise. On SQLite, which one process has to itself, it is everything always.
+    #[must_use]
+    pub fn new(database: Database, follower: &str) -> (Self, watch::Receiver<Scope>) {
+        let first = match database.dialect() {
+            Dialect::Sqlite => Scope::All,
+            Dialect::Postgres => Scope::nothing(),
+        };
+        let (scope, receiver) = watch::channel(first);
+        (Self { database, follower: follower.to_owned(), scope }, receiver)
+    }
+
+    /// Takes the lease whenever it is free and renews it until `stop`; then gives it up.
+    pub async fn run(self, stop: CancellationToken) {
+        if self.database.dialect() == Dialect::Sqlite {
+            return;
+        }
+        let mut renewed: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            let asked = Instant::now();
+            match timeout(RENEW_EVERY, self.take()).await {
+                Ok(Ok(true)) => {
+                    if renewed.is_none() {
+                        tracing::info!(follower = self.follower, "follows from now on");
+                    }
+                    renewed = Some(asked);
+                }
+                Ok(Ok(false)) => renewed = None,
+                Ok(Err(error)) => {
+                    tracing::warn!(follower = self.follower, %error, "its lease was not renewed");
+                }
+                Err(_) => tracing::warn!(follower = self.follower, "its lease: no answer in time"),
+            }
+            if renewed.is_some_and(|at| at.elapsed() >= SELF_STOP) {
+                renewed = None;
+            }
+            let scope = if renewed.is_some() { Scope::All } else { Scope::nothing() };
+            self.scope.send_if_modified(|known| {
+                let news = *known != scope;
+                *known = scope;
+                news
+            });
+            tokio::select! {
+                () = sleep_until(asked + RENEW_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        self.scope.send_replace(Scope::nothing());
+        if renewed.is_some()
+            && let Err(error) = self.give_up().await
+        {
+            tracing::warn!(follower = self.follower, %error, "its lease will run out");
+        }
+    }
+
+    /// Takes or renews it where it is ours, ran out, or belongs to a process without a session,
+    /// which cannot commit anything before it has a new one.
+    async fn take(&self) -> Result<bool, DatabaseError> {
+        let hit = sqlx::query(
+            "INSERT INTO follower_leases (follower, holder, lease_until)
+             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+             ON CONFLICT (follower) DO UPDATE
+                 SET holder = excluded.holder, lease_until = excluded.lease_until
+             WHERE follower_leases.holder = excluded.holder
+                OR follower_leases.lease_until <= clock_timestamp()
+                OR NOT EXISTS (SELECT 1 FROM pg_stat_activity
+                               WHERE application_name = follower_leases.holder)",
+        )
+        .bind(&self.follower)
+        .bind(self.database.session_name())
+        .bind(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX))
+        .execute(self.database.reader())
+        .await?;
+        Ok(hit.rows_affected() == 1)
+    }
+
+    async fn give_up(&self) -> Result<(), DatabaseError> {
+        sqlx::query("DELETE FROM follower_leases WHERE follower = $1 AND holder = $2")
+            .bind(&self.follower)
+            .bind(self.database.session_name())
+            .execute(self.database.reader())
+            .await?;
+        Ok(())
+    }
+}

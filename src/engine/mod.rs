@@ -1,0 +1,370 @@
+//! One process of the engine: opens the stores of its role, starts every part and drains them in
+//! order. Never here: rules. The only place that sees all three services.
+
+mod followers; // what follows, and whether it has caught up
+mod settings; // which role, where, with what bounds
+mod stores; // the databases of the services
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use inventory_stream::Inventory;
+use notification::Notifications;
+use order_actor::actor::Registry;
+use order_actor::grpc::OrdersEdge;
+use order_actor::inbox::StockAnswers;
+use order_actor::journal::Journal;
+use order_actor::limits::IDLE_SWEEP;
+use order_actor::outbox::FactSource;
+use order_actor::projections::{Deadlines, OrderSummaries};
+use order_actor::replay::JournalSource;
+use order_actor::timers::Alarm;
+use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
+use shared_events::stream::{Database, Source};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::admin::{AdminEdge, AdminParts};
+use crate::edge::{self, Services};
+use crate::feed::{FactEdge, Log, RemoteFacts};
+use crate::followers as names;
+use crate::forward::Forwarding;
+use crate::peers::{self, Peers};
+
+pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
+pub use stores::Stores;
+
+use followers::{Followers, ready};
+use stores::Service;
+
+/// How often it is looked whether the process can serve.
+const READY_EVERY: Duration = Duration::from_secs(1);
+
+/// A running process of the engine.
+pub struct Engine {
+    address: SocketAddr,
+    orders: Option<Orders>,
+    databases: Vec<Database>,
+    ready: Arc<watch::Sender<bool>>,
+    draining: CancellationToken,
+    stop_edge: CancellationToken,
+    stop_followers: CancellationToken,
+    edge: JoinHandle<Result<(), tonic::transport::Error>>,
+    followers: Followers,
+    drain: Duration,
+}
+
+/// The order service of a process.
+struct Orders {
+    journal: Journal,
+    registry: Registry,
+    database: Database,
+}
+
+type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What a process is built of, while it is built.
+struct Building {
+    settings: Settings,
+    address: SocketAddr,
+    now: Now,
+    channels: Channels,
+    followers: Followers,
+    databases: Vec<Database>,
+    logs: BTreeMap<&'static str, (Promiser, Log)>,
+    stop_edge: CancellationToken,
+}
+
+/// To the processes of other roles.
+struct Channels {
+    orders: Option<Channel>,
+    inventory: Option<Channel>,
+    notifications: Option<Channel>,
+}
+
+impl Channels {
+    /// None to what runs here.
+    fn new(role: Role, peers: &Peers) -> anyhow::Result<Self> {
+        let channel = |here: bool, urls: &[String]| {
+            if here { Ok(None) } else { peers::channel(urls) }
+        };
+        Ok(Self {
+            orders: channel(role.orders(), &peers.orders)?,
+            inventory: channel(role.inventory(), &peers.inventory)?,
+            notifications: channel(role.notifications(), &peers.notifications)?,
+        })
+    }
+}
+
+impl Engine {
+    /// Starts every part. When it returns, the process answers calls.
+    ///
+    /// # Errors
+    /// Where the settings make no sense, a store cannot be opened or the address not be bound.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        settings.check()?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let address = listener.local_addr()?;
+        let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
+        let time = Arc::clone(&settings.clock);
+        let now: Now = Arc::new(move || time.now());
+        let (role, drain) = (settings.role, settings.drain);
+        let access = settings.access.clone();
+        let channels = Channels::new(role, &settings.peers)?;
+        let followers = Followers::new(stop_followers.clone(), Arc::clone(&now));
+        let mut building = Building {
+            settings,
+            address,
+            now,
+            channels,
+            followers,
+            databases: Vec::new(),
+            logs: BTreeMap::new(),
+            stop_edge: stop_edge.clone(),
+        };
+        // Stock first: what it tells is what orders follow.
+        let stock = if role.inventory() { Some(building.inventory().await?) } else { None };
+        let opened = if role.orders() { Some(building.open_orders().await?) } else { None };
+        if let Some(stock) = &stock {
+            building.follow_orders_with_stock(stock)?;
+        }
+        let notifications =
+            if role.notifications() { Some(building.notifications().await?) } else { None };
+        let (orders, orders_edge) = match opened {
+            Some((orders, edge, read_models)) => {
+                building.follow_with_orders(&orders, read_models)?;
+                (Some(orders), Some(edge))
+            }
+            None => (None, None),
+        };
+        let Building { settings, channels, followers, databases, logs, .. } = building;
+
+        let entries = followers.entries();
+        let (ready, readiness) = watch::channel(ready(&entries).await);
+        let ready = Arc::new(ready);
+        let draining = CancellationToken::new();
+        followers.run(|_| keep_ready(entries, Arc::clone(&ready), draining.clone()));
+        let admin = AdminEdge::new(AdminParts {
+            followers: followers.entries(),
+            letters: followers.letters(),
+            journal: orders.as_ref().map(|orders| orders.journal.clone()),
+            orders: orders.as_ref().map(|orders| orders.database.clone()),
+            peers: [
+                (names::STOCK, channels.inventory.clone()),
+                (names::NOTIFICATIONS, channels.notifications.clone()),
+            ]
+            .into_iter()
+            .filter_map(|(follower, channel)| Some((follower, channel?)))
+            .collect(),
+        });
+        let mut forwarding = Forwarding::default()
+            .with_service("/ordinal.inventory.", channels.inventory)
+            .with_service("/ordinal.notifications.", channels.notifications)
+            .with_service("/ordinal.orders.", channels.orders);
+        if role.orders() && matches!(settings.backend, Backend::Postgres(_)) {
+            forwarding = forwarding.with_nodes();
+        }
+        let services = Services {
+            orders: orders_edge,
+            stock: stock.as_ref().map(Inventory::grpc),
+            notifications: notifications.as_ref().map(Notifications::grpc),
+            facts: FactEdge::new(logs.into_values(), stop_edge.clone()),
+            admin,
+            access,
+            forwarding,
+        };
+        let edge = tokio::spawn(edge::serve(listener, services, readiness, stop_edge.clone()));
+        Ok(Self {
+            address,
+            orders,
+            databases,
+            ready,
+            draining,
+            stop_edge,
+            stop_followers,
+            edge,
+            followers,
+            drain,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Completes when the process can write no longer: it had the journal to itself, and its lease
+    /// ran out. A node among others loses its shards and takes them again.
+    pub async fn failed(&self) {
+        match &self.orders {
+            Some(orders) => orders.journal.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Drains in order: not ready any more, shards handed over (calls are carried to who has them),
+    /// no new calls, calls in flight answered, followers stopped between two batches, orders
+    /// asleep, leases given up.
+    ///
+    /// # Errors
+    /// Where the edge failed, or work in flight did not end in time.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.draining.cancel();
+        self.ready.send_replace(false);
+        if let Some(orders) = &self.orders {
+            orders.journal.hand_over().await;
+        }
+        self.stop_edge.cancel();
+        let edge = tokio::time::timeout(self.drain, self.edge).await;
+        self.stop_followers.cancel();
+        let followers = tokio::time::timeout(self.drain, self.followers.join()).await;
+        if let Some(orders) = &self.orders {
+            orders.registry.stop();
+            orders.journal.close().await;
+        }
+        for database in &self.databases {
+            database.close().await;
+        }
+        match edge {
+            Ok(served) => served??,
+            Err(_) => tracing::warn!("calls were still open after the drain time"),
+        }
+        followers.context("followers did not stop within the drain time")
+    }
+}
+
+/// The lists that orders keep of themselves.
+struct ReadModels {
+    summaries: OrderSummaries,
+    deadlines: Deadlines,
+}
+
+impl Building {
+    async fn database(&mut self, service: Service) -> anyhow::Result<Database> {
+        let database = stores::database(&self.settings.backend, service).await?;
+        self.databases.push(database.clone());
+        Ok(database)
+    }
+
+    /// What a service promises: from its log, where that is here, or from its process.
+    fn facts(&self, promiser: Promiser) -> anyhow::Result<Arc<dyn Source<Fact>>> {
+        if let Some((_, log)) = self.logs.get(promiser.uri()) {
+            return Ok(log());
+        }
+        let channel = match promiser {
+            Promiser::Orders => &self.channels.orders,
+            Promiser::Inventory => &self.channels.inventory,
+            Promiser::Notifications => &self.channels.notifications,
+        };
+        let channel = channel
+            .clone()
+            .with_context(|| format!("nobody is known who tells {}", promiser.uri()))?;
+        let identity = self.settings.peers.identity.clone();
+        Ok(Arc::new(RemoteFacts::new(promiser, channel, identity)))
+    }
+
+    async fn inventory(&mut self) -> anyhow::Result<Inventory> {
+        let database = self.database(Service::Inventory).await?;
+        let inventory = Inventory::new(database, Arc::clone(&self.now));
+        let told = inventory.clone();
+        let log: Log = Arc::new(move || told.facts());
+        self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
+        Ok(inventory)
+    }
+
+    fn follow_orders_with_stock(&mut self, inventory: &Inventory) -> anyhow::Result<()> {
+        if !self.settings.stock_follower {
+            return Ok(());
+        }
+        let facts = self.facts(Promiser::Orders)?;
+        let database = inventory.database().clone();
+        self.followers.start_one(names::STOCK, &database, facts, inventory.follower());
+        Ok(())
+    }
+
+    async fn notifications(&mut self) -> anyhow::Result<Notifications> {
+        let database = self.database(Service::Notifications).await?;
+        let config = self.settings.notifications.clone();
+        let notifications = Notifications::new(database.clone(), config, Arc::clone(&self.now))?;
+        let facts = self.facts(Promiser::Orders)?;
+        let follower = notifications.follower();
+        self.followers.start_one(names::NOTIFICATIONS, &database, facts, follower);
+        // Every process delivers: each message is claimed in the ledger before it is sent.
+        let delivery = notifications.clone();
+        self.followers.run(|stop| async move { delivery.run_delivery(stop).await });
+        Ok(notifications)
+    }
+
+    /// The journal and its actors, and what they tell.
+    async fn open_orders(&mut self) -> anyhow::Result<(Orders, OrdersEdge, ReadModels)> {
+        let node = self.settings.node(self.address);
+        let journal = stores::journal(&self.settings, node).await?;
+        let database = self.database(Service::Orders).await?;
+        let clock = Arc::clone(&self.settings.clock);
+        let (policy, limits) = (self.settings.policy, self.settings.limits);
+        let registry = Registry::start(journal.clone(), clock, policy, limits).await?;
+        let told = journal.clone();
+        let log: Log = Arc::new(move || Arc::new(FactSource::new(told.clone())));
+        self.logs.insert(Promiser::Orders.uri(), (Promiser::Orders, log));
+        let summaries = OrderSummaries::new(database.clone());
+        let deadlines = Deadlines::new(database.clone());
+        let edge = OrdersEdge::new(
+            registry.clone(),
+            summaries.clone(),
+            journal.clone(),
+            Arc::new(FactSource::new(journal.clone())),
+        )
+        .stopping_with(self.stop_edge.clone());
+        let orders = Orders { journal, registry, database };
+        Ok((orders, edge, ReadModels { summaries, deadlines }))
+    }
+
+    /// Each order node follows for the shards that it has.
+    fn follow_with_orders(&mut self, orders: &Orders, lists: ReadModels) -> anyhow::Result<()> {
+        let Orders { journal, registry, database } = orders;
+        let ReadModels { summaries, deadlines } = lists;
+        let events = Arc::new(JournalSource::new(journal.clone()));
+        let answers = self.facts(Promiser::Inventory)?;
+        let followers = &mut self.followers;
+        let handler = summaries.handler(journal.clone());
+        followers.start(names::SUMMARIES, database, events.clone(), journal.scope(), handler);
+        let handler = deadlines.handler(journal.clone());
+        followers.start(names::DEADLINES, database, events, journal.scope(), handler);
+        let handler = StockAnswers::new(registry.clone());
+        followers.start(names::STOCK_ANSWERS, database, answers, journal.scope(), handler);
+        let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&self.settings.clock));
+        followers.run(|stop| alarm.run(stop));
+        followers.run(|stop| sweep(registry.clone(), stop));
+        Ok(())
+    }
+}
+
+async fn sweep(registry: Registry, stop: CancellationToken) {
+    while tokio::time::timeout(IDLE_SWEEP, stop.cancelled()).await.is_err() {
+        registry.sweep();
+    }
+}
+
+async fn keep_ready(
+    entries: Vec<crate::admin::FollowerEntry>,
+    told: Arc<watch::Sender<bool>>,
+    draining: CancellationToken,
+) {
+    while tokio::time::timeout(READY_EVERY, draining.cancelled()).await.is_err() {
+        let now = ready(&entries).await;
+        // A process that is being stopped is not ready, whatever works still.
+        if draining.is_cancelled() {
+            return;
+        }
+        told.send_if_modified(|known| std::mem::replace(known, now) != now);
+    }
+}

@@ -1,0 +1,201 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::actor::Limits;
+use order_actor::domain::Policy;
+use order_actor::journal::{Node, Options};
+use order_actor::timers::{Clock, SystemClock};
+
+use crate::access::Access;
+use crate::peers::Peers;
+
+/// Which services a process runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// All of them.
+    #[default]
+    All,
+    /// Orders: the journal, its actors and timers, the lists.
+    Orders,
+    /// Stock.
+    Inventory,
+    /// Messages to customers.
+    Notifications,
+}
+
+impl Role {
+    /// Whether it runs orders.
+    #[must_use]
+    pub const fn orders(self) -> bool {
+        matches!(self, Self::All | Self::Orders)
+    }
+
+    /// Whether it runs stock.
+    #[must_use]
+    pub const fn inventory(self) -> bool {
+        matches!(self, Self::All | Self::Inventory)
+    }
+
+    /// Whether it runs messages.
+    #[must_use]
+    pub const fn notifications(self) -> bool {
+        matches!(self, Self::All | Self::Notifications)
+    }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// A directory of SQLite files, created if absent.
+    Sqlite(PathBuf),
+    /// Postgres databases, by URL; each service has schemas of its own in its database.
+    Postgres(Databases),
+}
+
+/// The database of each service. They may be one.
+#[derive(Clone)]
+pub struct Databases {
+    /// The journal and the read models of orders.
+    pub orders: String,
+    /// Stock.
+    pub inventory: String,
+    /// Messages.
+    pub notifications: String,
+}
+
+impl Databases {
+    /// All services in this one.
+    #[must_use]
+    pub fn one(url: &str) -> Self {
+        let url = || url.to_owned();
+        Self { orders: url(), inventory: url(), notifications: url() }
+    }
+}
+
+/// URLs hold passwords.
+impl std::fmt::Debug for Databases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Databases")
+    }
+}
+
+/// How a process is to run.
+pub struct Settings {
+    /// Which services it runs.
+    pub role: Role,
+    /// Where everything is kept.
+    pub backend: Backend,
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What operators call this order node; the advertised address where absent. Only on Postgres,
+    /// where several nodes share the shards.
+    pub node_name: Option<String>,
+    /// Where the other order nodes reach this one, host:port; where it listens where absent.
+    pub advertise: Option<String>,
+    /// The processes of the other roles.
+    pub peers: Peers,
+    /// The windows.
+    pub policy: Policy,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How messages leave.
+    pub notifications: notification::Config,
+    /// Who may call.
+    pub access: Access,
+    /// Bounds of the order actors.
+    pub limits: Limits,
+    /// Shards of a journal that is created now; an existing one keeps its number.
+    pub shards: u16,
+    /// How an order node's lease on its shards runs.
+    pub lease: LeaseTimes,
+    /// Whether stock reacts to orders; off only to show what happens when it does not answer.
+    pub stock_follower: bool,
+    /// How long work in flight may take when the process is told to stop.
+    pub drain: Duration,
+}
+
+/// How a lease runs. Safe whatever they are; they decide how soon others take over.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTimes {
+    /// For how long others believe a node that they do not hear of.
+    pub length: Duration,
+    /// How often it is renewed.
+    pub renew: Duration,
+    /// How long after its last good renewal a node stops believing in it; less than its length.
+    pub self_stop: Duration,
+}
+
+impl Default for LeaseTimes {
+    fn default() -> Self {
+        let Options { lease, renew, self_stop, .. } = Options::new(Arc::new(|| SystemClock.now()));
+        Self { length: lease, renew, self_stop }
+    }
+}
+
+impl Settings {
+    /// The defaults, on a port that the system chooses.
+    #[must_use]
+    pub fn new(backend: Backend) -> Self {
+        let (shards, mail) = match &backend {
+            Backend::Sqlite(directory) => (1, directory.join("mail")),
+            Backend::Postgres(_) => (16, std::env::temp_dir().join("ordinal-mail")),
+        };
+        Self {
+            role: Role::All,
+            backend,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            node_name: None,
+            advertise: None,
+            peers: Peers::default(),
+            policy: Policy::default(),
+            clock: Arc::new(SystemClock),
+            notifications: notification::Config::to_directory(mail),
+            access: Access::development(),
+            limits: Limits::default(),
+            shards,
+            lease: LeaseTimes::default(),
+            stock_follower: true,
+            drain: Duration::from_secs(10),
+        }
+    }
+
+    /// Whether they make sense together.
+    ///
+    /// # Errors
+    /// What is missing or contradicts itself.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.access.check(self.listen)?;
+        let missing = |service: &str, flag: &str| {
+            anyhow::anyhow!("without {service} in this process, {flag} says where it is")
+        };
+        let peers = &self.peers;
+        if !self.role.orders() && peers.orders.is_empty() {
+            return Err(missing("orders", "--orders-at"));
+        }
+        if self.role.orders() && !self.role.inventory() && peers.inventory.is_empty() {
+            return Err(missing("stock", "--inventory-at"));
+        }
+        let several = self.role.orders() && matches!(self.backend, Backend::Postgres(_));
+        anyhow::ensure!(
+            self.advertise.is_some() || !several || !self.listen.ip().is_unspecified(),
+            "other order nodes do not find {}: --advertise says where this one is",
+            self.listen
+        );
+        let LeaseTimes { length, renew, self_stop } = self.lease;
+        anyhow::ensure!(
+            renew < self_stop && self_stop < length,
+            "a lease is renewed sooner ({renew:?}) than it stops being believed ({self_stop:?}), \
+             which is sooner than it ends ({length:?})"
+        );
+        Ok(())
+    }
+
+    /// Who this order node is to the others, once it listens here.
+    pub(super) fn node(&self, listens: SocketAddr) -> Node {
+        let address = self.advertise.clone().unwrap_or_else(|| listens.to_string());
+        let name = self.node_name.clone().unwrap_or_else(|| address.clone());
+        Node { name, address }
+    }
+}

@@ -1,0 +1,144 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use order_actor::journal::{self, Journal, Node, Options};
+use order_actor::timers::{Clock as _, SystemClock};
+use shared_events::stream::{Database, Dialect};
+
+use super::settings::{Backend, Databases, Settings};
+
+/// The stores of all services.
+pub struct Stores {
+    /// What happened to orders.
+    pub journal: Journal,
+    /// The order service's read models.
+    pub orders: Database,
+    /// The stock service's own database.
+    pub inventory: Database,
+    /// The message service's own database.
+    pub notifications: Database,
+}
+
+impl Stores {
+    /// Opens them as they are now, for reading only, beside running processes or without any. The
+    /// journal comes last, so that no follower is seen ahead of it.
+    ///
+    /// # Errors
+    /// Where one of them is absent or cannot be read.
+    pub async fn snapshot(backend: &Backend) -> anyhow::Result<Self> {
+        let options = Options { read_only: true, ..Options::new(Arc::new(|| SystemClock.now())) };
+        Ok(match backend {
+            Backend::Sqlite(directory) => {
+                let file = |name: &str| directory.join(name);
+                anyhow::ensure!(
+                    file("journal.db").exists(),
+                    "{} holds no engine's data",
+                    directory.display()
+                );
+                let open = async |name: &str| {
+                    Database::sqlite_snapshot(&file(name)).await.context(name.to_owned())
+                };
+                Self {
+                    orders: open("orders.db").await?,
+                    inventory: open("inventory.db").await?,
+                    notifications: open("notifications.db").await?,
+                    journal: journal::open_sqlite(&file("journal.db"), options)
+                        .await
+                        .context("journal.db")?,
+                }
+            }
+            Backend::Postgres(Databases { orders, inventory, notifications }) => {
+                let open = async |url: &str, schema: &str| {
+                    let opened = Database::postgres_snapshot(url, schema).await;
+                    opened.with_context(|| format!("schema {schema}"))
+                };
+                Self {
+                    orders: open(orders, "orders").await?,
+                    inventory: open(inventory, "inventory").await?,
+                    notifications: open(notifications, "notifications").await?,
+                    journal: journal::open_postgres(orders, JOURNAL, options)
+                        .await
+                        .context("schema orders_journal")?,
+                }
+            }
+        })
+    }
+
+    /// Closes all of them.
+    pub async fn close(&self) {
+        self.journal.close().await;
+        self.orders.close().await;
+        self.inventory.close().await;
+        self.notifications.close().await;
+    }
+}
+
+const JOURNAL: &str = "orders_journal";
+
+/// Opens the journal for writing. On Postgres as a node among others; on SQLite the file is ours.
+pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<Journal> {
+    let time = Arc::clone(&settings.clock);
+    let options = Options {
+        shards: settings.shards,
+        lease: settings.lease.length,
+        renew: settings.lease.renew,
+        self_stop: settings.lease.self_stop,
+        node: Some(node),
+        ..Options::new(Arc::new(move || time.now()))
+    };
+    match &settings.backend {
+        Backend::Sqlite(directory) => {
+            create(directory)?;
+            let opened = journal::open_sqlite(&directory.join("journal.db"), options).await;
+            opened.context("journal.db")
+        }
+        Backend::Postgres(databases) => {
+            let opened = journal::open_postgres(&databases.orders, JOURNAL, options).await;
+            opened.with_context(|| format!("schema {JOURNAL}"))
+        }
+    }
+}
+
+/// A service that has a database.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Service {
+    Orders,
+    Inventory,
+    Notifications,
+}
+
+/// Opens the database of a service and brings its tables up to date.
+pub(super) async fn database(backend: &Backend, service: Service) -> anyhow::Result<Database> {
+    let migrator = match service {
+        Service::Orders => order_actor::projections::migrator,
+        Service::Inventory => inventory_stream::migrator,
+        Service::Notifications => notification::migrator,
+    };
+    match backend {
+        Backend::Sqlite(directory) => {
+            create(directory)?;
+            let file = match service {
+                Service::Orders => "orders.db",
+                Service::Inventory => "inventory.db",
+                Service::Notifications => "notifications.db",
+            };
+            let opened = Database::sqlite(&directory.join(file), &migrator(Dialect::Sqlite)).await;
+            opened.context(file)
+        }
+        Backend::Postgres(databases) => {
+            let (url, schema) = match service {
+                Service::Orders => (&databases.orders, "orders"),
+                Service::Inventory => (&databases.inventory, "inventory"),
+                Service::Notifications => (&databases.notifications, "notifications"),
+            };
+            let opened = Database::postgres(url, schema, &migrator(Dialect::Postgres)).await;
+            opened.with_context(|| format!("schema {schema}"))
+        }
+    }
+}
+
+fn create(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::stream::{Batch, Cursors, Scope, Source, SourceError};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use super::proto::fact_service_client::FactServiceClient;
+use super::{cursors, positions, proto};
+use crate::peers::Identity;
+
+/// A message holds at most 1 MiB of facts, or one fact that is larger.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the other side may take for its first answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Another process's facts, through one stream that goes on where the reader is. Lost, it is
+/// opened again; what the reader has not committed is read again.
+pub struct RemoteFacts {
+    promiser: Promiser,
+    client: FactServiceClient<Channel>,
+    identity: Identity,
+    live: Mutex<Option<Live>>,
+}
+
+struct Live {
+    /// Where the reader is when it has done all that was handed over.
+    at: Cursors,
+    stream: Streaming<proto::ReadFactsResponse>,
+    /// Facts of a batch of which the last message has not come yet.
+    begun: Vec<Fact>,
+    /// Read while waiting.
+    next: Option<Batch<Fact>>,
+}
+
+impl RemoteFacts {
+    /// What this service promises, as told by whoever answers on the channel.
+    #[must_use]
+    pub fn new(promiser: Promiser, channel: Channel, identity: Identity) -> Self {
+        let client = FactServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Self { promiser, client, identity, live: Mutex::default() }
+    }
+
+    async fn open(&self, after: &Cursors) -> Result<Live, SourceError> {
+        let shards = match after.scope() {
+            Scope::All => Vec::new(),
+            Scope::Only(shards) => shards.iter().copied().map(u32::from).collect(),
+        };
+        let request = self.identity.request(proto::ReadFactsRequest {
+            source: self.promiser.uri().to_owned(),
+            after: positions(after),
+            shards,
+            live: true,
+        });
+        let mut client = self.client.clone();
+        let stream = answered(client.read_facts(request)).await?.into_inner();
+        let mut live = Live { at: after.clone(), stream, begun: Vec::new(), next: None };
+        // The first message comes at once, whether or not there are facts.
+        live.next = Some(answered(live.message()).await?);
+        Ok(live)
+    }
+}
+
+impl Live {
+    /// The next whole batch.
+    async fn message(&mut self) -> Result<Batch<Fact>, Status> {
+        loop {
+            let message = self.stream.message().await?;
+            let message = message.ok_or_else(|| Status::unavailable("the stream ended"))?;
+            for json in &message.facts {
+                let fact = Fact::from_json(json)
+                    .map_err(|error| Status::data_loss(format!("unreadable fact: {error}")))?;
+                self.begun.push(fact);
+            }
+            let through = cursors(&message.through)
+                .ok_or_else(|| Status::data_loss("a place in no shard"))?;
+            if !through.is_empty() || self.begun.is_empty() {
+                return Ok(Batch { items: std::mem::take(&mut self.begun), through });
+            }
+        }
+    }
+}
+
+/// An answer in time, or why not.
+async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, SourceError> {
+    match timeout(ANSWERS_WITHIN, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(status)) => Err(failed(&status)),
+        Err(_) => Err(SourceError::Away(format!("no answer within {ANSWERS_WITHIN:?}"))),
+    }
+}
+
+fn failed(status: &Status) -> SourceError {
+    let said = format!("{:?}: {}", status.code(), status.message());
+    match status.code() {
+        // A log with a hole, or shorter than what was read from it: nobody may read on.
+        Code::DataLoss | Code::OutOfRange => {
+            SourceError::Broken { shard: 0, position: 0, detail: said }
+        }
+        _ => SourceError::Away(said),
+    }
+}
+
+#[async_trait]
+impl Source<Fact> for RemoteFacts {
+    async fn read_after(&self, after: &Cursors, _: usize) -> Result<Batch<Fact>, SourceError> {
+        let mut live = self.live.lock().await;
+        let open = live.take().filter(|open| open.at == *after);
+        let mut open = match open {
+            Some(open) => open,
+            None => self.open(after).await?,
+        };
+        let batch = match open.next.take() {
+            Some(batch) => batch,
+            None => match open.message().now_or_never() {
+                None => Batch::default(),
+                Some(Ok(batch)) => batch,
+                // Servers end connections that are old; that alone is no trouble.
+                Some(Err(status)) => {
+                    tracing::debug!(%status, source = self.promiser.uri(), "feed opened again");
+                    open = self.open(after).await?;
+                    open.next.take().unwrap_or_default()
+                }
+            },
+        };
+        open.at.merge(&batch.through);
+        *live = Some(open);
+        Ok(batch)
+    }
+
+    async fn changed(&self, after: &Cursors) {
+        let mut live = self.live.lock().await;
+        let Some(open) = live.as_mut().filter(|open| open.at == *after && open.next.is_none())
+        else {
+            return;
+        };
+        match open.message().await {
+            Ok(batch) => open.next = Some(batch),
+            // Reading finds out what there is to it.
+            Err(_) => *live = None,
+        }
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        let request = self
+            .identity
+            .request(proto::GetHeadsRequest { source: self.promiser.uri().to_owned() });
+        let mut client = self.client.clone();
+        let heads = answered(client.get_heads(request)).await?.into_inner().heads;
+        cursors(&heads).ok_or_else(|| SourceError::Away("a head in no shard".to_owned()))
+    }
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::stream::{Cursors, Source, SourceError};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
+
+use super::proto::fact_service_server::{FactService, FactServiceServer};
+use super::{cursors, positions, proto, scope};
+use crate::refusal::{away, refused, violation};
+
+/// Facts read at once.
+const READ_AT_ONCE: usize = 512;
+/// Bytes of facts after which a message takes no more.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Messages that wait for a slow reader.
+const WAITING_MAX: usize = 4;
+/// Readers at a time.
+const STREAMS_MAX: usize = 256;
+
+/// Makes a reader of one log; each stream has its own, so that they do not disturb each other.
+pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
+
+/// The fact service of this process.
+#[derive(Clone)]
+pub struct FactEdge {
+    logs: Arc<BTreeMap<&'static str, Log>>,
+    streams: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl FactEdge {
+    /// Over these logs. Streams end at `stop`.
+    #[must_use]
+    pub fn new(logs: impl IntoIterator<Item = (Promiser, Log)>, stop: CancellationToken) -> Self {
+        let logs = logs.into_iter().map(|(promiser, log)| (promiser.uri(), log)).collect();
+        Self { logs: Arc::new(logs), streams: Arc::new(Semaphore::new(STREAMS_MAX)), stop }
+    }
+
+    /// As tonic serves it.
+    #[must_use]
+    pub fn into_service(self) -> FactServiceServer<Self> {
+        FactServiceServer::new(self)
+    }
+
+    fn log(&self, source: &str) -> Result<Arc<dyn Source<Fact>>, Status> {
+        self.logs.get(source).map(|log| log()).ok_or_else(|| {
+            let known: Vec<&str> = self.logs.keys().copied().collect();
+            violation("source", &format!("is not told here; there is {}", known.join(", ")))
+        })
+    }
+}
+
+type Messages = ReceiverStream<Result<proto::ReadFactsResponse, Status>>;
+
+#[tonic::async_trait]
+impl FactService for FactEdge {
+    type ReadFactsStream = Messages;
+
+    async fn read_facts(
+        &self,
+        request: Request<proto::ReadFactsRequest>,
+    ) -> Result<Response<Messages>, Status> {
+        let request = request.into_inner();
+        let log = self.log(&request.source)?;
+        let no_shard = "has a shard below 1024";
+        let after = cursors(&request.after).ok_or_else(|| violation("after", no_shard))?;
+        let scope = scope(&request.shards).ok_or_else(|| violation("shards", no_shard))?;
+        let permit = Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
+        let after = after.scoped(scope);
+        let heads = log.heads().await.map_err(|error| status(&error))?;
+        if after.iter().any(|(shard, position)| position > heads.get(shard)) {
+            let message = "a reader is ahead of the log; has it been restored?";
+            return Err(refused(Code::OutOfRange, "AHEAD_OF_LOG", message));
+        }
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let end = tokio::select! {
+                end = tell(log.as_ref(), after, request.live, &sender) => end,
+                () = stop.cancelled() => Err(away("ENGINE_STOPPING", "this process is stopping")),
+                () = sender.closed() => Ok(()),
+            };
+            if let Err(status) = end {
+                // The reader may have gone meanwhile; nobody is left to tell.
+                let _ = sender.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn get_heads(
+        &self,
+        request: Request<proto::GetHeadsRequest>,
+    ) -> Result<Response<proto::GetHeadsResponse>, Status> {
+        let log = self.log(&request.into_inner().source)?;
+        let heads = log.heads().await.map_err(|error| status(&error))?;
+        Ok(Response::new(proto::GetHeadsResponse { heads: positions(&heads) }))
+    }
+}
+
+async fn tell(
+    log: &dyn Source<Fact>,
+    mut after: Cursors,
+    live: bool,
+    reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
+) -> Result<(), Status> {
+    let mut first = true;
+    loop {
+        let batch = log.read_after(&after, READ_AT_ONCE).await.map_err(|error| status(&error))?;
+        if batch.is_empty() && !live {
+            return Ok(());
+        }
+        if batch.is_empty() && !first {
+            log.changed(&after).await;
+            continue;
+        }
+        first = false;
+        let mut message = proto::ReadFactsResponse::default();
+        let mut bytes = 0;
+        for fact in &batch.items {
+            let json = fact.to_json().map_err(|_| broken("a fact that has no JSON"))?;
+            if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {
+                if reader.send(Ok(std::mem::take(&mut message))).await.is_err() {
+                    return Ok(());
+                }
+                bytes = 0;
+            }
+            bytes += json.len();
+            message.facts.push(json);
+        }
+        message.through = positions(&batch.through);
+        after.merge(&batch.through);
+        if reader.send(Ok(message)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn broken(detail: &str) -> Status {
+    refused(Code::DataLoss, "LOG_BROKEN", detail)
+}
+
+fn status(error: &SourceError) -> Status {
+    match error {
+        SourceError::Away(error) => {
+            tracing::warn!(error, "a log could not be read");
+            away("LOG_UNAVAILABLE", "the log cannot be read at the moment")
+        }
+        SourceError::Broken { .. } => broken(&error.to_string()),
+    }
+}

@@ -1,0 +1,30 @@
+//! Statuses of this package's own services: each with an `ErrorInfo` of domain `ordinal`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// After this a caller may ask again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A refusal with its reason.
+pub(crate) fn refused(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// A field that is not as it should be.
+pub(crate) fn violation(field: &str, description: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_ARGUMENT", "ordinal", HashMap::new());
+    details.add_bad_request_violation(field, description);
+    Status::with_error_details(Code::InvalidArgument, format!("{field} {description}"), details)
+}
+
+/// Something that this process needs is away for now.
+pub(crate) fn away(reason: &str, message: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
+    details.set_retry_info(Some(RETRY_DELAY));
+    Status::with_error_details(Code::Unavailable, message, details)
+}

@@ -1,0 +1,243 @@
+//! Several processes of the engine on one set of Postgres databases.
+
+use std::process::Output;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::shop::TestDatabase;
+use crate::support::{Engine, PATIENCE, ordinal, placing};
+
+/// Soon enough for a test; leases decide nothing but how soon others take over.
+const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
+
+fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let databases = std::array::from_fn(|_| runtime.block_on(TestDatabase::create()));
+    (runtime, databases)
+}
+
+fn node(name: &str, flags: &[&str]) -> Engine {
+    Engine::start_with(&[&["--node-name", name], &LEASE[..], flags].concat())
+}
+
+/// Places an order under an id of its own until it is acknowledged, as a client that retries does.
+fn place(engine: &Engine, line: &str) -> String {
+    let id = Uuid::now_v7().to_string();
+    let mut arguments = placing(&[line]);
+    arguments.extend(["--id", &id, "--timeout", "1s"]);
+    let patience = Instant::now() + PATIENCE;
+    while !engine.run(&arguments).status.success() {
+        assert!(Instant::now() < patience, "not placed");
+    }
+    id
+}
+
+fn version(engine: &Engine, id: &str) -> u64 {
+    let order = &engine.ask(&["order", "get", id])["order"];
+    order["version"].as_str().map_or_else(|| order["version"].as_u64(), |n| n.parse().ok()).unwrap()
+}
+
+fn verified(output: &Output) -> Value {
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"], json!([]), "{report}");
+    report
+}
+
+#[test]
+fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
+    let (runtime, [database]) = databases();
+    let url = database.url();
+    let a = node("a", &["--database-url", &url]);
+    let b = node("b", &["--database-url", &url]);
+    a.ask(&["stock", "set", "MUG", "1000"]);
+    let mut orders: Vec<String> = Vec::new();
+    for round in 0..16 {
+        let (one, other) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        let id = place(one, "MUG=1@4.50GBP");
+        other.until(&id, "CONFIRMED");
+        // A refusal is the same whoever is asked.
+        let refused =
+            other.refused(1, &["return", "request", &id, "--line", "1=1", "--reason", "x"]);
+        assert_eq!(refused["reason"], "INVALID_TRANSITION", "{refused}");
+        orders.push(id);
+    }
+    // A planned stop: whoever stays has everything at once.
+    assert!(b.stop().success());
+    for id in &orders {
+        assert_eq!(version(&a, id), 2);
+    }
+    let b = node("b", &["--database-url", &url]);
+    // A crash: within the lease.
+    a.kill();
+    for id in &orders {
+        let patience = Instant::now() + PATIENCE;
+        while !b.run(&["order", "cancel", id, "--timeout", "1s"]).status.success() {
+            assert!(Instant::now() < patience, "nobody took over");
+        }
+        b.until(id, "CANCELLED");
+    }
+    let report = verified(&b.run(&["verify"]));
+    assert_eq!(report["orders"], 16, "{report}");
+    assert!(b.stop().success());
+    verified(&ordinal(&["--json", "verify", "--database-url", &url]));
+    runtime.block_on(database.drop());
+}
+
+/// A node sleeps past its lease, as a paused machine does; another one takes over. Awake again it
+/// writes nothing of what it had begun, and takes its part anew.
+#[test]
+fn a_node_that_slept_past_its_lease_appends_nothing_and_joins_again() {
+    let (runtime, [database]) = databases();
+    let url = database.url();
+    let flags = &["--database-url", url.as_str(), "--without-stock"];
+    let sleeper = node("sleeper", flags);
+    let mut acknowledged = vec![place(&sleeper, "MUG=1@4.50GBP")];
+    let other = node("other", flags);
+    for _ in 0..3 {
+        sleeper.signal("-STOP");
+        acknowledged.extend((0..8).map(|_| place(&other, "MUG=2@4.50GBP")));
+        sleeper.signal("-CONT");
+        acknowledged.extend((0..8).map(|_| place(&sleeper, "MUG=3@4.50GBP")));
+    }
+    for id in &acknowledged {
+        assert_eq!(version(&sleeper, id), 1);
+        assert_eq!(version(&other, id), 1);
+    }
+    assert!(sleeper.stop().success());
+    assert!(other.stop().success());
+    let output = ordinal(&["--json", "verify", "--database-url", &url]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["events"], acknowledged.len(), "{report}");
+    // Stock was not told, as the flag says.
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    assert!(findings.all(|f| f["law"] == "reservations_as_orders"), "{report}");
+    runtime.block_on(database.drop());
+}
+
+/// Three roles, each with its own database, joined by gRPC alone.
+#[test]
+fn roles_with_databases_of_their_own_do_what_one_process_does() {
+    let (runtime, [orders_db, stock_db, mail_db]) = databases();
+    let port = || {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().to_string()
+    };
+    let [orders, more_orders, stock, mail] = [port(), port(), port(), port()];
+    let at = |address: &str| format!("http://{address}");
+    let both = format!("http://{orders},http://{more_orders}");
+    let (stock_at, mail_at) = (at(&stock), at(&mail));
+    let [orders_url, stock_url, mail_url] = [orders_db.url(), stock_db.url(), mail_db.url()];
+    let order_flags = [
+        "--role",
+        "orders",
+        "--orders-database-url",
+        &orders_url,
+        "--inventory-at",
+        &stock_at,
+        "--notifications-at",
+        &mail_at,
+    ];
+    let first = node("first", &[&order_flags[..], &["--listen", &orders]].concat());
+    let second = node("second", &[&order_flags[..], &["--listen", &more_orders]].concat());
+    let stock_flags = [
+        "--role",
+        "inventory",
+        "--inventory-database-url",
+        &stock_url,
+        "--orders-at",
+        &both,
+        "--listen",
+        &stock,
+    ];
+    let folder = tempfile::TempDir::new().unwrap();
+    let mail_flags = [
+        "--role",
+        "notifications",
+        "--notifications-database-url",
+        &mail_url,
+        "--orders-at",
+        &both,
+        "--listen",
+        &mail,
+        "--mail-dir",
+        folder.path().to_str().unwrap(),
+    ];
+    let inventory = Engine::start_with(&stock_flags);
+    let _notifications = Engine::start_with(&mail_flags);
+
+    // Every verb through any process.
+    second.ask(&["stock", "set", "MUG", "10"]);
+    let kept: Vec<String> = (0..4).map(|_| place(&first, "MUG=2@4.50GBP")).collect();
+    for id in &kept {
+        second.until(id, "CONFIRMED");
+    }
+    let short = place(&second, "MUG=3@4.50GBP");
+    assert_eq!(
+        first.until(&short, "CANCELLED")["cancel_reason"],
+        "CANCEL_REASON_INSUFFICIENT_STOCK"
+    );
+    // Stock is killed and comes back; what was placed meanwhile is not lost on it.
+    inventory.kill();
+    let meanwhile = place(&first, "MUG=1@4.50GBP");
+    let refused = first.refused(3, &["stock", "list"]);
+    assert_eq!(refused["reason"], "OUTCOME_UNKNOWN", "{refused}");
+    let inventory = Engine::start_with(&stock_flags);
+    first.until(&meanwhile, "CONFIRMED");
+    assert_eq!(
+        inventory.ask(&["order", "get", &meanwhile])["order"]["status"],
+        "ORDER_STATUS_CONFIRMED"
+    );
+
+    let verified = verified(&first.run(&["verify"]));
+    assert_eq!(verified["orders"], 6, "{verified}");
+    let followers = second.ask(&["followers"]);
+    let names: Vec<&str> = followers["followers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|follower| follower["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["deadlines", "notifications", "order-summaries", "stock", "stock-answers"]);
+    let told = second.ask(&["notification", "list", "--order", &short]);
+    assert_eq!(told["notifications"].as_array().unwrap().len(), 2, "{told}");
+    let urls = [
+        "--orders-database-url",
+        &orders_url,
+        "--inventory-database-url",
+        &stock_url,
+        "--notifications-database-url",
+        &mail_url,
+    ];
+    let output = ordinal(&[&["--json", "verify"], &urls[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    for process in [first, second] {
+        assert!(process.stop().success());
+    }
+    drop((inventory, _notifications));
+    for database in [orders_db, stock_db, mail_db] {
+        runtime.block_on(database.drop());
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_at_once() {
+    let refused = |flags: &[&str], expected: &str| {
+        let output = ordinal(&[&["serve", "--listen", "127.0.0.1:0"], flags].concat());
+        assert!(!output.status.success());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(expected), "{error}");
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    refused(&["--role", "inventory", "--data", data], "--orders-at says where it is");
+    refused(&["--role", "orders", "--data", data], "--inventory-at says where it is");
+    let url = "postgres://nobody@127.0.0.1:1/none";
+    let flags =
+        ["--role", "orders", "--inventory-database-url", url, "--inventory-at", "http://x:1"];
+    refused(&flags, "--orders-database-url or --database-url is needed");
+    refused(&["--data", data, "--lease", "1s"], "stops being believed");
+    let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
+    refused(&at, "is no URL such as");
+}
