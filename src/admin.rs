@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::Journal;
 use order_actor::projections::{Deadlines, OrderSummaries};
@@ -14,12 +13,14 @@ use order_actor::replay::JournalSource;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
-    DeadLetters, Dialect, FollowStatus, Handler, Source as _,
+    DeadLetters, Dialect, Handler, Source as _,
 };
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use crate::engine::FollowerEntry;
+use crate::followers as names;
 use crate::refusal::{away, refused, violation};
 
 /// The generated messages, server and client.
@@ -49,16 +50,6 @@ const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Events replayed at a time when a read model is rebuilt.
 const REBUILD_BATCH: usize = 512;
 
-/// A follower as operators see it.
-pub struct FollowerEntry {
-    /// What it says of itself.
-    pub status: FollowStatus,
-    /// Where its cursors are kept.
-    pub database: Database,
-    /// The last position of each shard of what it follows; none while that is away.
-    pub heads: Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>,
-}
-
 /// What the service looks at.
 pub struct AdminParts {
     /// Every follower of this process.
@@ -81,7 +72,7 @@ pub struct AdminEdge {
 
 /// Followers whose positions are those of the journal.
 fn follows_journal(name: &str) -> bool {
-    name != "stock-answers"
+    ![names::STOCK_ANSWERS, names::INVENTORY_RELAY].contains(&name)
 }
 
 impl AdminEdge {
@@ -99,9 +90,8 @@ impl AdminEdge {
 
     async fn follower(&self, entry: &FollowerEntry) -> Result<proto::Follower, Status> {
         let status = &entry.status;
-        // Whichever process follows, its cursors stand here.
-        let stored = Cursors::load(&entry.database, status.name()).await;
-        let cursors = stored.map_err(unavailable)?;
+        let cursors = (entry.cursors)().await;
+        let cursors = cursors.ok_or_else(|| unavailable("a follower's cursors"))?;
         let heads = (entry.heads)().await;
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
         let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {

@@ -13,3 +13,7 @@ pub const STOCK: &str = "stock";
 pub const STOCK_ANSWERS: &str = "stock-answers";
 /// Composes messages.
 pub const NOTIFICATIONS: &str = "notifications";
+/// Puts order facts into the Redis streams.
+pub const ORDERS_RELAY: &str = "relay-orders";
+/// Puts stock facts into the Redis streams.
+pub const INVENTORY_RELAY: &str = "relay-inventory";

@@ -26,4 +26,5 @@ mod peers; // the other processes of a cluster
 mod progress; // of long work
 mod refusal; // statuses of this package's own services
 mod serve; // an engine that runs until it is told to stop
+mod streams; // the Redis streams, by flags
 mod verify; // every law over everything

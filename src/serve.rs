@@ -89,6 +89,8 @@ pub struct ServeArgs {
     #[arg(long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
     #[command(flatten)]
+    streams: crate::streams::StreamArgs,
+    #[command(flatten)]
     messages: crate::messages::MessageArgs,
 }
 
@@ -123,6 +125,7 @@ impl ServeArgs {
                 None => Identity::default(),
             },
         };
+        settings.streams = self.streams.streams()?;
         settings.lease = LeaseTimes {
             length: self.lease,
             renew: self.lease_renew,

@@ -3,31 +3,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use shared_events::contract::Timestamp;
+use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
+use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
-    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Source,
-    Transactional, follow,
+    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
+    Source, Transactional, follow,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::FollowerEntry;
-
 /// Who is further behind than this has not caught up enough to serve.
 const READY_WITHIN: u64 = 10_000;
+/// A stream that was emptied is filled with so many of the last positions of its shard.
+const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as away.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) type Heads = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
+/// Where something stands, when asked; none where that does not answer.
+pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
+
+/// A follower as operators see it.
+#[derive(Clone)]
+pub(crate) struct FollowerEntry {
+    /// What it says of itself.
+    pub(crate) status: FollowStatus,
+    /// How far it got, whichever process follows.
+    pub(crate) cursors: Standing,
+    /// The last position of each shard of what it follows.
+    pub(crate) heads: Standing,
+    /// Where its dead letters are, if it can have any.
+    pub(crate) database: Option<Database>,
+}
 
 /// The followers of this process, and whatever else runs until it is told to stop.
 pub(super) struct Followers {
     tasks: TaskTracker,
     stop: CancellationToken,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    entries: Vec<(FollowStatus, Heads, Database)>,
+    entries: Vec<FollowerEntry>,
 }
 
 impl Followers {
@@ -68,35 +83,79 @@ impl Followers {
         scope: watch::Receiver<Scope>,
         handler: H,
     ) {
-        let status = FollowStatus::new(name);
         let mut sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
-        let watched = Arc::clone(&source);
-        let heads: Heads = Arc::new(move || {
-            let source = Arc::clone(&watched);
-            Box::pin(async move { timeout(HEADS_WITHIN, source.heads()).await.ok()?.ok() })
-        });
-        self.entries.push((status.clone(), heads, database.clone()));
-        let stop = self.stop.clone();
+        let stored = database.clone();
+        let entry = FollowerEntry {
+            status: FollowStatus::new(name),
+            cursors: Arc::new(move || {
+                let database = stored.clone();
+                Box::pin(async move { Cursors::load(&database, name).await.ok() })
+            }),
+            heads: heads(&source),
+            database: Some(database.clone()),
+        };
+        let (status, stop) = (entry.status.clone(), self.stop.clone());
+        self.entries.push(entry);
         self.tasks.spawn(async move {
             // A broken source has been logged and stands in the status; the others go on.
             let _ = follow(&*source, &mut sink, scope, &status, &stop).await;
         });
     }
 
-    pub(super) fn entries(&self) -> Vec<FollowerEntry> {
-        let entry = |(status, heads, database): &(FollowStatus, Heads, Database)| FollowerEntry {
-            status: status.clone(),
-            heads: Arc::clone(heads),
-            database: database.clone(),
+    /// Puts facts into the streams of the shards in scope, and shortens these.
+    pub(super) fn relay(
+        &mut self,
+        name: &'static str,
+        promiser: Promiser,
+        source: Arc<dyn Source<Fact>>,
+        scope: watch::Receiver<Scope>,
+        redis: &Redis,
+        keep: Keep,
+    ) {
+        let relay = {
+            let (redis, source) = (redis.clone(), Arc::clone(&source));
+            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL)
         };
-        self.entries.iter().map(entry).collect()
+        let mut sink = relay();
+        let entry = FollowerEntry {
+            status: FollowStatus::new(name),
+            // The streams themselves say how far they got, whoever filled them.
+            cursors: Arc::new(move || {
+                let mut look = relay();
+                Box::pin(async move { timeout(HEADS_WITHIN, look.cursors()).await.ok()?.ok() })
+            }),
+            heads: heads(&source),
+            database: None,
+        };
+        let (status, stop) = (entry.status.clone(), self.stop.clone());
+        self.entries.push(entry);
+        let now = Arc::clone(&self.now);
+        let log = Arc::clone(&source);
+        let shortened = retain(
+            redis.clone(),
+            promiser,
+            log,
+            scope.clone(),
+            keep,
+            move || now(),
+            self.stop.clone(),
+        );
+        self.tasks.spawn(shortened);
+        self.tasks.spawn(async move {
+            let _ = follow(&*source, &mut sink, scope, &status, &stop).await;
+        });
+    }
+
+    pub(super) fn entries(&self) -> Vec<FollowerEntry> {
+        self.entries.clone()
     }
 
     pub(super) fn letters(&self) -> BTreeMap<String, DeadLetters> {
-        let letters = |(status, _, database): &(FollowStatus, Heads, Database)| {
-            (status.name().to_owned(), DeadLetters::new(database.clone()))
+        let letters = |entry: &FollowerEntry| {
+            let database = entry.database.clone()?;
+            Some((entry.status.name().to_owned(), DeadLetters::new(database)))
         };
-        self.entries.iter().map(letters).collect()
+        self.entries.iter().filter_map(letters).collect()
     }
 
     pub(super) async fn join(self) {
@@ -105,13 +164,19 @@ impl Followers {
     }
 }
 
+fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> Standing {
+    let source = Arc::clone(source);
+    Arc::new(move || {
+        let source = Arc::clone(&source);
+        Box::pin(async move { timeout(HEADS_WITHIN, source.heads()).await.ok()?.ok() })
+    })
+}
+
 /// Whether every database here answers and no follower is far behind. What another service does
 /// not answer keeps nobody from serving what is here.
 pub(super) async fn ready(entries: &[FollowerEntry]) -> bool {
-    for entry in entries {
-        let Ok(cursors) = Cursors::load(&entry.database, entry.status.name()).await else {
-            return false;
-        };
+    for entry in entries.iter().filter(|entry| entry.database.is_some()) {
+        let Some(cursors) = (entry.cursors)().await else { return false };
         if let Some(heads) = (entry.heads)().await
             && cursors.behind(&heads) > READY_WITHIN
         {

@@ -1,5 +1,5 @@
 //! One process of the engine: opens the stores of its role, starts every part and drains them in
-//! order. Never here: rules. The only place that sees all three services.
+//! order. The only place that sees all three services. Never here: rules.
 
 mod followers; // what follows, and whether it has caught up
 mod settings; // which role, where, with what bounds
@@ -23,7 +23,8 @@ use order_actor::projections::{Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
-use shared_events::stream::{Database, Source};
+use shared_events::stream::redis::{Redis, RedisSource};
+use shared_events::stream::{Candidacy, Database, Scope, Source};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,6 +40,8 @@ use crate::peers::{self, Peers};
 
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
 pub use stores::Stores;
+
+pub(crate) use followers::FollowerEntry;
 
 use followers::{Followers, ready};
 use stores::Service;
@@ -75,6 +78,7 @@ struct Building {
     address: SocketAddr,
     now: Now,
     channels: Channels,
+    redis: Option<Redis>,
     followers: Followers,
     databases: Vec<Database>,
     logs: BTreeMap<&'static str, (Promiser, Log)>,
@@ -119,12 +123,17 @@ impl Engine {
         let (role, drain) = (settings.role, settings.drain);
         let access = settings.access.clone();
         let channels = Channels::new(role, &settings.peers)?;
+        let redis = match &settings.streams {
+            Some(streams) => Some(Redis::new(&streams.redis)?),
+            None => None,
+        };
         let followers = Followers::new(stop_followers.clone(), Arc::clone(&now));
         let mut building = Building {
             settings,
             address,
             now,
             channels,
+            redis,
             followers,
             databases: Vec::new(),
             logs: BTreeMap::new(),
@@ -256,7 +265,7 @@ impl Building {
     }
 
     /// What a service promises: from its log, where that is here, or from its process.
-    fn facts(&self, promiser: Promiser) -> anyhow::Result<Arc<dyn Source<Fact>>> {
+    fn facts(&self, promiser: Promiser, reader: &str) -> anyhow::Result<Arc<dyn Source<Fact>>> {
         if let Some((_, log)) = self.logs.get(promiser.uri()) {
             return Ok(log());
         }
@@ -269,7 +278,24 @@ impl Building {
             .clone()
             .with_context(|| format!("nobody is known who tells {}", promiser.uri()))?;
         let identity = self.settings.peers.identity.clone();
-        Ok(Arc::new(RemoteFacts::new(promiser, channel, identity)))
+        let remote: Arc<dyn Source<Fact>> = Arc::new(RemoteFacts::new(promiser, channel, identity));
+        Ok(match &self.redis {
+            Some(redis) => {
+                let now = Arc::clone(&self.now);
+                Arc::new(RedisSource::new(redis.clone(), promiser, remote, reader, now))
+            }
+            None => remote,
+        })
+    }
+
+    /// Puts what is promised here into the streams, if there are any.
+    fn relay(&mut self, name: &'static str, promiser: Promiser, scope: watch::Receiver<Scope>) {
+        if let Some(redis) = &self.redis
+            && let Some(streams) = &self.settings.streams
+            && let Some((_, log)) = self.logs.get(promiser.uri())
+        {
+            self.followers.relay(name, promiser, log(), scope, redis, streams.keep);
+        }
     }
 
     async fn inventory(&mut self) -> anyhow::Result<Inventory> {
@@ -278,6 +304,12 @@ impl Building {
         let told = inventory.clone();
         let log: Log = Arc::new(move || told.facts());
         self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
+        let (candidacy, scope) =
+            Candidacy::new(inventory.database().clone(), names::INVENTORY_RELAY);
+        if self.redis.is_some() {
+            self.followers.run(|stop| candidacy.run(stop));
+        }
+        self.relay(names::INVENTORY_RELAY, Promiser::Inventory, scope);
         Ok(inventory)
     }
 
@@ -285,7 +317,7 @@ impl Building {
         if !self.settings.stock_follower {
             return Ok(());
         }
-        let facts = self.facts(Promiser::Orders)?;
+        let facts = self.facts(Promiser::Orders, names::STOCK)?;
         let database = inventory.database().clone();
         self.followers.start_one(names::STOCK, &database, facts, inventory.follower());
         Ok(())
@@ -295,7 +327,7 @@ impl Building {
         let database = self.database(Service::Notifications).await?;
         let config = self.settings.notifications.clone();
         let notifications = Notifications::new(database.clone(), config, Arc::clone(&self.now))?;
-        let facts = self.facts(Promiser::Orders)?;
+        let facts = self.facts(Promiser::Orders, names::NOTIFICATIONS)?;
         let follower = notifications.follower();
         self.followers.start_one(names::NOTIFICATIONS, &database, facts, follower);
         // Every process delivers: each message is claimed in the ledger before it is sent.
@@ -315,6 +347,7 @@ impl Building {
         let told = journal.clone();
         let log: Log = Arc::new(move || Arc::new(FactSource::new(told.clone())));
         self.logs.insert(Promiser::Orders.uri(), (Promiser::Orders, log));
+        self.relay(names::ORDERS_RELAY, Promiser::Orders, journal.scope());
         let summaries = OrderSummaries::new(database.clone());
         let deadlines = Deadlines::new(database.clone());
         let edge = OrdersEdge::new(
@@ -333,7 +366,7 @@ impl Building {
         let Orders { journal, registry, database } = orders;
         let ReadModels { summaries, deadlines } = lists;
         let events = Arc::new(JournalSource::new(journal.clone()));
-        let answers = self.facts(Promiser::Inventory)?;
+        let answers = self.facts(Promiser::Inventory, names::STOCK_ANSWERS)?;
         let followers = &mut self.followers;
         let handler = summaries.handler(journal.clone());
         followers.start(names::SUMMARIES, database, events.clone(), journal.scope(), handler);
@@ -355,7 +388,7 @@ async fn sweep(registry: Registry, stop: CancellationToken) {
 }
 
 async fn keep_ready(
-    entries: Vec<crate::admin::FollowerEntry>,
+    entries: Vec<FollowerEntry>,
     told: Arc<watch::Sender<bool>>,
     draining: CancellationToken,
 ) {

@@ -10,6 +10,7 @@ use order_actor::timers::{Clock, SystemClock};
 
 use crate::access::Access;
 use crate::peers::Peers;
+use crate::streams::Streams;
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -96,6 +97,8 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// The processes of the other roles.
     pub peers: Peers,
+    /// The Redis streams that facts go through; without them they go by gRPC.
+    pub streams: Option<Streams>,
     /// The windows.
     pub policy: Policy,
     /// Where time comes from.
@@ -149,6 +152,7 @@ impl Settings {
             node_name: None,
             advertise: None,
             peers: Peers::default(),
+            streams: None,
             policy: Policy::default(),
             clock: Arc::new(SystemClock),
             notifications: notification::Config::to_directory(mail),

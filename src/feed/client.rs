@@ -145,6 +145,10 @@ impl Source<Fact> for RemoteFacts {
         }
     }
 
+    async fn rest(&self) {
+        *self.live.lock().await = None;
+    }
+
     async fn heads(&self) -> Result<Cursors, SourceError> {
         let request = self
             .identity

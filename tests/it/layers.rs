@@ -119,6 +119,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/load/bought.rs",
         ],
     ),
+    ("redis", &["shared-events/src/stream/redis/"]),
     ("lettre", &["notification/src/channel.rs"]),
     ("reqwest", &["notification/src/channel.rs"]),
 ];
@@ -130,6 +131,8 @@ const CRATES: [&str; 5] =
 fn libraries_stay_in_their_homes() {
     for (file, code) in CRATES.into_iter().flat_map(sources) {
         for (library, homes) in HOMES {
+            // Our own module of that name is no library.
+            let code = code.replace("stream::redis::", "");
             let named = code.contains(&format!("{library}::"));
             let at_home = homes.iter().any(|home| file.starts_with(home));
             assert!(!named || at_home, "{file} names {library}");

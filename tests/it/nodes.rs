@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::shop::TestDatabase;
-use crate::support::{Engine, PATIENCE, ordinal, placing};
+use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
 
 /// Soon enough for a test; leases decide nothing but how soon others take over.
 const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
@@ -116,14 +116,23 @@ fn a_node_that_slept_past_its_lease_appends_nothing_and_joins_again() {
     runtime.block_on(database.drop());
 }
 
-/// Three roles, each with its own database, joined by gRPC alone.
 #[test]
 fn roles_with_databases_of_their_own_do_what_one_process_does() {
+    roles(None);
+}
+
+#[test]
+fn roles_joined_by_redis_do_what_one_process_does_also_when_it_is_emptied_or_killed() {
+    roles(Some(RedisServer::start()));
+}
+
+/// Three roles, each with its own database, joined by gRPC alone or by Redis too.
+fn roles(mut redis: Option<RedisServer>) {
     let (runtime, [orders_db, stock_db, mail_db]) = databases();
-    let port = || {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().to_string()
-    };
+    let port = || format!("127.0.0.1:{}", free_port());
+    let redis_url = redis.as_ref().map(RedisServer::url).unwrap_or_default();
+    let streams: Vec<&str> =
+        if redis.is_some() { vec!["--redis-url", &redis_url] } else { Vec::new() };
     let [orders, more_orders, stock, mail] = [port(), port(), port(), port()];
     let at = |address: &str| format!("http://{address}");
     let both = format!("http://{orders},http://{more_orders}");
@@ -139,8 +148,9 @@ fn roles_with_databases_of_their_own_do_what_one_process_does() {
         "--notifications-at",
         &mail_at,
     ];
-    let first = node("first", &[&order_flags[..], &["--listen", &orders]].concat());
-    let second = node("second", &[&order_flags[..], &["--listen", &more_orders]].concat());
+    let first = node("first", &[&order_flags[..], &streams, &["--listen", &orders]].concat());
+    let second =
+        node("second", &[&order_flags[..], &streams, &["--listen", &more_orders]].concat());
     let stock_flags = [
         "--role",
         "inventory",
@@ -164,8 +174,8 @@ fn roles_with_databases_of_their_own_do_what_one_process_does() {
         "--mail-dir",
         folder.path().to_str().unwrap(),
     ];
-    let inventory = Engine::start_with(&stock_flags);
-    let _notifications = Engine::start_with(&mail_flags);
+    let inventory = Engine::start_with(&[&stock_flags[..], &streams].concat());
+    let _notifications = Engine::start_with(&[&mail_flags[..], &streams].concat());
 
     // Every verb through any process.
     second.ask(&["stock", "set", "MUG", "10"]);
@@ -178,12 +188,22 @@ fn roles_with_databases_of_their_own_do_what_one_process_does() {
         first.until(&short, "CANCELLED")["cancel_reason"],
         "CANCEL_REASON_INSUFFICIENT_STOCK"
     );
+    if let Some(redis) = &mut redis {
+        let stream = redis.cli(&["KEYS", "ordinal:{orders:*}:facts"]);
+        assert!(!stream.trim().is_empty(), "nothing goes through Redis");
+        redis.cli(&["FLUSHALL"]);
+        let after = place(&first, "MUG=3@4.50GBP");
+        second.until(&after, "CANCELLED");
+        redis.restart();
+        let after = place(&second, "MUG=3@4.50GBP");
+        first.until(&after, "CANCELLED");
+    }
     // Stock is killed and comes back; what was placed meanwhile is not lost on it.
     inventory.kill();
     let meanwhile = place(&first, "MUG=1@4.50GBP");
     let refused = first.refused(3, &["stock", "list"]);
     assert_eq!(refused["reason"], "OUTCOME_UNKNOWN", "{refused}");
-    let inventory = Engine::start_with(&stock_flags);
+    let inventory = Engine::start_with(&[&stock_flags[..], &streams].concat());
     first.until(&meanwhile, "CONFIRMED");
     assert_eq!(
         inventory.ask(&["order", "get", &meanwhile])["order"]["status"],
@@ -191,7 +211,7 @@ fn roles_with_databases_of_their_own_do_what_one_process_does() {
     );
 
     let verified = verified(&first.run(&["verify"]));
-    assert_eq!(verified["orders"], 6, "{verified}");
+    assert_eq!(verified["orders"], if redis.is_some() { 8 } else { 6 }, "{verified}");
     let followers = second.ask(&["followers"]);
     let names: Vec<&str> = followers["followers"]
         .as_array()
@@ -199,7 +219,12 @@ fn roles_with_databases_of_their_own_do_what_one_process_does() {
         .iter()
         .map(|follower| follower["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["deadlines", "notifications", "order-summaries", "stock", "stock-answers"]);
+    let relays = if redis.is_some() { vec!["relay-inventory", "relay-orders"] } else { vec![] };
+    let mut expected =
+        [vec!["deadlines", "notifications", "order-summaries", "stock", "stock-answers"], relays]
+            .concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
     let told = second.ask(&["notification", "list", "--order", &short]);
     assert_eq!(told["notifications"].as_array().unwrap().len(), 2, "{told}");
     let urls = [

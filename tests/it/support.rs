@@ -130,6 +130,68 @@ pub fn placing<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
+/// A Redis server of one test, killed when dropped.
+pub struct RedisServer {
+    port: u16,
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl RedisServer {
+    pub fn start() -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        let port = free_port();
+        let process = Self::spawn(port, &folder);
+        Self { port, folder, process }
+    }
+
+    fn spawn(port: u16, folder: &tempfile::TempDir) -> Child {
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
+            .args(["--dir", folder.path().to_str().unwrap()])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed; scripts/test installs it");
+        let patience = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < patience, "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        process
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Killed with all it had, and started with nothing.
+    pub fn restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = Self::spawn(self.port, &self.folder);
+    }
+
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         let _ = self.process.kill();

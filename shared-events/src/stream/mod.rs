@@ -11,6 +11,7 @@ mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
 mod lease; // which of several processes follows under a name
+pub mod redis; // a window of the latest facts, for many readers
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 

@@ -96,6 +96,9 @@ pub trait Source<T>: Send + Sync + 'static {
     /// Returns once there may be something after the cursors; may return early for nothing.
     async fn changed(&self, cursors: &Cursors);
 
+    /// The reader goes elsewhere for a while: what is held open for it may be closed.
+    async fn rest(&self) {}
+
     /// The last position of each shard.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 }

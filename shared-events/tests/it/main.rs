@@ -10,4 +10,5 @@
 
 mod contract;
 mod follow;
+mod redis_streams;
 mod values;

@@ -1,0 +1,122 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Redis, RedisError};
+use super::entry::place;
+use crate::contract::{Fact, FactSource as Promiser, Timestamp};
+use crate::stream::{Scope, Source};
+
+/// Entries looked at in one go.
+const LOOK_AT: u64 = 1_000;
+/// A follower that was not heard of for longer needs nothing kept.
+const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a stream keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Facts beyond so many go, oldest first.
+    pub entries: u64,
+    /// Facts older than this go.
+    pub age: Duration,
+    /// What an active follower has not read yet stays, but no more than so many.
+    pub at_most: u64,
+    /// How often streams are shortened.
+    pub every: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        let (age, every) = (Duration::from_secs(24 * 3600), Duration::from_secs(5));
+        Self { entries: 100_000, age, at_most: 1_000_000, every }
+    }
+}
+
+/// Shortens the streams of the shards in scope until `stop`.
+pub async fn retain(
+    redis: Redis,
+    promiser: Promiser,
+    source: Arc<dyn Source<Fact>>,
+    scope: watch::Receiver<Scope>,
+    keep: Keep,
+    now: impl Fn() -> Timestamp + Send + 'static,
+    stop: CancellationToken,
+) {
+    while tokio::time::timeout(keep.every, stop.cancelled()).await.is_err() {
+        let scope = scope.borrow().clone();
+        let Ok(heads) = source.heads().await else { continue };
+        for (shard, _) in heads.iter().filter(|(shard, _)| scope.includes(*shard)) {
+            let stream = Stream { redis: &redis, promiser, shard };
+            if let Err(error) = stream.trim(keep, now()).await {
+                tracing::debug!(shard, %error, "a stream was not shortened");
+                break;
+            }
+        }
+    }
+}
+
+struct Stream<'a> {
+    redis: &'a Redis,
+    promiser: Promiser,
+    shard: u16,
+}
+
+/// Ids with the time of their facts, oldest first.
+type Oldest = Vec<(String, HashMap<String, String>)>;
+
+impl Stream<'_> {
+    fn key(&self) -> String {
+        self.redis.stream(self.promiser, self.shard)
+    }
+
+    /// Lets go of what is too much or too old, but not of what an active follower still needs,
+    /// unless that is too much by far.
+    async fn trim(&self, keep: Keep, now: Timestamp) -> Result<(), RedisError> {
+        loop {
+            let length: u64 = self.redis.query(redis::cmd("XLEN").arg(self.key())).await?;
+            if length == 0 {
+                return Ok(());
+            }
+            let mut oldest = redis::cmd("XRANGE");
+            oldest.arg(self.key()).arg("-").arg("+").arg("COUNT").arg(LOOK_AT);
+            let oldest: Oldest = self.redis.query(&oldest).await?;
+            let looked = u64::try_from(oldest.len()).unwrap_or(u64::MAX);
+            let too_many = length.saturating_sub(keep.entries);
+            let too_many_by_far = length.saturating_sub(keep.at_most);
+            let needed_after = self.needed_after(now).await?;
+            let goes = |(nth, (id, fields)): (u64, &(String, HashMap<String, String>))| {
+                let position = place(id).map_or(0, |(position, _)| position);
+                let time: Option<Timestamp> = fields.get("time").and_then(|time| time.parse().ok());
+                let too_old = time.is_some_and(|time| now.since(time) > keep.age);
+                let wanted = needed_after.is_some_and(|after| position > after);
+                (nth < too_many_by_far) || ((nth < too_many || too_old) && !wanted)
+            };
+            let going = (0..).zip(&oldest).take_while(|entry| goes(*entry)).count();
+            let Some((first_kept, _)) = oldest.get(going).or(oldest.last()) else { return Ok(()) };
+            if going > 0 {
+                let mut trim = redis::cmd("XTRIM");
+                trim.arg(self.key()).arg("MINID").arg(first_kept);
+                self.redis.query::<u64>(&trim).await?;
+            }
+            if u64::try_from(going).unwrap_or(u64::MAX) < looked || looked < LOOK_AT {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The position up to which every active follower has read; none where nobody reads.
+    async fn needed_after(&self, now: Timestamp) -> Result<Option<u64>, RedisError> {
+        let key = self.redis.readers(self.promiser, self.shard);
+        let readers: HashMap<String, String> =
+            self.redis.query(redis::cmd("HGETALL").arg(key)).await?;
+        let active = readers.values().filter_map(|report| {
+            let (position, millis) = report.split_once(' ')?;
+            let at = Timestamp::from_micros(millis.parse::<i64>().ok()?.saturating_mul(1_000));
+            (now.since(at) <= ACTIVE_WITHIN).then_some(position.parse::<u64>().ok()?)
+        });
+        Ok(active.min())
+    }
+}

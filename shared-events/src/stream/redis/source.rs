@@ -1,0 +1,298 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::streams::StreamReadReply;
+use redis::{Cmd, FromRedisValue as _};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::connection::{Connection, Redis, RedisError, answered};
+use super::entry::{self, Entry};
+use crate::contract::{Fact, FactSource as Promiser, Timestamp};
+use crate::stream::{Batch, Cursors, Source, SourceError};
+
+/// How long one wait for entries lasts; less than a follower's own look.
+const WAIT: Duration = Duration::from_millis(400);
+/// How often a cluster is asked while nothing comes: one command cannot wait for several slots.
+const CLUSTER_POLL: Duration = Duration::from_millis(25);
+/// How often the heads of the source are compared with the reader, and readers report themselves.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// How long Redis is left alone after it failed.
+const REST: Duration = Duration::from_secs(5);
+/// Entries of one shard read at a time, at least; the facts of a position always fit.
+const PER_SHARD_MIN: usize = 32;
+
+/// Facts from the streams; from the source behind them where the streams have a gap, are behind, or
+/// do not answer. The reader's cursor alone says where it is, so either way gives it the same facts.
+pub struct RedisSource {
+    redis: Redis,
+    promiser: Promiser,
+    /// Who promises the facts.
+    source: Arc<dyn Source<Fact>>,
+    /// What the reader is called, so that the streams keep what it needs.
+    reader: String,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    state: Mutex<State>,
+    /// For waiting; taken out while in use, so that a wait that is given up takes it along.
+    waiting: Mutex<Option<Connection>>,
+}
+
+struct State {
+    /// The shards that hold something, as far as known.
+    shards: BTreeSet<u16>,
+    compared: Option<Instant>,
+    /// Where the streams gave nothing since.
+    nothing_since: Instant,
+    /// Reads from the source until it has nothing more.
+    behind: bool,
+    /// When Redis failed last.
+    failed: Option<Instant>,
+}
+
+/// Why the streams cannot say what comes next.
+enum Trouble {
+    Gap { shard: u16, after: u64, next: u64 },
+    Redis(RedisError),
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl RedisSource {
+    /// Of what this service promises; `source` is where it is promised.
+    #[must_use]
+    pub fn new(
+        redis: Redis,
+        promiser: Promiser,
+        source: Arc<dyn Source<Fact>>,
+        reader: &str,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        let state = State {
+            shards: BTreeSet::new(),
+            compared: None,
+            nothing_since: Instant::now(),
+            behind: false,
+            failed: None,
+        };
+        Self {
+            redis,
+            promiser,
+            source,
+            reader: reader.to_owned(),
+            now,
+            state: Mutex::new(state),
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn shards(state: &State, after: &Cursors) -> Vec<u16> {
+        let known = after.iter().map(|(shard, _)| shard).chain(state.shards.iter().copied());
+        let shards: BTreeSet<u16> = known.filter(|shard| after.reads(*shard)).collect();
+        shards.into_iter().collect()
+    }
+
+    /// Once a second: what has the source, what do we have; and the streams are told what we need.
+    async fn compare(&self, state: &mut State, after: &Cursors) {
+        if state.compared.is_some_and(|at| at.elapsed() < COMPARE_EVERY) {
+            return;
+        }
+        state.compared = Some(Instant::now());
+        // A source that is away has told the streams all they will have for now.
+        if let Ok(heads) = self.source.heads().await {
+            state.shards.extend(heads.iter().map(|(shard, _)| shard));
+            let silent = state.nothing_since.elapsed() >= COMPARE_EVERY;
+            if silent && !state.behind && !after.covers(&heads) {
+                tracing::info!(reader = self.reader, "the streams lack something");
+                state.behind = true;
+            }
+        }
+        if state.failed.is_none()
+            && let Err(error) = self.report(&Self::shards(state, after), after).await
+        {
+            tracing::debug!(%error, "reader not reported");
+        }
+    }
+
+    async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
+        let millis = (self.now)().micros() / 1_000;
+        for shard in shards {
+            let mut report = redis::cmd("HSET");
+            report.arg(self.redis.readers(self.promiser, *shard)).arg(&self.reader);
+            report.arg(format!("{} {millis}", after.get(*shard)));
+            self.redis.query::<u64>(&report).await?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, shards: &[u16], after: &Cursors, count: usize, wait: bool) -> Cmd {
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(count);
+        if wait {
+            read.arg("BLOCK").arg(u64::try_from(WAIT.as_millis()).unwrap_or(u64::MAX));
+        }
+        read.arg("STREAMS");
+        for shard in shards {
+            read.arg(self.redis.stream(self.promiser, *shard));
+        }
+        for shard in shards {
+            // Behind the last fact of the position.
+            read.arg(format!("{}-{}", after.get(*shard), u64::MAX));
+        }
+        read
+    }
+
+    /// What the streams have after these cursors, whole positions only.
+    async fn read(
+        &self,
+        shards: &[u16],
+        after: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<Fact>, Trouble> {
+        let count = limit.div_ceil(shards.len().max(1)).max(PER_SHARD_MIN);
+        let replies: Vec<redis::Value> = if self.redis.reads_shards_together() {
+            vec![self.redis.query(&self.command(shards, after, count, false)).await?]
+        } else {
+            let mut replies = Vec::with_capacity(shards.len());
+            for shard in shards {
+                replies
+                    .push(self.redis.query(&self.command(&[*shard], after, count, false)).await?);
+            }
+            replies
+        };
+        let mut batch = Batch::default();
+        for reply in replies {
+            let reply = Option::<StreamReadReply>::from_redis_value(reply)
+                .map_err(|error| RedisError::Server(error.into()))?;
+            for stream in reply.unwrap_or_default().keys {
+                let mut entries = Vec::with_capacity(stream.ids.len());
+                for id in &stream.ids {
+                    let fields = text(&id.map);
+                    entries.push(
+                        entry::read(&id.id, &fields).map_err(|detail| RedisError::Entry {
+                            key: stream.key.clone(),
+                            detail,
+                        })?,
+                    );
+                }
+                if entries.len() >= count {
+                    // The rest of its last position may not be in it.
+                    let last = entries.last().map(|entry| entry.fact.position);
+                    entries.retain(|entry| Some(entry.fact.position) != last);
+                }
+                chained(&entries, after)?;
+                for Entry { fact, .. } in entries {
+                    batch.through.advance(fact.shard, fact.position);
+                    batch.items.push(fact);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Waits for anything after the cursors, for a while.
+    async fn wait(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
+        if shards.is_empty() || !self.redis.reads_shards_together() {
+            sleep(CLUSTER_POLL).await;
+            return Ok(());
+        }
+        let idle = self.waiting.lock().await.take();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.redis.connect().await?,
+        };
+        let read = self.command(shards, after, 1, true);
+        answered::<redis::Value>(read.query_async(&mut connection)).await?;
+        *self.waiting.lock().await = Some(connection);
+        Ok(())
+    }
+}
+
+/// Each entry must follow the one before it, and the first one the cursor.
+fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
+    let mut at: HashMap<u16, u64> = HashMap::new();
+    for Entry { fact, prev } in entries {
+        let here = at.entry(fact.shard).or_insert_with(|| after.get(fact.shard));
+        if *prev > *here && fact.position != *here {
+            return Err(Trouble::Gap { shard: fact.shard, after: *here, next: fact.position });
+        }
+        *here = fact.position;
+    }
+    Ok(())
+}
+
+fn text(fields: &HashMap<String, redis::Value>) -> HashMap<String, String> {
+    let text = |(name, value): (&String, &redis::Value)| {
+        Some((name.clone(), redis::from_redis_value_ref(value).ok()?))
+    };
+    fields.iter().filter_map(text).collect()
+}
+
+#[async_trait]
+impl Source<Fact> for RedisSource {
+    async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
+        let mut state = self.state.lock().await;
+        self.compare(&mut state, after).await;
+        let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
+        if !state.behind && !rests {
+            let shards = Self::shards(&state, after);
+            let read = if shards.is_empty() {
+                Ok(Batch::default())
+            } else {
+                self.read(&shards, after, limit).await
+            };
+            match read {
+                Ok(batch) => {
+                    if state.failed.take().is_some() {
+                        tracing::info!(reader = self.reader, "reads from the streams again");
+                        self.source.rest().await;
+                    }
+                    if !batch.is_empty() {
+                        state.nothing_since = Instant::now();
+                    }
+                    return Ok(batch);
+                }
+                Err(Trouble::Gap { shard, after, next }) => {
+                    tracing::info!(reader = self.reader, shard, after, next, "gap in a stream");
+                    state.behind = true;
+                }
+                Err(Trouble::Redis(error)) => {
+                    if state.failed.is_none() {
+                        tracing::warn!(reader = self.reader, %error, "reads from the source");
+                    }
+                    state.failed = Some(Instant::now());
+                }
+            }
+        }
+        let batch = self.source.read_after(after, limit).await?;
+        if batch.is_empty() && state.behind && after.covers(&self.source.heads().await?) {
+            self.source.rest().await;
+            tracing::info!(reader = self.reader, "level; reads from the streams again");
+            state.behind = false;
+            state.nothing_since = Instant::now();
+        }
+        Ok(batch)
+    }
+
+    async fn changed(&self, after: &Cursors) {
+        let (shards, elsewhere) = {
+            let state = self.state.lock().await;
+            (Self::shards(&state, after), state.failed.is_some() || state.behind)
+        };
+        if elsewhere {
+            self.source.changed(after).await;
+        } else if let Err(error) = self.wait(&shards, after).await {
+            tracing::debug!(%error, "waiting for the streams");
+            sleep(CLUSTER_POLL).await;
+        }
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        self.source.heads().await
+    }
+}

@@ -1,0 +1,589 @@
+//! Facts through real Redis servers, each test with its own: whatever happens to them, readers
+//! get every fact once and in order.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use shared_events::contract::{
+    Fact, FactBody, FactId, FactSource, InventoryFact, OrderId, ReservationId, SpecVersion,
+    Timestamp,
+};
+use shared_events::stream::redis::{Keep, Redis, RedisOptions, RedisSource, Relay, retain};
+use shared_events::stream::{
+    Batch, Blame, Cursors, FollowStatus, Sink, Source, SourceError, everything, follow,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+const PROMISER: FactSource = FactSource::Inventory;
+const SHARDS: u16 = 3;
+const SOON: Duration = Duration::from_secs(30);
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A Redis server of one test, killed when dropped.
+struct Server {
+    port: u16,
+    folder: tempfile::TempDir,
+    flags: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let process = Self::spawn(port, &folder, &flags);
+        Self { port, folder, flags, process }
+    }
+
+    fn spawn(port: u16, folder: &tempfile::TempDir, flags: &[String]) -> Child {
+        let listens = if flags.iter().any(|flag| flag == "--tls-port") {
+            vec!["--tls-port".to_owned(), port.to_string(), "--port".to_owned(), "0".to_owned()]
+        } else {
+            vec!["--port".to_owned(), port.to_string()]
+        };
+        let flags = flags.iter().filter(|flag| *flag != "--tls-port");
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--dir", folder.path().to_str().unwrap()])
+            .args(listens)
+            .args(flags)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed; scripts/test installs it");
+        let patience = Instant::now() + SOON;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < patience, "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        process
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn redis(&self) -> Redis {
+        redis(&[&self.url()])
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Killed with whatever it had, and started on what it saved.
+    fn restart(&mut self) {
+        self.kill();
+        self.process = Self::spawn(self.port, &self.folder, &self.flags);
+    }
+
+    fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn redis(urls: &[&str]) -> Redis {
+    Redis::new(&RedisOptions {
+        urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        cluster: false,
+        authority: None,
+        prefix: "test".to_owned(),
+    })
+    .unwrap()
+}
+
+fn clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+}
+
+/// A service's log; some positions say nothing to others, some say two things.
+#[derive(Default)]
+struct Log {
+    facts: Mutex<Vec<Fact>>,
+    heads: Mutex<Cursors>,
+    more: Notify,
+    reads: AtomicU64,
+}
+
+impl Log {
+    fn tell(&self, many: usize) {
+        for nth in 0..many {
+            let shard = u16::try_from(nth).unwrap() % SHARDS;
+            let mut heads = self.heads.lock().unwrap();
+            let position = heads.get(shard) + 1;
+            heads.advance(shard, position);
+            let said = match position % 5 {
+                0 => 0,
+                3 => 2,
+                _ => 1,
+            };
+            let facts = (0..said).map(|index| fact(shard, position, index));
+            self.facts.lock().unwrap().extend(facts);
+        }
+        self.more.notify_waiters();
+    }
+
+    fn all(&self) -> Vec<(u16, u64, u16)> {
+        let facts = self.facts.lock().unwrap();
+        facts.iter().map(|fact| (fact.shard, fact.position, fact.index)).collect()
+    }
+}
+
+fn fact(shard: u16, position: u64, index: u16) -> Fact {
+    let order_id = OrderId::mint();
+    let reservation_id = ReservationId::mint();
+    Fact {
+        specversion: SpecVersion::V1,
+        id: FactId::at(PROMISER, shard, position, index),
+        source: PROMISER,
+        time: clock(),
+        subject: order_id,
+        sequence: position,
+        shard,
+        position,
+        index,
+        causationid: None,
+        traceparent: None,
+        body: FactBody::Inventory(InventoryFact::Reserved {
+            order_id,
+            reservation_id,
+            lines: Vec::new(),
+        }),
+    }
+}
+
+#[async_trait]
+impl Source<Fact> for Log {
+    async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<Fact>, SourceError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let mut batch = Batch::default();
+        let heads = self.heads.lock().unwrap().clone();
+        let each = u64::try_from(limit.min(60)).unwrap() / u64::from(SHARDS);
+        for (shard, head) in heads.iter().filter(|(shard, _)| cursors.reads(*shard)) {
+            let from = cursors.get(shard);
+            if from > head {
+                let detail = "ahead".to_owned();
+                return Err(SourceError::Broken { shard, position: head, detail });
+            }
+            if from < head {
+                batch.through.advance(shard, head.min(from + each));
+            }
+        }
+        for fact in self.facts.lock().unwrap().iter() {
+            if fact.position > cursors.get(fact.shard)
+                && fact.position <= batch.through.get(fact.shard)
+            {
+                batch.items.push(fact.clone());
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn changed(&self, cursors: &Cursors) {
+        let told = self.more.notified();
+        if cursors.covers(&self.heads.lock().unwrap().clone()) {
+            told.await;
+        }
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        Ok(self.heads.lock().unwrap().clone())
+    }
+}
+
+/// A reader whose effects and cursor outlive it.
+#[derive(Clone, Default)]
+struct Effects {
+    done: Arc<Mutex<Vec<(u16, u64, u16)>>>,
+    cursors: Arc<Mutex<Cursors>>,
+}
+
+#[async_trait]
+impl Sink<Fact> for Effects {
+    async fn cursors(&mut self) -> Result<Cursors, Blame> {
+        Ok(self.cursors.lock().unwrap().clone())
+    }
+
+    async fn apply(&mut self, batch: &Batch<Fact>) -> Result<(), Blame> {
+        let mut cursors = self.cursors.lock().unwrap();
+        let facts = batch.items.iter().map(|fact| (fact.shard, fact.position, fact.index));
+        self.done.lock().unwrap().extend(facts);
+        cursors.merge(&batch.through);
+        Ok(())
+    }
+}
+
+impl Effects {
+    /// Every fact of the log, once, in order within each shard.
+    fn check(&self, log: &Log) {
+        let by_shard = |facts: Vec<(u16, u64, u16)>| {
+            let mut shards: BTreeMap<u16, Vec<(u64, u16)>> = BTreeMap::new();
+            for (shard, position, index) in facts {
+                shards.entry(shard).or_default().push((position, index));
+            }
+            shards
+        };
+        assert_eq!(by_shard(self.done.lock().unwrap().clone()), by_shard(log.all()));
+    }
+
+    async fn level(&self, log: &Log) {
+        let all = log.all().len();
+        until(|| self.done.lock().unwrap().len() >= all).await;
+        self.check(log);
+    }
+}
+
+async fn until(reached: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(SOON, async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("not reached in time");
+}
+
+/// Something that follows, until it is stopped.
+struct Running {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(source: Arc<dyn Source<Fact>>, mut sink: impl Sink<Fact>, name: &str) -> Self {
+        let (stop, status) = (CancellationToken::new(), FollowStatus::new(name));
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            follow(&*source, &mut sink, everything(), &status, &stopped).await.unwrap();
+        });
+        Self { stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn relay(redis: &Redis, log: &Arc<Log>) -> Running {
+    let sink = Relay::new(redis.clone(), PROMISER, log.clone(), 1_000);
+    Running::start(log.clone(), sink, "relay")
+}
+
+fn reader(redis: &Redis, log: &Arc<Log>, effects: &Effects) -> Running {
+    let source = RedisSource::new(redis.clone(), PROMISER, log.clone(), "reader", Arc::new(clock));
+    Running::start(Arc::new(source), effects.clone(), "reader")
+}
+
+async fn bench() -> (Server, Redis, Arc<Log>, Effects) {
+    let server = Server::start(&[]);
+    let redis = server.redis();
+    (server, redis, Arc::new(Log::default()), Effects::default())
+}
+
+#[tokio::test]
+async fn every_fact_once_and_in_order_whoever_is_restarted() {
+    let (server, redis, log, effects) = bench().await;
+    log.tell(100);
+    let mut relays = relay(&redis, &log);
+    let mut reads = reader(&redis, &log, &effects);
+    for round in 0..6 {
+        log.tell(50);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if round % 2 == 0 {
+            relays.stop().await;
+            log.tell(10);
+            relays = relay(&redis, &log);
+        } else {
+            reads.stop().await;
+            log.tell(10);
+            reads = reader(&redis, &log, &effects);
+        }
+    }
+    effects.level(&log).await;
+    // Two relays at once write the same, once.
+    let second = relay(&redis, &log);
+    log.tell(300);
+    effects.level(&log).await;
+    let stored: usize = (0..SHARDS)
+        .map(|shard| server.cli(&["XLEN", &redis.stream(PROMISER, shard)]))
+        .map(|length| length.trim().parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(stored, log.all().len());
+    for task in [relays, second, reads] {
+        task.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_redis_costs_no_fact_and_repeats_none() {
+    let (server, redis, log, effects) = bench().await;
+    let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
+    for _ in 0..5 {
+        log.tell(200);
+        server.cli(&["FLUSHALL"]);
+        log.tell(200);
+        effects.level(&log).await;
+    }
+    // Nothing new is said, and still it is filled again.
+    server.cli(&["FLUSHALL"]);
+    let stream = redis.stream(PROMISER, 0);
+    until(|| server.cli(&["EXISTS", &stream]).trim() == "1").await;
+    relays.stop().await;
+    reads.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_or_set_back_costs_no_fact_and_repeats_none() {
+    let (mut server, redis, log, effects) = bench().await;
+    let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
+    log.tell(300);
+    effects.level(&log).await;
+    // It comes back with nothing.
+    server.restart();
+    log.tell(100);
+    effects.level(&log).await;
+    // It comes back with what it had a while ago.
+    let stream = redis.stream(PROMISER, 0);
+    until(|| server.cli(&["EXISTS", &stream]).trim() == "1").await;
+    assert_eq!(server.cli(&["SAVE"]).trim(), "OK");
+    log.tell(300);
+    effects.level(&log).await;
+    server.restart();
+    log.tell(100);
+    effects.level(&log).await;
+    // Gone for good, facts go on from the source.
+    server.kill();
+    log.tell(100);
+    effects.level(&log).await;
+    relays.stop().await;
+    reads.stop().await;
+}
+
+#[tokio::test]
+async fn a_frozen_redis_stops_nobody() {
+    let (server, redis, log, effects) = bench().await;
+    let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
+    log.tell(100);
+    effects.level(&log).await;
+    server.signal("-STOP");
+    log.tell(100);
+    effects.level(&log).await;
+    server.signal("-CONT");
+    log.tell(100);
+    effects.level(&log).await;
+    relays.stop().await;
+    reads.stop().await;
+}
+
+#[tokio::test]
+async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
+    let (server, redis, log, effects) = bench().await;
+    let relays = relay(&redis, &log);
+    log.tell(300);
+    let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(PROMISER, shard)).collect();
+    let length = |stream: &String| server.cli(&["XLEN", stream]).trim().parse::<u64>().unwrap();
+    until(|| streams.iter().all(|stream| length(stream) >= 90)).await;
+    for stream in &streams {
+        server.cli(&["XTRIM", stream, "MAXLEN", "5"]);
+    }
+    let reads = reader(&redis, &log, &effects);
+    effects.level(&log).await;
+    // Level again, it reads from the streams: the source is read by the relay alone. The relay
+    // reads each page once, and once more to see that there is nothing.
+    log.tell(3);
+    effects.level(&log).await;
+    let before = log.reads.load(Ordering::SeqCst);
+    relays.stop().await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(log.reads.load(Ordering::SeqCst), before, "the reader polls the source");
+    reads.stop().await;
+}
+
+#[tokio::test]
+async fn streams_keep_what_they_are_told_and_what_active_readers_need() {
+    let (server, redis, log, effects) = bench().await;
+    let relays = relay(&redis, &log);
+    log.tell(900);
+    let stream = redis.stream(PROMISER, 0);
+    let length = || server.cli(&["XLEN", &stream]).trim().parse::<u64>().unwrap();
+    until(|| length() >= 300).await;
+    let trim = |keep: Keep| {
+        let stop = CancellationToken::new();
+        let scope = everything();
+        let task = retain(redis.clone(), PROMISER, log.clone(), scope, keep, clock, stop.clone());
+        (tokio::spawn(task), stop)
+    };
+    let (day, every) = (Duration::from_secs(24 * 3600), Duration::from_millis(50));
+
+    // A reader that is at work needs everything after 100; a silent one nothing.
+    let report = |name: &str, position: u64, at: Timestamp| {
+        let value = format!("{position} {}", at.micros() / 1_000);
+        server.cli(&["HSET", "test:{inventory:0}:readers", name, &value]);
+    };
+    report("active", 100, clock());
+    report("silent", 5, Timestamp::from_micros(clock().micros() - 120_000_000));
+    let (task, stop) = trim(Keep { entries: 50, age: day, at_most: 10_000, every });
+    let first = || {
+        let id = server.cli(&["XRANGE", &stream, "-", "+", "COUNT", "1"]);
+        id.split('-').next().unwrap().trim().parse::<u64>().unwrap()
+    };
+    until(|| first() == 101).await;
+    stop.cancel();
+    task.await.unwrap();
+
+    // But not more than there may be at most.
+    let (task, stop) = trim(Keep { entries: 50, age: day, at_most: 120, every });
+    until(|| length() == 120).await;
+    stop.cancel();
+    task.await.unwrap();
+
+    // Nobody reads any more: by number, then by age.
+    server.cli(&["DEL", "test:{inventory:0}:readers"]);
+    let (task, stop) = trim(Keep { entries: 50, age: day, at_most: 10_000, every });
+    until(|| length() == 50).await;
+    stop.cancel();
+    task.await.unwrap();
+    let (task, stop) =
+        trim(Keep { entries: 50, age: Duration::from_secs(1), at_most: 10_000, every });
+    until(|| length() <= 1).await;
+    stop.cancel();
+    task.await.unwrap();
+
+    // What is left is no hindrance to readers and relays.
+    let reads = reader(&redis, &log, &effects);
+    log.tell(30);
+    effects.level(&log).await;
+    relays.stop().await;
+    reads.stop().await;
+}
+
+/// A certificate for 127.0.0.1 by an authority of this test: paths of certificate, key, authority.
+fn certificates(folder: &tempfile::TempDir) -> [PathBuf; 3] {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = server.signed_by(&key, &issuer).unwrap();
+    [
+        ("server.pem", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+        ("ca.pem", authority_certificate.pem()),
+    ]
+    .map(|(name, text)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    })
+}
+
+#[tokio::test]
+async fn with_tls_and_a_password_and_not_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key, authority] = certificates(&folder);
+    let server = Server::start(&[
+        "--tls-port",
+        "--tls-cert-file",
+        certificate.to_str().unwrap(),
+        "--tls-key-file",
+        key.to_str().unwrap(),
+        "--tls-ca-cert-file",
+        authority.to_str().unwrap(),
+        "--tls-auth-clients",
+        "no",
+        "--requirepass",
+        "open-sesame",
+    ]);
+    let connect = |url: String, authority: Option<Vec<u8>>| {
+        let prefix = "test".to_owned();
+        Redis::new(&RedisOptions { urls: vec![url], cluster: false, authority, prefix }).unwrap()
+    };
+    let pem = std::fs::read(authority).unwrap();
+    let good =
+        connect(format!("rediss://:open-sesame@127.0.0.1:{}", server.port), Some(pem.clone()));
+    let (log, effects) = (Arc::new(Log::default()), Effects::default());
+    log.tell(100);
+    let relays = relay(&good, &log);
+    let reads = reader(&good, &log, &effects);
+    effects.level(&log).await;
+    log.tell(100);
+    effects.level(&log).await;
+    reads.stop().await;
+    relays.stop().await;
+
+    for (url, authority, expected) in [
+        (format!("rediss://:wrong-secret@127.0.0.1:{}", server.port), Some(pem), "assword"),
+        (format!("rediss://:open-sesame@127.0.0.1:{}", server.port), None, "ertificate"),
+    ] {
+        let mut sink = Relay::new(connect(url, authority), PROMISER, log.clone(), 10);
+        let error = sink.cursors().await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("secret") && !error.contains("sesame"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn through_a_cluster_of_three() {
+    let servers: Vec<Server> = (0..3)
+        .map(|_| Server::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]))
+        .collect();
+    let addresses: Vec<String> =
+        servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+    let made = Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(&addresses)
+        .args(["--cluster-replicas", "0", "--cluster-yes"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+    until(|| servers.iter().all(|s| s.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")))
+        .await;
+    let urls: Vec<String> = servers.iter().map(Server::url).collect();
+    let redis = redis(&urls.iter().map(String::as_str).collect::<Vec<_>>());
+    let (log, effects) = (Arc::new(Log::default()), Effects::default());
+    log.tell(200);
+    let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
+    effects.level(&log).await;
+    log.tell(200);
+    effects.level(&log).await;
+    // Each shard has one slot: all its keys are on one server.
+    let held = servers.iter().filter(|s| !s.cli(&["KEYS", "*facts"]).trim().is_empty()).count();
+    assert!(held > 1, "all on one server");
+    relays.stop().await;
+    reads.stop().await;
+}

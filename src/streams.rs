@@ -1,0 +1,89 @@
+//! Where the Redis streams are and what they keep, by flags.
+//! Never here: what is in them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared_events::stream::redis::{Keep, RedisOptions};
+
+/// The streams of a process.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    /// Where they are.
+    pub redis: RedisOptions,
+    /// What they keep.
+    pub keep: Keep,
+}
+
+/// Flags that name a Redis.
+#[derive(Clone, clap::Args)]
+pub struct StreamArgs {
+    /// Carry facts through streams of this Redis, redis://[user:password@]host:port or rediss://…
+    /// for TLS; several by commas are nodes of a cluster. Without it, facts go from process to
+    /// process by gRPC.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ORDINAL_REDIS_URL",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    redis_url: Vec<String>,
+    /// It is a cluster, though one node is named.
+    #[arg(long, env = "ORDINAL_REDIS_CLUSTER")]
+    redis_cluster: bool,
+    /// Check its certificate against the authority in this PEM file, not against public ones.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_REDIS_CA")]
+    redis_ca: Option<PathBuf>,
+    /// First part of every key, so that several installations can share a Redis.
+    #[arg(long, value_name = "TEXT", env = "ORDINAL_REDIS_PREFIX", default_value = "ordinal")]
+    redis_prefix: String,
+    /// Keep so many facts per shard.
+    #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
+    redis_keep: u64,
+    /// Keep facts for so long.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = humantime::parse_duration)]
+    redis_keep_for: Duration,
+    /// Keep what an active follower still needs, but no more facts per shard than this.
+    #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]
+    redis_keep_at_most: u64,
+}
+
+/// URLs hold passwords.
+impl std::fmt::Debug for StreamArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StreamArgs")
+    }
+}
+
+impl StreamArgs {
+    /// The streams, where a Redis is named.
+    ///
+    /// # Errors
+    /// Where the authority's file cannot be read.
+    pub fn streams(&self) -> anyhow::Result<Option<Streams>> {
+        if self.redis_url.is_empty() {
+            return Ok(None);
+        }
+        let authority = match &self.redis_ca {
+            Some(path) => Some(
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let redis = RedisOptions {
+            urls: self.redis_url.clone(),
+            cluster: self.redis_cluster,
+            authority,
+            prefix: self.redis_prefix.clone(),
+        };
+        let keep = Keep {
+            entries: self.redis_keep,
+            age: self.redis_keep_for,
+            at_most: self.redis_keep_at_most,
+            ..Keep::default()
+        };
+        Ok(Some(Streams { redis, keep }))
+    }
+}
