@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::journal::Journal;
+use order_actor::journal::{Journal, JournalError, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries};
 use order_actor::record::RecordedEvent;
 use order_actor::replay::JournalSource;
@@ -430,6 +430,91 @@ impl AdminService for AdminEdge {
             })
             .collect();
         Ok(Response::new(proto::ListQuarantinedResponse { quarantined }))
+    }
+
+    async fn list_shards(
+        &self,
+        _: Request<proto::ListShardsRequest>,
+    ) -> Result<Response<proto::ListShardsResponse>, Status> {
+        let states = self.orders()?.0.shard_states().await.map_err(shards_refused)?;
+        let shards = states.into_iter().map(shard_message).collect();
+        Ok(Response::new(proto::ListShardsResponse { shards }))
+    }
+
+    async fn move_shard(
+        &self,
+        request: Request<proto::MoveShardRequest>,
+    ) -> Result<Response<proto::MoveShardResponse>, Status> {
+        let proto::MoveShardRequest { shard, node } = request.into_inner();
+        let (journal, _) = self.orders()?;
+        let node = Some(node).filter(|node| !node.is_empty());
+        if let Some(node) = &node {
+            let nodes = journal.nodes().await.map_err(shards_refused)?;
+            if !nodes.iter().any(|known| &known.name == node) {
+                let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
+                let message = format!("there is no node {node}; there are {}", names.join(", "));
+                return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
+            }
+        }
+        let moved = journal.pin(shard_number(shard)?, node.as_deref()).await;
+        found(moved.map_err(shards_refused)?)?;
+        tracing::info!(shard, node, "shard moved by an operator");
+        Ok(Response::new(proto::MoveShardResponse {}))
+    }
+
+    async fn freeze_shard(
+        &self,
+        request: Request<proto::FreezeShardRequest>,
+    ) -> Result<Response<proto::FreezeShardResponse>, Status> {
+        let proto::FreezeShardRequest { shard, reason } = request.into_inner();
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
+            return Err(violation("reason", "has 1 to 500 characters"));
+        }
+        let frozen = self.orders()?.0.freeze(shard_number(shard)?, Some(reason)).await;
+        found(frozen.map_err(shards_refused)?)?;
+        tracing::warn!(shard, reason, "shard frozen by an operator");
+        Ok(Response::new(proto::FreezeShardResponse {}))
+    }
+
+    async fn unfreeze_shard(
+        &self,
+        request: Request<proto::UnfreezeShardRequest>,
+    ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
+        let shard = request.into_inner().shard;
+        let opened = self.orders()?.0.freeze(shard_number(shard)?, None).await;
+        found(opened.map_err(shards_refused)?)?;
+        tracing::warn!(shard, "shard opened by an operator");
+        Ok(Response::new(proto::UnfreezeShardResponse {}))
+    }
+}
+
+fn shard_number(shard: u32) -> Result<u16, Status> {
+    u16::try_from(shard).or(Err(violation("shard", "is no number of a shard")))
+}
+
+fn found(found: bool) -> Result<(), Status> {
+    let none = || refused(Code::NotFound, "NOT_FOUND", "there is no such shard");
+    found.then_some(()).ok_or_else(none)
+}
+
+fn shards_refused(error: JournalError) -> Status {
+    match error {
+        JournalError::Invalid(message) => refused(Code::FailedPrecondition, "ONE_WRITER", &message),
+        error => unavailable(error),
+    }
+}
+
+fn shard_message(state: ShardState) -> proto::Shard {
+    let (node, address) = state.node.map(|node| (node.name, node.address)).unwrap_or_default();
+    proto::Shard {
+        shard: u32::from(state.shard),
+        epoch: state.epoch,
+        position: state.position,
+        node,
+        address,
+        moved_to: state.pinned.unwrap_or_default(),
+        frozen: state.frozen.unwrap_or_default(),
     }
 }
 

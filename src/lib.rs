@@ -12,6 +12,7 @@
 pub mod access; // who may call what
 mod admin; // what operators see and may do
 pub mod cli; // the command line
+mod cluster; // all processes on this machine, with servers of their own
 mod databases; // where they are, by flags
 mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack

@@ -118,10 +118,16 @@ pub enum Verb {
     /// Read models, which can be filled anew from the journal.
     #[command(subcommand)]
     ReadModel(ReadModelVerb),
+    /// The parts of the journal, and which order node has them.
+    #[command(subcommand)]
+    Shards(ShardsVerb),
     /// Orders whose history is impossible; they accept no command.
     Quarantined,
     /// Run an engine.
     Serve(Box<crate::serve::ServeArgs>),
+    /// Run three roles and two order nodes here, with a Postgres and a Redis of their own.
+    #[command(subcommand)]
+    Cluster(crate::cluster::ClusterVerb),
     /// Drive an engine with the invoices of a CSV file, through gRPC.
     Load(crate::load::LoadArgs),
     /// Replay the whole journal and check every law over all that follows it.
@@ -494,6 +500,33 @@ pub enum ReadModelVerb {
     Rebuild {
         /// order-summaries or deadlines.
         name: String,
+    },
+}
+
+/// `ordinal shards …`
+#[derive(Debug, Subcommand)]
+pub enum ShardsVerb {
+    /// List the shards and the order nodes that have them.
+    List,
+    /// Have a shard moved to an order node, for as long as that lives.
+    Move {
+        /// Which, by number.
+        shard: u16,
+        /// To the node of this name; any may have it again where absent.
+        node: Option<String>,
+    },
+    /// Close a shard to everybody: its orders accept no command and are not shown.
+    Freeze {
+        /// Which, by number.
+        shard: u16,
+        /// Why; callers and operators see it.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Open a frozen shard.
+    Unfreeze {
+        /// Which, by number.
+        shard: u16,
     },
 }
 

@@ -1,8 +1,8 @@
-//! `followers`, `dead-letter`, `read-model` and `quarantined`.
+//! `followers`, `dead-letter`, `read-model`, `shards` and `quarantined`.
 
 use serde_json::{Value, json};
 
-use super::args::{DeadLetterVerb, ReadModelVerb};
+use super::args::{DeadLetterVerb, ReadModelVerb, ShardsVerb};
 use super::show::{self, text};
 use super::{Client, Failure, Output};
 
@@ -95,6 +95,37 @@ pub async fn read_models(
 ) -> Result<(), Failure> {
     let ReadModelVerb::Rebuild { name } = verb;
     ask(client, out, "RebuildReadModel", json!({ "name": name }), show::any).await
+}
+
+/// `ordinal shards …`
+pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(), Failure> {
+    match verb {
+        ShardsVerb::List => {
+            ask(client, out, "ListShards", json!({}), |out, answer| {
+                let shards = answer["shards"].as_array().into_iter().flatten();
+                out.table(
+                    &["shard", "node", "address", "epoch", "position", "moved to", "frozen"],
+                    shards.map(|shard| {
+                        let fields =
+                            ["shard", "node", "address", "epoch", "position", "moved_to", "frozen"];
+                        fields.map(|field| text(shard, field)).to_vec()
+                    }),
+                );
+            })
+            .await
+        }
+        ShardsVerb::Move { shard, node } => {
+            let request = json!({ "shard": shard, "node": node.unwrap_or_default() });
+            ask(client, out, "MoveShard", request, show::any).await
+        }
+        ShardsVerb::Freeze { shard, reason } => {
+            let request = json!({ "shard": shard, "reason": reason });
+            ask(client, out, "FreezeShard", request, show::any).await
+        }
+        ShardsVerb::Unfreeze { shard } => {
+            ask(client, out, "UnfreezeShard", json!({ "shard": shard }), show::any).await
+        }
+    }
 }
 
 /// `ordinal quarantined`

@@ -31,6 +31,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let connect = || Client::connect(&connection);
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
+        Verb::Cluster(verb) => return Ok(crate::cluster::run(verb, out).await?),
         Verb::Load(args) => return crate::load::run(args, &connection, out).await,
         Verb::Verify(args) => return crate::verify::run(args, &connection, out).await,
         Verb::Demo => return Ok(crate::demo::run(out).await?),
@@ -47,6 +48,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Followers => operations::followers(&connect().await?, out).await?,
         Verb::DeadLetter(verb) => operations::dead_letters(&connect().await?, out, verb).await?,
         Verb::ReadModel(verb) => operations::read_models(&connect().await?, out, verb).await?,
+        Verb::Shards(verb) => operations::shards(&connect().await?, out, verb).await?,
         Verb::Quarantined => operations::quarantined(&connect().await?, out).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -85,6 +85,60 @@ fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
     runtime.block_on(database.drop());
 }
 
+#[test]
+fn operators_move_and_freeze_shards() {
+    let (runtime, [database]) = databases();
+    let url = database.url();
+    let flags = &["--database-url", url.as_str(), "--without-stock"];
+    let a = node("a", flags);
+    let b = node("b", flags);
+    let id = place(&a, "MUG=1@4.50GBP");
+    let shards = |engine: &Engine| engine.ask(&["shards", "list"])["shards"].take();
+    let held = shards(&a);
+    let held = held.as_array().unwrap().iter().find(|shard| shard["position"] == 1).unwrap();
+    let home = held["shard"].to_string();
+    let has = |name: &str| {
+        let patience = Instant::now() + PATIENCE;
+        let here = |shard: &Value| shard["shard"] == held["shard"] && shard["node"] == name;
+        while !shards(&b).as_array().unwrap().iter().any(here) {
+            assert!(Instant::now() < patience, "{name} does not have it");
+        }
+    };
+    for name in ["a", "b", "a"] {
+        b.ask(&["shards", "move", &home, name]);
+        has(name);
+        assert_eq!(version(&a, &id), 1);
+        assert_eq!(version(&b, &id), 1);
+    }
+    let refused = a.refused(1, &["shards", "move", &home, "c"]);
+    assert_eq!(refused["reason"], "NODE_UNKNOWN");
+    assert!(refused["message"].as_str().unwrap().ends_with("there are a, b"), "{refused}");
+    assert_eq!(a.refused(1, &["shards", "move", "16", "a"])["reason"], "NOT_FOUND");
+
+    a.ask(&["shards", "freeze", &home, "--reason", "looked into"]);
+    has("");
+    let patience = Instant::now() + PATIENCE;
+    let refused = loop {
+        let refused = b.refused(3, &["order", "cancel", &id]);
+        if refused["reason"] == "SHARD_FROZEN" {
+            break refused;
+        }
+        assert!(Instant::now() < patience, "{refused}");
+    };
+    assert_eq!(refused["metadata"]["reason"], "looked into", "{refused}");
+    // Others go on.
+    place(&b, "MUG=1@4.50GBP");
+    a.ask(&["shards", "unfreeze", &home]);
+    has("a");
+    b.ask(&["order", "cancel", &id]);
+    drop((a, b));
+    runtime.block_on(database.drop());
+
+    let alone = tempfile::TempDir::new().unwrap();
+    let alone = Engine::start(alone.path());
+    assert_eq!(alone.refused(1, &["shards", "list"])["reason"], "ONE_WRITER");
+}
+
 /// A node sleeps past its lease, as a paused machine does; another one takes over. Awake again it
 /// writes nothing of what it had begun, and takes its part anew.
 #[test]

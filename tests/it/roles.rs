@@ -16,12 +16,16 @@ use crate::shop::{On, Shop};
 /// Methods and the roles that get past the door; what an order allows whom is its own refusal.
 const TABLE: &str = "
 admin.v1.AdminService/DropDeadLetter                        ops
+admin.v1.AdminService/FreezeShard                           ops
 admin.v1.AdminService/GetDeadLetter                         ops
 admin.v1.AdminService/ListDeadLetters                       ops
 admin.v1.AdminService/ListFollowers                         ops
 admin.v1.AdminService/ListQuarantined                       ops
+admin.v1.AdminService/ListShards                            ops
+admin.v1.AdminService/MoveShard                             ops
 admin.v1.AdminService/PutBackDeadLetters                    ops
 admin.v1.AdminService/RebuildReadModel                      ops
+admin.v1.AdminService/UnfreezeShard                         ops
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/ReadFacts                              ops service
 inventory.v1.InventoryService/AdjustStock                   ops service

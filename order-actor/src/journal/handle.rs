@@ -14,12 +14,12 @@ use super::audit::{Audit, Chain, Damage, DamageKind};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::memory::{MemoryDisk, MemoryStore};
-use super::options::Options;
+use super::options::{Node, Options};
 use super::ownership::{Ownership, ShardState};
 use super::postgres::PostgresStore;
 use super::shard::{contiguous, take_over};
 use super::sqlite::SqliteStore;
-use super::store::{Head, News, Range, SharedStore, Store};
+use super::store::{Head, News, Range, SharedStore, Sight, Store};
 use super::writer::{
     EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Wires, Writer,
 };
@@ -446,10 +446,21 @@ impl Journal {
     /// # Errors
     /// As [`Self::freeze`].
     pub async fn shard_states(&self) -> Result<Vec<ShardState>, JournalError> {
+        Ok(ShardState::of(self.sight().await?))
+    }
+
+    /// The nodes that live.
+    ///
+    /// # Errors
+    /// As [`Self::freeze`].
+    pub async fn nodes(&self) -> Result<Vec<Node>, JournalError> {
+        let nodes = self.sight().await?.nodes.into_iter();
+        Ok(nodes.map(|seen| Node { name: seen.name, address: seen.address }).collect())
+    }
+
+    async fn sight(&self) -> Result<Sight, JournalError> {
         let options = &self.shared.options;
-        let grace = options.lease.saturating_sub(options.self_stop);
-        let sight = self.among_others()?.look(grace).await?;
-        Ok(ShardState::of(sight))
+        self.among_others()?.look(options.lease.saturating_sub(options.self_stop)).await
     }
 
     fn among_others(&self) -> Result<&dyn SharedStore, JournalError> {

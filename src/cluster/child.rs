@@ -1,0 +1,144 @@
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often a process that starts is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A process that we start, watch and end; killed when dropped.
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    program: PathBuf,
+    arguments: Vec<String>,
+    /// Runs as this user and group, where that is not us.
+    user: Option<(u32, u32)>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub(crate) fn new(
+        name: &str,
+        address: SocketAddr,
+        program: &Path,
+        arguments: impl IntoIterator<Item = String>,
+        log: PathBuf,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            program: program.to_owned(),
+            arguments: arguments.into_iter().collect(),
+            user: None,
+            log,
+            child: None,
+        }
+    }
+
+    pub(crate) fn run_by(mut self, user: Option<(u32, u32)>) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// Starts it; what it says goes to its log.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for us: we end the others in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} does not start", self.program.display()))?;
+        tracing::info!(process = self.name, id = child.id(), "started");
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Its end, if it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.as_ref().and_then(Child::id);
+        let id = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id
+            && let Err(error) = kill_process(id, signal)
+        {
+            tracing::debug!(process = self.name, %error, "signal");
+        }
+    }
+
+    /// Ends it between any two instructions.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.gone(Duration::from_secs(10)).await;
+    }
+
+    /// Tells it to stop and waits; kills it where it does not.
+    pub(crate) async fn stop(&mut self, signal: Signal, patience: Duration) {
+        self.signal(signal);
+        if !self.gone(patience).await {
+            tracing::warn!(process = self.name, "did not stop in time");
+            self.kill().await;
+        }
+    }
+
+    async fn gone(&mut self, patience: Duration) -> bool {
+        let Some(child) = &mut self.child else { return true };
+        let gone = timeout(patience, child.wait()).await.is_ok();
+        if gone {
+            self.child = None;
+        }
+        gone
+    }
+
+    /// Waits until `answers` says yes.
+    ///
+    /// # Errors
+    /// Where the process ends before, or the patience does; with the end of its log.
+    pub(crate) async fn until(
+        &mut self,
+        patience: Duration,
+        answers: impl AsyncFn(SocketAddr) -> bool,
+    ) -> anyhow::Result<()> {
+        let until = Instant::now() + patience;
+        loop {
+            if answers(self.address).await {
+                return Ok(());
+            }
+            let ended = self.ended();
+            if ended.is_some() || Instant::now() > until {
+                let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().rev().take(5).collect();
+                let lines: Vec<&str> = lines.into_iter().rev().collect();
+                let what =
+                    ended.map_or("does not answer".to_owned(), |end| format!("ended: {end}"));
+                anyhow::bail!("{} {what}\n{}", self.name, lines.join("\n"));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
