@@ -128,6 +128,9 @@ pub enum Verb {
     /// Run three roles and two order nodes here, with a Postgres and a Redis of their own.
     #[command(subcommand)]
     Cluster(crate::cluster::ClusterVerb),
+    /// Run such a cluster, let everything go wrong under load, and check that nothing was lost or
+    /// done twice.
+    Chaos(crate::chaos::ChaosArgs),
     /// Drive an engine with the invoices of a CSV file, through gRPC.
     Load(crate::load::LoadArgs),
     /// Replay the whole journal and check every law over all that follows it.

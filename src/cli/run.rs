@@ -32,6 +32,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
         Verb::Cluster(verb) => return Ok(crate::cluster::run(verb, out).await?),
+        Verb::Chaos(args) => return Ok(crate::chaos::run(&args, out).await?),
         Verb::Load(args) => return crate::load::run(args, &connection, out).await,
         Verb::Verify(args) => return crate::verify::run(args, &connection, out).await,
         Verb::Demo => return Ok(crate::demo::run(out).await?),

@@ -20,7 +20,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use child::Process;
-pub(crate) use servers::database_url;
+pub(crate) use servers::{database_url, postgres, postgres_answers, redis};
 
 use crate::cli::Output;
 use crate::peers;
@@ -104,14 +104,14 @@ pub(crate) fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
 /// By which addresses each process reaches the servers.
 pub(crate) struct Ways {
     /// Postgres, by process: order nodes, stock, messages.
-    pub(crate) postgres: [SocketAddr; 4],
+    pub(crate) postgres: Vec<SocketAddr>,
     /// Redis, by process as above.
-    pub(crate) redis: [SocketAddr; 4],
+    pub(crate) redis: Vec<SocketAddr>,
 }
 
 impl Ways {
     fn direct(addresses: Addresses) -> Self {
-        Self { postgres: [addresses.postgres; 4], redis: [addresses.redis; 4] }
+        Self { postgres: vec![addresses.postgres; 4], redis: vec![addresses.redis; 4] }
     }
 }
 

@@ -21,6 +21,9 @@ const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// A hand-over takes some milliseconds; who waited longer is told to come again.
 const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 
+/// Ids minted before it is given up to find one for here; with one shard in a thousand it is found.
+const MINTED_MAX: usize = 10_000;
+
 impl OrdersEdge {
     /// Waits a moment for a shard that is changing hands; a call that another node carried here
     /// waits until we have it.
@@ -28,6 +31,14 @@ impl OrdersEdge {
         let shard = self.journal.shard_of(order_id);
         let until = deadline.min(Instant::now() + SETTLES_WITHIN);
         self.journal.settled(shard, forwarded, until).await;
+    }
+
+    /// An id of an order that is answered for here. Whoever lets us choose need not wait for another
+    /// node, which would choose again.
+    fn mint(&self) -> OrderId {
+        let here = |order_id: &OrderId| self.registry.is_here(*order_id);
+        let minted = std::iter::repeat_with(OrderId::mint).take(MINTED_MAX).find(here);
+        minted.unwrap_or_else(OrderId::mint)
     }
 
     /// Parse → ask the order → render: what every command does.
@@ -62,8 +73,13 @@ impl OrdersEdge {
 impl OrderService for OrdersEdge {
     async fn place_order(
         &self,
-        request: Request<proto::PlaceOrderRequest>,
+        mut request: Request<proto::PlaceOrderRequest>,
     ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
+        let wish = request.get_mut();
+        let names_itself = wish.options.as_ref().is_some_and(|some| !some.request_id.is_empty());
+        if wish.order_id.is_empty() && !names_itself {
+            wish.order_id = self.mint().to_string();
+        }
         let render::Outcome { order, events, position, replayed } =
             self.command(request, parse::place_order).await?;
         Ok(Response::new(proto::PlaceOrderResponse { order, events, position, replayed }))

@@ -1,0 +1,157 @@
+use std::fmt;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Order nodes, stock, messages.
+pub(super) const SERVICES: [&str; 4] = ["orders-a", "orders-b", "inventory", "notifications"];
+
+/// Something that goes wrong, for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// kill -9 of these services, together.
+    Kill(Vec<usize>),
+    /// kill -9 of the database server.
+    KillPostgres,
+    /// kill -9 of Redis, which comes back empty.
+    KillRedis,
+    /// FLUSHALL.
+    EmptyRedis,
+    /// SIGSTOP of a service.
+    Freeze(usize),
+    /// SIGSTOP of Redis.
+    FreezeRedis,
+    /// A service's connections to the database are cut, and none is taken.
+    CutPostgres(usize),
+    /// What goes between a service and the database is carried no further.
+    SilencePostgres(usize),
+    /// What goes between a service and the database is slow.
+    SlowPostgres(usize),
+    /// A service's connections to Redis are cut.
+    CutRedis(usize),
+    /// A service is told to stop, as in a rolling deploy.
+    Restart(usize),
+    /// An operator moves a shard.
+    Move { shard: u16, to: usize },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |nth: &usize| SERVICES.get(*nth).copied().unwrap_or("?");
+        match self {
+            Self::Kill(services) => {
+                let names: Vec<&str> = services.iter().map(name).collect();
+                write!(f, "kill -9 {}", names.join(" "))
+            }
+            Self::KillPostgres => f.write_str("kill -9 postgres"),
+            Self::KillRedis => f.write_str("kill -9 redis"),
+            Self::EmptyRedis => f.write_str("FLUSHALL"),
+            Self::Freeze(service) => write!(f, "SIGSTOP {}", name(service)),
+            Self::FreezeRedis => f.write_str("SIGSTOP redis"),
+            Self::CutPostgres(service) => write!(f, "cut {} from postgres", name(service)),
+            Self::SilencePostgres(service) => write!(f, "silence {} to postgres", name(service)),
+            Self::SlowPostgres(service) => write!(f, "slow {} to postgres", name(service)),
+            Self::CutRedis(service) => write!(f, "cut {} from redis", name(service)),
+            Self::Restart(service) => write!(f, "SIGTERM {}", name(service)),
+            Self::Move { shard, to } => write!(f, "move shard {shard} to {}", name(to)),
+        }
+    }
+}
+
+impl Fault {
+    /// How many processes it kills.
+    pub(super) fn kills(&self) -> u32 {
+        match self {
+            Self::Kill(services) => u32::try_from(services.len()).unwrap_or(u32::MAX),
+            Self::KillPostgres | Self::KillRedis => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// A fault, how long it lasts and how long there is peace after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) fault: Fault,
+    pub(super) lasts: Duration,
+    pub(super) peace: Duration,
+}
+
+/// Faults without an end, the same for the same seed.
+pub(super) struct Schedule {
+    random: StdRng,
+    shards: u16,
+}
+
+impl Schedule {
+    pub(super) fn new(seed: u64, shards: u16) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), shards }
+    }
+
+    fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.random.random_range(from..to))
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let any = self.random.random_range(0..SERVICES.len());
+        let node = self.random.random_range(0..2_usize);
+        let (fault, lasts) = match self.random.random_range(0..100_u32) {
+            0..28 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
+            28..38 => (Fault::Kill(vec![node]), self.millis(0, 200)),
+            38..44 => (Fault::Kill(vec![0, 1]), self.millis(0, 1_500)),
+            44..46 => (Fault::Kill(vec![0, 1, 2, 3]), self.millis(0, 1_500)),
+            46..54 => (Fault::KillPostgres, self.millis(0, 1_000)),
+            54..60 => (Fault::KillRedis, self.millis(0, 1_500)),
+            60..66 => (Fault::EmptyRedis, Duration::ZERO),
+            // Past every time-out, and short of them.
+            66..69 => (Fault::Freeze(node), self.millis(9_000, 12_000)),
+            69..74 => (Fault::Freeze(any), self.millis(500, 6_000)),
+            74..76 => (Fault::FreezeRedis, self.millis(500, 4_000)),
+            76..80 => (Fault::CutPostgres(any), self.millis(200, 4_000)),
+            80..82 => (Fault::SilencePostgres(any), self.millis(500, 7_000)),
+            82..86 => (Fault::SlowPostgres(any), self.millis(1_000, 4_000)),
+            86..89 => (Fault::CutRedis(any), self.millis(200, 2_000)),
+            89..93 => (Fault::Restart(any), self.millis(0, 500)),
+            _ => {
+                let shard = self.random.random_range(0..self.shards);
+                (Fault::Move { shard, to: node }, Duration::ZERO)
+            }
+        };
+        let peace = self.millis(200, 2_500);
+        Some(Step { fault, lasts, peace })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_repeats_the_schedule() {
+        let first: Vec<Step> = Schedule::new(7, 16).take(200).collect();
+        assert_eq!(first, Schedule::new(7, 16).take(200).collect::<Vec<_>>());
+        assert_ne!(first, Schedule::new(8, 16).take(200).collect::<Vec<_>>());
+        // Everything that can go wrong does.
+        for kind in [
+            "kill -9 orders-a orders-b inventory",
+            "kill -9 postgres",
+            "kill -9 redis",
+            "FLUSHALL",
+            "SIGSTOP orders",
+            "SIGSTOP redis",
+            "cut",
+            "silence",
+            "slow",
+            "SIGTERM",
+            "move shard",
+        ] {
+            let said = |step: &Step| step.fault.to_string().starts_with(kind);
+            assert!(first.iter().any(said), "{kind}");
+        }
+    }
+}

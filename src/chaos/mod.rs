@@ -1,0 +1,423 @@
+//! Everything goes wrong, on purpose: real processes on a real Postgres and Redis, clients that
+//! remember every answer, faults by a seeded schedule. In the end everything drains, and what
+//! clients saw is compared with what is there.
+//! Never here: what is right. That say the laws of `verify`, and the domain's own functions.
+
+mod check; // what clients saw against the journal
+mod clients; // what they wished, and what they were told
+mod faults; // what goes wrong, by a seed
+mod proxy; // ways to a server that can be made slow, silent or cut
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Caller, Client, Connection, Output};
+use crate::cluster::{self, Addresses, Cluster, Ways};
+use crate::engine::{Backend, Databases, Stores};
+use crate::verify;
+use check::Contradiction;
+use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS};
+use faults::{Fault, SERVICES, Schedule, Step};
+use proxy::{Proxy, Way};
+
+/// Shards of a journal that `serve` creates unless told otherwise.
+const SHARDS: u16 = 16;
+const SLOW_BY: Duration = Duration::from_millis(40);
+/// How long everything may take to come to rest.
+const DRAINS_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// `ordinal chaos`
+#[derive(Debug, clap::Args)]
+pub struct ChaosArgs {
+    /// Repeat the schedule of this seed; drawn and told where absent.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Let things go wrong for so long, at least.
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    lasts: Duration,
+    /// Go on until so many processes were killed, at least.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    kills: u32,
+    /// Clients at work.
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    clients: u64,
+    /// How long a client waits between two calls, on average.
+    #[arg(long, value_name = "DURATION", default_value = "60ms", value_parser = humantime::parse_duration)]
+    pace: Duration,
+    /// Keep databases and logs in this directory, which must be new; in a temporary one, removed where
+    /// nothing was found, unless said.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// What happened and what was found.
+#[derive(Debug, serde::Serialize)]
+struct Report {
+    seed: u64,
+    seconds: u64,
+    kills: u32,
+    faults: BTreeMap<String, u32>,
+    calls: BTreeMap<&'static str, usize>,
+    orders: u64,
+    events: u64,
+    drained_in_ms: u128,
+    contradictions: Vec<Contradiction>,
+    findings: Vec<verify::Finding>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where a server is not installed or a process does not come back; what is found is no error.
+pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
+    let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
+    // Said first: whatever comes, it can be repeated.
+    tracing::info!(seed, "chaos");
+    if !out.json {
+        out.line(format!("seed {seed}"));
+    }
+    let temporary = tempfile::Builder::new().prefix("ordinal-chaos-").tempdir()?;
+    let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+    // The server's own user has to get through.
+    open_to_all(temporary.path())?;
+    anyhow::ensure!(!dir.join("postgres").exists(), "{} has been used already", dir.display());
+    let mut arena = Arena::start(&dir).await?;
+    let report = arena.fight(args, seed, out).await;
+    arena.cluster.stop().await;
+    let report = report.inspect_err(|_| keep(temporary.path()))?;
+    let clean = report.contradictions.is_empty() && report.findings.is_empty();
+    if !clean && args.dir.is_none() {
+        keep(&temporary.keep());
+    }
+    show(&report, out);
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn keep(folder: &std::path::Path) {
+    tracing::error!(folder = %folder.display(), "databases and logs");
+}
+
+fn open_to_all(folder: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
+}
+
+/// A cluster with ways that can be disturbed.
+struct Arena {
+    addresses: Addresses,
+    cluster: Cluster,
+    to_postgres: Vec<Proxy>,
+    to_redis: Vec<Proxy>,
+}
+
+impl Arena {
+    async fn start(dir: &std::path::Path) -> anyhow::Result<Self> {
+        let addresses = free_addresses()?;
+        let folder = cluster::folder(dir)?;
+        let postgres = cluster::postgres(&folder, addresses.postgres).await?;
+        let redis = cluster::redis(&folder, addresses.redis).await?;
+        let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
+        for _ in SERVICES {
+            to_postgres.push(Proxy::to(addresses.postgres).await?);
+            to_redis.push(Proxy::to(addresses.redis).await?);
+        }
+        let ways = Ways {
+            postgres: to_postgres.iter().map(|proxy| proxy.address).collect(),
+            redis: to_redis.iter().map(|proxy| proxy.address).collect(),
+        };
+        let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &ways)?;
+        cluster.start().await?;
+        Ok(Self { addresses, cluster, to_postgres, to_redis })
+    }
+
+    async fn fight(&mut self, args: &ChaosArgs, seed: u64, out: &Output) -> anyhow::Result<Report> {
+        let client = self.client(Duration::from_secs(20)).await?;
+        self.stock(&client).await?;
+        let memory = Memory::default();
+        let stop = CancellationToken::new();
+        let mut clients = JoinSet::new();
+        for nth in 0..args.clients {
+            let (nodes, memory) = (self.addresses.orders, memory.clone());
+            let seed = seed.wrapping_mul(1_000).wrapping_add(nth);
+            clients.spawn(clients::work(nodes, seed, memory, args.pace, stop.clone()));
+        }
+        let began = Instant::now();
+        let (mut kills, mut faults) = (0, BTreeMap::new());
+        for step in Schedule::new(seed, SHARDS) {
+            if began.elapsed() >= args.lasts && kills >= args.kills {
+                break;
+            }
+            kills += step.fault.kills();
+            let kind: String = step.fault.to_string();
+            if !out.json {
+                let lasts = step.lasts.as_millis();
+                out.line(format!("{:>5} s  {kind} for {lasts} ms", began.elapsed().as_secs()));
+            }
+            let words: Vec<&str> = kind.split(' ').take(2).collect();
+            *faults.entry(words.join(" ")).or_insert(0) += 1;
+            self.disturb(&step).await?;
+            sleep(step.peace).await;
+        }
+        stop.cancel();
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+        let seconds = began.elapsed().as_secs();
+        let drained_in_ms = self.drain().await?.as_millis();
+        let calls = memory.calls();
+        let stores = Stores::snapshot(&Backend::Postgres(self.databases())).await?;
+        let contradictions = check::agree(&stores, &calls).await?;
+        let verified = verify::everything(&stores, out).await?;
+        stores.close().await;
+        Ok(Report {
+            seed,
+            seconds,
+            kills,
+            faults,
+            calls: told(&calls),
+            orders: verified.orders,
+            events: verified.events,
+            drained_in_ms,
+            contradictions,
+            findings: verified.findings,
+        })
+    }
+
+    fn databases(&self) -> Databases {
+        let url = |database: &str| cluster::database_url(self.addresses.postgres, database);
+        Databases {
+            orders: url("orders"),
+            inventory: url("inventory"),
+            notifications: url("notifications"),
+        }
+    }
+
+    async fn client(&self, patience: Duration) -> anyhow::Result<Client> {
+        let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
+        let [node, _] = self.addresses.orders;
+        let connection =
+            Connection { timeout: patience, ..Connection::new(format!("http://{node}"), caller) };
+        Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    /// Some products run out.
+    async fn stock(&self, client: &Client) -> anyhow::Result<()> {
+        let requests: Vec<serde_json::Value> = (0..PRODUCTS)
+            .map(|nth| {
+                let on_hand = if nth < SCARCE { 40 * UNITS } else { 1_000_000 };
+                json!({ "sku": clients::sku(nth), "on_hand": on_hand })
+            })
+            .collect();
+        let set = json!({ "requests": requests });
+        let set = client.call("inventory.v1.InventoryService/BatchSetStock", set).await;
+        set.map(drop).map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    /// Brings a fault about, and its end.
+    async fn disturb(&mut self, step: &Step) -> anyhow::Result<()> {
+        let Step { fault, lasts, .. } = step;
+        match fault {
+            Fault::Kill(services) => {
+                for service in services {
+                    self.service(*service).kill().await;
+                }
+                sleep(*lasts).await;
+                for service in services {
+                    self.service(*service).start()?;
+                }
+            }
+            Fault::KillPostgres => {
+                self.cluster.postgres.kill().await;
+                sleep(*lasts).await;
+                self.postgres_again().await?;
+            }
+            Fault::KillRedis => {
+                self.cluster.redis.kill().await;
+                sleep(*lasts).await;
+                self.cluster.redis.start()?;
+            }
+            Fault::EmptyRedis => self.empty_redis().await,
+            Fault::Freeze(service) => {
+                self.service(*service).signal(Signal::STOP);
+                sleep(*lasts).await;
+                self.service(*service).signal(Signal::CONT);
+            }
+            Fault::FreezeRedis => {
+                self.cluster.redis.signal(Signal::STOP);
+                sleep(*lasts).await;
+                self.cluster.redis.signal(Signal::CONT);
+            }
+            Fault::CutPostgres(service) => {
+                way(&self.to_postgres, *service, Way::Cut, *lasts).await;
+            }
+            Fault::SilencePostgres(service) => {
+                way(&self.to_postgres, *service, Way::Silent, *lasts).await;
+            }
+            Fault::SlowPostgres(service) => {
+                way(&self.to_postgres, *service, Way::Slow(SLOW_BY), *lasts).await;
+            }
+            Fault::CutRedis(service) => way(&self.to_redis, *service, Way::Cut, *lasts).await,
+            Fault::Restart(service) => {
+                self.service(*service).stop(Signal::TERM, READY_WITHIN).await;
+                sleep(*lasts).await;
+                self.service(*service).start()?;
+            }
+            Fault::Move { shard, to } => self.move_shard(*shard, *to).await,
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, nth: usize) -> &mut cluster::Process {
+        let last = self.cluster.services.len() - 1;
+        &mut self.cluster.services[nth.min(last)]
+    }
+
+    /// What the killed server's sessions hold of it has to go first.
+    async fn postgres_again(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            self.cluster.postgres.start()?;
+            let answers = cluster::postgres_answers;
+            match self.cluster.postgres.until(READY_WITHIN, answers).await {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    async fn empty_redis(&self) {
+        let emptied = tokio::process::Command::new("redis-cli")
+            .args(["-p", &self.addresses.redis.port().to_string(), "FLUSHALL"])
+            .output();
+        if !timeout(Duration::from_secs(5), emptied).await.is_ok_and(|done| done.is_ok()) {
+            tracing::warn!("redis was not emptied");
+        }
+    }
+
+    /// An operator's wish; where the node is away it is none.
+    async fn move_shard(&self, shard: u16, to: usize) {
+        let node = ["a", "b"].get(to).copied().unwrap_or_default();
+        let Ok(client) = self.client(Duration::from_secs(2)).await else { return };
+        let wish = json!({ "shard": shard, "node": node });
+        if let Err(failure) = client.call("admin.v1.AdminService/MoveShard", wish).await {
+            tracing::info!(%failure, "the shard was not moved");
+        }
+    }
+
+    /// Everything is well again, and followers come to the end.
+    async fn drain(&mut self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        for proxy in self.to_postgres.iter().chain(&self.to_redis) {
+            proxy.set(Way::Open);
+        }
+        for service in &mut self.cluster.services {
+            if service.ended().is_some() {
+                service.start()?;
+            }
+            service.until(READY_WITHIN, cluster::ready).await?;
+        }
+        let client = self.client(Duration::from_secs(20)).await?;
+        let until = Instant::now() + DRAINS_WITHIN;
+        loop {
+            let lag = crate::lag::caught_up(&client, Duration::from_secs(20)).await;
+            match lag {
+                Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(began.elapsed()),
+                Ok(lag) if Instant::now() > until => anyhow::bail!("still behind: {lag:?}"),
+                Err(failure) if Instant::now() > until => anyhow::bail!("{failure}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Makes a way bad for a while.
+async fn way(proxies: &[Proxy], nth: usize, how: Way, lasts: Duration) {
+    if let Some(proxy) = proxies.get(nth) {
+        proxy.set(how);
+        sleep(lasts).await;
+        proxy.set(Way::Open);
+    }
+}
+
+fn free_addresses() -> anyhow::Result<Addresses> {
+    // All at once, so that none is given out twice.
+    let listeners = std::array::from_fn::<_, 6, _>(|_| {
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {
+            let address: SocketAddr = free.local_addr()?;
+            Ok((free, address))
+        })
+    });
+    let mut free = Vec::new();
+    for listener in listeners {
+        free.push(listener.context("no free port")?);
+    }
+    let [a, b, inventory, notifications, postgres, redis] = free.as_slice() else {
+        anyhow::bail!("no free port");
+    };
+    Ok(Addresses {
+        orders: [a.1, b.1],
+        inventory: inventory.1,
+        notifications: notifications.1,
+        postgres: postgres.1,
+        redis: redis.1,
+    })
+}
+
+fn told(calls: &[Call]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        let kind = match call.told {
+            Told::Done(_) => "done",
+            Told::Repeated => "done by an earlier try",
+            Told::Nothing(_) => "nothing to do",
+            Told::Shown(..) => "shown",
+            Told::Refused(_) => "refused",
+            Told::Doubt => "in doubt",
+        };
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn show(report: &Report, out: &Output) {
+    if out.json {
+        out.value(report);
+        return;
+    }
+    for (fault, times) in &report.faults {
+        out.line(format!("{times:>6}  {fault}"));
+    }
+    for (kind, calls) in &report.calls {
+        out.line(format!("{calls:>6}  calls: {kind}"));
+    }
+    for Contradiction { kind, order_id, detail } in &report.contradictions {
+        out.line(format!("{kind} order/{order_id}: {detail}"));
+    }
+    for finding in &report.findings {
+        out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
+    }
+    out.line(format!(
+        "seed {}: {} kills in {} s, drained in {} ms; {} events of {} orders; contradictions {}, \
+         differences {}",
+        report.seed,
+        report.kills,
+        report.seconds,
+        report.drained_in_ms,
+        report.events,
+        report.orders,
+        report.contradictions.len(),
+        report.findings.len()
+    ));
+}
