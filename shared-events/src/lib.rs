@@ -7,4 +7,6 @@
 //! - [`stream`]: how it travels. One loop, its two ports, cursors and dead letters.
 
 pub mod contract;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod stream;

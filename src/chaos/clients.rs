@@ -72,6 +72,15 @@ pub(super) struct Memory {
     open: Arc<Mutex<Vec<OrderId>>>,
 }
 
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    /// Place orders and do something to those of each other.
+    Mixed,
+    /// All do something to this one order.
+    One(OrderId),
+}
+
 impl Memory {
     fn remember(&self, call: Call) {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
@@ -98,6 +107,7 @@ impl Memory {
 /// One client, at work until it is told to stop.
 pub(super) async fn work(
     nodes: [SocketAddr; 2],
+    work: Work,
     seed: u64,
     memory: Memory,
     pace: Duration,
@@ -110,36 +120,72 @@ pub(super) async fn work(
     }
     while !stop.is_cancelled() {
         let drawn = random.random_range(0..100_u32);
-        let known = if drawn < 15 { None } else { memory.any(&mut random) };
+        let known = match work {
+            Work::One(order_id) => Some(order_id),
+            Work::Mixed if drawn < 15 => None,
+            Work::Mixed => memory.any(&mut random),
+        };
         let (order_id, wish) = match (known, drawn) {
             (None, _) => (OrderId::mint(), Wish::Place),
             (Some(order_id), ..50) => (order_id, Wish::Get),
             (Some(order_id), ..72) => (order_id, Wish::CancelUnit),
             (Some(order_id), ..94) => (order_id, Wish::FulfillUnit),
+            // There is but one: it stays open.
+            (Some(order_id), _) if matches!(work, Work::One(_)) => (order_id, Wish::Get),
             (Some(order_id), _) => (order_id, Wish::CancelAll),
         };
         let sku = random.random_range(0..PRODUCTS);
-        let request_id = RequestId::mint();
-        let invoked = Instant::now();
-        if wish == Wish::Place {
-            // Others may meet it from its first moment on.
-            memory.opened(order_id);
-        }
-        let mut told = Told::Doubt;
-        for attempt in 0..TRIES {
-            let at = random.random_range(0..channels.len());
-            let Some(channel) = channels.get(at) else { break };
-            told = ask(channel.clone(), order_id, wish, request_id, sku).await;
-            if told != Told::Doubt {
-                break;
-            }
-            sleep(Duration::from_millis(u64::from(50_u32 << attempt))).await;
-        }
-        let returned = Instant::now();
-        memory.remember(Call { order_id, wish, request_id, invoked, returned, told });
+        let lines = (sku, UNITS);
+        insist(&channels, &mut random, &memory, (order_id, wish), lines).await;
         sleep(pace.mul_f64(random.random_range(0.5..1.5))).await;
     }
     Ok(())
+}
+
+/// Places one order with so many units.
+pub(super) async fn place_one(
+    nodes: [SocketAddr; 2],
+    memory: &Memory,
+    order_id: OrderId,
+    units: u32,
+) -> anyhow::Result<()> {
+    let mut channels = Vec::new();
+    for node in nodes {
+        channels.extend(peers::channel(&[format!("http://{node}")])?);
+    }
+    let mut random = StdRng::seed_from_u64(0);
+    // The last product does not run out.
+    let lines = (PRODUCTS - 1, units);
+    insist(&channels, &mut random, memory, (order_id, Wish::Place), lines).await;
+    Ok(())
+}
+
+/// Asks, and asks again under the same id while the answer leaves a doubt.
+async fn insist(
+    channels: &[Channel],
+    random: &mut StdRng,
+    memory: &Memory,
+    (order_id, wish): (OrderId, Wish),
+    lines: (u32, u32),
+) {
+    let request_id = RequestId::mint();
+    let invoked = Instant::now();
+    if wish == Wish::Place {
+        // Others may meet it from its first moment on.
+        memory.opened(order_id);
+    }
+    let mut told = Told::Doubt;
+    for attempt in 0..TRIES {
+        let at = random.random_range(0..channels.len());
+        let Some(channel) = channels.get(at) else { break };
+        told = ask(channel.clone(), order_id, wish, request_id, lines).await;
+        if told != Told::Doubt {
+            break;
+        }
+        sleep(Duration::from_millis(u64::from(50_u32 << attempt))).await;
+    }
+    let returned = Instant::now();
+    memory.remember(Call { order_id, wish, request_id, invoked, returned, told });
 }
 
 async fn ask(
@@ -147,7 +193,7 @@ async fn ask(
     order_id: OrderId,
     wish: Wish,
     request_id: RequestId,
-    sku: u32,
+    lines: (u32, u32),
 ) -> Told {
     let mut orders = OrderServiceClient::new(channel);
     let order = order_id.to_string();
@@ -163,7 +209,7 @@ async fn ask(
                 return Ok(Told::Shown(shown.version, shown.status));
             }
             Wish::Place => {
-                let request = placing(order, sku, options);
+                let request = placing(order, lines, options);
                 let answer = orders.place_order(asked(request)).await?.into_inner();
                 (answer.order, answer.events, answer.replayed)
             }
@@ -227,16 +273,12 @@ pub(super) fn sku(nth: u32) -> String {
 
 fn placing(
     order_id: String,
-    nth: u32,
+    (nth, quantity): (u32, u32),
     options: Option<proto::CommandOptions>,
 ) -> proto::PlaceOrderRequest {
     let price = proto::Money { currency_code: "GBP".to_owned(), units: 5, nanos: 0 };
-    let line = proto::NewLine {
-        sku: sku(nth),
-        quantity: UNITS,
-        unit_price: Some(price),
-        ..Default::default()
-    };
+    let line =
+        proto::NewLine { sku: sku(nth), quantity, unit_price: Some(price), ..Default::default() };
     proto::PlaceOrderRequest {
         order_id,
         customer_id: "018f6f3e-0000-7000-8000-000000000001".to_owned(),

@@ -81,12 +81,30 @@ pub(super) struct Step {
 /// Faults without an end, the same for the same seed.
 pub(super) struct Schedule {
     random: StdRng,
-    shards: u16,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Whatever can go wrong, with a journal of so many shards.
+    Everything { shards: u16 },
+    /// A shard moves to the other node, again and again.
+    Moving { shard: u16, to: usize },
+    /// One node after the other sleeps past a lease of 2 s.
+    Frozen { node: usize },
 }
 
 impl Schedule {
     pub(super) fn new(seed: u64, shards: u16) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), shards }
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Everything { shards } }
+    }
+
+    pub(super) fn moving(seed: u64, shard: u16) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Moving { shard, to: 0 } }
+    }
+
+    pub(super) fn frozen(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Frozen { node: 0 } }
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
@@ -98,6 +116,21 @@ impl Iterator for Schedule {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
+        let shards = match &mut self.kind {
+            Kind::Everything { shards } => *shards,
+            Kind::Moving { shard, to } => {
+                *to = 1 - *to;
+                let fault = Fault::Move { shard: *shard, to: *to };
+                let peace = self.millis(200, 1_200);
+                return Some(Step { fault, lasts: Duration::ZERO, peace });
+            }
+            Kind::Frozen { node } => {
+                *node = 1 - *node;
+                let fault = Fault::Freeze(*node);
+                let (lasts, peace) = (self.millis(2_200, 3_500), self.millis(500, 1_500));
+                return Some(Step { fault, lasts, peace });
+            }
+        };
         let any = self.random.random_range(0..SERVICES.len());
         let node = self.random.random_range(0..2_usize);
         let (fault, lasts) = match self.random.random_range(0..100_u32) {
@@ -118,7 +151,7 @@ impl Iterator for Schedule {
             86..89 => (Fault::CutRedis(any), self.millis(200, 2_000)),
             89..93 => (Fault::Restart(any), self.millis(0, 500)),
             _ => {
-                let shard = self.random.random_range(0..self.shards);
+                let shard = self.random.random_range(0..shards);
                 (Fault::Move { shard, to: node }, Duration::ZERO)
             }
         };

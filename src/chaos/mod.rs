@@ -7,6 +7,7 @@ mod check; // what clients saw against the journal
 mod clients; // what they wished, and what they were told
 mod faults; // what goes wrong, by a seed
 mod proxy; // ways to a server that can be made slow, silent or cut
+mod witness; // sees in the database itself who appends
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::json;
+use shared_events::contract::OrderId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,12 +28,17 @@ use crate::cluster::{self, Addresses, Cluster, Ways};
 use crate::engine::{Backend, Databases, Stores};
 use crate::verify;
 use check::Contradiction;
-use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS};
+use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS, Work};
 use faults::{Fault, SERVICES, Schedule, Step};
 use proxy::{Proxy, Way};
 
 /// Shards of a journal that `serve` creates unless told otherwise.
 const SHARDS: u16 = 16;
+/// So that a frozen owner is soon past it.
+const SHORT_LEASES: [&str; 6] =
+    ["--lease", "2s", "--lease-renew", "400ms", "--lease-self-stop", "1200ms"];
+/// Units of the one order that all clients are at: more than they can do something to.
+const UNITS_OF_ONE: u32 = 1_000_000;
 const SLOW_BY: Duration = Duration::from_millis(40);
 /// How long everything may take to come to rest.
 const DRAINS_WITHIN: Duration = Duration::from_secs(180);
@@ -40,6 +47,9 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// `ordinal chaos`
 #[derive(Debug, clap::Args)]
 pub struct ChaosArgs {
+    /// What goes wrong.
+    #[arg(long, value_enum, value_name = "SCENARIO", default_value = "everything")]
+    scenario: Scenario,
     /// Repeat the schedule of this seed; drawn and told where absent.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -61,6 +71,17 @@ pub struct ChaosArgs {
     dir: Option<PathBuf>,
 }
 
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Whatever can, by the seed.
+    Everything,
+    /// One order that all clients are at, and its shard moves from node to node. With 64 clients, say.
+    MovingShard,
+    /// The owner of orders sleeps past its lease and wakes, again and again.
+    FrozenOwner,
+}
+
 /// What happened and what was found.
 #[derive(Debug, serde::Serialize)]
 struct Report {
@@ -69,9 +90,13 @@ struct Report {
     kills: u32,
     faults: BTreeMap<String, u32>,
     calls: BTreeMap<&'static str, usize>,
+    /// What calls took that were answered at the first try or later, in milliseconds.
+    latency_ms: BTreeMap<&'static str, u64>,
     orders: u64,
     events: u64,
     drained_in_ms: u128,
+    /// Appends that the database took from a process that was not the owner of the shard.
+    appends_of_others: i64,
     contradictions: Vec<Contradiction>,
     findings: Vec<verify::Finding>,
 }
@@ -92,11 +117,13 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     // The server's own user has to get through.
     open_to_all(temporary.path())?;
     anyhow::ensure!(!dir.join("postgres").exists(), "{} has been used already", dir.display());
-    let mut arena = Arena::start(&dir).await?;
+    let mut arena = Arena::start(&dir, args.scenario).await?;
     let report = arena.fight(args, seed, out).await;
     arena.cluster.stop().await;
     let report = report.inspect_err(|_| keep(temporary.path()))?;
-    let clean = report.contradictions.is_empty() && report.findings.is_empty();
+    let clean = report.contradictions.is_empty()
+        && report.findings.is_empty()
+        && report.appends_of_others == 0;
     if !clean && args.dir.is_none() {
         keep(&temporary.keep());
     }
@@ -122,7 +149,7 @@ struct Arena {
 }
 
 impl Arena {
-    async fn start(dir: &std::path::Path) -> anyhow::Result<Self> {
+    async fn start(dir: &std::path::Path, scenario: Scenario) -> anyhow::Result<Self> {
         let addresses = free_addresses()?;
         let folder = cluster::folder(dir)?;
         let postgres = cluster::postgres(&folder, addresses.postgres).await?;
@@ -136,8 +163,10 @@ impl Arena {
             postgres: to_postgres.iter().map(|proxy| proxy.address).collect(),
             redis: to_redis.iter().map(|proxy| proxy.address).collect(),
         };
-        let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &ways)?;
+        let leases: &[&str] = if scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
+        let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &ways, leases)?;
         cluster.start().await?;
+        witness::install(&cluster::database_url(addresses.postgres, "orders")).await?;
         Ok(Self { addresses, cluster, to_postgres, to_redis })
     }
 
@@ -147,14 +176,25 @@ impl Arena {
         let memory = Memory::default();
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
+        let nodes = self.addresses.orders;
+        let (work, schedule) = match args.scenario {
+            Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS)),
+            Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
+            Scenario::MovingShard => {
+                let order_id = OrderId::mint();
+                clients::place_one(nodes, &memory, order_id, UNITS_OF_ONE).await?;
+                let shard = self.shard_of(&client, order_id).await?;
+                (Work::One(order_id), Schedule::moving(seed, shard))
+            }
+        };
         for nth in 0..args.clients {
-            let (nodes, memory) = (self.addresses.orders, memory.clone());
+            let (memory, stop) = (memory.clone(), stop.clone());
             let seed = seed.wrapping_mul(1_000).wrapping_add(nth);
-            clients.spawn(clients::work(nodes, seed, memory, args.pace, stop.clone()));
+            clients.spawn(clients::work(nodes, work, seed, memory, args.pace, stop));
         }
         let began = Instant::now();
         let (mut kills, mut faults) = (0, BTreeMap::new());
-        for step in Schedule::new(seed, SHARDS) {
+        for step in schedule {
             if began.elapsed() >= args.lasts && kills >= args.kills {
                 break;
             }
@@ -180,15 +220,18 @@ impl Arena {
         let contradictions = check::agree(&stores, &calls).await?;
         let verified = verify::everything(&stores, out).await?;
         stores.close().await;
+        let appends_of_others = witness::count(&self.databases().orders).await?;
         Ok(Report {
             seed,
             seconds,
             kills,
             faults,
             calls: told(&calls),
+            latency_ms: latencies(&calls),
             orders: verified.orders,
             events: verified.events,
             drained_in_ms,
+            appends_of_others,
             contradictions,
             findings: verified.findings,
         })
@@ -209,6 +252,14 @@ impl Arena {
         let connection =
             Connection { timeout: patience, ..Connection::new(format!("http://{node}"), caller) };
         Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    async fn shard_of(&self, client: &Client, order_id: OrderId) -> anyhow::Result<u16> {
+        let asked = json!({ "order_id": order_id.to_string() });
+        let told = client.call("orders.v1.OrderService/GetOrder", asked).await;
+        let told = told.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let shard = told["position"]["shard"].as_u64().unwrap_or(0);
+        Ok(u16::try_from(shard)?)
     }
 
     /// Some products run out.
@@ -391,6 +442,22 @@ fn told(calls: &[Call]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
+fn latencies(calls: &[Call]) -> BTreeMap<&'static str, u64> {
+    let answered = calls.iter().filter(|call| call.told != Told::Doubt);
+    let mut took: Vec<u64> = answered
+        .map(|call| call.returned.duration_since(call.invoked).as_millis())
+        .map(|millis| u64::try_from(millis).unwrap_or(u64::MAX))
+        .collect();
+    took.sort_unstable();
+    let of_thousand = |part: usize| {
+        let at = (took.len() * part / 1_000).min(took.len().saturating_sub(1));
+        took.get(at).copied().unwrap_or(0)
+    };
+    [("p50", 500), ("p99", 990), ("p99.9", 999), ("max", 1_000)]
+        .map(|(name, part)| (name, of_thousand(part)))
+        .into()
+}
+
 fn show(report: &Report, out: &Output) {
     if out.json {
         out.value(report);
@@ -402,6 +469,14 @@ fn show(report: &Report, out: &Output) {
     for (kind, calls) in &report.calls {
         out.line(format!("{calls:>6}  calls: {kind}"));
     }
+    let took = |name: &str| report.latency_ms.get(name).copied().unwrap_or(0);
+    out.line(format!(
+        "latency p50 {} ms, p99 {} ms, p99.9 {} ms, max {} ms",
+        took("p50"),
+        took("p99"),
+        took("p99.9"),
+        took("max")
+    ));
     for Contradiction { kind, order_id, detail } in &report.contradictions {
         out.line(format!("{kind} order/{order_id}: {detail}"));
     }
@@ -409,14 +484,15 @@ fn show(report: &Report, out: &Output) {
         out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
     }
     out.line(format!(
-        "seed {}: {} kills in {} s, drained in {} ms; {} events of {} orders; contradictions {}, \
-         differences {}",
+        "seed {}: {} kills in {} s, drained in {} ms; {} events of {} orders; appends of others \
+         than the owner {}, contradictions {}, differences {}",
         report.seed,
         report.kills,
         report.seconds,
         report.drained_in_ms,
         report.events,
         report.orders,
+        report.appends_of_others,
         report.contradictions.len(),
         report.findings.len()
     ));

@@ -79,7 +79,8 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     let folder = folder(&dir)?;
     let postgres = servers::postgres(&folder, addresses.postgres).await?;
     let redis = servers::redis(&folder, addresses.redis).await?;
-    let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &Ways::direct(addresses))?;
+    let mut cluster =
+        Cluster::new(&folder, addresses, postgres, redis, &Ways::direct(addresses), &[])?;
     cluster.start().await?;
     cluster.show(out);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -125,13 +126,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// On servers that run; the services do not yet.
+    /// On servers that run; the services do not yet. Order nodes get further flags.
     pub(crate) fn new(
         folder: &Path,
         addresses: Addresses,
         postgres: Process,
         redis: Process,
         ways: &Ways,
+        of_order_nodes: &[&str],
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("where is this program?")?;
         let url = |address: SocketAddr| format!("http://{address}");
@@ -168,6 +170,7 @@ impl Cluster {
             if role == "orders" {
                 arguments.extend(["--inventory-at".to_owned(), url(addresses.inventory)]);
                 arguments.extend(["--notifications-at".to_owned(), url(addresses.notifications)]);
+                arguments.extend(of_order_nodes.iter().map(|flag| (*flag).to_owned()));
             } else {
                 arguments.extend(["--orders-at".to_owned(), orders.clone()]);
             }

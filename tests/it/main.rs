@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod chaos;
 mod cli;
 mod dead_letters;
 mod edge;

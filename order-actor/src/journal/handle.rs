@@ -226,6 +226,22 @@ impl Journal {
     ) -> Result<Appended, JournalError> {
         admit(order_id, expected_version, &events)?;
         let requests = self.shared.requests.as_ref().ok_or(JournalError::Closed)?;
+        #[cfg(feature = "planted-bugs")]
+        if shared_events::planted::is("answer-before-append") {
+            let version = expected_version + events.len() as u64;
+            let (shard, journal) = (self.shard_of(order_id), self.clone());
+            let (reply, answer) = oneshot::channel();
+            let request = Request { order_id, expected: expected_version, events, reply };
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if let Some(requests) = &journal.shared.requests {
+                    drop(requests.send(request).await);
+                    drop(answer.await);
+                }
+            });
+            let recorded_at = (self.shared.options.now)();
+            return Ok(Appended { version, shard, position: 0, recorded_at });
+        }
         let (reply, answer) = oneshot::channel();
         let request = Request { order_id, expected: expected_version, events, reply };
         if requests.send(request).await.is_err() {

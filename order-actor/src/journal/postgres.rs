@@ -702,7 +702,14 @@ impl Store for PostgresStore {
             self.writer().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
         let fences = || batch.fences.iter();
         let events = || batch.events.iter().map(|chained| &chained.event);
-        let done = sqlx::query(APPEND)
+        let append = APPEND;
+        #[cfg(feature = "planted-bugs")]
+        let append = if shared_events::planted::is("append-without-epoch") {
+            &APPEND.replace("AND shards.epoch = fence.epoch", "AND fence.epoch > 0")
+        } else {
+            append
+        };
+        let done = sqlx::query(append)
             .bind(fences().map(|fence| i32::from(fence.before.shard)).collect::<Vec<_>>())
             .bind(fences().map(|fence| fence.before.epoch.cast_signed()).collect::<Vec<_>>())
             .bind(fences().map(|fence| fence.before.position.cast_signed()).collect::<Vec<_>>())

@@ -127,6 +127,11 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
         // Why each order stands still: it had letters before, or an item of this batch is poison.
         let mut poison: BTreeMap<usize, String> = BTreeMap::new();
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("cursor-before-effect") {
+            self.begin(&batch.through).await?.commit().await?;
+            self.at.merge(&batch.through);
+        }
         loop {
             let mut tx = self.begin(&batch.through).await?;
             let mut blocked: BTreeSet<OrderId> = blocked_orders(&mut tx, &self.follower).await?;

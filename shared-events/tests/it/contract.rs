@@ -36,7 +36,7 @@ fn stock() -> Vec<StockLine> {
     vec![StockLine { sku: "85123A".parse().unwrap(), quantity: Quantity::new(6).unwrap() }]
 }
 
-fn bodies() -> Vec<FactBody> {
+pub fn bodies() -> Vec<FactBody> {
     let order = header();
     let order_id = order.order_id;
     let return_id = "0190a0b0-0000-7000-8000-000000000003".parse().unwrap();
@@ -121,7 +121,7 @@ fn bodies() -> Vec<FactBody> {
     ]
 }
 
-fn fact(body: FactBody) -> Fact {
+pub fn fact(body: FactBody) -> Fact {
     let source = match body {
         FactBody::Order(_) => FactSource::Orders,
         FactBody::Inventory(_) => FactSource::Inventory,

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod asyncapi;
 mod contract;
 mod follow;
 mod redis_streams;

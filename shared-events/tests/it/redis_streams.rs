@@ -30,7 +30,7 @@ fn free_port() -> u16 {
 }
 
 /// A Redis server of one test, killed when dropped.
-struct Server {
+pub struct Server {
     port: u16,
     folder: tempfile::TempDir,
     flags: Vec<String>,
@@ -38,7 +38,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(flags: &[&str]) -> Self {
+    pub fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -69,11 +69,11 @@ impl Server {
         process
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn redis(&self) -> Redis {
+    pub fn redis(&self) -> Redis {
         redis(&[&self.url()])
     }
 
@@ -127,7 +127,7 @@ fn clock() -> Timestamp {
 
 /// A service's log; some positions say nothing to others, some say two things.
 #[derive(Default)]
-struct Log {
+pub struct Log {
     facts: Mutex<Vec<Fact>>,
     heads: Mutex<Cursors>,
     more: Notify,

@@ -1,0 +1,95 @@
+//! What `docs/facts.asyncapi.json` says is what stands in the streams: every message as a stock
+//! client reads it, and no message that is not documented.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use redis::streams::StreamRangeReply;
+use serde_json::{Map, Value, json};
+use shared_events::contract::{Fact, FactBody, FactSource};
+use shared_events::stream::Sink as _;
+use shared_events::stream::redis::Relay;
+use shared_events::stream::{Batch, Cursors};
+
+use crate::contract::{bodies, fact};
+use crate::redis_streams::{Log, Server};
+
+fn document() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/facts.asyncapi.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The schema of a part of a message, with what it refers to.
+fn schema(document: &Value, kind: &str, part: &str) -> Value {
+    let mut schema = document["components"]["messages"][kind][part].clone();
+    assert!(!schema.is_null(), "{kind} is not documented");
+    if let Some(Value::String(reference)) = schema.get("$ref") {
+        let pointer = reference.trim_start_matches('#');
+        schema = document.pointer(pointer).unwrap().clone();
+    }
+    // Nothing is written that is not documented.
+    schema["additionalProperties"] = json!(false);
+    schema["components"] = document["components"].clone();
+    schema
+}
+
+fn check(document: &Value, kind: &str, part: &str, value: &Value) {
+    let schema = schema(document, kind, part);
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{kind} {part}: {errors:?}\n{value:#}");
+}
+
+#[tokio::test]
+async fn every_entry_of_a_stream_is_as_documented() {
+    let document = document();
+    let server = Server::start(&[]);
+    let redis = server.redis();
+    let mut kinds = BTreeSet::new();
+    for (promiser, channel) in
+        [(FactSource::Orders, "orders"), (FactSource::Inventory, "inventory")]
+    {
+        let facts: Vec<Fact> = bodies()
+            .into_iter()
+            .filter(|body| match body {
+                FactBody::Order(_) => promiser == FactSource::Orders,
+                FactBody::Inventory(_) => promiser == FactSource::Inventory,
+                // Told nowhere yet.
+                FactBody::Notification(_) => false,
+            })
+            .zip(1_u64..)
+            .map(|(body, position)| Fact { position, shard: 3, index: 0, ..fact(body) })
+            .collect();
+        let through: Cursors = [(3, facts.len() as u64)].into_iter().collect();
+        let log = Arc::new(Log::default());
+        let mut relay = Relay::new(redis.clone(), promiser, log, 1_000);
+        relay.cursors().await.unwrap();
+        relay.apply(&Batch { items: facts.clone(), through }).await.unwrap();
+
+        // As any client reads it.
+        let mut stock_client = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+        let key = format!("test:{{{channel}:3}}:facts");
+        let entries: StreamRangeReply =
+            redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut stock_client).unwrap();
+        assert_eq!(entries.ids.len(), facts.len());
+        for (entry, fact) in entries.ids.iter().zip(&facts) {
+            assert_eq!(entry.id, format!("{}-0", fact.position));
+            let mut headers = Map::new();
+            for (name, value) in &entry.map {
+                let text: String = redis::from_redis_value_ref(value).unwrap();
+                headers.insert(name.clone(), Value::String(text));
+            }
+            let data = headers.remove("data").unwrap();
+            let kind = headers["type"].as_str().unwrap().to_owned();
+            let listed = &document["channels"][channel]["messages"];
+            assert!(listed.get(&kind).is_some(), "{kind} is not in channel {channel}");
+            check(&document, &kind, "headers", &Value::Object(headers));
+            let data: Value = serde_json::from_str(data.as_str().unwrap()).unwrap();
+            check(&document, &kind, "payload", &data);
+            kinds.insert(kind);
+        }
+    }
+    let documented = document["components"]["messages"].as_object().unwrap();
+    assert_eq!(kinds, documented.keys().cloned().collect(), "documented and never written");
+}

@@ -1,0 +1,38 @@
+//! Short rounds of `ordinal chaos`; `ordinal chaos --for 20m --kills 200` is the long one.
+
+use serde_json::{Value, json};
+
+use crate::support::ordinal;
+
+fn round(arguments: &[&str]) -> Value {
+    let output = ordinal(&[&["--json", "chaos"], arguments].concat());
+    let told = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{error}");
+    let report: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!(report["contradictions"], json!([]));
+    assert_eq!(report["findings"], json!([]));
+    assert_eq!(report["appends_of_others"], 0);
+    assert!(report["calls"]["done"].as_u64().unwrap() > 100, "{report}");
+    report
+}
+
+#[test]
+fn whatever_is_killed_nothing_is_lost_or_done_twice() {
+    let report = round(&["--seed", "11", "--for", "20s"]);
+    assert!(report["kills"].as_u64().unwrap() > 3, "{report}");
+}
+
+#[test]
+fn one_order_at_which_all_clients_are_has_one_history_while_its_shard_moves() {
+    let scenario = ["--scenario", "moving-shard", "--clients", "64", "--for", "8s"];
+    let report = round(&[&scenario[..], &["--seed", "12", "--pace", "100ms"]].concat());
+    assert_eq!(report["orders"], 1);
+    assert!(report["faults"]["move shard"].as_u64().unwrap() > 4, "{report}");
+}
+
+#[test]
+fn an_owner_that_slept_past_its_lease_appends_nothing() {
+    let report = round(&["--scenario", "frozen-owner", "--seed", "13", "--for", "12s"]);
+    assert!(report["faults"].as_object().unwrap().keys().all(|kind| kind.starts_with("SIGSTOP")));
+}
