@@ -178,7 +178,7 @@ fn services_know_each_others_facts_and_never_each_others_code() {
 }
 
 /// Licences under which a part of an Apache-2.0 program may come.
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
     "BSD-2-Clause",
@@ -188,6 +188,7 @@ const LICENCES: [&str; 12] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
