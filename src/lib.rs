@@ -29,4 +29,5 @@ mod progress; // of long work
 mod refusal; // statuses of this package's own services
 mod serve; // an engine that runs until it is told to stop
 mod streams; // the Redis streams, by flags
+mod upkeep; // tables brought up to date, health asked for
 mod verify; // every law over everything

@@ -55,6 +55,14 @@ pub struct ServeArgs {
     /// Bearer token by which this process asks the others: one with the role SERVICE.
     #[arg(long, value_name = "TOKEN", env = "ORDINAL_PEER_TOKEN", hide_env_values = true)]
     peer_token: Option<String>,
+    /// A file whose first line is that token.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ORDINAL_PEER_TOKEN_FILE",
+        conflicts_with = "peer_token"
+    )]
+    peer_token_file: Option<PathBuf>,
     /// Listen on this address; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
@@ -110,6 +118,18 @@ impl ServeArgs {
         Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
     }
 
+    fn identity(&self) -> anyhow::Result<Identity> {
+        match (&self.peer_token, &self.peer_token_file) {
+            (Some(token), _) => Identity::with_token(token),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("peer token {}", path.display()))?;
+                Identity::with_token(text.lines().next().unwrap_or_default().trim())
+            }
+            (None, None) => Ok(Identity::default()),
+        }
+    }
+
     fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
@@ -120,10 +140,7 @@ impl ServeArgs {
             orders: self.orders_at.clone(),
             inventory: self.inventory_at.clone(),
             notifications: self.notifications_at.clone(),
-            identity: match &self.peer_token {
-                Some(token) => Identity::with_token(token)?,
-                None => Identity::default(),
-            },
+            identity: self.identity()?,
         };
         settings.streams = self.streams.streams()?;
         settings.lease = LeaseTimes {

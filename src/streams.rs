@@ -18,10 +18,9 @@ pub struct Streams {
 
 /// Flags that name a Redis.
 #[derive(Clone, clap::Args)]
-pub struct StreamArgs {
-    /// Carry facts through streams of this Redis, redis://[user:password@]host:port or rediss://…
-    /// for TLS; several by commas are nodes of a cluster. Without it, facts go from process to
-    /// process by gRPC.
+pub struct RedisArgs {
+    /// The Redis whose streams carry facts, redis://[user:password@]host:port or rediss://… for
+    /// TLS; several by commas are nodes of a cluster.
     #[arg(
         long,
         value_name = "URL",
@@ -39,6 +38,14 @@ pub struct StreamArgs {
     /// First part of every key, so that several installations can share a Redis.
     #[arg(long, value_name = "TEXT", env = "ORDINAL_REDIS_PREFIX", default_value = "ordinal")]
     redis_prefix: String,
+}
+
+/// Flags that name a Redis, and what its streams keep. Without a Redis, facts go from process to
+/// process by gRPC.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StreamArgs {
+    #[command(flatten)]
+    redis: RedisArgs,
     /// Keep so many facts per shard.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
     redis_keep: u64,
@@ -51,18 +58,18 @@ pub struct StreamArgs {
 }
 
 /// URLs hold passwords.
-impl std::fmt::Debug for StreamArgs {
+impl std::fmt::Debug for RedisArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StreamArgs")
+        f.write_str("RedisArgs")
     }
 }
 
-impl StreamArgs {
-    /// The streams, where a Redis is named.
+impl RedisArgs {
+    /// The Redis, where one is named.
     ///
     /// # Errors
     /// Where the authority's file cannot be read.
-    pub fn streams(&self) -> anyhow::Result<Option<Streams>> {
+    pub fn options(&self) -> anyhow::Result<Option<RedisOptions>> {
         if self.redis_url.is_empty() {
             return Ok(None);
         }
@@ -72,12 +79,22 @@ impl StreamArgs {
             ),
             None => None,
         };
-        let redis = RedisOptions {
+        Ok(Some(RedisOptions {
             urls: self.redis_url.clone(),
             cluster: self.redis_cluster,
             authority,
             prefix: self.redis_prefix.clone(),
-        };
+        }))
+    }
+}
+
+impl StreamArgs {
+    /// The streams, where a Redis is named.
+    ///
+    /// # Errors
+    /// As [`RedisArgs::options`].
+    pub fn streams(&self) -> anyhow::Result<Option<Streams>> {
+        let Some(redis) = self.redis.options()? else { return Ok(None) };
         let keep = Keep {
             entries: self.redis_keep,
             age: self.redis_keep_for,

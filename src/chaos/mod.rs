@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::json;
 use shared_events::contract::OrderId;
+use shared_events::stream::redis::{Redis, RedisOptions};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ const SHORT_LEASES: [&str; 6] =
 const UNITS_OF_ONE: u32 = 1_000_000;
 const SLOW_BY: Duration = Duration::from_millis(40);
 /// How long everything may take to come to rest.
-const DRAINS_WITHIN: Duration = Duration::from_secs(180);
+const DRAINS_WITHIN: Duration = Duration::from_secs(120);
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// `ordinal chaos`
@@ -94,7 +95,10 @@ struct Report {
     latency_ms: BTreeMap<&'static str, u64>,
     orders: u64,
     events: u64,
-    drained_in_ms: u128,
+    /// None where it did not come to rest.
+    drained_in_ms: Option<u128>,
+    /// How many facts followers are behind in the end.
+    behind: BTreeMap<String, u64>,
     /// Appends that the database took from a process that was not the owner of the shard.
     appends_of_others: i64,
     contradictions: Vec<Contradiction>,
@@ -123,7 +127,8 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     let report = report.inspect_err(|_| keep(temporary.path()))?;
     let clean = report.contradictions.is_empty()
         && report.findings.is_empty()
-        && report.appends_of_others == 0;
+        && report.appends_of_others == 0
+        && report.drained_in_ms.is_some();
     if !clean && args.dir.is_none() {
         keep(&temporary.keep());
     }
@@ -214,11 +219,20 @@ impl Arena {
             client??;
         }
         let seconds = began.elapsed().as_secs();
-        let drained_in_ms = self.drain().await?.as_millis();
+        let drained = Instant::now();
+        let behind = self.drain().await?;
+        let level = behind.values().all(|facts| *facts == 0);
+        let drained_in_ms = level.then(|| drained.elapsed().as_millis());
         let calls = memory.calls();
         let stores = Stores::snapshot(&Backend::Postgres(self.databases())).await?;
         let contradictions = check::agree(&stores, &calls).await?;
-        let verified = verify::everything(&stores, out).await?;
+        let redis = Redis::new(&RedisOptions {
+            urls: vec![format!("redis://{}", self.addresses.redis)],
+            cluster: false,
+            authority: None,
+            prefix: "ordinal".to_owned(),
+        })?;
+        let verified = verify::everything(&stores, Some(&redis), out).await?;
         stores.close().await;
         let appends_of_others = witness::count(&self.databases().orders).await?;
         Ok(Report {
@@ -231,6 +245,7 @@ impl Arena {
             orders: verified.orders,
             events: verified.events,
             drained_in_ms,
+            behind,
             appends_of_others,
             contradictions,
             findings: verified.findings,
@@ -367,9 +382,8 @@ impl Arena {
         }
     }
 
-    /// Everything is well again, and followers come to the end.
-    async fn drain(&mut self) -> anyhow::Result<Duration> {
-        let began = Instant::now();
+    /// Everything is well again, and followers come to the end; how far behind they are then.
+    async fn drain(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
         for proxy in self.to_postgres.iter().chain(&self.to_redis) {
             proxy.set(Way::Open);
         }
@@ -384,8 +398,8 @@ impl Arena {
         loop {
             let lag = crate::lag::caught_up(&client, Duration::from_secs(20)).await;
             match lag {
-                Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(began.elapsed()),
-                Ok(lag) if Instant::now() > until => anyhow::bail!("still behind: {lag:?}"),
+                Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
+                Ok(lag) if Instant::now() > until => return Ok(lag),
                 Err(failure) if Instant::now() > until => anyhow::bail!("{failure}"),
                 _ => {}
             }
@@ -484,12 +498,15 @@ fn show(report: &Report, out: &Output) {
         out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
     }
     out.line(format!(
-        "seed {}: {} kills in {} s, drained in {} ms; {} events of {} orders; appends of others \
+        "seed {}: {} kills in {} s, {}; {} events of {} orders; appends of others \
          than the owner {}, contradictions {}, differences {}",
         report.seed,
         report.kills,
         report.seconds,
-        report.drained_in_ms,
+        match report.drained_in_ms {
+            Some(millis) => format!("drained in {millis} ms"),
+            None => format!("not drained: {:?}", report.behind),
+        },
         report.events,
         report.orders,
         report.appends_of_others,

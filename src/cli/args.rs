@@ -125,6 +125,15 @@ pub enum Verb {
     Quarantined,
     /// Run an engine.
     Serve(Box<crate::serve::ServeArgs>),
+    /// Bring the tables of a role up to date, before its processes start or beside them.
+    Migrate(crate::upkeep::MigrateArgs),
+    /// Ask a process whether it can serve: exit code 0 where it does, 3 where not.
+    Health {
+        /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a
+        /// whole where absent.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        service: String,
+    },
     /// Run three roles and two order nodes here, with a Postgres and a Redis of their own.
     #[command(subcommand)]
     Cluster(crate::cluster::ClusterVerb),

@@ -31,6 +31,10 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let connect = || Client::connect(&connection);
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
+        Verb::Migrate(args) => return Ok(crate::upkeep::migrate(args, out).await?),
+        Verb::Health { service } => {
+            return crate::upkeep::health(&connection, &service, out).await;
+        }
         Verb::Cluster(verb) => return Ok(crate::cluster::run(verb, out).await?),
         Verb::Chaos(args) => return Ok(crate::chaos::run(&args, out).await?),
         Verb::Load(args) => return crate::load::run(args, &connection, out).await,

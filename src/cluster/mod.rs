@@ -14,16 +14,12 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use child::Process;
 pub(crate) use servers::{database_url, postgres, postgres_answers, redis};
 
 use crate::cli::Output;
-use crate::peers;
+use crate::upkeep;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
@@ -231,11 +227,6 @@ impl Cluster {
 
 /// Whether a process says that it can serve.
 pub(crate) async fn ready(address: SocketAddr) -> bool {
-    let Ok(Some(channel)) = peers::channel(&[format!("http://{address}")]) else { return false };
-    let request = HealthCheckRequest { service: String::new() };
-    let mut client = HealthClient::new(channel);
-    match timeout(Duration::from_secs(2), client.check(request)).await {
-        Ok(Ok(answer)) => answer.into_inner().status == i32::from(ServingStatus::Serving),
-        _ => false,
-    }
+    let url = format!("http://{address}");
+    upkeep::serves(&url, "", Duration::from_secs(2)).await.unwrap_or(false)
 }

@@ -39,7 +39,7 @@ use crate::forward::Forwarding;
 use crate::peers::{self, Peers};
 
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
-pub use stores::Stores;
+pub use stores::{Stores, migrate};
 
 pub(crate) use followers::FollowerEntry;
 

@@ -6,7 +6,7 @@ use order_actor::journal::{self, Journal, Node, Options};
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::stream::{Database, Dialect};
 
-use super::settings::{Backend, Databases, Settings};
+use super::settings::{Backend, Databases, Role, Settings};
 
 /// The stores of all services.
 pub struct Stores {
@@ -98,6 +98,39 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
             opened.with_context(|| format!("schema {JOURNAL}"))
         }
     }
+}
+
+/// Brings the tables of a role up to date: the stores that were.
+///
+/// # Errors
+/// Where one of them cannot be opened or changed.
+pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'static str>> {
+    let mut done = Vec::new();
+    if role.orders() {
+        match backend {
+            // Whoever opens a file for writing brings it up to date; nobody else may have it open.
+            Backend::Sqlite(_) => {
+                let settings = Settings::new(backend.clone());
+                let node = Node { name: String::new(), address: String::new() };
+                journal(&settings, node).await?.close().await;
+            }
+            Backend::Postgres(databases) => journal::migrate_postgres(&databases.orders, JOURNAL)
+                .await
+                .with_context(|| format!("schema {JOURNAL}"))?,
+        }
+        done.push("journal");
+    }
+    for (service, here, name) in [
+        (Service::Orders, role.orders(), "orders"),
+        (Service::Inventory, role.inventory(), "inventory"),
+        (Service::Notifications, role.notifications(), "notifications"),
+    ] {
+        if here {
+            database(backend, service).await?.close().await;
+            done.push(name);
+        }
+    }
+    Ok(done)
 }
 
 /// A service that has a database.

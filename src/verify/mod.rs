@@ -8,6 +8,7 @@ mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod report; // what was checked and what differs
 mod stores; // every law over the databases
+mod streams; // Redis holds what was promised
 mod through_grpc; // the laws that a client can check
 
 pub use report::{Finding, Report};
@@ -15,9 +16,12 @@ pub use report::{Finding, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use shared_events::stream::redis::Redis;
+
 use crate::cli::{Client, Connection, Failure, Output};
 use crate::databases::DatabaseArgs;
 use crate::engine::{Backend, Role, Stores};
+use crate::streams::RedisArgs;
 
 /// Flags of `ordinal verify`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,9 @@ pub struct VerifyArgs {
     /// the engine at --address is checked: no hash chain, no cursors.
     #[command(flatten)]
     databases: DatabaseArgs,
+    /// With databases named, the streams in Redis too.
+    #[command(flatten)]
+    redis: RedisArgs,
 }
 
 /// Checks, shows what differs; exit code 1 where something does.
@@ -47,7 +54,11 @@ pub async fn run(
     let report = match backend {
         Some(backend) => {
             let stores = Stores::snapshot(&backend).await?;
-            let checked = everything(&stores, out).await;
+            let redis = match args.redis.options()? {
+                Some(options) => Some(Redis::new(&options).map_err(anyhow::Error::from)?),
+                None => None,
+            };
+            let checked = everything(&stores, redis.as_ref(), out).await;
             stores.close().await;
             checked?
         }
@@ -56,10 +67,18 @@ pub async fn run(
     Ok(report.show(out))
 }
 
-/// Checks every law over these stores.
+/// Checks every law over these stores, and over the streams where there are any.
 ///
 /// # Errors
-/// Where a database cannot be read; what differs is no error.
-pub async fn everything(stores: &Stores, out: &Output) -> anyhow::Result<Report> {
-    stores::check(stores, &crate::progress::bar(out, "orders")).await
+/// Where a database or Redis cannot be read; what differs is no error.
+pub async fn everything(
+    stores: &Stores,
+    redis: Option<&Redis>,
+    out: &Output,
+) -> anyhow::Result<Report> {
+    let mut report = stores::check(stores, &crate::progress::bar(out, "orders")).await?;
+    if let Some(redis) = redis {
+        streams::check(&mut report, stores, redis).await?;
+    }
+    Ok(report)
 }

@@ -35,10 +35,12 @@ pub enum Law {
     StockSums,
     /// Each fact is told exactly once per channel.
     NotificationsOnce,
+    /// What stands in Redis is what was promised, without a gap.
+    StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::JournalChain,
         Self::PositionsGapless,
         Self::HistoryLegal,
@@ -50,6 +52,7 @@ impl Law {
         Self::GoodsOutAndBack,
         Self::StockSums,
         Self::NotificationsOnce,
+        Self::StreamsAsFacts,
     ];
 
     /// The stable name.
@@ -66,6 +69,7 @@ impl Law {
             Self::GoodsOutAndBack => "goods_out_and_back",
             Self::StockSums => "stock_sums",
             Self::NotificationsOnce => "notifications_once",
+            Self::StreamsAsFacts => "streams_as_facts",
         }
     }
 
@@ -82,6 +86,7 @@ impl Law {
             Self::GoodsOutAndBack => "units out and back as delivered and returned",
             Self::StockSums => "stock equals movements and reservations",
             Self::NotificationsOnce => "each fact told once per channel",
+            Self::StreamsAsFacts => "what stands in Redis is what was promised",
         }
     }
 }

@@ -74,6 +74,16 @@ pub async fn open_postgres(
     open(Arc::new(PostgresStore::open(url, schema, &options).await?), options).await
 }
 
+/// Brings the tables of a journal in a schema of a Postgres database up to date, beside whoever uses
+/// them.
+///
+/// # Errors
+/// As [`open_postgres`].
+pub async fn migrate_postgres(url: &str, schema: &str) -> Result<(), JournalError> {
+    let options = Options::new(Arc::new(shared_events::contract::Timestamp::default));
+    PostgresStore::open(url, schema, &options).await.map(drop)
+}
+
 /// Opens a journal in an SQLite file, created if absent. The file is locked for as long as the
 /// journal is open for writing.
 ///

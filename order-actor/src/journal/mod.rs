@@ -31,7 +31,9 @@ pub use audit::{Audit, Damage, DamageKind};
 pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
-pub use handle::{Journal, open_memory, open_memory_on, open_postgres, open_sqlite};
+pub use handle::{
+    Journal, migrate_postgres, open_memory, open_memory_on, open_postgres, open_sqlite,
+};
 pub use memory::{Fault, MemoryDisk};
 pub use options::{Node, Options};
 pub use ownership::{Ownership, ShardState};

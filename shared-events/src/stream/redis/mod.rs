@@ -16,4 +16,4 @@ mod source; // streams → reader, with the source behind them
 pub use connection::{Redis, RedisError, RedisOptions};
 pub use relay::Relay;
 pub use retention::{Keep, retain};
-pub use source::RedisSource;
+pub use source::{RedisSource, page};

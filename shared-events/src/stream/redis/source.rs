@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::streams::StreamReadReply;
+use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use redis::{Cmd, FromRedisValue as _};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -211,6 +211,34 @@ impl RedisSource {
         *self.waiting.lock().await = Some(connection);
         Ok(())
     }
+}
+
+/// A page of a stream as it stands, from the first entry behind an id on: each fact with the position
+/// that its entry names as the one before.
+///
+/// # Errors
+/// [`RedisError`] where Redis does not answer, or an entry is no fact.
+pub async fn page(
+    redis: &Redis,
+    promiser: Promiser,
+    shard: u16,
+    behind: Option<&Fact>,
+    count: u32,
+) -> Result<Vec<(Fact, u64)>, RedisError> {
+    let key = redis.stream(promiser, shard);
+    let from = match behind {
+        Some(fact) => format!("({}", entry::id(fact.position, fact.index)),
+        None => "-".to_owned(),
+    };
+    let mut range = redis::cmd("XRANGE");
+    range.arg(&key).arg(from).arg("+").arg("COUNT").arg(count);
+    let found: StreamRangeReply = redis.query(&range).await?;
+    let read = |id: &StreamId| {
+        let entry = entry::read(&id.id, &text(&id.map));
+        let entry = entry.map_err(|detail| RedisError::Entry { key: key.clone(), detail })?;
+        Ok((entry.fact, entry.prev))
+    };
+    found.ids.iter().map(read).collect()
 }
 
 /// Each entry must follow the one before it, and the first one the cursor.

@@ -1,0 +1,86 @@
+//! What those who run processes need beside them: tables brought up to date before a start, and
+//! whether a process can serve.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::cli::{Connection, Failure, Output};
+use crate::databases::DatabaseArgs;
+use crate::engine::{self, Backend, Role};
+use crate::peers;
+
+/// `ordinal migrate`
+#[derive(Debug, clap::Args)]
+pub struct MigrateArgs {
+    /// The stores of this service only.
+    #[arg(long, value_enum, value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
+    role: Role,
+    /// SQLite files in this directory.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "ORDINAL_DATA",
+        default_value = "ordinal-data",
+        conflicts_with = "databases"
+    )]
+    data: PathBuf,
+    #[command(flatten)]
+    databases: DatabaseArgs,
+}
+
+/// Brings the tables of a role up to date; where they are, nothing happens.
+///
+/// # Errors
+/// Where a database cannot be opened or changed.
+pub async fn migrate(args: MigrateArgs, out: &Output) -> anyhow::Result<ExitCode> {
+    let backend = match args.databases.databases(args.role)? {
+        Some(databases) => Backend::Postgres(databases),
+        None => Backend::Sqlite(args.data),
+    };
+    for store in engine::migrate(&backend, args.role).await? {
+        if out.json {
+            out.value(&serde_json::json!({ "up_to_date": store }));
+        } else {
+            out.line(format!("{store}: up to date"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a process whether it can serve, or, of `liveness`, whether it lives. Exit code 0 where it
+/// does, 3 where it does not or does not answer.
+///
+/// # Errors
+/// Where the address is none.
+pub async fn health(
+    connection: &Connection,
+    service: &str,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let serving = serves(&connection.address(), service, connection.timeout).await?;
+    let said = if serving { "SERVING" } else { "NOT_SERVING" };
+    if out.json {
+        out.value(&serde_json::json!({ "status": said }));
+    } else {
+        out.line(said);
+    }
+    Ok(if serving { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Whether the process at this URL says that a service of it serves; empty for the process as a whole.
+///
+/// # Errors
+/// Where the address is none.
+pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> anyhow::Result<bool> {
+    let Some(channel) = peers::channel(&[url.to_owned()])? else { return Ok(false) };
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut client = HealthClient::new(channel);
+    let answer = tokio::time::timeout(patience, client.check(request)).await;
+    let status = answer.ok().and_then(Result::ok).map(|answer| answer.into_inner().status);
+    Ok(status == Some(i32::from(ServingStatus::Serving)))
+}

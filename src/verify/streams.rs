@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use inventory_stream::Inventory;
+use order_actor::outbox::FactSource;
+use order_actor::timers::{Clock as _, SystemClock};
+use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::stream::redis::{Redis, RedisError, page};
+use shared_events::stream::{Cursors, Scope, Source};
+
+use super::report::{Law, Report};
+use crate::engine::Stores;
+
+const PAGE: u32 = 500;
+
+/// Holds what stands in the streams against what the services promise: every entry is the fact of
+/// its place, none is missing between the first and the last, and each names the one before it.
+/// A stream may begin late and end early: it is a window.
+///
+/// # Errors
+/// Where Redis or a database does not answer; what differs is no error.
+pub async fn check(report: &mut Report, stores: &Stores, redis: &Redis) -> anyhow::Result<()> {
+    let inventory = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
+    let logs: [(Promiser, Arc<dyn Source<Fact>>); 2] = [
+        (Promiser::Orders, Arc::new(FactSource::new(stores.journal.clone()))),
+        (Promiser::Inventory, inventory.facts()),
+    ];
+    for (promiser, log) in logs {
+        let heads = log.heads().await.context("heads")?;
+        for (shard, head) in heads.iter() {
+            let key = redis.stream(promiser, shard);
+            match stream(report, redis, promiser, (shard, head), log.as_ref()).await {
+                Ok(()) => {}
+                Err(Trouble::Entry(detail)) => report.find(Law::StreamsAsFacts, key, detail),
+                Err(Trouble::Other(error)) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Trouble {
+    Entry(String),
+    Other(anyhow::Error),
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Self {
+        match error {
+            RedisError::Entry { detail, .. } => Self::Entry(detail),
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+async fn stream(
+    report: &mut Report,
+    redis: &Redis,
+    promiser: Promiser,
+    (shard, head): (u16, u64),
+    log: &dyn Source<Fact>,
+) -> Result<(), Trouble> {
+    let mut told = Told { log, cursors: Cursors::default(), facts: Vec::new().into_iter() };
+    let mut last: Option<Fact> = None;
+    loop {
+        let entries = page(redis, promiser, shard, last.as_ref(), PAGE).await?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for (fact, prev) in entries {
+            if fact.position > head {
+                // Said after the snapshot was taken.
+                return Ok(());
+            }
+            report.check(Law::StreamsAsFacts);
+            if last.is_none() {
+                let before = [(shard, fact.position - 1)].into_iter().collect::<Cursors>();
+                told.cursors = before.scoped(Scope::Only([shard].into()));
+            }
+            let before = last.as_ref().map(|last| last.position);
+            let follows = before.is_none_or(|before| prev == before || fact.position == before);
+            let (at, index) = (fact.position, fact.index);
+            match told.next().await? {
+                Some(promised) if promised == fact && follows => {}
+                Some(promised) if promised == fact => {
+                    return Err(Trouble::Entry(format!(
+                        "{at}-{index} says that {prev} is before it"
+                    )));
+                }
+                Some(promised) => {
+                    let (position, nth) = (promised.position, promised.index);
+                    return Err(Trouble::Entry(format!(
+                        "{at}-{index} is not what is promised there, or {position}-{nth} is missing"
+                    )));
+                }
+                None => return Err(Trouble::Entry(format!("{at}-{index} was never promised"))),
+            }
+            last = Some(fact);
+        }
+    }
+}
+
+/// What a service promises, fact by fact.
+struct Told<'a> {
+    log: &'a dyn Source<Fact>,
+    cursors: Cursors,
+    facts: std::vec::IntoIter<Fact>,
+}
+
+impl Told<'_> {
+    async fn next(&mut self) -> Result<Option<Fact>, Trouble> {
+        loop {
+            if let Some(fact) = self.facts.next() {
+                return Ok(Some(fact));
+            }
+            let size = usize::try_from(PAGE).unwrap_or(usize::MAX);
+            let batch = self.log.read_after(&self.cursors, size).await;
+            let batch = batch.map_err(|error| Trouble::Other(error.into()))?;
+            if batch.is_empty() {
+                return Ok(None);
+            }
+            self.cursors.merge(&batch.through);
+            self.facts = batch.items.into_iter();
+        }
+    }
+}
