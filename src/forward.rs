@@ -144,7 +144,14 @@ where
     if let Some(left) = time_left(request.headers(), asked.elapsed()) {
         request.headers_mut().insert("grpc-timeout", left);
     }
-    carry(channel, request, FORWARDED_HEADER).await
+    let answer = carry(channel, request, FORWARDED_HEADER).await;
+    if !answer.headers().contains_key(OWNER_HEADER) {
+        return answer;
+    }
+    // It changed hands on the way, perhaps to us. Not carried again: who is not here now is away.
+    let Ok(ready) = inner.ready().await;
+    let Ok(answer) = ready.call(again(&head)).await;
+    answer
 }
 
 /// What another process answers. The mark tells it that the call is on its way already.

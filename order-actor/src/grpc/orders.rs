@@ -20,6 +20,9 @@ const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 /// A hand-over takes some milliseconds; who waited longer is told to come again.
 const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+/// For so long a call waits here that another node carried to us, and whose shard we have not, or
+/// have no more: it may be ours in a moment, or go back to who asks.
+const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
 /// Ids minted before it is given up to find one for here; with one shard in a thousand it is found.
 const MINTED_MAX: usize = 10_000;
@@ -29,7 +32,8 @@ impl OrdersEdge {
     /// waits until we have it.
     async fn settled(&self, order_id: OrderId, forwarded: bool, deadline: Instant) {
         let shard = self.journal.shard_of(order_id);
-        let until = deadline.min(Instant::now() + SETTLES_WITHIN);
+        let patience = if forwarded { ARRIVES_WITHIN } else { SETTLES_WITHIN };
+        let until = deadline.min(Instant::now() + patience);
         self.journal.settled(shard, forwarded, until).await;
     }
 
