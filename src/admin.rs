@@ -13,7 +13,7 @@ use order_actor::replay::JournalSource;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
-    DeadLetters, Dialect, Handler, Source as _,
+    DeadLetters, Dialect, Handler, Pause, Source as _,
 };
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -60,6 +60,8 @@ pub struct AdminParts {
     pub journal: Option<Journal>,
     /// The order service's read models, where they are here.
     pub orders: Option<Database>,
+    /// What time it is.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Followers of other processes, and where to ask about them.
     pub peers: BTreeMap<&'static str, Channel>,
 }
@@ -109,6 +111,12 @@ impl AdminEdge {
             still_for: status.still_for().try_into().ok(),
             error: status.error().unwrap_or_default(),
             stopped: status.is_stopped(),
+            paused: match &entry.database {
+                Some(database) => Pause::of(database, status.name()).await.map_err(unavailable)?,
+                None => None,
+            }
+            .map(|pause| pause.reason)
+            .unwrap_or_default(),
         })
     }
 
@@ -127,6 +135,16 @@ impl AdminEdge {
             let known: Vec<&str> = here.chain(self.parts.peers.keys().copied()).collect();
             violation("follower", &format!("is no follower; there are {}", known.join(", ")))
         })
+    }
+
+    /// The database of a follower of this process.
+    fn database_of(&self, follower: &str) -> Result<&Database, Status> {
+        self.letters_of(follower)?;
+        let mut entries = self.parts.followers.iter();
+        let entry = entries.find(|entry| entry.status.name() == follower);
+        entry
+            .and_then(|entry| entry.database.as_ref())
+            .ok_or_else(|| violation("follower", "has no database"))
     }
 
     /// The process that knows of a follower, if it is another one that may be asked. A call that
@@ -280,6 +298,39 @@ impl AdminService for AdminEdge {
         Ok(Response::new(proto::ListFollowersResponse { followers, away }))
     }
 
+    async fn pause_follower(
+        &self,
+        request: Request<proto::PauseFollowerRequest>,
+    ) -> Result<Response<proto::PauseFollowerResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.pause_follower(asked).await;
+        }
+        let proto::PauseFollowerRequest { follower, reason } = request.into_inner();
+        let database = self.database_of(&follower)?;
+        let reason = operators_reason(&reason)?;
+        let now = (self.parts.now)();
+        Pause::begin(database, &follower, reason, now).await.map_err(unavailable)?;
+        tracing::warn!(follower, reason, "follower paused by an operator");
+        Ok(Response::new(proto::PauseFollowerResponse {}))
+    }
+
+    async fn resume_follower(
+        &self,
+        request: Request<proto::ResumeFollowerRequest>,
+    ) -> Result<Response<proto::ResumeFollowerResponse>, Status> {
+        if let Some(mut peer) = self.peer(&request.get_ref().follower, &request) {
+            let asked = carried(&request, request.get_ref().clone());
+            return peer.resume_follower(asked).await;
+        }
+        let follower = request.into_inner().follower;
+        let resumed = Pause::end(self.database_of(&follower)?, &follower).await;
+        if resumed.map_err(unavailable)? {
+            tracing::warn!(follower, "follower resumed by an operator");
+        }
+        Ok(Response::new(proto::ResumeFollowerResponse {}))
+    }
+
     async fn list_dead_letters(
         &self,
         request: Request<proto::ListDeadLettersRequest>,
@@ -388,10 +439,7 @@ impl AdminService for AdminEdge {
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
         let order_id = order_id(&request.order_id)?;
-        let reason = request.reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
-            return Err(violation("reason", "has 1 to 500 characters"));
-        }
+        let reason = operators_reason(&request.reason)?;
         let dropped =
             letters.drop_first(&request.follower, order_id).await.map_err(letter_refused)?;
         tracing::warn!(
@@ -467,10 +515,7 @@ impl AdminService for AdminEdge {
         request: Request<proto::FreezeShardRequest>,
     ) -> Result<Response<proto::FreezeShardResponse>, Status> {
         let proto::FreezeShardRequest { shard, reason } = request.into_inner();
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
-            return Err(violation("reason", "has 1 to 500 characters"));
-        }
+        let reason = operators_reason(&reason)?;
         let frozen = self.orders()?.0.freeze(shard_number(shard)?, Some(reason)).await;
         found(frozen.map_err(shards_refused)?)?;
         tracing::warn!(shard, reason, "shard frozen by an operator");
@@ -487,6 +532,15 @@ impl AdminService for AdminEdge {
         tracing::warn!(shard, "shard opened by an operator");
         Ok(Response::new(proto::UnfreezeShardResponse {}))
     }
+}
+
+/// What an operator says for the log and for others.
+fn operators_reason(text: &str) -> Result<&str, Status> {
+    let reason = text.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
+        return Err(violation("reason", "has 1 to 500 characters"));
+    }
+    Ok(reason)
 }
 
 fn shard_number(shard: u32) -> Result<u16, Status> {

@@ -115,6 +115,9 @@ pub enum Verb {
     DeadLetter(DeadLetterVerb),
     /// Who follows the journal, how far behind, and what fails.
     Followers,
+    /// Pause a follower, or let it go on.
+    #[command(subcommand)]
+    Follower(FollowerVerb),
     /// Read models, which can be filled anew from the journal.
     #[command(subcommand)]
     ReadModel(ReadModelVerb),
@@ -511,6 +514,24 @@ pub enum ReadModelVerb {
     /// Empty a read model and fill it from the first event on.
     Rebuild {
         /// order-summaries or deadlines.
+        name: String,
+    },
+}
+
+/// `ordinal follower …`
+#[derive(Debug, Subcommand)]
+pub enum FollowerVerb {
+    /// Have it handle nothing more until it is resumed.
+    Pause {
+        /// Which, by name; see `ordinal followers`.
+        name: String,
+        /// Why; operators see it.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let it go on where it was.
+    Resume {
+        /// Which, by name.
         name: String,
     },
 }

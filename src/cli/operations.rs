@@ -1,8 +1,8 @@
-//! `followers`, `dead-letter`, `read-model`, `shards` and `quarantined`.
+//! `followers`, `follower`, `dead-letter`, `read-model`, `shards` and `quarantined`.
 
 use serde_json::{Value, json};
 
-use super::args::{DeadLetterVerb, ReadModelVerb, ShardsVerb};
+use super::args::{DeadLetterVerb, FollowerVerb, ReadModelVerb, ShardsVerb};
 use super::show::{self, text};
 use super::{Client, Failure, Output};
 
@@ -31,7 +31,9 @@ pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
             &["follower", "lag", "oldest waits since", "still for", "state"],
             answer["followers"].as_array().into_iter().flatten().map(|follower| {
                 let error = text(follower, "error");
+                let paused = text(follower, "paused");
                 let state = match (follower["stopped"] == true, error.is_empty()) {
+                    _ if !paused.is_empty() => format!("paused: {paused}"),
                     (true, _) => format!("STOPPED: {error}"),
                     (false, false) => format!("waits: {error}"),
                     (false, true) => "follows".to_owned(),
@@ -95,6 +97,19 @@ pub async fn read_models(
 ) -> Result<(), Failure> {
     let ReadModelVerb::Rebuild { name } = verb;
     ask(client, out, "RebuildReadModel", json!({ "name": name }), show::any).await
+}
+
+/// `ordinal follower …`
+pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Result<(), Failure> {
+    match verb {
+        FollowerVerb::Pause { name, reason } => {
+            let request = json!({ "follower": name, "reason": reason });
+            ask(client, out, "PauseFollower", request, show::any).await
+        }
+        FollowerVerb::Resume { name } => {
+            ask(client, out, "ResumeFollower", json!({ "follower": name }), show::any).await
+        }
+    }
 }
 
 /// `ordinal shards …`

@@ -51,6 +51,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Stock(verb) => stock::stock(&connect().await?, out, verb).await?,
         Verb::Notification(verb) => stock::notification(&connect().await?, out, verb).await?,
         Verb::Followers => operations::followers(&connect().await?, out).await?,
+        Verb::Follower(verb) => operations::follower(&connect().await?, out, verb).await?,
         Verb::DeadLetter(verb) => operations::dead_letters(&connect().await?, out, verb).await?,
         Verb::ReadModel(verb) => operations::read_models(&connect().await?, out, verb).await?,
         Verb::Shards(verb) => operations::shards(&connect().await?, out, verb).await?,

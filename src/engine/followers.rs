@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
-    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
-    Source, Transactional, follow,
+    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Pause, Scope,
+    Sink as _, Source, Transactional, follow,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -175,7 +175,14 @@ fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> Standing {
 /// Whether every database here answers and no follower is far behind. What another service does
 /// not answer keeps nobody from serving what is here.
 pub(super) async fn ready(entries: &[FollowerEntry]) -> bool {
-    for entry in entries.iter().filter(|entry| entry.database.is_some()) {
+    for entry in entries {
+        let Some(database) = &entry.database else { continue };
+        match Pause::of(database, entry.status.name()).await {
+            Ok(None) => {}
+            // An operator's wish: it keeps nobody from serving.
+            Ok(Some(_)) => continue,
+            Err(_) => return false,
+        }
         let Some(cursors) = (entry.cursors)().await else { return false };
         if let Some(heads) = (entry.heads)().await
             && cursors.behind(&heads) > READY_WITHIN

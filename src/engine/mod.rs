@@ -154,7 +154,7 @@ impl Engine {
             }
             None => (None, None),
         };
-        let Building { settings, channels, followers, databases, logs, .. } = building;
+        let Building { settings, now, channels, followers, databases, logs, .. } = building;
 
         let entries = followers.entries();
         let (ready, readiness) = watch::channel(ready(&entries).await);
@@ -166,6 +166,7 @@ impl Engine {
             letters: followers.letters(),
             journal: orders.as_ref().map(|orders| orders.journal.clone()),
             orders: orders.as_ref().map(|orders| orders.database.clone()),
+            now,
             peers: [
                 (names::STOCK, channels.inventory.clone()),
                 (names::NOTIFICATIONS, channels.notifications.clone()),

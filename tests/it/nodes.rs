@@ -1,7 +1,7 @@
 //! Several processes of the engine on one set of Postgres databases.
 
 use std::process::Output;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -269,6 +269,27 @@ fn roles(mut redis: Option<RedisServer>) {
         let after = place(&second, "MUG=3@4.50GBP");
         first.until(&after, "CANCELLED");
     }
+    // An operator pauses stock, through another process; orders wait and nothing is lost.
+    assert_eq!(
+        first.refused(2, &["follower", "pause", "nobody", "--reason", "x"])["field_violations"][0]
+            ["field"],
+        "follower"
+    );
+    first.ask(&["follower", "pause", "stock", "--reason", "stocktaking"]);
+    let paused = |name: &str| {
+        let followers = second.ask(&["followers"])["followers"].take();
+        let found = followers.as_array().unwrap().iter().find(|f| f["name"] == name).cloned();
+        found.unwrap()["paused"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!((paused("stock").as_str(), paused("notifications").as_str()), ("stocktaking", ""));
+    // Longer than a follower may take to hear of it.
+    std::thread::sleep(Duration::from_secs(1));
+    let waits = place(&first, "MUG=3@4.50GBP");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(version(&second, &waits), 1);
+    first.ask(&["follower", "resume", "stock"]);
+    second.until(&waits, "CANCELLED");
+    assert_eq!(paused("stock"), "");
     // Stock is killed and comes back; what was placed meanwhile is not lost on it.
     inventory.kill();
     let meanwhile = place(&first, "MUG=1@4.50GBP");
@@ -282,7 +303,7 @@ fn roles(mut redis: Option<RedisServer>) {
     );
 
     let report = verified(&first.run(&["verify"]));
-    assert_eq!(report["orders"], if redis.is_some() { 8 } else { 6 }, "{report}");
+    assert_eq!(report["orders"], if redis.is_some() { 9 } else { 7 }, "{report}");
     let followers = second.ask(&["followers"]);
     let names: Vec<&str> = followers["followers"]
         .as_array()

@@ -23,8 +23,10 @@ admin.v1.AdminService/ListFollowers                         ops
 admin.v1.AdminService/ListQuarantined                       ops
 admin.v1.AdminService/ListShards                            ops
 admin.v1.AdminService/MoveShard                             ops
+admin.v1.AdminService/PauseFollower                         ops
 admin.v1.AdminService/PutBackDeadLetters                    ops
 admin.v1.AdminService/RebuildReadModel                      ops
+admin.v1.AdminService/ResumeFollower                        ops
 admin.v1.AdminService/UnfreezeShard                         ops
 facts.v1.FactService/GetHeads                               ops service
 facts.v1.FactService/ReadFacts                              ops service

@@ -19,6 +19,10 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
+    /// Whether an operator wants it to wait.
+    async fn paused(&mut self) -> Result<bool, Blame> {
+        Ok(false)
+    }
     /// Tries what an operator put back of these shards; true where there was something.
     async fn retry_parked(&mut self, _scope: &Scope) -> Result<bool, Blame> {
         Ok(false)
@@ -199,7 +203,7 @@ async fn step<T: Item>(
             known.insert(sink.cursors().await?.scoped(now))
         }
     };
-    if cursors.scope().is_nothing() {
+    if cursors.scope().is_nothing() || sink.paused().await? {
         status.moved(cursors);
         tokio::select! {
             Ok(()) = scope.changed() => *known = None,

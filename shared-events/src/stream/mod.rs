@@ -11,6 +11,7 @@ mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
 mod lease; // which of several processes follows under a name
+mod pause; // followers that an operator stopped for a while
 pub mod redis; // a window of the latest facts, for many readers
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
@@ -22,5 +23,6 @@ pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters}
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow};
 pub use handler::{Blame, Handler};
 pub use lease::Candidacy;
+pub use pause::Pause;
 pub use source::{Batch, Item, Source, SourceError};
 pub use transactional::Transactional;

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remove};
 use super::follow::Sink;
-use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Scope, Tx};
+use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Pause, Scope, Tx};
 use crate::contract::{OrderId, Timestamp};
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -17,7 +18,12 @@ pub struct Transactional<H> {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where the stored cursors are, as far as we know.
     at: Cursors,
+    /// Whether it is paused, and when that was looked up.
+    paused: Option<(bool, Instant)>,
 }
+
+/// How often it is looked up whether a follower is paused.
+const PAUSE_LOOK_EVERY: Duration = Duration::from_millis(400);
 
 impl<H> Transactional<H> {
     /// A follower of this name, whose cursor and effect live in this database. `now` dates dead
@@ -36,6 +42,7 @@ impl<H> Transactional<H> {
             handler,
             now,
             at: Cursors::default(),
+            paused: None,
         }
     }
 
@@ -122,6 +129,17 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         self.at = Cursors::load(&self.database, &self.follower).await?;
         Ok(self.at.clone())
+    }
+
+    async fn paused(&mut self) -> Result<bool, Blame> {
+        if let Some((paused, looked)) = self.paused
+            && looked.elapsed() < PAUSE_LOOK_EVERY
+        {
+            return Ok(paused);
+        }
+        let paused = Pause::of(&self.database, &self.follower).await?.is_some();
+        self.paused = Some((paused, Instant::now()));
+        Ok(paused)
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
