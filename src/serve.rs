@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use order_actor::domain::Policy;
 use serde_json::json;
 
 use crate::access::Access;
+use crate::chaos::SteppedClock;
 use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
 use crate::peers::{Identity, Peers};
 
@@ -93,6 +95,9 @@ pub struct ServeArgs {
     /// Orders awake at once; each takes some 10 KB.
     #[arg(long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
     orders_awake: usize,
+    /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
+    #[arg(long, value_name = "FILE", hide = true)]
+    clock_offset_file: Option<PathBuf>,
     /// Do not let stock react to orders, to see what happens when it does not answer.
     #[arg(long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
@@ -159,6 +164,9 @@ impl ServeArgs {
         }
         if let Some(path) = &self.tokens {
             settings.access = Access::from_file(path)?;
+        }
+        if let Some(file) = &self.clock_offset_file {
+            settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;

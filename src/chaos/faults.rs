@@ -32,6 +32,8 @@ pub(super) enum Fault {
     CutRedis(usize),
     /// A service is told to stop, as in a rolling deploy.
     Restart(usize),
+    /// A service's clock is set forward or back.
+    SetClock { service: usize, hours: i64 },
     /// An operator moves a shard.
     Move { shard: u16, to: usize },
 }
@@ -54,6 +56,9 @@ impl fmt::Display for Fault {
             Self::SlowPostgres(service) => write!(f, "slow {} to postgres", name(service)),
             Self::CutRedis(service) => write!(f, "cut {} from redis", name(service)),
             Self::Restart(service) => write!(f, "SIGTERM {}", name(service)),
+            Self::SetClock { service, hours } => {
+                write!(f, "clock of {} by {hours:+} h", name(service))
+            }
             Self::Move { shard, to } => write!(f, "move shard {shard} to {}", name(to)),
         }
     }
@@ -149,7 +154,11 @@ impl Iterator for Schedule {
             80..82 => (Fault::SilencePostgres(any), self.millis(500, 7_000)),
             82..86 => (Fault::SlowPostgres(any), self.millis(1_000, 4_000)),
             86..89 => (Fault::CutRedis(any), self.millis(200, 2_000)),
-            89..93 => (Fault::Restart(any), self.millis(0, 500)),
+            89..92 => (Fault::Restart(any), self.millis(0, 500)),
+            92..96 => {
+                let hours = if self.random.random_bool(0.5) { 1 } else { -1 };
+                (Fault::SetClock { service: any, hours }, self.millis(1_000, 6_000))
+            }
             _ => {
                 let shard = self.random.random_range(0..shards);
                 (Fault::Move { shard, to: node }, Duration::ZERO)
@@ -182,6 +191,7 @@ mod tests {
             "slow",
             "SIGTERM",
             "move shard",
+            "clock of orders-a by",
         ] {
             let said = |step: &Step| step.fault.to_string().starts_with(kind);
             assert!(first.iter().any(said), "{kind}");

@@ -5,6 +5,7 @@
 
 mod check; // what clients saw against the journal
 mod clients; // what they wished, and what they were told
+mod clock; // one that somebody sets wrong
 mod faults; // what goes wrong, by a seed
 mod proxy; // ways to a server that can be made slow, silent or cut
 mod witness; // sees in the database itself who appends
@@ -28,6 +29,9 @@ use crate::cli::{Caller, Client, Connection, Output};
 use crate::cluster::{self, Addresses, Cluster, Ways};
 use crate::engine::{Backend, Databases, Stores};
 use crate::verify;
+pub use clock::SteppedClock;
+pub(crate) use clock::file as clock_file;
+
 use check::Contradiction;
 use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS, Work};
 use faults::{Fault, SERVICES, Schedule, Step};
@@ -148,6 +152,7 @@ fn open_to_all(folder: &std::path::Path) -> anyhow::Result<()> {
 /// A cluster with ways that can be disturbed.
 struct Arena {
     addresses: Addresses,
+    folder: PathBuf,
     cluster: Cluster,
     to_postgres: Vec<Proxy>,
     to_redis: Vec<Proxy>,
@@ -167,12 +172,13 @@ impl Arena {
         let ways = Ways {
             postgres: to_postgres.iter().map(|proxy| proxy.address).collect(),
             redis: to_redis.iter().map(|proxy| proxy.address).collect(),
+            clocks: true,
         };
         let leases: &[&str] = if scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
         let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &ways, leases)?;
         cluster.start().await?;
         witness::install(&cluster::database_url(addresses.postgres, "orders")).await?;
-        Ok(Self { addresses, cluster, to_postgres, to_redis })
+        Ok(Self { addresses, folder, cluster, to_postgres, to_redis })
     }
 
     async fn fight(&mut self, args: &ChaosArgs, seed: u64, out: &Output) -> anyhow::Result<Report> {
@@ -338,6 +344,13 @@ impl Arena {
                 self.service(*service).stop(Signal::TERM, READY_WITHIN).await;
                 sleep(*lasts).await;
                 self.service(*service).start()?;
+            }
+            Fault::SetClock { service, hours } => {
+                let name = SERVICES.get(*service).copied().unwrap_or_default();
+                let file = clock::file(&self.folder, name);
+                tokio::fs::write(&file, (hours * 3_600).to_string()).await?;
+                sleep(*lasts).await;
+                tokio::fs::write(&file, "0").await?;
             }
             Fault::Move { shard, to } => self.move_shard(*shard, *to).await,
         }

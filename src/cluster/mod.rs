@@ -104,11 +104,17 @@ pub(crate) struct Ways {
     pub(crate) postgres: Vec<SocketAddr>,
     /// Redis, by process as above.
     pub(crate) redis: Vec<SocketAddr>,
+    /// Whether their clocks can be set wrong.
+    pub(crate) clocks: bool,
 }
 
 impl Ways {
     fn direct(addresses: Addresses) -> Self {
-        Self { postgres: vec![addresses.postgres; 4], redis: vec![addresses.redis; 4] }
+        Self {
+            postgres: vec![addresses.postgres; 4],
+            redis: vec![addresses.redis; 4],
+            clocks: false,
+        }
     }
 }
 
@@ -169,6 +175,10 @@ impl Cluster {
                 arguments.extend(of_order_nodes.iter().map(|flag| (*flag).to_owned()));
             } else {
                 arguments.extend(["--orders-at".to_owned(), orders.clone()]);
+            }
+            if ways.clocks {
+                let file = crate::chaos::clock_file(folder, name).display().to_string();
+                arguments.extend(["--clock-offset-file".to_owned(), file]);
             }
             arguments.extend(more);
             let log = folder.join("logs").join(format!("{name}.log"));
