@@ -21,6 +21,8 @@ pub(super) struct OrderActor {
 /// What an order remembers while it is awake.
 pub(super) struct Memory {
     order_id: OrderId,
+    /// Of the shard, in which it was woken.
+    tenure: u64,
     recovered: Option<Recovered>,
 }
 
@@ -37,14 +39,15 @@ struct Recovered {
 impl Actor for OrderActor {
     type Msg = Message;
     type State = Memory;
-    type Arguments = OrderId;
+    /// Which order, and since when its shard is ours.
+    type Arguments = (OrderId, u64);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<Message>,
-        order_id: OrderId,
+        (order_id, tenure): (OrderId, u64),
     ) -> Result<Memory, ActorProcessingErr> {
-        Ok(Memory { order_id, recovered: None })
+        Ok(Memory { order_id, tenure, recovered: None })
     }
 
     async fn handle(
@@ -149,7 +152,7 @@ impl OrderActor {
         context: &Context,
     ) -> Result<Executed, Attempt> {
         let shared = &self.shared;
-        let order_id = memory.order_id;
+        let (order_id, tenure) = (memory.order_id, memory.tenure);
         let shard = shared.journal.shard_of(order_id);
         let recovered = self.recover(memory).await?;
 
@@ -193,12 +196,11 @@ impl OrderActor {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Refusal::Unavailable("an event could not be encoded".to_owned()))?;
         let appended =
-            shared.journal.append(order_id, recovered.version, new_events).await.map_err(
-                |error| match error {
-                    JournalError::NotOwner { shard } => Attempt::Refused(shared.not_owner(shard)),
-                    other => refusal_of(order_id, other),
-                },
-            )?;
+            shared.journal.append_in(Some(tenure), order_id, recovered.version, new_events).await;
+        let appended = appended.map_err(|error| match error {
+            JournalError::NotOwner { shard } => Attempt::Refused(shared.not_owner(shard)),
+            other => refusal_of(order_id, other),
+        })?;
 
         recovered.order = Arc::new(next);
         recovered.version = appended.version;

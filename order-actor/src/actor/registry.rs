@@ -65,8 +65,8 @@ struct Awake {
 
 struct Slot {
     actor: ActorRef<Message>,
-    /// The epoch of its shard in which it was woken: in another one it may have missed something.
-    epoch: u64,
+    /// Of its shard, in which it was woken: in another one it may have missed something.
+    tenure: u64,
     waiting: Arc<AtomicUsize>,
     used: u64,
     used_at: Instant,
@@ -76,7 +76,7 @@ struct Slot {
 #[derive(Clone, Copy)]
 struct Sent {
     actor: ActorId,
-    epoch: u64,
+    tenure: u64,
 }
 
 impl Awake {
@@ -229,14 +229,14 @@ impl Registry {
     #[must_use]
     pub fn is_here(&self, order_id: OrderId) -> bool {
         let journal = &self.shared.journal;
-        journal.epoch(journal.shard_of(order_id)).is_some()
+        journal.tenure(journal.shard_of(order_id)).is_some()
     }
 
     /// Whether an answer that appended nothing still counts: between the question and now another
     /// node may have gone on with the order.
     fn still_ours(&self, order_id: OrderId, sent: Sent) -> Result<(), Refusal> {
         let shard = self.shared.journal.shard_of(order_id);
-        if self.shared.journal.epoch(shard) == Some(sent.epoch) {
+        if self.shared.journal.tenure(shard) == Some(sent.tenure) {
             Ok(())
         } else {
             Err(self.shared.not_owner(shard))
@@ -294,18 +294,19 @@ impl Registry {
         message: impl FnOnce(Permit) -> (Message, R),
     ) -> Result<(R, Sent), Refusal> {
         let shard = self.shared.journal.shard_of(order_id);
-        let epoch = self.shared.journal.epoch(shard).ok_or_else(|| self.shared.not_owner(shard))?;
+        let tenure =
+            self.shared.journal.tenure(shard).ok_or_else(|| self.shared.not_owner(shard))?;
         let mut awake = self.shared.awake();
         match awake.slots.get(&order_id) {
-            Some(slot) if slot.epoch == epoch => {}
+            Some(slot) if slot.tenure == tenure => {}
             Some(_) => {
                 // The shard was elsewhere meanwhile, and this one knows nothing of that.
                 if let Some(slot) = awake.remove(order_id) {
                     slot.actor.stop(None);
                 }
-                self.wake(&mut awake, order_id, epoch)?;
+                self.wake(&mut awake, order_id, tenure)?;
             }
-            None => self.wake(&mut awake, order_id, epoch)?,
+            None => self.wake(&mut awake, order_id, tenure)?,
         }
         let slot = awake.slots.get(&order_id).ok_or(Refusal::Overloaded)?;
         let permit = Permit::take(&slot.waiting, self.shared.limits.waiting_max)
@@ -317,19 +318,21 @@ impl Registry {
             awake.remove(order_id);
             return Err(Refusal::Unavailable("the order is being rebuilt".to_owned()));
         }
-        Ok((kept, Sent { actor: actor.get_id(), epoch }))
+        Ok((kept, Sent { actor: actor.get_id(), tenure }))
     }
 
-    fn wake(&self, awake: &mut Awake, order_id: OrderId, epoch: u64) -> Result<(), Refusal> {
+    fn wake(&self, awake: &mut Awake, order_id: OrderId, tenure: u64) -> Result<(), Refusal> {
         if awake.slots.len() >= self.shared.limits.awake_max && !awake.make_room() {
             return Err(Refusal::Overloaded);
         }
         let handler = OrderActor { shared: Arc::clone(&self.shared) };
         let supervisor = self.shared.supervisor.clone();
-        let (actor, _) = ActorRuntime::spawn_linked_instant(None, handler, order_id, supervisor)
-            .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let (actor, _) =
+            ActorRuntime::spawn_linked_instant(None, handler, (order_id, tenure), supervisor)
+                .map_err(|error| Refusal::Unavailable(error.to_string()))?;
         awake.orders.insert(actor.get_id(), order_id);
-        let slot = Slot { actor, epoch, waiting: Arc::default(), used: 0, used_at: Instant::now() };
+        let slot =
+            Slot { actor, tenure, waiting: Arc::default(), used: 0, used_at: Instant::now() };
         awake.slots.insert(order_id, slot);
         Ok(())
     }

@@ -234,6 +234,21 @@ impl Journal {
         expected_version: u64,
         events: Vec<NewEvent>,
     ) -> Result<Appended, JournalError> {
+        self.append_in(None, order_id, expected_version, events).await
+    }
+
+    /// As [`Self::append`], by somebody who knows the order since the shard became ours in this
+    /// epoch (see [`Self::tenure`]). Where others may have written to it since, nothing is appended.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; [`JournalError::NotOwner`] where the tenure is over.
+    pub async fn append_in(
+        &self,
+        tenure: Option<u64>,
+        order_id: OrderId,
+        expected_version: u64,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, JournalError> {
         admit(order_id, expected_version, &events)?;
         let requests = self.shared.requests.as_ref().ok_or(JournalError::Closed)?;
         #[cfg(feature = "planted-bugs")]
@@ -241,7 +256,7 @@ impl Journal {
             let version = expected_version + events.len() as u64;
             let (shard, journal) = (self.shard_of(order_id), self.clone());
             let (reply, answer) = oneshot::channel();
-            let request = Request { order_id, expected: expected_version, events, reply };
+            let request = Request { order_id, expected: expected_version, tenure, events, reply };
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 if let Some(requests) = &journal.shared.requests {
@@ -253,7 +268,7 @@ impl Journal {
             return Ok(Appended { version, shard, position: 0, recorded_at });
         }
         let (reply, answer) = oneshot::channel();
-        let request = Request { order_id, expected: expected_version, events, reply };
+        let request = Request { order_id, expected: expected_version, tenure, events, reply };
         if requests.send(request).await.is_err() {
             return Err(self.gone());
         }
@@ -412,10 +427,10 @@ impl Journal {
         self.shared.ownership.subscribe()
     }
 
-    /// The epoch in which this process may write to a shard; none where it may not.
+    /// The epoch in which a shard became ours; none where it is not.
     #[must_use]
-    pub fn epoch(&self, shard: u16) -> Option<u64> {
-        self.shared.ownership.borrow().epoch(shard)
+    pub fn tenure(&self, shard: u16) -> Option<u64> {
+        self.shared.ownership.borrow().tenure(shard)
     }
 
     /// Returns once it is settled who answers for a shard: it is ours, it is another node's, or it
@@ -424,7 +439,7 @@ impl Journal {
     pub async fn settled(&self, shard: u16, ours: bool, until: Instant) {
         let mut ownership = self.shared.ownership.subscribe();
         let settled = |now: &Ownership| {
-            now.epoch(shard).is_some()
+            now.tenure(shard).is_some()
                 || now.frozen(shard).is_some()
                 || (!ours && now.elsewhere(shard).is_some())
         };

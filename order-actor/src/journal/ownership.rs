@@ -4,13 +4,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::options::Node;
-use super::store::{Head, ShardSeen, Sight};
+use super::store::{ShardSeen, Sight};
 
 /// Which shards this process writes, and where the others are.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
-    /// Ours, each with its epoch.
-    epochs: BTreeMap<u16, u64>,
+    /// Ours, each with the epoch in which it became ours.
+    tenures: BTreeMap<u16, u64>,
     /// Until when we believe it; for as long as the writer lives where absent.
     valid_until: Option<Instant>,
     /// Address of the node that has a shard which is not ours, where one is known.
@@ -55,17 +55,18 @@ impl ShardState {
 }
 
 impl Ownership {
-    /// The epoch in which this process may write to a shard; none where it may not.
+    /// The epoch in which a shard became ours; none where it is not. As long as it is the same,
+    /// nobody else has written to the shard, though its epoch may have been raised by ourselves.
     #[must_use]
-    pub fn epoch(&self, shard: u16) -> Option<u64> {
+    pub fn tenure(&self, shard: u16) -> Option<u64> {
         let believed = self.valid_until.is_none_or(|until| Instant::now() < until);
-        self.epochs.get(&shard).copied().filter(|_| believed)
+        self.tenures.get(&shard).copied().filter(|_| believed)
     }
 
     /// The shards that this process has.
     #[must_use]
     pub fn shards(&self) -> BTreeSet<u16> {
-        self.epochs.keys().copied().collect()
+        self.tenures.keys().copied().collect()
     }
 
     /// The address (host:port) of the other node that has a shard.
@@ -80,8 +81,8 @@ impl Ownership {
         self.frozen.get(&shard).cloned()
     }
 
-    pub(super) fn set_ours<'a>(&mut self, heads: impl Iterator<Item = &'a Head>) {
-        self.epochs = heads.map(|head| (head.shard, head.epoch)).collect();
+    pub(super) fn set_ours<'a>(&mut self, tenures: impl Iterator<Item = (&'a u16, &'a u64)>) {
+        self.tenures = tenures.map(|(shard, tenure)| (*shard, *tenure)).collect();
     }
 
     pub(super) const fn believed_until(&mut self, until: Option<Instant>) {
@@ -97,7 +98,7 @@ impl Ownership {
             if let Some(reason) = &seen.frozen {
                 self.frozen.insert(shard, reason.as_str().into());
             } else if !seen.vacant
-                && !self.epochs.contains_key(&shard)
+                && !self.tenures.contains_key(&shard)
                 && let Some(node) = sight.nodes.iter().find(|node| node.id == seen.owner)
             {
                 self.elsewhere.insert(shard, node.address.as_str().into());
@@ -107,7 +108,7 @@ impl Ownership {
 
     /// Whether others would do anything differently for it.
     pub(super) fn differs(&self, other: &Self) -> bool {
-        self.epochs != other.epochs
+        self.tenures != other.tenures
             || self.elsewhere != other.elsewhere
             || self.frozen != other.frozen
     }

@@ -41,6 +41,8 @@ const ATTEMPTS_MAX: u32 = 4;
 pub(super) struct Request {
     pub(super) order_id: OrderId,
     pub(super) expected: u64,
+    /// What the caller knows of the order, it knows since then; none where that does not matter.
+    pub(super) tenure: Option<u64>,
     pub(super) events: Vec<NewEvent>,
     pub(super) reply: oneshot::Sender<Result<Appended, JournalError>>,
 }
@@ -62,6 +64,9 @@ pub(super) struct Writer {
     shards: u16,
     /// The shards that are ours.
     heads: BTreeMap<u16, Head>,
+    /// The epoch in which each of them became ours. Later epochs are still ours, without anybody
+    /// else in between.
+    tenures: BTreeMap<u16, u64>,
     /// Who we are, where others write to the same journal.
     node: Option<Node>,
     /// Shards may have changed: look again.
@@ -112,6 +117,7 @@ impl Writer {
         Self {
             store,
             shards,
+            tenures: heads.iter().map(|head| (head.shard, head.epoch)).collect(),
             heads: heads.into_iter().map(|head| (head.shard, head)).collect(),
             node: options.node.clone(),
             nudged: wires.nudged,
@@ -369,6 +375,13 @@ impl Writer {
         let heads = timeout(length / 2, claim)
             .await
             .map_err(|_| JournalError::Unavailable("no answer".to_owned()))??;
+        for head in &heads {
+            let before = self.heads.get(&head.shard).map(|before| before.epoch + 1);
+            if before != Some(head.epoch) {
+                // Somebody else had it since we last knew it.
+                self.tenures.insert(head.shard, head.epoch);
+            }
+        }
         self.heads = heads.into_iter().map(|head| (head.shard, head)).collect();
         self.lease.extended(since);
         self.uncertain = false;
@@ -466,6 +479,7 @@ impl Writer {
     /// A shard is ours from here on; others may have written to it since we last knew its orders.
     fn take_up(&mut self, head: Head) {
         self.versions.clear();
+        self.tenures.insert(head.shard, head.epoch);
         self.heads.insert(head.shard, head);
     }
 
@@ -499,7 +513,8 @@ impl Writer {
     fn tell_ownership(&self, sight: Option<&Sight>) {
         self.ownership.send_if_modified(|known| {
             let mut next = known.clone();
-            next.set_ours(self.heads.values());
+            let tenures = self.heads.keys().filter_map(|shard| self.tenures.get_key_value(shard));
+            next.set_ours(tenures);
             // Whoever is alone keeps everything until the writer ends.
             next.believed_until(self.node.as_ref().map(|_| self.lease.believed_until()));
             if let Some(sight) = sight {
@@ -571,7 +586,10 @@ impl Writer {
                 continue;
             }
             let shard = shard_of(order_id, self.shards);
-            let Some(current) = self.heads.get(&shard) else {
+            // An order that was decided on in an earlier tenure may lack what others did in between.
+            let outdated =
+                request.tenure.is_some_and(|tenure| self.tenures.get(&shard) != Some(&tenure));
+            let Some(current) = self.heads.get(&shard).filter(|_| !outdated) else {
                 answers.push(Err(JournalError::NotOwner { shard }));
                 continue;
             };

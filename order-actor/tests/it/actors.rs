@@ -8,7 +8,9 @@ use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
 use order_actor::domain::{
     Address, By, Cancel, Command, Confirm, NewLine, Place, Policy, Rejection, Status,
 };
-use order_actor::journal::{Journal, NewEvent, Options, open_memory, open_sqlite};
+use order_actor::journal::{
+    Fault, Journal, MemoryDisk, NewEvent, Options, open_memory, open_memory_on, open_sqlite,
+};
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter, migrator};
 use order_actor::replay::JournalSource;
 use order_actor::timers::{Alarm, Clock, ManualClock};
@@ -144,6 +146,32 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
     let other = rebuilt.execute(order_id, confirm, context).await;
     assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
     assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
+}
+
+/// A connection is lost in the middle of an append, which is then tried again in a fresh epoch. Who
+/// looks meanwhile must not bring about a second actor that never hears of what the first one did.
+#[tokio::test(start_paused = true)]
+async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
+    let disk = MemoryDisk::default();
+    let clock = ManualClock::new(start());
+    let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
+    let registry = self::registry(&journal, &clock, Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    disk.inject(Fault::LostBefore);
+    disk.inject(Fault::Slow(Duration::from_millis(100)));
+    let by = ops().by;
+    let (done, ()) = tokio::join!(registry.execute(order_id, cancel(), ops()), async {
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let seen = tokio::time::timeout(Duration::from_millis(1), registry.view(order_id, &by));
+            // It waits behind the command, or is told to come again.
+            if let Ok(Ok(seen)) = seen.await {
+                assert_eq!(seen.version, 1);
+            }
+        }
+    });
+    assert_eq!(done.unwrap().version, 2);
+    assert_eq!(registry.view(order_id, &by).await.unwrap().version, 2);
 }
 
 #[tokio::test]

@@ -163,13 +163,13 @@ async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with
     .execute(&pool)
     .await
     .unwrap();
-    assert_eq!(a.epoch(3), Some(1), "it still believes");
+    assert_eq!(a.tenure(3), Some(1), "it still believes");
     // In one batch: what is still its own goes through, the rest is refused.
     let (refused, appended) =
         tokio::join!(a.append(lost, 1, vec![event(2)]), a.append(kept, 0, vec![event(1)]));
     assert_eq!(refused, Err(JournalError::NotOwner { shard: 3 }));
     assert_eq!(appended.unwrap().version, 1);
-    assert_eq!(a.epoch(3), None);
+    assert_eq!(a.tenure(3), None);
     assert_eq!(a.load(lost).await.unwrap().len(), 1);
     assert_eq!(a.verify().await.unwrap(), 2);
 }
