@@ -58,8 +58,7 @@ impl Handler<Fact> for StockFollower {
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
-        let shards = told.iter().map(|(cause, _)| cause.shard).collect();
-        let mut heads = outbox::heads(tx, &shards).await?;
+        let mut heads = outbox::heads(tx).await?;
         let mut rows = Vec::with_capacity(told.len());
         for (cause, answer) in told {
             let shard = cause.shard;
@@ -81,7 +80,7 @@ impl Handler<Fact> for StockFollower {
                 body: FactBody::Inventory(answer),
             });
         }
-        outbox::write(&self.database, tx, &rows, &heads).await?;
+        outbox::write(&self.database, tx, &rows).await?;
         Ok(())
     }
 

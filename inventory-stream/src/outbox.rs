@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,30 +25,23 @@ impl OutboxSource {
     }
 }
 
-/// Where each of these shards stands. Its row is moved by [`write`], where a second writer waits.
-pub(crate) async fn heads(
-    tx: &mut Tx,
-    shards: &BTreeSet<u16>,
-) -> Result<BTreeMap<u16, u64>, DatabaseError> {
-    let mut heads = BTreeMap::new();
-    for shard in shards {
-        let head: Option<i64> =
-            sqlx::query_scalar("SELECT position FROM outbox_heads WHERE shard = $1")
-                .bind(i64::from(*shard))
-                .fetch_optional(&mut **tx)
-                .await?;
-        let head = u64::try_from(head.unwrap_or(0))
-            .map_err(|_| DatabaseError::Corrupt("head of the outbox"))?;
-        heads.insert(*shard, head);
-    }
-    Ok(heads)
+/// Where each shard stands. Its row is moved by [`write`], where a second writer waits.
+pub(crate) async fn heads(tx: &mut Tx) -> Result<BTreeMap<u16, u64>, DatabaseError> {
+    let rows = sqlx::query("SELECT shard, position FROM outbox_heads").fetch_all(&mut **tx).await?;
+    rows.iter()
+        .map(|row| {
+            let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let head = u16::try_from(shard).ok().zip(u64::try_from(position).ok());
+            head.ok_or(DatabaseError::Corrupt("head of the outbox"))
+        })
+        .collect()
 }
 
+/// Writes facts behind the heads, and moves these.
 pub(crate) async fn write(
     database: &Database,
     tx: &mut Tx,
     facts: &[Fact],
-    heads: &BTreeMap<u16, u64>,
 ) -> Result<(), DatabaseError> {
     if facts.is_empty() {
         return Ok(());
@@ -72,17 +65,18 @@ pub(crate) async fn write(
          SELECT value ->> 'shard', value ->> 'position', value ->> 'order_id', value ->> 'fact'
          FROM json_each($1)",
     );
+    sqlx::query(sql).bind(&rows).execute(&mut **tx).await?;
+    let sql = database.sql(
+        "INSERT INTO outbox_heads (shard, position)
+         SELECT shard, MAX(position) FROM json_to_recordset($1::json)
+             AS row(shard BIGINT, position BIGINT) GROUP BY shard
+         ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
+        "INSERT INTO outbox_heads (shard, position)
+         SELECT value ->> 'shard', MAX(value ->> 'position') FROM json_each($1) WHERE TRUE
+         GROUP BY 1
+         ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
+    );
     sqlx::query(sql).bind(rows).execute(&mut **tx).await?;
-    for (shard, position) in heads {
-        sqlx::query(
-            "INSERT INTO outbox_heads (shard, position) VALUES ($1, $2)
-             ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
-        )
-        .bind(i64::from(*shard))
-        .bind(i64::try_from(*position).map_err(|_| DatabaseError::Corrupt("position"))?)
-        .execute(&mut **tx)
-        .await?;
-    }
     Ok(())
 }
 

@@ -78,7 +78,7 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     let mut cluster =
         Cluster::new(&folder, addresses, postgres, redis, &Ways::direct(addresses), &[])?;
     cluster.start().await?;
-    cluster.show(out);
+    cluster.show(&dir, out);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     loop {
         tokio::select! {
@@ -124,7 +124,6 @@ pub(crate) struct Cluster {
     pub(crate) redis: Process,
     /// Order nodes, stock, messages.
     pub(crate) services: Vec<Process>,
-    folder: PathBuf,
 }
 
 impl Cluster {
@@ -184,7 +183,7 @@ impl Cluster {
             let log = folder.join("logs").join(format!("{name}.log"));
             services.push(Process::new(name, address, &program, arguments, log));
         }
-        Ok(Self { postgres, redis, services, folder: folder.to_owned() })
+        Ok(Self { postgres, redis, services })
     }
 
     /// Starts the services and waits until each can serve.
@@ -220,7 +219,7 @@ impl Cluster {
         self.postgres.stop(Signal::INT, STOPS_WITHIN).await;
     }
 
-    fn show(&self, out: &Output) {
+    fn show(&self, dir: &Path, out: &Output) {
         let all = || self.services.iter().chain([&self.postgres, &self.redis]);
         let rows = all().map(|process| vec![process.name.clone(), process.address.to_string()]);
         if out.json {
@@ -230,7 +229,7 @@ impl Cluster {
             out.value(&json!({ "ready": processes }));
         } else {
             out.table(&["process", "address"], rows);
-            out.line(format!("ready; logs in {}/logs; Ctrl-C stops it", self.folder.display()));
+            out.line(format!("ready; logs in {}; Ctrl-C stops it", dir.join("logs").display()));
         }
     }
 }

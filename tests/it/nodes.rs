@@ -285,8 +285,18 @@ fn roles(mut redis: Option<RedisServer>) {
     // Longer than a follower may take to hear of it.
     std::thread::sleep(Duration::from_secs(1));
     let waits = place(&first, "MUG=3@4.50GBP");
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(version(&second, &waits), 1);
+    let lag = |name: &str| {
+        let followers = second.ask(&["followers"])["followers"].take();
+        let found = followers.as_array().unwrap().iter().find(|f| f["name"] == name).cloned();
+        let lag = found.unwrap()["lag"].take();
+        lag.as_str().map_or_else(|| lag.as_u64(), |lag| lag.parse().ok()).unwrap_or(0)
+    };
+    let patience = Instant::now() + PATIENCE;
+    while lag("notifications") > 0 {
+        assert!(Instant::now() < patience, "messages wait too");
+    }
+    // Others have heard of it, and stock has not.
+    assert_eq!((lag("stock"), version(&second, &waits)), (1, 1));
     first.ask(&["follower", "resume", "stock"]);
     second.until(&waits, "CANCELLED");
     assert_eq!(paused("stock"), "");
@@ -352,6 +362,53 @@ fn roles(mut redis: Option<RedisServer>) {
     drop((inventory, _notifications));
     for database in [orders_db, stock_db, mail_db] {
         runtime.block_on(database.drop());
+    }
+}
+
+/// Processes that believe nobody without a token ask each other with one of their own.
+#[test]
+fn processes_prove_to_each_other_who_they_are() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (tokens, peer) = (path("tokens.toml"), path("peer"));
+    let (ops, service) = ("o".repeat(40), "s".repeat(40));
+    let line = |token: &str, role: &str| {
+        format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{role}\"\n")
+    };
+    std::fs::write(&tokens, line(&ops, "OPS") + &line(&service, "SERVICE")).unwrap();
+    std::fs::write(&peer, &service).unwrap();
+    let [orders, stock] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let (orders_at, stock_at) = (format!("http://{orders}"), format!("http://{stock}"));
+    let data = path("data");
+    let common = ["--data", &data, "--tokens", &tokens];
+    let start = |role: &str, listen: &str, other: [&str; 2], identity: &[&str]| {
+        let flags = ["--role", role, "--listen", listen];
+        Engine::start_with(&[&flags[..], &other[..], &common[..], identity].concat())
+    };
+    let proven = ["--peer-token-file", peer.as_str()];
+    let engine = start("orders", &orders, ["--inventory-at", &stock_at], &proven);
+    let nobody = start("inventory", &stock, ["--orders-at", &orders_at], &[]);
+    let as_ops = |arguments: &[&str]| engine.ask(&[arguments, &["--token", &ops]].concat());
+    // The call is carried in its caller's name.
+    as_ops(&["stock", "set", "MUG", "10"]);
+    assert_eq!(engine.refused(1, &["stock", "list"])["reason"], "UNAUTHENTICATED");
+    let placed = as_ops(&placing(&["MUG=2@4.50GBP"]));
+    let id = placed["order"]["order_id"].as_str().unwrap();
+    let status = || as_ops(&["order", "get", id])["order"]["status"].take();
+    // Stock cannot say who it is, and is told nothing.
+    let patience = Instant::now() + PATIENCE;
+    let follower = || {
+        let followers = nobody.ask(&["followers", "--token", &ops])["followers"].take();
+        followers.as_array().unwrap().iter().find(|f| f["name"] == "stock").cloned().unwrap()
+    };
+    while !follower()["error"].as_str().unwrap().contains("Unauthenticated") {
+        assert!(Instant::now() < patience, "{}", follower());
+    }
+    assert_eq!(status(), "ORDER_STATUS_PENDING");
+    nobody.kill();
+    let _stock = start("inventory", &stock, ["--orders-at", &orders_at], &proven);
+    while status() != "ORDER_STATUS_CONFIRMED" {
+        assert!(Instant::now() < patience, "{}", status());
     }
 }
 

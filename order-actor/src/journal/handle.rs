@@ -437,15 +437,16 @@ impl Journal {
     /// is frozen; after `until` in any case. `ours` says that somebody who should know believes it
     /// to be ours: then another node does not count before then.
     pub async fn settled(&self, shard: u16, ours: bool, until: Instant) {
-        let mut ownership = self.shared.ownership.subscribe();
         let settled = |now: &Ownership| {
             now.tenure(shard).is_some()
                 || now.frozen(shard).is_some()
                 || (!ours && now.elsewhere(shard).is_some())
         };
-        if settled(&ownership.borrow()) {
+        // Nearly always: every command comes by here.
+        if settled(&self.shared.ownership.borrow()) {
             return;
         }
+        let mut ownership = self.shared.ownership.subscribe();
         self.shared.nudged.notify_one();
         // The sender lives as long as we do; who waited long enough finds out anyway.
         let _ = tokio::time::timeout_at(until, ownership.wait_for(settled)).await;

@@ -229,13 +229,13 @@ impl Writer {
                 }
                 Ok(())
             }
-            // A node that nobody believes any more has lost its shards, and takes others when it is
-            // back; whoever has the journal to themselves has lost it.
             #[cfg(feature = "planted-bugs")]
             Err(_) if shared_events::planted::is("append-without-epoch") => {
                 self.lease.extended(Instant::now());
                 Ok(())
             }
+            // A node that nobody believes any more has lost its shards, and takes others when it is
+            // back; whoever has the journal to themselves has lost it.
             Err(_) if self.node.is_some() => {
                 self.heads.clear();
                 self.tell_ownership(None);
@@ -378,7 +378,8 @@ impl Writer {
         for head in &heads {
             let before = self.heads.get(&head.shard).map(|before| before.epoch + 1);
             if before != Some(head.epoch) {
-                // Somebody else had it since we last knew it.
+                // Somebody else may have had it since we last knew it.
+                self.versions.clear();
                 self.tenures.insert(head.shard, head.epoch);
             }
         }
@@ -471,7 +472,11 @@ impl Writer {
         self.tell_ownership(Some(&sight));
         for (head, to) in gone {
             tracing::info!(shard = head.shard, to, "shard handed over");
+            // Until it is answered it may arrive at any time: then we must not take the shard up
+            // again in the epoch that it names.
+            let before = std::mem::replace(&mut self.uncertain, true);
             shared.give(&head, &to, length).await?;
+            self.uncertain = before;
         }
         Ok(())
     }

@@ -26,15 +26,15 @@ pub(super) fn place(id: &str) -> Option<(u64, u16)> {
 }
 
 /// CloudEvents attributes by name, `data` as JSON, and `prev`. Position and index are the id.
-pub(super) fn fields(entry: &Entry) -> Result<Vec<(String, String)>, FactError> {
-    let order = entry.fact.subject.to_string();
+pub(super) fn fields(fact: &Fact, prev: u64) -> Result<Vec<(String, String)>, FactError> {
+    let order = fact.subject.to_string();
     let mut fields = vec![
         ("datacontenttype".to_owned(), "application/json".to_owned()),
         ("partitionkey".to_owned(), order.clone()),
         ("correlationid".to_owned(), order),
-        ("prev".to_owned(), entry.prev.to_string()),
+        ("prev".to_owned(), prev.to_string()),
     ];
-    if let Value::Object(attributes) = serde_json::to_value(&entry.fact)? {
+    if let Value::Object(attributes) = serde_json::to_value(fact)? {
         for (name, value) in attributes {
             if matches!(name.as_str(), "position" | "index") {
                 continue;
@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn a_fact_comes_out_of_a_stream_as_it_went_in() {
         let entry = entry();
-        let fields: HashMap<String, String> = fields(&entry).unwrap().into_iter().collect();
+        let fields: HashMap<String, String> =
+            fields(&entry.fact, entry.prev).unwrap().into_iter().collect();
         assert_eq!(fields["type"], "inventory.reserved.v1");
         assert_eq!(fields["partitionkey"], "018f6f3e-0000-7000-8000-00000000000a");
         assert_eq!(fields["sequence"], "42");
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_is_no_fact_is_refused() {
-        let good: HashMap<String, String> = fields(&entry()).unwrap().into_iter().collect();
+        let Entry { fact, prev } = entry();
+        let good: HashMap<String, String> = fields(&fact, prev).unwrap().into_iter().collect();
         assert!(read("17", &good).is_err());
         assert!(read("x-1", &good).is_err());
         for missing in ["prev", "data", "type", "id", "sequence", "shard"] {

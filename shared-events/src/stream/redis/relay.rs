@@ -7,7 +7,7 @@ use redis::{Script, ScriptInvocation};
 use tokio::time::Instant;
 
 use super::connection::{Redis, RedisError, answered};
-use super::entry::{self, Entry};
+use super::entry;
 use crate::contract::{Fact, FactSource as Promiser};
 use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source};
 
@@ -120,8 +120,8 @@ impl Relay {
                 }
                 (prev, here) = (here, fact.position);
             }
-            let entry = Entry { fact: (*fact).clone(), prev };
-            let fields = entry::fields(&entry).map_err(|error| Blame::World(error.to_string()))?;
+            let fields =
+                entry::fields(fact, prev).map_err(|error| Blame::World(error.to_string()))?;
             let id = entry::id(fact.position, fact.index);
             call.arg(&id).arg(fields.len());
             for (name, value) in &fields {
