@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::connection::{Connection, Redis, RedisError, answered};
 use super::entry::{self, Entry};
 use crate::contract::{Fact, FactSource as Promiser, Timestamp};
-use crate::stream::{Batch, Cursors, Source, SourceError};
+use crate::stream::{Batch, Cursors, Scope, Source, SourceError};
 
 /// How long one wait for entries lasts; less than a follower's own look.
 const WAIT: Duration = Duration::from_millis(400);
@@ -91,10 +91,13 @@ impl RedisSource {
         }
     }
 
+    /// The streams to read: those in scope where the reader names them, else all that are known.
     fn shards(state: &State, after: &Cursors) -> Vec<u16> {
+        if let Scope::Only(shards) = after.scope() {
+            return shards.iter().copied().collect();
+        }
         let known = after.iter().map(|(shard, _)| shard).chain(state.shards.iter().copied());
-        let shards: BTreeSet<u16> = known.filter(|shard| after.reads(*shard)).collect();
-        shards.into_iter().collect()
+        known.collect::<BTreeSet<u16>>().into_iter().collect()
     }
 
     /// Once a second: what has the source, what do we have; and the streams are told what we need.
