@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let mut protos = Vec::new();
-    find(Path::new("proto/ordinal"), &mut protos)?;
+    find(Path::new("proto"), &mut protos)?;
     protos.sort();
     let all = protox::compile(protos, ["proto"])?;
     std::fs::write(out.join("ordinal_descriptor.bin"), all.encode_to_vec())?;

@@ -6,7 +6,12 @@ use std::path::PathBuf;
 
 use protox::prost::Message as _;
 
-const PROTOS: [&str; 2] = ["ordinal/orders/v1/orders.proto", "ordinal/orders/v1/journal.proto"];
+const PROTOS: [&str; 3] = [
+    "ordinal/orders/v1/orders.proto",
+    "ordinal/orders/v1/journal.proto",
+    // What a refusal in a stream holds, for those who read it by reflection.
+    "google/rpc/error_details.proto",
+];
 const INCLUDE: &str = "../proto";
 
 fn main() -> Result<(), Box<dyn Error>> {

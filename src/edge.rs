@@ -2,7 +2,6 @@
 //! answers (this process or another) → services, health and reflection.
 //! Never here: rules about orders.
 
-use std::collections::HashMap;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
 use notification::grpc::NotificationEdge;
 use notification::grpc::proto::notification_service_server::NotificationServiceServer;
-use order_actor::grpc::OrdersEdge;
+use order_actor::grpc::{OrdersEdge, status};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,6 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use crate::access::Access;
@@ -183,18 +181,7 @@ fn explained(mut response: http::Response<Body>) -> http::Response<Body> {
     if status.code() == Code::Ok || !status.details().is_empty() {
         return response;
     }
-    // tonic calls bytes that are no such message an error of the server's own.
-    let undecodable = status.code() == Code::Internal && status.message().contains("decode");
-    let (code, reason) = match status.code() {
-        _ if undecodable => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
-        Code::OutOfRange => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
-        Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
-        Code::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
-        code => (code, "INTERNAL"),
-    };
-    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
-    let status = Status::with_error_details(code, status.message(), details);
-    if status.add_header(response.headers_mut()).is_err() {
+    if status::explained(status).add_header(response.headers_mut()).is_err() {
         tracing::warn!("a status did not fit into headers");
     }
     response

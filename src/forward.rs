@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
+use order_actor::grpc::Nodes;
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
 use tokio::time::Instant;
 use tonic::Code;
@@ -28,14 +29,32 @@ const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
 const CARRIED_HEADER: &str = "ordinal-carried";
 /// What is asked of orders, by path.
 const ORDERS: &str = "/ordinal.orders.v1.OrderService/";
+/// A stream of commands to many orders: each command finds its own way.
+const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
 
 /// Where calls are carried to that are not answered here.
 #[derive(Clone, Default)]
 pub struct Forwarding {
     /// Services of other processes, by the beginning of their paths.
     services: Vec<(&'static str, Channel)>,
-    /// Other order nodes by their addresses; none where there are no others.
-    nodes: Option<Arc<Mutex<HashMap<String, Channel>>>>,
+    /// Other order nodes; none where there are no others.
+    nodes: Option<NodeChannels>,
+}
+
+/// Channels to other order nodes by their addresses, made when they are first asked for.
+#[derive(Clone, Default)]
+pub struct NodeChannels(Arc<Mutex<HashMap<String, Channel>>>);
+
+impl Nodes for NodeChannels {
+    fn channel(&self, address: &str) -> Option<Channel> {
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = nodes.get(address) {
+            return Some(channel.clone());
+        }
+        let channel = peers::channel(&[format!("http://{address}")]).ok().flatten()?;
+        nodes.insert(address.to_owned(), channel.clone());
+        Some(channel)
+    }
 }
 
 impl Forwarding {
@@ -48,8 +67,8 @@ impl Forwarding {
 
     /// Carries what is asked of orders to the node that has them.
     #[must_use]
-    pub fn with_nodes(mut self) -> Self {
-        self.nodes = Some(Arc::default());
+    pub fn with_nodes(mut self, nodes: NodeChannels) -> Self {
+        self.nodes = Some(nodes);
         self
     }
 
@@ -59,13 +78,7 @@ impl Forwarding {
     }
 
     fn node(&self, address: &str) -> Option<Channel> {
-        let mut nodes = self.nodes.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = nodes.get(address) {
-            return Some(channel.clone());
-        }
-        let channel = peers::channel(&[format!("http://{address}")]).ok().flatten()?;
-        nodes.insert(address.to_owned(), channel.clone());
-        Some(channel)
+        self.nodes.as_ref()?.channel(address)
     }
 }
 
@@ -107,7 +120,8 @@ where
         {
             return Box::pin(async move { Ok(carry(channel, request, CARRIED_HEADER).await) });
         }
-        let of_orders = self.forwarding.nodes.is_some() && path.starts_with(ORDERS);
+        let of_orders =
+            self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
         if request.headers().contains_key(FORWARDED_HEADER) || !of_orders {
             return Box::pin(self.inner.call(request));
         }

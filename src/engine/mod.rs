@@ -35,7 +35,7 @@ use crate::admin::{AdminEdge, AdminParts};
 use crate::edge::{self, Services};
 use crate::feed::{FactEdge, Log, RemoteFacts};
 use crate::followers as names;
-use crate::forward::Forwarding;
+use crate::forward::{Forwarding, NodeChannels};
 use crate::peers::{self, Peers};
 
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
@@ -179,8 +179,13 @@ impl Engine {
             .with_service("/ordinal.inventory.", channels.inventory)
             .with_service("/ordinal.notifications.", channels.notifications)
             .with_service("/ordinal.orders.", channels.orders);
-        if role.orders() && matches!(settings.backend, Backend::Postgres(_)) {
-            forwarding = forwarding.with_nodes();
+        let mut orders_edge = orders_edge;
+        if matches!(settings.backend, Backend::Postgres(_)) {
+            let nodes = NodeChannels::default();
+            orders_edge = orders_edge.map(|edge| edge.among(Arc::new(nodes.clone())));
+            if role.orders() {
+                forwarding = forwarding.with_nodes(nodes);
+            }
         }
         let services = Services {
             orders: orders_edge,

@@ -10,6 +10,7 @@
 
 mod chaos;
 mod cli;
+mod commands;
 mod dead_letters;
 mod edge;
 mod kills;

@@ -45,6 +45,7 @@ orders.v1.JournalService/ReadEvents                         ops
 orders.v1.JournalService/ReadFacts                          ops service
 orders.v1.OrderService/ApproveReturn                        customer ops service
 orders.v1.OrderService/CancelOrder                          customer ops service
+orders.v1.OrderService/ExecuteCommands                      customer ops service
 orders.v1.OrderService/FulfillOrder                         customer ops service
 orders.v1.OrderService/GetOrder                             customer ops service
 orders.v1.OrderService/ListOrders                           customer ops service

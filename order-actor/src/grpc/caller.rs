@@ -10,6 +10,24 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<By, Status> {
     request.extensions().get::<By>().cloned().ok_or_else(status::unauthenticated)
 }
 
+/// What a call says besides its message.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Who asks.
+    pub(super) by: By,
+    /// W3C trace context.
+    pub(super) traceparent: Option<String>,
+    /// Another node carried it here.
+    pub(super) forwarded: bool,
+}
+
+impl Asked {
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let (traceparent, forwarded) = (traceparent(request), forwarded(request));
+        Ok(Self { by: caller(request)?, traceparent, forwarded })
+    }
+}
+
 /// Who asks, if they are in one of these roles.
 pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, Status> {
     let by = caller(request)?;
@@ -26,7 +44,7 @@ pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
 }
 
 /// The W3C trace context of a call. One that is malformed starts no trace, as W3C asks.
-pub(super) fn traceparent<T>(request: &Request<T>) -> Option<String> {
+fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = text.split('-').collect();
     let hex = |part: &str, len: usize| {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tonic::transport::Channel;
 
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
@@ -18,13 +19,21 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Streams open at once over all connections: each may remember some thousand orders.
 const STREAMS_MAX: usize = 256;
 
-/// Orders and their journal, as gRPC services.
+/// The order nodes of a cluster.
+pub trait Nodes: Send + Sync {
+    /// A channel to the node that listens there; none where that is no address.
+    fn channel(&self, address: &str) -> Option<Channel>;
+}
+
+/// Orders and their journal, as gRPC services. Clones are cheap and the same.
+#[derive(Clone)]
 pub struct OrdersEdge {
     pub(super) registry: Registry,
     pub(super) summaries: OrderSummaries,
     pub(super) journal: Journal,
     pub(super) facts: Arc<FactSource>,
     pub(super) stop: CancellationToken,
+    pub(super) nodes: Option<Arc<dyn Nodes>>,
     streams: Arc<Semaphore>,
 }
 
@@ -43,6 +52,7 @@ impl OrdersEdge {
             journal,
             facts,
             stop: CancellationToken::new(),
+            nodes: None,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }
@@ -52,6 +62,14 @@ impl OrdersEdge {
     #[must_use]
     pub fn stopping_with(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
+        self
+    }
+
+    /// Commands of a stream whose order another node has are carried there; without this they are
+    /// refused with its address.
+    #[must_use]
+    pub fn among(mut self, nodes: Arc<dyn Nodes>) -> Self {
+        self.nodes = Some(nodes);
         self
     }
 

@@ -6,6 +6,7 @@ mod caller; // who asks, by when, and with which trace
 mod deadline; // how long a call may wait
 mod diff; // what differs between two versions of an order
 mod edge; // what the services are made of
+mod execute; // commands by the stream
 mod history; // an order's events, for those who may see them
 mod journal; // JournalService
 mod orders; // OrderService
@@ -17,7 +18,7 @@ mod tail; // streams of the journal, with a live end
 mod watch; // changes of the orders that fit
 
 pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX};
-pub use edge::OrdersEdge;
+pub use edge::{Nodes, OrdersEdge};
 
 /// Every message and service of `ordinal.orders.v1`, client and server, and `google.type.Money`.
 pub mod proto {
@@ -25,10 +26,20 @@ pub mod proto {
     pub use super::generated::ordinal::orders::v1::*;
 }
 
+/// A status on the wire.
+pub use generated::google::rpc::Status as Refused;
+
 /// The descriptors of `ordinal.orders.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/tree.rs"));
 }

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use shared_events::contract::OrderId;
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::{caller, forwarded, traceparent, visible, well_formed};
+use super::caller::{Asked, caller, forwarded, visible, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::{AsOf, Violations, Wish};
 use super::proto::order_service_server::OrderService;
 use super::tail::{Messages, Stretch, tail};
 use super::watch::Watch;
-use super::{OrdersEdge, history, page, parse, proto, render, status};
-use crate::actor::Context;
+use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
+use crate::actor::{Context, Executed, Refusal};
 use crate::domain::By;
 use crate::replay::Unfold;
 
@@ -45,31 +45,46 @@ impl OrdersEdge {
         minted.unwrap_or_else(OrderId::mint)
     }
 
+    /// Gives an order an id whose client neither named it nor its request.
+    pub(super) fn name(&self, wish: &mut proto::PlaceOrderRequest) {
+        let names_itself = wish.options.as_ref().is_some_and(|some| !some.request_id.is_empty());
+        if wish.order_id.is_empty() && !names_itself {
+            wish.order_id = self.mint().to_string();
+        }
+    }
+
     /// Parse → ask the order → render: what every command does.
     async fn command<T>(
         &self,
         request: Request<T>,
         parse: impl FnOnce(T, &By) -> Result<Wish, Violations>,
     ) -> Result<render::Outcome, Status> {
-        let by = caller(&request)?;
+        let asked = Asked::of(&request)?;
         let deadline = deadline(&request)?;
-        let traceparent = traceparent(&request);
-        let forwarded = forwarded(&request);
-        let Wish { order_id, command, options } = well_formed(parse(request.into_inner(), &by))?;
-        self.settled(order_id, forwarded, deadline).await;
+        let wish = well_formed(parse(request.into_inner(), &asked.by))?;
+        let validate_only = wish.options.validate_only;
+        let executed = self.carry_out(asked, wish, deadline).await;
+        let executed = executed.map_err(|refusal| status::refused(&refusal))?;
+        Ok(render::outcome(&executed, validate_only))
+    }
+
+    /// Asks the order, once its shard is settled.
+    pub(super) async fn carry_out(
+        &self,
+        asked: Asked,
+        wish: Wish,
+        deadline: Instant,
+    ) -> Result<Executed, Refusal> {
+        let Wish { order_id, command, options } = wish;
+        self.settled(order_id, asked.forwarded, deadline).await;
         let context = Context {
             request_id: options.request_id,
             expected_version: options.expected_version,
             validate_only: options.validate_only,
-            traceparent,
-            ..Context::new(by, deadline)
+            traceparent: asked.traceparent,
+            ..Context::new(asked.by, deadline)
         };
-        let executed = self
-            .registry
-            .execute(order_id, command, context)
-            .await
-            .map_err(|refusal| status::refused(&refusal))?;
-        Ok(render::outcome(&executed, options.validate_only))
+        self.registry.execute(order_id, command, context).await
     }
 }
 
@@ -79,11 +94,7 @@ impl OrderService for OrdersEdge {
         &self,
         mut request: Request<proto::PlaceOrderRequest>,
     ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
-        let wish = request.get_mut();
-        let names_itself = wish.options.as_ref().is_some_and(|some| !some.request_id.is_empty());
-        if wish.order_id.is_empty() && !names_itself {
-            wish.order_id = self.mint().to_string();
-        }
+        self.name(request.get_mut());
         let render::Outcome { order, events, position, replayed } =
             self.command(request, parse::place_order).await?;
         Ok(Response::new(proto::PlaceOrderResponse { order, events, position, replayed }))
@@ -183,6 +194,17 @@ impl OrderService for OrdersEdge {
         let render::Outcome { order, events, position, replayed } =
             self.command(request, |request, _| parse::reject_return(request)).await?;
         Ok(Response::new(proto::RejectReturnResponse { order, events, position, replayed }))
+    }
+
+    type ExecuteCommandsStream = Messages<proto::ExecuteCommandsResponse>;
+
+    async fn execute_commands(
+        &self,
+        request: Request<Streaming<proto::ExecuteCommandsRequest>>,
+    ) -> Result<Response<Self::ExecuteCommandsStream>, Status> {
+        let asked = Asked::of(&request)?;
+        let permit = self.stream_permit()?;
+        Ok(Response::new(execute::answers(self.clone(), asked, request, permit)))
     }
 
     type WatchOrdersStream = Messages<proto::WatchOrdersResponse>;

@@ -208,16 +208,23 @@ pub struct Outcome {
     pub replayed: bool,
 }
 
+/// The order's version after a command, or after it would have been carried out.
+#[must_use]
+pub fn version(executed: &Executed, validate_only: bool) -> u64 {
+    let planned = if validate_only { executed.events.len() } else { 0 };
+    executed.version.saturating_add(u64::try_from(planned).unwrap_or(u64::MAX))
+}
+
 /// What a command brought about, or would bring about where it was only validated.
 #[must_use]
 pub fn outcome(executed: &Executed, validate_only: bool) -> Outcome {
     let count = u64::try_from(executed.events.len()).unwrap_or(u64::MAX);
-    let before =
-        if validate_only { executed.version } else { executed.version.saturating_sub(count) };
+    let version = version(executed, validate_only);
+    let before = version.saturating_sub(count);
     let happened_at = executed.events.last().map(Event::at);
     let updated_at = happened_at.filter(|_| validate_only).unwrap_or(executed.updated_at);
     Outcome {
-        order: order(&executed.order, before.saturating_add(count), updated_at),
+        order: order(&executed.order, version, updated_at),
         events: (before.saturating_add(1)..)
             .zip(&executed.events)
             .map(|(version, happened)| event(happened, version))

@@ -193,6 +193,24 @@ pub fn malformed(violations: &Violations) -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
+/// A status that arose outside our services, with a reason as every status has one.
+#[must_use]
+pub fn explained(status: Status) -> Status {
+    if !status.details().is_empty() {
+        return status;
+    }
+    // tonic calls bytes that are no such message an error of the server's own.
+    let undecodable = status.code() == Code::Internal && status.message().contains("decode");
+    let (code, reason) = match status.code() {
+        _ if undecodable => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+        Code::OutOfRange => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
+        Code::Unimplemented => (Code::Unimplemented, "UNIMPLEMENTED"),
+        Code::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
+        code => (code, "INTERNAL"),
+    };
+    row(code, reason).say(status.message())
+}
+
 /// Nobody has proved who calls.
 #[must_use]
 pub fn unauthenticated() -> Status {

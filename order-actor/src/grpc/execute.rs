@@ -1,0 +1,248 @@
+use std::collections::{HashMap, VecDeque};
+use std::future::ready;
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use prost::Message as _;
+use shared_events::contract::OrderId;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Status, Streaming};
+
+use super::caller::{Asked, well_formed};
+use super::parse::Wish;
+use super::proto::execute_commands_request::Command;
+use super::proto::execute_commands_response::Outcome;
+use super::proto::order_service_client::OrderServiceClient;
+use super::tail::Messages;
+use super::{DEADLINE_DEFAULT, OrdersEdge, Refused, parse, proto, render, status};
+use crate::actor::{Executed, Refusal};
+
+/// Commands of one stream that were read and not answered; the next one is read when one is
+/// answered, so that HTTP/2 tells the client to wait.
+const UNDER_WAY_MAX: usize = 256;
+/// Answers that wait for a slow client; nothing more is read meanwhile.
+const ANSWERS_WAITING_MAX: usize = 64;
+
+/// Headers by which a caller proves who they are, and their trace.
+const CALLER_HEADERS: [&str; 4] =
+    ["authorization", "ordinal-role", "ordinal-subject", "traceparent"];
+
+/// Carries out the commands of a stream, until it ends, or its client or the engine.
+pub(super) fn answers(
+    edge: OrdersEdge,
+    asked: Asked,
+    request: Request<Streaming<proto::ExecuteCommandsRequest>>,
+    permit: OwnedSemaphorePermit,
+) -> Messages<proto::ExecuteCommandsResponse> {
+    let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
+    let mut headers = MetadataMap::new();
+    for name in CALLER_HEADERS {
+        if let Some(value) = request.metadata().get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let commands = request.into_inner();
+    let stream = CommandStream { edge, asked, headers, lanes: HashMap::new(), waiting: 0 };
+    tokio::spawn(async move {
+        let _permit = permit;
+        if let Err(status) = stream.run(commands, &sender).await {
+            // The client may have gone meanwhile; nobody is left to tell.
+            let _ = sender.send(Err(status)).await;
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// A command that was read and makes sense.
+struct Work {
+    tag: u64,
+    brief: bool,
+    wish: Wish,
+    deadline: Instant,
+    /// As it came, where another node may have to be asked.
+    original: Option<proto::ExecuteCommandsRequest>,
+}
+
+/// An answer, and the order that is free for its next command.
+type Answered = (Option<OrderId>, proto::ExecuteCommandsResponse);
+
+struct CommandStream {
+    edge: OrdersEdge,
+    asked: Asked,
+    headers: MetadataMap,
+    /// Orders with a command under way, each with those that wait for it.
+    lanes: HashMap<OrderId, VecDeque<Work>>,
+    /// Commands in all lanes.
+    waiting: usize,
+}
+
+impl CommandStream {
+    async fn run(
+        mut self,
+        mut commands: Streaming<proto::ExecuteCommandsRequest>,
+        answers: &mpsc::Sender<Result<proto::ExecuteCommandsResponse, Status>>,
+    ) -> Result<(), Status> {
+        let stop = self.edge.stop.clone();
+        let mut stopping = pin!(stop.cancelled());
+        let mut gone = pin!(answers.closed());
+        let mut under_way: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
+        // How the stream ends once everything that was read is answered.
+        let mut end = None;
+        while end.is_none() || !under_way.is_empty() {
+            let reads = end.is_none() && under_way.len() + self.waiting < UNDER_WAY_MAX;
+            tokio::select! {
+                biased;
+                () = &mut gone => return Ok(()),
+                Some((order_id, answer)) = under_way.next() => {
+                    under_way.extend(order_id.and_then(|order_id| self.next_of(order_id)));
+                    if answers.send(Ok(answer)).await.is_err() {
+                        // What is under way goes on without anybody to tell.
+                        return Ok(());
+                    }
+                }
+                command = commands.next(), if reads => match command {
+                    Some(Ok(command)) => under_way.extend(self.take(command)),
+                    Some(Err(status)) => end = Some(Err(status::explained(status))),
+                    None => end = Some(Ok(())),
+                },
+                () = &mut stopping, if end.is_none() => end = Some(Err(status::stopping())),
+            }
+        }
+        end.unwrap_or(Ok(()))
+    }
+
+    /// Begins a command, or lets it wait for an earlier one to the same order.
+    fn take(
+        &mut self,
+        request: proto::ExecuteCommandsRequest,
+    ) -> Option<BoxFuture<'static, Answered>> {
+        let (tag, brief) = (request.tag, request.brief);
+        let original = self.edge.nodes.as_ref().map(|_| request.clone());
+        let wish = match self.parse(request) {
+            Ok(wish) => wish,
+            Err(status) => return Some(Box::pin(ready((None, refused(tag, &status))))),
+        };
+        let work = Work { tag, brief, wish, deadline: Instant::now() + DEADLINE_DEFAULT, original };
+        if let Some(lane) = self.lanes.get_mut(&work.wish.order_id) {
+            self.waiting += 1;
+            lane.push_back(work);
+            return None;
+        }
+        self.lanes.insert(work.wish.order_id, VecDeque::new());
+        Some(self.begin(work))
+    }
+
+    fn next_of(&mut self, order_id: OrderId) -> Option<BoxFuture<'static, Answered>> {
+        if let Some(work) = self.lanes.get_mut(&order_id).and_then(VecDeque::pop_front) {
+            self.waiting -= 1;
+            return Some(self.begin(work));
+        }
+        self.lanes.remove(&order_id);
+        None
+    }
+
+    fn parse(&self, request: proto::ExecuteCommandsRequest) -> Result<Wish, Status> {
+        let parsed = match request.command {
+            Some(Command::PlaceOrder(mut command)) => {
+                self.edge.name(&mut command);
+                parse::place_order(command, &self.asked.by)
+            }
+            Some(Command::CancelOrder(command)) => parse::cancel_order(command, &self.asked.by),
+            Some(Command::FulfillOrder(command)) => parse::fulfill_order(command),
+            Some(Command::RequestReturn(command)) => parse::request_return(command),
+            Some(Command::ApproveReturn(command)) => parse::approve_return(command),
+            Some(Command::RejectReturn(command)) => parse::reject_return(command),
+            None => Err(parse::Violations::one(
+                "command",
+                parse::Violations::INVALID_FIELD,
+                "one of the commands is required",
+            )),
+        };
+        well_formed(parsed)
+    }
+
+    fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
+        let (edge, asked) = (self.edge.clone(), self.asked.clone());
+        // Who asks is told to another node only where one has to be asked.
+        let headers = work.original.as_ref().map(|_| self.headers.clone()).unwrap_or_default();
+        Box::pin(async move {
+            let Work { tag, brief, wish, deadline, original } = work;
+            let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
+            let answer = match edge.carry_out(asked.clone(), wish, deadline).await {
+                Ok(executed) => done(tag, brief, order_id, &executed, validate_only),
+                Err(Refusal::NotOwner { owner: Some(owner), .. })
+                    if !asked.forwarded && original.is_some() =>
+                {
+                    elsewhere(&edge, &owner, headers, original.unwrap_or_default(), deadline).await
+                }
+                Err(refusal) => refused(tag, &status::refused(&refusal)),
+            };
+            (Some(order_id), answer)
+        })
+    }
+}
+
+fn done(
+    tag: u64,
+    brief: bool,
+    order_id: OrderId,
+    executed: &Executed,
+    validate_only: bool,
+) -> proto::ExecuteCommandsResponse {
+    let outcome = if brief {
+        proto::CommandOutcome {
+            version: render::version(executed, validate_only),
+            position: Some(render::place(executed.shard, executed.position)),
+            replayed: executed.replayed,
+            ..proto::CommandOutcome::default()
+        }
+    } else {
+        let render::Outcome { order, events, position, replayed } =
+            render::outcome(executed, validate_only);
+        let version = order.as_ref().map_or(0, |order| order.version);
+        proto::CommandOutcome { version, position, replayed, order, events, ..Default::default() }
+    };
+    let outcome = proto::CommandOutcome { order_id: order_id.to_string(), ..outcome };
+    proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Done(outcome)) }
+}
+
+/// The status as it would have ended a call of its own. A tonic status with details carries it
+/// whole.
+fn refused(tag: u64, status: &Status) -> proto::ExecuteCommandsResponse {
+    let refused = Refused::decode(status.details()).unwrap_or_default();
+    proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Refused(refused)) }
+}
+
+/// Asks the node that has the order, once.
+async fn elsewhere(
+    edge: &OrdersEdge,
+    owner: &str,
+    headers: MetadataMap,
+    command: proto::ExecuteCommandsRequest,
+    deadline: Instant,
+) -> proto::ExecuteCommandsResponse {
+    let tag = command.tag;
+    let Some(channel) = edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner)) else {
+        return refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())));
+    };
+    let mut request = Request::new(tokio_stream::once(command));
+    *request.metadata_mut() = headers;
+    request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
+    let answer = async {
+        let mut client = OrderServiceClient::new(channel);
+        client.execute_commands(request).await?.into_inner().message().await
+    };
+    match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(Some(answer))) => answer,
+        other => {
+            tracing::warn!(?other, owner, "a command could not be carried to its node");
+            // It may have arrived; nobody knows.
+            refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())))
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Commands by the stream: the same answers as by calls, in the order of each order.
+
+use std::collections::HashMap;
+
+use futures::stream;
+use order_actor::grpc::proto::execute_commands_request::Command;
+use order_actor::grpc::proto::execute_commands_response::Outcome;
+use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use order_actor::grpc::{Refused, proto};
+use ordinal::cli::{Caller, Client, Connection};
+use prost::Message as _;
+use tonic::{Code, Streaming};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use crate::shop::{On, Shop, TestDatabase, on_both};
+use crate::support::Engine;
+
+fn place(order_id: Uuid, units: u32) -> Command {
+    Command::PlaceOrder(proto::PlaceOrderRequest {
+        order_id: order_id.to_string(),
+        customer_id: Uuid::nil().to_string(),
+        lines: vec![proto::NewLine {
+            sku: "MUG".into(),
+            quantity: units,
+            unit_price: Some(proto::Money { currency_code: "GBP".into(), units: 4, nanos: 0 }),
+            seller_id: String::new(),
+        }],
+        address: Some(proto::Address {
+            street: "1 Street".into(),
+            city: "London".into(),
+            postal_code: "W1".into(),
+            country: "GB".into(),
+        }),
+        ..proto::PlaceOrderRequest::default()
+    })
+}
+
+fn cancel(order_id: Uuid) -> Command {
+    Command::CancelOrder(proto::CancelOrderRequest {
+        order_id: order_id.to_string(),
+        ..Default::default()
+    })
+}
+
+fn fulfill(order_id: Uuid) -> Command {
+    Command::FulfillOrder(proto::FulfillOrderRequest {
+        order_id: order_id.to_string(),
+        shipment_id: Uuid::now_v7().to_string(),
+        carrier: "Van".into(),
+        ..Default::default()
+    })
+}
+
+/// Numbered by their place.
+fn tagged(commands: Vec<Command>, brief: bool) -> Vec<proto::ExecuteCommandsRequest> {
+    (0..)
+        .zip(commands)
+        .map(|(tag, command)| proto::ExecuteCommandsRequest { tag, brief, command: Some(command) })
+        .collect()
+}
+
+async fn begin(
+    client: &Client,
+    commands: impl futures::Stream<Item = proto::ExecuteCommandsRequest> + Send + 'static,
+) -> Streaming<proto::ExecuteCommandsResponse> {
+    let request = client.request(commands);
+    let mut orders = OrderServiceClient::new(client.channel());
+    orders.execute_commands(request).await.unwrap().into_inner()
+}
+
+/// The answers in the order in which they came.
+async fn answers(
+    client: &Client,
+    commands: Vec<proto::ExecuteCommandsRequest>,
+) -> Vec<(u64, Outcome)> {
+    let mut stream = begin(client, stream::iter(commands)).await;
+    let mut answers = Vec::new();
+    while let Some(answer) = stream.message().await.unwrap() {
+        answers.push((answer.tag, answer.outcome.unwrap()));
+    }
+    answers
+}
+
+fn done(outcome: &Outcome) -> &proto::CommandOutcome {
+    match outcome {
+        Outcome::Done(done) => done,
+        Outcome::Refused(refused) => panic!("{refused:?}"),
+    }
+}
+
+fn refused(outcome: &Outcome) -> &Refused {
+    match outcome {
+        Outcome::Refused(refused) => refused,
+        Outcome::Done(done) => panic!("{done:?}"),
+    }
+}
+
+on_both!(a_stream_of_commands_answers_as_calls_do);
+
+async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
+    shop.restart(|settings| settings.stock_follower = false).await;
+    let client = shop.as_caller("ops", "anna").await;
+    let (one, two, absent) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let commands = vec![
+        place(one, 3),
+        place(two, 1),
+        cancel(one),
+        cancel(one),
+        fulfill(one),
+        place(two, 0),
+        place(two, 2),
+        cancel(absent),
+    ];
+    let mut requests = tagged(commands, false);
+    requests.push(proto::ExecuteCommandsRequest { tag: 8, brief: false, command: None });
+    let came = answers(&client, requests.clone()).await;
+    // Those of one order in the order in which they were sent.
+    let of_one: Vec<u64> =
+        came.iter().map(|(tag, _)| *tag).filter(|tag| [0, 2, 3, 4].contains(tag)).collect();
+    assert_eq!(of_one, [0, 2, 3, 4]);
+    let by_tag: HashMap<u64, Outcome> = came.into_iter().collect();
+    assert_eq!(by_tag.len(), 9);
+    let placed = done(&by_tag[&0]);
+    assert_eq!((placed.version, placed.order_id.as_str()), (1, one.to_string().as_str()));
+    assert_eq!(placed.events.len(), 1);
+    assert_eq!(placed.order.as_ref().unwrap().status(), proto::OrderStatus::Pending);
+    assert_eq!(done(&by_tag[&2]).order.as_ref().unwrap().status(), proto::OrderStatus::Cancelled);
+    assert_eq!((done(&by_tag[&3]).version, done(&by_tag[&3]).events.len()), (2, 0));
+
+    // A refusal is, byte for byte, what a call of its own would have ended with.
+    let mut orders = OrderServiceClient::new(client.channel());
+    for tag in [4, 5, 6, 7] {
+        let status = match requests[usize::try_from(tag).unwrap()].command.clone().unwrap() {
+            Command::PlaceOrder(command) => {
+                orders.place_order(client.request(command)).await.unwrap_err()
+            }
+            Command::CancelOrder(command) => {
+                orders.cancel_order(client.request(command)).await.unwrap_err()
+            }
+            Command::FulfillOrder(command) => {
+                orders.fulfill_order(client.request(command)).await.unwrap_err()
+            }
+            other => panic!("{other:?}"),
+        };
+        let told = refused(&by_tag[&tag]);
+        assert_eq!(told.code, i32::from(status.code()), "{tag}");
+        assert_eq!(told, &Refused::decode(status.details()).unwrap(), "{tag}");
+        assert!(status.get_error_details().error_info().is_some(), "{tag}");
+    }
+    assert_eq!(refused(&by_tag[&8]).code, i32::from(Code::InvalidArgument));
+
+    // Brief answers say that and where it was done; a repetition appends nothing.
+    let again = answers(&client, tagged(vec![place(one, 3)], true)).await;
+    let again = done(&again[0].1);
+    assert_eq!((again.version, again.order.clone(), again.events.len()), (2, None, 0));
+    assert_eq!(again.position, done(&by_tag[&2]).position);
+
+    // Customers act for themselves.
+    let customer = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
+    let foreign = answers(&customer, tagged(vec![cancel(two)], false)).await;
+    assert_eq!(refused(&foreign[0].1).code, i32::from(Code::NotFound));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_its_answers_is_not_read_from() {
+    let shop = Shop::open(On::Sqlite).await;
+    let client = shop.as_caller("ops", "anna").await;
+    let (sent, mut taken) = tokio::sync::watch::channel(0_u64);
+    let commands = stream::iter((0..3_000).map(move |tag| {
+        sent.send_replace(tag);
+        // Larger than what the two sides and the kernels between them hold for each other.
+        let Command::PlaceOrder(mut order) = place(Uuid::now_v7(), 1) else { unreachable!() };
+        order.lines = vec![order.lines[0].clone(); 40];
+        let command = Some(Command::PlaceOrder(order));
+        proto::ExecuteCommandsRequest { tag, brief: false, command }
+    }));
+    let mut stream = begin(&client, commands).await;
+    // It begins without anybody who reads, and comes to a halt before the end.
+    let mut seen = *taken.wait_for(|tag| *tag > 0).await.unwrap();
+    loop {
+        let more = tokio::time::timeout(std::time::Duration::from_secs(1), taken.changed()).await;
+        match more {
+            Ok(Ok(())) => seen = *taken.borrow_and_update(),
+            Ok(Err(_)) => panic!("all was sent"),
+            Err(_) => break,
+        }
+    }
+    assert!(seen < 2_900, "{seen} were sent and none read");
+    let mut tags = Vec::new();
+    while let Some(answer) = stream.message().await.unwrap() {
+        done(answer.outcome.as_ref().unwrap());
+        tags.push(answer.tag);
+    }
+    tags.sort_unstable();
+    assert_eq!(tags, (0..3_000).collect::<Vec<_>>());
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
+    let mut shop = Shop::open(On::Sqlite).await;
+    let client = shop.as_caller("ops", "anna").await;
+    let (sender, commands) = tokio::sync::mpsc::channel(1);
+    let commands = tokio_stream::wrappers::ReceiverStream::new(commands);
+    let mut stream = begin(&client, commands).await;
+    for request in tagged(vec![place(Uuid::now_v7(), 1), place(Uuid::now_v7(), 1)], true) {
+        sender.send(request).await.unwrap();
+        done(stream.message().await.unwrap().unwrap().outcome.as_ref().unwrap());
+    }
+    let (ended, ()) = tokio::join!(stream.message(), shop.stop());
+    let status = ended.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.get_error_details().error_info().unwrap().reason, "STOPPING");
+    shop.start(|_| {}).await;
+    shop.close().await;
+}
+
+#[test]
+fn a_stream_to_either_of_two_nodes_reaches_every_order() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(TestDatabase::create());
+    let url = database.url();
+    let node = |name| {
+        Engine::start_with(&["--node-name", name, "--database-url", &url, "--without-stock"])
+    };
+    let (a, b) = (node("a"), node("b"));
+    runtime.block_on(async {
+        let orders: Vec<Uuid> = (0..64).map(|_| Uuid::now_v7()).collect();
+        for (engine, commands) in [
+            (&a, orders.iter().map(|order| place(*order, 1)).collect::<Vec<_>>()),
+            (&b, orders.iter().map(|order| cancel(*order)).collect()),
+        ] {
+            let caller = Caller { role: "ops".to_owned(), subject: "anna".to_owned() };
+            let connection = Connection::new(engine.address.clone(), caller);
+            let client = Client::connect(&connection).await.unwrap();
+            let came = answers(&client, tagged(commands, false)).await;
+            let shards: std::collections::BTreeSet<u32> =
+                came.iter().map(|(_, one)| done(one).position.unwrap().shard).collect();
+            assert_eq!(came.len(), 64);
+            // Both nodes have some of them.
+            assert!(shards.len() > 8, "{shards:?}");
+        }
+    });
+    assert!(a.stop().success());
+    assert!(b.stop().success());
+    runtime.block_on(database.drop());
+}
