@@ -96,12 +96,7 @@ enum Fate {
 
 fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
     match refusal {
-        Some(
-            Refusal::OutcomeUnknown(_)
-            | Refusal::Unavailable(_)
-            | Refusal::Quarantined(_)
-            | Refusal::NotOwner { .. },
-        ) => Fate::Dies,
+        Some(refusal) if is_in_doubt(refusal) => Fate::Dies,
         _ => Fate::Lives(
             memory
                 .recovered
@@ -109,6 +104,17 @@ fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
                 .map_or(Lifespan::Sleep, |recovered| lifespan::after(&recovered.order)),
         ),
     }
+}
+
+/// After these the memory of an order may be wrong.
+const fn is_in_doubt(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::OutcomeUnknown(_)
+            | Refusal::Unavailable(_)
+            | Refusal::Quarantined(_)
+            | Refusal::NotOwner { .. }
+    )
 }
 
 impl OrderActor {
@@ -132,6 +138,17 @@ impl OrderActor {
         command: &Command,
         context: &Context,
     ) -> Result<Executed, Refusal> {
+        if memory.recovered.is_none() && self.may_presume_absent(command, context) {
+            memory.recovered = Some(Recovered::default());
+            match self.attempt(memory, command, context).await {
+                Err(Attempt::Stale) => self.shared.presumed_wrongly(),
+                Err(Attempt::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
+                // Refused by an order that we only presumed: the true one has the word.
+                Err(Attempt::Refused(_)) => {}
+                Ok(executed) => return Ok(executed),
+            }
+            memory.recovered = None;
+        }
         match self.attempt(memory, command, context).await {
             Err(Attempt::Stale) => {
                 memory.recovered = None;
@@ -143,6 +160,15 @@ impl OrderActor {
             Err(Attempt::Refused(refusal)) => Err(refusal),
             Ok(executed) => Ok(executed),
         }
+    }
+
+    /// Whether an order may be placed without reading first whether it exists: most do not, and the
+    /// journal, which appends a first event once only, tells of those that do.
+    fn may_presume_absent(&self, command: &Command, context: &Context) -> bool {
+        matches!(command, Command::Place(_))
+            && !context.validate_only
+            && context.expected_version.is_none()
+            && self.shared.presumes_absent()
     }
 
     async fn attempt(

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::domain::{By, Command, Policy, Rejection, Role};
 use crate::journal::Journal;
 use crate::limits;
 use crate::timers::Clock;
+
+/// After an order that was presumed absent turned out to exist, in milliseconds.
+const READ_FIRST_FOR: u64 = 1_000;
 
 /// How many orders and commands there may be at once. ractor's mailboxes are unbounded, so the
 /// registry counts in front of them.
@@ -52,6 +55,10 @@ pub(super) struct Shared {
     limits: Limits,
     awake: Mutex<Awake>,
     supervisor: ActorCell,
+    started: Instant,
+    /// When an order that was presumed absent last turned out to exist: milliseconds since the
+    /// start.
+    presumed_wrongly: AtomicU64,
 }
 
 #[derive(Default)]
@@ -121,6 +128,23 @@ impl Shared {
         }
     }
 
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether an unknown order may be placed without reading first. A wrong guess costs its whole
+    /// batch another statement, so after one they are read for a while: somebody may be repeating
+    /// much.
+    pub(super) fn presumes_absent(&self) -> bool {
+        let last = self.presumed_wrongly.load(Ordering::Relaxed);
+        last == 0 || self.millis().saturating_sub(last) > READ_FIRST_FOR
+    }
+
+    /// Such an order did exist.
+    pub(super) fn presumed_wrongly(&self) {
+        self.presumed_wrongly.store(self.millis().max(1), Ordering::Relaxed);
+    }
+
     /// Lets an order sleep unless somebody has come to wait for it meanwhile.
     pub(super) fn sleep_if_unwanted(&self, order_id: OrderId, myself: &ActorRef<Message>) {
         let mut awake = self.awake();
@@ -171,6 +195,8 @@ impl Registry {
             limits,
             awake: Mutex::default(),
             supervisor: supervisor.get_cell(),
+            started: Instant::now(),
+            presumed_wrongly: AtomicU64::new(0),
         });
         let known = supervisor.cast(Arc::downgrade(&shared));
         known.map_err(|error| Refusal::Unavailable(error.to_string()))?;

@@ -20,6 +20,7 @@ use super::postgres::PostgresStore;
 use super::shard::{contiguous, take_over};
 use super::sqlite::SqliteStore;
 use super::store::{Head, News, Range, SharedStore, Sight, Store};
+use super::tail::Tail;
 use super::writer::{
     EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Wires, Writer,
 };
@@ -43,6 +44,7 @@ struct Shared {
     shards: u16,
     requests: Option<mpsc::Sender<Request>>,
     committed: watch::Sender<Cursors>,
+    tail: Arc<Tail>,
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     nudged: Arc<Notify>,
@@ -126,6 +128,7 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
     let options = if among_others { options } else { Options { node: None, ..options } };
     let shards = u16::try_from(all.len()).unwrap_or(u16::MAX);
     let (committed, _) = watch::channel(cursors_of(&all));
+    let tail = Arc::new(Tail::default());
     let (ownership, _) = watch::channel(Ownership::default());
     let (scope, _) = watch::channel(Scope::nothing());
     let nudged = Arc::new(Notify::new());
@@ -143,6 +146,7 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
         let since = since.max(Instant::now() - options.renew);
         let wires = Wires {
             committed: committed.clone(),
+            tail: Arc::clone(&tail),
             ownership: ownership.clone(),
             scope: scope.clone(),
             nudged: Arc::clone(&nudged),
@@ -161,6 +165,7 @@ async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, Journa
         shards,
         requests,
         committed,
+        tail,
         ownership,
         scope,
         nudged,
@@ -319,19 +324,42 @@ impl Journal {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        let heads = self.shared.store.heads().await?;
-        learn(&self.shared.committed, &cursors_of(&heads));
-        let mut ranges = Vec::new();
-        for head in heads.iter().filter(|head| cursors.reads(head.shard)) {
-            ranges.push(range_after(head, cursors.get(head.shard))?);
-        }
-        let unknown = cursors.iter().find(|(shard, _)| usize::from(*shard) >= heads.len());
+        let unknown = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards);
         if let Some((shard, position)) = unknown {
             let detail = "there is no such shard".to_owned();
             return Err(JournalError::Broken { shard, position, detail });
         }
-        let events = self.read(share(ranges, limit)).await?;
+        let heads = match self.own_heads(cursors) {
+            Some(heads) => heads,
+            None => {
+                let heads = cursors_of(&self.shared.store.heads().await?);
+                learn(&self.shared.committed, &heads);
+                heads
+            }
+        };
+        let mut ranges = Vec::new();
+        for shard in (0..self.shared.shards).filter(|shard| cursors.reads(*shard)) {
+            ranges.push(range_after(shard, heads.get(shard), cursors.get(shard))?);
+        }
+        let ranges = share(ranges, limit);
+        let remembered = ranges.iter().map(|range| self.shared.tail.read(*range));
+        let events = match remembered.collect::<Option<Vec<_>>>() {
+            Some(events) => events.into_iter().flatten().collect(),
+            None => self.read(ranges).await?,
+        };
         Ok(events.into_iter().map(|chained| chained.event).collect())
+    }
+
+    /// Where the shards end that are read, if all of them are ours: nobody else can have added to
+    /// them, so what we committed last is their end.
+    fn own_heads(&self, cursors: &Cursors) -> Option<Cursors> {
+        if self.shared.lost.is_cancelled() {
+            return None;
+        }
+        let ownership = self.shared.ownership.borrow();
+        let ours = |shard: u16| ownership.tenure(shard).is_some();
+        let all = (0..self.shared.shards).all(|shard| !cursors.reads(shard) || ours(shard));
+        all.then(|| self.shared.committed.borrow().clone())
     }
 
     /// At most `limit` events of one shard after a position, with their hashes.
@@ -349,7 +377,7 @@ impl Journal {
             let detail = "there is no such shard".to_owned();
             return Err(JournalError::Broken { shard, position: after, detail });
         };
-        self.read(share(vec![range_after(head, after)?], limit)).await
+        self.read(share(vec![range_after(shard, head.position, after)?], limit)).await
     }
 
     /// Reads ranges that lie before the heads: every position must be there.
@@ -649,15 +677,15 @@ fn admit(order_id: OrderId, expected: u64, events: &[NewEvent]) -> Result<(), Jo
     Ok(())
 }
 
-fn range_after(head: &Head, after: u64) -> Result<Range, JournalError> {
-    if after > head.position {
+fn range_after(shard: u16, head: u64, after: u64) -> Result<Range, JournalError> {
+    if after > head {
         return Err(JournalError::Broken {
-            shard: head.shard,
-            position: head.position,
+            shard,
+            position: head,
             detail: format!("a reader is at {after} already; has the journal been restored?"),
         });
     }
-    Ok(Range { shard: head.shard, after, through: head.position })
+    Ok(Range { shard, after, through: head })
 }
 
 /// Cuts ranges so that all together are at most `limit` long: the shortest get all they want, the

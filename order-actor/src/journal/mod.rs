@@ -24,6 +24,7 @@ mod shard; // who may write: taking over, keeping the lease
 mod share; // how nodes share the shards out; pure
 mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
+mod tail; // what was committed last, for readers that are level
 mod writer; // groups what many actors append into one commit
 
 pub use aggregate::{BridgeError, OrderAggregate};

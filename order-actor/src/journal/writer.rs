@@ -22,6 +22,7 @@ use super::ownership::Ownership;
 use super::shard::{Lease, contiguous};
 use super::share::plan;
 use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Sight, Store};
+use super::tail::Tail;
 
 /// Events of one order; LIFECYCLE's orders have tens.
 pub const EVENTS_PER_ORDER_MAX: u64 = 10_000;
@@ -83,6 +84,7 @@ pub(super) struct Writer {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     recorded_at: Timestamp,
     committed: watch::Sender<Cursors>,
+    tail: Arc<Tail>,
     lost: CancellationToken,
 }
 
@@ -96,6 +98,7 @@ struct Sealed {
 /// What a writer is told, and by what it tells others.
 pub(super) struct Wires {
     pub(super) committed: watch::Sender<Cursors>,
+    pub(super) tail: Arc<Tail>,
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) scope: watch::Sender<Scope>,
     pub(super) nudged: Arc<Notify>,
@@ -131,6 +134,7 @@ impl Writer {
             now: Arc::clone(&options.now),
             recorded_at: Timestamp::MIN,
             committed: wires.committed,
+            tail: wires.tail,
             lost: wires.lost,
         }
     }
@@ -632,6 +636,8 @@ impl Writer {
     }
 
     fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {
+        // Before anybody is told that it is there.
+        self.tail.add(sealed.batch.events);
         for fence in sealed.batch.fences {
             if let Some(head) = self.heads.get_mut(&fence.after.shard) {
                 // The epoch may be a fresh one by now.

@@ -114,6 +114,34 @@ async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
 }
 
+/// Nothing in memory knows it, in no process: the journal alone does.
+#[tokio::test]
+async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(start()));
+    let file = folder.path().join("journal.db");
+    let customer_id = CustomerId::mint();
+    let orders: Vec<OrderId> = (0..40).map(|_| OrderId::mint()).collect();
+    for fresh in [&orders[..20], &orders[20..]] {
+        let journal = open_sqlite(&file, options(&clock)).await.unwrap();
+        let registry = self::registry(&journal, &clock, Limits::default()).await;
+        // Old and new ones together, so that they meet in one batch.
+        let known = orders.iter().position(|id| *id == fresh[0]).unwrap();
+        let all = orders[..known].iter().chain(fresh);
+        let all = join_all(all.map(|id| registry.execute(*id, place(*id, customer_id), ops())));
+        for (index, executed) in all.await.into_iter().enumerate() {
+            let executed = executed.unwrap();
+            assert_eq!((executed.version, executed.events.is_empty()), (1, index < known));
+        }
+        let stranger = registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
+        assert_eq!(stranger.await.unwrap_err(), Refusal::Rejected(Rejection::AlreadyExists));
+        for id in &orders[..known] {
+            assert_eq!(journal.load(*id).await.unwrap().len(), 1);
+        }
+        registry.stop();
+        journal.close().await;
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_order_costs_no_memory() {
     let (registry, _, _) = in_memory(Limits::default()).await;

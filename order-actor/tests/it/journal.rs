@@ -405,10 +405,16 @@ async fn a_missing_event_stops_readers_loudly() {
         .await
         .unwrap();
     assert_eq!(journal.load(id).await.unwrap_err().code(), "JOURNAL_BROKEN");
-    let error = journal.read_after(&Cursors::default(), 10).await.unwrap_err();
-    assert!(matches!(error, JournalError::Broken { shard: 0, position: 1, .. }), "{error}");
     let ahead: Cursors = [(0, 9)].into_iter().collect();
     assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "JOURNAL_BROKEN");
+    // Whoever has just committed it still knows it; everybody else asks the database.
+    let other = place.open(Options { read_only: true, ..options() }).await.unwrap();
+    let error = other.read_after(&Cursors::default(), 10).await.unwrap_err();
+    assert!(matches!(error, JournalError::Broken { shard: 0, position: 1, .. }), "{error}");
+    journal.close().await;
+    let again = place.open(options()).await.unwrap();
+    let error = again.read_after(&Cursors::default(), 10).await.unwrap_err();
+    assert!(matches!(error, JournalError::Broken { shard: 0, position: 1, .. }), "{error}");
 }
 
 #[tokio::test]
