@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use crate::cli::{Client, Failure};
 
@@ -31,6 +32,21 @@ pub struct Refused {
     pub message: String,
     /// Fields at fault, such as `lines[3].sku`, and what is wrong with each.
     pub fields: Vec<(String, String)>,
+}
+
+/// A call of a load at a steady rate.
+#[derive(Debug)]
+pub enum Call {
+    /// Places an order.
+    Place(Box<proto::PlaceOrderRequest>),
+    /// Shows one.
+    Get(String),
+    /// Lists those placed last.
+    List,
+    /// Cancels one.
+    Cancel(String),
+    /// Sends what is open of one.
+    Fulfill(String),
 }
 
 /// What a command brought: an answer or a refusal.
@@ -138,6 +154,41 @@ impl Calls {
             async move { orders.get_order(self.client.request(request)).await }
         })
         .await
+    }
+
+    /// Makes a call once; the stable code where it does not bring what it asks for.
+    pub async fn once(&self, call: Call) -> Result<(), String> {
+        let mut orders = self.orders.clone();
+        let ask = |order_id| proto::CancelOrderRequest { order_id, ..Default::default() };
+        let outcome = match call {
+            Call::Place(request) => {
+                orders.place_order(self.client.request(*request)).await.map(drop)
+            }
+            Call::Get(order_id) => {
+                let request = proto::GetOrderRequest { order_id, as_of: None };
+                orders.get_order(self.client.request(request)).await.map(drop)
+            }
+            Call::List => {
+                let request = proto::ListOrdersRequest { page_size: 20, ..Default::default() };
+                orders.list_orders(self.client.request(request)).await.map(drop)
+            }
+            Call::Cancel(order_id) => {
+                orders.cancel_order(self.client.request(ask(order_id))).await.map(drop)
+            }
+            Call::Fulfill(order_id) => {
+                let request = proto::FulfillOrderRequest {
+                    order_id,
+                    shipment_id: Uuid::now_v7().to_string(),
+                    carrier: "Load".to_owned(),
+                    ..Default::default()
+                };
+                orders.fulfill_order(self.client.request(request)).await.map(drop)
+            }
+        };
+        outcome.map_err(|status| {
+            let code = refused(&status).code;
+            if code == "REFUSED" { format!("{:?}", status.code()) } else { code }
+        })
     }
 
     /// Sets stock.

@@ -12,6 +12,7 @@ mod drive; // many customers at once, each in the order of the file
 mod invoices; // lines of the file, put together
 mod plan; // invoice → requests, with derived ids; pure
 mod report; // what became of every invoice
+mod steady; // calls at a steady rate, without a file
 mod stock; // how products get theirs
 
 use std::fs::File;
@@ -32,6 +33,7 @@ use crate::{lag, progress};
 use drive::Drive;
 use invoices::Invoices;
 use report::Report;
+use steady::Mix;
 use stock::StockPolicy;
 
 /// How long the followers of an engine that load started may take to catch up before it stops.
@@ -41,8 +43,18 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub struct LoadArgs {
     /// The file, in the import format of the README; gzip where its name ends in .gz.
-    #[arg(long, value_name = "FILE")]
-    csv: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "rate")]
+    csv: Option<PathBuf>,
+    /// Instead of a file: so many calls a second, whatever becomes of those before. Latencies count from
+    /// the moment at which a call was due.
+    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: Option<u64>,
+    /// For so long.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, requires = "rate")]
+    duration: Duration,
+    /// What is called, with weights: place, get, list, cancel, fulfill.
+    #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "place=1", requires = "rate")]
+    mix: Mix,
     /// Start an engine on SQLite files in this directory [default without --address: ordinal-data].
     #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
     data: Option<PathBuf>,
@@ -86,9 +98,12 @@ pub async fn run(
         (None, None, Some(_)) => None,
         (None, None, None) => Some(Backend::Sqlite(PathBuf::from("ordinal-data"))),
     };
+    let Some(csv) = args.csv.clone() else {
+        return steadily(&args, backend, connection, out).await;
+    };
     let report = Report::new(args.report.as_deref(), args.currency)?;
     // Fails before an engine is started where the file is no such file.
-    let invoices = Invoices::new(open(&args.csv)?, args.limit)?;
+    let invoices = Invoices::new(open(&csv)?, args.limit)?;
     let Some(backend) = backend else {
         if args.simulate_time {
             let text = "--simulate-time moves the clock of an engine that load starts itself; \
@@ -96,7 +111,7 @@ pub async fn run(
             return Err(Failure::Usage(text.to_owned()));
         }
         let client = Client::connect(connection).await?;
-        return drive(&args, client, None, report, out).await;
+        return drive(&args, &csv, client, None, report, out).await;
     };
     let mut settings = Settings::new(backend);
     let clock =
@@ -105,48 +120,76 @@ pub async fn run(
         settings.clock = Arc::new(clock.clone());
     }
     let engine = Engine::start(settings).await?;
-    let caller = Caller { role: "ops".to_owned(), subject: "load".to_owned() };
-    let connection = Connection {
-        timeout: connection.timeout,
-        ..Connection::new(format!("http://{}", engine.address()), caller)
+    let connection = to(&engine, connection);
+    let loaded = async {
+        let client = Client::connect(&connection).await?;
+        let done = drive(&args, &csv, client, clock, report, out).await?;
+        caught_up(&connection).await?;
+        Ok(done)
     };
-    let loaded = drive_own(&args, &connection, clock, report, out).await;
+    let loaded = loaded.await;
     engine.stop().await?;
     loaded
 }
 
-async fn drive_own(
+/// Calls at a steady rate, an engine of our own or another.
+async fn steadily(
     args: &LoadArgs,
+    backend: Option<Backend>,
     connection: &Connection,
-    clock: Option<ManualClock>,
-    report: Report,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
+    let rate = args.rate.unwrap_or(1);
+    let Some(backend) = backend else {
+        steady::run(connection, rate, args.duration, &args.mix, out).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let engine = Engine::start(Settings::new(backend)).await?;
+    let connection = to(&engine, connection);
+    let loaded = async {
+        steady::run(&connection, rate, args.duration, &args.mix, out).await?;
+        caught_up(&connection).await
+    };
+    let loaded = loaded.await;
+    engine.stop().await?;
+    loaded.map(|()| ExitCode::SUCCESS)
+}
+
+/// To an engine of our own.
+fn to(engine: &Engine, connection: &Connection) -> Connection {
+    let caller = Caller { role: "ops".to_owned(), subject: "load".to_owned() };
+    Connection {
+        timeout: connection.timeout,
+        ..Connection::new(format!("http://{}", engine.address()), caller)
+    }
+}
+
+/// Nobody else will run the followers of an engine of our own, so they end what they have begun.
+async fn caught_up(connection: &Connection) -> Result<(), Failure> {
     let client = Client::connect(connection).await?;
-    let done = drive(args, client.clone(), clock, report, out).await?;
-    // Nobody else will run this engine's followers, so they end what they have begun.
     for (follower, facts) in lag::caught_up(&client, CATCH_UP).await? {
         if facts > 0 {
             tracing::warn!(follower, facts, "has not caught up; it goes on with the next engine");
         }
     }
-    Ok(done)
+    Ok(())
 }
 
 async fn drive(
     args: &LoadArgs,
+    csv: &Path,
     client: Client,
     clock: Option<ManualClock>,
     report: Report,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let length = std::fs::metadata(&args.csv).context("size of the file")?.len();
+    let length = std::fs::metadata(csv).context("size of the file")?.len();
     let bar = progress::bytes(out, length);
     let units = match args.stock {
-        StockPolicy::Exact => stock::sold(Invoices::new(open(&args.csv)?, args.limit)?)?,
+        StockPolicy::Exact => stock::sold(Invoices::new(open(csv)?, args.limit)?)?,
         StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
     };
-    let file = unpacked(&args.csv, bar.wrap_read(open_file(&args.csv)?));
+    let file = unpacked(csv, bar.wrap_read(open_file(csv)?));
     let invoices = Invoices::new(file, args.limit)?;
     let shelf = stock::Shelf::new(args.stock, units);
     let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;

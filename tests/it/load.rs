@@ -259,3 +259,48 @@ fn killed_and_run_again_it_ends_the_same_on_postgres() {
     killed_on_the_way(&csv, &["--database-url", &database.url()], &whole);
     runtime.block_on(database.drop());
 }
+
+#[test]
+fn a_steady_load_asks_as_often_as_it_is_told_and_accounts_for_every_call() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let mix = "place=5,get=2,list=1,cancel=1,fulfill=1";
+    let output = ordinal(&[
+        "--json",
+        "load",
+        "--rate",
+        "60",
+        "--duration",
+        "2s",
+        "--mix",
+        mix,
+        "--data",
+        data,
+    ]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let calls = told["calls"].as_object().unwrap();
+    let kinds: Vec<&str> = calls.keys().map(String::as_str).collect();
+    assert_eq!(kinds, ["cancel", "fulfill", "get", "list", "place"]);
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert_eq!(calls.values().map(|told| number(&told["sent"])).sum::<u64>(), 120, "{told}");
+    for (kind, told) in calls {
+        let refused = told["refused"].as_object().unwrap();
+        let all = number(&told["done"]) + refused.values().map(number).sum::<u64>();
+        assert_eq!(number(&told["sent"]), all, "{kind}: {told}");
+        // Orders that are not confirmed yet, or cancelled, or sent, say so.
+        let known = refused.keys().all(|code| code == "INVALID_TRANSITION");
+        assert!(known && (refused.is_empty() || kind == "fulfill" || kind == "cancel"), "{told}");
+        let latency = &told["latency_micros"];
+        assert!(number(&latency["p50"]) <= number(&latency["p99"]), "{told}");
+    }
+    verified(&["--data", data]);
+
+    for wrong in [&["--rate", "10", "--mix", "buy=1"][..], &["--rate", "0"], &["--duration", "1s"]]
+    {
+        let all = [&["load", "--data", data], wrong].concat();
+        assert_eq!(ordinal(&all).status.code(), Some(2), "{wrong:?}");
+    }
+}
