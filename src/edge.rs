@@ -114,12 +114,7 @@ pub async fn serve(
     tokio::spawn(following);
     let (orders, journal) = services.orders.map(OrdersEdge::into_services).unzip();
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
-    let mut server = Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .concurrency_limit_per_connection(CALLS_MAX)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+    let mut server = limited()
         .max_connection_age(CONNECTION_AGE + jitter)
         .max_connection_age_grace(CONNECTION_GRACE)
         .layer(AccessLayer(services.access))
@@ -143,6 +138,17 @@ pub async fn serve(
     router.serve_with_incoming_shutdown(connections, async move { stop.cancelled().await }).await
 }
 
+/// A server with the limits of a connection.
+#[must_use]
+pub fn limited() -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .concurrency_limit_per_connection(CALLS_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+}
+
 async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in names {
@@ -158,8 +164,8 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// Puts [`Access`] in front of every call.
-#[derive(Clone)]
-struct AccessLayer(Access);
+#[derive(Clone, Debug)]
+pub struct AccessLayer(pub Access);
 
 impl<S> Layer<S> for AccessLayer {
     type Service = AccessService<S>;
@@ -169,8 +175,9 @@ impl<S> Layer<S> for AccessLayer {
     }
 }
 
-#[derive(Clone)]
-struct AccessService<S> {
+/// A service with [`Access`] in front.
+#[derive(Clone, Debug)]
+pub struct AccessService<S> {
     access: Access,
     inner: S,
 }

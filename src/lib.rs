@@ -13,7 +13,7 @@ pub mod access; // who may call what
 mod admin; // what operators see and may do
 mod chaos; // everything goes wrong, on purpose
 pub mod cli; // the command line
-mod cluster; // all processes on this machine, with servers of their own
+pub mod cluster; // all processes on this machine, with servers of their own
 mod databases; // where they are, by flags
 mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack
@@ -31,3 +31,5 @@ mod serve; // an engine that runs until it is told to stop
 mod streams; // the Redis streams, by flags
 mod upkeep; // tables brought up to date, health asked for
 mod verify; // every law over everything
+
+pub use edge::{AccessLayer, AccessService, limited};

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Actors free on one thread what was allocated on another, which glibc does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()

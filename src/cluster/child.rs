@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A process that we start, watch and end; killed when dropped.
-pub(crate) struct Process {
-    pub(crate) name: String,
-    pub(crate) address: SocketAddr,
+pub struct Process {
+    /// What people call it.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
     program: PathBuf,
     arguments: Vec<String>,
     /// Runs as this user and group, where that is not us.
@@ -25,7 +27,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(
+    /// A program with its arguments, not started yet; what it will say goes to `log`.
+    pub fn new(
         name: &str,
         address: SocketAddr,
         program: &Path,
@@ -43,13 +46,18 @@ impl Process {
         }
     }
 
-    pub(crate) fn run_by(mut self, user: Option<(u32, u32)>) -> Self {
+    /// As this user and group.
+    #[must_use]
+    pub fn run_by(mut self, user: Option<(u32, u32)>) -> Self {
         self.user = user;
         self
     }
 
     /// Starts it; what it says goes to its log.
-    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// Where the program or its log cannot be opened.
+    pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -77,11 +85,12 @@ impl Process {
     }
 
     /// Its end, if it has ended by itself.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal, while it runs.
+    pub fn signal(&self, signal: Signal) {
         let id = self.child.as_ref().and_then(Child::id);
         let id = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(id) = id
@@ -92,13 +101,13 @@ impl Process {
     }
 
     /// Ends it between any two instructions.
-    pub(crate) async fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.gone(Duration::from_secs(10)).await;
     }
 
     /// Tells it to stop and waits; kills it where it does not.
-    pub(crate) async fn stop(&mut self, signal: Signal, patience: Duration) {
+    pub async fn stop(&mut self, signal: Signal, patience: Duration) {
         self.signal(signal);
         if !self.gone(patience).await {
             tracing::warn!(process = self.name, "did not stop in time");
@@ -119,7 +128,7 @@ impl Process {
     ///
     /// # Errors
     /// Where the process ends before, or the patience does; with the end of its log.
-    pub(crate) async fn until(
+    pub async fn until(
         &mut self,
         patience: Duration,
         answers: impl AsyncFn(SocketAddr) -> bool,

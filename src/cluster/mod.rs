@@ -15,8 +15,9 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use child::Process;
-pub(crate) use servers::{database_url, postgres, postgres_answers, redis};
+pub use child::Process;
+pub(crate) use servers::postgres_answers;
+pub use servers::{database_url, postgres, postgres_programs, redis};
 
 use crate::cli::Output;
 use crate::upkeep;

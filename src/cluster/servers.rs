@@ -13,10 +13,13 @@ use super::child::Process;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// One per service.
-pub(crate) const DATABASES: [&str; 3] = ["orders", "inventory", "notifications"];
+pub const DATABASES: [&str; 3] = ["orders", "inventory", "notifications"];
 
 /// A private Postgres in this folder, made there if it is new, with a database per service.
-pub(crate) async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
+///
+/// # Errors
+/// Where no server is installed, or it does not start.
+pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
     let programs = postgres_programs().context(
         "no Postgres server is installed; on Debian: apt-get install postgresql redis-server",
     )?;
@@ -50,7 +53,7 @@ pub(crate) async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Resu
     let settings = [
         format!("port={}", address.port()),
         "listen_addresses=127.0.0.1".to_owned(),
-        "max_connections=200".to_owned(),
+        "max_connections=400".to_owned(),
         // Sockets have short names; TCP is enough.
         "unix_socket_directories=".to_owned(),
     ];
@@ -92,12 +95,15 @@ pub(crate) async fn postgres_answers(address: SocketAddr) -> bool {
 }
 
 /// The URL of a service's database.
-pub(crate) fn database_url(address: SocketAddr, database: &str) -> String {
+pub fn database_url(address: SocketAddr, database: &str) -> String {
     format!("postgres://postgres@{address}/{database}")
 }
 
 /// A private Redis that keeps nothing on disk: it is a window.
-pub(crate) async fn redis(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
+///
+/// # Errors
+/// Where no server is installed, or it does not start.
+pub async fn redis(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
     let program = find("redis-server").context(
         "no Redis server is installed; on Debian: apt-get install postgresql redis-server",
     )?;
@@ -135,7 +141,7 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Where the newest installed Postgres has its programs.
-fn postgres_programs() -> Option<PathBuf> {
+pub fn postgres_programs() -> Option<PathBuf> {
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = installed
         .filter_map(|version| Some((version.file_name().to_str()?.parse::<u32>().ok()?, version)))

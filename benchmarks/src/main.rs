@@ -1,0 +1,165 @@
+//! The benchmark suite: Ordinal side by side with what a user would otherwise write, in one run.
+//!
+//! [`row`] has a file for each comparison, [`subject`] the contenders, [`measure`] how it is
+//! measured, [`report`] what is made of it. Never here: anything that the engine needs.
+
+#![expect(clippy::print_stdout, reason = "this is a command line")]
+#![expect(clippy::float_arithmetic, reason = "ratios and rates; no money here")]
+#![allow(unreachable_pub, reason = "a program shows nothing to others")]
+
+mod compare; // two reports
+mod lab; // private servers
+mod measure; // how something is measured
+mod plot; // a plot for each row
+mod report; // JSON, page and plots
+mod row; // the comparisons
+mod setting; // the machine and what runs on it
+mod subject; // the contenders
+mod work; // the orders
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::time::Instant;
+
+use crate::lab::Lab;
+use crate::measure::{Pace, closed};
+use crate::report::Report;
+use crate::subject::engine::{Engine, SHARDS};
+
+/// Actors free on one thread what was allocated on another, which glibc does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Ordinal side by side with what a user would otherwise write.
+#[derive(Debug, Parser)]
+#[command(name = "ordinal-bench")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the suite on private servers and write BENCHMARKS.md, BENCHMARKS.json and the plots.
+    Run(RunArgs),
+    /// Compare two reports (BENCHMARKS.json), figure by figure.
+    Compare {
+        /// The older one.
+        before: PathBuf,
+        /// The newer one.
+        after: PathBuf,
+    },
+    /// Drive the engine alone for a while, in this process: for profilers.
+    Drive(DriveArgs),
+    /// Serve a contender; the suite starts these itself.
+    #[command(hide = true)]
+    Serve(subject::server::ServeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Take a minute: short runs, small journals. For a look; nothing is to be claimed by it.
+    #[arg(long)]
+    quick: bool,
+    /// Only these rows.
+    #[arg(long, value_delimiter = ',', value_name = "ROWS")]
+    rows: Vec<String>,
+    /// Write the report into this directory.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct DriveArgs {
+    /// So many callers place orders and confirm them.
+    #[arg(long, default_value_t = 256)]
+    callers: usize,
+    /// For so many seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// On this: `postgres`, `sqlite` or `memory`.
+    #[arg(long, default_value = "postgres")]
+    on: String,
+}
+
+async fn drive(args: DriveArgs) -> anyhow::Result<()> {
+    let lab = Lab::open().await?;
+    let engine = match args.on.as_str() {
+        "postgres" => Engine::postgres(&lab.database("drive").await?, SHARDS).await?,
+        "sqlite" => Engine::sqlite(&lab.directory("drive")?.join("journal.db")).await?,
+        _ => Engine::memory().await?,
+    };
+    let (warm, run) = (Duration::from_secs(1), Duration::from_secs(args.seconds));
+    let pace = Pace { warm, run, rounds: 1, quick: false };
+    let before = setting::cpu_micros();
+    let run = closed(pace, args.callers, |_, tally| engine.clone().caller(tally)).await?;
+    let micros = setting::cpu_micros() - before;
+    let p99 = run.latencies.value_at_quantile(0.99);
+    // The warm-up cost as much per command as the rest.
+    let whole = pace.warm + pace.run;
+    let commands =
+        measure::number(run.latencies.len()) * whole.as_secs_f64() / pace.run.as_secs_f64();
+    let each = measure::number(micros) / commands;
+    println!("{:.0} commands/s, p99 {p99} µs, {each:.1} µs of CPU each in this process", run.rate);
+    engine.close().await;
+    lab.close().await;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let logs = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(logs).with_writer(std::io::stderr).init();
+    match Cli::parse().verb {
+        Verb::Run(args) => run(args).await,
+        Verb::Compare { before, after } => {
+            compare::tell(&Report::read(&before)?, &Report::read(&after)?);
+            Ok(())
+        }
+        Verb::Drive(args) => drive(args).await,
+        Verb::Serve(args) => subject::server::serve(args).await,
+    }
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let pace = if args.quick {
+        let (warm, run) = (Duration::from_millis(200), Duration::from_millis(600));
+        Pace { warm, run, rounds: 1, quick: true }
+    } else {
+        let (warm, run) = (Duration::from_millis(500), Duration::from_secs(2));
+        Pace { warm, run, rounds: 3, quick: false }
+    };
+    let known = |row: &&String| !row::NUMBERS.contains(&row.as_str());
+    if let Some(unknown) = args.rows.iter().find(known) {
+        anyhow::bail!("there is no row {unknown}; there are {}", row::NUMBERS.join(", "));
+    }
+    let lab = Lab::open().await?;
+    let mut report = Report {
+        date: jiff::Timestamp::now().to_string(),
+        quick: args.quick,
+        commit: setting::commit(),
+        setting: setting::of(&lab).await?,
+        rows: Vec::new(),
+    };
+    for number in row::NUMBERS {
+        if !args.rows.is_empty() && !args.rows.iter().any(|row| row == number) {
+            continue;
+        }
+        lab.checkpoint().await?;
+        let since = Instant::now();
+        let mut rows = row::measure(number, &lab, pace).await?;
+        let seconds = since.elapsed().as_secs_f64() / measure::number(rows.len() as u64);
+        for row in &mut rows {
+            row.seconds = seconds;
+            row.tell();
+        }
+        report.rows.extend(rows);
+    }
+    lab.close().await;
+    report.write(&args.out)?;
+    println!("written: {}", args.out.join("BENCHMARKS.md").display());
+    Ok(())
+}

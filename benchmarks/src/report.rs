@@ -1,0 +1,287 @@
+//! What was measured, as JSON, as a page and as plots. Never here: measuring.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{Runs, Spread};
+use crate::plot;
+
+/// A report as its file holds it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was begun, RFC 3339.
+    pub date: String,
+    /// Whether it is only a look.
+    pub quick: bool,
+    /// The commit that was measured.
+    pub commit: String,
+    /// The machine, versions and settings, by name.
+    pub setting: Vec<(String, String)>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// A comparison.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Its number.
+    pub number: String,
+    /// What is measured.
+    pub title: String,
+    /// What ran where, and what is to be known.
+    pub setup: String,
+    /// What was measured.
+    pub figures: Vec<Figure>,
+    /// What the goals ask for, and whether it was reached.
+    pub goals: Vec<Goal>,
+    /// What stands in the way, and other remarks.
+    pub notes: Vec<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// A measured contender.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Figure {
+    /// In which case, such as `64 callers`.
+    pub case: String,
+    /// Who.
+    pub who: String,
+    /// Of what, such as `commands/s`.
+    pub unit: String,
+    /// How many.
+    pub value: Spread,
+    /// Latencies in microseconds: the middle, and 99 of 100.
+    pub latency: Option<(Spread, Spread)>,
+}
+
+/// A goal of the suite.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Goal {
+    /// What was compared, in words.
+    pub what: String,
+    /// What was reached.
+    pub reached: Spread,
+    /// What was asked for.
+    pub bound: Bound,
+    /// In which unit; empty for a ratio.
+    pub unit: String,
+}
+
+/// What a goal asks of the median.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Bound {
+    /// As much as this, or more.
+    AtLeast(f64),
+    /// As much as this, or less.
+    AtMost(f64),
+    /// Nothing: it is told.
+    Told,
+}
+
+impl Bound {
+    /// Whether it is met; none where nothing is asked.
+    pub fn met(self, value: f64) -> Option<bool> {
+        match self {
+            Self::AtLeast(least) => Some(value >= least),
+            Self::AtMost(most) => Some(value <= most),
+            Self::Told => None,
+        }
+    }
+}
+
+impl Row {
+    /// A row without figures yet.
+    pub fn new(number: &str, title: &str, setup: &str) -> Self {
+        Self {
+            number: number.to_owned(),
+            title: title.to_owned(),
+            setup: setup.split_whitespace().collect::<Vec<_>>().join(" "),
+            figures: Vec::new(),
+            goals: Vec::new(),
+            notes: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
+    /// What a contender did.
+    pub fn runs(&mut self, case: &str, who: &str, unit: &str, runs: &Runs) {
+        self.figures.push(Figure {
+            case: case.to_owned(),
+            who: who.to_owned(),
+            unit: unit.to_owned(),
+            value: runs.rates(),
+            latency: Some((runs.quantile(0.5), runs.quantile(0.99))),
+        });
+    }
+
+    /// A figure without latencies.
+    pub fn figure(&mut self, case: &str, who: &str, unit: &str, value: Spread) {
+        let (case, who, unit) = (case.to_owned(), who.to_owned(), unit.to_owned());
+        self.figures.push(Figure { case, who, unit, value, latency: None });
+    }
+
+    /// A goal.
+    pub fn goal(&mut self, what: &str, reached: Spread, bound: Bound, unit: &str) {
+        let (what, unit) = (what.to_owned(), unit.to_owned());
+        self.goals.push(Goal { what, reached, bound, unit });
+    }
+
+    /// Says on the terminal what was measured.
+    pub fn tell(&self) {
+        println!("{}. {} ({:.0} s)", self.number, self.title, self.seconds);
+        for Figure { case, who, unit, value, latency } in &self.figures {
+            let p99 = latency.as_ref().map(|(_, p99)| p99.median / 1_000.0);
+            let p99 = p99.map(|p99| format!(", p99 {p99:.2} ms")).unwrap_or_default();
+            println!("   {case}: {who}: {} {unit}{p99}", spread(*value));
+        }
+        for Goal { what, reached, bound, unit } in &self.goals {
+            let met = match bound.met(reached.median) {
+                Some(true) => "met",
+                Some(false) => "NOT MET",
+                None => "",
+            };
+            println!("   → {what}: {} {unit} ({bound:?}) {met}", spread(*reached));
+        }
+        for note in &self.notes {
+            println!("   {note}");
+        }
+    }
+
+    /// A remark.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+}
+
+impl Report {
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+        serde_json::from_slice(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Writes the page, the plots and the JSON into a directory.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let plots = directory.join("benchmarks/plots");
+        std::fs::create_dir_all(&plots)?;
+        for row in &self.rows {
+            plot::row(row, &plots)?;
+        }
+        std::fs::write(directory.join("BENCHMARKS.json"), serde_json::to_vec_pretty(self)?)?;
+        std::fs::write(directory.join("BENCHMARKS.md"), self.page()?)?;
+        Ok(())
+    }
+
+    fn page(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        writeln!(page, "# Benchmarks\n")?;
+        writeln!(
+            page,
+            "Written by `scripts/bench{}`; every figure was measured in that one run, contenders in turn. Figures are medians with\n\
+             (minimum–maximum) of the runs, ratios are taken round by round. Compare ratios, not machines.\n",
+            if self.quick { " --quick`, which is only a look: `" } else { "" }
+        )?;
+        for (name, value) in &self.setting {
+            writeln!(page, "- {name}: {value}")?;
+        }
+        writeln!(page, "- date: {}", self.date)?;
+        writeln!(page, "- commit: {}\n", self.commit)?;
+        writeln!(page, "## Goals\n\n| Row | Goal | Asked | Reached | |\n|---|---|---|---|---|")?;
+        for row in &self.rows {
+            for goal in &row.goals {
+                let asked = match goal.bound {
+                    Bound::AtLeast(least) => format!("≥ {}", short(least)),
+                    Bound::AtMost(most) => format!("≤ {}", short(most)),
+                    Bound::Told => "–".to_owned(),
+                };
+                let met = match goal.bound.met(goal.reached.median) {
+                    Some(true) => "met",
+                    Some(false) => "**not met**",
+                    None => "",
+                };
+                let unit = &goal.unit;
+                let unit = if unit.is_empty() { "×".to_owned() } else { format!(" {unit}") };
+                let reached = spread(goal.reached);
+                writeln!(
+                    page,
+                    "| {} | {} | {asked}{unit} | {reached}{unit} | {met} |",
+                    row.number, goal.what
+                )?;
+            }
+        }
+        for row in &self.rows {
+            writeln!(page, "\n## {}. {}\n\n{}\n", row.number, row.title, row.setup)?;
+            if row.figures.len() > 1 {
+                writeln!(page, "![row {0}](benchmarks/plots/row-{0}.svg)\n", row.number)?;
+            }
+            writeln!(page, "| Case | Who | | | p50 | p99 |\n|---|---|---|---|---|---|")?;
+            for figure in &row.figures {
+                let millis = |micros: &Spread| {
+                    let in_millis = |value: f64| value / 1_000.0;
+                    let Spread { min, median, max } = *micros;
+                    spread(Spread {
+                        min: in_millis(min),
+                        median: in_millis(median),
+                        max: in_millis(max),
+                    }) + " ms"
+                };
+                let (p50, p99) = figure
+                    .latency
+                    .as_ref()
+                    .map(|(p50, p99)| (millis(p50), millis(p99)))
+                    .unwrap_or_default();
+                let Figure { case, who, unit, value, .. } = figure;
+                writeln!(page, "| {case} | {who} | {} | {unit} | {p50} | {p99} |", spread(*value))?;
+            }
+            if !row.notes.is_empty() {
+                writeln!(page)?;
+            }
+            for note in &row.notes {
+                writeln!(page, "- {note}")?;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// A number of three digits or of whole units.
+pub fn short(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1_000.0 {
+        let whole = format!("{value:.0}");
+        let mut grouped = String::new();
+        for (index, digit) in whole.chars().enumerate() {
+            if index > 0 && (whole.len() - index) % 3 == 0 && grouped != "-" {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        grouped
+    } else if size >= 100.0 {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// Median (minimum–maximum), or the one value.
+pub fn spread(spread: Spread) -> String {
+    let Spread { min, median, max } = spread;
+    if short(min) == short(max) {
+        short(median)
+    } else {
+        format!("{} ({}–{})", short(median), short(min), short(max))
+    }
+}

@@ -1,0 +1,174 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use inventory_stream::Inventory;
+use order_actor::outbox::FactSource;
+use order_actor::timers::{Clock, SystemClock};
+use redis::streams::{StreamReadOptions, StreamReadReply};
+use redis::{AsyncCommands as _, aio::MultiplexedConnection};
+use shared_events::contract::{Fact, FactSource as Promiser, OrderId};
+use shared_events::stream::redis::{Redis, RedisOptions, RedisSource, Relay};
+use shared_events::stream::{
+    Cursors, Database, Dialect, FollowStatus, Sink as _, Source, Transactional, everything, follow,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::growth::history_at;
+use crate::lab::Lab;
+use crate::measure::{Pace, Spread, number};
+use crate::report::{Bound, Row};
+use crate::subject::engine::Engine;
+use crate::work::Template;
+
+/// Facts of a pipeline, as the relay sends them.
+const BATCH: usize = 512;
+
+/// Row 10: followers.
+///
+/// # Errors
+/// Where a contender fails.
+pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
+    let facts = pace.pick(50_000, 5_000);
+    let mut row = Row::new(
+        "10",
+        "followers: journal → Redis → stock, effects committed",
+        "Orders that were placed before travel from the journal through the relay into the streams, are read there by the stock service, and end as \
+         reservations with its cursor in Postgres; all of it at the same time, in one process. The peer is a bare client of Redis that adds the \
+         same bytes, reads them as a consumer group and acknowledges them, one by one and in pipelines of 512; it has no journal to read and nothing to commit.",
+    );
+    let (mut ours, mut single, mut batched) = (Vec::new(), Vec::new(), Vec::new());
+    let alone = pace.pick(5_000, 1_000);
+    for _ in 0..pace.rounds {
+        ours.push(through_redis(lab, facts).await?);
+        let body = "x".repeat(900);
+        single.push(bare(lab, alone, 1, &body).await?);
+        batched.push(bare(lab, facts, BATCH, &body).await?);
+    }
+    row.figure("placed orders", "Ordinal, effects committed", "facts/s", Spread::of(ours.clone()));
+    row.figure(
+        "entries of 900 bytes",
+        "bare client, one by one",
+        "facts/s",
+        Spread::of(single.clone()),
+    );
+    row.figure(
+        "entries of 900 bytes",
+        "bare client, in batches",
+        "facts/s",
+        Spread::of(batched.clone()),
+    );
+    let times =
+        |other: &[f64]| Spread::of(ours.iter().zip(other).map(|(ours, theirs)| ours / theirs));
+    row.goal("against the batched bare client", times(&batched), Bound::AtLeast(1.0), "");
+    row.goal("against the bare client one by one", times(&single), Bound::Told, "");
+    Ok(row)
+}
+
+async fn through_redis(lab: &Lab, facts: u64) -> anyhow::Result<f64> {
+    let (orders, stock) = (lab.database("relay").await?, lab.database("stock").await?);
+    let engine = Engine::postgres(&orders, 16).await?;
+    let template = Template::new()?;
+    let mut appends = futures::stream::iter(0..facts)
+        .map(|_| {
+            let order_id = OrderId::mint();
+            let place = template.place(order_id);
+            let journal = engine.journal.clone();
+            async move {
+                let events = history_at(&[place], SystemClock.now())?;
+                journal.append(order_id, 0, events).await?;
+                anyhow::Ok(())
+            }
+        })
+        .buffer_unordered(1_024);
+    while let Some(appended) = appends.next().await {
+        appended?;
+    }
+    drop(appends);
+    let now: Arc<dyn Fn() -> shared_events::contract::Timestamp + Send + Sync> =
+        Arc::new(|| SystemClock.now());
+    let migrations = inventory_stream::migrator(Dialect::Postgres);
+    let database = Database::postgres(&stock, "inventory", &migrations).await?;
+    let inventory = Inventory::new(database.clone(), Arc::clone(&now));
+    let prefix = format!("bench-{}", uuid::Uuid::now_v7());
+    let urls = vec![lab.redis_url()];
+    let redis = Redis::new(&RedisOptions { urls, cluster: false, authority: None, prefix })?;
+    let log: Arc<dyn Source<Fact>> = Arc::new(FactSource::new(engine.journal.clone()));
+    let heads = log.heads().await?;
+    let through = Promiser::Orders;
+
+    let stop = CancellationToken::new();
+    let since = Instant::now();
+    let (relayed, told) = (stop.clone(), Arc::clone(&log));
+    // From the first fact on, as a stream that has never been emptied.
+    let mut relay = Relay::new(redis.clone(), through, Arc::clone(&log), u64::MAX);
+    let relay = tokio::spawn(async move {
+        let status = FollowStatus::new("relay");
+        follow(&*told, &mut relay, everything(), &status, &relayed).await
+    });
+    let source = RedisSource::new(redis, through, log, "stock", Arc::clone(&now));
+    let mut sink = Transactional::new("stock", database.clone(), inventory.follower(), now);
+    let status = FollowStatus::new("stock");
+    let (following, known) = (stop.clone(), status.clone());
+    let follower = tokio::spawn(async move {
+        sink.cursors().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        follow(&source, &mut sink, everything(), &known, &following).await?;
+        anyhow::Ok(())
+    });
+    while !status.cursors().covers(&heads) {
+        anyhow::ensure!(since.elapsed() < Duration::from_secs(180), "stock is not level in time");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rate = number(facts) / since.elapsed().as_secs_f64();
+    let committed: u64 = Cursors::load(&database, "stock").await?.iter().map(|(_, at)| at).sum();
+    anyhow::ensure!(committed == facts, "{committed} of {facts} were committed");
+    stop.cancel();
+    relay.await??;
+    follower.await??;
+    database.close().await;
+    engine.close().await;
+    lab.drop_database(&orders).await?;
+    lab.drop_database(&stock).await?;
+    Ok(rate)
+}
+
+/// XADD, XREADGROUP and XACK of so many entries; adding and reading at the same time, each on a
+/// connection of its own.
+async fn bare(lab: &Lab, entries: u64, batch: usize, body: &str) -> anyhow::Result<f64> {
+    let client = redis::Client::open(lab.redis_url())?;
+    let mut adding: MultiplexedConnection = client.get_multiplexed_async_connection().await?;
+    let mut reading = client.get_multiplexed_async_connection().await?;
+    let stream = format!("bare-{}", uuid::Uuid::now_v7());
+    let _: () = reading.xgroup_create_mkstream(&stream, "group", "0").await?;
+    let since = Instant::now();
+    let (key, text) = (stream.clone(), body.to_owned());
+    let added = tokio::spawn(async move {
+        let mut left = usize::try_from(entries)?;
+        while left > 0 {
+            let count = batch.min(left);
+            let mut pipeline = redis::pipe();
+            for _ in 0..count {
+                pipeline.xadd(&key, "*", &[("data", &text)]).ignore();
+            }
+            let _: () = pipeline.query_async(&mut adding).await?;
+            left -= count;
+        }
+        anyhow::Ok(())
+    });
+    let options = StreamReadOptions::default().group("group", "one").count(batch).block(1_000);
+    let mut read = 0;
+    while read < entries {
+        let reply: Option<StreamReadReply> =
+            reading.xread_options(&[&stream], &[">"], &options).await?;
+        for keys in reply.into_iter().flat_map(|reply| reply.keys) {
+            let ids: Vec<&str> = keys.ids.iter().map(|entry| entry.id.as_str()).collect();
+            read += u64::try_from(ids.len())?;
+            let _: u64 = reading.xack(&stream, "group", &ids).await?;
+        }
+    }
+    let rate = number(entries) / since.elapsed().as_secs_f64();
+    added.await??;
+    let _: () = reading.del(&stream).await?;
+    Ok(rate)
+}

@@ -1,0 +1,40 @@
+//! The comparisons, one file each.
+
+mod calls; // 2: through gRPC
+mod cold; // 6: orders that sleep
+mod deadlines; // 8: many that fall due
+mod followers; // 10: journal, Redis, service
+mod growth; // 7 and 9: what grows, and what should not
+mod hot_product; // 5: one product that everybody wants
+mod in_process; // 1: actors and journal
+mod reaction; // 4: everything that follows an order
+mod sqlite; // 3: rows 1 and 2 on SQLite
+mod stream; // 2b: commands by the stream
+
+use crate::lab::Lab;
+use crate::measure::Pace;
+use crate::report::Row;
+
+/// The rows by number, in the order in which they run; 7 and 9 share their journal.
+pub const NUMBERS: [&str; 10] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10"];
+
+/// Measures rows.
+///
+/// # Errors
+/// Where a contender fails: then nothing is claimed.
+pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
+    let row = match number {
+        "1" => in_process::measure(lab, pace).await,
+        "2" => calls::measure(lab, pace).await,
+        "2b" => stream::measure(lab, pace).await,
+        "3" => sqlite::measure(lab, pace).await,
+        "4" => reaction::measure(lab, pace).await,
+        "5" => hot_product::measure(lab, pace).await,
+        "6" => cold::measure(lab, pace).await,
+        "7+9" => return growth::measure(lab, pace).await,
+        "8" => deadlines::measure(lab, pace).await,
+        "10" => followers::measure(lab, pace).await,
+        _ => anyhow::bail!("there is no row {number}; there are {}", NUMBERS.join(", ")),
+    };
+    Ok(vec![row?])
+}

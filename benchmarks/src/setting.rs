@@ -1,0 +1,70 @@
+//! The machine and the versions that a report names. Never here: paths, names of people or hosts.
+
+use std::process::Command;
+
+use crate::lab::Lab;
+
+fn line_of(file: &str, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !said.is_empty()).then_some(said)
+}
+
+/// The commit of the working directory, with a sign where it was changed.
+pub fn commit() -> String {
+    let commit = said_by("git", &["rev-parse", "--short", "HEAD"]);
+    let changed = said_by("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
+    let commit = commit.unwrap_or_else(|| "unknown".to_owned());
+    if changed { format!("{commit} with changes") } else { commit }
+}
+
+/// By name.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn of(lab: &Lab) -> anyhow::Result<Vec<(String, String)>> {
+    let mut setting = Vec::new();
+    let mut tell = |name: &str, value: Option<String>| {
+        setting.push((name.to_owned(), value.unwrap_or_else(|| "unknown".to_owned())));
+    };
+    let cores = std::thread::available_parallelism().map(|cores| cores.to_string()).ok();
+    let model = line_of("/proc/cpuinfo", "model name").unwrap_or_default();
+    tell("machine", cores.map(|cores| format!("{cores} cores, {model}")));
+    tell("memory", line_of("/proc/meminfo", "MemTotal"));
+    tell("kernel", said_by("uname", &["-sr"]));
+    tell("rustc", said_by("rustc", &["--version"]));
+    tell("redis", said_by("redis-server", &["--version"]));
+    let postgres = lab.postgres_settings().await?;
+    let postgres: Vec<String> =
+        postgres.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+    tell("postgres", Some(postgres.join(", ")));
+    let shared = "client, engine and databases share these cores; latencies of closed loops are from sending to the answer, \
+                  of open loops from the moment at which sending was due";
+    tell("what ran where", Some(shared.to_owned()));
+    Ok(setting)
+}
+
+/// CPU time that this process has used, in microseconds; in steps of 10 ms.
+pub fn cpu_micros() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in parentheses; user and system time are the 14th and 15th field.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    // A tick is 1/100 s on every Linux that we know.
+    ticks * 10_000
+}
+
+/// Memory that this process occupies, in bytes.
+#[expect(clippy::cast_precision_loss, reason = "memory of a process is far below 2^52 bytes")]
+pub fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() as f64 * 1_024.0
+}

@@ -1,0 +1,110 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use order_actor::grpc::proto;
+use order_actor::grpc::proto::execute_commands_request::Command;
+use order_actor::grpc::proto::execute_commands_response::Outcome;
+use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use shared_events::contract::OrderId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::measure::{Pace, Run, Tally, closed};
+use crate::work::request;
+
+/// A connection takes 128 calls at a time.
+const CALLS_PER_CONNECTION: usize = 64;
+const SKUS: [&str; 2] = ["85123A", "22423"];
+
+/// A connection of its own.
+///
+/// # Errors
+/// Where nobody listens.
+pub async fn connect(address: SocketAddr) -> anyhow::Result<OrderServiceClient<Channel>> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    Ok(OrderServiceClient::new(endpoint.connect().await?))
+}
+
+/// What is cancelled, as an operator does.
+fn cancel(order_id: OrderId) -> proto::CancelOrderRequest {
+    proto::CancelOrderRequest { order_id: order_id.to_string(), ..Default::default() }
+}
+
+/// So many callers, each of which places an order by a call and cancels it by another.
+///
+/// # Errors
+/// A refusal.
+pub async fn by_calls(pace: Pace, address: SocketAddr, callers: usize) -> anyhow::Result<Run> {
+    let mut clients = Vec::new();
+    for _ in 0..callers.div_ceil(CALLS_PER_CONNECTION) {
+        clients.push(connect(address).await?);
+    }
+    closed(pace, callers, move |caller, mut tally: Tally| {
+        let mut orders = clients[caller % clients.len()].clone();
+        async move {
+            while tally.goes_on() {
+                let order_id = OrderId::mint();
+                let since = Instant::now();
+                orders.place_order(request(order_id, SKUS)).await?;
+                tally.done(since);
+                let since = Instant::now();
+                orders.cancel_order(cancel(order_id)).await?;
+                tally.done(since);
+            }
+            Ok(tally)
+        }
+    })
+    .await
+}
+
+/// One stream of commands, so many under way: each order is placed and then cancelled.
+///
+/// # Errors
+/// A refusal, or the end of the stream.
+pub async fn by_stream(pace: Pace, address: SocketAddr, in_flight: usize) -> anyhow::Result<Run> {
+    let orders = connect(address).await?;
+    closed(pace, 1, move |_, tally| stream(orders.clone(), tally, in_flight)).await
+}
+
+async fn stream(
+    mut orders: OrderServiceClient<Channel>,
+    mut tally: Tally,
+    in_flight: usize,
+) -> anyhow::Result<Tally> {
+    let (commands, sent) = mpsc::channel(in_flight);
+    let mut answers = orders.execute_commands(ReceiverStream::new(sent)).await?.into_inner();
+    let mut under_way: HashMap<u64, (Instant, OrderId, bool)> = HashMap::new();
+    let mut tag = 0;
+    let send = async |under_way: &mut HashMap<_, _>, tag: &mut u64, cancelled: Option<OrderId>| {
+        let order_id = cancelled.unwrap_or_else(OrderId::mint);
+        let command = match cancelled {
+            Some(order_id) => Command::CancelOrder(cancel(order_id)),
+            None => Command::PlaceOrder(request(order_id, SKUS)),
+        };
+        *tag += 1;
+        under_way.insert(*tag, (Instant::now(), order_id, cancelled.is_none()));
+        let command =
+            proto::ExecuteCommandsRequest { tag: *tag, brief: false, command: Some(command) };
+        commands.send(command).await.context("the stream ended")
+    };
+    for _ in 0..in_flight {
+        send(&mut under_way, &mut tag, None).await?;
+    }
+    while let Some(answer) = answers.message().await? {
+        let (since, order_id, placed) =
+            under_way.remove(&answer.tag).context("an answer to nothing")?;
+        match answer.outcome {
+            Some(Outcome::Done(_)) => tally.done(since),
+            other => anyhow::bail!("{other:?}"),
+        }
+        if tally.goes_on() {
+            send(&mut under_way, &mut tag, placed.then_some(order_id)).await?;
+        } else if under_way.is_empty() {
+            break;
+        }
+    }
+    Ok(tally)
+}

@@ -1,0 +1,153 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ordinal::cli::{Caller, Client, Connection};
+use ordinal::cluster::Process;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, free_address};
+
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The engine as it is sold: a process per role, a database per role, joined by Redis.
+pub struct Cluster {
+    orders: Process,
+    inventory: Process,
+    notifications: Process,
+    databases: [String; 3],
+    /// To the order node, as an operator.
+    pub client: Client,
+}
+
+/// The `ordinal` that was built beside this program.
+///
+/// # Errors
+/// Where there is none.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let program = here.parent().context("a program has a folder")?.join("ordinal");
+    anyhow::ensure!(
+        program.exists(),
+        "{} is not built; scripts/bench builds it",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// A client as an operator.
+///
+/// # Errors
+/// Where nobody answers.
+pub async fn operator(address: SocketAddr) -> anyhow::Result<Client> {
+    let caller = Caller { role: "ops".to_owned(), subject: "bench".to_owned() };
+    let connection = Connection::new(format!("http://{address}"), caller);
+    Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+}
+
+/// Calls a method by its name.
+///
+/// # Errors
+/// What it answered.
+pub async fn call(client: &Client, method: &str, request: Value) -> anyhow::Result<Value> {
+    client.call(method, request).await.map_err(|failure| anyhow::anyhow!("{method}: {failure}"))
+}
+
+impl Cluster {
+    /// Starts the three roles.
+    ///
+    /// # Errors
+    /// Where one of them does not start.
+    pub async fn start(lab: &Lab) -> anyhow::Result<Self> {
+        let program = program()?;
+        let (orders, inventory, notifications) =
+            (free_address()?, free_address()?, free_address()?);
+        let databases = [
+            lab.database("orders").await?,
+            lab.database("inventory").await?,
+            lab.database("notifications").await?,
+        ];
+        let redis = lab.redis_url();
+        let mail = lab.directory("mail")?.display().to_string();
+        let start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
+            let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
+            let all = [
+                &["serve", "--role", role, "--listen", &listen, &database_flag, database],
+                &["--redis-url", &redis][..],
+                flags,
+            ];
+            let all: Vec<String> = all.concat().into_iter().map(str::to_owned).collect();
+            let mut process = Process::new(role, at, &program, all, lab.log(role));
+            process.start()?;
+            process
+                .until(Duration::from_secs(60), async |at| {
+                    tokio::net::TcpStream::connect(at).await.is_ok()
+                })
+                .await?;
+            anyhow::Ok(process)
+        };
+        let at = |address: SocketAddr| format!("http://{address}");
+        let (orders_at, inventory_at, notifications_at) =
+            (at(orders), at(inventory), at(notifications));
+        let inventory =
+            start("inventory", inventory, &databases[1], &["--orders-at", &orders_at]).await?;
+        let peers = ["--inventory-at", &inventory_at, "--notifications-at", &notifications_at];
+        let orders = start("orders", orders, &databases[0], &peers).await?;
+        let flags = ["--orders-at", orders_at.as_str(), "--mail-dir", &mail];
+        let notifications = start("notifications", notifications, &databases[2], &flags).await?;
+        let client = operator(orders.address).await?;
+        Ok(Self { orders, inventory, notifications, databases, client })
+    }
+
+    /// Where orders are placed.
+    pub const fn address(&self) -> SocketAddr {
+        self.orders.address
+    }
+
+    /// Fills the shelves with as many of each product as nobody can buy.
+    ///
+    /// # Errors
+    /// Where stock does not answer.
+    pub async fn fill_shelves(&self, skus: &[String]) -> anyhow::Result<()> {
+        let client = operator(self.inventory.address).await?;
+        for skus in skus.chunks(500) {
+            let stock: Vec<Value> =
+                skus.iter().map(|sku| json!({"sku": sku, "onHand": "1000000000"})).collect();
+            let method = "inventory.v1.InventoryService/BatchSetStock";
+            call(&client, method, json!({ "requests": stock })).await?;
+        }
+        Ok(())
+    }
+
+    /// How many positions each follower is behind, by name.
+    ///
+    /// # Errors
+    /// Where the order node does not answer.
+    pub async fn lags(&self) -> anyhow::Result<Vec<(String, u64)>> {
+        let answer = call(&self.client, "admin.v1.AdminService/ListFollowers", json!({})).await?;
+        let followers = answer["followers"].as_array().cloned().unwrap_or_default();
+        Ok(followers
+            .iter()
+            .map(|follower| {
+                let lag = follower["lag"].as_str().and_then(|lag| lag.parse().ok()).unwrap_or(0);
+                (follower["name"].as_str().unwrap_or_default().to_owned(), lag)
+            })
+            .collect())
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// Where a database cannot be dropped.
+    pub async fn close(self, lab: &Lab) -> anyhow::Result<()> {
+        for mut process in [self.notifications, self.orders, self.inventory] {
+            process.stop(Signal::TERM, STOPS_WITHIN).await;
+        }
+        for url in &self.databases {
+            lab.drop_database(url).await?;
+        }
+        Ok(())
+    }
+}

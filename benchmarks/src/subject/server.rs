@@ -1,0 +1,205 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use order_actor::domain::By;
+use order_actor::grpc::proto::order_service_server::{OrderService, OrderServiceServer};
+use order_actor::grpc::{OrdersEdge, parse, proto, render};
+use order_actor::outbox::FactSource;
+use order_actor::projections::{OrderSummaries, migrator};
+use order_actor::timers::{Clock as _, SystemClock};
+use ordinal::access::Access;
+use ordinal::{AccessLayer, limited};
+use shared_events::contract::OrderId;
+use shared_events::stream::{Database, Dialect};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use super::engine::{Engine, SHARDS};
+use super::framework::Framework;
+
+/// `ordinal-bench serve`: a contender behind the same gRPC edge, with the same limits and the same
+/// check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Where.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// What.
+    #[command(flatten)]
+    contender: Contender,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Contender {
+    /// The engine on this Postgres database.
+    #[arg(long)]
+    postgres: Option<String>,
+    /// The engine on this SQLite file.
+    #[arg(long)]
+    sqlite: Option<PathBuf>,
+    /// The engine with a journal in memory.
+    #[arg(long)]
+    memory: bool,
+    /// The framework on this Postgres database.
+    #[arg(long)]
+    framework: Option<String>,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// Where the contender cannot be opened or the address not be bound.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let Contender { postgres, sqlite, memory: _, framework } = args.contender;
+    if let Some(url) = framework {
+        let edge = FrameworkEdge(Framework::open(&url).await?);
+        return listen(args.listen, OrderServiceServer::new(edge)).await;
+    }
+    let engine = match (postgres, sqlite) {
+        (Some(url), _) => Engine::postgres(&url, SHARDS).await?,
+        (None, Some(file)) => Engine::sqlite(&file).await?,
+        (None, None) => Engine::memory().await?,
+    };
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("orders.db");
+    let lists = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await?;
+    let facts = Arc::new(FactSource::new(engine.journal.clone()));
+    let summaries = OrderSummaries::new(lists);
+    let (registry, journal) = (engine.registry.clone(), engine.journal.clone());
+    let (orders, _) = OrdersEdge::new(registry, summaries, journal, facts).into_services();
+    listen(args.listen, orders).await?;
+    engine.close().await;
+    Ok(())
+}
+
+async fn listen<S: OrderService>(
+    address: SocketAddr,
+    orders: OrderServiceServer<S>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut term = signal(SignalKind::terminate())?;
+    limited()
+        .layer(AccessLayer(Access::development()))
+        .add_service(orders)
+        .serve_with_incoming_shutdown(connections, async move {
+            term.recv().await;
+        })
+        .await?;
+    Ok(())
+}
+
+/// The framework behind the same contract: parsed and rendered by the same code.
+struct FrameworkEdge(Framework);
+
+impl FrameworkEdge {
+    async fn command<T>(
+        &self,
+        request: Request<T>,
+        parse: impl FnOnce(T, &By) -> Result<parse::Wish, parse::Violations>,
+    ) -> Result<Option<proto::Order>, Status> {
+        let by = request.extensions().get::<By>().cloned();
+        let by = by.ok_or_else(|| Status::unauthenticated("nobody"))?;
+        let wish = parse(request.into_inner(), &by)
+            .map_err(|violations| Status::invalid_argument(format!("{violations:?}")))?;
+        let order_id = wish.order_id;
+        let failed = |error: anyhow::Error| Status::unavailable(error.to_string());
+        self.0.execute(order_id, wish.command, by).await.map_err(failed)?;
+        self.shown(order_id).await.map_err(failed)
+    }
+
+    /// The framework gives nothing back for a command: who wants the order reads it.
+    async fn shown(&self, order_id: OrderId) -> anyhow::Result<Option<proto::Order>> {
+        let aggregate = self.0.load(order_id).await?;
+        let order = aggregate.order().map_err(|impossible| anyhow::anyhow!("{impossible}"))?;
+        Ok(render::order(order, 0, SystemClock.now()))
+    }
+}
+
+fn not_compared() -> Status {
+    Status::unimplemented("not compared")
+}
+
+#[tonic::async_trait]
+impl OrderService for FrameworkEdge {
+    async fn place_order(
+        &self,
+        request: Request<proto::PlaceOrderRequest>,
+    ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
+        let order = self.command(request, parse::place_order).await?;
+        Ok(Response::new(proto::PlaceOrderResponse { order, ..Default::default() }))
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<proto::CancelOrderRequest>,
+    ) -> Result<Response<proto::CancelOrderResponse>, Status> {
+        let order = self.command(request, parse::cancel_order).await?;
+        Ok(Response::new(proto::CancelOrderResponse { order, ..Default::default() }))
+    }
+
+    async fn get_order(
+        &self,
+        _: Request<proto::GetOrderRequest>,
+    ) -> Result<Response<proto::GetOrderResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn list_orders(
+        &self,
+        _: Request<proto::ListOrdersRequest>,
+    ) -> Result<Response<proto::ListOrdersResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn fulfill_order(
+        &self,
+        _: Request<proto::FulfillOrderRequest>,
+    ) -> Result<Response<proto::FulfillOrderResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn request_return(
+        &self,
+        _: Request<proto::RequestReturnRequest>,
+    ) -> Result<Response<proto::RequestReturnResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn approve_return(
+        &self,
+        _: Request<proto::ApproveReturnRequest>,
+    ) -> Result<Response<proto::ApproveReturnResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn reject_return(
+        &self,
+        _: Request<proto::RejectReturnRequest>,
+    ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        Err(not_compared())
+    }
+
+    type ExecuteCommandsStream =
+        tokio_stream::Empty<Result<proto::ExecuteCommandsResponse, Status>>;
+
+    async fn execute_commands(
+        &self,
+        _: Request<tonic::Streaming<proto::ExecuteCommandsRequest>>,
+    ) -> Result<Response<Self::ExecuteCommandsStream>, Status> {
+        Err(not_compared())
+    }
+
+    type WatchOrdersStream = tokio_stream::Empty<Result<proto::WatchOrdersResponse, Status>>;
+
+    async fn watch_orders(
+        &self,
+        _: Request<proto::WatchOrdersRequest>,
+    ) -> Result<Response<Self::WatchOrdersStream>, Status> {
+        Err(not_compared())
+    }
+}
