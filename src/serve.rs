@@ -80,7 +80,8 @@ pub struct ServeArgs {
     /// Remind operators of returns that nobody judged for so long.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = humantime::parse_duration)]
     judge_within: Duration,
-    /// Number of shards of a Postgres journal that is created now; fixed for ever.
+    /// Number of shards of a Postgres journal that is created now, unless --journal-database names
+    /// them; fixed for ever.
     #[arg(long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
     /// For how long the other order nodes believe one that they do not hear of.

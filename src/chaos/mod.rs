@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use order_actor::journal::ShardMap;
 use rustix::process::Signal;
 use serde_json::json;
 use shared_events::contract::OrderId;
@@ -261,6 +262,7 @@ impl Arena {
     fn databases(&self) -> Databases {
         let url = |database: &str| cluster::database_url(self.addresses.postgres, database);
         Databases {
+            journal: ShardMap::one(&url("orders")),
             orders: url("orders"),
             inventory: url("inventory"),
             notifications: url("notifications"),

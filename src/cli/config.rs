@@ -19,6 +19,7 @@ enum Setting {
     Flag(bool),
     Number(i64),
     Text(String),
+    List(Vec<String>),
 }
 
 /// Reads the command line, and the file that it or the environment names.
@@ -45,10 +46,11 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, Failure> {
         .extract()
         .map_err(|error| wrong(error.to_string()))?;
     for (key, setting) in settings {
-        let text = match setting {
-            Setting::Flag(flag) => flag.to_string(),
-            Setting::Number(number) => number.to_string(),
-            Setting::Text(text) => text,
+        let values = match setting {
+            Setting::Flag(flag) => vec![flag.to_string()],
+            Setting::Number(number) => vec![number.to_string()],
+            Setting::Text(text) => vec![text],
+            Setting::List(values) => values,
         };
         let serve = command.find_subcommand("serve");
         let known = serve.into_iter().flat_map(Command::get_arguments);
@@ -58,7 +60,7 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, Failure> {
             .map(|argument| argument.get_id().clone())
             .ok_or_else(|| wrong(format!("{key} is no setting; see `ordinal serve --help`")))?;
         command = command.mut_subcommand("serve", |serve| {
-            serve.mut_arg(id, |argument| argument.default_value(text))
+            serve.mut_arg(id, |argument| argument.default_values(values))
         });
     }
     Ok(command)

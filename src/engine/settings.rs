@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use order_actor::actor::Limits;
 use order_actor::domain::Policy;
-use order_actor::journal::{Node, Options};
+use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
 
 use crate::access::Access;
@@ -58,7 +58,9 @@ pub enum Backend {
 /// The database of each service. They may be one.
 #[derive(Clone)]
 pub struct Databases {
-    /// The journal and the read models of orders.
+    /// The journal: the database of orders, or several that hold some of its shards each.
+    pub journal: ShardMap,
+    /// The read models of orders.
     pub orders: String,
     /// Stock.
     pub inventory: String,
@@ -70,8 +72,9 @@ impl Databases {
     /// All services in this one.
     #[must_use]
     pub fn one(url: &str) -> Self {
+        let journal = ShardMap::one(url);
         let url = || url.to_owned();
-        Self { orders: url(), inventory: url(), notifications: url() }
+        Self { journal, orders: url(), inventory: url(), notifications: url() }
     }
 }
 
@@ -109,7 +112,8 @@ pub struct Settings {
     pub access: Access,
     /// Bounds of the order actors.
     pub limits: Limits,
-    /// Shards of a journal that is created now; an existing one keeps its number.
+    /// Shards of a journal that is created now, unless it is spread by a map; an existing one keeps
+    /// its number.
     pub shards: u16,
     /// How an order node's lease on its shards runs.
     pub lease: LeaseTimes,

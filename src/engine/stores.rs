@@ -48,7 +48,7 @@ impl Stores {
                         .context("journal.db")?,
                 }
             }
-            Backend::Postgres(Databases { orders, inventory, notifications }) => {
+            Backend::Postgres(Databases { journal, orders, inventory, notifications }) => {
                 let open = async |url: &str, schema: &str| {
                     let opened = Database::postgres_snapshot(url, schema).await;
                     opened.with_context(|| format!("schema {schema}"))
@@ -57,9 +57,9 @@ impl Stores {
                     orders: open(orders, "orders").await?,
                     inventory: open(inventory, "inventory").await?,
                     notifications: open(notifications, "notifications").await?,
-                    journal: journal::open_postgres(orders, JOURNAL, options)
+                    journal: journal::open_spread(journal, JOURNAL, options)
                         .await
-                        .context("schema orders_journal")?,
+                        .with_context(|| format!("schema {JOURNAL}"))?,
                 }
             }
         })
@@ -74,6 +74,7 @@ impl Stores {
     }
 }
 
+/// The schema of the journal, in each of its databases.
 const JOURNAL: &str = "orders_journal";
 
 /// Opens the journal for writing. On Postgres as a node among others; on SQLite the file is ours.
@@ -94,7 +95,7 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
             opened.context("journal.db")
         }
         Backend::Postgres(databases) => {
-            let opened = journal::open_postgres(&databases.orders, JOURNAL, options).await;
+            let opened = journal::open_spread(&databases.journal, JOURNAL, options).await;
             opened.with_context(|| format!("schema {JOURNAL}"))
         }
     }
@@ -114,7 +115,7 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
                 let node = Node { name: String::new(), address: String::new() };
                 journal(&settings, node).await?.close().await;
             }
-            Backend::Postgres(databases) => journal::migrate_postgres(&databases.orders, JOURNAL)
+            Backend::Postgres(databases) => journal::migrate_postgres(&databases.journal, JOURNAL)
                 .await
                 .with_context(|| format!("schema {JOURNAL}"))?,
         }

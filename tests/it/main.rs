@@ -21,6 +21,7 @@ mod refusals;
 mod roles;
 mod shop;
 mod smtp;
+mod spread;
 mod stories;
 mod support;
 mod verify;

@@ -12,18 +12,18 @@ use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing}
 /// Soon enough for a test; leases decide nothing but how soon others take over.
 const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
 
-fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
+pub fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let databases = std::array::from_fn(|_| runtime.block_on(TestDatabase::create()));
     (runtime, databases)
 }
 
-fn node(name: &str, flags: &[&str]) -> Engine {
+pub fn node(name: &str, flags: &[&str]) -> Engine {
     Engine::start_with(&[&["--node-name", name], &LEASE[..], flags].concat())
 }
 
 /// Places an order under an id of its own until it is acknowledged, as a client that retries does.
-fn place(engine: &Engine, line: &str) -> String {
+pub fn place(engine: &Engine, line: &str) -> String {
     let id = Uuid::now_v7().to_string();
     let mut arguments = placing(&[line]);
     arguments.extend(["--id", &id, "--timeout", "1s"]);
@@ -34,12 +34,12 @@ fn place(engine: &Engine, line: &str) -> String {
     id
 }
 
-fn version(engine: &Engine, id: &str) -> u64 {
+pub fn version(engine: &Engine, id: &str) -> u64 {
     let order = &engine.ask(&["order", "get", id])["order"];
     order["version"].as_str().map_or_else(|| order["version"].as_u64(), |n| n.parse().ok()).unwrap()
 }
 
-fn verified(output: &Output) -> Value {
+pub fn verified(output: &Output) -> Value {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["findings"], json!([]), "{report}");
     report

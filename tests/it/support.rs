@@ -188,6 +188,73 @@ impl Drop for RedisServer {
     }
 }
 
+/// A Postgres server of one test, stopped when dropped.
+pub struct PostgresServer {
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl PostgresServer {
+    pub fn start() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::TempDir::new().unwrap();
+        // Postgres refuses to run as root: the server's own user has to get through.
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        let server = Self { port: free_port(), folder };
+        server.run("initdb", &["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]);
+        server.again();
+        server
+    }
+
+    /// Started with all it had.
+    pub fn again(&self) {
+        let flags = format!(
+            "-p {} -k {} -c listen_addresses=127.0.0.1",
+            self.port,
+            self.folder.path().display()
+        );
+        let log = self.folder.path().join("log").display().to_string();
+        self.run("pg_ctl", &["start", "-s", "-w", "-l", &log, "-o", &flags]);
+    }
+
+    /// Stopped as a crash would.
+    pub fn crash(&self) {
+        self.run("pg_ctl", &["stop", "-s", "-w", "-m", "immediate"]);
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let path = installed.map(|version| version.path().join("bin").join(program)).max();
+        let program = path.filter(|path| path.exists()).unwrap_or_else(|| program.into());
+        let root = rustix::process::geteuid().is_root();
+        let mut command = if root {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let data = self.folder.path().join("data");
+        let done = command.arg("-D").arg(data).args(arguments).current_dir("/");
+        let done = done.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(done.success(), "{arguments:?}");
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        let pid = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
+        if let Some(pid) = pid.ok().as_deref().and_then(|text| text.lines().next()) {
+            let _ = Command::new("kill").args(["-QUIT", pid]).status();
+        }
+    }
+}
+
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

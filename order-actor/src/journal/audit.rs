@@ -2,10 +2,12 @@ use shared_events::contract::OrderId;
 use shared_events::stream::Cursors;
 
 use super::chain::{GENESIS, chain_hash};
-use super::event::ChainedEvent;
+use super::error::JournalError;
+use super::event::{ChainedEvent, StoredEvent};
+use super::store::{Head, Range, Store};
 
 /// What an audit of the journal found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// How far it looked.
     pub heads: Cursors,
@@ -13,6 +15,64 @@ pub struct Audit {
     pub events: u64,
     /// What nobody can have written, by shard and position.
     pub damages: Vec<Damage>,
+}
+
+/// Events read at once when everything is verified.
+const PAGE: u64 = 1_000;
+/// Events beyond the heads that an audit names, of each database; one is enough to know.
+const BEYOND_MAX: u32 = 100;
+
+impl Audit {
+    /// Reads a shard up to its head and hands every event to `each`. Goes on behind what is wrong.
+    pub(super) async fn shard(
+        &mut self,
+        store: &dyn Store,
+        head: Head,
+        each: &mut (impl FnMut(&StoredEvent) + Send),
+    ) -> Result<(), JournalError> {
+        let mut chain = Chain::new(head.shard);
+        let mut after = 0;
+        while after < head.position {
+            let through = head.position.min(after + PAGE);
+            let range = Range { shard: head.shard, after, through };
+            let events = match store.read(&[range]).await {
+                Ok(events) => events,
+                Err(JournalError::Broken { .. }) => {
+                    self.damages.extend(chain.unreadable(after + 1));
+                    after = through;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for chained in &events {
+                self.damages.extend(chain.next(chained));
+                self.events += 1;
+                each(&chained.event);
+            }
+            after = through;
+            if events.is_empty() {
+                // A head that somebody moved may lie far away: straight on to what is there.
+                let next = store.next_after(head.shard, through).await?;
+                after = next.map_or(head.position, |next| next - 1).clamp(after, head.position);
+            }
+        }
+        self.damages.extend(chain.reached(head.position));
+        self.damages.extend(chain.ended(&head.hash));
+        Ok(())
+    }
+
+    /// Names events where no writer can have put one.
+    pub(super) async fn beyond(&mut self, store: &dyn Store) -> Result<(), JournalError> {
+        for (shard, position, order_id) in store.beyond_heads(BEYOND_MAX).await? {
+            self.damages.push(Damage {
+                shard: u16::try_from(shard).unwrap_or(u16::MAX),
+                position,
+                order_id: order_id.parse().ok(),
+                kind: DamageKind::Beyond,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// A place of the journal that nobody can have written so.

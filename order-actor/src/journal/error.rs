@@ -26,6 +26,9 @@ pub enum JournalError {
     /// The database is away or refused; surely nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
+    /// A database is not the one that is to hold these shards of this journal; nothing was written.
+    #[error("the databases are not those of the journal: {0}")]
+    WrongDatabase(String),
     /// The connection was lost while committing: it is appended or not, all or nothing.
     #[error("it is not known whether the journal took it: {0}")]
     OutcomeUnknown(String),
@@ -72,6 +75,7 @@ impl JournalError {
             Self::Superseded => "JOURNAL_SUPERSEDED",
             Self::NotOwner { .. } => "SHARD_NOT_HERE",
             Self::Unavailable(_) => "JOURNAL_UNAVAILABLE",
+            Self::WrongDatabase(_) => "JOURNAL_DATABASE_WRONG",
             Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
             Self::Broken { .. } => "JOURNAL_BROKEN",
             Self::TooLarge { .. } => "EVENT_TOO_LARGE",

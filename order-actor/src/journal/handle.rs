@@ -2,57 +2,49 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{join_all, try_join_all};
 use serde::de::IgnoredAny;
 use shared_events::contract::OrderId;
 use shared_events::stream::{Cursors, Scope};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::audit::{Audit, Chain, Damage, DamageKind};
+use super::audit::Audit;
+use super::charter::{self, Opened};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
+use super::map::{ShardMap, ShardSet};
 use super::memory::{MemoryDisk, MemoryStore};
 use super::options::{Node, Options};
 use super::ownership::{Ownership, ShardState};
-use super::postgres::PostgresStore;
-use super::shard::{contiguous, take_over};
+use super::part::{Part, Taken, cursors_of, learn};
 use super::sqlite::SqliteStore;
-use super::store::{Head, News, Range, SharedStore, Sight, Store};
+use super::store::{Head, Range, SharedStore, Sight};
 use super::tail::Tail;
-use super::writer::{
-    EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, REQUESTS_WAITING_MAX, Request, Wires, Writer,
-};
+use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Request, Wires};
 
 /// How often a waiting reader looks by itself, behind every wake-up.
 const POLL_EVERY: Duration = Duration::from_millis(500);
-/// Events read at once when everything is verified.
-const VERIFY_PAGE: u64 = 1_000;
-/// Events beyond the heads that an audit names; one is enough to know.
-const BEYOND_MAX: u32 = 100;
 
-/// A handle on the journal; clones are cheap and share one writer. When the last one is dropped
-/// the writer finishes what it accepted, gives its lease up and stops.
+/// A handle on the journal; clones are cheap and share one writer per database. When the last one
+/// is dropped the writers finish what they accepted, give their leases up and stop.
 #[derive(Clone)]
 pub struct Journal {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
+    /// One per database.
+    parts: Vec<Part>,
     shards: u16,
-    requests: Option<mpsc::Sender<Request>>,
     committed: watch::Sender<Cursors>,
     tail: Arc<Tail>,
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
-    nudged: Arc<Notify>,
     leaving: CancellationToken,
-    left: CancellationToken,
     lost: CancellationToken,
     closing: CancellationToken,
-    writer: Mutex<Option<JoinHandle<()>>>,
     options: Options,
 }
 
@@ -66,24 +58,60 @@ impl Drop for Shared {
 /// if absent. Waits until another writer is gone.
 ///
 /// # Errors
-/// [`JournalError::Unavailable`] where the server cannot be reached, the schema cannot be used, or
-/// another writer stays.
+/// As [`open_spread`].
 pub async fn open_postgres(
     url: &str,
     schema: &str,
     options: Options,
 ) -> Result<Journal, JournalError> {
-    open(Arc::new(PostgresStore::open(url, schema, &options).await?), options).await
+    open_spread(&ShardMap::one(url), schema, options).await
 }
 
-/// Brings the tables of a journal in a schema of a Postgres database up to date, beside whoever uses
-/// them.
+/// Opens a journal whose shards are spread over Postgres databases, in a schema of each; the schema,
+/// the tables and the journal itself are created if absent in all of them. Waits until another
+/// writer is gone.
 ///
 /// # Errors
-/// As [`open_postgres`].
-pub async fn migrate_postgres(url: &str, schema: &str) -> Result<(), JournalError> {
+/// [`JournalError::WrongDatabase`] where a database is not the one that holds these shards, before
+/// anything is written; [`JournalError::Unavailable`] where a server cannot be reached, the schema
+/// cannot be used, or another writer stays. For a node among others it is enough that one of
+/// several databases of an existing journal answers; the others are looked at when they do.
+pub async fn open_spread(
+    map: &ShardMap,
+    schema: &str,
+    options: Options,
+) -> Result<Journal, JournalError> {
+    legal(schema)?;
+    let mut taken = Vec::new();
+    for Opened { store, holds, away } in charter::open(map, schema, &options).await? {
+        taken.push(match away {
+            Some(away) => Taken::nothing(store, holds, away),
+            None => Taken::from(store, Some(holds), &options).await?,
+        });
+    }
+    start(taken, options).await
+}
+
+/// Brings the tables of a journal in a schema of each of its Postgres databases up to date, beside
+/// whoever uses them.
+///
+/// # Errors
+/// As [`open_spread`].
+pub async fn migrate_postgres(map: &ShardMap, schema: &str) -> Result<(), JournalError> {
+    legal(schema)?;
     let options = Options::new(Arc::new(shared_events::contract::Timestamp::default));
-    PostgresStore::open(url, schema, &options).await.map(drop)
+    charter::migrate(map, schema, &options).await
+}
+
+pub(super) fn legal(schema: &str) -> Result<(), JournalError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if !starts_well || schema.len() > 63 || !schema.bytes().all(legal) {
+        return Err(JournalError::Invalid(
+            "a schema name is 1 to 63 of a-z 0-9 _ and does not start with a digit".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Opens a journal in an SQLite file, created if absent. The file is locked for as long as the
@@ -92,7 +120,8 @@ pub async fn migrate_postgres(url: &str, schema: &str) -> Result<(), JournalErro
 /// # Errors
 /// [`JournalError::Unavailable`] where the file cannot be opened or another process writes to it.
 pub async fn open_sqlite(path: &Path, options: Options) -> Result<Journal, JournalError> {
-    open(Arc::new(SqliteStore::open(path, &options).await?), options).await
+    let store = Arc::new(SqliteStore::open(path, &options).await?);
+    start(vec![Taken::from(store, None, &options).await?], options).await
 }
 
 /// Opens a journal that is forgotten with its last handle.
@@ -108,111 +137,55 @@ pub async fn open_memory(options: Options) -> Result<Journal, JournalError> {
 /// # Errors
 /// [`JournalError::Unavailable`] where another writer stays.
 pub async fn open_memory_on(disk: &MemoryDisk, options: Options) -> Result<Journal, JournalError> {
-    open(Arc::new(MemoryStore::new(disk)), options).await
+    let store = Arc::new(MemoryStore::new(disk));
+    start(vec![Taken::from(store, None, &options).await?], options).await
 }
 
-async fn open(store: Arc<dyn Store>, options: Options) -> Result<Journal, JournalError> {
-    let since = Instant::now();
-    let shared = store.shared().filter(|_| !options.read_only);
-    let all = if options.read_only {
-        contiguous(store.heads().await?)?
-    } else if !(1..=1024).contains(&options.shards) {
-        return Err(JournalError::Invalid("a journal has 1 to 1024 shards".to_owned()));
-    } else if let (Some(node), Some(shared)) = (&options.node, shared) {
-        shared.join(node, options.shards, options.lease).await?;
-        contiguous(store.heads().await?)?
-    } else {
-        take_over(&*store, &options).await?
-    };
-    let among_others = options.node.is_some() && shared.is_some();
+/// Starts everything that belongs to what was taken.
+async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalError> {
+    let several = all.len() > 1;
+    let among_others = all.iter().all(|taken| taken.is_shared(&options));
     let options = if among_others { options } else { Options { node: None, ..options } };
-    let shards = u16::try_from(all.len()).unwrap_or(u16::MAX);
-    let (committed, _) = watch::channel(cursors_of(&all));
+    let shards = all.iter().map(|taken| taken.holds.len()).sum::<usize>();
+    let shards = u16::try_from(shards).unwrap_or(u16::MAX);
+    let stand = all.iter().flat_map(|taken| cursors_of(&taken.heads).iter().collect::<Vec<_>>());
+    let (committed, _) = watch::channel(stand.collect());
     let tail = Arc::new(Tail::default());
     let (ownership, _) = watch::channel(Ownership::default());
     let (scope, _) = watch::channel(Scope::nothing());
-    let nudged = Arc::new(Notify::new());
-    let (lost, closing) = (CancellationToken::new(), CancellationToken::new());
-    let (leaving, left) = (CancellationToken::new(), CancellationToken::new());
-    let (mut requests, mut writer) = (None, None);
-    if options.read_only || among_others {
-        let ear = Ear { committed: committed.clone(), nudged: Arc::clone(&nudged) };
-        tokio::spawn(ear.hear(Arc::clone(&store), closing.clone()));
-    }
-    if !options.read_only {
-        let (sender, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
-        requests = Some(sender);
-        // Waiting for another writer took its time; the lease began at the claim that succeeded.
-        let since = since.max(Instant::now() - options.renew);
+    let (leaving, lost) = (CancellationToken::new(), CancellationToken::new());
+    let closing = CancellationToken::new();
+    // What was started before another part failed is stopped with it.
+    let unfinished = closing.clone().drop_guard();
+    let mut parts = Vec::new();
+    for taken in all {
         let wires = Wires {
             committed: committed.clone(),
             tail: Arc::clone(&tail),
             ownership: ownership.clone(),
             scope: scope.clone(),
-            nudged: Arc::clone(&nudged),
+            nudged: Arc::new(Notify::new()),
             leaving: leaving.clone(),
-            left: left.clone(),
+            left: CancellationToken::new(),
             lost: lost.clone(),
+            closing: closing.clone(),
         };
-        let ours = if among_others { Vec::new() } else { all };
-        let mut task = Writer::new(Arc::clone(&store), shards, ours, &options, since, wires);
-        task.begin().await?;
-        writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
+        parts.push(Part::start(taken, shards, several, &options, wires).await?);
     }
-    let writer = Mutex::new(writer);
+    unfinished.disarm();
     let shared = Shared {
-        store,
+        parts,
         shards,
-        requests,
         committed,
         tail,
         ownership,
         scope,
-        nudged,
         leaving,
-        left,
         lost,
         closing,
-        writer,
         options,
     };
     Ok(Journal { shared: Arc::new(shared) })
-}
-
-/// Turns what other processes announce into what readers and the writer here wait for.
-struct Ear {
-    committed: watch::Sender<Cursors>,
-    nudged: Arc<Notify>,
-}
-
-impl Ear {
-    async fn hear(self, store: Arc<dyn Store>, stop: CancellationToken) {
-        loop {
-            let news = tokio::select! {
-                () = stop.cancelled() => return,
-                news = store.announced() => news,
-            };
-            if news == News::Shards {
-                self.nudged.notify_one();
-            }
-            if let Ok(heads) = store.heads().await {
-                learn(&self.committed, &cursors_of(&heads));
-            }
-        }
-    }
-}
-
-/// What was seen committed in the database wakes whoever waits for it here.
-fn learn(committed: &watch::Sender<Cursors>, heads: &Cursors) {
-    committed.send_if_modified(|known| {
-        let news = !known.covers(heads);
-        known.merge(heads);
-        news
-    });
-}
-
-fn cursors_of(heads: &[Head]) -> Cursors {
-    heads.iter().filter(|head| head.position > 0).map(|head| (head.shard, head.position)).collect()
 }
 
 /// The first eight bytes of BLAKE3 over the id's 16 bytes, little-endian, modulo the number of
@@ -255,19 +228,18 @@ impl Journal {
         events: Vec<NewEvent>,
     ) -> Result<Appended, JournalError> {
         admit(order_id, expected_version, &events)?;
-        let requests = self.shared.requests.as_ref().ok_or(JournalError::Closed)?;
+        let part = self.part(self.shard_of(order_id))?;
+        let requests = part.requests.as_ref().ok_or(JournalError::Closed)?;
         #[cfg(feature = "planted-bugs")]
         if shared_events::planted::is("answer-before-append") {
             let version = expected_version + events.len() as u64;
-            let (shard, journal) = (self.shard_of(order_id), self.clone());
+            let (shard, requests) = (self.shard_of(order_id), requests.clone());
             let (reply, answer) = oneshot::channel();
             let request = Request { order_id, expected: expected_version, tenure, events, reply };
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                if let Some(requests) = &journal.shared.requests {
-                    drop(requests.send(request).await);
-                    drop(answer.await);
-                }
+                drop(requests.send(request).await);
+                drop(answer.await);
             });
             let recorded_at = (self.shared.options.now)();
             return Ok(Appended { version, shard, position: 0, recorded_at });
@@ -280,6 +252,16 @@ impl Journal {
         // Dropped unanswered: only where the writer itself died, whatever it had begun.
         answer.await.unwrap_or_else(|_| {
             Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
+        })
+    }
+
+    /// The database of a shard.
+    fn part(&self, shard: u16) -> Result<&Part, JournalError> {
+        let part = self.shared.parts.iter().find(|part| part.holds.contains(shard));
+        part.ok_or_else(|| JournalError::Broken {
+            shard,
+            position: 0,
+            detail: "there is no such shard".to_owned(),
         })
     }
 
@@ -296,8 +278,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Broken`] where a version is missing, [`JournalError::Unavailable`].
     pub async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
-        let events = self.shared.store.load(order_id).await?;
         let shard = self.shard_of(order_id);
+        let events = self.part(shard)?.store.load(order_id).await?;
         for (before, event) in (0..).zip(&events) {
             if event.sequence != before + 1 || event.shard != shard {
                 return Err(JournalError::Broken {
@@ -314,31 +296,31 @@ impl Journal {
     }
 
     /// At most `limit` events after these cursors, by shard and position. Shards that have more
-    /// share the page, so that a busy one cannot keep the others waiting.
+    /// share the page, so that a busy one cannot keep the others waiting. Of several databases,
+    /// those that do not answer have nothing for now.
     ///
     /// # Errors
     /// [`JournalError::Broken`] where a position is missing or a cursor is ahead of the journal,
-    /// [`JournalError::Unavailable`].
+    /// [`JournalError::Unavailable`] where no database answers.
     pub async fn read_after(
         &self,
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        let unknown = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards);
-        if let Some((shard, position)) = unknown {
-            let detail = "there is no such shard".to_owned();
-            return Err(JournalError::Broken { shard, position, detail });
+        if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
+            self.part(shard)?;
         }
         let heads = match self.own_heads(cursors) {
             Some(heads) => heads,
             None => {
-                let heads = cursors_of(&self.shared.store.heads().await?);
-                learn(&self.shared.committed, &heads);
-                heads
+                let heads = self.standing(cursors).await?;
+                let there = heads.iter().map(|head| head.shard).collect();
+                cursors_of(&heads).scoped(Scope::Only(there))
             }
         };
+        let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
-        for shard in (0..self.shared.shards).filter(|shard| cursors.reads(*shard)) {
+        for shard in (0..self.shared.shards).filter(read) {
             ranges.push(range_after(shard, heads.get(shard), cursors.get(shard))?);
         }
         let ranges = share(ranges, limit);
@@ -362,6 +344,35 @@ impl Journal {
         all.then(|| self.shared.committed.borrow().clone())
     }
 
+    /// Where the shards stand in the databases that answer, of those that hold something that these
+    /// cursors read; an error where none of these does.
+    async fn standing(&self, cursors: &Cursors) -> Result<Vec<Head>, JournalError> {
+        let mut asked = Vec::new();
+        for part in &self.shared.parts {
+            if part.holds.iter().any(|shard| cursors.reads(shard)) {
+                asked.push(part.heads());
+            }
+        }
+        let (mut heads, mut away, several) = (Vec::new(), Vec::new(), asked.len());
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(standing) => heads.extend(standing),
+                // One that came late may turn out to be the wrong one.
+                Err(error @ (JournalError::Unavailable(_) | JournalError::WrongDatabase(_))) => {
+                    away.push(error)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if away.len() == several
+            && let Some(error) = away.pop()
+        {
+            return Err(error);
+        }
+        learn(&self.shared.committed, &cursors_of(&heads));
+        Ok(heads)
+    }
+
     /// At most `limit` events of one shard after a position, with their hashes.
     ///
     /// # Errors
@@ -372,20 +383,26 @@ impl Journal {
         after: u64,
         limit: usize,
     ) -> Result<Vec<ChainedEvent>, JournalError> {
-        let heads = self.shared.store.heads().await?;
-        let Some(head) = heads.get(usize::from(shard)) else {
-            let detail = "there is no such shard".to_owned();
+        let heads = self.part(shard)?.heads().await?;
+        let Some(head) = heads.iter().find(|head| head.shard == shard) else {
+            let detail = "its database does not know it".to_owned();
             return Err(JournalError::Broken { shard, position: after, detail });
         };
         self.read(share(vec![range_after(shard, head.position, after)?], limit)).await
     }
 
-    /// Reads ranges that lie before the heads: every position must be there.
+    /// Reads ranges that lie before the heads, each from its database: every position must be there.
     async fn read(&self, ranges: Vec<Range>) -> Result<Vec<ChainedEvent>, JournalError> {
-        if ranges.is_empty() {
-            return Ok(Vec::new());
+        let reads = self.shared.parts.iter().filter_map(|part| {
+            let ours = ranges.iter().filter(|range| part.holds.contains(range.shard));
+            let ours: Vec<Range> = ours.copied().collect();
+            (!ours.is_empty()).then_some(async move { part.store.read(&ours).await })
+        });
+        let mut events = try_join_all(reads).await?.concat();
+        if self.shared.parts.len() > 1 {
+            // Each came sorted; their shards may lie in between each other.
+            events.sort_by_key(|chained| (chained.event.shard, chained.event.position));
         }
-        let events = self.shared.store.read(&ranges).await?;
         let mut found = events.iter().map(|chained| (chained.event.shard, chained.event.position));
         for range in ranges {
             for position in range.after + 1..=range.through {
@@ -407,28 +424,42 @@ impl Journal {
         Ok(events)
     }
 
-    /// The last position of each shard, from the database: what is committed.
+    /// The last position of each shard, from the databases: what is committed.
     ///
     /// # Errors
-    /// [`JournalError::Unavailable`]
+    /// [`JournalError::Unavailable`] where one of them does not answer.
     pub async fn heads(&self) -> Result<Cursors, JournalError> {
-        Ok(cursors_of(&self.shared.store.heads().await?))
+        let heads = try_join_all(self.shared.parts.iter().map(Part::heads)).await?;
+        Ok(cursors_of(&heads.concat()))
     }
 
-    /// Returns once there is something after these cursors; may return early for nothing where the
-    /// database does not answer. At once for what this process appends; by the database's own
+    /// Returns once there is something after these cursors; may return early for nothing where no
+    /// database answers. At once for what this process appends; by the database's own
     /// notification for other processes, where it has one; by a look every 500 ms behind both.
+    /// What a database holds that is away has to wait until it is back.
     pub async fn changed(&self, cursors: &Cursors) {
         let mut committed = self.shared.committed.subscribe();
         loop {
-            if !cursors.covers(&committed.borrow_and_update()) {
+            if self.shows_more(cursors, &committed.borrow_and_update()) {
                 return;
             }
-            if !matches!(timeout(POLL_EVERY, committed.changed()).await, Ok(Ok(()))) {
-                let Ok(heads) = self.shared.store.heads().await else { return };
-                learn(&self.shared.committed, &cursors_of(&heads));
+            if !matches!(timeout(POLL_EVERY, committed.changed()).await, Ok(Ok(())))
+                && self.standing(cursors).await.is_err()
+            {
+                return;
             }
         }
+    }
+
+    /// Whether something is committed after these cursors in a database that is not away.
+    fn shows_more(&self, cursors: &Cursors, committed: &Cursors) -> bool {
+        if cursors.covers(committed) {
+            return false;
+        }
+        let away: Vec<&ShardSet> =
+            self.shared.parts.iter().filter(|p| p.away().is_some()).map(|p| &p.holds).collect();
+        let there = |shard: u16| !away.iter().any(|holds| holds.contains(shard));
+        !cursors.covers(&committed.iter().filter(|(shard, _)| there(*shard)).collect())
     }
 
     /// The shard of an order. Stable: BLAKE3 of its id modulo the number of shards, which is fixed
@@ -475,7 +506,9 @@ impl Journal {
             return;
         }
         let mut ownership = self.shared.ownership.subscribe();
-        self.shared.nudged.notify_one();
+        if let Ok(part) = self.part(shard) {
+            part.nudged.notify_one();
+        }
         // The sender lives as long as we do; who waited long enough finds out anyway.
         let _ = tokio::time::timeout_at(until, ownership.wait_for(settled)).await;
     }
@@ -487,8 +520,9 @@ impl Journal {
             return;
         }
         self.shared.leaving.cancel();
+        let left = join_all(self.shared.parts.iter().map(|part| part.left.cancelled()));
         tokio::select! {
-            () = self.shared.left.cancelled() => {}
+            _ = left => {}
             () = self.shared.lost.cancelled() => {}
             () = tokio::time::sleep(self.shared.options.lease) => {}
         }
@@ -499,7 +533,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Invalid`] where the store has one writer only, [`JournalError::Unavailable`].
     pub async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
-        self.among_others()?.freeze(shard, reason).await
+        let [first, ..] = self.shared.parts.as_slice() else { return Ok(false) };
+        among_others(self.part(shard).unwrap_or(first))?.freeze(shard, reason).await
     }
 
     /// Says which node, by name, is to have a shard, or that any may; false where there is no such
@@ -508,35 +543,68 @@ impl Journal {
     /// # Errors
     /// As [`Self::freeze`].
     pub async fn pin(&self, shard: u16, node: Option<&str>) -> Result<bool, JournalError> {
-        self.among_others()?.pin(shard, node).await
+        let [first, ..] = self.shared.parts.as_slice() else { return Ok(false) };
+        among_others(self.part(shard).unwrap_or(first))?.pin(shard, node).await
     }
 
-    /// Who has which shard.
+    /// Who has which shard, by number. A shard whose database does not answer is closed to everybody
+    /// for that reason.
     ///
     /// # Errors
-    /// As [`Self::freeze`].
+    /// [`JournalError::Invalid`] where the store has one writer only, [`JournalError::Unavailable`]
+    /// where no database answers.
     pub async fn shard_states(&self) -> Result<Vec<ShardState>, JournalError> {
-        Ok(ShardState::of(self.sight().await?))
+        let known = self.shared.committed.borrow().clone();
+        let mut states = Vec::new();
+        for (part, sight) in self.sights().await? {
+            states.extend(match sight {
+                Ok(sight) => ShardState::of(sight),
+                Err(why) => {
+                    let unknown = |shard| ShardState::unknown(shard, known.get(shard), &why);
+                    part.holds.iter().map(unknown).collect()
+                }
+            });
+        }
+        states.sort_by_key(|state| state.shard);
+        Ok(states)
     }
 
     /// The nodes that live.
     ///
     /// # Errors
-    /// As [`Self::freeze`].
+    /// As [`Self::shard_states`].
     pub async fn nodes(&self) -> Result<Vec<Node>, JournalError> {
-        let nodes = self.sight().await?.nodes.into_iter();
-        Ok(nodes.map(|seen| Node { name: seen.name, address: seen.address }).collect())
+        let mut nodes: Vec<Node> = Vec::new();
+        let sights = self.sights().await?.into_iter().filter_map(|(_, sight)| sight.ok());
+        for seen in sights.flat_map(|sight| sight.nodes) {
+            // Each node is announced in every database.
+            if !nodes.iter().any(|node| node.name == seen.name) {
+                nodes.push(Node { name: seen.name, address: seen.address });
+            }
+        }
+        Ok(nodes)
     }
 
-    async fn sight(&self) -> Result<Sight, JournalError> {
+    /// What is seen in each database; an error where that is nothing.
+    async fn sights(&self) -> Result<Vec<(&Part, Result<Sight, JournalError>)>, JournalError> {
         let options = &self.shared.options;
-        self.among_others()?.look(options.lease.saturating_sub(options.self_stop)).await
-    }
-
-    fn among_others(&self) -> Result<&dyn SharedStore, JournalError> {
-        self.shared.store.shared().ok_or_else(|| {
-            JournalError::Invalid("this journal has one writer: its shards stay".to_owned())
-        })
+        let grace = options.lease.saturating_sub(options.self_stop);
+        let looks = self.shared.parts.iter().map(|part| async move {
+            let sight = match (among_others(part)?, part.away()) {
+                (_, Some(away)) => Err(away),
+                (shared, None) => shared.look(grace).await,
+            };
+            Ok((part, sight))
+        });
+        let sights: Vec<(&Part, Result<Sight, JournalError>)> = try_join_all(looks).await?;
+        match sights.iter().all(|(_, sight)| sight.is_err()) {
+            true => {
+                Err(sights.into_iter().find_map(|(_, sight)| sight.err()).unwrap_or_else(|| {
+                    JournalError::Unavailable("the journal has no database".to_owned())
+                }))
+            }
+            false => Ok(sights),
+        }
     }
 
     /// Remembers, for operators, that an order's history is impossible and why. Said again, the
@@ -548,7 +616,8 @@ impl Journal {
         if self.shared.options.read_only {
             return Err(JournalError::Closed);
         }
-        self.shared.store.quarantine(order_id, reason, (self.shared.options.now)()).await
+        let part = self.part(self.shard_of(order_id))?;
+        part.store.quarantine(order_id, reason, (self.shared.options.now)()).await
     }
 
     /// Every quarantined order.
@@ -556,7 +625,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Unavailable`]
     pub async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
-        self.shared.store.quarantined().await
+        let quarantined = self.shared.parts.iter().map(|part| part.store.quarantined());
+        let mut all = try_join_all(quarantined).await?.concat();
+        all.sort_by_key(|order| order.order_id);
+        Ok(all)
     }
 
     /// Reads everything up to the heads, follows the hash chain and hands every event to `each`.
@@ -568,45 +640,12 @@ impl Journal {
         &self,
         mut each: impl FnMut(&StoredEvent) + Send,
     ) -> Result<Audit, JournalError> {
-        let heads = self.shared.store.heads().await?;
-        let mut audit = Audit { heads: cursors_of(&heads), events: 0, damages: Vec::new() };
-        for head in heads {
-            let mut chain = Chain::new(head.shard);
-            let mut after = 0;
-            while after < head.position {
-                let through = head.position.min(after + VERIFY_PAGE);
-                let range = Range { shard: head.shard, after, through };
-                let events = match self.shared.store.read(&[range]).await {
-                    Ok(events) => events,
-                    Err(JournalError::Broken { .. }) => {
-                        audit.damages.extend(chain.unreadable(after + 1));
-                        after = through;
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                for chained in &events {
-                    audit.damages.extend(chain.next(chained));
-                    audit.events += 1;
-                    each(&chained.event);
-                }
-                after = through;
-                if events.is_empty() {
-                    // A head that somebody moved may lie far away: straight on to what is there.
-                    let next = self.shared.store.next_after(head.shard, through).await?;
-                    after = next.map_or(head.position, |next| next - 1).clamp(after, head.position);
-                }
+        let mut audit = Audit { heads: self.heads().await?, events: 0, damages: Vec::new() };
+        for part in &self.shared.parts {
+            for head in part.heads().await? {
+                audit.shard(&*part.store, head, &mut each).await?;
             }
-            audit.damages.extend(chain.reached(head.position));
-            audit.damages.extend(chain.ended(&head.hash));
-        }
-        for (shard, position, order_id) in self.shared.store.beyond_heads(BEYOND_MAX).await? {
-            audit.damages.push(Damage {
-                shard: u16::try_from(shard).unwrap_or(u16::MAX),
-                position,
-                order_id: order_id.parse().ok(),
-                kind: DamageKind::Beyond,
-            });
+            audit.beyond(&*part.store).await?;
         }
         Ok(audit)
     }
@@ -637,14 +676,14 @@ impl Journal {
     /// come later get [`JournalError::Closed`].
     pub async fn close(&self) {
         self.shared.closing.cancel();
-        let writer = self.shared.writer.lock().await.take();
-        if let Some(writer) = writer
-            && writer.await.is_err()
-        {
-            tracing::error!("the journal's writer had died");
-        }
-        self.shared.store.close().await;
+        join_all(self.shared.parts.iter().map(Part::close)).await;
     }
+}
+
+fn among_others(part: &Part) -> Result<&dyn SharedStore, JournalError> {
+    part.store.shared().ok_or_else(|| {
+        JournalError::Invalid("this journal has one writer: its shards stay".to_owned())
+    })
 }
 
 fn admit(order_id: OrderId, expected: u64, events: &[NewEvent]) -> Result<(), JournalError> {

@@ -1,7 +1,7 @@
 //! The source of truth: what happened to every order, in the order it was written.
 //!
-//! A [`Journal`] is a handle on one store: a writer task that groups what many actors append, and
-//! readers. Laws, whatever the store:
+//! A [`Journal`] is a handle on one store, or on several that hold some of the shards each: a writer
+//! task per store that groups what many actors append, and readers. Laws, whatever the store:
 //!
 //! - one writer per shard, fenced in the append itself: a superseded one appends nothing and lets go;
 //! - positions are gapless per shard, sequences per order; readers assert it and stop otherwise;
@@ -13,12 +13,15 @@
 mod aggregate; // the thin bridge that cqrs-es asks for
 mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
+mod charter; // what each database remembers of the journal
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
 mod handle; // the face: append, load, read after, wait for changes
+mod map; // which database holds which shards
 mod memory; // the same laws for simulation
 mod options; // how a journal is opened
 mod ownership; // which shards are ours, and where the others are
+mod part; // one database: its store, its writer, whether it answers
 mod postgres; // the store of production, in the table of postgres-es
 mod shard; // who may write: taking over, keeping the lease
 mod share; // how nodes share the shards out; pure
@@ -33,8 +36,9 @@ pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 pub use handle::{
-    Journal, migrate_postgres, open_memory, open_memory_on, open_postgres, open_sqlite,
+    Journal, migrate_postgres, open_memory, open_memory_on, open_postgres, open_spread, open_sqlite,
 };
+pub use map::{ShardMap, ShardSet};
 pub use memory::{Fault, MemoryDisk};
 pub use options::{Node, Options};
 pub use ownership::{Ownership, ShardState};

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::error::JournalError;
+use super::map::ShardSet;
 use super::options::Node;
 use super::store::{ShardSeen, Sight};
 
@@ -12,7 +14,7 @@ pub struct Ownership {
     /// Ours, each with the epoch in which it became ours.
     tenures: BTreeMap<u16, u64>,
     /// Until when we believe it; for as long as the writer lives where absent.
-    valid_until: Option<Instant>,
+    believed: BTreeMap<u16, Instant>,
     /// Address of the node that has a shard which is not ours, where one is known.
     elsewhere: BTreeMap<u16, Arc<str>>,
     /// Why nobody may write to a shard.
@@ -37,6 +39,12 @@ pub struct ShardState {
 }
 
 impl ShardState {
+    /// A shard whose database does not answer: this is known of it.
+    pub(super) fn unknown(shard: u16, position: u64, why: &JournalError) -> Self {
+        let frozen = Some(why.to_string());
+        Self { shard, epoch: 0, position, node: None, frozen, pinned: None }
+    }
+
     pub(super) fn of(sight: Sight) -> Vec<Self> {
         let Sight { nodes, shards } = sight;
         let state = |seen: ShardSeen| Self {
@@ -59,7 +67,7 @@ impl Ownership {
     /// nobody else has written to the shard, though its epoch may have been raised by ourselves.
     #[must_use]
     pub fn tenure(&self, shard: u16) -> Option<u64> {
-        let believed = self.valid_until.is_none_or(|until| Instant::now() < until);
+        let believed = self.believed.get(&shard).is_none_or(|until| Instant::now() < *until);
         self.tenures.get(&shard).copied().filter(|_| believed)
     }
 
@@ -81,20 +89,27 @@ impl Ownership {
         self.frozen.get(&shard).cloned()
     }
 
-    pub(super) fn set_ours<'a>(&mut self, tenures: impl Iterator<Item = (&'a u16, &'a u64)>) {
-        self.tenures = tenures.map(|(shard, tenure)| (*shard, *tenure)).collect();
+    /// Of the shards of one database these are ours, believed until then.
+    pub(super) fn set_ours(
+        &mut self,
+        of: &ShardSet,
+        tenures: BTreeMap<u16, u64>,
+        believed_until: Option<Instant>,
+    ) {
+        self.tenures.retain(|shard, _| !of.contains(*shard));
+        self.believed.retain(|shard, _| !of.contains(*shard));
+        if let Some(until) = believed_until {
+            self.believed.extend(tenures.keys().map(|shard| (*shard, until)));
+        }
+        self.tenures.extend(tenures);
     }
 
-    pub(super) const fn believed_until(&mut self, until: Option<Instant>) {
-        self.valid_until = until;
-    }
-
-    /// Keeps what is ours and learns from a look at everything where the rest is.
+    /// Keeps what is ours and learns from a look at all shards of a database where the rest is.
     pub(super) fn saw(&mut self, sight: &Sight) {
-        self.elsewhere.clear();
-        self.frozen.clear();
         for seen in &sight.shards {
             let shard = seen.head.shard;
+            self.elsewhere.remove(&shard);
+            self.frozen.remove(&shard);
             if let Some(reason) = &seen.frozen {
                 self.frozen.insert(shard, reason.as_str().into());
             } else if !seen.vacant

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,19 +7,19 @@ use shared_events::contract::{OrderId, Timestamp};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
-    PgArgumentBuffer, PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgRow,
-    PgTypeInfo, PgValueFormat, PgValueRef,
+    PgArgumentBuffer, PgConnectOptions, PgDatabaseError, PgHasArrayType, PgListener, PgPoolOptions,
+    PgRow, PgTypeInfo, PgValueFormat, PgValueRef,
 };
 use sqlx::{
     ConnectOptions as _, Connection as _, Decode, Encode, PgConnection, PgPool, Postgres, Row as _,
     Type,
 };
-use tokio::sync::{Mutex, Notify};
-use tokio::time::sleep;
+use tokio::sync::{Mutex, Notify, OnceCell};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::chain::GENESIS;
+use super::charter::Territory;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::{Node, Options};
@@ -33,6 +33,8 @@ const READERS_MAX: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that idled longer is asked whether it lives before it is used.
 const IDLE_TRUSTED: Duration = Duration::from_secs(5);
+/// How long saying goodbye to the server may take.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 /// At most one announcement per so long: NOTIFY takes a lock of the whole database.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(20);
 
@@ -62,11 +64,12 @@ WITH fenced AS (
 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
                     metadata, shard, position, recorded_at, hash)
 SELECT 'order', event.aggregate_id, event.sequence, event.event_type, event.event_version,
-       event.payload::json, event.metadata::json, fenced.shard, event.position, $14, event.hash
+       event.payload::json, event.metadata::json, fenced.shard, event.position, event.recorded_at,
+       event.hash
 FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[],
-            $13::bigint[], $15::bytea[])
+            $13::bigint[], $14::timestamptz[], $15::bytea[])
      AS event (aggregate_id, sequence, event_type, event_version, payload, metadata, shard,
-               position, hash)
+               position, recorded_at, hash)
 LEFT JOIN fenced ON fenced.shard = event.shard";
 
 const READ: &str = "
@@ -80,6 +83,9 @@ CROSS JOIN LATERAL (
 ) AS event
 ORDER BY event.shard, event.position";
 
+/// The shards that are served here, by number.
+const HEADS: &str = "SELECT * FROM shards WHERE state = 'HERE' ORDER BY shard";
+
 pub(super) struct PostgresStore {
     connect: PgConnectOptions,
     // Taken out while in use: a call that is given up drops it, and with it the socket, so that
@@ -90,23 +96,24 @@ pub(super) struct PostgresStore {
     channel: String,
     news: Arc<Notify>,
     owner: String,
+    /// Host, port and database.
+    label: String,
     among_others: bool,
+    read_only: bool,
+    schema: String,
+    territory: OnceLock<Territory>,
+    /// Whether it has been seen to be the database that it is to be.
+    entered: OnceCell<()>,
     _announcer: DropGuard,
 }
 
 impl PostgresStore {
-    pub(super) async fn open(
+    /// A store that connects when it is first used.
+    pub(super) fn connect(
         url: &str,
         schema: &str,
         options: &Options,
     ) -> Result<Self, JournalError> {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-        if !starts_well || schema.len() > 63 || !schema.bytes().all(legal) {
-            return Err(JournalError::Invalid(
-                "a schema name is 1 to 63 of a-z 0-9 _ and does not start with a digit".to_owned(),
-            ));
-        }
         let owner = format!("ordinal-{}", Uuid::now_v7());
         let connect = url
             .parse::<PgConnectOptions>()
@@ -130,22 +137,13 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
-            .connect_with(connect.clone())
-            .await
-            .map_err(away)?;
-        if !options.read_only {
-            // Two that start together may both try; whoever is second finds it made.
-            match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
-                .execute(&reader)
-                .await
-            {
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
-                other => {
-                    other.map_err(away)?;
-                }
-            }
-            sqlx::migrate!("migrations/postgres/journal").run(&reader).await.map_err(away)?;
-        }
+            .connect_lazy_with(connect.clone());
+        let label = format!(
+            "{}:{}/{}",
+            connect.get_host(),
+            connect.get_port(),
+            connect.get_database().unwrap_or_else(|| connect.get_username())
+        );
         let hash = blake3::hash(schema.as_bytes());
         let channel = format!("ordinal_{}", hex::encode(&hash.as_bytes()[..8]));
         let (news, stop) = (Arc::new(Notify::new()), CancellationToken::new());
@@ -162,16 +160,70 @@ impl PostgresStore {
             channel,
             news,
             owner,
+            label,
             among_others: options.node.is_some(),
+            read_only: options.read_only,
+            schema: schema.to_owned(),
+            territory: OnceLock::new(),
+            entered: OnceCell::new(),
             _announcer: stop.drop_guard(),
         })
     }
 
-    async fn writer(&self) -> Result<PgConnection, sqlx::Error> {
+    /// Brings the schema and its tables up to date; makes them where there are none.
+    pub(super) async fn migrate(&self) -> Result<(), JournalError> {
+        // Two that start together may both try; whoever is second finds it made.
+        match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema))
+            .execute(&self.reader)
+            .await
+        {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
+            other => {
+                other.map_err(away)?;
+            }
+        }
+        sqlx::migrate!("migrations/postgres/journal").run(&self.reader).await.map_err(away)
+    }
+
+    /// Which part of which journal is expected here; looked at before the first use.
+    pub(super) fn is_to_be(&self, territory: Territory) {
+        // Said once, by who opens it.
+        let _ = self.territory.set(territory);
+    }
+
+    async fn enter(&self) -> Result<(), JournalError> {
+        let Some(territory) = self.territory.get() else { return Ok(()) };
+        territory.check(&self.label, self.charter().await?.as_ref())?;
+        if self.read_only {
+            return Ok(());
+        }
+        self.migrate().await?;
+        // Said again where whoever made the journal was cut short before it was said here.
+        self.complete().await
+    }
+
+    /// Host, port and database, for operators.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// For reading; surely of the right database.
+    async fn reader(&self) -> Result<&PgPool, JournalError> {
+        self.entered.get_or_try_init(|| self.enter()).await?;
+        Ok(&self.reader)
+    }
+
+    /// For finding out which database it is.
+    pub(super) const fn unchecked(&self) -> &PgPool {
+        &self.reader
+    }
+
+    async fn writer(&self) -> Result<PgConnection, JournalError> {
+        self.reader().await?;
         let idle = self.writer.lock().await.take();
         match idle {
             Some(connection) => Ok(connection),
-            None => PgConnection::connect_with(&self.connect).await,
+            None => PgConnection::connect_with(&self.connect).await.map_err(away),
         }
     }
 
@@ -196,7 +248,6 @@ impl PostgresStore {
         &self,
         connection: &mut PgConnection,
         claim: Claim,
-        shards: u16,
         lease: Duration,
     ) -> Result<Result<Claimed, JournalError>, sqlx::Error> {
         // Without the lock first: a waiting writer must not slow the one at work.
@@ -215,11 +266,12 @@ impl PostgresStore {
                 }
             }
             Claim::Own => {
-                let foreign: bool =
-                    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM shards WHERE owner <> $1)")
-                        .bind(&self.owner)
-                        .fetch_one(&mut *tx)
-                        .await?;
+                let foreign: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT 1 FROM shards WHERE owner <> $1 AND state = 'HERE')",
+                )
+                .bind(&self.owner)
+                .fetch_one(&mut *tx)
+                .await?;
                 if foreign {
                     return Ok(Err(JournalError::Superseded));
                 }
@@ -227,23 +279,15 @@ impl PostgresStore {
             Claim::Force => {}
         }
         sqlx::query(
-            "INSERT INTO shards SELECT shard, 0, $1, clock_timestamp(), 0, $2
-             FROM generate_series(0, $3 - 1) AS shard WHERE NOT EXISTS (SELECT 1 FROM shards)",
-        )
-        .bind(&self.owner)
-        .bind(GENESIS.as_slice())
-        .bind(i32::from(shards))
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
             "UPDATE shards SET epoch = epoch + 1, owner = $1,
-                    lease_until = clock_timestamp() + $2 * interval '1 microsecond'",
+                    lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+             WHERE state = 'HERE'",
         )
         .bind(&self.owner)
         .bind(micros(lease))
         .execute(&mut *tx)
         .await?;
-        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard").fetch_all(&mut *tx).await?;
+        let rows = sqlx::query(HEADS).fetch_all(&mut *tx).await?;
         let heads: Result<Vec<Head>, JournalError> = rows.iter().map(head).collect();
         tx.commit().await?;
         Ok(heads.map(Claimed::Taken))
@@ -316,6 +360,12 @@ impl Type<Postgres> for Instant {
     }
 }
 
+impl PgHasArrayType for Instant {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("timestamptz[]")
+    }
+}
+
 impl Encode<'_, Postgres> for Instant {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         buffer.extend(self.0.micros().saturating_sub(EPOCH_2000).to_be_bytes());
@@ -337,11 +387,11 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn away(error: impl std::fmt::Display) -> JournalError {
+pub(super) fn away(error: impl std::fmt::Display) -> JournalError {
     JournalError::Unavailable(error.to_string())
 }
 
-fn impossible(detail: &str) -> JournalError {
+pub(super) fn impossible(detail: &str) -> JournalError {
     JournalError::Broken {
         shard: 0,
         position: 0,
@@ -353,11 +403,11 @@ fn unsigned(row: &PgRow, column: &'static str) -> Result<u64, JournalError> {
     u64::try_from(row.try_get::<i64, _>(column).map_err(away)?).map_err(|_| impossible(column))
 }
 
-fn shard(row: &PgRow) -> Result<u16, JournalError> {
+pub(super) fn shard(row: &PgRow) -> Result<u16, JournalError> {
     u16::try_from(row.try_get::<i32, _>("shard").map_err(away)?).map_err(|_| impossible("shard"))
 }
 
-fn head(row: &PgRow) -> Result<Head, JournalError> {
+pub(super) fn head(row: &PgRow) -> Result<Head, JournalError> {
     let hash: Vec<u8> = row.try_get("head_hash").map_err(away)?;
     Ok(Head {
         shard: shard(row)?,
@@ -420,24 +470,9 @@ impl PostgresStore {
         &self,
         connection: &mut PgConnection,
         node: &Node,
-        shards: u16,
         lease: Duration,
     ) -> Result<(), sqlx::Error> {
         let mut tx = connection.begin().await?;
-        let exist: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM shards)").fetch_one(&mut *tx).await?;
-        if !exist {
-            sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
-            sqlx::query(
-                "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash)
-                 SELECT shard, 0, '', clock_timestamp(), 0, $1
-                 FROM generate_series(0, $2 - 1) AS shard WHERE NOT EXISTS (SELECT 1 FROM shards)",
-            )
-            .bind(GENESIS.as_slice())
-            .bind(i32::from(shards))
-            .execute(&mut *tx)
-            .await?;
-        }
         sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - interval '1 day'")
             .execute(&mut *tx)
             .await?;
@@ -493,7 +528,7 @@ impl PostgresStore {
         }
         let shards = sqlx::query(&format!(
             "SELECT shards.*, owner <> $1 AND {GONE} AS vacant FROM shards
-             CROSS JOIN LATERAL (SELECT owner AS id) AS process ORDER BY shard"
+             CROSS JOIN LATERAL (SELECT owner AS id) AS process WHERE state = 'HERE' ORDER BY shard"
         ))
         .bind(&self.owner)
         .bind(micros(grace))
@@ -517,7 +552,7 @@ impl PostgresStore {
 
     /// Something an operator wrote into the row of a shard; false where there is no such shard.
     async fn mark(&self, sql: &str, shard: u16, text: Option<&str>) -> Result<bool, JournalError> {
-        let mut connection = self.reader.acquire().await.map_err(away)?;
+        let mut connection = self.reader().await?.acquire().await.map_err(away)?;
         let hit = sqlx::query(sql)
             .bind(i32::from(shard))
             .bind(text)
@@ -531,15 +566,15 @@ impl PostgresStore {
 
 #[async_trait]
 impl SharedStore for PostgresStore {
-    async fn join(&self, node: &Node, shards: u16, lease: Duration) -> Result<(), JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
-        self.joined(&mut connection, node, shards, lease).await.map_err(away)?;
+    async fn join(&self, node: &Node, lease: Duration) -> Result<(), JournalError> {
+        let mut connection = self.writer().await?;
+        self.joined(&mut connection, node, lease).await.map_err(away)?;
         self.keep(connection).await;
         Ok(())
     }
 
     async fn leave(&self) -> Result<(), JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
+        let mut connection = self.writer().await?;
         sqlx::query("DELETE FROM nodes WHERE node_id = $1")
             .bind(&self.owner)
             .execute(&mut connection)
@@ -550,7 +585,7 @@ impl SharedStore for PostgresStore {
     }
 
     async fn look(&self, grace: Duration) -> Result<Sight, JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
+        let mut connection = self.writer().await?;
         let sight = self.seen(&mut connection, grace).await.map_err(away)?;
         self.keep(connection).await;
         sight
@@ -562,13 +597,14 @@ impl SharedStore for PostgresStore {
         lease: Duration,
         grace: Duration,
     ) -> Result<Option<Head>, JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
+        let mut connection = self.writer().await?;
         // Waits for the append in flight, whoever sent it.
         let row = sqlx::query(&format!(
             "UPDATE shards SET epoch = epoch + 1, owner = $1,
                     lease_until = clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT shard AS number, owner AS id FROM shards) AS process
-             WHERE shard = number AND shard = $4 AND epoch = $5 AND frozen IS NULL AND {GONE}
+             WHERE shard = number AND shard = $4 AND epoch = $5 AND frozen IS NULL
+               AND state = 'HERE' AND {GONE}
              RETURNING shards.*"
         ))
         .bind(&self.owner)
@@ -584,7 +620,7 @@ impl SharedStore for PostgresStore {
     }
 
     async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
+        let mut connection = self.writer().await?;
         let taken = async {
             let mut tx = connection.begin().await?;
             // One after the other, so that two who do this wait for each other in one direction.
@@ -610,7 +646,7 @@ impl SharedStore for PostgresStore {
     }
 
     async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
+        let mut connection = self.writer().await?;
         sqlx::query(
             "UPDATE shards SET epoch = epoch + 1, owner = $1,
                     lease_until = clock_timestamp() + $2 * interval '1 microsecond'
@@ -631,12 +667,13 @@ impl SharedStore for PostgresStore {
 
     async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
         let sql = "UPDATE shards SET frozen = $2, epoch = epoch + 1, owner = '',
-                          lease_until = clock_timestamp() WHERE shard = $1";
+                          lease_until = clock_timestamp() WHERE shard = $1 AND state = 'HERE'";
         self.mark(sql, shard, reason).await
     }
 
     async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError> {
-        self.mark("UPDATE shards SET pinned = $2 WHERE shard = $1", shard, name).await
+        let sql = "UPDATE shards SET pinned = $2 WHERE shard = $1 AND state = 'HERE'";
+        self.mark(sql, shard, name).await
     }
 }
 
@@ -645,11 +682,12 @@ impl Store for PostgresStore {
     async fn claim(
         &self,
         claim: Claim,
-        shards: u16,
+        // They are there since the journal was made.
+        _shards: u16,
         lease: Duration,
     ) -> Result<Claimed, JournalError> {
-        let mut connection = self.writer().await.map_err(away)?;
-        let claimed = self.take(&mut connection, claim, shards, lease).await.map_err(away)?;
+        let mut connection = self.writer().await?;
+        let claimed = self.take(&mut connection, claim, lease).await.map_err(away)?;
         self.keep(connection).await;
         claimed
     }
@@ -660,7 +698,8 @@ impl Store for PostgresStore {
 
     async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
         let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
-        let mut connection = self.writer().await.map_err(unavailable)?;
+        let mut connection =
+            self.writer().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
         let hit = sqlx::query(
             "WITH node AS (
                  UPDATE nodes SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
@@ -689,8 +728,9 @@ impl Store for PostgresStore {
             sqlx::query("UPDATE shards SET lease_until = clock_timestamp() WHERE owner = $1")
                 .bind(&self.owner)
                 .execute(&mut connection)
-                .await?;
-            connection.close().await
+                .await
+                .map_err(away)?;
+            connection.close().await.map_err(away)
         };
         if let Err(error) = released.await {
             tracing::warn!(%error, "the journal's lease was not given up; it will run out");
@@ -723,7 +763,7 @@ impl Store for PostgresStore {
             .bind(events().map(|event| event.metadata.as_str()).collect::<Vec<_>>())
             .bind(events().map(|event| i32::from(event.shard)).collect::<Vec<_>>())
             .bind(events().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
-            .bind(Instant(batch.recorded_at))
+            .bind(events().map(|event| Instant(event.recorded_at)).collect::<Vec<_>>())
             .bind(batch.events.iter().map(|chained| chained.hash.as_slice()).collect::<Vec<_>>())
             // Returns when the server is ready for the next query: after the commit.
             .execute(&mut connection)
@@ -741,7 +781,7 @@ impl Store for PostgresStore {
              WHERE aggregate_type = 'order' AND aggregate_id = ANY ($1) GROUP BY aggregate_id",
         )
         .bind(orders.iter().map(OrderId::to_string).collect::<Vec<_>>())
-        .fetch_all(&self.reader)
+        .fetch_all(self.reader().await?)
         .await
         .map_err(away)?;
         let mut versions = HashMap::new();
@@ -759,17 +799,14 @@ impl Store for PostgresStore {
              WHERE aggregate_type = 'order' AND aggregate_id = $1 ORDER BY sequence",
         )
         .bind(order_id.to_string())
-        .fetch_all(&self.reader)
+        .fetch_all(self.reader().await?)
         .await
         .map_err(away)?;
         rows.iter().map(stored).collect()
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
-        let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
-            .fetch_all(&self.reader)
-            .await
-            .map_err(away)?;
+        let rows = sqlx::query(HEADS).fetch_all(self.reader().await?).await.map_err(away)?;
         rows.iter().map(head).collect()
     }
 
@@ -778,7 +815,7 @@ impl Store for PostgresStore {
             .bind(ranges.iter().map(|range| i32::from(range.shard)).collect::<Vec<_>>())
             .bind(ranges.iter().map(|range| range.after.cast_signed()).collect::<Vec<_>>())
             .bind(ranges.iter().map(|range| range.through.cast_signed()).collect::<Vec<_>>())
-            .fetch_all(&self.reader)
+            .fetch_all(self.reader().await?)
             .await
             .map_err(away)?;
         rows.iter()
@@ -796,7 +833,7 @@ impl Store for PostgresStore {
         )
         .bind(i32::from(shard))
         .bind(i64::try_from(after).map_err(away)?)
-        .fetch_one(&self.reader)
+        .fetch_one(self.reader().await?)
         .await
         .map_err(away)?;
         next.map(u64::try_from).transpose().map_err(away)
@@ -810,7 +847,7 @@ impl Store for PostgresStore {
              ORDER BY 1, 2 LIMIT $1",
         )
         .bind(i64::from(limit))
-        .fetch_all(&self.reader)
+        .fetch_all(self.reader().await?)
         .await
         .map_err(away)?;
         rows.iter()
@@ -837,7 +874,7 @@ impl Store for PostgresStore {
         .bind(order_id.to_string())
         .bind(reason)
         .bind(Instant(now))
-        .execute(&self.reader)
+        .execute(self.reader().await?)
         .await
         .map_err(away)?;
         Ok(())
@@ -845,7 +882,7 @@ impl Store for PostgresStore {
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
         let rows = sqlx::query("SELECT * FROM quarantined ORDER BY order_id")
-            .fetch_all(&self.reader)
+            .fetch_all(self.reader().await?)
             .await
             .map_err(away)?;
         rows.iter()
@@ -896,6 +933,9 @@ impl Store for PostgresStore {
     async fn close(&self) {
         drop(self.listener.lock().await.take());
         drop(self.writer.lock().await.take());
-        self.reader.close().await;
+        // A server that is away is not taken leave of: its sessions ended without us.
+        if timeout(CLOSES_WITHIN, self.reader.close()).await.is_err() {
+            tracing::debug!(database = self.label, "connections were not closed in time");
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::JournalError;
+use super::map::ShardSet;
 use super::options::Options;
 use super::store::{Claim, Claimed, CommitError, Head, Store};
 
 /// How often a waiting writer looks whether the other one is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Takes every shard over, waiting for another writer's lease to run out.
+/// Takes every shard of a database over, waiting for another writer's lease to run out.
 pub(super) async fn take_over(
     store: &dyn Store,
     options: &Options,
@@ -21,7 +22,7 @@ pub(super) async fn take_over(
     let claim = if options.force_takeover { Claim::Force } else { Claim::Vacant };
     loop {
         match store.claim(claim, options.shards, options.lease).await? {
-            Claimed::Taken(heads) => return contiguous(heads),
+            Claimed::Taken(heads) => return Ok(heads),
             Claimed::Held(owner) if Instant::now() >= until => {
                 return Err(JournalError::Unavailable(format!(
                     "another writer, {owner}, holds it"
@@ -32,19 +33,16 @@ pub(super) async fn take_over(
     }
 }
 
-/// Shards are numbered from 0 without a gap, so that a shard's number is its index.
-pub(super) fn contiguous(heads: Vec<Head>) -> Result<Vec<Head>, JournalError> {
-    for (index, head) in heads.iter().enumerate() {
-        if usize::from(head.shard) != index {
-            return Err(JournalError::Broken {
-                shard: head.shard,
-                position: head.position,
-                detail: format!("its number should be {index}"),
-            });
-        }
-    }
+/// The shards that a database is to hold, one after the other.
+pub(super) fn complete(heads: Vec<Head>, holds: &ShardSet) -> Result<Vec<Head>, JournalError> {
     if heads.is_empty() {
         return Err(JournalError::Unavailable("the journal was never opened for writing".into()));
+    }
+    let surplus = heads.iter().map(|head| head.shard).find(|shard| !holds.contains(*shard));
+    let missing = holds.iter().find(|shard| !heads.iter().any(|head| head.shard == *shard));
+    if let Some(shard) = surplus.or(missing) {
+        let detail = format!("its database is to hold shards {holds}");
+        return Err(JournalError::Broken { shard, position: 0, detail });
     }
     Ok(heads)
 }

@@ -135,7 +135,7 @@ impl SqliteStore {
                     .push_bind(&event.metadata)
                     .push_bind(event.shard)
                     .push_bind(event.position.cast_signed())
-                    .push_bind(batch.recorded_at.micros())
+                    .push_bind(event.recorded_at.micros())
                     .push_bind(hash.as_slice());
             });
             let statement = insert.build().persistent(events.len() <= 4);

@@ -32,7 +32,6 @@ pub(super) struct Fence {
 pub(super) struct Batch {
     pub(super) fences: Vec<Fence>,
     pub(super) events: Vec<ChainedEvent>,
-    pub(super) recorded_at: Timestamp,
 }
 
 /// Why a batch was not committed.
@@ -74,7 +73,7 @@ pub(super) enum Claimed {
 pub(super) struct Sight {
     /// Those that live, by id; with the one that looks unless it is leaving.
     pub(super) nodes: Vec<NodeSeen>,
-    /// All shards, by number.
+    /// All shards of this database, by number.
     pub(super) shards: Vec<ShardSeen>,
 }
 
@@ -116,8 +115,8 @@ pub(super) enum News {
 /// A node is known here by the store that it opened.
 #[async_trait]
 pub(super) trait SharedStore: Send + Sync {
-    /// Makes the shards where there are none, and announces this node.
-    async fn join(&self, node: &Node, shards: u16, lease: Duration) -> Result<(), JournalError>;
+    /// Announces this node.
+    async fn join(&self, node: &Node, lease: Duration) -> Result<(), JournalError>;
     /// Takes this node off the list, so that it counts for nothing when shards are shared out.
     async fn leave(&self) -> Result<(), JournalError>;
     /// Who lives, and who has what.
@@ -147,7 +146,8 @@ pub(super) struct Range {
     pub(super) through: u64,
 }
 
-/// What a database must do for a journal. Implementations hold no rule but the fence.
+/// What a database must do for a journal, or for the shards of one that it holds. Implementations
+/// hold no rule but the fence.
 #[async_trait]
 pub(super) trait Store: Send + Sync + 'static {
     /// Takes every shard and raises its epoch; creates `shards` of them where there are none.
@@ -169,7 +169,7 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError>;
     /// Everything of an order, by sequence.
     async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError>;
-    /// Where all shards stand, by shard.
+    /// Where all shards of this database stand, by shard.
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;

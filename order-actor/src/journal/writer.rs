@@ -17,9 +17,10 @@ use super::chain::chain_hash;
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, StoredEvent};
 use super::handle::shard_of;
+use super::map::ShardSet;
 use super::options::{Node, Options};
 use super::ownership::Ownership;
-use super::shard::{Lease, contiguous};
+use super::shard::{Lease, complete};
 use super::share::plan;
 use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Sight, Store};
 use super::tail::Tail;
@@ -61,8 +62,10 @@ impl Request {
 
 pub(super) struct Writer {
     store: Arc<dyn Store>,
-    /// Of all shards there are, not only ours.
+    /// Of all shards there are, in all databases.
     shards: u16,
+    /// The shards of our database; others write to some of them.
+    holds: ShardSet,
     /// The shards that are ours.
     heads: BTreeMap<u16, Head>,
     /// The epoch in which each of them became ours. Later epochs are still ours, without anybody
@@ -105,6 +108,7 @@ pub(super) struct Wires {
     pub(super) leaving: CancellationToken,
     pub(super) left: CancellationToken,
     pub(super) lost: CancellationToken,
+    pub(super) closing: CancellationToken,
 }
 
 impl Writer {
@@ -112,6 +116,7 @@ impl Writer {
     pub(super) fn new(
         store: Arc<dyn Store>,
         shards: u16,
+        holds: ShardSet,
         heads: Vec<Head>,
         options: &Options,
         since: Instant,
@@ -120,6 +125,7 @@ impl Writer {
         Self {
             store,
             shards,
+            holds,
             tenures: heads.iter().map(|head| (head.shard, head.epoch)).collect(),
             heads: heads.into_iter().map(|head| (head.shard, head)).collect(),
             node: options.node.clone(),
@@ -139,7 +145,8 @@ impl Writer {
         }
     }
 
-    /// Tells which shards it has; a node among others takes its first share.
+    /// Tells which shards it has; a node among others takes its first share. Where it could not, it
+    /// does at the next look.
     pub(super) async fn begin(&mut self) -> Result<(), JournalError> {
         self.tell_ownership(None);
         if self.node.is_some() { self.share_out(true).await } else { Ok(()) }
@@ -371,7 +378,7 @@ impl Writer {
             match (&self.node, store.shared()) {
                 (Some(_), Some(shared)) => shared.claim_own(length).await,
                 _ => match store.claim(Claim::Own, self.shards, length).await? {
-                    Claimed::Taken(heads) => contiguous(heads),
+                    Claimed::Taken(heads) => complete(heads, &self.holds),
                     Claimed::Held(_) => Err(JournalError::Superseded),
                 },
             }
@@ -451,12 +458,14 @@ impl Writer {
         let me = store.owner().to_owned();
         let mut sight = self.sight().await?;
         if stays && !sight.nodes.iter().any(|seen| seen.id == me) {
-            shared.join(&node, self.shards, length).await?;
+            shared.join(&node, length).await?;
             sight = self.sight().await?;
         }
         let plan = plan(&sight, &me);
         for shard in plan.take {
-            let Some(seen) = sight.shards.get(usize::from(shard)) else { continue };
+            let Some(seen) = sight.shards.iter().find(|seen| seen.head.shard == shard) else {
+                continue;
+            };
             if let Some(head) = shared.claim_one(&seen.head, length, grace).await? {
                 tracing::info!(shard, epoch = head.epoch, "shard taken");
                 self.take_up(head);
@@ -465,7 +474,7 @@ impl Writer {
         let mut gone = Vec::new();
         for (shard, to) in plan.give {
             if let Some(head) = self.heads.remove(&shard) {
-                if let Some(seen) = sight.shards.get_mut(usize::from(shard)) {
+                if let Some(seen) = sight.shards.iter_mut().find(|seen| seen.head.shard == shard) {
                     seen.owner.clone_from(&to);
                 }
                 gone.push((head, to));
@@ -520,12 +529,13 @@ impl Writer {
     }
 
     fn tell_ownership(&self, sight: Option<&Sight>) {
+        let tenures = self.heads.keys().filter_map(|shard| self.tenures.get_key_value(shard));
+        let tenures: BTreeMap<u16, u64> = tenures.map(|(shard, epoch)| (*shard, *epoch)).collect();
+        // Whoever is alone keeps everything until the writer ends.
+        let believed_until = self.node.as_ref().map(|_| self.lease.believed_until());
         self.ownership.send_if_modified(|known| {
             let mut next = known.clone();
-            let tenures = self.heads.keys().filter_map(|shard| self.tenures.get_key_value(shard));
-            next.set_ours(tenures);
-            // Whoever is alone keeps everything until the writer ends.
-            next.believed_until(self.node.as_ref().map(|_| self.lease.believed_until()));
+            next.set_ours(&self.holds, tenures, believed_until);
             if let Some(sight) = sight {
                 next.saw(sight);
             }
@@ -533,12 +543,13 @@ impl Writer {
             *known = next;
             news
         });
-        let ours = if self.node.is_some() {
-            Scope::Only(self.heads.keys().copied().collect())
-        } else {
-            Scope::All
-        };
         self.scope.send_if_modified(|known| {
+            // What all writers of this process have together, seen by whoever tells last.
+            let ours = if self.node.is_some() {
+                Scope::Only(self.ownership.borrow().shards())
+            } else {
+                Scope::All
+            };
             let news = *known != ours;
             *known = ours;
             news
@@ -632,7 +643,7 @@ impl Writer {
             })
             .collect();
         fences.sort_by_key(|fence| fence.after.shard);
-        Sealed { batch: Batch { fences, events, recorded_at }, answers, versions }
+        Sealed { batch: Batch { fences, events }, answers, versions }
     }
 
     fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {

@@ -10,8 +10,8 @@ use cqrs_es::{AggregateContext as _, EventStore as _};
 use order_actor::domain::{Event, Order};
 use order_actor::journal::{
     EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
-    NewEvent, Options, OrderAggregate, chain_hash, load_standard, open_memory_on, open_postgres,
-    open_sqlite,
+    NewEvent, Options, OrderAggregate, ShardMap, chain_hash, load_standard, open_memory_on,
+    open_postgres, open_spread, open_sqlite,
 };
 use postgres_es::PostgresEventRepository;
 use shared_events::contract::{OrderId, ReservationId, Timestamp};
@@ -19,7 +19,8 @@ use shared_events::stream::Cursors;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+
+use crate::spread;
 
 /// A deadline for what must happen soon; reaching it is the failure.
 const SOON: Duration = Duration::from_secs(20);
@@ -28,11 +29,14 @@ enum Place {
     Memory(MemoryDisk),
     Sqlite(tempfile::TempDir),
     Postgres { url: String, schema: String },
+    Spread { map: ShardMap, schema: String },
 }
 
 impl Place {
-    fn all() -> Vec<Self> {
-        vec![Self::memory(), Self::sqlite(), Self::postgres()]
+    async fn all() -> Vec<Self> {
+        let map = spread::map(["0-1", "2-3"]).await;
+        let spread = Self::Spread { map, schema: spread::schema() };
+        vec![Self::memory(), Self::sqlite(), Self::postgres(), spread]
     }
 
     fn memory() -> Self {
@@ -44,9 +48,7 @@ impl Place {
     }
 
     fn postgres() -> Self {
-        let url = std::env::var("ORDINAL_TEST_POSTGRES")
-            .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests");
-        Self::Postgres { url, schema: format!("t_{}", Uuid::new_v4().simple()) }
+        Self::Postgres { url: spread::server(), schema: spread::schema() }
     }
 
     fn file(&self) -> PathBuf {
@@ -61,6 +63,7 @@ impl Place {
             Self::Memory(disk) => open_memory_on(disk, options).await,
             Self::Sqlite(_) => open_sqlite(&self.file(), options).await,
             Self::Postgres { url, schema } => open_postgres(url, schema, options).await,
+            Self::Spread { map, schema } => open_spread(map, schema, options).await,
         }
     }
 
@@ -108,7 +111,7 @@ async fn everything(journal: &Journal) -> Cursors {
 
 #[tokio::test]
 async fn what_was_appended_is_read_back_byte_for_byte() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let id = order();
         let first = journal.append(id, 0, vec![event(1), event(2)]).await.unwrap();
@@ -141,7 +144,7 @@ async fn what_was_appended_is_read_back_byte_for_byte() {
 
 #[tokio::test]
 async fn a_conflicting_order_fails_alone() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let taken: Vec<OrderId> = (0..8).map(|_| order()).collect();
         for id in &taken {
@@ -163,7 +166,7 @@ async fn a_conflicting_order_fails_alone() {
 
 #[tokio::test]
 async fn of_64_writers_one_wins_each_version() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let id = order();
         for version in 0..5 {
@@ -183,7 +186,7 @@ async fn of_64_writers_one_wins_each_version() {
 /// shards are at work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_never_skip_what_writers_append_at_the_same_time() {
-    for place in Place::all() {
+    for place in Place::all().await {
         if let Place::Memory(disk) = &place {
             for n in 0..40 {
                 disk.inject(Fault::Slow(Duration::from_millis(n % 7)));
@@ -228,7 +231,7 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
 
 #[tokio::test]
 async fn a_superseded_writer_appends_nothing_and_stops() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let old = place.open(options()).await.unwrap();
         let id = order();
         old.append(id, 0, vec![event(1)]).await.unwrap();
@@ -246,7 +249,7 @@ async fn a_superseded_writer_appends_nothing_and_stops() {
 
 #[tokio::test]
 async fn a_living_writer_is_not_taken_over_and_a_closed_one_at_once() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let first = place.open(options()).await.unwrap();
         let impatient = Options { standby: Duration::ZERO, ..options() };
         let refused = place.open(impatient.clone()).await.err().unwrap();
@@ -419,7 +422,7 @@ async fn a_missing_event_stops_readers_loudly() {
 
 #[tokio::test]
 async fn bounds_are_kept_and_nobody_else_pays() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let large =
             NewEvent { payload: format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX)), ..event(1) };
@@ -439,7 +442,7 @@ async fn bounds_are_kept_and_nobody_else_pays() {
 
 #[tokio::test]
 async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let id = order();
         journal.quarantine(id, "first").await.unwrap();
@@ -460,7 +463,7 @@ async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
 
 #[tokio::test]
 async fn pages_are_shared_between_shards() {
-    for place in Place::all() {
+    for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let appends = (0..200).map(|_| journal.append(order(), 0, vec![event(1)]));
         assert!(futures::future::join_all(appends).await.iter().all(Result::is_ok));

@@ -16,4 +16,5 @@ mod grpc_render;
 mod grpc_status;
 mod journal;
 mod nodes;
+mod spread;
 mod upcast;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::journal::{
-    Journal, JournalError, NewEvent, Node, Options, ShardState, open_postgres,
+    Journal, JournalError, NewEvent, Node, Options, ShardMap, ShardState, open_spread,
 };
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::Scope;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+
+use crate::spread;
 
 /// A deadline for what must happen soon; reaching it is the failure.
 const SOON: Duration = Duration::from_secs(20);
@@ -20,15 +20,18 @@ const SHARDS: u16 = 8;
 
 /// A journal of its own for one test.
 struct Place {
-    url: String,
+    map: ShardMap,
     schema: String,
 }
 
 impl Place {
     fn new() -> Self {
-        let url = std::env::var("ORDINAL_TEST_POSTGRES")
-            .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests");
-        Self { url, schema: format!("t_{}", Uuid::new_v4().simple()) }
+        Self { map: ShardMap::one(&spread::server()), schema: spread::schema() }
+    }
+
+    /// Each half of the shards in a database of its own.
+    async fn spread() -> Self {
+        Self { map: spread::map(["0-3", "4-7"]).await, schema: spread::schema() }
     }
 
     async fn node(&self, name: &str) -> Journal {
@@ -47,13 +50,12 @@ impl Place {
             ..Options::new(Arc::new(now))
         };
         change(&mut options);
-        open_postgres(&self.url, &self.schema, options).await.unwrap()
+        open_spread(&self.map, &self.schema, options).await.unwrap()
     }
 
+    /// Of the one database.
     async fn pool(&self) -> PgPool {
-        let options: PgConnectOptions = self.url.parse().unwrap();
-        let options = options.options([("search_path", &self.schema)]).disable_statement_logging();
-        PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+        spread::pool(&spread::server(), &self.schema).await
     }
 }
 
@@ -93,7 +95,12 @@ async fn states(journal: &Journal) -> Vec<ShardState> {
 
 #[tokio::test]
 async fn nodes_share_the_shards_and_only_the_owner_appends() {
-    let place = Place::new();
+    for place in [Place::new(), Place::spread().await] {
+        sharing(place).await;
+    }
+}
+
+async fn sharing(place: Place) {
     let a = place.node("a").await;
     assert_eq!(shards(&a).len(), usize::from(SHARDS), "alone, it has all as soon as it is open");
     let b = place.node("b").await;
@@ -123,7 +130,12 @@ async fn nodes_share_the_shards_and_only_the_owner_appends() {
 
 #[tokio::test]
 async fn a_node_that_leaves_hands_everything_over_at_once() {
-    let place = Place::new();
+    for place in [Place::new(), Place::spread().await] {
+        leaving(place).await;
+    }
+}
+
+async fn leaving(place: Place) {
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
     count(&a, 4).await;
@@ -256,7 +268,12 @@ async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_i
 
 #[tokio::test]
 async fn operators_move_and_freeze_shards() {
-    let place = Place::new();
+    for place in [Place::new(), Place::spread().await] {
+        moving_and_freezing(place).await;
+    }
+}
+
+async fn moving_and_freezing(place: Place) {
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
     count(&a, 4).await;
@@ -288,7 +305,12 @@ async fn operators_move_and_freeze_shards() {
 
 #[tokio::test]
 async fn one_order_hammered_through_moving_nodes_has_one_history() {
-    let place = Place::new();
+    for place in [Place::new(), Place::spread().await] {
+        hammering(place).await;
+    }
+}
+
+async fn hammering(place: Place) {
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
     let id = order_in(&a, 2);

@@ -1,0 +1,169 @@
+//! The journal spread over several database servers.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::nodes::{databases, node, place, verified, version};
+use crate::support::{Engine, PATIENCE, PostgresServer, ordinal, placing};
+
+/// Two servers, each for half of the shards: as flags.
+fn halves(servers: &[PostgresServer; 2]) -> Vec<String> {
+    let [one, two] = servers;
+    vec![
+        format!("--journal-database=0-7={}", one.url()),
+        format!("--journal-database=8-15={}", two.url()),
+    ]
+}
+
+fn shard(engine: &Engine, id: &str) -> u64 {
+    engine.ask(&["order", "get", id])["position"]["shard"].as_u64().unwrap_or(0)
+}
+
+/// Orders of which this many are in shards of the first database.
+fn place_in_the_first(engine: &Engine, count: usize) -> Vec<String> {
+    let mut placed = Vec::new();
+    let patience = Instant::now() + PATIENCE;
+    while placed.len() < count {
+        let id = Uuid::now_v7().to_string();
+        let mut arguments = placing(&["MUG=1@4.50GBP"]);
+        arguments.extend(["--id", &id, "--timeout", "1s"]);
+        if engine.run(&arguments).status.success() && shard(engine, &id) < 8 {
+            placed.push(id);
+        }
+        assert!(Instant::now() < patience, "only {placed:?}");
+    }
+    placed
+}
+
+#[test]
+fn a_database_that_is_stopped_stops_its_shards_alone() {
+    let (runtime, [database]) = databases();
+    let servers = [PostgresServer::start(), PostgresServer::start()];
+    let url = database.url();
+    let map = halves(&servers);
+    let flags: Vec<&str> =
+        ["--database-url", &url].into_iter().chain(map.iter().map(String::as_str)).collect();
+    let a = node("a", &flags);
+    let b = node("b", &flags);
+    a.ask(&["stock", "set", "MUG", "1000"]);
+    let mut orders: Vec<String> = (0..12).map(|_| place(&a, "MUG=1@4.50GBP")).collect();
+    let (here, there): (Vec<String>, Vec<String>) = loop {
+        let (here, there): (Vec<_>, Vec<_>) =
+            orders.iter().cloned().partition(|id| shard(&b, id) < 8);
+        if here.len() > 1 && there.len() > 1 {
+            break (here, there);
+        }
+        orders.push(place(&b, "MUG=1@4.50GBP"));
+    };
+    for id in &orders {
+        b.until(id, "CONFIRMED");
+    }
+
+    let [_, second] = &servers;
+    second.crash();
+    // What stock says of the others' orders still arrives, through readers of both databases.
+    for engine in [&a, &b] {
+        for id in place_in_the_first(engine, 4) {
+            a.until(&id, "CONFIRMED");
+            orders.push(id);
+        }
+    }
+    assert!(a.run(&["order", "cancel", &here[0]]).status.success());
+    let patience = Instant::now() + PATIENCE;
+    let shards = loop {
+        let shards = b.ask(&["shards", "list"])["shards"].take();
+        let shards = shards.as_array().unwrap().clone();
+        let owned = |shard: &Value| shard["node"].as_str().is_some_and(|node| !node.is_empty());
+        if shards[..8].iter().all(owned) && !shards[8..].iter().any(owned) {
+            break shards;
+        }
+        assert!(Instant::now() < patience, "{shards:?}");
+    };
+    assert_eq!(shards.len(), 16);
+    assert!(shards[8]["frozen"].as_str().unwrap().contains("not available"), "{}", shards[8]);
+    let refused = a.refused(3, &["order", "cancel", &there[0], "--timeout", "2s"]);
+    assert!(!refused["message"].to_string().contains("postgres://"), "{refused}");
+    // Also a node that starts now has what there is.
+    assert!(b.stop().success());
+    let b = node("b", &flags);
+    for id in place_in_the_first(&b, 2) {
+        b.until(&id, "CONFIRMED");
+        orders.push(id);
+    }
+
+    second.again();
+    for id in &there {
+        let patience = Instant::now() + PATIENCE;
+        while !b.run(&["order", "cancel", id, "--timeout", "1s"]).status.success() {
+            assert!(Instant::now() < patience, "it does not come back");
+        }
+        a.until(id, "CANCELLED");
+    }
+    orders.extend((0..8).map(|_| place(&b, "MUG=1@4.50GBP")));
+    for id in &orders {
+        assert!(version(&a, id) > 0);
+    }
+    let report = verified(&b.run(&["verify"]));
+    let replayed = String::from_utf8(a.run(&["events", "replay"]).stdout).unwrap();
+    assert_eq!(replayed.lines().count() as u64, report["events"].as_u64().unwrap());
+    assert!(a.stop().success() && b.stop().success());
+    let check = [&["--json", "verify"], &flags[..]].concat();
+    assert_eq!(verified(&ordinal(&check))["events"], report["events"]);
+    runtime.block_on(database.drop());
+}
+
+#[test]
+fn a_wrong_map_is_refused_with_a_clear_error_and_a_file_can_say_the_right_one() {
+    let (runtime, [orders, one, two]) = databases();
+    let (url, one_url, two_url) = (orders.url(), one.url(), two.url());
+    let right = [format!("0-7={one_url}"), format!("8-15={two_url}")];
+    let swapped = [format!("0-7={two_url}"), format!("8-15={one_url}")];
+    let flags = |map: &[String]| -> Vec<String> {
+        let map = map.iter().map(|entry| format!("--journal-database={entry}"));
+        ["--database-url".to_owned(), url.clone()].into_iter().chain(map).collect()
+    };
+    let run = |verb: &[&str], map: &[String]| {
+        let flags = flags(map);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let output = ordinal(&[verb, &flags].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let serve = &["serve", "--listen", "127.0.0.1:0"][..];
+    for (map, why) in [
+        (vec![format!("0-7={one_url}"), format!("7-15={two_url}")], "shard 7 is named twice"),
+        (vec![format!("0-6={one_url}"), format!("8-15={two_url}")], "shard 7 is missing"),
+        (vec![one_url.clone()], "an entry is SHARDS=URL"),
+    ] {
+        for verb in [serve, &["migrate"], &["verify"]] {
+            let (code, error) = run(verb, &map);
+            assert!(code != Some(0) && error.contains(why), "{verb:?}: {error}");
+            assert!(!error.contains("postgres@"), "{error}");
+        }
+    }
+    let alone = format!("--journal-database=0-7={one_url}");
+    let output = ordinal(&["serve", &alone]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("--database-url says where"), "{error}");
+
+    assert_eq!(run(&["migrate"], &right), (Some(0), String::new()));
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("ordinal.toml");
+    let settings = format!("database-url = {url:?}\njournal-database = {right:?}\n");
+    std::fs::write(&file, settings).unwrap();
+    let engine = Engine::start_with(&["--config", file.to_str().unwrap()]);
+    let id = place(&engine, "MUG=1@4.50GBP");
+    engine.until(&id, "CANCELLED");
+    assert!(engine.stop().success());
+    for verb in [serve, &["migrate"], &["verify"]] {
+        let (code, error) = run(verb, &swapped);
+        assert_eq!(code, Some(1), "{verb:?}: {error}");
+        assert!(error.contains("holds shards 8-15 of 16 and is named for 0-7 of 16"), "{error}");
+        assert!(!error.contains("postgres@"), "{error}");
+    }
+    assert_eq!(run(&["verify"], &right).0, Some(0));
+    for database in [orders, one, two] {
+        runtime.block_on(database.drop());
+    }
+}
