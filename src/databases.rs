@@ -20,7 +20,7 @@ pub struct DatabaseArgs {
     /// Keep these shards of the journal in this Postgres database, such as 0-7=postgres://…, and not
     /// in the database of orders; once per database (in the environment and in a file by spaces),
     /// so that every shard is named once. Fixed when the journal is created, with the number of
-    /// shards.
+    /// shards; later `ordinal journal move`.
     #[arg(
         long,
         value_name = "SHARDS=URL",

@@ -124,6 +124,9 @@ pub enum Verb {
     /// The parts of the journal, and which order node has them.
     #[command(subcommand)]
     Shards(ShardsVerb),
+    /// The databases of a journal: what each holds, and shards moved from one to another.
+    #[command(subcommand)]
+    Journal(crate::journal::JournalVerb),
     /// Orders whose history is impossible; they accept no command.
     Quarantined,
     /// Run an engine.

@@ -42,6 +42,7 @@ pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
 pub use stores::{Stores, migrate};
 
 pub(crate) use followers::FollowerEntry;
+pub(crate) use stores::JOURNAL;
 
 use followers::{Followers, ready};
 use stores::Service;

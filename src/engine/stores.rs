@@ -75,7 +75,7 @@ impl Stores {
 }
 
 /// The schema of the journal, in each of its databases.
-const JOURNAL: &str = "orders_journal";
+pub(crate) const JOURNAL: &str = "orders_journal";
 
 /// Opens the journal for writing. On Postgres as a node among others; on SQLite the file is ours.
 pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<Journal> {

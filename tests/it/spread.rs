@@ -1,8 +1,13 @@
 //! The journal spread over several database servers.
 
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use order_actor::journal::{NewEvent, Options, ShardMap, open_spread};
+use serde_json::{Value, json};
+use shared_events::contract::{OrderId, Timestamp};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::nodes::{databases, node, place, verified, version};
@@ -164,6 +169,89 @@ fn a_wrong_map_is_refused_with_a_clear_error_and_a_file_can_say_the_right_one() 
     }
     assert_eq!(run(&["verify"], &right).0, Some(0));
     for database in [orders, one, two] {
+        runtime.block_on(database.drop());
+    }
+}
+
+/// Killed again and again, each time a little later, a move gets to its end and nothing is lost.
+#[test]
+fn a_move_that_is_killed_again_and_again_loses_nothing() {
+    const EVENTS: u64 = 12_000;
+    let (runtime, [one, two]) = databases();
+    let (one_url, two_url) = (one.url(), two.url());
+    let map = |entries: &[String]| ShardMap::parse(entries.iter().map(String::as_str)).unwrap();
+    let options = || Options::new(Arc::new(|| Timestamp::from_micros(1_800_000_000_000_000)));
+    let open = |entries: &[String]| {
+        let (map, options) = (map(entries), options());
+        runtime.block_on(async { open_spread(&map, "orders_journal", options).await })
+    };
+    let event = || NewEvent {
+        event_type: "OrderConfirmed".to_owned(),
+        event_version: "1".to_owned(),
+        payload: format!("{{\"n\":{:?}}}", "x".repeat(200)),
+        metadata: "{}".to_owned(),
+    };
+    let whole = [format!("0-7={one_url}")];
+    let halves = [format!("0-3={one_url}"), format!("4-7={two_url}")];
+    let journal = open(&whole).unwrap();
+    runtime.block_on(async {
+        let mut appends = JoinSet::new();
+        for _ in 0..EVENTS / 10 {
+            let (journal, events) = (journal.clone(), (0..10).map(|_| event()).collect());
+            appends.spawn(async move { journal.append(OrderId::mint(), 0, events).await });
+        }
+        while let Some(appended) = appends.join_next().await {
+            appended.unwrap().unwrap();
+        }
+        journal.close().await;
+    });
+    let flags = ["journal", "move", "--shards", "4-7", "--from", &one_url, "--to", &two_url];
+    let (mut kills, mut patience) = (0, Duration::from_millis(20));
+    let told = loop {
+        let mut moving = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .arg("--json")
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + patience;
+        while moving.try_wait().unwrap().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if moving.try_wait().unwrap().is_none() {
+            moving.kill().unwrap();
+            kills += 1;
+        }
+        let output = moving.wait_with_output().unwrap();
+        if output.status.success() {
+            break String::from_utf8(output.stdout).unwrap();
+        }
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "it was not the kill");
+        // Neither place is served alone, and none without the other until it is done.
+        patience += patience / 4;
+    };
+    assert!(kills > 3, "{kills}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["moved"], "4-7", "{told}");
+    let refused = open(&whole).map(drop).unwrap_err();
+    assert_eq!(refused.code(), "JOURNAL_DATABASE_WRONG");
+    let journal = open(&halves).unwrap();
+    runtime.block_on(async {
+        assert_eq!(journal.verify().await.unwrap(), EVENTS);
+        let appended = journal.append(OrderId::mint(), 0, vec![event()]).await.unwrap();
+        assert_eq!(appended.version, 1);
+        journal.close().await;
+    });
+    let shown = ordinal(&["--json", "journal", "show", &one_url, &two_url]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let held: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&held[0]["holds"], &held[1]["holds"]), (&json!("0-3"), &json!("4-7")), "{shown}");
+    let events = held[0]["events"].as_u64().unwrap() + held[1]["events"].as_u64().unwrap();
+    assert_eq!((events, &held[1]["in_transit"]), (EVENTS + 1, &json!("")), "{shown}");
+    let text = String::from_utf8(ordinal(&["journal", "show", &one_url, &two_url]).stdout).unwrap();
+    assert!(text.contains("0-3 of 8") && !text.contains("postgres://"), "{text}");
+    for database in [one, two] {
         runtime.block_on(database.drop());
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use order_actor::journal::{
-    Journal, JournalError, NewEvent, Node, Options, ShardMap, migrate_postgres, open_postgres,
-    open_spread,
+    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, holding,
+    migrate_postgres, open_postgres, open_spread,
 };
 use shared_events::contract::{OrderId, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -226,4 +226,160 @@ async fn a_journal_whose_making_was_cut_short_is_made_to_the_end_under_the_same_
     // Complete, it is not made again.
     pool(&one, &schema).await.execute(drop_it.as_str()).await.unwrap();
     assert!(refused(&map, &schema).await.contains("is empty"));
+}
+
+async fn relocate(from: &str, to: &str, schema: &str, shards: &str) -> Result<Moved, JournalError> {
+    let relocation = Relocation::new(from, to, schema, shards.parse().unwrap()).unwrap();
+    let moved = relocation.run(|done, all| assert!(done <= all)).await;
+    relocation.close().await;
+    moved
+}
+
+async fn holds(url: &str, schema: &str) -> (String, String, u64) {
+    let held = holding(url, schema).await.unwrap().unwrap();
+    (held.holds.to_string(), held.in_transit.to_string(), held.events)
+}
+
+#[tokio::test]
+async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
+    let schema = schema();
+    let mut at = Vec::new();
+    for nth in 0..4 {
+        at.push(database(nth).await);
+    }
+    let journal = open_postgres(&at[0], &schema, Options { shards: 8, ..options() }).await.unwrap();
+    fill(&journal).await;
+    let odd = std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == 6).unwrap();
+    journal.append(odd, 0, vec![event()]).await.unwrap();
+    journal.quarantine(odd, "impossible").await.unwrap();
+    journal.close().await;
+
+    let moved = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
+    assert_eq!(moved, Moved { copied: 5, checked: 5 });
+    // Said again, nothing happens.
+    let again = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
+    assert_eq!(again, Moved { copied: 0, checked: 5 });
+    assert_eq!(holds(&at[0], &schema).await, ("0-3".to_owned(), String::new(), 4));
+    // The old place alone does not serve them any more, to no program of whatever age.
+    let claim = "UPDATE shards SET owner = 'older', epoch = epoch + 1 WHERE shard = 4";
+    assert!(pool(&at[0], &schema).await.execute(claim).await.is_err());
+    let alone = open_postgres(&at[0], &schema, options()).await.map(drop).unwrap_err();
+    assert!(alone.to_string().contains("holds shards 0-3 of 8"), "{alone}");
+
+    relocate(&at[0], &at[2], &schema, "2-3").await.unwrap();
+    relocate(&at[1], &at[3], &schema, "6,7").await.unwrap();
+    let four = map(["0-1", "4-5", "2-3", "6-7"]).await;
+    let journal = open_spread(&four, &schema, as_node()).await.unwrap();
+    fill(&journal).await;
+    journal.append(odd, 1, vec![event()]).await.unwrap();
+    assert_eq!(journal.verify().await.unwrap(), 18);
+    let quarantined = journal.quarantined().await.unwrap();
+    assert_eq!(quarantined.iter().map(|o| o.order_id).collect::<Vec<_>>(), [odd]);
+    journal.close().await;
+
+    // Back, with only what is new.
+    let back = relocate(&at[1], &at[0], &schema, "4-5").await.unwrap();
+    assert_eq!(back, Moved { copied: 2, checked: 4 });
+    relocate(&at[2], &at[0], &schema, "2-3")
+        .await
+        .map(|moved| assert_eq!(moved.copied, 2))
+        .unwrap();
+    relocate(&at[3], &at[0], &schema, "6-7")
+        .await
+        .map(|moved| assert_eq!(moved.copied, 3))
+        .unwrap();
+    let journal = open_postgres(&at[0], &schema, options()).await.unwrap();
+    fill(&journal).await;
+    assert_eq!(journal.verify().await.unwrap(), 26);
+    assert_eq!(journal.load(odd).await.unwrap().len(), 2);
+    assert_eq!(journal.quarantined().await.unwrap().len(), 1);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn nothing_is_moved_beside_a_node_or_to_a_place_that_does_not_fit() {
+    let schema = schema();
+    let [zero, one, two] = [database(0).await, database(1).await, database(2).await];
+    let two_halves = map(["0-3", "4-7"]).await;
+    let refused = async |from: &str, to: &str, shards: &str, why: &str| {
+        let refused = relocate(from, to, &schema, shards).await.unwrap_err();
+        assert_eq!(refused.code(), "JOURNAL_DATABASE_WRONG");
+        let text = refused.to_string();
+        assert!(text.contains(why) && !text.contains("postgres@"), "{text}");
+    };
+    refused(&zero, &one, "0", "holds no journal").await;
+    for options in [as_node(), options()] {
+        let journal = open_spread(&two_halves, &schema, options).await.unwrap();
+        fill(&journal).await;
+        refused(&one, &two, "4-7", "is at work in").await;
+        refused(&zero, &one, "0", "is at work in").await;
+        journal.close().await;
+    }
+    assert_eq!(tables(&two, &schema).await, 0, "something was written");
+    refused(&zero, &one, "0,4", "holds shards 0-3 and not all of 0,4").await;
+    refused(&zero, &zero, "0", "the same database").await;
+    let other = ShardMap::one(&two);
+    open_spread(&other, &schema, options()).await.unwrap().close().await;
+    refused(&zero, &two, "0", "of another journal").await;
+    let journal = open_spread(&two_halves, &schema, options()).await.unwrap();
+    assert_eq!(journal.verify().await.unwrap(), 16);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_move_that_was_cut_short_ends_when_it_is_begun_again_and_until_then_nobody_writes() {
+    let schema = schema();
+    let [zero, one, two] = [database(0).await, database(1).await, database(2).await];
+    let whole = ShardMap::parse([format!("0-7={zero}").as_str()]).unwrap();
+    let journal = open_spread(&whole, &schema, options()).await.unwrap();
+    fill(&journal).await;
+    journal.close().await;
+    let (source, target) = (pool(&zero, &schema).await, pool(&one, &schema).await);
+
+    // An event that is not the one that was written stops it before the copy is served.
+    let forge = "ALTER TABLE events DISABLE TRIGGER events_are_forever;
+                 UPDATE events SET payload = '{\"forged\":1}' WHERE shard = 5";
+    source.execute(forge).await.unwrap();
+    let broken = relocate(&zero, &one, &schema, "4-7").await.unwrap_err();
+    assert!(matches!(broken, JournalError::Broken { shard: 5, .. }), "{broken}");
+    assert!(refused(&whole, &schema).await.contains("shards 4-7 of"), "it is served half way");
+    let other = relocate(&zero, &one, &schema, "4").await.unwrap_err();
+    assert!(other.to_string().contains("shards 4-7 of"), "{other}");
+    source.execute("UPDATE events SET payload = '{}' WHERE shard = 5").await.unwrap();
+    // Given up, everything is where it was.
+    let relocation = Relocation::new(&zero, &one, &schema, "4-7".parse().unwrap()).unwrap();
+    relocation.take_back().await.unwrap();
+    assert!(relocation.take_back().await.is_err(), "there is nothing to take back");
+    relocation.close().await;
+    let journal = open_spread(&whole, &schema, options()).await.unwrap();
+    fill(&journal).await;
+    assert_eq!(journal.verify().await.unwrap(), 16);
+    journal.close().await;
+
+    // As a crash leaves it after each step.
+    let steps = [
+        (&source, "UPDATE shards SET state = 'LEAVING', owner = '' WHERE shard > 3"),
+        (&target, "UPDATE shards SET state = 'COMING', owner = ''"),
+        (&source, "UPDATE shards SET state = 'GONE', owner = '' WHERE shard > 3"),
+    ];
+    for until in 1..=steps.len() {
+        for (at, sql) in &steps[..until] {
+            at.execute(*sql).await.unwrap();
+        }
+        assert!(!refused(&whole, &schema).await.is_empty());
+        let elsewhere = relocate(&zero, &two, &schema, "4-7").await;
+        assert!(until < 3 || elsewhere.is_err(), "moved to another place: {elsewhere:?}");
+        if elsewhere.is_ok() {
+            relocate(&two, &zero, &schema, "4-7").await.unwrap();
+            target.execute("UPDATE shards SET state = 'GONE'").await.unwrap();
+            let again = "UPDATE shards SET state = 'LEAVING', owner = '' WHERE shard > 3";
+            source.execute(again).await.unwrap();
+        }
+        assert_eq!(relocate(&zero, &one, &schema, "4-7").await.unwrap().checked, 8);
+        let halves = map(["0-3", "4-7"]).await;
+        let journal = open_spread(&halves, &schema, options()).await.unwrap();
+        assert_eq!(journal.verify().await.unwrap(), 16);
+        journal.close().await;
+        relocate(&one, &zero, &schema, "4-7").await.unwrap();
+    }
 }
