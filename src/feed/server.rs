@@ -74,7 +74,8 @@ impl FactService for FactEdge {
             .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
         let after = after.scoped(scope);
         let heads = log.heads().await.map_err(|error| status(&error))?;
-        if after.iter().any(|(shard, position)| position > heads.get(shard)) {
+        let ahead = |(shard, position)| heads.reads(shard) && position > heads.get(shard);
+        if after.iter().any(ahead) {
             let message = "a reader is ahead of the log; has it been restored?";
             return Err(refused(Code::OutOfRange, "AHEAD_OF_LOG", message));
         }

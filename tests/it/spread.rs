@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::nodes::{databases, node, place, verified, version};
-use crate::support::{Engine, PATIENCE, PostgresServer, ordinal, placing};
+use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
 /// Two servers, each for half of the shards: as flags.
 fn halves(servers: &[PostgresServer; 2]) -> Vec<String> {
@@ -252,6 +252,55 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
     let text = String::from_utf8(ordinal(&["journal", "show", &one_url, &two_url]).stdout).unwrap();
     assert!(text.contains("0-3 of 8") && !text.contains("postgres://"), "{text}");
     for database in [one, two] {
+        runtime.block_on(database.drop());
+    }
+}
+
+/// Stock in a process of its own hears of the orders of one database while the other is down, by Redis
+/// and by gRPC alone; also a process that starts meanwhile.
+#[test]
+fn a_database_that_is_stopped_keeps_nothing_from_other_processes() {
+    let (runtime, [orders_db, stock_db]) = databases();
+    let servers = [PostgresServer::start(), PostgresServer::start()];
+    let redis = RedisServer::start();
+    let [orders_url, stock_url, redis_url] = [orders_db.url(), stock_db.url(), redis.url()];
+    let map = halves(&servers);
+    let map: Vec<&str> = map.iter().map(String::as_str).collect();
+    let port = || format!("127.0.0.1:{}", free_port());
+    let [orders, stock] = [port(), port()];
+    let [orders_at, stock_at] = [format!("http://{orders}"), format!("http://{stock}")];
+    let order_flags = ["--role", "orders", "--listen", &orders, "--redis-url", &redis_url];
+    let databases = ["--orders-database-url", &orders_url, "--inventory-at", &stock_at];
+    let node = node("a", &[&order_flags[..], &databases, &map].concat());
+    let stock_flags = ["--role", "inventory", "--listen", &stock, "--orders-at", &orders_at];
+    let database = ["--inventory-database-url", &stock_url];
+    let by_redis = [&stock_flags[..], &database, &["--redis-url", &redis_url]].concat();
+    let by_grpc = [&stock_flags[..], &database].concat();
+    let inventory = Engine::start_with(&by_redis);
+    node.ask(&["stock", "set", "MUG", "1000"]);
+    let confirmed = |orders: Vec<String>| {
+        orders.into_iter().inspect(|id| drop(node.until(id, "CONFIRMED"))).collect::<Vec<_>>()
+    };
+    let mut placed = confirmed((0..4).map(|_| place(&node, "MUG=1@4.50GBP")).collect());
+
+    let [_, second] = &servers;
+    second.crash();
+    placed.extend(confirmed(place_in_the_first(&node, 3)));
+    inventory.kill();
+    let inventory = Engine::start_with(&by_redis);
+    placed.extend(confirmed(place_in_the_first(&node, 2)));
+    inventory.kill();
+    let inventory = Engine::start_with(&by_grpc);
+    placed.extend(confirmed(place_in_the_first(&node, 2)));
+    second.again();
+    placed.extend(confirmed((0..8).map(|_| place(&node, "MUG=1@4.50GBP")).collect()));
+    inventory.kill();
+    let _inventory = Engine::start_with(&by_redis);
+    placed.extend(confirmed((0..8).map(|_| place(&node, "MUG=1@4.50GBP")).collect()));
+    for id in &placed {
+        assert_eq!(version(&node, id), 2);
+    }
+    for database in [orders_db, stock_db] {
         runtime.block_on(database.drop());
     }
 }

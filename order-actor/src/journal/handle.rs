@@ -20,7 +20,7 @@ use super::options::{Node, Options};
 use super::ownership::{Ownership, ShardState};
 use super::part::{Part, Taken, cursors_of, learn};
 use super::sqlite::SqliteStore;
-use super::store::{Head, Range, SharedStore, Sight};
+use super::store::{Range, SharedStore, Sight};
 use super::tail::Tail;
 use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Request, Wires};
 
@@ -312,11 +312,7 @@ impl Journal {
         }
         let heads = match self.own_heads(cursors) {
             Some(heads) => heads,
-            None => {
-                let heads = self.standing(cursors).await?;
-                let there = heads.iter().map(|head| head.shard).collect();
-                cursors_of(&heads).scoped(Scope::Only(there))
-            }
+            None => self.standing(cursors).await?,
         };
         let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
@@ -345,15 +341,15 @@ impl Journal {
     }
 
     /// Where the shards stand in the databases that answer, of those that hold something that these
-    /// cursors read; an error where none of these does.
-    async fn standing(&self, cursors: &Cursors) -> Result<Vec<Head>, JournalError> {
+    /// cursors read; it reads the shards of these and no others. An error where none answers.
+    async fn standing(&self, cursors: &Cursors) -> Result<Cursors, JournalError> {
         let mut asked = Vec::new();
         for part in &self.shared.parts {
             if part.holds.iter().any(|shard| cursors.reads(shard)) {
                 asked.push(part.heads());
             }
         }
-        let (mut heads, mut away, several) = (Vec::new(), Vec::new(), asked.len());
+        let (mut heads, mut away, all) = (Vec::new(), Vec::new(), asked.len());
         for answer in join_all(asked).await {
             match answer {
                 Ok(standing) => heads.extend(standing),
@@ -364,13 +360,15 @@ impl Journal {
                 Err(error) => return Err(error),
             }
         }
-        if away.len() == several
+        if away.len() == all
             && let Some(error) = away.pop()
         {
             return Err(error);
         }
-        learn(&self.shared.committed, &cursors_of(&heads));
-        Ok(heads)
+        let there = heads.iter().map(|head| head.shard).collect();
+        let heads = cursors_of(&heads);
+        learn(&self.shared.committed, &heads);
+        Ok(heads.scoped(Scope::Only(there)))
     }
 
     /// At most `limit` events of one shard after a position, with their hashes.
@@ -431,6 +429,14 @@ impl Journal {
     pub async fn heads(&self) -> Result<Cursors, JournalError> {
         let heads = try_join_all(self.shared.parts.iter().map(Part::heads)).await?;
         Ok(cursors_of(&heads.concat()))
+    }
+
+    /// As [`Self::heads`], in those databases that answer: it reads their shards and no others.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where none of them does.
+    pub async fn heads_there(&self) -> Result<Cursors, JournalError> {
+        self.standing(&Cursors::default()).await
     }
 
     /// Returns once there is something after these cursors; may return early for nothing where no

@@ -86,6 +86,6 @@ impl Source<Fact> for FactSource {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.heads().await.map_err(crate::replay::away_or_broken)
+        self.journal.heads_there().await.map_err(crate::replay::away_or_broken)
     }
 }

@@ -67,6 +67,6 @@ impl Source<RecordedEvent> for JournalSource {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.heads().await.map_err(away_or_broken)
+        self.journal.heads_there().await.map_err(away_or_broken)
     }
 }

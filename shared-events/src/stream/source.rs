@@ -99,6 +99,6 @@ pub trait Source<T>: Send + Sync + 'static {
     /// The reader goes elsewhere for a while: what is held open for it may be closed.
     async fn rest(&self) {}
 
-    /// The last position of each shard.
+    /// The last position of each shard. A source that cannot tell of all for now reads the others.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 }
