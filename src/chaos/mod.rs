@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Caller, Client, Connection, Output};
-use crate::cluster::{self, Addresses, Cluster, Ways};
+use crate::cluster::{self, Addresses, Cluster, SHARDS, Ways};
 use crate::engine::{Backend, Databases, Stores};
 use crate::verify;
 pub use clock::SteppedClock;
@@ -38,8 +38,6 @@ use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS, Work};
 use faults::{Fault, SERVICES, Schedule, Step};
 use proxy::{Proxy, Way};
 
-/// Shards of a journal that `serve` creates unless told otherwise.
-const SHARDS: u16 = 16;
 /// So that a frozen owner is soon past it.
 const SHORT_LEASES: [&str; 6] =
     ["--lease", "2s", "--lease-renew", "400ms", "--lease-self-stop", "1200ms"];
@@ -71,6 +69,10 @@ pub struct ChaosArgs {
     /// How long a client waits between two calls, on average.
     #[arg(long, value_name = "DURATION", default_value = "60ms", value_parser = humantime::parse_duration)]
     pace: Duration,
+    /// Spread the journal over so many Postgres servers; what goes wrong with Postgres goes wrong with
+    /// one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+    journal_databases: u16,
     /// Keep databases and logs in this directory, which must be new; in a temporary one, removed where
     /// nothing was found, unless said.
     #[arg(long, value_name = "DIR")]
@@ -126,7 +128,7 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     // The server's own user has to get through.
     open_to_all(temporary.path())?;
     anyhow::ensure!(!dir.join("postgres").exists(), "{} has been used already", dir.display());
-    let mut arena = Arena::start(&dir, args.scenario).await?;
+    let mut arena = Arena::start(&dir, args.scenario, args.journal_databases).await?;
     let report = arena.fight(args, seed, out).await;
     arena.cluster.stop().await;
     let report = report.inspect_err(|_| keep(temporary.path()))?;
@@ -155,31 +157,50 @@ struct Arena {
     addresses: Addresses,
     folder: PathBuf,
     cluster: Cluster,
-    to_postgres: Vec<Proxy>,
+    /// By server, by service.
+    to_postgres: Vec<Vec<Proxy>>,
     to_redis: Vec<Proxy>,
+    /// The server that the next fault of Postgres is of.
+    next_server: usize,
 }
 
 impl Arena {
-    async fn start(dir: &std::path::Path, scenario: Scenario) -> anyhow::Result<Self> {
-        let addresses = free_addresses()?;
+    async fn start(
+        dir: &std::path::Path,
+        scenario: Scenario,
+        journal_databases: u16,
+    ) -> anyhow::Result<Self> {
+        let addresses = free_addresses(journal_databases)?;
         let folder = cluster::folder(dir)?;
-        let postgres = cluster::postgres(&folder, addresses.postgres).await?;
+        let postgres = cluster::postgres_servers(&folder, &addresses.postgres).await?;
         let redis = cluster::redis(&folder, addresses.redis).await?;
         let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
+        for server in &addresses.postgres {
+            let mut ways = Vec::new();
+            for _ in SERVICES {
+                ways.push(Proxy::to(*server).await?);
+            }
+            to_postgres.push(ways);
+        }
         for _ in SERVICES {
-            to_postgres.push(Proxy::to(addresses.postgres).await?);
             to_redis.push(Proxy::to(addresses.redis).await?);
         }
+        let of_service = |nth: usize| {
+            let ways = to_postgres.iter().filter_map(|ways: &Vec<Proxy>| ways.get(nth));
+            ways.map(|proxy| proxy.address).collect()
+        };
         let ways = Ways {
-            postgres: to_postgres.iter().map(|proxy| proxy.address).collect(),
+            postgres: (0..SERVICES.len()).map(of_service).collect(),
             redis: to_redis.iter().map(|proxy| proxy.address).collect(),
             clocks: true,
         };
         let leases: &[&str] = if scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
-        let mut cluster = Cluster::new(&folder, addresses, postgres, redis, &ways, leases)?;
+        let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, leases)?;
         cluster.start().await?;
-        witness::install(&cluster::database_url(addresses.postgres, "orders")).await?;
-        Ok(Self { addresses, folder, cluster, to_postgres, to_redis })
+        for server in &addresses.postgres {
+            witness::install(&cluster::database_url(*server, "orders")).await?;
+        }
+        Ok(Self { addresses, folder, cluster, to_postgres, to_redis, next_server: 0 })
     }
 
     async fn fight(&mut self, args: &ChaosArgs, seed: u64, out: &Output) -> anyhow::Result<Report> {
@@ -231,7 +252,7 @@ impl Arena {
         let level = behind.values().all(|facts| *facts == 0);
         let drained_in_ms = level.then(|| drained.elapsed().as_millis());
         let calls = memory.calls();
-        let stores = Stores::snapshot(&Backend::Postgres(self.databases())).await?;
+        let stores = Stores::snapshot(&Backend::Postgres(self.databases()?)).await?;
         let contradictions = check::agree(&stores, &calls).await?;
         let redis = Redis::new(&RedisOptions {
             urls: vec![format!("redis://{}", self.addresses.redis)],
@@ -241,7 +262,10 @@ impl Arena {
         })?;
         let verified = verify::everything(&stores, Some(&redis), out).await?;
         stores.close().await;
-        let appends_of_others = witness::count(&self.databases().orders).await?;
+        let mut appends_of_others = 0;
+        for server in &self.addresses.postgres {
+            appends_of_others += witness::count(&cluster::database_url(*server, "orders")).await?;
+        }
         Ok(Report {
             seed,
             seconds,
@@ -259,13 +283,31 @@ impl Arena {
         })
     }
 
-    fn databases(&self) -> Databases {
-        let url = |database: &str| cluster::database_url(self.addresses.postgres, database);
-        Databases {
-            journal: ShardMap::one(&url("orders")),
-            orders: url("orders"),
-            inventory: url("inventory"),
-            notifications: url("notifications"),
+    fn databases(&self) -> anyhow::Result<Databases> {
+        let servers = &self.addresses.postgres;
+        let first = *servers.first().context("there is no Postgres server")?;
+        let url = |database: &str| cluster::database_url(first, database);
+        let map = cluster::shard_map(servers, SHARDS);
+        let journal = match map.is_empty() {
+            true => ShardMap::one(&url("orders")),
+            false => ShardMap::parse(map.iter().map(String::as_str)).map_err(anyhow::Error::msg)?,
+        };
+        let (inventory, notifications) = (url("inventory"), url("notifications"));
+        Ok(Databases { journal, orders: url("orders"), inventory, notifications })
+    }
+
+    /// The server that a fault of Postgres is of: each in turn.
+    fn server_in_turn(&mut self) -> usize {
+        let server = self.next_server;
+        self.next_server = (server + 1) % self.addresses.postgres.len();
+        server
+    }
+
+    /// Makes a service's way to a Postgres server bad for a while.
+    async fn way_to_postgres(&mut self, service: usize, how: Way, lasts: Duration) {
+        let server = self.server_in_turn();
+        if let Some(ways) = self.to_postgres.get(server) {
+            way(ways, service, how, lasts).await;
         }
     }
 
@@ -312,9 +354,12 @@ impl Arena {
                 }
             }
             Fault::KillPostgres => {
-                self.cluster.postgres.kill().await;
-                sleep(*lasts).await;
-                self.postgres_again().await?;
+                let server = self.server_in_turn();
+                if let Some(server) = self.cluster.postgres.get_mut(server) {
+                    server.kill().await;
+                    sleep(*lasts).await;
+                    postgres_again(server).await?;
+                }
             }
             Fault::KillRedis => {
                 self.cluster.redis.kill().await;
@@ -333,13 +378,13 @@ impl Arena {
                 self.cluster.redis.signal(Signal::CONT);
             }
             Fault::CutPostgres(service) => {
-                way(&self.to_postgres, *service, Way::Cut, *lasts).await;
+                self.way_to_postgres(*service, Way::Cut, *lasts).await;
             }
             Fault::SilencePostgres(service) => {
-                way(&self.to_postgres, *service, Way::Silent, *lasts).await;
+                self.way_to_postgres(*service, Way::Silent, *lasts).await;
             }
             Fault::SlowPostgres(service) => {
-                way(&self.to_postgres, *service, Way::Slow(SLOW_BY), *lasts).await;
+                self.way_to_postgres(*service, Way::Slow(SLOW_BY), *lasts).await;
             }
             Fault::CutRedis(service) => way(&self.to_redis, *service, Way::Cut, *lasts).await,
             Fault::Restart(service) => {
@@ -364,20 +409,6 @@ impl Arena {
         &mut self.cluster.services[nth.min(last)]
     }
 
-    /// What the killed server's sessions hold of it has to go first.
-    async fn postgres_again(&mut self) -> anyhow::Result<()> {
-        let until = Instant::now() + READY_WITHIN;
-        loop {
-            self.cluster.postgres.start()?;
-            let answers = cluster::postgres_answers;
-            match self.cluster.postgres.until(READY_WITHIN, answers).await {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > until => return Err(error),
-                Err(_) => sleep(Duration::from_millis(200)).await,
-            }
-        }
-    }
-
     async fn empty_redis(&self) {
         let emptied = tokio::process::Command::new("redis-cli")
             .args(["-p", &self.addresses.redis.port().to_string(), "FLUSHALL"])
@@ -399,7 +430,7 @@ impl Arena {
 
     /// Everything is well again, and followers come to the end; how far behind they are then.
     async fn drain(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
-        for proxy in self.to_postgres.iter().chain(&self.to_redis) {
+        for proxy in self.to_postgres.iter().flatten().chain(&self.to_redis) {
             proxy.set(Way::Open);
         }
         for service in &mut self.cluster.services {
@@ -422,6 +453,19 @@ impl Arena {
     }
 }
 
+/// What the killed server's sessions hold of it has to go first.
+async fn postgres_again(server: &mut cluster::Process) -> anyhow::Result<()> {
+    let until = Instant::now() + READY_WITHIN;
+    loop {
+        server.start()?;
+        match server.until(READY_WITHIN, cluster::postgres_answers).await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
 /// Makes a way bad for a while.
 async fn way(proxies: &[Proxy], nth: usize, how: Way, lasts: Duration) {
     if let Some(proxy) = proxies.get(nth) {
@@ -431,26 +475,23 @@ async fn way(proxies: &[Proxy], nth: usize, how: Way, lasts: Duration) {
     }
 }
 
-fn free_addresses() -> anyhow::Result<Addresses> {
+fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {
     // All at once, so that none is given out twice.
-    let listeners = std::array::from_fn::<_, 6, _>(|_| {
+    let listeners = (0..5 + journal_databases).map(|_| {
         std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {
             let address: SocketAddr = free.local_addr()?;
             Ok((free, address))
         })
     });
-    let mut free = Vec::new();
-    for listener in listeners {
-        free.push(listener.context("no free port")?);
-    }
-    let [a, b, inventory, notifications, postgres, redis] = free.as_slice() else {
+    let free: Vec<_> = listeners.collect::<Result<_, _>>().context("no free port")?;
+    let [a, b, inventory, notifications, redis, postgres @ ..] = free.as_slice() else {
         anyhow::bail!("no free port");
     };
     Ok(Addresses {
         orders: [a.1, b.1],
         inventory: inventory.1,
         notifications: notifications.1,
-        postgres: postgres.1,
+        postgres: postgres.iter().map(|server| server.1).collect(),
         redis: redis.1,
     })
 }

@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use child::Process;
-pub(crate) use servers::postgres_answers;
 pub use servers::{database_url, postgres, postgres_programs, redis};
+pub(crate) use servers::{postgres_answers, postgres_servers, shard_map};
 
 use crate::cli::Output;
 use crate::upkeep;
@@ -37,30 +37,37 @@ pub enum ClusterVerb {
         #[arg(long, value_name = "DIR", default_value = "ordinal-cluster")]
         dir: PathBuf,
         /// Listen on this port and some above: +0 and +1 order nodes, +10 stock, +20 messages, +32
-        /// Postgres, +79 Redis.
+        /// and on Postgres, +79 Redis.
         #[arg(long, value_name = "PORT", default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..=65_000))]
         port: u16,
+        /// Spread the journal over so many Postgres servers.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+        journal_databases: u16,
     },
 }
 
+/// Shards of a journal that `serve` creates unless told otherwise.
+pub(crate) const SHARDS: u16 = 16;
+
 /// Which address each process has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     pub(crate) orders: [SocketAddr; 2],
     pub(crate) inventory: SocketAddr,
     pub(crate) notifications: SocketAddr,
-    pub(crate) postgres: SocketAddr,
+    /// The first has the databases of all services, each has a part of the journal.
+    pub(crate) postgres: Vec<SocketAddr>,
     pub(crate) redis: SocketAddr,
 }
 
 impl Addresses {
-    fn above(port: u16) -> Self {
+    fn above(port: u16, journal_databases: u16) -> Self {
         let at = |above: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(above)));
         Self {
             orders: [at(0), at(1)],
             inventory: at(10),
             notifications: at(20),
-            postgres: at(32),
+            postgres: (0..journal_databases).map(|nth| at(32 + nth)).collect(),
             redis: at(79),
         }
     }
@@ -71,13 +78,13 @@ impl Addresses {
 /// # Errors
 /// Where a server is not installed or a process does not start.
 pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
-    let ClusterVerb::Up { dir, port } = verb;
-    let addresses = Addresses::above(port);
+    let ClusterVerb::Up { dir, port, journal_databases } = verb;
+    let addresses = Addresses::above(port, journal_databases);
     let folder = folder(&dir)?;
-    let postgres = servers::postgres(&folder, addresses.postgres).await?;
+    let postgres = postgres_servers(&folder, &addresses.postgres).await?;
     let redis = servers::redis(&folder, addresses.redis).await?;
     let mut cluster =
-        Cluster::new(&folder, addresses, postgres, redis, &Ways::direct(addresses), &[])?;
+        Cluster::new(&folder, &addresses, postgres, redis, &Ways::direct(&addresses), &[])?;
     cluster.start().await?;
     cluster.show(&dir, out);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -101,8 +108,8 @@ pub(crate) fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
 
 /// By which addresses each process reaches the servers.
 pub(crate) struct Ways {
-    /// Postgres, by process: order nodes, stock, messages.
-    pub(crate) postgres: Vec<SocketAddr>,
+    /// Each Postgres server, by process: order nodes, stock, messages.
+    pub(crate) postgres: Vec<Vec<SocketAddr>>,
     /// Redis, by process as above.
     pub(crate) redis: Vec<SocketAddr>,
     /// Whether their clocks can be set wrong.
@@ -110,9 +117,9 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    fn direct(addresses: Addresses) -> Self {
+    fn direct(addresses: &Addresses) -> Self {
         Self {
-            postgres: vec![addresses.postgres; 4],
+            postgres: vec![addresses.postgres.clone(); 4],
             redis: vec![addresses.redis; 4],
             clocks: false,
         }
@@ -121,7 +128,7 @@ impl Ways {
 
 /// The processes of a cluster.
 pub(crate) struct Cluster {
-    pub(crate) postgres: Process,
+    pub(crate) postgres: Vec<Process>,
     pub(crate) redis: Process,
     /// Order nodes, stock, messages.
     pub(crate) services: Vec<Process>,
@@ -131,8 +138,8 @@ impl Cluster {
     /// On servers that run; the services do not yet. Order nodes get further flags.
     pub(crate) fn new(
         folder: &Path,
-        addresses: Addresses,
-        postgres: Process,
+        addresses: &Addresses,
+        postgres: Vec<Process>,
         redis: Process,
         ways: &Ways,
         of_order_nodes: &[&str],
@@ -156,7 +163,8 @@ impl Cluster {
         ];
         let mut services = Vec::new();
         for (nth, (name, address, role, database, more)) in parts.into_iter().enumerate() {
-            let postgres = ways.postgres.get(nth).copied().unwrap_or(addresses.postgres);
+            let postgres = ways.postgres.get(nth).unwrap_or(&addresses.postgres);
+            let first = *postgres.first().context("a cluster has a Postgres server")?;
             let redis = ways.redis.get(nth).copied().unwrap_or(addresses.redis);
             let mut arguments = vec![
                 "serve".to_owned(),
@@ -165,13 +173,16 @@ impl Cluster {
                 "--listen".to_owned(),
                 address.to_string(),
                 format!("--{database}-database-url"),
-                database_url(postgres, database),
+                database_url(first, database),
                 "--redis-url".to_owned(),
                 format!("redis://{redis}"),
             ];
             if role == "orders" {
                 arguments.extend(["--inventory-at".to_owned(), url(addresses.inventory)]);
                 arguments.extend(["--notifications-at".to_owned(), url(addresses.notifications)]);
+                for entry in shard_map(postgres, SHARDS) {
+                    arguments.extend(["--journal-database".to_owned(), entry]);
+                }
                 arguments.extend(of_order_nodes.iter().map(|flag| (*flag).to_owned()));
             } else {
                 arguments.extend(["--orders-at".to_owned(), orders.clone()]);
@@ -200,8 +211,8 @@ impl Cluster {
 
     /// Starts what died again.
     fn revive(&mut self) -> anyhow::Result<()> {
-        let servers = [&mut self.postgres, &mut self.redis];
-        for process in servers.into_iter().chain(&mut self.services) {
+        let servers = self.postgres.iter_mut().chain([&mut self.redis]);
+        for process in servers.chain(&mut self.services) {
             if let Some(end) = process.ended() {
                 tracing::warn!(process = process.name, %end, "died; started again");
                 process.start()?;
@@ -217,11 +228,13 @@ impl Cluster {
         }
         self.redis.stop(Signal::TERM, STOPS_WITHIN).await;
         // The quick way down: sessions are ended, everything is written.
-        self.postgres.stop(Signal::INT, STOPS_WITHIN).await;
+        for server in &mut self.postgres {
+            server.stop(Signal::INT, STOPS_WITHIN).await;
+        }
     }
 
     fn show(&self, dir: &Path, out: &Output) {
-        let all = || self.services.iter().chain([&self.postgres, &self.redis]);
+        let all = || self.services.iter().chain(&self.postgres).chain([&self.redis]);
         let rows = all().map(|process| vec![process.name.clone(), process.address.to_string()]);
         if out.json {
             let processes: serde_json::Map<String, serde_json::Value> = all()

@@ -20,6 +20,30 @@ pub const DATABASES: [&str; 3] = ["orders", "inventory", "notifications"];
 /// # Errors
 /// Where no server is installed, or it does not start.
 pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
+    server(folder, "postgres", address, &DATABASES).await
+}
+
+/// Several: the first with a database per service, each with one for a part of the journal.
+pub(crate) async fn postgres_servers(
+    folder: &Path,
+    addresses: &[SocketAddr],
+) -> anyhow::Result<Vec<Process>> {
+    let mut servers = Vec::new();
+    for (nth, address) in (1..).zip(addresses) {
+        servers.push(match nth {
+            1 => postgres(folder, *address).await?,
+            _ => server(folder, &format!("postgres-{nth}"), *address, &["orders"]).await?,
+        });
+    }
+    Ok(servers)
+}
+
+async fn server(
+    folder: &Path,
+    name: &str,
+    address: SocketAddr,
+    databases: &[&str],
+) -> anyhow::Result<Process> {
     let programs = postgres_programs().context(
         "no Postgres server is installed; on Debian: apt-get install postgresql redis-server",
     )?;
@@ -29,7 +53,7 @@ pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Proc
     } else {
         None
     };
-    let home = folder.join("postgres");
+    let home = folder.join(name);
     std::fs::create_dir_all(&home)?;
     if let Some((user, group)) = user {
         chown(&home, Some(user), Some(group))?;
@@ -59,16 +83,16 @@ pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Proc
     ];
     let mut arguments = vec!["-D".to_owned(), data.display().to_string()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
-    let log = folder.join("logs").join("postgres.log");
+    let log = folder.join("logs").join(format!("{name}.log"));
     let mut process =
-        Process::new("postgres", address, &programs.join("postgres"), arguments, log).run_by(user);
+        Process::new(name, address, &programs.join("postgres"), arguments, log).run_by(user);
     process.start()?;
     process.until(STARTS_WITHIN, postgres_answers).await?;
     let mut connection = PgConnection::connect_with(&options(address)).await?;
-    for database in DATABASES {
+    for database in databases {
         let known: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-                .bind(database)
+                .bind(*database)
                 .fetch_one(&mut connection)
                 .await?;
         if !known {
@@ -97,6 +121,20 @@ pub(crate) async fn postgres_answers(address: SocketAddr) -> bool {
 /// The URL of a service's database.
 pub fn database_url(address: SocketAddr, database: &str) -> String {
     format!("postgres://postgres@{address}/{database}")
+}
+
+/// What says which shards of the journal each of several servers holds, as `--journal-database`
+/// takes it; nothing where there is one server.
+pub(crate) fn shard_map(servers: &[SocketAddr], shards: u16) -> Vec<String> {
+    let count = u16::try_from(servers.len()).unwrap_or(u16::MAX);
+    if count < 2 {
+        return Vec::new();
+    }
+    let first = |nth: u16| shards * nth / count;
+    let entry = |(nth, server): (u16, &SocketAddr)| {
+        format!("{}-{}={}", first(nth), first(nth + 1) - 1, database_url(*server, "orders"))
+    };
+    (0..).zip(servers).map(entry).collect()
 }
 
 /// A private Redis that keeps nothing on disk: it is a window.

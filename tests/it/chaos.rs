@@ -24,6 +24,12 @@ fn whatever_is_killed_nothing_is_lost_or_done_twice() {
 }
 
 #[test]
+fn whatever_is_killed_nothing_is_lost_or_done_twice_also_with_the_journal_over_two_databases() {
+    let report = round(&["--journal-databases", "2", "--seed", "14", "--for", "20s"]);
+    assert!(report["kills"].as_u64().unwrap() > 3, "{report}");
+}
+
+#[test]
 fn one_order_at_which_all_clients_are_has_one_history_while_its_shard_moves() {
     let scenario = ["--scenario", "moving-shard", "--clients", "64", "--for", "8s"];
     let report = round(&[&scenario[..], &["--seed", "12", "--pace", "100ms"]].concat());
