@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use shared_events::contract::Fact;
 use shared_events::stream::{Batch, Cursors, Database, DatabaseError, Source, SourceError, Tx};
 use sqlx::Row as _;
@@ -66,48 +67,73 @@ pub(crate) async fn write(
          FROM json_each($1)",
     );
     sqlx::query(sql).bind(&rows).execute(&mut **tx).await?;
+    let mut heads: BTreeMap<u16, u64> = BTreeMap::new();
+    for fact in facts {
+        let head = heads.entry(fact.shard).or_default();
+        *head = fact.position.max(*head);
+    }
+    let heads: Vec<_> = heads
+        .into_iter()
+        .map(|(shard, position)| serde_json::json!({"shard": shard, "position": position}))
+        .collect();
     let sql = database.sql(
         "INSERT INTO outbox_heads (shard, position)
-         SELECT shard, MAX(position) FROM json_to_recordset($1::json)
-             AS row(shard BIGINT, position BIGINT) GROUP BY shard
+         SELECT shard, position FROM json_to_recordset($1::json)
+             AS row(shard BIGINT, position BIGINT)
          ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
         "INSERT INTO outbox_heads (shard, position)
-         SELECT value ->> 'shard', MAX(value ->> 'position') FROM json_each($1) WHERE TRUE
-         GROUP BY 1
+         SELECT value ->> 'shard', value ->> 'position' FROM json_each($1) WHERE TRUE
          ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
     );
-    sqlx::query(sql).bind(rows).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(serde_json::Value::from(heads).to_string()).execute(&mut **tx).await?;
     Ok(())
 }
 
+/// Positions of one shard, `after` exclusive, `through` inclusive.
+#[derive(Serialize)]
+struct Range {
+    shard: u16,
+    after: u64,
+    through: u64,
+}
+
 impl OutboxSource {
-    /// What comes after a position of one shard.
-    async fn read_shard(
-        &self,
-        shard: u16,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Fact>, SourceError> {
-        let rows = sqlx::query(
-            "SELECT position, fact FROM outbox WHERE shard = $1 AND position > $2
-             ORDER BY position LIMIT $3",
-        )
-        .bind(i64::from(shard))
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(|error| SourceError::Away(error.to_string()))?;
+    /// All that is told in these ranges, by shard and position.
+    async fn read(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
+        let away = |error: &dyn std::fmt::Display| SourceError::Away(error.to_string());
+        let sql = self.database.sql(
+            "SELECT outbox.shard, position, fact FROM json_to_recordset($1::json)
+                 AS range(shard BIGINT, after BIGINT, through BIGINT)
+             JOIN outbox ON outbox.shard = range.shard
+                 AND position > range.after AND position <= range.through
+             ORDER BY outbox.shard, position",
+            "SELECT outbox.shard, position, fact FROM json_each($1) AS range
+             JOIN outbox ON outbox.shard = range.value ->> 'shard'
+                 AND position > range.value ->> 'after' AND position <= range.value ->> 'through'
+             ORDER BY outbox.shard, position",
+        );
+        let json = serde_json::to_string(ranges).map_err(|error| away(&error))?;
+        let rows = sqlx::query(sql).bind(json).fetch_all(self.database.reader()).await;
+        let rows = rows.map_err(|error| away(&error))?;
         let mut facts = Vec::with_capacity(rows.len());
-        for (expected, row) in (after + 1..).zip(&rows) {
-            let broken =
-                |detail: String| SourceError::Broken { shard, position: expected - 1, detail };
-            let position: i64 = row.try_get(0).map_err(|error| broken(error.to_string()))?;
-            if u64::try_from(position) != Ok(expected) {
-                return Err(broken(format!("position {expected} is missing")));
+        let mut found = rows.iter();
+        for range in ranges {
+            let shard = range.shard;
+            for expected in range.after + 1..=range.through {
+                let broken =
+                    |detail: String| SourceError::Broken { shard, position: expected - 1, detail };
+                let missing = || broken(format!("position {expected} is missing"));
+                let row = found.next().ok_or_else(missing)?;
+                let unreadable = |error: sqlx::Error| broken(error.to_string());
+                let (there, position): (i64, i64) =
+                    (row.try_get(0).map_err(unreadable)?, row.try_get(1).map_err(unreadable)?);
+                if u16::try_from(there) != Ok(shard) || u64::try_from(position) != Ok(expected) {
+                    return Err(missing());
+                }
+                let json: String = row.try_get(2).map_err(unreadable)?;
+                let fact = Fact::from_json(&json);
+                facts.push(fact.map_err(|_| broken("unreadable fact".to_owned()))?);
             }
-            let json: String = row.try_get(1).map_err(|error| broken(error.to_string()))?;
-            facts.push(Fact::from_json(&json).map_err(|_| broken("unreadable fact".to_owned()))?);
         }
         Ok(facts)
     }
@@ -121,29 +147,28 @@ impl Source<Fact> for OutboxSource {
         limit: usize,
     ) -> Result<Batch<Fact>, SourceError> {
         let heads = self.heads().await?;
-        let waiting: Vec<u16> = heads
-            .iter()
-            .filter(|(shard, head)| cursors.reads(*shard) && cursors.get(*shard) < *head)
-            .map(|(shard, _)| shard)
-            .collect();
-        let (mut items, mut through) = (Vec::new(), Cursors::default());
+        let mut ranges = Vec::new();
         for (shard, head) in heads.iter().filter(|(shard, _)| cursors.reads(*shard)) {
-            let position = cursors.get(shard);
-            if position > head {
+            let after = cursors.get(shard);
+            if after > head {
                 let detail =
-                    format!("a reader is at {position} already; has the outbox been restored?");
+                    format!("a reader is at {after} already; has the outbox been restored?");
                 return Err(SourceError::Broken { shard, position: head, detail });
+            }
+            if after < head {
+                ranges.push(Range { shard, after, through: head });
             }
         }
         // They share the batch, so that a busy shard cannot keep the others waiting.
-        let each = limit.div_ceil(waiting.len().max(1));
-        for shard in waiting {
-            let facts = self.read_shard(shard, cursors.get(shard), each).await?;
-            if let Some(last) = facts.last() {
-                through.advance(shard, last.position);
-            }
-            items.extend(facts);
+        let each = u64::try_from(limit.div_ceil(ranges.len().max(1))).unwrap_or(u64::MAX);
+        for range in &mut ranges {
+            range.through = range.through.min(range.after.saturating_add(each));
         }
+        if ranges.is_empty() {
+            return Ok(Batch { items: Vec::new(), through: Cursors::default() });
+        }
+        let items = self.read(&ranges).await?;
+        let through = ranges.iter().map(|range| (range.shard, range.through)).collect();
         Ok(Batch { items, through })
     }
 

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::database::{Database, DatabaseError, Tx};
 
@@ -122,15 +123,7 @@ impl Cursors {
             .bind(follower)
             .fetch_all(database.reader())
             .await?;
-        let mut cursors = Self::default();
-        for row in rows {
-            let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            cursors.advance(
-                u16::try_from(shard).map_err(|_| DatabaseError::Corrupt("cursor shard"))?,
-                u64::try_from(position).map_err(|_| DatabaseError::Corrupt("cursor position"))?,
-            );
-        }
-        Ok(cursors)
+        stored(&rows)
     }
 
     /// Moves a follower's stored cursors from here to `through`, in the transaction of its effect
@@ -142,37 +135,86 @@ impl Cursors {
     /// [`CursorError::Moved`] where they are not where they are believed to be.
     pub async fn store(
         &self,
+        database: &Database,
         tx: &mut Tx,
         follower: &str,
         through: &Self,
     ) -> Result<(), CursorError> {
-        let number =
-            |position: u64| i64::try_from(position).map_err(|_| DatabaseError::Corrupt("position"));
-        for (shard, position) in through.iter() {
-            let from = self.get(shard);
-            // The first time there is no row to move; two who make it meet at the key.
-            let sql = if from == 0 {
-                "INSERT INTO cursors (follower, shard, position) VALUES ($1, $2, $3)
-                 ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
-                 WHERE cursors.position = $4"
-            } else {
-                "UPDATE cursors SET position = $3
-                 WHERE follower = $1 AND shard = $2 AND position = $4"
-            };
+        // The first time there is no row to move; two who make it meet at the key.
+        let insert = database.sql(
+            "INSERT INTO cursors (follower, shard, position)
+             SELECT $1, shard, through FROM json_to_recordset($2::json)
+                 AS row(shard BIGINT, through BIGINT)
+             ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+             WHERE cursors.position = 0",
+            "INSERT INTO cursors (follower, shard, position)
+             SELECT $1, value ->> 'shard', value ->> 'through' FROM json_each($2) WHERE TRUE
+             ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+             WHERE cursors.position = 0",
+        );
+        let update = database.sql(
+            "UPDATE cursors SET position = row.through FROM json_to_recordset($2::json)
+                 AS row(shard BIGINT, stands BIGINT, through BIGINT)
+             WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
+            "UPDATE cursors SET position = row.through
+             FROM (SELECT value ->> 'shard' AS shard, value ->> 'stands' AS stands,
+                          value ->> 'through' AS through FROM json_each($2)) AS row
+             WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
+        );
+        let (new, known): (Vec<_>, Vec<_>) =
+            through.iter().partition(|(shard, _)| self.get(*shard) == 0);
+        for (sql, moves) in [(insert, new), (update, known)] {
+            if moves.is_empty() {
+                continue;
+            }
+            let rows: Vec<_> = moves
+                .iter()
+                .map(|(shard, through)| {
+                    serde_json::json!({
+                        "shard": shard, "stands": self.get(*shard), "through": through,
+                    })
+                })
+                .collect();
             let hit = sqlx::query(sql)
                 .bind(follower)
-                .bind(i64::from(shard))
-                .bind(number(position)?)
-                .bind(number(from)?)
+                .bind(serde_json::Value::from(rows).to_string())
                 .execute(&mut **tx)
                 .await
                 .map_err(DatabaseError::from)?;
-            if hit.rows_affected() != 1 {
+            if hit.rows_affected() != u64::try_from(moves.len()).unwrap_or(u64::MAX) {
+                let shard = not_moved(tx, follower, &moves).await?;
                 return Err(CursorError::Moved { shard });
             }
         }
         Ok(())
     }
+}
+
+/// The first of these moves that did not happen.
+async fn not_moved(
+    tx: &mut Tx,
+    follower: &str,
+    moves: &[(u16, u64)],
+) -> Result<u16, DatabaseError> {
+    let rows = sqlx::query("SELECT shard, position FROM cursors WHERE follower = $1")
+        .bind(follower)
+        .fetch_all(&mut **tx)
+        .await?;
+    let stored = stored(&rows)?;
+    let missed = moves.iter().find(|(shard, through)| stored.get(*shard) != *through);
+    Ok(missed.or(moves.first()).map_or(0, |(shard, _)| *shard))
+}
+
+fn stored(rows: &[AnyRow]) -> Result<Cursors, DatabaseError> {
+    let mut cursors = Cursors::default();
+    for row in rows {
+        let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        cursors.advance(
+            u16::try_from(shard).map_err(|_| DatabaseError::Corrupt("cursor shard"))?,
+            u64::try_from(position).map_err(|_| DatabaseError::Corrupt("cursor position"))?,
+        );
+    }
+    Ok(cursors)
 }
 
 /// Why a follower's cursors were not moved.

@@ -97,7 +97,7 @@ impl<H> Transactional<H> {
     /// Begins a transaction that nobody else of this follower's name can be in for these shards.
     async fn begin(&self, through: &Cursors) -> Result<Tx, Blame> {
         let mut tx = self.database.begin().await?;
-        self.at.store(&mut tx, &self.follower, through).await?;
+        self.at.store(&self.database, &mut tx, &self.follower, through).await?;
         Ok(tx)
     }
 
