@@ -16,5 +16,5 @@ async fn main() -> ExitCode {
     } else {
         subscriber.init();
     }
-    ordinal::cli::run().await
+    ordinal::cli::run(std::env::args_os()).await
 }

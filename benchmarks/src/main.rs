@@ -17,7 +17,9 @@ mod setting; // the machine and what runs on it
 mod subject; // the contenders
 mod work; // the orders
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +58,13 @@ enum Verb {
     /// Serve a contender; the suite starts these itself.
     #[command(hide = true)]
     Serve(subject::server::ServeArgs),
+    /// The `ordinal` program, with its own flags; the suite starts its processes by it.
+    #[command(hide = true, disable_help_flag = true)]
+    Ordinal {
+        /// As for `ordinal`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,11 +118,15 @@ async fn drive(args: DriveArgs) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(logs).with_writer(std::io::stderr).init();
     match Cli::parse().verb {
+        Verb::Ordinal { arguments } => {
+            let named = std::iter::once(OsString::from("ordinal")).chain(arguments);
+            return Ok(ordinal::cli::run(named).await);
+        }
         Verb::Run(args) => run(args).await,
         Verb::Compare { before, after } => {
             compare::tell(&Report::read(&before)?, &Report::read(&after)?);
@@ -121,7 +134,8 @@ async fn main() -> anyhow::Result<()> {
         }
         Verb::Drive(args) => drive(args).await,
         Verb::Serve(args) => subject::server::serve(args).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {

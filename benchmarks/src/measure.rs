@@ -243,3 +243,42 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(rate: f64) -> Run {
+        Run { rate, latencies: latencies().unwrap() }
+    }
+
+    #[test]
+    fn a_spread_is_minimum_median_and_maximum() {
+        let Spread { min, median, max } = Spread::of([3.0, 1.0, 2.0]);
+        assert_eq!([min, median, max], [1.0, 2.0, 3.0]);
+        let Spread { min, median, max } = Spread::of([4.0, 1.0, 3.0, 2.0]);
+        assert_eq!([min, median, max], [1.0, 2.5, 4.0]);
+    }
+
+    #[test]
+    fn ratios_are_taken_round_by_round() {
+        // The machine was twice as fast in the second round, for both.
+        let ours = Runs(vec![run(10.0), run(20.0), run(10.0)]);
+        let theirs = Runs(vec![run(5.0), run(10.0), run(4.0)]);
+        let Spread { min, median, max } = ours.times(&theirs);
+        assert_eq!([min, median, max], [2.0, 2.0, 2.5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_loop_is_due_at_its_rate_however_late_it_is_asked() {
+        let mut open_loop = OpenLoop::new(100, Duration::from_millis(50));
+        let begun = Instant::now();
+        let mut due = Vec::new();
+        while let Some((index, at)) = open_loop.due().await {
+            due.push((index, (at - begun).as_millis()));
+            // Whoever asks is slow; what is due does not wait for it.
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        assert_eq!(due, [(0, 0), (1, 10), (2, 20), (3, 30), (4, 40)]);
+    }
+}

@@ -285,3 +285,41 @@ pub fn spread(spread: Spread) -> String {
         format!("{} ({}–{})", short(median), short(min), short(max))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_or_are_whole() {
+        let shown = [0.5, 1.234, 23.45, 345.6, 4_567.8, 1_234_567.0].map(short);
+        assert_eq!(shown, ["0.50", "1.23", "23.4", "346", "4,568", "1,234,567"]);
+        assert_eq!(spread(Spread::once(2.0)), "2.00");
+        assert_eq!(spread(Spread::of([1.0, 2.0, 3.0])), "2.00 (1.00–3.00)");
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written_and_says_what_was_met() {
+        let mut row = Row::new("1", "things", "here");
+        row.figure("one", "Ordinal", "things/s", Spread::once(5_000.0));
+        row.figure("one", "another", "things/s", Spread::once(2_500.0));
+        row.goal("against another", Spread::once(2.0), Bound::AtLeast(1.5), "");
+        row.goal("never", Spread::once(2.0), Bound::AtMost(1.0), "s");
+        let report = Report {
+            date: "2026-01-01T00:00:00Z".to_owned(),
+            quick: false,
+            commit: "abc".to_owned(),
+            setting: vec![("machine".to_owned(), "two cores".to_owned())],
+            rows: vec![row],
+        };
+        let directory = tempfile::tempdir().unwrap();
+        report.write(directory.path()).unwrap();
+        let page = std::fs::read_to_string(directory.path().join("BENCHMARKS.md")).unwrap();
+        assert!(page.contains("| 1 | against another | ≥ 1.50× | 2.00× | met |"), "{page}");
+        assert!(page.contains("| 1 | never | ≤ 1.00 s | 2.00 s | **not met** |"), "{page}");
+        let plot = directory.path().join("benchmarks/plots/row-1.svg");
+        assert!(std::fs::read_to_string(plot).unwrap().contains("<svg"));
+        let read = Report::read(&directory.path().join("BENCHMARKS.json")).unwrap();
+        assert_eq!(read.rows[0].figures.len(), 2);
+    }
+}

@@ -2,6 +2,7 @@
 //! environment, the environment over the file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
@@ -27,15 +28,15 @@ enum Setting {
 /// # Errors
 /// Usage where the file cannot be read or names what is no setting. Wrong flags end the program
 /// with clap's own message.
-pub fn command_line() -> Result<Cli, Failure> {
-    let cli = parse(Cli::command());
+pub fn command_line(arguments: &[OsString]) -> Result<Cli, Failure> {
+    let cli = parse(Cli::command(), arguments);
     let Verb::Serve(args) = &cli.verb else { return Ok(cli) };
     let Some(path) = args.config() else { return Ok(cli) };
-    Ok(parse(with_file(Cli::command(), path)?))
+    Ok(parse(with_file(Cli::command(), path)?, arguments))
 }
 
-fn parse(mut command: Command) -> Cli {
-    let matches = command.get_matches_mut();
+fn parse(mut command: Command, arguments: &[OsString]) -> Cli {
+    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 

@@ -1,5 +1,6 @@
 //! From the command line to an exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -7,9 +8,10 @@ use clap::CommandFactory as _;
 use super::args::{Cli, Verb};
 use super::{Client, Failure, Output, operations, orders, stock};
 
-/// Does what the command line says.
-pub async fn run() -> ExitCode {
-    let cli = match super::config::command_line() {
+/// Does what a command line says, the name of the program first.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match super::config::command_line(&arguments) {
         Ok(cli) => cli,
         Err(failure) => {
             Output::default().failure(&failure);

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,21 +19,6 @@ pub struct Cluster {
     databases: [String; 3],
     /// To the order node, as an operator.
     pub client: Client,
-}
-
-/// The `ordinal` that was built beside this program.
-///
-/// # Errors
-/// Where there is none.
-pub fn program() -> anyhow::Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let program = here.parent().context("a program has a folder")?.join("ordinal");
-    anyhow::ensure!(
-        program.exists(),
-        "{} is not built; scripts/bench builds it",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// A client as an operator.
@@ -61,7 +45,7 @@ impl Cluster {
     /// # Errors
     /// Where one of them does not start.
     pub async fn start(lab: &Lab) -> anyhow::Result<Self> {
-        let program = program()?;
+        let program = std::env::current_exe().context("where is this program?")?;
         let (orders, inventory, notifications) =
             (free_address()?, free_address()?, free_address()?);
         let databases = [
@@ -74,7 +58,16 @@ impl Cluster {
         let start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
             let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
             let all = [
-                &["serve", "--role", role, "--listen", &listen, &database_flag, database],
+                &[
+                    "ordinal",
+                    "serve",
+                    "--role",
+                    role,
+                    "--listen",
+                    &listen,
+                    &database_flag,
+                    database,
+                ],
                 &["--redis-url", &redis][..],
                 flags,
             ];
