@@ -154,6 +154,9 @@ fn status(error: &SourceError) -> Status {
             tracing::warn!(error, "a log could not be read");
             away("LOG_UNAVAILABLE", "the log cannot be read at the moment")
         }
+        SourceError::Archived { .. } => {
+            refused(Code::FailedPrecondition, "ARCHIVED", &error.to_string())
+        }
         SourceError::Broken { .. } => broken(&error.to_string()),
     }
 }

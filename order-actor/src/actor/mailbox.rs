@@ -127,6 +127,12 @@ pub enum Refusal {
     /// The order has as many events as one may have; nothing was appended.
     #[error("the order has too many events")]
     TooManyEvents,
+    /// The order has left for an archive that is not at hand; nothing can happen to it any more.
+    #[error("the order is archived: {file}")]
+    Archived {
+        /// The file that its first event stands in, by its path in the archive.
+        file: String,
+    },
     /// The order's history is impossible; operators have been told.
     #[error("the history of this order is broken: {0}")]
     Quarantined(String),

@@ -246,6 +246,9 @@ impl OrderActor {
                 Err(JournalError::Broken { .. }) => {
                     return Err(self.quarantine(order_id, "events are missing".to_owned()).await);
                 }
+                Err(JournalError::OrderArchived { file, .. }) => {
+                    return Err(Refusal::Archived { file });
+                }
                 Err(error) => return Err(Refusal::Unavailable(error.to_string())),
             };
             let events: Result<Vec<RecordedEvent>, DecodeError> =

@@ -258,6 +258,16 @@ impl Order {
         }
     }
 
+    /// Whether no command changes it any more, now or later: it has ended, or it was delivered and
+    /// can no longer be returned.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Fulfilled(order) => order.return_until <= now,
+            _ => self.is_ended(),
+        }
+    }
+
     /// Whether nothing can happen to it any more.
     #[must_use]
     pub const fn is_ended(&self) -> bool {

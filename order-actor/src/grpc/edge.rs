@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use shared_events::contract::OrderId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -9,6 +10,7 @@ use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
 use super::status;
 use crate::actor::{Refusal, Registry};
+use crate::domain::{By, Rejection, Role};
 use crate::journal::Journal;
 use crate::outbox::FactSource;
 use crate::projections::OrderSummaries;
@@ -89,5 +91,26 @@ impl OrdersEdge {
         Arc::clone(&self.streams)
             .try_acquire_owned()
             .map_err(|_| status::refused(&Refusal::Overloaded))
+    }
+
+    /// What a customer is told who asks for an order that has left. Whose it is stands in the list
+    /// still: somebody else's is as hidden as before, by this rejection.
+    pub(super) async fn archived_for(
+        &self,
+        by: &By,
+        order_id: OrderId,
+        file: String,
+        hidden: Rejection,
+    ) -> Refusal {
+        if by.role != Role::Customer {
+            return Refusal::Archived { file };
+        }
+        match self.summaries.of_order(order_id).await {
+            Ok(Some(known)) if known.customer_id.to_string() == by.subject => {
+                Refusal::Archived { file }
+            }
+            Ok(_) => hidden.into(),
+            Err(error) => Refusal::Unavailable(error.to_string()),
+        }
     }
 }

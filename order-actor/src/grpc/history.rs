@@ -4,10 +4,10 @@ use tonic::Status;
 
 use super::deadline::within;
 use super::parse::AsOf;
-use super::{proto, render, status};
+use super::{OrdersEdge, proto, render, status};
 use crate::actor::Refusal;
 use crate::domain::{By, Event, Order, Rejection, Role, evolve};
-use crate::journal::{Journal, JournalError, StoredEvent};
+use crate::journal::{JournalError, StoredEvent};
 use crate::record::{DecodeError, RecordedEvent, decode};
 
 /// An event as the journal has it, or why it cannot be read.
@@ -15,15 +15,19 @@ pub(super) type Entry = (StoredEvent, Result<RecordedEvent, DecodeError>);
 
 /// An order's events, for somebody who may see them.
 pub(super) async fn entries(
-    journal: &Journal,
+    edge: &OrdersEdge,
     order_id: OrderId,
     by: &By,
     deadline: Instant,
 ) -> Result<Vec<Entry>, Status> {
-    let stored = match within(deadline, journal.load(order_id)).await? {
+    let stored = match within(deadline, edge.journal.load(order_id)).await? {
         Ok(stored) => stored,
         Err(JournalError::Broken { detail, .. }) => {
             return Err(status::refused(&Refusal::Quarantined(detail)));
+        }
+        Err(JournalError::OrderArchived { file, .. }) => {
+            let refusal = edge.archived_for(by, order_id, file, Rejection::NotFound).await;
+            return Err(status::refused(&refusal));
         }
         Err(error) => return Err(status::journal(&error)),
     };
@@ -88,6 +92,13 @@ pub(super) fn as_of(
 /// The newest version.
 pub(super) fn newest(events: &[RecordedEvent]) -> u64 {
     events.last().map_or(0, |last| last.sequence)
+}
+
+/// An event as those who may read the whole journal are shown it.
+#[must_use]
+pub fn recorded_event(stored: StoredEvent) -> proto::RecordedEvent {
+    let decoded = decode(&stored);
+    shown(&(stored, decoded))
 }
 
 /// An event for those who may see it. One that cannot be read is shown as such.

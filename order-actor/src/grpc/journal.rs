@@ -15,7 +15,6 @@ use super::{OrdersEdge, diff, history, page, parse, proto, render, status};
 use crate::domain::{Order, Role};
 use crate::journal::Journal;
 use crate::outbox::FactSource;
-use crate::record::decode;
 
 /// The most bytes of a page, but for its last event.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -51,7 +50,7 @@ impl JournalService for OrdersEdge {
         let (order_id, size, token) = well_formed(parse::list_order_events(request.into_inner()))?;
         let asked = page::asked_for_history(order_id);
         let after = well_formed(page::after_in_history(asked, &token))?;
-        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let entries = history::entries(self, order_id, &by, deadline).await?;
         let newest = entries.last().map_or(0, |(stored, _)| stored.sequence);
         let mut events: Vec<proto::RecordedEvent> = Vec::new();
         let (mut bytes, mut last) = (0, after);
@@ -83,7 +82,7 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let (order_id, from_version, to_version) =
             well_formed(parse::diff_order(request.get_ref()))?;
-        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
         let newest = history::newest(&events);
         let to_version = to_version.unwrap_or(newest);
@@ -161,9 +160,7 @@ impl Telling for Events {
         for event in stored {
             let (shard, position) = (event.shard, event.position);
             through.advance(shard, position);
-            let decoded = decode(&event);
-            let shown = history::shown(&(event, decoded));
-            let item = Some(read_events_response::Item::Event(shown));
+            let item = Some(read_events_response::Item::Event(history::recorded_event(event)));
             messages.push((shard, position, proto::ReadEventsResponse { item }));
         }
         Ok(Told { messages, through })

@@ -19,6 +19,7 @@ mod watch; // changes of the orders that fit
 
 pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX};
 pub use edge::{Nodes, OrdersEdge};
+pub use history::recorded_event;
 
 /// Every message and service of `ordinal.orders.v1`, client and server, and `google.type.Money`.
 pub mod proto {

@@ -12,7 +12,7 @@ use super::tail::{Messages, Stretch, tail};
 use super::watch::Watch;
 use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
 use crate::actor::{Context, Executed, Refusal};
-use crate::domain::By;
+use crate::domain::{By, Command, Rejection};
 use crate::replay::Unfold;
 
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
@@ -77,6 +77,8 @@ impl OrdersEdge {
     ) -> Result<Executed, Refusal> {
         let Wish { order_id, command, options } = wish;
         self.settled(order_id, asked.forwarded, deadline).await;
+        let places = matches!(command, Command::Place(_));
+        let by = asked.by.clone();
         let context = Context {
             request_id: options.request_id,
             expected_version: options.expected_version,
@@ -84,7 +86,13 @@ impl OrdersEdge {
             traceparent: asked.traceparent,
             ..Context::new(asked.by, deadline)
         };
-        self.registry.execute(order_id, command, context).await
+        match self.registry.execute(order_id, command, context).await {
+            Err(Refusal::Archived { file }) => {
+                let hidden = if places { Rejection::AlreadyExists } else { Rejection::NotFound };
+                Err(self.archived_for(&by, order_id, file, hidden).await)
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -110,10 +118,16 @@ impl OrderService for OrdersEdge {
         if as_of == AsOf::Now {
             self.settled(order_id, forwarded(&request), deadline).await;
             let view = within(deadline, self.registry.view(order_id, &by)).await?;
+            let view = match view {
+                Err(Refusal::Archived { file }) => {
+                    Err(self.archived_for(&by, order_id, file, Rejection::NotFound).await)
+                }
+                view => view,
+            };
             let view = view.map_err(|refusal| status::refused(&refusal))?;
             return Ok(Response::new(render::view(&view)));
         }
-        let entries = history::entries(&self.journal, order_id, &by, deadline).await?;
+        let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
         Ok(Response::new(history::as_of(&events, as_of)?))
     }

@@ -103,9 +103,26 @@ pub fn refused(refusal: &Refusal) -> Status {
             .say("the order is larger than one event may be"),
         Refusal::TooManyEvents => row(Code::FailedPrecondition, "TOO_MANY_EVENTS")
             .say("the order has as many events as one may have"),
+        Refusal::Archived { file } => order_archived(file),
         Refusal::Quarantined(_) => row(Code::FailedPrecondition, "ORDER_QUARANTINED")
             .say("the history of this order is broken; operators have been told"),
     }
+}
+
+/// The order is in a file, and this node has not been told where such files are.
+fn order_archived(file: &str) -> Status {
+    row(Code::FailedPrecondition, "ORDER_ARCHIVED").with("file", file).say(
+        "the order is over and has left for an archive that this node does not read (--archive)",
+    )
+}
+
+/// What comes next is in a file, and this node has not been told where such files are.
+fn archived(shard: u16, through: u64, file: &str) -> Status {
+    row(Code::FailedPrecondition, "ARCHIVED")
+        .with("shard", shard)
+        .with("through", through)
+        .with("file", file)
+        .say("what comes next has left for an archive that this node does not read (--archive)")
 }
 
 /// Another node answers for the order. The one that a client asked carries the call there, if it
@@ -245,6 +262,7 @@ pub fn journal(error: &JournalError) -> Status {
     tracing::warn!(%error, "the journal could not be read");
     match error {
         JournalError::Broken { .. } => broken(),
+        JournalError::Archived { shard, through, file } => archived(*shard, *through, file),
         _ => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
     }
 }
@@ -255,6 +273,7 @@ pub fn source(error: &SourceError) -> Status {
     tracing::warn!(%error, "facts could not be read");
     match error {
         SourceError::Broken { .. } => broken(),
+        SourceError::Archived { shard, through, file } => archived(*shard, *through, file),
         SourceError::Away(_) => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
     }
 }

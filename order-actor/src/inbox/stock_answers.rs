@@ -71,8 +71,12 @@ impl Handler<Fact> for StockAnswers {
         while let Some((index, outcome)) = answers.next().await {
             match outcome {
                 // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
-                // released by that fact.
-                Ok(_) | Err(Refusal::Rejected(Rejection::InvalidTransition { .. })) => {}
+                // released by that fact. An order that was archived was over before.
+                Ok(_)
+                | Err(
+                    Refusal::Rejected(Rejection::InvalidTransition { .. })
+                    | Refusal::Archived { .. },
+                ) => {}
                 Err(
                     refusal @ (Refusal::Rejected(_)
                     | Refusal::Quarantined(_)

@@ -42,6 +42,24 @@ pub enum JournalError {
         /// What is wrong.
         detail: String,
     },
+    /// Events have left for a file, and no archive is at hand to read it from.
+    #[error("positions of shard {shard} up to {through} are archived: {file}")]
+    Archived {
+        /// The shard.
+        shard: u16,
+        /// The last position of that file.
+        through: u64,
+        /// The file that the next event stands in, by its path in the archive.
+        file: String,
+    },
+    /// The order has left for files, and no archive is at hand to read them from.
+    #[error("order/{order_id} is archived: {file}")]
+    OrderArchived {
+        /// The order.
+        order_id: OrderId,
+        /// The file that its first event stands in, by its path in the archive.
+        file: String,
+    },
     /// An event is larger than the bound; nothing was appended.
     #[error("an event of {bytes} bytes is larger than {max}")]
     TooLarge {
@@ -78,6 +96,8 @@ impl JournalError {
             Self::WrongDatabase(_) => "JOURNAL_DATABASE_WRONG",
             Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
             Self::Broken { .. } => "JOURNAL_BROKEN",
+            Self::Archived { .. } => "ARCHIVED",
+            Self::OrderArchived { .. } => "ORDER_ARCHIVED",
             Self::TooLarge { .. } => "EVENT_TOO_LARGE",
             Self::TooManyEvents { .. } => "TOO_MANY_EVENTS",
             Self::Invalid(_) => "EVENT_INVALID",

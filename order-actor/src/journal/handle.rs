@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::audit::Audit;
+use super::audit::{ArchiveDamage, Audit};
 use super::charter::{self, Opened};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
@@ -20,7 +20,7 @@ use super::options::{Node, Options};
 use super::ownership::{Ownership, ShardState};
 use super::part::{Part, Taken, cursors_of, learn};
 use super::sqlite::SqliteStore;
-use super::store::{Range, SharedStore, Sight};
+use super::store::{ArchivedOrders, Loaded, Range, SharedStore, Sight};
 use super::tail::Tail;
 use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Request, Wires};
 
@@ -276,10 +276,17 @@ impl Journal {
     /// The whole history of an order, from version 1; empty where it does not exist.
     ///
     /// # Errors
-    /// [`JournalError::Broken`] where a version is missing, [`JournalError::Unavailable`].
+    /// [`JournalError::Broken`] where a version is missing, [`JournalError::OrderArchived`] where it
+    /// has left and no archive is at hand, [`JournalError::Unavailable`].
     pub async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
         let shard = self.shard_of(order_id);
-        let events = self.part(shard)?.store.load(order_id).await?;
+        let part = self.part(shard)?;
+        let Loaded { mut events, positions } = part.store.load(order_id).await?;
+        let begun = events.first().is_some_and(|first| first.sequence == 1);
+        if !begun && !positions.is_empty() {
+            let left = part.cold.load(order_id, shard, &positions).await?;
+            events.splice(..0, left);
+        }
         for (before, event) in (0..).zip(&events) {
             if event.sequence != before + 1 || event.shard != shard {
                 return Err(JournalError::Broken {
@@ -301,6 +308,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Broken`] where a position is missing or a cursor is ahead of the journal,
+    /// [`JournalError::Archived`] where what comes next has left and no archive is at hand,
     /// [`JournalError::Unavailable`] where no database answers.
     pub async fn read_after(
         &self,
@@ -389,7 +397,8 @@ impl Journal {
         self.read(share(vec![range_after(shard, head.position, after)?], limit)).await
     }
 
-    /// Reads ranges that lie before the heads, each from its database: every position must be there.
+    /// Reads ranges that lie before the heads, each from its database: every position must be there,
+    /// or have left. Up to a position that has left, and some of what is archived there.
     async fn read(&self, ranges: Vec<Range>) -> Result<Vec<ChainedEvent>, JournalError> {
         let reads = self.shared.parts.iter().filter_map(|part| {
             let ours = ranges.iter().filter(|range| part.holds.contains(range.shard));
@@ -401,11 +410,18 @@ impl Journal {
             // Each came sorted; their shards may lie in between each other.
             events.sort_by_key(|chained| (chained.event.shard, chained.event.position));
         }
-        let mut found = events.iter().map(|chained| (chained.event.shard, chained.event.position));
+        let mut found = 0;
         for range in ranges {
             for position in range.after + 1..=range.through {
-                let next = found.next();
+                let next = events.get(found);
+                let next = next.map(|chained| (chained.event.shard, chained.event.position));
                 if next != Some((range.shard, position)) {
+                    let rest = Range { after: position - 1, ..range };
+                    if let Some(left) = self.part(range.shard)?.cold.read(rest).await? {
+                        events.truncate(found);
+                        events.extend(left);
+                        return Ok(events);
+                    }
                     return Err(JournalError::Broken {
                         shard: range.shard,
                         position: position - 1,
@@ -417,6 +433,7 @@ impl Journal {
                         },
                     });
                 }
+                found += 1;
             }
         }
         Ok(events)
@@ -638,7 +655,9 @@ impl Journal {
     }
 
     /// Reads everything up to the heads, follows the hash chain and hands every event to `each`.
-    /// Goes on behind what it finds wrong, so that one damage does not hide the next.
+    /// Goes on behind what it finds wrong, so that one damage does not hide the next. What has left
+    /// is read from the archive where one is at hand, and is one chain with the rest; where none
+    /// is, the chain is followed from where it left the table.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`]; damage is no error here.
@@ -646,14 +665,44 @@ impl Journal {
         &self,
         mut each: impl FnMut(&StoredEvent) + Send,
     ) -> Result<Audit, JournalError> {
-        let mut audit = Audit { heads: self.heads().await?, events: 0, damages: Vec::new() };
+        let mut audit = Audit { heads: self.heads().await?, ..Audit::default() };
         for part in &self.shared.parts {
-            for head in part.heads().await? {
-                audit.shard(&*part.store, head, &mut each).await?;
-            }
-            audit.beyond(&*part.store).await?;
+            let heads = part.heads().await?;
+            audit.database(&*part.store, part.cold.archive(), heads, &mut each).await?;
         }
         Ok(audit)
+    }
+
+    /// Before which position of each shard events may have left: reading from there on needs no
+    /// archive. All of them where one is at hand.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn begins_after(&self) -> Result<Cursors, JournalError> {
+        if self.shared.options.archive.is_some() {
+            return Ok(Cursors::default());
+        }
+        let files = self.shared.parts.iter().map(|part| part.store.archives());
+        let files = try_join_all(files).await?.concat();
+        Ok(files.iter().map(|file| (file.shard, file.last)).collect())
+    }
+
+    /// Orders that have left, after this one by id; at most `limit`. An archiving that did not end
+    /// may have named some that are still here.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn archived_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: u32,
+    ) -> Result<Vec<OrderId>, JournalError> {
+        let asked = ArchivedOrders::After(after, limit);
+        let found = self.shared.parts.iter().map(|part| part.store.archived_orders(asked));
+        let mut found = try_join_all(found).await?.concat();
+        found.sort_unstable();
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
     /// Reads everything up to the heads and follows the hash chain: the number of events.
@@ -662,6 +711,10 @@ impl Journal {
     /// [`JournalError::Broken`] at the first event that was changed, moved, inserted or removed.
     pub async fn verify(&self) -> Result<u64, JournalError> {
         let audit = self.audit(|_| ()).await?;
+        if let Some(ArchiveDamage { file, detail }) = audit.archives.into_iter().next() {
+            let detail = format!("{file}: {detail}");
+            return Err(JournalError::Broken { shard: 0, position: 0, detail });
+        }
         match audit.damages.into_iter().next() {
             None => Ok(audit.events),
             Some(damage) => Err(JournalError::Broken {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
-use super::store::{Batch, Claim, Claimed, CommitError, Head, News, Range, Store};
+use super::store::{Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Store};
 
 /// What goes wrong with the next commits of a [`MemoryDisk`], one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,8 +185,9 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
-        Ok(self.disk.lock().orders.get(&order_id).cloned().unwrap_or_default())
+    async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
+        let events = self.disk.lock().orders.get(&order_id).cloned();
+        Ok(Loaded::whole(events.unwrap_or_default()))
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {

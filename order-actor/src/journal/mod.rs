@@ -11,6 +11,7 @@
 //! Never here: what an event means (see `domain`, `record`), telling anyone (see `outbox`).
 
 mod aggregate; // the thin bridge that cqrs-es asks for
+mod archive; // what has left the table, and how it leaves
 mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
 mod charter; // what each database remembers of the journal
@@ -32,7 +33,10 @@ mod tail; // what was committed last, for readers that are level
 mod writer; // groups what many actors append into one commit
 
 pub use aggregate::{BridgeError, OrderAggregate};
-pub use audit::{Audit, Damage, DamageKind};
+pub use archive::{
+    Archive, ArchiveError, Archived, Archiving, ArchivingError, Leaving, Left, Manifest,
+};
+pub use audit::{ArchiveDamage, Audit, Damage, DamageKind, Unchecked};
 pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};

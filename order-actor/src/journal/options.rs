@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use shared_events::contract::Timestamp;
 
+use super::archive::Archive;
+
 /// A process among several that write to one journal, each to its own shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -32,6 +34,8 @@ pub struct Options {
     pub read_only: bool,
     /// Share the shards with other nodes, where the store can; without it all shards are taken.
     pub node: Option<Node>,
+    /// Where the files are that events have left for; without it they are not read.
+    pub archive: Option<Archive>,
     /// What time it is.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -50,6 +54,7 @@ impl Options {
             force_takeover: false,
             read_only: false,
             node: None,
+            archive: None,
             now,
         }
     }

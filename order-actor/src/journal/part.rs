@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Cold;
 use super::error::JournalError;
 use super::map::{SHARDS_MAX, ShardSet};
 use super::options::Options;
@@ -24,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) struct Part {
     pub(super) store: Arc<dyn Store>,
+    /// What has left its table.
+    pub(super) cold: Cold,
     pub(super) holds: ShardSet,
     pub(super) requests: Option<mpsc::Sender<Request>>,
     /// Shards may have changed: the writer looks again.
@@ -114,8 +117,10 @@ impl Part {
             }
             writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
         }
+        let cold = Cold::new(Arc::clone(&store), options.archive.clone());
         let part = Self {
             store,
+            cold,
             holds,
             requests,
             nudged,

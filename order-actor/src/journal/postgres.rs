@@ -19,13 +19,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::archive::Archived;
 use super::charter::Territory;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::{Node, Options};
 use super::store::{
-    Batch, Claim, Claimed, CommitError, Head, News, NodeSeen, Range, ShardSeen, SharedStore, Sight,
-    Store,
+    ArchivedOrders, Batch, Claim, Claimed, CommitError, Head, Loaded, News, NodeSeen, Range,
+    ShardSeen, SharedStore, Sight, Store,
 };
 
 /// Connections for reading; the writer has one of its own.
@@ -51,7 +52,8 @@ const GONE: &str = "
 
 /// One statement, so that one round trip appends or does not. Each event takes its shard from the
 /// row that the fence hit; where it hit none the shard is null, which the table refuses, and
-/// nothing of the statement remains.
+/// nothing of the statement remains. So it is with a version that an order has left with, which the
+/// primary key knows no more: it becomes null.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE shards SET head_position = fence.head_position, head_hash = fence.head_hash
@@ -63,7 +65,10 @@ WITH fenced AS (
 )
 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
                     metadata, shard, position, recorded_at, hash)
-SELECT 'order', event.aggregate_id, event.sequence, event.event_type, event.event_version,
+SELECT 'order', event.aggregate_id,
+       CASE WHEN event.sequence > coalesce((SELECT cardinality(positions) FROM archived_orders
+                                            WHERE order_id = event.aggregate_id::uuid), 0)
+            THEN event.sequence END, event.event_type, event.event_version,
        event.payload::json, event.metadata::json, fenced.shard, event.position, event.recorded_at,
        event.hash
 FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[],
@@ -72,7 +77,7 @@ FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::
                position, recorded_at, hash)
 LEFT JOIN fenced ON fenced.shard = event.shard";
 
-const READ: &str = "
+pub(super) const READ: &str = "
 SELECT event.*, event.payload::text AS payload_text, event.metadata::text AS metadata_text
 FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS range (shard, after, through)
 CROSS JOIN LATERAL (
@@ -350,7 +355,7 @@ pub async fn load_standard(
 }
 
 /// A timestamptz, exact to the microsecond: Postgres counts them from 2000-01-01.
-struct Instant(Timestamp);
+pub(super) struct Instant(pub(super) Timestamp);
 
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
@@ -399,8 +404,37 @@ pub(super) fn impossible(detail: &str) -> JournalError {
     }
 }
 
-fn unsigned(row: &PgRow, column: &'static str) -> Result<u64, JournalError> {
+pub(super) fn unsigned(row: &PgRow, column: &'static str) -> Result<u64, JournalError> {
     u64::try_from(row.try_get::<i64, _>(column).map_err(away)?).map_err(|_| impossible(column))
+}
+
+fn hash(row: &PgRow, column: &'static str) -> Result<[u8; 32], JournalError> {
+    let hash: Vec<u8> = row.try_get(column).map_err(away)?;
+    hash.try_into().map_err(|_| impossible("hash"))
+}
+
+/// Where the first events of an order stand; empty where it has not left.
+fn positions(row: &PgRow) -> Result<Vec<u64>, JournalError> {
+    let positions: Option<Vec<i64>> = row.try_get("positions").map_err(away)?;
+    let positions = positions.unwrap_or_default().into_iter().map(u64::try_from);
+    positions.collect::<Result<_, _>>().map_err(|_| impossible("position"))
+}
+
+/// A row of `archives`.
+pub(super) fn archived(row: &PgRow) -> Result<Archived, JournalError> {
+    Ok(Archived {
+        shard: shard(row)?,
+        first: unsigned(row, "first_position")?,
+        last: unsigned(row, "last_position")?,
+        last_hash: hash(row, "last_hash")?,
+        file: row.try_get("file").map_err(away)?,
+        sha256: hash(row, "sha256")?,
+    })
+}
+
+/// An event with its link of the chain.
+pub(super) fn chained(row: &PgRow) -> Result<ChainedEvent, JournalError> {
+    Ok(ChainedEvent { event: stored(row)?, hash: hash(row, "hash")? })
 }
 
 pub(super) fn shard(row: &PgRow) -> Result<u16, JournalError> {
@@ -408,16 +442,15 @@ pub(super) fn shard(row: &PgRow) -> Result<u16, JournalError> {
 }
 
 pub(super) fn head(row: &PgRow) -> Result<Head, JournalError> {
-    let hash: Vec<u8> = row.try_get("head_hash").map_err(away)?;
     Ok(Head {
         shard: shard(row)?,
         epoch: unsigned(row, "epoch")?,
         position: unsigned(row, "head_position")?,
-        hash: hash.try_into().map_err(|_| impossible("hash"))?,
+        hash: hash(row, "head_hash")?,
     })
 }
 
-fn stored(row: &PgRow) -> Result<StoredEvent, JournalError> {
+pub(super) fn stored(row: &PgRow) -> Result<StoredEvent, JournalError> {
     let id: &str = row.try_get("aggregate_id").map_err(away)?;
     Ok(StoredEvent {
         order_id: id.parse().map_err(|_| impossible("order id"))?,
@@ -442,7 +475,7 @@ fn outcome(error: &sqlx::Error) -> CommitError {
     let column = database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::column);
     match (code.as_ref(), column, database.constraint()) {
         ("23502", Some("shard"), _) => CommitError::Superseded,
-        ("23505", _, Some("events_pkey")) => CommitError::Conflict,
+        ("23502", Some("sequence"), _) | ("23505", _, Some("events_pkey")) => CommitError::Conflict,
         ("23505", ..) => CommitError::Unavailable(format!("the position is taken: {error}")),
         (code, ..) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
             CommitError::Refused(error.to_string())
@@ -777,8 +810,13 @@ impl Store for PostgresStore {
 
     async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError> {
         let rows = sqlx::query(
-            "SELECT aggregate_id, MAX(sequence) AS sequence FROM events
-             WHERE aggregate_type = 'order' AND aggregate_id = ANY ($1) GROUP BY aggregate_id",
+            "SELECT aggregate_id, MAX(sequence) AS sequence FROM (
+                 SELECT aggregate_id, sequence FROM events
+                 WHERE aggregate_type = 'order' AND aggregate_id = ANY ($1)
+                 UNION ALL
+                 SELECT order_id::text, cardinality(positions) FROM archived_orders
+                 WHERE order_id = ANY ($1::uuid[])
+             ) AS known GROUP BY aggregate_id",
         )
         .bind(orders.iter().map(OrderId::to_string).collect::<Vec<_>>())
         .fetch_all(self.reader().await?)
@@ -793,16 +831,78 @@ impl Store for PostgresStore {
         Ok(versions)
     }
 
-    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+    async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
         let rows = sqlx::query(
-            "SELECT *, payload::text AS payload_text, metadata::text AS metadata_text FROM events
-             WHERE aggregate_type = 'order' AND aggregate_id = $1 ORDER BY sequence",
+            "SELECT event.*, payload::text AS payload_text, metadata::text AS metadata_text,
+                    positions
+             FROM (VALUES ($1, $2)) AS wanted (order_id, id)
+             LEFT JOIN archived_orders ON archived_orders.order_id = wanted.id
+             LEFT JOIN events AS event
+                    ON aggregate_type = 'order' AND aggregate_id = wanted.order_id
+             ORDER BY sequence",
         )
         .bind(order_id.to_string())
+        .bind(order_id.uuid())
         .fetch_all(self.reader().await?)
         .await
         .map_err(away)?;
-        rows.iter().map(stored).collect()
+        // One row at least: where there is no event its columns are null.
+        let mut loaded = Loaded::default();
+        for row in &rows {
+            if loaded.positions.is_empty() {
+                loaded.positions = positions(row)?;
+            }
+            if row.try_get::<Option<i64>, _>("sequence").map_err(away)?.is_some() {
+                loaded.events.push(stored(row)?);
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM archives ORDER BY shard, first_position")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter().map(archived).collect()
+    }
+
+    async fn archive_with(
+        &self,
+        shard: u16,
+        position: u64,
+    ) -> Result<Option<Archived>, JournalError> {
+        let row = sqlx::query(
+            "SELECT * FROM archives WHERE shard = $1 AND first_position <= $2
+             ORDER BY first_position DESC LIMIT 1",
+        )
+        .bind(i32::from(shard))
+        .bind(position.cast_signed())
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(away)?;
+        let file = row.as_ref().map(archived).transpose()?;
+        Ok(file.filter(|file| file.has(shard, position)))
+    }
+
+    async fn archived_orders(
+        &self,
+        asked: ArchivedOrders<'_>,
+    ) -> Result<Vec<OrderId>, JournalError> {
+        let found = match asked {
+            ArchivedOrders::Among(orders) => {
+                sqlx::query_scalar("SELECT order_id FROM archived_orders WHERE order_id = ANY ($1)")
+                    .bind(orders.iter().map(|order_id| order_id.uuid()).collect::<Vec<_>>())
+            }
+            ArchivedOrders::After(after, limit) => sqlx::query_scalar(
+                "SELECT order_id FROM archived_orders WHERE $1 IS NULL OR order_id > $1
+                 ORDER BY order_id LIMIT $2",
+            )
+            .bind(after.map(|order_id| order_id.uuid()))
+            .bind(i64::from(limit)),
+        };
+        let found: Vec<Uuid> = found.fetch_all(&self.reader).await.map_err(away)?;
+        Ok(found.into_iter().map(OrderId::from_uuid).collect())
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
@@ -818,13 +918,7 @@ impl Store for PostgresStore {
             .fetch_all(self.reader().await?)
             .await
             .map_err(away)?;
-        rows.iter()
-            .map(|row| {
-                let hash: Vec<u8> = row.try_get("hash").map_err(away)?;
-                let hash = hash.try_into().map_err(|_| impossible("hash"))?;
-                Ok(ChainedEvent { event: stored(row)?, hash })
-            })
-            .collect()
+        rows.iter().map(chained).collect()
     }
 
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {

@@ -160,6 +160,11 @@ impl Relocation {
         let (from, to, shards) = (self.from.label(), self.to.label(), &self.shards);
         let source =
             known(&self.from).await?.ok_or_else(|| wrong(format!("{from} holds no journal")))?;
+        if self.from.archives().await?.iter().any(|file| shards.contains(file.shard)) {
+            return Err(wrong(format!(
+                "events of shards {shards} have left {from} for an archive: they cannot be moved"
+            )));
+        }
         let target = known(&self.to).await?;
         if let Some(target) = &target {
             if target.database == source.database {

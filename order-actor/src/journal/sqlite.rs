@@ -16,7 +16,9 @@ use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
-use super::store::{AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, News, Range, Store};
+use super::store::{
+    AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Store,
+};
 
 /// Readers of one file.
 const READERS_MAX: u32 = 4;
@@ -296,7 +298,7 @@ impl Store for SqliteStore {
         Ok(versions)
     }
 
-    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError> {
+    async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
         let rows = sqlx::query(
             "SELECT * FROM events WHERE aggregate_type = 'order' AND aggregate_id = ?
              ORDER BY sequence",
@@ -305,7 +307,7 @@ impl Store for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(away)?;
-        rows.iter().map(stored).collect()
+        rows.iter().map(stored).collect::<Result<_, _>>().map(Loaded::whole)
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
 
+use super::archive::Archived;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Node;
@@ -138,6 +139,31 @@ pub(super) trait SharedStore: Send + Sync {
     async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError>;
 }
 
+/// What the table holds of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loaded {
+    /// Its events, by sequence.
+    pub(super) events: Vec<StoredEvent>,
+    /// Where its first events stand in the shard, by version, if they may have left.
+    pub(super) positions: Vec<u64>,
+}
+
+impl Loaded {
+    /// All that there is.
+    pub(super) fn whole(events: Vec<StoredEvent>) -> Self {
+        Self { events, positions: Vec::new() }
+    }
+}
+
+/// Which orders that may have left are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ArchivedOrders<'a> {
+    /// Those among these.
+    Among(&'a [OrderId]),
+    /// Those after this one, by id, at most so many.
+    After(Option<OrderId>, u32),
+}
+
 /// Positions of one shard, `after` exclusive, `through` inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
@@ -168,7 +194,7 @@ pub(super) trait Store: Send + Sync + 'static {
     /// The versions of these orders; those that are absent do not exist.
     async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, u64>, JournalError>;
     /// Everything of an order, by sequence.
-    async fn load(&self, order_id: OrderId) -> Result<Vec<StoredEvent>, JournalError>;
+    async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError>;
     /// Where all shards of this database stand, by shard.
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
@@ -178,6 +204,27 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Events where no writer can have put one, behind the head of their shard or in none: shard,
     /// position and order, at most `limit`. Seen in one look, so that a writer at work is no fault.
     async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError>;
+    /// The files that events have left for, by shard and position.
+    async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
+        Ok(Vec::new())
+    }
+    /// The file that this position has left for.
+    async fn archive_with(
+        &self,
+        shard: u16,
+        position: u64,
+    ) -> Result<Option<Archived>, JournalError> {
+        let files = self.archives().await?;
+        Ok(files.into_iter().find(|file| file.has(shard, position)))
+    }
+    /// Orders that may have left, by id.
+    async fn archived_orders(
+        &self,
+        asked: ArchivedOrders<'_>,
+    ) -> Result<Vec<OrderId>, JournalError> {
+        let _ = asked;
+        Ok(Vec::new())
+    }
     /// Remembers an order with an impossible history.
     async fn quarantine(
         &self,

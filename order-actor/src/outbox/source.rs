@@ -85,6 +85,10 @@ impl Source<Fact> for FactSource {
         self.journal.changed(cursors).await;
     }
 
+    async fn begins_after(&self) -> Result<Cursors, SourceError> {
+        self.journal.begins_after().await.map_err(crate::replay::away_or_broken)
+    }
+
     async fn heads(&self) -> Result<Cursors, SourceError> {
         self.journal.heads_there().await.map_err(crate::replay::away_or_broken)
     }

@@ -47,6 +47,9 @@ pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
         JournalError::Broken { shard, position, detail } => {
             SourceError::Broken { shard, position, detail }
         }
+        JournalError::Archived { shard, through, file } => {
+            SourceError::Archived { shard, through, file }
+        }
         other => SourceError::Away(other.to_string()),
     }
 }
@@ -64,6 +67,10 @@ impl Source<RecordedEvent> for JournalSource {
 
     async fn changed(&self, cursors: &Cursors) {
         self.journal.changed(cursors).await;
+    }
+
+    async fn begins_after(&self) -> Result<Cursors, SourceError> {
+        self.journal.begins_after().await.map_err(away_or_broken)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

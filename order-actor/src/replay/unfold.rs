@@ -42,7 +42,14 @@ impl UnfoldError {
     /// Whether the history itself is at fault, and not the world.
     #[must_use]
     pub const fn is_history(&self) -> bool {
-        !matches!(self, Self::Journal(JournalError::Unavailable(_) | JournalError::Closed))
+        !matches!(
+            self,
+            Self::Journal(
+                JournalError::Unavailable(_)
+                    | JournalError::Closed
+                    | JournalError::OrderArchived { .. }
+            )
+        )
     }
 }
 

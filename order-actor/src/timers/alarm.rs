@@ -117,7 +117,9 @@ struct Rang {
 async fn ring(registry: &Registry, due: &DueDeadline) -> bool {
     let context = Context::new(By::engine("timer"), Instant::now() + REACTION_DEADLINE);
     match registry.execute(due.order_id, due.kind.command(), context).await {
-        Ok(_) | Err(Refusal::Rejected(_) | Refusal::Quarantined(_)) => true,
+        Ok(_) | Err(Refusal::Rejected(_) | Refusal::Quarantined(_) | Refusal::Archived { .. }) => {
+            true
+        }
         Err(refusal) => {
             tracing::warn!(order = %due.order_id, %refusal, "deadline not heard");
             false

@@ -110,6 +110,12 @@ fn every_other_refusal_has_its_status() {
         (Refusal::OutcomeUnknown(inside()), Code::Unavailable, "OUTCOME_UNKNOWN", true),
         (Refusal::TooLarge, Code::InvalidArgument, "EVENT_TOO_LARGE", false),
         (Refusal::TooManyEvents, Code::FailedPrecondition, "TOO_MANY_EVENTS", false),
+        (
+            Refusal::Archived { file: "2026-07/shard-0003-000000000001.jsonl.gz".to_owned() },
+            Code::FailedPrecondition,
+            "ORDER_ARCHIVED",
+            false,
+        ),
         (Refusal::Quarantined(inside()), Code::FailedPrecondition, "ORDER_QUARANTINED", false),
     ];
     for (refusal, code, reason, again) in refusals {

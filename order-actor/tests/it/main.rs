@@ -9,6 +9,7 @@
 )]
 
 mod actors;
+mod archive;
 mod domain;
 mod grpc_edge;
 mod grpc_parse;

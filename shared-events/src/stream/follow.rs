@@ -182,6 +182,7 @@ impl From<SourceError> for Trouble {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Away(error) => Self::Away(error),
+            SourceError::Archived { .. } => Self::Away(error.to_string()),
             SourceError::Broken { .. } => Self::Broken(error),
         }
     }

@@ -73,6 +73,16 @@ pub enum SourceError {
     /// The other side is away; the same call may succeed later.
     #[error("source is away: {0}")]
     Away(String),
+    /// What comes next has left for an archive that is not at hand there. Reading waits until it is.
+    #[error("positions of shard {shard} up to {through} are archived: {file}")]
+    Archived {
+        /// The shard.
+        shard: u16,
+        /// The last position that is in that file.
+        through: u64,
+        /// The file, by its path in the archive.
+        file: String,
+    },
     /// The log has a hole or holds what nobody can have written. Reading on would skip
     /// something, so reading stops until a person has looked.
     #[error("source is broken in shard {shard} after position {position}: {detail}")]
@@ -98,6 +108,11 @@ pub trait Source<T>: Send + Sync + 'static {
 
     /// The reader goes elsewhere for a while: what is held open for it may be closed.
     async fn rest(&self) {}
+
+    /// Before which positions nothing can be read here, because it has left for an archive.
+    async fn begins_after(&self) -> Result<Cursors, SourceError> {
+        Ok(Cursors::default())
+    }
 
     /// The last position of each shard. A source that cannot tell of all for now reads the others.
     async fn heads(&self) -> Result<Cursors, SourceError>;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::connection::{Redis, RedisError, answered};
 use super::entry;
 use crate::contract::{Fact, FactSource as Promiser};
-use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source};
+use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source, SourceError};
 
 /// Appends entries behind the id that the stream must end with, all or none; otherwise says with
 /// what it does end.
@@ -86,7 +86,7 @@ impl Relay {
     }
 
     /// The streams of these shards as they are.
-    async fn look(&mut self, heads: &Cursors) -> Result<(), RedisError> {
+    async fn look(&mut self, heads: &Cursors, begins_after: &Cursors) -> Result<(), RedisError> {
         let (mut at, mut last_ids) = (Cursors::default(), BTreeMap::new());
         for (shard, head) in heads.iter() {
             let last = self.last_id(shard).await?;
@@ -94,6 +94,8 @@ impl Relay {
                 Some((0, _)) | None => head.saturating_sub(self.refill),
                 Some((position, _)) => position,
             };
+            // What is archived is passed over; the next entry says so by the one before it.
+            let position = position.max(begins_after.get(shard));
             if position > 0 {
                 at.advance(shard, position);
             }
@@ -170,8 +172,10 @@ impl Relay {
 #[async_trait]
 impl Sink<Fact> for Relay {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
-        let heads = self.source.heads().await.map_err(|error| Blame::World(error.to_string()))?;
-        self.look(&heads).await?;
+        let away = |error: SourceError| Blame::World(error.to_string());
+        let heads = self.source.heads().await.map_err(away)?;
+        let begins_after = self.source.begins_after().await.map_err(away)?;
+        self.look(&heads, &begins_after).await?;
         Ok(self.at.clone())
     }
 

@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use shared_events::contract::OrderId;
+
+use super::directory::{Archive, ArchiveError};
+use super::manifest::Archived;
+use crate::journal::error::JournalError;
+use crate::journal::event::{ChainedEvent, StoredEvent};
+use crate::journal::store::{Range, Store};
+
+/// What a journal reads where its table has nothing. It asks the database each time, because
+/// events may leave while it is open; that costs only those who read what has left.
+pub(in crate::journal) struct Cold {
+    store: Arc<dyn Store>,
+    archive: Option<Archive>,
+}
+
+impl Cold {
+    pub(in crate::journal) fn new(store: Arc<dyn Store>, archive: Option<Archive>) -> Self {
+        Self { store, archive }
+    }
+
+    pub(in crate::journal) const fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
+    }
+
+    /// The first events of a range, at least one; none where they have not left.
+    pub(in crate::journal) async fn read(
+        &self,
+        range: Range,
+    ) -> Result<Option<Vec<ChainedEvent>>, JournalError> {
+        let file = self.store.archive_with(range.shard, range.after + 1).await?;
+        let Some(file) = file else { return Ok(None) };
+        let Some(archive) = &self.archive else {
+            return Err(JournalError::Archived {
+                shard: range.shard,
+                through: file.last,
+                file: file.file,
+            });
+        };
+        let read = archive.read(&file, range.after, range.through).await;
+        read.map(Some).map_err(|error| unreadable(&file, error))
+    }
+
+    /// The events of an order that has left, from where they stand.
+    pub(in crate::journal) async fn load(
+        &self,
+        order_id: OrderId,
+        shard: u16,
+        positions: &[u64],
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        let mut events = Vec::with_capacity(positions.len());
+        for position in positions {
+            let Some(file) = self.store.archive_with(shard, *position).await? else {
+                let detail = format!("order/{order_id} has left for no file");
+                return Err(JournalError::Broken { shard, position: position - 1, detail });
+            };
+            let Some(archive) = &self.archive else {
+                return Err(JournalError::OrderArchived { order_id, file: file.file });
+            };
+            let read = archive.read(&file, position - 1, *position).await;
+            let read = read.map_err(|error| unreadable(&file, error))?;
+            events.extend(read.into_iter().map(|chained| chained.event));
+        }
+        if let Some(other) = events.iter().find(|event| event.order_id != order_id) {
+            let (position, detail) = (other.position, format!("is not of order/{order_id}"));
+            return Err(JournalError::Broken { shard, position, detail });
+        }
+        Ok(events)
+    }
+}
+
+fn unreadable(file: &Archived, error: ArchiveError) -> JournalError {
+    let detail = error.to_string();
+    match error {
+        ArchiveError::Away { .. } => JournalError::Unavailable(format!("archive: {detail}")),
+        ArchiveError::Damaged { .. } => {
+            JournalError::Broken { shard: file.shard, position: file.first - 1, detail }
+        }
+    }
+}
