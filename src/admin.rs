@@ -13,7 +13,7 @@ use order_actor::replay::JournalSource;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
-    DeadLetters, Dialect, Handler, Pause, Source as _,
+    DeadLetters, Dialect, Handler, Pause, Source as _, SourceError,
 };
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -227,7 +227,15 @@ async fn rebuild<H: Handler<RecordedEvent>>(
     let mut cursors = Cursors::default();
     let mut replayed = 0_u64;
     while !cursors.covers(&target) {
-        let mut batch = source.read_after(&cursors, REBUILD_BATCH).await.map_err(unavailable)?;
+        let batch = source.read_after(&cursors, REBUILD_BATCH).await;
+        let mut batch = batch.map_err(|error| match error {
+            SourceError::Archived { .. } => {
+                let message =
+                    format!("nothing was changed: {error}; serve reads it with --archive");
+                refused(Code::FailedPrecondition, "ARCHIVED", &message)
+            }
+            error => unavailable(error),
+        })?;
         if batch.is_empty() {
             return Err(unavailable("the journal ends before the follower's cursor"));
         }

@@ -8,13 +8,16 @@ use anyhow::Context as _;
 use order_actor::journal::{Holding, Relocation, ShardSet, holding};
 use serde_json::json;
 
-use crate::cli::Output;
+use crate::cli::{Failure, Output};
 use crate::engine::JOURNAL;
 use crate::progress;
 
 /// `ordinal journal …`
 #[derive(clap::Subcommand)]
 pub enum JournalVerb {
+    /// Move what is old from the journal's tables to files, beside running nodes. All events before
+    /// a month are written; orders that are over leave the table, the others stay in it as well.
+    Archive(crate::archive::ArchiveArgs),
     /// Show what Postgres databases hold of a journal; nothing is written.
     Show {
         /// Which databases, by URL.
@@ -57,11 +60,13 @@ impl std::fmt::Debug for JournalVerb {
 ///
 /// # Errors
 /// Where a database does not answer, or the databases do not fit together.
-pub async fn run(verb: JournalVerb, out: &Output) -> anyhow::Result<ExitCode> {
+pub async fn run(verb: JournalVerb, out: &Output) -> Result<ExitCode, Failure> {
     match verb {
+        JournalVerb::Archive(args) => return crate::archive::run(args, out).await,
         JournalVerb::Show { databases } => show(&databases, out).await?,
         JournalVerb::Move { shards, from, to, take_back } => {
-            let relocation = Relocation::new(&from, &to, JOURNAL, shards.clone())?;
+            let relocation = Relocation::new(&from, &to, JOURNAL, shards.clone());
+            let relocation = relocation.map_err(anyhow::Error::from)?;
             let done = if take_back {
                 took_back(&relocation, &shards, out).await
             } else {

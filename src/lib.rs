@@ -11,6 +11,7 @@
 
 pub mod access; // who may call what
 mod admin; // what operators see and may do
+mod archive; // what is old leaves the journal's table for files
 mod chaos; // everything goes wrong, on purpose
 pub mod cli; // the command line
 pub mod cluster; // all processes on this machine, with servers of their own

@@ -84,6 +84,10 @@ pub struct ServeArgs {
     /// them; fixed for ever.
     #[arg(long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
+    /// Show orders that have left the journal, and read its first events, from the files in this
+    /// directory; see `ordinal journal archive`.
+    #[arg(long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// For how long the other order nodes believe one that they do not hear of.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = humantime::parse_duration)]
     lease: Duration,
@@ -149,6 +153,7 @@ impl ServeArgs {
             identity: self.identity()?,
         };
         settings.streams = self.streams.streams()?;
+        settings.archive.clone_from(&self.archive);
         settings.lease = LeaseTimes {
             length: self.lease,
             renew: self.lease_renew,

@@ -252,7 +252,7 @@ impl Arena {
         let level = behind.values().all(|facts| *facts == 0);
         let drained_in_ms = level.then(|| drained.elapsed().as_millis());
         let calls = memory.calls();
-        let stores = Stores::snapshot(&Backend::Postgres(self.databases()?)).await?;
+        let stores = Stores::snapshot(&Backend::Postgres(self.databases()?), None).await?;
         let contradictions = check::agree(&stores, &calls).await?;
         let redis = Redis::new(&RedisOptions {
             urls: vec![format!("redis://{}", self.addresses.redis)],

@@ -124,7 +124,8 @@ pub enum Verb {
     /// The parts of the journal, and which order node has them.
     #[command(subcommand)]
     Shards(ShardsVerb),
-    /// The databases of a journal: what each holds, and shards moved from one to another.
+    /// The databases of a journal: what each holds, shards moved from one to another, and what is old
+    /// moved to files.
     #[command(subcommand)]
     Journal(crate::journal::JournalVerb),
     /// Orders whose history is impossible; they accept no command.
@@ -471,6 +472,10 @@ pub enum EventsVerb {
         /// At most so many; 0 for all.
         #[arg(long, value_name = "N", default_value_t = 0)]
         limit: u64,
+        /// Take what has left the journal from the files in this directory, where the engine has
+        /// none; see `ordinal journal archive`.
+        #[arg(long, value_name = "DIR")]
+        archive: Option<PathBuf>,
     },
 }
 

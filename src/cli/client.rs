@@ -113,6 +113,17 @@ impl Client {
         Ok(answers.map(move |answer| to_json(&method.output(), answer?)))
     }
 
+    /// A message of this type, such as `orders.v1.RecordedEvent`, as calls show it.
+    ///
+    /// # Errors
+    /// Where the protos have no such message.
+    pub fn shown(&self, name: &str, message: &impl prost::Message) -> Result<Value, Failure> {
+        let descriptor = self.pool.get_message_by_name(&format!("ordinal.{name}"));
+        let descriptor = descriptor
+            .ok_or_else(|| Failure::Other(anyhow::anyhow!("the protos have no message {name}")))?;
+        to_json(&descriptor, Bytes::from(message.encode_to_vec()))
+    }
+
     /// The value of an enumeration that somebody named, with or without its prefix.
     ///
     /// # Errors

@@ -14,6 +14,13 @@ pub enum Failure {
     Usage(String),
     /// The server answered no, or none answered.
     Status(Box<Status>),
+    /// What was asked for is not possible as things are, by a stable code.
+    Refused {
+        /// The code.
+        reason: String,
+        /// Why.
+        message: String,
+    },
     /// Something else failed, here.
     Other(anyhow::Error),
 }
@@ -29,7 +36,7 @@ impl Failure {
                 Code::Unavailable | Code::DeadlineExceeded => 3,
                 _ => 1,
             },
-            Self::Other(_) => 1,
+            Self::Refused { .. } | Self::Other(_) => 1,
         })
     }
 
@@ -41,6 +48,7 @@ impl Failure {
             Self::Status(status) => status
                 .get_details_error_info()
                 .map_or_else(|| code_name(status.code()).to_owned(), |info| info.reason),
+            Self::Refused { reason, .. } => reason.clone(),
             Self::Other(_) => "FAILED".to_owned(),
         }
     }
@@ -56,6 +64,7 @@ impl Failure {
         match self {
             Self::Usage(message) => message.clone(),
             Self::Status(status) => status.message().to_owned(),
+            Self::Refused { message, .. } => message.clone(),
             Self::Other(error) => causes(error),
         }
     }

@@ -137,6 +137,11 @@ impl FromStr for Place {
 }
 
 impl Place {
+    /// The shard and the position.
+    pub const fn parts(self) -> (u16, u64) {
+        (self.shard, self.position)
+    }
+
     /// As `ShardPosition`.
     pub fn to_json(self) -> Value {
         json!({ "shard": self.shard, "position": self.position })

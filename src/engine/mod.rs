@@ -39,7 +39,7 @@ use crate::forward::{Forwarding, NodeChannels};
 use crate::peers::{self, Peers};
 
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
-pub use stores::{Stores, migrate};
+pub use stores::{Stores, archiving, migrate};
 
 pub(crate) use followers::FollowerEntry;
 pub(crate) use stores::JOURNAL;

@@ -115,6 +115,8 @@ pub struct Settings {
     /// Shards of a journal that is created now, unless it is spread by a map; an existing one keeps
     /// its number.
     pub shards: u16,
+    /// The directory with what has left the journal, where it is at hand.
+    pub archive: Option<PathBuf>,
     /// How an order node's lease on its shards runs.
     pub lease: LeaseTimes,
     /// Whether stock reacts to orders; off only to show what happens when it does not answer.
@@ -163,6 +165,7 @@ impl Settings {
             access: Access::development(),
             limits: Limits::default(),
             shards,
+            archive: None,
             lease: LeaseTimes::default(),
             stock_follower: true,
             drain: Duration::from_secs(10),

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use order_actor::journal::{self, Journal, Node, Options};
+use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::stream::{Database, Dialect};
 
@@ -22,12 +22,17 @@ pub struct Stores {
 
 impl Stores {
     /// Opens them as they are now, for reading only, beside running processes or without any. The
-    /// journal comes last, so that no follower is seen ahead of it.
+    /// journal comes last, so that no follower is seen ahead of it; what has left it is read from
+    /// the archive, where one is at hand.
     ///
     /// # Errors
     /// Where one of them is absent or cannot be read.
-    pub async fn snapshot(backend: &Backend) -> anyhow::Result<Self> {
-        let options = Options { read_only: true, ..Options::new(Arc::new(|| SystemClock.now())) };
+    pub async fn snapshot(backend: &Backend, archive: Option<&Path>) -> anyhow::Result<Self> {
+        let options = Options {
+            read_only: true,
+            archive: archive.map(Archive::new),
+            ..Options::new(Arc::new(|| SystemClock.now()))
+        };
         Ok(match backend {
             Backend::Sqlite(directory) => {
                 let file = |name: &str| directory.join(name);
@@ -86,6 +91,7 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
         renew: settings.lease.renew,
         self_stop: settings.lease.self_stop,
         node: Some(node),
+        archive: settings.archive.as_deref().map(Archive::new),
         ..Options::new(Arc::new(move || time.now()))
     };
     match &settings.backend {
@@ -99,6 +105,14 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
             opened.with_context(|| format!("schema {JOURNAL}"))
         }
     }
+}
+
+/// Begins to take old events out of each database of the journal.
+///
+/// # Errors
+/// As [`Archiving::begin`].
+pub async fn archiving(databases: &Databases) -> Result<Vec<Archiving>, ArchivingError> {
+    Archiving::of_all(&databases.journal, JOURNAL).await
 }
 
 /// Brings the tables of a role up to date: the stores that were.

@@ -33,6 +33,10 @@ pub struct VerifyArgs {
     /// the engine at --address is checked: no hash chain, no cursors.
     #[command(flatten)]
     databases: DatabaseArgs,
+    /// With a Postgres database named, the files in this directory too: what has left the journal is
+    /// one chain with the rest. Without it, what was not looked at is told.
+    #[arg(long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// With databases named, the streams in Redis too.
     #[command(flatten)]
     redis: RedisArgs,
@@ -53,7 +57,7 @@ pub async fn run(
     };
     let report = match backend {
         Some(backend) => {
-            let stores = Stores::snapshot(&backend).await?;
+            let stores = Stores::snapshot(&backend, args.archive.as_deref()).await?;
             let redis = match args.redis.options()? {
                 Some(options) => Some(Redis::new(&options).map_err(anyhow::Error::from)?),
                 None => None,

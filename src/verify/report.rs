@@ -15,6 +15,8 @@ const SHOWN_MAX: usize = 50;
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
+    /// What has left the journal is in its files, unchanged.
+    ArchiveFiles,
     /// Positions of each shard are gapless, as far as a client can see.
     PositionsGapless,
     /// Each order's versions are gapless, and every event may follow the one before.
@@ -40,8 +42,9 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::JournalChain,
+        Self::ArchiveFiles,
         Self::PositionsGapless,
         Self::HistoryLegal,
         Self::CursorsNotAhead,
@@ -59,6 +62,7 @@ impl Law {
     pub const fn code(self) -> &'static str {
         match self {
             Self::JournalChain => "journal_chain",
+            Self::ArchiveFiles => "archive_files",
             Self::PositionsGapless => "positions_gapless",
             Self::HistoryLegal => "history_legal",
             Self::CursorsNotAhead => "cursors_not_ahead",
@@ -76,6 +80,7 @@ impl Law {
     const fn meaning(self) -> &'static str {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
+            Self::ArchiveFiles => "archived events in their files, unchanged",
             Self::PositionsGapless => "positions gapless; hashes are not shown to clients",
             Self::HistoryLegal => "every event may follow the one before",
             Self::CursorsNotAhead => "no follower ahead of what it follows",
@@ -113,6 +118,8 @@ pub struct Report {
     pub lag: BTreeMap<String, u64>,
     /// How many things each law was checked on.
     pub checked: BTreeMap<&'static str, u64>,
+    /// What could not be looked at, and why; no fault either.
+    pub unchecked: Vec<String>,
     /// What differs.
     pub findings: Vec<Finding>,
 }
@@ -163,6 +170,12 @@ impl Report {
         for (follower, facts) in self.lag.iter().filter(|(_, facts)| **facts > 0) {
             out.line(format!("{follower} has {facts} facts to go; compared as far as it got"));
         }
+        for unchecked in self.unchecked.iter().take(SHOWN_MAX) {
+            out.line(format!("not checked: {unchecked}"));
+        }
+        if let Some(more) = self.unchecked.len().checked_sub(SHOWN_MAX + 1) {
+            out.line(format!("not checked: {} more; --json shows all", more + 1));
+        }
         for finding in self.findings.iter().take(SHOWN_MAX) {
             out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
         }
@@ -170,7 +183,9 @@ impl Report {
             out.line(format!("and {} more; --json shows all", more + 1));
         }
         out.line(if self.findings.is_empty() {
-            format!("{} events of {} orders: every law holds.", self.events, self.orders)
+            let checked = if self.unchecked.is_empty() { "" } else { " of what was checked" };
+            let (events, orders) = (self.events, self.orders);
+            format!("{events} events of {orders} orders: every law holds{checked}.")
         } else {
             let (events, orders) = (self.events, self.orders);
             format!("{events} events of {orders} orders; differences: {}.", self.findings.len())

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod archive;
 mod chaos;
 mod cli;
 mod commands;

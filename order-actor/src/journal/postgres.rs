@@ -861,7 +861,7 @@ impl Store for PostgresStore {
 
     async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
         let rows = sqlx::query("SELECT * FROM archives ORDER BY shard, first_position")
-            .fetch_all(&self.reader)
+            .fetch_all(self.reader().await?)
             .await
             .map_err(away)?;
         rows.iter().map(archived).collect()
@@ -878,7 +878,7 @@ impl Store for PostgresStore {
         )
         .bind(i32::from(shard))
         .bind(position.cast_signed())
-        .fetch_optional(&self.reader)
+        .fetch_optional(self.reader().await?)
         .await
         .map_err(away)?;
         let file = row.as_ref().map(archived).transpose()?;
@@ -901,7 +901,7 @@ impl Store for PostgresStore {
             .bind(after.map(|order_id| order_id.uuid()))
             .bind(i64::from(limit)),
         };
-        let found: Vec<Uuid> = found.fetch_all(&self.reader).await.map_err(away)?;
+        let found: Vec<Uuid> = found.fetch_all(self.reader().await?).await.map_err(away)?;
         Ok(found.into_iter().map(OrderId::from_uuid).collect())
     }
 

@@ -13,6 +13,7 @@ use super::manifest::{Archived, Manifest};
 use crate::journal::chain::{GENESIS, chain_hash};
 use crate::journal::error::JournalError;
 use crate::journal::event::{ChainedEvent, StoredEvent};
+use crate::journal::map::ShardMap;
 use crate::journal::postgres::{Instant as Recorded, READ, archived, away, chained, stored};
 
 /// Events read at once.
@@ -177,6 +178,18 @@ impl Archiving {
             .await?;
         let files = rows.iter().map(archived).collect::<Result<_, _>>()?;
         Ok(Self { db, files })
+    }
+
+    /// On each database of a journal.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn of_all(map: &ShardMap, schema: &str) -> Result<Vec<Self>, ArchivingError> {
+        let mut all = Vec::new();
+        for place in map.places() {
+            all.push(Self::begin(&place.url, schema).await?);
+        }
+        Ok(all)
     }
 
     /// How far each shard that is served here can be archived: all that comes before its first event

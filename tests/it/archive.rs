@@ -1,0 +1,632 @@
+//! What is old leaves the journal for files, beside a working engine, and nothing is lost.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _};
+use tempfile::TempDir;
+
+use crate::shop::TestDatabase;
+use crate::support::{CUSTOMER, Engine, PATIENCE, RedisServer, ordinal, placing};
+
+/// Old enough that its month is over and nothing can be returned.
+const LONG_AGO: i64 = -75 * 24 * 60 * 60;
+
+/// A shop on Postgres whose clock the test sets.
+struct Shop {
+    runtime: tokio::runtime::Runtime,
+    database: Option<TestDatabase>,
+    directory: TempDir,
+    engine: Option<Engine>,
+    /// Another database with half of the journal's shards.
+    second: Option<TestDatabase>,
+}
+
+impl Shop {
+    fn long_ago() -> Self {
+        Self::over(1)
+    }
+
+    /// With its journal over so many databases, one or two.
+    fn over(databases: usize) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let create = || runtime.block_on(TestDatabase::create());
+        let (database, second) = (Some(create()), (databases > 1).then(create));
+        let directory = TempDir::new().unwrap();
+        let mut shop = Self { runtime, database, directory, engine: None, second };
+        std::fs::write(shop.directory.path().join("clock"), LONG_AGO.to_string()).unwrap();
+        shop.start(&[]);
+        shop.engine().ask(&["stock", "set", "MUG", "10000"]);
+        shop
+    }
+
+    fn start(&mut self, flags: &[&str]) {
+        let clock = self.directory.path().join("clock");
+        let url = self.url();
+        let always = [
+            &["--database-url", &url, "--shards", "4", "--node-name", "a"][..],
+            &["--clock-offset-file", clock.to_str().unwrap()],
+        ];
+        let map = self.map();
+        let map: Vec<&str> = map.iter().map(String::as_str).collect();
+        self.engine = Some(Engine::start_with(&[&always.concat(), flags, &map].concat()));
+        // The clock's file is looked at ten times a second.
+        let patience = Instant::now() + PATIENCE;
+        while self.engine().run(&["health"]).status.code() != Some(0) {
+            assert!(Instant::now() < patience, "not ready");
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    fn restart(&mut self, flags: &[&str]) {
+        assert!(self.engine.take().unwrap().stop().success());
+        self.start(flags);
+    }
+
+    fn url(&self) -> String {
+        self.database.as_ref().unwrap().url()
+    }
+
+    /// Which database has which shards, as flags.
+    fn map(&self) -> Vec<String> {
+        let Some(second) = &self.second else { return Vec::new() };
+        vec![
+            format!("--journal-database=0-1={}", self.url()),
+            format!("--journal-database=2-3={}", second.url()),
+        ]
+    }
+
+    /// The present, once the engine knows.
+    fn now(&self) {
+        std::fs::write(self.directory.path().join("clock"), "0").unwrap();
+        let patience = Instant::now() + PATIENCE;
+        let this_year = instant(self, "now()");
+        while self.engine().place(&["MUG=1@4.50GBP"])["order"]["placed_at"].as_str().unwrap()
+            < this_year.as_str()
+        {
+            assert!(Instant::now() < patience, "the clock stands still");
+        }
+    }
+
+    fn files(&self) -> String {
+        self.directory.path().join("archive").to_str().unwrap().to_owned()
+    }
+
+    /// The beginning of this month.
+    fn this_month(&self) -> String {
+        instant(self, "date_trunc('month', now())")[..7].to_owned()
+    }
+
+    fn archive(&self, flags: &[&str]) -> std::process::Output {
+        let (month, files, url) = (self.this_month(), self.files(), self.url());
+        let mut all = vec!["--json", "journal", "archive", "--before", &month, "--to", &files];
+        all.extend(["--database-url", &url]);
+        let map = self.map();
+        all.extend(map.iter().map(String::as_str));
+        all.extend(flags);
+        ordinal(&all)
+    }
+
+    fn archived(&self, flags: &[&str]) -> Value {
+        let output = self.archive(flags);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn verify(&self, flags: &[&str]) -> Value {
+        let url = self.url();
+        let map = self.map();
+        let map: Vec<&str> = map.iter().map(String::as_str).collect();
+        let verify = ["--json", "verify", "--database-url", &url];
+        let output = ordinal(&[&verify[..], flags, &map].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"))
+    }
+
+    /// Verifies with the files: everything holds, and nothing was passed over.
+    fn whole(&self) -> Value {
+        let report = self.verify(&["--archive", &self.files()]);
+        assert_eq!(
+            (&report["findings"], &report["unchecked"]),
+            (&json!([]), &json!([])),
+            "{report}"
+        );
+        report
+    }
+
+    fn sql(&self, sql: &str) {
+        let url = self.url();
+        self.runtime.block_on(async {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            connection.execute("SET search_path TO orders_journal").await.unwrap();
+            connection.execute(sql).await.unwrap();
+        });
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        let url = self.url();
+        self.runtime.block_on(async {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            connection.execute("SET search_path TO orders_journal").await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        })
+    }
+
+    /// Every follower has read everything; `verify` of a client waits for that.
+    fn level(&self) -> Value {
+        let report = self.engine().ask(&["verify"]);
+        assert_eq!(report["findings"], json!([]), "{report}");
+        report
+    }
+
+    fn order(&self) -> String {
+        let order = self.engine().place(&["MUG=2@4.50GBP"]);
+        let id = order["order"]["order_id"].as_str().unwrap().to_owned();
+        self.engine().until(&id, "CONFIRMED");
+        id
+    }
+
+    fn delivered(&self) -> String {
+        let id = self.order();
+        self.engine().ask(&["order", "fulfill", &id]);
+        id
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.engine = None;
+        for database in [self.database.take(), self.second.take()].into_iter().flatten() {
+            self.runtime.block_on(database.drop());
+        }
+    }
+}
+
+fn instant(shop: &Shop, expression: &str) -> String {
+    let url = shop.url();
+    let sql =
+        format!("SELECT to_char(({expression}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI')");
+    shop.runtime.block_on(async {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar(&sql).fetch_one(&mut connection).await.unwrap()
+    })
+}
+
+/// The events that a replay shows, by shard and position.
+fn replayed(engine: &Engine, flags: &[&str]) -> BTreeMap<(u64, u64), Value> {
+    let output = engine.run(&[&["events", "replay"], flags].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let number = |value: &Value| value.as_u64().unwrap();
+    let events = String::from_utf8(output.stdout).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events
+        .map(|event| {
+            let place = &event["position"];
+            ((number(&place["shard"]), number(&place["position"])), event)
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_old_leaves_and_everything_is_still_known() {
+    let mut shop = Shop::long_ago();
+    let cancelled = shop.order();
+    shop.engine().ask(&["order", "cancel", &cancelled]);
+    let delivered = shop.delivered();
+    let returned = shop.delivered();
+    let return_of = |shop: &Shop, order: &str| {
+        shop.engine().ask(&["return", "request", order, "--line", "1=2", "--reason", "too many"]);
+    };
+    return_of(&shop, &returned);
+    shop.engine().ask(&["return", "approve", &returned]);
+    let over = [&cancelled, &delivered, &returned];
+    let open = shop.order();
+    let waiting = shop.delivered();
+    return_of(&shop, &waiting);
+    shop.now();
+    let new = shop.delivered();
+    shop.level();
+    let known = |engine: &Engine, id: &str| {
+        let asked = [&["order", "get", id][..], &["order", "history", id], &["order", "diff", id]];
+        asked.map(|asked| engine.ask(asked))
+    };
+    let before: Vec<_> = over.iter().map(|id| known(shop.engine(), id)).collect();
+    let events = replayed(shop.engine(), &[]);
+
+    let would = shop.archived(&["--dry-run"]);
+    assert_eq!(would["orders"], 3, "{would}");
+    assert!(!Path::new(&shop.files()).exists());
+    assert_eq!(shop.number("SELECT count(*) FROM events"), i64::try_from(events.len()).unwrap());
+    let did = shop.archived(&[]);
+    assert_eq!((&did["orders"], &did["events"]), (&would["orders"], &would["events"]), "{did}");
+    assert_eq!(did["events"], 3 + 3 + 5);
+    let remaining = shop.number("SELECT count(*) FROM events");
+    assert_eq!(did["remaining"], remaining);
+    assert_eq!(remaining, i64::try_from(events.len()).unwrap() - 11);
+
+    // Without the files the engine says where its orders are once they sleep, and the others go on.
+    shop.restart(&[]);
+    let engine = shop.engine();
+    for id in over {
+        for asked in [
+            &["order", "get", id][..],
+            &["order", "get", id, "--as-of-version", "1"],
+            &["order", "history", id],
+            &["order", "cancel", id],
+            &[&placing(&["MUG=2@4.50GBP"])[..], &["--id", id]].concat(),
+        ] {
+            let refused = engine.refused(1, asked);
+            assert_eq!(refused["reason"], "ORDER_ARCHIVED", "{asked:?}: {refused}");
+            assert_eq!(refused["status"], "FAILED_PRECONDITION");
+            let file = Path::new(&shop.files()).join(refused["metadata"]["file"].as_str().unwrap());
+            assert!(file.exists(), "{refused}");
+        }
+    }
+    let customers =
+        [(CUSTOMER, "ORDER_ARCHIVED"), ("018f6f3e-0000-7000-8000-000000000009", "NOT_FOUND")];
+    for (customer, reason) in customers {
+        let customer = format!("customer:{customer}");
+        for asked in [["get", &delivered], ["history", &delivered], ["cancel", &delivered]] {
+            let refused = engine.refused(1, &[&["--as", &customer, "order"], &asked[..]].concat());
+            assert_eq!(refused["reason"], reason, "{asked:?}: {refused}");
+        }
+    }
+    let listed = engine.ask(&["order", "list", "--customer", CUSTOMER, "--page-size", "100"]);
+    let listed = listed["orders"].to_string();
+    assert!(over.iter().all(|id| listed.contains(*id)), "{listed}");
+    let first = engine.ask(&["order", "get", &open, "--as-of-version", "1"]);
+    assert_eq!(first["order"]["status"], "ORDER_STATUS_PENDING");
+    engine.ask(&["order", "fulfill", &open]);
+    engine.ask(&["return", "approve", &waiting]);
+    for asked in [&["events", "replay"][..], &["order", "watch", "--from-beginning"]] {
+        assert_eq!(engine.refused(1, asked)["reason"], "ARCHIVED");
+    }
+    let refused = engine.refused(1, &["read-model", "rebuild", "order-summaries"]);
+    assert_eq!(refused["reason"], "ARCHIVED", "{refused}");
+    shop.level_without_files();
+    let all = replayed(shop.engine(), &["--archive", &shop.files()]);
+    assert!(events.iter().all(|(place, event)| all.get(place) == Some(event)));
+    let some = replayed(shop.engine(), &["--archive", &shop.files(), "--limit", "5"]);
+    assert_eq!(some.len(), 5);
+
+    // With the files everything is as it was before.
+    let report = shop.verify(&[]);
+    assert_eq!(report["findings"], json!([]), "{report}");
+    assert!(!report["unchecked"].as_array().unwrap().is_empty(), "{report}");
+    let report = shop.whole();
+    assert_eq!(report["events"], all.len(), "{report}");
+    assert!(report["checked"]["archive_files"].as_u64().unwrap() > 0);
+    let files = shop.files();
+    shop.restart(&["--archive", &files]);
+    let engine = shop.engine();
+    for (id, before) in over.iter().zip(&before) {
+        assert_eq!(&known(engine, id), before);
+        let first = engine.ask(&["order", "get", id, "--as-of-version", "1"]);
+        assert_eq!(first["order"]["status"], "ORDER_STATUS_PENDING");
+    }
+    let late = ["return", "request", &delivered, "--line", "1=1", "--reason", "late"];
+    assert_eq!(engine.refused(1, &late)["reason"], "RETURN_WINDOW_EXPIRED");
+    let again = engine.ask(&["order", "cancel", &cancelled]);
+    assert_eq!(again["order"]["status"], "ORDER_STATUS_CANCELLED");
+    assert_eq!(replayed(engine, &[]), all);
+    engine.ask(&["read-model", "rebuild", "order-summaries"]);
+    assert_eq!(engine.ask(&["order", "get", &new])["order"]["status"], "ORDER_STATUS_FULFILLED");
+    shop.level();
+    assert_eq!(shop.archived(&[])["orders"], 0);
+    shop.whole();
+}
+
+impl Shop {
+    /// Every follower has read everything, where a client cannot ask for all of it.
+    fn level_without_files(&self) {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let followers = self.engine().ask(&["followers"]);
+            let followers = followers["followers"].as_array().unwrap().clone();
+            if followers.iter().all(|follower| follower["lag"] == 0) {
+                return;
+            }
+            assert!(Instant::now() < patience, "{followers:?}");
+        }
+    }
+}
+
+#[test]
+fn what_somebody_has_not_read_stays_and_so_does_a_month_that_is_not_over() {
+    let shop = Shop::long_ago();
+    let engine = shop.engine();
+    engine.ask(&["follower", "pause", "notifications", "--reason", "the mail server moves"]);
+    shop.delivered();
+    shop.now();
+    let refused = |output: std::process::Output| -> Value {
+        assert_eq!(output.status.code(), Some(1));
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        error["error"]["reason"].clone()
+    };
+    let output = shop.archive(&[]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("notifications"), "{error}");
+    assert_eq!(refused(output), "FOLLOWER_BEHIND");
+    assert!(!Path::new(&shop.files()).exists());
+    let (files, url) = (shop.files(), shop.url());
+    let archive = |flags: &[&str]| {
+        ordinal(&[&["--json", "journal", "archive", "--to", &files], flags].concat())
+    };
+    let next = instant(&shop, "date_trunc('month', now()) + interval '1 month'");
+    let output = archive(&["--before", &next[..7], "--database-url", &url]);
+    assert_eq!(refused(output), "MONTH_NOT_OVER");
+    assert_eq!(refused(archive(&["--before", "2026-01"])), "NEEDS_POSTGRES");
+    assert_eq!(archive(&["--before", "June", "--database-url", &url]).status.code(), Some(2));
+    engine.ask(&["follower", "resume", "notifications"]);
+    shop.level();
+    assert_eq!(shop.archived(&[])["orders"], 1);
+    shop.whole();
+}
+
+#[test]
+fn old_orders_leave_each_database_of_a_journal() {
+    let mut shop = Shop::over(2);
+    let orders: Vec<String> = (0..12).map(|_| shop.delivered()).collect();
+    shop.now();
+    shop.level();
+    let did = shop.archived(&[]);
+    assert_eq!((&did["orders"], &did["events"]), (&json!(12), &json!(36)), "{did}");
+    let here = shop.number("SELECT count(*) FROM archives");
+    let files = walk(Path::new(&shop.files())).iter().filter(|path| path.ends_with("gz")).count();
+    assert!(here > 0 && usize::try_from(here).unwrap() < files, "{here} of {files}");
+    let report = shop.verify(&[]);
+    assert_eq!(report["findings"], json!([]), "{report}");
+    shop.whole();
+    let files = shop.files();
+    shop.restart(&["--archive", &files]);
+    for id in &orders {
+        assert_eq!(shop.engine().ask(&["order", "get", id])["order"]["version"], 3);
+    }
+    shop.level();
+    // The files of a shard are known where it is: it stays there.
+    assert!(shop.engine.take().unwrap().stop().success());
+    let (one, two) = (shop.url(), shop.second.as_ref().unwrap().url());
+    for shard in ["2", "3"] {
+        let has_left = format!("shard-000{shard}");
+        if walk(Path::new(&files)).iter().any(|path| path.contains(&has_left)) {
+            let asked = ["journal", "move", "--shards", shard, "--from", &two, "--to", &one];
+            let output = ordinal(&asked);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(error.contains("have left"), "{shard}: {error}");
+        }
+    }
+    shop.whole();
+}
+
+#[test]
+fn a_redis_that_is_emptied_is_filled_from_where_the_table_begins() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let flags = ["--redis-url", url.as_str()];
+    let mut shop = Shop::long_ago();
+    shop.restart(&flags);
+    for _ in 0..4 {
+        shop.delivered();
+    }
+    shop.now();
+    shop.level();
+    assert_eq!(shop.archived(&flags)["orders"], 4);
+    // What was archived stands in the streams still; then it is gone from there, too.
+    assert_eq!(shop.verify(&flags)["findings"], json!([]));
+    redis.cli(&["FLUSHALL"]);
+    let new = shop.order();
+    shop.level_without_files();
+    let report = shop.verify(&flags);
+    assert_eq!(report["findings"], json!([]), "{report}");
+    assert!(report["checked"]["streams_as_facts"].as_u64().unwrap() > 0, "{report}");
+    let shard =
+        shop.number(&format!("SELECT shard::bigint FROM events WHERE aggregate_id = '{new}'"));
+    let archived =
+        format!("SELECT coalesce(max(last_position), 0) FROM archives WHERE shard = {shard}");
+    let archived = shop.number(&archived);
+    let key = format!("ordinal:{{orders:{shard}}}:facts");
+    let first = redis.cli(&["XRANGE", &key, "-", "+", "COUNT", "1"]);
+    let (position, _) = first.lines().next().unwrap().split_once('-').unwrap();
+    assert_eq!(position.parse::<i64>().unwrap(), archived + 1, "{first}");
+    let report = shop.verify(&[&flags[..], &["--archive", &shop.files()]].concat());
+    assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
+}
+
+/// What is done to a copy of the files, and which of them are then named.
+type Damage<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>, Vec<String>);
+
+#[test]
+fn every_damage_to_an_archive_is_named() {
+    let mut shop = Shop::long_ago();
+    for _ in 0..12 {
+        shop.delivered();
+    }
+    let open = shop.order();
+    shop.now();
+    shop.level();
+    assert_eq!(shop.archived(&[])["orders"], 12);
+    shop.whole();
+    assert!(shop.engine.take().unwrap().stop().success());
+    let manifests: Vec<Value> = walk(Path::new(&shop.files()))
+        .into_iter()
+        .filter(|path| path.ends_with(".json"))
+        .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
+        .collect();
+    let file = |n: usize| manifests[n]["file"].as_str().unwrap().to_owned();
+    let manifest = |n: usize| file(n).replace(".jsonl.gz", ".json");
+    let subject = |file: String| format!("archive/{file}");
+    let damages: Vec<Damage<'_>> = vec![
+        (
+            "a missing file",
+            Box::new(|files: &Path| std::fs::remove_file(files.join(file(0))).unwrap()),
+            vec![subject(file(0))],
+        ),
+        (
+            "a changed byte",
+            Box::new(|files: &Path| {
+                let path = files.join(file(1));
+                let mut bytes = std::fs::read(&path).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(path, bytes).unwrap();
+            }),
+            vec![subject(file(1))],
+        ),
+        (
+            "a file cut off",
+            Box::new(|files: &Path| {
+                let path = files.join(file(0));
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+            }),
+            vec![subject(file(0))],
+        ),
+        (
+            "two files swapped",
+            Box::new(|files: &Path| {
+                let (one, other) = (files.join(file(0)), files.join(file(1)));
+                let bytes = std::fs::read(&one).unwrap();
+                std::fs::copy(&other, &one).unwrap();
+                std::fs::write(other, bytes).unwrap();
+            }),
+            vec![subject(file(0)), subject(file(1))],
+        ),
+        (
+            "a missing manifest",
+            Box::new(|files: &Path| std::fs::remove_file(files.join(manifest(0))).unwrap()),
+            vec![subject(manifest(0))],
+        ),
+        (
+            "a manifest of another file",
+            Box::new(|files: &Path| {
+                std::fs::copy(files.join(manifest(1)), files.join(manifest(0))).unwrap();
+            }),
+            vec![subject(manifest(0))],
+        ),
+        (
+            "no archive at all",
+            Box::new(|files: &Path| std::fs::remove_dir_all(files).unwrap()),
+            (0..manifests.len()).map(|n| subject(file(n))).collect(),
+        ),
+    ];
+    let found = |report: &Value| {
+        let mut found: Vec<String> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["law"] == "archive_files")
+            .map(|finding| finding["subject"].as_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        found
+    };
+    for (damage, act, mut expected) in damages {
+        let copy = TempDir::new().unwrap();
+        let whole = Path::new(&shop.files()).join(".");
+        assert!(
+            Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap().success()
+        );
+        act(copy.path());
+        let report = shop.verify(&["--archive", copy.path().to_str().unwrap()]);
+        expected.sort();
+        assert_eq!(found(&report), expected, "{damage}: {report:#}");
+    }
+    // What of archived positions is still in the table must be what the files say.
+    let not_forever = "ALTER TABLE events DISABLE TRIGGER USER;";
+    for (damage, sql) in [
+        ("changed", format!("UPDATE events SET metadata = '{{}}' WHERE aggregate_id = '{open}'")),
+        ("lost", format!("DELETE FROM events WHERE aggregate_id = '{open}'")),
+    ] {
+        shop.sql(&format!("{not_forever} {sql}"));
+        let report = shop.verify(&["--archive", &shop.files()]);
+        let named = report["findings"].as_array().unwrap().iter().any(|finding| {
+            finding["law"] == "journal_chain" && finding["subject"] == format!("order/{open}")
+        });
+        assert!(named, "{damage}: {report:#}");
+    }
+}
+
+fn walk(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn killed_anywhere_beside_a_busy_engine_it_loses_nothing() {
+    let shop = Shop::long_ago();
+    let over: Vec<String> = (0..30).map(|_| shop.delivered()).collect();
+    shop.now();
+    shop.level();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let placed = std::thread::scope(|scope| {
+        let buyer = scope.spawn(|| {
+            let mut placed = Vec::new();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let order = shop.engine().place(&["MUG=1@4.50GBP"]);
+                placed.push(order["order"]["order_id"].as_str().unwrap().to_owned());
+            }
+            placed
+        });
+        let (month, files, url) = (shop.this_month(), shop.files(), shop.url());
+        let mut kills = 0;
+        loop {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+                .args(["--json", "journal", "archive", "--before", &month, "--to", &files])
+                .args(["--database-url", &url])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // Each time a little later, until one comes to its end before it is killed.
+            let until = Instant::now() + Duration::from_millis(20 * kills);
+            let mut ended = None;
+            while ended.is_none() && Instant::now() < until {
+                ended = process.try_wait().unwrap();
+            }
+            if ended.is_some_and(|status| status.success()) {
+                break;
+            }
+            let _ = process.kill();
+            process.wait().unwrap();
+            kills += 1;
+            assert!(kills < 500, "it never ends");
+        }
+        assert!(kills > 3, "it was killed {kills} times only");
+        // Whichever run it was that did it, there is nothing left to do.
+        assert_eq!(shop.archived(&[])["orders"], 0);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        buyer.join().unwrap()
+    });
+    assert!(!placed.is_empty());
+    shop.level_without_files();
+    let report = shop.whole();
+    assert!(report["orders"].as_u64().unwrap() >= (over.len() + placed.len()) as u64, "{report}");
+    for id in &placed {
+        shop.engine().ask(&["order", "get", id]);
+    }
+    let gone = shop.number(
+        "SELECT count(DISTINCT aggregate_id) FROM events JOIN archived_orders
+                            ON order_id::text = aggregate_id",
+    );
+    assert_eq!(gone, 0);
+    assert_eq!(shop.number("SELECT count(*) FROM archived_orders"), over.len() as i64);
+    // Nothing of the runs that were killed is left behind.
+    assert_eq!(shop.number("SELECT count(*) FROM pg_tables WHERE tablename = 'events_next'"), 0);
+}
