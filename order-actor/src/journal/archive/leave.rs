@@ -695,9 +695,10 @@ impl Archiving {
         Ok(since)
     }
 
-    /// Gives the session up, and with it the run.
-    pub async fn close(self) {
-        if let Err(error) = self.db.close().await {
+    /// Gives the session up, and with it the run: the next one can begin at once.
+    pub async fn close(mut self) {
+        let unlocked = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.db).await;
+        if let Err(error) = unlocked.and(self.db.close().await) {
             tracing::debug!(%error, "the archiving's session did not end well");
         }
     }
