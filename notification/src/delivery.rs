@@ -57,36 +57,55 @@ impl Delivery {
         let now = (self.now)();
         let entries = ledger::claim(&self.database, now, now.plus(SENDING_MAX), CLAIM_MAX).await?;
         let count = entries.len();
+        // What left while the ledger was being written is written together.
         let mut outcomes = futures::stream::iter(entries)
-            .map(|entry| async move { self.deliver(entry).await })
-            .buffer_unordered(AT_ONCE);
-        while let Some(outcome) = outcomes.next().await {
-            outcome?;
+            .map(|entry| async move {
+                let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
+                (entry, sent)
+            })
+            .buffer_unordered(AT_ONCE)
+            .ready_chunks(AT_ONCE);
+        while let Some(outcomes) = outcomes.next().await {
+            let (mut left, mut kept) = (Vec::new(), Vec::new());
+            for (entry, outcome) in outcomes {
+                match outcome {
+                    Ok(()) => left.push(entry),
+                    Err(error) => kept.push((entry, error)),
+                }
+            }
+            if !left.is_empty() {
+                ledger::delivered(&self.database, &left, (self.now)()).await?;
+            }
+            for (entry, error) in kept {
+                self.not_delivered(&entry, error).await?;
+            }
         }
         Ok(count)
     }
 
-    async fn deliver(&self, entry: Entry) -> Result<(), DatabaseError> {
-        let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
+    async fn not_delivered(
+        &self,
+        entry: &Entry,
+        error: DeliveryError,
+    ) -> Result<(), DatabaseError> {
         let now = (self.now)();
-        match sent {
-            Ok(()) => ledger::delivered(&self.database, &entry, now).await,
-            Err(DeliveryError::Away(error)) if now.since(entry.asked_at) < self.config.away_max => {
+        match error {
+            DeliveryError::Away(error) if now.since(entry.asked_at) < self.config.away_max => {
                 // Longer and longer, by how long it has waited: the try itself counts for nothing.
                 let Backoff { first, longest } = self.config.backoff;
                 let first = (now.since(entry.asked_at) / 2).clamp(first, longest);
                 let wait = Backoff { first, longest }.wait(1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::away(&self.database, &entry, &error, now.plus(wait)).await
+                ledger::away(&self.database, entry, &error, now.plus(wait)).await
             }
-            Err(DeliveryError::Temporary(error)) if entry.attempts < self.config.attempts_max => {
+            DeliveryError::Temporary(error) if entry.attempts < self.config.attempts_max => {
                 let wait = self.config.backoff.wait(entry.attempts - 1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::failed(&self.database, &entry, &error, Some(now.plus(wait))).await
+                ledger::failed(&self.database, entry, &error, Some(now.plus(wait))).await
             }
-            Err(error) => {
+            error => {
                 tracing::error!(notification = %entry.id, %error, "gave up");
-                ledger::failed(&self.database, &entry, &error.to_string(), None).await
+                ledger::failed(&self.database, entry, &error.to_string(), None).await
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Said once: the only SQL about messages.
 //! Never here: what a message says, or how it leaves.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use shared_events::contract::{
     Fact, FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId, SpecVersion,
@@ -179,58 +181,86 @@ pub async fn claim(
     Ok(entries)
 }
 
-/// The channel took it. Tells others in the same transaction.
+/// The channels took these. Tells others in the same transaction.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn delivered(
     database: &Database,
-    entry: &Entry,
+    entries: &[Entry],
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
+    let json = |rows: &[serde_json::Value]| serde_json::Value::from(rows).to_string();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string().into()).collect();
     let mut tx = database.begin().await?;
-    let changed = sqlx::query(
+    let sql = database.sql(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE notification_id = $2 AND state = 'SENDING'",
-    )
-    .bind(now.micros())
-    .bind(entry.id.to_string())
-    .execute(&mut *tx)
-    .await?;
-    if changed.rows_affected() == 1 {
-        let place: i64 =
-            sqlx::query_scalar("UPDATE outbox_head SET position = position + 1 RETURNING position")
-                .fetch_one(&mut *tx)
-                .await?;
-        let position = u64::try_from(place).map_err(|_| DatabaseError::Corrupt("outbox"))?;
-        let fact = Fact {
-            specversion: SpecVersion::V1,
-            id: FactId::at(FactSource::Notifications, 0, position, 0),
-            source: FactSource::Notifications,
-            time: now,
-            subject: entry.order_id,
-            sequence: position,
-            shard: 0,
-            position,
-            index: 0,
-            causationid: Some(entry.fact_id.clone()),
-            traceparent: None,
-            body: FactBody::Notification(NotificationFact::Sent {
-                order_id: entry.order_id,
-                notification_id: entry.id,
-                channel: entry.channel.code().to_owned(),
-            }),
-        };
-        let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
-        sqlx::query("INSERT INTO outbox (position, order_id, fact) VALUES ($1, $2, $3)")
-            .bind(place)
-            .bind(entry.order_id.to_string())
-            .bind(json)
-            .execute(&mut *tx)
-            .await?;
+         WHERE notification_id IN (SELECT json_array_elements_text($2::json))
+           AND state = 'SENDING' RETURNING notification_id",
+        "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
+         WHERE notification_id IN (SELECT value FROM json_each($2))
+           AND state = 'SENDING' RETURNING notification_id",
+    );
+    let changed: HashSet<String> = sqlx::query_scalar(sql)
+        .bind(now.micros())
+        .bind(json(&ids))
+        .fetch_all(&mut *tx)
+        .await?
+        .into_iter()
+        .collect();
+    if changed.is_empty() {
+        return Ok(tx.commit().await?);
     }
+    let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
+    let last: i64 =
+        sqlx::query_scalar("UPDATE outbox_head SET position = position + $1 RETURNING position")
+            .bind(count)
+            .fetch_one(&mut *tx)
+            .await?;
+    let first = u64::try_from(last - count + 1).map_err(|_| DatabaseError::Corrupt("outbox"))?;
+    let told = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
+    let rows = (first..)
+        .zip(told)
+        .map(|(position, entry)| {
+            let json = sent(entry, position, now).to_json();
+            let json = json.map_err(|_| DatabaseError::Corrupt("fact"))?;
+            Ok(serde_json::json!({
+                "position": position, "order_id": entry.order_id, "fact": json,
+            }))
+        })
+        .collect::<Result<Vec<_>, DatabaseError>>()?;
+    let sql = database.sql(
+        "INSERT INTO outbox (position, order_id, fact)
+         SELECT position, order_id, fact FROM json_to_recordset($1::json)
+             AS row(position BIGINT, order_id TEXT, fact TEXT)",
+        "INSERT INTO outbox (position, order_id, fact)
+         SELECT value ->> 'position', value ->> 'order_id', value ->> 'fact' FROM json_each($1)",
+    );
+    sqlx::query(sql).bind(json(&rows)).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What is told of a message that left.
+fn sent(entry: &Entry, position: u64, now: Timestamp) -> Fact {
+    Fact {
+        specversion: SpecVersion::V1,
+        id: FactId::at(FactSource::Notifications, 0, position, 0),
+        source: FactSource::Notifications,
+        time: now,
+        subject: entry.order_id,
+        sequence: position,
+        shard: 0,
+        position,
+        index: 0,
+        causationid: Some(entry.fact_id.clone()),
+        traceparent: None,
+        body: FactBody::Notification(NotificationFact::Sent {
+            order_id: entry.order_id,
+            notification_id: entry.id,
+            channel: entry.channel.code().to_owned(),
+        }),
+    }
 }
 
 /// A try failed: another is due at `next_try_at`, or none ever where that is absent.

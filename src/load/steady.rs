@@ -258,7 +258,7 @@ impl Shared {
         }
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let answered_per_second = answered.saturating_mul(1_000) / millis;
-        Steady { rate, seconds: elapsed.as_secs(), answered_per_second, calls }
+        Steady { rate, seconds: millis.div_ceil(1_000), answered_per_second, calls }
     }
 }
 

@@ -211,6 +211,7 @@ async fn awake(engine: &Engine, pace: Pace, row: &mut Row) -> anyhow::Result<()>
     let each = (setting::resident_bytes() - before) / number(orders);
     row.figure("an order of two lines that is awake", "Ordinal", "bytes", Spread::once(each));
     row.goal("bytes per awake order", Spread::once(each), Bound::Told, "bytes");
+    row.note("Memory of an awake order is what the process grew by; what it had freed before and took again is not seen, so it is the least that an order may cost.");
     registry.stop();
     Ok(())
 }

@@ -78,7 +78,9 @@ FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::
 LEFT JOIN fenced ON fenced.shard = event.shard";
 
 pub(super) const READ: &str = "
-SELECT event.*, event.payload::text AS payload_text, event.metadata::text AS metadata_text
+SELECT event.aggregate_id, event.sequence, event.event_type, event.event_version,
+       event.payload::text AS payload_text, event.metadata::text AS metadata_text,
+       event.shard, event.position, event.recorded_at, event.hash
 FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS range (shard, after, through)
 CROSS JOIN LATERAL (
     SELECT * FROM events
@@ -833,8 +835,8 @@ impl Store for PostgresStore {
 
     async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
         let rows = sqlx::query(
-            "SELECT event.*, payload::text AS payload_text, metadata::text AS metadata_text,
-                    positions
+            "SELECT aggregate_id, sequence, event_type, event_version, payload::text AS payload_text,
+                    metadata::text AS metadata_text, shard, position, recorded_at, positions
              FROM (VALUES ($1, $2)) AS wanted (order_id, id)
              LEFT JOIN archived_orders ON archived_orders.order_id = wanted.id
              LEFT JOIN events AS event
