@@ -10,16 +10,16 @@ const WIDTH: u32 = 860;
 const BAR: u32 = 22;
 const LABELS: u32 = 330;
 
-/// Draws a row's figures as bars.
+/// Draws a row's figures as bars; false where there is nothing to compare.
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn row(row: &Row, directory: &Path) -> anyhow::Result<()> {
-    let Some(unit) = row.figures.first().map(|figure| &figure.unit) else { return Ok(()) };
+pub fn row(row: &Row, directory: &Path) -> anyhow::Result<bool> {
+    let Some(unit) = row.figures.first().map(|figure| &figure.unit) else { return Ok(false) };
     let figures: Vec<_> = row.figures.iter().filter(|figure| figure.unit == *unit).collect();
     let most = figures.iter().map(|figure| figure.value.max).fold(0.0, f64::max);
     if figures.len() < 2 || most <= 0.0 {
-        return Ok(());
+        return Ok(false);
     }
     let path = directory.join(format!("row-{}.svg", row.number));
     let count = u32::try_from(figures.len())?;
@@ -51,5 +51,5 @@ pub fn row(row: &Row, directory: &Path) -> anyhow::Result<()> {
         area.draw(&value).map_err(wrong)?;
     }
     area.present().map_err(wrong)?;
-    Ok(())
+    Ok(true)
 }

@@ -1,5 +1,6 @@
 //! What was measured, as JSON, as a page and as plots. Never here: measuring.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -174,15 +175,18 @@ impl Report {
     pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let plots = directory.join("benchmarks/plots");
         std::fs::create_dir_all(&plots)?;
+        let mut drawn = HashSet::new();
         for row in &self.rows {
-            plot::row(row, &plots)?;
+            if plot::row(row, &plots)? {
+                drawn.insert(row.number.as_str());
+            }
         }
         std::fs::write(directory.join("BENCHMARKS.json"), serde_json::to_vec_pretty(self)?)?;
-        std::fs::write(directory.join("BENCHMARKS.md"), self.page()?)?;
+        std::fs::write(directory.join("BENCHMARKS.md"), self.page(&drawn)?)?;
         Ok(())
     }
 
-    fn page(&self) -> Result<String, std::fmt::Error> {
+    fn page(&self, drawn: &HashSet<&str>) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
         writeln!(page, "# Benchmarks\n")?;
         writeln!(
@@ -210,18 +214,20 @@ impl Report {
                     None => "",
                 };
                 let unit = &goal.unit;
+                let told = matches!(goal.bound, Bound::Told);
                 let unit = if unit.is_empty() { "×".to_owned() } else { format!(" {unit}") };
                 let reached = spread(goal.reached);
+                let asked = if told { asked } else { asked + &unit };
                 writeln!(
                     page,
-                    "| {} | {} | {asked}{unit} | {reached}{unit} | {met} |",
+                    "| {} | {} | {asked} | {reached}{unit} | {met} |",
                     row.number, goal.what
                 )?;
             }
         }
         for row in &self.rows {
             writeln!(page, "\n## {}. {}\n\n{}\n", row.number, row.title, row.setup)?;
-            if row.figures.len() > 1 {
+            if drawn.contains(row.number.as_str()) {
                 writeln!(page, "![row {0}](benchmarks/plots/row-{0}.svg)\n", row.number)?;
             }
             writeln!(page, "| Case | Who | | | p50 | p99 |\n|---|---|---|---|---|---|")?;
