@@ -12,8 +12,8 @@ use order_actor::record::RecordedEvent;
 use order_actor::replay::JournalSource;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
-    Blame, Cursors, Database, DatabaseError, DeadLetter, DeadLetterError, DeadLetterState,
-    DeadLetters, Dialect, Handler, Pause, Source as _, SourceError,
+    Blame, Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Dialect,
+    Handler, Pause, Source as _, SourceError,
 };
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -223,7 +223,12 @@ async fn rebuild<H: Handler<RecordedEvent>>(
     }
     sqlx::query(&format!("DELETE FROM {table}")).execute(&mut *tx).await.map_err(unavailable)?;
     let target = Cursors::load(database, follower).await.map_err(unavailable)?;
-    let aside = set_aside(database, follower).await.map_err(unavailable)?;
+    let letters = DeadLetters::new(database.clone()).all(Some(follower)).await;
+    let aside: HashSet<(u16, u64)> = letters
+        .map_err(unavailable)?
+        .iter()
+        .map(|letter| (letter.shard, letter.position))
+        .collect();
     let mut cursors = Cursors::default();
     let mut replayed = 0_u64;
     while !cursors.covers(&target) {
@@ -263,23 +268,6 @@ async fn rebuild<H: Handler<RecordedEvent>>(
     handler.committed();
     tracing::info!(follower, events = replayed, "read model rebuilt");
     Ok(replayed)
-}
-
-/// Where a follower's dead letters stand.
-async fn set_aside(
-    database: &Database,
-    follower: &str,
-) -> Result<HashSet<(u16, u64)>, DatabaseError> {
-    let letters = DeadLetters::new(database.clone());
-    let mut places = HashSet::new();
-    let mut after: Option<(u16, u64, u16)> = None;
-    loop {
-        let place = after.map(|(shard, position, index)| (follower, shard, position, index));
-        let page = letters.list(Some(follower), place, PAGE_SIZE_MAX).await?;
-        let Some(last) = page.last() else { return Ok(places) };
-        after = Some((last.shard, last.position, last.index));
-        places.extend(page.iter().map(|letter| (letter.shard, letter.position)));
-    }
 }
 
 #[tonic::async_trait]

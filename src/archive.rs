@@ -19,7 +19,7 @@ use order_actor::timers::{Clock as _, SystemClock};
 use serde::Serialize;
 use shared_events::contract::{FactSource as Promiser, OrderId, Timestamp};
 use shared_events::stream::redis::{Redis, Relay};
-use shared_events::stream::{Cursors, Database, DeadLetters, Sink as _};
+use shared_events::stream::{Cursors, DeadLetters, Sink as _};
 
 use crate::cli::{Failure, Output};
 use crate::databases::DatabaseArgs;
@@ -29,8 +29,6 @@ use crate::streams::RedisArgs;
 
 /// An order is taken for over only so long after it was, should a node's clock be wrong.
 const CLOCKS_DIFFER_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Dead letters read at once.
-const PAGE: u32 = 500;
 
 /// Flags of `ordinal journal archive`.
 #[derive(Debug, clap::Args)]
@@ -207,23 +205,10 @@ async fn followed(
     }
     let mut orders = HashSet::new();
     for database in [&stores.orders, &stores.inventory, &stores.notifications] {
-        set_aside(database, &mut orders).await.context("dead letters")?;
+        let letters = DeadLetters::new(database.clone()).all(None).await.context("dead letters")?;
+        orders.extend(letters.iter().map(|letter| letter.order_id));
     }
     Ok(orders)
-}
-
-async fn set_aside(database: &Database, orders: &mut HashSet<OrderId>) -> anyhow::Result<()> {
-    let letters = DeadLetters::new(database.clone());
-    let mut last: Option<(String, u16, u64, u16)> = None;
-    loop {
-        let place = last
-            .as_ref()
-            .map(|(name, shard, position, index)| (name.as_str(), *shard, *position, *index));
-        let page = letters.list(None, place, PAGE).await?;
-        let Some(letter) = page.last() else { return Ok(()) };
-        last = Some((letter.follower.clone(), letter.shard, letter.position, letter.index));
-        orders.extend(page.iter().map(|letter| letter.order_id));
-    }
 }
 
 impl Report {

@@ -144,7 +144,8 @@ pub async fn run(
     }
     fill_shelves(&clients).await?;
     let mut tallies = BTreeMap::new();
-    for (name, _) in KINDS.iter().filter(|(_, kind)| mix.0.iter().any(|(known, _)| known == kind)) {
+    let called = |kind: Kind| kind == Kind::Place || mix.0.iter().any(|(known, _)| *known == kind);
+    for (name, _) in KINDS.iter().filter(|(_, kind)| called(*kind)) {
         let latencies = Histogram::new(3).map_err(|error| anyhow::anyhow!("{error}"))?;
         let tally = Tally { latencies, done: 0, refused: BTreeMap::new() };
         tallies.insert(*name, Mutex::new(tally));
@@ -192,16 +193,16 @@ struct Shared {
 impl Shared {
     async fn call(&self, calls: &Calls, kind: Kind, index: u64, due: Instant) {
         let mut placed = None;
-        let call = match (kind, self.some_known()) {
-            (Kind::List, _) => Call::List,
-            (Kind::Get, Some(order_id)) => Call::Get(order_id),
-            (Kind::Cancel, Some(order_id)) => Call::Cancel(order_id),
-            (Kind::Fulfill, Some(order_id)) => Call::Fulfill(order_id),
+        let (kind, call) = match (kind, self.some_known()) {
+            (Kind::List, _) => (kind, Call::List),
+            (Kind::Get, Some(order_id)) => (kind, Call::Get(order_id)),
+            (Kind::Cancel, Some(order_id)) => (kind, Call::Cancel(order_id)),
+            (Kind::Fulfill, Some(order_id)) => (kind, Call::Fulfill(order_id)),
             // Before there is any order, one has to be placed.
             (Kind::Place | Kind::Get | Kind::Cancel | Kind::Fulfill, _) => {
                 let order_id = Uuid::now_v7().to_string();
                 placed = Some(order_id.clone());
-                Call::Place(Box::new(order(order_id, index)))
+                (Kind::Place, Call::Place(Box::new(order(order_id, index))))
             }
         };
         let outcome = calls.once(call).await;

@@ -1,6 +1,6 @@
 //! Commands by the stream: the same answers as by calls, in the order of each order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream;
 use order_actor::grpc::proto::execute_commands_request::Command;
@@ -209,11 +209,43 @@ async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
         sender.send(request).await.unwrap();
         done(stream.message().await.unwrap().unwrap().outcome.as_ref().unwrap());
     }
-    let (ended, ()) = tokio::join!(stream.message(), shop.stop());
-    let status = ended.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
+    // Many more, none of which is waited for.
+    let orders: Vec<Uuid> = (0..400).map(|_| Uuid::now_v7()).collect();
+    let requests = tagged(orders.iter().map(|order| place(*order, 1)).collect(), true);
+    let sending = tokio::spawn(async move {
+        for request in requests {
+            if sender.send(request).await.is_err() {
+                break;
+            }
+        }
+    });
+    let first = stream.message().await.unwrap().unwrap();
+    let mut answered = HashSet::from([first.tag]);
+    let read = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(answer)) => {
+                    done(answer.outcome.as_ref().unwrap());
+                    answered.insert(answer.tag);
+                }
+                other => break other.unwrap_err(),
+            }
+        }
+    };
+    let (status, ()) = tokio::join!(read, shop.stop());
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert_eq!(status.get_error_details().error_info().unwrap().reason, "STOPPING");
+    drop(stream);
+    sending.await.unwrap();
+    // What was done was answered, and what was answered was done.
     shop.start(|_| {}).await;
+    for (tag, order) in (0..).zip(&orders) {
+        let get = proto::GetOrderRequest { order_id: order.to_string(), as_of: None };
+        let client = &shop.ops;
+        let mut orders = OrderServiceClient::new(client.channel());
+        let there = orders.get_order(client.request(get)).await.is_ok();
+        assert_eq!(there, answered.contains(&tag), "{tag}");
+    }
     shop.close().await;
 }
 

@@ -1,7 +1,7 @@
 //! Several processes of the engine on one set of Postgres databases.
 
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -282,8 +282,6 @@ fn roles(mut redis: Option<RedisServer>) {
         found.unwrap()["paused"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!((paused("stock").as_str(), paused("notifications").as_str()), ("stocktaking", ""));
-    // Longer than a follower may take to hear of it.
-    std::thread::sleep(Duration::from_secs(1));
     let waits = place(&first, "MUG=3@4.50GBP");
     let lag = |name: &str| {
         let followers = second.ask(&["followers"])["followers"].take();

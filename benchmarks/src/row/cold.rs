@@ -32,8 +32,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let url = lab.database("cold").await?;
     let engine = Engine::postgres(&url, SHARDS).await?;
     let mut ids = Vec::new();
-    for chunk in 0..orders / 500 {
-        let _ = chunk;
+    for _ in 0..orders / 500 {
         let placed = futures::future::try_join_all((0..500).map(|_| async {
             let order_id = engine.place().await?;
             engine.execute(order_id, Template::confirm()).await?;

@@ -19,7 +19,7 @@ use crate::subject::client::connect;
 use crate::subject::cluster::{call, operator};
 use crate::work::request;
 
-/// Buyers of the peer at a time; more of them made it slower.
+/// Buyers of the peer at a time. Other numbers were not tried.
 const BUYERS: usize = 16;
 
 /// Row 5: everybody wants the same product.

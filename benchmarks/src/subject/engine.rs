@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::{Context, Limits, Registry};
-use order_actor::domain::{Command, Policy};
+use order_actor::domain::{By, Command, Policy};
 use order_actor::journal::{Journal, Options, open_memory, open_postgres, open_sqlite};
 use order_actor::timers::{Clock, SystemClock};
 use shared_events::contract::OrderId;
@@ -123,9 +123,9 @@ impl Engine {
 }
 
 /// Who may do what: orders are confirmed by the engine itself.
-pub fn shop_or_stock(command: &Command) -> order_actor::domain::By {
+pub fn shop_or_stock(command: &Command) -> By {
     match command {
-        Command::Confirm(_) => order_actor::domain::By::engine("stock"),
+        Command::Confirm(_) => By::engine("stock"),
         _ => shop(),
     }
 }

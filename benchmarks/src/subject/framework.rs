@@ -16,7 +16,7 @@ use super::engine::shop_or_stock;
 use crate::measure::Tally;
 use crate::work::Template;
 
-/// Connections of the framework's pool. More of them made it slower on two cores; fewer, too.
+/// Connections of the framework's pool: more than the two cores can keep busy, fewer than callers.
 const CONNECTIONS: u32 = 32;
 
 /// The tables of postgres-es 0.5 (its db/init.sql), restated.

@@ -1,11 +1,13 @@
 //! Said once, whatever is away, on SQLite and on Postgres alike.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use notification::grpc::proto;
 use notification::grpc::proto::notification_service_client::NotificationServiceClient;
-use notification::ledger::{Entry, State};
+use notification::ledger::{self, Entry, State};
 use notification::{Mail, Webhook};
+use shared_events::contract::Fact;
 use shared_events::stream::Dialect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -30,6 +32,39 @@ async fn facts_that_come_twice_are_said_once(dialect: Dialect) {
     assert_eq!(mails.len(), 2);
     let text = std::fs::read_to_string(mails[0].as_ref().unwrap().path()).unwrap();
     assert!(text.contains("To: ada@example.org") && text.contains("Total: 15.30 GBP"), "{text}");
+    bench.stop().await;
+}
+
+/// What the service tells others: causes by position.
+async fn told(bench: &Bench) -> Vec<(u64, Option<String>)> {
+    let rows: Vec<String> = sqlx::query_scalar("SELECT fact FROM outbox ORDER BY position")
+        .fetch_all(bench.database.reader())
+        .await
+        .unwrap();
+    let facts = rows.iter().map(|json| Fact::from_json(json).unwrap());
+    facts.map(|fact| (fact.position, fact.causationid)).collect()
+}
+
+async fn messages_that_leave_together_are_each_told_once(dialect: Dialect) {
+    let mut bench = Bench::on(dialect, |_| {}).await;
+    let facts: Vec<Fact> = (1..=40).map(placed).collect();
+    bench.follow(&facts).await;
+    // Two of three are reported together; a second report of them changes nothing.
+    let now = *bench.clock.lock().unwrap();
+    let until = now.plus(Duration::from_secs(180));
+    let taken = ledger::claim(&bench.database, now, until, 3).await.unwrap();
+    ledger::delivered(&bench.database, &taken[..2], now).await.unwrap();
+    ledger::delivered(&bench.database, &taken, now).await.unwrap();
+    let causes = |entries: &[Entry]| -> Vec<_> {
+        (1..).zip(entries.iter().map(|entry| Some(entry.fact_id.clone()))).collect()
+    };
+    assert_eq!(told(&bench).await, causes(&taken));
+    bench.deliver();
+    bench.until(all_are(State::Delivered, 40)).await;
+    let told = told(&bench).await;
+    assert!(told.iter().map(|(position, _)| *position).eq(1..=40), "{told:?}");
+    let once: HashSet<_> = told.into_iter().map(|(_, cause)| cause).collect();
+    assert_eq!(once, facts.iter().map(|fact| Some(fact.id.to_string())).collect());
     bench.stop().await;
 }
 
@@ -209,6 +244,7 @@ macro_rules! on_both {
 }
 
 on_both! {
+    messages_that_leave_together_are_each_told_once
     facts_that_come_twice_are_said_once
     mail_waits_for_its_server_and_arrives_once
     what_nobody_takes_fails_and_can_be_sent_again

@@ -1,6 +1,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -8,9 +10,10 @@ use futures::stream::FuturesUnordered;
 use prost::Message as _;
 use shared_events::contract::OrderId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use super::caller::{Asked, well_formed};
@@ -27,6 +30,10 @@ use crate::actor::{Executed, Refusal};
 const UNDER_WAY_MAX: usize = 256;
 /// Answers that wait for a slow client; nothing more is read meanwhile.
 const ANSWERS_WAITING_MAX: usize = 64;
+
+/// A client that was told that its stream has ended may go on sending for so long; that is thrown
+/// away.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Headers by which a caller proves who they are, and their trace.
 const CALLER_HEADERS: [&str; 4] =
@@ -46,13 +53,18 @@ pub(super) fn answers(
             headers.insert(name, value.clone());
         }
     }
-    let commands = request.into_inner();
-    let stream = CommandStream { edge, asked, headers, lanes: HashMap::new(), waiting: 0 };
+    let mut commands = request.into_inner();
+    let caller = Arc::new(Caller { edge, asked, headers });
+    let stream = CommandStream { caller, lanes: HashMap::new(), waiting: 0 };
     tokio::spawn(async move {
         let _permit = permit;
-        if let Err(status) = stream.run(commands, &sender).await {
+        if let Err(status) = stream.run(&mut commands, &sender).await {
             // The client may have gone meanwhile; nobody is left to tell.
             let _ = sender.send(Err(status)).await;
+            drop(sender);
+            // A request stream that is dropped is reset, and the reset may overtake the status.
+            let rest = async { while matches!(commands.next().await, Some(Ok(_))) {} };
+            let _ = timeout(ENDS_WITHIN, rest).await;
         }
     });
     ReceiverStream::new(receiver)
@@ -71,10 +83,15 @@ struct Work {
 /// An answer, and the order that is free for its next command.
 type Answered = (Option<OrderId>, proto::ExecuteCommandsResponse);
 
-struct CommandStream {
+/// Who sends the commands, and whom they are asked of: the same for all of a stream.
+struct Caller {
     edge: OrdersEdge,
     asked: Asked,
     headers: MetadataMap,
+}
+
+struct CommandStream {
+    caller: Arc<Caller>,
     /// Orders with a command under way, each with those that wait for it.
     lanes: HashMap<OrderId, VecDeque<Work>>,
     /// Commands in all lanes.
@@ -84,10 +101,10 @@ struct CommandStream {
 impl CommandStream {
     async fn run(
         mut self,
-        mut commands: Streaming<proto::ExecuteCommandsRequest>,
+        commands: &mut Streaming<proto::ExecuteCommandsRequest>,
         answers: &mpsc::Sender<Result<proto::ExecuteCommandsResponse, Status>>,
     ) -> Result<(), Status> {
-        let stop = self.edge.stop.clone();
+        let stop = self.caller.edge.stop.clone();
         let mut stopping = pin!(stop.cancelled());
         let mut gone = pin!(answers.closed());
         let mut under_way: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
@@ -122,8 +139,8 @@ impl CommandStream {
         request: proto::ExecuteCommandsRequest,
     ) -> Option<BoxFuture<'static, Answered>> {
         let (tag, brief) = (request.tag, request.brief);
-        let original = self.edge.nodes.as_ref().map(|_| request.clone());
-        let wish = match self.parse(request) {
+        let original = self.caller.edge.nodes.as_ref().map(|_| request.clone());
+        let wish = match self.caller.parse(request) {
             Ok(wish) => wish,
             Err(status) => return Some(Box::pin(ready((None, refused(tag, &status))))),
         };
@@ -146,6 +163,13 @@ impl CommandStream {
         None
     }
 
+    fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
+        let caller = Arc::clone(&self.caller);
+        Box::pin(async move { (Some(work.wish.order_id), caller.answer(work).await) })
+    }
+}
+
+impl Caller {
     fn parse(&self, request: proto::ExecuteCommandsRequest) -> Result<Wish, Status> {
         let parsed = match request.command {
             Some(Command::PlaceOrder(mut command)) => {
@@ -166,24 +190,46 @@ impl CommandStream {
         well_formed(parsed)
     }
 
-    fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
-        let (edge, asked) = (self.edge.clone(), self.asked.clone());
-        // Who asks is told to another node only where one has to be asked.
-        let headers = work.original.as_ref().map(|_| self.headers.clone()).unwrap_or_default();
-        Box::pin(async move {
-            let Work { tag, brief, wish, deadline, original } = work;
-            let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
-            let answer = match edge.carry_out(asked.clone(), wish, deadline).await {
-                Ok(executed) => done(tag, brief, order_id, &executed, validate_only),
-                Err(Refusal::NotOwner { owner: Some(owner), .. })
-                    if !asked.forwarded && original.is_some() =>
-                {
-                    elsewhere(&edge, &owner, headers, original.unwrap_or_default(), deadline).await
-                }
-                Err(refusal) => refused(tag, &status::refused(&refusal)),
-            };
-            (Some(order_id), answer)
-        })
+    async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
+        let Work { tag, brief, wish, deadline, original } = work;
+        let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
+        let refusal = match self.edge.carry_out(self.asked.clone(), wish, deadline).await {
+            Ok(executed) => return done(tag, brief, order_id, &executed, validate_only),
+            Err(refusal) => refusal,
+        };
+        if let (Refusal::NotOwner { owner: Some(owner), .. }, Some(command), false) =
+            (&refusal, original, self.asked.forwarded)
+            && let Some(channel) = self.edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner))
+        {
+            return self.ask(owner, channel, command, deadline).await;
+        }
+        refused(tag, &status::refused(&refusal))
+    }
+
+    /// Asks the node that has the order, once.
+    async fn ask(
+        &self,
+        owner: &str,
+        channel: Channel,
+        command: proto::ExecuteCommandsRequest,
+        deadline: Instant,
+    ) -> proto::ExecuteCommandsResponse {
+        let tag = command.tag;
+        let mut request = Request::new(tokio_stream::once(command));
+        *request.metadata_mut() = self.headers.clone();
+        request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
+        let answer = async {
+            let mut client = OrderServiceClient::new(channel);
+            client.execute_commands(request).await?.into_inner().message().await
+        };
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(Some(answer))) => answer,
+            other => {
+                tracing::warn!(?other, owner, "a command could not be carried to its node");
+                // It may have arrived; nobody knows.
+                refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())))
+            }
+        }
     }
 }
 
@@ -216,33 +262,4 @@ fn done(
 fn refused(tag: u64, status: &Status) -> proto::ExecuteCommandsResponse {
     let refused = Refused::decode(status.details()).unwrap_or_default();
     proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Refused(refused)) }
-}
-
-/// Asks the node that has the order, once.
-async fn elsewhere(
-    edge: &OrdersEdge,
-    owner: &str,
-    headers: MetadataMap,
-    command: proto::ExecuteCommandsRequest,
-    deadline: Instant,
-) -> proto::ExecuteCommandsResponse {
-    let tag = command.tag;
-    let Some(channel) = edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner)) else {
-        return refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())));
-    };
-    let mut request = Request::new(tokio_stream::once(command));
-    *request.metadata_mut() = headers;
-    request.metadata_mut().insert(status::FORWARDED_HEADER, MetadataValue::from_static("1"));
-    let answer = async {
-        let mut client = OrderServiceClient::new(channel);
-        client.execute_commands(request).await?.into_inner().message().await
-    };
-    match tokio::time::timeout_at(deadline, answer).await {
-        Ok(Ok(Some(answer))) => answer,
-        other => {
-            tracing::warn!(?other, owner, "a command could not be carried to its node");
-            // It may have arrived; nobody knows.
-            refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())))
-        }
-    }
 }

@@ -270,7 +270,7 @@ async fn a_directory_of_another_journal_and_a_damaged_journal_are_refused() {
     let pool = other.pool().await;
     sqlx::raw_sql(
         "ALTER TABLE events DISABLE TRIGGER USER;
-         UPDATE events SET metadata = '{}' WHERE shard = 0 AND position = 1;
+         UPDATE events SET metadata = '{}' WHERE position = 1;
          ALTER TABLE events ENABLE TRIGGER USER",
     )
     .execute(&pool)

@@ -81,6 +81,9 @@ pub struct DeadLetters {
     database: Database,
 }
 
+/// Letters read at once where all are read.
+const PAGE: u32 = 500;
+
 const COLUMNS: &str =
     "follower, shard, position, idx, order_id, state, kind, item, error, attempts, parked_at";
 
@@ -117,6 +120,24 @@ impl DeadLetters {
         .fetch_all(self.database.reader())
         .await?;
         rows.iter().map(letter).collect()
+    }
+
+    /// All dead letters, page by page; of one follower where it is named.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn all(&self, follower: Option<&str>) -> Result<Vec<DeadLetter>, DatabaseError> {
+        let mut all: Vec<DeadLetter> = Vec::new();
+        loop {
+            let last = all.last().map(|letter| {
+                (letter.follower.as_str(), letter.shard, letter.position, letter.index)
+            });
+            let page = self.list(follower, last, PAGE).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
     }
 
     /// A follower's dead letters of one order, in order.

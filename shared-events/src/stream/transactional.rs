@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -18,12 +17,7 @@ pub struct Transactional<H> {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where the stored cursors are, as far as we know.
     at: Cursors,
-    /// Whether it is paused, and when that was looked up.
-    paused: Option<(bool, Instant)>,
 }
-
-/// How often it is looked up whether a follower is paused.
-const PAUSE_LOOK_EVERY: Duration = Duration::from_millis(400);
 
 impl<H> Transactional<H> {
     /// A follower of this name, whose cursor and effect live in this database. `now` dates dead
@@ -42,7 +36,6 @@ impl<H> Transactional<H> {
             handler,
             now,
             at: Cursors::default(),
-            paused: None,
         }
     }
 
@@ -132,14 +125,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn paused(&mut self) -> Result<bool, Blame> {
-        if let Some((paused, looked)) = self.paused
-            && looked.elapsed() < PAUSE_LOOK_EVERY
-        {
-            return Ok(paused);
-        }
-        let paused = Pause::of(&self.database, &self.follower).await?.is_some();
-        self.paused = Some((paused, Instant::now()));
-        Ok(paused)
+        Ok(Pause::of(&self.database, &self.follower).await?.is_some())
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
