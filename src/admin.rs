@@ -1,20 +1,18 @@
 //! What operators see and may do over gRPC: followers, dead letters, read models, quarantine.
 //! Never here: who is an operator; `access` has answered that before a call arrives.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::{Journal, JournalError, ShardState};
-use order_actor::projections::{Deadlines, OrderSummaries};
-use order_actor::record::RecordedEvent;
-use order_actor::replay::JournalSource;
+use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
-    Blame, Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Dialect,
-    Handler, Pause, Source as _, SourceError,
+    Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Pause,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -47,8 +45,6 @@ const PAGE_SIZE_MAX: u32 = 100;
 const REASON_LEN_MAX: usize = 500;
 /// Who takes longer counts as away.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// Events replayed at a time when a read model is rebuilt.
-const REBUILD_BATCH: usize = 512;
 
 /// What the service looks at.
 pub struct AdminParts {
@@ -62,6 +58,8 @@ pub struct AdminParts {
     pub orders: Option<Database>,
     /// What time it is.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What takes long ends, with `UNAVAILABLE` and reason `STOPPING`, when this token says so.
+    pub stop: CancellationToken,
     /// Followers of other processes, and where to ask about them.
     pub peers: BTreeMap<&'static str, Channel>,
 }
@@ -172,17 +170,15 @@ impl AdminEdge {
 
     async fn rebuild(&self, name: &str) -> Result<u64, Status> {
         let (journal, orders) = self.orders()?;
-        match name {
-            OrderSummaries::FOLLOWER => {
-                let handler = OrderSummaries::new(orders.clone()).handler(journal.clone());
-                rebuild(orders, journal, name, "order_summaries", handler).await
-            }
-            Deadlines::FOLLOWER => {
-                let handler = Deadlines::new(orders.clone()).handler(journal.clone());
-                rebuild(orders, journal, name, "deadlines", handler).await
-            }
-            _ => Err(violation("name", "is order-summaries or deadlines")),
-        }
+        let (journal, orders) = (journal.clone(), orders.clone());
+        let rebuilt = match name {
+            OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal).await,
+            Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal).await,
+            _ => return Err(violation("name", "is order-summaries or deadlines")),
+        };
+        let events = rebuilt.map_err(rebuild_refused)?;
+        tracing::info!(read_model = name, events, "read model rebuilt");
+        Ok(events)
     }
 }
 
@@ -200,74 +196,6 @@ fn carried<T, U>(asked: &Request<T>, message: U) -> Request<U> {
     request.metadata_mut().insert(FORWARDED_HEADER, MetadataValue::from_static("1"));
     request.set_timeout(PEER_ANSWERS_WITHIN);
     request
-}
-
-/// Empties the table and replays the journal into it up to the follower's own cursor, in one
-/// transaction. The follower waits for the table meanwhile and then goes on where it was, so its
-/// cursor does not move. What stands in its dead letters is left out here as it was there.
-async fn rebuild<H: Handler<RecordedEvent>>(
-    database: &Database,
-    journal: &Journal,
-    follower: &str,
-    table: &'static str,
-    mut handler: H,
-) -> Result<u64, Status> {
-    let source = JournalSource::new(journal.clone());
-    let mut tx = database.begin().await.map_err(unavailable)?;
-    if database.dialect() == Dialect::Postgres {
-        // Readers go on; the follower's next batch waits. SQLite has one writer anyway.
-        sqlx::query(&format!("LOCK TABLE {table} IN EXCLUSIVE MODE"))
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-    }
-    sqlx::query(&format!("DELETE FROM {table}")).execute(&mut *tx).await.map_err(unavailable)?;
-    let target = Cursors::load(database, follower).await.map_err(unavailable)?;
-    let letters = DeadLetters::new(database.clone()).all(Some(follower)).await;
-    let aside: HashSet<(u16, u64)> = letters
-        .map_err(unavailable)?
-        .iter()
-        .map(|letter| (letter.shard, letter.position))
-        .collect();
-    let mut cursors = Cursors::default();
-    let mut replayed = 0_u64;
-    while !cursors.covers(&target) {
-        let batch = source.read_after(&cursors, REBUILD_BATCH).await;
-        let mut batch = batch.map_err(|error| match error {
-            SourceError::Archived { .. } => {
-                let message =
-                    format!("nothing was changed: {error}; serve reads it with --archive");
-                refused(Code::FailedPrecondition, "ARCHIVED", &message)
-            }
-            error => unavailable(error),
-        })?;
-        if batch.is_empty() {
-            return Err(unavailable("the journal ends before the follower's cursor"));
-        }
-        batch.items.retain(|event| {
-            event.position <= target.get(event.shard)
-                && !aside.contains(&(event.shard, event.position))
-        });
-        if !batch.items.is_empty() {
-            handler.handle(&mut tx, &batch.items).await.map_err(|blame| match blame {
-                Blame::World(error) => unavailable(error),
-                Blame::Item { index, error } => {
-                    let order = batch.items.get(index).map(|event| event.order_id.to_string());
-                    let message = format!(
-                        "nothing was changed: an event of order {} cannot be handled: {error}",
-                        order.unwrap_or_default()
-                    );
-                    refused(Code::FailedPrecondition, "IMPOSSIBLE_HISTORY", &message)
-                }
-            })?;
-        }
-        replayed = replayed.saturating_add(u64::try_from(batch.items.len()).unwrap_or(u64::MAX));
-        cursors.merge(&batch.through);
-    }
-    tx.commit().await.map_err(unavailable)?;
-    handler.committed();
-    tracing::info!(follower, events = replayed, "read model rebuilt");
-    Ok(replayed)
 }
 
 #[tonic::async_trait]
@@ -451,10 +379,15 @@ impl AdminService for AdminEdge {
         request: Request<proto::RebuildReadModelRequest>,
     ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
         let name = request.into_inner().name;
-        // A caller who goes away must not stop it half way; it would only roll back.
+        // It takes long; a caller who goes away need not ask again.
         let edge = self.clone();
-        let events =
-            tokio::spawn(async move { edge.rebuild(&name).await }).await.map_err(unavailable)??;
+        let rebuilding = tokio::spawn(async move {
+            tokio::select! {
+                rebuilt = edge.rebuild(&name) => rebuilt,
+                () = edge.parts.stop.cancelled() => Err(away("STOPPING", "the engine is stopping")),
+            }
+        });
+        let events = rebuilding.await.map_err(unavailable)??;
         Ok(Response::new(proto::RebuildReadModelResponse { events }))
     }
 
@@ -657,6 +590,18 @@ fn order_id(text: &str) -> Result<OrderId, Status> {
 fn unavailable(error: impl std::fmt::Display) -> Status {
     tracing::warn!(%error, "admin call failed");
     away("UNAVAILABLE", "a store did not answer; try again")
+}
+
+fn rebuild_refused(error: RebuildError) -> Status {
+    let why = format!("nothing was changed: {error}");
+    let (reason, message) = match error {
+        RebuildError::Away(error) => return unavailable(error),
+        RebuildError::Archived(_) => ("ARCHIVED", format!("{why}; serve reads it with --archive")),
+        RebuildError::Impossible { .. } => ("IMPOSSIBLE_HISTORY", why),
+        RebuildError::Superseded => return refused(Code::Aborted, "SUPERSEDED", &why),
+        RebuildError::InUse => return away("IN_USE", &why),
+    };
+    refused(Code::FailedPrecondition, reason, &message)
 }
 
 fn letter_refused(error: DeadLetterError) -> Status {

@@ -519,7 +519,8 @@ pub enum DeadLetterVerb {
 /// `ordinal read-model …`
 #[derive(Debug, Subcommand)]
 pub enum ReadModelVerb {
-    /// Empty a read model and fill it from the first event on.
+    /// Build a read model again from the first event on, beside the one in use, and replace that one.
+    /// It goes on where this command is ended or its --timeout is over.
     Rebuild {
         /// order-summaries or deadlines.
         name: String,

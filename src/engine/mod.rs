@@ -168,6 +168,7 @@ impl Engine {
             journal: orders.as_ref().map(|orders| orders.journal.clone()),
             orders: orders.as_ref().map(|orders| orders.database.clone()),
             now,
+            stop: stop_edge.clone(),
             peers: [
                 (names::STOCK, channels.inventory.clone()),
                 (names::NOTIFICATIONS, channels.notifications.clone()),

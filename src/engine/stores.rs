@@ -54,14 +54,14 @@ impl Stores {
                 }
             }
             Backend::Postgres(Databases { journal, orders, inventory, notifications }) => {
-                let open = async |url: &str, schema: &str| {
-                    let opened = Database::postgres_snapshot(url, schema).await;
+                let open = async |url: &str, schema: &str, tables: &[&str]| {
+                    let opened = Database::postgres_snapshot(url, schema, tables).await;
                     opened.with_context(|| format!("schema {schema}"))
                 };
                 Self {
-                    orders: open(orders, "orders").await?,
-                    inventory: open(inventory, "inventory").await?,
-                    notifications: open(notifications, "notifications").await?,
+                    orders: open(orders, "orders", &order_actor::projections::TABLES).await?,
+                    inventory: open(inventory, "inventory", &[]).await?,
+                    notifications: open(notifications, "notifications", &[]).await?,
                     journal: journal::open_spread(journal, JOURNAL, options)
                         .await
                         .with_context(|| format!("schema {JOURNAL}"))?,

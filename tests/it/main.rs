@@ -18,6 +18,7 @@ mod kills;
 mod layers;
 mod load;
 mod nodes;
+mod rebuild;
 mod refusals;
 mod roles;
 mod shop;

@@ -266,6 +266,11 @@ impl Shop {
         }
     }
 
+    /// The Postgres database that has everything.
+    pub fn url(&self) -> String {
+        self.database.as_ref().expect("a shop on Postgres").url()
+    }
+
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

@@ -8,10 +8,13 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 
+use super::rebuild::{RebuildError, beside, rebuild};
 use crate::domain::{Deadline, DeadlineKind, deadline};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
 use crate::replay::Unfold;
+
+pub(super) const TABLE: &str = "deadlines";
 
 /// A deadline on the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,19 @@ impl Deadlines {
     /// What keeps the list true to the journal.
     #[must_use]
     pub fn handler(&self, journal: Journal) -> DeadlinesHandler {
-        DeadlinesHandler { list: self.clone(), unfold: Unfold::new(journal) }
+        DeadlinesHandler::of(self, journal, TABLE)
+    }
+
+    /// Builds the list again from the first event on, beside the one in use, which the new one then
+    /// replaces; timers and the follower go on meanwhile. How many events were replayed.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; the old one stays.
+    pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
+        let handler = DeadlinesHandler::of(self, journal.clone(), &beside(TABLE));
+        let replayed = rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await?;
+        self.changed.notify_waiters();
+        Ok(replayed)
     }
 
     /// Deadlines due at `now` or before, after a place in their order (due, order), at most `limit`.
@@ -125,6 +140,32 @@ fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
 pub struct DeadlinesHandler {
     list: Deadlines,
     unfold: Unfold,
+    /// The statements that write and remove rows.
+    arm: String,
+    disarm: String,
+}
+
+impl DeadlinesHandler {
+    fn of(list: &Deadlines, journal: Journal, table: &str) -> Self {
+        let rows = list.database.sql(
+            "SELECT order_id, kind, due_at, version FROM json_to_recordset($1::json)
+                 AS row(order_id TEXT, kind TEXT, due_at BIGINT, version BIGINT)",
+            "SELECT value ->> 'order_id', value ->> 'kind', value ->> 'due_at', value ->> 'version'
+             FROM json_each($1) WHERE true",
+        );
+        let arm = format!(
+            "INSERT INTO {table} (order_id, kind, due_at, version)
+             {rows}
+             ON CONFLICT (order_id) DO UPDATE
+             SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version"
+        );
+        let gone = list.database.sql(
+            "SELECT value FROM json_array_elements_text($1::json) AS gone(value)",
+            "SELECT value FROM json_each($1)",
+        );
+        let disarm = format!("DELETE FROM {table} WHERE order_id IN ({gone})");
+        Self { list: list.clone(), unfold: Unfold::new(journal), arm, disarm }
+    }
 }
 
 #[async_trait]
@@ -148,27 +189,10 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
             }
         }
         if !disarmed.is_empty() {
-            let sql = self.list.database.sql(
-                "DELETE FROM deadlines WHERE order_id IN
-                 (SELECT value FROM json_array_elements_text($1::json) AS gone(value))",
-                "DELETE FROM deadlines WHERE order_id IN (SELECT value FROM json_each($1))",
-            );
-            sqlx::query(sql).bind(super::json(&disarmed)?).execute(&mut **tx).await?;
+            sqlx::query(&self.disarm).bind(super::json(&disarmed)?).execute(&mut **tx).await?;
         }
         if !armed.is_empty() {
-            let sql = self.list.database.sql(
-                "INSERT INTO deadlines (order_id, kind, due_at, version)
-                 SELECT order_id, kind, due_at, version FROM json_to_recordset($1::json)
-                     AS row(order_id TEXT, kind TEXT, due_at BIGINT, version BIGINT)
-                 ON CONFLICT (order_id) DO UPDATE
-                 SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version",
-                "INSERT INTO deadlines (order_id, kind, due_at, version)
-                 SELECT value ->> 'order_id', value ->> 'kind', value ->> 'due_at', value ->> 'version'
-                 FROM json_each($1) WHERE true
-                 ON CONFLICT (order_id) DO UPDATE
-                 SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version",
-            );
-            sqlx::query(sql).bind(super::json(&armed)?).execute(&mut **tx).await?;
+            sqlx::query(&self.arm).bind(super::json(&armed)?).execute(&mut **tx).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod deadlines; // the durable list of what must happen by when
 mod order_summaries; // orders as lists show them
+mod rebuild; // built again beside the one in use
 mod rows; // what both do with a batch
 
 use shared_events::stream::Dialect;
@@ -11,7 +12,11 @@ use sqlx::migrate::Migrator;
 
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
 pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary, SummaryFilter};
+pub use rebuild::RebuildError;
 use rows::{json, step};
+
+/// The tables that a rebuild exchanges for others.
+pub const TABLES: [&str; 2] = [order_summaries::TABLE, deadlines::TABLE];
 
 /// The tables of the read models.
 #[must_use]

@@ -10,11 +10,13 @@ use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::rebuild::{RebuildError, beside, rebuild};
 use crate::domain::{Order, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
 use crate::replay::Unfold;
 
+pub(super) const TABLE: &str = "order_summaries";
 /// How often a waiting list looks what other nodes have done.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -96,7 +98,19 @@ impl OrderSummaries {
     /// What keeps it true to the journal.
     #[must_use]
     pub fn handler(&self, journal: Journal) -> OrderSummariesHandler {
-        OrderSummariesHandler { model: self.clone(), unfold: Unfold::new(journal) }
+        OrderSummariesHandler::of(self, journal, TABLE)
+    }
+
+    /// Builds it again from the first event on, beside the one in use, which the new one then
+    /// replaces; lists and the follower go on meanwhile. How many events were replayed.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; the old one stays.
+    pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
+        let handler = OrderSummariesHandler::of(self, journal.clone(), &beside(TABLE));
+        let replayed = rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await?;
+        self.changed.notify_waiters();
+        Ok(replayed)
     }
 
     /// Orders that fit, newest placed first, after a place in that order, at most `limit`.
@@ -218,6 +232,35 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
 pub struct OrderSummariesHandler {
     model: OrderSummaries,
     unfold: Unfold,
+    /// The statement that writes rows.
+    upsert: String,
+}
+
+impl OrderSummariesHandler {
+    fn of(model: &OrderSummaries, journal: Journal, table: &str) -> Self {
+        let rows = model.database.sql(
+            "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
+                    placed_at, ordered_at, updated_at
+             FROM json_to_recordset($1::json)
+                 AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
+                        total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
+                        ordered_at BIGINT, updated_at BIGINT)",
+            "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
+                    value ->> 'version', value ->> 'currency', value ->> 'total',
+                    value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
+                    value ->> 'ordered_at', value ->> 'updated_at'
+             FROM json_each($1) WHERE true",
+        );
+        let upsert = format!(
+            "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
+                                  refunded, units, placed_at, ordered_at, updated_at)
+             {rows}
+             ON CONFLICT (order_id) DO UPDATE
+             SET status = excluded.status, version = excluded.version,
+                 refunded = excluded.refunded, updated_at = excluded.updated_at"
+        );
+        Self { model: model.clone(), unfold: Unfold::new(journal), upsert }
+    }
 }
 
 #[async_trait]
@@ -231,30 +274,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             last.extend(summary.map(|summary| (recorded.order_id, summary)));
         }
         let rows: Vec<serde_json::Value> = last.values().map(row).collect();
-        let sql = self.model.database.sql(
-            "INSERT INTO order_summaries (order_id, customer_id, status, version, currency, total,
-                                          refunded, units, placed_at, ordered_at, updated_at)
-             SELECT order_id, customer_id, status, version, currency, total, refunded, units,
-                    placed_at, ordered_at, updated_at
-             FROM json_to_recordset($1::json)
-                 AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
-                        total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
-                        ordered_at BIGINT, updated_at BIGINT)
-             ON CONFLICT (order_id) DO UPDATE
-             SET status = excluded.status, version = excluded.version,
-                 refunded = excluded.refunded, updated_at = excluded.updated_at",
-            "INSERT INTO order_summaries (order_id, customer_id, status, version, currency, total,
-                                          refunded, units, placed_at, ordered_at, updated_at)
-             SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
-                    value ->> 'version', value ->> 'currency', value ->> 'total',
-                    value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
-                    value ->> 'ordered_at', value ->> 'updated_at'
-             FROM json_each($1) WHERE true
-             ON CONFLICT (order_id) DO UPDATE
-             SET status = excluded.status, version = excluded.version,
-                 refunded = excluded.refunded, updated_at = excluded.updated_at",
-        );
-        sqlx::query(sql).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        sqlx::query(&self.upsert).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 

@@ -162,15 +162,24 @@ impl Database {
     }
 
     /// The state of a Postgres schema as it is now, for reading only: whatever others write
-    /// meanwhile, every read sees the same.
+    /// meanwhile, every read sees the same. Of these tables nobody can make others meanwhile: a
+    /// snapshot finds the table that has the name now, but not the rows that came later.
     ///
     /// # Errors
     /// [`DatabaseError`] where the server cannot be reached.
-    pub async fn postgres_snapshot(url: &str, schema: &str) -> Result<Self, DatabaseError> {
+    pub async fn postgres_snapshot(
+        url: &str,
+        schema: &str,
+        tables: &[&str],
+    ) -> Result<Self, DatabaseError> {
         check_schema_name(schema)?;
         let search_path = format!("SET search_path TO {schema}");
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        Self::snapshot(Dialect::Postgres, url, vec![&search_path, begin]).await
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables.join(", "));
+        let mut begin = vec![&*search_path, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"];
+        if !tables.is_empty() {
+            begin.push(&lock);
+        }
+        Self::snapshot(Dialect::Postgres, url, begin).await
     }
 
     /// One connection that never leaves its transaction. Where it is lost, so is the snapshot,
