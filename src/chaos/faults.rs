@@ -34,6 +34,8 @@ pub(super) enum Fault {
     Restart(usize),
     /// A service's clock is set forward or back.
     SetClock { service: usize, hours: i64 },
+    /// The database's disk is full.
+    FillDisk,
     /// An operator moves a shard.
     Move { shard: u16, to: usize },
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Fault {
             Self::SetClock { service, hours } => {
                 write!(f, "clock of {} by {hours:+} h", name(service))
             }
+            Self::FillDisk => f.write_str("fill disk"),
             Self::Move { shard, to } => write!(f, "move shard {shard} to {}", name(to)),
         }
     }
@@ -87,6 +90,8 @@ pub(super) struct Step {
 pub(super) struct Schedule {
     random: StdRng,
     kind: Kind,
+    /// Whether there is a disk that can be full.
+    disk: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -100,16 +105,20 @@ enum Kind {
 }
 
 impl Schedule {
-    pub(super) fn new(seed: u64, shards: u16) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Everything { shards } }
+    pub(super) fn new(seed: u64, shards: u16, disk: bool) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Everything { shards }, disk }
     }
 
     pub(super) fn moving(seed: u64, shard: u16) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Moving { shard, to: 0 } }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            kind: Kind::Moving { shard, to: 0 },
+            disk: false,
+        }
     }
 
     pub(super) fn frozen(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Frozen { node: 0 } }
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::Frozen { node: 0 }, disk: false }
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
@@ -136,6 +145,10 @@ impl Iterator for Schedule {
                 return Some(Step { fault, lasts, peace });
             }
         };
+        if self.disk && self.random.random_bool(0.2) {
+            let (lasts, peace) = (self.millis(1_000, 6_000), self.millis(200, 2_500));
+            return Some(Step { fault: Fault::FillDisk, lasts, peace });
+        }
         let any = self.random.random_range(0..SERVICES.len());
         let node = self.random.random_range(0..2_usize);
         let (fault, lasts) = match self.random.random_range(0..100_u32) {
@@ -175,9 +188,11 @@ mod tests {
 
     #[test]
     fn the_seed_repeats_the_schedule() {
-        let first: Vec<Step> = Schedule::new(7, 16).take(200).collect();
-        assert_eq!(first, Schedule::new(7, 16).take(200).collect::<Vec<_>>());
-        assert_ne!(first, Schedule::new(8, 16).take(200).collect::<Vec<_>>());
+        let steps = |seed, disk| Schedule::new(seed, 16, disk).take(200).collect::<Vec<Step>>();
+        let first = steps(7, true);
+        assert_eq!(first, steps(7, true));
+        assert_ne!(first, steps(8, true));
+        assert!(steps(7, false).iter().all(|step| step.fault != Fault::FillDisk));
         // Everything that can go wrong does.
         for kind in [
             "kill -9 orders-a orders-b inventory",
@@ -191,6 +206,7 @@ mod tests {
             "slow",
             "SIGTERM",
             "move shard",
+            "fill disk",
             "clock of orders-a by",
         ] {
             let said = |step: &Step| step.fault.to_string().starts_with(kind);

@@ -6,6 +6,7 @@
 mod check; // what clients saw against the journal
 mod clients; // what they wished, and what they were told
 mod clock; // one that somebody sets wrong
+mod disk; // one that can be full
 mod faults; // what goes wrong, by a seed
 mod proxy; // ways to a server that can be made slow, silent or cut
 mod witness; // sees in the database itself who appends
@@ -35,6 +36,7 @@ pub(crate) use clock::file as clock_file;
 
 use check::Contradiction;
 use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS, Work};
+use disk::Disk;
 use faults::{Fault, SERVICES, Schedule, Step};
 use proxy::{Proxy, Way};
 
@@ -73,6 +75,10 @@ pub struct ChaosArgs {
     /// one after the other.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     journal_databases: u16,
+    /// Put the (first) Postgres server on a disk of its own, which is full at times: a tmpfs, by
+    /// unshare(1) and mount(8), as root or where users may have namespaces of their own.
+    #[arg(long)]
+    full_disk: bool,
     /// Keep databases and logs in this directory, which must be new; in a temporary one, removed where
     /// nothing was found, unless said.
     #[arg(long, value_name = "DIR")]
@@ -117,6 +123,9 @@ struct Report {
 /// # Errors
 /// Where a server is not installed or a process does not come back; what is found is no error.
 pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
+    if args.full_disk {
+        disk::with_own_mounts()?;
+    }
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     // Said first: whatever comes, it can be repeated.
     tracing::info!(seed, "chaos");
@@ -128,19 +137,30 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     // The server's own user has to get through.
     open_to_all(temporary.path())?;
     anyhow::ensure!(!dir.join("postgres").exists(), "{} has been used already", dir.display());
-    let mut arena = Arena::start(&dir, args.scenario, args.journal_databases).await?;
+    let mut arena = Arena::start(&dir, args).await?;
     let report = arena.fight(args, seed, out).await;
     arena.cluster.stop().await;
+    if let Some(disk) = &arena.disk {
+        let wanted = args.dir.is_some() || !report.as_ref().is_ok_and(Report::is_clean);
+        if wanted { disk.keep()? } else { disk.unmount()? }
+    }
     let report = report.inspect_err(|_| keep(temporary.path()))?;
-    let clean = report.contradictions.is_empty()
-        && report.findings.is_empty()
-        && report.appends_of_others == 0
-        && report.drained_in_ms.is_some();
+    let clean = report.is_clean();
     if !clean && args.dir.is_none() {
         keep(&temporary.keep());
     }
     show(&report, out);
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Report {
+    /// Nothing was lost, done twice or by the wrong one, and everything came to rest.
+    fn is_clean(&self) -> bool {
+        self.contradictions.is_empty()
+            && self.findings.is_empty()
+            && self.appends_of_others == 0
+            && self.drained_in_ms.is_some()
+    }
 }
 
 fn keep(folder: &std::path::Path) {
@@ -162,16 +182,22 @@ struct Arena {
     to_redis: Vec<Proxy>,
     /// The server that the next fault of Postgres is of.
     next_server: usize,
+    /// That of the first Postgres server, where it can be full.
+    disk: Option<Disk>,
 }
 
 impl Arena {
-    async fn start(
-        dir: &std::path::Path,
-        scenario: Scenario,
-        journal_databases: u16,
-    ) -> anyhow::Result<Self> {
-        let addresses = free_addresses(journal_databases)?;
+    async fn start(dir: &std::path::Path, args: &ChaosArgs) -> anyhow::Result<Self> {
+        let addresses = free_addresses(args.journal_databases)?;
         let folder = cluster::folder(dir)?;
+        let disk = match args.full_disk {
+            true => {
+                let home = folder.join("postgres");
+                std::fs::create_dir(&home)?;
+                Some(Disk::mount(&home)?)
+            }
+            false => None,
+        };
         let postgres = cluster::postgres_servers(&folder, &addresses.postgres).await?;
         let redis = cluster::redis(&folder, addresses.redis).await?;
         let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
@@ -194,13 +220,14 @@ impl Arena {
             redis: to_redis.iter().map(|proxy| proxy.address).collect(),
             clocks: true,
         };
-        let leases: &[&str] = if scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
+        let leases: &[&str] =
+            if args.scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
         let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, leases)?;
         cluster.start().await?;
         for server in &addresses.postgres {
             witness::install(&cluster::database_url(*server, "orders")).await?;
         }
-        Ok(Self { addresses, folder, cluster, to_postgres, to_redis, next_server: 0 })
+        Ok(Self { addresses, folder, cluster, to_postgres, to_redis, next_server: 0, disk })
     }
 
     async fn fight(&mut self, args: &ChaosArgs, seed: u64, out: &Output) -> anyhow::Result<Report> {
@@ -211,7 +238,7 @@ impl Arena {
         let mut clients = JoinSet::new();
         let nodes = self.addresses.orders;
         let (work, schedule) = match args.scenario {
-            Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS)),
+            Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
             Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
             Scenario::MovingShard => {
                 let order_id = OrderId::mint();
@@ -399,9 +426,22 @@ impl Arena {
                 sleep(*lasts).await;
                 tokio::fs::write(&file, "0").await?;
             }
+            Fault::FillDisk => self.fill_disk(*lasts).await?,
             Fault::Move { shard, to } => self.move_shard(*shard, *to).await,
         }
         Ok(())
+    }
+
+    /// A server that cannot write its log ends; then it is started again.
+    async fn fill_disk(&mut self, lasts: Duration) -> anyhow::Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        disk.fill()?;
+        sleep(lasts).await;
+        disk.free()?;
+        match self.cluster.postgres.first_mut() {
+            Some(server) => postgres_again(server).await,
+            None => Ok(()),
+        }
     }
 
     fn service(&mut self, nth: usize) -> &mut cluster::Process {
@@ -453,11 +493,14 @@ impl Arena {
     }
 }
 
-/// What the killed server's sessions hold of it has to go first.
+/// Starts it where it does not run, until it answers. What a killed server's sessions hold of it has
+/// to go first.
 async fn postgres_again(server: &mut cluster::Process) -> anyhow::Result<()> {
     let until = Instant::now() + READY_WITHIN;
     loop {
-        server.start()?;
+        if !server.runs() {
+            server.start()?;
+        }
         match server.until(READY_WITHIN, cluster::postgres_answers).await {
             Ok(()) => return Ok(()),
             Err(error) if Instant::now() > until => return Err(error),

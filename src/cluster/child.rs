@@ -84,6 +84,11 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it was started and has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.child.is_some() && self.ended().is_none()
+    }
+
     /// Its end, if it has ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())

@@ -1,5 +1,7 @@
 //! Short rounds of `ordinal chaos`; `ordinal chaos --for 20m --kills 200` is the long one.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::ordinal;
@@ -28,6 +30,21 @@ fn whatever_is_killed_nothing_is_lost_or_done_twice() {
 fn whatever_is_killed_nothing_is_lost_or_done_twice_also_with_the_journal_over_two_databases() {
     let report = round(&["--journal-databases", "2", "--seed", "14", "--for", "20s"]);
     assert!(report["kills"].as_u64().unwrap() > 3, "{report}");
+}
+
+/// Where no disk may be mounted, `scripts/test` says so at its start, and the refusal is what is tested.
+#[test]
+fn a_disk_that_is_full_costs_nothing_that_was_acknowledged() {
+    let arguments = ["--full-disk", "--seed", "15", "--for", "20s"];
+    let mount = ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+    if Command::new("unshare").args(mount).output().is_ok_and(|done| done.status.success()) {
+        let report = round(&arguments);
+        assert!(report["faults"]["fill disk"].as_u64().unwrap() > 0, "{report}");
+    } else {
+        let refused = ordinal(&[&["chaos"], &arguments[..]].concat());
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && error.contains("not permitted"), "{error}");
+    }
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! A disk that can be full: a tmpfs in mounts of our own, which end with this process. What is
+//! free on it is taken away and given back by mounting it again with another size.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+/// More than a round writes; what is not written takes no memory.
+const SIZE: u64 = 4 << 30;
+/// What is left on a full one: less than a database needs to go on for long.
+const LEFT: u64 = 256 << 10;
+/// Says to ourselves that our mounts are our own.
+const OWN_MOUNTS: &str = "ORDINAL_CHAOS_OWN_MOUNTS";
+
+pub(super) struct Disk {
+    at: PathBuf,
+}
+
+/// Starts this program again, by unshare(1), with mounts that nobody else sees; returns in that one.
+///
+/// # Errors
+/// Where the machine does not permit it.
+pub(super) fn with_own_mounts() -> anyhow::Result<()> {
+    if std::env::var_os(OWN_MOUNTS).is_some() {
+        return Ok(());
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        unshare.args(["--user", "--map-current-user", "--keep-caps"]);
+    }
+    let mut permitted = Command::new("unshare");
+    permitted.args(unshare.get_args()).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    done(&mut permitted).context("--full-disk mounts a disk of its own, which is not permitted")?;
+    let program = std::env::current_exe().context("where is this program?")?;
+    unshare.arg(program).args(std::env::args_os().skip(1)).env(OWN_MOUNTS, "1");
+    Err(unshare.exec()).context("unshare")
+}
+
+impl Disk {
+    /// A new one, there.
+    pub(super) fn mount(at: &Path) -> anyhow::Result<Self> {
+        let disk = Self { at: at.to_owned() };
+        let size = format!("size={SIZE}");
+        done(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at))?;
+        Ok(disk)
+    }
+
+    /// Leaves next to nothing free.
+    pub(super) fn fill(&self) -> anyhow::Result<()> {
+        let now = rustix::fs::statvfs(&self.at)?;
+        let used = (now.f_blocks - now.f_bfree) * now.f_frsize;
+        self.resize(used + LEFT)
+    }
+
+    /// Gives it all back.
+    pub(super) fn free(&self) -> anyhow::Result<()> {
+        self.resize(SIZE)
+    }
+
+    fn resize(&self, size: u64) -> anyhow::Result<()> {
+        let size = format!("remount,size={size}");
+        done(Command::new("mount").args(["-o", &size]).arg(&self.at))
+    }
+
+    /// Leaves what is on it in its place, for who wants to look into it.
+    pub(super) fn keep(&self) -> anyhow::Result<()> {
+        let beside = self.at.with_extension("kept");
+        done(Command::new("cp").arg("-a").arg(&self.at).arg(&beside))?;
+        self.unmount()?;
+        std::fs::remove_dir(&self.at)?;
+        Ok(std::fs::rename(&beside, &self.at)?)
+    }
+
+    /// Its place is an empty folder again.
+    pub(super) fn unmount(&self) -> anyhow::Result<()> {
+        done(Command::new("umount").arg(&self.at))
+    }
+}
+
+fn done(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let told = command.output().with_context(|| format!("cannot run {program}"))?;
+    let error = String::from_utf8_lossy(&told.stderr).trim().to_owned();
+    anyhow::ensure!(told.status.success(), "{program}: {error}");
+    Ok(())
+}
