@@ -62,8 +62,9 @@ async fn journal(
     let mut orders = BTreeMap::new();
     let audit = stores
         .journal
-        .audit(|event| {
-            orders.entry(event.order_id).or_insert((event.shard, event.position));
+        .audit(|order_id, shard, position| {
+            let first = orders.entry(order_id).or_insert((shard, position));
+            *first = (shard, position).min(*first);
         })
         .await
         .context("journal")?;

@@ -1,13 +1,17 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use shared_events::contract::OrderId;
 use shared_events::stream::Cursors;
+use tokio::sync::mpsc;
 
 use super::archive::{Archive, ArchiveError, Archived};
 use super::chain::{GENESIS, chain_hash};
+use super::copied::Rows;
 use super::error::JournalError;
-use super::event::{ChainedEvent, StoredEvent};
+use super::event::ChainedEvent;
 use super::store::{ArchivedOrders, Head, Range, Store};
+use super::sweep::Sweep;
 
 /// What an audit of the journal found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct Unchecked {
 
 /// Events read at once when everything is verified.
 const PAGE: u64 = 1_000;
+/// Pieces of a table that wait to be looked at.
+const PIECES_AHEAD: usize = 4;
 /// Events beyond the heads that an audit names, of each database; one is enough to know.
 const BEYOND_MAX: u32 = 100;
 
@@ -67,21 +73,26 @@ impl Audit {
     /// left its table too, where an archive is at hand.
     pub(super) async fn database(
         &mut self,
-        store: &dyn Store,
+        store: &Arc<dyn Store>,
         archive: Option<&Archive>,
         heads: Vec<Head>,
-        each: &mut (impl FnMut(&StoredEvent) + Send),
+        each: &mut (impl FnMut(OrderId, u16, u64) + Send),
     ) -> Result<(), JournalError> {
         let files = store.archives().await?;
+        let swept = sweep(store, &heads, &files, each).await?;
         for head in heads {
-            let mut auditing = Auditing { store, archive, each: &mut *each, audit: &mut *self };
+            let mut auditing =
+                Auditing { store: &**store, archive, each: &mut *each, audit: &mut *self };
             let mut chain = Chain::new(head.shard);
             for file in files.iter().filter(|file| file.shard == head.shard) {
                 auditing.file(&mut chain, file).await?;
             }
-            auditing.table(&mut chain, &head).await?;
+            match swept.sound(head.shard) {
+                Some(events) => auditing.audit.events += events,
+                None => auditing.table(&mut chain, &head).await?,
+            }
         }
-        self.beyond(store).await?;
+        self.beyond(&**store).await?;
         if store.archives().await? == files {
             Ok(())
         } else {
@@ -95,7 +106,7 @@ impl Audit {
         &mut self,
         store: &dyn Store,
         head: Head,
-        each: &mut (impl FnMut(&StoredEvent) + Send),
+        each: &mut (impl FnMut(OrderId, u16, u64) + Send),
     ) -> Result<(), JournalError> {
         let mut auditing = Auditing { store, archive: None, each, audit: self };
         auditing.table(&mut Chain::new(head.shard), &head).await
@@ -113,6 +124,35 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// Reads a whole table at once, behind what has left for files. Finds nothing sound where that cannot
+/// be done, or where there is a row that cannot be read.
+async fn sweep(
+    store: &Arc<dyn Store>,
+    heads: &[Head],
+    files: &[Archived],
+    each: &mut (impl FnMut(OrderId, u16, u64) + Send),
+) -> Result<Sweep, JournalError> {
+    let begins_after = |shard| {
+        let last = files.iter().rfind(|file| file.shard == shard);
+        last.map_or((0, GENESIS), |file| (file.last, file.last_hash))
+    };
+    let mut sweep = Sweep::new(heads, begins_after);
+    let (tell, mut pieces) = mpsc::channel(PIECES_AHEAD);
+    let store = Arc::clone(store);
+    let copying = tokio::spawn(async move { store.sweep(tell).await });
+    let mut rows = Rows::default();
+    while let Some(piece) = pieces.recv().await {
+        match rows.piece(&piece, |copied| sweep.event(copied, each)) {
+            Ok(()) => {}
+            Err(JournalError::Broken { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    drop(pieces);
+    copying.await.map_err(|error| JournalError::Unavailable(error.to_string()))??;
+    Ok(sweep)
 }
 
 /// A place of the journal that nobody can have written so.
@@ -232,11 +272,12 @@ struct Auditing<'a, E> {
     audit: &'a mut Audit,
 }
 
-impl<E: FnMut(&StoredEvent) + Send> Auditing<'_, E> {
+impl<E: FnMut(OrderId, u16, u64) + Send> Auditing<'_, E> {
     fn event(&mut self, chain: &mut Chain, chained: &ChainedEvent) {
         self.audit.damages.extend(chain.next(chained));
         self.audit.events += 1;
-        (self.each)(&chained.event);
+        let event = &chained.event;
+        (self.each)(event.order_id, event.shard, event.position);
     }
 
     /// Some of the table; none where a row cannot be read, which is written down.

@@ -1,4 +1,4 @@
-use super::event::StoredEvent;
+use super::event::{EventRef, StoredEvent};
 
 /// The hash before the first event of a shard.
 pub const GENESIS: [u8; 32] = [0; 32];
@@ -15,6 +15,10 @@ pub const GENESIS: [u8; 32] = [0; 32];
 /// never changes: journals live longer than programs.
 #[must_use]
 pub fn chain_hash(previous: &[u8; 32], event: &StoredEvent) -> [u8; 32] {
+    chain_hash_of(previous, &event.into())
+}
+
+pub(super) fn chain_hash_of(previous: &[u8; 32], event: &EventRef<'_>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous);
     hasher.update(event.order_id.uuid().as_bytes());
@@ -22,7 +26,7 @@ pub fn chain_hash(previous: &[u8; 32], event: &StoredEvent) -> [u8; 32] {
     hasher.update(&event.shard.to_le_bytes());
     hasher.update(&event.position.to_le_bytes());
     hasher.update(&event.recorded_at.micros().to_le_bytes());
-    for field in [&event.event_type, &event.event_version, &event.payload, &event.metadata] {
+    for field in [event.event_type, event.event_version, event.payload, event.metadata] {
         hasher.update(&u64::try_from(field.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(field.as_bytes());
     }

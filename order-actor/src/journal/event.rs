@@ -36,6 +36,51 @@ pub struct StoredEvent {
     pub metadata: String,
 }
 
+/// A [`StoredEvent`] whose texts are elsewhere.
+pub(super) struct EventRef<'a> {
+    pub(super) order_id: OrderId,
+    pub(super) sequence: u64,
+    pub(super) shard: u16,
+    pub(super) position: u64,
+    pub(super) recorded_at: Timestamp,
+    pub(super) event_type: &'a str,
+    pub(super) event_version: &'a str,
+    pub(super) payload: &'a str,
+    pub(super) metadata: &'a str,
+}
+
+impl<'a> From<&'a StoredEvent> for EventRef<'a> {
+    fn from(event: &'a StoredEvent) -> Self {
+        Self {
+            order_id: event.order_id,
+            sequence: event.sequence,
+            shard: event.shard,
+            position: event.position,
+            recorded_at: event.recorded_at,
+            event_type: &event.event_type,
+            event_version: &event.event_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
+impl EventRef<'_> {
+    pub(super) fn to_owned(&self) -> StoredEvent {
+        StoredEvent {
+            order_id: self.order_id,
+            sequence: self.sequence,
+            shard: self.shard,
+            position: self.position,
+            recorded_at: self.recorded_at,
+            event_type: self.event_type.to_owned(),
+            event_version: self.event_version.to_owned(),
+            payload: self.payload.to_owned(),
+            metadata: self.metadata.to_owned(),
+        }
+    }
+}
+
 /// An event with its link of the hash chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainedEvent {

@@ -654,8 +654,8 @@ impl Journal {
         Ok(all)
     }
 
-    /// Reads everything up to the heads, follows the hash chain and hands every event to `each`.
-    /// Goes on behind what it finds wrong, so that one damage does not hide the next. What has left
+    /// Reads everything up to the heads, follows the hash chain and tells `each` the order, shard and
+    /// position of every event; of a shard with something wrong in it perhaps twice. Goes on behind what it finds wrong, so that one damage does not hide the next. What has left
     /// is read from the archive where one is at hand, and is one chain with the rest; where none
     /// is, the chain is followed from where it left the table.
     ///
@@ -663,12 +663,12 @@ impl Journal {
     /// [`JournalError::Unavailable`]; damage is no error here.
     pub async fn audit(
         &self,
-        mut each: impl FnMut(&StoredEvent) + Send,
+        mut each: impl FnMut(OrderId, u16, u64) + Send,
     ) -> Result<Audit, JournalError> {
         let mut audit = Audit { heads: self.heads().await?, ..Audit::default() };
         for part in &self.shared.parts {
             let heads = part.heads().await?;
-            audit.database(&*part.store, part.cold.archive(), heads, &mut each).await?;
+            audit.database(&part.store, part.cold.archive(), heads, &mut each).await?;
         }
         Ok(audit)
     }
@@ -710,7 +710,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Broken`] at the first event that was changed, moved, inserted or removed.
     pub async fn verify(&self) -> Result<u64, JournalError> {
-        let audit = self.audit(|_| ()).await?;
+        let audit = self.audit(|_, _, _| ()).await?;
         if let Some(ArchiveDamage { file, detail }) = audit.archives.into_iter().next() {
             let detail = format!("{file}: {detail}");
             return Err(JournalError::Broken { shard: 0, position: 0, detail });

@@ -15,6 +15,7 @@ mod archive; // what has left the table, and how it leaves
 mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
 mod charter; // what each database remembers of the journal
+mod copied; // events as a binary COPY gives them
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
 mod handle; // the face: append, load, read after, wait for changes
@@ -29,6 +30,7 @@ mod shard; // who may write: taking over, keeping the lease
 mod share; // how nodes share the shards out; pure
 mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
+mod sweep; // whether all shards are as they should be, in one pass
 mod tail; // what was committed last, for readers that are level
 mod writer; // groups what many actors append into one commit
 

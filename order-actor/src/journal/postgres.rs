@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use shared_events::contract::{OrderId, Timestamp};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -11,16 +12,17 @@ use sqlx::postgres::{
     PgRow, PgTypeInfo, PgValueFormat, PgValueRef,
 };
 use sqlx::{
-    ConnectOptions as _, Connection as _, Decode, Encode, PgConnection, PgPool, Postgres, Row as _,
-    Type,
+    ConnectOptions as _, Connection as _, Decode, Encode, Executor as _, PgConnection, PgPool,
+    Postgres, Row as _, Type,
 };
-use tokio::sync::{Mutex, Notify, OnceCell};
+use tokio::sync::{Mutex, Notify, OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::archive::Archived;
 use super::charter::Territory;
+use super::copied;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::{Node, Options};
@@ -31,6 +33,8 @@ use super::store::{
 
 /// Connections for reading; the writer has one of its own.
 const READERS_MAX: u32 = 8;
+/// Bytes that are handed over at once where the whole table is read.
+const PIECE: usize = 512 << 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that idled longer is asked whether it lives before it is used.
 const IDLE_TRUSTED: Duration = Duration::from_secs(5);
@@ -359,7 +363,7 @@ pub async fn load_standard(
 /// A timestamptz, exact to the microsecond: Postgres counts them from 2000-01-01.
 pub(super) struct Instant(pub(super) Timestamp);
 
-const EPOCH_2000: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_2000: i64 = 946_684_800_000_000;
 
 impl Type<Postgres> for Instant {
     fn type_info() -> PgTypeInfo {
@@ -921,6 +925,28 @@ impl Store for PostgresStore {
             .await
             .map_err(away)?;
         rows.iter().map(chained).collect()
+    }
+
+    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<bool, JournalError> {
+        let mut connection = self.reader().await?.acquire().await.map_err(away)?;
+        // From the first page on, where rows stand nearly in the order in which they were written.
+        connection.execute("SET synchronize_seqscans = off").await.map_err(away)?;
+        let mut copy = connection.copy_out_raw(copied::COPY).await.map_err(away)?;
+        let mut piece = Vec::with_capacity(PIECE);
+        while let Some(row) = copy.try_next().await.map_err(away)? {
+            piece.extend_from_slice(&row);
+            if piece.len() >= PIECE {
+                let whole = std::mem::replace(&mut piece, Vec::with_capacity(PIECE));
+                if pieces.send(whole).await.is_err() {
+                    // Whoever asked has seen enough; the session still has rows to send.
+                    drop(copy);
+                    drop(connection.detach());
+                    return Ok(true);
+                }
+            }
+        }
+        let _ = pieces.send(piece).await;
+        Ok(true)
     }
 
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {

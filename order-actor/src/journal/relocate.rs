@@ -305,7 +305,7 @@ impl Relocation {
             if !gone_on && (copy.position, copy.hash) != (original.position, original.hash) {
                 return Err(self.broken(shard, original.position, "has another hash in the copy"));
             }
-            audit.shard(&self.to, copy, &mut |_| ()).await?;
+            audit.shard(&self.to, copy, &mut |_, _, _| ()).await?;
         }
         match audit.damages.first() {
             None => Ok(audit.events),

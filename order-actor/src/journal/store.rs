@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
+use tokio::sync::mpsc;
 
 use super::archive::Archived;
 use super::error::JournalError;
@@ -199,6 +200,12 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
+    /// Everything of the table as [`Rows`](super::copied::Rows) takes it apart, in no order; false
+    /// where the store has no such way.
+    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<bool, JournalError> {
+        drop(pieces);
+        Ok(false)
+    }
     /// The first position of a shard after this one at which an event stands.
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError>;
     /// Events where no writer can have put one, behind the head of their shard or in none: shard,

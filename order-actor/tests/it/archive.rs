@@ -129,11 +129,11 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     assert_eq!(left, 5 * 2 + 5 * 3);
     let reading = place.reading(Some(directory.path())).await;
     assert_eq!(everything(&reading).await, before);
-    let audit = reading.audit(|_| ()).await.unwrap();
+    let audit = reading.audit(|_, _, _| ()).await.unwrap();
     assert_eq!((audit.damages, audit.archives, audit.unchecked), (vec![], vec![], vec![]));
     assert_eq!(audit.events, before.len() as u64);
     let blind = place.reading(None).await;
-    let audit = blind.audit(|_| ()).await.unwrap();
+    let audit = blind.audit(|_, _, _| ()).await.unwrap();
     assert_eq!((audit.damages, audit.archives), (vec![], vec![]));
     let passed_over: u64 = audit.unchecked.iter().map(|part| part.last - part.first + 1).sum();
     assert_eq!(passed_over, before.len() as u64 - 1);
