@@ -9,12 +9,14 @@ use ordinal::cluster::{Process, database_url, postgres, postgres_programs, redis
 use rustix::process::Signal;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A Postgres and a Redis of our own.
 pub struct Lab {
     directory: TempDir,
+    mail: Option<TempDir>,
     postgres: Process,
     redis: Process,
     databases: std::sync::atomic::AtomicU32,
@@ -33,7 +35,39 @@ impl Lab {
         std::fs::create_dir(directory.path().join("logs"))?;
         let postgres = postgres(directory.path(), free_address()?).await?;
         let redis = redis(directory.path(), free_address()?).await?;
-        Ok(Self { directory, postgres, redis, databases: 0.into() })
+        let mail = TempDir::with_prefix_in("ordinal-bench-", "/dev/shm").ok();
+        Ok(Self { directory, mail, postgres, redis, databases: 0.into() })
+    }
+
+    /// Starts them, with the database server counting its statements, which costs it something.
+    ///
+    /// # Errors
+    /// As [`Lab::open`].
+    pub async fn open_counting() -> anyhow::Result<Self> {
+        let mut lab = Self::open().await?;
+        let mut admin = lab.connect("postgres").await?;
+        let preload = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'";
+        admin.execute(preload).await?;
+        admin.close().await?;
+        lab.postgres.stop(Signal::INT, STOPS_WITHIN).await;
+        lab.postgres.start()?;
+        let answers = async |address| TcpStream::connect(address).await.is_ok();
+        lab.postgres.until(STOPS_WITHIN, answers).await?;
+        let mut admin = lab.connect("postgres").await?;
+        for sql in [
+            "CREATE EXTENSION pg_stat_statements",
+            "ALTER SYSTEM SET pg_stat_statements.track_planning = on",
+            "SELECT pg_reload_conf()",
+        ] {
+            admin.execute(sql).await?;
+        }
+        admin.close().await?;
+        Ok(lab)
+    }
+
+    /// The servers, by name and process id.
+    pub fn servers(&self) -> [(&'static str, Option<u32>); 2] {
+        [("Postgres", self.postgres.id()), ("Redis", self.redis.id())]
     }
 
     /// A directory for files; the same disk as the servers'.
@@ -41,6 +75,18 @@ impl Lab {
         let path = self.directory.path().join(name);
         std::fs::create_dir_all(&path)?;
         Ok(path)
+    }
+
+    /// A directory for mail, in memory where the machine has such a place: what many small files cost
+    /// the disk's file system is no mail server's cost.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn mail(&self) -> anyhow::Result<PathBuf> {
+        match &self.mail {
+            Some(mail) => Ok(mail.path().to_owned()),
+            None => self.directory("mail"),
+        }
     }
 
     /// A new database; its URL.
@@ -67,7 +113,11 @@ impl Lab {
         Ok(admin.close().await?)
     }
 
-    async fn connect(&self, database: &str) -> anyhow::Result<PgConnection> {
+    /// To a database of the server.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn connect(&self, database: &str) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&database_url(self.postgres.address, database)).await?)
     }
 
@@ -159,9 +209,7 @@ pub async fn start(
     let mut process = Process::new(name, address, program, arguments, lab.log(name));
     process.start()?;
     process
-        .until(Duration::from_secs(30), async |address| {
-            tokio::net::TcpStream::connect(address).await.is_ok()
-        })
+        .until(Duration::from_secs(30), async |address| TcpStream::connect(address).await.is_ok())
         .await?;
     Ok(process)
 }

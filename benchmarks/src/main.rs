@@ -11,6 +11,7 @@ mod compare; // two reports
 mod lab; // private servers
 mod measure; // how something is measured
 mod plot; // a plot for each row
+mod profile; // where the time goes
 mod report; // JSON, page and plots
 mod row; // the comparisons
 mod setting; // the machine and what runs on it
@@ -55,6 +56,9 @@ enum Verb {
     },
     /// Drive the engine alone for a while, in this process: for profilers.
     Drive(DriveArgs),
+    /// Tell where the time goes: CPU and context switches by process, statements by text, each for one
+    /// order.
+    Profile(profile::ProfileArgs),
     /// Serve a contender; the suite starts these itself.
     #[command(hide = true)]
     Serve(subject::server::ServeArgs),
@@ -133,6 +137,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Verb::Drive(args) => drive(args).await,
+        Verb::Profile(args) => profile::run(args).await,
         Verb::Serve(args) => subject::server::serve(args).await,
     }?;
     Ok(ExitCode::SUCCESS)

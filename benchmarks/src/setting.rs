@@ -52,12 +52,17 @@ pub async fn of(lab: &Lab) -> anyhow::Result<Vec<(String, String)>> {
 
 /// CPU time that this process has used, in microseconds; in steps of 10 ms.
 pub fn cpu_micros() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_micros_of(std::process::id()).unwrap_or_default()
+}
+
+/// The same of any process, by its id; none where it has ended.
+pub fn cpu_micros_of(process: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // After the name in parentheses; user and system time are the 14th and 15th field.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let fields = stat.rsplit(')').next()?.split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     // A tick is 1/100 s on every Linux that we know.
-    ticks * 10_000
+    Some(ticks * 10_000)
 }
 
 /// Memory that this process occupies, in bytes.

@@ -84,6 +84,12 @@ impl Process {
         Ok(())
     }
 
+    /// Its id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
     /// Whether it was started and has not ended.
     pub fn runs(&mut self) -> bool {
         self.child.is_some() && self.ended().is_none()
@@ -96,8 +102,7 @@ impl Process {
 
     /// Sends it a signal, while it runs.
     pub fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().and_then(Child::id);
-        let id = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let id = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(id) = id
             && let Err(error) = kill_process(id, signal)
         {

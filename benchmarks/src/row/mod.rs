@@ -7,7 +7,7 @@ mod followers; // 10: journal, Redis, service
 mod growth; // 7 and 9: what grows, and what should not
 mod hot_product; // 5: one product that everybody wants
 mod in_process; // 1: actors and journal
-mod reaction; // 4: everything that follows an order
+pub mod reaction; // 4: everything that follows an order
 mod sqlite; // 3: rows 1 and 2 on SQLite
 mod stream; // 2b: commands by the stream
 

@@ -38,13 +38,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
          two lines over 1,000 products by one stream and watches for their confirmation by another. Lists, deadlines, stock and the message \
          ledger follow at the same time. The steady rates come first, after ten seconds in which the mail of the warm-up leaves. Sustained: 2,000 orders at most wait for stock, so that nothing piles up in front of it.",
     );
-    let cluster = Cluster::start(lab).await?;
-    let skus: Vec<String> = (0..PRODUCTS).map(sku).collect();
-    cluster.fill_shelves(&skus).await?;
-
-    // Somebody must have gone through before it counts.
-    let _ = sustained(&cluster, Duration::from_secs(1)).await?;
-    level(&cluster).await?;
+    let cluster = warm(lab).await?;
     tokio::time::sleep(Duration::from_secs(pace.pick(10, 2))).await;
     for rate in [500, 1_000] {
         let time = Duration::from_secs(pace.pick(15, 3));
@@ -86,17 +80,37 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
+/// A cluster with full shelves, through which somebody has gone before it counts.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn warm(lab: &Lab) -> anyhow::Result<Cluster> {
+    let cluster = Cluster::start(lab).await?;
+    let skus: Vec<String> = (0..PRODUCTS).map(sku).collect();
+    cluster.fill_shelves(&skus).await?;
+    let _ = sustained(&cluster, Duration::from_secs(1)).await?;
+    level(&cluster).await?;
+    Ok(cluster)
+}
+
 fn sku(number: u64) -> String {
     format!("SKU-{:04}", number % PRODUCTS)
 }
 
-struct Sustained {
+/// Orders that were confirmed one after the other.
+pub struct Sustained {
+    /// A second, within the time.
     rate: f64,
+    /// With those that were confirmed after it.
+    pub orders: u64,
 }
 
-struct AtRate {
-    placed: Latencies,
-    confirmed: Latencies,
+/// What orders took that were placed at a steady rate.
+pub struct AtRate {
+    /// From when it was due to the answer.
+    pub placed: Latencies,
+    /// From when it was due until the client heard that it is confirmed.
+    pub confirmed: Latencies,
 }
 
 /// Confirmations, as a client that watches hears of them.
@@ -127,7 +141,11 @@ fn place(tag: u64, order_id: OrderId) -> proto::ExecuteCommandsRequest {
     proto::ExecuteCommandsRequest { tag, brief: true, command }
 }
 
-async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sustained> {
+/// As many as go through.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sustained> {
     let mut confirmed = confirmations(cluster).await?;
     let mut orders = connect(cluster.address()).await?;
     let (commands, sent) = mpsc::channel(256);
@@ -167,10 +185,14 @@ async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sustaine
         }
     }
     placed.await??;
-    Ok(Sustained { rate: number(within) / time.as_secs_f64() })
+    Ok(Sustained { rate: number(within) / time.as_secs_f64(), orders: all })
 }
 
-async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Result<AtRate> {
+/// So many a second, whatever becomes of them.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Result<AtRate> {
     let mut confirmed = confirmations(cluster).await?;
     let mut orders = connect(cluster.address()).await?;
     let (commands, sent) = mpsc::channel(1_024);
@@ -232,8 +254,11 @@ async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Result
     Ok(result)
 }
 
-/// What followers were behind when it began, and how long it took until none was.
-async fn level(cluster: &Cluster) -> anyhow::Result<(Vec<(String, u64)>, Duration)> {
+/// Waits until followers are level. What followers were behind when it began, and how long it took until none was.
+///
+/// # Errors
+/// Where they are not in time.
+pub async fn level(cluster: &Cluster) -> anyhow::Result<(Vec<(String, u64)>, Duration)> {
     let since = Instant::now();
     let first = cluster.lags().await?;
     loop {

@@ -54,7 +54,7 @@ impl Cluster {
             lab.database("notifications").await?,
         ];
         let redis = lab.redis_url();
-        let mail = lab.directory("mail")?.display().to_string();
+        let mail = lab.mail()?.display().to_string();
         let start = async |role: &str, at: SocketAddr, database: &str, flags: &[&str]| {
             let (listen, database_flag) = (at.to_string(), format!("--{role}-database-url"));
             let all = [
@@ -92,6 +92,15 @@ impl Cluster {
         let notifications = start("notifications", notifications, &databases[2], &flags).await?;
         let client = operator(orders.address).await?;
         Ok(Self { orders, inventory, notifications, databases, client })
+    }
+
+    /// The processes, by name and id.
+    pub fn processes(&self) -> [(&'static str, Option<u32>); 3] {
+        [
+            ("orders", self.orders.id()),
+            ("stock", self.inventory.id()),
+            ("messages", self.notifications.id()),
+        ]
     }
 
     /// Where orders are placed.
