@@ -98,6 +98,7 @@ ORDER BY event.shard, event.position";
 const HEADS: &str = "SELECT * FROM shards WHERE state = 'HERE' ORDER BY shard";
 
 pub(super) struct PostgresStore {
+    /// For the writer.
     connect: PgConnectOptions,
     // Taken out while in use: a call that is given up drops it, and with it the socket, so that
     // nobody ever waits behind an answer that may not come.
@@ -163,8 +164,13 @@ impl PostgresStore {
             let stop = stop.clone();
             tokio::spawn(async move { stop.run_until_cancelled(task).await });
         }
+        // An append is one statement, always the same. A plan for the lengths of its arrays would be
+        // made anew each time, and takes a third of the time of a lone one; the plan that is kept must
+        // not read whole tables, however small they were when it was made.
+        let writer_settings =
+            [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
         Ok(Self {
-            connect,
+            connect: connect.options(writer_settings),
             writer: Mutex::new(None),
             reader,
             listener: Mutex::new(None),

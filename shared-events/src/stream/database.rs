@@ -130,8 +130,13 @@ impl Database {
         let options = options.disable_statement_logging();
         probe(&options).await?;
         let session_name = format!("ordinal-{}", uuid::Uuid::now_v7());
-        let settings =
-            format!("SET search_path TO {schema}; SET application_name TO '{session_name}'");
+        // Plans are kept, and one that was made for an empty table would read it all for every batch
+        // when it has grown. Everything that is asked often has its index; without an index the scan
+        // is made all the same, but looks so dear that it would be compiled first.
+        let settings = format!(
+            "SET search_path TO {schema}; SET application_name TO '{session_name}';
+             SET enable_seqscan TO off; SET jit TO off"
+        );
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
