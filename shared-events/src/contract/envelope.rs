@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{InventoryFact, NotificationFact, OrderFact, OrderId, RequestId, Timestamp};
@@ -21,6 +22,9 @@ pub enum FactSource {
 }
 
 impl FactSource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Orders, Self::Inventory, Self::Notifications];
+
     /// The URI reference that stands in CloudEvents `source`.
     #[must_use]
     pub const fn uri(self) -> &'static str {
@@ -77,7 +81,7 @@ impl FromStr for FactId {
 }
 
 /// The body of a fact, by the service that promises it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum FactBody {
     /// About an order.
@@ -89,6 +93,35 @@ pub enum FactBody {
 }
 
 impl FactBody {
+    /// What a service promises by CloudEvents `type` and `data` (JSON).
+    ///
+    /// # Errors
+    /// [`FactError`] where the service promises no such type, or `data` is not of that type.
+    pub fn read(source: FactSource, kind: &str, data: &str) -> Result<Self, FactError> {
+        // By itself it is JSON, so the whole is too. Behind its type, data is read without a detour.
+        let data: &RawValue = serde_json::from_str(data)?;
+        let kind = serde_json::to_string(kind)?;
+        let json = format!(r#"{{"type":{kind},"data":{data}}}"#);
+        Ok(match source {
+            FactSource::Orders => Self::Order(serde_json::from_str(&json)?),
+            FactSource::Inventory => Self::Inventory(serde_json::from_str(&json)?),
+            FactSource::Notifications => Self::Notification(serde_json::from_str(&json)?),
+        })
+    }
+
+    /// CloudEvents `data`, as JSON.
+    ///
+    /// # Errors
+    /// [`FactError`], which no value of this type is known to cause.
+    pub fn data(&self) -> Result<String, FactError> {
+        #[derive(Deserialize)]
+        struct Body {
+            data: Box<RawValue>,
+        }
+        let body: Body = serde_json::from_str(&serde_json::to_string(self)?)?;
+        Ok(Box::<str>::from(body.data).into_string())
+    }
+
     /// The versioned type name, CloudEvents `type`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -113,6 +146,7 @@ impl FactBody {
 /// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
 /// CloudEvents JSON format, with `type` and `data` from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Envelope")]
 pub struct Fact {
     /// CloudEvents version: always `1.0`.
     pub specversion: SpecVersion,
@@ -133,14 +167,56 @@ pub struct Fact {
     /// 0 for the first fact of a position, 1 for the second.
     pub index: u16,
     /// The id of what caused it: the request, or another service's fact.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub causationid: Option<String>,
     /// W3C trace context of the command behind it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// What it says: `type` and `data`.
     #[serde(flatten)]
     pub body: FactBody,
+}
+
+/// A fact as it is read: what `data` is depends on who promises it, and on `type`.
+#[derive(Deserialize)]
+struct Envelope {
+    specversion: SpecVersion,
+    id: FactId,
+    source: FactSource,
+    time: Timestamp,
+    subject: OrderId,
+    sequence: u64,
+    shard: u16,
+    position: u64,
+    index: u16,
+    #[serde(default)]
+    causationid: Option<String>,
+    #[serde(default)]
+    traceparent: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    data: Box<RawValue>,
+}
+
+impl TryFrom<Envelope> for Fact {
+    type Error = FactError;
+
+    fn try_from(read: Envelope) -> Result<Self, FactError> {
+        Ok(Self {
+            specversion: read.specversion,
+            id: read.id,
+            source: read.source,
+            time: read.time,
+            subject: read.subject,
+            sequence: read.sequence,
+            shard: read.shard,
+            position: read.position,
+            index: read.index,
+            causationid: read.causationid,
+            traceparent: read.traceparent,
+            body: FactBody::read(read.source, &read.kind, read.data.get())?,
+        })
+    }
 }
 
 /// CloudEvents `specversion`, of which there is one.

@@ -432,6 +432,76 @@ async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
     reads.stop().await;
 }
 
+/// A log that has always just been told more, so that nobody is ever level with it; whoever reads it
+/// is counted.
+struct Counted {
+    log: Arc<Log>,
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl Source<Fact> for Counted {
+    async fn read_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<Batch<Fact>, SourceError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.log.read_after(cursors, limit).await
+    }
+
+    async fn changed(&self, cursors: &Cursors) {
+        self.log.changed(cursors).await;
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        let heads = self.log.heads().await?;
+        Ok(heads.iter().map(|(shard, head)| (shard, head + 1)).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests() {
+    let (server, redis, log, effects) = bench().await;
+    let relays = relay(&redis, &log);
+    log.tell(300);
+    let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(PROMISER, shard)).collect();
+    let length = |stream: &String| server.cli(&["XLEN", stream]).trim().parse::<u64>().unwrap();
+    until(|| streams.iter().all(|stream| length(stream) >= 90)).await;
+    for stream in &streams {
+        server.cli(&["XTRIM", stream, "MAXLEN", "5"]);
+    }
+    let counted = Arc::new(Counted { log: Arc::clone(&log), reads: AtomicU64::new(0) });
+    let source: Arc<dyn Source<Fact>> = Arc::<Counted>::clone(&counted);
+    let source = RedisSource::new(redis, PROMISER, source, "busy", Arc::new(clock));
+    let reads = Running::start(Arc::new(source), effects.clone(), "busy");
+    let (told, stop) = (Arc::clone(&log), CancellationToken::new());
+    let stopped = stop.clone();
+    let telling = tokio::spawn(async move {
+        while !stopped.is_cancelled() {
+            told.tell(6);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    // So many in a row that the source was not asked for.
+    let seen = Mutex::new((u64::MAX, 0));
+    until(|| {
+        let now = counted.reads.load(Ordering::SeqCst);
+        let done = effects.done.lock().unwrap().len();
+        let mut seen = seen.lock().unwrap();
+        if seen.0 != now {
+            *seen = (now, done);
+        }
+        now > 0 && done > seen.1 + 600
+    })
+    .await;
+    stop.cancel();
+    telling.await.unwrap();
+    effects.level(&log).await;
+    relays.stop().await;
+    reads.stop().await;
+}
+
 #[tokio::test]
 async fn streams_keep_what_they_are_told_and_what_active_readers_need() {
     let (server, redis, log, effects) = bench().await;

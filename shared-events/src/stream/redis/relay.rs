@@ -128,7 +128,7 @@ impl Relay {
             call.arg(&id).arg(fields.len());
             for (name, value) in &fields {
                 bytes += name.len() + value.len();
-                call.arg(name).arg(value);
+                call.arg(name).arg(value.as_bytes());
             }
             last = Some(id);
         }

@@ -3,8 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
-use redis::{Cmd, FromRedisValue as _};
+use redis::Cmd;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -45,8 +44,10 @@ struct State {
     compared: Option<Instant>,
     /// Where the streams gave nothing since.
     nothing_since: Instant,
-    /// Reads from the source until it has nothing more.
+    /// Reads from the source until it has nothing more, or the streams have what comes next.
     behind: bool,
+    /// When the streams were last read.
+    tried: Instant,
     /// When Redis failed last.
     failed: Option<Instant>,
 }
@@ -78,6 +79,7 @@ impl RedisSource {
             compared: None,
             nothing_since: Instant::now(),
             behind: false,
+            tried: Instant::now(),
             failed: None,
         };
         Self {
@@ -120,6 +122,14 @@ impl RedisSource {
         {
             tracing::debug!(%error, "reader not reported");
         }
+    }
+
+    /// Whether a batch has what comes next of every shard that has something.
+    async fn is_next(&self, after: &Cursors, batch: &Batch<Fact>) -> bool {
+        let Ok(heads) = self.source.heads().await else { return !batch.is_empty() };
+        let mut lagging =
+            heads.iter().filter(|(shard, head)| after.reads(*shard) && *head > after.get(*shard));
+        !batch.is_empty() && lagging.all(|(shard, _)| batch.through.get(shard) > after.get(shard))
     }
 
     async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
@@ -170,19 +180,8 @@ impl RedisSource {
         };
         let mut batch = Batch::default();
         for reply in replies {
-            let reply = Option::<StreamReadReply>::from_redis_value(reply)
-                .map_err(|error| RedisError::Server(error.into()))?;
-            for stream in reply.unwrap_or_default().keys {
-                let mut entries = Vec::with_capacity(stream.ids.len());
-                for id in &stream.ids {
-                    let fields = text(&id.map);
-                    entries.push(
-                        entry::read(&id.id, &fields).map_err(|detail| RedisError::Entry {
-                            key: stream.key.clone(),
-                            detail,
-                        })?,
-                    );
-                }
+            for (key, stream) in entry::streams(&reply).ok_or_else(no_reply)? {
+                let mut entries = facts(key, stream)?;
                 if entries.len() >= count {
                     // The rest of its last position may not be in it.
                     let last = entries.last().map(|entry| entry.fact.position);
@@ -235,13 +234,20 @@ pub async fn page(
     };
     let mut range = redis::cmd("XRANGE");
     range.arg(&key).arg(from).arg("+").arg("COUNT").arg(count);
-    let found: StreamRangeReply = redis.query(&range).await?;
-    let read = |id: &StreamId| {
-        let entry = entry::read(&id.id, &text(&id.map));
-        let entry = entry.map_err(|detail| RedisError::Entry { key: key.clone(), detail })?;
-        Ok((entry.fact, entry.prev))
-    };
-    found.ids.iter().map(read).collect()
+    let found: redis::Value = redis.query(&range).await?;
+    let entries = facts(&key, &found)?;
+    Ok(entries.into_iter().map(|entry| (entry.fact, entry.prev)).collect())
+}
+
+/// The entries of the stream with this key.
+fn facts(key: &str, stream: &redis::Value) -> Result<Vec<Entry>, RedisError> {
+    let of = |detail| RedisError::Entry { key: key.to_owned(), detail };
+    let entries = entry::entries(stream).ok_or_else(no_reply)?;
+    entries.iter().map(|(id, fields)| entry::read(id, fields).map_err(of)).collect()
+}
+
+fn no_reply() -> RedisError {
+    RedisError::Server((redis::ErrorKind::UnexpectedReturnType, "no reply of a stream").into())
 }
 
 /// Each entry must follow the one before it, and the first one the cursor.
@@ -257,20 +263,16 @@ fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn text(fields: &HashMap<String, redis::Value>) -> HashMap<String, String> {
-    let text = |(name, value): (&String, &redis::Value)| {
-        Some((name.clone(), redis::from_redis_value_ref(value).ok()?))
-    };
-    fields.iter().filter_map(text).collect()
-}
-
 #[async_trait]
 impl Source<Fact> for RedisSource {
     async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
         let mut state = self.state.lock().await;
         self.compare(&mut state, after).await;
         let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
-        if !state.behind && !rests {
+        // Who is behind, and the source goes on, would never be level: the streams may have it again.
+        let again = state.behind && state.tried.elapsed() >= COMPARE_EVERY;
+        if (again || !state.behind) && !rests {
+            state.tried = Instant::now();
             let shards = Self::shards(&state, after);
             let read = if shards.is_empty() {
                 Ok(Batch::default())
@@ -278,8 +280,10 @@ impl Source<Fact> for RedisSource {
                 self.read(&shards, after, limit).await
             };
             match read {
+                Ok(batch) if state.behind && !self.is_next(after, &batch).await => {}
                 Ok(batch) => {
-                    if state.failed.take().is_some() {
+                    let elsewhere = std::mem::take(&mut state.behind);
+                    if state.failed.take().is_some() || elsewhere {
                         tracing::info!(reader = self.reader, "reads from the streams again");
                         self.source.rest().await;
                     }
@@ -288,6 +292,7 @@ impl Source<Fact> for RedisSource {
                     }
                     return Ok(batch);
                 }
+                Err(Trouble::Gap { .. }) if state.behind => {}
                 Err(Trouble::Gap { shard, after, next }) => {
                     tracing::info!(reader = self.reader, shard, after, next, "gap in a stream");
                     state.behind = true;
