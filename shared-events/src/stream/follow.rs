@@ -9,6 +9,8 @@ use super::{Backoff, Batch, Blame, Cursors, Item, Scope, Source, SourceError};
 
 /// Items asked for at a time: one batch is one transaction, and a few hundred share one commit.
 const BATCH_MAX: usize = 512;
+/// Whoever handles so many at a time is not asked to wait for more.
+const BATCH_SMALL: usize = BATCH_MAX / 4;
 /// How often letters that were put back are looked for while nothing else happens.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
@@ -19,6 +21,10 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
+    /// The least time from the beginning of one small batch to that of the next.
+    fn pace(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether an operator wants it to wait.
     async fn paused(&mut self) -> Result<bool, Blame> {
         Ok(false)
@@ -214,6 +220,7 @@ async fn step<T: Item>(
         return Ok(());
     }
     while sink.retry_parked(cursors.scope()).await? {}
+    let began = tokio::time::Instant::now();
     let batch = source.read_after(cursors, BATCH_MAX).await?;
     if batch.is_empty() {
         status.moved(cursors);
@@ -228,5 +235,11 @@ async fn step<T: Item>(
     sink.apply(&batch).await?;
     cursors.merge(&batch.through);
     status.moved(cursors);
+    if batch.items.len() < BATCH_SMALL {
+        tokio::select! {
+            () = tokio::time::sleep_until(began + sink.pace()) => {}
+            () = stop.cancelled() => {}
+        }
+    }
     Ok(())
 }

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Row as _;
 
 use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remove};
 use super::follow::Sink;
-use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Pause, Scope, Tx};
+use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Scope, Tx};
 use crate::contract::{OrderId, Timestamp};
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -17,6 +19,17 @@ pub struct Transactional<H> {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where the stored cursors are, as far as we know.
     at: Cursors,
+    seen: Seen,
+    pace: Duration,
+}
+
+/// What operators and earlier batches left to look at, when it was last looked.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// There are dead letters. Nobody but this follower adds one behind its cursor.
+    letters: bool,
+    /// Some of them were put back.
+    put_back: bool,
 }
 
 impl<H> Transactional<H> {
@@ -36,7 +49,35 @@ impl<H> Transactional<H> {
             handler,
             now,
             at: Cursors::default(),
+            seen: Seen { letters: true, put_back: true },
+            pace: Duration::ZERO,
         }
+    }
+
+    /// Begins batches at this distance at least while there is little in each: what nobody waits for
+    /// need not cost a commit per item.
+    #[must_use]
+    pub const fn paced(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Whether an operator wants it to wait; and what there is besides items.
+    async fn look(&mut self) -> Result<bool, Blame> {
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM paused_followers WHERE follower = $1),
+                    (SELECT COUNT(*) FROM
+                         (SELECT 1 FROM dead_letters WHERE follower = $1 LIMIT 1) AS letters),
+                    (SELECT COUNT(*) FROM
+                         (SELECT 1 FROM dead_letters
+                          WHERE follower = $1 AND state = 'RETRY' LIMIT 1) AS put_back)",
+        )
+        .bind(&self.follower)
+        .fetch_one(self.database.reader())
+        .await?;
+        let there = |column| -> Result<bool, Blame> { Ok(row.try_get::<i64, _>(column)? > 0) };
+        self.seen = Seen { letters: there(1)?, put_back: there(2)? };
+        there(0)
     }
 
     /// Tries the letters that were put back, an order at a time and in order, each with its own
@@ -124,8 +165,12 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         Ok(self.at.clone())
     }
 
+    fn pace(&self) -> Duration {
+        self.pace
+    }
+
     async fn paused(&mut self) -> Result<bool, Blame> {
-        Ok(Pause::of(&self.database, &self.follower).await?.is_some())
+        self.look().await
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
@@ -138,7 +183,10 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         }
         loop {
             let mut tx = self.begin(&batch.through).await?;
-            let mut blocked: BTreeSet<OrderId> = blocked_orders(&mut tx, &self.follower).await?;
+            let mut blocked: BTreeSet<OrderId> = match self.seen.letters {
+                true => blocked_orders(&mut tx, &self.follower).await?,
+                false => BTreeSet::new(),
+            };
             let mut live: Vec<T> = Vec::with_capacity(batch.items.len());
             let mut live_at: Vec<usize> = Vec::with_capacity(batch.items.len());
             let mut parked: Vec<(usize, DeadLetterState)> = Vec::new();
@@ -157,13 +205,14 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                 if live.is_empty() { Ok(()) } else { self.handler.handle(&mut tx, &live).await };
             match handled {
                 Ok(()) => {
-                    let now = (self.now)();
+                    let (now, set_aside) = ((self.now)(), !parked.is_empty());
                     for (at, state) in parked {
                         let error = poison.get(&at).map_or("waits behind an earlier item", |e| e);
                         park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
                             .await?;
                     }
                     tx.commit().await?;
+                    self.seen.letters |= set_aside;
                     self.at.merge(&batch.through);
                     self.handler.committed();
                     return Ok(());
@@ -185,6 +234,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
+        if !self.seen.put_back {
+            return Ok(false);
+        }
         self.retry::<T>(scope).await
     }
 }
