@@ -167,7 +167,11 @@ fn sign(secret: &str, id: &str, seconds: i64, body: &str) -> Result<String, Deli
 /// Written beside and renamed, so that nobody reads half a file; the same name at every try.
 async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DeliveryError> {
     let temporary = |error: std::io::Error| DeliveryError::Temporary(format!("file: {error}"));
-    let beside = directory.join(format!(".{name}"));
-    tokio::fs::write(&beside, bytes).await.map_err(temporary)?;
-    tokio::fs::rename(&beside, directory.join(name)).await.map_err(temporary)
+    let (beside, there) = (directory.join(format!(".{name}")), directory.join(name));
+    let bytes = bytes.to_vec();
+    let written = tokio::task::spawn_blocking(move || {
+        std::fs::write(&beside, bytes)?;
+        std::fs::rename(&beside, there)
+    });
+    written.await.map_err(|error| temporary(error.into()))?.map_err(temporary)
 }

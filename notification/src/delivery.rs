@@ -1,10 +1,11 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Backoff, Database, DatabaseError};
 use tokio::sync::Notify;
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -15,6 +16,8 @@ use crate::ledger::{self, Entry};
 const AT_ONCE: usize = 8;
 /// Messages taken from the ledger at a time.
 const CLAIM_MAX: u32 = 64;
+/// So long after a message has left that is written down, with what left meanwhile.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 /// The ledger is looked at again at least this often.
 const POLL: Duration = Duration::from_millis(500);
 /// A message that was being sent for this long belongs to a process that died. Longer than
@@ -57,14 +60,14 @@ impl Delivery {
         let now = (self.now)();
         let entries = ledger::claim(&self.database, now, now.plus(SENDING_MAX), CLAIM_MAX).await?;
         let count = entries.len();
-        // What left while the ledger was being written is written together.
-        let mut outcomes = futures::stream::iter(entries)
-            .map(|entry| async move {
-                let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
-                (entry, sent)
-            })
-            .buffer_unordered(AT_ONCE)
-            .ready_chunks(AT_ONCE);
+        let sending = tokio_stream::iter(entries).map(|entry| async move {
+            let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
+            (entry, sent)
+        });
+        let outcomes = futures::StreamExt::buffer_unordered(sending, AT_ONCE);
+        // What leaves together is written together. Not much later: what left and was not written when
+        // the process died leaves again.
+        let mut outcomes = pin!(outcomes.chunks_timeout(count.max(1), WRITTEN_WITHIN));
         while let Some(outcomes) = outcomes.next().await {
             let (mut left, mut kept) = (Vec::new(), Vec::new());
             for (entry, outcome) in outcomes {
