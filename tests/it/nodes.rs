@@ -310,6 +310,8 @@ fn roles(mut redis: Option<RedisServer>) {
         "ORDER_STATUS_CONFIRMED"
     );
 
+    // An order of three facts, so that a stream has as many.
+    first.ask(&["order", "fulfill", &meanwhile]);
     let report = verified(&first.run(&["verify"]));
     assert_eq!(report["orders"], if redis.is_some() { 9 } else { 7 }, "{report}");
     let followers = second.ask(&["followers"]);
@@ -342,7 +344,13 @@ fn roles(mut redis: Option<RedisServer>) {
         assert!(report["checked"]["streams_as_facts"].as_u64().unwrap() > 4, "{report}");
         let keys = redis.cli(&["KEYS", "ordinal:{orders:*}:facts"]);
         let long = |key: &&str| redis.cli(&["XLEN", key]).trim().parse::<u32>().unwrap() >= 3;
-        let key = keys.lines().find(long).expect("no stream of three facts");
+        let patience = Instant::now() + PATIENCE;
+        let key = loop {
+            match keys.lines().find(long) {
+                Some(key) => break key,
+                None => assert!(Instant::now() < patience, "no stream of three facts"),
+            }
+        };
         let second = redis.cli(&["XRANGE", key, "-", "+", "COUNT", "2"]);
         let mut ids = second.lines().filter(|line| {
             line.split_once('-').is_some_and(|(position, index)| {
