@@ -1,16 +1,24 @@
 //! Where the time goes: what each process and each statement costs for one order.
 //! Never here: what is fast enough.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::journal::open_postgres;
+use order_actor::timers::{Clock, SystemClock};
+use shared_events::contract::OrderId;
 use sqlx::{Executor as _, Row as _};
 use tokio::time::Instant;
 
 use crate::lab::{self, Lab};
 use crate::measure::{Pace, number};
+use crate::row::growth::{fill_with, history_at};
 use crate::row::reaction::{self, AtRate};
-use crate::setting::cpu_micros_of;
-use crate::subject::client::{by_calls, by_stream};
+use crate::setting::{cpu_micros_of, resident_bytes_of};
+use crate::subject::client::{by_calls, by_stream, connect};
+use crate::subject::cluster::{lags, operator};
+use crate::subject::engine::{SHARDS, options};
+use crate::work::request;
 
 /// Statements that are told, the most expensive first.
 const STATEMENTS: i64 = 24;
@@ -29,6 +37,9 @@ pub struct ProfileArgs {
     /// Of the reaction: so many orders a second, and not as many as go through.
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
+    /// Of the start: so many open orders.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    orders: u64,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -39,6 +50,8 @@ enum Of {
     Calls,
     /// Row 2b: placed and cancelled by a stream.
     Stream,
+    /// The start of `ordinal serve` beside many open orders. Takes some minutes.
+    Start,
 }
 
 /// Runs it and tells.
@@ -46,6 +59,12 @@ enum Of {
 /// # Errors
 /// Where a process or the database fails.
 pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
+    if let Of::Start = args.of {
+        let lab = Lab::open().await?;
+        start(&lab, args.orders).await?;
+        lab.close().await;
+        return Ok(());
+    }
     let lab = Lab::open_counting().await?;
     let time = Duration::from_secs(args.seconds);
     match args.of {
@@ -68,7 +87,7 @@ pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
             meter.tell(&lab, orders).await?;
             cluster.close(&lab).await?;
         }
-        Of::Calls | Of::Stream => {
+        Of::Calls | Of::Stream | Of::Start => {
             let database = lab.database("profile").await?;
             let server = lab::server(&lab, "profile", &["serve", "--postgres", &database]).await?;
             let at = server.address;
@@ -89,6 +108,54 @@ pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
     }
     lab.close().await;
     Ok(())
+}
+
+/// How long `ordinal serve` takes from nothing until it has placed an order, beside so many open ones
+/// that its followers have all seen before.
+async fn start(lab: &Lab, orders: u64) -> anyhow::Result<()> {
+    let url = lab.database("start").await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let journal = open_postgres(&url, "orders_journal", options(&clock, SHARDS)).await?;
+    // Nobody confirms them, and none lapses meanwhile.
+    let later = clock.now().plus(Duration::from_secs(7 * 24 * 60 * 60));
+    fill_with(&journal, orders, |place| history_at(&[place], later)).await?;
+    journal.close().await;
+    let program = std::env::current_exe()?;
+    let mail = lab.mail()?.display().to_string();
+    let flags =
+        ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
+    let since = Instant::now();
+    let serving = lab::start(lab, "serve", &program, &flags).await?;
+    let client = operator(serving.address).await?;
+    while lags(&client).await?.iter().any(|(_, lag)| *lag > 0) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    println!(
+        "lists, deadlines and messages had seen {orders} orders after {:.0} s",
+        seconds(since)
+    );
+    lab::end(serving).await;
+    for _ in 0..3 {
+        let since = Instant::now();
+        let serving = lab::start(lab, "serve", &program, &flags).await?;
+        let listens = seconds(since);
+        let mut client = connect(serving.address).await?;
+        while client.place_order(request(OrderId::mint(), ["85123A", "22423"])).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let id = serving.id().unwrap_or_default();
+        let placed = seconds(since);
+        let megabytes = resident_bytes_of(id) / 1e6;
+        println!(
+            "listens after {listens:.2} s, first order placed after {placed:.2} s, {megabytes:.0} MB"
+        );
+        lab::end(serving).await;
+    }
+    Ok(())
+}
+
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
 }
 
 /// What processes and the database had used when it began.

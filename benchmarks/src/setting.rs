@@ -66,9 +66,14 @@ pub fn cpu_micros_of(process: u32) -> Option<u64> {
 }
 
 /// Memory that this process occupies, in bytes.
-#[expect(clippy::cast_precision_loss, reason = "memory of a process is far below 2^52 bytes")]
 pub fn resident_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_bytes_of(std::process::id())
+}
+
+/// The same of any process, by its id; 0 where it has ended.
+#[expect(clippy::cast_precision_loss, reason = "memory of a process is far below 2^52 bytes")]
+pub fn resident_bytes_of(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or_default() as f64 * 1_024.0

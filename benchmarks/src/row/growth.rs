@@ -115,12 +115,25 @@ async fn shards(lab: &Lab, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
 
 /// Appends orders of two events, as the actors would.
 async fn fill(journal: &Journal, events: u64) -> anyhow::Result<()> {
+    let orders = |order: Command| history(&[order, Template::confirm()]);
+    fill_with(journal, events / 2, orders).await
+}
+
+/// Appends so many orders, each with the history that is made of its being placed.
+///
+/// # Errors
+/// Where the journal does not take one.
+pub async fn fill_with(
+    journal: &Journal,
+    orders: u64,
+    history: impl Fn(Command) -> anyhow::Result<Vec<NewEvent>>,
+) -> anyhow::Result<()> {
     let template = Template::new()?;
-    let mut appends = futures::stream::iter(0..events / 2)
+    let mut appends = futures::stream::iter(0..orders)
         .map(|_| {
             let order_id = OrderId::mint();
-            let commands = [template.place(order_id), Template::confirm()];
-            async move { journal.append(order_id, 0, history(&commands)?).await.map_err(Into::into) }
+            let history = history(template.place(order_id));
+            async move { journal.append(order_id, 0, history?).await.map_err(Into::into) }
         })
         .buffer_unordered(FILLING);
     while let Some(appended) = appends.next().await {

@@ -4,7 +4,7 @@ mod calls; // 2: through gRPC
 mod cold; // 6: orders that sleep
 mod deadlines; // 8: many that fall due
 mod followers; // 10: journal, Redis, service
-mod growth; // 7 and 9: what grows, and what should not
+pub mod growth; // 7 and 9: what grows, and what should not
 mod hot_product; // 5: one product that everybody wants
 mod in_process; // 1: actors and journal
 pub mod reaction; // 4: everything that follows an order
