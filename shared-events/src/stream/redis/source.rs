@@ -18,6 +18,8 @@ const WAIT: Duration = Duration::from_millis(400);
 const CLUSTER_POLL: Duration = Duration::from_millis(25);
 /// How often the heads of the source are compared with the reader, and readers report themselves.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// Streams that gave nothing are left alone for so long at most.
+const TRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long Redis is left alone after it failed.
 const REST: Duration = Duration::from_secs(5);
 /// Entries of one shard read at a time, at least; the facts of a position always fit.
@@ -44,10 +46,12 @@ struct State {
     compared: Option<Instant>,
     /// Where the streams gave nothing since.
     nothing_since: Instant,
-    /// Reads from the source until it has nothing more, or the streams have what comes next.
+    /// Reads from the source until it has nothing more, or the streams go on from here.
     behind: bool,
     /// When the streams were last read.
     tried: Instant,
+    /// How long after that they are tried again by one who is behind.
+    try_after: Duration,
     /// When Redis failed last.
     failed: Option<Instant>,
 }
@@ -80,6 +84,7 @@ impl RedisSource {
             nothing_since: Instant::now(),
             behind: false,
             tried: Instant::now(),
+            try_after: COMPARE_EVERY,
             failed: None,
         };
         Self {
@@ -115,6 +120,8 @@ impl RedisSource {
             if silent && !state.behind && !after.covers(&heads) {
                 tracing::info!(reader = self.reader, "the streams lack something");
                 state.behind = true;
+                // They may for long: nobody puts anything there.
+                state.try_after = (state.try_after * 2).min(TRY_AFTER_MAX);
             }
         }
         if state.failed.is_none()
@@ -122,14 +129,6 @@ impl RedisSource {
         {
             tracing::debug!(%error, "reader not reported");
         }
-    }
-
-    /// Whether a batch has what comes next of every shard that has something.
-    async fn is_next(&self, after: &Cursors, batch: &Batch<Fact>) -> bool {
-        let Ok(heads) = self.source.heads().await else { return !batch.is_empty() };
-        let mut lagging =
-            heads.iter().filter(|(shard, head)| after.reads(*shard) && *head > after.get(*shard));
-        !batch.is_empty() && lagging.all(|(shard, _)| batch.through.get(shard) > after.get(shard))
     }
 
     async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
@@ -269,8 +268,9 @@ impl Source<Fact> for RedisSource {
         let mut state = self.state.lock().await;
         self.compare(&mut state, after).await;
         let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
-        // Who is behind, and the source goes on, would never be level: the streams may have it again.
-        let again = state.behind && state.tried.elapsed() >= COMPARE_EVERY;
+        // Who is behind, and the source goes on, would never be level: the streams go on without a gap
+        // from here, or will as soon as the relay is as far.
+        let again = state.behind && state.tried.elapsed() >= state.try_after;
         if (again || !state.behind) && !rests {
             state.tried = Instant::now();
             let shards = Self::shards(&state, after);
@@ -280,15 +280,16 @@ impl Source<Fact> for RedisSource {
                 self.read(&shards, after, limit).await
             };
             match read {
-                Ok(batch) if state.behind && !self.is_next(after, &batch).await => {}
                 Ok(batch) => {
                     let elsewhere = std::mem::take(&mut state.behind);
                     if state.failed.take().is_some() || elsewhere {
                         tracing::info!(reader = self.reader, "reads from the streams again");
                         self.source.rest().await;
+                        state.nothing_since = Instant::now();
                     }
                     if !batch.is_empty() {
                         state.nothing_since = Instant::now();
+                        state.try_after = COMPARE_EVERY;
                     }
                     return Ok(batch);
                 }
