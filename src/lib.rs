@@ -23,7 +23,7 @@ mod feed; // facts to and from other processes
 mod followers; // their names
 mod forward; // calls that another process answers
 mod journal; // the databases of a journal, and shards moved between them
-mod lag; // how far followers are behind
+pub mod lag; // how far followers are behind
 mod load; // drives an engine with real invoices
 mod messages; // how messages leave, by flags
 mod peers; // the other processes of a cluster

@@ -151,8 +151,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         let (warm, run) = (Duration::from_millis(500), Duration::from_secs(2));
         Pace { warm, run, rounds: 3, quick: false }
     };
-    let known = |row: &&String| !row::NUMBERS.contains(&row.as_str());
-    if let Some(unknown) = args.rows.iter().find(known) {
+    // Some rows are measured together.
+    let names = |number: &str, row: &str| number == row || number.split('+').any(|one| one == row);
+    let unknown = |row: &&String| !row::NUMBERS.iter().any(|number| names(number, row));
+    if let Some(unknown) = args.rows.iter().find(unknown) {
         anyhow::bail!("there is no row {unknown}; there are {}", row::NUMBERS.join(", "));
     }
     let lab = Lab::open().await?;
@@ -164,7 +166,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         rows: Vec::new(),
     };
     for number in row::NUMBERS {
-        if !args.rows.is_empty() && !args.rows.iter().any(|row| row == number) {
+        if !args.rows.is_empty() && !args.rows.iter().any(|row| names(number, row)) {
             continue;
         }
         lab.checkpoint().await?;

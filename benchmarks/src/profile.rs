@@ -1,27 +1,31 @@
 //! Where the time goes: what each process and each statement costs for one order.
 //! Never here: what is fast enough.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::journal::open_postgres;
 use order_actor::timers::{Clock, SystemClock};
+use ordinal::lag;
 use shared_events::contract::OrderId;
 use sqlx::{Executor as _, Row as _};
 use tokio::time::Instant;
 
 use crate::lab::{self, Lab};
-use crate::measure::{Pace, number};
+use crate::measure::{Pace, Run, number};
 use crate::row::growth::{fill_with, history_at};
 use crate::row::reaction::{self, AtRate};
 use crate::setting::{cpu_micros_of, resident_bytes_of};
 use crate::subject::client::{by_calls, by_stream, connect};
-use crate::subject::cluster::{lags, operator};
+use crate::subject::cluster::operator;
 use crate::subject::engine::{SHARDS, options};
 use crate::work::request;
 
 /// Statements that are told, the most expensive first.
 const STATEMENTS: i64 = 24;
+/// Followers see a million orders within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Callers, or commands of a stream under way.
 const IN_FLIGHT: usize = 256;
 
@@ -59,60 +63,59 @@ enum Of {
 /// # Errors
 /// Where a process or the database fails.
 pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
-    if let Of::Start = args.of {
-        let lab = Lab::open().await?;
-        start(&lab, args.orders).await?;
-        lab.close().await;
-        return Ok(());
-    }
-    let lab = Lab::open_counting().await?;
     let time = Duration::from_secs(args.seconds);
     match args.of {
-        Of::Reaction => {
-            let cluster = reaction::warm(&lab).await?;
-            let meter = Meter::start(&lab, &cluster.processes()).await?;
-            let orders = match args.rate {
-                Some(rate) => {
-                    let AtRate { placed, confirmed } =
-                        reaction::at_rate(&cluster, rate, time).await?;
-                    for (what, took) in [("placed", &placed), ("confirmed", &confirmed)] {
-                        let at = |quantile| number(took.value_at_quantile(quantile)) / 1e3;
-                        println!("{what}: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
-                    }
-                    confirmed.len()
-                }
-                None => reaction::sustained(&cluster, time).await?.orders,
-            };
-            reaction::level(&cluster).await?;
-            meter.tell(&lab, orders).await?;
-            cluster.close(&lab).await?;
-        }
-        Of::Calls | Of::Stream | Of::Start => {
-            let database = lab.database("profile").await?;
-            let server = lab::server(&lab, "profile", &["serve", "--postgres", &database]).await?;
-            let at = server.address;
-            let once = async |run: Duration| {
-                let pace = Pace { warm: Duration::ZERO, run, rounds: 1, quick: false };
-                match args.of {
-                    Of::Calls => by_calls(pace, at, IN_FLIGHT).await,
-                    _ => by_stream(pace, at, IN_FLIGHT).await,
-                }
-            };
-            once(Duration::from_secs(1)).await?;
-            let meter = Meter::start(&lab, &[("orders", server.id())]).await?;
-            // An order is two commands.
-            let orders = once(time).await?.latencies.len() / 2;
-            meter.tell(&lab, orders).await?;
-            lab::end(server).await;
-        }
+        Of::Reaction => reaction(time, args.rate).await,
+        Of::Calls => commands(|pace, at| by_calls(pace, at, IN_FLIGHT), time).await,
+        Of::Stream => commands(|pace, at| by_stream(pace, at, IN_FLIGHT), time).await,
+        Of::Start => start(args.orders).await,
     }
+}
+
+async fn reaction(time: Duration, rate: Option<u64>) -> anyhow::Result<()> {
+    let lab = Lab::open_counting().await?;
+    let cluster = reaction::warm(&lab).await?;
+    let meter = Meter::start(&lab, &cluster.processes()).await?;
+    let orders = match rate {
+        Some(rate) => {
+            let AtRate { placed, confirmed } = reaction::at_rate(&cluster, rate, time).await?;
+            for (what, took) in [("placed", &placed), ("confirmed", &confirmed)] {
+                let at = |quantile| number(took.value_at_quantile(quantile)) / 1e3;
+                println!("{what}: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
+            }
+            confirmed.len()
+        }
+        None => reaction::sustained(&cluster, time).await?.orders,
+    };
+    reaction::level(&cluster).await?;
+    meter.tell(&lab, orders).await?;
+    cluster.close(&lab).await?;
+    lab.close().await;
+    Ok(())
+}
+
+/// Orders that are placed and cancelled, each two commands.
+async fn commands(
+    by: impl AsyncFn(Pace, SocketAddr) -> anyhow::Result<Run>,
+    time: Duration,
+) -> anyhow::Result<()> {
+    let lab = Lab::open_counting().await?;
+    let database = lab.database("profile").await?;
+    let server = lab::server(&lab, "profile", &["serve", "--postgres", &database]).await?;
+    let pace = |run| Pace { warm: Duration::ZERO, run, rounds: 1, quick: false };
+    by(pace(Duration::from_secs(1)), server.address).await?;
+    let meter = Meter::start(&lab, &[("orders", server.id())]).await?;
+    let orders = by(pace(time), server.address).await?.latencies.len() / 2;
+    meter.tell(&lab, orders).await?;
+    lab::end(server).await;
     lab.close().await;
     Ok(())
 }
 
 /// How long `ordinal serve` takes from nothing until it has placed an order, beside so many open ones
 /// that its followers have all seen before.
-async fn start(lab: &Lab, orders: u64) -> anyhow::Result<()> {
+async fn start(orders: u64) -> anyhow::Result<()> {
+    let lab = Lab::open().await?;
     let url = lab.database("start").await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let journal = open_postgres(&url, "orders_journal", options(&clock, SHARDS)).await?;
@@ -125,11 +128,11 @@ async fn start(lab: &Lab, orders: u64) -> anyhow::Result<()> {
     let flags =
         ["ordinal", "serve", "--database-url", &url, "--without-stock", "--mail-dir", &mail];
     let since = Instant::now();
-    let serving = lab::start(lab, "serve", &program, &flags).await?;
+    let serving = lab::start(&lab, "serve", &program, &flags).await?;
     let client = operator(serving.address).await?;
-    while lags(&client).await?.iter().any(|(_, lag)| *lag > 0) {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let lag = lag::caught_up(&client, SEEN_WITHIN).await;
+    let lag = lag.map_err(|failure| anyhow::anyhow!("followers: {failure}"))?;
+    anyhow::ensure!(lag.values().all(|lag| *lag == 0), "not level in time: {lag:?}");
     println!(
         "lists, deadlines and messages had seen {orders} orders after {:.0} s",
         seconds(since)
@@ -137,7 +140,7 @@ async fn start(lab: &Lab, orders: u64) -> anyhow::Result<()> {
     lab::end(serving).await;
     for _ in 0..3 {
         let since = Instant::now();
-        let serving = lab::start(lab, "serve", &program, &flags).await?;
+        let serving = lab::start(&lab, "serve", &program, &flags).await?;
         let listens = seconds(since);
         let mut client = connect(serving.address).await?;
         while client.place_order(request(OrderId::mint(), ["85123A", "22423"])).await.is_err() {
@@ -151,6 +154,7 @@ async fn start(lab: &Lab, orders: u64) -> anyhow::Result<()> {
         );
         lab::end(serving).await;
     }
+    lab.close().await;
     Ok(())
 }
 

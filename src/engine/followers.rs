@@ -14,17 +14,17 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::followers as names;
-
 /// Who is further behind than this has not caught up enough to serve.
 const READY_WITHIN: u64 = 10_000;
 /// A stream that was emptied is filled with so many of the last positions of its shard.
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as away.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
-/// Lists, deadlines and messages are written down so often at most while there is little to write:
-/// a commit for every single order costs more than what it says.
-const PACE: Duration = Duration::from_millis(20);
+/// Of what an order waits for.
+pub(super) const AT_ONCE: Duration = Duration::ZERO;
+/// Of what nobody waits for, which is written down so often at most while there is little to write: a
+/// commit for every single order costs more than what it says.
+pub(super) const UNHURRIED: Duration = Duration::from_millis(20);
 
 /// Where something stands, when asked; none where that does not answer.
 pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
@@ -70,28 +70,28 @@ impl Followers {
     pub(super) fn start_one<T: Item, H: Handler<T>>(
         &mut self,
         name: &'static str,
+        pace: Duration,
         database: &Database,
         source: Arc<dyn Source<T>>,
         handler: H,
     ) {
         let (candidacy, scope) = Candidacy::new(database.clone(), name);
         self.run(|stop| candidacy.run(stop));
-        self.start(name, database, source, scope, handler);
+        self.start(name, pace, database, source, scope, handler);
     }
 
     /// A follower of the shards in scope.
     pub(super) fn start<T: Item, H: Handler<T>>(
         &mut self,
         name: &'static str,
+        pace: Duration,
         database: &Database,
         source: Arc<dyn Source<T>>,
         scope: watch::Receiver<Scope>,
         handler: H,
     ) {
         let sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
-        // What an order waits for is done at once.
-        let waited_for = [names::STOCK, names::STOCK_ANSWERS].contains(&name);
-        let mut sink = if waited_for { sink } else { sink.paced(PACE) };
+        let mut sink = sink.paced(pace);
         let stored = database.clone();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::journal::{Options, open_postgres};
+use order_actor::projections::TABLES;
 use order_actor::record::decode;
 use ordinal::cli::{Client, Failure};
 use serde_json::{Value, json};
 use shared_events::contract::Timestamp;
-use shared_events::stream::Cursors;
+use shared_events::stream::{Cursors, Database};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -63,20 +64,27 @@ async fn orders_are_listed_all_the_time(shop: Shop) {
 
 /// Somebody who reads the orders' tables for long, as `verify` does.
 struct Reader {
-    connection: PgConnection,
+    snapshot: Database,
+    /// What there was to see when it began.
+    orders: i64,
 }
 
 impl Reader {
     async fn of(url: &str) -> Self {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        let begin =
-            "SET search_path TO orders; BEGIN; LOCK TABLE order_summaries IN ACCESS SHARE MODE";
-        connection.execute(begin).await.unwrap();
-        Self { connection }
+        let snapshot = Database::postgres_snapshot(url, "orders", &TABLES).await.unwrap();
+        let orders = Self::look(&snapshot).await;
+        Self { snapshot, orders }
     }
 
+    async fn look(snapshot: &Database) -> i64 {
+        let count = "SELECT COUNT(*) FROM order_summaries";
+        sqlx::query_scalar(count).fetch_one(snapshot.reader()).await.unwrap()
+    }
+
+    /// It has seen the same all the time.
     async fn goes(self) {
-        self.connection.close().await.unwrap();
+        assert_eq!(Self::look(&self.snapshot).await, self.orders);
+        self.snapshot.close().await;
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::watch_orders_response::Item;
 use order_actor::grpc::proto::{self, OrderStatus};
+use ordinal::lag;
 use shared_events::contract::OrderId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
@@ -66,7 +67,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     );
     let (lags, took) = level(&cluster).await?;
     row.note(
-        "Messages are in the ledger when their follower is level; they leave from there afterwards, by files in this suite, on the same cores.",
+        "Messages are in the ledger when their follower is level; they leave from there afterwards, in this suite by files in memory, on the same cores.",
     );
     row.note(format!(
         "When the sustained load ended followers were behind by: {}. All were level {:.1} s later.",
@@ -254,19 +255,16 @@ pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Re
     Ok(result)
 }
 
-/// Waits until followers are level. What followers were behind when it began, and how long it took until none was.
+/// Waits until followers are level. What each was behind when it began, and how long it took until
+/// none was.
 ///
 /// # Errors
 /// Where they are not in time.
-pub async fn level(cluster: &Cluster) -> anyhow::Result<(Vec<(String, u64)>, Duration)> {
+pub async fn level(cluster: &Cluster) -> anyhow::Result<(BTreeMap<String, u64>, Duration)> {
+    let failed = |failure| anyhow::anyhow!("followers: {failure}");
     let since = Instant::now();
-    let first = cluster.lags().await?;
-    loop {
-        let lags = cluster.lags().await?;
-        if lags.iter().all(|(_, lag)| *lag == 0) {
-            return Ok((first, since.elapsed()));
-        }
-        anyhow::ensure!(since.elapsed() < LEVEL_WITHIN, "not level in time: {lags:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let first = lag::behind(&cluster.client).await.map_err(failed)?;
+    let last = lag::caught_up(&cluster.client, LEVEL_WITHIN).await.map_err(failed)?;
+    anyhow::ensure!(last.values().all(|lag| *lag == 0), "not level in time: {last:?}");
+    Ok((first, since.elapsed()))
 }

@@ -39,22 +39,6 @@ pub async fn call(client: &Client, method: &str, request: Value) -> anyhow::Resu
     client.call(method, request).await.map_err(|failure| anyhow::anyhow!("{method}: {failure}"))
 }
 
-/// How many positions each follower is behind, by name, as whoever is asked knows.
-///
-/// # Errors
-/// Where nobody answers.
-pub async fn lags(client: &Client) -> anyhow::Result<Vec<(String, u64)>> {
-    let answer = call(client, "admin.v1.AdminService/ListFollowers", json!({})).await?;
-    let followers = answer["followers"].as_array().context("an answer without followers")?;
-    let lag = |follower: &Value| {
-        let lag = follower["lag"].as_u64().with_context(|| format!("no lag: {follower}"))?;
-        // One whose head is not known yet is not level.
-        let lag = lag.max(u64::from(follower["head_known"] != true));
-        Ok((follower["name"].as_str().unwrap_or_default().to_owned(), lag))
-    };
-    followers.iter().map(lag).collect()
-}
-
 impl Cluster {
     /// Starts the three roles.
     ///
@@ -137,14 +121,6 @@ impl Cluster {
             call(&client, method, json!({ "requests": stock })).await?;
         }
         Ok(())
-    }
-
-    /// How many positions each follower is behind, by name.
-    ///
-    /// # Errors
-    /// Where the order node does not answer.
-    pub async fn lags(&self) -> anyhow::Result<Vec<(String, u64)>> {
-        lags(&self.client).await
     }
 
     /// Ends it.

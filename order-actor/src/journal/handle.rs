@@ -655,7 +655,8 @@ impl Journal {
     }
 
     /// Reads everything up to the heads, follows the hash chain and tells `each` the order, shard and
-    /// position of every event; of a shard with something wrong in it perhaps twice. Goes on behind what it finds wrong, so that one damage does not hide the next. What has left
+    /// position of every event, in no order, and of a shard with something wrong in it perhaps twice.
+    /// Goes on behind what it finds wrong, so that one damage does not hide the next. What has left
     /// is read from the archive where one is at hand, and is one chain with the rest; where none
     /// is, the chain is followed from where it left the table.
     ///

@@ -933,7 +933,7 @@ impl Store for PostgresStore {
         rows.iter().map(chained).collect()
     }
 
-    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<bool, JournalError> {
+    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), JournalError> {
         let mut connection = self.reader().await?.acquire().await.map_err(away)?;
         // From the first page on, where rows stand nearly in the order in which they were written.
         connection.execute("SET synchronize_seqscans = off").await.map_err(away)?;
@@ -947,12 +947,12 @@ impl Store for PostgresStore {
                     // Whoever asked has seen enough; the session still has rows to send.
                     drop(copy);
                     drop(connection.detach());
-                    return Ok(true);
+                    return Ok(());
                 }
             }
         }
         let _ = pieces.send(piece).await;
-        Ok(true)
+        Ok(())
     }
 
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {

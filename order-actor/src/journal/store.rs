@@ -200,11 +200,11 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
-    /// Everything of the table as [`Rows`](super::copied::Rows) takes it apart, in no order; false
+    /// Everything of the table as [`Rows`](super::copied::Rows) takes it apart, in no order; nothing
     /// where the store has no such way.
-    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<bool, JournalError> {
+    async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), JournalError> {
         drop(pieces);
-        Ok(false)
+        Ok(())
     }
     /// The first position of a shard after this one at which an event stands.
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError>;

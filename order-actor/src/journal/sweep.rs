@@ -52,8 +52,8 @@ impl Sweep {
             return;
         }
         if event.position > lane.position + 1 {
-            self.waiting += 1;
             let twice = lane.waiting.insert(event.position, copied.to_owned()).is_some();
+            self.waiting += usize::from(!twice);
             lane.sound = !twice && self.waiting <= WAITING_MAX;
         } else {
             lane.follow(copied, each);
@@ -65,7 +65,7 @@ impl Sweep {
             }
         }
         if !lane.sound {
-            self.waiting -= lane.waiting.len().min(self.waiting);
+            self.waiting -= lane.waiting.len();
             lane.waiting.clear();
         }
     }

@@ -57,9 +57,7 @@ impl Deadlines {
     /// [`RebuildError`]; the old one stays.
     pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
         let handler = DeadlinesHandler::of(self, journal.clone(), &beside(TABLE));
-        let replayed = rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await?;
-        self.changed.notify_waiters();
-        Ok(replayed)
+        rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await
     }
 
     /// Deadlines due at `now` or before, after a place in their order (due, order), at most `limit`.

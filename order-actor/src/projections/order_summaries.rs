@@ -108,9 +108,7 @@ impl OrderSummaries {
     /// [`RebuildError`]; the old one stays.
     pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
         let handler = OrderSummariesHandler::of(self, journal.clone(), &beside(TABLE));
-        let replayed = rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await?;
-        self.changed.notify_waiters();
-        Ok(replayed)
+        rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await
     }
 
     /// Orders that fit, newest placed first, after a place in that order, at most `limit`.

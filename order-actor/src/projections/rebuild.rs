@@ -134,20 +134,34 @@ pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
         replayed: 0,
         left_out: HashSet::new(),
     };
-    rebuild.begin().await?;
+    rebuild.build().await?;
     let until = Instant::now() + EXCHANGED_WITHIN;
     loop {
-        rebuild.catch_up().await?;
         match rebuild.exchange().await? {
             Exchange::Done => return Ok(rebuild.replayed),
             Exchange::InUse if Instant::now() > until => return Err(RebuildError::InUse),
-            Exchange::InUse => sleep(TRY_AGAIN_AFTER).await,
-            Exchange::LettersPutBack => rebuild.begin().await?,
+            Exchange::InUse => {
+                sleep(TRY_AGAIN_AFTER).await;
+                rebuild.catch_up().await?;
+            }
+            Exchange::LettersPutBack => rebuild.build().await?,
         }
     }
 }
 
 impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
+    /// From the first event on, until little is left to the follower.
+    async fn build(&mut self) -> Result<(), RebuildError> {
+        self.begin().await?;
+        self.catch_up().await?;
+        if self.database.dialect() == Dialect::Postgres {
+            // The planner knows nothing of a table that is new to it.
+            let analyze = format!("ANALYZE {}", beside(self.table));
+            sqlx::query(&analyze).execute(self.database.reader()).await?;
+        }
+        Ok(())
+    }
+
     /// Empties the table beside. Whoever was building there is told at their next step.
     async fn begin(&mut self) -> Result<(), RebuildError> {
         let mut tx = self.database.begin().await?;
@@ -173,10 +187,6 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         loop {
             let target = Cursors::load(self.database, self.follower).await?;
             let behind = self.cursors.behind(&target);
-            if behind >= last || (behind <= LEVEL && last != u64::MAX) {
-                break;
-            }
-            last = behind;
             // After the cursors: what they have passed and is no letter then was handled.
             let letters = self.dead_letters().await?;
             while !self.cursors.covers(&target) {
@@ -186,13 +196,11 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
                 tx.commit().await?;
                 self.cursors.merge(&through);
             }
+            if behind <= LEVEL || behind >= last {
+                return Ok(());
+            }
+            last = behind;
         }
-        if self.database.dialect() == Dialect::Postgres {
-            // The planner knows nothing of a table that is new to it.
-            let analyze = format!("ANALYZE {}", beside(self.table));
-            sqlx::query(&analyze).execute(self.database.reader()).await?;
-        }
-        Ok(())
     }
 
     /// Replays one batch of the shards in which these cursors are short of the target; up to where.

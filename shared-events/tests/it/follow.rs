@@ -1,5 +1,6 @@
 //! The loop: effect and cursor happen together, once, whatever fails on the way.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Batch, Blame, Candidacy, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus,
-    Handler, Item, Scope, Source, SourceError, Transactional, Tx, everything, follow,
+    Handler, Item, Scope, Sink, Source, SourceError, Transactional, Tx, everything, follow,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -382,4 +383,70 @@ async fn two_of_one_name_have_no_effect_twice_on_sqlite() {
 #[tokio::test]
 async fn two_of_one_name_have_no_effect_twice_on_postgres() {
     two_of_one_name_have_no_effect_twice("postgres").await;
+}
+
+/// Gives batches of these sizes, one after the other, each when it is asked after that instant.
+struct Portions(Mutex<VecDeque<(Duration, u64)>>, tokio::time::Instant);
+
+#[async_trait]
+impl Source<Thing> for Portions {
+    async fn read_after(&self, cursors: &Cursors, _: usize) -> Result<Batch<Thing>, SourceError> {
+        let mut portions = self.0.lock().unwrap();
+        let due = portions.front().is_some_and(|(due, _)| self.1.elapsed() >= *due);
+        let count = if due { portions.pop_front().unwrap().1 } else { 0 };
+        let after = cursors.get(0);
+        let thing = |position| Thing { shard: 0, position, order: OrderId::mint() };
+        let items: Vec<Thing> = (after + 1..=after + count).map(thing).collect();
+        let through = items.iter().map(|thing| (0, thing.position)).collect();
+        Ok(Batch { items, through })
+    }
+
+    async fn changed(&self, _: &Cursors) {
+        let due = self.0.lock().unwrap().front().map(|(due, _)| *due);
+        match due {
+            Some(due) => tokio::time::sleep_until(self.1 + due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        Ok(Cursors::default())
+    }
+}
+
+/// Remembers when each batch came.
+struct Paced(Arc<Mutex<Vec<u128>>>, tokio::time::Instant);
+
+#[async_trait]
+impl Sink<Thing> for Paced {
+    async fn cursors(&mut self) -> Result<Cursors, Blame> {
+        Ok(Cursors::default())
+    }
+
+    async fn apply(&mut self, _: &Batch<Thing>) -> Result<(), Blame> {
+        self.0.lock().unwrap().push(self.1.elapsed().as_millis());
+        Ok(())
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_batches_are_paced_and_neither_large_ones_nor_the_first_after_a_pause() {
+    let (began, came) = (tokio::time::Instant::now(), Arc::default());
+    let at = |millis, count| (Duration::from_millis(millis), count);
+    let portions = [at(0, 1), at(0, 1), at(0, 500), at(0, 1), at(0, 1), at(1_000, 1)];
+    let source = Portions(Mutex::new(portions.into()), began);
+    let mut sink = Paced(Arc::clone(&came), began);
+    let (status, stop) = (FollowStatus::new("paced"), CancellationToken::new());
+    let following = follow(&source, &mut sink, everything(), &status, &stop);
+    let ending = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stop.cancel();
+    };
+    let (followed, ()) = tokio::join!(following, ending);
+    followed.unwrap();
+    assert_eq!(*came.lock().unwrap(), [0, 20, 40, 40, 60, 1_000]);
 }

@@ -408,10 +408,8 @@ async fn a_frozen_redis_stops_nobody() {
     reads.stop().await;
 }
 
-#[tokio::test]
-async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
-    let (server, redis, log, effects) = bench().await;
-    let relays = relay(&redis, &log);
+/// Facts of which the streams keep the last five each.
+async fn told_and_trimmed(server: &Server, redis: &Redis, log: &Log) {
     log.tell(300);
     let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(PROMISER, shard)).collect();
     let length = |stream: &String| server.cli(&["XLEN", stream]).trim().parse::<u64>().unwrap();
@@ -419,6 +417,13 @@ async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
     for stream in &streams {
         server.cli(&["XTRIM", stream, "MAXLEN", "5"]);
     }
+}
+
+#[tokio::test]
+async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
+    let (server, redis, log, effects) = bench().await;
+    let relays = relay(&redis, &log);
+    told_and_trimmed(&server, &redis, &log).await;
     let reads = reader(&redis, &log, &effects);
     effects.level(&log).await;
     // Level again, it reads from the streams: the source is read by the relay alone. The relay
@@ -464,13 +469,7 @@ impl Source<Fact> for Counted {
 async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests() {
     let (server, redis, log, effects) = bench().await;
     let relays = relay(&redis, &log);
-    log.tell(300);
-    let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(PROMISER, shard)).collect();
-    let length = |stream: &String| server.cli(&["XLEN", stream]).trim().parse::<u64>().unwrap();
-    until(|| streams.iter().all(|stream| length(stream) >= 90)).await;
-    for stream in &streams {
-        server.cli(&["XTRIM", stream, "MAXLEN", "5"]);
-    }
+    told_and_trimmed(&server, &redis, &log).await;
     let counted = Arc::new(Counted { log: Arc::clone(&log), reads: AtomicU64::new(0) });
     let source: Arc<dyn Source<Fact>> = Arc::<Counted>::clone(&counted);
     let source = RedisSource::new(redis, PROMISER, source, "busy", Arc::new(clock));

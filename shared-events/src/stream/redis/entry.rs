@@ -180,6 +180,18 @@ mod tests {
     }
 
     #[test]
+    fn the_newer_protocol_names_streams_in_a_map() {
+        let Value::Array(older) = reply(&[("prev", "1")]) else { panic!("no array") };
+        let pairs = older.iter().map(|stream| {
+            let [key, entries] = stream.as_sequence().unwrap() else { panic!("{stream:?}") };
+            (key.clone(), entries.clone())
+        });
+        let (newer, older) = (Value::Map(pairs.collect()), Value::Array(older.clone()));
+        assert_eq!(streams(&newer), streams(&older));
+        assert_eq!(streams(&newer).map(|streams| streams.len()), Some(1));
+    }
+
+    #[test]
     fn a_reply_without_streams_has_none_and_another_reply_is_no_reply() {
         assert_eq!(streams(&Value::Nil), Some(Vec::new()));
         assert_eq!(streams(&Value::Int(7)), None);
