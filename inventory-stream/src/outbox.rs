@@ -161,15 +161,18 @@ impl Source<Fact> for OutboxSource {
         }
         // They share the batch, so that a busy shard cannot keep the others waiting.
         let each = u64::try_from(limit.div_ceil(ranges.len().max(1))).unwrap_or(u64::MAX);
+        let mut more = false;
         for range in &mut ranges {
-            range.through = range.through.min(range.after.saturating_add(each));
+            let through = range.through.min(range.after.saturating_add(each));
+            more |= through < range.through;
+            range.through = through;
         }
         if ranges.is_empty() {
-            return Ok(Batch { items: Vec::new(), through: Cursors::default() });
+            return Ok(Batch::default());
         }
         let items = self.read(&ranges).await?;
         let through = ranges.iter().map(|range| (range.shard, range.through)).collect();
-        Ok(Batch { items, through })
+        Ok(Batch { items, through, more })
     }
 
     async fn changed(&self, cursors: &Cursors) {

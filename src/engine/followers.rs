@@ -20,11 +20,16 @@ const READY_WITHIN: u64 = 10_000;
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as away.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
-/// Of what an order waits for.
-pub(super) const AT_ONCE: Duration = Duration::ZERO;
-/// Of what nobody waits for, which is written down so often at most while there is little to write: a
-/// commit for every single order costs more than what it says.
-pub(super) const UNHURRIED: Duration = Duration::from_millis(20);
+/// Of what an order waits for on its way, and not for the first after a pause: one by one, while orders
+/// come all the time, they would keep all cores busy with commits and round trips.
+pub(super) const SOON: Duration = Duration::from_millis(5);
+/// Of stock, whose batch is a dozen statements.
+pub(super) const STOCK: Duration = Duration::from_millis(10);
+/// Of what people look at.
+pub(super) const LISTS: Duration = Duration::from_millis(100);
+/// Of what waits for minutes or leaves for another system. What an order had to wait for and has got
+/// in the meantime is not written at all.
+pub(super) const LATER: Duration = Duration::from_millis(250);
 
 /// Where something stands, when asked; none where that does not answer.
 pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
@@ -122,7 +127,7 @@ impl Followers {
     ) {
         let relay = {
             let (redis, source) = (redis.clone(), Arc::clone(&source));
-            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL)
+            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL).paced(SOON)
         };
         let mut sink = relay();
         let entry = FollowerEntry {

@@ -44,7 +44,7 @@ pub use stores::{Stores, archiving, migrate};
 pub(crate) use followers::FollowerEntry;
 pub(crate) use stores::JOURNAL;
 
-use followers::{AT_ONCE, Followers, UNHURRIED, ready};
+use followers::{Followers, LATER, LISTS, SOON, STOCK, ready};
 use stores::Service;
 
 /// How often it is looked whether the process can serve.
@@ -327,7 +327,7 @@ impl Building {
         }
         let facts = self.facts(Promiser::Orders, names::STOCK)?;
         let database = inventory.database().clone();
-        self.followers.start_one(names::STOCK, AT_ONCE, &database, facts, inventory.follower());
+        self.followers.start_one(names::STOCK, STOCK, &database, facts, inventory.follower());
         Ok(())
     }
 
@@ -337,7 +337,7 @@ impl Building {
         let notifications = Notifications::new(database.clone(), config, Arc::clone(&self.now))?;
         let facts = self.facts(Promiser::Orders, names::NOTIFICATIONS)?;
         let follower = notifications.follower();
-        self.followers.start_one(names::NOTIFICATIONS, UNHURRIED, &database, facts, follower);
+        self.followers.start_one(names::NOTIFICATIONS, LATER, &database, facts, follower);
         // Every process delivers: each message is claimed in the ledger before it is sent.
         let delivery = notifications.clone();
         self.followers.run(|stop| async move { delivery.run_delivery(stop).await });
@@ -378,13 +378,13 @@ impl Building {
         let followers = &mut self.followers;
         let handler = summaries.handler(journal.clone());
         let (name, scope) = (names::SUMMARIES, journal.scope());
-        followers.start(name, UNHURRIED, database, events.clone(), scope, handler);
+        followers.start(name, LISTS, database, events.clone(), scope, handler);
         let handler = deadlines.handler(journal.clone());
         let (name, scope) = (names::DEADLINES, journal.scope());
-        followers.start(name, UNHURRIED, database, events, scope, handler);
+        followers.start(name, LATER, database, events, scope, handler);
         let handler = StockAnswers::new(registry.clone());
         let (name, scope) = (names::STOCK_ANSWERS, journal.scope());
-        followers.start(name, AT_ONCE, database, answers, scope, handler);
+        followers.start(name, SOON, database, answers, scope, handler);
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&self.settings.clock));
         followers.run(|stop| alarm.run(stop));
         followers.run(|stop| sweep(registry.clone(), stop));

@@ -79,7 +79,8 @@ impl Live {
             let through = cursors(&message.through)
                 .ok_or_else(|| Status::data_loss("a place in no shard"))?;
             if !through.is_empty() || self.begun.is_empty() {
-                return Ok(Batch { items: std::mem::take(&mut self.begun), through });
+                let items = std::mem::take(&mut self.begun);
+                return Ok(Batch { items, through, more: false });
             }
         }
     }
@@ -114,7 +115,7 @@ impl Source<Fact> for RemoteFacts {
             Some(open) => open,
             None => self.open(after).await?,
         };
-        let batch = match open.next.take() {
+        let mut batch = match open.next.take() {
             Some(batch) => batch,
             None => match open.message().now_or_never() {
                 None => Batch::default(),
@@ -128,6 +129,12 @@ impl Source<Fact> for RemoteFacts {
             },
         };
         open.at.merge(&batch.through);
+        if !batch.is_empty()
+            && let Some(Ok(next)) = open.message().now_or_never()
+        {
+            batch.more = !next.is_empty();
+            open.next = Some(next);
+        }
         *live = Some(open);
         Ok(batch)
     }

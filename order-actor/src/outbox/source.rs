@@ -59,7 +59,8 @@ impl Source<Fact> for FactSource {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Batch<Fact>, SourceError> {
-        let (events, through) = crate::replay::read(&self.journal, cursors, limit).await?;
+        let Batch { items: events, through, more } =
+            crate::replay::read(&self.journal, cursors, limit).await?;
         let mut unfold = self.unfold.lock().await;
         let mut items = Vec::with_capacity(events.len());
         for recorded in &events {
@@ -78,7 +79,7 @@ impl Source<Fact> for FactSource {
                 Err(error) => return Err(SourceError::Away(error.to_string())),
             }
         }
-        Ok(Batch { items, through })
+        Ok(Batch { items, through, more })
     }
 
     async fn changed(&self, cursors: &Cursors) {

@@ -24,7 +24,7 @@ pub(crate) async fn read(
     journal: &Journal,
     cursors: &Cursors,
     limit: usize,
-) -> Result<(Vec<RecordedEvent>, Cursors), SourceError> {
+) -> Result<Batch<RecordedEvent>, SourceError> {
     let stored = journal.read_after(cursors, limit).await.map_err(away_or_broken)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
@@ -39,7 +39,7 @@ pub(crate) async fn read(
             }
         }
     }
-    Ok((events, through))
+    Ok(Batch { items: events, through, more: stored.len() >= limit })
 }
 
 pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
@@ -61,8 +61,7 @@ impl Source<RecordedEvent> for JournalSource {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Batch<RecordedEvent>, SourceError> {
-        let (items, through) = read(&self.journal, cursors, limit).await?;
-        Ok(Batch { items, through })
+        read(&self.journal, cursors, limit).await
     }
 
     async fn changed(&self, cursors: &Cursors) {

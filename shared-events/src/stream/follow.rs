@@ -7,10 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, Item, Scope, Source, SourceError};
 
-/// Items asked for at a time: one batch is one transaction, and a few hundred share one commit.
-const BATCH_MAX: usize = 512;
-/// Whoever handles so many at a time is not asked to wait for more.
-const BATCH_SMALL: usize = BATCH_MAX / 4;
+/// Items asked for at a time: one batch is one transaction, and many share one commit.
+const BATCH_MAX: usize = 1_024;
 /// How often letters that were put back are looked for while nothing else happens.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
@@ -21,7 +19,8 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
-    /// The least time from the beginning of one small batch to that of the next.
+    /// The least time from the beginning of one batch to that of the next, unless there was more than
+    /// one batch to read.
     fn pace(&self) -> Duration {
         Duration::ZERO
     }
@@ -235,7 +234,7 @@ async fn step<T: Item>(
     sink.apply(&batch).await?;
     cursors.merge(&batch.through);
     status.moved(cursors);
-    if batch.items.len() < BATCH_SMALL {
+    if !batch.more {
         tokio::select! {
             () = tokio::time::sleep_until(began + sink.pace()) => {}
             () = stop.cancelled() => {}

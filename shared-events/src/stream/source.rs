@@ -51,11 +51,13 @@ pub struct Batch<T> {
     pub items: Vec<T>,
     /// The cursors after them, for the shards that moved.
     pub through: Cursors,
+    /// Whether there was more when it was read.
+    pub more: bool,
 }
 
 impl<T> Default for Batch<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), through: Cursors::default() }
+        Self { items: Vec::new(), through: Cursors::default(), more: false }
     }
 }
 

@@ -54,8 +54,8 @@ impl<H> Transactional<H> {
         }
     }
 
-    /// Begins batches at this distance at least while there is little in each: what nobody waits for
-    /// need not cost a commit per item.
+    /// Begins batches at this distance at least while it is level: what nobody waits for need not cost
+    /// a commit per item.
     #[must_use]
     pub const fn paced(mut self, pace: Duration) -> Self {
         self.pace = pace;

@@ -65,7 +65,7 @@ async fn every_entry_of_a_stream_is_as_documented() {
         let log = Arc::new(Log::default());
         let mut relay = Relay::new(redis.clone(), promiser, log, 1_000);
         relay.cursors().await.unwrap();
-        relay.apply(&Batch { items: facts.clone(), through }).await.unwrap();
+        relay.apply(&Batch { items: facts.clone(), through, more: false }).await.unwrap();
 
         // As any client reads it.
         let mut stock_client = redis::Client::open(server.url()).unwrap().get_connection().unwrap();

@@ -71,14 +71,16 @@ impl Source<Thing> for Log {
         limit: usize,
     ) -> Result<Batch<Thing>, SourceError> {
         let things = self.things.lock().unwrap();
-        let items: Vec<Thing> = things
+        let mut items: Vec<Thing> = things
             .iter()
             .filter(|thing| thing.position > cursors.get(thing.shard))
-            .take(limit.min(3))
             .cloned()
             .collect();
+        let most = limit.min(3);
+        let more = items.len() > most;
+        items.truncate(most);
         let through = items.iter().map(|thing| (thing.shard, thing.position)).collect();
-        Ok(Batch { items, through })
+        Ok(Batch { items, through, more })
     }
 
     async fn changed(&self, _cursors: &Cursors) {
@@ -385,20 +387,21 @@ async fn two_of_one_name_have_no_effect_twice_on_postgres() {
     two_of_one_name_have_no_effect_twice("postgres").await;
 }
 
-/// Gives batches of these sizes, one after the other, each when it is asked after that instant.
-struct Portions(Mutex<VecDeque<(Duration, u64)>>, tokio::time::Instant);
+/// Gives a thing when it is asked after that instant, one after the other, and says whether it has more.
+struct Portions(Mutex<VecDeque<(Duration, bool)>>, tokio::time::Instant);
 
 #[async_trait]
 impl Source<Thing> for Portions {
     async fn read_after(&self, cursors: &Cursors, _: usize) -> Result<Batch<Thing>, SourceError> {
         let mut portions = self.0.lock().unwrap();
         let due = portions.front().is_some_and(|(due, _)| self.1.elapsed() >= *due);
-        let count = if due { portions.pop_front().unwrap().1 } else { 0 };
-        let after = cursors.get(0);
-        let thing = |position| Thing { shard: 0, position, order: OrderId::mint() };
-        let items: Vec<Thing> = (after + 1..=after + count).map(thing).collect();
-        let through = items.iter().map(|thing| (0, thing.position)).collect();
-        Ok(Batch { items, through })
+        if !due {
+            return Ok(Batch::default());
+        }
+        let (_, more) = portions.pop_front().unwrap();
+        let thing = Thing { shard: 0, position: cursors.get(0) + 1, order: OrderId::mint() };
+        let through = [(0, thing.position)].into_iter().collect();
+        Ok(Batch { items: vec![thing], through, more })
     }
 
     async fn changed(&self, _: &Cursors) {
@@ -434,10 +437,11 @@ impl Sink<Thing> for Paced {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_batches_are_paced_and_neither_large_ones_nor_the_first_after_a_pause() {
+async fn who_is_level_is_paced_but_not_after_a_pause() {
     let (began, came) = (tokio::time::Instant::now(), Arc::default());
-    let at = |millis, count| (Duration::from_millis(millis), count);
-    let portions = [at(0, 1), at(0, 1), at(0, 500), at(0, 1), at(0, 1), at(1_000, 1)];
+    let level = |millis| (Duration::from_millis(millis), false);
+    let more = |millis| (Duration::from_millis(millis), true);
+    let portions = [level(0), level(0), more(0), level(0), level(0), level(1_000)];
     let source = Portions(Mutex::new(portions.into()), began);
     let mut sink = Paced(Arc::clone(&came), began);
     let (status, stop) = (FollowStatus::new("paced"), CancellationToken::new());

@@ -437,11 +437,26 @@ async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
     reads.stop().await;
 }
 
-/// A log that has always just been told more, so that nobody is ever level with it; whoever reads it
-/// is counted.
+/// A log whose readers are counted, and those who ask where it stands.
 struct Counted {
     log: Arc<Log>,
+    /// It has always just been told so many more: nobody is ever level with it.
+    ahead: u64,
     reads: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Counted {
+    fn new(log: &Arc<Log>, ahead: u64) -> Arc<Self> {
+        let (reads, asked) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { log: Arc::clone(log), ahead, reads, asked })
+    }
+
+    fn reader(self: &Arc<Self>, redis: &Redis, effects: &Effects) -> Running {
+        let log: Arc<dyn Source<Fact>> = Arc::<Self>::clone(self);
+        let source = RedisSource::new(redis.clone(), PROMISER, log, "counted", Arc::new(clock));
+        Running::start(Arc::new(source), effects.clone(), "counted")
+    }
 }
 
 #[async_trait]
@@ -461,8 +476,26 @@ impl Source<Fact> for Counted {
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
         let heads = self.log.heads().await?;
-        Ok(heads.iter().map(|(shard, head)| (shard, head + 1)).collect())
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(heads.iter().map(|(shard, head)| (shard, head + self.ahead)).collect())
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_source_has_only_just_got_is_waited_for() {
+    let (_server, redis, log, effects) = bench().await;
+    let counted = Counted::new(&log, 0);
+    let reads = counted.reader(&redis, &effects);
+    until(|| counted.asked.load(Ordering::SeqCst) >= 2).await;
+    assert_eq!(counted.reads.load(Ordering::SeqCst), 0, "level, and nothing is lacking");
+    log.tell(6);
+    let before = counted.asked.load(Ordering::SeqCst);
+    // There is no relay: only the source can give it, but not when it is first seen there.
+    until(|| counted.reads.load(Ordering::SeqCst) > 0).await;
+    let looked = counted.asked.load(Ordering::SeqCst) - before;
+    assert!(looked >= 2, "{looked} looks");
+    effects.level(&log).await;
+    reads.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -470,10 +503,8 @@ async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests()
     let (server, redis, log, effects) = bench().await;
     let relays = relay(&redis, &log);
     told_and_trimmed(&server, &redis, &log).await;
-    let counted = Arc::new(Counted { log: Arc::clone(&log), reads: AtomicU64::new(0) });
-    let source: Arc<dyn Source<Fact>> = Arc::<Counted>::clone(&counted);
-    let source = RedisSource::new(redis, PROMISER, source, "busy", Arc::new(clock));
-    let reads = Running::start(Arc::new(source), effects.clone(), "busy");
+    let counted = Counted::new(&log, 1);
+    let reads = counted.reader(&redis, &effects);
     let (told, stop) = (Arc::clone(&log), CancellationToken::new());
     let stopped = stop.clone();
     let telling = tokio::spawn(async move {

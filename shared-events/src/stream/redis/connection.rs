@@ -202,6 +202,39 @@ impl Redis {
         *self.shared.lock().await = None;
     }
 
+    /// Commands and what the server said to each: together where one server has all keys, so that
+    /// they cost one way there and back.
+    pub(super) async fn all<T: FromRedisValue>(
+        &self,
+        cmds: Vec<Cmd>,
+    ) -> Result<Vec<Result<T, redis::RedisError>>, RedisError> {
+        if !self.reads_shards_together() {
+            let mut answers = Vec::with_capacity(cmds.len());
+            for cmd in &cmds {
+                answers.push(match self.query(cmd).await {
+                    Ok(answer) => Ok(answer),
+                    Err(RedisError::Server(error)) if error.code().is_some() => Err(error),
+                    Err(error) => return Err(error),
+                });
+            }
+            return Ok(answers);
+        }
+        if cmds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut together = redis::pipe();
+        together.ignore_errors();
+        for cmd in cmds {
+            together.add_command(cmd);
+        }
+        let mut connection = self.connection().await?;
+        let outcome = answered(together.query_async(&mut connection)).await;
+        if outcome.is_err() {
+            self.forget().await;
+        }
+        outcome
+    }
+
     /// A command and its answer.
     pub(super) async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, RedisError> {
         let mut connection = self.connection().await?;

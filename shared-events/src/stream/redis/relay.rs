@@ -1,21 +1,22 @@
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation};
+use redis::Cmd;
 use tokio::time::Instant;
 
-use super::connection::{Redis, RedisError, answered};
+use super::connection::{Redis, RedisError};
 use super::entry;
 use crate::contract::{Fact, FactSource as Promiser};
 use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source, SourceError};
 
 /// Appends entries behind the id that the stream must end with, all or none; otherwise says with
-/// what it does end.
-static APPEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
+/// what it does end. Where the last entry has that id nothing else need be asked.
+const APPEND: &str = r"
+    local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    if not entry or entry[1] ~= ARGV[1] then
         local last = '0-0'
         if redis.call('EXISTS', KEYS[1]) == 1 then
             local info = redis.call('XINFO', 'STREAM', KEYS[1])
@@ -24,20 +25,19 @@ static APPEND: LazyLock<Script> = LazyLock::new(|| {
             end
         end
         if last ~= ARGV[1] then return last end
-        local i = 2
-        while i <= #ARGV do
-            local fields = 2 * tonumber(ARGV[i + 1])
-            redis.call('XADD', KEYS[1], ARGV[i], unpack(ARGV, i + 2, i + 1 + fields))
-            i = i + 2 + fields
-        end
-        return 'appended'
-        ",
-    )
-});
+    end
+    local i = 2
+    while i <= #ARGV do
+        local fields = 2 * tonumber(ARGV[i + 1])
+        redis.call('XADD', KEYS[1], ARGV[i], unpack(ARGV, i + 2, i + 1 + fields))
+        i = i + 2 + fields
+    end
+    return 'appended'
+";
 
 /// The id of a stream that holds and held nothing.
 const EMPTY: &str = "0-0";
-/// Bytes of one call, about; a stream takes no call half.
+/// Bytes of one call, and of calls that go together, about; a stream takes no call half.
 const CALL_BYTES: usize = 1024 * 1024;
 /// How often it is looked whether the streams are still as they were left.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,6 +53,7 @@ pub struct Relay {
     at: Cursors,
     last_ids: BTreeMap<u16, String>,
     looked: Instant,
+    pace: Duration,
 }
 
 impl Relay {
@@ -66,31 +67,43 @@ impl Relay {
         refill: u64,
     ) -> Self {
         let (at, last_ids, looked) = (Cursors::default(), BTreeMap::new(), Instant::now());
-        Self { redis, promiser, source, refill, at, last_ids, looked }
+        Self { redis, promiser, source, refill, at, last_ids, looked, pace: Duration::ZERO }
     }
 
-    async fn last_id(&self, shard: u16) -> Result<String, RedisError> {
-        let mut info = redis::cmd("XINFO");
-        info.arg("STREAM").arg(self.redis.stream(self.promiser, shard));
-        match self.redis.query::<std::collections::HashMap<String, redis::Value>>(&info).await {
+    /// Begins batches at this distance at least while it is level.
+    #[must_use]
+    pub const fn paced(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// The ids with which the streams of these shards end.
+    async fn last_ids(&self, shards: &[u16]) -> Result<BTreeMap<u16, String>, RedisError> {
+        let asked = shards.iter().map(|shard| {
+            let mut info = redis::cmd("XINFO");
+            info.arg("STREAM").arg(self.redis.stream(self.promiser, *shard));
+            info
+        });
+        let infos = self.redis.all::<HashMap<String, redis::Value>>(asked.collect()).await?;
+        let last_id = |info: Result<HashMap<String, redis::Value>, redis::RedisError>| match info {
             Ok(info) => Ok(info
                 .get("last-generated-id")
                 .and_then(|id| redis::from_redis_value_ref(id).ok())
                 .unwrap_or_else(|| EMPTY.to_owned())),
             // The only way in which Redis says that there is no such stream.
-            Err(RedisError::Server(error)) if error.detail() == Some("no such key") => {
-                Ok(EMPTY.to_owned())
-            }
-            Err(error) => Err(error),
-        }
+            Err(error) if error.detail() == Some("no such key") => Ok(EMPTY.to_owned()),
+            Err(error) => Err(RedisError::Server(error)),
+        };
+        shards.iter().zip(infos).map(|(shard, info)| Ok((*shard, last_id(info)?))).collect()
     }
 
     /// The streams of these shards as they are.
     async fn look(&mut self, heads: &Cursors, begins_after: &Cursors) -> Result<(), RedisError> {
-        let (mut at, mut last_ids) = (Cursors::default(), BTreeMap::new());
+        let shards: Vec<u16> = heads.iter().map(|(shard, _)| shard).collect();
+        let last_ids = self.last_ids(&shards).await?;
+        let mut at = Cursors::default();
         for (shard, head) in heads.iter() {
-            let last = self.last_id(shard).await?;
-            let position = match entry::place(&last) {
+            let position = match last_ids.get(&shard).and_then(|last| entry::place(last)) {
                 Some((0, _)) | None => head.saturating_sub(self.refill),
                 Some((position, _)) => position,
             };
@@ -99,73 +112,73 @@ impl Relay {
             if position > 0 {
                 at.advance(shard, position);
             }
-            last_ids.insert(shard, last);
         }
         (self.at, self.last_ids, self.looked) = (at, last_ids, Instant::now());
         Ok(())
     }
 
-    /// Appends the facts of one shard.
-    async fn append(&mut self, shard: u16, facts: &[&Fact]) -> Result<(), Blame> {
+    /// What appends the facts of one shard.
+    fn calls(&self, shard: u16, facts: &[&Fact]) -> Result<Vec<Call>, Blame> {
         let stream = self.redis.stream(self.promiser, shard);
+        let behind = self.last_ids.get(&shard).map_or(EMPTY, String::as_str);
+        let mut calls = vec![Call::new(&stream, shard, behind)];
         let (mut prev, mut here) = (self.at.get(shard), self.at.get(shard));
-        let mut call = self.call(&stream, shard);
-        let mut bytes = 0;
-        let mut last = None;
         for fact in facts {
             if fact.position != here {
                 // A position is never split over two calls.
-                if bytes >= CALL_BYTES {
-                    self.invoke(&call, shard, last.take()).await?;
-                    call = self.call(&stream, shard);
-                    bytes = 0;
+                if let Some(full) = calls.last().filter(|call| call.bytes >= CALL_BYTES) {
+                    calls.push(Call::new(&stream, shard, &full.last));
                 }
                 (prev, here) = (here, fact.position);
             }
             let fields =
                 entry::fields(fact, prev).map_err(|error| Blame::World(error.to_string()))?;
-            let id = entry::id(fact.position, fact.index);
-            call.arg(&id).arg(fields.len());
-            for (name, value) in &fields {
-                bytes += name.len() + value.len();
-                call.arg(name).arg(value.as_bytes());
+            if let Some(call) = calls.last_mut() {
+                call.entry(entry::id(fact.position, fact.index), &fields);
             }
-            last = Some(id);
         }
-        if last.is_some() {
-            self.invoke(&call, shard, last).await?;
-        }
-        Ok(())
+        Ok(calls)
     }
 
-    fn call(&self, stream: &str, shard: u16) -> ScriptInvocation<'static> {
-        let mut call = APPEND.prepare_invoke();
-        let expected = self.last_ids.get(&shard).map_or(EMPTY, String::as_str);
-        call.key(stream).arg(expected);
-        call
-    }
-
-    async fn invoke(
-        &mut self,
-        call: &ScriptInvocation<'static>,
-        shard: u16,
-        last: Option<String>,
-    ) -> Result<(), Blame> {
-        let mut connection = self.redis.connection().await?;
-        let said: String = match answered(call.invoke_async(&mut connection)).await {
-            Ok(said) => said,
-            Err(error) => {
-                self.redis.forget().await;
-                return Err(error.into());
+    /// Has them done, in their order.
+    async fn invoke(&mut self, calls: Vec<Call>) -> Result<(), Blame> {
+        let (ends, cmds): (Vec<_>, Vec<_>) =
+            calls.into_iter().map(|call| ((call.shard, call.last), call.cmd)).unzip();
+        let said = self.redis.all::<String>(cmds).await?;
+        for ((shard, last), said) in ends.into_iter().zip(said) {
+            let said = said.map_err(RedisError::Server)?;
+            if said != "appended" {
+                return Err(Blame::World(format!("the stream of shard {shard} ends with {said}")));
             }
-        };
-        if said != "appended" {
-            return Err(Blame::World(format!("the stream of shard {shard} ends with {said}")));
-        }
-        if let Some(last) = last {
             self.last_ids.insert(shard, last);
         }
         Ok(())
+    }
+}
+
+/// Entries for one stream.
+struct Call {
+    shard: u16,
+    cmd: Cmd,
+    /// With what the stream ends afterwards.
+    last: String,
+    bytes: usize,
+}
+
+impl Call {
+    fn new(stream: &str, shard: u16, behind: &str) -> Self {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(APPEND).arg(1).arg(stream).arg(behind);
+        Self { shard, cmd, last: behind.to_owned(), bytes: 0 }
+    }
+
+    fn entry(&mut self, id: String, fields: &[(&str, Cow<'_, str>)]) {
+        self.cmd.arg(&id).arg(fields.len());
+        for (name, value) in fields {
+            self.bytes += name.len() + value.len();
+            self.cmd.arg(name).arg(value.as_bytes());
+        }
+        self.last = id;
     }
 }
 
@@ -179,13 +192,28 @@ impl Sink<Fact> for Relay {
         Ok(self.at.clone())
     }
 
+    fn pace(&self) -> Duration {
+        self.pace
+    }
+
     async fn apply(&mut self, batch: &Batch<Fact>) -> Result<(), Blame> {
         let mut by_shard: BTreeMap<u16, Vec<&Fact>> = BTreeMap::new();
         for fact in &batch.items {
             by_shard.entry(fact.shard).or_default().push(fact);
         }
+        let (mut calls, mut bytes) = (Vec::new(), 0);
+        for (shard, facts) in &by_shard {
+            for call in self.calls(*shard, facts)? {
+                bytes += call.bytes;
+                calls.push(call);
+                if bytes >= CALL_BYTES {
+                    self.invoke(std::mem::take(&mut calls)).await?;
+                    bytes = 0;
+                }
+            }
+        }
+        self.invoke(calls).await?;
         for (shard, facts) in by_shard {
-            self.append(shard, &facts).await?;
             if let Some(last) = facts.last() {
                 self.at.advance(shard, last.position);
             }
@@ -199,8 +227,10 @@ impl Sink<Fact> for Relay {
             return Ok(false);
         }
         self.looked = Instant::now();
-        for (shard, known) in &self.last_ids {
-            if scope.includes(*shard) && self.last_id(*shard).await? != *known {
+        let shards: Vec<u16> =
+            self.last_ids.keys().copied().filter(|shard| scope.includes(*shard)).collect();
+        for (shard, last) in self.last_ids(&shards).await? {
+            if self.last_ids.get(&shard) != Some(&last) {
                 return Err(Blame::World(format!("the stream of shard {shard} was changed")));
             }
         }

@@ -64,12 +64,24 @@ struct Stream<'a> {
     shard: u16,
 }
 
-/// Ids with the time of their facts, oldest first.
-type Oldest = Vec<(String, HashMap<String, String>)>;
+/// An entry's id and fields.
+type Old = (String, HashMap<String, String>);
+
+fn too_old((_, fields): &Old, keep: Keep, now: Timestamp) -> bool {
+    let time: Option<Timestamp> = fields.get("time").and_then(|time| time.parse().ok());
+    time.is_some_and(|time| now.since(time) > keep.age)
+}
 
 impl Stream<'_> {
     fn key(&self) -> String {
         self.redis.stream(self.promiser, self.shard)
+    }
+
+    /// The first entries.
+    async fn oldest(&self, count: u64) -> Result<Vec<Old>, RedisError> {
+        let mut oldest = redis::cmd("XRANGE");
+        oldest.arg(self.key()).arg("-").arg("+").arg("COUNT").arg(count);
+        self.redis.query(&oldest).await
     }
 
     /// Lets go of what is too much or too old, but not of what an active follower still needs,
@@ -80,19 +92,23 @@ impl Stream<'_> {
             if length == 0 {
                 return Ok(());
             }
-            let mut oldest = redis::cmd("XRANGE");
-            oldest.arg(self.key()).arg("-").arg("+").arg("COUNT").arg(LOOK_AT);
-            let oldest: Oldest = self.redis.query(&oldest).await?;
+            // Entries are long. Most of the time nothing has to go, and the first one says so.
+            let surplus = length.saturating_sub(keep.entries.min(keep.at_most));
+            let aged = self.oldest(1).await?.iter().any(|entry| too_old(entry, keep, now));
+            if surplus == 0 && !aged {
+                return Ok(());
+            }
+            let look_at = if aged { LOOK_AT } else { LOOK_AT.min(surplus + 1) };
+            let oldest = self.oldest(look_at).await?;
             let looked = u64::try_from(oldest.len()).unwrap_or(u64::MAX);
             let too_many = length.saturating_sub(keep.entries);
             let too_many_by_far = length.saturating_sub(keep.at_most);
             let needed_after = self.needed_after(now).await?;
-            let goes = |(nth, (id, fields)): (u64, &(String, HashMap<String, String>))| {
-                let position = place(id).map_or(0, |(position, _)| position);
-                let time: Option<Timestamp> = fields.get("time").and_then(|time| time.parse().ok());
-                let too_old = time.is_some_and(|time| now.since(time) > keep.age);
+            let goes = |(nth, entry): (u64, &Old)| {
+                let position = place(&entry.0).map_or(0, |(position, _)| position);
                 let wanted = needed_after.is_some_and(|after| position > after);
-                (nth < too_many_by_far) || ((nth < too_many || too_old) && !wanted)
+                let too_much = nth < too_many || too_old(entry, keep, now);
+                (nth < too_many_by_far) || (too_much && !wanted)
             };
             let going = (0..).zip(&oldest).take_while(|entry| goes(*entry)).count();
             let Some((first_kept, _)) = oldest.get(going).or(oldest.last()) else { return Ok(()) };
@@ -101,7 +117,7 @@ impl Stream<'_> {
                 trim.arg(self.key()).arg("MINID").arg(first_kept);
                 self.redis.query::<u64>(&trim).await?;
             }
-            if u64::try_from(going).unwrap_or(u64::MAX) < looked || looked < LOOK_AT {
+            if u64::try_from(going).unwrap_or(u64::MAX) < looked || looked < look_at {
                 return Ok(());
             }
         }

@@ -44,8 +44,8 @@ struct State {
     /// The shards that hold something, as far as known.
     shards: BTreeSet<u16>,
     compared: Option<Instant>,
-    /// Where the streams gave nothing since.
-    nothing_since: Instant,
+    /// Where the source stood when it was last compared, unless the streams gave anything since.
+    stood: Option<Cursors>,
     /// Reads from the source until it has nothing more, or the streams go on from here.
     behind: bool,
     /// When the streams were last read.
@@ -81,7 +81,7 @@ impl RedisSource {
         let state = State {
             shards: BTreeSet::new(),
             compared: None,
-            nothing_since: Instant::now(),
+            stood: None,
             behind: false,
             tried: Instant::now(),
             try_after: COMPARE_EVERY,
@@ -116,8 +116,9 @@ impl RedisSource {
         // A source that is away has told the streams all they will have for now.
         if let Ok(heads) = self.source.heads().await {
             state.shards.extend(heads.iter().map(|(shard, _)| shard));
-            let silent = state.nothing_since.elapsed() >= COMPARE_EVERY;
-            if silent && !state.behind && !after.covers(&heads) {
+            // What it has only now is on its way; what it had a second ago should have come.
+            let stood = state.stood.replace(heads);
+            if !state.behind && stood.is_some_and(|stood| !after.covers(&stood)) {
                 tracing::info!(reader = self.reader, "the streams lack something");
                 state.behind = true;
                 // They may for long: nobody puts anything there.
@@ -133,13 +134,14 @@ impl RedisSource {
 
     async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
         let millis = (self.now)().micros() / 1_000;
-        for shard in shards {
+        let reports = shards.iter().map(|shard| {
             let mut report = redis::cmd("HSET");
             report.arg(self.redis.readers(self.promiser, *shard)).arg(&self.reader);
             report.arg(format!("{} {millis}", after.get(*shard)));
-            self.redis.query::<u64>(&report).await?;
-        }
-        Ok(())
+            report
+        });
+        let answers = self.redis.all::<u64>(reports.collect()).await?;
+        Ok(answers.into_iter().try_for_each(|answer| answer.map(drop))?)
     }
 
     fn command(&self, shards: &[u16], after: &Cursors, count: usize, wait: bool) -> Cmd {
@@ -167,21 +169,19 @@ impl RedisSource {
         limit: usize,
     ) -> Result<Batch<Fact>, Trouble> {
         let count = limit.div_ceil(shards.len().max(1)).max(PER_SHARD_MIN);
-        let replies: Vec<redis::Value> = if self.redis.reads_shards_together() {
-            vec![self.redis.query(&self.command(shards, after, count, false)).await?]
+        let reads = if self.redis.reads_shards_together() {
+            vec![self.command(shards, after, count, false)]
         } else {
-            let mut replies = Vec::with_capacity(shards.len());
-            for shard in shards {
-                replies
-                    .push(self.redis.query(&self.command(&[*shard], after, count, false)).await?);
-            }
-            replies
+            shards.iter().map(|shard| self.command(&[*shard], after, count, false)).collect()
         };
+        let replies = self.redis.all::<redis::Value>(reads).await?;
         let mut batch = Batch::default();
         for reply in replies {
+            let reply = reply.map_err(RedisError::Server)?;
             for (key, stream) in entry::streams(&reply).ok_or_else(no_reply)? {
                 let mut entries = facts(key, stream)?;
                 if entries.len() >= count {
+                    batch.more = true;
                     // The rest of its last position may not be in it.
                     let last = entries.last().map(|entry| entry.fact.position);
                     entries.retain(|entry| Some(entry.fact.position) != last);
@@ -285,10 +285,10 @@ impl Source<Fact> for RedisSource {
                     if state.failed.take().is_some() || elsewhere {
                         tracing::info!(reader = self.reader, "reads from the streams again");
                         self.source.rest().await;
-                        state.nothing_since = Instant::now();
+                        state.stood = None;
                     }
                     if !batch.is_empty() {
-                        state.nothing_since = Instant::now();
+                        state.stood = None;
                         state.try_after = COMPARE_EVERY;
                     }
                     return Ok(batch);
@@ -311,7 +311,7 @@ impl Source<Fact> for RedisSource {
             self.source.rest().await;
             tracing::info!(reader = self.reader, "level; reads from the streams again");
             state.behind = false;
-            state.nothing_since = Instant::now();
+            state.stood = None;
         }
         Ok(batch)
     }
