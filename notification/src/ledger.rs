@@ -30,6 +30,12 @@ pub enum State {
 }
 
 impl State {
+    /// Whether another try is to come, or is being made.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sending | Self::RetryAt)
+    }
+
     /// Every state.
     pub const ALL: [Self; 5] =
         [Self::Queued, Self::Sending, Self::Delivered, Self::RetryAt, Self::Failed];
@@ -130,7 +136,7 @@ pub async fn write(
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
                     kind TEXT, recipient TEXT, subject TEXT, body TEXT)
-         ON CONFLICT (fact_id, channel) DO NOTHING",
+         ON CONFLICT DO NOTHING",
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
          SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
@@ -138,10 +144,11 @@ pub async fn write(
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
                 'QUEUED', 0, '', $2, $2, $2
          FROM json_each($1) WHERE true
-         ON CONFLICT (fact_id, channel) DO NOTHING",
+         ON CONFLICT DO NOTHING",
     );
-    let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("message"))?;
-    sqlx::query(sql).bind(rows).bind(now.micros()).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(json(&rows)?).bind(now.micros()).execute(&mut **tx).await?;
+    let due = "INSERT INTO due (serial, at) SELECT serial, $1 FROM notifications WHERE serial > $2";
+    sqlx::query(due).bind(now.micros()).bind(last).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -161,20 +168,32 @@ pub async fn claim(
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
     let mut tx = database.begin().await?;
+    // The sum hides from the planner that it could go through all that is due; the condition stands
+    // there twice for the sake of one who waited for a row that somebody else was taking.
+    let taken: Vec<i64> = sqlx::query_scalar(
+        "UPDATE due SET at = $1 WHERE serial IN (
+             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3)
+           AND at + 0 <= $2
+         RETURNING serial",
+    )
+    .bind(until.micros())
+    .bind(now.micros())
+    .bind(i64::from(limit))
+    .fetch_all(&mut *tx)
+    .await?;
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = format!(
         "UPDATE notifications SET state = 'SENDING', next_try_at = $1, attempts = attempts + 1
-         WHERE notification_id IN (
-             SELECT notification_id FROM notifications
-             WHERE state IN ('QUEUED', 'RETRY_AT', 'SENDING') AND next_try_at <= $2
-             ORDER BY next_try_at, serial LIMIT $3)
-         RETURNING {COLUMNS}"
+         WHERE serial IN ({}) RETURNING {COLUMNS}",
+        database.sql(
+            "SELECT value::bigint FROM json_array_elements_text($2::json) AS taken(value)",
+            "SELECT value FROM json_each($2)",
+        ),
     );
-    let rows = sqlx::query(&sql)
-        .bind(until.micros())
-        .bind(now.micros())
-        .bind(i64::from(limit))
-        .fetch_all(&mut *tx)
-        .await?;
+    let rows =
+        sqlx::query(&sql).bind(until.micros()).bind(json(&taken)?).fetch_all(&mut *tx).await?;
     tx.commit().await?;
     let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(|entry| entry.serial);
@@ -190,28 +209,26 @@ pub async fn delivered(
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let json = |rows: &[serde_json::Value]| serde_json::Value::from(rows).to_string();
-    let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string().into()).collect();
+    let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
-    // The state is hidden from the planner: it would go through the index of all that is due.
     let sql = database.sql(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE notification_id IN (SELECT json_array_elements_text($2::json))
-           AND state || '' = 'SENDING' RETURNING notification_id",
+         WHERE serial IN (SELECT value::bigint FROM json_array_elements_text($2::json) AS gone(value))
+           AND state = 'SENDING' RETURNING serial",
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE notification_id IN (SELECT value FROM json_each($2))
-           AND state || '' = 'SENDING' RETURNING notification_id",
+         WHERE serial IN (SELECT value FROM json_each($2))
+           AND state = 'SENDING' RETURNING serial",
     );
-    let changed: HashSet<String> = sqlx::query_scalar(sql)
+    let changed: Vec<i64> = sqlx::query_scalar(sql)
         .bind(now.micros())
-        .bind(json(&ids))
+        .bind(json(&serials)?)
         .fetch_all(&mut *tx)
-        .await?
-        .into_iter()
-        .collect();
+        .await?;
     if changed.is_empty() {
         return Ok(tx.commit().await?);
     }
+    finished(database, &mut tx, &changed).await?;
+    let changed: HashSet<i64> = changed.into_iter().collect();
     let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
     let last: i64 =
         sqlx::query_scalar("UPDATE outbox_head SET position = position + $1 RETURNING position")
@@ -219,7 +236,7 @@ pub async fn delivered(
             .fetch_one(&mut *tx)
             .await?;
     let first = u64::try_from(last - count + 1).map_err(|_| DatabaseError::Corrupt("outbox"))?;
-    let told = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
+    let told = entries.iter().filter(|entry| changed.contains(&entry.serial));
     let rows = (first..)
         .zip(told)
         .map(|(position, entry)| {
@@ -237,9 +254,47 @@ pub async fn delivered(
         "INSERT INTO outbox (position, order_id, fact)
          SELECT value ->> 'position', value ->> 'order_id', value ->> 'fact' FROM json_each($1)",
     );
-    sqlx::query(sql).bind(json(&rows)).execute(&mut *tx).await?;
+    sqlx::query(sql).bind(json(&rows)?).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// These are due no more.
+async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+    let sql = database.sql(
+        "DELETE FROM due WHERE serial IN
+             (SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value))",
+        "DELETE FROM due WHERE serial IN (SELECT value FROM json_each($1))",
+    );
+    sqlx::query(sql).bind(json(serials)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// This one is due again then.
+async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "INSERT INTO due (serial, at) VALUES ($1, $2)
+         ON CONFLICT (serial) DO UPDATE SET at = excluded.at",
+    )
+    .bind(serial)
+    .bind(at.micros())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The serials of all messages that are on the list of due ones.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn due(database: &Database) -> Result<HashSet<i64>, DatabaseError> {
+    let serials: Vec<i64> =
+        sqlx::query_scalar("SELECT serial FROM due").fetch_all(database.reader()).await?;
+    Ok(serials.into_iter().collect())
+}
+
+fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, DatabaseError> {
+    serde_json::to_string(rows).map_err(|_| DatabaseError::Corrupt("rows"))
 }
 
 /// What is told of a message that left.
@@ -276,16 +331,22 @@ pub async fn failed(
 ) -> Result<(), DatabaseError> {
     let state = if next_try_at.is_some() { State::RetryAt } else { State::Failed };
     let mut tx = database.begin().await?;
-    sqlx::query(
+    let changed = sqlx::query(
         "UPDATE notifications SET state = $1, last_error = $2, next_try_at = $3
-         WHERE notification_id = $4 AND state = 'SENDING'",
+         WHERE serial = $4 AND state = 'SENDING'",
     )
     .bind(state.code())
     .bind(error)
     .bind(next_try_at.unwrap_or(entry.next_try_at).micros())
-    .bind(entry.id.to_string())
+    .bind(entry.serial)
     .execute(&mut *tx)
     .await?;
+    if changed.rows_affected() == 1 {
+        match next_try_at {
+            Some(at) => due_again(&mut tx, entry.serial, at).await?,
+            None => finished(database, &mut tx, &[entry.serial]).await?,
+        }
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -301,16 +362,19 @@ pub async fn away(
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
     let mut tx = database.begin().await?;
-    sqlx::query(
+    let changed = sqlx::query(
         "UPDATE notifications
          SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
-         WHERE notification_id = $3 AND state = 'SENDING'",
+         WHERE serial = $3 AND state = 'SENDING'",
     )
     .bind(error)
     .bind(next_try_at.micros())
-    .bind(entry.id.to_string())
+    .bind(entry.serial)
     .execute(&mut *tx)
     .await?;
+    if changed.rows_affected() == 1 {
+        due_again(&mut tx, entry.serial, next_try_at).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -324,15 +388,18 @@ pub async fn resend(
     id: NotificationId,
     now: Timestamp,
 ) -> Result<bool, DatabaseError> {
-    let changed = sqlx::query(
+    let changed: Option<i64> = sqlx::query_scalar(
         "UPDATE notifications SET state = 'QUEUED', attempts = 0, next_try_at = $1, asked_at = $1
-         WHERE notification_id = $2 AND state IN ('DELIVERED', 'FAILED')",
+         WHERE notification_id = $2 AND state IN ('DELIVERED', 'FAILED') RETURNING serial",
     )
     .bind(now.micros())
     .bind(id.to_string())
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(changed.rows_affected() == 1)
+    if let Some(serial) = changed {
+        due_again(tx, serial, now).await?;
+    }
+    Ok(changed.is_some())
 }
 
 /// One message, if it is there.

@@ -37,12 +37,14 @@ pub enum Law {
     StockSums,
     /// Each fact is told exactly once per channel.
     NotificationsOnce,
+    /// Every message that has not left is due at some time, and no other is.
+    MessagesDue,
     /// What stands in Redis is what was promised, without a gap.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::JournalChain,
         Self::ArchiveFiles,
         Self::PositionsGapless,
@@ -55,6 +57,7 @@ impl Law {
         Self::GoodsOutAndBack,
         Self::StockSums,
         Self::NotificationsOnce,
+        Self::MessagesDue,
         Self::StreamsAsFacts,
     ];
 
@@ -73,6 +76,7 @@ impl Law {
             Self::GoodsOutAndBack => "goods_out_and_back",
             Self::StockSums => "stock_sums",
             Self::NotificationsOnce => "notifications_once",
+            Self::MessagesDue => "messages_due",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -91,6 +95,7 @@ impl Law {
             Self::GoodsOutAndBack => "units out and back as delivered and returned",
             Self::StockSums => "stock equals movements and reservations",
             Self::NotificationsOnce => "each fact told once per channel",
+            Self::MessagesDue => "messages that wait are due, no others",
             Self::StreamsAsFacts => "what stands in Redis is what was promised",
         }
     }

@@ -294,14 +294,27 @@ async fn strays(
         page.iter()
             .for_each(|row| stray(report, Law::ReservationsAsOrders, row.order_id, "a hold"));
     }
+    let mut due = ledger::due(&stores.notifications).await?;
     let mut after = 0;
     loop {
         let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await;
         let Some(page) = readable(report, Law::NotificationsOnce, ROWS, page)? else { break };
         let Some(last) = page.last() else { break };
         after = last.serial;
-        page.iter()
-            .for_each(|row| stray(report, Law::NotificationsOnce, row.order_id, "a message"));
+        for row in &page {
+            stray(report, Law::NotificationsOnce, row.order_id, "a message");
+            report.check(Law::MessagesDue);
+            let is_due = due.remove(&row.serial);
+            if is_due != row.state.is_open() {
+                let not = if is_due { "" } else { "not " };
+                let detail = format!("message {} is {} and {not}due", row.id, row.state.code());
+                report.find(Law::MessagesDue, format!("order/{}", row.order_id), detail);
+            }
+        }
+    }
+    for serial in due {
+        let detail = "a message is due that is not there".to_owned();
+        report.find(Law::MessagesDue, format!("message/{serial}"), detail);
     }
     Ok(())
 }

@@ -163,6 +163,27 @@ fn every_damage_is_named_by_law_and_order() {
             vec![("notifications_once", order(held))],
         ),
         (
+            "a message that nobody will send",
+            "notifications.db",
+            format!(
+                "DELETE FROM due WHERE serial IN (SELECT serial FROM notifications
+                     WHERE order_id = '{held}' AND kind = 'RECEIVED');
+                 UPDATE notifications SET state = 'QUEUED'
+                     WHERE order_id = '{held}' AND kind = 'RECEIVED'"
+            ),
+            vec![("messages_due", order(held))],
+        ),
+        (
+            "a message that would be sent again",
+            "notifications.db",
+            format!(
+                "DELETE FROM due; UPDATE notifications SET state = 'DELIVERED';
+                 INSERT INTO due SELECT serial, next_try_at FROM notifications
+                     WHERE order_id = '{held}' AND kind = 'RECEIVED'"
+            ),
+            vec![("messages_due", order(held))],
+        ),
+        (
             "a lost deadline",
             "orders.db",
             format!("DELETE FROM deadlines WHERE order_id = '{waiting}'"),
