@@ -351,8 +351,8 @@ fn what_somebody_has_not_read_stays_and_so_does_a_month_that_is_not_over() {
     let engine = shop.engine();
     engine.ask(&["follower", "pause", "notifications", "--reason", "the mail server moves"]);
     shop.delivered();
-    shop.level_but("notifications");
     shop.now();
+    shop.level_but("notifications");
     let refused = |output: std::process::Output| -> Value {
         assert_eq!(output.status.code(), Some(1));
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();

@@ -182,10 +182,12 @@ impl OrderActor {
         let shard = shared.journal.shard_of(order_id);
         let recovered = self.recover(memory).await?;
 
-        let fingerprint = fingerprint(command);
-        if let Some(said) = context.request_id.and_then(|id| recovered.requests.get(&id)) {
+        let request = context.request_id.map(|id| (id, fingerprint(command)));
+        if let Some((id, fingerprint)) = &request
+            && let Some(said) = recovered.requests.get(id)
+        {
             hidden_from(&recovered.order, context)?;
-            if *said != fingerprint {
+            if said != fingerprint {
                 return Err(Refusal::RequestIdReused.into());
             }
             return Ok(recovered.executed(shard, Vec::new(), true));
@@ -212,7 +214,7 @@ impl OrderActor {
         let metadata = Metadata {
             by: context.by.clone(),
             request_id: context.request_id,
-            fingerprint: context.request_id.map(|_| fingerprint.clone()),
+            fingerprint: request.as_ref().map(|(_, fingerprint)| fingerprint.clone()),
             causation: context.causation.clone(),
             traceparent: context.traceparent.clone(),
         };
@@ -232,9 +234,7 @@ impl OrderActor {
         recovered.version = appended.version;
         recovered.updated_at = events.last().map_or(now, Event::at);
         recovered.position = appended.position;
-        if let Some(id) = context.request_id {
-            recovered.requests.insert(id, fingerprint);
-        }
+        recovered.requests.extend(request);
         Ok(recovered.executed(shard, events, false))
     }
 

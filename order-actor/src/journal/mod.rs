@@ -19,6 +19,7 @@ mod copied; // events as a binary COPY gives them
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
 mod handle; // the face: append, load, read after, wait for changes
+mod loads; // orders that are read together
 mod map; // which database holds which shards
 mod memory; // the same laws for simulation
 mod options; // how a journal is opened

@@ -25,6 +25,7 @@ use super::charter::Territory;
 use super::copied;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::loads::Loads;
 use super::options::{Node, Options};
 use super::store::{
     ArchivedOrders, Batch, Claim, Claimed, CommitError, Head, Loaded, News, NodeSeen, Range,
@@ -57,7 +58,8 @@ const GONE: &str = "
 /// One statement, so that one round trip appends or does not. Each event takes its shard from the
 /// row that the fence hit; where it hit none the shard is null, which the table refuses, and
 /// nothing of the statement remains. So it is with a version that an order has left with, which the
-/// primary key knows no more: it becomes null.
+/// primary key knows no more: it becomes null. Where no order ever left that is seen once for the
+/// whole statement.
 const APPEND: &str = "
 WITH fenced AS (
     UPDATE shards SET head_position = fence.head_position, head_hash = fence.head_hash
@@ -70,7 +72,8 @@ WITH fenced AS (
 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
                     metadata, shard, position, recorded_at, hash)
 SELECT 'order', event.aggregate_id,
-       CASE WHEN event.sequence > coalesce((SELECT cardinality(positions) FROM archived_orders
+       CASE WHEN NOT EXISTS (SELECT FROM archived_orders)
+              OR event.sequence > coalesce((SELECT cardinality(positions) FROM archived_orders
                                             WHERE order_id = event.aggregate_id::uuid), 0)
             THEN event.sequence END, event.event_type, event.event_version,
        event.payload::json, event.metadata::json, fenced.shard, event.position, event.recorded_at,
@@ -104,6 +107,7 @@ pub(super) struct PostgresStore {
     // nobody ever waits behind an answer that may not come.
     writer: Mutex<Option<PgConnection>>,
     reader: PgPool,
+    loads: Loads,
     listener: Mutex<Option<PgListener>>,
     channel: String,
     news: Arc<Notify>,
@@ -117,6 +121,24 @@ pub(super) struct PostgresStore {
     /// Whether it has been seen to be the database that it is to be.
     entered: OnceCell<()>,
     _announcer: DropGuard,
+}
+
+/// So many sessions at most, kept for good.
+pub(super) fn sessions(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for > IDLE_TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 impl PostgresStore {
@@ -133,22 +155,9 @@ impl PostgresStore {
             .application_name(&owner)
             .options([("search_path", schema)])
             .disable_statement_logging();
-        let reader = PgPoolOptions::new()
-            .max_connections(READERS_MAX)
+        let reader = sessions(READERS_MAX)
             // At least one session, by which others see that the owner is alive.
             .min_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .before_acquire(|connection, seen| {
-                Box::pin(async move {
-                    if seen.idle_for > IDLE_TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_lazy_with(connect.clone());
         let label = format!(
             "{}:{}/{}",
@@ -170,6 +179,7 @@ impl PostgresStore {
         let writer_settings =
             [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
         Ok(Self {
+            loads: Loads::new(&connect),
             connect: connect.options(writer_settings),
             writer: Mutex::new(None),
             reader,
@@ -426,7 +436,7 @@ fn hash(row: &PgRow, column: &'static str) -> Result<[u8; 32], JournalError> {
 }
 
 /// Where the first events of an order stand; empty where it has not left.
-fn positions(row: &PgRow) -> Result<Vec<u64>, JournalError> {
+pub(super) fn positions(row: &PgRow) -> Result<Vec<u64>, JournalError> {
     let positions: Option<Vec<i64>> = row.try_get("positions").map_err(away)?;
     let positions = positions.unwrap_or_default().into_iter().map(u64::try_from);
     positions.collect::<Result<_, _>>().map_err(|_| impossible("position"))
@@ -844,31 +854,8 @@ impl Store for PostgresStore {
     }
 
     async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
-        let rows = sqlx::query(
-            "SELECT aggregate_id, sequence, event_type, event_version, payload::text AS payload_text,
-                    metadata::text AS metadata_text, shard, position, recorded_at, positions
-             FROM (VALUES ($1, $2)) AS wanted (order_id, id)
-             LEFT JOIN archived_orders ON archived_orders.order_id = wanted.id
-             LEFT JOIN events AS event
-                    ON aggregate_type = 'order' AND aggregate_id = wanted.order_id
-             ORDER BY sequence",
-        )
-        .bind(order_id.to_string())
-        .bind(order_id.uuid())
-        .fetch_all(self.reader().await?)
-        .await
-        .map_err(away)?;
-        // One row at least: where there is no event its columns are null.
-        let mut loaded = Loaded::default();
-        for row in &rows {
-            if loaded.positions.is_empty() {
-                loaded.positions = positions(row)?;
-            }
-            if row.try_get::<Option<i64>, _>("sequence").map_err(away)?.is_some() {
-                loaded.events.push(stored(row)?);
-            }
-        }
-        Ok(loaded)
+        self.reader().await?;
+        self.loads.load(order_id).await
     }
 
     async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
@@ -1062,7 +1049,8 @@ impl Store for PostgresStore {
         drop(self.listener.lock().await.take());
         drop(self.writer.lock().await.take());
         // A server that is away is not taken leave of: its sessions ended without us.
-        if timeout(CLOSES_WITHIN, self.reader.close()).await.is_err() {
+        let closed = async { tokio::join!(self.reader.close(), self.loads.close()) };
+        if timeout(CLOSES_WITHIN, closed).await.is_err() {
             tracing::debug!(database = self.label, "connections were not closed in time");
         }
     }

@@ -354,6 +354,71 @@ async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
 }
 
 #[tokio::test]
+async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
+    for place in Place::all().await {
+        let journal = place.open(options()).await.unwrap();
+        let ids: Vec<OrderId> = (0..100).map(|_| order()).collect();
+        for (n, id) in ids.iter().enumerate() {
+            let events = (0..=n % 5).map(|_| event(n)).collect();
+            journal.append(*id, 0, events).await.unwrap();
+        }
+        let absent: Vec<OrderId> = (0..20).map(|_| order()).collect();
+        // Each three times: some of them meet in one read, and some do not.
+        let asked = ids.iter().chain(&absent).chain(&ids).chain(&ids);
+        let loads = asked.map(|id| async { (*id, journal.load(*id).await.unwrap()) });
+        for (id, found) in futures::future::join_all(loads).await {
+            let Some(n) = ids.iter().position(|known| *known == id) else {
+                assert!(found.is_empty());
+                continue;
+            };
+            assert_eq!(found.len(), n % 5 + 1);
+            for (sequence, stored) in (1..).zip(&found) {
+                assert_eq!((stored.order_id, stored.sequence), (id, sequence));
+                assert_eq!(stored.payload, event(n).payload);
+            }
+        }
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_a_read_takes_nobody_along() {
+    let place = Place::postgres();
+    let journal = place.open(options()).await.unwrap();
+    let pool = place.pool().await;
+    let id = order();
+    journal.append(id, 0, vec![event(1)]).await.unwrap();
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let load = || {
+        let journal = journal.clone();
+        tokio::spawn(async move { journal.load(id).await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                   AND application_name IN (SELECT owner FROM shards)";
+    // These read, and the others wait for a turn.
+    let readers = [load(), load()];
+    let both_wait = async {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, both_wait).await.unwrap();
+    let patient: Vec<_> = (0..20).map(|_| load()).collect();
+    let impatient = load();
+    for task in readers.into_iter().chain([impatient]) {
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+    lock.rollback().await.unwrap();
+    for task in patient {
+        let found = timeout(SOON, task).await.unwrap().unwrap();
+        assert_eq!(found.unwrap().len(), 1);
+    }
+    journal.close().await;
+}
+
+#[tokio::test]
 async fn the_schema_refuses_to_forget() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();

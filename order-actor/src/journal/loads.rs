@@ -1,0 +1,183 @@
+//! Orders that are read at the same time are read together: while a read is under way the next one
+//! gathers. One that is alone goes at once. Never here: what the events mean.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shared_events::contract::OrderId;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{PgPool, Row as _};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::error::JournalError;
+use super::postgres::{away, positions, sessions, stored};
+use super::store::Loaded;
+
+/// Reads under way at a time. What a read costs is mostly the way there and back, so few that are
+/// full do more than many that are not.
+const AT_ONCE_MAX: u32 = 2;
+/// Orders of one read; each may have thousands of events.
+const ORDERS_MAX: usize = 64;
+/// How long a read may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// One row at least for each order: where there is no event its columns are null.
+const LOAD: &str = "
+SELECT wanted.id, aggregate_id, sequence, event_type, event_version,
+       payload::text AS payload_text, metadata::text AS metadata_text,
+       shard, position, recorded_at, positions
+FROM unnest($1::text[], $2::uuid[]) AS wanted (order_id, id)
+LEFT JOIN archived_orders ON archived_orders.order_id = wanted.id
+LEFT JOIN events AS event ON aggregate_type = 'order' AND aggregate_id = wanted.order_id
+ORDER BY wanted.id, sequence";
+
+type Answer = Result<Loaded, JournalError>;
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(OrderId, oneshot::Sender<Answer>)>,
+    under_way: u32,
+}
+
+/// Reads orders.
+pub(super) struct Loads {
+    pool: PgPool,
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl Loads {
+    /// Connects when it is first used.
+    pub(super) fn new(connect: &PgConnectOptions) -> Self {
+        // It is always the same statement, for a few keys. Plans for the lengths of its arrays would be
+        // made anew each time, and the one that is kept must look keys up, however small the tables
+        // were when it was made.
+        let settings = [
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+        ];
+        let pool = sessions(AT_ONCE_MAX).connect_lazy_with(connect.clone().options(settings));
+        Self { pool, queue: Arc::default() }
+    }
+
+    /// What there is of an order.
+    pub(super) async fn load(&self, order_id: OrderId) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let turn = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.under_way < AT_ONCE_MAX {
+                queue.under_way += 1;
+                Some(Turn { pool: self.pool.clone(), queue: Arc::clone(&self.queue) })
+            } else {
+                queue.waiting.push((order_id, answer));
+                None
+            }
+        };
+        match turn {
+            Some(turn) => {
+                let found = turn.read([order_id].into_iter()).await?.remove(&order_id.uuid());
+                found.unwrap_or(Ok(Loaded::default()))
+            }
+            None => answered.await.unwrap_or_else(|_| Err(away("the read was given up"))),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// One of the reads under way. Whoever has it reads; however that ends, those who have gathered
+/// meanwhile are read next.
+struct Turn {
+    pool: PgPool,
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever gave up is not read for.
+        queue.waiting.retain(|(_, answer)| !answer.is_closed());
+        match Handle::try_current() {
+            Ok(runtime) if !queue.waiting.is_empty() => {
+                let next = Self { pool: self.pool.clone(), queue: Arc::clone(&self.queue) };
+                // A task of its own: who asked first may give up before the others.
+                runtime.spawn(next.those_who_wait());
+            }
+            _ => queue.under_way -= 1,
+        }
+    }
+}
+
+impl Turn {
+    async fn those_who_wait(self) {
+        let taken = self.take();
+        let mut read = self.read(taken.keys().copied()).await;
+        for (order_id, answer) in taken {
+            let loaded = match &mut read {
+                Ok(found) => found.remove(&order_id.uuid()).unwrap_or(Ok(Loaded::default())),
+                Err(error) => Err(error.clone()),
+            };
+            // Nobody may be left to tell.
+            drop(answer.send(loaded));
+        }
+    }
+
+    /// Those who wait longest, each order once.
+    fn take(&self) -> HashMap<OrderId, oneshot::Sender<Answer>> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, mut rest) = (HashMap::new(), Vec::new());
+        for (order_id, answer) in queue.waiting.drain(..) {
+            if taken.len() < ORDERS_MAX && !taken.contains_key(&order_id) {
+                taken.insert(order_id, answer);
+            } else {
+                rest.push((order_id, answer));
+            }
+        }
+        queue.waiting = rest;
+        taken
+    }
+
+    async fn read(
+        &self,
+        orders: impl Iterator<Item = OrderId>,
+    ) -> Result<HashMap<Uuid, Answer>, JournalError> {
+        let (keys, ids): (Vec<String>, Vec<Uuid>) =
+            orders.map(|order_id| (order_id.to_string(), order_id.uuid())).unzip();
+        let mut connection = self.pool.acquire().await.map_err(away)?;
+        let read = sqlx::query(LOAD).bind(&keys).bind(&ids).fetch_all(&mut *connection);
+        let Ok(rows) = timeout(ANSWERS_WITHIN, read).await else {
+            // Nobody waits behind an answer that may not come.
+            drop(connection.detach());
+            return Err(away(format!("no answer within {ANSWERS_WITHIN:?}")));
+        };
+        let mut found: HashMap<Uuid, Answer> = HashMap::with_capacity(ids.len());
+        for row in &rows.map_err(away)? {
+            let id = row.try_get("id").map_err(away)?;
+            let known = found.entry(id).or_insert_with(|| Ok(Loaded::default()));
+            if let Ok(loaded) = known
+                && let Err(error) = add(loaded, row)
+            {
+                *known = Err(error);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn add(loaded: &mut Loaded, row: &PgRow) -> Result<(), JournalError> {
+    if loaded.positions.is_empty() {
+        loaded.positions = positions(row)?;
+    }
+    if row.try_get::<Option<i64>, _>("sequence").map_err(away)?.is_some() {
+        loaded.events.push(stored(row)?);
+    }
+    Ok(())
+}
