@@ -8,10 +8,12 @@
 #![allow(unreachable_pub, reason = "a program shows nothing to others")]
 
 mod compare; // two reports
+mod flame; // where all processes spend their time, drawn
 mod lab; // private servers
 mod measure; // how something is measured
+mod meter; // what processes and statements cost
 mod plot; // a plot for each row
-mod profile; // where the time goes
+mod profile; // what is driven to see where the time goes
 mod report; // JSON, page and plots
 mod row; // the comparisons
 mod setting; // the machine and what runs on it
@@ -27,9 +29,8 @@ use clap::{Parser, Subcommand};
 use tokio::time::Instant;
 
 use crate::lab::Lab;
-use crate::measure::{Pace, closed};
+use crate::measure::Pace;
 use crate::report::Report;
-use crate::subject::engine::{Engine, SHARDS};
 
 /// Actors free on one thread what was allocated on another, which glibc does slowly.
 #[global_allocator]
@@ -54,8 +55,6 @@ enum Verb {
         /// The newer one.
         after: PathBuf,
     },
-    /// Drive the engine alone for a while, in this process: for profilers.
-    Drive(DriveArgs),
     /// Tell where the time goes: CPU and context switches by process, statements by text, each for one
     /// order.
     Profile(profile::ProfileArgs),
@@ -76,49 +75,15 @@ struct RunArgs {
     /// Take a minute: short runs, small journals. For a look; nothing is to be claimed by it.
     #[arg(long)]
     quick: bool,
+    /// Let a journal grow to ten million events in rows 7 and 9. Takes ten minutes and 15 GB more.
+    #[arg(long)]
+    large: bool,
     /// Only these rows.
     #[arg(long, value_delimiter = ',', value_name = "ROWS")]
     rows: Vec<String>,
     /// Write the report into this directory.
     #[arg(long, default_value = ".")]
     out: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-struct DriveArgs {
-    /// So many callers place orders and confirm them.
-    #[arg(long, default_value_t = 256)]
-    callers: usize,
-    /// For so many seconds.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// On this: `postgres`, `sqlite` or `memory`.
-    #[arg(long, default_value = "postgres")]
-    on: String,
-}
-
-async fn drive(args: DriveArgs) -> anyhow::Result<()> {
-    let lab = Lab::open().await?;
-    let engine = match args.on.as_str() {
-        "postgres" => Engine::postgres(&lab.database("drive").await?, SHARDS).await?,
-        "sqlite" => Engine::sqlite(&lab.directory("drive")?.join("journal.db")).await?,
-        _ => Engine::memory().await?,
-    };
-    let (warm, run) = (Duration::from_secs(1), Duration::from_secs(args.seconds));
-    let pace = Pace { warm, run, rounds: 1, quick: false };
-    let before = setting::cpu_micros();
-    let run = closed(pace, args.callers, |_, tally| engine.clone().caller(tally)).await?;
-    let micros = setting::cpu_micros() - before;
-    let p99 = run.latencies.value_at_quantile(0.99);
-    // The warm-up cost as much per command as the rest.
-    let whole = pace.warm + pace.run;
-    let commands =
-        measure::number(run.latencies.len()) * whole.as_secs_f64() / pace.run.as_secs_f64();
-    let each = measure::number(micros) / commands;
-    println!("{:.0} commands/s, p99 {p99} µs, {each:.1} µs of CPU each in this process", run.rate);
-    engine.close().await;
-    lab.close().await;
-    Ok(())
 }
 
 #[tokio::main]
@@ -136,7 +101,6 @@ async fn main() -> anyhow::Result<ExitCode> {
             compare::tell(&Report::read(&before)?, &Report::read(&after)?);
             Ok(())
         }
-        Verb::Drive(args) => drive(args).await,
         Verb::Profile(args) => profile::run(args).await,
         Verb::Serve(args) => subject::server::serve(args).await,
     }?;
@@ -146,10 +110,10 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     let pace = if args.quick {
         let (warm, run) = (Duration::from_millis(200), Duration::from_millis(600));
-        Pace { warm, run, rounds: 1, quick: true }
+        Pace { warm, run, rounds: 1, quick: true, large: false }
     } else {
         let (warm, run) = (Duration::from_millis(500), Duration::from_secs(2));
-        Pace { warm, run, rounds: 3, quick: false }
+        Pace { warm, run, rounds: 3, quick: false, large: args.large }
     };
     // Some rows are measured together.
     let names = |number: &str, row: &str| number == row || number.split('+').any(|one| one == row);
@@ -164,6 +128,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         commit: setting::commit(),
         setting: setting::of(&lab).await?,
         rows: Vec::new(),
+        costs: Vec::new(),
     };
     for number in row::NUMBERS {
         if !args.rows.is_empty() && !args.rows.iter().any(|row| names(number, row)) {
@@ -180,6 +145,14 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         report.rows.extend(rows);
     }
     lab.close().await;
+    if args.rows.is_empty() {
+        let lab = Lab::open_counting().await?;
+        let time = Duration::from_secs(pace.pick(6, 1));
+        for (name, cost) in profile::of_report(&lab, time).await? {
+            report.costs.push((name.to_owned(), cost));
+        }
+        lab.close().await;
+    }
     report.write(&args.out)?;
     println!("written: {}", args.out.join("BENCHMARKS.md").display());
     Ok(())

@@ -22,6 +22,8 @@ pub struct Pace {
     pub rounds: usize,
     /// Whether this is only a look.
     pub quick: bool,
+    /// Whether a journal may become as large as takes longer than all else.
+    pub large: bool,
 }
 
 impl Pace {

@@ -1,7 +1,8 @@
-//! Where the time goes: what each process and each statement costs for one order.
+//! Where the time goes: what is driven for a while, and what each order then cost.
 //! Never here: what is fast enough.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,25 +10,25 @@ use order_actor::journal::open_postgres;
 use order_actor::timers::{Clock, SystemClock};
 use ordinal::lag;
 use shared_events::contract::OrderId;
-use sqlx::{Executor as _, Row as _};
 use tokio::time::Instant;
 
 use crate::lab::{self, Lab};
-use crate::measure::{Pace, Run, number};
+use crate::measure::{Pace, Run, closed, number};
+use crate::meter::{Cost, Meter};
 use crate::row::growth::{fill_with, history_at};
 use crate::row::reaction::{self, AtRate};
-use crate::setting::{cpu_micros_of, resident_bytes_of};
+use crate::setting::resident_bytes_of;
 use crate::subject::client::{by_calls, by_stream, connect};
 use crate::subject::cluster::operator;
-use crate::subject::engine::{SHARDS, options};
+use crate::subject::engine::{Engine, SHARDS, options};
 use crate::work::request;
 
-/// Statements that are told, the most expensive first.
-const STATEMENTS: i64 = 24;
 /// Followers see a million orders within this.
 const SEEN_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Callers, or commands of a stream under way.
 const IN_FLIGHT: usize = 256;
+/// The orders a second of row 4.
+const RATE: u64 = 1_000;
 
 /// `ordinal-bench profile`
 #[derive(Debug, clap::Args)]
@@ -38,9 +39,21 @@ pub struct ProfileArgs {
     /// For so many seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Draw where all processes spent the time, as SVG. Needs `perf`.
+    #[arg(long, value_name = "FILE")]
+    flame: Option<PathBuf>,
     /// Of the reaction: so many orders a second, and not as many as go through.
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
+    /// Of the engine: so many callers.
+    #[arg(long, value_name = "N", default_value_t = IN_FLIGHT)]
+    callers: usize,
+    /// Of the engine: over this.
+    #[arg(long, value_enum, default_value = "postgres")]
+    on: On,
+    /// Of the engine: a journal of so many shards, on Postgres.
+    #[arg(long, value_name = "N", default_value_t = SHARDS)]
+    shards: u16,
     /// Of the start: so many open orders.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     orders: u64,
@@ -48,14 +61,23 @@ pub struct ProfileArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Of {
-    /// Row 4: placed, reserved, confirmed, told, as many as go through.
-    Reaction,
+    /// Row 1: placed and confirmed in this process, by nothing but journal and actors.
+    Engine,
     /// Row 2: placed and cancelled by calls.
     Calls,
     /// Row 2b: placed and cancelled by a stream.
     Stream,
+    /// Row 4: placed, reserved, confirmed, told, as many as go through.
+    Reaction,
     /// The start of `ordinal serve` beside many open orders. Takes some minutes.
     Start,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum On {
+    Postgres,
+    Sqlite,
+    Memory,
 }
 
 /// Runs it and tells.
@@ -63,53 +85,132 @@ enum Of {
 /// # Errors
 /// Where a process or the database fails.
 pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
-    let time = Duration::from_secs(args.seconds);
-    match args.of {
-        Of::Reaction => reaction(time, args.rate).await,
-        Of::Calls => commands(|pace, at| by_calls(pace, at, IN_FLIGHT), time).await,
-        Of::Stream => commands(|pace, at| by_stream(pace, at, IN_FLIGHT), time).await,
-        Of::Start => start(args.orders).await,
+    if let Of::Start = args.of {
+        return start(args.orders).await;
     }
+    let lab = Lab::open_counting().await?;
+    let time = Duration::from_secs(args.seconds);
+    let cost = match args.of {
+        Of::Reaction => reaction(&lab, time, args.rate).await?,
+        Of::Calls => calls(&lab, time).await?,
+        Of::Stream => stream(&lab, time).await?,
+        Of::Engine | Of::Start => engine(&lab, time, args.on, args.callers, args.shards).await?,
+    };
+    println!("{}", cost.page()?);
+    if let Some(file) = args.flame {
+        cost.draw(&file)?;
+    }
+    lab.close().await;
+    Ok(())
 }
 
-async fn reaction(time: Duration, rate: Option<u64>) -> anyhow::Result<()> {
-    let lab = Lab::open_counting().await?;
-    let cluster = reaction::warm(&lab).await?;
-    let meter = Meter::start(&lab, &cluster.processes()).await?;
-    let orders = match rate {
+/// What a report tells, each under the name of its flame graph.
+///
+/// # Errors
+/// As [`run`].
+pub async fn of_report(lab: &Lab, time: Duration) -> anyhow::Result<Vec<(&'static str, Cost)>> {
+    Ok(vec![
+        ("engine", engine(lab, time, On::Postgres, IN_FLIGHT, SHARDS).await?),
+        ("engine-256-shards", engine(lab, time, On::Postgres, IN_FLIGHT, 256).await?),
+        ("engine-sqlite", engine(lab, time, On::Sqlite, IN_FLIGHT, SHARDS).await?),
+        ("calls", calls(lab, time).await?),
+        ("stream", stream(lab, time).await?),
+        ("reaction", reaction(lab, time, None).await?),
+        ("reaction-steady", reaction(lab, time, Some(RATE)).await?),
+    ])
+}
+
+async fn engine(
+    lab: &Lab,
+    time: Duration,
+    on: On,
+    callers: usize,
+    shards: u16,
+) -> anyhow::Result<Cost> {
+    let (engine, over) = match on {
+        On::Postgres => {
+            let engine = Engine::postgres(&lab.database("engine").await?, shards).await?;
+            (engine, format!("Postgres, {shards} shards"))
+        }
+        On::Sqlite => {
+            let file = lab.directory("engine")?.join("journal.db");
+            (Engine::sqlite(&file).await?, "SQLite".to_owned())
+        }
+        On::Memory => (Engine::memory().await?, "memory".to_owned()),
+    };
+    let drive = |time| closed(pace(time), callers, |_, tally| engine.clone().caller(tally));
+    drive(Duration::from_secs(1)).await?;
+    let meter = Meter::start(lab, &[]).await?;
+    let run = drive(time).await?;
+    let of = format!("created and confirmed in one process by {callers} callers, on {over}");
+    let mut cost = meter.cost(lab, &of, run.latencies.len() / 2).await?;
+    cost.remarks.push(of_run(&run));
+    engine.close().await;
+    Ok(cost)
+}
+
+async fn calls(lab: &Lab, time: Duration) -> anyhow::Result<Cost> {
+    let by = async |time, at| by_calls(pace(time), at, IN_FLIGHT).await;
+    commands(lab, "placed and cancelled by calls, 256 under way", by, time).await
+}
+
+async fn stream(lab: &Lab, time: Duration) -> anyhow::Result<Cost> {
+    let by = async |time, at| by_stream(pace(time), at, IN_FLIGHT).await;
+    commands(lab, "placed and cancelled by a stream, 256 under way", by, time).await
+}
+
+async fn commands(
+    lab: &Lab,
+    of: &str,
+    by: impl AsyncFn(Duration, SocketAddr) -> anyhow::Result<Run>,
+    time: Duration,
+) -> anyhow::Result<Cost> {
+    let database = lab.database("profile").await?;
+    let server = lab::server(lab, "profile", &["serve", "--postgres", &database]).await?;
+    by(Duration::from_secs(1), server.address).await?;
+    let meter = Meter::start(lab, &[("orders", server.id())]).await?;
+    let run = by(time, server.address).await?;
+    let mut cost = meter.cost(lab, of, run.latencies.len() / 2).await?;
+    cost.remarks.push(of_run(&run));
+    lab::end(server).await;
+    Ok(cost)
+}
+
+async fn reaction(lab: &Lab, time: Duration, rate: Option<u64>) -> anyhow::Result<Cost> {
+    let cluster = reaction::warm(lab).await?;
+    let meter = Meter::start(lab, &cluster.processes()).await?;
+    let (orders, remarks, how) = match rate {
         Some(rate) => {
             let AtRate { placed, confirmed } = reaction::at_rate(&cluster, rate, time).await?;
-            for (what, took) in [("placed", &placed), ("confirmed", &confirmed)] {
+            let remark = |(what, took): (&str, &hdrhistogram::Histogram<u64>)| {
                 let at = |quantile| number(took.value_at_quantile(quantile)) / 1e3;
-                println!("{what}: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
-            }
-            confirmed.len()
+                format!("To {what}: p50 {:.1} ms, p99 {:.1} ms.", at(0.5), at(0.99))
+            };
+            let remarks = [("placed", &placed), ("confirmed", &confirmed)].map(remark).to_vec();
+            (confirmed.len(), remarks, format!("{rate} a second"))
         }
-        None => reaction::sustained(&cluster, time).await?.orders,
+        None => {
+            let orders = reaction::sustained(&cluster, time).await?.orders;
+            (orders, Vec::new(), "as many as go through".to_owned())
+        }
     };
     reaction::level(&cluster).await?;
-    meter.tell(&lab, orders).await?;
-    cluster.close(&lab).await?;
-    lab.close().await;
-    Ok(())
+    let of = format!("placed, reserved, confirmed, told, {how}");
+    let mut cost = meter.cost(lab, &of, orders).await?;
+    cost.remarks.extend(remarks);
+    cluster.close(lab).await?;
+    Ok(cost)
 }
 
-/// Orders that are placed and cancelled, each two commands.
-async fn commands(
-    by: impl AsyncFn(Pace, SocketAddr) -> anyhow::Result<Run>,
-    time: Duration,
-) -> anyhow::Result<()> {
-    let lab = Lab::open_counting().await?;
-    let database = lab.database("profile").await?;
-    let server = lab::server(&lab, "profile", &["serve", "--postgres", &database]).await?;
-    let pace = |run| Pace { warm: Duration::ZERO, run, rounds: 1, quick: false };
-    by(pace(Duration::from_secs(1)), server.address).await?;
-    let meter = Meter::start(&lab, &[("orders", server.id())]).await?;
-    let orders = by(pace(time), server.address).await?.latencies.len() / 2;
-    meter.tell(&lab, orders).await?;
-    lab::end(server).await;
-    lab.close().await;
-    Ok(())
+/// All of it counts: what warms it up has run before.
+fn pace(run: Duration) -> Pace {
+    Pace { warm: Duration::ZERO, run, rounds: 1, quick: false, large: false }
+}
+
+/// An order is two commands.
+fn of_run(run: &Run) -> String {
+    let p99 = number(run.latencies.value_at_quantile(0.99)) / 1e3;
+    format!("{:.0} commands/s, p99 {p99:.1} ms; an order is two commands.", run.rate)
 }
 
 /// How long `ordinal serve` takes from nothing until it has placed an order, beside so many open ones
@@ -160,114 +261,4 @@ async fn start(orders: u64) -> anyhow::Result<()> {
 
 fn seconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64()
-}
-
-/// What processes and the database had used when it began.
-struct Meter {
-    since: Instant,
-    processes: Vec<(&'static str, u32)>,
-    used: Vec<Used>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Used {
-    cpu_micros: u64,
-    /// A thread waited for something.
-    waits: u64,
-    /// A thread was put aside for another.
-    put_aside: u64,
-}
-
-impl Meter {
-    async fn start(lab: &Lab, processes: &[(&'static str, Option<u32>)]) -> anyhow::Result<Self> {
-        lab.checkpoint().await?;
-        let mut admin = lab.connect("postgres").await?;
-        admin.execute("SELECT pg_stat_statements_reset()").await?;
-        let us = ("client", Some(std::process::id()));
-        let all = processes.iter().copied().chain(lab.servers()).chain([us]);
-        let processes: Vec<_> = all.filter_map(|(name, id)| Some((name, id?))).collect();
-        let used = processes.iter().map(|(_, id)| used(*id)).collect();
-        Ok(Self { since: Instant::now(), processes, used })
-    }
-
-    async fn tell(self, lab: &Lab, orders: u64) -> anyhow::Result<()> {
-        let seconds = self.since.elapsed().as_secs_f64();
-        println!("{orders} orders in {seconds:.1} s, until everything was level\n");
-        println!("| Process | CPU, µs an order | waits | put aside |\n|---|---|---|---|");
-        let each = |count: u64| number(count) / number(orders.max(1));
-        for ((name, id), before) in self.processes.iter().zip(&self.used) {
-            let now = used(*id);
-            println!(
-                "| {name} | {:.0} | {:.2} | {:.2} |",
-                each(now.cpu_micros.saturating_sub(before.cpu_micros)),
-                each(now.waits.saturating_sub(before.waits)),
-                each(now.put_aside.saturating_sub(before.put_aside)),
-            );
-        }
-        println!(
-            "\n| µs an order | calls an order | µs a call | rows a call | log bytes an order | Statement |"
-        );
-        println!("|---|---|---|---|---|---|");
-        let mut admin = lab.connect("postgres").await?;
-        let rows = sqlx::query(
-            "SELECT total_exec_time + total_plan_time, calls, rows, wal_bytes::float8,
-                    regexp_replace(query, '\\s+', ' ', 'g')
-             FROM pg_stat_statements ORDER BY 1 DESC LIMIT $1",
-        )
-        .bind(STATEMENTS)
-        .fetch_all(&mut admin)
-        .await?;
-        for row in rows {
-            let (millis, calls): (f64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let (returned, log): (i64, f64) = (row.try_get(2)?, row.try_get(3)?);
-            let text: String = row.try_get(4)?;
-            let (calls, returned) = (number(calls.unsigned_abs()), number(returned.unsigned_abs()));
-            let orders = number(orders.max(1));
-            println!(
-                "| {:.1} | {:.3} | {:.0} | {:.1} | {:.0} | {} |",
-                millis * 1e3 / orders,
-                calls / orders,
-                millis * 1e3 / calls.max(1.0),
-                returned / calls.max(1.0),
-                log / orders,
-                text.chars().take(110).collect::<String>().replace('|', "\\|"),
-            );
-        }
-        Ok(())
-    }
-}
-
-/// What a process and those that it started have used.
-fn used(process: u32) -> Used {
-    let mut all = switches(process);
-    all.cpu_micros = cpu_micros_of(process).unwrap_or_default();
-    let children = format!("/proc/{process}/task/{process}/children");
-    for child in std::fs::read_to_string(children).unwrap_or_default().split_whitespace() {
-        let Ok(child) = child.parse() else { continue };
-        // Our own children are told apart.
-        if process != std::process::id() {
-            let of_child = used(child);
-            all.cpu_micros += of_child.cpu_micros;
-            all.waits += of_child.waits;
-            all.put_aside += of_child.put_aside;
-        }
-    }
-    all
-}
-
-/// Context switches of a process's threads.
-fn switches(process: u32) -> Used {
-    let mut all = Used::default();
-    let threads =
-        std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    for thread in threads {
-        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        let count = |key: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            line.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
-        };
-        all.waits += count("voluntary_ctxt_switches:");
-        all.put_aside += count("nonvoluntary_ctxt_switches:");
-    }
-    all
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Runs, Spread};
+use crate::meter::Cost;
 use crate::plot;
 
 /// A report as its file holds it.
@@ -23,6 +24,9 @@ pub struct Report {
     pub setting: Vec<(String, String)>,
     /// The rows.
     pub rows: Vec<Row>,
+    /// Where the time goes, each under a name.
+    #[serde(default)]
+    pub costs: Vec<(String, Cost)>,
 }
 
 /// A comparison.
@@ -181,6 +185,9 @@ impl Report {
                 drawn.insert(row.number.as_str());
             }
         }
+        for (name, cost) in &self.costs {
+            cost.draw(&plots.join(format!("flame-{name}.svg")))?;
+        }
         std::fs::write(directory.join("BENCHMARKS.json"), serde_json::to_vec_pretty(self)?)?;
         std::fs::write(directory.join("BENCHMARKS.md"), self.page(&drawn)?)?;
         Ok(())
@@ -256,6 +263,23 @@ impl Report {
                 writeln!(page, "- {note}")?;
             }
         }
+        if self.costs.is_empty() {
+            return Ok(page);
+        }
+        writeln!(
+            page,
+            "\n## Where the time goes\n\n\
+             Apart from the rows, with Postgres counting its statements (which costs it something). CPU of each process, context switches (a thread\n\
+             waited, or was put aside for another), and statements with what they waited for, each for one order. Flame graphs are of all processes\n\
+             together. What is ours was built with frame pointers, also for the rows."
+        )?;
+        for (name, cost) in &self.costs {
+            writeln!(page, "\n### {}\n", cost.of)?;
+            if cost.flame.is_some() {
+                writeln!(page, "[flame graph](benchmarks/plots/flame-{name}.svg)\n")?;
+            }
+            page.push_str(&cost.page()?);
+        }
         Ok(page)
     }
 }
@@ -295,6 +319,7 @@ pub fn spread(spread: Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::ProcessCost;
 
     #[test]
     fn numbers_have_three_digits_or_are_whole() {
@@ -311,12 +336,22 @@ mod tests {
         row.figure("one", "another", "things/s", Spread::once(2_500.0));
         row.goal("against another", Spread::once(2.0), Bound::AtLeast(1.5), "");
         row.goal("never", Spread::once(2.0), Bound::AtMost(1.0), "s");
+        let processes = vec![ProcessCost {
+            name: "us".to_owned(),
+            cpu_micros: 12.0,
+            waits: 0.5,
+            put_aside: 0.0,
+        }];
+        let flame = Some(b"<svg/>".to_vec());
+        let of = "things done".to_owned();
+        let cost = Cost { of, orders: 7, processes, flame, ..Cost::default() };
         let report = Report {
             date: "2026-01-01T00:00:00Z".to_owned(),
             quick: false,
             commit: "abc".to_owned(),
             setting: vec![("machine".to_owned(), "two cores".to_owned())],
             rows: vec![row],
+            costs: vec![("things".to_owned(), cost)],
         };
         let directory = tempfile::tempdir().unwrap();
         report.write(directory.path()).unwrap();
@@ -325,6 +360,11 @@ mod tests {
         assert!(page.contains("| 1 | never | ≤ 1.00 s | 2.00 s | **not met** |"), "{page}");
         let plot = directory.path().join("benchmarks/plots/row-1.svg");
         assert!(std::fs::read_to_string(plot).unwrap().contains("<svg"));
+        assert!(
+            page.contains("### things done\n\n[flame graph](benchmarks/plots/flame-things.svg)")
+        );
+        assert!(page.contains("| us | 12 | 0.50 | 0.00 |"), "{page}");
+        assert!(directory.path().join("benchmarks/plots/flame-things.svg").exists());
         let read = Report::read(&directory.path().join("BENCHMARKS.json")).unwrap();
         assert_eq!(read.rows[0].figures.len(), 2);
     }

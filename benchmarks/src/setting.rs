@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use procfs::process::Process;
+
 use crate::lab::Lab;
 
 fn line_of(file: &str, key: &str) -> Option<String> {
@@ -50,21 +52,6 @@ pub async fn of(lab: &Lab) -> anyhow::Result<Vec<(String, String)>> {
     Ok(setting)
 }
 
-/// CPU time that this process has used, in microseconds; in steps of 10 ms.
-pub fn cpu_micros() -> u64 {
-    cpu_micros_of(std::process::id()).unwrap_or_default()
-}
-
-/// The same of any process, by its id; none where it has ended.
-pub fn cpu_micros_of(process: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // After the name in parentheses; user and system time are the 14th and 15th field.
-    let fields = stat.rsplit(')').next()?.split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    // A tick is 1/100 s on every Linux that we know.
-    Some(ticks * 10_000)
-}
-
 /// Memory that this process occupies, in bytes.
 pub fn resident_bytes() -> f64 {
     resident_bytes_of(std::process::id())
@@ -73,8 +60,7 @@ pub fn resident_bytes() -> f64 {
 /// The same of any process, by its id; 0 where it has ended.
 #[expect(clippy::cast_precision_loss, reason = "memory of a process is far below 2^52 bytes")]
 pub fn resident_bytes_of(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let status = i32::try_from(process).ok().and_then(|id| Process::new(id).ok()?.status().ok());
+    let kilobytes = status.and_then(|status| status.vmrss);
     kilobytes.unwrap_or_default() as f64 * 1_024.0
 }
