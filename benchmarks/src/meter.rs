@@ -208,11 +208,13 @@ fn read(process: u32) -> procfs::ProcResult<Used> {
     let id = i32::try_from(process).map_err(|_| procfs::ProcError::NotFound(None))?;
     let process = Process::new(id)?;
     let stat = process.stat()?;
-    let ticks = stat.utime + stat.stime;
+    // Children that have ended are counted where their parent saw it.
+    let ended = u64::try_from(stat.cutime + stat.cstime).unwrap_or_default();
+    let ticks = stat.utime + stat.stime + ended;
     let mut all =
         Used { cpu_micros: ticks * 1_000_000 / procfs::ticks_per_second(), ..Used::default() };
     for task in process.tasks()?.flatten() {
-        let status = task.status()?;
+        let Ok(status) = task.status() else { continue };
         all.waits += status.voluntary_ctxt_switches.unwrap_or_default();
         all.put_aside += status.nonvoluntary_ctxt_switches.unwrap_or_default();
     }

@@ -269,7 +269,7 @@ impl Report {
         writeln!(
             page,
             "\n## Where the time goes\n\n\
-             Apart from the rows, with Postgres counting its statements (which costs it something). CPU of each process, context switches (a thread\n\
+             Apart from the rows, with Postgres counting its statements and perf taking samples, which costs something. CPU of each process, context switches (a thread\n\
              waited, or was put aside for another), and statements with what they waited for, each for one order. Flame graphs are of all processes\n\
              together. What is ours was built with frame pointers, also for the rows."
         )?;

@@ -68,6 +68,8 @@ impl Delivery {
         // What leaves together is written together. Not much later: what left and was not written when
         // the process died leaves again.
         let mut outcomes = pin!(outcomes.chunks_timeout(count.max(1), WRITTEN_WITHIN));
+        // What cannot be written now is due again later; the others are not given up for that.
+        let mut written = Ok(());
         while let Some(outcomes) = outcomes.next().await {
             let (mut left, mut kept) = (Vec::new(), Vec::new());
             for (entry, outcome) in outcomes {
@@ -77,13 +79,14 @@ impl Delivery {
                 }
             }
             if !left.is_empty() {
-                ledger::delivered(&self.database, &left, (self.now)()).await?;
+                let delivered = ledger::delivered(&self.database, &left, (self.now)()).await;
+                written = written.and(delivered);
             }
             for (entry, error) in kept {
-                self.not_delivered(&entry, error).await?;
+                written = written.and(self.not_delivered(&entry, error).await);
             }
         }
-        Ok(count)
+        written.map(|()| count)
     }
 
     async fn not_delivered(

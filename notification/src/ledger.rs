@@ -8,7 +8,7 @@ use shared_events::contract::{
     Fact, FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId, SpecVersion,
     Timestamp,
 };
-use shared_events::stream::{Database, DatabaseError, Tx};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -136,7 +136,7 @@ pub async fn write(
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
                     kind TEXT, recipient TEXT, subject TEXT, body TEXT)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT (notification_id) DO NOTHING",
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
          SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
@@ -144,7 +144,7 @@ pub async fn write(
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
                 'QUEUED', 0, '', $2, $2, $2
          FROM json_each($1) WHERE true
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT (notification_id) DO NOTHING",
     );
     sqlx::query(sql).bind(json(&rows)?).bind(now.micros()).execute(&mut **tx).await?;
     let due = "INSERT INTO due (serial, at) SELECT serial, $1 FROM notifications WHERE serial > $2";
@@ -168,20 +168,24 @@ pub async fn claim(
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
     let mut tx = database.begin().await?;
-    // The sum hides from the planner that it could go through all that is due; the condition stands
-    // there twice for the sake of one who waited for a row that somebody else was taking.
-    let taken: Vec<i64> = sqlx::query_scalar(
+    // Whoever else claims takes the next ones.
+    let sql = database.sql(
+        "UPDATE due SET at = $1 WHERE serial IN (
+             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3
+             FOR UPDATE SKIP LOCKED)
+         RETURNING serial",
         "UPDATE due SET at = $1 WHERE serial IN (
              SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3)
-           AND at + 0 <= $2
          RETURNING serial",
-    )
-    .bind(until.micros())
-    .bind(now.micros())
-    .bind(i64::from(limit))
-    .fetch_all(&mut *tx)
-    .await?;
+    );
+    let taken: Vec<i64> = sqlx::query_scalar(sql)
+        .bind(until.micros())
+        .bind(now.micros())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *tx)
+        .await?;
     if taken.is_empty() {
+        tx.commit().await?;
         return Ok(Vec::new());
     }
     let sql = format!(
@@ -211,6 +215,7 @@ pub async fn delivered(
 ) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
+    hold(database, &mut tx, &serials).await?;
     let sql = database.sql(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
          WHERE serial IN (SELECT value::bigint FROM json_array_elements_text($2::json) AS gone(value))
@@ -256,6 +261,23 @@ pub async fn delivered(
     );
     sqlx::query(sql).bind(json(&rows)?).execute(&mut *tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Nobody else claims or reports these meanwhile. Whoever claims takes the list before the messages,
+/// and so does whoever reports: in another order they would wait for each other.
+async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+    // SQLite has one writer at a time.
+    if database.dialect() == Dialect::Postgres {
+        sqlx::query(
+            "SELECT serial FROM due WHERE serial IN
+                 (SELECT value::bigint FROM json_array_elements_text($1::json) AS held(value))
+             ORDER BY serial FOR UPDATE",
+        )
+        .bind(json(serials)?)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
 }
 
@@ -331,6 +353,7 @@ pub async fn failed(
 ) -> Result<(), DatabaseError> {
     let state = if next_try_at.is_some() { State::RetryAt } else { State::Failed };
     let mut tx = database.begin().await?;
+    hold(database, &mut tx, &[entry.serial]).await?;
     let changed = sqlx::query(
         "UPDATE notifications SET state = $1, last_error = $2, next_try_at = $3
          WHERE serial = $4 AND state = 'SENDING'",
@@ -362,6 +385,7 @@ pub async fn away(
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
     let mut tx = database.begin().await?;
+    hold(database, &mut tx, &[entry.serial]).await?;
     let changed = sqlx::query(
         "UPDATE notifications
          SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1

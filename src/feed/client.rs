@@ -129,11 +129,16 @@ impl Source<Fact> for RemoteFacts {
             },
         };
         open.at.merge(&batch.through);
-        if !batch.is_empty()
-            && let Some(Ok(next)) = open.message().now_or_never()
-        {
-            batch.more = !next.is_empty();
-            open.next = Some(next);
+        if !batch.is_empty() {
+            match open.message().now_or_never() {
+                None => {}
+                Some(Ok(next)) => {
+                    batch.more = !next.is_empty();
+                    open.next = Some(next);
+                }
+                // What it was is in nobody's hands: the next reading opens the feed again from here.
+                Some(Err(_)) => return Ok(batch),
+            }
         }
         *live = Some(open);
         Ok(batch)
@@ -163,5 +168,100 @@ impl Source<Fact> for RemoteFacts {
         let mut client = self.client.clone();
         let heads = answered(client.get_heads(request)).await?.into_inner().heads;
         cursors(&heads).ok_or_else(|| SourceError::Away("a head in no shard".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use shared_events::contract::{
+        FactBody, FactId, InventoryFact, OrderId, SpecVersion, Timestamp,
+    };
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Endpoint, Server};
+    use tonic::{Request, Response};
+
+    use super::*;
+    use crate::feed::proto::fact_service_server::{FactService, FactServiceServer};
+
+    /// Tells these messages, each of one position, to whoever has not had them.
+    struct Teller(Vec<proto::ReadFactsResponse>);
+
+    type Messages =
+        tokio_stream::Iter<std::vec::IntoIter<Result<proto::ReadFactsResponse, Status>>>;
+
+    #[tonic::async_trait]
+    impl FactService for Teller {
+        type ReadFactsStream = Messages;
+
+        async fn read_facts(
+            &self,
+            request: Request<proto::ReadFactsRequest>,
+        ) -> Result<Response<Messages>, Status> {
+            let after = request.into_inner().after.first().map_or(0, |place| place.position);
+            let left = self.0.iter().filter(|message| message.through[0].position > after);
+            let left: Vec<_> = left.cloned().map(Ok).collect();
+            Ok(Response::new(tokio_stream::iter(left)))
+        }
+
+        async fn get_heads(
+            &self,
+            _: Request<proto::GetHeadsRequest>,
+        ) -> Result<Response<proto::GetHeadsResponse>, Status> {
+            Err(Status::unimplemented("nobody asks"))
+        }
+    }
+
+    fn message(position: u64, json: Option<&str>) -> proto::ReadFactsResponse {
+        let order_id = OrderId::mint();
+        let fact = Fact {
+            specversion: SpecVersion::V1,
+            id: FactId::at(Promiser::Inventory, 0, position, 0),
+            source: Promiser::Inventory,
+            time: Timestamp::from_micros(1_800_000_000_000_000),
+            subject: order_id,
+            sequence: 1,
+            shard: 0,
+            position,
+            index: 0,
+            causationid: None,
+            traceparent: None,
+            body: FactBody::Inventory(InventoryFact::Reserved {
+                order_id,
+                reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
+                lines: Vec::new(),
+            }),
+        };
+        let facts = vec![json.map_or_else(|| fact.to_json().unwrap(), str::to_owned)];
+        proto::ReadFactsResponse {
+            facts,
+            through: vec![proto::FactPosition { shard: 0, position }],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_passed_over() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let teller = Teller(vec![message(1, None), message(2, Some("{")), message(3, None)]);
+        let serving = Server::builder()
+            .add_service(FactServiceServer::new(teller))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let serving = tokio::spawn(serving);
+        let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
+        let source = RemoteFacts::new(Promiser::Inventory, channel, Identity::default());
+        let mut cursors = Cursors::default();
+        let refused = loop {
+            match source.read_after(&cursors, 100).await {
+                Ok(batch) if batch.is_empty() => source.changed(&cursors).await,
+                Ok(batch) => cursors.merge(&batch.through),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, SourceError::Broken { .. }), "{refused}");
+        assert_eq!(cursors.get(0), 1);
+        serving.abort();
     }
 }

@@ -296,10 +296,10 @@ async fn strays(
     }
     let mut due = ledger::due(&stores.notifications).await?;
     let mut after = 0;
-    loop {
+    let all_read = loop {
         let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await;
-        let Some(page) = readable(report, Law::NotificationsOnce, ROWS, page)? else { break };
-        let Some(last) = page.last() else { break };
+        let Some(page) = readable(report, Law::NotificationsOnce, ROWS, page)? else { break false };
+        let Some(last) = page.last() else { break true };
         after = last.serial;
         for row in &page {
             stray(report, Law::NotificationsOnce, row.order_id, "a message");
@@ -311,8 +311,8 @@ async fn strays(
                 report.find(Law::MessagesDue, format!("order/{}", row.order_id), detail);
             }
         }
-    }
-    for serial in due {
+    };
+    for serial in due.into_iter().filter(|_| all_read) {
         let detail = "a message is due that is not there".to_owned();
         report.find(Law::MessagesDue, format!("message/{serial}"), detail);
     }

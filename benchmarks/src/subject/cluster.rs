@@ -134,6 +134,9 @@ impl Cluster {
         for url in &self.databases {
             lab.drop_database(url).await?;
         }
-        Ok(())
+        // The next one's streams begin anew, as its databases do.
+        let client = redis::Client::open(lab.redis_url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        Ok(redis::cmd("FLUSHALL").exec_async(&mut connection).await?)
     }
 }

@@ -315,6 +315,15 @@ impl Journal {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
+        Ok(self.page_after(cursors, limit).await?.0)
+    }
+
+    /// The same, and whether there was more.
+    pub(crate) async fn page_after(
+        &self,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, bool), JournalError> {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.part(shard)?;
         }
@@ -327,13 +336,15 @@ impl Journal {
         for shard in (0..self.shared.shards).filter(read) {
             ranges.push(range_after(shard, heads.get(shard), cursors.get(shard))?);
         }
+        let there: u64 = ranges.iter().map(|range| range.through - range.after).sum();
         let ranges = share(ranges, limit);
         let remembered = ranges.iter().map(|range| self.shared.tail.read(*range));
-        let events = match remembered.collect::<Option<Vec<_>>>() {
+        let events: Vec<ChainedEvent> = match remembered.collect::<Option<Vec<_>>>() {
             Some(events) => events.into_iter().flatten().collect(),
             None => self.read(ranges).await?,
         };
-        Ok(events.into_iter().map(|chained| chained.event).collect())
+        let more = u64::try_from(events.len()).is_ok_and(|read| read < there);
+        Ok((events.into_iter().map(|chained| chained.event).collect(), more))
     }
 
     /// Where the shards end that are read, if all of them are ours: nobody else can have added to

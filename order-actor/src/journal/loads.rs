@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared_events::contract::OrderId;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgPool, Postgres, Row as _};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -73,14 +74,15 @@ impl Loads {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.under_way < AT_ONCE_MAX {
                 queue.under_way += 1;
-                Some(Turn { pool: self.pool.clone(), queue: Arc::clone(&self.queue) })
+                let (pool, queue) = (self.pool.clone(), Arc::clone(&self.queue));
+                Some(Turn { pool, queue, session: None })
             } else {
                 queue.waiting.push((order_id, answer));
                 None
             }
         };
         match turn {
-            Some(turn) => {
+            Some(mut turn) => {
                 let found = turn.read([order_id].into_iter()).await?.remove(&order_id.uuid());
                 found.unwrap_or(Ok(Loaded::default()))
             }
@@ -98,27 +100,50 @@ impl Loads {
 struct Turn {
     pool: PgPool,
     queue: Arc<Mutex<Queue>>,
+    /// From one read to the next; none while it reads.
+    session: Option<PoolConnection<Postgres>>,
 }
+
+type Waiting = HashMap<OrderId, oneshot::Sender<Answer>>;
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever gave up is not read for.
-        queue.waiting.retain(|(_, answer)| !answer.is_closed());
-        match Handle::try_current() {
-            Ok(runtime) if !queue.waiting.is_empty() => {
-                let next = Self { pool: self.pool.clone(), queue: Arc::clone(&self.queue) };
-                // A task of its own: who asked first may give up before the others.
-                runtime.spawn(next.those_who_wait());
+        let runtime = Handle::try_current();
+        let taken = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = if runtime.is_ok() { take(&mut queue) } else { HashMap::new() };
+            if taken.is_empty() {
+                queue.under_way -= 1;
+                return;
             }
-            _ => queue.under_way -= 1,
+            taken
+        };
+        // Not under the lock: a runtime that ends drops the task at once, and this turn with it.
+        if let Ok(runtime) = runtime {
+            let (pool, queue) = (self.pool.clone(), Arc::clone(&self.queue));
+            let next = Self { pool, queue, session: self.session.take() };
+            // A task of its own: who asked first may give up before the others.
+            runtime.spawn(next.those_who_wait(taken));
         }
     }
 }
 
+/// Those who wait longest, each order once. Whoever gave up is not read for.
+fn take(queue: &mut Queue) -> Waiting {
+    let (mut taken, mut rest) = (HashMap::new(), Vec::new());
+    for (order_id, answer) in queue.waiting.drain(..).filter(|(_, answer)| !answer.is_closed()) {
+        if taken.len() < ORDERS_MAX && !taken.contains_key(&order_id) {
+            taken.insert(order_id, answer);
+        } else {
+            rest.push((order_id, answer));
+        }
+    }
+    queue.waiting = rest;
+    taken
+}
+
 impl Turn {
-    async fn those_who_wait(self) {
-        let taken = self.take();
+    async fn those_who_wait(mut self, taken: Waiting) {
         let mut read = self.read(taken.keys().copied()).await;
         for (order_id, answer) in taken {
             let loaded = match &mut read {
@@ -130,36 +155,26 @@ impl Turn {
         }
     }
 
-    /// Those who wait longest, each order once.
-    fn take(&self) -> HashMap<OrderId, oneshot::Sender<Answer>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, mut rest) = (HashMap::new(), Vec::new());
-        for (order_id, answer) in queue.waiting.drain(..) {
-            if taken.len() < ORDERS_MAX && !taken.contains_key(&order_id) {
-                taken.insert(order_id, answer);
-            } else {
-                rest.push((order_id, answer));
-            }
-        }
-        queue.waiting = rest;
-        taken
-    }
-
     async fn read(
-        &self,
+        &mut self,
         orders: impl Iterator<Item = OrderId>,
     ) -> Result<HashMap<Uuid, Answer>, JournalError> {
         let (keys, ids): (Vec<String>, Vec<Uuid>) =
             orders.map(|order_id| (order_id.to_string(), order_id.uuid())).unzip();
-        let mut connection = self.pool.acquire().await.map_err(away)?;
-        let read = sqlx::query(LOAD).bind(&keys).bind(&ids).fetch_all(&mut *connection);
-        let Ok(rows) = timeout(ANSWERS_WITHIN, read).await else {
-            // Nobody waits behind an answer that may not come.
-            drop(connection.detach());
-            return Err(away(format!("no answer within {ANSWERS_WITHIN:?}")));
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.pool.acquire().await.map_err(away)?,
         };
+        let mut session = InUse(Some(session));
+        let Some(connection) = session.0.as_deref_mut() else { return Ok(HashMap::new()) };
+        let read = sqlx::query(LOAD).bind(&keys).bind(&ids).fetch_all(connection);
+        let rows = timeout(ANSWERS_WITHIN, read)
+            .await
+            .map_err(|_| away(format!("no answer within {ANSWERS_WITHIN:?}")))?
+            .map_err(away)?;
+        self.session = session.0.take();
         let mut found: HashMap<Uuid, Answer> = HashMap::with_capacity(ids.len());
-        for row in &rows.map_err(away)? {
+        for row in &rows {
             let id = row.try_get("id").map_err(away)?;
             let known = found.entry(id).or_insert_with(|| Ok(Loaded::default()));
             if let Ok(loaded) = known
@@ -169,6 +184,18 @@ impl Turn {
             }
         }
         Ok(found)
+    }
+}
+
+/// A session that has not answered yet. Given up, it is not waited for, and leaves its place to
+/// another one.
+struct InUse(Option<PoolConnection<Postgres>>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            drop(session.detach());
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn read(
     cursors: &Cursors,
     limit: usize,
 ) -> Result<Batch<RecordedEvent>, SourceError> {
-    let stored = journal.read_after(cursors, limit).await.map_err(away_or_broken)?;
+    let (stored, more) = journal.page_after(cursors, limit).await.map_err(away_or_broken)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
     for event in &stored {
@@ -39,7 +39,7 @@ pub(crate) async fn read(
             }
         }
     }
-    Ok(Batch { items: events, through, more: stored.len() >= limit })
+    Ok(Batch { items: events, through, more })
 }
 
 pub(crate) fn away_or_broken(error: JournalError) -> SourceError {

@@ -16,9 +16,9 @@ use shared_events::contract::{
 };
 use shared_events::stream::redis::{Keep, Redis, RedisOptions, RedisSource, Relay, retain};
 use shared_events::stream::{
-    Batch, Blame, Cursors, FollowStatus, Sink, Source, SourceError, everything, follow,
+    Batch, Blame, Cursors, FollowStatus, Scope, Sink, Source, SourceError, everything, follow,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 const PROMISER: FactSource = FactSource::Inventory;
@@ -200,6 +200,7 @@ impl Source<Fact> for Log {
             }
             if from < head {
                 batch.through.advance(shard, head.min(from + each));
+                batch.more |= head > from + each;
             }
         }
         for fact in self.facts.lock().unwrap().iter() {
@@ -282,11 +283,20 @@ struct Running {
 }
 
 impl Running {
-    fn start(source: Arc<dyn Source<Fact>>, mut sink: impl Sink<Fact>, name: &str) -> Self {
+    fn start(source: Arc<dyn Source<Fact>>, sink: impl Sink<Fact>, name: &str) -> Self {
+        Self::start_within(everything(), source, sink, name)
+    }
+
+    fn start_within(
+        scope: watch::Receiver<Scope>,
+        source: Arc<dyn Source<Fact>>,
+        mut sink: impl Sink<Fact>,
+        name: &str,
+    ) -> Self {
         let (stop, status) = (CancellationToken::new(), FollowStatus::new(name));
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            follow(&*source, &mut sink, everything(), &status, &stopped).await.unwrap();
+            follow(&*source, &mut sink, scope, &status, &stopped).await.unwrap();
         });
         Self { stop, task }
     }
@@ -496,6 +506,35 @@ async fn what_the_source_has_only_just_got_is_waited_for() {
     assert!(looked >= 2, "{looked} looks");
     effects.level(&log).await;
     reads.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_puts_into_its_stream_comes_from_the_source_while_others_flow() {
+    let (_server, redis, log, effects) = bench().await;
+    let sink = Relay::new(redis.clone(), PROMISER, log.clone(), 1_000);
+    let (_kept, scope) = watch::channel(Scope::Only([0].into()));
+    let relay = Running::start_within(scope, log.clone(), sink, "relay of one shard");
+    let counted = Counted::new(&log, 0);
+    let reads = counted.reader(&redis, &effects);
+    let (told, stop) = (Arc::clone(&log), CancellationToken::new());
+    let stopped = stop.clone();
+    // The stream of the first shard never rests.
+    let telling = tokio::spawn(async move {
+        while !stopped.is_cancelled() {
+            told.tell(6);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    until(|| {
+        let done = effects.done.lock().unwrap();
+        (0..SHARDS).all(|shard| done.iter().filter(|(of, ..)| *of == shard).count() > 300)
+    })
+    .await;
+    stop.cancel();
+    telling.await.unwrap();
+    effects.level(&log).await;
+    reads.stop().await;
+    relay.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

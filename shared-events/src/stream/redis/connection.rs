@@ -213,7 +213,7 @@ impl Redis {
             for cmd in &cmds {
                 answers.push(match self.query(cmd).await {
                     Ok(answer) => Ok(answer),
-                    Err(RedisError::Server(error)) if error.code().is_some() => Err(error),
+                    Err(RedisError::Server(error)) if is_answer(&error) => Err(error),
                     Err(error) => return Err(error),
                 });
             }
@@ -228,8 +228,12 @@ impl Redis {
             together.add_command(cmd);
         }
         let mut connection = self.connection().await?;
-        let outcome = answered(together.query_async(&mut connection)).await;
-        if outcome.is_err() {
+        let outcome: Result<Vec<Result<T, redis::RedisError>>, _> =
+            answered(together.query_async(&mut connection)).await;
+        let serves = outcome.as_ref().is_ok_and(|answers| {
+            answers.iter().all(|answer| answer.as_ref().err().is_none_or(is_answer))
+        });
+        if !serves {
             self.forget().await;
         }
         outcome
@@ -239,11 +243,19 @@ impl Redis {
     pub(super) async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, RedisError> {
         let mut connection = self.connection().await?;
         let outcome = answered(cmd.query_async(&mut connection)).await;
-        if outcome.is_err() {
-            self.forget().await;
+        match &outcome {
+            Ok(_) => {}
+            Err(RedisError::Server(error)) if is_answer(error) => {}
+            Err(_) => self.forget().await,
         }
         outcome
     }
+}
+
+/// Whether an error is about the command, and says nothing against the server and the way to it.
+/// One that has become a replica, wants a password or is loading may be another one by now.
+fn is_answer(error: &redis::RedisError) -> bool {
+    error.code() == Some("ERR")
 }
 
 /// An answer in time, or why not.

@@ -18,8 +18,6 @@ const WAIT: Duration = Duration::from_millis(400);
 const CLUSTER_POLL: Duration = Duration::from_millis(25);
 /// How often the heads of the source are compared with the reader, and readers report themselves.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
-/// Streams that gave nothing are left alone for so long at most.
-const TRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long Redis is left alone after it failed.
 const REST: Duration = Duration::from_secs(5);
 /// Entries of one shard read at a time, at least; the facts of a position always fit.
@@ -44,14 +42,12 @@ struct State {
     /// The shards that hold something, as far as known.
     shards: BTreeSet<u16>,
     compared: Option<Instant>,
-    /// Where the source stood when it was last compared, unless the streams gave anything since.
-    stood: Option<Cursors>,
-    /// Reads from the source until it has nothing more, or the streams go on from here.
+    /// Where the source stood when it was last compared.
+    stood: Cursors,
+    /// Behind a gap: reads from the source until it has nothing more, or the streams go on from here.
     behind: bool,
     /// When the streams were last read.
     tried: Instant,
-    /// How long after that they are tried again by one who is behind.
-    try_after: Duration,
     /// When Redis failed last.
     failed: Option<Instant>,
 }
@@ -81,10 +77,9 @@ impl RedisSource {
         let state = State {
             shards: BTreeSet::new(),
             compared: None,
-            stood: None,
+            stood: Cursors::default(),
             behind: false,
             tried: Instant::now(),
-            try_after: COMPARE_EVERY,
             failed: None,
         };
         Self {
@@ -108,28 +103,69 @@ impl RedisSource {
     }
 
     /// Once a second: what has the source, what do we have; and the streams are told what we need.
-    async fn compare(&self, state: &mut State, after: &Cursors) {
+    /// The shards of which the streams should give something now: what the source has only since is on
+    /// its way, but what it had at the comparison before should have come.
+    async fn compare(&self, state: &mut State, after: &Cursors) -> BTreeSet<u16> {
+        let mut suspects = BTreeSet::new();
         if state.compared.is_some_and(|at| at.elapsed() < COMPARE_EVERY) {
-            return;
+            return suspects;
         }
         state.compared = Some(Instant::now());
         // A source that is away has told the streams all they will have for now.
         if let Ok(heads) = self.source.heads().await {
             state.shards.extend(heads.iter().map(|(shard, _)| shard));
-            // What it has only now is on its way; what it had a second ago should have come.
-            let stood = state.stood.replace(heads);
-            if !state.behind && stood.is_some_and(|stood| !after.covers(&stood)) {
-                tracing::info!(reader = self.reader, "the streams lack something");
-                state.behind = true;
-                // They may for long: nobody puts anything there.
-                state.try_after = (state.try_after * 2).min(TRY_AFTER_MAX);
-            }
+            let stood = std::mem::replace(&mut state.stood, heads);
+            let lacks =
+                |(shard, head): &(u16, u64)| after.reads(*shard) && after.get(*shard) < *head;
+            suspects.extend(stood.iter().filter(lacks).map(|(shard, _)| shard));
         }
         if state.failed.is_none()
             && let Err(error) = self.report(&Self::shards(state, after), after).await
         {
             tracing::debug!(%error, "reader not reported");
         }
+        suspects
+    }
+
+    /// Adds what the streams lack of these shards, whoever should have put it there. Others are not
+    /// kept waiting for it where they have something.
+    async fn add_lacking(
+        &self,
+        state: &mut State,
+        suspects: BTreeSet<u16>,
+        batch: &mut Batch<Fact>,
+        after: &Cursors,
+        limit: usize,
+    ) -> Result<(), SourceError> {
+        let given = |shard: &u16| batch.through.get(*shard) > after.get(*shard);
+        let lacking: BTreeSet<u16> = suspects.into_iter().filter(|shard| !given(shard)).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let at = after.clone().scoped(Scope::Only(lacking));
+        let read = self.source.read_after(&at, limit).await;
+        self.source.rest().await;
+        let lacked = match read {
+            Err(SourceError::Away(error)) if !batch.is_empty() => {
+                tracing::debug!(reader = self.reader, error, "the streams may lack something");
+                return Ok(());
+            }
+            read => read?,
+        };
+        if !lacked.is_empty() {
+            tracing::info!(
+                reader = self.reader,
+                facts = lacked.items.len(),
+                "the streams lack something"
+            );
+            if lacked.more || lacked.items.len() >= limit / 2 {
+                state.compared = None;
+            }
+        }
+        batch.items.extend(lacked.items);
+        batch.through.merge(&lacked.through);
+        batch.more |= lacked.more;
+        Ok(())
     }
 
     async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
@@ -266,11 +302,11 @@ fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
 impl Source<Fact> for RedisSource {
     async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
         let mut state = self.state.lock().await;
-        self.compare(&mut state, after).await;
+        let suspects = self.compare(&mut state, after).await;
         let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
         // Who is behind, and the source goes on, would never be level: the streams go on without a gap
         // from here, or will as soon as the relay is as far.
-        let again = state.behind && state.tried.elapsed() >= state.try_after;
+        let again = state.behind && state.tried.elapsed() >= COMPARE_EVERY;
         if (again || !state.behind) && !rests {
             state.tried = Instant::now();
             let shards = Self::shards(&state, after);
@@ -280,17 +316,13 @@ impl Source<Fact> for RedisSource {
                 self.read(&shards, after, limit).await
             };
             match read {
-                Ok(batch) => {
+                Ok(mut batch) => {
                     let elsewhere = std::mem::take(&mut state.behind);
                     if state.failed.take().is_some() || elsewhere {
                         tracing::info!(reader = self.reader, "reads from the streams again");
                         self.source.rest().await;
-                        state.stood = None;
                     }
-                    if !batch.is_empty() {
-                        state.stood = None;
-                        state.try_after = COMPARE_EVERY;
-                    }
+                    self.add_lacking(&mut state, suspects, &mut batch, after, limit).await?;
                     return Ok(batch);
                 }
                 Err(Trouble::Gap { .. }) if state.behind => {}
@@ -311,7 +343,6 @@ impl Source<Fact> for RedisSource {
             self.source.rest().await;
             tracing::info!(reader = self.reader, "level; reads from the streams again");
             state.behind = false;
-            state.stood = None;
         }
         Ok(batch)
     }
