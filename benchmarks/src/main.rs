@@ -75,7 +75,7 @@ struct RunArgs {
     /// Take a minute: short runs, small journals. For a look; nothing is to be claimed by it.
     #[arg(long)]
     quick: bool,
-    /// Let a journal grow to ten million events in rows 7 and 9. Takes ten minutes and 15 GB more.
+    /// Let a journal grow to ten million events in rows 7 and 9. Takes some minutes and 10 GB more.
     #[arg(long)]
     large: bool,
     /// Only these rows.
