@@ -7,7 +7,7 @@ use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
     Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Pause, Scope,
-    Sink as _, Source, Transactional, follow,
+    Sink as _, Source, Transactional, follow_paced,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -27,8 +27,8 @@ pub(super) const SOON: Duration = Duration::from_millis(5);
 pub(super) const STOCK: Duration = Duration::from_millis(10);
 /// Of what people look at.
 pub(super) const LISTS: Duration = Duration::from_millis(100);
-/// Of what waits for minutes or leaves for another system. What an order had to wait for and has got
-/// in the meantime is not written at all.
+/// Of what waits for minutes or leaves for another system. What has come and gone in
+/// one batch is not written at all.
 pub(super) const LATER: Duration = Duration::from_millis(250);
 
 /// Where something stands, when asked; none where that does not answer.
@@ -95,8 +95,7 @@ impl Followers {
         scope: watch::Receiver<Scope>,
         handler: H,
     ) {
-        let sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
-        let mut sink = sink.paced(pace);
+        let mut sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
         let stored = database.clone();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
@@ -111,7 +110,7 @@ impl Followers {
         self.entries.push(entry);
         self.tasks.spawn(async move {
             // A broken source has been logged and stands in the status; the others go on.
-            let _ = follow(&*source, &mut sink, scope, &status, &stop).await;
+            let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
         });
     }
 
@@ -127,7 +126,7 @@ impl Followers {
     ) {
         let relay = {
             let (redis, source) = (redis.clone(), Arc::clone(&source));
-            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL).paced(SOON)
+            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL)
         };
         let mut sink = relay();
         let entry = FollowerEntry {
@@ -155,7 +154,7 @@ impl Followers {
         );
         self.tasks.spawn(shortened);
         self.tasks.spawn(async move {
-            let _ = follow(&*source, &mut sink, scope, &status, &stop).await;
+            let _ = follow_paced(&*source, &mut sink, SOON, scope, &status, &stop).await;
         });
     }
 

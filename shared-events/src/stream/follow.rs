@@ -19,11 +19,6 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
-    /// The least time from the beginning of one batch to that of the next, unless there was more than
-    /// one batch to read.
-    fn pace(&self) -> Duration {
-        Duration::ZERO
-    }
     /// Whether an operator wants it to wait.
     async fn paused(&mut self) -> Result<bool, Blame> {
         Ok(false)
@@ -134,6 +129,22 @@ impl FollowStatus {
 pub async fn follow<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
+    scope: watch::Receiver<Scope>,
+    status: &FollowStatus,
+    stop: &CancellationToken,
+) -> Result<(), FollowError> {
+    follow_paced(source, sink, Duration::ZERO, scope, status, stop).await
+}
+
+/// The same, with at least so long from the beginning of one batch to that of the next while there is
+/// no more than one to read: what can wait a little need not cost a commit per item.
+///
+/// # Errors
+/// As [`follow`].
+pub async fn follow_paced<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    pace: Duration,
     mut scope: watch::Receiver<Scope>,
     status: &FollowStatus,
     stop: &CancellationToken,
@@ -147,7 +158,7 @@ pub async fn follow<T: Item>(
         if scope.has_changed().unwrap_or(false) {
             cursors = None;
         }
-        match step(source, sink, &mut cursors, &mut scope, status, stop).await {
+        match step(source, sink, pace, &mut cursors, &mut scope, status, stop).await {
             Ok(()) => attempt = 0,
             Err(Trouble::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
@@ -196,6 +207,7 @@ impl From<SourceError> for Trouble {
 async fn step<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
+    pace: Duration,
     known: &mut Option<Cursors>,
     scope: &mut watch::Receiver<Scope>,
     status: &FollowStatus,
@@ -236,7 +248,7 @@ async fn step<T: Item>(
     status.moved(cursors);
     if !batch.more {
         tokio::select! {
-            () = tokio::time::sleep_until(began + sink.pace()) => {}
+            () = tokio::time::sleep_until(began + pace) => {}
             () = stop.cancelled() => {}
         }
     }

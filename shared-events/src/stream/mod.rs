@@ -20,7 +20,7 @@ pub use backoff::Backoff;
 pub use cursor::{CursorError, Cursors, Scope};
 pub use database::{Database, DatabaseError, Dialect, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
-pub use follow::{FollowError, FollowStatus, Sink, everything, follow};
+pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
 pub use handler::{Blame, Handler};
 pub use lease::Candidacy;
 pub use pause::Pause;

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row as _;
@@ -20,7 +19,6 @@ pub struct Transactional<H> {
     /// Where the stored cursors are, as far as we know.
     at: Cursors,
     seen: Seen,
-    pace: Duration,
 }
 
 /// What operators and earlier batches left to look at, when it was last looked.
@@ -50,16 +48,7 @@ impl<H> Transactional<H> {
             now,
             at: Cursors::default(),
             seen: Seen { letters: true, put_back: true },
-            pace: Duration::ZERO,
         }
-    }
-
-    /// Begins batches at this distance at least while it is level: what nobody waits for need not cost
-    /// a commit per item.
-    #[must_use]
-    pub const fn paced(mut self, pace: Duration) -> Self {
-        self.pace = pace;
-        self
     }
 
     /// Whether an operator wants it to wait; and what there is besides items.
@@ -163,10 +152,6 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         self.at = Cursors::load(&self.database, &self.follower).await?;
         Ok(self.at.clone())
-    }
-
-    fn pace(&self) -> Duration {
-        self.pace
     }
 
     async fn paused(&mut self) -> Result<bool, Blame> {

@@ -11,6 +11,7 @@ use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Batch, Blame, Candidacy, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus,
     Handler, Item, Scope, Sink, Source, SourceError, Transactional, Tx, everything, follow,
+    follow_paced,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
@@ -430,10 +431,6 @@ impl Sink<Thing> for Paced {
         self.0.lock().unwrap().push(self.1.elapsed().as_millis());
         Ok(())
     }
-
-    fn pace(&self) -> Duration {
-        Duration::from_millis(20)
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -445,7 +442,8 @@ async fn who_is_level_is_paced_but_not_after_a_pause() {
     let source = Portions(Mutex::new(portions.into()), began);
     let mut sink = Paced(Arc::clone(&came), began);
     let (status, stop) = (FollowStatus::new("paced"), CancellationToken::new());
-    let following = follow(&source, &mut sink, everything(), &status, &stop);
+    let pace = Duration::from_millis(20);
+    let following = follow_paced(&source, &mut sink, pace, everything(), &status, &stop);
     let ending = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         stop.cancel();

@@ -447,6 +447,31 @@ async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
     reads.stop().await;
 }
 
+/// Tells the log more, over and over, until it is stopped.
+struct Telling {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Telling {
+    fn start(log: &Arc<Log>, every: Duration) -> Self {
+        let (log, stop) = (Arc::clone(log), CancellationToken::new());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            while !stopped.is_cancelled() {
+                log.tell(6);
+                tokio::time::sleep(every).await;
+            }
+        });
+        Self { stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
 /// A log whose readers are counted, and those who ask where it stands.
 struct Counted {
     log: Arc<Log>,
@@ -516,22 +541,14 @@ async fn what_nobody_puts_into_its_stream_comes_from_the_source_while_others_flo
     let relay = Running::start_within(scope, log.clone(), sink, "relay of one shard");
     let counted = Counted::new(&log, 0);
     let reads = counted.reader(&redis, &effects);
-    let (told, stop) = (Arc::clone(&log), CancellationToken::new());
-    let stopped = stop.clone();
     // The stream of the first shard never rests.
-    let telling = tokio::spawn(async move {
-        while !stopped.is_cancelled() {
-            told.tell(6);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
+    let telling = Telling::start(&log, Duration::from_millis(5));
     until(|| {
         let done = effects.done.lock().unwrap();
         (0..SHARDS).all(|shard| done.iter().filter(|(of, ..)| *of == shard).count() > 300)
     })
     .await;
-    stop.cancel();
-    telling.await.unwrap();
+    telling.stop().await;
     effects.level(&log).await;
     reads.stop().await;
     relay.stop().await;
@@ -544,14 +561,7 @@ async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests()
     told_and_trimmed(&server, &redis, &log).await;
     let counted = Counted::new(&log, 1);
     let reads = counted.reader(&redis, &effects);
-    let (told, stop) = (Arc::clone(&log), CancellationToken::new());
-    let stopped = stop.clone();
-    let telling = tokio::spawn(async move {
-        while !stopped.is_cancelled() {
-            told.tell(6);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    });
+    let telling = Telling::start(&log, Duration::from_millis(2));
     // So many in a row that the source was not asked for.
     let seen = Mutex::new((u64::MAX, 0));
     until(|| {
@@ -564,8 +574,7 @@ async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests()
         now > 0 && done > seen.1 + 600
     })
     .await;
-    stop.cancel();
-    telling.await.unwrap();
+    telling.stop().await;
     effects.level(&log).await;
     relays.stop().await;
     reads.stop().await;

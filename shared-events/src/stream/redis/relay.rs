@@ -53,7 +53,6 @@ pub struct Relay {
     at: Cursors,
     last_ids: BTreeMap<u16, String>,
     looked: Instant,
-    pace: Duration,
 }
 
 impl Relay {
@@ -67,14 +66,7 @@ impl Relay {
         refill: u64,
     ) -> Self {
         let (at, last_ids, looked) = (Cursors::default(), BTreeMap::new(), Instant::now());
-        Self { redis, promiser, source, refill, at, last_ids, looked, pace: Duration::ZERO }
-    }
-
-    /// Begins batches at this distance at least while it is level.
-    #[must_use]
-    pub const fn paced(mut self, pace: Duration) -> Self {
-        self.pace = pace;
-        self
+        Self { redis, promiser, source, refill, at, last_ids, looked }
     }
 
     /// The ids with which the streams of these shards end.
@@ -190,10 +182,6 @@ impl Sink<Fact> for Relay {
         let begins_after = self.source.begins_after().await.map_err(away)?;
         self.look(&heads, &begins_after).await?;
         Ok(self.at.clone())
-    }
-
-    fn pace(&self) -> Duration {
-        self.pace
     }
 
     async fn apply(&mut self, batch: &Batch<Fact>) -> Result<(), Blame> {
