@@ -21,7 +21,7 @@ use crate::setting::resident_bytes_of;
 use crate::subject::client::{by_calls, by_stream, connect};
 use crate::subject::cluster::operator;
 use crate::subject::engine::{Engine, SHARDS, options};
-use crate::work::request;
+use crate::work::{Template, request};
 
 /// Followers see a million orders within this.
 const SEEN_WITHIN: Duration = Duration::from_secs(30 * 60);
@@ -222,7 +222,7 @@ async fn start(orders: u64) -> anyhow::Result<()> {
     let journal = open_postgres(&url, "orders_journal", options(&clock, SHARDS)).await?;
     // Nobody confirms them, and none lapses meanwhile.
     let later = clock.now().plus(Duration::from_secs(7 * 24 * 60 * 60));
-    fill_with(&journal, orders, |place| history_at(&[place], later)).await?;
+    fill_with(&journal, orders, &Template::new()?, |place| history_at(&[place], later)).await?;
     journal.close().await;
     let program = std::env::current_exe()?;
     let mail = lab.mail()?.display().to_string();

@@ -42,12 +42,19 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
 pub struct Template(Place);
 
 impl Template {
-    /// Parsed once, as the edge does for each.
+    /// Of two lines; parsed once, as the edge does for each.
     ///
     /// # Errors
     /// Never: the order is sound.
     pub fn new() -> anyhow::Result<Self> {
-        let request = request(OrderId::mint(), ["85123A", "22423"]);
+        Self::of(request(OrderId::mint(), ["85123A", "22423"]))
+    }
+
+    /// Like this one.
+    ///
+    /// # Errors
+    /// Where it is not sound.
+    pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
         match parse::place_order(request, &shop()).map(|wish| wish.command) {
             Ok(Command::Place(place)) => Ok(Self(place)),
             other => anyhow::bail!("{other:?}"),

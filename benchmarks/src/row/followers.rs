@@ -1,21 +1,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use anyhow::Context as _;
 use inventory_stream::Inventory;
 use order_actor::outbox::FactSource;
 use order_actor::timers::{Clock, SystemClock};
 use redis::streams::{StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
-use shared_events::contract::{Fact, FactSource as Promiser, OrderId};
+use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Redis, RedisOptions, RedisSource, Relay};
 use shared_events::stream::{
     Cursors, Database, Dialect, FollowStatus, Sink as _, Source, Transactional, everything, follow,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::growth::history_at;
+use super::growth::{fill_with, history};
 use crate::lab::Lab;
 use crate::measure::{Pace, Spread, number};
 use crate::report::{Bound, Row};
@@ -69,28 +69,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
 async fn through_redis(lab: &Lab, facts: u64) -> anyhow::Result<f64> {
     let (orders, stock) = (lab.database("relay").await?, lab.database("stock").await?);
     let engine = Engine::postgres(&orders, 16).await?;
-    let template = Template::new()?;
-    let mut appends = futures::stream::iter(0..facts)
-        .map(|_| {
-            let order_id = OrderId::mint();
-            let place = template.place(order_id);
-            let journal = engine.journal.clone();
-            async move {
-                let events = history_at(&[place], SystemClock.now())?;
-                journal.append(order_id, 0, events).await?;
-                anyhow::Ok(())
-            }
-        })
-        .buffer_unordered(1_024);
-    while let Some(appended) = appends.next().await {
-        appended?;
-    }
-    drop(appends);
-    let now: Arc<dyn Fn() -> shared_events::contract::Timestamp + Send + Sync> =
-        Arc::new(|| SystemClock.now());
-    let migrations = inventory_stream::migrator(Dialect::Postgres);
-    let database = Database::postgres(&stock, "inventory", &migrations).await?;
-    let inventory = Inventory::new(database.clone(), Arc::clone(&now));
+    fill_with(&engine.journal, facts, &Template::new()?, |place| history(&[place])).await?;
+    let database = stock_in(&stock).await?;
     let prefix = format!("bench-{}", uuid::Uuid::now_v7());
     let urls = vec![lab.redis_url()];
     let redis = Redis::new(&RedisOptions { urls, cluster: false, authority: None, prefix })?;
@@ -107,30 +87,61 @@ async fn through_redis(lab: &Lab, facts: u64) -> anyhow::Result<f64> {
         let status = FollowStatus::new("relay");
         follow(&*told, &mut relay, everything(), &status, &relayed).await
     });
-    let source = RedisSource::new(redis, through, log, "stock", Arc::clone(&now));
-    let mut sink = Transactional::new("stock", database.clone(), inventory.follower(), now);
-    let status = FollowStatus::new("stock");
-    let (following, known) = (stop.clone(), status.clone());
-    let follower = tokio::spawn(async move {
-        sink.cursors().await.map_err(|error| anyhow::anyhow!("{error}"))?;
-        follow(&source, &mut sink, everything(), &known, &following).await?;
-        anyhow::Ok(())
-    });
-    while !status.cursors().covers(&heads) {
-        anyhow::ensure!(since.elapsed() < Duration::from_secs(180), "stock is not level in time");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let source = RedisSource::new(redis, through, log, "stock", now());
+    stock_follows(&source, &database, &heads).await?;
     let rate = number(facts) / since.elapsed().as_secs_f64();
-    let committed: u64 = Cursors::load(&database, "stock").await?.iter().map(|(_, at)| at).sum();
-    anyhow::ensure!(committed == facts, "{committed} of {facts} were committed");
     stop.cancel();
     relay.await??;
-    follower.await??;
     database.close().await;
     engine.close().await;
     lab.drop_database(&orders).await?;
     lab.drop_database(&stock).await?;
     Ok(rate)
+}
+
+fn now() -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
+    Arc::new(|| SystemClock.now())
+}
+
+/// The tables of stock in an empty database.
+///
+/// # Errors
+/// Where they cannot be made.
+pub async fn stock_in(url: &str) -> anyhow::Result<Database> {
+    let migrations = inventory_stream::migrator(Dialect::Postgres);
+    Ok(Database::postgres(url, "inventory", &migrations).await?)
+}
+
+/// Lets stock follow these facts from the first on, until it is level.
+///
+/// # Errors
+/// Where it cannot, or is not level in time.
+pub async fn stock_follows(
+    source: &dyn Source<Fact>,
+    database: &Database,
+    heads: &Cursors,
+) -> anyhow::Result<()> {
+    let inventory = Inventory::new(database.clone(), now());
+    let mut sink = Transactional::new("stock", database.clone(), inventory.follower(), now());
+    sink.cursors().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let (status, stop) = (FollowStatus::new("stock"), CancellationToken::new());
+    let level = async {
+        while !status.cursors().covers(heads) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let following = follow(source, &mut sink, everything(), &status, &stop);
+    let (followed, ()) =
+        timeout(Duration::from_secs(180), async { tokio::join!(following, level) })
+            .await
+            .context("stock is not level in time")?;
+    followed?;
+    anyhow::ensure!(
+        Cursors::load(database, "stock").await?.covers(heads),
+        "stock was level before its effects were committed"
+    );
+    Ok(())
 }
 
 /// XADD, XREADGROUP and XACK of so many entries; adding and reading at the same time, each on a

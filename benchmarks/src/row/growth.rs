@@ -122,19 +122,19 @@ async fn shards(lab: &Lab, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
 /// Appends orders of two events, as the actors would.
 async fn fill(journal: &Journal, events: u64) -> anyhow::Result<()> {
     let orders = |order: Command| history(&[order, Template::confirm()]);
-    fill_with(journal, events / 2, orders).await
+    fill_with(journal, events / 2, &Template::new()?, orders).await
 }
 
-/// Appends so many orders, each with the history that is made of its being placed.
+/// Appends so many of these orders, each with the history that is made of its being placed.
 ///
 /// # Errors
 /// Where the journal does not take one.
 pub async fn fill_with(
     journal: &Journal,
     orders: u64,
+    template: &Template,
     history: impl Fn(Command) -> anyhow::Result<Vec<NewEvent>>,
 ) -> anyhow::Result<()> {
-    let template = Template::new()?;
     let mut appends = futures::stream::iter(0..orders)
         .map(|_| {
             let order_id = OrderId::mint();
@@ -150,7 +150,10 @@ pub async fn fill_with(
 }
 
 /// What the commands bring about, one after another, now.
-fn history(commands: &[Command]) -> anyhow::Result<Vec<NewEvent>> {
+///
+/// # Errors
+/// Where the order refuses one.
+pub fn history(commands: &[Command]) -> anyhow::Result<Vec<NewEvent>> {
     history_at(commands, SystemClock.now())
 }
 
