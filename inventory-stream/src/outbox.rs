@@ -102,11 +102,15 @@ impl OutboxSource {
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
         let away = |error: &dyn std::fmt::Display| SourceError::Away(error.to_string());
         let sql = self.database.sql(
-            "SELECT outbox.shard, position, fact FROM json_to_recordset($1::json)
+            "SELECT told.shard, told.position, told.fact FROM json_to_recordset($1::json)
                  AS range(shard BIGINT, after BIGINT, through BIGINT)
-             JOIN outbox ON outbox.shard = range.shard
-                 AND position > range.after AND position <= range.through
-             ORDER BY outbox.shard, position",
+             CROSS JOIN LATERAL (
+                 SELECT * FROM outbox
+                 WHERE outbox.shard = range.shard
+                   AND position > range.after AND position <= range.through
+                 ORDER BY position
+             ) AS told
+             ORDER BY told.shard, told.position",
             "SELECT outbox.shard, position, fact FROM json_each($1) AS range
              JOIN outbox ON outbox.shard = range.value ->> 'shard'
                  AND position > range.value ->> 'after' AND position <= range.value ->> 'through'

@@ -164,7 +164,8 @@ pub async fn lock(
 ) -> Result<BTreeMap<Sku, Level>, DatabaseError> {
     let sql = database.sql(
         "SELECT sku, on_hand, reserved FROM stock
-         WHERE sku IN (SELECT json_array_elements_text($1::json)) ORDER BY sku FOR UPDATE",
+         WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+         ORDER BY sku FOR UPDATE",
         "SELECT sku, on_hand, reserved FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
     );
     let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
@@ -229,7 +230,7 @@ pub async fn reservations(
 ) -> Result<BTreeMap<OrderId, Reservation>, DatabaseError> {
     let sql = database.sql(
         "SELECT body FROM reservations
-         WHERE order_id IN (SELECT json_array_elements_text($1::json))",
+         WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
         "SELECT body FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))",
     );
     let rows = sqlx::query(sql).bind(json(orders)?).fetch_all(&mut **tx).await?;

@@ -168,11 +168,12 @@ pub async fn claim(
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
     let mut tx = database.begin().await?;
-    // Whoever else claims takes the next ones.
+    // Whoever else claims takes the next ones. An array, so that they are looked for once: asked for
+    // by `IN (SELECT …)`, a plan for an empty table looks again for each row, and takes them all.
     let sql = database.sql(
-        "UPDATE due SET at = $1 WHERE serial IN (
+        "UPDATE due SET at = $1 WHERE serial = ANY (ARRAY(
              SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3
-             FOR UPDATE SKIP LOCKED)
+             FOR UPDATE SKIP LOCKED))
          RETURNING serial",
         "UPDATE due SET at = $1 WHERE serial IN (
              SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3)
@@ -190,10 +191,10 @@ pub async fn claim(
     }
     let sql = format!(
         "UPDATE notifications SET state = 'SENDING', next_try_at = $1, attempts = attempts + 1
-         WHERE serial IN ({}) RETURNING {COLUMNS}",
+         WHERE serial {} RETURNING {COLUMNS}",
         database.sql(
-            "SELECT value::bigint FROM json_array_elements_text($2::json) AS taken(value)",
-            "SELECT value FROM json_each($2)",
+            "= ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::json) AS taken(value)))",
+            "IN (SELECT value FROM json_each($2))",
         ),
     );
     let rows =
@@ -218,7 +219,8 @@ pub async fn delivered(
     hold(database, &mut tx, &serials).await?;
     let sql = database.sql(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE serial IN (SELECT value::bigint FROM json_array_elements_text($2::json) AS gone(value))
+         WHERE serial = ANY (ARRAY(
+                   SELECT value::bigint FROM json_array_elements_text($2::json) AS gone(value)))
            AND state = 'SENDING' RETURNING serial",
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
          WHERE serial IN (SELECT value FROM json_each($2))
@@ -270,8 +272,8 @@ async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), D
     // SQLite has one writer at a time.
     if database.dialect() == Dialect::Postgres {
         sqlx::query(
-            "SELECT serial FROM due WHERE serial IN
-                 (SELECT value::bigint FROM json_array_elements_text($1::json) AS held(value))
+            "SELECT serial FROM due WHERE serial = ANY (ARRAY(
+                 SELECT value::bigint FROM json_array_elements_text($1::json) AS held(value)))
              ORDER BY serial FOR UPDATE",
         )
         .bind(json(serials)?)
@@ -284,8 +286,8 @@ async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), D
 /// These are due no more.
 async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
     let sql = database.sql(
-        "DELETE FROM due WHERE serial IN
-             (SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value))",
+        "DELETE FROM due WHERE serial = ANY (ARRAY(
+             SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value)))",
         "DELETE FROM due WHERE serial IN (SELECT value FROM json_each($1))",
     );
     sqlx::query(sql).bind(json(serials)?).execute(&mut **tx).await?;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Bench, SmtpServer, free_port, placed};
+use crate::support::{Bench, SmtpServer, free_port, placed, start};
 
 fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {
     move |entries| entries.len() == count && entries.iter().all(|entry| entry.state == state)
@@ -33,6 +33,57 @@ async fn facts_that_come_twice_are_said_once(dialect: Dialect) {
     let text = std::fs::read_to_string(mails[0].as_ref().unwrap().path()).unwrap();
     assert!(text.contains("To: ada@example.org") && text.contains("Total: 15.30 GBP"), "{text}");
     bench.stop().await;
+}
+
+/// Plans are kept, also those that were made while nothing was due. None may take more than it was
+/// asked for, or read all that is due to find it.
+#[tokio::test]
+async fn a_plan_made_while_nothing_was_due_takes_no_more_than_asked_for() {
+    const MANY: u64 = 3_000;
+    let bench = Bench::on(Dialect::Postgres, |_| {}).await;
+    let claimed = async || {
+        let until = start().plus(Duration::from_secs(60));
+        let entries = ledger::claim(&bench.database, start(), until, 64).await.unwrap();
+        ledger::delivered(&bench.database, &entries, start()).await.unwrap();
+        entries.len()
+    };
+    bench.follow(&[placed(1)]).await;
+    assert_eq!(claimed().await, 1);
+    sqlx::query("VACUUM ANALYZE due").execute(bench.database.reader()).await.unwrap();
+    // Postgres keeps a plan after the fifth time.
+    for _ in 0..8 {
+        assert_eq!(claimed().await, 0);
+    }
+    for position in 2..=8 {
+        bench.follow(&[placed(position)]).await;
+        assert_eq!(claimed().await, 1);
+    }
+    let many: Vec<Fact> = (9..9 + MANY).map(placed).collect();
+    bench.follow(&many).await;
+    for _ in 0..4 {
+        assert_eq!(claimed().await, 64);
+    }
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text")
+        .fetch_one(bench.database.reader())
+        .await
+        .unwrap();
+    // Sessions that end tell the server what they have read.
+    let database = bench.database.clone();
+    bench.stop().await;
+    database.close().await;
+    let other = Bench::on(Dialect::Postgres, |_| {}).await;
+    let read: i64 = sqlx::query_scalar(
+        "SELECT idx_tup_read FROM pg_stat_all_indexes
+         WHERE schemaname = $1 AND indexrelname = 'due_pkey'",
+    )
+    .bind(schema)
+    .fetch_one(other.database.reader())
+    .await
+    .unwrap();
+    // Each claimed, held and struck off by its key.
+    let asked = 3 * (8 + 4 * 64);
+    assert!((asked / 2..2 * asked).contains(&read), "{read} entries were read, {asked} asked for");
+    other.stop().await;
 }
 
 /// What the service tells others: causes by position.

@@ -158,10 +158,10 @@ impl DeadlinesHandler {
              SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version"
         );
         let gone = list.database.sql(
-            "SELECT value FROM json_array_elements_text($1::json) AS gone(value)",
-            "SELECT value FROM json_each($1)",
+            "= ANY (ARRAY(SELECT value FROM json_array_elements_text($1::json) AS gone(value)))",
+            "IN (SELECT value FROM json_each($1))",
         );
-        let disarm = format!("DELETE FROM {table} WHERE order_id IN ({gone})");
+        let disarm = format!("DELETE FROM {table} WHERE order_id {gone}");
         Self { list: list.clone(), unfold: Unfold::new(journal), arm, disarm }
     }
 }
