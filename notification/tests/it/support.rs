@@ -23,6 +23,12 @@ pub struct Bench {
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
+/// The Postgres for tests.
+pub fn server() -> String {
+    std::env::var("ORDINAL_TEST_POSTGRES")
+        .expect("ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one")
+}
+
 pub fn start() -> Timestamp {
     "2010-12-01T08:26:00Z".parse().unwrap()
 }
@@ -37,9 +43,7 @@ impl Bench {
                 Database::sqlite(&path, &migrations).await.unwrap()
             }
             Dialect::Postgres => {
-                let url = std::env::var("ORDINAL_TEST_POSTGRES").expect(
-                    "ORDINAL_TEST_POSTGRES names a Postgres for tests; scripts/test starts one",
-                );
+                let url = server();
                 let schema = format!("t_{}", Uuid::now_v7().simple());
                 Database::postgres(&url, &schema, &migrations).await.unwrap()
             }

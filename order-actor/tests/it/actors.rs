@@ -22,7 +22,7 @@ use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, ever
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-fn start() -> Timestamp {
+pub fn start() -> Timestamp {
     "2010-12-01T08:26:00Z".parse().unwrap()
 }
 
@@ -31,7 +31,7 @@ fn options(clock: &ManualClock) -> Options {
     Options { shards: 4, ..Options::new(Arc::new(move || clock.now())) }
 }
 
-async fn in_memory(limits: Limits) -> (Registry, Journal, ManualClock) {
+pub async fn in_memory(limits: Limits) -> (Registry, Journal, ManualClock) {
     let clock = ManualClock::new(start());
     let journal = open_memory(options(&clock)).await.unwrap();
     let registry = registry(&journal, &clock, limits).await;
@@ -73,11 +73,11 @@ fn cancel() -> Command {
     })
 }
 
-fn ops() -> Context {
+pub fn ops() -> Context {
     Context::new(By::ops("anna"), Instant::now() + Duration::from_secs(20))
 }
 
-async fn placed(registry: &Registry) -> (OrderId, Executed) {
+pub async fn placed(registry: &Registry) -> (OrderId, Executed) {
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let executed = registry.execute(order_id, place(order_id, customer_id), ops()).await.unwrap();
     (order_id, executed)

@@ -10,6 +10,7 @@
 
 mod actors;
 mod archive;
+mod deadlines;
 mod domain;
 mod grpc_edge;
 mod grpc_parse;

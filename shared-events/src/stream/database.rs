@@ -134,10 +134,11 @@ impl Database {
         // when it has grown. Everything that is asked often has its index; without an index the scan
         // is made all the same, but looks so dear that it would be compiled first. The same holds for
         // an index that is read from end to end: rows are asked for by `= ANY (ARRAY(…))`, not by
-        // `IN (SELECT …)`, which such a plan takes for a join of two small tables.
+        // `IN (SELECT …)`, which such a plan takes for a join of two small tables. And for a bitmap of
+        // all that an index finds, which is sorted afterwards for the few that come first in it.
         let settings = format!(
             "SET search_path TO {schema}; SET application_name TO '{session_name}';
-             SET enable_seqscan TO off; SET jit TO off"
+             SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off"
         );
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
