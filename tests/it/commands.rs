@@ -218,6 +218,8 @@ async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
                 break;
             }
         }
+        // However fast all are carried out: the engine ends the stream, and not the caller.
+        sender.closed().await;
     });
     let first = stream.message().await.unwrap().unwrap();
     let mut answered = HashSet::from([first.tag]);
