@@ -93,13 +93,9 @@ pub enum FactBody {
 }
 
 impl FactBody {
-    /// What a service promises by CloudEvents `type` and `data` (JSON).
-    ///
-    /// # Errors
-    /// [`FactError`] where the service promises no such type, or `data` is not of that type.
-    pub fn read(source: FactSource, kind: &str, data: &str) -> Result<Self, FactError> {
-        // By itself it is JSON, so the whole is too. Behind its type, data is read without a detour.
-        let data: &RawValue = serde_json::from_str(data)?;
+    /// What a service promises by CloudEvents `type` and `data`. Behind its type, data is read without a
+    /// detour; both are JSON by themselves, so the whole is too.
+    fn of(source: FactSource, kind: &str, data: &RawValue) -> Result<Self, FactError> {
         let kind = serde_json::to_string(kind)?;
         let json = format!(r#"{{"type":{kind},"data":{data}}}"#);
         Ok(match source {
@@ -107,19 +103,6 @@ impl FactBody {
             FactSource::Inventory => Self::Inventory(serde_json::from_str(&json)?),
             FactSource::Notifications => Self::Notification(serde_json::from_str(&json)?),
         })
-    }
-
-    /// CloudEvents `data`, as JSON.
-    ///
-    /// # Errors
-    /// [`FactError`], which no value of this type is known to cause.
-    pub fn data(&self) -> Result<String, FactError> {
-        #[derive(Deserialize)]
-        struct Body {
-            data: Box<RawValue>,
-        }
-        let body: Body = serde_json::from_str(&serde_json::to_string(self)?)?;
-        Ok(Box::<str>::from(body.data).into_string())
     }
 
     /// The versioned type name, CloudEvents `type`.
@@ -156,7 +139,7 @@ pub struct Fact {
     pub source: FactSource,
     /// When it happened, by the service that promises it.
     pub time: Timestamp,
-    /// The order it is about; CloudEvents `subject` and `partitionkey`.
+    /// The order it is about; CloudEvents `subject`.
     pub subject: OrderId,
     /// Version of the order (or sequence of the service's own log) at this fact.
     pub sequence: u64,
@@ -214,7 +197,7 @@ impl TryFrom<Envelope> for Fact {
             index: read.index,
             causationid: read.causationid,
             traceparent: read.traceparent,
-            body: FactBody::read(read.source, &read.kind, read.data.get())?,
+            body: FactBody::of(read.source, &read.kind, &read.data)?,
         })
     }
 }

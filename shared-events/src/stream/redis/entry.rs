@@ -1,8 +1,12 @@
-use std::borrow::Cow;
-
 use redis::Value;
+use serde::Deserialize;
 
-use crate::contract::{Fact, FactBody, FactError, FactSource, SpecVersion};
+use crate::contract::{Fact, Timestamp};
+
+/// The field that holds the fact, in CloudEvents' JSON format.
+pub(super) const FACT: &str = "fact";
+/// The field that holds the position of the fact before it in its shard.
+pub(super) const PREV: &str = "prev";
 
 /// A fact as it stands in a stream, with the position of the fact before it in its shard.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,63 +26,28 @@ pub(super) fn place(id: &str) -> Option<(u64, u16)> {
     Some((position.parse().ok()?, index.parse().ok()?))
 }
 
-/// CloudEvents attributes by name, `data` as JSON, and `prev`. Position and index are the id.
-pub(super) fn fields(
-    fact: &Fact,
-    prev: u64,
-) -> Result<Vec<(&'static str, Cow<'_, str>)>, FactError> {
-    let order = fact.subject.to_string();
-    let SpecVersion::V1 = fact.specversion;
-    let mut fields = vec![
-        ("specversion", "1.0".into()),
-        ("id", fact.id.to_string().into()),
-        ("source", fact.source.uri().into()),
-        ("type", fact.body.kind().into()),
-        ("subject", order.clone().into()),
-        ("time", fact.time.to_string().into()),
-        ("datacontenttype", "application/json".into()),
-        ("partitionkey", order.clone().into()),
-        ("correlationid", order.into()),
-        ("sequence", fact.sequence.to_string().into()),
-        ("shard", fact.shard.to_string().into()),
-        ("prev", prev.to_string().into()),
-        ("data", fact.body.data()?.into()),
-    ];
-    let known = [("causationid", &fact.causationid), ("traceparent", &fact.traceparent)];
-    fields
-        .extend(known.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?.into()))));
-    Ok(fields)
+/// An entry from its fields, with whatever others have added.
+pub(super) fn read(id: &str, fields: &[(&str, &str)]) -> Result<Entry, String> {
+    let place = place(id).ok_or("its id is no position")?;
+    let field = |name: &str| {
+        let found = fields.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| *text).ok_or_else(|| format!("it has no {name}"))
+    };
+    let prev = field(PREV)?.parse().map_err(|_| format!("its {PREV} is none"))?;
+    let fact = Fact::from_json(field(FACT)?).map_err(|error| error.to_string())?;
+    if (fact.position, fact.index) != place {
+        return Err(format!("its fact is of {}", self::id(fact.position, fact.index)));
+    }
+    Ok(Entry { fact, prev })
 }
 
-/// What [`fields`] made, with whatever others have added.
-pub(super) fn read(id: &str, fields: &[(&str, &str)]) -> Result<Entry, String> {
-    let (position, index) = place(id).ok_or("its id is no position")?;
-    let field = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
-    let needed = |name: &str| field(name).ok_or_else(|| format!("it has no {name}"));
-    let prev = needed("prev")?.parse().map_err(|_| "it has no prev")?;
-    let wrong = |name: &'static str| move |_| format!("its {name} is none");
-    if needed("specversion")? != "1.0" {
-        return Err("its specversion is unknown".to_owned());
+/// When it happened, of a fact that need not be read.
+pub(super) fn time(fact: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Happened {
+        time: Timestamp,
     }
-    let source = needed("source")?;
-    let source = FactSource::ALL.into_iter().find(|known| known.uri() == source);
-    let source = source.ok_or("its source is unknown")?;
-    let body = FactBody::read(source, needed("type")?, needed("data")?);
-    let fact = Fact {
-        specversion: SpecVersion::V1,
-        id: needed("id")?.parse().map_err(|_| "its id is none")?,
-        source,
-        time: needed("time")?.parse().map_err(|_| "its time is none")?,
-        subject: needed("subject")?.parse().map_err(|_| "its subject is no order")?,
-        sequence: needed("sequence")?.parse().map_err(wrong("sequence"))?,
-        shard: needed("shard")?.parse().map_err(wrong("shard"))?,
-        position,
-        index,
-        causationid: field("causationid").map(str::to_owned),
-        traceparent: field("traceparent").map(str::to_owned),
-        body: body.map_err(|error| error.to_string())?,
-    };
-    Ok(Entry { fact, prev })
+    serde_json::from_str(fact).ok().map(|Happened { time }| time)
 }
 
 /// The streams of a reply to XREAD, each with its key and what [`entries`] takes; none where Redis
@@ -161,17 +130,7 @@ mod tests {
     #[test]
     fn a_fact_comes_out_of_a_stream_as_it_went_in() {
         let entry = entry();
-        let made = fields(&entry.fact, entry.prev).unwrap();
-        let made: Vec<(&str, &str)> = made.iter().map(|(name, text)| (*name, &**text)).collect();
-        for (name, text) in [
-            ("type", "inventory.reserved.v1"),
-            ("partitionkey", "018f6f3e-0000-7000-8000-00000000000a"),
-            ("sequence", "42"),
-        ] {
-            assert!(made.contains(&(name, text)), "{name}");
-        }
-        assert!(!made.iter().any(|(name, _)| *name == "position"), "that is the id");
-        let reply = reply(&made);
+        let reply = reply(&[(PREV, "12"), (FACT, &entry.fact.to_json().unwrap())]);
         let streams = streams(&reply).unwrap();
         let [(key, there)] = streams.as_slice() else { panic!("{streams:?}") };
         let there = entries(there).unwrap();
@@ -200,32 +159,32 @@ mod tests {
 
     #[test]
     fn what_is_no_fact_is_refused() {
-        let Entry { fact, prev } = entry();
-        let made = fields(&fact, prev).unwrap();
-        let good: Vec<(&str, &str)> = made.iter().map(|(name, text)| (*name, &**text)).collect();
-        assert!(read("17", &good).is_err());
-        assert!(read("x-1", &good).is_err());
-        let without = |name: &str| -> Vec<(&str, &str)> {
-            good.iter().copied().filter(|(known, _)| *known != name).collect()
-        };
-        for (missing, _) in &good {
-            // What repeats others need not be there.
-            let repeats = ["datacontenttype", "partitionkey", "correlationid", "causationid"];
-            let refused = read("17-1", &without(missing)).is_err();
-            assert_eq!(refused, !repeats.contains(missing), "{missing}");
+        let good = entry().fact.to_json().unwrap();
+        fn fields(fact: &str) -> [(&str, &str); 3] {
+            [("added", "by others"), (PREV, "12"), (FACT, fact)]
         }
-        for (name, text) in [
-            ("type", "inventory.burnt.v9"),
-            ("type", "order.confirmed.v1"),
-            ("data", "{"),
-            ("data", r#"{},"data":{}"#),
-            ("specversion", "2.0"),
-            ("source", "/ordinal/weather"),
-            ("sequence", "-1"),
+        assert!(read("17-1", &fields(&good)).is_ok());
+        for elsewhere in ["17", "x-1", "18-1", "17-0"] {
+            assert!(read(elsewhere, &fields(&good)).is_err(), "{elsewhere}");
+        }
+        for missing in [PREV, FACT] {
+            let without: Vec<_> =
+                fields(&good).into_iter().filter(|(name, _)| *name != missing).collect();
+            assert_eq!(read("17-1", &without), Err(format!("it has no {missing}")));
+        }
+        assert!(read("17-1", &[(PREV, "-1"), (FACT, &good)]).is_err());
+        for (what, otherwise) in [
+            ("inventory.reserved.v1", "inventory.burnt.v9"),
+            ("inventory.reserved.v1", "order.confirmed.v1"),
+            (r#""specversion":"1.0""#, r#""specversion":"2.0""#),
+            ("/ordinal/inventory", "/ordinal/weather"),
+            (r#""sequence":42"#, r#""sequence":-1"#),
+            (r#""subject""#, r#""about""#),
+            (r#""data":{"#, r#""data":["#),
         ] {
-            let mut fields = without(name);
-            fields.push((name, text));
-            assert!(read("17-1", &fields).is_err(), "{name} {text}");
+            let bad = good.replace(what, otherwise);
+            assert_ne!(bad, good, "{what}");
+            assert!(read("17-1", &fields(&bad)).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +25,8 @@ const APPEND: &str = r"
         end
         if last ~= ARGV[1] then return last end
     end
-    local i = 2
-    while i <= #ARGV do
-        local fields = 2 * tonumber(ARGV[i + 1])
-        redis.call('XADD', KEYS[1], ARGV[i], unpack(ARGV, i + 2, i + 1 + fields))
-        i = i + 2 + fields
+    for i = 4, #ARGV, 3 do
+        redis.call('XADD', KEYS[1], ARGV[i], ARGV[2], ARGV[i + 1], ARGV[3], ARGV[i + 2])
     end
     return 'appended'
 ";
@@ -123,10 +119,9 @@ impl Relay {
                 }
                 (prev, here) = (here, fact.position);
             }
-            let fields =
-                entry::fields(fact, prev).map_err(|error| Blame::World(error.to_string()))?;
+            let json = fact.to_json().map_err(|error| Blame::World(error.to_string()))?;
             if let Some(call) = calls.last_mut() {
-                call.entry(entry::id(fact.position, fact.index), &fields);
+                call.entry(entry::id(fact.position, fact.index), prev, &json);
             }
         }
         Ok(calls)
@@ -160,16 +155,13 @@ struct Call {
 impl Call {
     fn new(stream: &str, shard: u16, behind: &str) -> Self {
         let mut cmd = redis::cmd("EVAL");
-        cmd.arg(APPEND).arg(1).arg(stream).arg(behind);
+        cmd.arg(APPEND).arg(1).arg(stream).arg(behind).arg(entry::PREV).arg(entry::FACT);
         Self { shard, cmd, last: behind.to_owned(), bytes: 0 }
     }
 
-    fn entry(&mut self, id: String, fields: &[(&str, Cow<'_, str>)]) {
-        self.cmd.arg(&id).arg(fields.len());
-        for (name, value) in fields {
-            self.bytes += name.len() + value.len();
-            self.cmd.arg(name).arg(value.as_bytes());
-        }
+    fn entry(&mut self, id: String, prev: u64, fact: &str) {
+        self.bytes += fact.len();
+        self.cmd.arg(&id).arg(prev).arg(fact);
         self.last = id;
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Redis, RedisError};
-use super::entry::place;
+use super::entry::{self, place};
 use crate::contract::{Fact, FactSource as Promiser, Timestamp};
 use crate::stream::{Scope, Source};
 
@@ -64,11 +64,10 @@ struct Stream<'a> {
     shard: u16,
 }
 
-/// An entry's id and fields.
-type Old = (String, HashMap<String, String>);
+/// An entry's id, and when its fact happened.
+type Old = (String, Option<Timestamp>);
 
-fn too_old((_, fields): &Old, keep: Keep, now: Timestamp) -> bool {
-    let time: Option<Timestamp> = fields.get("time").and_then(|time| time.parse().ok());
+fn too_old((_, time): &Old, keep: Keep, now: Timestamp) -> bool {
     time.is_some_and(|time| now.since(time) > keep.age)
 }
 
@@ -81,7 +80,9 @@ impl Stream<'_> {
     async fn oldest(&self, count: u64) -> Result<Vec<Old>, RedisError> {
         let mut oldest = redis::cmd("XRANGE");
         oldest.arg(self.key()).arg("-").arg("+").arg("COUNT").arg(count);
-        self.redis.query(&oldest).await
+        let entries: Vec<(String, HashMap<String, String>)> = self.redis.query(&oldest).await?;
+        let time = |fields: &HashMap<String, String>| entry::time(fields.get(entry::FACT)?);
+        Ok(entries.into_iter().map(|(id, fields)| (id, time(&fields))).collect())
     }
 
     /// Lets go of what is too much or too old, but not of what an active follower still needs,
