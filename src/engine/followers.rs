@@ -24,7 +24,7 @@ const HEADS_WITHIN: Duration = Duration::from_secs(2);
 /// come all the time, they would keep all cores busy with commits and round trips.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 /// Of stock, whose batch is a dozen statements.
-pub(super) const STOCK: Duration = Duration::from_millis(10);
+pub(super) const STOCK: Duration = Duration::from_millis(20);
 /// Of what people look at.
 pub(super) const LISTS: Duration = Duration::from_millis(100);
 /// Of what waits for minutes or leaves for another system. What has come and gone in
