@@ -14,14 +14,19 @@ use shared_events::stream::{Cursors, Database, Dialect, Handler as _, Source as 
 use sqlx::{Connection as _, PgConnection};
 
 use crate::actors::{in_memory, ops, placed};
-use crate::spread::{schema, server};
+use crate::spread;
 
 /// How many entries of each index of a table have been read, by the name of the index. Closes the
 /// database: sessions tell the server what they have read before they are gone.
-async fn entries_read(database: Database, schema: &str, table: &str) -> BTreeMap<String, i64> {
+async fn entries_read(
+    url: &str,
+    database: Database,
+    schema: &str,
+    table: &str,
+) -> BTreeMap<String, i64> {
     let session = database.session_name().to_owned();
     database.close().await;
-    let mut server = PgConnection::connect(&server()).await.unwrap();
+    let mut server = PgConnection::connect(url).await.unwrap();
     let gone = async {
         let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
         while sqlx::query_scalar(sql).bind(&session).fetch_one(&mut server).await.unwrap() {
@@ -56,9 +61,10 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
         batch.items.into_iter().partition(|recorded| recorded.sequence == 1);
     assert_eq!((opening.len(), closing.len()), (ORDERS, ORDERS));
 
-    let schema = schema();
+    // Transactions of other tests, in the same database, would keep from vacuum what is gone.
+    let (url, schema) = (spread::database(9).await, spread::schema());
     let migrations = migrator(Dialect::Postgres);
-    let database = Database::postgres(&server(), &schema, &migrations).await.unwrap();
+    let database = Database::postgres(&url, &schema, &migrations).await.unwrap();
     let list = Deadlines::new(database.clone());
     let mut handler = list.handler(journal);
     let mut follow = async |events: &[RecordedEvent]| {
@@ -91,7 +97,7 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
     }
     assert_eq!(list.due(far, None, 1).await.unwrap(), []);
 
-    let read = entries_read(database, &schema, "deadlines").await;
+    let read = entries_read(&url, database, &schema, "deadlines").await;
     let (by_time, by_key) = (read["deadlines_by_time"], read["deadlines_pkey"]);
     // Each was on one page of the list; what was removed may be met once more at the end.
     let listed = i64::try_from(ORDERS).unwrap();
