@@ -79,11 +79,13 @@ async fn a_plan_made_while_nothing_was_due_takes_no_more_than_asked_for() {
     assert!((3 * asked..6 * asked).contains(&by_key), "{read:?}, {asked} asked for");
 }
 
-/// How many entries of each index of a table have been read, by the name of the index. Closes the
-/// database: sessions tell the server what they have read before they are gone.
+/// How many entries of each index of a table have been read, by the name of the index. Closes the last
+/// handle of a database: sessions tell the server what they have read before they are gone.
 async fn entries_read(database: Database, schema: &str, table: &str) -> BTreeMap<String, i64> {
     let session = database.session_name().to_owned();
     database.close().await;
+    // One that came back meanwhile stays as long as anybody has the pool.
+    drop(database);
     let mut server = PgConnection::connect(&server()).await.unwrap();
     let gone = async {
         let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";

@@ -16,8 +16,8 @@ use sqlx::{Connection as _, PgConnection};
 use crate::actors::{in_memory, ops, placed};
 use crate::spread;
 
-/// How many entries of each index of a table have been read, by the name of the index. Closes the
-/// database: sessions tell the server what they have read before they are gone.
+/// How many entries of each index of a table have been read, by the name of the index. Closes the last
+/// handle of a database: sessions tell the server what they have read before they are gone.
 async fn entries_read(
     url: &str,
     database: Database,
@@ -26,6 +26,8 @@ async fn entries_read(
 ) -> BTreeMap<String, i64> {
     let session = database.session_name().to_owned();
     database.close().await;
+    // One that came back meanwhile stays as long as anybody has the pool.
+    drop(database);
     let mut server = PgConnection::connect(url).await.unwrap();
     let gone = async {
         let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
@@ -97,6 +99,7 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
     }
     assert_eq!(list.due(far, None, 1).await.unwrap(), []);
 
+    drop((list, handler));
     let read = entries_read(&url, database, &schema, "deadlines").await;
     let (by_time, by_key) = (read["deadlines_by_time"], read["deadlines_pkey"]);
     // Each was on one page of the list; what was removed may be met once more at the end.
