@@ -172,11 +172,11 @@ pub async fn claim(
     // by `IN (SELECT …)`, a plan for an empty table looks again for each row, and takes them all.
     let sql = database.sql(
         "UPDATE due SET at = $1 WHERE serial = ANY (ARRAY(
-             SELECT serial FROM due WHERE at <= $2 ORDER BY at LIMIT $3
+             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3
              FOR UPDATE SKIP LOCKED))
          RETURNING serial",
         "UPDATE due SET at = $1 WHERE serial IN (
-             SELECT serial FROM due WHERE at <= $2 ORDER BY at LIMIT $3)
+             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3)
          RETURNING serial",
     );
     let taken: Vec<i64> = sqlx::query_scalar(sql)

@@ -22,7 +22,7 @@ use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, ever
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub fn start() -> Timestamp {
+fn start() -> Timestamp {
     "2010-12-01T08:26:00Z".parse().unwrap()
 }
 

@@ -22,9 +22,6 @@ pub enum FactSource {
 }
 
 impl FactSource {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Orders, Self::Inventory, Self::Notifications];
-
     /// The URI reference that stands in CloudEvents `source`.
     #[must_use]
     pub const fn uri(self) -> &'static str {
