@@ -1,12 +1,13 @@
 //! What operators see and may do over gRPC: followers, dead letters, read models, quarantine.
 //! Never here: who is an operator; `access` has answered that before a call arrives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::domain::By;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::journal::{Journal, JournalError, ShardState};
+use order_actor::journal::{Chronicle, Journal, JournalError, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
@@ -451,6 +452,32 @@ impl AdminService for AdminEdge {
         Ok(Response::new(proto::FreezeShardResponse {}))
     }
 
+    async fn get_journal(
+        &self,
+        _: Request<proto::GetJournalRequest>,
+    ) -> Result<Response<proto::GetJournalResponse>, Status> {
+        let chronicle = self.orders()?.0.chronicle().await.map_err(|error| away_journal(&error))?;
+        let history = chronicle.map(journal_history);
+        Ok(Response::new(proto::GetJournalResponse { history }))
+    }
+
+    async fn accept_journal(
+        &self,
+        request: Request<proto::AcceptJournalRequest>,
+    ) -> Result<Response<proto::AcceptJournalResponse>, Status> {
+        let said_by = request
+            .extensions()
+            .get::<By>()
+            .map_or_else(|| "an operator".to_owned(), |by| format!("ops:{}", by.subject));
+        let reason = operators_reason(&request.get_ref().reason)?;
+        let journal = self.orders()?.0;
+        let accepted = journal.accept(reason, &said_by).await;
+        let history = accepted.map_err(|error| away_journal(&error))?;
+        let letters_dropped = self.drop_letters_of_nobody(journal).await?;
+        let history = Some(journal_history(history));
+        Ok(Response::new(proto::AcceptJournalResponse { history, letters_dropped }))
+    }
+
     async fn unfreeze_shard(
         &self,
         request: Request<proto::UnfreezeShardRequest>,
@@ -460,6 +487,36 @@ impl AdminService for AdminEdge {
         found(opened.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard opened by an operator");
         Ok(Response::new(proto::UnfreezeShardResponse {}))
+    }
+}
+
+impl AdminEdge {
+    /// Drops dead letters of orders that the journal does not hold; how many.
+    async fn drop_letters_of_nobody(&self, journal: &Journal) -> Result<u64, Status> {
+        let mut dropped = 0;
+        for (follower, letters) in &self.parts.letters {
+            let all = letters.all(Some(follower)).await;
+            let all = all.map_err(|_| unavailable("dead letters"))?;
+            let orders: BTreeSet<OrderId> = all.iter().map(|letter| letter.order_id).collect();
+            let asked: Vec<OrderId> = orders.iter().copied().collect();
+            let there = journal.versions(&asked).await.map_err(|error| away_journal(&error))?;
+            let gone = orders.into_iter().filter(|id| !there.contains_key(id)).collect();
+            let gone = letters.drop_of(follower, &gone).await;
+            dropped += gone.map_err(|_| unavailable("dead letters"))?;
+        }
+        Ok(dropped)
+    }
+}
+
+fn away_journal(error: &JournalError) -> Status {
+    away(error.code(), &error.to_string())
+}
+
+fn journal_history(chronicle: Chronicle) -> proto::JournalHistory {
+    proto::JournalHistory {
+        journal: chronicle.journal.to_string(),
+        incarnation: chronicle.incarnation,
+        doubt: chronicle.doubted.unwrap_or_default(),
     }
 }
 

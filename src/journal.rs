@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use order_actor::journal::{Holding, Relocation, ShardSet, holding};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::{Failure, Output};
+use crate::cli::{Client, Connection, Failure, Output, text};
 use crate::engine::JOURNAL;
 use crate::progress;
 
@@ -18,6 +18,16 @@ pub enum JournalVerb {
     /// Move what is old from the journal's tables to files, beside running nodes. All events before
     /// a month are written; orders that are over leave the table, the others stay in it as well.
     Archive(crate::archive::ArchiveArgs),
+    /// Accept the journal as it is after it was restored from a backup or failed over: orders are taken
+    /// again, and every follower that remembers more goes back to the last place that it has. Asks any
+    /// order node. `ordinal journal history` says whether it is needed.
+    Restored {
+        /// Why, for the journal and for the log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Which history the journal tells, and whether somebody remembers more than it holds.
+    History,
     /// Show what Postgres databases hold of a journal; nothing is written.
     Show {
         /// Which databases, by URL.
@@ -60,8 +70,29 @@ impl std::fmt::Debug for JournalVerb {
 ///
 /// # Errors
 /// Where a database does not answer, or the databases do not fit together.
-pub async fn run(verb: JournalVerb, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(
+    verb: JournalVerb,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     match verb {
+        JournalVerb::Restored { reason } => {
+            let client = Client::connect(connection).await?;
+            let request = json!({ "reason": reason });
+            let answer = client.call("admin.v1.AdminService/AcceptJournal", request).await?;
+            out.answer(&answer, |out, answer| {
+                history(out, &answer["history"]);
+                let dropped = text(answer, "letters_dropped");
+                out.line(format!(
+                    "dead letters of orders that it does not hold: {dropped} dropped"
+                ));
+            });
+        }
+        JournalVerb::History => {
+            let client = Client::connect(connection).await?;
+            let answer = client.call("admin.v1.AdminService/GetJournal", json!({})).await?;
+            out.answer(&answer, |out, answer| history(out, &answer["history"]));
+        }
         JournalVerb::Archive(args) => return crate::archive::run(args, out).await,
         JournalVerb::Show { databases } => show(&databases, out).await?,
         JournalVerb::Move { shards, from, to, take_back } => {
@@ -77,6 +108,15 @@ pub async fn run(verb: JournalVerb, out: &Output) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn history(out: &Output, history: &Value) {
+    let (journal, incarnation) = (text(history, "journal"), text(history, "incarnation"));
+    out.line(format!("journal {journal}, incarnation {incarnation}"));
+    match text(history, "doubt").as_str() {
+        "" => out.line("nobody remembers more than it holds"),
+        doubt => out.line(format!("doubted, nothing is appended: {doubt}")),
+    }
 }
 
 async fn show(databases: &[String], out: &Output) -> anyhow::Result<()> {

@@ -6,11 +6,14 @@ use shared_events::contract::{
     Disposition, Fact, FactBody, FactId, FactSource, InventoryFact, LineUnits, OrderFact, OrderId,
     Sku, SpecVersion, Timestamp,
 };
-use shared_events::stream::{Blame, Database, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
 use tokio::sync::Notify;
 
-use crate::domain::{Impossible, Reservation, Shelf, Step, StepKind};
+use crate::domain::{Impossible, Reservation, ReservationState, Seen, Shelf, Step, StepKind};
 use crate::{outbox, store};
+
+/// Reservations looked at in one step when the log was set back.
+const PAGE: u32 = 1_000;
 
 /// Follows order facts. A batch of many orders reads each row once, decides in memory and writes
 /// each row once, so that a product that everybody wants costs one update per batch.
@@ -49,6 +52,7 @@ impl Handler<Fact> for StockFollower {
             }
             let reservation =
                 reservations.entry(fact.subject).or_insert_with(|| Reservation::new(fact.subject));
+            reservation.saw(fact.shard, fact.position);
             let answers = apply(reservation, fact, &mut shelf)
                 .map_err(|error| Blame::Item { index, error: error.to_string() })?;
             touched.insert(fact.subject);
@@ -60,14 +64,17 @@ impl Handler<Fact> for StockFollower {
         let now = (self.now)();
         let mut heads = outbox::heads(tx).await?;
         let mut rows = Vec::with_capacity(told.len());
+        let (mut last, mut nth) = (None, 0);
         for (cause, answer) in told {
+            nth = if last == Some(cause.id) { nth + 1 } else { 0 };
+            last = Some(cause.id);
             let shard = cause.shard;
             let head = heads.entry(shard).or_insert(0);
             *head += 1;
             let position = *head;
             rows.push(Fact {
                 specversion: SpecVersion::V1,
-                id: FactId::at(FactSource::Inventory, shard, position, 0),
+                id: FactId::caused_by(FactSource::Inventory, cause.id, answer.kind(), nth),
                 source: FactSource::Inventory,
                 time: now,
                 subject: cause.subject,
@@ -77,6 +84,7 @@ impl Handler<Fact> for StockFollower {
                 index: 0,
                 causationid: Some(cause.id.to_string()),
                 traceparent: cause.traceparent.clone(),
+                mark: None,
                 body: FactBody::Inventory(answer),
             });
         }
@@ -86,6 +94,71 @@ impl Handler<Fact> for StockFollower {
 
     fn committed(&mut self) {
         self.told.notify_waiters();
+    }
+
+    /// Lets go of everything that is held, and forgets everything that was heard, for orders of which
+    /// something was heard after `to`. What the log still tells of them is read again, from the
+    /// earliest of them on; for all others it does nothing a second time.
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        let mut begins: BTreeMap<u16, u64> = from.iter().map(|(s, _)| (s, to.get(s))).collect();
+        let mut after = String::new();
+        loop {
+            let page = store::list_reservations(&self.database, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.order_id.to_string();
+            let (mut stay, mut gone) = (Vec::new(), Vec::new());
+            for mut reservation in page {
+                let Some(Seen { shard, first, last }) = reservation.seen else { continue };
+                let Some(begin) = begins.get_mut(&shard).filter(|_| last > to.get(shard)) else {
+                    continue;
+                };
+                if reservation.state == ReservationState::Rejected && first <= to.get(shard) {
+                    // Nothing is held, and what was decided before stays decided.
+                    reservation.seen = Some(Seen { shard, first, last: to.get(shard) });
+                    stay.push(reservation);
+                    continue;
+                }
+                *begin = (*begin).min(first.saturating_sub(1));
+                gone.push(reservation);
+            }
+            store::write_reservations(&self.database, tx, stay.iter()).await?;
+            self.undo(tx, &gone).await?;
+        }
+        let mut begin = Cursors::default();
+        for (shard, position) in begins {
+            let same = position == to.get(shard);
+            begin.advance_to(shard, position, to.mark(shard).filter(|_| same));
+        }
+        Ok(begin)
+    }
+}
+
+impl StockFollower {
+    /// Takes back all that these reservations moved. Units that came back with a return that is no
+    /// longer known are in the house all the same: where others hold them by now they stay, as a
+    /// movement.
+    async fn undo(&self, tx: &mut Tx, gone: &[Reservation]) -> Result<(), Blame> {
+        let skus: BTreeSet<Sku> =
+            gone.iter().flat_map(|one| &one.lines).map(|held| held.sku.clone()).collect();
+        let mut shelf = Shelf::new(store::lock(&self.database, tx, &skus).await?);
+        for reservation in gone {
+            reservation.undo(&mut shelf);
+        }
+        for sku in &skus {
+            let short = -shelf.level(sku).available();
+            if short > 0 {
+                let (units, reason) = (short, "history set back: these units are held for orders");
+                store::found(tx, sku, units, reason, (self.now)()).await?;
+            }
+        }
+        store::change(&self.database, tx, shelf.changes()).await?;
+        store::forget_reservations(&self.database, tx, gone.iter().map(|one| one.order_id)).await?;
+        Ok(())
     }
 }
 

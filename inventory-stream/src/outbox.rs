@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use shared_events::contract::Fact;
-use shared_events::stream::{Batch, Cursors, Database, DatabaseError, Source, SourceError, Tx};
+use shared_events::stream::{
+    Batch, Comparison, Cursors, Database, DatabaseError, Finding, Place, Source, SourceError, Tx,
+};
 use sqlx::Row as _;
 use tokio::sync::Notify;
 
@@ -90,7 +92,7 @@ pub(crate) async fn write(
 }
 
 /// Positions of one shard, `after` exclusive, `through` inclusive.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct Range {
     shard: u16,
     after: u64,
@@ -98,6 +100,44 @@ struct Range {
 }
 
 impl OutboxSource {
+    /// What stands at these places.
+    async fn findings(&self, places: &[Place]) -> Result<Vec<Finding>, SourceError> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let heads = self.heads().await?;
+        let there = |place: &Place| place.position <= heads.get(place.shard);
+        let ranges: Vec<Range> = places
+            .iter()
+            .filter(|place| there(place))
+            .map(|place| Range {
+                shard: place.shard,
+                after: place.position - 1,
+                through: place.position,
+            })
+            .collect();
+        let mut facts = self.read_each(&ranges).await?.into_iter();
+        let finding = |place: &Place| {
+            if !there(place) {
+                return Finding::Beyond;
+            }
+            match facts.next().and_then(|fact| fact.mark()) {
+                Some(mark) if mark == place.mark => Finding::Same,
+                _ => Finding::Other,
+            }
+        };
+        Ok(places.iter().map(finding).collect())
+    }
+
+    /// The facts of these ranges, each read by itself: two may be of one shard, in any order.
+    async fn read_each(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
+        let mut facts = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            facts.extend(self.read(std::slice::from_ref(range)).await?);
+        }
+        Ok(facts)
+    }
+
     /// All that is told in these ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
         let away = |error: &dyn std::fmt::Display| SourceError::Away(error.to_string());
@@ -155,9 +195,8 @@ impl Source<Fact> for OutboxSource {
         for (shard, head) in heads.iter().filter(|(shard, _)| cursors.reads(*shard)) {
             let after = cursors.get(shard);
             if after > head {
-                let detail =
-                    format!("a reader is at {after} already; has the outbox been restored?");
-                return Err(SourceError::Broken { shard, position: head, detail });
+                let detail = format!("it ends at position {head}, and {after} was read");
+                return Err(SourceError::Forked { shard, position: after, detail });
             }
             if after < head {
                 ranges.push(Range { shard, after, through: head });
@@ -174,8 +213,29 @@ impl Source<Fact> for OutboxSource {
         if ranges.is_empty() {
             return Ok(Batch::default());
         }
-        let items = self.read(&ranges).await?;
-        let through = ranges.iter().map(|range| (range.shard, range.through)).collect();
+        // With what the reader saw last, where it is known: the log must go on from there.
+        let with_last: Vec<Range> = ranges
+            .iter()
+            .map(|range| {
+                let seen = range.after > 0 && cursors.mark(range.shard).is_some();
+                Range { after: range.after - u64::from(seen), ..*range }
+            })
+            .collect();
+        let (last, items): (Vec<Fact>, Vec<Fact>) = self
+            .read(&with_last)
+            .await?
+            .into_iter()
+            .partition(|fact| fact.position <= cursors.get(fact.shard));
+        if let Some(fact) = last.iter().find(|fact| fact.mark() != cursors.mark(fact.shard)) {
+            let (shard, position) = (fact.shard, fact.position);
+            let detail = format!("what was read at position {position} is not there");
+            return Err(SourceError::Forked { shard, position, detail });
+        }
+        let mut through: Cursors =
+            ranges.iter().map(|range| (range.shard, range.through)).collect();
+        for fact in &items {
+            through.advance_to(fact.shard, fact.position, fact.mark());
+        }
         Ok(Batch { items, through, more })
     }
 
@@ -189,6 +249,16 @@ impl Source<Fact> for OutboxSource {
             () = told => {}
             () = tokio::time::sleep(POLL) => {}
         }
+    }
+
+    /// What stock tells is told again from orders' facts when stock is set back, under the same ids and
+    /// at the same places: it declares no history.
+    async fn compare(
+        &self,
+        places: &[Place],
+        _incarnation: u64,
+    ) -> Result<Comparison, SourceError> {
+        Ok(Comparison { history: None, findings: self.findings(places).await? })
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

@@ -274,6 +274,54 @@ pub async fn write_reservations<'a>(
     Ok(())
 }
 
+/// Forgets the reservations of these orders, as if nothing had been heard of them.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn forget_reservations(
+    database: &Database,
+    tx: &mut Tx,
+    orders: impl Iterator<Item = OrderId>,
+) -> Result<(), DatabaseError> {
+    let orders: Vec<OrderId> = orders.collect();
+    let sql = database.sql(
+        "DELETE FROM reservations
+         WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+        "DELETE FROM reservations WHERE order_id IN (SELECT value FROM json_each($1))",
+    );
+    sqlx::query(sql).bind(json(&orders)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Units that are in the house although no history accounts for them: a movement.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn found(
+    tx: &mut Tx,
+    sku: &Sku,
+    units: i64,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1 WHERE sku = $2")
+        .bind(units)
+        .bind(sku.as_str())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO movements (movement_id, sku, delta, reason, at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(uuid::Uuid::now_v7().to_string())
+    .bind(sku.as_str())
+    .bind(units)
+    .bind(reason)
+    .bind(now.micros())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The stock of a product, if anything was ever said of it.
 ///
 /// # Errors

@@ -41,6 +41,8 @@ pub struct Message {
     pub id: NotificationId,
     /// The fact it tells.
     pub fact_id: FactId,
+    /// Where that stands: shard and position.
+    pub place: (u16, u64),
     /// The order it is about.
     pub order_id: OrderId,
     /// Which way out.
@@ -76,6 +78,7 @@ pub fn compose(fact: &Fact, config: &Config) -> Vec<Message> {
         messages.push(Message {
             id: notification_id(fact.id, channel),
             fact_id: fact.id,
+            place: (fact.shard, fact.position),
             order_id: fact.subject,
             channel,
             kind,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{Fact, Timestamp};
-use shared_events::stream::{Blame, Database, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
 use tokio::sync::Notify;
 
 use crate::{Config, Message, compose, ledger};
@@ -37,5 +37,21 @@ impl Handler<Fact> for NotificationFollower {
 
     fn committed(&mut self) {
         self.due.notify_one();
+    }
+
+    /// What has left cannot be taken back; what waits to be sent can.
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        for (shard, _) in from.iter() {
+            let gone = ledger::drop_unsent(tx, shard, to.get(shard)).await?;
+            if gone > 0 {
+                tracing::warn!(shard, messages = gone, "messages of another history are not sent");
+            }
+        }
+        Ok(to.clone())
     }
 }

@@ -80,6 +80,8 @@ pub struct Entry {
     pub attempts: u32,
     /// What the last try failed with.
     pub last_error: String,
+    /// Whether the fact that it told is of a history that is gone: the journal was set back since.
+    pub gone: bool,
     /// When it was composed.
     pub created_at: Timestamp,
     /// When it was last asked for: composed, or to be sent again.
@@ -124,25 +126,27 @@ pub async fn write(
                 "notification_id": message.id, "serial": serial, "fact_id": message.fact_id,
                 "channel": message.channel.code(), "order_id": message.order_id,
                 "kind": message.kind, "recipient": message.recipient, "subject": message.subject,
-                "body": message.body,
+                "body": message.body, "shard": message.place.0, "position": message.place.1,
             })
         })
         .collect();
     let sql = database.sql(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
+             shard, position)
          SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
-                body, 'QUEUED', 0, '', $2, $2, $2
+                body, 'QUEUED', 0, '', $2, $2, $2, shard, position
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
-                    kind TEXT, recipient TEXT, subject TEXT, body TEXT)
+                    kind TEXT, recipient TEXT, subject TEXT, body TEXT, shard BIGINT, position BIGINT)
          ON CONFLICT (notification_id) DO NOTHING",
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at)
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
+             shard, position)
          SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
                 value ->> 'channel', value ->> 'order_id', value ->> 'kind',
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
-                'QUEUED', 0, '', $2, $2, $2
+                'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
          FROM json_each($1) WHERE true
          ON CONFLICT (notification_id) DO NOTHING",
     );
@@ -154,7 +158,7 @@ pub async fn write(
 
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
                        subject, body, state, attempts, last_error, created_at, asked_at, \
-                       next_try_at, delivered_at";
+                       next_try_at, delivered_at, gone";
 
 /// Takes messages that are due, oldest first, and marks them as being sent until `until`; if
 /// nobody reports by then, the process died and they are due again.
@@ -307,6 +311,32 @@ async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), Databa
     Ok(())
 }
 
+/// Drops what has not left yet and tells facts behind a position of a shard: another history has none of
+/// them. What has left stays, and is known to be of a history that is gone. How many were dropped.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn drop_unsent(tx: &mut Tx, shard: u16, position: u64) -> Result<u64, DatabaseError> {
+    let position = i64::try_from(position).unwrap_or(i64::MAX);
+    let gone = sqlx::query(
+        "DELETE FROM notifications WHERE serial IN (SELECT serial FROM due)
+             AND shard = $1 AND position > $2",
+    )
+    .bind(i64::from(shard))
+    .bind(position)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM due WHERE serial NOT IN (SELECT serial FROM notifications)")
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("UPDATE notifications SET gone = 1 WHERE shard = $1 AND position > $2")
+        .bind(i64::from(shard))
+        .bind(position)
+        .execute(&mut **tx)
+        .await?;
+    Ok(gone.rows_affected())
+}
+
 /// The serials of all messages that are on the list of due ones.
 ///
 /// # Errors
@@ -335,6 +365,7 @@ fn sent(entry: &Entry, position: u64, now: Timestamp) -> Fact {
         index: 0,
         causationid: Some(entry.fact_id.clone()),
         traceparent: None,
+        mark: None,
         body: FactBody::Notification(NotificationFact::Sent {
             order_id: entry.order_id,
             notification_id: entry.id,
@@ -509,6 +540,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
             .ok_or(DatabaseError::Corrupt("state of a message"))?,
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
         last_error: text("last_error")?,
+        gone: row.try_get::<i64, _>("gone")? != 0,
         created_at: time("created_at")?,
         asked_at: time("asked_at")?,
         next_try_at: time("next_try_at")?,

@@ -1,7 +1,7 @@
 //! An event as the journal keeps it, with its types: the private event, and why it happened.
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{OrderId, RequestId, Timestamp};
+use shared_events::contract::{Mark, OrderId, RequestId, Timestamp};
 use shared_events::stream::Item;
 
 use crate::domain::{By, Event};
@@ -41,6 +41,9 @@ pub struct RecordedEvent {
     pub position: u64,
     /// When the journal took it.
     pub recorded_at: Timestamp,
+    /// What stands at its position: the beginning of the journal's hash there, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
     /// What happened.
     pub event: Event,
     /// Why.
@@ -125,6 +128,7 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
         shard: stored.shard,
         position: stored.position,
         recorded_at: stored.recorded_at,
+        mark: None,
         event,
         metadata,
     })

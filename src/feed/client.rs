@@ -3,14 +3,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shared_events::contract::{Fact, FactSource as Promiser};
-use shared_events::stream::{Batch, Cursors, Scope, Source, SourceError};
+use shared_events::stream::{
+    Batch, Comparison, Cursors, Finding, Place, Scope, Source, SourceError,
+};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::proto::fact_service_client::FactServiceClient;
-use super::{cursors, positions, proto};
+use super::{cursors, place, positions, proto, read_history};
 use crate::peers::Identity;
 
 /// A message holds at most 1 MiB of facts, or one fact that is larger.
@@ -98,10 +100,9 @@ async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T,
 fn failed(status: &Status) -> SourceError {
     let said = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
-        // A log with a hole, or shorter than what was read from it: nobody may read on.
-        Code::DataLoss | Code::OutOfRange => {
-            SourceError::Broken { shard: 0, position: 0, detail: said }
-        }
+        // A log with a hole, or with another history than was read from it: nobody may read on.
+        Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: said },
+        Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: said },
         _ => SourceError::Away(said),
     }
 }
@@ -157,6 +158,28 @@ impl Source<Fact> for RemoteFacts {
         }
     }
 
+    async fn compare(&self, known: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
+        let request = self.identity.request(proto::CompareRequest {
+            source: self.promiser.uri().to_owned(),
+            places: known.iter().map(place).collect(),
+            incarnation,
+        });
+        let mut client = self.client.clone();
+        let answer = answered(client.compare(request)).await?.into_inner();
+        let finding = |finding: proto::Finding| match finding {
+            proto::Finding::Same => Some(Finding::Same),
+            proto::Finding::Other => Some(Finding::Other),
+            proto::Finding::Beyond => Some(Finding::Beyond),
+            proto::Finding::Unspecified => None,
+        };
+        let findings: Option<Vec<Finding>> = answer.findings().map(finding).collect();
+        let findings = findings.filter(|findings| findings.len() == known.len());
+        let findings = findings
+            .ok_or_else(|| SourceError::Away("an answer that compares nothing".to_owned()))?;
+        let history = answer.history.as_ref().and_then(read_history);
+        Ok(Comparison { history, findings })
+    }
+
     async fn rest(&self) {
         *self.live.lock().await = None;
     }
@@ -206,6 +229,13 @@ mod tests {
             Ok(Response::new(tokio_stream::iter(left)))
         }
 
+        async fn compare(
+            &self,
+            _: Request<proto::CompareRequest>,
+        ) -> Result<Response<proto::CompareResponse>, Status> {
+            Err(Status::unimplemented("nobody asks"))
+        }
+
         async fn get_heads(
             &self,
             _: Request<proto::GetHeadsRequest>,
@@ -228,6 +258,7 @@ mod tests {
             index: 0,
             causationid: None,
             traceparent: None,
+            mark: None,
             body: FactBody::Inventory(InventoryFact::Reserved {
                 order_id,
                 reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
@@ -237,7 +268,7 @@ mod tests {
         let facts = vec![json.map_or_else(|| fact.to_json().unwrap(), str::to_owned)];
         proto::ReadFactsResponse {
             facts,
-            through: vec![proto::FactPosition { shard: 0, position }],
+            through: vec![proto::FactPosition { shard: 0, position, mark: None }],
         }
     }
 

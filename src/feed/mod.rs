@@ -7,7 +7,8 @@ mod server; // the sources of this process as a service
 pub use client::RemoteFacts;
 pub use server::{FactEdge, Log};
 
-use shared_events::stream::{Cursors, Scope};
+use shared_events::contract::Mark;
+use shared_events::stream::{Cursors, History, Place, Scope};
 
 /// The generated messages, server and client.
 pub mod proto {
@@ -28,17 +29,51 @@ pub const FILE_DESCRIPTOR_SET: &[u8] =
 fn positions(cursors: &Cursors) -> Vec<proto::FactPosition> {
     cursors
         .iter()
-        .map(|(shard, position)| proto::FactPosition { shard: u32::from(shard), position })
+        .map(|(shard, position)| proto::FactPosition {
+            shard: u32::from(shard),
+            position,
+            mark: cursors.mark(shard).map(Mark::bits),
+        })
         .collect()
 }
 
 /// None where a shard's number is none.
 fn cursors(positions: &[proto::FactPosition]) -> Option<Cursors> {
-    positions
-        .iter()
-        .filter(|place| place.position > 0)
-        .map(|place| Some((u16::try_from(place.shard).ok()?, place.position)))
-        .collect()
+    let mut cursors = Cursors::default();
+    for place in positions.iter().filter(|place| place.position > 0) {
+        let mark = place.mark.map(Mark::from_bits);
+        cursors.advance_to(u16::try_from(place.shard).ok()?, place.position, mark);
+    }
+    Some(cursors)
+}
+
+fn place(place: &Place) -> proto::FactPosition {
+    proto::FactPosition {
+        shard: u32::from(place.shard),
+        position: place.position,
+        mark: Some(place.mark.bits()),
+    }
+}
+
+/// None where a place has no number of a shard, no position or no mark.
+fn places(positions: &[proto::FactPosition]) -> Option<Vec<Place>> {
+    let place = |place: &proto::FactPosition| {
+        Some(Place {
+            shard: u16::try_from(place.shard).ok()?,
+            position: Some(place.position).filter(|position| *position > 0)?,
+            mark: Mark::from_bits(place.mark?),
+        })
+    };
+    positions.iter().map(place).collect()
+}
+
+fn history(history: History) -> proto::History {
+    proto::History { log: history.log.to_string(), incarnation: history.incarnation }
+}
+
+/// None where it names no log.
+fn read_history(history: &proto::History) -> Option<History> {
+    Some(History { log: history.log.parse().ok()?, incarnation: history.incarnation })
 }
 
 /// None where a shard's number is none.

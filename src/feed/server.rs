@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared_events::contract::{Fact, FactSource as Promiser};
-use shared_events::stream::{Cursors, Source, SourceError};
+use shared_events::stream::{Cursors, Finding, Place, Source, SourceError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
-use super::{cursors, positions, proto, scope};
+use super::{cursors, history, places, positions, proto, scope};
 use crate::refusal::{away, refused, violation};
 
 /// Facts read at once.
@@ -73,11 +73,12 @@ impl FactService for FactEdge {
             .try_acquire_owned()
             .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
         let after = after.scoped(scope);
+        let known: Vec<Place> = after.places().filter(|place| after.reads(place.shard)).collect();
+        let compared = log.compare(&known, 0).await.map_err(|error| status(&error))?;
         let heads = log.heads().await.map_err(|error| status(&error))?;
         let ahead = |(shard, position)| heads.reads(shard) && position > heads.get(shard);
-        if after.iter().any(ahead) {
-            let message = "a reader is ahead of the log; has it been restored?";
-            return Err(refused(Code::OutOfRange, "AHEAD_OF_LOG", message));
+        if compared.differing(&known).next().is_some() || after.iter().any(ahead) {
+            return Err(forked());
         }
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let stop = self.stop.clone();
@@ -104,7 +105,34 @@ impl FactService for FactEdge {
         let heads = log.heads().await.map_err(|error| status(&error))?;
         Ok(Response::new(proto::GetHeadsResponse { heads: positions(&heads) }))
     }
+
+    async fn compare(
+        &self,
+        request: Request<proto::CompareRequest>,
+    ) -> Result<Response<proto::CompareResponse>, Status> {
+        let request = request.into_inner();
+        let log = self.log(&request.source)?;
+        if request.places.len() > PLACES_MAX {
+            return Err(violation("places", &format!("at most {PLACES_MAX}")));
+        }
+        let known = "has a shard below 1024, a position from 1 and a mark";
+        let known = places(&request.places).ok_or_else(|| violation("places", known))?;
+        let compared =
+            log.compare(&known, request.incarnation).await.map_err(|error| status(&error))?;
+        let finding = |finding: &Finding| match finding {
+            Finding::Same => proto::Finding::Same.into(),
+            Finding::Other => proto::Finding::Other.into(),
+            Finding::Beyond => proto::Finding::Beyond.into(),
+        };
+        Ok(Response::new(proto::CompareResponse {
+            history: compared.history.map(history),
+            findings: compared.findings.iter().map(finding).collect(),
+        }))
+    }
 }
+
+/// Places that one comparison takes.
+const PLACES_MAX: usize = 2_048;
 
 async fn tell(
     log: &dyn Source<Fact>,
@@ -144,6 +172,11 @@ async fn tell(
     }
 }
 
+fn forked() -> Status {
+    let message = "the log does not hold what was read: it was set back";
+    refused(Code::OutOfRange, "HISTORY_FORKED", message)
+}
+
 fn broken(detail: &str) -> Status {
     refused(Code::DataLoss, "LOG_BROKEN", detail)
 }
@@ -157,6 +190,7 @@ fn status(error: &SourceError) -> Status {
         SourceError::Archived { .. } => {
             refused(Code::FailedPrecondition, "ARCHIVED", &error.to_string())
         }
+        SourceError::Forked { .. } => forked(),
         SourceError::Broken { .. } => broken(&error.to_string()),
     }
 }

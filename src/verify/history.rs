@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use order_actor::domain::{Event, Order, evolve};
 use order_actor::journal::StoredEvent;
-use order_actor::outbox::facts_of;
+use order_actor::outbox::{FactIds, facts_of};
 use order_actor::record::{RecordedEvent, decode};
 use order_actor::replay::Step;
 use shared_events::contract::{Disposition, Fact, ReservationId};
@@ -73,12 +73,12 @@ impl Seen<'_> {
     }
 
     /// What others were told.
-    pub fn facts(&self) -> Vec<Fact> {
+    pub fn facts(&self, ids: &FactIds) -> Vec<Fact> {
         let states = self.history.orders.windows(2);
         let told = self.events().zip(states).map(|(recorded, states)| match states {
             [before, after] => {
                 let step = Step { before: Arc::clone(before), after: Arc::clone(after) };
-                facts_of(recorded, &step)
+                facts_of(recorded, &step, ids)
             }
             _ => Vec::new(),
         });

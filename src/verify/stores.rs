@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use inventory_stream::{Inventory, reconcile, store};
 use notification::ledger::{self, Filter};
 use order_actor::journal::JournalError;
+use order_actor::outbox::FactIds;
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{OrderId, Timestamp};
@@ -109,6 +110,8 @@ struct Followers {
     parked: BTreeSet<(String, OrderId)>,
     // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
     all_answers_heard: bool,
+    /// How facts are named.
+    fact_ids: FactIds,
 }
 
 impl Followers {
@@ -116,8 +119,12 @@ impl Followers {
         let journal = stores.journal.heads().await.context("journal")?;
         let outbox = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
         let outbox = outbox.facts().heads().await.context("inventory")?;
-        let mut all =
-            Self { cursors: BTreeMap::new(), parked: BTreeSet::new(), all_answers_heard: false };
+        let mut all = Self {
+            cursors: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            all_answers_heard: false,
+            fact_ids: FactIds::of(&stores.journal).await.context("journal")?,
+        };
         for (name, database, heads) in [
             (followers::SUMMARIES, &stores.orders, &journal),
             (followers::DEADLINES, &stores.orders, &journal),
@@ -245,8 +252,10 @@ async fn order(
         let filter = Filter { order_id: Some(order_id), ..Filter::default() };
         let found = ledger::list(&stores.notifications, &filter, 0, u32::MAX).await;
         if let Some(found) = readable(report, Law::NotificationsOnce, &subject, found)? {
-            let facts = seen(followers::NOTIFICATIONS).facts();
-            let told = found.into_iter().map(|entry| (entry.fact_id, entry.channel));
+            let facts = seen(followers::NOTIFICATIONS).facts(&followers.fact_ids);
+            // What left before the journal was set back was true then.
+            let found = found.into_iter().filter(|entry| !entry.gone);
+            let told = found.map(|entry| (entry.fact_id, entry.channel));
             laws::notifications(report, &subject, &facts, told);
         }
     }
@@ -302,7 +311,9 @@ async fn strays(
         let Some(last) = page.last() else { break true };
         after = last.serial;
         for row in &page {
-            stray(report, Law::NotificationsOnce, row.order_id, "a message");
+            if !row.gone {
+                stray(report, Law::NotificationsOnce, row.order_id, "a message");
+            }
             report.check(Law::MessagesDue);
             let is_due = due.remove(&row.serial);
             if is_due != row.state.is_open() {

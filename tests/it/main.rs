@@ -14,6 +14,7 @@ mod cli;
 mod commands;
 mod dead_letters;
 mod edge;
+mod history;
 mod kills;
 mod layers;
 mod load;

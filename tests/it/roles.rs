@@ -28,7 +28,10 @@ admin.v1.AdminService/PutBackDeadLetters                    ops
 admin.v1.AdminService/RebuildReadModel                      ops
 admin.v1.AdminService/ResumeFollower                        ops
 admin.v1.AdminService/UnfreezeShard                         ops
+admin.v1.AdminService/GetJournal                         ops
+admin.v1.AdminService/AcceptJournal                         ops
 facts.v1.FactService/GetHeads                               ops service
+facts.v1.FactService/Compare                               ops service
 facts.v1.FactService/ReadFacts                              ops service
 inventory.v1.InventoryService/AdjustStock                   ops service
 inventory.v1.InventoryService/BatchSetStock                 ops service

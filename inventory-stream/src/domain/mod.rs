@@ -5,5 +5,5 @@
 mod reservation; // what is held for one order
 mod shelf; // the stock of the products at hand
 
-pub use reservation::{Held, Impossible, Reservation, ReservationState, Step, StepKind};
+pub use reservation::{Held, Impossible, Reservation, ReservationState, Seen, Step, StepKind};
 pub use shelf::{Level, Shelf, ShelfChange};

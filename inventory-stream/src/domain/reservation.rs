@@ -92,6 +92,17 @@ pub struct Impossible {
     pub detail: &'static str,
 }
 
+/// Where in the log of orders the facts of an order stand that were heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The shard.
+    pub shard: u16,
+    /// The first position.
+    pub first: u64,
+    /// The last position.
+    pub last: u64,
+}
+
 /// What is held for one order. It remembers which facts it has seen and keeps those that came too
 /// early, so that the order in which they come does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +124,9 @@ pub struct Reservation {
     /// Facts that wait for an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Step>,
+    /// Where they stand; none of what was heard before this was remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 impl Reservation {
@@ -128,6 +142,36 @@ impl Reservation {
             missing: Vec::new(),
             applied: BTreeSet::new(),
             waiting: Vec::new(),
+            seen: None,
+        }
+    }
+
+    /// A fact of the order stands here. Of an order of which something was heard before places were
+    /// remembered the first is not known, and none is remembered.
+    pub fn saw(&mut self, shard: u16, position: u64) {
+        let new = self.state == ReservationState::Waiting
+            && self.applied.is_empty()
+            && self.lines.is_empty();
+        match &mut self.seen {
+            Some(seen) => {
+                seen.first = seen.first.min(position);
+                seen.last = seen.last.max(position);
+            }
+            None if new => self.seen = Some(Seen { shard, first: position, last: position }),
+            None => {}
+        }
+    }
+
+    /// Takes back everything that it moved.
+    pub fn undo(&self, shelf: &mut Shelf) {
+        for held in &self.lines {
+            if self.state == ReservationState::Reserved {
+                shelf.reserve(&held.sku, -i64::from(held.open()));
+            }
+            shelf.commit(&held.sku, -i64::from(held.committed));
+            // Committing took the hold along; taking it back must not bring that one again.
+            shelf.reserve(&held.sku, -i64::from(held.committed));
+            shelf.restock(&held.sku, -i64::from(held.restocked));
         }
     }
 

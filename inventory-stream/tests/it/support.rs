@@ -112,6 +112,7 @@ impl Story {
             index: 0,
             causationid: None,
             traceparent: None,
+            mark: None,
             body: FactBody::Order(body(header)),
         }
     }

@@ -122,6 +122,7 @@ pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact 
         index: 0,
         causationid: None,
         traceparent: None,
+        mark: None,
         body: FactBody::Order(body(header)),
     }
 }

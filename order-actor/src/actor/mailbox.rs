@@ -118,6 +118,9 @@ pub enum Refusal {
     /// The journal cannot take it now; surely nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
+    /// The journal was set back and nobody has accepted that yet; surely nothing was appended.
+    #[error("the journal is not the one that was followed: {0}")]
+    Doubted(String),
     /// Whether it was appended is not known; ask again with the same request id.
     #[error("the outcome is not known: {0}")]
     OutcomeUnknown(String),

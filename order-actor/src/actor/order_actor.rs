@@ -345,6 +345,7 @@ fn refusal_of(order_id: OrderId, error: JournalError) -> Attempt {
             tracing::warn!(order = %order_id, detail, "outcome of an append is not known");
             Attempt::Refused(Refusal::OutcomeUnknown(detail))
         }
+        JournalError::Doubted(why) => Attempt::Refused(Refusal::Doubted(why)),
         JournalError::TooLarge { .. } => Attempt::Refused(Refusal::TooLarge),
         JournalError::TooManyEvents { .. } => Attempt::Refused(Refusal::TooManyEvents),
         other => Attempt::Refused(Refusal::Unavailable(other.to_string())),

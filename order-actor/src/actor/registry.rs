@@ -275,6 +275,12 @@ impl Registry {
         self.shared.awake().slots.len()
     }
 
+    /// Whether the journal was ever set back: then somebody may remember orders that it does not hold.
+    pub(crate) async fn was_set_back(&self) -> bool {
+        let chronicle = self.shared.journal.chronicle().await;
+        chronicle.ok().flatten().is_some_and(|chronicle| chronicle.incarnation > 1)
+    }
+
     /// Puts orders to sleep that nobody spoke to for long.
     pub fn sweep(&self) {
         let mut awake = self.shared.awake();

@@ -96,6 +96,7 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::Unavailable(_) => {
             away("JOURNAL_UNAVAILABLE").say("the journal is not available; nothing was appended")
         }
+        Refusal::Doubted(_) => doubted(),
         Refusal::OutcomeUnknown(_) => away("OUTCOME_UNKNOWN").say(
             "whether it was done is not known yet; ask again with the same order id or request id",
         ),
@@ -262,6 +263,8 @@ pub fn journal(error: &JournalError) -> Status {
     tracing::warn!(%error, "the journal could not be read");
     match error {
         JournalError::Broken { .. } => broken(),
+        JournalError::Doubted(_) => doubted(),
+        JournalError::Forked { .. } => forked(),
         JournalError::Archived { shard, through, file } => archived(*shard, *through, file),
         _ => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
     }
@@ -273,9 +276,23 @@ pub fn source(error: &SourceError) -> Status {
     tracing::warn!(%error, "facts could not be read");
     match error {
         SourceError::Broken { .. } => broken(),
+        SourceError::Forked { .. } => forked(),
         SourceError::Archived { shard, through, file } => archived(*shard, *through, file),
         SourceError::Away(_) => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
     }
+}
+
+/// The journal was set back, and nobody has accepted that yet.
+fn doubted() -> Status {
+    away("JOURNAL_DOUBTED").say(
+        "the journal was set back and an operator has not accepted that yet; nothing was appended",
+    )
+}
+
+/// A place that a reader names is of another history than the journal's.
+fn forked() -> Status {
+    row(Code::OutOfRange, "HISTORY_FORKED")
+        .say("the journal does not hold what was read there: it was set back; begin again")
 }
 
 fn broken() -> Status {

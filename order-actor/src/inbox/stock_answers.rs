@@ -77,6 +77,10 @@ impl Handler<Fact> for StockAnswers {
                     Refusal::Rejected(Rejection::InvalidTransition { .. })
                     | Refusal::Archived { .. },
                 ) => {}
+                // Stock has heard of an order that the journal, since it was set back, does not hold.
+                Err(Refusal::Rejected(Rejection::NotFound)) if registry.was_set_back().await => {
+                    tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
+                }
                 Err(
                     refusal @ (Refusal::Rejected(_)
                     | Refusal::Quarantined(_)

@@ -26,6 +26,20 @@ pub enum JournalError {
     /// The database is away or refused; surely nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
+    /// The journal is not the one that was followed: it was set back, and nobody has accepted that.
+    /// Nothing was appended.
+    #[error("the journal is not the one that was followed: {0}")]
+    Doubted(String),
+    /// A reader remembers what the journal does not hold.
+    #[error("another history in shard {shard}: {detail}")]
+    Forked {
+        /// The shard.
+        shard: u16,
+        /// Where the reader is.
+        position: u64,
+        /// What is there.
+        detail: String,
+    },
     /// A database is not the one that is to hold these shards of this journal; nothing was written.
     #[error("the databases are not those of the journal: {0}")]
     WrongDatabase(String),
@@ -93,6 +107,8 @@ impl JournalError {
             Self::Superseded => "JOURNAL_SUPERSEDED",
             Self::NotOwner { .. } => "SHARD_NOT_HERE",
             Self::Unavailable(_) => "JOURNAL_UNAVAILABLE",
+            Self::Doubted(_) => "JOURNAL_DOUBTED",
+            Self::Forked { .. } => "HISTORY_FORKED",
             Self::WrongDatabase(_) => "JOURNAL_DATABASE_WRONG",
             Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
             Self::Broken { .. } => "JOURNAL_BROKEN",

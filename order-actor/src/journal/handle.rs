@@ -1,17 +1,19 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use serde::de::IgnoredAny;
-use shared_events::contract::OrderId;
-use shared_events::stream::{Cursors, Scope};
-use tokio::sync::{Notify, oneshot, watch};
+use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{Cursors, Place, Scope};
+use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::audit::{ArchiveDamage, Audit};
 use super::charter::{self, Opened};
+use super::chronicle;
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::map::{ShardMap, ShardSet};
@@ -45,6 +47,10 @@ struct Shared {
     leaving: CancellationToken,
     lost: CancellationToken,
     closing: CancellationToken,
+    /// Why nothing is appended for now.
+    doubted: watch::Sender<Option<String>>,
+    /// Of each part, once it has been asked.
+    ids_by_position: Vec<OnceCell<BTreeMap<u16, u64>>>,
     options: Options,
 }
 
@@ -173,6 +179,8 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         parts.push(Part::start(taken, shards, several, &options, wires).await?);
     }
     unfinished.disarm();
+    let (doubted, _) = watch::channel(None);
+    let ids_by_position = parts.iter().map(|_| OnceCell::new()).collect();
     let shared = Shared {
         parts,
         shards,
@@ -183,9 +191,15 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         leaving,
         lost,
         closing,
+        doubted,
+        ids_by_position,
         options,
     };
-    Ok(Journal { shared: Arc::new(shared) })
+    let journal = Journal { shared: Arc::new(shared) };
+    if !journal.shared.options.read_only {
+        journal.watch_history().await;
+    }
+    Ok(journal)
 }
 
 /// The first eight bytes of BLAKE3 over the id's 16 bytes, little-endian, modulo the number of
@@ -227,6 +241,9 @@ impl Journal {
         expected_version: u64,
         events: Vec<NewEvent>,
     ) -> Result<Appended, JournalError> {
+        if let Some(why) = self.doubt() {
+            return Err(JournalError::Doubted(why));
+        }
         admit(order_id, expected_version, &events)?;
         let part = self.part(self.shard_of(order_id))?;
         let requests = part.requests.as_ref().ok_or(JournalError::Closed)?;
@@ -253,6 +270,54 @@ impl Journal {
         answer.await.unwrap_or_else(|_| {
             Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
         })
+    }
+
+    /// Looks again and again whether the journal is doubted, for as long as it is open. The first look
+    /// is over when this returns: what others doubted is known before anything is appended.
+    async fn watch_history(&self) {
+        // One that is away is looked at when it is back.
+        let _ = self.look_at_history().await;
+        let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
+        tokio::spawn(async move {
+            while timeout(chronicle::LOOK_EVERY, closing.cancelled()).await.is_err() {
+                let Some(shared) = weak.upgrade() else { return };
+                let _ = Self { shared }.look_at_history().await;
+            }
+        });
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.shared.parts
+    }
+
+    pub(super) fn doubted(&self) -> &watch::Sender<Option<String>> {
+        &self.shared.doubted
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.shared.options.now)()
+    }
+
+    /// Where the shards of these places end, in the databases that answer: it reads their shards.
+    pub(super) async fn heads_of(&self, places: &[Place]) -> Result<Cursors, JournalError> {
+        let shards = places.iter().map(|place| place.shard).collect();
+        self.standing(&Cursors::default().scoped(Scope::Only(shards))).await
+    }
+
+    /// Up to which position of each shard facts have ids that are made of their position. Of the
+    /// databases that are away nothing is known, nor is anything read.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
+        let mut all = BTreeMap::new();
+        for (part, known) in self.shared.parts.iter().zip(&self.shared.ids_by_position) {
+            if part.away().is_some() && !known.initialized() {
+                continue;
+            }
+            all.extend(known.get_or_try_init(|| part.store.ids_by_position()).await?);
+        }
+        Ok(all)
     }
 
     /// The database of a shard.
@@ -315,7 +380,8 @@ impl Journal {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        Ok(self.page_after(cursors, limit).await?.0)
+        let (events, _) = self.page_after(cursors, limit).await?;
+        Ok(events.into_iter().map(|chained| chained.event).collect())
     }
 
     /// The same, and whether there was more.
@@ -323,7 +389,7 @@ impl Journal {
         &self,
         cursors: &Cursors,
         limit: usize,
-    ) -> Result<(Vec<StoredEvent>, bool), JournalError> {
+    ) -> Result<(Vec<ChainedEvent>, bool), JournalError> {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.part(shard)?;
         }
@@ -334,17 +400,47 @@ impl Journal {
         let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
         for shard in (0..self.shared.shards).filter(read) {
-            ranges.push(range_after(shard, heads.get(shard), cursors.get(shard))?);
+            let range = range_after(shard, heads.get(shard), cursors.get(shard))?;
+            if range.after == range.through
+                && let Some((there, seen)) = heads.mark(shard).zip(cursors.mark(shard))
+                && there != seen
+            {
+                return Err(forked(shard, range.after));
+            }
+            ranges.push(range);
         }
         let there: u64 = ranges.iter().map(|range| range.through - range.after).sum();
         let ranges = share(ranges, limit);
         let remembered = ranges.iter().map(|range| self.shared.tail.read(*range));
         let events: Vec<ChainedEvent> = match remembered.collect::<Option<Vec<_>>>() {
             Some(events) => events.into_iter().flatten().collect(),
-            None => self.read(ranges).await?,
+            None => {
+                let events = self.read(ranges.clone()).await?;
+                self.goes_on_from(&ranges, cursors).await?;
+                events
+            }
         };
         let more = u64::try_from(events.len()).is_ok_and(|read| read < there);
-        Ok((events.into_iter().map(|chained| chained.event).collect(), more))
+        Ok((events, more))
+    }
+
+    /// Whether what was read goes on from what the reader saw last. Asked after the reading, so that a
+    /// database that was exchanged in between is noticed.
+    async fn goes_on_from(&self, ranges: &[Range], cursors: &Cursors) -> Result<(), JournalError> {
+        let seen = ranges.iter().filter(|range| cursors.mark(range.shard).is_some());
+        let seen = seen.filter(|range| range.after > 0);
+        let seen: Vec<Range> = seen
+            .map(|range| Range { after: range.after - 1, through: range.after, ..*range })
+            .collect();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        for ((shard, position), mark) in self.marks(&seen).await? {
+            if cursors.mark(shard).is_some_and(|seen| seen != mark) {
+                return Err(forked(shard, position));
+            }
+        }
+        Ok(())
     }
 
     /// Where the shards end that are read, if all of them are ours: nobody else can have added to
@@ -787,12 +883,17 @@ fn admit(order_id: OrderId, expected: u64, events: &[NewEvent]) -> Result<(), Jo
     Ok(())
 }
 
+fn forked(shard: u16, position: u64) -> JournalError {
+    let detail = format!("what was read at position {position} is not there");
+    JournalError::Forked { shard, position, detail }
+}
+
 fn range_after(shard: u16, head: u64, after: u64) -> Result<Range, JournalError> {
     if after > head {
-        return Err(JournalError::Broken {
+        return Err(JournalError::Forked {
             shard,
-            position: head,
-            detail: format!("a reader is at {after} already; has the journal been restored?"),
+            position: after,
+            detail: format!("it ends at position {head}, and {after} was read"),
         });
     }
     Ok(Range { shard, after, through: head })

@@ -15,6 +15,7 @@ mod archive; // what has left the table, and how it leaves
 mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
 mod charter; // what each database remembers of the journal
+mod chronicle; // which history it tells, and whether somebody remembers another
 mod copied; // events as a binary COPY gives them
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
@@ -41,6 +42,7 @@ pub use archive::{
 };
 pub use audit::{ArchiveDamage, Audit, Damage, DamageKind, Unchecked};
 pub use chain::{GENESIS, chain_hash};
+pub use chronicle::Chronicle;
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 pub use handle::{

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
+use shared_events::contract::Mark;
 use shared_events::stream::Cursors;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -246,5 +247,9 @@ pub(super) fn learn(committed: &watch::Sender<Cursors>, heads: &Cursors) {
 }
 
 pub(super) fn cursors_of(heads: &[Head]) -> Cursors {
-    heads.iter().filter(|head| head.position > 0).map(|head| (head.shard, head.position)).collect()
+    let mut cursors = Cursors::default();
+    for Head { shard, position, hash, .. } in heads.iter().filter(|head| head.position > 0) {
+        cursors.advance_to(*shard, *position, Some(Mark::of(hash)));
+    }
+    cursors
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::archive::Archived;
 use super::charter::Territory;
+use super::chronicle::{Beginning, Chronicle};
 use super::copied;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
@@ -974,6 +975,72 @@ impl Store for PostgresStore {
                 Ok((number(0)?, number(1)?, row.try_get(2).map_err(away)?))
             })
             .collect()
+    }
+
+    async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
+        // Tables that are older than it are read by nobody who writes.
+        let sql = "SELECT journal_id, to_jsonb(journal) ->> 'doubted' AS doubted,
+                 coalesce((to_jsonb(journal) ->> 'incarnation')::bigint, 1) AS incarnation,
+                 coalesce((to_jsonb(journal) ->> 'doubted_incarnation')::bigint, 0)
+                     AS doubted_incarnation
+             FROM journal";
+        let row = sqlx::query(sql).fetch_optional(self.reader().await?).await.map_err(away)?;
+        row.map(|row| {
+            Ok(Chronicle {
+                journal: row.try_get("journal_id").map_err(away)?,
+                incarnation: unsigned(&row, "incarnation")?,
+                doubted: row.try_get("doubted").map_err(away)?,
+                doubted_incarnation: unsigned(&row, "doubted_incarnation")?,
+            })
+        })
+        .transpose()
+    }
+
+    async fn doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
+        sqlx::query(
+            "UPDATE journal SET doubted = $1, doubted_incarnation = $2
+             WHERE incarnation <= $2 AND (doubted IS NULL OR doubted_incarnation < $2)",
+        )
+        .bind(why)
+        .bind(incarnation.cast_signed())
+        .execute(self.reader().await?)
+        .await
+        .map_err(away)
+        .map(drop)
+    }
+
+    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<(), JournalError> {
+        // One statement, so that it is all or nothing without a transaction that could be left open.
+        sqlx::query(
+            "WITH begun AS (
+                 INSERT INTO incarnations (number, began_at, reason, said_by, heads)
+                 VALUES ($1, $2, $3, $4, $5::json) ON CONFLICT (number) DO NOTHING)
+             UPDATE journal SET incarnation = $1, doubted = NULL WHERE incarnation <= $1",
+        )
+        .bind(beginning.number.cast_signed())
+        .bind(Instant(beginning.at))
+        .bind(&beginning.reason)
+        .bind(&beginning.said_by)
+        .bind(&beginning.heads)
+        .execute(self.reader().await?)
+        .await
+        .map_err(away)
+        .map(drop)
+    }
+
+    async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
+        let pool = self.reader().await?;
+        let there: bool = sqlx::query_scalar("SELECT to_regclass('ids_by_position') IS NOT NULL")
+            .fetch_one(pool)
+            .await
+            .map_err(away)?;
+        // Tables that were not brought up to date have nothing but such ids.
+        let sql = match there {
+            true => "SELECT shard, through FROM ids_by_position",
+            false => "SELECT shard, head_position AS through FROM shards",
+        };
+        let rows = sqlx::query(sql).fetch_all(pool).await.map_err(away)?;
+        rows.iter().map(|row| Ok((shard(row)?, unsigned(row, "through")?))).collect()
     }
 
     async fn quarantine(

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use super::chain::GENESIS;
+use super::chronicle::{Beginning, Chronicle};
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
@@ -70,6 +71,16 @@ impl SqliteStore {
             lock_path: lock_path.into(),
             lock: Mutex::new(None),
         })
+    }
+
+    /// Whether the file is older than a table.
+    async fn lacks(&self, table: &str) -> Result<bool, JournalError> {
+        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = ?")
+            .bind(table)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(away)?;
+        Ok(found == 0)
     }
 
     fn writer(&self) -> Result<&SqlitePool, JournalError> {
@@ -370,6 +381,69 @@ impl Store for SqliteStore {
                     u64::try_from(number).map_err(away)
                 };
                 Ok((number(0)?, number(1)?, row.try_get(2).map_err(away)?))
+            })
+            .collect()
+    }
+
+    async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
+        if self.lacks("journal").await? {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT * FROM journal").fetch_one(&self.reader).await;
+        let row = row.map_err(away)?;
+        let id: &str = row.try_get("journal_id").map_err(away)?;
+        Ok(Some(Chronicle {
+            journal: id.parse().map_err(|_| impossible("journal id"))?,
+            incarnation: unsigned(&row, "incarnation")?,
+            doubted: row.try_get("doubted").map_err(away)?,
+            doubted_incarnation: unsigned(&row, "doubted_incarnation")?,
+        }))
+    }
+
+    async fn doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
+        sqlx::query(
+            "UPDATE journal SET doubted = ?1, doubted_incarnation = ?2
+             WHERE incarnation <= ?2 AND (doubted IS NULL OR doubted_incarnation < ?2)",
+        )
+        .bind(why)
+        .bind(incarnation.cast_signed())
+        .execute(self.writer()?)
+        .await
+        .map_err(away)
+        .map(drop)
+    }
+
+    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<(), JournalError> {
+        let mut tx = self.writer()?.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
+        sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?)")
+            .bind(beginning.number.cast_signed())
+            .bind(beginning.at.micros())
+            .bind(&beginning.reason)
+            .bind(&beginning.said_by)
+            .bind(&beginning.heads)
+            .execute(&mut *tx)
+            .await
+            .map_err(away)?;
+        sqlx::query("UPDATE journal SET incarnation = ?, doubted = NULL")
+            .bind(beginning.number.cast_signed())
+            .execute(&mut *tx)
+            .await
+            .map_err(away)?;
+        tx.commit().await.map_err(away)
+    }
+
+    async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
+        // A file that was not opened for writing since has nothing but such ids.
+        let sql = match self.lacks("ids_by_position").await? {
+            true => "SELECT shard, head_position AS through FROM shards",
+            false => "SELECT shard, through FROM ids_by_position",
+        };
+        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let shard: i64 = row.try_get("shard").map_err(away)?;
+                let shard = u16::try_from(shard).map_err(|_| impossible("shard"))?;
+                Ok((shard, unsigned(row, "through")?))
             })
             .collect()
     }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -6,6 +6,7 @@ use shared_events::contract::{OrderId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::archive::Archived;
+use super::chronicle::{Beginning, Chronicle};
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Node;
@@ -231,6 +232,22 @@ pub(super) trait Store: Send + Sync + 'static {
     ) -> Result<Vec<OrderId>, JournalError> {
         let _ = asked;
         Ok(Vec::new())
+    }
+    /// What the database says of the journal's history; none where it is forgotten with the process.
+    async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
+        Ok(None)
+    }
+    /// Remembers that somebody who followed this incarnation knows what is not here.
+    async fn doubt(&self, _why: &str, _incarnation: u64) -> Result<(), JournalError> {
+        Ok(())
+    }
+    /// Goes on as another incarnation; ends every doubt.
+    async fn begin_incarnation(&self, _beginning: &Beginning) -> Result<(), JournalError> {
+        Ok(())
+    }
+    /// Up to which position of each shard facts have ids that are made of their position.
+    async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
+        Ok(BTreeMap::new())
     }
     /// Remembers an order with an impossible history.
     async fn quarantine(

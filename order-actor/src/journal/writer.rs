@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::{Mark, OrderId, Timestamp};
 use shared_events::stream::{Cursors, Scope};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -668,7 +668,7 @@ impl Writer {
         self.committed.send_modify(|cursors| {
             for head in self.heads.values() {
                 if head.position > 0 {
-                    cursors.advance(head.shard, head.position);
+                    cursors.advance_to(head.shard, head.position, Some(Mark::of(&head.hash)));
                 }
             }
         });

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use shared_events::contract::{Fact, FactBody, FactId, FactSource as Promiser, SpecVersion};
-use shared_events::stream::{Batch, Cursors, Source, SourceError};
+use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 use tokio::sync::Mutex;
 
 use super::translate;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::record::RecordedEvent;
 use crate::replay::{Step, Unfold};
 
@@ -24,9 +26,37 @@ impl FactSource {
     }
 }
 
+/// How facts are named: by the event that they tell of; those of long ago by their position.
+#[derive(Clone, Debug, Default)]
+pub struct FactIds {
+    by_position_through: BTreeMap<u16, u64>,
+}
+
+impl FactIds {
+    /// Those of a journal.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`](crate::journal::JournalError) where it does not answer.
+    pub async fn of(journal: &Journal) -> Result<Self, JournalError> {
+        Ok(Self { by_position_through: journal.ids_by_position().await? })
+    }
+
+    /// The id of the `index`-th fact of an event.
+    #[must_use]
+    pub fn id(&self, recorded: &RecordedEvent, index: u16) -> FactId {
+        let (shard, position) = (recorded.shard, recorded.position);
+        if position <= self.by_position_through.get(&shard).copied().unwrap_or(0) {
+            return FactId::at(Promiser::Orders, shard, position, index);
+        }
+        let order = (recorded.order_id, recorded.sequence);
+        let place = (shard, position);
+        FactId::of_event(Promiser::Orders, order, place, recorded.recorded_at, index)
+    }
+}
+
 /// The facts of one event, given the order before and after it.
 #[must_use]
-pub fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
+pub fn facts_of(recorded: &RecordedEvent, step: &Step, ids: &FactIds) -> Vec<Fact> {
     let (shard, position) = (recorded.shard, recorded.position);
     let causation = recorded
         .metadata
@@ -37,7 +67,7 @@ pub fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
         .zip(translate(&step.after, &recorded.event))
         .map(|(index, fact)| Fact {
             specversion: SpecVersion::V1,
-            id: FactId::at(Promiser::Orders, shard, position, index),
+            id: ids.id(recorded, index),
             source: Promiser::Orders,
             time: recorded.event.at(),
             subject: recorded.order_id,
@@ -47,6 +77,7 @@ pub fn facts_of(recorded: &RecordedEvent, step: &Step) -> Vec<Fact> {
             index,
             causationid: causation.clone(),
             traceparent: recorded.metadata.traceparent.clone(),
+            mark: recorded.mark,
             body: FactBody::Order(fact),
         })
         .collect()
@@ -61,11 +92,12 @@ impl Source<Fact> for FactSource {
     ) -> Result<Batch<Fact>, SourceError> {
         let Batch { items: events, through, more } =
             crate::replay::read(&self.journal, cursors, limit).await?;
+        let ids = FactIds::of(&self.journal).await.map_err(crate::replay::away_or_broken)?;
         let mut unfold = self.unfold.lock().await;
         let mut items = Vec::with_capacity(events.len());
         for recorded in &events {
             match unfold.step(recorded).await {
-                Ok(step) => items.extend(facts_of(recorded, &step)),
+                Ok(step) => items.extend(facts_of(recorded, &step, &ids)),
                 Err(error) if error.is_history() => {
                     // An impossible history is told to operators, and to nobody else.
                     let reason = error.to_string();
@@ -88,6 +120,11 @@ impl Source<Fact> for FactSource {
 
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
         self.journal.begins_after().await.map_err(crate::replay::away_or_broken)
+    }
+
+    async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
+        let compared = self.journal.compare(places, incarnation, "a reader of facts").await;
+        compared.map_err(crate::replay::away_or_broken)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Blame, Database, DatabaseError, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use tokio::sync::Notify;
@@ -202,5 +202,23 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
 
     fn committed(&mut self) {
         self.list.changed.notify_waiters();
+    }
+
+    /// Orders that the journal does not hold have no deadline. Which others have one again cannot be seen
+    /// here: what was disarmed is not in the list. So the shards are read from their beginning.
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        _to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.unfold.forget();
+        let journal = self.unfold.journal();
+        let ahead = super::ahead_of(&self.list.database, journal, TABLE, from).await?;
+        let gone: Vec<OrderId> = ahead.into_keys().collect();
+        super::remove(&self.list.database, tx, TABLE, &gone).await?;
+        let begins = journal.begins_after().await;
+        let begins = begins.map_err(|error| Blame::World(error.to_string()))?;
+        Ok(from.iter().map(|(shard, _)| (shard, begins.get(shard))).collect())
     }
 }

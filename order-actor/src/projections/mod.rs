@@ -13,7 +13,7 @@ use sqlx::migrate::Migrator;
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
 pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary, SummaryFilter};
 pub use rebuild::RebuildError;
-use rows::{json, step};
+use rows::{ahead_of, json, remove, step};
 
 /// The tables that a rebuild exchanges for others.
 pub const TABLES: [&str; 2] = [order_summaries::TABLE, deadlines::TABLE];

@@ -279,6 +279,38 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
     fn committed(&mut self) {
         self.model.changed.notify_waiters();
     }
+
+    /// Orders that the journal does not hold are gone; those of which it holds less are as it has them.
+    /// What it tells after `to` comes again.
+    async fn set_back(
+        &mut self,
+        tx: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.unfold.forget();
+        let ahead =
+            super::ahead_of(&self.model.database, self.unfold.journal(), TABLE, from).await?;
+        let gone: Vec<OrderId> =
+            ahead.iter().filter(|(_, now)| now.is_none()).map(|(order_id, _)| *order_id).collect();
+        super::remove(&self.model.database, tx, TABLE, &gone).await?;
+        for (order_id, _) in ahead.iter().filter(|(_, now)| now.is_some()) {
+            let now = self.unfold.now(*order_id).await;
+            let now = now.map_err(|error| Blame::World(error.to_string()))?;
+            let summary =
+                now.and_then(|(order, last)| Summary::of(&order, last.sequence, last.event.at()));
+            let rows: Vec<serde_json::Value> = summary.iter().map(row).collect();
+            sqlx::query(&self.upsert).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        }
+        if !ahead.is_empty() {
+            tracing::warn!(
+                orders = ahead.len(),
+                gone = gone.len(),
+                "the list was ahead of the journal"
+            );
+        }
+        Ok(to.clone())
+    }
 }
 
 fn row(summary: &Summary) -> serde_json::Value {

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
-use shared_events::stream::{Batch, Cursors, Source, SourceError};
+use shared_events::contract::Mark;
+use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{ChainedEvent, Journal, JournalError};
 use crate::record::{RecordedEvent, decode};
 
 /// The journal as a source of its own events, for read models.
@@ -28,10 +29,11 @@ pub(crate) async fn read(
     let (stored, more) = journal.page_after(cursors, limit).await.map_err(away_or_broken)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
-    for event in &stored {
-        through.advance(event.shard, event.position);
+    for ChainedEvent { event, hash } in &stored {
+        let mark = Some(Mark::of(hash));
+        through.advance_to(event.shard, event.position, mark);
         match decode(event) {
-            Ok(recorded) => events.push(recorded),
+            Ok(recorded) => events.push(RecordedEvent { mark, ..recorded }),
             Err(error) => {
                 let reason = error.to_string();
                 tracing::error!(order = %event.order_id, reason, "quarantined: unreadable event");
@@ -46,6 +48,9 @@ pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
     match error {
         JournalError::Broken { shard, position, detail } => {
             SourceError::Broken { shard, position, detail }
+        }
+        JournalError::Forked { shard, position, detail } => {
+            SourceError::Forked { shard, position, detail }
         }
         JournalError::Archived { shard, through, file } => {
             SourceError::Archived { shard, through, file }
@@ -70,6 +75,11 @@ impl Source<RecordedEvent> for JournalSource {
 
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
         self.journal.begins_after().await.map_err(away_or_broken)
+    }
+
+    async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
+        let compared = self.journal.compare(places, incarnation, "a read model").await;
+        compared.map_err(away_or_broken)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

@@ -87,6 +87,37 @@ impl Unfold {
         Ok(Step { before, after })
     }
 
+    /// The order as the journal has it now, with its version and its last event; none where it does not
+    /// exist.
+    ///
+    /// # Errors
+    /// [`UnfoldError`]
+    pub async fn now(
+        &mut self,
+        order_id: OrderId,
+    ) -> Result<Option<(Order, RecordedEvent)>, UnfoldError> {
+        self.last.pop(&order_id);
+        let mut now = None;
+        let mut order = Order::Absent;
+        for stored in self.journal.load(order_id).await? {
+            let recorded = decode(&stored)?;
+            order = evolve(order, &recorded.event)?;
+            now = Some(recorded);
+        }
+        Ok(now.map(|last| (order, last)))
+    }
+
+    /// Forgets every order: the journal tells another history.
+    pub fn forget(&mut self) {
+        self.last.clear();
+    }
+
+    /// The journal behind it.
+    #[must_use]
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     async fn order_at(&self, order_id: OrderId, version: u64) -> Result<Order, UnfoldError> {
         if version == 0 {
             return Ok(Order::Absent);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{InventoryFact, NotificationFact, OrderFact, OrderId, RequestId, Timestamp};
+use super::{InventoryFact, Mark, NotificationFact, OrderFact, OrderId, RequestId, Timestamp};
 
 /// The service that promises a fact, as CloudEvents `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,8 +33,9 @@ impl FactSource {
     }
 }
 
-/// A fact's id: the same for the same place in the same service's log, so that publishing again
-/// or reading again never makes a second one. A UUID (version 5 of `source/shard/position/index`).
+/// A fact's id: the same for the same fact however often it is published or read, and another for
+/// every other one, also where a log that was set back gives a place to something else, or another
+/// installation has the same place. A UUID (version 5 of what it is made of).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FactId(Uuid);
@@ -43,7 +44,30 @@ pub struct FactId(Uuid);
 const FACTS: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6661_6374_7300);
 
 impl FactId {
-    /// The id of the `index`-th fact at a position of a shard of a service's log.
+    /// The id of the `index`-th fact that an event tells. The event is known by its order and version,
+    /// by where it stands and by when the journal took it (microseconds since 1970).
+    #[must_use]
+    pub fn of_event(
+        source: FactSource,
+        (order_id, sequence): (OrderId, u64),
+        (shard, position): (u16, u64),
+        recorded_at: Timestamp,
+        index: u16,
+    ) -> Self {
+        let (source, at) = (source.uri(), recorded_at.micros());
+        let name = format!("{source}/{order_id}/{sequence}/{shard}/{position}/{at}/{index}");
+        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
+    }
+
+    /// The id of the `nth` fact of this kind that a service tells because of another one: the same
+    /// again where that service has to follow it a second time.
+    #[must_use]
+    pub fn caused_by(source: FactSource, cause: Self, kind: &str, nth: u16) -> Self {
+        let name = format!("{}/{cause}/{kind}/{nth}", source.uri());
+        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
+    }
+
+    /// As facts were named before: by a position alone. What was told under such an id keeps it.
     #[must_use]
     pub fn at(source: FactSource, shard: u16, position: u64, index: u16) -> Self {
         let name = format!("{}/{shard}/{position}/{index}", source.uri());
@@ -152,6 +176,9 @@ pub struct Fact {
     /// W3C trace context of the command behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What stands at its position of its log; see [`Fact::mark`]. Order facts carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
     /// What it says: `type` and `data`.
     #[serde(flatten)]
     pub body: FactBody,
@@ -173,6 +200,8 @@ struct Envelope {
     causationid: Option<String>,
     #[serde(default)]
     traceparent: Option<String>,
+    #[serde(default)]
+    mark: Option<Mark>,
     #[serde(rename = "type")]
     kind: String,
     data: Box<RawValue>,
@@ -194,6 +223,7 @@ impl TryFrom<Envelope> for Fact {
             index: read.index,
             causationid: read.causationid,
             traceparent: read.traceparent,
+            mark: read.mark,
             body: FactBody::of(read.source, &read.kind, &read.data)?,
         })
     }
@@ -214,6 +244,19 @@ pub enum SpecVersion {
 pub struct FactError(#[from] serde_json::Error);
 
 impl Fact {
+    /// What a reader remembers of its place, to know the log again: that of the journal's hash for
+    /// facts about orders, of the fact's own id for those of other services. None in facts that
+    /// were told before there were marks.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        match self.source {
+            FactSource::Orders => self.mark,
+            FactSource::Inventory | FactSource::Notifications => {
+                Some(Mark::of(self.id.uuid().as_bytes()))
+            }
+        }
+    }
+
     /// From CloudEvents JSON.
     ///
     /// # Errors

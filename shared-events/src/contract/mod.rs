@@ -5,6 +5,7 @@ mod contact; // how a customer is reached; personal data
 mod envelope;
 mod ids; // who and what is spoken of
 mod inventory_fact; // what others may know about stock
+mod mark; // what a log holds at a position, in eight bytes
 mod money; // minor units and their currency
 mod notification_fact; // what others may know about messages
 mod order_fact; // what others may know about an order
@@ -19,6 +20,7 @@ pub use ids::{
     SellerId, ShipmentId,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
+pub use mark::{Mark, ParseMarkError};
 pub use money::{Currency, Money, MoneyError};
 pub use notification_fact::NotificationFact;
 pub use order_fact::{

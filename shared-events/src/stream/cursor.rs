@@ -4,6 +4,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::database::{Database, DatabaseError, Tx};
+use super::history::Place;
+use crate::contract::Mark;
 
 /// Which shards of a log a reader reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,12 +41,31 @@ impl Scope {
 }
 
 /// How far somebody got in each shard of a log that they read: the last position that is done, 0
-/// for none. Shards that are absent stand at 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// for none, and what stood there. Shards that are absent stand at 0.
+#[derive(Clone, Debug, Default)]
 pub struct Cursors {
-    at: BTreeMap<u16, u64>,
+    at: BTreeMap<u16, At>,
     scope: Scope,
 }
+
+/// A position, with the mark there where it is known. What was written before marks were
+/// remembered has none.
+#[derive(Clone, Copy, Debug, Default)]
+struct At {
+    position: u64,
+    mark: Option<Mark>,
+    /// In which incarnation of the log it was read; 0 where that is not known.
+    incarnation: u64,
+}
+
+/// The same shards stand at the same positions. Marks prove a history and decide no place.
+impl PartialEq for Cursors {
+    fn eq(&self, other: &Self) -> bool {
+        self.scope == other.scope && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Cursors {}
 
 impl Cursors {
     /// The same, of these shards only: what a source hands over after them is of no other.
@@ -70,22 +91,60 @@ impl Cursors {
     /// The last position done in a shard.
     #[must_use]
     pub fn get(&self, shard: u16) -> u64 {
-        self.at.get(&shard).copied().unwrap_or(0)
+        self.at.get(&shard).map_or(0, |at| at.position)
+    }
+
+    /// What stood at the last position done in a shard, where it is known.
+    #[must_use]
+    pub fn mark(&self, shard: u16) -> Option<Mark> {
+        self.at.get(&shard).and_then(|at| at.mark)
     }
 
     /// Moves a shard's cursor forward; one that is already there or further stays.
     pub fn advance(&mut self, shard: u16, position: u64) {
-        let at = self.at.entry(shard).or_insert(0);
-        *at = (*at).max(position);
+        self.advance_to(shard, position, None);
+    }
+
+    /// The same, with what stands there.
+    pub fn advance_to(&mut self, shard: u16, position: u64, mark: Option<Mark>) {
+        let at = self.at.entry(shard).or_default();
+        if position > at.position {
+            *at = At { position, mark, incarnation: at.incarnation };
+        } else if position == at.position {
+            at.mark = at.mark.or(mark);
+        }
     }
 
     /// Moves every shard that is read forward to where `other` is.
     pub fn merge(&mut self, other: &Self) {
-        for (shard, position) in other.iter() {
-            if self.reads(shard) {
-                self.advance(shard, position);
+        for (shard, at) in &other.at {
+            if self.reads(*shard) {
+                self.advance_to(*shard, at.position, at.mark);
             }
         }
+    }
+
+    /// The first incarnation of the log in which any of these shards was read last; 0 where it is not
+    /// known of one.
+    #[must_use]
+    pub fn incarnation(&self, shards: impl IntoIterator<Item = u16>) -> u64 {
+        let known = |shard| self.at.get(&shard).map_or(0, |at| at.incarnation);
+        shards.into_iter().map(known).min().unwrap_or(0)
+    }
+
+    /// A shard was read in this incarnation of the log.
+    pub fn read_in(&mut self, shard: u16, incarnation: u64) {
+        if let Some(at) = self.at.get_mut(&shard) {
+            at.incarnation = incarnation;
+        }
+    }
+
+    /// Every place of which it is known what stood there.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.at.iter().filter_map(|(shard, at)| {
+            let mark = at.mark?;
+            (at.position > 0).then_some(Place { shard: *shard, position: at.position, mark })
+        })
     }
 
     /// Whether no shard of `other` that is read here is further than here.
@@ -103,9 +162,25 @@ impl Cursors {
             .sum()
     }
 
+    /// The same, with every shard of `shards`: those that stood nowhere stand at 0.
+    pub(super) fn filled(&self, shards: &Self) -> Self {
+        let mut filled = self.clone();
+        for shard in shards.at.keys() {
+            filled.at.entry(*shard).or_default();
+        }
+        filled
+    }
+
+    /// The mark that belongs to where a shard stands when it has moved to `through`.
+    fn mark_at(&self, through: &Self, shard: u16) -> Option<Mark> {
+        // Who moves to where it is (an order's letters are tried again) keeps what it knew.
+        let same = through.get(shard) == self.get(shard);
+        through.mark(shard).or(if same { self.mark(shard) } else { None })
+    }
+
     /// Every shard that stands somewhere, with its position, by shard.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        self.at.iter().map(|(shard, position)| (*shard, *position))
+        self.at.iter().map(|(shard, at)| (*shard, at.position))
     }
 
     /// Whether no shard has moved.
@@ -119,10 +194,12 @@ impl Cursors {
     /// # Errors
     /// [`DatabaseError`] where the database does not answer.
     pub async fn load(database: &Database, follower: &str) -> Result<Self, DatabaseError> {
-        let rows = sqlx::query("SELECT shard, position FROM cursors WHERE follower = $1")
-            .bind(follower)
-            .fetch_all(database.reader())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT shard, position, mark, incarnation FROM cursors WHERE follower = $1",
+        )
+        .bind(follower)
+        .fetch_all(database.reader())
+        .await?;
         stored(&rows)
     }
 
@@ -139,26 +216,35 @@ impl Cursors {
         tx: &mut Tx,
         follower: &str,
         through: &Self,
+        incarnation: u64,
     ) -> Result<(), CursorError> {
+        let incarnation = i64::try_from(incarnation).unwrap_or(i64::MAX);
         // The first time there is no row to move; two who make it meet at the key.
         let insert = database.sql(
-            "INSERT INTO cursors (follower, shard, position)
-             SELECT $1, shard, through FROM json_to_recordset($2::json)
-                 AS row(shard BIGINT, through BIGINT)
-             ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+            "INSERT INTO cursors (follower, shard, position, mark, incarnation)
+             SELECT $1, shard, through, mark, $3 FROM json_to_recordset($2::json)
+                 AS row(shard BIGINT, through BIGINT, mark BIGINT)
+             ON CONFLICT (follower, shard)
+                 DO UPDATE SET position = excluded.position, mark = excluded.mark,
+                     incarnation = excluded.incarnation
              WHERE cursors.position = 0",
-            "INSERT INTO cursors (follower, shard, position)
-             SELECT $1, value ->> 'shard', value ->> 'through' FROM json_each($2) WHERE TRUE
-             ON CONFLICT (follower, shard) DO UPDATE SET position = excluded.position
+            "INSERT INTO cursors (follower, shard, position, mark, incarnation)
+             SELECT $1, value ->> 'shard', value ->> 'through', value ->> 'mark', $3
+             FROM json_each($2) WHERE TRUE
+             ON CONFLICT (follower, shard)
+                 DO UPDATE SET position = excluded.position, mark = excluded.mark,
+                     incarnation = excluded.incarnation
              WHERE cursors.position = 0",
         );
         let update = database.sql(
-            "UPDATE cursors SET position = row.through FROM json_to_recordset($2::json)
-                 AS row(shard BIGINT, stands BIGINT, through BIGINT)
+            "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
+             FROM json_to_recordset($2::json)
+                 AS row(shard BIGINT, stands BIGINT, through BIGINT, mark BIGINT)
              WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
-            "UPDATE cursors SET position = row.through
+            "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
              FROM (SELECT value ->> 'shard' AS shard, value ->> 'stands' AS stands,
-                          value ->> 'through' AS through FROM json_each($2)) AS row
+                          value ->> 'through' AS through, value ->> 'mark' AS mark
+                   FROM json_each($2)) AS row
              WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
         );
         let (new, known): (Vec<_>, Vec<_>) =
@@ -167,17 +253,20 @@ impl Cursors {
             if moves.is_empty() {
                 continue;
             }
+            let through_marks = |shard| self.mark_at(through, shard);
             let rows: Vec<_> = moves
                 .iter()
                 .map(|(shard, through)| {
                     serde_json::json!({
                         "shard": shard, "stands": self.get(*shard), "through": through,
+                        "mark": through_marks(*shard).map(Mark::stored),
                     })
                 })
                 .collect();
             let hit = sqlx::query(sql)
                 .bind(follower)
                 .bind(serde_json::Value::from(rows).to_string())
+                .bind(incarnation)
                 .execute(&mut **tx)
                 .await
                 .map_err(DatabaseError::from)?;
@@ -190,16 +279,74 @@ impl Cursors {
     }
 }
 
+/// Moves a follower's stored cursors back to these, in the transaction that undoes what it did after
+/// them: shards of `from` that `to` does not name begin anew.
+///
+/// # Errors
+/// [`CursorError::Moved`] where they are not where `from` believes them to be.
+pub(super) async fn set_back(
+    tx: &mut Tx,
+    follower: &str,
+    from: &Cursors,
+    to: &Cursors,
+    incarnation: u64,
+) -> Result<(), CursorError> {
+    for (shard, position) in from.iter() {
+        let hit = sqlx::query(
+            "UPDATE cursors SET position = $1, mark = $2, incarnation = $6
+             WHERE follower = $3 AND shard = $4 AND position = $5",
+        )
+        .bind(i64::try_from(to.get(shard)).unwrap_or(i64::MAX))
+        .bind(to.mark(shard).map(Mark::stored))
+        .bind(follower)
+        .bind(i64::from(shard))
+        .bind(i64::try_from(position).unwrap_or(i64::MAX))
+        .bind(i64::try_from(incarnation).unwrap_or(i64::MAX))
+        .execute(&mut **tx)
+        .await
+        .map_err(DatabaseError::from)?;
+        if hit.rows_affected() != 1 {
+            return Err(CursorError::Moved { shard });
+        }
+    }
+    Ok(())
+}
+
+/// Remembers in which incarnation of the log these shards are read.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub(super) async fn read_in(
+    tx: &mut Tx,
+    follower: &str,
+    shards: &[u16],
+    incarnation: u64,
+) -> Result<(), DatabaseError> {
+    for shard in shards {
+        sqlx::query(
+            "UPDATE cursors SET incarnation = $1 WHERE follower = $2 AND shard = $3
+                 AND incarnation < $1",
+        )
+        .bind(i64::try_from(incarnation).unwrap_or(i64::MAX))
+        .bind(follower)
+        .bind(i64::from(*shard))
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
 /// The first of these moves that did not happen.
 async fn not_moved(
     tx: &mut Tx,
     follower: &str,
     moves: &[(u16, u64)],
 ) -> Result<u16, DatabaseError> {
-    let rows = sqlx::query("SELECT shard, position FROM cursors WHERE follower = $1")
-        .bind(follower)
-        .fetch_all(&mut **tx)
-        .await?;
+    let rows =
+        sqlx::query("SELECT shard, position, mark, incarnation FROM cursors WHERE follower = $1")
+            .bind(follower)
+            .fetch_all(&mut **tx)
+            .await?;
     let stored = stored(&rows)?;
     let missed = moves.iter().find(|(shard, through)| stored.get(*shard) != *through);
     Ok(missed.or(moves.first()).map_or(0, |(shard, _)| *shard))
@@ -209,10 +356,14 @@ fn stored(rows: &[AnyRow]) -> Result<Cursors, DatabaseError> {
     let mut cursors = Cursors::default();
     for row in rows {
         let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        cursors.advance(
-            u16::try_from(shard).map_err(|_| DatabaseError::Corrupt("cursor shard"))?,
+        let (mark, incarnation): (Option<i64>, i64) = (row.try_get(2)?, row.try_get(3)?);
+        let shard = u16::try_from(shard).map_err(|_| DatabaseError::Corrupt("cursor shard"))?;
+        cursors.advance_to(
+            shard,
             u64::try_from(position).map_err(|_| DatabaseError::Corrupt("cursor position"))?,
+            mark.map(Mark::from_stored),
         );
+        cursors.read_in(shard, u64::try_from(incarnation).unwrap_or(0));
     }
     Ok(cursors)
 }
@@ -236,6 +387,16 @@ impl FromIterator<(u16, u64)> for Cursors {
         let mut cursors = Self::default();
         for (shard, position) in positions {
             cursors.advance(shard, position);
+        }
+        cursors
+    }
+}
+
+impl FromIterator<Place> for Cursors {
+    fn from_iter<I: IntoIterator<Item = Place>>(places: I) -> Self {
+        let mut cursors = Self::default();
+        for Place { shard, position, mark } in places {
+            cursors.advance_to(shard, position, Some(mark));
         }
         cursors
     }

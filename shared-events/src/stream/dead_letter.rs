@@ -88,6 +88,44 @@ const COLUMNS: &str =
     "follower, shard, position, idx, order_id, state, kind, item, error, attempts, parked_at";
 
 impl DeadLetters {
+    /// Drops those of a follower behind a position of a shard; how many.
+    pub(super) async fn drop_after(
+        tx: &mut Tx,
+        follower: &str,
+        shard: u16,
+        position: u64,
+    ) -> Result<u64, DatabaseError> {
+        let gone = sqlx::query(
+            "DELETE FROM dead_letters WHERE follower = $1 AND shard = $2 AND position > $3",
+        )
+        .bind(follower)
+        .bind(i64::from(shard))
+        .bind(i64::try_from(position).unwrap_or(i64::MAX))
+        .execute(&mut **tx)
+        .await?;
+        Ok(gone.rows_affected())
+    }
+
+    /// Drops those of a follower that belong to these orders; how many.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn drop_of(
+        &self,
+        follower: &str,
+        orders: &BTreeSet<OrderId>,
+    ) -> Result<u64, DatabaseError> {
+        let mut gone = 0;
+        let mut tx = self.database.begin().await?;
+        for order_id in orders {
+            let sql = "DELETE FROM dead_letters WHERE follower = $1 AND order_id = $2";
+            let query = sqlx::query(sql).bind(follower).bind(order_id.to_string());
+            gone += query.execute(&mut *tx).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(gone)
+    }
+
     /// Those of this database.
     #[must_use]
     pub const fn new(database: Database) -> Self {

@@ -5,10 +5,14 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backoff, Batch, Blame, Cursors, Item, Scope, Source, SourceError};
+use super::{
+    Backoff, Batch, Blame, Comparison, Cursors, Finding, Item, Place, Scope, Source, SourceError,
+};
 
 /// Items asked for at a time: one batch is one transaction, and many share one commit.
 const BATCH_MAX: usize = 1_024;
+/// How often it is looked whether another history has been accepted.
+const FORKED_LOOK: Duration = Duration::from_secs(1);
 /// How often letters that were put back are looked for while nothing else happens.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
@@ -23,6 +27,23 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn paused(&mut self) -> Result<bool, Blame> {
         Ok(false)
     }
+    /// Remembers that these shards are read in this incarnation of the log from now on, as are all that
+    /// are read later.
+    async fn read_in(&mut self, _shards: &[u16], _incarnation: u64) -> Result<(), Blame> {
+        Ok(())
+    }
+    /// Earlier places of a shard that it remembers, latest first.
+    async fn places(&mut self, _shard: u16) -> Result<Vec<Place>, Blame> {
+        Ok(Vec::new())
+    }
+    /// Undoes what came after `to` in the shards of `from`, where the log tells another history, and
+    /// moves its cursors there or further back.
+    async fn set_back(
+        &mut self,
+        from: &Cursors,
+        to: &Cursors,
+        incarnation: u64,
+    ) -> Result<(), Blame>;
     /// Tries what an operator put back of these shards; true where there was something.
     async fn retry_parked(&mut self, _scope: &Scope) -> Result<bool, Blame> {
         Ok(false)
@@ -55,6 +76,7 @@ struct Inner {
     cursors: Cursors,
     moved: Instant,
     error: Option<String>,
+    trouble: Option<String>,
     stopped: bool,
 }
 
@@ -66,6 +88,7 @@ impl FollowStatus {
             cursors: Cursors::default(),
             moved: Instant::now(),
             error: None,
+            trouble: None,
             stopped: false,
         };
         Self { name: name.into(), inner: Arc::new(Mutex::new(inner)) }
@@ -95,6 +118,13 @@ impl FollowStatus {
         self.read(|inner| inner.error.clone())
     }
 
+    /// Why it will not go on until somebody has done something: its source is broken, or tells
+    /// another history than it followed. None while it follows or only waits.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.read(|inner| inner.trouble.clone())
+    }
+
     /// Whether it has stopped for good.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -114,6 +144,7 @@ impl FollowStatus {
             inner.cursors = cursors.clone();
             inner.moved = Instant::now();
             inner.error = None;
+            inner.trouble = None;
         });
     }
 }
@@ -162,8 +193,31 @@ pub async fn follow_paced<T: Item>(
             Ok(()) => attempt = 0,
             Err(Trouble::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
-                status.write(|inner| inner.error = Some(error.to_string()));
+                status.write(|inner| {
+                    inner.error = Some(error.to_string());
+                    inner.trouble = Some(error.to_string());
+                });
                 break Err(error.into());
+            }
+            Err(Trouble::Forked(error)) => {
+                let error = error.to_string();
+                if status.trouble().is_none_or(|known| known != error) {
+                    tracing::error!(
+                        follower = status.name(),
+                        error,
+                        "the log tells another history than was followed; nothing is read until \
+                         it is accepted (ordinal journal restored)"
+                    );
+                }
+                status.write(|inner| {
+                    inner.error = Some(error.clone());
+                    inner.trouble = Some(error);
+                });
+                cursors = None;
+                tokio::select! {
+                    () = tokio::time::sleep(FORKED_LOOK) => {}
+                    () = stop.cancelled() => {}
+                }
             }
             Err(Trouble::Away(error)) => {
                 let wait = Backoff::FOLLOWER.wait(attempt, rand::random());
@@ -185,6 +239,7 @@ pub async fn follow_paced<T: Item>(
 
 enum Trouble {
     Away(String),
+    Forked(SourceError),
     Broken(SourceError),
 }
 
@@ -199,6 +254,7 @@ impl From<SourceError> for Trouble {
         match error {
             SourceError::Away(error) => Self::Away(error),
             SourceError::Archived { .. } => Self::Away(error.to_string()),
+            SourceError::Forked { .. } => Self::Forked(error),
             SourceError::Broken { .. } => Self::Broken(error),
         }
     }
@@ -218,7 +274,11 @@ async fn step<T: Item>(
         None => {
             // Marked as seen before the look: what changes after it is another change.
             let now = scope.borrow_and_update().clone();
-            known.insert(sink.cursors().await?.scoped(now))
+            let mut loaded = sink.cursors().await?.scoped(now.clone());
+            if agree(source, sink, &loaded, status).await? == Agreed::SetBack {
+                loaded = sink.cursors().await?.scoped(now);
+            }
+            known.insert(loaded)
         }
     };
     if cursors.scope().is_nothing() || sink.paused().await? {
@@ -253,4 +313,78 @@ async fn step<T: Item>(
         }
     }
     Ok(())
+}
+
+/// How reader and log came to agree.
+#[derive(PartialEq, Eq)]
+enum Agreed {
+    /// The log has what the reader remembers.
+    Already,
+    /// The reader went back to where both have the same.
+    SetBack,
+}
+
+/// Before anything is read: does the log have, where the reader is, what the reader saw there? Where
+/// it has not and that has been accepted, the reader goes back to the last place that both have.
+async fn agree<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    at: &Cursors,
+    status: &FollowStatus,
+) -> Result<Agreed, Trouble> {
+    let places: Vec<Place> = at.places().collect();
+    let shards: Vec<u16> = places.iter().map(|place| place.shard).collect();
+    let then = at.incarnation(shards.iter().copied());
+    let compared = source.compare(&places, then).await?;
+    let now = compared.history.map_or(0, |history| history.incarnation);
+    let differing: Vec<u16> = compared.differing(&places).map(|(place, _)| place.shard).collect();
+    let Some((first, finding)) = compared.differing(&places).next() else {
+        sink.read_in(&shards, now).await?;
+        return Ok(Agreed::Already);
+    };
+    let accepted = match compared.history {
+        Some(_) => now > at.incarnation(differing.iter().copied()).max(1),
+        // It grows again by itself to what was seen of it, or has become another one.
+        None => finding == Finding::Other,
+    };
+    if !accepted {
+        let Place { shard, position, mark } = first;
+        let detail = match finding {
+            Finding::Beyond => format!("it ends before position {position}, which was read"),
+            _ => format!("what stood at position {position} ({mark}) is not there"),
+        };
+        return Err(SourceError::Forked { shard, position, detail }.into());
+    }
+    let mut from = Cursors::default();
+    let mut to = Cursors::default();
+    for (place, _) in compared.differing(&places) {
+        from.advance_to(place.shard, place.position, Some(place.mark));
+        if let Some(common) = last_common(source, sink, place.shard, then).await? {
+            to.advance_to(common.shard, common.position, Some(common.mark));
+        }
+    }
+    for (shard, position) in from.iter() {
+        tracing::warn!(
+            follower = status.name(),
+            shard,
+            from = position,
+            to = to.get(shard),
+            "set back to where the log has what was read"
+        );
+    }
+    sink.set_back(&from, &to, now).await?;
+    Ok(Agreed::SetBack)
+}
+
+/// The last remembered place of a shard that the log has too.
+async fn last_common<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    shard: u16,
+    incarnation: u64,
+) -> Result<Option<Place>, Trouble> {
+    let places = sink.places(shard).await?;
+    let Comparison { findings, .. } = source.compare(&places, incarnation).await?;
+    let same = places.into_iter().zip(findings).find(|(_, finding)| *finding == Finding::Same);
+    Ok(same.map(|(place, _)| place))
 }

@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 
+use super::Cursors;
 use super::cursor::CursorError;
 use super::database::{DatabaseError, Tx};
 
@@ -48,4 +49,17 @@ pub trait Handler<T>: Send + Sync + 'static {
 
     /// Called when effect and cursor are committed; for waking whoever waits for them.
     fn committed(&mut self) {}
+
+    /// The log that was followed to `from` tells another history after `to` (both of the shards
+    /// that differ). Undoes what was done for items after `to`, as far as it can be undone, and
+    /// says from where they are to be read again: `to`, or earlier. Items that were handled before
+    /// come again after that.
+    async fn set_back(
+        &mut self,
+        _tx: &mut Tx,
+        _from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        Ok(to.clone())
+    }
 }

@@ -10,8 +10,10 @@ mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
+mod history; // which history a log tells, and what stood at a place of it
 mod lease; // which of several processes follows under a name
 mod pause; // followers that an operator stopped for a while
+mod places; // where a follower has been
 pub mod redis; // a window of the latest facts, for many readers
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
@@ -22,6 +24,7 @@ pub use database::{Database, DatabaseError, Dialect, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
 pub use handler::{Blame, Handler};
+pub use history::{Comparison, Finding, History, Place};
 pub use lease::Candidacy;
 pub use pause::Pause;
 pub use source::{Batch, Item, Source, SourceError};

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Cursors;
+use super::{Comparison, Cursors, Place};
 use crate::contract::{Fact, OrderId};
 
 /// Something that stands at a position of a log: an event of the journal, or a fact.
@@ -85,6 +85,17 @@ pub enum SourceError {
         /// The file, by its path in the archive.
         file: String,
     },
+    /// The log tells another history than the reader followed: it was restored, failed over to a
+    /// standby that lagged, emptied or exchanged. Nothing is read until that has been accepted.
+    #[error("another history in shard {shard}: {detail}")]
+    Forked {
+        /// The shard.
+        shard: u16,
+        /// Where the reader is.
+        position: u64,
+        /// What the log has there.
+        detail: String,
+    },
     /// The log has a hole or holds what nobody can have written. Reading on would skip
     /// something, so reading stops until a person has looked.
     #[error("source is broken in shard {shard} after position {position}: {detail}")]
@@ -114,6 +125,17 @@ pub trait Source<T>: Send + Sync + 'static {
     /// Before which positions nothing can be read here, because it has left for an archive.
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
         Ok(Cursors::default())
+    }
+
+    /// What the log has at places that a reader remembers, who read there last in this incarnation of
+    /// it (0: not known). A source learns by it that somebody remembers what it does not hold. One
+    /// that cannot be set back has everything that anybody remembers.
+    async fn compare(
+        &self,
+        places: &[Place],
+        _incarnation: u64,
+    ) -> Result<Comparison, SourceError> {
+        Ok(Comparison::same(None, places.len()))
     }
 
     /// The last position of each shard. A source that cannot tell of all for now reads the others.

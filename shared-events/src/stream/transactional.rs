@@ -6,7 +6,10 @@ use sqlx::Row as _;
 
 use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remove};
 use super::follow::Sink;
-use super::{Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Scope, Tx};
+use super::places::Places;
+use super::{
+    Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Place, Scope, Tx, cursor,
+};
 use crate::contract::{OrderId, Timestamp};
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
@@ -18,6 +21,10 @@ pub struct Transactional<H> {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where the stored cursors are, as far as we know.
     at: Cursors,
+    /// Where they were before, here and there.
+    places: Places,
+    /// Which incarnation of the log is read.
+    incarnation: u64,
     seen: Seen,
 }
 
@@ -47,6 +54,8 @@ impl<H> Transactional<H> {
             handler,
             now,
             at: Cursors::default(),
+            places: Places::default(),
+            incarnation: 0,
             seen: Seen { letters: true, put_back: true },
         }
     }
@@ -120,7 +129,8 @@ impl<H> Transactional<H> {
     /// Begins a transaction that nobody else of this follower's name can be in for these shards.
     async fn begin(&self, through: &Cursors) -> Result<Tx, Blame> {
         let mut tx = self.database.begin().await?;
-        self.at.store(&self.database, &mut tx, &self.follower, through).await?;
+        let incarnation = self.incarnation;
+        self.at.store(&self.database, &mut tx, &self.follower, through, incarnation).await?;
         Ok(tx)
     }
 
@@ -151,7 +161,54 @@ impl<H> Transactional<H> {
 impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         self.at = Cursors::load(&self.database, &self.follower).await?;
+        self.places = Places::load(&self.database, &self.follower).await?;
         Ok(self.at.clone())
+    }
+
+    async fn read_in(&mut self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
+        self.incarnation = incarnation;
+        if self.at.incarnation(shards.iter().copied()) < incarnation && !shards.is_empty() {
+            let mut tx = self.database.begin().await?;
+            cursor::read_in(&mut tx, &self.follower, shards, incarnation).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn places(&mut self, shard: u16) -> Result<Vec<Place>, Blame> {
+        Ok(self.places.back(shard).collect())
+    }
+
+    async fn set_back(
+        &mut self,
+        from: &Cursors,
+        to: &Cursors,
+        incarnation: u64,
+    ) -> Result<(), Blame> {
+        let mut tx = self.database.begin().await?;
+        // The handler's own tables wait for nobody: a second follower of this name fails here.
+        cursor::set_back(&mut tx, &self.follower, from, to, incarnation).await?;
+        let begins = self.handler.set_back(&mut tx, from, to).await?;
+        if begins != *to {
+            let to = to.filled(from);
+            cursor::set_back(&mut tx, &self.follower, &to, &begins, incarnation).await?;
+        }
+        for (shard, _) in from.iter() {
+            let gone =
+                DeadLetters::drop_after(&mut tx, &self.follower, shard, to.get(shard)).await?;
+            if gone > 0 {
+                tracing::warn!(
+                    follower = self.follower,
+                    shard,
+                    letters = gone,
+                    "dead letters of another history were dropped"
+                );
+            }
+        }
+        Places::forget(&mut tx, &self.follower, from, &begins).await?;
+        tx.commit().await?;
+        self.handler.committed();
+        Ok(())
     }
 
     async fn paused(&mut self) -> Result<bool, Blame> {
@@ -196,7 +253,14 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                         park(&mut tx, &self.follower, &batch.items[at], state, error, 1, now)
                             .await?;
                     }
+                    let places = self
+                        .places
+                        .remember(&self.database, &mut tx, &self.follower, &batch.through)
+                        .await?;
                     tx.commit().await?;
+                    if let Some(places) = places {
+                        self.places = places;
+                    }
                     self.seen.letters |= set_aside;
                     self.at.merge(&batch.through);
                     self.handler.committed();

@@ -139,6 +139,7 @@ pub fn fact(body: FactBody) -> Fact {
         index: 0,
         causationid: Some("0190a0b0-0000-7000-8000-000000000007".to_owned()),
         traceparent: None,
+        mark: None,
         body,
     }
 }

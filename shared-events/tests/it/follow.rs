@@ -423,6 +423,10 @@ struct Paced(Arc<Mutex<Vec<u128>>>, tokio::time::Instant);
 
 #[async_trait]
 impl Sink<Thing> for Paced {
+    async fn set_back(&mut self, _: &Cursors, _: &Cursors, _: u64) -> Result<(), Blame> {
+        Err(Blame::World("this log is never set back".to_owned()))
+    }
+
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         Ok(Cursors::default())
     }

@@ -173,6 +173,7 @@ fn fact(shard: u16, position: u64, index: u16) -> Fact {
         index,
         causationid: None,
         traceparent: None,
+        mark: None,
         body: FactBody::Inventory(InventoryFact::Reserved {
             order_id,
             reservation_id,
@@ -234,6 +235,10 @@ struct Effects {
 
 #[async_trait]
 impl Sink<Fact> for Effects {
+    async fn set_back(&mut self, _: &Cursors, _: &Cursors, _: u64) -> Result<(), Blame> {
+        Err(Blame::World("this log is never set back".to_owned()))
+    }
+
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
         Ok(self.cursors.lock().unwrap().clone())
     }

@@ -156,6 +156,11 @@ impl Redis {
         format!("{}:readers", self.tag(promiser, shard))
     }
 
+    /// Of which incarnation of the log the stream of a shard is.
+    pub(super) fn incarnation(&self, promiser: Promiser, shard: u16) -> String {
+        format!("{}:incarnation", self.tag(promiser, shard))
+    }
+
     fn tag(&self, promiser: Promiser, shard: u16) -> String {
         let service = promiser.uri().trim_start_matches("/ordinal/");
         format!("{}:{{{service}:{shard}}}", self.target.prefix)

@@ -1,18 +1,21 @@
 use redis::Value;
 use serde::Deserialize;
 
-use crate::contract::{Fact, Timestamp};
+use crate::contract::{Fact, Mark, Timestamp};
 
 /// The field that holds the fact, in CloudEvents' JSON format.
 pub(super) const FACT: &str = "fact";
 /// The field that holds the position of the fact before it in its shard.
 pub(super) const PREV: &str = "prev";
+/// The field that holds the mark of that position, where it is known.
+pub(super) const PREV_MARK: &str = "prevmark";
 
 /// A fact as it stands in a stream, with the position of the fact before it in its shard.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) fact: Fact,
     pub(super) prev: u64,
+    pub(super) prev_mark: Option<Mark>,
 }
 
 /// The id of an entry: where its fact stands.
@@ -34,11 +37,16 @@ pub(super) fn read(id: &str, fields: &[(&str, &str)]) -> Result<Entry, String> {
         found.map(|(_, text)| *text).ok_or_else(|| format!("it has no {name}"))
     };
     let prev = field(PREV)?.parse().map_err(|_| format!("its {PREV} is none"))?;
+    // Entries of before there were marks have none.
+    let prev_mark = match field(PREV_MARK) {
+        Err(_) | Ok("") => None,
+        Ok(mark) => Some(mark.parse().map_err(|_| format!("its {PREV_MARK} is none"))?),
+    };
     let fact = Fact::from_json(field(FACT)?).map_err(|error| error.to_string())?;
     if (fact.position, fact.index) != place {
         return Err(format!("its fact is of {}", self::id(fact.position, fact.index)));
     }
-    Ok(Entry { fact, prev })
+    Ok(Entry { fact, prev, prev_mark })
 }
 
 /// When it happened, of a fact that need not be read.
@@ -111,13 +119,14 @@ mod tests {
             index: 1,
             causationid: Some("say \"why\"".to_owned()),
             traceparent: None,
+            mark: None,
             body: FactBody::Inventory(InventoryFact::Reserved {
                 order_id,
                 reservation_id,
                 lines: Vec::new(),
             }),
         };
-        Entry { fact, prev: 12 }
+        Entry { fact, prev: 12, prev_mark: Some(Mark::from_bits(7)) }
     }
 
     fn reply(fields: &[(&str, &str)]) -> Value {
@@ -130,7 +139,9 @@ mod tests {
     #[test]
     fn a_fact_comes_out_of_a_stream_as_it_went_in() {
         let entry = entry();
-        let reply = reply(&[(PREV, "12"), (FACT, &entry.fact.to_json().unwrap())]);
+        let mark = entry.prev_mark.unwrap().to_string();
+        let reply =
+            reply(&[(PREV, "12"), (PREV_MARK, &mark), (FACT, &entry.fact.to_json().unwrap())]);
         let streams = streams(&reply).unwrap();
         let [(key, there)] = streams.as_slice() else { panic!("{streams:?}") };
         let there = entries(there).unwrap();
@@ -163,7 +174,9 @@ mod tests {
         fn fields(fact: &str) -> [(&str, &str); 3] {
             [("added", "by others"), (PREV, "12"), (FACT, fact)]
         }
-        assert!(read("17-1", &fields(&good)).is_ok());
+        assert_eq!(read("17-1", &fields(&good)).unwrap().prev_mark, None);
+        let bad_mark = [(PREV, "12"), (PREV_MARK, "7"), (FACT, good.as_str())];
+        assert_eq!(read("17-1", &bad_mark), Err(format!("its {PREV_MARK} is none")));
         for elsewhere in ["17", "x-1", "18-1", "17-0"] {
             assert!(read(elsewhere, &fields(&good)).is_err(), "{elsewhere}");
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::connection::{Redis, RedisError};
 use super::entry;
-use crate::contract::{Fact, FactSource as Promiser};
+use crate::contract::{Fact, FactSource as Promiser, Mark};
 use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source, SourceError};
 
 /// Appends entries behind the id that the stream must end with, all or none; otherwise says with
@@ -25,8 +25,9 @@ const APPEND: &str = r"
         end
         if last ~= ARGV[1] then return last end
     end
-    for i = 4, #ARGV, 3 do
-        redis.call('XADD', KEYS[1], ARGV[i], ARGV[2], ARGV[i + 1], ARGV[3], ARGV[i + 2])
+    for i = 5, #ARGV, 4 do
+        redis.call('XADD', KEYS[1], ARGV[i], ARGV[2], ARGV[i + 1], ARGV[3], ARGV[i + 2],
+            ARGV[4], ARGV[i + 3])
     end
     return 'appended'
 ";
@@ -49,6 +50,8 @@ pub struct Relay {
     at: Cursors,
     last_ids: BTreeMap<u16, String>,
     looked: Instant,
+    /// Of which incarnation of the log the streams are filled.
+    incarnation: u64,
 }
 
 impl Relay {
@@ -62,7 +65,7 @@ impl Relay {
         refill: u64,
     ) -> Self {
         let (at, last_ids, looked) = (Cursors::default(), BTreeMap::new(), Instant::now());
-        Self { redis, promiser, source, refill, at, last_ids, looked }
+        Self { redis, promiser, source, refill, at, last_ids, looked, incarnation: 0 }
     }
 
     /// The ids with which the streams of these shards end.
@@ -85,21 +88,67 @@ impl Relay {
         shards.iter().zip(infos).map(|(shard, info)| Ok((*shard, last_id(info)?))).collect()
     }
 
+    /// Of which incarnation of the log these shards' streams are; 0 where that is not noted.
+    async fn incarnations(&self, shards: &[u16]) -> Result<BTreeMap<u16, u64>, RedisError> {
+        let asked = shards.iter().map(|shard| {
+            let mut get = redis::cmd("GET");
+            get.arg(self.redis.incarnation(self.promiser, *shard));
+            get
+        });
+        let known = self.redis.all::<Option<u64>>(asked.collect()).await?;
+        let known = shards.iter().zip(known);
+        known
+            .map(|(shard, known)| Ok((*shard, known.map_err(RedisError::Server)?.unwrap_or(0))))
+            .collect()
+    }
+
+    /// Position and mark of the last entry of these shards' streams, where it has one.
+    async fn last_marks(&self, shards: &[u16]) -> Result<BTreeMap<u16, (u64, Mark)>, RedisError> {
+        let asked = shards.iter().map(|shard| {
+            let mut last = redis::cmd("XREVRANGE");
+            last.arg(self.redis.stream(self.promiser, *shard)).arg("+").arg("-");
+            last.arg("COUNT").arg(1);
+            last
+        });
+        let replies = self.redis.all::<redis::Value>(asked.collect()).await?;
+        let mut marks = BTreeMap::new();
+        for (shard, reply) in shards.iter().zip(replies) {
+            let reply = reply.map_err(RedisError::Server)?;
+            // What is no fact of ours has no mark, and is found elsewhere.
+            let last = entry::entries(&reply).unwrap_or_default().into_iter().next();
+            let last = last.and_then(|(id, fields)| entry::read(id, &fields).ok());
+            if let Some(entry::Entry { fact, .. }) = last
+                && let Some(mark) = fact.mark()
+            {
+                marks.insert(*shard, (fact.position, mark));
+            }
+        }
+        Ok(marks)
+    }
+
     /// The streams of these shards as they are.
     async fn look(&mut self, heads: &Cursors, begins_after: &Cursors) -> Result<(), RedisError> {
         let shards: Vec<u16> = heads.iter().map(|(shard, _)| shard).collect();
         let last_ids = self.last_ids(&shards).await?;
+        let mut marks = self.last_marks(&shards).await?;
         let mut at = Cursors::default();
         for (shard, head) in heads.iter() {
             let position = match last_ids.get(&shard).and_then(|last| entry::place(last)) {
-                Some((0, _)) | None => head.saturating_sub(self.refill),
+                Some((0, _)) | None => {
+                    marks.remove(&shard);
+                    head.saturating_sub(self.refill)
+                }
                 Some((position, _)) => position,
             };
             // What is archived is passed over; the next entry says so by the one before it.
+            let mark = marks.get(&shard).filter(|(of, _)| *of == position).map(|(_, mark)| *mark);
             let position = position.max(begins_after.get(shard));
             if position > 0 {
-                at.advance(shard, position);
+                at.advance_to(shard, position, mark);
             }
+        }
+        for (shard, incarnation) in self.incarnations(&shards).await? {
+            at.read_in(shard, incarnation);
         }
         (self.at, self.last_ids, self.looked) = (at, last_ids, Instant::now());
         Ok(())
@@ -111,6 +160,7 @@ impl Relay {
         let behind = self.last_ids.get(&shard).map_or(EMPTY, String::as_str);
         let mut calls = vec![Call::new(&stream, shard, behind)];
         let (mut prev, mut here) = (self.at.get(shard), self.at.get(shard));
+        let (mut prev_mark, mut mark) = (self.at.mark(shard), self.at.mark(shard));
         for fact in facts {
             if fact.position != here {
                 // A position is never split over two calls.
@@ -118,13 +168,27 @@ impl Relay {
                     calls.push(Call::new(&stream, shard, &full.last));
                 }
                 (prev, here) = (here, fact.position);
+                (prev_mark, mark) = (mark, fact.mark());
             }
             let json = fact.to_json().map_err(|error| Blame::World(error.to_string()))?;
             if let Some(call) = calls.last_mut() {
-                call.entry(entry::id(fact.position, fact.index), prev, &json);
+                call.entry(entry::id(fact.position, fact.index), prev, prev_mark, &json);
             }
         }
         Ok(calls)
+    }
+
+    /// Notes of which incarnation of the log the streams of these shards are.
+    async fn tells(&self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
+        let noted = shards.iter().map(|shard| {
+            let mut set = redis::cmd("SET");
+            set.arg(self.redis.incarnation(self.promiser, *shard)).arg(incarnation);
+            set
+        });
+        for answer in self.redis.all::<String>(noted.collect()).await? {
+            answer.map_err(RedisError::Server)?;
+        }
+        Ok(())
     }
 
     /// Has them done, in their order.
@@ -156,12 +220,14 @@ impl Call {
     fn new(stream: &str, shard: u16, behind: &str) -> Self {
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(APPEND).arg(1).arg(stream).arg(behind).arg(entry::PREV).arg(entry::FACT);
+        cmd.arg(entry::PREV_MARK);
         Self { shard, cmd, last: behind.to_owned(), bytes: 0 }
     }
 
-    fn entry(&mut self, id: String, prev: u64, fact: &str) {
+    fn entry(&mut self, id: String, prev: u64, prev_mark: Option<Mark>, fact: &str) {
         self.bytes += fact.len();
         self.cmd.arg(&id).arg(prev).arg(fact);
+        self.cmd.arg(prev_mark.map(|mark| mark.to_string()).unwrap_or_default());
         self.last = id;
     }
 }
@@ -193,12 +259,45 @@ impl Sink<Fact> for Relay {
             }
         }
         self.invoke(calls).await?;
+        let mut begun = Vec::new();
         for (shard, facts) in by_shard {
             if let Some(last) = facts.last() {
-                self.at.advance(shard, last.position);
+                self.at.advance_to(shard, last.position, last.mark());
+            }
+            if self.at.incarnation([shard]) < self.incarnation {
+                self.at.read_in(shard, self.incarnation);
+                begun.push(shard);
             }
         }
-        Ok(())
+        if begun.is_empty() { Ok(()) } else { self.tells(&begun, self.incarnation).await }
+    }
+
+    async fn read_in(&mut self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
+        self.incarnation = incarnation;
+        match self.at.incarnation(shards.iter().copied()) < incarnation {
+            true => self.tells(shards, incarnation).await,
+            false => Ok(()),
+        }
+    }
+
+    /// A stream cannot be shortened at its end: it is emptied, and filled with the last of what the
+    /// log tells now. Readers that need more have the source.
+    async fn set_back(
+        &mut self,
+        from: &Cursors,
+        _to: &Cursors,
+        incarnation: u64,
+    ) -> Result<(), Blame> {
+        let shards: Vec<u16> = from.iter().map(|(shard, _)| shard).collect();
+        let gone = shards.iter().map(|shard| {
+            let mut del = redis::cmd("DEL");
+            del.arg(self.redis.stream(self.promiser, *shard));
+            del
+        });
+        for answer in self.redis.all::<u64>(gone.collect()).await? {
+            answer.map_err(RedisError::Server)?;
+        }
+        self.tells(&shards, incarnation).await
     }
 
     /// Redis may have been emptied, restarted or restored while there was nothing to say.

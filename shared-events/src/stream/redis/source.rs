@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, Redis, RedisError, answered};
 use super::entry::{self, Entry};
-use crate::contract::{Fact, FactSource as Promiser, Timestamp};
-use crate::stream::{Batch, Cursors, Scope, Source, SourceError};
+use crate::contract::{Fact, FactSource as Promiser, Mark, Timestamp};
+use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
 
 /// How long one wait for entries lasts; less than a follower's own look.
 const WAIT: Duration = Duration::from_millis(400);
@@ -54,7 +54,16 @@ struct State {
 
 /// Why the streams cannot say what comes next.
 enum Trouble {
-    Gap { shard: u16, after: u64, next: u64 },
+    Gap {
+        shard: u16,
+        after: u64,
+        next: u64,
+    },
+    /// The stream goes on from something else than what the reader saw there.
+    Forked {
+        shard: u16,
+        position: u64,
+    },
     Redis(RedisError),
 }
 
@@ -105,15 +114,19 @@ impl RedisSource {
     /// Once a second: what has the source, what do we have; and the streams are told what we need.
     /// The shards of which the streams should give something now: what the source has only since is on
     /// its way, but what it had at the comparison before should have come.
-    async fn compare(&self, state: &mut State, after: &Cursors) -> BTreeSet<u16> {
+    ///
+    /// # Errors
+    /// [`SourceError::Forked`] where the source does not have what the reader has read.
+    async fn look(&self, state: &mut State, after: &Cursors) -> Result<BTreeSet<u16>, SourceError> {
         let mut suspects = BTreeSet::new();
         if state.compared.is_some_and(|at| at.elapsed() < COMPARE_EVERY) {
-            return suspects;
+            return Ok(suspects);
         }
         state.compared = Some(Instant::now());
         // A source that is away has told the streams all they will have for now.
         if let Ok(heads) = self.source.heads().await {
             state.shards.extend(heads.iter().map(|(shard, _)| shard));
+            self.has_what_was_read(&heads, after).await?;
             let stood = std::mem::replace(&mut state.stood, heads);
             let lacks =
                 |(shard, head): &(u16, u64)| after.reads(*shard) && after.get(*shard) < *head;
@@ -124,7 +137,26 @@ impl RedisSource {
         {
             tracing::debug!(%error, "reader not reported");
         }
-        suspects
+        Ok(suspects)
+    }
+
+    /// A reader that is ahead of the source's heads, or saw something else there, read another history.
+    async fn has_what_was_read(&self, heads: &Cursors, after: &Cursors) -> Result<(), SourceError> {
+        let odd = |place: &Place| {
+            let (head, mark) = (heads.get(place.shard), heads.mark(place.shard));
+            let other = mark.is_some_and(|mark| mark != place.mark);
+            place.position > head || (place.position == head && other)
+        };
+        let odd: Vec<Place> = after.places().filter(odd).collect();
+        if odd.is_empty() {
+            return Ok(());
+        }
+        let compared = self.source.compare(&odd, 0).await?;
+        let Some((Place { shard, position, .. }, _)) = compared.differing(&odd).next() else {
+            return Ok(());
+        };
+        let detail = format!("what was read at position {position} is not there");
+        Err(SourceError::Forked { shard, position, detail })
     }
 
     /// Adds what the streams lack of these shards, whoever should have put it there. Others are not
@@ -224,7 +256,7 @@ impl RedisSource {
                 }
                 chained(&entries, after)?;
                 for Entry { fact, .. } in entries {
-                    batch.through.advance(fact.shard, fact.position);
+                    batch.through.advance_to(fact.shard, fact.position, fact.mark());
                     batch.items.push(fact);
                 }
             }
@@ -287,13 +319,18 @@ fn no_reply() -> RedisError {
 
 /// Each entry must follow the one before it, and the first one the cursor.
 fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
-    let mut at: HashMap<u16, u64> = HashMap::new();
-    for Entry { fact, prev } in entries {
-        let here = at.entry(fact.shard).or_insert_with(|| after.get(fact.shard));
-        if *prev > *here && fact.position != *here {
-            return Err(Trouble::Gap { shard: fact.shard, after: *here, next: fact.position });
+    let mut at: HashMap<u16, (u64, Option<Mark>)> = HashMap::new();
+    for Entry { fact, prev, prev_mark } in entries {
+        let shard = fact.shard;
+        let (here, mark) = at.entry(shard).or_insert_with(|| (after.get(shard), after.mark(shard)));
+        let differ = mark.zip(*prev_mark).is_some_and(|(mark, prev_mark)| mark != prev_mark);
+        if *prev == *here && differ {
+            return Err(Trouble::Forked { shard, position: *here });
         }
-        *here = fact.position;
+        if *prev > *here && fact.position != *here {
+            return Err(Trouble::Gap { shard, after: *here, next: fact.position });
+        }
+        (*here, *mark) = (fact.position, fact.mark());
     }
     Ok(())
 }
@@ -302,7 +339,7 @@ fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
 impl Source<Fact> for RedisSource {
     async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
         let mut state = self.state.lock().await;
-        let suspects = self.compare(&mut state, after).await;
+        let suspects = self.look(&mut state, after).await?;
         let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
         // Who is behind, and the source goes on, would never be level: the streams go on without a gap
         // from here, or will as soon as the relay is as far.
@@ -324,6 +361,24 @@ impl Source<Fact> for RedisSource {
                     }
                     self.add_lacking(&mut state, suspects, &mut batch, after, limit).await?;
                     return Ok(batch);
+                }
+                // Either the log was set back and this reader knows more, or the stream holds another
+                // history than its log: the source says which.
+                Err(Trouble::Forked { shard, position }) => {
+                    tracing::warn!(
+                        reader = self.reader,
+                        shard,
+                        position,
+                        "a stream goes on otherwise"
+                    );
+                    state.behind = true;
+                    let places: Vec<Place> =
+                        after.places().filter(|place| place.shard == shard).collect();
+                    let compared = self.source.compare(&places, 0).await?;
+                    if compared.differing(&places).next().is_some() {
+                        let detail = format!("what was read at position {position} is not there");
+                        return Err(SourceError::Forked { shard, position, detail });
+                    }
                 }
                 Err(Trouble::Gap { .. }) if state.behind => {}
                 Err(Trouble::Gap { shard, after, next }) => {
@@ -358,6 +413,10 @@ impl Source<Fact> for RedisSource {
             tracing::debug!(%error, "waiting for the streams");
             sleep(CLUSTER_POLL).await;
         }
+    }
+
+    async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
+        self.source.compare(places, incarnation).await
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {

@@ -1,0 +1,251 @@
+//! Which history the journal tells: its id, its incarnation, and whether somebody remembers more than
+//! it holds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use shared_events::contract::{Mark, OrderId, Timestamp};
+use shared_events::stream::{Comparison, Finding, History, Place};
+use uuid::Uuid;
+
+use super::error::JournalError;
+use super::handle::Journal;
+use super::store::Range;
+
+/// How often each process looks whether others have found the journal doubtful, or accepted it.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a database of a journal says of the journal's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chronicle {
+    /// The journal.
+    pub journal: Uuid,
+    /// Counts from 1; raised each time the journal goes on from an earlier place.
+    pub incarnation: u64,
+    /// Who remembers what the journal does not hold; nothing is appended while somebody does.
+    pub doubted: Option<String>,
+    /// The highest incarnation that they followed.
+    pub doubted_incarnation: u64,
+}
+
+impl Chronicle {
+    /// What readers remember of it.
+    #[must_use]
+    pub const fn history(&self) -> History {
+        History { log: self.journal, incarnation: self.incarnation }
+    }
+}
+
+/// The beginning of an incarnation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Beginning {
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+    pub(super) reason: String,
+    pub(super) said_by: String,
+    /// Where the shards stood, as JSON.
+    pub(super) heads: String,
+}
+
+impl Journal {
+    /// What the databases that answer say of the journal's history: the latest incarnation of them, and
+    /// any doubt. None of a journal that is forgotten with its process.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where none of them answers.
+    pub async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
+        let (mut found, mut away) = (Vec::new(), None);
+        let there = self.parts().iter().map(|part| async move {
+            match part.away() {
+                Some(away) => Err(away),
+                None => part.store.chronicle().await,
+            }
+        });
+        for answer in join_all(there).await {
+            match answer {
+                Ok(chronicle) => found.push(chronicle),
+                Err(error) => away = Some(error),
+            }
+        }
+        if let (true, Some(error)) = (found.is_empty(), away) {
+            return Err(error);
+        }
+        Ok(found.into_iter().flatten().reduce(|one, other| Chronicle {
+            journal: one.journal,
+            incarnation: one.incarnation.max(other.incarnation),
+            doubted: one.doubted.or(other.doubted),
+            doubted_incarnation: one.doubted_incarnation.max(other.doubted_incarnation),
+        }))
+    }
+
+    /// Why nothing is appended for now: somebody remembers what the journal does not hold.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        self.doubted().borrow().clone()
+    }
+
+    /// What the journal has at places that somebody remembers, who read there last in this incarnation
+    /// (0: not known). Where it is not what they remember, and that was no earlier incarnation, the
+    /// journal itself is doubted from now on: it was set back, and nobody has accepted that yet.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn compare(
+        &self,
+        places: &[Place],
+        incarnation: u64,
+        who: &str,
+    ) -> Result<Comparison, JournalError> {
+        let Some(chronicle) = self.chronicle().await? else {
+            return Ok(Comparison::same(None, places.len()));
+        };
+        let findings = self.findings(places).await?;
+        let comparison = Comparison { history: Some(chronicle.history()), findings };
+        if let Some((Place { shard, position, mark }, finding)) =
+            comparison.differing(places).next()
+            && incarnation >= chronicle.incarnation
+        {
+            let what = match finding {
+                Finding::Beyond => "it ends before that",
+                _ => "something else stands there",
+            };
+            let doubt = format!("{who} read position {position} ({mark}) of shard {shard}: {what}");
+            self.say_doubt(&doubt, incarnation).await?;
+        }
+        Ok(comparison)
+    }
+
+    /// What stands at these places.
+    async fn findings(&self, places: &[Place]) -> Result<Vec<Finding>, JournalError> {
+        let heads = self.heads_of(places).await?;
+        // What is in a database that is away is not read; it is compared when it is.
+        let away = |shard: u16| !heads.reads(shard);
+        let mut findings = Vec::with_capacity(places.len());
+        let mut asked = Vec::new();
+        for Place { shard, position, mark } in places {
+            let head = heads.get(*shard);
+            findings.push(if away(*shard) {
+                Finding::Same
+            } else if *position > head {
+                Finding::Beyond
+            } else if *position == head && heads.mark(*shard).is_some_and(|there| there != *mark) {
+                Finding::Other
+            } else {
+                if *position < head {
+                    asked.push(Range { shard: *shard, after: position - 1, through: *position });
+                }
+                Finding::Same
+            });
+        }
+        let there = self.marks(&asked).await?;
+        for (place, finding) in places.iter().zip(&mut findings) {
+            // What is archived was followed to its end before it left.
+            let mark = there.get(&(place.shard, place.position));
+            if mark.is_some_and(|mark| *mark != place.mark) {
+                *finding = Finding::Other;
+            }
+        }
+        Ok(findings)
+    }
+
+    /// The marks of these places, each given as a range of one position, as far as they stand in the
+    /// tables.
+    pub(super) async fn marks(
+        &self,
+        places: &[Range],
+    ) -> Result<BTreeMap<(u16, u64), Mark>, JournalError> {
+        let reads = self.parts().iter().filter_map(|part| {
+            let here = places.iter().filter(|range| part.holds.contains(range.shard));
+            let here: Vec<Range> = here.copied().collect();
+            (!here.is_empty()).then_some(async move { part.store.read(&here).await })
+        });
+        let found = try_join_all(reads).await?.concat();
+        Ok(found
+            .into_iter()
+            .map(|chained| {
+                let place = (chained.event.shard, chained.event.position);
+                (place, Mark::of(&chained.hash))
+            })
+            .collect())
+    }
+
+    /// Has it known everywhere that the journal is not the one that was followed.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn say_doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
+        let said = self.parts().iter().map(|part| part.store.doubt(why, incarnation));
+        try_join_all(said).await?;
+        self.look_at_history().await
+    }
+
+    /// The versions of these orders; those that are absent do not exist.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn versions(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<HashMap<OrderId, u64>, JournalError> {
+        let asked = self.parts().iter().filter_map(|part| {
+            let here = orders.iter().filter(|order| part.holds.contains(self.shard_of(**order)));
+            let here: Vec<OrderId> = here.copied().collect();
+            (!here.is_empty()).then_some(async move { part.store.versions(&here).await })
+        });
+        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+    }
+
+    /// Accepts the journal as it is: it goes on as another incarnation, and whoever remembers more goes
+    /// back to the last place that it has.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where the journal is forgotten with its process,
+    /// [`JournalError::Unavailable`].
+    pub async fn accept(&self, reason: &str, said_by: &str) -> Result<Chronicle, JournalError> {
+        let known = self.chronicle().await?.ok_or_else(|| {
+            JournalError::Invalid("this journal is forgotten with its process".to_owned())
+        })?;
+        let heads: BTreeMap<String, u64> =
+            self.heads().await?.iter().map(|(shard, at)| (shard.to_string(), at)).collect();
+        let beginning = Beginning {
+            number: known.incarnation.max(known.doubted_incarnation) + 1,
+            at: self.now(),
+            reason: reason.to_owned(),
+            said_by: said_by.to_owned(),
+            heads: serde_json::to_string(&heads)
+                .map_err(|error| JournalError::Invalid(error.to_string()))?,
+        };
+        let begun = self.parts().iter().map(|part| part.store.begin_incarnation(&beginning));
+        try_join_all(begun).await?;
+        tracing::warn!(
+            incarnation = beginning.number,
+            reason,
+            by = said_by,
+            "the journal goes on as another incarnation"
+        );
+        self.look_at_history().await?;
+        Ok(Chronicle { incarnation: beginning.number, doubted: None, ..known })
+    }
+
+    /// Looks once whether the journal is doubted.
+    pub(super) async fn look_at_history(&self) -> Result<(), JournalError> {
+        let doubted = self.chronicle().await?.and_then(|chronicle| chronicle.doubted);
+        self.doubted().send_if_modified(|known| {
+            if *known == doubted {
+                return false;
+            }
+            match &doubted {
+                Some(why) => tracing::error!(
+                    why,
+                    "the journal is not the one that was followed: nothing is appended until it is \
+                     accepted (ordinal journal restored)"
+                ),
+                None => tracing::warn!("the journal is no longer doubted"),
+            }
+            known.clone_from(&doubted);
+            true
+        });
+        Ok(())
+    }
+}
