@@ -178,7 +178,7 @@ fn every_damage_is_named_by_law_and_order() {
             "notifications.db",
             format!(
                 "DELETE FROM due; UPDATE notifications SET state = 'DELIVERED';
-                 INSERT INTO due SELECT serial, next_try_at FROM notifications
+                 INSERT INTO due (serial, at) SELECT serial, next_try_at FROM notifications
                      WHERE order_id = '{held}' AND kind = 'RECEIVED'"
             ),
             vec![("messages_due", order(held))],
