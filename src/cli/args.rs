@@ -134,6 +134,9 @@ pub enum Verb {
     Serve(Box<crate::serve::ServeArgs>),
     /// Bring the tables of a role up to date, before its processes start or beside them.
     Migrate(crate::upkeep::MigrateArgs),
+    /// Copy the SQLite files of an engine while it works, so that they can be started together; see
+    /// docs/operations.md. Postgres is copied by its own tools.
+    Backup(crate::backup::BackupArgs),
     /// Ask a process whether it can serve: exit code 0 where it does, 3 where not.
     Health {
         /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a

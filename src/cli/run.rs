@@ -34,6 +34,7 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
         Verb::Migrate(args) => return Ok(crate::upkeep::migrate(args, out).await?),
+        Verb::Backup(args) => return crate::backup::run(args, out).await,
         Verb::Journal(verb) => return crate::journal::run(verb, out).await,
         Verb::Health { service } => {
             return crate::upkeep::health(&connection, &service, out).await;

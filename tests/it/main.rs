@@ -9,6 +9,7 @@
 )]
 
 mod archive;
+mod backup;
 mod chaos;
 mod cli;
 mod commands;
