@@ -49,11 +49,15 @@ impl Channels {
         let smtp = match &config.mail {
             Mail::Directory(directory) => {
                 // What is written there names people.
-                std::fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(directory)
-                    .map_err(|error| ChannelError(format!("mail directory: {error}")))?;
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(
+                    |error| {
+                        let directory = directory.display();
+                        ChannelError(format!(
+                            "mail directory {directory}: {error}; --smtp-url or --mail-dir says \
+                             where mail goes"
+                        ))
+                    },
+                )?;
                 None
             }
             Mail::Smtp(url) => {

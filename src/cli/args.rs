@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
@@ -22,8 +23,33 @@ pub struct Cli {
     /// Answer with JSON, one value per line.
     #[arg(long, global = true)]
     pub json: bool,
+    /// A file whose first line is the token that proves who asks.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ORDINAL_TOKEN_FILE",
+        conflicts_with = "token"
+    )]
+    pub token_file: Option<PathBuf>,
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// How an engine is reached, with the token from its file.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; shows nothing of it.
+    pub fn connection(&self) -> anyhow::Result<Connection> {
+        let mut connection = self.connection.clone();
+        if let Some(path) = &self.token_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("token file {}", path.display()))?;
+            connection.token = Some(text.lines().next().unwrap_or_default().trim().to_owned());
+        }
+        Ok(connection)
+    }
 }
 
 /// How an engine is reached, and as whom.

@@ -29,7 +29,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
-    let connection = cli.connection;
+    let connection = cli.connection()?;
     let connect = || Client::connect(&connection);
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),

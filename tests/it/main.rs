@@ -29,4 +29,5 @@ mod smtp;
 mod spread;
 mod stories;
 mod support;
+mod tokens;
 mod verify;
