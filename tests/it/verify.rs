@@ -376,6 +376,12 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
 
     // It grows, and goes on from what was noted.
     let engine = Engine::start(shop.directory.path());
+    // An export has the same hash at the same place, and one for each event.
+    let events = String::from_utf8(engine.run(&["events", "replay"]).stdout).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let hashes: Vec<Value> = events.map(|event| event["hash"].clone()).collect();
+    assert_eq!(hashes.last(), Some(&head["hash"]));
+    assert!(hashes.iter().all(|hash| hash.as_str().unwrap().len() == 64));
     let order = id(&engine.place(&["MUG=1@4.50GBP"]));
     engine.until(&order, "CONFIRMED");
     assert!(engine.stop().success());

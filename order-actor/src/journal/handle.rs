@@ -315,7 +315,8 @@ impl Journal {
         cursors: &Cursors,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
-        Ok(self.page_after(cursors, limit).await?.0)
+        let (events, _) = self.page_after(cursors, limit).await?;
+        Ok(events.into_iter().map(|chained| chained.event).collect())
     }
 
     /// The same, and whether there was more.
@@ -323,7 +324,7 @@ impl Journal {
         &self,
         cursors: &Cursors,
         limit: usize,
-    ) -> Result<(Vec<StoredEvent>, bool), JournalError> {
+    ) -> Result<(Vec<ChainedEvent>, bool), JournalError> {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.part(shard)?;
         }
@@ -344,7 +345,7 @@ impl Journal {
             None => self.read(ranges).await?,
         };
         let more = u64::try_from(events.len()).is_ok_and(|read| read < there);
-        Ok((events.into_iter().map(|chained| chained.event).collect(), more))
+        Ok((events, more))
     }
 
     /// Where the shards end that are read, if all of them are ours: nobody else can have added to

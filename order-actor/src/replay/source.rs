@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use shared_events::stream::{Batch, Cursors, Source, SourceError};
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{ChainedEvent, Journal, JournalError};
 use crate::record::{RecordedEvent, decode};
 
 /// The journal as a source of its own events, for read models.
@@ -28,7 +28,7 @@ pub(crate) async fn read(
     let (stored, more) = journal.page_after(cursors, limit).await.map_err(away_or_broken)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
-    for event in &stored {
+    for ChainedEvent { event, .. } in &stored {
         through.advance(event.shard, event.position);
         match decode(event) {
             Ok(recorded) => events.push(recorded),
