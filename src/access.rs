@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::domain::{By, Role};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use shared_events::contract::CustomerId;
 use tonic::Status;
 
@@ -21,7 +22,7 @@ pub enum Access {
     /// Everybody who reaches the address, which must be loopback; the caller says who they are by
     /// `ordinal-role` and `ordinal-subject`, and is an operator where they say nothing.
     Development,
-    /// Those with one of these bearer tokens, by the BLAKE3 hash of the token.
+    /// Those with one of these bearer tokens, by the hash of the token.
     Tokens(Arc<HashMap<[u8; 32], By>>),
 }
 
@@ -42,9 +43,36 @@ struct TokenLine {
     subject: String,
 }
 
+/// A token of which the file has the hash only: whoever reads it cannot call.
+#[derive(Deserialize)]
+struct HashLine {
+    sha256: String,
+    role: Role,
+    subject: String,
+}
+
 #[derive(Deserialize)]
 struct TokenFile {
+    #[serde(default)]
     tokens: Vec<TokenLine>,
+    #[serde(default)]
+    hashes: Vec<HashLine>,
+}
+
+/// SHA-256, so that every system has a tool for it. Tokens are drawn, not thought out: nobody tries them
+/// all.
+pub(crate) fn hash_of(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The hash that 64 hexadecimal digits say.
+fn hash(digits: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let whole = digits.len() == 64 && digits.is_ascii();
+    for (place, byte) in hash.iter_mut().enumerate().filter(|_| whole) {
+        *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    whole.then_some(hash)
 }
 
 /// A shorter token could be guessed.
@@ -58,7 +86,8 @@ impl Access {
     }
 
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role` (`CUSTOMER`,
-    /// `SERVICE` or `OPS`) and `subject` (a customer id, or a name).
+    /// `SERVICE` or `OPS`) and `subject` (a customer id, or a name); or of `[[hashes]]` with `sha256`
+    /// (64 hexadecimal digits) instead of the token.
     ///
     /// # Errors
     /// Where the file cannot be read or a line is wrong; never shows a token.
@@ -79,8 +108,25 @@ impl Access {
                 "token {number}: the subject of a CUSTOMER is a customer id"
             );
             let by = By { role: line.role, subject: line.subject };
-            tokens.insert(*blake3::hash(line.token.as_bytes()).as_bytes(), by);
+            tokens.insert(hash_of(&line.token), by);
         }
+        for (number, line) in (1..).zip(file.hashes) {
+            let named = |what: &str| anyhow::anyhow!("hash {number}: {what}");
+            let hash =
+                hash(&line.sha256).ok_or_else(|| named("sha256 has 64 hexadecimal digits"))?;
+            let right = match line.role {
+                Role::Engine => return Err(named("no caller is ENGINE")),
+                Role::Customer => line.subject.parse::<CustomerId>().is_ok(),
+                Role::Service | Role::Ops => !line.subject.trim().is_empty(),
+            };
+            anyhow::ensure!(right, named("the subject is a name, of a CUSTOMER a customer id"));
+            let by = By { role: line.role, subject: line.subject };
+            anyhow::ensure!(
+                tokens.insert(hash, by).is_none(),
+                named("its token stands there twice")
+            );
+        }
+        anyhow::ensure!(!tokens.is_empty(), "token file {} names no token", path.display());
         Ok(Self::Tokens(Arc::new(tokens)))
     }
 
@@ -118,7 +164,7 @@ impl Access {
         match self {
             Self::Tokens(tokens) => text("authorization")
                 .and_then(|value| value.strip_prefix("Bearer "))
-                .and_then(|token| tokens.get(blake3::hash(token.as_bytes()).as_bytes()))
+                .and_then(|token| tokens.get(&hash_of(token)))
                 .cloned()
                 .ok_or_else(|| {
                     let message = "a known bearer token is required in authorization";

@@ -35,7 +35,9 @@ struct Walked {
 /// # Errors
 /// Where the engine cannot start, or does not react in time.
 pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
-    let directory = tempfile::tempdir().context("temporary directory")?;
+    // An image has no place for temporary files; where it may write there is one.
+    let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
+    let directory = directory.context("temporary directory")?;
     let clock = ManualClock::new(SystemClock.now());
     let mut walked = Vec::new();
 

@@ -12,6 +12,7 @@
 pub mod access; // who may call what
 mod admin; // what operators see and may do
 mod archive; // what is old leaves the journal's table for files
+mod backup; // the files of an engine, copied while it works
 mod chaos; // everything goes wrong, on purpose
 pub mod cli; // the command line
 pub mod cluster; // all processes on this machine, with servers of their own
@@ -31,6 +32,7 @@ mod progress; // of long work
 mod refusal; // statuses of this package's own services
 mod serve; // an engine that runs until it is told to stop
 mod streams; // the Redis streams, by flags
+mod tokens; // drawn where none were given
 mod upkeep; // tables brought up to date, health asked for
 mod verify; // every law over everything
 

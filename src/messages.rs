@@ -31,13 +31,16 @@ pub struct MessageArgs {
     /// A file whose first line is the webhook secret.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
+    /// Trust the authorities in this file (PEM) for the webhook's certificate, beside the public ones.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
+    webhook_ca: Option<PathBuf>,
 }
 
 impl MessageArgs {
     /// Changes what the flags say.
     ///
     /// # Errors
-    /// Where the secret cannot be read.
+    /// Where the secret or the certificates cannot be read.
     pub fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(directory) = &self.mail_dir {
             config.mail = Mail::Directory(directory.clone());
@@ -56,7 +59,12 @@ impl MessageArgs {
                 .map_err(|error| anyhow::anyhow!("webhook secret {}: {error}", path.display()))?;
             let secret = text.lines().next().unwrap_or_default().trim().to_owned();
             anyhow::ensure!(secret.len() >= 16, "the webhook secret has fewer than 16 characters");
-            config.webhook = Some(Webhook { url: url.clone(), secret });
+            let authorities = match &self.webhook_ca {
+                Some(path) => std::fs::read(path)
+                    .map_err(|error| anyhow::anyhow!("webhook CA {}: {error}", path.display()))?,
+                None => Vec::new(),
+            };
+            config.webhook = Some(Webhook { url: url.clone(), secret, authorities });
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::access::Access;
 use crate::chaos::SteppedClock;
 use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
 use crate::peers::{Identity, Peers};
+use crate::tokens;
 
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
 #[derive(Debug, clap::Args)]
@@ -68,7 +69,8 @@ pub struct ServeArgs {
     /// Listen on this address; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
-    /// Callers by bearer token (TOML, see the README); without it, loopback only and trusted.
+    /// Callers by bearer token (TOML, see the README). Without it, on loopback they are believed;
+    /// elsewhere an engine on SQLite draws tokens at its first start, into its directory.
     #[arg(long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     tokens: Option<PathBuf>,
     /// Cancel orders that nobody confirmed for so long.
@@ -140,6 +142,17 @@ impl ServeArgs {
         }
     }
 
+    /// The token file: as said, or the one that is kept beside the data.
+    fn tokens(&self, backend: &Backend) -> anyhow::Result<Option<PathBuf>> {
+        match (&self.tokens, backend) {
+            (Some(path), _) => Ok(Some(path.clone())),
+            (None, Backend::Sqlite(data)) if !self.listen.ip().is_loopback() => {
+                tokens::kept_in(data).map(Some)
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
     fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
@@ -168,8 +181,8 @@ impl ServeArgs {
         if matches!(settings.backend, Backend::Postgres(_)) {
             settings.shards = self.shards;
         }
-        if let Some(path) = &self.tokens {
-            settings.access = Access::from_file(path)?;
+        if let Some(path) = self.tokens(&settings.backend)? {
+            settings.access = Access::from_file(&path)?;
         }
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
@@ -192,12 +205,23 @@ pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
     };
+    let tokens = args.tokens(&settings.backend)?;
     let engine = Engine::start(settings).await?;
     let address = engine.address().to_string();
     if json {
-        println!("{}", json!({"listening": address, "backend": backend, "role": role}));
+        let tokens = tokens.as_ref().map(|path| path.display().to_string());
+        let told = json!({
+            "listening": address, "backend": backend, "role": role, "tokens": tokens,
+        });
+        println!("{told}");
     } else {
         println!("listening on http://{address} ({role} on {backend})");
+        if let (None, Some(path)) = (&args.tokens, &tokens) {
+            println!(
+                "callers prove themselves by tokens: {} and the files beside it",
+                path.display()
+            );
+        }
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for SIGTERM")?;

@@ -1,13 +1,19 @@
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::AsyncSmtpTransport;
 use lettre::{AsyncTransport as _, Tokio1Executor};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sha2::Sha256;
 
 use crate::ledger::Entry;
-use crate::{Channel, Config, Mail};
+use crate::{Channel, Config, Mail, Webhook};
 
 /// Why a message did not leave. The text names no recipient.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +33,8 @@ pub(crate) enum DeliveryError {
 pub(crate) struct Channels {
     config: Config,
     smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
-    http: reqwest::Client,
+    // Only where a webhook is configured.
+    http: Option<reqwest::Client>,
 }
 
 /// The configuration opens no way out.
@@ -41,8 +48,16 @@ impl Channels {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let smtp = match &config.mail {
             Mail::Directory(directory) => {
-                std::fs::create_dir_all(directory)
-                    .map_err(|error| ChannelError(format!("mail directory: {error}")))?;
+                // What is written there names people.
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(
+                    |error| {
+                        let directory = directory.display();
+                        ChannelError(format!(
+                            "mail directory {directory}: {error}; --smtp-url or --mail-dir says \
+                             where mail goes"
+                        ))
+                    },
+                )?;
                 None
             }
             Mail::Smtp(url) => {
@@ -55,11 +70,8 @@ impl Channels {
             .from
             .parse::<lettre::message::Mailbox>()
             .map_err(|_| ChannelError("the sender is not an e-mail address".to_owned()))?;
-        let http = reqwest::Client::builder()
-            .timeout(config.timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| ChannelError(error.to_string()))?;
+        let http =
+            config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
         Ok(Self { config, smtp, http })
     }
 
@@ -120,12 +132,11 @@ impl Channels {
 
     /// Signed as Standard Webhooks 1.0 describes: HMAC-SHA256 over `id.timestamp.body`.
     async fn webhook(&self, entry: &Entry, now_seconds: i64) -> Result<(), DeliveryError> {
-        let Some(webhook) = &self.config.webhook else {
+        let (Some(webhook), Some(http)) = (&self.config.webhook, &self.http) else {
             return Err(DeliveryError::Permanent("no webhook is configured".to_owned()));
         };
         let signature = sign(&webhook.secret, &entry.id.to_string(), now_seconds, &entry.body)?;
-        let answer = self
-            .http
+        let answer = http
             .post(&webhook.url)
             .header("content-type", "application/cloudevents+json")
             .header("webhook-id", entry.id.to_string())
@@ -156,6 +167,40 @@ impl Channels {
     }
 }
 
+/// Knows the public certificate authorities by itself, as mail, Redis and Postgres do: an image has
+/// none, and a machine's may be anything.
+fn client(webhook: &Webhook, timeout: Duration) -> Result<reqwest::Client, ChannelError> {
+    let wrong = |error: &dyn std::fmt::Display| ChannelError(format!("webhook: {error}"));
+    let url = reqwest::Url::parse(&webhook.url)
+        .map_err(|_| ChannelError("the webhook URL is not one".to_owned()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(ChannelError("the webhook URL is neither https:// nor http://".to_owned()));
+    }
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let public = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(&webhook.authorities) {
+        let unusable = |error: &dyn std::fmt::Display| wrong(&format!("authority: {error}"));
+        roots
+            .add(certificate.map_err(|error| unusable(&error))?)
+            .map_err(|error| unusable(&error))?;
+    }
+    if !webhook.authorities.is_empty() && roots.len() == public {
+        return Err(wrong(&"the file of authorities holds no certificate"));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| wrong(&error))
+}
+
 fn sign(secret: &str, id: &str, seconds: i64, body: &str) -> Result<String, DeliveryError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
         .map_err(|_| DeliveryError::Permanent("the webhook secret is no key".to_owned()))?;
@@ -170,7 +215,13 @@ async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Deliver
     let (beside, there) = (directory.join(format!(".{name}")), directory.join(name));
     let bytes = bytes.to_vec();
     let written = tokio::task::spawn_blocking(move || {
-        std::fs::write(&beside, bytes)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(&bytes)?;
         std::fs::rename(&beside, there)
     });
     written.await.map_err(|error| temporary(error.into()))?.map_err(temporary)

@@ -21,6 +21,8 @@ pub struct Webhook {
     pub url: String,
     /// Signs each call (HMAC-SHA256), so that the receiver knows the sender.
     pub secret: String,
+    /// Authorities (PEM) that its certificate may be signed by too, beside the public ones.
+    pub authorities: Vec<u8>,
 }
 
 /// How messages leave. `Debug` shows no secret.
@@ -40,7 +42,7 @@ pub struct Config {
     pub away_max: Duration,
     /// Waits between them.
     pub backoff: Backoff,
-    /// How long one try may take.
+    /// How long a server may take for one answer; a try may take twice as long.
     pub timeout: Duration,
 }
 

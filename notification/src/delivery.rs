@@ -1,92 +1,79 @@
-use std::pin::pin;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Backoff, Database, DatabaseError};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
 use crate::channel::{Channels, DeliveryError};
 use crate::ledger::{self, Entry};
+use crate::{Channel, Config};
 
-/// Messages under way at a time.
+/// Messages of a channel under way at a time.
 const AT_ONCE: usize = 8;
-/// Messages taken from the ledger at a time.
-const CLAIM_MAX: u32 = 64;
+/// Messages of a channel taken from the ledger at a time.
+const CLAIM_MAX: u32 = 32;
 /// So long after a message has left that is written down, with what left meanwhile.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 /// The ledger is looked at again at least this often.
 const POLL: Duration = Duration::from_millis(500);
-/// A message that was being sent for this long belongs to a process that died. Longer than
-/// `CLAIM_MAX / AT_ONCE` tries of 15 s.
+/// A message that was being sent for this long belongs to a process that died. Longer than those
+/// under way and `CLAIM_MAX / AT_ONCE` tries behind them, of twice 15 s each: 150 s.
 const SENDING_MAX: Duration = Duration::from_secs(180);
+/// What is under way when the process is told to stop may take so long to end.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
-/// Sends what is due until told to stop; finishes what is under way.
+/// Tells the channels that there may be something for them.
+#[derive(Default)]
+pub(crate) struct Due {
+    email: Notify,
+    sms: Notify,
+    webhook: Notify,
+}
+
+impl Due {
+    /// There may be something for any of them.
+    pub(crate) fn wake(&self) {
+        Channel::ALL.iter().for_each(|channel| self.of(*channel).notify_one());
+    }
+
+    const fn of(&self, channel: Channel) -> &Notify {
+        match channel {
+            Channel::Email => &self.email,
+            Channel::Sms => &self.sms,
+            Channel::Webhook => &self.webhook,
+        }
+    }
+}
+
+/// Sends what is due until told to stop.
 pub(crate) struct Delivery {
     pub(crate) database: Database,
     pub(crate) config: Arc<Config>,
     pub(crate) channels: Arc<Channels>,
-    pub(crate) due: Arc<Notify>,
+    pub(crate) due: Arc<Due>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Delivery {
+    /// Each channel by itself: a mail server that does not answer holds up no webhook.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            match self.deliver_due().await {
-                Ok(0) => {
-                    tokio::select! {
-                        () = self.due.notified() => {}
-                        () = tokio::time::sleep(POLL) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "notification ledger");
-                    tokio::select! {
-                        () = tokio::time::sleep(POLL) => {}
-                        () = stop.cancelled() => {}
-                    }
-                }
-            }
-        }
+        let lane = |channel| Lane::new(&self, channel).run(&stop);
+        let [email, sms, webhook] = Channel::ALL.map(lane);
+        tokio::join!(email, sms, webhook);
     }
 
-    async fn deliver_due(&self) -> Result<usize, DatabaseError> {
-        let now = (self.now)();
-        let entries = ledger::claim(&self.database, now, now.plus(SENDING_MAX), CLAIM_MAX).await?;
-        let count = entries.len();
-        let sending = tokio_stream::iter(entries).map(|entry| async move {
-            let sent = self.channels.send(&entry, (self.now)().micros() / 1_000_000).await;
-            (entry, sent)
-        });
-        let outcomes = futures::StreamExt::buffer_unordered(sending, AT_ONCE);
-        // What leaves together is written together. Not much later: what left and was not written when
-        // the process died leaves again.
-        let mut outcomes = pin!(outcomes.chunks_timeout(count.max(1), WRITTEN_WITHIN));
-        // What cannot be written now is due again later; the others are not given up for that.
-        let mut written = Ok(());
-        while let Some(outcomes) = outcomes.next().await {
-            let (mut left, mut kept) = (Vec::new(), Vec::new());
-            for (entry, outcome) in outcomes {
-                match outcome {
-                    Ok(()) => left.push(entry),
-                    Err(error) => kept.push((entry, error)),
-                }
-            }
-            if !left.is_empty() {
-                let delivered = ledger::delivered(&self.database, &left, (self.now)()).await;
-                written = written.and(delivered);
-            }
-            for (entry, error) in kept {
-                written = written.and(self.not_delivered(&entry, error).await);
-            }
-        }
-        written.map(|()| count)
+    async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
+        let sent = self.channels.send(entry, (self.now)().micros() / 1_000_000);
+        // A server may answer each word in time and never come to an end.
+        let ended = timeout(self.config.timeout.saturating_mul(2), sent).await;
+        ended.unwrap_or_else(|_| Err(DeliveryError::Away("no end in time".to_owned())))
     }
 
     async fn not_delivered(
@@ -102,7 +89,7 @@ impl Delivery {
                 let first = (now.since(entry.asked_at) / 2).clamp(first, longest);
                 let wait = Backoff { first, longest }.wait(1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::away(&self.database, entry, &error, now.plus(wait)).await
+                ledger::away(&self.database, &[entry], &error, now.plus(wait)).await
             }
             DeliveryError::Temporary(error) if entry.attempts < self.config.attempts_max => {
                 let wait = self.config.backoff.wait(entry.attempts - 1, random());
@@ -112,6 +99,154 @@ impl Delivery {
             error => {
                 tracing::error!(notification = %entry.id, %error, "gave up");
                 ledger::failed(&self.database, entry, &error.to_string(), None).await
+            }
+        }
+    }
+}
+
+/// The messages of one channel that this process has taken from the ledger.
+struct Lane<'a> {
+    delivery: &'a Delivery,
+    channel: Channel,
+    /// Not begun yet.
+    waiting: VecDeque<Entry>,
+    /// Begun, by serial.
+    begun: BTreeMap<i64, Entry>,
+    under_way: FuturesUnordered<BoxFuture<'a, (i64, Result<(), DeliveryError>)>>,
+    /// Ended, and not written down yet.
+    ended: Vec<(Entry, Result<(), DeliveryError>)>,
+    /// When that is to be done. What has left and was not written when the process died leaves again.
+    write_at: Instant,
+    /// When the ledger is looked at next.
+    look_at: Instant,
+}
+
+impl<'a> Lane<'a> {
+    fn new(delivery: &'a Delivery, channel: Channel) -> Self {
+        Self {
+            delivery,
+            channel,
+            waiting: VecDeque::new(),
+            begun: BTreeMap::new(),
+            under_way: FuturesUnordered::new(),
+            ended: Vec::new(),
+            write_at: Instant::now(),
+            look_at: Instant::now(),
+        }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) {
+        let due = self.delivery.due.of(self.channel);
+        while !stop.is_cancelled() {
+            self.begin();
+            let room = self.under_way.len() < AT_ONCE;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent).await,
+                () = sleep_until(self.write_at), if !self.ended.is_empty() => self.write().await,
+                () = sleep_until(self.look_at), if room => self.claim().await,
+                () = due.notified(), if room => self.claim().await,
+            }
+        }
+        self.stop().await;
+    }
+
+    fn begin(&mut self) {
+        while self.under_way.len() < AT_ONCE
+            && let Some(entry) = self.waiting.pop_front()
+        {
+            let (delivery, serial) = (self.delivery, entry.serial);
+            self.begun.insert(serial, entry.clone());
+            self.under_way.push(Box::pin(async move {
+                let sent = delivery.try_to_send(&entry).await;
+                (serial, sent)
+            }));
+        }
+    }
+
+    /// Takes what is due. Only where there is room, so that nothing is waiting here then.
+    async fn claim(&mut self) {
+        let Delivery { database, now, .. } = self.delivery;
+        let now = now();
+        let until = now.plus(SENDING_MAX);
+        let claimed = ledger::claim(database, self.channel, now, until, CLAIM_MAX).await;
+        self.look_at = Instant::now();
+        match claimed {
+            Ok(entries) => {
+                if entries.len() < CLAIM_MAX as usize {
+                    self.look_at += POLL;
+                }
+                self.waiting.extend(entries);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "notification ledger");
+                self.look_at += POLL;
+            }
+        }
+    }
+
+    async fn end(&mut self, serial: i64, sent: Result<(), DeliveryError>) {
+        let Some(entry) = self.begun.remove(&serial) else { return };
+        if self.ended.is_empty() {
+            self.write_at = Instant::now() + WRITTEN_WITHIN;
+        }
+        self.ended.push((entry, sent));
+        if self.under_way.is_empty() && self.waiting.is_empty() {
+            self.write().await;
+        }
+    }
+
+    /// What ended together is written together.
+    async fn write(&mut self) {
+        let Delivery { database, now, .. } = self.delivery;
+        let (mut left, mut kept) = (Vec::new(), Vec::new());
+        for (entry, sent) in self.ended.drain(..) {
+            match sent {
+                Ok(()) => left.push(entry),
+                Err(error) => kept.push((entry, error)),
+            }
+        }
+        // What cannot be written now is due again later; the others are not given up for that.
+        let mut written = Ok(());
+        if !left.is_empty() {
+            written = ledger::delivered(database, &left, now()).await;
+        }
+        for (entry, error) in kept {
+            written = written.and(self.delivery.not_delivered(&entry, error).await);
+        }
+        if let Err(error) = written {
+            tracing::warn!(%error, "notification ledger");
+        }
+    }
+
+    /// Lets what is under way end, and gives back the rest. A try is not waited for longer: its server
+    /// may have taken the message, and sees by its id that it is the same when it comes again.
+    async fn stop(mut self) {
+        let ending = async {
+            while let Some((serial, sent)) = self.under_way.next().await {
+                if let Some(entry) = self.begun.remove(&serial) {
+                    self.ended.push((entry, sent));
+                }
+            }
+        };
+        // What did not end stands among those begun.
+        let _ = timeout(END_WITHIN, ending).await;
+        self.write().await;
+        let Delivery { database, now, config, .. } = self.delivery;
+        let now = now();
+        let (waiting, begun) = (&self.waiting, &self.begun);
+        let not_begun = waiting.iter().collect::<Vec<_>>();
+        let broken_off = begun.values().collect::<Vec<_>>();
+        let again = now.plus(config.backoff.wait(0, random()));
+        for (entries, error, at) in [
+            (not_begun, "its turn had not come when the process stopped", now),
+            (broken_off, "no answer when the process stopped", again),
+        ] {
+            if !entries.is_empty()
+                && let Err(error) = ledger::away(database, &entries, error, at).await
+            {
+                // They are due again when their time is up.
+                tracing::warn!(%error, "notification ledger");
             }
         }
     }

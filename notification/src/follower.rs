@@ -3,15 +3,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shared_events::contract::{Fact, Timestamp};
 use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
-use tokio::sync::Notify;
 
+use crate::delivery::Due;
 use crate::{Config, Message, compose, ledger};
 
 /// Follows order facts into the ledger. Nothing leaves here: what is written is sent later.
 pub struct NotificationFollower {
     database: Database,
     config: Arc<Config>,
-    due: Arc<Notify>,
+    due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -19,7 +19,7 @@ impl NotificationFollower {
     pub(crate) const fn new(
         database: Database,
         config: Arc<Config>,
-        due: Arc<Notify>,
+        due: Arc<Due>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         Self { database, config, due, now }
@@ -36,7 +36,7 @@ impl Handler<Fact> for NotificationFollower {
     }
 
     fn committed(&mut self) {
-        self.due.notify_one();
+        self.due.wake();
     }
 
     /// What has left cannot be taken back; what waits to be sent can.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use shared_events::contract::{NotificationId, Timestamp};
 use shared_events::stream::{Database, DatabaseError};
-use tokio::sync::Notify;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::Channel;
+use crate::delivery::Due;
 use crate::ledger::{self, Entry, Filter, State};
 
 /// Messages and services of `ordinal.notifications.v1`, client and server.
@@ -30,14 +30,14 @@ const PAGE_MAX: u32 = 100;
 /// The message service as gRPC sees it.
 pub struct NotificationEdge {
     database: Database,
-    due: Arc<Notify>,
+    due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl NotificationEdge {
     pub(crate) const fn new(
         database: Database,
-        due: Arc<Notify>,
+        due: Arc<Due>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         Self { database, due, now }
@@ -138,7 +138,7 @@ impl NotificationService for NotificationEdge {
         }
         if !request.validate_only {
             tx.commit().await.map_err(|error| away(&error.into()))?;
-            self.due.notify_one();
+            self.due.wake();
         }
         Ok(Response::new(proto::ResendNotificationResponse { notification: Some(whole(&found)) }))
     }

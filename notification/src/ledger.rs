@@ -151,7 +151,8 @@ pub async fn write(
          ON CONFLICT (notification_id) DO NOTHING",
     );
     sqlx::query(sql).bind(json(&rows)?).bind(now.micros()).execute(&mut **tx).await?;
-    let due = "INSERT INTO due (serial, at) SELECT serial, $1 FROM notifications WHERE serial > $2";
+    let due = "INSERT INTO due (serial, at, channel)
+               SELECT serial, $1, channel FROM notifications WHERE serial > $2";
     sqlx::query(due).bind(now.micros()).bind(last).execute(&mut **tx).await?;
     Ok(())
 }
@@ -160,13 +161,14 @@ const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind
                        subject, body, state, attempts, last_error, created_at, asked_at, \
                        next_try_at, delivered_at, gone";
 
-/// Takes messages that are due, oldest first, and marks them as being sent until `until`; if
-/// nobody reports by then, the process died and they are due again.
+/// Takes messages that are due by a channel, oldest first, and marks them as being sent until
+/// `until`; if nobody reports by then, the process died and they are due again.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn claim(
     database: &Database,
+    channel: Channel,
     now: Timestamp,
     until: Timestamp,
     limit: u32,
@@ -176,17 +178,19 @@ pub async fn claim(
     // by `IN (SELECT …)`, a plan for an empty table looks again for each row, and takes them all.
     let sql = database.sql(
         "UPDATE due SET at = $1 WHERE serial = ANY (ARRAY(
-             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3
-             FOR UPDATE SKIP LOCKED))
+             SELECT serial FROM due WHERE channel = $4 AND at <= $2
+             ORDER BY channel, at, serial LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING serial",
         "UPDATE due SET at = $1 WHERE serial IN (
-             SELECT serial FROM due WHERE at <= $2 ORDER BY at, serial LIMIT $3)
+             SELECT serial FROM due WHERE channel = $4 AND at <= $2
+             ORDER BY channel, at, serial LIMIT $3)
          RETURNING serial",
     );
     let taken: Vec<i64> = sqlx::query_scalar(sql)
         .bind(until.micros())
         .bind(now.micros())
         .bind(i64::from(limit))
+        .bind(channel.code())
         .fetch_all(&mut *tx)
         .await?;
     if taken.is_empty() {
@@ -301,7 +305,8 @@ async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(
 /// This one is due again then.
 async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), DatabaseError> {
     sqlx::query(
-        "INSERT INTO due (serial, at) VALUES ($1, $2)
+        "INSERT INTO due (serial, at, channel)
+         SELECT serial, $2, channel FROM notifications WHERE serial = $1
          ON CONFLICT (serial) DO UPDATE SET at = excluded.at",
     )
     .bind(serial)
@@ -407,30 +412,39 @@ pub async fn failed(
     Ok(())
 }
 
-/// Nobody was there to take it: another try is due at `next_try_at`, and this one does not count.
+/// Nobody was there to take them, or it was not their turn: another try is due at `next_try_at`, and
+/// this one does not count.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn away(
     database: &Database,
-    entry: &Entry,
+    entries: &[&Entry],
     error: &str,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
+    let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
-    hold(database, &mut tx, &[entry.serial]).await?;
-    let changed = sqlx::query(
+    hold(database, &mut tx, &serials).await?;
+    let sql = database.sql(
         "UPDATE notifications
          SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
-         WHERE serial = $3 AND state = 'SENDING'",
-    )
-    .bind(error)
-    .bind(next_try_at.micros())
-    .bind(entry.serial)
-    .execute(&mut *tx)
-    .await?;
-    if changed.rows_affected() == 1 {
-        due_again(&mut tx, entry.serial, next_try_at).await?;
+         WHERE serial = ANY (ARRAY(
+                   SELECT value::bigint FROM json_array_elements_text($3::json) AS kept(value)))
+           AND state = 'SENDING' RETURNING serial",
+        "UPDATE notifications
+         SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
+         WHERE serial IN (SELECT value FROM json_each($3))
+           AND state = 'SENDING' RETURNING serial",
+    );
+    let changed: Vec<i64> = sqlx::query_scalar(sql)
+        .bind(error)
+        .bind(next_try_at.micros())
+        .bind(json(&serials)?)
+        .fetch_all(&mut *tx)
+        .await?;
+    for serial in changed {
+        due_again(&mut tx, serial, next_try_at).await?;
     }
     tx.commit().await?;
     Ok(())

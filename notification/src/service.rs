@@ -3,11 +3,10 @@ use std::sync::Arc;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Database, Dialect};
 use sqlx::migrate::Migrator;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::{ChannelError, Channels};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Due};
 use crate::grpc::NotificationEdge;
 use crate::grpc::proto::notification_service_server::NotificationServiceServer;
 use crate::{Config, NotificationFollower};
@@ -27,7 +26,7 @@ pub struct Notifications {
     database: Database,
     config: Arc<Config>,
     channels: Arc<Channels>,
-    due: Arc<Notify>,
+    due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
@@ -22,8 +23,33 @@ pub struct Cli {
     /// Answer with JSON, one value per line.
     #[arg(long, global = true)]
     pub json: bool,
+    /// A file whose first line is the token that proves who asks.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ORDINAL_TOKEN_FILE",
+        conflicts_with = "token"
+    )]
+    pub token_file: Option<PathBuf>,
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// How an engine is reached, with the token from its file.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; shows nothing of it.
+    pub fn connection(&self) -> anyhow::Result<Connection> {
+        let mut connection = self.connection.clone();
+        if let Some(path) = &self.token_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("token file {}", path.display()))?;
+            connection.token = Some(text.lines().next().unwrap_or_default().trim().to_owned());
+        }
+        Ok(connection)
+    }
 }
 
 /// How an engine is reached, and as whom.
@@ -134,6 +160,9 @@ pub enum Verb {
     Serve(Box<crate::serve::ServeArgs>),
     /// Bring the tables of a role up to date, before its processes start or beside them.
     Migrate(crate::upkeep::MigrateArgs),
+    /// Copy the SQLite files of an engine while it works, so that they can be started together; see
+    /// docs/operations.md. Postgres is copied by its own tools.
+    Backup(crate::backup::BackupArgs),
     /// Ask a process whether it can serve: exit code 0 where it does, 3 where not.
     Health {
         /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a

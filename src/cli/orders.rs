@@ -199,7 +199,7 @@ async fn archived(
                 if limit > 0 && shown == limit {
                     return Ok(None);
                 }
-                at = event.position;
+                at = event.event.position;
                 shown += 1;
                 let event = client.shown("orders.v1.RecordedEvent", &recorded_event(event))?;
                 out.answer(&event, show::recorded);

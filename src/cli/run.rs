@@ -29,12 +29,13 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
-    let connection = cli.connection;
+    let connection = cli.connection()?;
     let connect = || Client::connect(&connection);
     match cli.verb {
         Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
         Verb::Migrate(args) => return Ok(crate::upkeep::migrate(args, out).await?),
         Verb::Journal(verb) => return crate::journal::run(verb, &connection, out).await,
+        Verb::Backup(args) => return crate::backup::run(args, out).await,
         Verb::Health { service } => {
             return crate::upkeep::health(&connection, &service, out).await;
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared_events::contract::{Fact, FactSource as Promiser};
-use shared_events::stream::{Cursors, Finding, Place, Source, SourceError};
+use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ const READ_AT_ONCE: usize = 512;
 const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages that wait for a slow reader.
 const WAITING_MAX: usize = 4;
+/// Shards of the largest log that there can be.
+const SHARDS_MAX: u16 = 1_024;
 /// Readers at a time.
 const STREAMS_MAX: usize = 256;
 
@@ -66,9 +68,7 @@ impl FactService for FactEdge {
     ) -> Result<Response<Messages>, Status> {
         let request = request.into_inner();
         let log = self.log(&request.source)?;
-        let no_shard = "has a shard below 1024";
-        let after = cursors(&request.after).ok_or_else(|| violation("after", no_shard))?;
-        let scope = scope(&request.shards).ok_or_else(|| violation("shards", no_shard))?;
+        let (after, scope) = asked(&request, log.shards().unwrap_or(SHARDS_MAX))?;
         let permit = Arc::clone(&self.streams)
             .try_acquire_owned()
             .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
@@ -133,6 +133,19 @@ impl FactService for FactEdge {
 
 /// Places that one comparison takes.
 const PLACES_MAX: usize = 2_048;
+
+/// Where a reader goes on and what it reads. A shard that there is not is the reader's mistake, and none
+/// of the log's.
+fn asked(request: &proto::ReadFactsRequest, shards: u16) -> Result<(Cursors, Scope), Status> {
+    let unknown = |shard: &u32| *shard >= u32::from(shards);
+    let wrong = |field| violation(field, &format!("names a shard below {shards}"));
+    let after = cursors(&request.after).filter(|_| {
+        let mut named = request.after.iter().map(|place| place.shard);
+        !named.any(|shard| unknown(&shard))
+    });
+    let scope = scope(&request.shards).filter(|_| !request.shards.iter().any(unknown));
+    Ok((after.ok_or_else(|| wrong("after"))?, scope.ok_or_else(|| wrong("shards"))?))
+}
 
 async fn tell(
     log: &dyn Source<Fact>,

@@ -32,7 +32,8 @@ impl Bought {
     /// # Errors
     /// Where the system has no room for temporary files.
     pub async fn new() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir().context("temporary directory")?;
+        let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
+        let directory = directory.context("temporary directory")?;
         let options = SqliteConnectOptions::new()
             .filename(directory.path().join("bought.db"))
             .create_if_missing(true)

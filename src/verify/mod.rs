@@ -4,13 +4,17 @@
 //! journal is compared with the replay up to the follower's own cursor, not to the head.
 //! Never here: repair. It says what differs, by law and order.
 
+mod guards; // the databases still refuse to forget
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
+mod noted; // the journal goes on from what was noted once
 mod report; // what was checked and what differs
 mod stores; // every law over the databases
 mod streams; // Redis holds what was promised
 mod through_grpc; // the laws that a client can check
 
+use noted::Noted;
+pub use noted::{Head, hex, write_new};
 pub use report::{Finding, Report};
 
 use std::path::PathBuf;
@@ -37,6 +41,14 @@ pub struct VerifyArgs {
     /// one chain with the rest. Without it, what was not looked at is told.
     #[arg(long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
     archive: Option<PathBuf>,
+    /// Write down in this file (JSON) where each shard ends, with its hash, where every law holds. Kept
+    /// where nobody who may change the journal can, it is what --expect asks for.
+    #[arg(long, value_name = "FILE")]
+    heads_to: Option<PathBuf>,
+    /// Prove that the journal goes on from where it was when this file was written, by --heads-to or
+    /// as manifest.json of a backup: nothing up to there has been changed, lost or added since.
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
     /// With databases named, the streams in Redis too.
     #[command(flatten)]
     redis: RedisArgs,
@@ -55,6 +67,12 @@ pub async fn run(
         Some(directory) => Some(Backend::Sqlite(directory)),
         None => args.databases.databases(Role::All)?.map(Backend::Postgres),
     };
+    let noted = args.expect.as_deref().map(noted::read).transpose()?;
+    if backend.is_none() && (noted.is_some() || args.heads_to.is_some()) {
+        let text =
+            "--heads-to and --expect need --data or a database: a client follows no hash chain";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let report = match backend {
         Some(backend) => {
             let stores = Stores::snapshot(&backend, args.archive.as_deref()).await?;
@@ -62,13 +80,52 @@ pub async fn run(
                 Some(options) => Some(Redis::new(&options).map_err(anyhow::Error::from)?),
                 None => None,
             };
-            let checked = everything(&stores, redis.as_ref(), out).await;
+            let checked = whole(&stores, redis.as_ref(), &backend, noted.as_ref(), out).await;
             stores.close().await;
             checked?
         }
         None => through_grpc::check(&Client::connect(connection).await?).await?,
     };
-    Ok(report.show(out))
+    let code = report.show(out);
+    if let Some(path) = &args.heads_to
+        && report.findings.is_empty()
+    {
+        noted::note(path, &report.heads)?;
+    }
+    Ok(code)
+}
+
+/// Checks every law over a backup, and that its journal ends as its manifest says; exit code 1 where
+/// something differs.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub async fn backup(
+    directory: &std::path::Path,
+    manifest: &std::path::Path,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let noted = noted::read_any(manifest)?;
+    let backend = Backend::Sqlite(directory.to_owned());
+    let stores = Stores::snapshot(&backend, None).await?;
+    let report = whole(&stores, None, &backend, Some(&noted), out).await;
+    stores.close().await;
+    Ok(report?.show(out))
+}
+
+async fn whole(
+    stores: &Stores,
+    redis: Option<&Redis>,
+    backend: &Backend,
+    noted: Option<&Noted>,
+    out: &Output,
+) -> anyhow::Result<Report> {
+    let mut report = everything(stores, redis, out).await?;
+    if let Some(noted) = noted {
+        noted::check(&mut report, stores, noted).await?;
+    }
+    guards::check(&mut report, backend).await?;
+    Ok(report)
 }
 
 /// Checks every law over these stores, and over the streams where there are any.

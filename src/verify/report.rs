@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::noted::Head;
 use crate::cli::Output;
 
 /// Findings that people are shown; programs get all.
@@ -15,6 +16,10 @@ const SHOWN_MAX: usize = 50;
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
+    /// The databases of the journal refuse to change or forget what is written.
+    AppendOnly,
+    /// The journal goes on from where it was noted once.
+    AsNoted,
     /// What has left the journal is in its files, unchanged.
     ArchiveFiles,
     /// Positions of each shard are gapless, as far as a client can see.
@@ -44,8 +49,10 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::JournalChain,
+        Self::AppendOnly,
+        Self::AsNoted,
         Self::ArchiveFiles,
         Self::PositionsGapless,
         Self::HistoryLegal,
@@ -65,6 +72,8 @@ impl Law {
     pub const fn code(self) -> &'static str {
         match self {
             Self::JournalChain => "journal_chain",
+            Self::AppendOnly => "append_only",
+            Self::AsNoted => "as_noted",
             Self::ArchiveFiles => "archive_files",
             Self::PositionsGapless => "positions_gapless",
             Self::HistoryLegal => "history_legal",
@@ -84,6 +93,8 @@ impl Law {
     const fn meaning(self) -> &'static str {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
+            Self::AppendOnly => "the tables of the journal refuse changes",
+            Self::AsNoted => "the journal goes on from what was noted",
             Self::ArchiveFiles => "archived events in their files, unchanged",
             Self::PositionsGapless => "positions gapless; hashes are not shown to clients",
             Self::HistoryLegal => "every event may follow the one before",
@@ -119,6 +130,8 @@ pub struct Report {
     pub events: u64,
     /// Orders that were replayed.
     pub orders: u64,
+    /// Where each shard of the journal ends, with the hash there.
+    pub heads: Vec<Head>,
     /// Facts each follower has yet to handle; no fault, it works.
     pub lag: BTreeMap<String, u64>,
     /// How many things each law was checked on.
@@ -172,6 +185,13 @@ impl Report {
             ])
         });
         out.table(&["LAW", "CHECKED", "BROKEN", "MEANING"], rows);
+        let heads = self
+            .heads
+            .iter()
+            .map(|head| vec![head.shard.to_string(), head.position.to_string(), head.hash.clone()]);
+        if heads.len() > 0 {
+            out.table(&["SHARD", "POSITION", "HASH"], heads);
+        }
         for (follower, facts) in self.lag.iter().filter(|(_, facts)| **facts > 0) {
             out.line(format!("{follower} has {facts} facts to go; compared as far as it got"));
         }

@@ -220,6 +220,9 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     let mut shop = Shop::long_ago();
     let cancelled = shop.order();
     shop.engine().ask(&["order", "cancel", &cancelled]);
+    let noted = shop.directory.path().join("noted.json").to_str().unwrap().to_owned();
+    let report = shop.verify(&["--heads-to", &noted]);
+    assert_eq!(report["findings"], json!([]), "{report}");
     let delivered = shop.delivered();
     let returned = shop.delivered();
     let return_of = |shop: &Shop, order: &str| {
@@ -301,6 +304,12 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     let report = shop.verify(&[]);
     assert_eq!(report["findings"], json!([]), "{report}");
     assert!(!report["unchecked"].as_array().unwrap().is_empty(), "{report}");
+    // What was noted before it left goes on through the files; without them that is not known.
+    let report = shop.verify(&["--expect", &noted]);
+    assert!(report["unchecked"].to_string().contains("against what was noted"), "{report}");
+    let report = shop.verify(&["--archive", &shop.files(), "--expect", &noted]);
+    assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
+    assert!(report["checked"]["as_noted"].as_u64().unwrap() > 0, "{report}");
     let report = shop.whole();
     assert_eq!(report["events"], all.len(), "{report}");
     assert!(report["checked"]["archive_files"].as_u64().unwrap() > 0);

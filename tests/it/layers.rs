@@ -118,6 +118,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "notification/src/ledger.rs",
             "notification/src/service.rs",
             "src/admin.rs",
+            "src/backup.rs",
             "src/chaos/witness.rs",
             "src/cluster/servers.rs",
             "src/load/bought.rs",

@@ -9,11 +9,14 @@
 )]
 
 mod archive;
+mod backup;
 mod chaos;
 mod cli;
 mod commands;
 mod dead_letters;
+mod delivery;
 mod edge;
+mod feed;
 mod history;
 mod kills;
 mod layers;
@@ -27,4 +30,5 @@ mod smtp;
 mod spread;
 mod stories;
 mod support;
+mod tokens;
 mod verify;

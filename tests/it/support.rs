@@ -33,7 +33,13 @@ impl Engine {
 
     /// With these flags of `serve`.
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_in(&[], flags)
+    }
+
+    /// With these flags, and these variables in its environment.
+    pub fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+            .envs(environment.iter().copied())
             .args(["--json", "serve"])
             .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(flags)

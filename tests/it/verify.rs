@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use order_actor::journal::{GENESIS, StoredEvent, chain_hash};
 use serde_json::Value;
-use sqlx::Executor as _;
+use shared_events::contract::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 
+use crate::shop::TestDatabase;
 use crate::support::{Engine, ordinal};
 
 /// An order that was returned in part, one whose return waits for judgement (so a deadline is
@@ -95,6 +98,7 @@ fn every_damage_is_named_by_law_and_order() {
     // Where the schema forbids the damage, it is done by somebody who can change the schema too.
     let no_triggers =
         "DROP TRIGGER events_are_never_updated; DROP TRIGGER events_are_never_deleted;";
+    let append_only = || ("append_only", "journal".to_owned());
     let damages = [
         (
             "a changed payload",
@@ -103,7 +107,7 @@ fn every_damage_is_named_by_law_and_order() {
                 "{no_triggers} UPDATE events SET payload = replace(payload, 'too many', 'so many')
                  WHERE aggregate_id = '{returned}' AND event_type = 'ReturnRequested'"
             ),
-            vec![("journal_chain", order(returned))],
+            vec![append_only(), ("journal_chain", order(returned))],
         ),
         (
             "a missing event in the middle",
@@ -113,6 +117,7 @@ fn every_damage_is_named_by_law_and_order() {
                  WHERE aggregate_id = '{returned}' AND event_type = 'OrderConfirmed'"
             ),
             vec![
+                append_only(),
                 ("journal_chain", "shard/0".to_owned()),
                 ("history_legal", order(returned)),
             ],
@@ -126,7 +131,25 @@ fn every_damage_is_named_by_law_and_order() {
                  UPDATE events SET sequence = 3 WHERE aggregate_id = '{returned}' AND sequence = 4;
                  UPDATE events SET sequence = 4 WHERE aggregate_id = '{returned}' AND sequence = 1003"
             ),
-            vec![("journal_chain", order(returned)), ("history_legal", order(returned))],
+            vec![
+                append_only(),
+                ("journal_chain", order(returned)),
+                ("history_legal", order(returned)),
+            ],
+        ),
+        (
+            "a trigger that is gone",
+            "journal.db",
+            "DROP TRIGGER events_are_never_updated".to_owned(),
+            vec![append_only()],
+        ),
+        (
+            "a trigger that does nothing any more",
+            "journal.db",
+            "DROP TRIGGER shards_are_never_deleted;
+             CREATE TRIGGER shards_are_never_deleted BEFORE DELETE ON shards BEGIN SELECT 1; END"
+                .to_owned(),
+            vec![append_only()],
         ),
         (
             "a changed stock row",
@@ -178,7 +201,7 @@ fn every_damage_is_named_by_law_and_order() {
             "notifications.db",
             format!(
                 "DELETE FROM due; UPDATE notifications SET state = 'DELIVERED';
-                 INSERT INTO due SELECT serial, next_try_at FROM notifications
+                 INSERT INTO due (serial, at) SELECT serial, next_try_at FROM notifications
                      WHERE order_id = '{held}' AND kind = 'RECEIVED'"
             ),
             vec![("messages_due", order(held))],
@@ -256,6 +279,7 @@ fn every_damage_is_named_by_law_and_order() {
                 "{no_triggers} DELETE FROM events WHERE position = (SELECT MAX(position) FROM events)"
             ),
             vec![
+                append_only(),
                 ("journal_chain", "shard/0".to_owned()),
                 ("deadlines_as_replayed", order(returned)),
                 ("goods_out_and_back", order(returned)),
@@ -284,6 +308,180 @@ fn every_damage_is_named_by_law_and_order() {
         expected.sort();
         assert_eq!(found, expected, "{damage}: {report:#}");
     }
+}
+
+/// Changes an address as somebody would who may do anything with the database and knows how the chain
+/// is made: the triggers are taken away and put back, and all hashes behind the change are made anew.
+async fn rewrite(file: &Path, order: &str) {
+    let options = SqliteConnectOptions::new().filename(file);
+    let db = SqlitePool::connect_with(options).await.unwrap();
+    let triggers: Vec<String> = sqlx::query_scalar(
+        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    db.execute("DROP TRIGGER events_are_never_updated; DROP TRIGGER events_are_never_deleted")
+        .await
+        .unwrap();
+    let changed = "UPDATE events SET payload = replace(payload, '1 High Street', '2 High Street')
+                   WHERE aggregate_id = $1 AND event_type = 'OrderPlaced'";
+    assert_eq!(sqlx::query(changed).bind(order).execute(&db).await.unwrap().rows_affected(), 1);
+    let rows = sqlx::query("SELECT * FROM events ORDER BY position").fetch_all(&db).await.unwrap();
+    let mut hash = GENESIS;
+    for row in rows {
+        let text = |column: &str| row.get::<String, _>(column);
+        let number = |column: &str| u64::try_from(row.get::<i64, _>(column)).unwrap();
+        let event = StoredEvent {
+            order_id: text("aggregate_id").parse().unwrap(),
+            sequence: number("sequence"),
+            shard: 0,
+            position: number("position"),
+            recorded_at: Timestamp::from_micros(row.get("recorded_at")),
+            event_type: text("event_type"),
+            event_version: text("event_version"),
+            payload: text("payload"),
+            metadata: text("metadata"),
+        };
+        hash = chain_hash(&hash, &event);
+        let sql = "UPDATE events SET hash = $1 WHERE position = $2";
+        let position = i64::try_from(event.position).unwrap();
+        sqlx::query(sql).bind(hash.as_slice()).bind(position).execute(&db).await.unwrap();
+    }
+    sqlx::query("UPDATE shards SET head_hash = $1").bind(&hash[..]).execute(&db).await.unwrap();
+    for trigger in triggers {
+        db.execute(trigger.as_str()).await.unwrap();
+    }
+    db.close().await;
+}
+
+/// Against somebody who may change everything only what was written down elsewhere helps.
+#[test]
+fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
+    let shop = Shop::closed();
+    let noted = shop.directory.path().join("noted.json");
+    let noted = noted.to_str().unwrap();
+    let verify = |data: &Path, flags: &[&str]| {
+        let data = ["--json", "verify", "--data", data.to_str().unwrap()];
+        let output = ordinal(&[&data[..], flags].concat());
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, report, _) = verify(shop.directory.path(), &["--heads-to", noted]);
+    assert_eq!(code, 0);
+    let head = report["heads"][0].clone();
+    assert_eq!(head["position"], report["events"], "{report}");
+    let file: Value = serde_json::from_slice(&std::fs::read(noted).unwrap()).unwrap();
+    assert_eq!(file["heads"], report["heads"]);
+
+    // It grows, and goes on from what was noted.
+    let engine = Engine::start(shop.directory.path());
+    // An export has the same hash at the same place, and one for each event.
+    let events = String::from_utf8(engine.run(&["events", "replay"]).stdout).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let hashes: Vec<Value> = events.map(|event| event["hash"].clone()).collect();
+    assert_eq!(hashes.last(), Some(&head["hash"]));
+    assert!(hashes.iter().all(|hash| hash.as_str().unwrap().len() == 64));
+    let order = id(&engine.place(&["MUG=1@4.50GBP"]));
+    engine.until(&order, "CONFIRMED");
+    assert!(engine.stop().success());
+    let (code, report, _) = verify(shop.directory.path(), &["--expect", noted]);
+    assert_eq!((code, &report["checked"]["as_noted"]), (0, &Value::from(1)), "{report}");
+    assert!(report["heads"][0]["position"].as_u64() > head["position"].as_u64());
+
+    // Rewritten, it holds every law but that; and nothing new is noted of it.
+    let copy = shop.damaged("journal.db", "SELECT 1");
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(rewrite(&copy.path().join("journal.db"), &shop.returned));
+    clean(copy.path());
+    let again = copy.path().join("again.json");
+    let flags = ["--expect", noted, "--heads-to", again.to_str().unwrap()];
+    let (code, report, _) = verify(copy.path(), &flags);
+    assert_eq!(code, 1);
+    let [finding] = report["findings"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    assert_eq!((&finding["law"], &finding["subject"]), (&"as_noted".into(), &"shard/0".into()));
+    let detail = finding["detail"].as_str().unwrap();
+    let position = format!("position {} ", head["position"]);
+    assert!(detail.starts_with(&position) && detail.contains(head["hash"].as_str().unwrap()));
+    assert!(!again.exists());
+
+    // Set back to before what was noted.
+    let mut later = file.clone();
+    later["heads"][0]["position"] = 1_000.into();
+    std::fs::write(&again, later.to_string()).unwrap();
+    let (code, report, _) = verify(copy.path(), &["--expect", again.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(report["findings"].to_string().contains("ended at position 1000"), "{report}");
+
+    // What cannot be such a file is refused, and so is asking a client for it.
+    for wrong in
+        ["", "{}", r#"{"heads": []}"#, r#"{"heads": [{"shard": 0, "position": 1, "hash": "x"}]}"#]
+    {
+        std::fs::write(&again, wrong).unwrap();
+        let (code, _, error) = verify(copy.path(), &["--expect", again.to_str().unwrap()]);
+        assert_eq!(code, 1, "{wrong}: {error}");
+    }
+    let output = ordinal(&["verify", "--expect", noted]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn triggers_that_are_gone_are_named_on_postgres() {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let verify = || {
+        let output = ordinal(&["--json", "verify", "--database-url", &url]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["findings"].as_array().unwrap().clone()
+    };
+    let engine = Engine::start_with(&["--database-url", &url, "--shards", "2"]);
+    engine.place(&["MUG=1@4.50GBP"]);
+    assert!(engine.stop().success());
+    assert_eq!(verify(), Vec::<Value>::new());
+    let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
+    db.execute("SET search_path TO orders_journal").await.unwrap();
+    for (damage, mended, expected) in [
+        (
+            "ALTER TABLE events DISABLE TRIGGER events_are_forever",
+            "ALTER TABLE events ENABLE TRIGGER events_are_forever",
+            "trigger events_are_forever on events is switched off",
+        ),
+        (
+            "DROP TRIGGER shards_are_forever ON shards",
+            "CREATE TRIGGER shards_are_forever BEFORE DELETE OR TRUNCATE ON shards
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
+            "trigger shards_are_forever on shards is missing",
+        ),
+        (
+            "DROP TRIGGER events_are_forever ON events;
+             CREATE TRIGGER events_are_forever BEFORE TRUNCATE ON events
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
+            "DROP TRIGGER events_are_forever ON events;
+             CREATE TRIGGER events_are_forever BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
+            "trigger events_are_forever on events is not the one that was made",
+        ),
+        (
+            "CREATE OR REPLACE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RETURN OLD; END $$",
+            "CREATE OR REPLACE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN
+                RAISE EXCEPTION 'the journal is append-only: % on % is refused', TG_OP, TG_TABLE_NAME;
+             END $$",
+            "trigger archives_are_forever on archives is not the one that was made",
+        ),
+    ] {
+        db.execute(damage).await.unwrap();
+        let found = verify();
+        let named = |finding: &Value| finding["law"] == "append_only" && finding["detail"] == expected;
+        assert!(found.iter().any(named), "{damage}: {found:?}");
+        assert!(found.iter().all(|finding| finding["law"] == "append_only"), "{found:?}");
+        db.execute(mended).await.unwrap();
+        assert_eq!(verify(), Vec::<Value>::new(), "{mended}");
+    }
+    db.close().await.unwrap();
+    database.drop().await;
 }
 
 #[test]

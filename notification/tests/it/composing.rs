@@ -102,7 +102,11 @@ fn nobody_to_tell_is_silence_but_the_webhook_hears_all() {
         order.contact = Contact::default();
     }
     assert!(compose(&nobody, &config()).is_empty());
-    let webhook = Webhook { url: "http://localhost/".to_owned(), secret: "s".repeat(32) };
+    let webhook = Webhook {
+        url: "http://localhost/".to_owned(),
+        secret: "s".repeat(32),
+        authorities: Vec::new(),
+    };
     let config = Config { webhook: Some(webhook), ..config() };
     let messages = compose(&nobody, &config);
     assert_eq!(messages.len(), 1);

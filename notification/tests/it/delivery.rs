@@ -6,7 +6,7 @@ use std::time::Duration;
 use notification::grpc::proto;
 use notification::grpc::proto::notification_service_client::NotificationServiceClient;
 use notification::ledger::{self, Entry, State};
-use notification::{Mail, Webhook};
+use notification::{Channel, Mail, Webhook};
 use shared_events::contract::Fact;
 use shared_events::stream::{Database, Dialect};
 use sqlx::{Connection as _, PgConnection};
@@ -44,7 +44,8 @@ async fn a_plan_made_while_nothing_was_due_takes_no_more_than_asked_for() {
     let bench = Bench::on(Dialect::Postgres, |_| {}).await;
     let claimed = async || {
         let until = start().plus(Duration::from_secs(60));
-        let entries = ledger::claim(&bench.database, start(), until, 64).await.unwrap();
+        let entries =
+            ledger::claim(&bench.database, Channel::Email, start(), until, 64).await.unwrap();
         ledger::delivered(&bench.database, &entries, start()).await.unwrap();
         entries.len()
     };
@@ -118,7 +119,7 @@ async fn messages_that_leave_together_are_each_told_once(dialect: Dialect) {
     // Two of three are reported together; a second report of them changes nothing.
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
-    let taken = ledger::claim(&bench.database, now, until, 3).await.unwrap();
+    let taken = ledger::claim(&bench.database, Channel::Email, now, until, 3).await.unwrap();
     ledger::delivered(&bench.database, &taken[..2], now).await.unwrap();
     ledger::delivered(&bench.database, &taken, now).await.unwrap();
     let causes = |entries: &[Entry]| -> Vec<_> {
@@ -263,16 +264,14 @@ async fn webhooks_are_signed_tried_again_and_given_up_when_refused() {
     let (url, mut received) = receiver(vec![503, 200, 410]).await;
     let secret = "0123456789abcdef0123456789abcdef".to_owned();
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
-        config.webhook = Some(Webhook { url, secret: secret.clone() });
+        config.webhook = Some(Webhook { url, secret: secret.clone(), authorities: Vec::new() });
     })
     .await;
     bench.deliver();
     let fact = placed(1);
     bench.follow(std::slice::from_ref(&fact)).await;
     let hook = |entries: &[notification::ledger::Entry], state: State| {
-        entries
-            .iter()
-            .any(|one| one.channel == notification::Channel::Webhook && one.state == state)
+        entries.iter().any(|one| one.channel == Channel::Webhook && one.state == state)
     };
     bench.until(|entries| hook(entries, State::RetryAt)).await;
     bench.advance(Duration::from_secs(60));
@@ -298,6 +297,154 @@ async fn webhooks_are_signed_tried_again_and_given_up_when_refused() {
     bench.stop().await;
 }
 
+/// An HTTPS server that answers every call with 204, by a certificate of an authority of its own.
+struct Secure {
+    process: std::process::Child,
+    url: String,
+    authority: String,
+}
+
+impl Secure {
+    fn start(folder: &std::path::Path) -> Self {
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let signed = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = server.signed_by(&key, &issuer).unwrap();
+        let file = folder.join("server.pem");
+        std::fs::write(&file, format!("{}{}", key.serialize_pem(), certificate.pem())).unwrap();
+        let port = free_port();
+        let program = "
+import http.server, ssl, sys
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers['content-length']))
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Hook)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+";
+        let process = std::process::Command::new("python3")
+            .args(["-c", program, &port.to_string()])
+            .arg(&file)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let url = format!("https://localhost:{port}/hook");
+        Self { process, url, authority: signed.pem() }
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_called_by_whom_it_is_signed_for_and_by_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let secure = Secure::start(folder.path());
+    let bench = async |authorities: &str| {
+        let mut bench = Bench::on(Dialect::Sqlite, |config| {
+            let (url, secret) = (secure.url.clone(), "s".repeat(32));
+            let authorities = authorities.as_bytes().to_vec();
+            config.webhook = Some(Webhook { url, secret, authorities });
+        })
+        .await;
+        bench.deliver();
+        bench.follow(&[placed(1)]).await;
+        bench
+    };
+    let is = |entries: &[Entry], state: State| {
+        let hook = |entry: &&Entry| entry.channel == Channel::Webhook;
+        entries.iter().find(hook).is_some_and(|entry| entry.state == state)
+    };
+    let told = bench(&secure.authority).await;
+    // Until the server listens, it is tried again.
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while !is(&told.entries().await, State::Delivered) {
+            told.advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.expect("the webhook is called");
+    let not_told = bench("").await;
+    not_told.until(|entries| is(entries, State::RetryAt)).await;
+    for bench in [told, not_told] {
+        bench.stop().await;
+    }
+}
+
+/// A mail server that takes connections and says nothing.
+async fn silent() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while kept.len() < 1_000 {
+            kept.push(listener.accept().await);
+        }
+    });
+    url
+}
+
+async fn what_is_under_way_at_the_end_is_given_back_and_counts_for_nothing(dialect: Dialect) {
+    let url = silent().await;
+    let mut bench = Bench::on(dialect, |config| config.mail = Mail::Smtp(url)).await;
+    let facts: Vec<Fact> = (1..=20).map(placed).collect();
+    bench.follow(&facts).await;
+    bench.deliver();
+    bench.until(all_are(State::Sending, 20)).await;
+    let told = std::time::Instant::now();
+    let bench = bench.ended().await;
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    let entries = bench.entries().await;
+    assert!(all_are(State::RetryAt, 20)(&entries), "{entries:?}");
+    assert!(entries.iter().all(|entry| entry.attempts == 0));
+    // Eight were under way and may have arrived; the others are due at once.
+    let now = *bench.clock.lock().unwrap();
+    let at_once = entries.iter().filter(|entry| entry.next_try_at <= now);
+    assert_eq!(at_once.count(), 12);
+    let due = ledger::due(&bench.database).await.unwrap();
+    assert_eq!(due.len(), 20);
+    bench.stop().await;
+}
+
+async fn a_server_that_never_comes_to_an_end_holds_up_no_other(dialect: Dialect) {
+    let (hook, mut received) = receiver(vec![204; 60]).await;
+    let url = silent().await;
+    let mut bench = Bench::on(dialect, |config| {
+        config.mail = Mail::Smtp(url);
+        let authorities = Vec::new();
+        config.webhook = Some(Webhook { url: hook, secret: "s".repeat(32), authorities });
+    })
+    .await;
+    bench.deliver();
+    // More than are under way or taken at a time, so that mails stand before webhooks in every list.
+    let facts: Vec<Fact> = (1..=60).map(placed).collect();
+    bench.follow(&facts).await;
+    let hooks = |entries: &[Entry]| {
+        let mut hooks = entries.iter().filter(|entry| entry.channel == Channel::Webhook);
+        hooks.all(|entry| entry.state == State::Delivered)
+    };
+    bench.until(|entries| entries.len() == 120 && hooks(entries)).await;
+    let mut posted = 0;
+    while received.try_recv().is_ok() {
+        posted += 1;
+    }
+    assert_eq!(posted, 60);
+    bench.stop().await;
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on_sqlite {
@@ -314,4 +461,6 @@ on_both! {
     facts_that_come_twice_are_said_once
     mail_waits_for_its_server_and_arrives_once
     what_nobody_takes_fails_and_can_be_sent_again
+    what_is_under_way_at_the_end_is_given_back_and_counts_for_nothing
+    a_server_that_never_comes_to_an_end_holds_up_no_other
 }

@@ -76,11 +76,17 @@ impl Bench {
         self.task = Some(tokio::spawn(async move { service.run_delivery(stop).await }));
     }
 
-    pub async fn stop(mut self) {
+    /// Delivers no more; the rest stays.
+    pub async fn ended(mut self) -> Self {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
             task.await.unwrap();
         }
+        self
+    }
+
+    pub async fn stop(self) {
+        self.ended().await;
     }
 
     pub async fn entries(&self) -> Vec<Entry> {

@@ -7,7 +7,7 @@ use super::parse::AsOf;
 use super::{OrdersEdge, proto, render, status};
 use crate::actor::Refusal;
 use crate::domain::{By, Event, Order, Rejection, Role, evolve};
-use crate::journal::{JournalError, StoredEvent};
+use crate::journal::{ChainedEvent, JournalError, StoredEvent};
 use crate::record::{DecodeError, RecordedEvent, decode};
 
 /// An event as the journal has it, or why it cannot be read.
@@ -96,9 +96,10 @@ pub(super) fn newest(events: &[RecordedEvent]) -> u64 {
 
 /// An event as those who may read the whole journal are shown it.
 #[must_use]
-pub fn recorded_event(stored: StoredEvent) -> proto::RecordedEvent {
-    let decoded = decode(&stored);
-    shown(&(stored, decoded))
+pub fn recorded_event(chained: ChainedEvent) -> proto::RecordedEvent {
+    let ChainedEvent { event, hash } = chained;
+    let decoded = decode(&event);
+    proto::RecordedEvent { hash: hex::encode(hash), ..shown(&(event, decoded)) }
 }
 
 /// An event for those who may see it. One that cannot be read is shown as such.

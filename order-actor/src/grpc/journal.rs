@@ -151,14 +151,14 @@ impl Telling for Events {
     type Message = proto::ReadEventsResponse;
 
     async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status> {
-        let stored = self
+        let (stored, _) = self
             .0
-            .read_after(after, READ_AT_ONCE)
+            .page_after(after, READ_AT_ONCE)
             .await
             .map_err(|error| status::journal(&error))?;
         let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
         for event in stored {
-            let (shard, position) = (event.shard, event.position);
+            let (shard, position) = (event.event.shard, event.event.position);
             through.advance(shard, position);
             let item = Some(read_events_response::Item::Event(history::recorded_event(event)));
             messages.push((shard, position, proto::ReadEventsResponse { item }));

@@ -383,6 +383,7 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
         causation_id: metadata.causation.clone().unwrap_or_default(),
         traceparent: metadata.traceparent.clone().unwrap_or_default(),
         unreadable: String::new(),
+        hash: String::new(),
     }
 }
 

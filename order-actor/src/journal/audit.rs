@@ -10,6 +10,7 @@ use super::chain::{GENESIS, chain_hash};
 use super::copied::Rows;
 use super::error::JournalError;
 use super::event::ChainedEvent;
+use super::handle::Journal;
 use super::store::{ArchivedOrders, Head, Range, Store};
 use super::sweep::Sweep;
 
@@ -59,6 +60,55 @@ pub struct Unchecked {
     pub last: u64,
     /// The last file, by its path in the archive.
     pub file: String,
+}
+
+/// A place of a shard with its hash, which stands for everything up to it: nobody can change that and
+/// keep the hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The shard.
+    pub shard: u16,
+    /// The position, from 1.
+    pub position: u64,
+    /// The hash there.
+    pub hash: [u8; 32],
+}
+
+impl Journal {
+    /// Where the shards end that hold something, each with its hash; that of an event which has left for
+    /// an archive that is not at hand is left out.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn ends(&self, heads: &Cursors) -> Result<Vec<End>, JournalError> {
+        let mut ends = Vec::new();
+        for (shard, position) in heads.iter().filter(|(_, position)| *position > 0) {
+            if let Some(hash) = self.hash_at(shard, position).await? {
+                ends.push(End { shard, position, hash });
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The hash that stands at a place at or before the head; none where it has left for an archive that
+    /// is not at hand, or where nothing can be read.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where its database does not answer.
+    pub async fn hash_at(
+        &self,
+        shard: u16,
+        position: u64,
+    ) -> Result<Option<[u8; 32]>, JournalError> {
+        match self.read_shard(shard, position.saturating_sub(1), 1).await {
+            Ok(events) => {
+                let at = events.iter().find(|chained| chained.event.position == position);
+                Ok(at.map(|chained| chained.hash))
+            }
+            Err(JournalError::Broken { .. } | JournalError::Archived { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Events read at once when everything is verified.

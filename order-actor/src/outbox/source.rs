@@ -118,6 +118,10 @@ impl Source<Fact> for FactSource {
         self.journal.changed(cursors).await;
     }
 
+    fn shards(&self) -> Option<u16> {
+        Some(self.journal.shards())
+    }
+
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
         self.journal.begins_after().await.map_err(crate::replay::away_or_broken)
     }

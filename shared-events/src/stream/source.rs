@@ -138,6 +138,11 @@ pub trait Source<T>: Send + Sync + 'static {
         Ok(Comparison::same(None, places.len()))
     }
 
+    /// How many shards the log has, where that is fixed and known.
+    fn shards(&self) -> Option<u16> {
+        None
+    }
+
     /// The last position of each shard. A source that cannot tell of all for now reads the others.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 }

@@ -223,9 +223,8 @@ impl Archive {
         &self,
         manifest: &Manifest,
         after: u64,
-    ) -> Result<Vec<crate::journal::StoredEvent>, ArchiveError> {
-        let read = self.read(&manifest.archived(), after, manifest.last_position).await?;
-        Ok(read.into_iter().map(|chained| chained.event).collect())
+    ) -> Result<Vec<ChainedEvent>, ArchiveError> {
+        self.read(&manifest.archived(), after, manifest.last_position).await
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,0 +1,22 @@
+use anyhow::Context as _;
+use order_actor::journal::{postgres_guards, sqlite_guards};
+
+use super::report::{Law, Report};
+use crate::engine::{Backend, JOURNAL};
+
+/// Whether the databases of the journal still refuse to change or forget what is written.
+///
+/// # Errors
+/// Where a database cannot be read; what is missing is no error.
+pub async fn check(report: &mut Report, backend: &Backend) -> anyhow::Result<()> {
+    let guards = match backend {
+        Backend::Sqlite(directory) => sqlite_guards(&directory.join("journal.db")).await,
+        Backend::Postgres(databases) => postgres_guards(&databases.journal, JOURNAL).await,
+    };
+    let guards = guards.context("triggers of the journal")?;
+    report.check_many(Law::AppendOnly, guards.expected);
+    for damage in guards.damages {
+        report.find(Law::AppendOnly, "journal", damage);
+    }
+    Ok(())
+}

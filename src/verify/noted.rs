@@ -1,0 +1,146 @@
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use order_actor::journal::End;
+use order_actor::timers::{Clock as _, SystemClock};
+use serde::{Deserialize, Serialize};
+
+use super::report::{Law, Report};
+use crate::engine::Stores;
+
+/// A shard's last place with its hash, as people note it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The shard.
+    pub shard: u16,
+    /// Its last position.
+    pub position: u64,
+    /// The hash there, 64 hexadecimal digits. It stands for every event up to it.
+    pub hash: String,
+}
+
+impl From<End> for Head {
+    fn from(end: End) -> Self {
+        Self { shard: end.shard, position: end.position, hash: hex(&end.hash) }
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a journal was at some time: a file that `--heads-to` writes. A backup's manifest may stand for one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Noted {
+    /// When it was written down, RFC 3339.
+    #[serde(default)]
+    noted_at: String,
+    /// Where the shards ended.
+    heads: Vec<Head>,
+}
+
+/// Writes down where a journal ends. Beside the file first, so that nobody finds half of one.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn note(path: &Path, heads: &[Head]) -> anyhow::Result<()> {
+    let noted = Noted { noted_at: SystemClock.now().to_string(), heads: heads.to_vec() };
+    write_new(path, &serde_json::to_vec_pretty(&noted)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Puts a file in its place whole, readable by its owner only.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
+}
+
+/// Reads what was noted.
+///
+/// # Errors
+/// Where it cannot be read, or names nothing or one shard twice.
+pub fn read(path: &Path) -> anyhow::Result<Noted> {
+    let noted = read_any(path)?;
+    anyhow::ensure!(!noted.heads.is_empty(), "{} names no shard", path.display());
+    Ok(noted)
+}
+
+/// Reads what was noted, of a journal that may have held nothing then.
+///
+/// # Errors
+/// Where it cannot be read, or names one shard twice.
+pub fn read_any(path: &Path) -> anyhow::Result<Noted> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let noted: Noted = serde_json::from_slice(&text)
+        .with_context(|| format!("{} holds no heads of a journal", path.display()))?;
+    let shards: BTreeMap<u16, u64> =
+        noted.heads.iter().map(|head| (head.shard, head.position)).collect();
+    anyhow::ensure!(shards.len() == noted.heads.len(), "{} names a shard twice", path.display());
+    anyhow::ensure!(
+        noted.heads.iter().all(|head| head.position > 0 && is_hash(&head.hash)),
+        "{} has a head without a position and a hash of 64 hexadecimal digits",
+        path.display()
+    );
+    Ok(noted)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether the journal goes on from what was noted: at each place there stands the hash that stood there
+/// then. With the chain unbroken up to it, which is a law of its own, nothing before it has changed.
+///
+/// # Errors
+/// Where a database cannot be read; what differs is no error.
+pub async fn check(report: &mut Report, stores: &Stores, noted: &Noted) -> anyhow::Result<()> {
+    let heads = stores.journal.heads().await.context("journal")?;
+    for Head { shard, position, hash } in &noted.heads {
+        let subject = format!("shard/{shard}");
+        let since = match noted.noted_at.as_str() {
+            "" => String::new(),
+            at => format!(" on {at}"),
+        };
+        let head = heads.get(*shard);
+        if *position > head {
+            report.check(Law::AsNoted);
+            let detail = format!("ended at position {position}{since} and ends at {head} now");
+            report.find(Law::AsNoted, subject, detail);
+            continue;
+        }
+        match stores.journal.hash_at(*shard, *position).await.context("journal")? {
+            Some(here) => {
+                report.check(Law::AsNoted);
+                let here = hex(&here);
+                if !here.eq_ignore_ascii_case(hash) {
+                    let detail = format!(
+                        "position {position} has the hash {here}; noted{since} was {hash}"
+                    );
+                    report.find(Law::AsNoted, subject, detail);
+                }
+            }
+            None => report.unchecked.push(format!(
+                "position {position} of shard {shard} against what was noted: it cannot be read; if \
+                 it is archived, --archive reads it"
+            )),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! `ordinal backup`: taken beside a busy engine, damaged, and started.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Engine, ordinal};
+
+fn backup(data: &Path, to: &Path) -> (i32, Value, String) {
+    let paths = ["--data", data.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    told(&[&["--json", "backup"], &paths[..]].concat())
+}
+
+fn check(directory: &Path) -> (i32, Value, String) {
+    told(&["--json", "backup", "check", directory.to_str().unwrap()])
+}
+
+fn told(arguments: &[&str]) -> (i32, Value, String) {
+    let output = ordinal(arguments);
+    let told = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "db") {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn id(answer: &Value) -> String {
+    answer["order"]["order_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
+    let folder = TempDir::new().unwrap();
+    let (data, first) = (folder.path().join("data"), folder.path().join("backups/first"));
+    let engine = Engine::start(&data);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let before = id(&engine.place(&["MUG=1@4.50GBP"]));
+    engine.until(&before, "CONFIRMED");
+    let done = AtomicBool::new(false);
+    let backups: Vec<PathBuf> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..2_000 {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                engine.place(&["MUG=1@4.50GBP"]);
+            }
+        });
+        let taken = (0..5).map(|number| {
+            let to = folder.path().join(format!("backups/{number}"));
+            let (code, manifest, error) = backup(&data, &to);
+            assert_eq!(code, 0, "{error}");
+            assert_eq!(manifest["files"].as_array().unwrap().len(), 4);
+            to
+        });
+        let taken = taken.collect();
+        done.store(true, Ordering::Relaxed);
+        taken
+    });
+    let (code, _, error) = backup(&data, &first);
+    assert_eq!(code, 0, "{error}");
+    assert!(engine.stop().success());
+    // Nobody else may read it: it names people.
+    assert_eq!(mode(&first), 0o700);
+    for entry in std::fs::read_dir(&first).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
+    let mut last = 0;
+    for taken in backups.iter().chain([&first]) {
+        let (code, report, error) = check(taken);
+        assert_eq!((code, &report["findings"]), (0, &json!([])), "{error}{report}");
+        assert_eq!(report["checked"]["as_noted"], 1);
+        let events = report["events"].as_u64().unwrap();
+        assert!(events >= last);
+        last = events;
+        // Looking has changed nothing in it.
+        assert_eq!(std::fs::read_dir(taken).unwrap().count(), 5);
+    }
+    // Each is where the one before was, and more: nothing was changed in between.
+    let manifest = backups[0].join("manifest.json");
+    let expect = ["--data", first.to_str().unwrap(), "--expect", manifest.to_str().unwrap()];
+    let (code, report, error) = told(&[&["--json", "verify"], &expect[..]].concat());
+    assert_eq!(code, 0, "{error}{report}");
+
+    // Restoring is copying the files.
+    let restored = folder.path().join("restored");
+    std::fs::create_dir(&restored).unwrap();
+    copy(&backups[2], &restored);
+    let engine = Engine::start(&restored);
+    engine.until(&before, "CONFIRMED");
+    let after = id(&engine.place(&["MUG=1@4.50GBP"]));
+    engine.until(&after, "CONFIRMED");
+    let report = engine.ask(&["verify"]);
+    assert_eq!(report["findings"], json!([]), "{report}");
+    assert!(engine.stop().success());
+}
+
+#[test]
+fn a_backup_that_is_not_whole_is_said_to_be_none() {
+    let folder = TempDir::new().unwrap();
+    let (data, whole) = (folder.path().join("data"), folder.path().join("whole"));
+    let engine = Engine::start(&data);
+    engine.place(&["MUG=1@4.50GBP"]);
+    assert!(engine.stop().success());
+    let (code, _, error) = backup(&data, &whole);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(check(&whole).0, 0);
+    let damage = |name: &str, damage: &dyn Fn(&Path), expected: &str| {
+        let damaged = folder.path().join(name);
+        std::fs::create_dir(&damaged).unwrap();
+        copy(&whole, &damaged);
+        std::fs::copy(whole.join("manifest.json"), damaged.join("manifest.json")).unwrap();
+        damage(&damaged);
+        let (code, _, error) = check(&damaged);
+        assert_eq!(code, 1, "{name}: {error}");
+        assert!(error.contains("BACKUP_INCOMPLETE") && error.contains(expected), "{name}: {error}");
+    };
+    damage(
+        "half",
+        &|folder| {
+            let file = std::fs::OpenOptions::new().write(true).open(folder.join("journal.db"));
+            file.unwrap().set_len(8_192).unwrap();
+        },
+        "journal.db has 8192 bytes instead of",
+    );
+    damage(
+        "bit",
+        &|folder| {
+            let path = folder.join("orders.db");
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[5_000] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        },
+        "orders.db is not as it was copied",
+    );
+    let without = |name: &'static str| {
+        move |folder: &Path| {
+            std::fs::remove_file(folder.join(name)).unwrap();
+        }
+    };
+    damage("one", &without("inventory.db"), "inventory.db: No such file");
+    damage("unended", &without("manifest.json"), "has no manifest.json");
+    damage(
+        "opened",
+        &|folder| std::fs::write(folder.join("journal.db-wal"), "x").unwrap(),
+        "journal.db-wal was not copied",
+    );
+
+    // Nothing is written over, and what could not be made leaves nothing behind.
+    let (code, _, error) = backup(&data, &whole);
+    assert_eq!(code, 1);
+    assert!(error.contains("is not empty"), "{error}");
+    assert_eq!(check(&whole).0, 0);
+    let (code, _, error) = backup(&folder.path().join("nothing"), &folder.path().join("new"));
+    assert_eq!(code, 1);
+    assert!(error.contains("holds no engine's data"), "{error}");
+    assert!(!folder.path().join("new").exists());
+    std::fs::write(data.join("orders.db"), "no database").unwrap();
+    let (code, _, error) = backup(&data, &folder.path().join("new"));
+    assert_eq!(code, 1);
+    assert!(error.contains("orders.db"), "{error}");
+    assert!(!folder.path().join("new").exists());
+    assert_eq!(ordinal(&["backup"]).status.code(), Some(2));
+}

@@ -1,0 +1,156 @@
+//! Messages of a real process, on machines and with servers that are not as one would like.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{Engine, PATIENCE};
+
+/// A mail server that takes connections and says nothing; how many it has taken.
+fn silent_mail() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming().take(1_000) {
+            kept.push(stream);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (url, taken)
+}
+
+/// A webhook receiver that answers at once, and the ids of what it got.
+fn hooks() -> (String, Arc<Mutex<BTreeSet<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let got: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let ids = Arc::clone(&got);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(10_000).flatten() {
+            let ids = Arc::clone(&ids);
+            std::thread::spawn(move || take(stream, &ids));
+        }
+    });
+    (url, got)
+}
+
+fn take(mut stream: TcpStream, ids: &Mutex<BTreeSet<String>>) {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut request = Vec::new();
+    let mut part = [0; 16_384];
+    while let Ok(count @ 1..) = stream.read(&mut part) {
+        request.extend_from_slice(&part[..count]);
+        let text = String::from_utf8_lossy(&request);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        };
+        if body.len() >= header("content-length").unwrap().parse::<usize>().unwrap() {
+            ids.lock().unwrap().insert(header("webhook-id").unwrap().to_owned());
+            let answer = "HTTP/1.1 204 X\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes());
+            return;
+        }
+    }
+}
+
+fn secret(folder: &TempDir) -> String {
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "webhook-secret-0123456789\n").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_mail_server_that_says_nothing_holds_up_neither_webhooks_nor_the_end() {
+    let folder = TempDir::new().unwrap();
+    let (smtp, taken) = silent_mail();
+    let (hook, got) = hooks();
+    let (data, secret) = (folder.path().join("data"), secret(&folder));
+    let flags = ["--smtp-url", &smtp, "--webhook-url", &hook, "--webhook-secret-file", &secret];
+    let flags = [&["--data", data.to_str().unwrap()], &flags[..]].concat();
+    let engine = Engine::start_with(&flags);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let placed = Instant::now();
+    for _ in 0..10 {
+        engine.place(&["MUG=1@4.50GBP"]);
+    }
+    // Each was placed and confirmed: 20 webhooks, while 20 mails wait for a word.
+    while got.lock().unwrap().len() < 20 || taken.load(Ordering::Relaxed) == 0 {
+        let (left, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
+        assert!(placed.elapsed() < Duration::from_secs(10), "{left} webhooks, {taken} mails");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told = Instant::now();
+    assert!(engine.stop().success());
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+
+    // Nothing is lost by that: another process, which knows a mail server, sends all of them.
+    let mail = folder.path().join("mail");
+    let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
+    let engine = Engine::start_with(&flags);
+    let mails = || std::fs::read_dir(&mail).into_iter().flatten().flatten();
+    let patience = Instant::now() + Duration::from_secs(90);
+    while mails().count() < 20 {
+        assert!(Instant::now() < patience, "{} mails", mails().count());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // They name people: nobody else on the machine reads them.
+    for mail in mails() {
+        assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(std::fs::metadata(&mail).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(engine.stop().success());
+}
+
+/// As in an image that holds the program and nothing else.
+#[test]
+fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
+    let folder = TempDir::new().unwrap();
+    let (hook, got) = hooks();
+    let (data, secret) = (folder.path().join("data"), secret(&folder));
+    let nothing = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let webhook = ["--webhook-url", &hook, "--webhook-secret-file", &secret];
+    for flags in [&[][..], &webhook] {
+        let flags = [&["--data", data.to_str().unwrap()], flags].concat();
+        let engine = Engine::start_in(&nothing, &flags);
+        engine.place(&["MUG=1@4.50GBP"]);
+        assert!(engine.stop().success());
+    }
+    let patience = Instant::now() + PATIENCE;
+    while got.lock().unwrap().is_empty() {
+        assert!(Instant::now() < patience, "no webhook has left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
+    let folder = TempDir::new().unwrap();
+    let (data, secret) = (folder.path().join("data"), secret(&folder));
+    let none = folder.path().join("none.pem");
+    std::fs::write(&none, "no certificate\n").unwrap();
+    let none = none.to_str().unwrap();
+    for (url, more, expected) in [
+        ("ftp://localhost/", &[][..], "neither https:// nor http://"),
+        ("no url", &[], "the webhook URL is not one"),
+        ("https://localhost/", &["--webhook-ca", none], "holds no certificate"),
+        ("https://localhost/", &["--webhook-ca", "/nonexistent"], "webhook CA /nonexistent"),
+    ] {
+        let flags = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+        let hook = ["--webhook-url", url, "--webhook-secret-file", &secret];
+        let output = crate::support::ordinal(&[&flags, &hook[..], more].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Facts from one process to another: what a reader may ask for.
+
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use crate::shop::{On, Shop};
+
+/// How a reading ends at once: none where it begins.
+async fn refused(shop: &Shop, request: Value) -> Option<Value> {
+    let begun = shop.ops.stream("facts.v1.FactService/ReadFacts", request).await;
+    let failure = match begun {
+        Ok(mut facts) => facts.next().await?.err()?,
+        Err(failure) => failure,
+    };
+    Some(failure.to_json())
+}
+
+async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
+    let shop = Shop::open(on).await;
+    shop.set_stock("MUG", 5).await;
+    let order = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    for named in [shards, 1_023, 1_024, 65_535, 65_536, u32::MAX] {
+        let source = "/ordinal/orders";
+        let place = |position: u32| json!([{"shard": named, "position": position}]);
+        for (field, request) in [
+            ("after", json!({"source": source, "after": place(5)})),
+            ("after", json!({"source": source, "after": place(0)})),
+            ("shards", json!({"source": source, "shards": [0, named]})),
+            ("shards", json!({"source": source, "shards": [named], "live": true})),
+        ] {
+            let told = refused(&shop, request.clone()).await.expect("it is refused");
+            assert_eq!(told["status"], "INVALID_ARGUMENT", "{request}: {told}");
+            assert_eq!(told["field_violations"][0]["field"], field, "{request}: {told}");
+        }
+    }
+    let last = json!({"source": "/ordinal/orders", "shards": [shards - 1], "live": false});
+    assert_eq!(refused(&shop, last).await, None);
+    let ahead = json!([{"shard": 0, "position": 1_000_000}]);
+    let ahead = refused(&shop, json!({"source": "/ordinal/orders", "after": ahead})).await;
+    assert_eq!(ahead.expect("it is refused")["reason"], "AHEAD_OF_LOG");
+    // Stock keeps no list of the shards that orders have; it knows what none can be.
+    let beyond = json!({"source": "/ordinal/inventory", "shards": [1_024]});
+    let beyond = refused(&shop, beyond).await.expect("it is refused");
+    assert_eq!(beyond["status"], "INVALID_ARGUMENT", "{beyond}");
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_there_is_not_is_the_readers_mistake_on_sqlite() {
+    a_shard_that_there_is_not_is_the_readers_mistake(On::Sqlite, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_there_is_not_is_the_readers_mistake_on_postgres() {
+    a_shard_that_there_is_not_is_the_readers_mistake(On::Postgres, 16).await;
+}
