@@ -283,7 +283,7 @@ impl PostgresStore {
         {
             return Ok(Ok(Claimed::Held(owner)));
         }
-        let mut tx = connection.begin().await?;
+        let mut tx = begun(connection).await?;
         // Waits for the append in flight, whoever sent it, and for none of its rows: no deadlock.
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
         match claim {
@@ -319,6 +319,15 @@ impl PostgresStore {
         tx.commit().await?;
         Ok(heads.map(Claimed::Taken))
     }
+}
+
+/// A transaction on a connection that was taken out of its place: whoever is given up meanwhile drops
+/// the connection, and nobody else ever gets it.
+#[expect(clippy::disallowed_methods, reason = "not a connection of a pool")]
+async fn begun(
+    connection: &mut PgConnection,
+) -> Result<sqlx::Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin().await
 }
 
 /// Tells other processes that something was appended; apart from the appends, because NOTIFY in
@@ -527,7 +536,7 @@ impl PostgresStore {
         node: &Node,
         lease: Duration,
     ) -> Result<(), sqlx::Error> {
-        let mut tx = connection.begin().await?;
+        let mut tx = begun(connection).await?;
         sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - interval '1 day'")
             .execute(&mut *tx)
             .await?;
@@ -677,7 +686,7 @@ impl SharedStore for PostgresStore {
     async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError> {
         let mut connection = self.writer().await?;
         let taken = async {
-            let mut tx = connection.begin().await?;
+            let mut tx = begun(&mut connection).await?;
             // One after the other, so that two who do this wait for each other in one direction.
             sqlx::query("SELECT shard FROM shards WHERE owner = $1 ORDER BY shard FOR UPDATE")
                 .bind(&self.owner)

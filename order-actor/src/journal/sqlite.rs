@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::begin_immediate;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -104,7 +105,7 @@ impl SqliteStore {
 
     async fn insert(&self, batch: &Batch) -> Result<(), CommitError> {
         let writer = self.writer.as_ref().ok_or(CommitError::Superseded)?;
-        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(not_done)?;
+        let mut tx = begin_immediate(writer).await.map_err(not_done)?;
         for fence in &batch.fences {
             let hit = sqlx::query(
                 "UPDATE shards SET head_position = ?1, head_hash = ?2
@@ -218,7 +219,7 @@ impl Store for SqliteStore {
             }
             sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(away)?;
         }
-        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
+        let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {
             let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
                 .bind(&self.owner)
