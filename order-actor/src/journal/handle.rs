@@ -327,10 +327,25 @@ impl Journal {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.part(shard)?;
         }
-        let heads = match self.own_heads(cursors) {
-            Some(heads) => heads,
-            None => self.standing(cursors).await?,
-        };
+        // What was committed we know a moment later than the database, which a reader may have asked; and
+        // of a history that the database has lost we know too much. So it is the database that decides
+        // what is broken.
+        if let Some(heads) = self.own_heads(cursors) {
+            match self.page_before(heads, cursors, limit).await {
+                Err(JournalError::Broken { .. }) => {}
+                page => return page,
+            }
+        }
+        let heads = self.standing(cursors).await?;
+        self.page_before(heads, cursors, limit).await
+    }
+
+    async fn page_before(
+        &self,
+        heads: Cursors,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<(Vec<StoredEvent>, bool), JournalError> {
         let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
         for shard in (0..self.shared.shards).filter(read) {

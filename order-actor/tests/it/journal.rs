@@ -15,7 +15,7 @@ use order_actor::journal::{
 };
 use postgres_es::PostgresEventRepository;
 use shared_events::contract::{OrderId, ReservationId, Timestamp};
-use shared_events::stream::Cursors;
+use shared_events::stream::{Cursors, begin};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::time::{Instant, timeout};
@@ -229,6 +229,36 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
     }
 }
 
+/// The database knows of a commit a moment before the process does that made it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
+    for place in Place::all().await {
+        let journal = place.open(options()).await.unwrap();
+        let writers: Vec<_> = (0..8)
+            .map(|_| {
+                let journal = journal.clone();
+                tokio::spawn(async move {
+                    for _ in 0..60 {
+                        journal.append(order(), 0, vec![event(1)]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut begun = 0;
+        while begun < 50 || writers.iter().any(|writer| !writer.is_finished()) {
+            let heads = journal.heads().await.unwrap();
+            journal.read_after(&heads, 10).await.unwrap();
+            begun += 1;
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let ahead: Cursors = [(0, 481)].into_iter().collect();
+        assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "JOURNAL_BROKEN");
+        journal.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_superseded_writer_appends_nothing_and_stops() {
     for place in Place::all().await {
@@ -388,7 +418,7 @@ async fn who_gives_up_a_read_takes_nobody_along() {
     let pool = place.pool().await;
     let id = order();
     journal.append(id, 0, vec![event(1)]).await.unwrap();
-    let mut lock = pool.begin().await.unwrap();
+    let mut lock = begin(&pool).await.unwrap();
     sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let load = || {
         let journal = journal.clone();
