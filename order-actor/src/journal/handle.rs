@@ -22,7 +22,7 @@ use super::part::{Part, Taken, cursors_of, learn};
 use super::sqlite::SqliteStore;
 use super::store::{ArchivedOrders, Loaded, Range, SharedStore, Sight};
 use super::tail::Tail;
-use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Request, Wires};
+use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail, Request, Wires};
 
 /// How often a waiting reader looks by itself, behind every wake-up.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -40,6 +40,7 @@ struct Shared {
     shards: u16,
     committed: watch::Sender<Cursors>,
     tail: Arc<Tail>,
+    lost_tails: watch::Sender<Vec<LostTail>>,
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     leaving: CancellationToken,
@@ -151,6 +152,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
     let stand = all.iter().flat_map(|taken| cursors_of(&taken.heads).iter().collect::<Vec<_>>());
     let (committed, _) = watch::channel(stand.collect());
     let tail = Arc::new(Tail::default());
+    let (lost_tails, _) = watch::channel(Vec::new());
     let (ownership, _) = watch::channel(Ownership::default());
     let (scope, _) = watch::channel(Scope::nothing());
     let (leaving, lost) = (CancellationToken::new(), CancellationToken::new());
@@ -162,6 +164,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         let wires = Wires {
             committed: committed.clone(),
             tail: Arc::clone(&tail),
+            lost_tails: lost_tails.clone(),
             ownership: ownership.clone(),
             scope: scope.clone(),
             nudged: Arc::new(Notify::new()),
@@ -178,6 +181,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         shards,
         committed,
         tail,
+        lost_tails,
         ownership,
         scope,
         leaving,
@@ -533,6 +537,13 @@ impl Journal {
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
         self.shared.ownership.subscribe()
+    }
+
+    /// What the databases have lost of what they had committed, by shard, since this journal was
+    /// opened: their history is another one since. Changes with every loss that is found.
+    #[must_use]
+    pub fn lost_tails(&self) -> watch::Receiver<Vec<LostTail>> {
+        self.shared.lost_tails.subscribe()
     }
 
     /// The epoch in which a shard became ours; none where it is not.

@@ -240,7 +240,7 @@ impl Relocation {
         let epochs = self.heads(&self.from).await?;
         sqlx::query(
             "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash, state)
-             SELECT shard, epoch, '', clock_timestamp(), 0, $3, 'COMING'
+             SELECT shard, epoch, '', '-infinity', 0, $3, 'COMING'
              FROM unnest($1::int[], $2::bigint[]) AS coming (shard, epoch)
              ON CONFLICT (shard) DO UPDATE SET state = 'COMING', owner = '',
                 epoch = greatest(shards.epoch, excluded.epoch) + 1
@@ -370,7 +370,7 @@ impl Relocation {
         }
         sqlx::query(
             "UPDATE shards SET state = $3, epoch = epoch + 1, owner = '',
-                    lease_until = clock_timestamp() WHERE state = $2 AND shard = ANY ($1)",
+                    lease_until = '-infinity' WHERE state = $2 AND shard = ANY ($1)",
         )
         .bind(self.numbers())
         .bind(is)

@@ -10,7 +10,10 @@ use shared_events::stream::begin_immediate;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{
+    ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection,
+    SqlitePool,
+};
 use uuid::Uuid;
 
 use super::chain::GENESIS;
@@ -18,7 +21,8 @@ use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
 use super::store::{
-    AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Store,
+    AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewal,
+    Renewed, Store,
 };
 
 /// Readers of one file.
@@ -27,6 +31,8 @@ const READERS_MAX: u32 = 4;
 const ROWS_MAX: usize = 500;
 
 pub(super) struct SqliteStore {
+    /// For reading.
+    connect: SqliteConnectOptions,
     writer: Option<SqlitePool>,
     reader: SqlitePool,
     owner: String,
@@ -55,16 +61,18 @@ impl SqliteStore {
             let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
             Some(pool.max_lifetime(None).connect_with(connect).await.map_err(away)?)
         };
+        let connect = connect.read_only(true);
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(connect.read_only(true))
+            .connect_with(connect.clone())
             .await
             .map_err(away)?;
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         Ok(Self {
+            connect,
             writer,
             reader,
             owner: format!("ordinal-{}", Uuid::now_v7()),
@@ -204,6 +212,31 @@ fn stored(row: &SqliteRow) -> Result<StoredEvent, JournalError> {
     })
 }
 
+/// All there is to ask is whether somebody took over by force.
+struct SqliteRenewal {
+    connect: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    owner: String,
+}
+
+#[async_trait]
+impl Renewal for SqliteRenewal {
+    async fn renew(&mut self, _lease: Duration) -> Result<Renewed, CommitError> {
+        // Out of its place while in use: one that failed is closed.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.connect).await.map_err(not_done)?,
+        };
+        let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
+            .bind(&self.owner)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(not_done)?;
+        self.connection = Some(connection);
+        if foreign > 0 { Err(CommitError::Superseded) } else { Ok(Renewed::Everything) }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn claim(
@@ -262,14 +295,15 @@ impl Store for SqliteStore {
         &self.owner
     }
 
-    /// The lock is the lease; what is left to ask is whether somebody took over by force.
-    async fn renew(&self, _lease: Duration) -> Result<(), CommitError> {
-        let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
-            .bind(&self.owner)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(not_done)?;
-        if foreign > 0 { Err(CommitError::Superseded) } else { Ok(()) }
+    fn renewal(&self) -> Box<dyn Renewal> {
+        let connect = self.connect.clone();
+        Box::new(SqliteRenewal { connect, connection: None, owner: self.owner.clone() })
+    }
+
+    /// The lock is the lease, and the system keeps it for as long as the process lives: a file that is
+    /// slow, full or cannot be opened is a reason to wait, none to give it up.
+    fn lease_runs_out(&self) -> bool {
+        false
     }
 
     async fn release(&self) {
