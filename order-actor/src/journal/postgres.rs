@@ -311,7 +311,9 @@ impl PostgresStore {
             let identity: Option<String> = row.try_get("identity")?;
             let unrenewed = self.unrenewed(owner.clone(), lease, asked);
             let gone = identity.is_some_and(|identity| process::is_gone(&identity));
-            if !gone && !(row.try_get("silent")? && unrenewed) {
+            let silent: bool = row.try_get("silent")?;
+            let lives = !gone && (!silent || !unrenewed);
+            if lives {
                 return Ok(Some(owner));
             }
         }
