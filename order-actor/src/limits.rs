@@ -6,6 +6,11 @@ use std::time::Duration;
 /// more; a bug does. 128 lets the hundred equal answers of a stampede through.
 pub const COMMANDS_WAITING_MAX: usize = 128;
 
+/// Calls waiting for all orders together, those at work included: more than a second of what two
+/// cores do, so whoever is refused would have waited in vain for a place. Each keeps one order awake
+/// at most, so while there is a place, there is an order that may sleep for another.
+pub const CALLS_WAITING_MAX: usize = 8_192;
+
 /// Orders awake at once: an idle ractor actor measured 9.2 KB (DESIGN.md), so about 190 MB.
 pub const ORDERS_AWAKE_MAX: usize = 20_000;
 
@@ -27,3 +32,5 @@ pub const UNFOLDED_MAX: usize = 10_000;
 
 const _: () = assert!(REACTIONS_AT_ONCE <= COMMANDS_WAITING_MAX);
 const _: () = assert!(REACTIONS_AT_ONCE < ORDERS_AWAKE_MAX);
+const _: () = assert!(REACTIONS_AT_ONCE < CALLS_WAITING_MAX / 8);
+const _: () = assert!(CALLS_WAITING_MAX < ORDERS_AWAKE_MAX);

@@ -138,7 +138,7 @@ fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
         }
         Told::Refused(reason) => match (call.wish, state) {
             (Wish::Get, Order::Absent) => reason == "NOT_FOUND",
-            _ if reason == "TOO_MANY_EVENTS" => version >= EVENTS_PER_ORDER_MAX,
+            _ if reason == "TOO_MANY_EVENTS" && version >= EVENTS_PER_ORDER_MAX => true,
             (Wish::Get | Wish::Place, _) => false,
             _ => {
                 match decide(state, &command(call), &operator(), call_time(), &Policy::default()) {

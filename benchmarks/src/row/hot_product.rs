@@ -181,6 +181,7 @@ async fn theirs(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
+#[expect(clippy::disallowed_methods, reason = "what one would write instead")]
 async fn buy(pool: &PgPool, order_id: &str) -> anyhow::Result<()> {
     loop {
         let mut tx = pool.begin().await?;

@@ -1,10 +1,11 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use shared_events::contract::{RequestId, Timestamp};
+use shared_events::contract::{OrderId, RequestId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::registry::Shared;
 use crate::domain::{By, Command, Event, Order, Rejection};
 
 /// What comes with a command besides the command.
@@ -143,18 +144,17 @@ pub enum Refusal {
 
 /// A place in an order's queue. Frees it when dropped, wherever the message got to.
 pub(super) struct Permit {
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+    order_id: OrderId,
+    ticket: u64,
     begun: Arc<AtomicBool>,
 }
 
 impl Permit {
-    /// Takes a place in a queue of at most `max`; none where it is full.
-    pub(super) fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let taken = waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-            (count < max).then_some(count + 1)
-        });
-        taken.ok()?;
-        Some(Self { waiting: Arc::clone(waiting), begun: Arc::default() })
+    /// For a call that is counted as waiting for an order, in the stay of that ticket. Must not be
+    /// dropped under the registry's lock, which it takes.
+    pub(super) fn new(shared: Arc<Shared>, order_id: OrderId, ticket: u64) -> Self {
+        Self { shared, order_id, ticket, begun: Arc::default() }
     }
 
     /// Tells whether the actor has taken the message up; outlives the message.
@@ -170,7 +170,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.shared.done(self.order_id, self.ticket);
     }
 }
 

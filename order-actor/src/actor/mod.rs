@@ -8,6 +8,7 @@
 mod lifespan; // how long an order stays awake after what
 mod mailbox; // the messages an order understands, and its answers
 mod order_actor; // what one order does with a message
+mod places; // who is awake, who waits, who may sleep
 mod registry; // finding or waking the right order; refusing when full
 mod supervisor; // what a death means
 

@@ -342,7 +342,8 @@ fn refusal_of(order_id: OrderId, error: JournalError) -> Attempt {
     match error {
         JournalError::Conflict { .. } => Attempt::Stale,
         JournalError::OutcomeUnknown(detail) => {
-            tracing::warn!(order = %order_id, detail, "outcome of an append is not known");
+            // The writer has said it once for all of its batch.
+            tracing::debug!(order = %order_id, detail, "outcome of an append is not known");
             Attempt::Refused(Refusal::OutcomeUnknown(detail))
         }
         JournalError::Doubted(why) => Attempt::Refused(Refusal::Doubted(why)),

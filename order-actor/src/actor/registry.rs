@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
 use super::order_actor::OrderActor;
+use super::places::Places;
 use super::supervisor::Supervisor;
 use crate::domain::{By, Command, Policy, Rejection, Role};
 use crate::journal::Journal;
@@ -27,6 +28,9 @@ pub struct Limits {
     pub awake_max: usize,
     /// Commands waiting for one order.
     pub waiting_max: usize,
+    /// Calls waiting for all orders together; customers have seven of eight of these places, so that
+    /// the engine's own reactions, services and operators find one whatever customers do.
+    pub calls_max: usize,
     /// How long an order may stay awake that nobody speaks to.
     pub idle_max: Duration,
 }
@@ -36,7 +40,18 @@ impl Default for Limits {
         Self {
             awake_max: limits::ORDERS_AWAKE_MAX,
             waiting_max: limits::COMMANDS_WAITING_MAX,
+            calls_max: limits::CALLS_WAITING_MAX,
             idle_max: limits::IDLE_MAX,
+        }
+    }
+}
+
+impl Limits {
+    /// How many calls may wait before one of this role is refused.
+    const fn calls_max_of(&self, role: Role) -> usize {
+        match role {
+            Role::Customer => self.calls_max - self.calls_max / 8,
+            Role::Service | Role::Ops | Role::Engine => self.calls_max,
         }
     }
 }
@@ -63,20 +78,15 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Awake {
-    slots: HashMap<OrderId, Slot>,
+    places: Places<Awoken>,
     orders: HashMap<ActorId, OrderId>,
-    /// Least recently used first.
-    by_use: BTreeMap<u64, OrderId>,
-    uses: u64,
 }
 
-struct Slot {
+#[derive(Clone)]
+struct Awoken {
     actor: ActorRef<Message>,
     /// Of its shard, in which it was woken: in another one it may have missed something.
     tenure: u64,
-    waiting: Arc<AtomicUsize>,
-    used: u64,
-    used_at: Instant,
 }
 
 /// To whom a message went.
@@ -87,29 +97,29 @@ struct Sent {
 }
 
 impl Awake {
-    fn touch(&mut self, order_id: OrderId) {
-        self.uses += 1;
-        if let Some(slot) = self.slots.get_mut(&order_id) {
-            self.by_use.remove(&slot.used);
-            slot.used = self.uses;
-            slot.used_at = Instant::now();
-            self.by_use.insert(self.uses, order_id);
-        }
-    }
-
-    fn remove(&mut self, order_id: OrderId) -> Option<Slot> {
-        let slot = self.slots.remove(&order_id)?;
-        self.by_use.remove(&slot.used);
-        self.orders.remove(&slot.actor.get_id());
-        Some(slot)
+    /// It is awake no more; its actor ends when it has done what it is at.
+    fn stop(&mut self, order_id: OrderId) {
+        let awoken = self.places.remove(order_id);
+        self.sleep(awoken);
     }
 
     /// Puts the least recently used order that nobody waits for to sleep.
     fn make_room(&mut self) -> bool {
-        let idle = self.by_use.values().copied().find(|order_id| {
-            self.slots.get(order_id).is_some_and(|slot| slot.waiting.load(Ordering::Acquire) == 0)
+        let idle = self.places.longest_idle();
+        self.sleep(idle)
+    }
+
+    /// Whether this is the actor of the order.
+    fn has(&self, order_id: OrderId, id: ActorId) -> bool {
+        self.places.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
+    }
+
+    fn sleep(&mut self, awoken: Option<Awoken>) -> bool {
+        let slept = awoken.map(|awoken| {
+            self.orders.remove(&awoken.actor.get_id());
+            awoken.actor.stop(None);
         });
-        idle.and_then(|order_id| self.remove(order_id)).map(|slot| slot.actor.stop(None)).is_some()
+        slept.is_some()
     }
 }
 
@@ -145,22 +155,25 @@ impl Shared {
         self.presumed_wrongly.store(self.millis().max(1), Ordering::Relaxed);
     }
 
+    /// A call waits no more for an order.
+    pub(super) fn done(&self, order_id: OrderId, ticket: u64) {
+        self.awake().places.done(order_id, ticket);
+    }
+
     /// Lets an order sleep unless somebody has come to wait for it meanwhile.
     pub(super) fn sleep_if_unwanted(&self, order_id: OrderId, myself: &ActorRef<Message>) {
         let mut awake = self.awake();
-        let unwanted = awake.slots.get(&order_id).is_some_and(|slot| {
-            slot.actor.get_id() == myself.get_id() && slot.waiting.load(Ordering::Acquire) == 0
-        });
-        if unwanted && let Some(slot) = awake.remove(order_id) {
-            slot.actor.stop(None);
+        if awake.has(order_id, myself.get_id()) && awake.places.is_idle(order_id) {
+            awake.stop(order_id);
         }
     }
 
     /// Forgets an actor that died or must die, unless another has taken its place already.
     pub(super) fn bury(&self, order_id: OrderId, id: ActorId, stop: Option<&ActorRef<Message>>) {
         let mut awake = self.awake();
-        if awake.slots.get(&order_id).is_some_and(|slot| slot.actor.get_id() == id) {
-            awake.remove(order_id);
+        if awake.has(order_id, id) {
+            awake.places.remove(order_id);
+            awake.orders.remove(&id);
         }
         drop(awake);
         if let Some(actor) = stop {
@@ -213,10 +226,10 @@ impl Registry {
         command: Command,
         context: Context,
     ) -> Result<Executed, Refusal> {
-        let deadline = context.deadline;
+        let (deadline, role) = (context.deadline, context.by.role);
         let (command, context) = (Box::new(command), Box::new(context));
         let (reply, answer) = oneshot::channel();
-        let (begun, sent) = self.send(order_id, |permit| {
+        let (begun, sent) = self.send(order_id, role, |permit| {
             let begun = permit.begun();
             (Message::Execute { command, context, permit, reply }, begun)
         })?;
@@ -239,7 +252,7 @@ impl Registry {
     pub async fn view(&self, order_id: OrderId, by: &By) -> Result<View, Refusal> {
         let deadline = Instant::now() + limits::REACTION_DEADLINE;
         let (reply, answer) = oneshot::channel();
-        let (begun, sent) = self.send(order_id, |permit| {
+        let (begun, sent) = self.send(order_id, by.role, |permit| {
             let begun = permit.begun();
             (Message::View { permit, reply }, begun)
         })?;
@@ -272,7 +285,7 @@ impl Registry {
     /// How many orders are awake.
     #[must_use]
     pub fn awake(&self) -> usize {
-        self.shared.awake().slots.len()
+        self.shared.awake().places.len()
     }
 
     /// Whether the journal was ever set back: then somebody may remember orders that it does not hold.
@@ -283,36 +296,18 @@ impl Registry {
 
     /// Puts orders to sleep that nobody spoke to for long.
     pub fn sweep(&self) {
+        let Some(since) = Instant::now().checked_sub(self.shared.limits.idle_max) else { return };
         let mut awake = self.shared.awake();
-        let idle: Vec<OrderId> = awake
-            .by_use
-            .values()
-            .copied()
-            .take_while(|order_id| {
-                awake
-                    .slots
-                    .get(order_id)
-                    .is_some_and(|slot| slot.used_at.elapsed() >= self.shared.limits.idle_max)
-            })
-            .filter(|order_id| {
-                awake
-                    .slots
-                    .get(order_id)
-                    .is_some_and(|slot| slot.waiting.load(Ordering::Acquire) == 0)
-            })
-            .collect();
-        for order_id in idle {
-            if let Some(slot) = awake.remove(order_id) {
-                slot.actor.stop(None);
-            }
+        while let Some(idle) = awake.places.idle_since(since) {
+            awake.sleep(Some(idle));
         }
     }
 
     /// Stops every order; those at work finish the command they are at.
     pub fn stop(&self) {
         let mut awake = self.shared.awake();
-        for slot in std::mem::take(&mut *awake).slots.into_values() {
-            slot.actor.stop(None);
+        for awoken in awake.places.take_all() {
+            awake.sleep(Some(awoken));
         }
         drop(awake);
         self.shared.supervisor.stop(None);
@@ -320,41 +315,46 @@ impl Registry {
 
     /// Everything that must not be torn apart happens under the lock: the slot is found or made,
     /// a place in its queue taken and the message sent, so that no order falls asleep in between.
+    /// Whoever finds no place is refused before anything is woken for them, and by counts: what a
+    /// refusal costs does not depend on how many are awake or wait.
     fn send<R>(
         &self,
         order_id: OrderId,
+        role: Role,
         message: impl FnOnce(Permit) -> (Message, R),
     ) -> Result<(R, Sent), Refusal> {
         let shard = self.shared.journal.shard_of(order_id);
         let tenure =
             self.shared.journal.tenure(shard).ok_or_else(|| self.shared.not_owner(shard))?;
         let mut awake = self.shared.awake();
-        match awake.slots.get(&order_id) {
-            Some(slot) if slot.tenure == tenure => {}
-            Some(_) => {
-                // The shard was elsewhere meanwhile, and this one knows nothing of that.
-                if let Some(slot) = awake.remove(order_id) {
-                    slot.actor.stop(None);
-                }
-                self.wake(&mut awake, order_id, tenure)?;
-            }
-            None => self.wake(&mut awake, order_id, tenure)?,
+        if awake.places.waiting() >= self.shared.limits.calls_max_of(role) {
+            return Err(Refusal::Overloaded);
         }
-        let slot = awake.slots.get(&order_id).ok_or(Refusal::Overloaded)?;
-        let permit = Permit::take(&slot.waiting, self.shared.limits.waiting_max)
-            .ok_or(Refusal::Overloaded)?;
-        let actor = slot.actor.clone();
-        awake.touch(order_id);
+        let known = awake.places.get(order_id).map(|awoken| awoken.tenure);
+        if known != Some(tenure) {
+            // Either it sleeps, or the shard was elsewhere meanwhile and this one knows nothing of that.
+            awake.stop(order_id);
+            self.wake(&mut awake, order_id, tenure)?;
+        }
+        let actor = awake.places.get(order_id).map(|awoken| awoken.actor.clone());
+        let ticket = awake.places.wait_for(order_id, self.shared.limits.waiting_max);
+        let (Some(actor), Some(ticket)) = (actor, ticket) else { return Err(Refusal::Overloaded) };
+        let permit = Permit::new(Arc::clone(&self.shared), order_id, ticket);
         let (message, kept) = message(permit);
-        if actor.cast(message).is_err() {
-            awake.remove(order_id);
-            return Err(Refusal::Unavailable("the order is being rebuilt".to_owned()));
+        let undelivered = actor.cast(message);
+        if undelivered.is_err() {
+            awake.stop(order_id);
         }
-        Ok((kept, Sent { actor: actor.get_id(), tenure }))
+        // Before the permit in it is dropped, which takes the lock.
+        drop(awake);
+        match undelivered {
+            Ok(()) => Ok((kept, Sent { actor: actor.get_id(), tenure })),
+            Err(_) => Err(Refusal::Unavailable("the order is being rebuilt".to_owned())),
+        }
     }
 
     fn wake(&self, awake: &mut Awake, order_id: OrderId, tenure: u64) -> Result<(), Refusal> {
-        if awake.slots.len() >= self.shared.limits.awake_max && !awake.make_room() {
+        if awake.places.len() >= self.shared.limits.awake_max && !awake.make_room() {
             return Err(Refusal::Overloaded);
         }
         let handler = OrderActor { shared: Arc::clone(&self.shared) };
@@ -363,9 +363,7 @@ impl Registry {
             ActorRuntime::spawn_linked_instant(None, handler, (order_id, tenure), supervisor)
                 .map_err(|error| Refusal::Unavailable(error.to_string()))?;
         awake.orders.insert(actor.get_id(), order_id);
-        let slot =
-            Slot { actor, tenure, waiting: Arc::default(), used: 0, used_at: Instant::now() };
-        awake.slots.insert(order_id, slot);
+        awake.places.add(order_id, Awoken { actor, tenure });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use shared_events::contract::{
 use super::{
     ApproveReturn, By, Cancel, Command, Confirm, Confirmed, Details, Event, Fulfill, LineQuantity,
     Order, Place, PlacedLine, Policy, RejectReturn, Rejection, RequestReturn, Restitution,
-    ReturnLineDisposition, ReturnRequested, Role, Status, Verdict,
+    ReturnLineDisposition, ReturnRequested, Role, Status, Verdict, policy,
 };
 
 type Decision = Result<Vec<Event>, Rejection>;
@@ -48,7 +48,7 @@ pub fn decide(
         Command::Cancel(cancel) => decide_cancel(order, cancel, by, now, policy),
         Command::Lapse => decide_lapse(order, now),
         Command::Fulfill(fulfill) => decide_fulfill(order, details, fulfill, now, policy),
-        Command::RequestReturn(request) => decide_request(order, details, request, now, policy),
+        Command::RequestReturn(request) => decide_request(order, details, request, by, now, policy),
         Command::Escalate => decide_escalate(order, now),
         Command::ApproveReturn(approve) => decide_approve(order, details, approve, now),
         Command::RejectReturn(reject) => decide_reject(order, details, reject, now),
@@ -183,6 +183,10 @@ fn decide_cancel(
         };
         Event::OrderCancelled { reason, text, was_confirmed: confirmed.is_some(), skus, at: now }
     } else {
+        if !everything {
+            asked_again(by, "units are cancelled", details.customer_cancels)?;
+            goes_on(details)?;
+        }
         let shipped_at = confirmed.and_then(|confirmed| confirmed.shipped_at);
         let return_until = if everything {
             shipped_at.map(|shipped_at| shipped_at.plus(policy.return_within))
@@ -239,6 +243,7 @@ fn decide_fulfill(
         let return_until = now.plus(policy.return_within);
         Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at: now }
     } else {
+        goes_on(details)?;
         Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at: now }
     }])
 }
@@ -247,6 +252,7 @@ fn decide_request(
     order: &Order,
     details: &Details,
     request: &RequestReturn,
+    by: &By,
     now: Timestamp,
     policy: &Policy,
 ) -> Decision {
@@ -273,6 +279,12 @@ fn decide_request(
         };
         Rejection::InvalidReturnLines { line, detail }
     })?;
+    let before = u64::try_from(details.judged.len()).unwrap_or(u64::MAX);
+    asked_again(by, "a return is asked for", before)?;
+    // It, a reminder and the verdict.
+    if details.events + 3 > policy::EVENTS_MAX {
+        return Err(Rejection::TooManyEvents);
+    }
     Ok(vec![Event::ReturnRequested {
         return_id: request.return_id,
         lines: request.lines.clone(),
@@ -383,6 +395,23 @@ fn verdict_on(details: &Details, return_id: ReturnId) -> Option<Verdict> {
 
 fn judged_so(details: &Details, named: Option<ReturnId>, verdict: Verdict) -> bool {
     named.and_then(|named| verdict_on(details, named)) == Some(verdict)
+}
+
+/// After this event the order stays as far from its end as it was.
+const fn goes_on(details: &Details) -> Result<(), Rejection> {
+    if details.events + 1 > policy::EVENTS_MAX - policy::ENDING_ROOM {
+        return Err(Rejection::TooManyEvents);
+    }
+    Ok(())
+}
+
+/// What a customer asks for again and again; others have their reasons.
+fn asked_again(by: &By, what: &'static str, before: u64) -> Result<(), Rejection> {
+    let max = policy::CUSTOMER_ASKS_MAX;
+    if by.role == Role::Customer && before >= max {
+        return Err(Rejection::AskedTooOften { what, max });
+    }
+    Ok(())
 }
 
 /// The units named, or all that are open where none are.

@@ -27,7 +27,15 @@ pub struct Impossible {
 /// [`Impossible`] where the event cannot happen to this order.
 pub fn evolve(order: Order, event: &Event) -> Result<Order, Impossible> {
     let from = order.status();
-    apply(order, event).map_err(|detail| Impossible { event: event.name(), from, detail })
+    let mut order =
+        apply(order, event).map_err(|detail| Impossible { event: event.name(), from, detail })?;
+    if let Some(details) = order.details_mut() {
+        details.events += 1;
+        if let Event::LinesCancelled { reason: CancelReason::CustomerRequest, .. } = event {
+            details.customer_cancels += 1;
+        }
+    }
+    Ok(order)
 }
 
 /// The order that these events make, from nothing.
@@ -202,6 +210,8 @@ fn placed(event: &Event) -> Result<Order, &'static str> {
             ordered_at: *ordered_at,
             shipments: Vec::new(),
             judged: Vec::new(),
+            events: 0,
+            customer_cancels: 0,
         },
         confirm_by: *confirm_by,
     }))

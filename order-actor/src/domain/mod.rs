@@ -31,5 +31,5 @@ pub use order::{
     Cancelled, Confirmed, Details, Fulfilled, Line, Order, Pending, ReturnRequested, Returned,
     Status, Verdict,
 };
-pub use policy::Policy;
+pub use policy::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, Policy};
 pub use rejection::Rejection;

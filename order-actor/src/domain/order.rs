@@ -96,6 +96,10 @@ pub struct Details {
     pub shipments: Vec<ShipmentId>,
     /// Returns that were judged.
     pub judged: Vec<(ReturnId, Verdict)>,
+    /// Events that have happened to it.
+    pub events: u64,
+    /// How often units were cancelled at the customer's request while others stayed.
+    pub customer_cancels: u64,
 }
 
 /// How a return was judged.
@@ -241,6 +245,19 @@ impl Order {
             Self::ReturnRequested(order) => Some(&order.fulfilled.details),
             Self::Returned(order) => Some(&order.details),
             Self::Cancelled(order) => Some(&order.details),
+        }
+    }
+
+    /// The same, for the event that is happening.
+    pub(super) const fn details_mut(&mut self) -> Option<&mut Details> {
+        match self {
+            Self::Absent => None,
+            Self::Pending(order) => Some(&mut order.details),
+            Self::Confirmed(order) => Some(&mut order.details),
+            Self::Fulfilled(order) => Some(&mut order.details),
+            Self::ReturnRequested(order) => Some(&mut order.fulfilled.details),
+            Self::Returned(order) => Some(&mut order.details),
+            Self::Cancelled(order) => Some(&mut order.details),
         }
     }
 

@@ -100,6 +100,17 @@ pub enum Rejection {
     /// More would be paid back than was ever asked for.
     #[error("refunds would exceed the total of the order")]
     RefundTooLarge,
+    /// A customer has said this of one order as often as customers may.
+    #[error("{what} at most {max} times for one order")]
+    AskedTooOften {
+        /// What was asked for.
+        what: &'static str,
+        /// How often it may be.
+        max: u64,
+    },
+    /// The order has nearly as many events as one may have; only what ends it is accepted.
+    #[error("the order has too many events; it can only be brought to its end")]
+    TooManyEvents,
 }
 
 impl Rejection {
@@ -133,6 +144,8 @@ impl Rejection {
             Self::InvalidRefund => "INVALID_REFUND",
             Self::RefundNeedsReason => "REFUND_NEEDS_REASON",
             Self::RefundTooLarge => "REFUND_TOO_LARGE",
+            Self::AskedTooOften { .. } => "ASKED_TOO_OFTEN",
+            Self::TooManyEvents => "TOO_MANY_EVENTS",
         }
     }
 }

@@ -159,7 +159,9 @@ fn rejected(rejection: &Rejection) -> Row {
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
         | Rejection::RefundNeedsReason
-        | Rejection::RefundTooLarge => row(Code::FailedPrecondition, reason),
+        | Rejection::RefundTooLarge
+        | Rejection::AskedTooOften { .. }
+        | Rejection::TooManyEvents => row(Code::FailedPrecondition, reason),
         Rejection::EmptyOrder
         | Rejection::TooManyLines
         | Rejection::CurrencyMismatch

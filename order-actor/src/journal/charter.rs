@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
+use shared_events::stream::begin;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -298,7 +299,7 @@ impl PostgresStore {
         shards: u16,
         holds: &ShardSet,
     ) -> Result<Charter, JournalError> {
-        let mut tx = self.unchecked().begin().await.map_err(away)?;
+        let mut tx = begin(self.unchecked()).await.map_err(away)?;
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
         if charter(&mut tx).await?.is_none() {
             join_journal(&mut tx, journal, shards, false).await?;

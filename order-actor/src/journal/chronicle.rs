@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::JournalError;
 use super::handle::Journal;
 use super::store::Range;
+use super::writer::LostTail;
 
 /// How often each process looks whether others have found the journal doubtful, or accepted it.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +47,16 @@ pub(super) struct Beginning {
     pub(super) said_by: String,
     /// Where the shards stood, as JSON.
     pub(super) heads: String,
+}
+
+/// What was lost, in words.
+pub(super) fn lost(tails: &[LostTail]) -> String {
+    let events: u64 = tails.iter().map(|lost| lost.events).sum();
+    let shards: Vec<String> = tails
+        .iter()
+        .map(|lost| format!("{} ({} to {})", lost.shard, lost.known, lost.found))
+        .collect();
+    format!("the database lost {events} committed events, of shards {}", shards.join(", "))
 }
 
 impl Journal {

@@ -24,7 +24,7 @@ use super::part::{Part, Taken, cursors_of, learn};
 use super::sqlite::SqliteStore;
 use super::store::{ArchivedOrders, Loaded, Range, SharedStore, Sight};
 use super::tail::Tail;
-use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Request, Wires};
+use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail, Request, Wires};
 
 /// How often a waiting reader looks by itself, behind every wake-up.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -42,6 +42,7 @@ struct Shared {
     shards: u16,
     committed: watch::Sender<Cursors>,
     tail: Arc<Tail>,
+    lost_tails: watch::Sender<Vec<LostTail>>,
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     leaving: CancellationToken,
@@ -157,6 +158,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
     let stand = all.iter().flat_map(|taken| cursors_of(&taken.heads).iter().collect::<Vec<_>>());
     let (committed, _) = watch::channel(stand.collect());
     let tail = Arc::new(Tail::default());
+    let (lost_tails, _) = watch::channel(Vec::new());
     let (ownership, _) = watch::channel(Ownership::default());
     let (scope, _) = watch::channel(Scope::nothing());
     let (leaving, lost) = (CancellationToken::new(), CancellationToken::new());
@@ -168,6 +170,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         let wires = Wires {
             committed: committed.clone(),
             tail: Arc::clone(&tail),
+            lost_tails: lost_tails.clone(),
             ownership: ownership.clone(),
             scope: scope.clone(),
             nudged: Arc::new(Notify::new()),
@@ -186,6 +189,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         shards,
         committed,
         tail,
+        lost_tails,
         ownership,
         scope,
         leaving,
@@ -273,15 +277,27 @@ impl Journal {
     }
 
     /// Looks again and again whether the journal is doubted, for as long as it is open. The first look
-    /// is over when this returns: what others doubted is known before anything is appended.
+    /// is over when this returns: what others doubted is known before anything is appended. Where the
+    /// database lost what was committed while we were at work, the journal goes on by itself.
     async fn watch_history(&self) {
         // One that is away is looked at when it is back.
         let _ = self.look_at_history().await;
         let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
+        let mut lost = self.lost_tails();
         tokio::spawn(async move {
+            let mut to_accept: Option<String> = None;
             while timeout(chronicle::LOOK_EVERY, closing.cancelled()).await.is_err() {
                 let Some(shared) = weak.upgrade() else { return };
-                let _ = Self { shared }.look_at_history().await;
+                let journal = Self { shared };
+                if lost.has_changed().unwrap_or(false) {
+                    to_accept = Some(chronicle::lost(&lost.borrow_and_update()));
+                }
+                if let Some(reason) = &to_accept
+                    && journal.accept(reason, "engine:failover").await.is_ok()
+                {
+                    to_accept = None;
+                }
+                let _ = journal.look_at_history().await;
             }
         });
     }
@@ -393,10 +409,25 @@ impl Journal {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.part(shard)?;
         }
-        let heads = match self.own_heads(cursors) {
-            Some(heads) => heads,
-            None => self.standing(cursors).await?,
-        };
+        // What was committed we know a moment later than the database, which a reader may have asked; and
+        // of a history that the database has lost we know too much. So it is the database that decides
+        // what is broken.
+        if let Some(heads) = self.own_heads(cursors) {
+            match self.page_before(heads, cursors, limit).await {
+                Err(JournalError::Broken { .. } | JournalError::Forked { .. }) => {}
+                page => return page,
+            }
+        }
+        let heads = self.standing(cursors).await?;
+        self.page_before(heads, cursors, limit).await
+    }
+
+    async fn page_before(
+        &self,
+        heads: Cursors,
+        cursors: &Cursors,
+        limit: usize,
+    ) -> Result<(Vec<ChainedEvent>, bool), JournalError> {
         let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
         for shard in (0..self.shared.shards).filter(read) {
@@ -614,6 +645,13 @@ impl Journal {
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
         self.shared.ownership.subscribe()
+    }
+
+    /// What the databases have lost of what they had committed, by shard, since this journal was
+    /// opened: their history is another one since. Changes with every loss that is found.
+    #[must_use]
+    pub fn lost_tails(&self) -> watch::Receiver<Vec<LostTail>> {
+        self.shared.lost_tails.subscribe()
     }
 
     /// The epoch in which a shard became ours; none where it is not.

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::chain::GENESIS;
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
-use super::store::{Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Store};
+use super::store::{
+    Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewal, Renewed, Store,
+};
 
 /// What goes wrong with the next commits of a [`MemoryDisk`], one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,26 @@ impl MemoryStore {
     }
 }
 
+struct MemoryRenewal {
+    disk: MemoryDisk,
+    owner: String,
+}
+
+#[async_trait]
+impl Renewal for MemoryRenewal {
+    async fn renew(&mut self, lease: Duration) -> Result<Renewed, CommitError> {
+        let mut state = self.disk.lock();
+        if state.owner != self.owner {
+            return Err(CommitError::Superseded);
+        }
+        if state.renewals_fail {
+            return Err(CommitError::Unavailable("as planned".to_owned()));
+        }
+        state.lease_until = Some(Instant::now() + lease);
+        Ok(Renewed::Everything)
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn claim(
@@ -142,16 +164,13 @@ impl Store for MemoryStore {
         &self.owner
     }
 
-    async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
-        let mut state = self.disk.lock();
-        if state.owner != self.owner {
-            return Err(CommitError::Superseded);
-        }
-        if state.renewals_fail {
-            return Err(CommitError::Unavailable("as planned".to_owned()));
-        }
-        state.lease_until = Some(Instant::now() + lease);
-        Ok(())
+    fn renewal(&self) -> Box<dyn Renewal> {
+        Box::new(MemoryRenewal { disk: self.disk.clone(), owner: self.owner.clone() })
+    }
+
+    /// Its time is that of the runtime.
+    fn renews_beside(&self) -> bool {
+        false
     }
 
     async fn release(&self) {

@@ -28,6 +28,7 @@ mod options; // how a journal is opened
 mod ownership; // which shards are ours, and where the others are
 mod part; // one database: its store, its writer, whether it answers
 mod postgres; // the store of production, in the table of postgres-es
+mod process; // whether a process of this machine is gone
 mod relocate; // moves shards from one database to another
 mod shard; // who may write: taking over, keeping the lease
 mod share; // how nodes share the shards out; pure
@@ -56,4 +57,4 @@ pub use options::{Node, Options};
 pub use ownership::{Ownership, ShardState};
 pub use postgres::load_standard;
 pub use relocate::{Holding, Moved, Relocation, holding};
-pub use writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX};
+pub use writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail};

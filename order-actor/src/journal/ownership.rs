@@ -1,11 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::error::JournalError;
 use super::map::ShardSet;
 use super::options::Node;
+use super::shard::Lease;
 use super::store::{ShardSeen, Sight};
 
 /// Which shards this process writes, and where the others are.
@@ -13,8 +12,8 @@ use super::store::{ShardSeen, Sight};
 pub struct Ownership {
     /// Ours, each with the epoch in which it became ours.
     tenures: BTreeMap<u16, u64>,
-    /// Until when we believe it; for as long as the writer lives where absent.
-    believed: BTreeMap<u16, Instant>,
+    /// What says for how long we may believe it; for as long as the writer lives where absent.
+    believed: BTreeMap<u16, Arc<Lease>>,
     /// Address of the node that has a shard which is not ours, where one is known.
     elsewhere: BTreeMap<u16, Arc<str>>,
     /// Why nobody may write to a shard.
@@ -67,7 +66,7 @@ impl Ownership {
     /// nobody else has written to the shard, though its epoch may have been raised by ourselves.
     #[must_use]
     pub fn tenure(&self, shard: u16) -> Option<u64> {
-        let believed = self.believed.get(&shard).is_none_or(|until| Instant::now() < *until);
+        let believed = self.believed.get(&shard).is_none_or(|lease| lease.holds(shard));
         self.tenures.get(&shard).copied().filter(|_| believed)
     }
 
@@ -89,17 +88,17 @@ impl Ownership {
         self.frozen.get(&shard).cloned()
     }
 
-    /// Of the shards of one database these are ours, believed until then.
+    /// Of the shards of one database these are ours, for as long as the lease says.
     pub(super) fn set_ours(
         &mut self,
         of: &ShardSet,
         tenures: BTreeMap<u16, u64>,
-        believed_until: Option<Instant>,
+        lease: Option<&Arc<Lease>>,
     ) {
         self.tenures.retain(|shard, _| !of.contains(*shard));
         self.believed.retain(|shard, _| !of.contains(*shard));
-        if let Some(until) = believed_until {
-            self.believed.extend(tenures.keys().map(|shard| (*shard, until)));
+        if let Some(lease) = lease {
+            self.believed.extend(tenures.keys().map(|shard| (*shard, Arc::clone(lease))));
         }
         self.tenures.extend(tenures);
     }

@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex as StdMutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use sqlx::{
     Postgres, Row as _, Type,
 };
 use tokio::sync::{Mutex, Notify, OnceCell, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant as TokioInstant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -28,9 +28,10 @@ use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::loads::Loads;
 use super::options::{Node, Options};
+use super::process;
 use super::store::{
     ArchivedOrders, Batch, Claim, Claimed, CommitError, Head, Loaded, News, NodeSeen, Range,
-    ShardSeen, SharedStore, Sight, Store,
+    Renewal, Renewed, ShardSeen, SharedStore, Sight, Store,
 };
 
 /// Connections for reading; the writer has one of its own.
@@ -55,6 +56,9 @@ const GONE: &str = "
 (lease_until <= clock_timestamp()
  OR lease_until <= clock_timestamp() + $2 * interval '1 microsecond'
     AND NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = process.id))";
+
+/// The lease of who said goodbye.
+const NEVER: &str = "-infinity";
 
 /// One statement, so that one round trip appends or does not. Each event takes its shard from the
 /// row that the fence hit; where it hit none the shard is null, which the table refuses, and
@@ -116,12 +120,22 @@ pub(super) struct PostgresStore {
     /// Host, port and database.
     label: String,
     among_others: bool,
+    /// For how long another process may answer from memory after it renewed its lease.
+    belief: Duration,
+    /// Leases of others as they were seen first, by shard or owner.
+    watched: StdMutex<HashMap<String, Watched>>,
     read_only: bool,
     schema: String,
     territory: OnceLock<Territory>,
     /// Whether it has been seen to be the database that it is to be.
     entered: OnceCell<()>,
     _announcer: DropGuard,
+}
+
+/// A lease that has not changed since.
+struct Watched {
+    lease: String,
+    since: TokioInstant,
 }
 
 /// So many sessions at most, kept for good.
@@ -190,6 +204,9 @@ impl PostgresStore {
             owner,
             label,
             among_others: options.node.is_some(),
+            // A little more than they believe, for clocks that do not go alike.
+            belief: options.self_stop + options.self_stop / 20,
+            watched: StdMutex::default(),
             read_only: options.read_only,
             schema: schema.to_owned(),
             territory: OnceLock::new(),
@@ -259,17 +276,67 @@ impl PostgresStore {
         *self.writer.lock().await = Some(connection);
     }
 
-    /// Another owner that lives: its lease runs, and it has a session.
+    /// Whether a lease that reads like this now, in an answer to what was asked at `asked`, has not been
+    /// renewed for so long that its holder cannot believe in it any more, by our own clock: the
+    /// database's may have been set.
+    fn unrenewed(&self, whose: String, lease: String, asked: TokioInstant) -> bool {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        match watched.get(&whose) {
+            Some(known) if known.lease == lease => {
+                asked.saturating_duration_since(known.since) >= self.belief
+            }
+            _ => {
+                watched.insert(whose, Watched { lease, since: TokioInstant::now() });
+                false
+            }
+        }
+    }
+
+    /// Another owner that may live: it did not say goodbye, is not known to be gone, and its lease runs
+    /// or has not been watched for long enough.
     async fn held_by(&self, connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            "SELECT owner FROM shards
-             WHERE owner <> $1 AND lease_until > clock_timestamp() AND EXISTS
-                   (SELECT 1 FROM pg_stat_activity WHERE application_name = shards.owner)
-             LIMIT 1",
+        let asked = TokioInstant::now();
+        let rows = sqlx::query(
+            "SELECT owner, max(lease_until)::text AS lease, identity,
+                    max(lease_until) <= clock_timestamp() OR NOT EXISTS
+                        (SELECT 1 FROM pg_stat_activity WHERE application_name = owner) AS silent
+             FROM shards LEFT JOIN processes ON process = owner
+             WHERE owner NOT IN ($1, '') AND lease_until > '-infinity' AND state = 'HERE'
+             GROUP BY owner, identity",
         )
         .bind(&self.owner)
-        .fetch_optional(connection)
-        .await
+        .fetch_all(connection)
+        .await?;
+        for row in rows {
+            let (owner, lease): (String, String) = (row.try_get("owner")?, row.try_get("lease")?);
+            let identity: Option<String> = row.try_get("identity")?;
+            let unrenewed = self.unrenewed(owner.clone(), lease, asked);
+            let gone = identity.is_some_and(|identity| process::is_gone(&identity));
+            let silent: bool = row.try_get("silent")?;
+            let lives = !gone && (!silent || !unrenewed);
+            if lives {
+                return Ok(Some(owner));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leaves behind by what it is seen that we are gone.
+    async fn sign(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Some(identity) = process::identity() else { return Ok(()) };
+        sqlx::query(
+            "WITH past AS (
+                 DELETE FROM processes WHERE since < clock_timestamp() - interval '1 day'
+                    AND NOT EXISTS (SELECT 1 FROM shards WHERE owner = process)
+                    AND NOT EXISTS (SELECT 1 FROM nodes WHERE node_id = process)
+             )
+             INSERT INTO processes (process, identity) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(&self.owner)
+        .bind(identity)
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     async fn take(
@@ -284,7 +351,7 @@ impl PostgresStore {
         {
             return Ok(Ok(Claimed::Held(owner)));
         }
-        let mut tx = connection.begin().await?;
+        let mut tx = begun(connection).await?;
         // Waits for the append in flight, whoever sent it, and for none of its rows: no deadlock.
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
         match claim {
@@ -306,6 +373,7 @@ impl PostgresStore {
             }
             Claim::Force => {}
         }
+        self.sign(&mut tx).await?;
         sqlx::query(
             "UPDATE shards SET epoch = epoch + 1, owner = $1,
                     lease_until = clock_timestamp() + $2 * interval '1 microsecond'
@@ -320,6 +388,15 @@ impl PostgresStore {
         tx.commit().await?;
         Ok(heads.map(Claimed::Taken))
     }
+}
+
+/// A transaction on a connection that was taken out of its place: whoever is given up meanwhile drops
+/// the connection, and nobody else ever gets it.
+#[expect(clippy::disallowed_methods, reason = "not a connection of a pool")]
+async fn begun(
+    connection: &mut PgConnection,
+) -> Result<sqlx::Transaction<'_, Postgres>, sqlx::Error> {
+    connection.begin().await
 }
 
 /// Tells other processes that something was appended; apart from the appends, because NOTIFY in
@@ -528,23 +605,31 @@ impl PostgresStore {
         node: &Node,
         lease: Duration,
     ) -> Result<(), sqlx::Error> {
-        let mut tx = connection.begin().await?;
+        let mut tx = begun(connection).await?;
         sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - interval '1 day'")
             .execute(&mut *tx)
             .await?;
-        // Who has our name and no session was this node before it was restarted: its leases end.
-        sqlx::query(
-            "WITH past AS (
-                 DELETE FROM nodes WHERE node_id <> $1 AND name = $2 AND NOT EXISTS
-                     (SELECT 1 FROM pg_stat_activity WHERE application_name = nodes.node_id)
-                 RETURNING node_id
-             )
-             UPDATE shards SET lease_until = clock_timestamp() FROM past WHERE owner = node_id",
+        // Nodes that are surely gone, as this one before it was killed and started again: their leases
+        // end. Of others that are silent that is not known; their leases are watched.
+        let nodes: Vec<(String, String)> = sqlx::query_as(
+            "SELECT node_id, identity FROM nodes JOIN processes ON process = node_id
+             WHERE node_id <> $1",
         )
         .bind(&self.owner)
-        .bind(&node.name)
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+        let gone = nodes.into_iter().filter(|(_, identity)| process::is_gone(identity));
+        let gone: Vec<String> = gone.map(|(node, _)| node).collect();
+        if !gone.is_empty() {
+            sqlx::query(
+                "WITH past AS (DELETE FROM nodes WHERE node_id = ANY ($1))
+                 UPDATE shards SET lease_until = '-infinity' WHERE owner = ANY ($1)",
+            )
+            .bind(&gone)
+            .execute(&mut *tx)
+            .await?;
+        }
+        self.sign(&mut tx).await?;
         sqlx::query(
             "INSERT INTO nodes (node_id, name, address, lease_until)
              VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 microsecond')
@@ -582,28 +667,52 @@ impl PostgresStore {
                 address: row.try_get("address")?,
             });
         }
+        let asked = TokioInstant::now();
         let shards = sqlx::query(&format!(
-            "SELECT shards.*, owner <> $1 AND {GONE} AS vacant FROM shards
+            "SELECT shards.*, lease_until::text AS lease, owner <> $1 AND {GONE} AS vacant FROM shards
              CROSS JOIN LATERAL (SELECT owner AS id) AS process WHERE state = 'HERE' ORDER BY shard"
         ))
         .bind(&self.owner)
         .bind(micros(grace))
         .fetch_all(&mut *connection)
         .await?;
+        self.watch_only(&shards)?;
         for row in &shards {
             let head = match head(row) {
                 Ok(head) => head,
                 Err(error) => return Ok(Err(error)),
             };
+            let (owner, lease): (String, String) = (row.try_get("owner")?, row.try_get("lease")?);
+            let whose = format!("{}/{owner}", head.shard);
+            // Never had, or given up by who had it; or silent for long enough.
+            let free =
+                head.epoch == 0 || lease == NEVER || self.unrenewed(whose, lease.clone(), asked);
+            let vacant = row.try_get("vacant")?;
             sight.shards.push(ShardSeen {
                 head,
-                owner: row.try_get("owner")?,
-                vacant: row.try_get("vacant")?,
+                owner,
+                vacant: vacant && free,
+                lease,
                 frozen: row.try_get("frozen")?,
                 pinned: row.try_get("pinned")?,
             });
         }
         Ok(Ok(sight))
+    }
+
+    /// Forgets leases of those who have a shard no more.
+    fn watch_only(&self, shards: &[PgRow]) -> Result<(), sqlx::Error> {
+        let mut known = HashSet::with_capacity(shards.len());
+        for row in shards {
+            known.insert(format!(
+                "{}/{}",
+                row.try_get::<i32, _>("shard")?,
+                row.try_get::<&str, _>("owner")?
+            ));
+        }
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|whose, _| known.contains(whose));
+        Ok(())
     }
 
     /// Something an operator wrote into the row of a shard; false where there is no such shard.
@@ -617,6 +726,83 @@ impl PostgresStore {
             .map_err(away)?;
         self.say_shards_changed(&mut connection).await.map_err(away)?;
         Ok(hit.rows_affected() > 0)
+    }
+}
+
+/// Renews on a session of its own, beside the appends.
+struct PostgresRenewal {
+    connect: PgConnectOptions,
+    connection: Option<PgConnection>,
+    owner: String,
+    among_others: bool,
+}
+
+/// Those of our shards that no append has under way. It waits for nobody while it holds some of them, so
+/// that it and an append of several shards never wait for each other.
+const RENEW_FREE: &str = "
+WITH node AS (
+    UPDATE nodes SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+    WHERE node_id = $1
+), free AS (
+    SELECT shard FROM shards WHERE owner = $1 AND lease_until > '-infinity'
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+FROM free WHERE shards.shard = free.shard RETURNING shards.shard";
+
+/// One that an append has under way, when that is done.
+const RENEW_ONE: &str = "
+UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+WHERE shard = $3 AND owner = $1 AND lease_until > '-infinity' RETURNING shard";
+
+impl PostgresRenewal {
+    async fn renewed(
+        &self,
+        connection: &mut PgConnection,
+        lease: Duration,
+    ) -> Result<BTreeSet<u16>, sqlx::Error> {
+        let number = |shard: i32| u16::try_from(shard).unwrap_or(u16::MAX);
+        let free: Vec<i32> = sqlx::query_scalar(RENEW_FREE)
+            .bind(&self.owner)
+            .bind(micros(lease))
+            .fetch_all(&mut *connection)
+            .await?;
+        let mut renewed: BTreeSet<u16> = free.into_iter().map(number).collect();
+        let ours: Vec<i32> = sqlx::query_scalar("SELECT shard FROM shards WHERE owner = $1")
+            .bind(&self.owner)
+            .fetch_all(&mut *connection)
+            .await?;
+        for shard in
+            ours.into_iter().filter(|shard| !renewed.contains(&number(*shard))).collect::<Vec<_>>()
+        {
+            let one: Option<i32> = sqlx::query_scalar(RENEW_ONE)
+                .bind(&self.owner)
+                .bind(micros(lease))
+                .bind(shard)
+                .fetch_optional(&mut *connection)
+                .await?;
+            renewed.extend(one.map(number));
+        }
+        Ok(renewed)
+    }
+}
+
+#[async_trait]
+impl Renewal for PostgresRenewal {
+    async fn renew(&mut self, lease: Duration) -> Result<Renewed, CommitError> {
+        let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
+        // Out of its place while in use: one that is given up is closed.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => PgConnection::connect_with(&self.connect).await.map_err(unavailable)?,
+        };
+        let renewed = self.renewed(&mut connection, lease).await.map_err(unavailable)?;
+        self.connection = Some(connection);
+        // A node among others may have no shard for a while.
+        if !self.among_others && renewed.is_empty() {
+            return Err(CommitError::Superseded);
+        }
+        Ok(Renewed::Shards(renewed))
     }
 }
 
@@ -649,25 +835,28 @@ impl SharedStore for PostgresStore {
 
     async fn claim_one(
         &self,
-        seen: &Head,
+        seen: &ShardSeen,
+        above: u64,
         lease: Duration,
         grace: Duration,
     ) -> Result<Option<Head>, JournalError> {
         let mut connection = self.writer().await?;
         // Waits for the append in flight, whoever sent it.
         let row = sqlx::query(&format!(
-            "UPDATE shards SET epoch = epoch + 1, owner = $1,
+            "UPDATE shards SET epoch = greatest(epoch, $6) + 1, owner = $1,
                     lease_until = clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT shard AS number, owner AS id FROM shards) AS process
              WHERE shard = number AND shard = $4 AND epoch = $5 AND frozen IS NULL
-               AND state = 'HERE' AND {GONE}
+               AND state = 'HERE' AND lease_until::text = $7 AND {GONE}
              RETURNING shards.*"
         ))
         .bind(&self.owner)
         .bind(micros(grace))
         .bind(micros(lease))
-        .bind(i32::from(seen.shard))
-        .bind(seen.epoch.cast_signed())
+        .bind(i32::from(seen.head.shard))
+        .bind(seen.head.epoch.cast_signed())
+        .bind(above.cast_signed())
+        .bind(&seen.lease)
         .fetch_optional(&mut connection)
         .await
         .map_err(away)?;
@@ -675,22 +864,30 @@ impl SharedStore for PostgresStore {
         row.as_ref().map(head).transpose()
     }
 
-    async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError> {
+    async fn claim_own(
+        &self,
+        above: &BTreeMap<u16, u64>,
+        lease: Duration,
+    ) -> Result<Vec<Head>, JournalError> {
         let mut connection = self.writer().await?;
         let taken = async {
-            let mut tx = connection.begin().await?;
+            let mut tx = begun(&mut connection).await?;
             // One after the other, so that two who do this wait for each other in one direction.
             sqlx::query("SELECT shard FROM shards WHERE owner = $1 ORDER BY shard FOR UPDATE")
                 .bind(&self.owner)
                 .execute(&mut *tx)
                 .await?;
             let rows = sqlx::query(
-                "UPDATE shards SET epoch = epoch + 1,
+                "UPDATE shards SET epoch = 1 + greatest(epoch,
+                            (SELECT known FROM unnest($3::int[], $4::bigint[]) AS above (number, known)
+                             WHERE number = shard)),
                         lease_until = clock_timestamp() + $2 * interval '1 microsecond'
                  WHERE owner = $1 RETURNING *",
             )
             .bind(&self.owner)
             .bind(micros(lease))
+            .bind(above.keys().map(|shard| i32::from(*shard)).collect::<Vec<_>>())
+            .bind(above.values().map(|epoch| epoch.cast_signed()).collect::<Vec<_>>())
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -722,8 +919,11 @@ impl SharedStore for PostgresStore {
     }
 
     async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
+        // Its owner may be cut off and believe in it for a while: from now on that is watched.
         let sql = "UPDATE shards SET frozen = $2, epoch = epoch + 1, owner = '',
-                          lease_until = clock_timestamp() WHERE shard = $1 AND state = 'HERE'";
+                          lease_until = CASE WHEN $2 IS NULL THEN lease_until
+                                             ELSE clock_timestamp() END
+                   WHERE shard = $1 AND state = 'HERE'";
         self.mark(sql, shard, reason).await
     }
 
@@ -752,36 +952,19 @@ impl Store for PostgresStore {
         &self.owner
     }
 
-    async fn renew(&self, lease: Duration) -> Result<(), CommitError> {
-        let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
-        let mut connection =
-            self.writer().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
-        let hit = sqlx::query(
-            "WITH node AS (
-                 UPDATE nodes SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
-                 WHERE node_id = $1
-             )
-             UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
-             WHERE owner = $1",
-        )
-        .bind(&self.owner)
-        .bind(micros(lease))
-        .execute(&mut connection)
-        .await
-        .map_err(unavailable)?;
-        self.keep(connection).await;
-        // A node among others may have no shard for a while.
-        if !self.among_others && hit.rows_affected() == 0 {
-            Err(CommitError::Superseded)
-        } else {
-            Ok(())
-        }
+    fn renewal(&self) -> Box<dyn Renewal> {
+        Box::new(PostgresRenewal {
+            connect: self.connect.clone(),
+            connection: None,
+            owner: self.owner.clone(),
+            among_others: self.among_others,
+        })
     }
 
     async fn release(&self) {
         let released = async {
             let mut connection = self.writer().await?;
-            sqlx::query("UPDATE shards SET lease_until = clock_timestamp() WHERE owner = $1")
+            sqlx::query("UPDATE shards SET lease_until = '-infinity' WHERE owner = $1")
                 .bind(&self.owner)
                 .execute(&mut connection)
                 .await

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared_events::contract::Timestamp;
+use shared_events::stream::begin;
 use sqlx::{PgConnection, Row as _};
 
 use super::audit::Audit;
@@ -208,7 +209,7 @@ impl Relocation {
     /// Closes the originals to everybody. In the same transaction it is seen once more that nobody
     /// is at work; who starts later finds them closed.
     async fn leave(&self) -> Result<(), JournalError> {
-        let mut tx = self.from.unchecked().begin().await.map_err(away)?;
+        let mut tx = begin(self.from.unchecked()).await.map_err(away)?;
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
         if let Some(name) = busy(&mut tx).await? {
             return Err(wrong(format!(
@@ -231,7 +232,7 @@ impl Relocation {
     async fn arrive(&self) -> Result<(), JournalError> {
         let source = known(&self.from).await?.ok_or_else(|| self.moving_elsewhere())?;
         self.to.migrate().await?;
-        let mut tx = self.to.unchecked().begin().await.map_err(away)?;
+        let mut tx = begin(self.to.unchecked()).await.map_err(away)?;
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
         if charter(&mut tx).await?.is_none() {
             join_journal(&mut tx, source.journal, source.shards, true).await?;
@@ -239,7 +240,7 @@ impl Relocation {
         let epochs = self.heads(&self.from).await?;
         sqlx::query(
             "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash, state)
-             SELECT shard, epoch, '', clock_timestamp(), 0, $3, 'COMING'
+             SELECT shard, epoch, '', '-infinity', 0, $3, 'COMING'
              FROM unnest($1::int[], $2::bigint[]) AS coming (shard, epoch)
              ON CONFLICT (shard) DO UPDATE SET state = 'COMING', owner = '',
                 epoch = greatest(shards.epoch, excluded.epoch) + 1
@@ -369,7 +370,7 @@ impl Relocation {
         }
         sqlx::query(
             "UPDATE shards SET state = $3, epoch = epoch + 1, owner = '',
-                    lease_until = clock_timestamp() WHERE state = $2 AND shard = ANY ($1)",
+                    lease_until = '-infinity' WHERE state = $2 AND shard = ANY ($1)",
         )
         .bind(self.numbers())
         .bind(is)

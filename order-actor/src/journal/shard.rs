@@ -1,17 +1,23 @@
 //! Who may write: taking the shards over when a writer starts, and believing in the lease.
 //! Leases decide liveness only; safety is the fence in every append.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error::JournalError;
 use super::map::ShardSet;
 use super::options::Options;
-use super::store::{Claim, Claimed, CommitError, Head, Store};
+use super::store::{Claim, Claimed, CommitError, Head, Renewal, Store};
 
 /// How often a waiting writer looks whether the other one is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Longer than any process lives.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Takes every shard of a database over, waiting for another writer's lease to run out.
 pub(super) async fn take_over(
@@ -47,50 +53,79 @@ pub(super) fn complete(heads: Vec<Head>, holds: &ShardSet) -> Result<Vec<Head>, 
     Ok(heads)
 }
 
-/// The writer's belief that its lease holds.
+/// The belief that our shards are ours. Kept in time by [`Lease::keep`], which no load holds up; asked
+/// by the writer, and by whoever answers from memory. It is measured from when a renewal was sent, by
+/// our own clock: what it was worth to the database's clock does not matter (see
+/// docs/decisions/0017-a-lease-is-watched.md).
 #[derive(Debug)]
 pub(super) struct Lease {
     length: Duration,
     every: Duration,
     most: Duration,
+    /// Of what nobody else can take while this process lives it is not believed for a time only.
+    runs_out: bool,
+    belief: Mutex<Belief>,
+    /// Something for the writer to look at.
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct Belief {
     renewed: Instant,
     tried: Instant,
+    /// The last try to renew it failed.
+    failing: bool,
+    superseded: bool,
+    /// The shards among others.
+    held: BTreeMap<u16, Hold>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    since: Instant,
+    until: Instant,
+}
+
+/// How it stands with the lease of a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Believed,
+    RanOut,
+    Superseded,
 }
 
 impl Lease {
     /// A lease that was asked for at `since`.
-    pub(super) const fn new(options: &Options, since: Instant) -> Self {
+    pub(super) fn new(options: &Options, runs_out: bool, since: Instant) -> Self {
+        let held = BTreeMap::new();
+        let belief =
+            Belief { renewed: since, tried: since, failing: false, superseded: false, held };
         Self {
             length: options.lease,
             every: options.renew,
             most: options.self_stop,
-            renewed: since,
-            tried: since,
+            runs_out,
+            belief: Mutex::new(belief),
+            news: Notify::new(),
         }
+    }
+
+    fn belief(&self) -> MutexGuard<'_, Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) const fn length(&self) -> Duration {
         self.length
     }
 
-    /// When it should be renewed next; sooner after a failure.
-    pub(super) fn due(&self) -> Instant {
-        if self.tried > self.renewed {
-            self.tried + self.every / 8
-        } else {
-            self.renewed + self.every
-        }
+    /// How often it is renewed, and how often the others are looked at.
+    pub(super) const fn every(&self) -> Duration {
+        self.every
     }
 
-    /// It was extended by a call that began then.
-    pub(super) const fn extended(&mut self, since: Instant) {
-        self.renewed = since;
-        self.tried = since;
-    }
-
-    /// Until when the writer may believe in it.
-    pub(super) fn believed_until(&self) -> Instant {
-        self.renewed + self.most
+    /// How soon what failed is tried again.
+    pub(super) fn again(&self) -> Duration {
+        self.every / 8
     }
 
     /// How much of a lease may be left of which its holder believes nothing any more.
@@ -98,25 +133,142 @@ impl Lease {
         self.length.saturating_sub(self.most)
     }
 
-    /// Renews it where that is due; an error where the writer has to stop.
-    pub(super) async fn keep(&mut self, store: &dyn Store) -> Result<(), JournalError> {
-        let now = Instant::now();
-        if now >= self.due() {
-            self.tried = now;
-            // Not longer than the belief may last, but a writer that was itself asleep may ask.
-            let patience =
-                (self.renewed + self.most).saturating_duration_since(now).max(self.every / 2);
-            match tokio::time::timeout(patience, store.renew(self.length)).await {
-                Ok(Ok(())) => self.extended(now),
-                Ok(Err(CommitError::Superseded)) => return Err(JournalError::Superseded),
-                Ok(Err(error)) => tracing::warn!(?error, "the journal's lease was not renewed"),
-                Err(_) => tracing::warn!("the journal's lease was not renewed in time"),
+    /// When it should be renewed next; sooner after a failure.
+    fn due(&self) -> Instant {
+        let belief = self.belief();
+        if belief.tried > belief.renewed {
+            belief.tried + self.again()
+        } else {
+            belief.renewed + self.every
+        }
+    }
+
+    /// It was extended by a call that began then.
+    pub(super) fn extended(&self, since: Instant) {
+        let mut belief = self.belief();
+        belief.renewed = belief.renewed.max(since);
+        belief.tried = belief.tried.max(since);
+    }
+
+    /// A shard is ours by a call that began then.
+    pub(super) fn hold(&self, shard: u16, since: Instant) {
+        let until = since + self.most;
+        self.belief().held.insert(shard, Hold { since: Instant::now(), until });
+    }
+
+    /// A shard was handed to us. Its giver extended the lease; we believe what we did ourselves. False
+    /// where that is too long ago.
+    pub(super) fn hold_given(&self, shard: u16) -> bool {
+        let mut belief = self.belief();
+        let (since, until) = (Instant::now(), belief.renewed + self.most);
+        let fits = since < until;
+        if fits {
+            belief.held.insert(shard, Hold { since, until });
+        }
+        fits
+    }
+
+    pub(super) fn let_go(&self, shard: u16) {
+        self.belief().held.remove(&shard);
+    }
+
+    /// Whether a shard among others is ours, as far as we may believe it.
+    pub(super) fn holds(&self, shard: u16) -> bool {
+        self.belief().held.get(&shard).is_some_and(|hold| Instant::now() < hold.until)
+    }
+
+    /// Whether the last try to renew it failed.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.belief().failing
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let belief = self.belief();
+        if belief.superseded {
+            Standing::Superseded
+        } else if self.runs_out && belief.renewed.elapsed() >= self.most {
+            Standing::RanOut
+        } else {
+            Standing::Believed
+        }
+    }
+
+    /// When it runs out unless it is renewed.
+    pub(super) fn believed_until(&self) -> Instant {
+        self.belief().renewed + if self.runs_out { self.most } else { FAR }
+    }
+
+    /// Returns when there is something for the writer to look at.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// A renewal that was sent then found these shards to be ours. What ran out meanwhile is not
+    /// believed again, and what is missing at once no more, unless it came later.
+    fn renewed(&self, sent: Instant, shards: Option<&BTreeSet<u16>>) {
+        let mut belief = self.belief();
+        let (now, before) = (Instant::now(), belief.held.len());
+        belief.renewed = belief.renewed.max(sent);
+        belief.failing = false;
+        if let Some(shards) = shards {
+            belief.held.retain(|shard, hold| {
+                now < hold.until && (hold.since > sent || shards.contains(shard))
+            });
+            for (shard, hold) in &mut belief.held {
+                if shards.contains(shard) {
+                    hold.until = hold.until.max(sent + self.most);
+                }
             }
         }
-        if self.renewed.elapsed() >= self.most {
-            tracing::error!("the journal's lease could not be renewed; stopping");
-            return Err(JournalError::Superseded);
+        let news = belief.held.len() != before;
+        drop(belief);
+        if news {
+            self.news.notify_one();
         }
-        Ok(())
+    }
+
+    /// Renews it whenever that is due, until it is superseded. Says once when that begins to fail, and
+    /// once when it is good again.
+    pub(super) async fn keep(self: Arc<Self>, mut renewal: Box<dyn Renewal>) {
+        let mut failing = false;
+        loop {
+            let due = self.due();
+            if Instant::now() < due {
+                sleep_until(due).await;
+                continue;
+            }
+            let sent = Instant::now();
+            let until = {
+                let mut belief = self.belief();
+                belief.tried = sent;
+                belief.renewed + self.most
+            };
+            // Not longer than the belief may last, but one that was itself asleep may ask.
+            let patience = until.saturating_duration_since(sent).max(self.every / 2);
+            let error = match timeout(patience, renewal.renew(self.length)).await {
+                Ok(Ok(renewed)) => {
+                    self.renewed(sent, renewed.shards());
+                    if failing {
+                        tracing::info!("the journal's lease is renewed again");
+                        self.news.notify_one();
+                    }
+                    failing = false;
+                    continue;
+                }
+                Ok(Err(CommitError::Superseded)) => {
+                    self.belief().superseded = true;
+                    self.news.notify_one();
+                    return;
+                }
+                Ok(Err(error)) => format!("{error:?}"),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            self.belief().failing = true;
+            if !failing {
+                tracing::warn!(error, "the journal's lease is not renewed; it is tried again");
+                self.news.notify_one();
+            }
+            failing = true;
+        }
     }
 }

@@ -96,6 +96,7 @@ mod tests {
                 head: Head { shard, epoch: 1, position: 0, hash: GENESIS },
                 owner: owner.map(|n| format!("n{n}")).unwrap_or_default(),
                 vacant: owner.is_none(),
+                lease: String::new(),
                 frozen: None,
                 pinned: None,
             })

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::begin_immediate;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{
+    ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection,
+    SqlitePool,
+};
 use uuid::Uuid;
 
 use super::chain::GENESIS;
@@ -18,7 +22,8 @@ use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
 use super::store::{
-    AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Store,
+    AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewal,
+    Renewed, Store,
 };
 
 /// Readers of one file.
@@ -27,6 +32,8 @@ const READERS_MAX: u32 = 4;
 const ROWS_MAX: usize = 500;
 
 pub(super) struct SqliteStore {
+    /// For reading.
+    connect: SqliteConnectOptions,
     writer: Option<SqlitePool>,
     reader: SqlitePool,
     owner: String,
@@ -55,16 +62,18 @@ impl SqliteStore {
             let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
             Some(pool.max_lifetime(None).connect_with(connect).await.map_err(away)?)
         };
+        let connect = connect.read_only(true);
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(connect.read_only(true))
+            .connect_with(connect.clone())
             .await
             .map_err(away)?;
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         Ok(Self {
+            connect,
             writer,
             reader,
             owner: format!("ordinal-{}", Uuid::now_v7()),
@@ -115,7 +124,7 @@ impl SqliteStore {
 
     async fn insert(&self, batch: &Batch) -> Result<(), CommitError> {
         let writer = self.writer.as_ref().ok_or(CommitError::Superseded)?;
-        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(not_done)?;
+        let mut tx = begin_immediate(writer).await.map_err(not_done)?;
         for fence in &batch.fences {
             let hit = sqlx::query(
                 "UPDATE shards SET head_position = ?1, head_hash = ?2
@@ -214,6 +223,31 @@ fn stored(row: &SqliteRow) -> Result<StoredEvent, JournalError> {
     })
 }
 
+/// All there is to ask is whether somebody took over by force.
+struct SqliteRenewal {
+    connect: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    owner: String,
+}
+
+#[async_trait]
+impl Renewal for SqliteRenewal {
+    async fn renew(&mut self, _lease: Duration) -> Result<Renewed, CommitError> {
+        // Out of its place while in use: one that failed is closed.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.connect).await.map_err(not_done)?,
+        };
+        let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
+            .bind(&self.owner)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(not_done)?;
+        self.connection = Some(connection);
+        if foreign > 0 { Err(CommitError::Superseded) } else { Ok(Renewed::Everything) }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn claim(
@@ -229,7 +263,7 @@ impl Store for SqliteStore {
             }
             sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(away)?;
         }
-        let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
+        let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {
             let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
                 .bind(&self.owner)
@@ -272,14 +306,15 @@ impl Store for SqliteStore {
         &self.owner
     }
 
-    /// The lock is the lease; what is left to ask is whether somebody took over by force.
-    async fn renew(&self, _lease: Duration) -> Result<(), CommitError> {
-        let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
-            .bind(&self.owner)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(not_done)?;
-        if foreign > 0 { Err(CommitError::Superseded) } else { Ok(()) }
+    fn renewal(&self) -> Box<dyn Renewal> {
+        let connect = self.connect.clone();
+        Box::new(SqliteRenewal { connect, connection: None, owner: self.owner.clone() })
+    }
+
+    /// The lock is the lease, and the system keeps it for as long as the process lives: a file that is
+    /// slow, full or cannot be opened is a reason to wait, none to give it up.
+    fn lease_runs_out(&self) -> bool {
+        false
     }
 
     async fn release(&self) {
@@ -414,7 +449,7 @@ impl Store for SqliteStore {
     }
 
     async fn begin_incarnation(&self, beginning: &Beginning) -> Result<(), JournalError> {
-        let mut tx = self.writer()?.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
+        let mut tx = begin_immediate(self.writer()?).await.map_err(away)?;
         sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?)")
             .bind(beginning.number.cast_signed())
             .bind(beginning.at.micros())

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -71,6 +71,31 @@ pub(super) enum Claimed {
     Held(String),
 }
 
+/// What a renewal of the lease found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    /// Everything is ours.
+    Everything,
+    /// These shards are.
+    Shards(BTreeSet<u16>),
+}
+
+impl Renewed {
+    pub(super) const fn shards(&self) -> Option<&BTreeSet<u16>> {
+        match self {
+            Self::Everything => None,
+            Self::Shards(shards) => Some(shards),
+        }
+    }
+}
+
+/// Extends the lease of a store's owner.
+#[async_trait]
+pub(super) trait Renewal: Send {
+    /// By so long; [`CommitError::Superseded`] where the shards are no longer ours.
+    async fn renew(&mut self, lease: Duration) -> Result<Renewed, CommitError>;
+}
+
 /// What a node sees of the others and of the shards.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sight {
@@ -99,6 +124,8 @@ pub(super) struct ShardSeen {
     pub(super) owner: String,
     /// That one is gone, or its lease ran out.
     pub(super) vacant: bool,
+    /// How long its lease is, as the database writes it.
+    pub(super) lease: String,
     /// Why nobody may have it.
     pub(super) frozen: Option<String>,
     /// The name of the node that is to have it.
@@ -124,15 +151,22 @@ pub(super) trait SharedStore: Send + Sync {
     async fn leave(&self) -> Result<(), JournalError>;
     /// Who lives, and who has what.
     async fn look(&self, grace: Duration) -> Result<Sight, JournalError>;
-    /// Takes a shard, in a new epoch, if it is still in this epoch and vacant.
+    /// Takes a shard, in an epoch that is new and above this one, if it is still as it was seen and
+    /// vacant.
     async fn claim_one(
         &self,
-        seen: &Head,
+        seen: &ShardSeen,
+        above: u64,
         lease: Duration,
         grace: Duration,
     ) -> Result<Option<Head>, JournalError>;
-    /// All that is ours, each in a new epoch, so that nothing sent earlier can still arrive.
-    async fn claim_own(&self, lease: Duration) -> Result<Vec<Head>, JournalError>;
+    /// All that is ours, each in an epoch that is new and above these, so that nothing sent earlier
+    /// can still arrive.
+    async fn claim_own(
+        &self,
+        above: &BTreeMap<u16, u64>,
+        lease: Duration,
+    ) -> Result<Vec<Head>, JournalError>;
     /// Hands a shard over, in a new epoch.
     async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError>;
     /// Closes a shard to everybody, in a new epoch, or opens it again; false where there is none.
@@ -187,8 +221,16 @@ pub(super) trait Store: Send + Sync + 'static {
     ) -> Result<Claimed, JournalError>;
     /// The id under which this store owns shards.
     fn owner(&self) -> &str;
-    /// Extends the lease; [`CommitError::Superseded`] where the shards are no longer ours.
-    async fn renew(&self, lease: Duration) -> Result<(), CommitError>;
+    /// What extends the lease, on a connection of its own.
+    fn renewal(&self) -> Box<dyn Renewal>;
+    /// Whether that is to have a thread of its own, beside all others.
+    fn renews_beside(&self) -> bool {
+        true
+    }
+    /// Whether others may take the shards of a living process that does not renew its lease.
+    fn lease_runs_out(&self) -> bool {
+        true
+    }
     /// Gives the lease up, for whoever waits.
     async fn release(&self);
     /// All of the batch and its fences, or nothing.

@@ -54,6 +54,11 @@ impl Tail {
         }
     }
 
+    /// Forgets everything: whether the database still has it is in doubt.
+    pub(super) fn forget(&self) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Inner::default();
+    }
+
     /// A range, where all of it is remembered.
     pub(super) fn read(&self, range: Range) -> Option<Vec<ChainedEvent>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

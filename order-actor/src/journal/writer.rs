@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use shared_events::contract::{Mark, OrderId, Timestamp};
-use shared_events::stream::{Cursors, Scope};
+use shared_events::stream::{Cursors, Scope, spawn_beside};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,13 +20,13 @@ use super::handle::shard_of;
 use super::map::ShardSet;
 use super::options::{Node, Options};
 use super::ownership::Ownership;
-use super::shard::{Lease, complete};
+use super::shard::{Lease, Standing, complete};
 use super::share::plan;
 use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Sight, Store};
 use super::tail::Tail;
 
-/// Events of one order; LIFECYCLE's orders have tens.
-pub const EVENTS_PER_ORDER_MAX: u64 = 10_000;
+/// Events of one order.
+pub const EVENTS_PER_ORDER_MAX: u64 = crate::domain::EVENTS_MAX;
 /// Payload and metadata of one event together, in bytes.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Events after which a batch takes no further request.
@@ -39,6 +39,20 @@ pub(super) const REQUESTS_WAITING_MAX: usize = 4_096;
 const VERSIONS_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// How often one batch is tried: conflicts are taken out, lost connections replaced.
 const ATTEMPTS_MAX: u32 = 4;
+
+/// Events that were committed, and that the database does not have any more: a standby that lagged was
+/// promoted, or a backup restored under a running process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostTail {
+    /// The shard.
+    pub shard: u16,
+    /// The last position that was known to be committed.
+    pub known: u64,
+    /// The last position that the database had afterwards.
+    pub found: u64,
+    /// How many events are lost, all such losses of the shard together.
+    pub events: u64,
+}
 
 pub(super) struct Request {
     pub(super) order_id: OrderId,
@@ -68,6 +82,11 @@ pub(super) struct Writer {
     holds: ShardSet,
     /// The shards that are ours.
     heads: BTreeMap<u16, Head>,
+    /// Where each shard that we have had stood when we last knew, and the highest epoch in which it was
+    /// ours. A database that knows less has lost something.
+    known: BTreeMap<u16, Head>,
+    /// Where shards stand if a batch arrived of which that is not known.
+    in_doubt: BTreeMap<u16, Head>,
     /// The epoch in which each of them became ours. Later epochs are still ours, without anybody
     /// else in between.
     tenures: BTreeMap<u16, u64>,
@@ -81,7 +100,12 @@ pub(super) struct Writer {
     ownership: watch::Sender<Ownership>,
     scope: watch::Sender<Scope>,
     versions: LruCache<OrderId, u64>,
-    lease: Lease,
+    lease: Arc<Lease>,
+    /// When the other nodes are looked at next.
+    next_look: Instant,
+    /// Whether the last look failed, which was said.
+    look_failed: bool,
+    lost_tails: watch::Sender<Vec<LostTail>>,
     /// Whether something sent earlier may still arrive at the database.
     uncertain: bool,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -102,6 +126,7 @@ struct Sealed {
 pub(super) struct Wires {
     pub(super) committed: watch::Sender<Cursors>,
     pub(super) tail: Arc<Tail>,
+    pub(super) lost_tails: watch::Sender<Vec<LostTail>>,
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) scope: watch::Sender<Scope>,
     pub(super) nudged: Arc<Notify>,
@@ -122,7 +147,14 @@ impl Writer {
         since: Instant,
         wires: Wires,
     ) -> Self {
+        let lease = Arc::new(Lease::new(options, store.lease_runs_out(), since));
+        let known = heads.iter().map(|head| (head.shard, head.clone())).collect();
         Self {
+            known,
+            in_doubt: BTreeMap::new(),
+            next_look: Instant::now(),
+            look_failed: false,
+            lost_tails: wires.lost_tails,
             store,
             shards,
             holds,
@@ -135,7 +167,7 @@ impl Writer {
             ownership: wires.ownership,
             scope: wires.scope,
             versions: LruCache::new(VERSIONS_KNOWN_MAX),
-            lease: Lease::new(options, since),
+            lease,
             uncertain: false,
             now: Arc::clone(&options.now),
             recorded_at: Timestamp::MIN,
@@ -159,7 +191,11 @@ impl Writer {
         closing: CancellationToken,
     ) {
         let mut waiting = VecDeque::new();
+        let keeper = Arc::clone(&self.lease).keep(self.store.renewal());
+        let keeper =
+            if self.store.renews_beside() { spawn_beside(keeper) } else { tokio::spawn(keeper) };
         let end = self.serve(&mut requests, &mut waiting, &closing).await;
+        keeper.abort();
         requests.close();
         match end {
             Ok(()) => {
@@ -188,6 +224,7 @@ impl Writer {
         waiting: &mut VecDeque<Request>,
         closing: &CancellationToken,
     ) -> Result<(), JournalError> {
+        let lease = Arc::clone(&self.lease);
         loop {
             if waiting.is_empty() {
                 let mut received = Vec::new();
@@ -197,7 +234,8 @@ impl Writer {
                         requests.close();
                         continue;
                     }
-                    () = sleep_until(self.lease.due()) => self.keep().await?,
+                    () = sleep_until(self.wakes_at()) => self.keep().await?,
+                    () = lease.news() => self.keep().await?,
                     () = self.leaving.cancelled(), if !self.left.is_cancelled() => {
                         self.leave().await;
                     }
@@ -223,36 +261,68 @@ impl Writer {
         }
     }
 
+    /// When there is something to do although nobody asks.
+    fn wakes_at(&self) -> Instant {
+        match (&self.node, self.uncertain) {
+            (Some(_), _) => self.next_look,
+            (None, true) => self.next_look.min(self.lease.believed_until()),
+            (None, false) => self.lease.believed_until(),
+        }
+    }
+
+    /// Sees to it that what we believe to be ours is; an error where the writer has to stop.
     async fn keep(&mut self) -> Result<(), JournalError> {
-        if self.uncertain {
+        if self.lease.in_doubt() {
+            // The database is away, and may come back as another one: what it has, it has to say.
+            self.tail.forget();
+        }
+        match self.lease.standing() {
+            Standing::Superseded => return Err(JournalError::Superseded),
+            Standing::RanOut if self.node.is_none() => {
+                tracing::error!("the journal's lease could not be renewed; stopping");
+                return Err(JournalError::Superseded);
+            }
+            Standing::RanOut | Standing::Believed => {}
+        }
+        self.drop_lapsed();
+        if self.uncertain && Instant::now() >= self.next_look {
+            self.next_look = Instant::now() + self.lease.again();
             // A lost connection is replaced by a fresh epoch, which is a renewal too.
             match self.recover().await {
                 Err(JournalError::Superseded) => return Err(JournalError::Superseded),
-                Ok(()) => return Ok(()),
-                Err(_) => {}
+                Err(_) => return Ok(()),
+                Ok(_) => {}
             }
         }
-        let due = Instant::now() >= self.lease.due();
-        match self.lease.keep(&*self.store).await {
-            Ok(()) => {
-                if due {
-                    self.look().await;
-                }
-                Ok(())
+        if Instant::now() >= self.next_look {
+            self.next_look = Instant::now() + self.lease.every();
+            self.look().await;
+        }
+        Ok(())
+    }
+
+    /// Lets go of shards that we believe in no more. Somebody else may have them before we are told, so
+    /// they are taken up again in a fresh epoch only.
+    fn drop_lapsed(&mut self) {
+        if self.node.is_none() {
+            return;
+        }
+        #[cfg(feature = "planted-bugs")]
+        if shared_events::planted::is("append-without-epoch") {
+            for shard in self.heads.keys() {
+                self.lease.hold(*shard, Instant::now());
             }
-            #[cfg(feature = "planted-bugs")]
-            Err(_) if shared_events::planted::is("append-without-epoch") => {
-                self.lease.extended(Instant::now());
-                Ok(())
-            }
-            // A node that nobody believes any more has lost its shards, and takes others when it is
-            // back; whoever has the journal to themselves has lost it.
-            Err(_) if self.node.is_some() => {
-                self.heads.clear();
-                self.tell_ownership(None);
-                Ok(())
-            }
-            Err(error) => Err(error),
+        }
+        let before = self.heads.len();
+        self.heads.retain(|shard, _| self.lease.holds(*shard));
+        if self.heads.len() < before {
+            let shards = before - self.heads.len();
+            tracing::warn!(
+                shards,
+                "the lease of shards ran out; they are taken again when they are free"
+            );
+            self.uncertain = true;
+            self.tell_ownership(None);
         }
     }
 
@@ -323,7 +393,11 @@ impl Writer {
                 Err(CommitError::Unknown(detail)) => {
                     tracing::warn!(detail, elapsed = ?since.elapsed(), "the outcome of a batch is not known");
                     self.uncertain = true;
+                    self.next_look = Instant::now();
                     self.versions.clear();
+                    self.tail.forget();
+                    let after = sealed.batch.fences.iter().map(|fence| fence.after.clone());
+                    self.in_doubt = after.map(|head| (head.shard, head)).collect();
                     match self.recover().await {
                         Err(JournalError::Superseded) => {
                             // Theirs now, but ours may be among it.
@@ -332,8 +406,12 @@ impl Writer {
                         Err(_) => {
                             return Err(Trouble::Failed(JournalError::OutcomeUnknown(detail)));
                         }
+                        // The database has another history now: what was sent may be in neither.
+                        Ok(true) => {
+                            return Err(Trouble::Failed(JournalError::OutcomeUnknown(detail)));
+                        }
                         // Nothing sent before can arrive any more, so the heads tell.
-                        Ok(()) => match self.stands_after(&sealed.batch) {
+                        Ok(false) => match self.stands_after(&sealed.batch) {
                             Some(true) => return Ok(self.committed(sealed)),
                             Some(false) => {}
                             None => {
@@ -370,36 +448,114 @@ impl Trouble {
 }
 
 impl Writer {
-    /// Takes our own shards again, in a fresh epoch, and reads where they stand.
-    async fn recover(&mut self) -> Result<(), JournalError> {
+    /// Takes our own shards again, in a fresh epoch, and reads where they stand. Tells whether the
+    /// database has lost something that we knew.
+    async fn recover(&mut self) -> Result<bool, JournalError> {
         let since = Instant::now();
         let (store, length) = (Arc::clone(&self.store), self.lease.length());
+        let above: BTreeMap<u16, u64> =
+            self.known.values().map(|head| (head.shard, head.epoch)).collect();
+        let (node, shards) = (self.node.is_some(), self.shards);
         let claim = async {
-            match (&self.node, store.shared()) {
-                (Some(_), Some(shared)) => shared.claim_own(length).await,
-                _ => match store.claim(Claim::Own, self.shards, length).await? {
-                    Claimed::Taken(heads) => complete(heads, &self.holds),
-                    Claimed::Held(_) => Err(JournalError::Superseded),
+            match store.shared() {
+                Some(shared) if node => shared.claim_own(&above, length).await,
+                _ => loop {
+                    let Claimed::Taken(heads) = store.claim(Claim::Own, shards, length).await?
+                    else {
+                        return Err(JournalError::Superseded);
+                    };
+                    let heads = complete(heads, &self.holds)?;
+                    let fresh =
+                        |head: &Head| above.get(&head.shard).is_none_or(|a| head.epoch > *a);
+                    // A database that was set back begins in an epoch that we have had already.
+                    if heads.iter().all(fresh) {
+                        return Ok(heads);
+                    }
                 },
             }
         };
         let heads = timeout(length / 2, claim)
             .await
             .map_err(|_| JournalError::Unavailable("no answer".to_owned()))??;
+        let mut lost = false;
         for head in &heads {
+            let diverged = self.has_lost(head);
+            lost |= diverged;
             let before = self.heads.get(&head.shard).map(|before| before.epoch + 1);
-            if before != Some(head.epoch) {
+            if diverged || before != Some(head.epoch) {
                 // Somebody else may have had it since we last knew it.
                 self.versions.clear();
                 self.tenures.insert(head.shard, head.epoch);
             }
+            self.lease.hold(head.shard, since);
         }
+        self.known.extend(heads.iter().map(|head| (head.shard, head.clone())));
         self.heads = heads.into_iter().map(|head| (head.shard, head)).collect();
         self.lease.extended(since);
         self.uncertain = false;
+        self.in_doubt.clear();
         self.publish();
         self.tell_ownership(None);
-        Ok(())
+        Ok(lost)
+    }
+
+    /// Whether the database, which says that a shard stands here, has another history than the one we
+    /// knew: a standby that lagged was promoted, or a backup restored. What memory has of ours is
+    /// forgotten, and what was lost is said.
+    fn has_lost(&mut self, found: &Head) -> bool {
+        let Some(known) = self.known.get(&found.shard) else { return false };
+        let is = |head: &Head| (head.position, head.hash) == (found.position, found.hash);
+        let nobody_else = found.epoch <= known.epoch + 1;
+        let behind = found.position < known.position
+            || found.position == known.position && !is(known)
+            || found.epoch < known.epoch
+            || nobody_else && !is(known) && !self.in_doubt.get(&found.shard).is_some_and(is);
+        if !behind {
+            return false;
+        }
+        let lost = LostTail {
+            shard: found.shard,
+            known: known.position,
+            found: found.position,
+            events: known.position.saturating_sub(found.position),
+        };
+        tracing::error!(
+            shard = lost.shard,
+            last_known = lost.known,
+            last_found = lost.found,
+            events = lost.events,
+            "the database lacks events that it had committed; it was set back, or a standby that \
+             lagged was promoted"
+        );
+        self.tail.forget();
+        self.versions.clear();
+        self.lower(found.shard, found.position);
+        self.lost_tails.send_modify(|all| match all.iter_mut().find(|l| l.shard == lost.shard) {
+            Some(before) => *before = LostTail { events: before.events + lost.events, ..lost },
+            None => all.push(lost),
+        });
+        true
+    }
+
+    /// Readers are told that a shard ends here, although it had been further.
+    fn lower(&self, shard: u16, position: u64) {
+        self.committed.send_if_modified(|cursors| {
+            let further = cursors.get(shard) > position;
+            if further {
+                let mut lower = Cursors::default();
+                for (other, at) in cursors.iter() {
+                    let (at, mark) = match other == shard {
+                        true => (position, None),
+                        false => (at, cursors.mark(other)),
+                    };
+                    if at > 0 {
+                        lower.advance_to(other, at, mark);
+                    }
+                }
+                *cursors = lower;
+            }
+            further
+        });
     }
 
     /// Whether a batch, of which it was not known, is in the journal: all of it or nothing, so one
@@ -420,11 +576,20 @@ impl Writer {
         }
         // Given up anywhere, the database tells at the next look what came of it.
         let patience = self.lease.length();
-        match timeout(patience, self.share_out(!self.left.is_cancelled())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the shards could not be looked at"),
-            Err(_) => tracing::warn!("the shards were not looked at in time"),
+        let looked = timeout(patience, self.share_out(!self.left.is_cancelled())).await;
+        let failed = match looked {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        match &failed {
+            Some(error) if !self.look_failed => {
+                tracing::warn!(error, "the shards could not be looked at; it is tried again");
+            }
+            None if self.look_failed => tracing::info!("the shards can be looked at again"),
+            _ => {}
         }
+        self.look_failed = failed.is_some();
     }
 
     /// Gives everything to those who stay; what nobody can take is kept.
@@ -466,14 +631,19 @@ impl Writer {
             let Some(seen) = sight.shards.iter().find(|seen| seen.head.shard == shard) else {
                 continue;
             };
-            if let Some(head) = shared.claim_one(&seen.head, length, grace).await? {
+            let since = Instant::now();
+            let above = self.known.get(&shard).map_or(0, |head| head.epoch);
+            if let Some(head) = shared.claim_one(seen, above, length, grace).await? {
                 tracing::info!(shard, epoch = head.epoch, "shard taken");
+                self.lease.hold(shard, since);
+                self.has_lost(&head);
                 self.take_up(head);
             }
         }
         let mut gone = Vec::new();
         for (shard, to) in plan.give {
             if let Some(head) = self.heads.remove(&shard) {
+                self.lease.let_go(shard);
                 if let Some(seen) = sight.shards.iter_mut().find(|seen| seen.head.shard == shard) {
                     seen.owner.clone_from(&to);
                 }
@@ -498,6 +668,7 @@ impl Writer {
     fn take_up(&mut self, head: Head) {
         self.versions.clear();
         self.tenures.insert(head.shard, head.epoch);
+        self.known.insert(head.shard, head.clone());
         self.heads.insert(head.shard, head);
     }
 
@@ -509,6 +680,7 @@ impl Writer {
             .await
             .map_err(|_| JournalError::Unavailable("no answer".to_owned()))??;
         let me = store.owner();
+        let mut set_back = false;
         for seen in &sight.shards {
             let shard = seen.head.shard;
             let held = self.heads.get(&shard).map(|head| head.epoch);
@@ -516,12 +688,39 @@ impl Writer {
             #[cfg(feature = "planted-bugs")]
             let lost = lost && !shared_events::planted::is("append-without-epoch");
             if lost && self.heads.remove(&shard).is_some() {
+                self.lease.let_go(shard);
                 tracing::warn!(shard, owner = seen.owner, "shard lost");
             }
-            // Not in doubt: what we sent before is answered, and nobody else may write.
-            if seen.owner == me && !self.heads.contains_key(&shard) && !self.uncertain {
-                self.take_up(seen.head.clone());
+            // All that we sent was answered, so it stands where we left it, or has another history.
+            let stands = |head: &Head| {
+                head.epoch != seen.head.epoch
+                    || (head.position, head.hash) == (seen.head.position, seen.head.hash)
+            };
+            if !self.uncertain && self.heads.get(&shard).is_some_and(|head| !stands(head)) {
+                self.heads.remove(&shard);
+                self.lease.let_go(shard);
+                set_back = true;
             }
+            // Not in doubt: what we sent before is answered, and nobody else may write.
+            if seen.owner == me && !self.heads.contains_key(&shard) && !self.uncertain && !set_back
+            {
+                // An epoch that we have had before may have been of another history.
+                if self.known.get(&shard).is_none_or(|known| known.epoch < seen.head.epoch) {
+                    if self.lease.hold_given(shard) {
+                        self.take_up(seen.head.clone());
+                    }
+                } else {
+                    set_back = true;
+                }
+            }
+            if !self.heads.contains_key(&shard) {
+                self.lower(shard, seen.head.position);
+            }
+        }
+        if set_back {
+            // Taken up in a fresh epoch, which says what was lost.
+            self.uncertain = true;
+            self.next_look = Instant::now();
         }
         self.publish();
         self.tell_ownership(Some(&sight));
@@ -532,10 +731,10 @@ impl Writer {
         let tenures = self.heads.keys().filter_map(|shard| self.tenures.get_key_value(shard));
         let tenures: BTreeMap<u16, u64> = tenures.map(|(shard, epoch)| (*shard, *epoch)).collect();
         // Whoever is alone keeps everything until the writer ends.
-        let believed_until = self.node.as_ref().map(|_| self.lease.believed_until());
+        let lease = self.node.as_ref().map(|_| &self.lease);
         self.ownership.send_if_modified(|known| {
             let mut next = known.clone();
-            next.set_ours(&self.holds, tenures, believed_until);
+            next.set_ours(&self.holds, tenures, lease);
             if let Some(sight) = sight {
                 next.saw(sight);
             }
@@ -654,6 +853,7 @@ impl Writer {
                 // The epoch may be a fresh one by now.
                 head.position = fence.after.position;
                 head.hash = fence.after.hash;
+                self.known.insert(head.shard, head.clone());
             }
         }
         for (order_id, version) in sealed.versions {

@@ -270,6 +270,34 @@ async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
 }
 
 #[tokio::test]
+async fn calls_are_bounded_for_all_orders_together_and_customers_leave_room_for_the_others() {
+    let disk = MemoryDisk::default();
+    let clock = ManualClock::new(start());
+    let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
+    let limits = Limits { calls_max: 16, awake_max: 16, ..Limits::default() };
+    let registry = self::registry(&journal, &clock, limits).await;
+    for round in 0..3 {
+        disk.inject(Fault::Slow(Duration::from_millis(50)));
+        let of = |by: fn(CustomerId) -> By| {
+            let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+            let context = Context { by: by(customer_id), ..ops() };
+            registry.execute(order_id, place(order_id, customer_id), context)
+        };
+        let customers = join_all((0..20).map(|_| of(By::customer)));
+        let others = join_all((0..5).map(|_| of(|_| By::service("shop"))));
+        // Each asks when it is first polled: customers first.
+        let (customers, others) = tokio::join!(customers, others);
+        let overloaded = |answers: &[Result<Executed, Refusal>]| {
+            answers.iter().filter(|answer| matches!(answer, Err(Refusal::Overloaded))).count()
+        };
+        assert_eq!((overloaded(&customers), overloaded(&others)), (6, 3), "round {round}");
+        assert_eq!(customers.iter().chain(&others).filter(|answer| answer.is_ok()).count(), 16);
+        // Nobody was woken for those who were refused.
+        assert!(registry.awake() <= 16);
+    }
+}
+
+#[tokio::test]
 async fn an_impossible_history_closes_its_order_alone() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (good, _) = placed(&registry).await;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use order_actor::actor::{Limits, Registry};
-use order_actor::domain::{By, Policy};
+use order_actor::domain::{By, CUSTOMER_ASKS_MAX, Policy};
 use order_actor::grpc::OrdersEdge;
 use order_actor::grpc::proto::journal_service_server::JournalService as _;
 use order_actor::grpc::proto::order_service_server::OrderService as _;
 use order_actor::grpc::proto::{self, read_events_response, read_facts_response};
-use order_actor::journal::{Options, open_memory};
+use order_actor::journal::{Journal, Options, open_memory, open_sqlite};
 use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
@@ -30,10 +30,13 @@ struct Shop {
 }
 
 async fn shop() -> Shop {
+    let now = || Timestamp::from_micros(1_300_000_000_000_000);
+    let options = Options { shards: 4, ..Options::new(Arc::new(now)) };
+    shop_over(open_memory(options).await.unwrap()).await
+}
+
+async fn shop_over(journal: Journal) -> Shop {
     let clock = ManualClock::new(Timestamp::from_micros(1_300_000_000_000_000));
-    let time = clock.clone();
-    let options = Options { shards: 4, ..Options::new(Arc::new(move || time.now())) };
-    let journal = open_memory(options).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("orders.db");
     let database = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await.unwrap();
@@ -73,12 +76,16 @@ fn ops() -> By {
 
 impl Shop {
     async fn place(&self, customer: CustomerId) -> proto::PlaceOrderResponse {
+        self.place_units(customer, 6).await
+    }
+
+    async fn place_units(&self, customer: CustomerId, quantity: u32) -> proto::PlaceOrderResponse {
         let request = proto::PlaceOrderRequest {
             order_id: OrderId::mint().to_string(),
             customer_id: customer.to_string(),
             lines: vec![proto::NewLine {
                 sku: "85123A".into(),
-                quantity: 6,
+                quantity,
                 unit_price: Some(proto::Money {
                     currency_code: "GBP".into(),
                     units: 2,
@@ -164,6 +171,27 @@ async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
     assert!(token.is_empty());
     let nobody = shop.edge.get_order(Request::new(get(None))).await.unwrap_err();
     assert_eq!(nobody.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_customer_who_cancels_unit_by_unit_is_stopped_and_may_still_cancel_the_order() {
+    let shop = shop().await;
+    let customer = CustomerId::mint();
+    let order_id = shop.place_units(customer, 1_000).await.order.unwrap().order_id;
+    let cancel = |lines: Vec<proto::LineUnits>| {
+        let order_id = order_id.clone();
+        let request = proto::CancelOrderRequest { order_id, lines, ..Default::default() };
+        shop.edge.cancel_order(by(&By::customer(customer), request))
+    };
+    let one = || vec![proto::LineUnits { line: 1, quantity: 1 }];
+    for _ in 0..CUSTOMER_ASKS_MAX {
+        cancel(one()).await.unwrap();
+    }
+    let refused = cancel(one()).await.unwrap_err();
+    let expected = (Code::FailedPrecondition, "ASKED_TOO_OFTEN".to_owned());
+    assert_eq!((refused.code(), reason(&refused)), expected);
+    let order = cancel(Vec::new()).await.unwrap().into_inner().order.unwrap();
+    assert_eq!(order.status(), proto::OrderStatus::Cancelled);
 }
 
 #[tokio::test]
@@ -267,6 +295,41 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
         .await
         .unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+/// Each begins at the heads, which the database tells before the process that wrote them knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = || Timestamp::from_micros(1_300_000_000_000_000);
+    let options = Options { shards: 1, ..Options::new(Arc::new(now)) };
+    let journal = open_sqlite(&directory.path().join("journal.db"), options).await.unwrap();
+    let shop = Arc::new(shop_over(journal).await);
+    let placing: Vec<_> = (0..4)
+        .map(|_| {
+            let shop = Arc::clone(&shop);
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    shop.place(CustomerId::mint()).await;
+                }
+            })
+        })
+        .collect();
+    let mut opened = 0;
+    while opened < 50 || placing.iter().any(|task| !task.is_finished()) {
+        let request = by(&ops(), proto::WatchOrdersRequest::default());
+        let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
+        soon(stream.next()).await.unwrap().unwrap();
+        // Whatever is wrong with where it begins is said next, at once.
+        let next = tokio::time::timeout(Duration::from_millis(5), stream.next()).await;
+        if let Ok(next) = next {
+            next.unwrap().unwrap();
+        }
+        opened += 1;
+    }
+    for task in placing {
+        task.await.unwrap();
+    }
 }
 
 #[tokio::test]

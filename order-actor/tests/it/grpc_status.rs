@@ -39,6 +39,8 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::InvalidRefund, InvalidArgument, Some("refund")),
         (Rejection::RefundNeedsReason, FailedPrecondition, None),
         (Rejection::RefundTooLarge, FailedPrecondition, None),
+        (Rejection::AskedTooOften { what: "it is said", max: 1 }, FailedPrecondition, None),
+        (Rejection::TooManyEvents, FailedPrecondition, None),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -62,7 +64,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::ReturnMismatch
             | Rejection::InvalidRefund
             | Rejection::RefundNeedsReason
-            | Rejection::RefundTooLarge => {}
+            | Rejection::RefundTooLarge
+            | Rejection::AskedTooOften { .. }
+            | Rejection::TooManyEvents => {}
         }
     }
     all

@@ -15,7 +15,7 @@ use order_actor::journal::{
 };
 use postgres_es::PostgresEventRepository;
 use shared_events::contract::{OrderId, ReservationId, Timestamp};
-use shared_events::stream::Cursors;
+use shared_events::stream::{Cursors, begin};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::time::{Instant, timeout};
@@ -229,6 +229,36 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
     }
 }
 
+/// The database knows of a commit a moment before the process does that made it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
+    for place in Place::all().await {
+        let journal = place.open(options()).await.unwrap();
+        let writers: Vec<_> = (0..8)
+            .map(|_| {
+                let journal = journal.clone();
+                tokio::spawn(async move {
+                    for _ in 0..60 {
+                        journal.append(order(), 0, vec![event(1)]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut begun = 0;
+        while begun < 50 || writers.iter().any(|writer| !writer.is_finished()) {
+            let heads = journal.heads().await.unwrap();
+            journal.read_after(&heads, 10).await.unwrap();
+            begun += 1;
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let ahead: Cursors = [(0, 481)].into_iter().collect();
+        assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "JOURNAL_BROKEN");
+        journal.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_superseded_writer_appends_nothing_and_stops() {
     for place in Place::all().await {
@@ -259,19 +289,116 @@ async fn a_living_writer_is_not_taken_over_and_a_closed_one_at_once() {
     }
 }
 
+/// A short lease: believed for 1.2 s.
+fn short() -> Options {
+    Options {
+        lease: Duration::from_millis(2_000),
+        renew: Duration::from_millis(200),
+        self_stop: Duration::from_millis(1_200),
+        ..options()
+    }
+}
+
 #[tokio::test]
-async fn a_lease_that_is_not_renewed_runs_out() {
+async fn a_lease_that_is_not_renewed_runs_out_and_is_watched_for_as_long_as_it_is_believed() {
     let place = Place::postgres();
-    let old = place.open(options()).await.unwrap();
+    let old = place.open(short()).await.unwrap();
     old.append(order(), 0, vec![event(1)]).await.unwrap();
-    // As if the writer had been asleep for so long.
+    // As one who is cut off: no session, a lease that ran out by the clock of the database, and no
+    // word of where it ran.
     let pool = place.pool().await;
-    sqlx::query("UPDATE shards SET lease_until = now()").execute(&pool).await.unwrap();
-    let impatient = Options { standby: Duration::ZERO, ..options() };
-    let new = place.open(impatient).await.unwrap();
+    sqlx::query("UPDATE shards SET owner = 'silent', lease_until = now() - interval '1 hour'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let impatient = Options { standby: Duration::from_millis(600), ..short() };
+    assert_eq!(place.open(impatient).await.err().unwrap().code(), "JOURNAL_UNAVAILABLE");
+    let new = place.open(short()).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(1_200), "{:?}", began.elapsed());
     timeout(SOON, old.stopped()).await.unwrap();
     assert_eq!(old.append(order(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
     new.append(order(), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_takes_nothing_from_a_writer_that_lives() {
+    let place = Place::postgres();
+    let old = place.open(short()).await.unwrap();
+    let pool = place.pool().await;
+    let id = order();
+    for n in 0..10 {
+        sqlx::query("UPDATE shards SET lease_until = now() - interval '1 hour'")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let impatient = Options { standby: Duration::from_millis(150), ..short() };
+        assert_eq!(place.open(impatient).await.err().unwrap().code(), "JOURNAL_UNAVAILABLE");
+        old.append(id, n, vec![event(1)]).await.unwrap();
+    }
+    assert_eq!(old.verify().await.unwrap(), 10);
+}
+
+/// The append waits for room; nothing of what failed is left on the connection.
+#[tokio::test]
+async fn a_full_disk_heals_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .arg(folder.path())
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        eprintln!("no disk of its own may be mounted here");
+        return;
+    }
+    let path = folder.path().to_owned();
+    let journal = open_sqlite(&path.join("journal.db"), options()).await.unwrap();
+    let mut appended = Vec::new();
+    let append = |journal: Journal| async move {
+        let id = order();
+        journal.append(id, 0, vec![event(1)]).await.map(|_| id)
+    };
+    appended.push(append(journal.clone()).await.unwrap());
+    let ballast = path.join("ballast");
+    for round in 0..3 {
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
+        drop(file);
+        let until = Instant::now() + SOON;
+        let mut refused = 0;
+        while refused < 20 {
+            assert!(Instant::now() < until, "the disk is not full");
+            match append(journal.clone()).await {
+                Ok(id) => appended.push(id),
+                Err(error) => {
+                    assert!(
+                        matches!(
+                            error,
+                            JournalError::Unavailable(_) | JournalError::OutcomeUnknown(_)
+                        ),
+                        "{error}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        std::fs::remove_file(&ballast).unwrap();
+        let until = Instant::now() + SOON;
+        loop {
+            match append(journal.clone()).await {
+                Ok(id) => break appended.push(id),
+                Err(error) => assert!(Instant::now() < until, "round {round}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    for id in appended {
+        assert_eq!(journal.load(id).await.unwrap().len(), 1);
+    }
+    journal.verify().await.unwrap();
+    journal.close().await;
+    let unmounted = std::process::Command::new("umount").arg("-l").arg(&path).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +515,7 @@ async fn who_gives_up_a_read_takes_nobody_along() {
     let pool = place.pool().await;
     let id = order();
     journal.append(id, 0, vec![event(1)]).await.unwrap();
-    let mut lock = pool.begin().await.unwrap();
+    let mut lock = begin(&pool).await.unwrap();
     sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
     let load = || {
         let journal = journal.clone();

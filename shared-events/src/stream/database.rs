@@ -267,12 +267,13 @@ impl Database {
         &self.reader
     }
 
-    /// Begins a transaction that may write. On SQLite it waits for the one writer.
+    /// Begins a transaction that may write. On SQLite it waits for the one writer. Given up meanwhile,
+    /// it leaves nothing open.
     ///
     /// # Errors
     /// [`DatabaseError`] where no connection is to be had in time.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
-        Ok(self.writer.begin().await?)
+        Ok(super::begin::begin(&self.writer).await?)
     }
 
     /// Closes every connection, waiting for those in use.

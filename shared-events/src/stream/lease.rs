@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::beside::spawn_beside;
 use super::database::{Database, DatabaseError};
 use super::{Dialect, Scope};
 
@@ -22,6 +24,9 @@ pub struct Candidacy {
     database: Database,
     follower: String,
     scope: watch::Sender<Scope>,
+    /// For the lease alone, so that it waits for no place in the pool.
+    session: Option<AnyConnection>,
+    schema: Option<String>,
 }
 
 impl Candidacy {
@@ -34,30 +39,49 @@ impl Candidacy {
             Dialect::Postgres => Scope::nothing(),
         };
         let (scope, receiver) = watch::channel(first);
-        (Self { database, follower: follower.to_owned(), scope }, receiver)
+        let follower = follower.to_owned();
+        (Self { database, follower, scope, session: None, schema: None }, receiver)
     }
 
-    /// Takes the lease whenever it is free and renews it until `stop`; then gives it up.
+    /// Takes the lease whenever it is free and renews it until `stop`; then gives it up. On a session and
+    /// a thread that no load holds up.
     pub async fn run(self, stop: CancellationToken) {
-        if self.database.dialect() == Dialect::Sqlite {
-            return;
+        if self.database.dialect() == Dialect::Postgres {
+            // It ends with `stop`, whoever waits for it.
+            drop(spawn_beside(self.stand(stop)).await);
         }
-        let mut renewed: Option<Instant> = None;
+    }
+
+    async fn stand(mut self, stop: CancellationToken) {
+        let (mut renewed, mut failing): (Option<Instant>, bool) = (None, false);
         while !stop.is_cancelled() {
             let asked = Instant::now();
-            match timeout(RENEW_EVERY, self.take()).await {
+            let taken = timeout(RENEW_EVERY, self.take()).await;
+            let error = match taken {
                 Ok(Ok(true)) => {
                     if renewed.is_none() {
                         tracing::info!(follower = self.follower, "follows from now on");
                     }
                     renewed = Some(asked);
+                    None
                 }
-                Ok(Ok(false)) => renewed = None,
-                Ok(Err(error)) => {
-                    tracing::warn!(follower = self.follower, %error, "its lease was not renewed");
+                Ok(Ok(false)) => {
+                    renewed = None;
+                    None
                 }
-                Err(_) => tracing::warn!(follower = self.follower, "its lease: no answer in time"),
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            match &error {
+                Some(error) if !failing => {
+                    tracing::warn!(follower = self.follower, error, "its lease is not renewed");
+                }
+                None if failing => {
+                    tracing::info!(follower = self.follower, "its lease is renewed again");
+                }
+                _ => {}
             }
+            failing = error.is_some();
             if renewed.is_some_and(|at| at.elapsed() >= SELF_STOP) {
                 renewed = None;
             }
@@ -80,9 +104,32 @@ impl Candidacy {
         }
     }
 
+    /// The session of the lease, taken out of its place: one that failed or was given up is closed.
+    async fn session(&mut self) -> Result<AnyConnection, DatabaseError> {
+        if let Some(session) = self.session.take() {
+            return Ok(session);
+        }
+        let schema = match &self.schema {
+            Some(schema) => schema.clone(),
+            None => {
+                sqlx::query_scalar("SELECT current_schema()::text")
+                    .fetch_one(self.database.reader())
+                    .await?
+            }
+        };
+        let mut session =
+            AnyConnection::connect_with(&self.database.reader().connect_options()).await?;
+        let name = self.database.session_name();
+        let settings = format!("SET search_path TO {schema}; SET application_name TO '{name}'");
+        session.execute(settings.as_str()).await?;
+        self.schema = Some(schema);
+        Ok(session)
+    }
+
     /// Takes or renews it where it is ours, ran out, or belongs to a process without a session,
     /// which cannot commit anything before it has a new one.
-    async fn take(&self) -> Result<bool, DatabaseError> {
+    async fn take(&mut self) -> Result<bool, DatabaseError> {
+        let mut session = self.session().await?;
         let hit = sqlx::query(
             "INSERT INTO follower_leases (follower, holder, lease_until)
              VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
@@ -96,17 +143,19 @@ impl Candidacy {
         .bind(&self.follower)
         .bind(self.database.session_name())
         .bind(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX))
-        .execute(self.database.reader())
+        .execute(&mut session)
         .await?;
+        self.session = Some(session);
         Ok(hit.rows_affected() == 1)
     }
 
-    async fn give_up(&self) -> Result<(), DatabaseError> {
+    async fn give_up(&mut self) -> Result<(), DatabaseError> {
+        let mut session = self.session().await?;
         sqlx::query("DELETE FROM follower_leases WHERE follower = $1 AND holder = $2")
             .bind(&self.follower)
             .bind(self.database.session_name())
-            .execute(self.database.reader())
+            .execute(&mut session)
             .await?;
-        Ok(())
+        Ok(session.close().await?)
     }
 }

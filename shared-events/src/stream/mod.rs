@@ -5,6 +5,8 @@
 //! Never here: what a fact means.
 
 mod backoff; // how long to wait before trying again; pure
+mod begin; // transactions that leave nothing behind when they are given up
+mod beside; // a thread that no load holds up
 mod cursor; // how far a named follower got in each shard
 mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // where poison goes and how it comes back
@@ -19,6 +21,8 @@ mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
 pub use backoff::Backoff;
+pub use begin::{begin, begin_immediate};
+pub use beside::spawn_beside;
 pub use cursor::{CursorError, Cursors, Scope};
 pub use database::{Database, DatabaseError, Dialect, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};

@@ -456,3 +456,54 @@ async fn who_is_level_is_paced_but_not_after_a_pause() {
     followed.unwrap();
     assert_eq!(*came.lock().unwrap(), [0, 20, 40, 40, 60, 1_000]);
 }
+
+/// sqlx counts a transaction when its BEGIN was answered; who gives up before that must leave none
+/// open, in which the next one who gets the session would work, uncommitted for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_while_a_transaction_begins_leaves_none_open() {
+    let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
+    let schema = format!("t_{}", Uuid::new_v4().simple());
+    let migrations = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
+    let database = Database::postgres(&url, &schema, &migrations).await.unwrap();
+    for n in 0..400 {
+        let mut begin = Box::pin(database.begin());
+        for _ in 0..n % 8 {
+            if futures::poll!(begin.as_mut()).is_ready() {
+                break;
+            }
+            // Given up at every step of it: before it is sent, while it is answered, afterwards.
+            tokio::time::sleep(Duration::from_micros(n % 7 * 40)).await;
+        }
+        drop(begin);
+        // What commits by itself is committed.
+        let pause = format!("p{n}");
+        sqlx::query("INSERT INTO cursors (follower, shard, position) VALUES ($1, 0, 1)")
+            .bind(&pause)
+            .execute(database.reader())
+            .await
+            .unwrap();
+    }
+    let other = sqlx::PgPool::connect(&url).await.unwrap();
+    let idle = "SELECT count(*) FROM pg_stat_activity
+                WHERE application_name = $1 AND state LIKE 'idle in transaction%'";
+    let none_left = async {
+        loop {
+            let left: i64 = sqlx::query_scalar(idle)
+                .bind(database.session_name())
+                .fetch_one(&other)
+                .await
+                .unwrap();
+            if left == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), none_left).await.expect("a transaction is open");
+    let there: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM {schema}.cursors"))
+        .fetch_one(&other)
+        .await
+        .unwrap();
+    assert_eq!(there, 400);
+    database.close().await;
+}

@@ -1,0 +1,143 @@
+//! However long an order gets, it can be brought to its end.
+
+use order_actor::domain::{
+    By, CUSTOMER_ASKS_MAX, Command, ENDING_ROOM, EVENTS_MAX, Order, Place, Policy, Rejection,
+    Status, decide, evolve,
+};
+use shared_events::contract::CancelReason;
+
+use super::support::*;
+
+/// An order of one line, and what is said to it.
+struct Long {
+    order: Order,
+}
+
+impl Long {
+    fn confirmed() -> Self {
+        let lines = vec![new_line("MUG", 50_000, gbp(1))];
+        let mut long = Self { order: Order::Absent };
+        long.say(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+        long.say(&confirm(1), &by_engine()).unwrap();
+        long
+    }
+
+    fn say(&mut self, command: &Command, by: &By) -> Result<(), Rejection> {
+        let events = decide(&self.order, command, by, after(20), &Policy::default())?;
+        assert_eq!(events.len(), 1);
+        self.order = events.iter().try_fold(self.order.clone(), evolve).unwrap();
+        assert!(self.events() <= EVENTS_MAX);
+        Ok(())
+    }
+
+    fn events(&self) -> u64 {
+        self.order.details().unwrap().events
+    }
+
+    fn status(&self) -> Status {
+        self.order.status().unwrap()
+    }
+
+    /// Parcels of one unit each, until no more are taken.
+    fn until_full(&mut self) {
+        for n in 1.. {
+            match self.say(&fulfill(n, &[(1, 1)]), &by_service()) {
+                Ok(()) => {}
+                Err(refused) => return assert_eq!(refused, Rejection::TooManyEvents),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
+    let mut full = Long::confirmed();
+    full.until_full();
+    assert_eq!(full.events(), EVENTS_MAX - ENDING_ROOM);
+    for by in [by_owner(), by_ops()] {
+        let some = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
+        assert_eq!(full.say(&some, &by), Err(Rejection::TooManyEvents));
+    }
+    let rest = 50_000 - u32::try_from(EVENTS_MAX - ENDING_ROOM - 2).unwrap();
+    let endings = [
+        (cancel(CancelReason::CustomerRequest, &[]), by_owner()),
+        (cancel(CancelReason::Ops, &[(1, rest)]), by_ops()),
+        (fulfill(1_000_000, &[]), by_service()),
+    ];
+    for (command, by) in endings {
+        let mut ended = Long { order: full.order.clone() };
+        ended.say(&command, &by).unwrap();
+        assert_eq!(ended.status(), Status::Fulfilled, "{command:?}");
+        // And then it comes back, in parts, until nothing more fits; what was asked for is judged.
+        let mut n = 0;
+        let refused = loop {
+            n += 1;
+            if let Err(refused) = ended.say(&request_return(n, &[(1, 1)]), &by_ops()) {
+                break refused;
+            }
+            let late = after(20 + 4 * DAY);
+            let policy = Policy::default();
+            let reminder =
+                decide(&ended.order, &Command::Escalate, &by_engine(), late, &policy).unwrap();
+            ended.order = reminder.iter().try_fold(ended.order, evolve).unwrap();
+            let verdict = if n % 2 == 0 { approve(n) } else { reject(n) };
+            ended.say(&verdict, &by_ops()).unwrap();
+        };
+        assert_eq!(refused, Rejection::TooManyEvents);
+        assert!(n > 30, "{n}");
+    }
+}
+
+#[test]
+fn a_pending_order_that_is_full_can_be_answered_and_lapses() {
+    let mut full = Long { order: Order::Absent };
+    let lines = vec![new_line("MUG", 50_000, gbp(1))];
+    full.say(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+    let some = cancel(CancelReason::Ops, &[(1, 1)]);
+    let refused = loop {
+        if let Err(refused) = full.say(&some, &by_ops()) {
+            break refused;
+        }
+    };
+    assert_eq!(refused, Rejection::TooManyEvents);
+    let answers = [confirm(1), cancel(CancelReason::InsufficientStock, &[])];
+    for answer in answers {
+        Long { order: full.order.clone() }.say(&answer, &by_engine()).unwrap();
+    }
+    let late = after(16 * MINUTE);
+    let lapsed = decide(&full.order, &Command::Lapse, &by_engine(), late, &Policy::default());
+    assert_eq!(lapsed.unwrap().len(), 1);
+}
+
+#[test]
+fn a_customer_asks_so_often_and_no_more_and_others_go_on() {
+    let mut order = Long::confirmed();
+    let some = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
+    for _ in 0..CUSTOMER_ASKS_MAX {
+        order.say(&some, &by_owner()).unwrap();
+    }
+    let refused = order.say(&some, &by_owner()).unwrap_err();
+    assert_eq!(refused.code(), "ASKED_TOO_OFTEN");
+    order.say(&some, &by_ops()).unwrap();
+    let mut whole = Long { order: order.order.clone() };
+    whole.say(&cancel(CancelReason::CustomerRequest, &[]), &by_owner()).unwrap();
+    assert_eq!(whole.status(), Status::Cancelled);
+
+    order.say(&fulfill(1, &[]), &by_service()).unwrap();
+    for n in 0..u128::from(CUSTOMER_ASKS_MAX) {
+        order.say(&request_return(n, &[(1, 1)]), &by_owner()).unwrap();
+        order.say(&reject(n), &by_ops()).unwrap();
+    }
+    let refused = order.say(&request_return(1_000, &[(1, 1)]), &by_owner()).unwrap_err();
+    assert_eq!(refused.code(), "ASKED_TOO_OFTEN");
+    // Said again, it is what was said before.
+    let again = decide(
+        &order.order,
+        &request_return(7, &[(1, 1)]),
+        &by_owner(),
+        after(20),
+        &Policy::default(),
+    );
+    assert_eq!(again, Ok(Vec::new()));
+    order.say(&request_return(1_000, &[(1, 1)]), &by_ops()).unwrap();
+}
