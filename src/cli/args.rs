@@ -128,13 +128,16 @@ pub enum Verb {
     /// moved to files.
     #[command(subcommand)]
     Journal(crate::journal::JournalVerb),
+    /// Timers that wait because a clock was far from the newest event at the start.
+    #[command(subcommand)]
+    Timers(TimersVerb),
     /// Orders whose history is impossible; they accept no command.
     Quarantined,
     /// Run an engine.
     Serve(Box<crate::serve::ServeArgs>),
     /// Bring the tables of a role up to date, before its processes start or beside them.
     Migrate(crate::upkeep::MigrateArgs),
-    /// Ask a process whether it can serve: exit code 0 where it does, 3 where not.
+    /// Ask a process whether it can serve, and if not why: exit code 0 where it does, 3 where not.
     Health {
         /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a
         /// whole where absent.
@@ -607,4 +610,15 @@ mod tests {
             assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
         }
     }
+}
+
+/// `ordinal timers …`
+#[derive(Debug, Subcommand)]
+pub enum TimersVerb {
+    /// Let the timers of all order nodes act on their clocks as they are.
+    Resume {
+        /// Why; it is logged.
+        #[arg(long)]
+        reason: String,
+    },
 }

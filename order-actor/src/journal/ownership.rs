@@ -15,6 +15,8 @@ pub struct Ownership {
     tenures: BTreeMap<u16, u64>,
     /// Until when we believe it; for as long as the writer lives where absent.
     believed: BTreeMap<u16, Instant>,
+    /// Until when we believe our lease in each database, by its first shard.
+    leases: BTreeMap<u16, Instant>,
     /// Address of the node that has a shard which is not ours, where one is known.
     elsewhere: BTreeMap<u16, Arc<str>>,
     /// Why nobody may write to a shard.
@@ -71,6 +73,12 @@ impl Ownership {
         self.tenures.get(&shard).copied().filter(|_| believed)
     }
 
+    /// Whether no lease of this node holds, so that nothing can be its own.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let now = Instant::now();
+        !self.leases.is_empty() && self.leases.values().all(|until| *until <= now)
+    }
+
     /// The shards that this process has.
     #[must_use]
     pub fn shards(&self) -> BTreeSet<u16> {
@@ -99,6 +107,7 @@ impl Ownership {
         self.tenures.retain(|shard, _| !of.contains(*shard));
         self.believed.retain(|shard, _| !of.contains(*shard));
         if let Some(until) = believed_until {
+            self.leases.extend(of.iter().next().map(|first| (first, until)));
             self.believed.extend(tenures.keys().map(|shard| (*shard, until)));
         }
         self.tenures.extend(tenures);

@@ -55,6 +55,15 @@ pub(super) struct Lease {
     most: Duration,
     renewed: Instant,
     tried: Instant,
+    /// What has been said of it: each change once, however often it is tried.
+    said: Said,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    NotRenewed,
+    Over,
 }
 
 impl Lease {
@@ -66,6 +75,7 @@ impl Lease {
             most: options.self_stop,
             renewed: since,
             tried: since,
+            said: Said::Nothing,
         }
     }
 
@@ -83,9 +93,20 @@ impl Lease {
     }
 
     /// It was extended by a call that began then.
-    pub(super) const fn extended(&mut self, since: Instant) {
+    pub(super) fn extended(&mut self, since: Instant) {
         self.renewed = since;
         self.tried = since;
+        if self.said != Said::Nothing {
+            tracing::warn!("the journal's lease is renewed again");
+            self.said = Said::Nothing;
+        }
+    }
+
+    fn not_renewed(&mut self, why: &str) {
+        if self.said == Said::Nothing {
+            tracing::warn!(why, "the journal's lease was not renewed");
+            self.said = Said::NotRenewed;
+        }
     }
 
     /// Until when the writer may believe in it.
@@ -109,12 +130,15 @@ impl Lease {
             match tokio::time::timeout(patience, store.renew(self.length)).await {
                 Ok(Ok(())) => self.extended(now),
                 Ok(Err(CommitError::Superseded)) => return Err(JournalError::Superseded),
-                Ok(Err(error)) => tracing::warn!(?error, "the journal's lease was not renewed"),
-                Err(_) => tracing::warn!("the journal's lease was not renewed in time"),
+                Ok(Err(error)) => self.not_renewed(&format!("{error:?}")),
+                Err(_) => self.not_renewed("no answer in time"),
             }
         }
         if self.renewed.elapsed() >= self.most {
-            tracing::error!("the journal's lease could not be renewed; stopping");
+            if self.said != Said::Over {
+                tracing::error!("the journal's lease has run out: nothing is appended without it");
+                self.said = Said::Over;
+            }
             return Err(JournalError::Superseded);
         }
         Ok(())

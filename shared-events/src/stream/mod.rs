@@ -10,19 +10,23 @@ mod database; // one store, Postgres or SQLite, behind one pool
 mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
+mod installation; // which SQLite files belong together
 mod lease; // which of several processes follows under a name
 mod pause; // followers that an operator stopped for a while
 pub mod redis; // a window of the latest facts, for many readers
+mod session; // what a session with Postgres is told, and what a server must be
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
 pub use backoff::Backoff;
 pub use cursor::{CursorError, Cursors, Scope};
-pub use database::{Database, DatabaseError, Dialect, Tx};
+pub use database::{Database, DatabaseError, Dialect, POSTGRES_CONNECTIONS, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
 pub use handler::{Blame, Handler};
+pub use installation::{Contents, Installation};
 pub use lease::Candidacy;
 pub use pause::Pause;
+pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use transactional::Transactional;
