@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use order_actor::domain::{By, Role};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +36,7 @@ impl std::fmt::Debug for Access {
 
 /// A line of the token file.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TokenLine {
     token: String,
     role: Role,
@@ -45,6 +45,7 @@ struct TokenLine {
 
 /// A token of which the file has the hash only: whoever reads it cannot call.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HashLine {
     sha256: String,
     role: Role,
@@ -52,6 +53,7 @@ struct HashLine {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TokenFile {
     #[serde(default)]
     tokens: Vec<TokenLine>,
@@ -75,8 +77,78 @@ fn hash(digits: &str) -> Option<[u8; 32]> {
     whole.then_some(hash)
 }
 
+/// What is wrong with a token file, without a word of what is in it: any of them may be a token.
+fn wrong(error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let path = &error.path;
+    let line = match path.get(1).and_then(|index| index.parse::<usize>().ok()) {
+        Some(index) if path.first().is_some_and(|table| table == "hashes") => {
+            format!("hash {}: ", index.saturating_add(1))
+        }
+        Some(index) => format!("token {}: ", index.saturating_add(1)),
+        None => String::new(),
+    };
+    let known = ["token", "sha256", "role", "subject"]
+        .into_iter()
+        .find(|key| path.last().is_some_and(|last| last == key));
+    let field = known.unwrap_or("it");
+    let what = match &error.kind {
+        Kind::MissingField(name) => format!("{name} is missing"),
+        Kind::UnknownField(_, known) => {
+            format!("there is a key that is none of {}", known.join(", "))
+        }
+        Kind::UnknownVariant(..) => "role is CUSTOMER, SERVICE or OPS".to_owned(),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("{field} is not {expected}")
+        }
+        // The parser's text has the place in its first line, and the line itself after it.
+        Kind::Message(text) => match text.lines().next() {
+            Some(first) if first.starts_with("TOML parse error at line ") => {
+                format!(
+                    "{}: no TOML; a token stands in quotes",
+                    first.replace("TOML parse error ", "")
+                )
+            }
+            _ => format!("{field} is wrong"),
+        },
+        _ => "it cannot be read".to_owned(),
+    };
+    format!("{line}{what}")
+}
+
 /// A shorter token could be guessed.
 const TOKEN_LEN_MIN: usize = 32;
+/// A subject stands in every event that its holder brings about.
+const SUBJECT_LEN_MAX: usize = 200;
+
+/// Whether nobody will guess a token, and a header can carry it.
+fn good(token: &str) -> Result<(), String> {
+    if token.len() < TOKEN_LEN_MIN {
+        return Err(format!("it has fewer than {TOKEN_LEN_MIN} characters"));
+    }
+    let carried = token.bytes().all(|byte| byte.is_ascii_graphic());
+    carried.then_some(()).ok_or_else(|| "it has characters that no header may have".to_owned())
+}
+
+/// Who has a token.
+fn holder(role: Role, subject: &str) -> Result<By, String> {
+    let subject = match role {
+        Role::Engine => return Err("no caller is ENGINE".to_owned()),
+        Role::Customer => match subject.parse::<CustomerId>() {
+            Ok(customer) => customer.to_string(),
+            Err(_) => return Err("the subject of a CUSTOMER is a customer id".to_owned()),
+        },
+        Role::Service | Role::Ops => subject.to_owned(),
+    };
+    let length = subject.chars().count();
+    if subject.trim().is_empty() || length > SUBJECT_LEN_MAX {
+        return Err(format!("the subject is a name of 1 to {SUBJECT_LEN_MAX} characters"));
+    }
+    if subject.chars().any(char::is_control) {
+        return Err("the subject has control characters".to_owned());
+    }
+    Ok(By { role, subject })
+}
 
 impl Access {
     /// Everybody on this machine.
@@ -93,40 +165,31 @@ impl Access {
     /// Where the file cannot be read or a line is wrong; never shows a token.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         use figment::providers::{Format as _, Toml};
-        let file: TokenFile = figment::Figment::from(Toml::file_exact(path))
+        let named = |what: String| anyhow::anyhow!("token file {}: {what}", path.display());
+        let text = crate::secrets::read("token file", path)?;
+        let file: TokenFile = figment::Figment::from(Toml::string(&text))
             .extract()
-            .with_context(|| format!("token file {}", path.display()))?;
+            .map_err(|error| named(wrong(&error)))?;
         let mut tokens = HashMap::new();
         for (number, line) in (1..).zip(file.tokens) {
-            anyhow::ensure!(
-                line.token.len() >= TOKEN_LEN_MIN,
-                "token {number} has fewer than {TOKEN_LEN_MIN} characters"
-            );
-            anyhow::ensure!(line.role != Role::Engine, "token {number}: no caller is ENGINE");
-            anyhow::ensure!(
-                line.role != Role::Customer || line.subject.parse::<CustomerId>().is_ok(),
-                "token {number}: the subject of a CUSTOMER is a customer id"
-            );
-            let by = By { role: line.role, subject: line.subject };
-            tokens.insert(hash_of(&line.token), by);
+            let by = good(&line.token).and_then(|()| holder(line.role, &line.subject));
+            let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
+            if tokens.insert(hash_of(&line.token), by).is_some() {
+                return Err(named(format!("token {number} stands there twice")));
+            }
         }
         for (number, line) in (1..).zip(file.hashes) {
-            let named = |what: &str| anyhow::anyhow!("hash {number}: {what}");
-            let hash =
-                hash(&line.sha256).ok_or_else(|| named("sha256 has 64 hexadecimal digits"))?;
-            let right = match line.role {
-                Role::Engine => return Err(named("no caller is ENGINE")),
-                Role::Customer => line.subject.parse::<CustomerId>().is_ok(),
-                Role::Service | Role::Ops => !line.subject.trim().is_empty(),
-            };
-            anyhow::ensure!(right, named("the subject is a name, of a CUSTOMER a customer id"));
-            let by = By { role: line.role, subject: line.subject };
-            anyhow::ensure!(
-                tokens.insert(hash, by).is_none(),
-                named("its token stands there twice")
-            );
+            let wrong = |what: String| named(format!("hash {number}: {what}"));
+            let hash = hash(&line.sha256)
+                .ok_or_else(|| wrong("sha256 has 64 hexadecimal digits".to_owned()))?;
+            let by = holder(line.role, &line.subject).map_err(wrong)?;
+            if tokens.insert(hash, by).is_some() {
+                return Err(wrong("its token stands there twice".to_owned()));
+            }
         }
-        anyhow::ensure!(!tokens.is_empty(), "token file {} names no token", path.display());
+        if tokens.is_empty() {
+            return Err(named("it names no token, so nobody could call".to_owned()));
+        }
         Ok(Self::Tokens(Arc::new(tokens)))
     }
 

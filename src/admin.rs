@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use order_actor::domain::By;
+use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::journal::{Chronicle, Journal, JournalError, ShardState};
+use order_actor::journal::{Chronicle, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
@@ -18,8 +20,9 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use crate::engine::FollowerEntry;
+use crate::engine::{Believed, FollowerEntry, Health};
 use crate::followers as names;
+use crate::forward::NodeChannels;
 use crate::refusal::{away, refused, violation};
 
 /// The generated messages, server and client.
@@ -63,6 +66,16 @@ pub struct AdminParts {
     pub stop: CancellationToken,
     /// Followers of other processes, and where to ask about them.
     pub peers: BTreeMap<&'static str, Channel>,
+    /// To the other order nodes.
+    pub nodes: NodeChannels,
+    /// An order node, where orders are in other processes.
+    pub orders_at: Option<Channel>,
+    /// What other processes call this one.
+    pub node: Node,
+    /// Whether this process can serve.
+    pub health: Health,
+    /// Whether its clock is believed, where there are timers.
+    pub clock: Option<Arc<Believed>>,
 }
 
 /// The admin service.
@@ -89,19 +102,21 @@ impl AdminEdge {
         AdminServiceServer::new(self)
     }
 
-    async fn follower(&self, entry: &FollowerEntry) -> Result<proto::Follower, Status> {
+    async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
         let status = &entry.status;
-        let cursors = (entry.cursors)().await;
-        let cursors = cursors.ok_or_else(|| unavailable("a follower's cursors"))?;
-        let heads = (entry.heads)().await;
+        // Where its database does not answer, what it remembers itself, of an end that is not known.
+        let stored = (entry.cursors)().await;
+        let heads = if stored.is_some() { (entry.heads)().await } else { None };
+        let cursors = stored.unwrap_or_else(|| status.cursors());
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
         let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {
             self.oldest_waiting(&cursors).await
         } else {
             None
         };
-        Ok(proto::Follower {
+        proto::Follower {
             name: status.name().to_owned(),
+            node: self.parts.node.name.clone(),
             cursors: positions(&cursors),
             head_known: heads.is_some(),
             heads: heads.as_ref().map(positions).unwrap_or_default(),
@@ -111,12 +126,12 @@ impl AdminEdge {
             error: status.error().unwrap_or_default(),
             stopped: status.is_stopped(),
             paused: match &entry.database {
-                Some(database) => Pause::of(database, status.name()).await.map_err(unavailable)?,
+                Some(database) => Pause::of(database, status.name()).await.ok().flatten(),
                 None => None,
             }
             .map(|pause| pause.reason)
             .unwrap_or_default(),
-        })
+        }
     }
 
     /// When the oldest event after the cursors was recorded.
@@ -152,6 +167,22 @@ impl AdminEdge {
         let carried = request.metadata().contains_key(FORWARDED_HEADER);
         let channel = self.parts.peers.get(follower).filter(|_| !carried)?;
         Some(AdminServiceClient::new(channel.clone()))
+    }
+
+    /// The other order nodes, by name, unless the call was carried here by one.
+    async fn nodes<T>(&self, request: &Request<T>) -> Vec<(String, Peer)> {
+        let carried = request.metadata().contains_key(FORWARDED_HEADER);
+        let Some(journal) = self.parts.journal.as_ref().filter(|_| !carried) else {
+            return Vec::new();
+        };
+        // One that has the journal to itself has no others; a database that is away names none.
+        let nodes = journal.nodes().await.unwrap_or_default();
+        let others = nodes.into_iter().filter(|node| *node != self.parts.node);
+        let peer = |node: Node| {
+            let channel = self.parts.nodes.channel(&node.address)?;
+            Some((node.name, AdminServiceClient::new(channel)))
+        };
+        others.filter_map(peer).collect()
     }
 
     /// Every other process that may be asked, once.
@@ -205,21 +236,39 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::ListFollowersRequest>,
     ) -> Result<Response<proto::ListFollowersResponse>, Status> {
-        let mut followers = Vec::with_capacity(self.parts.followers.len());
-        for entry in &self.parts.followers {
-            followers.push(self.follower(entry).await?);
-        }
         let mut away = Vec::new();
-        for (name, mut peer) in self.peers(&request) {
-            match peer.list_followers(carried(&request, proto::ListFollowersRequest {})).await {
-                Ok(told) => followers.extend(told.into_inner().followers),
+        // Order nodes know everybody.
+        if let Some(orders) = &self.parts.orders_at
+            && !request.metadata().contains_key(FORWARDED_HEADER)
+        {
+            let mut asked = carried(&request, proto::ListFollowersRequest {});
+            asked.metadata_mut().remove(FORWARDED_HEADER);
+            match AdminServiceClient::new(orders.clone()).list_followers(asked).await {
+                Ok(told) => return Ok(told),
                 Err(status) => {
-                    tracing::warn!(follower = name, %status, "its process did not answer");
-                    away.push(name.to_owned());
+                    tracing::debug!(%status, "no order node answered");
+                    away.push("orders".to_owned());
                 }
             }
         }
-        followers.sort_by(|a, b| a.name.cmp(&b.name));
+        let here = self.parts.followers.iter().map(|entry| self.follower(entry));
+        let mut followers = join_all(here).await;
+        let others = self.peers(&request).into_iter().map(|(name, peer)| (name.to_owned(), peer));
+        let others = others.chain(self.nodes(&request).await);
+        let asked = join_all(others.map(|(name, mut peer)| {
+            let asked = carried(&request, proto::ListFollowersRequest {});
+            async move { (name, peer.list_followers(asked).await) }
+        }));
+        for (name, told) in asked.await {
+            match told {
+                Ok(told) => followers.extend(told.into_inner().followers),
+                Err(status) => {
+                    tracing::debug!(name, %status, "its process did not answer");
+                    away.push(name);
+                }
+            }
+        }
+        followers.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         Ok(Response::new(proto::ListFollowersResponse { followers, away }))
     }
 
@@ -487,6 +536,46 @@ impl AdminService for AdminEdge {
         found(opened.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard opened by an operator");
         Ok(Response::new(proto::UnfreezeShardResponse {}))
+    }
+
+    async fn get_health(
+        &self,
+        _: Request<proto::GetHealthRequest>,
+    ) -> Result<Response<proto::GetHealthResponse>, Status> {
+        let serving = *self.parts.health.serving().borrow();
+        let reasons = self.parts.health.reasons().into_iter();
+        let reasons = reasons.map(|(part, why)| proto::HealthReason {
+            part,
+            reason: why.text,
+            since: Some(timestamp(why.since)),
+        });
+        Ok(Response::new(proto::GetHealthResponse { serving, reasons: reasons.collect() }))
+    }
+
+    async fn resume_timers(
+        &self,
+        request: Request<proto::ResumeTimersRequest>,
+    ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
+        self.orders()?;
+        let reason = operators_reason(&request.get_ref().reason)?;
+        tracing::warn!(reason, "timers resumed by an operator");
+        let away = self.resume_timers(&request).await;
+        Ok(Response::new(proto::ResumeTimersResponse { away }))
+    }
+}
+
+impl AdminEdge {
+    /// Has the order nodes that can be reached believe their clocks; those that cannot.
+    async fn resume_timers(&self, request: &Request<proto::ResumeTimersRequest>) -> Vec<String> {
+        if let Some(clock) = &self.parts.clock {
+            clock.believe();
+        }
+        let others = self.nodes(request).await.into_iter();
+        let asked = join_all(others.map(|(name, mut peer)| {
+            let asked = carried(request, request.get_ref().clone());
+            async move { peer.resume_timers(asked).await.is_err().then_some(name) }
+        }));
+        asked.await.into_iter().flatten().collect()
     }
 }
 

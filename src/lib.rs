@@ -30,6 +30,7 @@ mod messages; // how messages leave, by flags
 mod peers; // the other processes of a cluster
 mod progress; // of long work
 mod refusal; // statuses of this package's own services
+mod secrets; // files that hold them
 mod serve; // an engine that runs until it is told to stop
 mod streams; // the Redis streams, by flags
 mod tokens; // drawn where none were given

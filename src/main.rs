@@ -1,6 +1,9 @@
 //! The one binary of Ordinal.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+
+use rustix::fs::Mode;
 
 /// Actors free on one thread what was allocated on another, which glibc does slowly.
 #[global_allocator]
@@ -10,7 +13,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(logs).with_writer(std::io::stderr);
+    // What this program writes holds addresses, mails and tokens: it is its owner's only.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(logs)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if std::env::var("ORDINAL_LOG_FORMAT").is_ok_and(|format| format == "json") {
         subscriber.json().init();
     } else {

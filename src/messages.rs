@@ -55,9 +55,7 @@ impl MessageArgs {
             config.ops = Some(ops.clone());
         }
         if let (Some(url), Some(path)) = (&self.webhook_url, &self.webhook_secret_file) {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| anyhow::anyhow!("webhook secret {}: {error}", path.display()))?;
-            let secret = text.lines().next().unwrap_or_default().trim().to_owned();
+            let secret = crate::secrets::first_line("webhook secret", path)?;
             anyhow::ensure!(secret.len() >= 16, "the webhook secret has fewer than 16 characters");
             let authorities = match &self.webhook_ca {
                 Some(path) => std::fs::read(path)

@@ -11,11 +11,13 @@ use clap::ValueEnum as _;
 use order_actor::actor::Limits;
 use order_actor::domain::Policy;
 use serde_json::json;
+use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use crate::access::Access;
 use crate::chaos::SteppedClock;
 use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
 use crate::peers::{Identity, Peers};
+use crate::secrets;
 use crate::tokens;
 
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
@@ -102,6 +104,17 @@ pub struct ServeArgs {
     /// Orders awake at once; each takes some 10 KB.
     #[arg(long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
     orders_awake: usize,
+    /// Let timers act on the clock of this machine however far it is from the newest event.
+    #[arg(long, env = "ORDINAL_TRUST_CLOCK")]
+    trust_clock: bool,
+    /// Start although this file of the SQLite directory (orders.db, inventory.db or notifications.db) is
+    /// missing, and make it anew; the refusal of a start says what that comes to.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "inventory.db", "notifications.db"])]
+    make_anew: Vec<String>,
+    /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
+    /// process takes with it.
+    #[arg(long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
+    database_connections: u32,
     /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
     #[arg(long, value_name = "FILE", hide = true)]
     clock_offset_file: Option<PathBuf>,
@@ -133,11 +146,7 @@ impl ServeArgs {
     fn identity(&self) -> anyhow::Result<Identity> {
         match (&self.peer_token, &self.peer_token_file) {
             (Some(token), _) => Identity::with_token(token),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("peer token {}", path.display()))?;
-                Identity::with_token(text.lines().next().unwrap_or_default().trim())
-            }
+            (None, Some(path)) => Identity::with_token(&secrets::first_line("peer token", path)?),
             (None, None) => Ok(Identity::default()),
         }
     }
@@ -187,6 +196,9 @@ impl ServeArgs {
         if let Some(file) = &self.clock_offset_file {
             settings.clock = Arc::new(SteppedClock::by(file.clone()));
         }
+        settings.trust_clock = self.trust_clock;
+        settings.make_anew.clone_from(&self.make_anew);
+        settings.connections = self.database_connections;
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;
         Ok(settings)

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::cli::{Connection, Failure, Output};
+use crate::cli::{Client, Connection, Failure, Output, text};
 use crate::databases::DatabaseArgs;
 use crate::engine::{self, Backend, Role};
 use crate::peers;
@@ -52,8 +53,9 @@ pub async fn migrate(args: MigrateArgs, out: &Output) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks a process whether it can serve, or, of `liveness`, whether it lives. Exit code 0 where it
-/// does, 3 where it does not or does not answer.
+/// Asks a process whether it can serve, or, of `liveness`, whether it lives; and where it cannot
+/// serve, why, which operators are told. Exit code 0 where it does, 3 where it does not or does not
+/// answer.
 ///
 /// # Errors
 /// Where the address is none.
@@ -63,13 +65,28 @@ pub async fn health(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let serving = serves(&connection.address(), service, connection.timeout).await?;
+    let reasons = if serving { Vec::new() } else { reasons(connection).await };
     let said = if serving { "SERVING" } else { "NOT_SERVING" };
     if out.json {
-        out.value(&serde_json::json!({ "status": said }));
+        out.value(&serde_json::json!({ "status": said, "reasons": reasons }));
     } else {
         out.line(said);
+        for reason in &reasons {
+            out.line(format!("{}: {}", text(reason, "part"), text(reason, "reason")));
+        }
     }
     Ok(if serving { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Why it cannot serve, as far as the caller may know.
+async fn reasons(connection: &Connection) -> Vec<Value> {
+    let told = async {
+        let client = Client::connect(connection).await.ok()?;
+        client.call("admin.v1.AdminService/GetHealth", serde_json::json!({})).await.ok()
+    };
+    let told = tokio::time::timeout(connection.timeout, told).await.ok().flatten();
+    let reasons = told.and_then(|mut told| told["reasons"].as_array_mut().map(std::mem::take));
+    reasons.unwrap_or_default()
 }
 
 /// Whether the process at this URL says that a service of it serves; empty for the process as a whole.

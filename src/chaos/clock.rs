@@ -21,13 +21,16 @@ impl SteppedClock {
     /// within a tokio runtime.
     #[must_use]
     pub fn by(file: PathBuf) -> Self {
-        let micros_off = Arc::new(AtomicI64::new(0));
+        let read = |text: std::io::Result<String>| -> i64 {
+            let seconds: i64 = text.unwrap_or_default().trim().parse().unwrap_or(0);
+            seconds.saturating_mul(1_000_000)
+        };
+        // The first look is here: nobody is told another time before it.
+        let micros_off = Arc::new(AtomicI64::new(read(std::fs::read_to_string(&file))));
         let told = Arc::downgrade(&micros_off);
         tokio::spawn(async move {
             while let Some(told) = told.upgrade() {
-                let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
-                let seconds: i64 = text.trim().parse().unwrap_or(0);
-                told.store(seconds.saturating_mul(1_000_000), Ordering::Relaxed);
+                told.store(read(tokio::fs::read_to_string(&file).await), Ordering::Relaxed);
                 drop(told);
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -154,6 +154,9 @@ pub enum Verb {
     /// moved to files.
     #[command(subcommand)]
     Journal(crate::journal::JournalVerb),
+    /// Timers that wait because a clock was far from the newest event at the start.
+    #[command(subcommand)]
+    Timers(TimersVerb),
     /// Orders whose history is impossible; they accept no command.
     Quarantined,
     /// Run an engine.
@@ -163,7 +166,7 @@ pub enum Verb {
     /// Copy the SQLite files of an engine while it works, so that they can be started together; see
     /// docs/operations.md. Postgres is copied by its own tools.
     Backup(crate::backup::BackupArgs),
-    /// Ask a process whether it can serve: exit code 0 where it does, 3 where not.
+    /// Ask a process whether it can serve, and if not why: exit code 0 where it does, 3 where not.
     Health {
         /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a
         /// whole where absent.
@@ -636,4 +639,15 @@ mod tests {
             assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
         }
     }
+}
+
+/// `ordinal timers …`
+#[derive(Debug, Subcommand)]
+pub enum TimersVerb {
+    /// Let the timers of all order nodes act on their clocks as they are.
+    Resume {
+        /// Why; it is logged.
+        #[arg(long)]
+        reason: String,
+    },
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::args::{DeadLetterVerb, FollowerVerb, ReadModelVerb, ShardsVerb};
+use super::args::{DeadLetterVerb, FollowerVerb, ReadModelVerb, ShardsVerb, TimersVerb};
 use super::show::{self, text};
 use super::{Client, Failure, Output};
 
@@ -28,7 +28,7 @@ fn seconds(duration: &str) -> String {
 pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
     ask(client, out, "ListFollowers", json!({}), |out, answer| {
         out.table(
-            &["follower", "lag", "oldest waits since", "still for", "state"],
+            &["follower", "node", "lag", "oldest waits since", "still for", "state"],
             answer["followers"].as_array().into_iter().flatten().map(|follower| {
                 let error = text(follower, "error");
                 let paused = text(follower, "paused");
@@ -41,6 +41,7 @@ pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
                 let known = follower["head_known"] == true;
                 vec![
                     text(follower, "name"),
+                    text(follower, "node"),
                     if known { text(follower, "lag") } else { "unknown".to_owned() },
                     show::short_time(follower, "oldest_waiting_since"),
                     seconds(&text(follower, "still_for")),
@@ -141,6 +142,19 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
             ask(client, out, "UnfreezeShard", json!({ "shard": shard }), show::any).await
         }
     }
+}
+
+/// `ordinal timers …`
+pub async fn timers(client: &Client, out: &Output, verb: TimersVerb) -> Result<(), Failure> {
+    let TimersVerb::Resume { reason } = verb;
+    ask(client, out, "ResumeTimers", json!({ "reason": reason }), |out, answer| {
+        for away in answer["away"].as_array().into_iter().flatten() {
+            let node = away.as_str().unwrap_or_default();
+            out.line(format!("{node} does not answer: its timers may wait still"));
+        }
+        out.line("timers run");
+    })
+    .await
 }
 
 /// `ordinal quarantined`

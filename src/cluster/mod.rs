@@ -5,7 +5,9 @@
 mod child; // a process that we start, watch and end
 mod servers; // private Postgres and Redis
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -103,6 +105,10 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
 pub(crate) fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
     let cannot = || format!("cannot create {}", dir.display());
     std::fs::create_dir_all(dir.join("logs")).with_context(cannot)?;
+    if rustix::process::geteuid().is_root() {
+        // The server's own user has to get through to its folder, and sees no names.
+        std::fs::set_permissions(dir, Permissions::from_mode(0o711)).with_context(cannot)?;
+    }
     std::fs::canonicalize(dir).with_context(cannot)
 }
 

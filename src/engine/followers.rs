@@ -6,16 +6,14 @@ use futures::future::BoxFuture;
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
-    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Pause, Scope,
-    Sink as _, Source, Transactional, follow_paced,
+    Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
+    Source, Transactional, follow_paced,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Who is further behind than this has not caught up enough to serve.
-const READY_WITHIN: u64 = 10_000;
 /// A stream that was emptied is filled with so many of the last positions of its shard.
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as away.
@@ -182,25 +180,4 @@ fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> Standing {
         let source = Arc::clone(&source);
         Box::pin(async move { timeout(HEADS_WITHIN, source.heads()).await.ok()?.ok() })
     })
-}
-
-/// Whether every database here answers and no follower is far behind. What another service does
-/// not answer keeps nobody from serving what is here.
-pub(super) async fn ready(entries: &[FollowerEntry]) -> bool {
-    for entry in entries {
-        let Some(database) = &entry.database else { continue };
-        match Pause::of(database, entry.status.name()).await {
-            Ok(None) => {}
-            // An operator's wish: it keeps nobody from serving.
-            Ok(Some(_)) => continue,
-            Err(_) => return false,
-        }
-        let Some(cursors) = (entry.cursors)().await else { return false };
-        if let Some(heads) = (entry.heads)().await
-            && cursors.behind(&heads) > READY_WITHIN
-        {
-            return false;
-        }
-    }
-    true
 }

@@ -1,7 +1,10 @@
 //! One process of the engine: opens the stores of its role, starts every part and drains them in
 //! order. The only place that sees all three services. Never here: rules.
 
-mod followers; // what follows, and whether it has caught up
+mod clock; // whether the clock can be believed
+mod files; // the files of an SQLite directory, which belong together
+mod followers; // what follows
+mod health; // why this process cannot serve, if it cannot
 mod settings; // which role, where, with what bounds
 mod stores; // the databases of the services
 
@@ -41,10 +44,14 @@ use crate::peers::{self, Peers};
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
 pub use stores::{Stores, archiving, migrate};
 
+pub(crate) use clock::Believed;
 pub(crate) use followers::FollowerEntry;
+pub(crate) use health::Health;
 pub(crate) use stores::JOURNAL;
 
-use followers::{Followers, LATER, LISTS, SOON, STOCK, ready};
+use files::Files;
+use followers::{Followers, LATER, LISTS, SOON, STOCK};
+use health::{Checks, Stored};
 use stores::Service;
 
 /// How often it is looked whether the process can serve.
@@ -55,7 +62,9 @@ pub struct Engine {
     address: SocketAddr,
     orders: Option<Orders>,
     databases: Vec<Database>,
-    ready: Arc<watch::Sender<bool>>,
+    health: Health,
+    /// Given up last.
+    files: Option<Files>,
     draining: CancellationToken,
     stop_edge: CancellationToken,
     stop_followers: CancellationToken,
@@ -69,6 +78,7 @@ struct Orders {
     journal: Journal,
     registry: Registry,
     database: Database,
+    clock: Arc<Believed>,
 }
 
 type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -81,7 +91,7 @@ struct Building {
     channels: Channels,
     redis: Option<Redis>,
     followers: Followers,
-    databases: Vec<Database>,
+    databases: Vec<(&'static str, Database)>,
     logs: BTreeMap<&'static str, (Promiser, Log)>,
     stop_edge: CancellationToken,
 }
@@ -129,6 +139,8 @@ impl Engine {
             None => None,
         };
         let followers = Followers::new(stop_followers.clone(), Arc::clone(&now));
+        let health = Health::new(Arc::clone(&now));
+        let mut files = stores::take_files(&settings).await?;
         let mut building = Building {
             settings,
             address,
@@ -148,6 +160,9 @@ impl Engine {
         }
         let notifications =
             if role.notifications() { Some(building.notifications().await?) } else { None };
+        if let Some(files) = &mut files {
+            files.mark().await?;
+        }
         let (orders, orders_edge) = match opened {
             Some((orders, edge, read_models)) => {
                 building.follow_with_orders(&orders, read_models)?;
@@ -157,17 +172,29 @@ impl Engine {
         };
         let Building { settings, now, channels, followers, databases, logs, .. } = building;
 
-        let entries = followers.entries();
-        let (ready, readiness) = watch::channel(ready(&entries).await);
-        let ready = Arc::new(ready);
+        let mut checks = Checks {
+            health: health.clone(),
+            followers: followers.entries(),
+            databases: databases.iter().cloned().map(|(name, db)| Stored::new(name, db)).collect(),
+            journal: orders.as_ref().map(|orders| orders.journal.clone()),
+            files: files.as_ref().map(Files::watch),
+            clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
+        };
+        checks.look().await;
         let draining = CancellationToken::new();
-        followers.run(|_| keep_ready(entries, Arc::clone(&ready), draining.clone()));
+        followers.run(|_| keep_looking(checks, draining.clone()));
+        let nodes = NodeChannels::default();
         let admin = AdminEdge::new(AdminParts {
             followers: followers.entries(),
             letters: followers.letters(),
             journal: orders.as_ref().map(|orders| orders.journal.clone()),
             orders: orders.as_ref().map(|orders| orders.database.clone()),
             now,
+            health: health.clone(),
+            clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
+            node: settings.node(address),
+            nodes: nodes.clone(),
+            orders_at: channels.orders.clone(),
             stop: stop_edge.clone(),
             peers: [
                 (names::STOCK, channels.inventory.clone()),
@@ -183,7 +210,6 @@ impl Engine {
             .with_service("/ordinal.orders.", channels.orders);
         let mut orders_edge = orders_edge;
         if matches!(settings.backend, Backend::Postgres(_)) {
-            let nodes = NodeChannels::default();
             orders_edge = orders_edge.map(|edge| edge.among(Arc::new(nodes.clone())));
             if role.orders() {
                 forwarding = forwarding.with_nodes(nodes);
@@ -198,12 +224,15 @@ impl Engine {
             access,
             forwarding,
         };
-        let edge = tokio::spawn(edge::serve(listener, services, readiness, stop_edge.clone()));
+        let serving = health.serving();
+        let edge = tokio::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
+        let databases = databases.into_iter().map(|(_, database)| database).collect();
         Ok(Self {
             address,
             orders,
             databases,
-            ready,
+            health,
+            files,
             draining,
             stop_edge,
             stop_followers,
@@ -236,7 +265,7 @@ impl Engine {
     /// Where the edge failed, or work in flight did not end in time.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.draining.cancel();
-        self.ready.send_replace(false);
+        self.health.stopping();
         if let Some(orders) = &self.orders {
             orders.journal.hand_over().await;
         }
@@ -251,6 +280,7 @@ impl Engine {
         for database in &self.databases {
             database.close().await;
         }
+        drop(self.files);
         match edge {
             Ok(served) => served??,
             Err(_) => tracing::warn!("calls were still open after the drain time"),
@@ -267,8 +297,9 @@ struct ReadModels {
 
 impl Building {
     async fn database(&mut self, service: Service) -> anyhow::Result<Database> {
-        let database = stores::database(&self.settings.backend, service).await?;
-        self.databases.push(database.clone());
+        let Settings { backend, connections, .. } = &self.settings;
+        let database = stores::database(backend, service, *connections).await?;
+        self.databases.push((service.name(), database.clone()));
         Ok(database)
     }
 
@@ -365,13 +396,14 @@ impl Building {
             Arc::new(FactSource::new(journal.clone())),
         )
         .stopping_with(self.stop_edge.clone());
-        let orders = Orders { journal, registry, database };
+        let believed = Believed::by(&journal, self.settings.trust_clock).await;
+        let orders = Orders { journal, registry, database, clock: believed };
         Ok((orders, edge, ReadModels { summaries, deadlines }))
     }
 
     /// Each order node follows for the shards that it has.
     fn follow_with_orders(&mut self, orders: &Orders, lists: ReadModels) -> anyhow::Result<()> {
-        let Orders { journal, registry, database } = orders;
+        let Orders { journal, registry, database, clock } = orders;
         let ReadModels { summaries, deadlines } = lists;
         let events = Arc::new(JournalSource::new(journal.clone()));
         let answers = self.facts(Promiser::Inventory, names::STOCK_ANSWERS)?;
@@ -386,6 +418,7 @@ impl Building {
         let (name, scope) = (names::STOCK_ANSWERS, journal.scope());
         followers.start(name, SOON, database, answers, scope, handler);
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&self.settings.clock));
+        let alarm = alarm.held(clock.held());
         followers.run(|stop| alarm.run(stop));
         followers.run(|stop| sweep(registry.clone(), stop));
         Ok(())
@@ -398,17 +431,11 @@ async fn sweep(registry: Registry, stop: CancellationToken) {
     }
 }
 
-async fn keep_ready(
-    entries: Vec<FollowerEntry>,
-    told: Arc<watch::Sender<bool>>,
-    draining: CancellationToken,
-) {
+async fn keep_looking(mut checks: Checks, draining: CancellationToken) {
+    let health = checks.health.clone();
     while tokio::time::timeout(READY_EVERY, draining.cancelled()).await.is_err() {
-        let now = ready(&entries).await;
-        // A process that is being stopped is not ready, whatever works still.
-        if draining.is_cancelled() {
-            return;
-        }
-        told.send_if_modified(|known| std::mem::replace(known, now) != now);
+        checks.look().await;
     }
+    // A process that is being stopped is not ready, whatever works still.
+    health.stopping();
 }

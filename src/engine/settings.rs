@@ -7,6 +7,7 @@ use order_actor::actor::Limits;
 use order_actor::domain::Policy;
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
+use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use crate::access::Access;
 use crate::peers::Peers;
@@ -106,6 +107,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Whether timers act on it however far it is from the newest event.
+    pub trust_clock: bool,
     /// How messages leave.
     pub notifications: notification::Config,
     /// Who may call.
@@ -121,6 +124,10 @@ pub struct Settings {
     pub lease: LeaseTimes,
     /// Whether stock reacts to orders; off only to show what happens when it does not answer.
     pub stock_follower: bool,
+    /// Files of an SQLite directory that may be missing although they were there.
+    pub make_anew: Vec<String>,
+    /// Sessions at most for each kind of work with a Postgres database; see docs/postgres.md.
+    pub connections: u32,
     /// How long work in flight may take when the process is told to stop.
     pub drain: Duration,
 }
@@ -161,6 +168,7 @@ impl Settings {
             streams: None,
             policy: Policy::default(),
             clock: Arc::new(SystemClock),
+            trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
             limits: Limits::default(),
@@ -168,6 +176,8 @@ impl Settings {
             archive: None,
             lease: LeaseTimes::default(),
             stock_follower: true,
+            make_anew: Vec::new(),
+            connections: POSTGRES_CONNECTIONS,
             drain: Duration::from_secs(10),
         }
     }

@@ -6,6 +6,7 @@ use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, No
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::stream::{Database, Dialect};
 
+use super::files::Files;
 use super::settings::{Backend, Databases, Role, Settings};
 
 /// The stores of all services.
@@ -79,6 +80,16 @@ impl Stores {
     }
 }
 
+/// Takes the files of a process, where its stores are files.
+pub(super) async fn take_files(settings: &Settings) -> anyhow::Result<Option<Files>> {
+    match &settings.backend {
+        Backend::Sqlite(directory) => {
+            Files::take(directory, settings.role, &settings.make_anew).await.map(Some)
+        }
+        Backend::Postgres(_) => Ok(None),
+    }
+}
+
 /// The schema of the journal, in each of its databases.
 pub(crate) const JOURNAL: &str = "orders_journal";
 
@@ -92,11 +103,11 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
         self_stop: settings.lease.self_stop,
         node: Some(node),
         archive: settings.archive.as_deref().map(Archive::new),
+        connections: settings.connections,
         ..Options::new(Arc::new(move || time.now()))
     };
     match &settings.backend {
         Backend::Sqlite(directory) => {
-            create(directory)?;
             let opened = journal::open_sqlite(&directory.join("journal.db"), options).await;
             opened.context("journal.db")
         }
@@ -121,11 +132,13 @@ pub async fn archiving(databases: &Databases) -> Result<Vec<Archiving>, Archivin
 /// Where one of them cannot be opened or changed.
 pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'static str>> {
     let mut done = Vec::new();
+    let mut settings = Settings::new(backend.clone());
+    settings.role = role;
+    let mut files = take_files(&settings).await?;
     if role.orders() {
         match backend {
             // Whoever opens a file for writing brings it up to date; nobody else may have it open.
             Backend::Sqlite(_) => {
-                let settings = Settings::new(backend.clone());
                 let node = Node { name: String::new(), address: String::new() };
                 journal(&settings, node).await?.close().await;
             }
@@ -135,15 +148,18 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
         }
         done.push("journal");
     }
-    for (service, here, name) in [
-        (Service::Orders, role.orders(), "orders"),
-        (Service::Inventory, role.inventory(), "inventory"),
-        (Service::Notifications, role.notifications(), "notifications"),
+    for (service, here) in [
+        (Service::Orders, role.orders()),
+        (Service::Inventory, role.inventory()),
+        (Service::Notifications, role.notifications()),
     ] {
         if here {
-            database(backend, service).await?.close().await;
-            done.push(name);
+            database(backend, service, settings.connections).await?.close().await;
+            done.push(service.name());
         }
+    }
+    if let Some(files) = &mut files {
+        files.mark().await?;
     }
     Ok(done)
 }
@@ -156,8 +172,24 @@ pub(super) enum Service {
     Notifications,
 }
 
-/// Opens the database of a service and brings its tables up to date.
-pub(super) async fn database(backend: &Backend, service: Service) -> anyhow::Result<Database> {
+impl Service {
+    /// What its database is called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Inventory => "inventory",
+            Self::Notifications => "notifications",
+        }
+    }
+}
+
+/// Opens the database of a service, with so many sessions at most where it is on a server, and brings
+/// its tables up to date.
+pub(super) async fn database(
+    backend: &Backend,
+    service: Service,
+    connections: u32,
+) -> anyhow::Result<Database> {
     let migrator = match service {
         Service::Orders => order_actor::projections::migrator,
         Service::Inventory => inventory_stream::migrator,
@@ -165,28 +197,20 @@ pub(super) async fn database(backend: &Backend, service: Service) -> anyhow::Res
     };
     match backend {
         Backend::Sqlite(directory) => {
-            create(directory)?;
-            let file = match service {
-                Service::Orders => "orders.db",
-                Service::Inventory => "inventory.db",
-                Service::Notifications => "notifications.db",
-            };
-            let opened = Database::sqlite(&directory.join(file), &migrator(Dialect::Sqlite)).await;
+            let file = format!("{}.db", service.name());
+            let opened = Database::sqlite(&directory.join(&file), &migrator(Dialect::Sqlite)).await;
             opened.context(file)
         }
         Backend::Postgres(databases) => {
-            let (url, schema) = match service {
-                Service::Orders => (&databases.orders, "orders"),
-                Service::Inventory => (&databases.inventory, "inventory"),
-                Service::Notifications => (&databases.notifications, "notifications"),
+            let schema = service.name();
+            let url = match service {
+                Service::Orders => &databases.orders,
+                Service::Inventory => &databases.inventory,
+                Service::Notifications => &databases.notifications,
             };
-            let opened = Database::postgres(url, schema, &migrator(Dialect::Postgres)).await;
+            let migrations = migrator(Dialect::Postgres);
+            let opened = Database::postgres_with(url, schema, &migrations, connections).await;
             opened.with_context(|| format!("schema {schema}"))
         }
     }
-}
-
-fn create(directory: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))
 }

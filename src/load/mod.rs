@@ -114,6 +114,7 @@ pub async fn run(
         return drive(&args, &csv, client, None, report, out).await;
     };
     let mut settings = Settings::new(backend);
+    settings.trust_clock = args.simulate_time;
     let clock =
         if args.simulate_time { Some(ManualClock::new(invoices.first_time()?)) } else { None };
     if let Some(clock) = &clock {

@@ -315,12 +315,18 @@ fn roles(mut redis: Option<RedisServer>) {
     let report = verified(&first.run(&["verify"]));
     assert_eq!(report["orders"], if redis.is_some() { 9 } else { 7 }, "{report}");
     let followers = second.ask(&["followers"]);
-    let names: Vec<&str> = followers["followers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|follower| follower["name"].as_str().unwrap())
-        .collect();
+    let all = || followers["followers"].as_array().unwrap().iter();
+    let mut names: Vec<&str> = all().map(|follower| follower["name"].as_str().unwrap()).collect();
+    names.dedup();
+    // Each order node follows for its own shards, and is asked.
+    for name in ["deadlines", "order-summaries", "stock-answers"] {
+        let nodes: Vec<&str> = all()
+            .filter(|follower| follower["name"] == name)
+            .map(|follower| follower["node"].as_str().unwrap())
+            .collect();
+        assert_eq!(nodes, ["first", "second"], "{name}");
+    }
+    assert_eq!(inventory.ask(&["followers"])["followers"].as_array().unwrap().len(), all().count());
     let relays = if redis.is_some() { vec!["relay-inventory", "relay-orders"] } else { vec![] };
     let mut expected =
         [vec!["deadlines", "notifications", "order-summaries", "stock", "stock-answers"], relays]

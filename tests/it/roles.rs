@@ -18,6 +18,7 @@ const TABLE: &str = "
 admin.v1.AdminService/DropDeadLetter                        ops
 admin.v1.AdminService/FreezeShard                           ops
 admin.v1.AdminService/GetDeadLetter                         ops
+admin.v1.AdminService/GetHealth                             ops
 admin.v1.AdminService/ListDeadLetters                       ops
 admin.v1.AdminService/ListFollowers                         ops
 admin.v1.AdminService/ListQuarantined                       ops
@@ -27,6 +28,7 @@ admin.v1.AdminService/PauseFollower                         ops
 admin.v1.AdminService/PutBackDeadLetters                    ops
 admin.v1.AdminService/RebuildReadModel                      ops
 admin.v1.AdminService/ResumeFollower                        ops
+admin.v1.AdminService/ResumeTimers                          ops
 admin.v1.AdminService/UnfreezeShard                         ops
 admin.v1.AdminService/GetJournal                         ops
 admin.v1.AdminService/AcceptJournal                         ops

@@ -224,6 +224,17 @@ impl PostgresServer {
         self.run("pg_ctl", &["start", "-s", "-w", "-l", &log, "-o", &flags]);
     }
 
+    /// Stopped, and started as one that waits for what a primary sends, which never comes.
+    pub fn becomes_a_standby(&self) {
+        self.run("pg_ctl", &["stop", "-s", "-w", "-m", "fast"]);
+        let signal = self.folder.path().join("data/standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&signal, open).unwrap();
+        self.again();
+    }
+
     /// Stopped as a crash would.
     pub fn crash(&self) {
         self.run("pg_ctl", &["stop", "-s", "-w", "-m", "immediate"]);

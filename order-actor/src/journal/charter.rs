@@ -283,6 +283,7 @@ FROM journal LEFT JOIN shards ON state <> 'GONE' ORDER BY shard";
 impl PostgresStore {
     /// What the database remembers; none where it holds no journal. Writes nothing.
     pub(super) async fn charter(&self) -> Result<Option<Charter>, JournalError> {
+        self.inspect().await?;
         let mut connection = self.unchecked().acquire().await.map_err(away)?;
         let sql = "SELECT to_regclass('journal') IS NOT NULL, to_regclass('shards') IS NOT NULL";
         match sqlx::query_as(sql).fetch_one(&mut *connection).await.map_err(away)? {

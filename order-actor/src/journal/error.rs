@@ -1,4 +1,5 @@
 use shared_events::contract::OrderId;
+use shared_events::stream::DatabaseError;
 
 /// Why the journal did not do what was asked. Cloned to everybody who waited for the same batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,4 +121,9 @@ impl JournalError {
             Self::Closed => "JOURNAL_CLOSED",
         }
     }
+}
+
+/// Why the tables were not brought up to date.
+pub(super) fn not_migrated(error: sqlx::migrate::MigrateError) -> JournalError {
+    JournalError::Unavailable(DatabaseError::from(error).to_string())
 }

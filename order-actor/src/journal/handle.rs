@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join_all, select_ok, try_join_all};
 use serde::de::IgnoredAny;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Cursors, Place, Scope};
@@ -21,6 +21,7 @@ use super::memory::{MemoryDisk, MemoryStore};
 use super::options::{Node, Options};
 use super::ownership::{Ownership, ShardState};
 use super::part::{Part, Taken, cursors_of, learn};
+use super::pulse::Pulse;
 use super::sqlite::SqliteStore;
 use super::store::{ArchivedOrders, Loaded, Range, SharedStore, Sight};
 use super::tail::Tail;
@@ -53,6 +54,7 @@ struct Shared {
     /// Of each part, once it has been asked.
     ids_by_position: Vec<OnceCell<BTreeMap<u16, u64>>>,
     options: Options,
+    pulse: Pulse,
 }
 
 impl Drop for Shared {
@@ -198,6 +200,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         doubted,
         ids_by_position,
         options,
+        pulse: Pulse::default(),
     };
     let journal = Journal { shared: Arc::new(shared) };
     if !journal.shared.options.read_only {
@@ -271,9 +274,29 @@ impl Journal {
             return Err(self.gone());
         }
         // Dropped unanswered: only where the writer itself died, whatever it had begun.
-        answer.await.unwrap_or_else(|_| {
+        let outcome = answer.await.unwrap_or_else(|_| {
             Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
-        })
+        });
+        self.shared.pulse.heard(&outcome);
+        outcome
+    }
+
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.shared.pulse
+    }
+
+    /// Whether one of its databases takes writes; of several, those that do not keep nobody from the
+    /// others.
+    pub(super) async fn takes_writes(&self) -> Result<(), JournalError> {
+        let tried = self.shared.parts.iter().map(|part| part.store.takes_writes());
+        select_ok(tried).await.map(drop)
+    }
+
+    /// Why this node has no shard, where its lease is why.
+    pub(super) fn lease_trouble(&self) -> Option<JournalError> {
+        let in_doubt = self.shared.ownership.borrow().is_in_doubt();
+        let text = "the lease of this node on its shards is not renewed";
+        in_doubt.then(|| JournalError::Unavailable(text.to_owned()))
     }
 
     /// Looks again and again whether the journal is doubted, for as long as it is open. The first look

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared_events::contract::OrderId;
+use shared_events::stream::Session;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{PgPool, Postgres, Row as _};
@@ -52,18 +53,18 @@ pub(super) struct Loads {
 
 impl Loads {
     /// Connects when it is first used.
-    pub(super) fn new(connect: &PgConnectOptions) -> Self {
+    pub(super) fn new(connect: &PgConnectOptions, session: Session, connections: u32) -> Self {
         // It is always the same statement, for a few keys. Plans for the lengths of its arrays would be
         // made anew each time, and the one that is kept must look keys up, however small the tables
         // were when it was made.
-        let settings = [
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("jit", "off"),
-        ];
-        let pool = sessions(AT_ONCE_MAX).connect_lazy_with(connect.clone().options(settings));
+        let session = session
+            .with("plan_cache_mode", "force_generic_plan")
+            .with("enable_seqscan", "off")
+            .with("enable_hashjoin", "off")
+            .with("enable_mergejoin", "off")
+            .with("jit", "off");
+        let most = AT_ONCE_MAX.min(connections);
+        let pool = sessions(most, session).connect_lazy_with(connect.clone());
         Self { pool, queue: Arc::default() }
     }
 

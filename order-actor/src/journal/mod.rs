@@ -29,6 +29,7 @@ mod ownership; // which shards are ours, and where the others are
 mod part; // one database: its store, its writer, whether it answers
 mod postgres; // the store of production, in the table of postgres-es
 mod process; // whether a process of this machine is gone
+mod pulse; // how appends have gone lately
 mod relocate; // moves shards from one database to another
 mod shard; // who may write: taking over, keeping the lease
 mod share; // how nodes share the shards out; pure

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared_events::contract::Timestamp;
+use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use super::archive::Archive;
 
@@ -36,6 +37,9 @@ pub struct Options {
     pub node: Option<Node>,
     /// Where the files are that events have left for; without it they are not read.
     pub archive: Option<Archive>,
+    /// Sessions for reading with each of its Postgres databases, and of them those that listen; the
+    /// writer has one of its own, and reads of single orders two.
+    pub connections: u32,
     /// What time it is.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -55,6 +59,7 @@ impl Options {
             read_only: false,
             node: None,
             archive: None,
+            connections: POSTGRES_CONNECTIONS,
             now,
         }
     }

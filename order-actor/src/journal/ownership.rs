@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::error::JournalError;
 use super::map::ShardSet;
 use super::options::Node;
@@ -14,6 +16,8 @@ pub struct Ownership {
     tenures: BTreeMap<u16, u64>,
     /// What says for how long we may believe it; for as long as the writer lives where absent.
     believed: BTreeMap<u16, Arc<Lease>>,
+    /// Our lease in each database, by its first shard.
+    leases: BTreeMap<u16, Arc<Lease>>,
     /// Address of the node that has a shard which is not ours, where one is known.
     elsewhere: BTreeMap<u16, Arc<str>>,
     /// Why nobody may write to a shard.
@@ -70,6 +74,12 @@ impl Ownership {
         self.tenures.get(&shard).copied().filter(|_| believed)
     }
 
+    /// Whether no lease of this node holds, so that nothing can be its own.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let now = Instant::now();
+        !self.leases.is_empty() && self.leases.values().all(|lease| lease.believed_until() <= now)
+    }
+
     /// The shards that this process has.
     #[must_use]
     pub fn shards(&self) -> BTreeSet<u16> {
@@ -99,6 +109,7 @@ impl Ownership {
         self.believed.retain(|shard, _| !of.contains(*shard));
         if let Some(lease) = lease {
             self.believed.extend(tenures.keys().map(|shard| (*shard, Arc::clone(lease))));
+            self.leases.extend(of.iter().next().map(|first| (first, Arc::clone(lease))));
         }
         self.tenures.extend(tenures);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{Session, inspect};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
@@ -24,7 +25,7 @@ use super::archive::Archived;
 use super::charter::Territory;
 use super::chronicle::{Beginning, Chronicle};
 use super::copied;
-use super::error::JournalError;
+use super::error::{JournalError, not_migrated};
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::loads::Loads;
 use super::options::{Node, Options};
@@ -34,8 +35,6 @@ use super::store::{
     Renewal, Renewed, ShardSeen, SharedStore, Sight, Store,
 };
 
-/// Connections for reading; the writer has one of its own.
-const READERS_MAX: u32 = 8;
 /// Bytes that are handed over at once where the whole table is read.
 const PIECE: usize = 512 << 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,8 +105,13 @@ ORDER BY event.shard, event.position";
 const HEADS: &str = "SELECT * FROM shards WHERE state = 'HERE' ORDER BY shard";
 
 pub(super) struct PostgresStore {
-    /// For the writer.
+    /// It may hold a password.
+    url: String,
+    /// Whether the server has been seen to be one that may be written to.
+    inspected: OnceCell<()>,
     connect: PgConnectOptions,
+    /// What the writer's session is told.
+    writes: Session,
     // Taken out while in use: a call that is given up drops it, and with it the socket, so that
     // nobody ever waits behind an answer that may not come.
     writer: Mutex<Option<PgConnection>>,
@@ -138,9 +142,13 @@ struct Watched {
     since: TokioInstant,
 }
 
-/// So many sessions at most, kept for good.
-pub(super) fn sessions(most: u32) -> PgPoolOptions {
+/// So many sessions at most, kept for good, each of which is told this first.
+pub(super) fn sessions(most: u32, session: Session) -> PgPoolOptions {
     PgPoolOptions::new()
+        .after_connect(move |connection, _| {
+            let session = session.clone();
+            Box::pin(async move { session.begin::<Postgres>(connection).await })
+        })
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
@@ -168,9 +176,10 @@ impl PostgresStore {
             .parse::<PgConnectOptions>()
             .map_err(away)?
             .application_name(&owner)
-            .options([("search_path", schema)])
             .disable_statement_logging();
-        let reader = sessions(READERS_MAX)
+        let session = Session::new(schema).map_err(away)?;
+        let session = if options.read_only { session.unhurried() } else { session };
+        let reader = sessions(options.connections, session.clone())
             // At least one session, by which others see that the owner is alive.
             .min_connections(1)
             .connect_lazy_with(connect.clone());
@@ -191,11 +200,17 @@ impl PostgresStore {
         // An append is one statement, always the same. A plan for the lengths of its arrays would be
         // made anew each time, and takes a third of the time of a lone one; the plan that is kept must
         // not read whole tables, however small they were when it was made.
-        let writer_settings =
-            [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+        let writes = session
+            .clone()
+            .with("plan_cache_mode", "force_generic_plan")
+            .with("enable_seqscan", "off")
+            .with("jit", "off");
         Ok(Self {
-            loads: Loads::new(&connect),
-            connect: connect.options(writer_settings),
+            loads: Loads::new(&connect, session, options.connections),
+            url: url.to_owned(),
+            inspected: OnceCell::new(),
+            connect,
+            writes,
             writer: Mutex::new(None),
             reader,
             listener: Mutex::new(None),
@@ -227,7 +242,7 @@ impl PostgresStore {
                 other.map_err(away)?;
             }
         }
-        sqlx::migrate!("migrations/postgres/journal").run(&self.reader).await.map_err(away)
+        sqlx::migrate!("migrations/postgres/journal").run(&self.reader).await.map_err(not_migrated)
     }
 
     /// Which part of which journal is expected here; looked at before the first use.
@@ -268,8 +283,22 @@ impl PostgresStore {
         let idle = self.writer.lock().await.take();
         match idle {
             Some(connection) => Ok(connection),
-            None => PgConnection::connect_with(&self.connect).await.map_err(away),
+            None => {
+                let mut fresh = PgConnection::connect_with(&self.connect).await.map_err(away)?;
+                self.writes.begin::<Postgres>(&mut fresh).await.map_err(away)?;
+                Ok(fresh)
+            }
         }
+    }
+
+    /// Refuses a server that cannot be written to, before anything else is asked of it. Who only reads
+    /// may read a standby.
+    pub(super) async fn inspect(&self) -> Result<(), JournalError> {
+        if self.read_only {
+            return Ok(());
+        }
+        let look = || async { inspect(&self.url).await.map_err(away) };
+        self.inspected.get_or_try_init(look).await.map(drop)
     }
 
     async fn keep(&self, connection: PgConnection) {
@@ -1293,6 +1322,18 @@ impl Store for PostgresStore {
 
     fn shared(&self) -> Option<&dyn SharedStore> {
         Some(self)
+    }
+
+    async fn takes_writes(&self) -> Result<(), JournalError> {
+        let look = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+        let reader = self.reader().await?;
+        let found: (bool, bool) = sqlx::query_as(look).fetch_one(reader).await.map_err(away)?;
+        let refused = |what: &str| Err(JournalError::Unavailable(format!("{} {what}", self.label)));
+        match found {
+            (true, _) => refused("is a standby, which takes no writes"),
+            (false, true) => refused("is read-only"),
+            (false, false) => Ok(()),
+        }
     }
 
     async fn close(&self) {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use super::chain::GENESIS;
 use super::chronicle::{Beginning, Chronicle};
-use super::error::JournalError;
+use super::error::{JournalError, not_migrated};
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
 use super::options::Options;
 use super::store::{
@@ -28,6 +29,7 @@ use super::store::{
 
 /// Readers of one file.
 const READERS_MAX: u32 = 4;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Events per INSERT: eleven values each, of the 32,766 that SQLite binds.
 const ROWS_MAX: usize = 500;
 
@@ -37,6 +39,9 @@ pub(super) struct SqliteStore {
     writer: Option<SqlitePool>,
     reader: SqlitePool,
     owner: String,
+    path: PathBuf,
+    /// The file that was opened, whatever has its name later.
+    opened: Option<FileId>,
     lock_path: PathBuf,
     // Held for as long as we write. The system lets go of it when the process dies, so whoever
     // gets it need not wait for a lease.
@@ -59,12 +64,14 @@ impl SqliteStore {
                 .synchronous(SqliteSynchronous::Full)
                 // Else INSERT OR REPLACE would delete without asking the trigger.
                 .pragma("recursive_triggers", "ON");
-            let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
-            Some(pool.max_lifetime(None).connect_with(connect).await.map_err(away)?)
+            let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+            let pool = pool.idle_timeout(None).max_lifetime(None);
+            Some(pool.connect_with(connect).await.map_err(away)?)
         };
         let connect = connect.read_only(true);
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(connect.clone())
@@ -77,6 +84,8 @@ impl SqliteStore {
             writer,
             reader,
             owner: format!("ordinal-{}", Uuid::now_v7()),
+            path: path.to_owned(),
+            opened: FileId::of(path).ok(),
             lock_path: lock_path.into(),
             lock: Mutex::new(None),
         })
@@ -122,8 +131,20 @@ impl SqliteStore {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Whether the file that is written to is the one that others will find: it may have been deleted
+    /// or replaced, and then everything would be acknowledged into a file that goes with the process.
+    fn is_in_place(&self) -> Result<(), String> {
+        let name = self.path.display();
+        match FileId::of(&self.path) {
+            Ok(found) if Some(&found) == self.opened.as_ref() => Ok(()),
+            Ok(_) => Err(format!("{name} was replaced while it was open: start anew")),
+            Err(error) => Err(format!("{name} is gone: {error}")),
+        }
+    }
+
     async fn insert(&self, batch: &Batch) -> Result<(), CommitError> {
         let writer = self.writer.as_ref().ok_or(CommitError::Superseded)?;
+        self.is_in_place().map_err(CommitError::Unavailable)?;
         let mut tx = begin_immediate(writer).await.map_err(not_done)?;
         for fence in &batch.fences {
             let hit = sqlx::query(
@@ -179,6 +200,20 @@ fn not_done(error: sqlx::Error) -> CommitError {
             }
         }
         _ => CommitError::Unavailable(error.to_string()),
+    }
+}
+
+/// A file, whatever it is called.
+#[derive(PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { device: found.dev(), inode: found.ino() })
     }
 }
 
@@ -261,7 +296,7 @@ impl Store for SqliteStore {
             if !self.try_lock()? && claim != Claim::Force {
                 return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
             }
-            sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(away)?;
+            sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(not_migrated)?;
         }
         let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {
@@ -526,11 +561,25 @@ impl Store for SqliteStore {
         std::future::pending().await
     }
 
+    async fn takes_writes(&self) -> Result<(), JournalError> {
+        self.is_in_place().map_err(JournalError::Unavailable)?;
+        let sql = "UPDATE installation SET written = written + 1";
+        sqlx::query(sql).execute(self.writer()?).await.map_err(away).map(drop)
+    }
+
+    /// The readers first: who may only read could not bring what is in the -wal file into the other
+    /// one, which is whole by itself afterwards.
     async fn close(&self) {
-        if let Some(writer) = &self.writer {
+        self.reader.close().await;
+        if let Some(writer) = &self.writer
+            && !writer.is_closed()
+        {
+            let merge = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer);
+            if let Err(error) = merge.await {
+                tracing::warn!(%error, "the newest events are in the journal's -wal file still");
+            }
             writer.close().await;
         }
-        self.reader.close().await;
         self.unlock();
     }
 }

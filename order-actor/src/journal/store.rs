@@ -308,6 +308,10 @@ pub(super) trait Store: Send + Sync + 'static {
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
     }
+    /// Whether it takes writes now, as far as can be told without an append.
+    async fn takes_writes(&self) -> Result<(), JournalError> {
+        self.heads().await.map(drop)
+    }
     /// Closes every connection.
     async fn close(&self);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Backoff, DatabaseError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,18 +29,34 @@ pub struct Alarm {
     clock: Arc<dyn Clock>,
     /// Rang, and the read model has not seen the outcome yet.
     rang: HashSet<(OrderId, Timestamp)>,
+    /// Whether it is to wait, whatever is due.
+    held: Option<watch::Receiver<bool>>,
 }
 
 impl Alarm {
     /// An alarm over this list.
     #[must_use]
     pub fn new(deadlines: Deadlines, registry: Registry, clock: Arc<dyn Clock>) -> Self {
-        Self { deadlines, registry, clock, rang: HashSet::new() }
+        Self { deadlines, registry, clock, rang: HashSet::new(), held: None }
+    }
+
+    /// Rings nothing while this says so.
+    #[must_use]
+    pub fn held(mut self, held: watch::Receiver<bool>) -> Self {
+        self.held = Some(held);
+        self
     }
 
     /// Rings until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut attempt = 0;
+        if let Some(mut held) = self.held.take() {
+            tokio::select! {
+                // Whoever holds it and is gone holds it no longer.
+                _ = held.wait_for(|held| !held) => {}
+                () = stop.cancelled() => return,
+            }
+        }
         while !stop.is_cancelled() {
             let changed = self.deadlines.changed();
             let pause = match self.ring_due().await {

@@ -1,9 +1,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::Migrator;
+use sqlx::any::{Any, AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
+
+use super::session::{self, Session};
 
 /// A transaction on a [`Database`] of either kind.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -25,13 +27,30 @@ pub enum DatabaseError {
     Sql(#[from] sqlx::Error),
     /// A migration failed.
     #[error("database migration: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(sqlx::migrate::MigrateError),
+    /// A newer program has changed the tables; this one might misread them.
+    #[error(
+        "its tables are newer than this program (migration {0} is not of it): run the newer program"
+    )]
+    Newer(i64),
+    /// The server is not one that this program can write to.
+    #[error("{0}")]
+    Unfit(String),
     /// A row that this program cannot have written.
     #[error("database: impossible {0}")]
     Corrupt(&'static str),
     /// A schema name that would need quoting.
     #[error("a schema name is 1 to 63 of a-z 0-9 _ and does not start with a digit")]
     SchemaName,
+}
+
+impl From<MigrateError> for DatabaseError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            other => Self::Migrate(other),
+        }
+    }
 }
 
 impl DatabaseError {
@@ -61,7 +80,11 @@ impl DatabaseError {
                     | sqlx::Error::WorkerCrashed
                     | sqlx::Error::Protocol(_)
             ),
-            Self::Migrate(_) | Self::Corrupt(_) | Self::SchemaName => false,
+            Self::Migrate(_)
+            | Self::Newer(_)
+            | Self::Unfit(_)
+            | Self::Corrupt(_)
+            | Self::SchemaName => false,
         }
     }
 }
@@ -76,8 +99,8 @@ pub struct Database {
     reader: AnyPool,
 }
 
-/// Connections of one service to its Postgres; its sibling services take as many.
-const POSTGRES_CONNECTIONS_MAX: u32 = 8;
+/// Connections of one service to its Postgres, unless it is said; its sibling services take as many.
+pub const POSTGRES_CONNECTIONS: u32 = 8;
 /// Readers of one SQLite file; writers are one by SQLite's own law.
 const SQLITE_READERS_MAX: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,11 +147,23 @@ impl Database {
         schema: &str,
         migrations: &Migrator,
     ) -> Result<Self, DatabaseError> {
-        sqlx::any::install_default_drivers();
-        check_schema_name(schema)?;
+        Self::postgres_with(url, schema, migrations, POSTGRES_CONNECTIONS).await
+    }
+
+    /// The same with so many connections at most.
+    ///
+    /// # Errors
+    /// As [`Self::postgres`].
+    pub async fn postgres_with(
+        url: &str,
+        schema: &str,
+        migrations: &Migrator,
+        connections: u32,
+    ) -> Result<Self, DatabaseError> {
+        let session = Session::new(schema)?;
+        session::inspect(url).await?;
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
-        probe(&options).await?;
         let session_name = format!("ordinal-{}", uuid::Uuid::now_v7());
         // Plans are kept, and one that was made for an empty table would read it all for every batch
         // when it has grown. Everything that is asked often has its index; without an index the scan
@@ -136,19 +171,17 @@ impl Database {
         // an index that is read from end to end: rows are asked for by `= ANY (ARRAY(…))`, not by
         // `IN (SELECT …)`, which such a plan takes for a join of two small tables. And for a bitmap of
         // all that an index finds, which is sorted afterwards for the few that come first in it.
-        let settings = format!(
-            "SET search_path TO {schema}; SET application_name TO '{session_name}';
-             SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET jit TO off"
-        );
+        let session = session
+            .with("application_name", &format!("'{session_name}'"))
+            .with("enable_seqscan", "off")
+            .with("enable_bitmapscan", "off")
+            .with("jit", "off");
         let pool = AnyPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
-                let settings = settings.clone();
-                Box::pin(async move {
-                    connection.execute(settings.as_str()).await?;
-                    Ok(())
-                })
+                let session = session.clone();
+                Box::pin(async move { session.begin::<Any>(connection).await })
             })
             .connect_with(options)
             .await?;
@@ -166,7 +199,8 @@ impl Database {
     /// [`DatabaseError`] where the file cannot be opened.
     pub async fn sqlite_snapshot(path: &Path) -> Result<Self, DatabaseError> {
         let url = sqlite_url(path).replace("mode=rwc", "mode=ro");
-        Self::snapshot(Dialect::Sqlite, &url, vec!["PRAGMA busy_timeout = 5000", "BEGIN"]).await
+        let begin = ["PRAGMA busy_timeout = 5000", "BEGIN"];
+        Self::snapshot(Dialect::Sqlite, &url, None, &begin).await
     }
 
     /// The state of a Postgres schema as it is now, for reading only: whatever others write
@@ -180,14 +214,13 @@ impl Database {
         schema: &str,
         tables: &[&str],
     ) -> Result<Self, DatabaseError> {
-        check_schema_name(schema)?;
-        let search_path = format!("SET search_path TO {schema}");
+        let session = Session::new(schema)?.unhurried();
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables.join(", "));
-        let mut begin = vec![&*search_path, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"];
+        let mut begin = vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"];
         if !tables.is_empty() {
             begin.push(&lock);
         }
-        Self::snapshot(Dialect::Postgres, url, begin).await
+        Self::snapshot(Dialect::Postgres, url, Some(session), &begin).await
     }
 
     /// One connection that never leaves its transaction. Where it is lost, so is the snapshot,
@@ -195,7 +228,8 @@ impl Database {
     async fn snapshot(
         dialect: Dialect,
         url: &str,
-        begin: Vec<&str>,
+        session: Option<Session>,
+        begin: &[&str],
     ) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
         let options: AnyConnectOptions = url.parse()?;
@@ -210,8 +244,11 @@ impl Database {
             .connect_with(options)
             .await?;
         let mut connection = pool.acquire().await?;
+        if let Some(session) = session {
+            session.begin::<Any>(&mut connection).await?;
+        }
         for sql in begin {
-            connection.execute(sql).await?;
+            connection.execute(*sql).await?;
         }
         // The first read takes the snapshot. Nobody else has the connection, and it is not closed
         // between two reads; a new one after a loss would know no schema and fail.
@@ -221,22 +258,17 @@ impl Database {
     }
 
     /// The stream's own tables come first; services number theirs from 100, so that the two never
-    /// meet in the table of applied migrations.
+    /// meet in the table of applied migrations. They are run as one, so that what neither of them
+    /// knows is seen: a newer program's.
     async fn migrate(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
         let stream = match self.dialect {
             Dialect::Postgres => sqlx::migrate!("migrations/postgres"),
             Dialect::Sqlite => sqlx::migrate!("migrations/sqlite"),
         };
-        for migrator in [&stream, migrations] {
-            let migrator = Migrator {
-                migrations: migrator.migrations.clone(),
-                ignore_missing: true,
-                locking: true,
-                no_tx: false,
-            };
-            migrator.run(&self.writer).await?;
-        }
-        Ok(())
+        let all = stream.iter().chain(migrations.iter()).cloned().collect::<Vec<_>>();
+        let together =
+            Migrator { migrations: all.into(), ignore_missing: false, locking: true, no_tx: false };
+        Ok(together.run(&self.writer).await?)
     }
 
     /// Which SQL it speaks.
@@ -276,10 +308,37 @@ impl Database {
         Ok(super::begin::begin(&self.writer).await?)
     }
 
-    /// Closes every connection, waiting for those in use.
+    /// Whether it takes writes now: one small commit on SQLite, a look at a Postgres server, whose
+    /// leases are written all the time.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]: why not.
+    pub async fn takes_writes(&self) -> Result<(), DatabaseError> {
+        if self.dialect == Dialect::Sqlite {
+            let sql = "UPDATE installation SET written = written + 1";
+            return Ok(sqlx::raw_sql(sql).execute(&self.writer).await.map(drop)?);
+        }
+        let look = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')";
+        let (standby, read_only): (bool, String) =
+            sqlx::query_as(look).fetch_one(&self.reader).await?;
+        let unfit = |what: &str| Err(DatabaseError::Unfit(what.to_owned()));
+        match (standby, read_only.as_str()) {
+            (true, _) => unfit("the database is a standby, which takes no writes"),
+            (false, "on") => unfit("the database is read-only"),
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// Closes every connection, waiting for those in use. An SQLite file is whole by itself then.
     pub async fn close(&self) {
-        self.writer.close().await;
         self.reader.close().await;
+        if self.dialect == Dialect::Sqlite && !self.writer.is_closed() {
+            let merge = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+            if let Err(error) = merge.execute(&self.writer).await {
+                tracing::warn!(%error, "the newest of an SQLite file is in its -wal file still");
+            }
+        }
+        self.writer.close().await;
     }
 }
 
@@ -297,7 +356,7 @@ async fn probe(options: &AnyConnectOptions) -> Result<(), DatabaseError> {
     Ok(AnyConnection::connect_with(options).await?.close().await?)
 }
 
-fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
+pub(super) fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
     if starts_well && schema.len() <= 63 && schema.bytes().all(legal) {

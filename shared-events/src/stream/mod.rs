@@ -13,10 +13,12 @@ mod dead_letter; // where poison goes and how it comes back
 mod follow; // the loop
 mod handler; // port: apply a batch, or say which item is to blame
 mod history; // which history a log tells, and what stood at a place of it
+mod installation; // which SQLite files belong together
 mod lease; // which of several processes follows under a name
 mod pause; // followers that an operator stopped for a while
 mod places; // where a follower has been
 pub mod redis; // a window of the latest facts, for many readers
+mod session; // what a session with Postgres is told, and what a server must be
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
@@ -24,12 +26,14 @@ pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
 pub use beside::spawn_beside;
 pub use cursor::{CursorError, Cursors, Scope};
-pub use database::{Database, DatabaseError, Dialect, Tx};
+pub use database::{Database, DatabaseError, Dialect, POSTGRES_CONNECTIONS, Tx};
 pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
 pub use handler::{Blame, Handler};
 pub use history::{Comparison, Finding, History, Place};
+pub use installation::{Contents, Installation};
 pub use lease::Candidacy;
 pub use pause::Pause;
+pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
 pub use transactional::Transactional;

@@ -2,9 +2,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::Cursors;
+use shared_events::stream::{Cursors, Session};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres, Row as _};
 use tokio::time::{Instant, sleep};
 
 use super::directory::{Archive, ArchiveError};
@@ -134,11 +134,10 @@ impl Archiving {
     /// have put them, [`ArchivingError::Unexpected`], [`ArchivingError::Journal`].
     pub async fn begin(url: &str, schema: &str) -> Result<Self, ArchivingError> {
         let options: PgConnectOptions = url.parse().map_err(away)?;
-        let options = options
-            .application_name("ordinal-archive")
-            .options([("search_path", schema)])
-            .disable_statement_logging();
+        let options = options.application_name("ordinal-archive").disable_statement_logging();
         let mut db = PgConnection::connect_with(&options).await?;
+        let session = Session::new(schema).map_err(away)?.unhurried();
+        session.begin::<Postgres>(&mut db).await?;
         // Given up with the session. It saves work; what makes two runs safe is the swap.
         let alone: bool =
             sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")

@@ -1,0 +1,73 @@
+//! Whether the clock of a process can be believed when it starts. A machine whose clock is years off
+//! would cancel every open order at once, so timers wait until it is right or an operator says so.
+//! Never here: what time it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::journal::{Journal, JournalError};
+use shared_events::contract::Timestamp;
+use shared_events::stream::Cursors;
+use tokio::sync::watch;
+
+/// The newest event may be this much later than the clock: another node's clock was wrong for a while.
+const BEHIND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Nothing may have happened for so long.
+const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Whether timers may act on the clock.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    /// When the newest event was recorded, if there is any.
+    newest: Option<Timestamp>,
+    /// Whether timers wait.
+    held: watch::Sender<bool>,
+}
+
+impl Believed {
+    /// By the newest event of a journal; whoever knows better says that it is `trusted`.
+    pub(crate) async fn by(journal: &Journal, trusted: bool) -> Arc<Self> {
+        let newest = match newest(journal).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                tracing::warn!(%error, "the clock was not compared with the newest event");
+                None
+            }
+        };
+        Arc::new(Self { newest, held: watch::channel(!trusted).0 })
+    }
+
+    /// Why timers wait; they go on by themselves once the clock is right.
+    pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
+        let held = *self.held.borrow();
+        let strange = self.newest.filter(|newest| {
+            held && (now.plus(BEHIND_MAX) < *newest || newest.plus(AHEAD_MAX) < now)
+        });
+        let Some(newest) = strange else {
+            self.believe();
+            return None;
+        };
+        Some(format!(
+            "the clock says {now} and the newest event is of {newest}: timers wait until the clock is \
+             set right, or for `ordinal timers resume`"
+        ))
+    }
+
+    /// Timers act on it from now on, whatever it says.
+    pub(crate) fn believe(&self) {
+        self.held.send_if_modified(|held| std::mem::replace(held, false));
+    }
+
+    /// Whether timers wait.
+    pub(crate) fn held(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
+    }
+}
+
+/// When the newest event was recorded.
+async fn newest(journal: &Journal) -> Result<Option<Timestamp>, JournalError> {
+    let heads = journal.heads().await?;
+    let before: Cursors = heads.iter().map(|(shard, at)| (shard, at.saturating_sub(1))).collect();
+    let last = journal.read_after(&before, usize::from(journal.shards())).await?;
+    Ok(last.iter().map(|event| event.recorded_at).max())
+}

@@ -1,0 +1,314 @@
+//! The files of an SQLite directory, which belong together: locked for one process each, checked
+//! before anything is opened for writing, and seen to be where they were.
+//! Never here: what is in them.
+
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared_events::stream::{Contents, Installation};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::settings::Role;
+
+/// A process that is being stopped lets go of its files within this.
+const LOCKED_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Who locks it is looking at all files of the directory, or making them.
+const DIRECTORY_LOCK: &str = "ordinal.lock";
+/// Less room than this, in bytes, counts as none: a batch may be several MiB.
+const ROOM_MIN: u64 = 1 << 20;
+
+/// A file of the directory.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    name: &'static str,
+    /// Whether a role needs it.
+    needed_by: fn(Role) -> bool,
+    /// Tables that hold something as soon as it is used.
+    kept_in: &'static [&'static str],
+    /// What becomes of it where it is made anew; none where that cannot be.
+    anew: Option<&'static str>,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind { name: "journal.db", needed_by: Role::orders, kept_in: &["events"], anew: None },
+    Kind {
+        name: "orders.db",
+        needed_by: Role::orders,
+        kept_in: &["cursors", "order_summaries"],
+        anew: Some("it is filled again from the journal"),
+    },
+    Kind {
+        name: "inventory.db",
+        needed_by: Role::inventory,
+        kept_in: &["cursors", "stock", "reservations"],
+        anew: Some(
+            "reservations are made again from the journal, of stock that is set by hand again",
+        ),
+    },
+    Kind {
+        name: "notifications.db",
+        needed_by: Role::notifications,
+        kept_in: &["cursors", "notifications"],
+        anew: Some("every message there ever was is sent once more"),
+    },
+];
+
+/// The files of a process.
+#[derive(Debug)]
+pub(crate) struct Files {
+    directory: PathBuf,
+    role: Role,
+    id: Uuid,
+    /// Held for as long as the process uses them.
+    _locks: Vec<File>,
+    /// Held until they are marked.
+    making: Option<File>,
+    /// Each with what it was when it was opened.
+    watched: Vec<(PathBuf, Option<(u64, u64)>)>,
+}
+
+impl Files {
+    /// Takes the files of a role in this directory, which is made where it is new, unless they do not
+    /// belong together or another process has them. Those named `anew` may be missing.
+    ///
+    /// # Errors
+    /// Which file is wrong, and what to do.
+    pub(crate) async fn take(
+        directory: &Path,
+        role: Role,
+        anew: &[String],
+    ) -> anyhow::Result<Self> {
+        make_private(directory)?;
+        let kinds = KINDS.iter().filter(|kind| (kind.needed_by)(role));
+        let mut locks = Vec::new();
+        for kind in kinds {
+            let path = directory.join(kind.name);
+            let held = || format!("{} is open in another process of this program", path.display());
+            let lock = lock(&beside(&path, ".lock")).await?.with_context(held)?;
+            // The journal locks its own file when it is opened.
+            if kind.name != "journal.db" {
+                locks.push(lock);
+            }
+        }
+        let making = lock(&directory.join(DIRECTORY_LOCK)).await?;
+        let held = || format!("another process is making files in {}", directory.display());
+        let making = making.with_context(held)?;
+        tighten(directory);
+        let found = look(directory).await?;
+        let id = belong_together(directory, role, &found, anew)?.unwrap_or_else(Uuid::now_v7);
+        let directory = directory.to_owned();
+        let making = Some(making);
+        Ok(Self { directory, role, id, _locks: locks, making, watched: Vec::new() })
+    }
+
+    /// Has every file know to whom it belongs and beside whom it stands, once all of them are open and
+    /// nothing has been kept in the new ones.
+    ///
+    /// # Errors
+    /// Where one cannot be written.
+    pub(crate) async fn mark(&mut self) -> anyhow::Result<()> {
+        let found = look(&self.directory).await?;
+        let there = found.iter().filter(|(_, contents)| *contents != Contents::Absent);
+        let siblings: BTreeSet<String> = there.map(|(kind, _)| kind.name.to_owned()).collect();
+        // New ones first: nobody is told of a file that does not know itself yet.
+        let (new, old): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(_, contents)| !contents.is_used());
+        for (kind, contents) in new.into_iter().chain(old) {
+            let ours = (kind.needed_by)(self.role);
+            let known = contents.installation();
+            if known.is_some_and(|known| known.siblings.is_superset(&siblings))
+                || !(ours || known.is_some())
+            {
+                continue;
+            }
+            let belongs = Installation {
+                id: self.id,
+                file: kind.name.to_owned(),
+                siblings: siblings.clone(),
+            };
+            belongs.mark(&self.directory.join(kind.name)).await.context(kind.name)?;
+        }
+        tighten(&self.directory);
+        let ours = KINDS.iter().filter(|kind| (kind.needed_by)(self.role));
+        let paths = ours.map(|kind| self.directory.join(kind.name));
+        self.watched = paths.map(|path| (path.clone(), identity(&path))).collect();
+        self.making = None;
+        Ok(())
+    }
+
+    /// What can be looked at while the process runs.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { directory: self.directory.clone(), files: self.watched.clone() }
+    }
+}
+
+/// Looks now and then whether the files are where they were, and have room.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    directory: PathBuf,
+    files: Vec<(PathBuf, Option<(u64, u64)>)>,
+}
+
+impl Watch {
+    /// What is wrong with the files, if anything is.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        for (path, opened) in &self.files {
+            let name = path.display();
+            match identity(path) {
+                None => return Some(format!("{name} is gone: it was deleted or moved")),
+                found if found != *opened => {
+                    return Some(format!("{name} was replaced while it was open: start anew"));
+                }
+                Some(_) => {}
+            }
+        }
+        let room = rustix::fs::statvfs(&self.directory).ok()?;
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let full = free < ROOM_MIN;
+        full.then(|| format!("the disk of {} is full", self.directory.display()))
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+async fn look(directory: &Path) -> anyhow::Result<Vec<(&'static Kind, Contents)>> {
+    let mut found = Vec::new();
+    for kind in &KINDS {
+        let path = directory.join(kind.name);
+        let contents = Contents::of(&path, kind.kept_in).await;
+        let contents = contents.with_context(|| {
+            format!("{} cannot be read: put it back from a backup", path.display())
+        })?;
+        found.push((kind, contents));
+    }
+    Ok(found)
+}
+
+/// The id that the files of a directory have together, if any has one. A file that is missing or empty
+/// is no fault where it never was, and where nothing was ever kept beside it.
+fn belong_together(
+    directory: &Path,
+    role: Role,
+    found: &[(&'static Kind, Contents)],
+    anew: &[String],
+) -> anyhow::Result<Option<Uuid>> {
+    let path = |kind: &Kind| directory.join(kind.name).display().to_string();
+    // The id of most of them: whichever differs from it is the stranger.
+    let marked = || {
+        let each = |(kind, contents): &'_ (&'static Kind, Contents)| {
+            contents.installation().map(|known| (*kind, known.clone()))
+        };
+        found.iter().filter_map(each)
+    };
+    let shared = |id: Uuid| marked().filter(|(_, known)| known.id == id).count();
+    let id = marked().map(|(_, known)| known.id).max_by_key(|id| (shared(*id), *id));
+    for (kind, known) in marked() {
+        anyhow::ensure!(
+            known.file == kind.name,
+            "{} is a copy of {}: put the right file in its place",
+            path(kind),
+            known.file
+        );
+        anyhow::ensure!(
+            Some(known.id) == id,
+            "{} belongs to another installation than the files beside it: put its own file back, from \
+             the backup that the others are from",
+            path(kind)
+        );
+    }
+    for (kind, contents) in found {
+        let missing = match contents {
+            Contents::Absent => "is missing",
+            Contents::Empty => "is empty",
+            Contents::Unmarked { .. } | Contents::Marked { .. } => continue,
+        };
+        if !(kind.needed_by)(role) || anew.iter().any(|name| name == kind.name) {
+            continue;
+        }
+        let misses = |(other, contents): &&(&'static Kind, Contents)| {
+            contents.is_used()
+                && match contents.installation() {
+                    Some(known) => known.siblings.contains(kind.name),
+                    // From before files knew each other: those of one role were made together.
+                    None => role == Role::All || (other.needed_by)(role),
+                }
+        };
+        let Some((other, _)) = found.iter().find(misses) else { continue };
+        let wise = match kind.anew {
+            Some(then) => format!(
+                ", or start once with --make-anew {} to go on without what it held: {then}",
+                kind.name
+            ),
+            None => ", or start in an empty directory".to_owned(),
+        };
+        anyhow::bail!(
+            "{} {missing}, and {} beside it is in use since long: put it back from the backup that \
+             the others are from{wise}",
+            path(kind),
+            other.name
+        );
+    }
+    Ok(id)
+}
+
+/// The lock of a file, once its holder has let go of it; none where it does not.
+async fn lock(path: &Path) -> anyhow::Result<Option<File>> {
+    let cannot = || format!("cannot lock {}", path.display());
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.with_context(cannot)?;
+    let until = Instant::now() + LOCKED_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(LOOK_EVERY).await,
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        }
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Makes a directory that is its owner's only; one that is there already is left as it is, and it is
+/// said where others may look into it.
+///
+/// # Errors
+/// Where it cannot be made.
+pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot create {}", directory.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(cannot)?;
+    let mode = std::fs::metadata(directory).with_context(cannot)?.mode() & 0o777;
+    if mode & 0o007 != 0 {
+        let name = directory.display();
+        tracing::warn!("everybody on this machine may look into {name}: chmod o-rwx {name}");
+    }
+    Ok(())
+}
+
+/// Takes the files from everybody but their owner; they hold personal data.
+fn tighten(directory: &Path) {
+    for kind in &KINDS {
+        for ending in ["", "-wal", "-shm", ".lock"] {
+            let path = beside(&directory.join(kind.name), ending);
+            let Ok(found) = std::fs::metadata(&path) else { continue };
+            if found.mode() & 0o077 != 0
+                && let Err(error) = std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+            {
+                let name = path.display();
+                tracing::warn!(%error, "others than its owner may read {name}: chmod 600 {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Why this process cannot serve, if it cannot: every part raises and clears reasons of its own, and
+//! the process serves while there is none. Each change is said once.
+//! Never here: who asks, and what the parts look at.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use order_actor::journal::Journal;
+use shared_events::contract::Timestamp;
+use shared_events::stream::{Database, Dialect, Pause};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::clock::Believed;
+use super::files::Watch;
+use super::followers::FollowerEntry;
+
+/// Who is behind and has not moved for so long stands still; who moves catches up.
+const STANDS_STILL: Duration = Duration::from_secs(30);
+/// How often it is tried whether a file takes writes while it does.
+const TRIED_EVERY: Duration = Duration::from_secs(10);
+/// A store that takes longer than this is away.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
+
+/// The health of a process; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Health {
+    reasons: Arc<Mutex<BTreeMap<String, Reason>>>,
+    serving: Arc<watch::Sender<bool>>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// Why a part keeps the process from serving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// Why, for operators.
+    pub(crate) text: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+impl Health {
+    /// Of a process that does not serve before it has been looked at.
+    pub(crate) fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self { reasons: Arc::default(), serving: Arc::new(watch::channel(false).0), now }
+    }
+
+    /// Raises a reason of a part, or clears it.
+    pub(crate) fn set(&self, part: &str, trouble: Option<String>) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(text) => match reasons.get_mut(part) {
+                // The words may differ from one try to the next; it is the same trouble.
+                Some(known) => known.text = text,
+                None => {
+                    tracing::error!(part, reason = text, "cannot serve");
+                    let since = (self.now)();
+                    reasons.insert(part.to_owned(), Reason { text, since });
+                }
+            },
+            None => {
+                if reasons.remove(part).is_some() {
+                    tracing::warn!(part, left = reasons.len(), "can serve again");
+                }
+            }
+        }
+    }
+
+    /// Why it cannot serve, by part; none where it can.
+    pub(crate) fn reasons(&self) -> BTreeMap<String, Reason> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it serves, as it was last told.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
+    }
+
+    /// Tells whether it serves, by the reasons that there are.
+    pub(crate) fn tell(&self) {
+        self.say(self.reasons().is_empty());
+    }
+
+    /// It serves no longer, whatever works still: it is being stopped.
+    pub(crate) fn stopping(&self) {
+        self.say(false);
+    }
+
+    fn say(&self, now: bool) {
+        self.serving.send_if_modified(|known| std::mem::replace(known, now) != now);
+    }
+}
+
+/// What is looked at, again and again.
+pub(crate) struct Checks {
+    pub(crate) health: Health,
+    pub(crate) followers: Vec<FollowerEntry>,
+    pub(crate) databases: Vec<Stored>,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) files: Option<Watch>,
+    pub(crate) clock: Option<Arc<Believed>>,
+}
+
+/// A service's database, and when it was last seen to take writes.
+pub(crate) struct Stored {
+    pub(crate) name: &'static str,
+    pub(crate) database: Database,
+    good: Option<Instant>,
+}
+
+impl Stored {
+    pub(crate) const fn new(name: &'static str, database: Database) -> Self {
+        Self { name, database, good: None }
+    }
+
+    async fn trouble(&mut self) -> Option<String> {
+        // On SQLite it costs a commit.
+        let dear = self.database.dialect() == Dialect::Sqlite;
+        if dear && self.good.is_some_and(|good| good.elapsed() < TRIED_EVERY) {
+            return None;
+        }
+        let trouble = match timeout(ANSWERS_WITHIN, self.database.takes_writes()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no write within {ANSWERS_WITHIN:?}")),
+        };
+        self.good = trouble.is_none().then(Instant::now);
+        trouble
+    }
+}
+
+impl Checks {
+    /// Looks at everything once, and tells.
+    pub(crate) async fn look(&mut self) {
+        let health = &self.health;
+        if let Some(files) = &self.files {
+            health.set("files", files.trouble());
+        }
+        if let Some(clock) = &self.clock {
+            health.set("clock", clock.trouble((health.now)()));
+        }
+        let journal = async {
+            if let Some(journal) = &self.journal {
+                let trouble = journal.trouble().await.map(|error| error.to_string());
+                let doubt = journal.doubt().map(|why| {
+                    format!("it was set back and nobody has accepted that (ordinal journal restored): {why}")
+                });
+                health.set("journal", doubt.or(trouble));
+            }
+        };
+        let databases = join_all(self.databases.iter_mut().map(|stored| async {
+            let part = format!("database {}", stored.name);
+            health.set(&part, stored.trouble().await);
+        }));
+        let followers = join_all(self.followers.iter().map(|entry| async {
+            let part = format!("follower {}", entry.status.name());
+            health.set(&part, follower(entry).await);
+        }));
+        tokio::join!(journal, databases, followers);
+        health.tell();
+    }
+}
+
+/// What keeps a follower from ever catching up, as things are. Who is behind and moves is no trouble,
+/// nor is who waits for another service, or for an operator who has paused it.
+async fn follower(entry: &FollowerEntry) -> Option<String> {
+    let status = &entry.status;
+    if status.is_stopped() {
+        let error = status.error().unwrap_or_default();
+        return Some(format!("it has stopped for good: {error}"));
+    }
+    if let Some(trouble) = status.trouble() {
+        return Some(trouble);
+    }
+    // What fills the streams keeps nobody from serving: readers ask the service.
+    let database = entry.database.as_ref()?;
+    if status.still_for() < STANDS_STILL {
+        return None;
+    }
+    // A database that does not answer has a reason of its own.
+    let Ok(None) = Pause::of(database, status.name()).await else { return None };
+    let (cursors, heads) = ((entry.cursors)().await?, (entry.heads)().await?);
+    let behind = cursors.behind(&heads);
+    (behind > 0).then(|| {
+        let error = status.error().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("it is behind and has not moved for {STANDS_STILL:?}{error}")
+    })
+}

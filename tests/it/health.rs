@@ -1,0 +1,247 @@
+//! Health means it: what keeps a process from doing its work is told by it, with the reason, once.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Engine, PATIENCE, PostgresServer, placing};
+
+/// What a start says that must be refused.
+pub fn does_not_start(flags: &[&str]) -> String {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(flags)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now() + 3 * PATIENCE;
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > patience {
+            process.kill().unwrap();
+            panic!("it starts: {flags:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut error = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(1), "{flags:?}: {error}");
+    error
+}
+
+/// An engine whose log is kept, started by these words and the program with these flags.
+pub fn logged(before: &[&str], flags: &[&str], log: &Path) -> Engine {
+    let program = [before, &[env!("CARGO_BIN_EXE_ordinal")]].concat();
+    let mut process = Command::new(program[0])
+        .args(&program[1..])
+        .args(["--json", "serve", "--listen", "127.0.0.1:0"])
+        .args(flags)
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(File::create(log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let said = || fs::read_to_string(log).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said()));
+    let address = format!("http://{}", told["listening"].as_str().unwrap());
+    Engine { process, address }
+}
+
+/// Waits until a process says that it serves, or that it does not and this is why.
+pub fn until_health(engine: &Engine, serving: bool, why: &str) -> Value {
+    let patience = Instant::now() + 2 * PATIENCE;
+    loop {
+        let output = engine.run(&["health"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let reasons = told["reasons"].to_string();
+        if output.status.success() == serving && (serving || reasons.contains(why)) {
+            return told;
+        }
+        assert!(Instant::now() < patience, "{told} and not {serving} {why}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn lines(log: &Path, text: &str) -> usize {
+    fs::read_to_string(log).unwrap().lines().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn a_directory_that_is_deleted_or_replaced_is_no_place_for_orders() {
+    let parent = TempDir::new().unwrap();
+    let (data, log) = (parent.path().join("data"), parent.path().join("log"));
+    let engine = logged(&[], &["--data", data.to_str().unwrap()], &log);
+    until_health(&engine, true, "");
+    engine.place(&["MUG=1@4.50GBP"]);
+
+    // Moved away and back: it is the same.
+    let aside = parent.path().join("aside");
+    fs::rename(&data, &aside).unwrap();
+    until_health(&engine, false, "is gone");
+    let refused = engine.refused(3, &placing(&["MUG=1@4.50GBP"]));
+    assert_eq!(refused["reason"], "JOURNAL_UNAVAILABLE", "{refused}");
+    fs::rename(&aside, &data).unwrap();
+    until_health(&engine, true, "");
+    engine.place(&["MUG=1@4.50GBP"]);
+
+    // Another one under its name is not.
+    fs::rename(&data, &aside).unwrap();
+    assert!(Command::new("cp").arg("-r").args([&aside, &data]).status().unwrap().success());
+    let told = until_health(&engine, false, "was replaced");
+    let reasons = told["reasons"].as_array().unwrap();
+    assert!(reasons.iter().any(|reason| reason["part"] == "files"), "{told}");
+    engine.refused(3, &placing(&["MUG=1@4.50GBP"]));
+    fs::remove_dir_all(&data).unwrap();
+    until_health(&engine, false, "is gone");
+
+    assert_eq!(lines(&log, "cannot serve part=\"files\""), 2, "each change once");
+    assert_eq!(lines(&log, "can serve again part=\"files\""), 1);
+    assert!(!fs::read_to_string(&log).unwrap().contains('\u{1b}'), "no colours in a file");
+}
+
+/// Where no disk may be mounted, `scripts/test` says so at its start.
+#[test]
+fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
+    let mount = ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+    if !Command::new("unshare").args(mount).output().is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    let parent = TempDir::new().unwrap();
+    let (disk, log) = (parent.path().join("disk"), parent.path().join("log"));
+    fs::create_dir(&disk).unwrap();
+    let script = format!("mount -t tmpfs -o size=12m tmpfs {} && exec \"$@\"", disk.display());
+    let data = disk.join("data");
+    let mail = parent.path().join("mail");
+    let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
+    let engine = logged(&["unshare", "--mount", "sh", "-c", &script, "sh"], &flags, &log);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let order = |engine: &Engine| {
+        let placed = engine.place(&["MUG=1@4.50GBP"]);
+        placed["order"]["order_id"].as_str().unwrap().to_owned()
+    };
+    engine.until(&order(&engine), "CONFIRMED");
+    // The disk is the process's own; its way there is by its root.
+    let inside = PathBuf::from(format!("/proc/{}/root", engine.process.id()));
+    let ballast = inside.join(disk.strip_prefix("/").unwrap()).join("ballast");
+    for round in 0..3 {
+        let fill = format!("dd if=/dev/zero of={} bs=64k; true", ballast.display());
+        let filled = Command::new("sh").args(["-c", &fill]).stderr(Stdio::null()).status().unwrap();
+        assert!(filled.success());
+        let _ = Command::new("sh")
+            .args(["-c", &format!("cat /dev/zero >> {}", ballast.display())])
+            .stderr(Stdio::null())
+            .status();
+        // Commits fail at whichever file has no room left in what it has already.
+        for _ in 0..40 {
+            engine.run(&placing(&["MUG=1@4.50GBP"]));
+            engine.run(&["stock", "set", "MUG", "1000"]);
+        }
+        until_health(&engine, false, "full");
+        fs::remove_file(&ballast).unwrap();
+        until_health(&engine, true, "");
+        engine.until(&order(&engine), "CONFIRMED");
+        assert_eq!(lines(&log, "cannot serve part=\"files\""), round + 1, "each change once");
+    }
+    assert!(engine.stop().success());
+}
+
+#[test]
+fn a_database_that_takes_no_writes_is_told_and_what_catches_up_is_not() {
+    let server = PostgresServer::start();
+    let folder = TempDir::new().unwrap();
+    let (url, log) = (server.url(), folder.path().join("log"));
+    let mail = folder.path().join("mail");
+    let flags = ["--database-url", &url, "--mail-dir", mail.to_str().unwrap(), "--lease", "4s"];
+    let renews = ["--lease-renew", "500ms", "--lease-self-stop", "2s"];
+    let flags = [&flags[..], &renews].concat();
+    let engine = logged(&[], &flags, &log);
+    until_health(&engine, true, "");
+    engine.place(&["MUG=1@4.50GBP"]);
+
+    server.sql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");
+    let told = until_health(&engine, false, "read-only");
+    assert!(told["reasons"].as_array().unwrap().len() > 1, "{told}");
+    let error = does_not_start(&["--database-url", &url]);
+    assert!(error.contains("opens sessions that are read-only"), "{error}");
+    server.sql(
+        "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only",
+    );
+    server.sql("SELECT pg_reload_conf()");
+    until_health(&engine, true, "");
+    engine.place(&["MUG=1@4.50GBP"]);
+
+    server.crash();
+    until_health(&engine, false, "journal");
+    server.again();
+    until_health(&engine, true, "");
+    engine.place(&["MUG=1@4.50GBP"]);
+    // A line when it begins and one when it ends, of each part, however long it lasts.
+    for part in ["journal", "database inventory", "database orders"] {
+        let begins = lines(&log, &format!("cannot serve part=\"{part}\""));
+        assert!((1..=4).contains(&begins), "{part}: {begins}");
+    }
+
+    // Stock that is far behind at the start is no reason; an operator's pause is none.
+    engine.ask(&["follower", "pause", "stock", "--reason", "stocktaking"]);
+    engine.place(&["MUG=1@4.50GBP"]);
+    until_health(&engine, true, "");
+    assert!(engine.stop().success());
+}
+
+#[test]
+fn timers_wait_where_the_clock_is_years_off_until_it_is_right_or_an_operator_says_so() {
+    let folder = TempDir::new().unwrap();
+    let (data, offset) = (folder.path().join("data"), folder.path().join("offset"));
+    let flags = [
+        "--data",
+        data.to_str().unwrap(),
+        "--without-stock",
+        "--clock-offset-file",
+        offset.to_str().unwrap(),
+    ];
+    let engine = Engine::start_with(&flags);
+    let mut orders = Vec::new();
+    for _ in 0..2 {
+        let placed = engine.place(&["MUG=1@4.50GBP"]);
+        orders.push(placed["order"]["order_id"].as_str().unwrap().to_owned());
+    }
+    assert!(engine.stop().success());
+    let day = 24 * 3_600;
+    for off in [-2 * day, 500 * day] {
+        fs::write(&offset, off.to_string()).unwrap();
+        let engine = Engine::start_with(&flags);
+        let told = until_health(&engine, false, "timers wait");
+        assert_eq!(told["reasons"][0]["part"], "clock", "{told}");
+        for order in &orders {
+            engine.until(order, "PENDING");
+        }
+        // Set right, they go on by themselves.
+        fs::write(&offset, "0").unwrap();
+        until_health(&engine, true, "");
+        for order in &orders {
+            engine.until(order, "PENDING");
+        }
+        assert!(engine.stop().success());
+    }
+    fs::write(&offset, (500 * day).to_string()).unwrap();
+    let engine = Engine::start_with(&flags);
+    until_health(&engine, false, "timers wait");
+    assert_eq!(
+        engine.refused(2, &["timers", "resume", "--reason", " "])["reason"],
+        "INVALID_ARGUMENT"
+    );
+    let resumed = engine.ask(&["timers", "resume", "--reason", "closed for a year"]);
+    assert!(resumed["away"].as_array().is_none_or(Vec::is_empty), "{resumed}");
+    until_health(&engine, true, "");
+    for order in &orders {
+        let order = engine.until(order, "CANCELLED");
+        assert_eq!(order["cancel_reason"], json!("CANCEL_REASON_SLA_TIMEOUT"));
+    }
+}
