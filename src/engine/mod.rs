@@ -59,7 +59,7 @@ pub struct Engine {
     draining: CancellationToken,
     stop_edge: CancellationToken,
     stop_followers: CancellationToken,
-    edge: JoinHandle<Result<(), tonic::transport::Error>>,
+    edge: JoinHandle<()>,
     followers: Followers,
     drain: Duration,
 }
@@ -197,6 +197,8 @@ impl Engine {
             admin,
             access,
             forwarding,
+            numbers: settings.shares,
+            bounds: settings.connections,
         };
         let edge = tokio::spawn(edge::serve(listener, services, readiness, stop_edge.clone()));
         Ok(Self {
@@ -252,7 +254,7 @@ impl Engine {
             database.close().await;
         }
         match edge {
-            Ok(served) => served??,
+            Ok(served) => served?,
             Err(_) => tracing::warn!("calls were still open after the drain time"),
         }
         followers.context("followers did not stop within the drain time")

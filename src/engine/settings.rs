@@ -9,6 +9,7 @@ use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
 
 use crate::access::Access;
+use crate::edge::{Bounds, Numbers};
 use crate::peers::Peers;
 use crate::streams::Streams;
 
@@ -110,6 +111,10 @@ pub struct Settings {
     pub notifications: notification::Config,
     /// Who may call.
     pub access: Access,
+    /// How much callers may have at once.
+    pub shares: Numbers,
+    /// How many connections there may be.
+    pub connections: Bounds,
     /// Bounds of the order actors.
     pub limits: Limits,
     /// Shards of a journal that is created now, unless it is spread by a map; an existing one keeps
@@ -163,6 +168,8 @@ impl Settings {
             clock: Arc::new(SystemClock),
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
+            shares: Numbers::default(),
+            connections: Bounds::default(),
             limits: Limits::default(),
             shards,
             archive: None,

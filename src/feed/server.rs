@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::{Cursors, Source, SourceError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -18,8 +19,8 @@ const READ_AT_ONCE: usize = 512;
 const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages that wait for a slow reader.
 const WAITING_MAX: usize = 4;
-/// Readers at a time.
-const STREAMS_MAX: usize = 256;
+/// A reader that takes nothing for so long loses its stream; it can go on where it was.
+const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Makes a reader of one log; each stream has its own, so that they do not disturb each other.
 pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
@@ -28,7 +29,6 @@ pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
 #[derive(Clone)]
 pub struct FactEdge {
     logs: Arc<BTreeMap<&'static str, Log>>,
-    streams: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -37,7 +37,7 @@ impl FactEdge {
     #[must_use]
     pub fn new(logs: impl IntoIterator<Item = (Promiser, Log)>, stop: CancellationToken) -> Self {
         let logs = logs.into_iter().map(|(promiser, log)| (promiser.uri(), log)).collect();
-        Self { logs: Arc::new(logs), streams: Arc::new(Semaphore::new(STREAMS_MAX)), stop }
+        Self { logs: Arc::new(logs), stop }
     }
 
     /// As tonic serves it.
@@ -69,9 +69,6 @@ impl FactService for FactEdge {
         let no_shard = "has a shard below 1024";
         let after = cursors(&request.after).ok_or_else(|| violation("after", no_shard))?;
         let scope = scope(&request.shards).ok_or_else(|| violation("shards", no_shard))?;
-        let permit = Arc::clone(&self.streams)
-            .try_acquire_owned()
-            .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
         let after = after.scoped(scope);
         let heads = log.heads().await.map_err(|error| status(&error))?;
         let ahead = |(shard, position)| heads.reads(shard) && position > heads.get(shard);
@@ -79,18 +76,18 @@ impl FactService for FactEdge {
             let message = "a reader is ahead of the log; has it been restored?";
             return Err(refused(Code::OutOfRange, "AHEAD_OF_LOG", message));
         }
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        // One more place, for the last word: however much waits, how the stream ended can be said.
+        let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
+        let last_word = sender.clone().try_reserve_owned();
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            let _permit = permit;
             let end = tokio::select! {
                 end = tell(log.as_ref(), after, request.live, &sender) => end,
                 () = stop.cancelled() => Err(away("ENGINE_STOPPING", "this process is stopping")),
                 () = sender.closed() => Ok(()),
             };
-            if let Err(status) = end {
-                // The reader may have gone meanwhile; nobody is left to tell.
-                let _ = sender.send(Err(status)).await;
+            if let (Err(status), Ok(last_word)) = (end, last_word) {
+                last_word.send(Err(status));
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -128,7 +125,7 @@ async fn tell(
         for fact in &batch.items {
             let json = fact.to_json().map_err(|_| broken("a fact that has no JSON"))?;
             if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {
-                if reader.send(Ok(std::mem::take(&mut message))).await.is_err() {
+                if !send(reader, std::mem::take(&mut message)).await? {
                     return Ok(());
                 }
                 bytes = 0;
@@ -138,8 +135,22 @@ async fn tell(
         }
         message.through = positions(&batch.through);
         after.merge(&batch.through);
-        if reader.send(Ok(message)).await.is_err() {
+        if !send(reader, message).await? {
             return Ok(());
+        }
+    }
+}
+
+/// Whether the reader is still there.
+async fn send(
+    reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
+    message: proto::ReadFactsResponse,
+) -> Result<bool, Status> {
+    match tokio::time::timeout(TAKEN_WITHIN, reader.send(Ok(message))).await {
+        Ok(sent) => Ok(sent.is_ok()),
+        Err(_) => {
+            let message = "the stream was not read for 2 minutes; it can go on where it was";
+            Err(refused(Code::ResourceExhausted, "READER_TOO_SLOW", message))
         }
     }
 }
