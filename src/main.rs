@@ -11,6 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // A buffer of which a few bytes are used would cost the 2 MiB of a huge page. Where the system
+    // does not know the setting nothing is lost.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // What this program writes holds addresses, mails and tokens: it is its owner's only.

@@ -15,6 +15,7 @@ use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use crate::access::Access;
 use crate::chaos::SteppedClock;
+use crate::edge::{Bounds, Numbers, take_descriptors};
 use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
 use crate::peers::{Identity, Peers};
 use crate::secrets;
@@ -115,6 +116,8 @@ pub struct ServeArgs {
     /// process takes with it.
     #[arg(long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
     database_connections: u32,
+    #[command(flatten)]
+    bounds: BoundArgs,
     /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
     #[arg(long, value_name = "FILE", hide = true)]
     clock_offset_file: Option<PathBuf>,
@@ -125,6 +128,47 @@ pub struct ServeArgs {
     streams: crate::streams::StreamArgs,
     #[command(flatten)]
     messages: crate::messages::MessageArgs,
+}
+
+/// How much callers may have at once; docs/limits.md says what else is bounded.
+#[derive(Debug, clap::Args)]
+struct BoundArgs {
+    /// Connections at once [default: 8192, or the limit of open files less 256 that stores need].
+    #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_MAX", value_parser = at_least_one)]
+    connections_max: Option<usize>,
+    /// Connections at once from one address [default: half of those].
+    #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
+    connections_per_address: Option<usize>,
+    /// Calls under way at once; a quarter is kept for services and operators.
+    #[arg(long, value_name = "N", env = "ORDINAL_CALLS_MAX", default_value_t = Numbers::default().whole.calls, value_parser = at_least_one)]
+    calls_max: usize,
+    /// Calls under way at once of one customer.
+    #[arg(long, value_name = "N", env = "ORDINAL_CALLS_PER_CUSTOMER", default_value_t = Numbers::default().customer.calls, value_parser = at_least_one)]
+    calls_per_customer: usize,
+    /// Watches and other streams at once; half is kept for services and operators.
+    #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_MAX", default_value_t = Numbers::default().whole.streams, value_parser = at_least_one)]
+    streams_max: usize,
+    /// Watches and other streams at once of one customer.
+    #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_PER_CUSTOMER", default_value_t = Numbers::default().customer.streams, value_parser = at_least_one)]
+    streams_per_customer: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("is a whole number from 1".to_owned()),
+    }
+}
+
+impl BoundArgs {
+    fn numbers(&self) -> Numbers {
+        let mut numbers = Numbers::default();
+        (numbers.whole.calls, numbers.kept.calls) = (self.calls_max, self.calls_max / 4);
+        (numbers.whole.streams, numbers.kept.streams) = (self.streams_max, self.streams_max / 2);
+        numbers.customer.calls = self.calls_per_customer;
+        numbers.customer.streams = self.streams_per_customer;
+        numbers
+    }
 }
 
 impl ServeArgs {
@@ -182,6 +226,9 @@ impl ServeArgs {
             self_stop: self.lease_self_stop,
         };
         settings.limits.awake_max = self.orders_awake;
+        let BoundArgs { connections_max, connections_per_address, .. } = self.bounds;
+        settings.connections = Bounds::within_descriptors(connections_max, connections_per_address);
+        settings.shares = self.bounds.numbers();
         settings.policy = Policy {
             confirm_within: self.confirm_within,
             return_within: self.return_within,
@@ -198,7 +245,7 @@ impl ServeArgs {
         }
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);
-        settings.connections = self.database_connections;
+        settings.database_connections = self.database_connections;
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;
         Ok(settings)
@@ -210,6 +257,7 @@ impl ServeArgs {
 /// # Errors
 /// Where the engine cannot start.
 pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
+    take_descriptors();
     let settings = args.settings()?;
     let role = settings.role.to_possible_value().map(|role| role.get_name().to_owned());
     let role = role.unwrap_or_default();

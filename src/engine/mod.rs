@@ -68,7 +68,7 @@ pub struct Engine {
     draining: CancellationToken,
     stop_edge: CancellationToken,
     stop_followers: CancellationToken,
-    edge: JoinHandle<Result<(), tonic::transport::Error>>,
+    edge: JoinHandle<()>,
     followers: Followers,
     drain: Duration,
 }
@@ -223,6 +223,8 @@ impl Engine {
             admin,
             access,
             forwarding,
+            numbers: settings.shares,
+            bounds: settings.connections,
         };
         let serving = health.serving();
         let edge = tokio::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
@@ -282,7 +284,7 @@ impl Engine {
         }
         drop(self.files);
         match edge {
-            Ok(served) => served??,
+            Ok(served) => served?,
             Err(_) => tracing::warn!("calls were still open after the drain time"),
         }
         followers.context("followers did not stop within the drain time")
@@ -297,8 +299,8 @@ struct ReadModels {
 
 impl Building {
     async fn database(&mut self, service: Service) -> anyhow::Result<Database> {
-        let Settings { backend, connections, .. } = &self.settings;
-        let database = stores::database(backend, service, *connections).await?;
+        let Settings { backend, database_connections, .. } = &self.settings;
+        let database = stores::database(backend, service, *database_connections).await?;
         self.databases.push((service.name(), database.clone()));
         Ok(database)
     }

@@ -10,6 +10,7 @@ use order_actor::timers::{Clock, SystemClock};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use crate::access::Access;
+use crate::edge::{Bounds, Numbers};
 use crate::peers::Peers;
 use crate::streams::Streams;
 
@@ -113,6 +114,10 @@ pub struct Settings {
     pub notifications: notification::Config,
     /// Who may call.
     pub access: Access,
+    /// How much callers may have at once.
+    pub shares: Numbers,
+    /// How many connections there may be.
+    pub connections: Bounds,
     /// Bounds of the order actors.
     pub limits: Limits,
     /// Shards of a journal that is created now, unless it is spread by a map; an existing one keeps
@@ -127,7 +132,7 @@ pub struct Settings {
     /// Files of an SQLite directory that may be missing although they were there.
     pub make_anew: Vec<String>,
     /// Sessions at most for each kind of work with a Postgres database; see docs/postgres.md.
-    pub connections: u32,
+    pub database_connections: u32,
     /// How long work in flight may take when the process is told to stop.
     pub drain: Duration,
 }
@@ -171,13 +176,15 @@ impl Settings {
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),
             access: Access::development(),
+            shares: Numbers::default(),
+            connections: Bounds::default(),
             limits: Limits::default(),
             shards,
             archive: None,
             lease: LeaseTimes::default(),
             stock_follower: true,
             make_anew: Vec::new(),
-            connections: POSTGRES_CONNECTIONS,
+            database_connections: POSTGRES_CONNECTIONS,
             drain: Duration::from_secs(10),
         }
     }

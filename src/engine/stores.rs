@@ -103,7 +103,7 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
         self_stop: settings.lease.self_stop,
         node: Some(node),
         archive: settings.archive.as_deref().map(Archive::new),
-        connections: settings.connections,
+        connections: settings.database_connections,
         ..Options::new(Arc::new(move || time.now()))
     };
     match &settings.backend {
@@ -154,7 +154,7 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
         (Service::Notifications, role.notifications()),
     ] {
         if here {
-            database(backend, service, settings.connections).await?.close().await;
+            database(backend, service, settings.database_connections).await?.close().await;
             done.push(service.name());
         }
     }

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -20,8 +21,8 @@ const MESSAGE_BYTES: usize = 1024 * 1024;
 const WAITING_MAX: usize = 4;
 /// Shards of the largest log that there can be.
 const SHARDS_MAX: u16 = 1_024;
-/// Readers at a time.
-const STREAMS_MAX: usize = 256;
+/// A reader that takes nothing for so long loses its stream; it can go on where it was.
+const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Makes a reader of one log; each stream has its own, so that they do not disturb each other.
 pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
@@ -30,7 +31,6 @@ pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
 #[derive(Clone)]
 pub struct FactEdge {
     logs: Arc<BTreeMap<&'static str, Log>>,
-    streams: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -39,7 +39,7 @@ impl FactEdge {
     #[must_use]
     pub fn new(logs: impl IntoIterator<Item = (Promiser, Log)>, stop: CancellationToken) -> Self {
         let logs = logs.into_iter().map(|(promiser, log)| (promiser.uri(), log)).collect();
-        Self { logs: Arc::new(logs), streams: Arc::new(Semaphore::new(STREAMS_MAX)), stop }
+        Self { logs: Arc::new(logs), stop }
     }
 
     /// As tonic serves it.
@@ -69,9 +69,6 @@ impl FactService for FactEdge {
         let request = request.into_inner();
         let log = self.log(&request.source)?;
         let (after, scope) = asked(&request, log.shards().unwrap_or(SHARDS_MAX))?;
-        let permit = Arc::clone(&self.streams)
-            .try_acquire_owned()
-            .map_err(|_| refused(Code::ResourceExhausted, "OVERLOADED", "too many readers"))?;
         let after = after.scoped(scope);
         let known: Vec<Place> = after.places().filter(|place| after.reads(place.shard)).collect();
         let compared = log.compare(&known, 0).await.map_err(|error| status(&error))?;
@@ -80,18 +77,18 @@ impl FactService for FactEdge {
         if compared.differing(&known).next().is_some() || after.iter().any(ahead) {
             return Err(forked());
         }
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        // One more place, for the last word: however much waits, how the stream ended can be said.
+        let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
+        let last_word = sender.clone().try_reserve_owned();
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            let _permit = permit;
             let end = tokio::select! {
                 end = tell(log.as_ref(), after, request.live, &sender) => end,
                 () = stop.cancelled() => Err(away("ENGINE_STOPPING", "this process is stopping")),
                 () = sender.closed() => Ok(()),
             };
-            if let Err(status) = end {
-                // The reader may have gone meanwhile; nobody is left to tell.
-                let _ = sender.send(Err(status)).await;
+            if let (Err(status), Ok(last_word)) = (end, last_word) {
+                last_word.send(Err(status));
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -169,7 +166,7 @@ async fn tell(
         for fact in &batch.items {
             let json = fact.to_json().map_err(|_| broken("a fact that has no JSON"))?;
             if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {
-                if reader.send(Ok(std::mem::take(&mut message))).await.is_err() {
+                if !send(reader, std::mem::take(&mut message)).await? {
                     return Ok(());
                 }
                 bytes = 0;
@@ -179,7 +176,7 @@ async fn tell(
         }
         message.through = positions(&batch.through);
         after.merge(&batch.through);
-        if reader.send(Ok(message)).await.is_err() {
+        if !send(reader, message).await? {
             return Ok(());
         }
     }
@@ -188,6 +185,20 @@ async fn tell(
 fn forked() -> Status {
     let message = "the log does not hold what was read: it was set back";
     refused(Code::OutOfRange, "HISTORY_FORKED", message)
+}
+
+/// Whether the reader is still there.
+async fn send(
+    reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
+    message: proto::ReadFactsResponse,
+) -> Result<bool, Status> {
+    match tokio::time::timeout(TAKEN_WITHIN, reader.send(Ok(message))).await {
+        Ok(sent) => Ok(sent.is_ok()),
+        Err(_) => {
+            let message = "the stream was not read for 2 minutes; it can go on where it was";
+            Err(refused(Code::ResourceExhausted, "READER_TOO_SLOW", message))
+        }
+    }
 }
 
 fn broken(detail: &str) -> Status {

@@ -94,7 +94,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/admin.rs",
             "src/chaos/clients.rs",
             "src/cli/",
-            "src/edge.rs",
+            "src/edge/",
             "src/engine/mod.rs",
             "src/feed/",
             "src/forward.rs",
@@ -127,6 +127,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redis", &["shared-events/src/stream/redis/"]),
     ("lettre", &["notification/src/channel.rs"]),
     ("reqwest", &["notification/src/channel.rs"]),
+    ("hyper", &["src/edge/connections.rs"]),
+    ("hyper_util", &["src/edge/connections.rs"]),
 ];
 
 const CRATES: [&str; 5] =

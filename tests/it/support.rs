@@ -33,13 +33,26 @@ impl Engine {
 
     /// With these flags of `serve`.
     pub fn start_with(flags: &[&str]) -> Self {
-        Self::start_in(&[], flags)
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_ordinal")), flags)
     }
 
     /// With these flags, and these variables in its environment.
     pub fn start_in(environment: &[(&str, &str)], flags: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
-            .envs(environment.iter().copied())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
+        command.envs(environment.iter().copied());
+        Self::spawn(command, flags)
+    }
+
+    /// With so many file descriptors at most.
+    pub fn start_with_files(files: u32, flags: &[&str]) -> Self {
+        let mut limited = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_ordinal");
+        limited.args(["-c", "ulimit -n $0; exec \"$@\"", &files.to_string(), program]);
+        Self::spawn(limited, flags)
+    }
+
+    fn spawn(mut command: Command, flags: &[&str]) -> Self {
+        let mut process = command
             .args(["--json", "serve"])
             .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(flags)
@@ -76,6 +89,14 @@ impl Engine {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
         let error: Value = serde_json::from_str(error.trim()).unwrap();
         error["error"].clone()
+    }
+
+    /// Memory that it has now, in MB.
+    pub fn resident(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
     }
 
     /// Kills it as a power cut would, between any two instructions.

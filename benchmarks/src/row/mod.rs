@@ -7,6 +7,7 @@ mod followers; // 10: journal, Redis, service
 pub mod growth; // 7 and 9: what grows, and what should not
 mod hot_product; // 5: one product that everybody wants
 mod in_process; // 1: actors and journal
+mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
 mod sqlite; // 3: rows 1 and 2 on SQLite
 mod stream; // 2b: commands by the stream
@@ -16,7 +17,7 @@ use crate::measure::Pace;
 use crate::report::Row;
 
 /// The rows by number, in the order in which they run; 7 and 9 share their journal.
-pub const NUMBERS: [&str; 10] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10"];
+pub const NUMBERS: [&str; 11] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15"];
 
 /// Measures rows.
 ///
@@ -34,6 +35,7 @@ pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<
         "7+9" => return growth::measure(lab, pace).await,
         "8" => deadlines::measure(lab, pace).await,
         "10" => followers::measure(lab, pace).await,
+        "15" => overload::measure(lab, pace).await,
         _ => anyhow::bail!("there is no row {number}; there are {}", NUMBERS.join(", ")),
     };
     Ok(vec![row?])

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::codegen::http::HeaderMap;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
@@ -28,6 +29,12 @@ pub(super) async fn within<T>(
     tokio::time::timeout_at(deadline, future)
         .await
         .map_err(|_| status::refused(&Refusal::DeadlineExceeded))
+}
+
+/// How long the client of a call waits, where it says so in the words of the protocol.
+#[must_use]
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout")?.to_str().ok().and_then(parse_timeout)
 }
 
 fn wait(metadata: &MetadataMap) -> Result<Duration, Violations> {

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use shared_events::contract::OrderId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Channel;
 
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
-use super::status;
 use crate::actor::{Refusal, Registry};
 use crate::domain::{By, Rejection, Role};
 use crate::journal::Journal;
@@ -18,16 +16,22 @@ use crate::projections::OrderSummaries;
 /// The most bytes of one request.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
-/// Streams open at once over all connections: each may remember some thousand orders.
-const STREAMS_MAX: usize = 256;
-
 /// The order nodes of a cluster.
 pub trait Nodes: Send + Sync {
     /// A channel to the node that listens there; none where that is no address.
     fn channel(&self, address: &str) -> Option<Channel>;
 }
 
-/// Orders and their journal, as gRPC services. Clones are cheap and the same.
+/// Whose command is carried out next. Calls have waited before they come here, streams of commands
+/// wait here.
+#[async_trait]
+pub trait Turns: Send + Sync {
+    /// Waits for a turn of this caller; it is over when what is returned is dropped.
+    async fn turn(&self, by: &By) -> Box<dyn Send + Sync>;
+}
+
+/// Orders and their journal, as gRPC services. How many calls and streams there may be at once is
+/// decided in front of them. Clones are cheap and the same.
 #[derive(Clone)]
 pub struct OrdersEdge {
     pub(super) registry: Registry,
@@ -36,7 +40,7 @@ pub struct OrdersEdge {
     pub(super) facts: Arc<FactSource>,
     pub(super) stop: CancellationToken,
     pub(super) nodes: Option<Arc<dyn Nodes>>,
-    streams: Arc<Semaphore>,
+    pub(super) turns: Option<Arc<dyn Turns>>,
 }
 
 impl OrdersEdge {
@@ -55,7 +59,7 @@ impl OrdersEdge {
             facts,
             stop: CancellationToken::new(),
             nodes: None,
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            turns: None,
         }
     }
 
@@ -75,6 +79,14 @@ impl OrdersEdge {
         self
     }
 
+    /// Commands of streams wait for their turn among all that is carried out; without this they are
+    /// carried out at once.
+    #[must_use]
+    pub fn taking_turns(mut self, turns: Arc<dyn Turns>) -> Self {
+        self.turns = Some(turns);
+        self
+    }
+
     /// The two services.
     #[must_use]
     pub fn into_services(self) -> (OrderServiceServer<Self>, JournalServiceServer<Self>) {
@@ -84,13 +96,6 @@ impl OrdersEdge {
                 .max_decoding_message_size(REQUEST_BYTES_MAX),
             JournalServiceServer::from_arc(edge).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-    }
-
-    /// A place for one more stream.
-    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.streams)
-            .try_acquire_owned()
-            .map_err(|_| status::refused(&Refusal::Overloaded))
     }
 
     /// What a customer is told who asks for an order that has left. Whose it is stands in the list

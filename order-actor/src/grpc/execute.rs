@@ -9,12 +9,12 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use prost::Message as _;
 use shared_events::contract::OrderId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::caller::{Asked, well_formed};
 use super::parse::Wish;
@@ -44,7 +44,6 @@ pub(super) fn answers(
     edge: OrdersEdge,
     asked: Asked,
     request: Request<Streaming<proto::ExecuteCommandsRequest>>,
-    permit: OwnedSemaphorePermit,
 ) -> Messages<proto::ExecuteCommandsResponse> {
     let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
     let mut headers = MetadataMap::new();
@@ -57,7 +56,6 @@ pub(super) fn answers(
     let caller = Arc::new(Caller { edge, asked, headers });
     let stream = CommandStream { caller, lanes: HashMap::new(), waiting: 0 };
     tokio::spawn(async move {
-        let _permit = permit;
         if let Err(status) = stream.run(&mut commands, &sender).await {
             // The client may have gone meanwhile; nobody is left to tell.
             let _ = sender.send(Err(status)).await;
@@ -75,7 +73,6 @@ struct Work {
     tag: u64,
     brief: bool,
     wish: Wish,
-    deadline: Instant,
     /// As it came, where another node may have to be asked.
     original: Option<proto::ExecuteCommandsRequest>,
 }
@@ -144,7 +141,7 @@ impl CommandStream {
             Ok(wish) => wish,
             Err(status) => return Some(Box::pin(ready((None, refused(tag, &status))))),
         };
-        let work = Work { tag, brief, wish, deadline: Instant::now() + DEADLINE_DEFAULT, original };
+        let work = Work { tag, brief, wish, original };
         if let Some(lane) = self.lanes.get_mut(&work.wish.order_id) {
             self.waiting += 1;
             lane.push_back(work);
@@ -191,7 +188,13 @@ impl Caller {
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
-        let Work { tag, brief, wish, deadline, original } = work;
+        let Work { tag, brief, wish, original } = work;
+        // Its time begins when it is carried out: those that wait before it are its client's own.
+        let _turn = match &self.edge.turns {
+            Some(turns) => Some(turns.turn(&self.asked.by).await),
+            None => None,
+        };
+        let deadline = Instant::now() + DEADLINE_DEFAULT;
         let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
         let refusal = match self.edge.carry_out(self.asked.clone(), wish, deadline).await {
             Ok(executed) => return done(tag, brief, order_id, &executed, validate_only),
@@ -224,6 +227,8 @@ impl Caller {
         };
         match timeout_at(deadline, answer).await {
             Ok(Ok(Some(answer))) => answer,
+            // It was not begun with.
+            Ok(Err(status)) if status.code() == Code::ResourceExhausted => refused(tag, &status),
             other => {
                 tracing::warn!(?other, owner, "a command could not be carried to its node");
                 // It may have arrived; nobody knows.

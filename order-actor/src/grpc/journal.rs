@@ -119,10 +119,9 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
         let reading = well_formed(parse::read_events(request.get_ref(), shards))?;
-        let permit = self.stream_permit()?;
         let stretch = self.stretch(reading, deadline).await?;
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
-        Ok(Response::new(tail(Events(journal.clone()), stretch, journal, stop, permit)))
+        Ok(Response::new(tail(Events(journal.clone()), stretch, journal, stop)))
     }
 
     type ReadFactsStream = Messages<proto::ReadFactsResponse>;
@@ -135,11 +134,10 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
         let reading = well_formed(parse::read_facts(request.get_ref(), shards))?;
-        let permit = self.stream_permit()?;
         let stretch = self.stretch(reading, deadline).await?;
         let facts = Facts(Arc::clone(&self.facts));
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
-        Ok(Response::new(tail(facts, stretch, journal, stop, permit)))
+        Ok(Response::new(tail(facts, stretch, journal, stop)))
     }
 }
 

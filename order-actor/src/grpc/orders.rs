@@ -217,8 +217,7 @@ impl OrderService for OrdersEdge {
         request: Request<Streaming<proto::ExecuteCommandsRequest>>,
     ) -> Result<Response<Self::ExecuteCommandsStream>, Status> {
         let asked = Asked::of(&request)?;
-        let permit = self.stream_permit()?;
-        Ok(Response::new(execute::answers(self.clone(), asked, request, permit)))
+        Ok(Response::new(execute::answers(self.clone(), asked, request)))
     }
 
     type WatchOrdersStream = Messages<proto::WatchOrdersResponse>;
@@ -232,7 +231,6 @@ impl OrderService for OrdersEdge {
         let shards = self.journal.shards();
         let wish = well_formed(parse::watch_orders(request.get_ref(), shards))?;
         let customer_id = visible(&by, wish.customer_id)?;
-        let permit = self.stream_permit()?;
         let mut after = wish.after;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
@@ -254,6 +252,6 @@ impl OrderService for OrdersEdge {
             customer_id,
         };
         let stretch = well_formed(Stretch::new(after, without, &heads))?;
-        Ok(Response::new(tail(watch, stretch, journal, self.stop.clone(), permit)))
+        Ok(Response::new(tail(watch, stretch, journal, self.stop.clone())))
     }
 }

@@ -259,6 +259,14 @@ pub fn stopping() -> Status {
     away("STOPPING").say("the engine is stopping")
 }
 
+/// The client of a stream took nothing of it for minutes.
+#[must_use]
+pub fn reader_too_slow() -> Status {
+    row(Code::ResourceExhausted, "READER_TOO_SLOW")
+        .again_after(AWAY_DELAY)
+        .say("the stream was not read for 2 minutes; it can go on where it was")
+}
+
 /// A read of the journal failed.
 #[must_use]
 pub fn journal(error: &JournalError) -> Status {

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::stream::Cursors;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -15,6 +17,8 @@ use crate::journal::Journal;
 pub(super) const READ_AT_ONCE: usize = 256;
 /// Messages that wait for a slow client; the journal waits for nobody.
 const WAITING_MAX: usize = 16;
+/// A client that takes nothing for so long loses its stream; it can go on where it was.
+const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// A stream of messages to one client.
 pub(super) type Messages<M> = ReceiverStream<Result<M, Status>>;
@@ -78,19 +82,18 @@ pub(super) fn tail<T: Telling>(
     stretch: Stretch,
     journal: Journal,
     stop: CancellationToken,
-    permit: OwnedSemaphorePermit,
 ) -> Messages<T::Message> {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    // One more place, for the last word: however much waits, how the stream ended can be said.
+    let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
+    let last_word = sender.clone().try_reserve_owned();
     tokio::spawn(async move {
-        let _permit = permit;
         let outcome = tokio::select! {
             outcome = run(telling, stretch, &journal, &sender) => outcome,
             () = stop.cancelled() => Err(End::Failed(status::stopping())),
             () = sender.closed() => Err(End::ClientGone),
         };
-        if let Err(End::Failed(status)) = outcome {
-            // The client may have gone meanwhile; nobody is left to tell.
-            let _ = sender.send(Err(status)).await;
+        if let (Err(End::Failed(status)), Ok(last_word)) = (outcome, last_word) {
+            last_word.send(Err(status));
         }
     });
     ReceiverStream::new(receiver)
@@ -110,7 +113,10 @@ impl From<Status> for End {
 type Sender<M> = mpsc::Sender<Result<M, Status>>;
 
 async fn send<M>(sender: &Sender<M>, message: M) -> Result<(), End> {
-    sender.send(Ok(message)).await.map_err(|_| End::ClientGone)
+    match timeout(TAKEN_WITHIN, sender.send(Ok(message))).await {
+        Ok(sent) => sent.map_err(|_| End::ClientGone),
+        Err(_) => Err(End::Failed(status::reader_too_slow())),
+    }
 }
 
 async fn run<T: Telling>(
@@ -167,5 +173,31 @@ async fn run<T: Telling>(
         if !said.covers(&through) {
             send(sender, T::progress(render::progress(&through))).await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_for_minutes_loses_its_stream() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        assert!(matches!(send(&sender, 1).await, Ok(())));
+        let Err(End::Failed(status)) = send(&sender, 2).await else { panic!("it waits for ever") };
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        // One that is slow and reads does not.
+        let reading = tokio::spawn(async move {
+            while receiver.recv().await.is_some() {
+                tokio::time::sleep(TAKEN_WITHIN / 2).await;
+            }
+        });
+        for number in 0..10 {
+            assert!(matches!(send(&sender, number).await, Ok(())));
+        }
+        drop(sender);
+        reading.await.unwrap();
     }
 }

@@ -1,7 +1,19 @@
-//! The gRPC server as a stack, outermost first: connection limits → who may call → who
-//! answers (this process or another) → services, health and reflection.
+//! The gRPC server as a stack, outermost first: connections → who may call, and how much at once →
+//! who answers (this process or another) → services, health and reflection.
 //! Never here: rules about orders.
 
+mod admission; // who gets in
+mod body; // what is sent and taken, counted
+mod connections; // the door
+mod shares; // who may have how much at once
+mod turns; // whose call is carried out next
+
+pub use admission::Admission;
+pub use connections::{Bounds, take_descriptors};
+pub use shares::{Numbers, Shares};
+pub use turns::Turns;
+
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,30 +27,34 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceBuilder};
 
 use crate::access::Access;
 use crate::admin::AdminEdge;
 use crate::feed::FactEdge;
 use crate::forward::Forwarding;
 
-/// Streams of one connection at a time (hyper's own default is 200).
-const STREAMS_MAX: u32 = 128;
-/// Calls of one connection under way at a time; as many as it has streams.
-const CALLS_MAX: usize = 128;
+/// Calls of one connection under way at a time (hyper's own default is 200).
+const CALLS_MAX: u32 = 128;
 /// Headers of one request; hyper's own default is 16 MB, which invites header bombs.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-/// Connections are renewed so that clients spread again; tonic adds no jitter, so each server
-/// takes an age of its own in 5 to 10 minutes.
-const CONNECTION_AGE: Duration = Duration::from_secs(300);
-const CONNECTION_GRACE: Duration = Duration::from_secs(35);
+/// What a call may send that nobody has read yet: what HTTP/2 itself starts with.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What a connection may send that nobody has read yet: as much as all its calls may, so that none
+/// waits for another. h2 lets half of it be spent on small frames (256 bytes each), and cuts the
+/// connection then: 8 streams of commands of 60 bytes, unread, come to 1.7 MiB.
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// What of an answer is put into the connection's own buffer before the client takes it.
+const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
+
+const _: () = assert!(CONNECTION_WINDOW >= CALLS_MAX * STREAM_WINDOW);
 
 /// What the server serves: what runs in this process, and where the rest is.
 pub struct Services {
@@ -56,6 +72,10 @@ pub struct Services {
     pub access: Access,
     /// Where calls are carried to that are not answered here.
     pub forwarding: Forwarding,
+    /// How much callers may have at once.
+    pub numbers: Numbers,
+    /// How many connections there may be.
+    pub bounds: Bounds,
 }
 
 impl Services {
@@ -90,15 +110,12 @@ const DESCRIPTORS: [&[u8]; 5] = [
 
 /// Serves until told to stop; then takes no new calls and lets those under way end. Health says
 /// whether the process is `ready`.
-///
-/// # Errors
-/// Where the transport fails.
 pub async fn serve(
     listener: TcpListener,
     services: Services,
     ready: watch::Receiver<bool>,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+) {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     let names = services.names();
@@ -112,38 +129,44 @@ pub async fn serve(
         }
     });
     tokio::spawn(following);
-    let (orders, journal) = services.orders.map(OrdersEdge::into_services).unzip();
-    let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % CONNECTION_AGE.as_secs());
-    let mut server = limited()
-        .max_connection_age(CONNECTION_AGE + jitter)
-        .max_connection_age_grace(CONNECTION_GRACE)
-        .layer(AccessLayer(services.access))
-        .layer(services.forwarding);
-    let mut router = server
-        .add_service(health)
-        .add_service(services.admin.into_service())
-        .add_service(services.facts.into_service())
-        .add_optional_service(orders)
-        .add_optional_service(journal)
-        .add_optional_service(services.stock)
-        .add_optional_service(services.notifications);
+    let turns = Turns::default();
+    let mut routes = Routes::builder();
+    routes.add_service(health);
+    routes.add_service(services.admin.into_service());
+    routes.add_service(services.facts.into_service());
+    if let Some(orders) = services.orders {
+        let (orders, journal) = orders.taking_turns(Arc::new(turns.clone())).into_services();
+        routes.add_service(orders);
+        routes.add_service(journal);
+    }
+    if let Some(stock) = services.stock {
+        routes.add_service(stock);
+    }
+    if let Some(notifications) = services.notifications {
+        routes.add_service(notifications);
+    }
     // Many clients still ask by the older name of the same service.
     match (reflection().build_v1(), reflection().build_v1alpha()) {
-        (Ok(v1), Ok(v1alpha)) => router = router.add_service(v1).add_service(v1alpha),
+        (Ok(v1), Ok(v1alpha)) => {
+            routes.add_service(v1);
+            routes.add_service(v1alpha);
+        }
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
-    // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux. The
-    // builder's own setting is for listeners that it binds itself.
-    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-    router.serve_with_incoming_shutdown(connections, async move { stop.cancelled().await }).await
+    let stack = ServiceBuilder::new()
+        .layer(Admission::new(services.access, Shares::new(services.numbers), turns))
+        .layer(services.forwarding)
+        .service(routes.routes().prepare());
+    connections::serve(listener, stack, services.bounds, stop).await;
 }
 
 /// A server with the limits of a connection.
 #[must_use]
 pub fn limited() -> Server {
     Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .concurrency_limit_per_connection(CALLS_MAX)
+        .max_concurrent_streams(CALLS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))

@@ -1,0 +1,300 @@
+//! Who gets in. In front of every service: proves who calls, takes a place of their share before
+//! anything of the call is read, reads its message into room that was counted, waits for a turn, and
+//! keeps the place until the answer is taken. What is refused is refused at once.
+//! Never here: what a call means.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::Full as OneFrame;
+use order_actor::domain::By;
+use order_actor::grpc::status::FORWARDED_HEADER;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::body::{Answer, Messages, Pulse, full, message};
+use super::connections::{Connection, Talk};
+use super::explained;
+use super::shares::{Amount, Caller, Held, Shares};
+use super::turns::Turns;
+use crate::access::Access;
+use crate::refusal::{overloaded, refused};
+
+/// Whoever waits longer for a turn is told to come again: what is carried out is carried out in time.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// A command that another node carries here by a stream of its own ends within this.
+const CARRIED_WITHIN: Duration = Duration::from_secs(35);
+const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
+const STREAM: Amount = Amount { calls: 0, streams: 1, bytes: 0 };
+
+const KIB: usize = 1024;
+
+/// The most bytes of a message, by the beginning of the path.
+const MESSAGE_BYTES_MAX: [(&str, usize); 6] = [
+    ("/grpc.", 4 * KIB),
+    ("/ordinal.admin.", 64 * KIB),
+    ("/ordinal.facts.", 64 * KIB),
+    ("/ordinal.notifications.", 64 * KIB),
+    ("/ordinal.inventory.", 1024 * KIB),
+    ("/ordinal.orders.", 1024 * KIB),
+];
+
+/// Methods whose answer is a stream.
+const TELLING: [&str; 5] = [
+    "/grpc.health.v1.Health/Watch",
+    "/ordinal.facts.v1.FactService/ReadFacts",
+    "/ordinal.orders.v1.JournalService/ReadEvents",
+    "/ordinal.orders.v1.JournalService/ReadFacts",
+    "/ordinal.orders.v1.OrderService/WatchOrders",
+];
+
+/// Methods that are asked by a stream as well.
+const TALKING: [&str; 3] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/ordinal.orders.v1.OrderService/ExecuteCommands",
+];
+
+/// Asked when everything else waits, and answered from memory.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// How a method is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One message, one answer.
+    Call,
+    /// One message, a stream of answers.
+    Tells,
+    /// A stream each way.
+    Talks,
+}
+
+impl Kind {
+    fn of(path: &str) -> Self {
+        if TALKING.contains(&path) {
+            Self::Talks
+        } else if TELLING.contains(&path) {
+            Self::Tells
+        } else {
+            Self::Call
+        }
+    }
+}
+
+fn message_bytes_max(path: &str) -> usize {
+    let mut known = MESSAGE_BYTES_MAX.iter();
+    known.find(|(start, _)| path.starts_with(start)).map_or(4 * KIB, |(_, most)| *most)
+}
+
+/// Who may call, and how much at once. Clones are the same.
+#[derive(Clone)]
+pub struct Admission {
+    access: Access,
+    shares: Shares,
+    turns: Turns,
+}
+
+impl Admission {
+    /// Of callers that have access, within shares, each in turn.
+    #[must_use]
+    pub const fn new(access: Access, shares: Shares, turns: Turns) -> Self {
+        Self { access, shares, turns }
+    }
+}
+
+/// Commands of streams wait for their turn as calls do.
+#[async_trait]
+impl order_actor::grpc::Turns for Turns {
+    async fn turn(&self, by: &By) -> Box<dyn Send + Sync> {
+        let caller = Caller::of(Some(by), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Box::new(Self::turn(self, &caller).await)
+    }
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitted<S>;
+
+    fn layer(&self, inner: S) -> Admitted<S> {
+        Admitted { admission: self.clone(), inner }
+    }
+}
+
+/// A service with [`Admission`] in front.
+#[derive(Clone)]
+pub struct Admitted<S> {
+    admission: Admission,
+    inner: S,
+}
+
+/// What is known of a call before anything of it is read.
+struct Asked {
+    kind: Kind,
+    most: usize,
+    held: Held,
+    pulse: Arc<Pulse>,
+    talk: Option<Talk>,
+    waits: bool,
+    /// Until its answer begins. A client of a stream that waits no longer says so itself.
+    by: Option<Instant>,
+    /// Until its answer ends.
+    ends: Option<Instant>,
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let asked = match self.admission.ask(&mut request) {
+            Ok(asked) => asked,
+            Err(status) => {
+                if let Some(pulse) = request.extensions().get::<Arc<Pulse>>() {
+                    pulse.refuse();
+                }
+                return Box::pin(std::future::ready(Ok(status.into_http())));
+            }
+        };
+        // The one that was polled ready is used, its copy waits for the next call.
+        let copy = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, copy);
+        let turns = self.admission.turns.clone();
+        Box::pin(async move {
+            Ok(asked.answer(inner, request, turns).await.unwrap_or_else(Status::into_http))
+        })
+    }
+}
+
+impl Admission {
+    /// Takes a place for a call.
+    fn ask(&self, request: &mut Request<Body>) -> Result<Asked, Status> {
+        let path = request.uri().path();
+        let (kind, most, waits) =
+            (Kind::of(path), message_bytes_max(path), !path.starts_with(HEALTH));
+        let by = self.access.admit(path, request.headers())?;
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let address =
+            connection.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.address);
+        let caller = Caller::of(by.as_ref(), address);
+        // Another node carries each command by a stream, which is no more than a call.
+        let carried = kind == Kind::Talks && request.headers().contains_key(FORWARDED_HEADER);
+        let place = if kind == Kind::Call || carried { CALL } else { STREAM };
+        let held = self.shares.take(&caller, place).map_err(full)?;
+        let talk = match connection.filter(|_| kind == Kind::Talks && !carried) {
+            Some(connection) => Some(
+                connection
+                    .talk()
+                    .ok_or_else(|| overloaded("streams of commands of a connection"))?,
+            ),
+            None => None,
+        };
+        if let Some(by) = by {
+            request.extensions_mut().insert(by);
+        }
+        let pulse = request.extensions().get().map_or_else(Pulse::new, Arc::clone);
+        let left = order_actor::grpc::timeout(request.headers());
+        let by = left.and_then(|left| Instant::now().checked_add(left));
+        let ends = carried.then(|| Instant::now() + CARRIED_WITHIN);
+        Ok(Asked { kind, most, held, pulse, talk, waits, by, ends })
+    }
+}
+
+fn passed() -> Status {
+    let message = "the deadline passed before there was an answer";
+    refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+}
+
+impl Asked {
+    async fn answer<S>(
+        mut self,
+        inner: S,
+        request: Request<Body>,
+        turns: Turns,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let by = self.by;
+        let answer = self.carried_out(inner, request, turns);
+        let answer = match by {
+            Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
+            None => answer.await,
+        }?;
+        // The message has been dealt with; what counts from now on is the answer.
+        self.held.owe_bytes(0);
+        let Self { held, pulse, talk, ends, .. } = self;
+        Ok(explained(answer).map(|body| Body::new(Answer::new(body, held, pulse, ends, talk))))
+    }
+
+    async fn carried_out<S>(
+        &mut self,
+        mut inner: S,
+        request: Request<Body>,
+        turns: Turns,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let (head, body) = request.into_parts();
+        if self.kind == Kind::Talks {
+            let body = Body::new(Messages::new(body, self.most, self.held.empty()));
+            let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
+            return Ok(answer);
+        }
+        let message = message(body, self.most, &mut self.held).await?;
+        let turn = match self.waits {
+            true => {
+                let turn = timeout(TURN_WITHIN, turns.turn(self.held.caller())).await;
+                Some(turn.map_err(|_| overloaded("calls that are carried out at once"))?)
+            }
+            false => None,
+        };
+        let body = Body::new(OneFrame::new(message));
+        let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
+        drop(turn);
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every method that the protos have is known as what it is.
+    #[test]
+    fn methods_are_known_as_the_protos_say() {
+        let mut pool = prost_reflect::DescriptorPool::new();
+        for descriptors in super::super::DESCRIPTORS {
+            pool.decode_file_descriptor_set(descriptors).unwrap();
+        }
+        for service in pool.services() {
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
+                    (true, _) => Kind::Talks,
+                    (false, true) => Kind::Tells,
+                    (false, false) => Kind::Call,
+                };
+                assert_eq!(Kind::of(&path), kind, "{path}");
+                assert!(message_bytes_max(&path) >= 64 * KIB, "{path}");
+            }
+        }
+    }
+}

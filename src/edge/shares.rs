@@ -1,0 +1,389 @@
+//! Who may have how much of this process at once: calls under way, streams, bytes of requests that
+//! were announced and of answers that nobody has taken yet. Each caller has a share of its own, and a
+//! part of the whole is kept for services and operators, so that no customer and no stranger can take
+//! their places. Every look is O(1).
+//! Never here: what a call is about.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use order_actor::domain::{By, Role};
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Calls with one answer, from their headers to the last byte of that answer.
+    pub calls: usize,
+    /// Watches, reads, feeds and streams of commands.
+    pub streams: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// All numbers of this page.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// What the process has.
+    pub whole: Amount,
+    /// The part of it that is kept for services and operators.
+    pub kept: Amount,
+    /// What one address has that calls without a token: health and reflection.
+    pub nobody: Amount,
+    /// What one customer has.
+    pub customer: Amount,
+    /// What one service has: a shop calls for all of its customers.
+    pub service: Amount,
+    /// What one operator has.
+    pub operator: Amount,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self {
+            whole: Amount { calls: 4_096, streams: 1_024, bytes: 128 * MIB },
+            kept: Amount { calls: 1_024, streams: 512, bytes: 32 * MIB },
+            nobody: Amount { calls: 512, streams: 16, bytes: MIB },
+            // A message may have 1 MiB.
+            customer: Amount { calls: 512, streams: 16, bytes: 16 * MIB },
+            service: Amount { calls: 2_048, streams: 256, bytes: 64 * MIB },
+            operator: Amount { calls: 2_048, streams: 256, bytes: 64 * MIB },
+        }
+    }
+}
+
+/// Whose share it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// Who proved it by a token.
+    Known(Role, Arc<str>),
+    /// Nobody in particular, from this address; of IPv6 the network of a household.
+    Nobody(IpAddr),
+}
+
+impl Caller {
+    /// Who calls, as it was proved, or from where.
+    #[must_use]
+    pub fn of(by: Option<&By>, address: IpAddr) -> Self {
+        match by {
+            Some(by) => Self::Known(by.role, Arc::from(by.subject.as_str())),
+            None => Self::Nobody(network(address)),
+        }
+    }
+
+    /// Whether a part of the whole is kept for such callers.
+    #[must_use]
+    pub const fn is_kept_for(&self) -> bool {
+        matches!(self, Self::Known(Role::Service | Role::Ops | Role::Engine, _))
+    }
+}
+
+/// An IPv6 host has 2^64 addresses to choose from: it is counted by its network.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+impl Numbers {
+    const fn of(&self, caller: &Caller) -> Amount {
+        match caller {
+            Caller::Nobody(_) => self.nobody,
+            Caller::Known(Role::Customer, _) => self.customer,
+            Caller::Known(Role::Service | Role::Engine, _) => self.service,
+            Caller::Known(Role::Ops, _) => self.operator,
+        }
+    }
+}
+
+/// Which bound was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The caller's own share.
+    Caller(&'static str),
+    /// What the process has for callers of this kind.
+    Process(&'static str),
+}
+
+impl Full {
+    /// The bound, for the details of a status.
+    #[must_use]
+    pub fn bound(self) -> String {
+        match self {
+            Self::Caller(what) => format!("{what} of this caller"),
+            Self::Process(what) => format!("{what} of this process"),
+        }
+    }
+}
+
+impl Amount {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            streams: self.streams.saturating_add(other.streams),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    const fn less(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            streams: self.streams.saturating_sub(other.streams),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    /// The first of those that are asked for which is beyond its bound.
+    fn beyond(self, bound: Self, asked: Self) -> Option<&'static str> {
+        if asked.calls > 0 && self.calls > bound.calls {
+            return Some("calls under way");
+        }
+        if asked.streams > 0 && self.streams > bound.streams {
+            return Some("streams");
+        }
+        // Whoever owes bytes of answers that were not taken begins nothing more.
+        (self.bytes > bound.bytes).then_some("bytes")
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    whole: Amount,
+    /// What callers have for whom nothing is kept.
+    open: Amount,
+    callers: HashMap<Caller, Amount>,
+}
+
+/// What everybody has at the moment. Clones are the same.
+#[derive(Clone)]
+pub struct Shares {
+    numbers: Numbers,
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl Shares {
+    /// Of a process in which nobody has anything yet.
+    #[must_use]
+    pub fn new(numbers: Numbers) -> Self {
+        Self { numbers, counts: Arc::default() }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes so much, until it is dropped.
+    ///
+    /// # Errors
+    /// The bound that is met; then nothing is taken.
+    pub fn take(&self, caller: &Caller, asked: Amount) -> Result<Held, Full> {
+        let mut held =
+            Held { shares: self.clone(), caller: caller.clone(), amount: Amount::default() };
+        held.more(asked)?;
+        Ok(held)
+    }
+
+    fn add(&self, caller: &Caller, asked: Amount, owes: bool) -> Result<(), Full> {
+        let kept_for = caller.is_kept_for();
+        let mut counts = self.counts();
+        let had = counts.callers.get(caller).copied().unwrap_or_default();
+        let has = had.plus(asked);
+        let (whole, open) = (counts.whole.plus(asked), counts.open.plus(asked));
+        if !owes {
+            if let Some(what) = has.beyond(self.numbers.of(caller), asked) {
+                return Err(Full::Caller(what));
+            }
+            let open_max = self.numbers.whole.less(self.numbers.kept);
+            let beyond = if kept_for { None } else { open.beyond(open_max, asked) };
+            if let Some(what) = beyond.or_else(|| whole.beyond(self.numbers.whole, asked)) {
+                return Err(Full::Process(what));
+            }
+        }
+        counts.whole = whole;
+        if !kept_for {
+            counts.open = open;
+        }
+        counts.callers.insert(caller.clone(), has);
+        Ok(())
+    }
+
+    fn give_back(&self, caller: &Caller, amount: Amount) {
+        let mut counts = self.counts();
+        counts.whole = counts.whole.less(amount);
+        if !caller.is_kept_for() {
+            counts.open = counts.open.less(amount);
+        }
+        if let Entry::Occupied(mut entry) = counts.callers.entry(caller.clone()) {
+            let left = entry.get().less(amount);
+            if left == Amount::default() {
+                entry.remove();
+            } else {
+                entry.insert(left);
+            }
+        }
+    }
+}
+
+/// What one call has of its caller's share; given back when it is dropped.
+pub struct Held {
+    shares: Shares,
+    caller: Caller,
+    amount: Amount,
+}
+
+impl Held {
+    /// Whose it is.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Another one of the same caller, with nothing yet.
+    #[must_use]
+    pub fn empty(&self) -> Self {
+        let (shares, caller) = (self.shares.clone(), self.caller.clone());
+        Self { shares, caller, amount: Amount::default() }
+    }
+
+    /// Takes more.
+    ///
+    /// # Errors
+    /// The bound that is met; then it has what it had.
+    pub fn more(&mut self, asked: Amount) -> Result<(), Full> {
+        self.shares.add(&self.caller, asked, false)?;
+        self.amount = self.amount.plus(asked);
+        Ok(())
+    }
+
+    /// Has so many bytes from now on, whether or not there is room for more: for what is there
+    /// already. Its caller begins nothing else until the room is there again.
+    pub fn owe_bytes(&mut self, bytes: usize) {
+        let before = Amount { bytes: self.amount.bytes, ..Amount::default() };
+        let now = Amount { bytes, ..Amount::default() };
+        if before != now {
+            self.shares.give_back(&self.caller, before);
+            // Never refused, since it owes.
+            let _ = self.shares.add(&self.caller, now, true);
+            self.amount.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shares.give_back(&self.caller, self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn caller(number: u8) -> Caller {
+        let subject: Arc<str> = Arc::from(number.to_string());
+        match number % 4 {
+            0 => Caller::Nobody(IpAddr::from([127, 0, 0, number])),
+            1 => Caller::Known(Role::Customer, subject),
+            2 => Caller::Known(Role::Service, subject),
+            _ => Caller::Known(Role::Ops, subject),
+        }
+    }
+
+    fn small() -> Numbers {
+        let share = |calls, streams, bytes| Amount { calls, streams, bytes };
+        Numbers {
+            whole: share(20, 10, 2_000),
+            kept: share(5, 3, 500),
+            nobody: share(3, 1, 100),
+            customer: share(6, 2, 400),
+            service: share(15, 8, 1_500),
+            operator: share(15, 8, 1_500),
+        }
+    }
+
+    const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
+
+    #[test]
+    fn a_flooding_customer_has_its_share_and_the_others_have_theirs() {
+        let shares = Shares::new(small());
+        let held: Vec<Held> =
+            std::iter::from_fn(|| shares.take(&caller(1), CALL).ok()).take(100).collect();
+        assert_eq!(held.len(), 6);
+        let refused = shares.take(&caller(1), CALL).err();
+        assert_eq!(refused, Some(Full::Caller("calls under way")));
+        assert!(shares.take(&caller(5), CALL).is_ok());
+        // However many customers there are, operators and services get in.
+        let crowd: Vec<Held> =
+            (0..60).filter_map(|number| shares.take(&caller(number * 4 + 1), CALL).ok()).collect();
+        assert_eq!(held.len() + crowd.len(), 15);
+        assert_eq!(shares.take(&caller(5), CALL).err(), Some(Full::Process("calls under way")));
+        assert!(shares.take(&caller(2), CALL).is_ok() && shares.take(&caller(3), CALL).is_ok());
+        drop(held);
+        assert!(shares.take(&caller(5), CALL).is_ok());
+    }
+
+    #[test]
+    fn who_owes_bytes_begins_nothing_until_they_are_taken() {
+        let shares = Shares::new(small());
+        let mut held = shares.take(&caller(1), CALL).unwrap();
+        held.owe_bytes(1_000);
+        assert_eq!(shares.take(&caller(1), CALL).err(), Some(Full::Caller("bytes")));
+        assert!(shares.take(&caller(5), CALL).is_ok());
+        held.owe_bytes(0);
+        assert!(shares.take(&caller(1), CALL).is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_household_is_one_caller() {
+        let at = |text: &str| Caller::of(None, text.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff::9"));
+        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
+        assert_eq!(at("::ffff:10.0.0.1"), at("10.0.0.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_sums_are_what_is_held_and_nothing_is_left(
+            steps in proptest::collection::vec((0_u8..12, 0_usize..3, 0_usize..3, 0_usize..200, any::<bool>()), 1..200)
+        ) {
+            let shares = Shares::new(small());
+            let mut held: Vec<Held> = Vec::new();
+            for (number, calls, streams, bytes, drops) in steps {
+                if drops && !held.is_empty() {
+                    let at = usize::from(number) % held.len();
+                    held.swap_remove(at);
+                } else if let Ok(one) = shares.take(&caller(number), Amount { calls, streams, bytes }) {
+                    held.push(one);
+                }
+                if let Some(one) = held.last_mut() && calls == 2 {
+                    one.owe_bytes(bytes);
+                }
+                let counts = shares.counts();
+                let sum = held.iter().fold(Amount::default(), |sum, one| sum.plus(one.amount));
+                prop_assert_eq!(counts.whole, sum);
+                let open = held.iter().filter(|one| !one.caller.is_kept_for());
+                let open = open.fold(Amount::default(), |sum, one| sum.plus(one.amount));
+                prop_assert_eq!(counts.open, open);
+                prop_assert!(counts.whole.calls <= 20 && counts.open.calls <= 15);
+                for (known, amount) in &counts.callers {
+                    prop_assert!(amount.calls <= shares.numbers.of(known).calls);
+                    prop_assert!(amount.streams <= shares.numbers.of(known).streams);
+                }
+            }
+            drop(held);
+            let counts = shares.counts();
+            prop_assert_eq!(counts.whole, Amount::default());
+            prop_assert_eq!(counts.open, Amount::default());
+            prop_assert!(counts.callers.is_empty());
+        }
+    }
+}

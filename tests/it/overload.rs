@@ -1,0 +1,418 @@
+//! One bad caller neither ends the process nor takes the places of the others.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use order_actor::grpc::proto;
+use order_actor::grpc::proto::execute_commands_request::Command;
+use order_actor::grpc::proto::execute_commands_response::Outcome;
+use prost::Message as _;
+use tempfile::TempDir;
+use tonic_health::pb::HealthCheckRequest;
+use uuid::Uuid;
+
+use crate::support::{Engine, PATIENCE};
+use crate::wire::{Wire, WireCall, announced, framed, reason, status, within};
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
+const LIST: &str = "/ordinal.orders.v1.OrderService/ListOrders";
+const WATCH: &str = "/ordinal.orders.v1.OrderService/WatchOrders";
+const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
+const EVENTS: &str = "/ordinal.orders.v1.JournalService/ReadEvents";
+const FACTS: &str = "/ordinal.orders.v1.JournalService/ReadFacts";
+const FEED: &str = "/ordinal.facts.v1.FactService/ReadFacts";
+
+const FLOOD: &str = "018f6f3e-0000-7000-8000-00000000000a";
+const OTHER: &str = "018f6f3e-0000-7000-8000-00000000000b";
+
+/// As `ordinal.facts.v1.ReadFactsRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Feed {
+    #[prost(string, tag = "1")]
+    source: String,
+    #[prost(bool, tag = "4")]
+    live: bool,
+}
+
+/// An engine with tokens for two customers, a service and an operator: each is a role and who it is,
+/// with letters to make it as long as tokens are.
+struct Shielded {
+    engine: Engine,
+    _directory: TempDir,
+}
+
+fn token(role: &str, subject: &str) -> String {
+    format!("{role}-{subject}-{}", "x".repeat(32))
+}
+
+fn settings(directory: &TempDir) -> Vec<String> {
+    let callers = [("CUSTOMER", FLOOD), ("CUSTOMER", OTHER), ("SERVICE", "shop"), ("OPS", "anna")];
+    let lines: String = callers
+        .map(|(role, subject)| {
+            let token = token(role, subject);
+            format!("[[tokens]]\ntoken = \"{token}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n")
+        })
+        .concat();
+    let file: PathBuf = directory.path().join("tokens.toml");
+    std::fs::write(&file, lines).unwrap();
+    let data = directory.path().join("data");
+    ["--data", data.to_str().unwrap(), "--tokens", file.to_str().unwrap()].map(str::to_owned).into()
+}
+
+impl Shielded {
+    fn start(flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let own = settings(&directory);
+        let all: Vec<&str> = own.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+        Self { engine: Engine::start_with(&all), _directory: directory }
+    }
+
+    async fn wire(&self) -> Wire {
+        Wire::open(&self.engine.address).await
+    }
+
+    /// How a call ends on a connection of its own.
+    async fn ends(&self, path: &str, token: Option<&str>, message: &impl prost::Message) -> String {
+        within(10, self.wire().await.call(path, token, message).await.ended()).await
+    }
+}
+
+fn order(customer: &str) -> proto::PlaceOrderRequest {
+    proto::PlaceOrderRequest {
+        customer_id: customer.to_owned(),
+        lines: vec![proto::NewLine {
+            sku: "MUG".into(),
+            quantity: 1,
+            unit_price: Some(proto::Money { currency_code: "GBP".into(), units: 4, nanos: 0 }),
+            seller_id: String::new(),
+        }],
+        address: Some(proto::Address {
+            street: "1 Street".into(),
+            city: "London".into(),
+            postal_code: "W1".into(),
+            country: "GB".into(),
+        }),
+        ..proto::PlaceOrderRequest::default()
+    }
+}
+
+fn customer(subject: &str) -> String {
+    token("CUSTOMER", subject)
+}
+
+fn counted(reasons: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    reasons.into_iter().fold(BTreeMap::new(), |mut counts, reason| {
+        *counts.entry(reason).or_default() += 1;
+        counts
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_are_announced_and_not_sent_take_no_memory() {
+    let shop = Shielded::start(&[]);
+    let health = HealthCheckRequest::default();
+    assert_eq!(shop.ends(HEALTH, None, &health).await, "OK");
+    let before = shop.engine.resident();
+    let service = token("SERVICE", "shop");
+    let (mut wires, mut calls): (Vec<Wire>, Vec<WireCall>) = (Vec::new(), Vec::new());
+    for (path, token, length) in [
+        (HEALTH, None, 4 << 20),
+        (HEALTH, None, 4 << 20),
+        (HEALTH, None, 4 << 10),
+        (PLACE, Some(service.as_str()), 1 << 20),
+        (COMMANDS, Some(service.as_str()), 1 << 20),
+        ("/ordinal.facts.v1.FactService/GetHeads", Some(service.as_str()), 1 << 16),
+        ("/ordinal.inventory.v1.InventoryService/GetStock", Some(service.as_str()), 1 << 20),
+    ] {
+        let wire = shop.wire().await;
+        for _ in 0..100 {
+            let mut call = wire.begin(path, token).await;
+            let _ = call.request.send_data(announced(length), false);
+            calls.push(call);
+        }
+        wires.push(wire);
+    }
+    let asked = Instant::now();
+    assert_eq!(shop.ends(HEALTH, None, &health).await, "OK");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let mut most = 0;
+    while asked.elapsed() < Duration::from_secs(3) {
+        most = most.max(shop.engine.resident());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(most < before + 60, "{before} MB before, {most} MB at most");
+    // Whoever is not told at once is told when the message has not come.
+    let ended = within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await;
+    let told = counted(ended);
+    let known = ["MESSAGE_TOO_LARGE", "MESSAGE_TOO_SLOW", "OVERLOADED"];
+    assert!(told.keys().all(|reason| known.contains(&reason.as_str())), "{told:?}");
+    assert!(told["MESSAGE_TOO_LARGE"] >= 128 && told["MESSAGE_TOO_SLOW"] >= 64, "{told:?}");
+    assert_eq!(shop.ends(LIST, Some(&service), &proto::ListOrdersRequest::default()).await, "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing_make_room_and_are_closed() {
+    let directory = TempDir::new().unwrap();
+    let own = settings(&directory);
+    let flags: Vec<&str> = own.iter().map(String::as_str).collect();
+    let mut engine = Engine::start_with_files(1_024, &flags);
+    let address = engine.address.clone();
+    let customer = customer(OTHER);
+    let wire = Wire::open(&address).await;
+    let calls = async |wire: &Wire| {
+        within(10, wire.call(PLACE, Some(&customer), &order(OTHER)).await.ended()).await
+    };
+    assert_eq!(calls(&wire).await, "OK");
+    // This end needs descriptors too.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: files.maximum, ..files };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+    let connect = || TcpStream::connect(address.trim_start_matches("http://"));
+    let silent: Vec<TcpStream> = (0..1_100).filter_map(|_| connect().ok()).collect();
+    assert!(silent.len() > 1_000, "{}", silent.len());
+    let opened = Instant::now();
+    assert_eq!(calls(&wire).await, "OK");
+    // From the address that has its share a new one may be closed; it gets in once they have gone.
+    for link in &silent {
+        link.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    let closed = tokio::task::spawn_blocking(move || {
+        silent.into_iter().all(|mut link| {
+            let mut rest = Vec::new();
+            link.read_to_end(&mut rest).is_ok() || rest.len() < 1_024
+        })
+    });
+    assert!(closed.await.unwrap());
+    assert!(opened.elapsed() < Duration::from_secs(15), "{:?}", opened.elapsed());
+    assert!(engine.process.try_wait().unwrap().is_none(), "the engine has ended");
+    assert_eq!(calls(&wire).await, "OK");
+    assert_eq!(calls(&Wire::open(&address).await).await, "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_with_many_streams_leaves_the_others_theirs() {
+    let shop = Shielded::start(&[]);
+    let flood = customer(FLOOD);
+    let (mut open, mut refused) = (Vec::new(), 0);
+    let mut wires = Vec::new();
+    for path in [WATCH, WATCH, COMMANDS] {
+        let wire = shop.wire().await;
+        for _ in 0..100 {
+            let call = match path {
+                COMMANDS => wire.begin(path, Some(&flood)).await,
+                _ => wire.call(path, Some(&flood), &proto::WatchOrdersRequest::default()).await,
+            };
+            match within(10, call.begun()).await {
+                Ok(call) => open.push(call),
+                Err(reason) => {
+                    assert_eq!(reason, "OVERLOADED");
+                    refused += 1;
+                }
+            }
+        }
+        wires.push(wire);
+    }
+    assert_eq!((open.len(), refused), (16, 284));
+    let other = customer(OTHER);
+    let (service, ops) = (token("SERVICE", "shop"), token("OPS", "anna"));
+    let facts = proto::ReadFactsRequest { live: true, ..Default::default() };
+    let feed = Feed { source: "/ordinal/orders".into(), live: true };
+    let events = proto::ReadEventsRequest { live: true, ..Default::default() };
+    for (path, token, message) in [
+        (WATCH, &other, framed(&proto::WatchOrdersRequest::default())),
+        (EVENTS, &ops, framed(&events)),
+        (FACTS, &service, framed(&facts)),
+        (FEED, &service, framed(&feed)),
+    ] {
+        let wire = shop.wire().await;
+        let mut call = wire.begin(path, Some(token)).await;
+        call.request.send_data(message, true).unwrap();
+        let begun = within(10, call.begun()).await;
+        assert!(begun.is_ok(), "{path}: {begun:?}");
+    }
+    // A place is free as soon as its stream has gone.
+    drop((open, wires));
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let wire = shop.wire().await;
+        let watch = proto::WatchOrdersRequest::default();
+        if within(10, wire.call(WATCH, Some(&flood), &watch).await.begun()).await.is_ok() {
+            break;
+        }
+        assert!(Instant::now() < patience, "the places were not given back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_without_a_message_are_bounded_and_given_up() {
+    let shop = Shielded::start(&["--calls-per-customer", "200"]);
+    let flood = customer(FLOOD);
+    let (mut wires, mut calls) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let wire = shop.wire().await;
+        for _ in 0..100 {
+            calls.push(wire.begin(PLACE, Some(&flood)).await);
+        }
+        wires.push(wire);
+    }
+    // Another customer and the operator notice nothing.
+    for (token, customer) in [(customer(OTHER), OTHER), (token("OPS", "anna"), FLOOD)] {
+        assert_eq!(shop.ends(PLACE, Some(&token), &order(customer)).await, "OK");
+    }
+    let told = counted(
+        within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await,
+    );
+    assert_eq!(told["OVERLOADED"], 300, "{told:?}");
+    assert_eq!(told["MESSAGE_TOO_SLOW"], 200, "{told:?}");
+    assert_eq!(shop.ends(PLACE, Some(&flood), &order(FLOOD)).await, "OK");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_given_up_make_room_at_once() {
+    let shop = Shielded::start(&["--calls-per-customer", "100"]);
+    let flood = customer(FLOOD);
+    let wire = shop.wire().await;
+    let mut calls = Vec::new();
+    for _ in 0..120 {
+        let mut call = wire.begin(PLACE, Some(&flood)).await;
+        let _ = call.request.send_data(announced(100), false);
+        calls.push(call);
+    }
+    let begun = Instant::now();
+    loop {
+        // What was sent over this connection before has arrived when this is answered.
+        let health = wire.call(HEALTH, None, &HealthCheckRequest::default()).await;
+        assert_eq!(within(10, health.ended()).await, "OK");
+        let ended = shop.ends(PLACE, Some(&flood), &order(FLOOD)).await;
+        if ended == "OVERLOADED" {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "the places are not taken: {ended}, {}",
+            wire.is_open()
+        );
+    }
+    // As a client does whose deadline has passed: it resets its streams.
+    for call in &mut calls {
+        call.request.send_reset(h2::Reason::CANCEL);
+    }
+    let given_up = Instant::now();
+    while shop.ends(PLACE, Some(&flood), &order(FLOOD)).await != "OK" {
+        assert!(given_up.elapsed() < Duration::from_secs(5), "the places were not given back");
+    }
+    assert!(wire.is_open());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_customer_that_floods_costs_the_others_no_error() {
+    let shop = Shielded::start(&["--without-stock"]);
+    let flood = customer(FLOOD);
+    let until = Instant::now() + Duration::from_secs(6);
+    let mut floods = Vec::new();
+    for _ in 0..8 {
+        let wire = shop.wire().await;
+        let flood = flood.clone();
+        floods.push(tokio::spawn(async move {
+            let mut told = Vec::new();
+            while Instant::now() < until {
+                let mut calls = Vec::new();
+                for _ in 0..100 {
+                    calls.push(wire.call(PLACE, Some(&flood), &order(FLOOD)).await);
+                }
+                told.extend(
+                    futures::future::join_all(calls.into_iter().map(WireCall::ended)).await,
+                );
+            }
+            counted(told)
+        }));
+    }
+    let (wire, other) = (shop.wire().await, customer(OTHER));
+    let (mut placed, mut longest) = (0, Duration::ZERO);
+    while Instant::now() < until {
+        let asked = Instant::now();
+        let ended = within(10, wire.call(PLACE, Some(&other), &order(OTHER)).await.ended()).await;
+        assert_eq!(ended, "OK", "after {placed}");
+        longest = longest.max(asked.elapsed());
+        placed += 1;
+    }
+    assert!(placed > 10 && longest < Duration::from_secs(2), "{placed}, {longest:?}");
+    for flood in floods {
+        let told = flood.await.unwrap();
+        assert!(
+            told.keys().all(|reason| ["OK", "OVERLOADED"].contains(&reason.as_str())),
+            "{told:?}"
+        );
+        assert!(told.contains_key("OK"), "{told:?}");
+    }
+}
+
+/// What a stock client makes of many small commands: a frame for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() {
+    const COUNT: u64 = 6_000;
+    let shop = Shielded::start(&["--without-stock"]);
+    let ops = token("OPS", "anna");
+    let wire = shop.wire().await;
+    let placed = Uuid::now_v7().to_string();
+    let mut first = order(FLOOD);
+    first.order_id.clone_from(&placed);
+    assert_eq!(within(10, wire.call(PLACE, Some(&ops), &first).await.ended()).await, "OK");
+    let WireCall { answer, mut request } = wire.begin(COMMANDS, Some(&ops)).await;
+    let order_id = placed.clone();
+    let sending = tokio::spawn(async move {
+        for tag in 0..COUNT {
+            let command = Some(Command::CancelOrder(proto::CancelOrderRequest {
+                order_id: order_id.clone(),
+                ..Default::default()
+            }));
+            let command = proto::ExecuteCommandsRequest { tag, brief: true, command };
+            let bytes = framed(&command);
+            request.reserve_capacity(bytes.len());
+            while request.capacity() < bytes.len() {
+                futures::future::poll_fn(|context| request.poll_capacity(context))
+                    .await
+                    .expect("the stream was closed")
+                    .unwrap();
+            }
+            request.send_data(bytes, false).unwrap();
+        }
+        request.send_data(Bytes::new(), true).unwrap();
+    });
+    let reading = tokio::spawn(async move {
+        let mut body = answer.await.unwrap().into_body();
+        let (mut buffer, mut answered) = (Vec::new(), 0);
+        while let Some(data) = body.data().await {
+            let data = data.unwrap();
+            body.flow_control().release_capacity(data.len()).unwrap();
+            buffer.extend_from_slice(&data);
+            while let Some(length) = buffer.get(1..5) {
+                let end =
+                    5 + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
+                let Some(message) = buffer.get(5..end) else { break };
+                let answer = proto::ExecuteCommandsResponse::decode(message).unwrap();
+                assert!(matches!(answer.outcome, Some(Outcome::Done(_))), "{answer:?}");
+                answered += 1;
+                buffer.drain(..end);
+            }
+        }
+        let status = status(&body.trailers().await.unwrap().unwrap()).unwrap();
+        (answered, reason(&status))
+    });
+    // Beside it, on the same connection.
+    let mut beside = 0;
+    while !reading.is_finished() {
+        let list = proto::ListOrdersRequest::default();
+        let ended = within(10, wire.call(LIST, Some(&ops), &list).await.ended()).await;
+        assert_eq!(ended, "OK", "after {beside}");
+        beside += 1;
+    }
+    sending.await.unwrap();
+    assert_eq!(reading.await.unwrap(), (COUNT, "OK".to_owned()));
+    assert!(beside > 0);
+}

@@ -1,0 +1,137 @@
+//! Plain HTTP/2, for what no client library would do.
+
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request};
+use tokio::net::TcpStream;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// A connection.
+pub struct Wire {
+    send: SendRequest<Bytes>,
+    driver: tokio::task::JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A call under way.
+pub struct WireCall {
+    pub answer: ResponseFuture,
+    pub request: SendStream<Bytes>,
+}
+
+/// A message with its prefix.
+pub fn framed(message: &impl prost::Message) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(0);
+    bytes.put_u32(message.encoded_len().try_into().unwrap());
+    message.encode(&mut bytes).unwrap();
+    bytes.freeze()
+}
+
+/// The beginning of a message of so many bytes.
+pub fn announced(length: u32) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(0);
+    bytes.put_u32(length);
+    bytes.put_bytes(b'x', 16);
+    bytes.freeze()
+}
+
+impl Wire {
+    /// To `http://HOST:PORT`.
+    pub async fn open(address: &str) -> Self {
+        let socket = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let (send, connection) = h2::client::handshake(socket).await.unwrap();
+        Self { send, driver: tokio::spawn(connection) }
+    }
+
+    /// Begins a call as the holder of a token.
+    pub async fn begin(&self, path: &str, token: Option<&str>) -> WireCall {
+        let mut request = Request::post(format!("http://localhost{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut send = self.send.clone().ready().await.unwrap();
+        let (answer, request) = send.send_request(request.body(()).unwrap(), false).unwrap();
+        WireCall { answer, request }
+    }
+
+    /// A call with one message.
+    pub async fn call(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        message: &impl prost::Message,
+    ) -> WireCall {
+        let mut call = self.begin(path, token).await;
+        // It may have been refused already.
+        let _ = call.request.send_data(framed(message), true);
+        call
+    }
+
+    /// Whether the server has not closed it.
+    pub fn is_open(&self) -> bool {
+        !self.driver.is_finished()
+    }
+}
+
+/// The status of these headers, if they have one.
+pub fn status(headers: &HeaderMap) -> Option<Status> {
+    Status::from_header_map(headers)
+}
+
+/// The stable reason of a status; OK where all is well.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map_or_else(|| "OK".to_owned(), |info| info.reason)
+}
+
+impl WireCall {
+    /// The reason with which it ended, all of its answer read.
+    pub async fn ended(self) -> String {
+        let Self { answer, request } = self;
+        let _request = request;
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(error) => return format!("broken: {error}"),
+        };
+        if let Some(status) = status(answer.headers()) {
+            return reason(&status);
+        }
+        let mut body = answer.into_body();
+        while let Some(data) = body.data().await {
+            let Ok(data) = data else { return "broken".to_owned() };
+            let _ = body.flow_control().release_capacity(data.len());
+        }
+        match body.trailers().await {
+            Ok(Some(trailers)) => status(&trailers).map_or("none".to_owned(), |it| reason(&it)),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// The body of the answer once it has begun, or the reason why not.
+    pub async fn begun(self) -> Result<(RecvStream, SendStream<Bytes>), String> {
+        let Self { answer, request } = self;
+        let answer = answer.await.map_err(|error| error.to_string())?;
+        match status(answer.headers()) {
+            Some(status) => Err(reason(&status)),
+            None => Ok((answer.into_body(), request)),
+        }
+    }
+}
+
+/// What it says within this time.
+pub async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
+}
