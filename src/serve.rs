@@ -266,7 +266,14 @@ pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
         Backend::Postgres(_) => "postgres".to_owned(),
     };
     let tokens = args.tokens(&settings.backend)?;
-    let engine = Engine::start(settings).await?;
+    // Heard from before anybody is told that it serves: who stops it at once finds it drained, too.
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for SIGTERM")?;
+    let engine = tokio::select! {
+        started = Engine::start(settings) => started?,
+        // Nothing was begun for anybody.
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+    };
     let address = engine.address().to_string();
     if json {
         let tokens = tokens.as_ref().map(|path| path.display().to_string());
@@ -283,8 +290,6 @@ pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot listen for SIGTERM")?;
     let superseded = tokio::select! {
         _ = terminate.recv() => false,
         interrupted = tokio::signal::ctrl_c() => { interrupted?; false }

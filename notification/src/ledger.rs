@@ -103,7 +103,8 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// Writes messages down. One that stands there already was said before and stays as it is.
+/// Writes messages down. One that stands there already was said before and stays as it is; if its history
+/// was thought to be gone, it is not.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -139,7 +140,7 @@ pub async fn write(
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
                     kind TEXT, recipient TEXT, subject TEXT, body TEXT, shard BIGINT, position BIGINT)
-         ON CONFLICT (notification_id) DO NOTHING",
+         ON CONFLICT (notification_id) DO UPDATE SET gone = 0 WHERE notifications.gone = 1",
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
              shard, position)
@@ -148,7 +149,7 @@ pub async fn write(
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
          FROM json_each($1) WHERE true
-         ON CONFLICT (notification_id) DO NOTHING",
+         ON CONFLICT (notification_id) DO UPDATE SET gone = 0 WHERE notifications.gone = 1",
     );
     sqlx::query(sql).bind(json(&rows)?).bind(now.micros()).execute(&mut **tx).await?;
     let due = "INSERT INTO due (serial, at, channel)

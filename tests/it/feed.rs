@@ -38,7 +38,7 @@ async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
     assert_eq!(refused(&shop, last).await, None);
     let ahead = json!([{"shard": 0, "position": 1_000_000}]);
     let ahead = refused(&shop, json!({"source": "/ordinal/orders", "after": ahead})).await;
-    assert_eq!(ahead.expect("it is refused")["reason"], "AHEAD_OF_LOG");
+    assert_eq!(ahead.expect("it is refused")["reason"], "HISTORY_FORKED");
     // Stock keeps no list of the shards that orders have; it knows what none can be.
     let beyond = json!({"source": "/ordinal/inventory", "shards": [1_024]});
     let beyond = refused(&shop, beyond).await.expect("it is refused");

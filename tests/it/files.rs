@@ -309,7 +309,7 @@ fn a_token_file_that_is_wrong_is_refused_without_a_word_of_a_token() {
             line("token", "\"SECRETTOKEN 0123456789abcdef0123456789\"", "OPS", "a"),
             "header",
         ),
-        ("nothing", String::new(), "tokens is missing"),
+        ("nothing", String::new(), "no token"),
         ("none", "tokens = []\n".to_owned(), "no token"),
     ];
     for (what, text, named) in cases {

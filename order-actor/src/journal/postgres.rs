@@ -761,6 +761,7 @@ impl PostgresStore {
 /// Renews on a session of its own, beside the appends.
 struct PostgresRenewal {
     connect: PgConnectOptions,
+    session: Session,
     connection: Option<PgConnection>,
     owner: String,
     among_others: bool,
@@ -823,7 +824,12 @@ impl Renewal for PostgresRenewal {
         // Out of its place while in use: one that is given up is closed.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => PgConnection::connect_with(&self.connect).await.map_err(unavailable)?,
+            None => {
+                let mut fresh =
+                    PgConnection::connect_with(&self.connect).await.map_err(unavailable)?;
+                self.session.begin::<Postgres>(&mut fresh).await.map_err(unavailable)?;
+                fresh
+            }
         };
         let renewed = self.renewed(&mut connection, lease).await.map_err(unavailable)?;
         self.connection = Some(connection);
@@ -984,6 +990,7 @@ impl Store for PostgresStore {
     fn renewal(&self) -> Box<dyn Renewal> {
         Box::new(PostgresRenewal {
             connect: self.connect.clone(),
+            session: self.writes.clone(),
             connection: None,
             owner: self.owner.clone(),
             among_others: self.among_others,

@@ -254,7 +254,7 @@ async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
             writer.await.unwrap();
         }
         let ahead: Cursors = [(0, 481)].into_iter().collect();
-        assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "JOURNAL_BROKEN");
+        assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "HISTORY_FORKED");
         journal.close().await;
     }
 }

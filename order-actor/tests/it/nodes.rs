@@ -455,7 +455,7 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
     // Sessions that were ended are found out one by one.
     loop {
         match (a.read_after(&heads, 10).await, a.load(id).await) {
-            (Err(JournalError::Broken { .. }), Ok(events)) => {
+            (Err(JournalError::Forked { .. }), Ok(events)) => {
                 assert_eq!(events.len(), 2);
                 break;
             }

@@ -118,6 +118,7 @@ impl Relay {
             let last = entry::entries(&reply).unwrap_or_default().into_iter().next();
             let last = last.and_then(|(id, fields)| entry::read(id, &fields).ok());
             if let Some(entry::Entry { fact, .. }) = last
+                && (fact.index == 0 || fact.source == Promiser::Orders)
                 && let Some(mark) = fact.mark()
             {
                 marks.insert(*shard, (fact.position, mark));
@@ -262,7 +263,10 @@ impl Sink<Fact> for Relay {
         let mut begun = Vec::new();
         for (shard, facts) in by_shard {
             if let Some(last) = facts.last() {
-                self.at.advance_to(shard, last.position, last.mark());
+                // A position has the mark of its first fact.
+                let first = facts.iter().find(|fact| fact.position == last.position);
+                let mark = first.and_then(|first| first.mark());
+                self.at.advance_to(shard, last.position, mark);
             }
             if self.at.incarnation([shard]) < self.incarnation {
                 self.at.read_in(shard, self.incarnation);

@@ -50,6 +50,11 @@ struct State {
     tried: Instant,
     /// When Redis failed last.
     failed: Option<Instant>,
+    /// Which incarnation of the log is read; streams of an earlier one are not read, until they are
+    /// filled anew.
+    incarnation: u64,
+    /// Whether all streams have been seen to be of it.
+    streams_of_it: bool,
 }
 
 /// Why the streams cannot say what comes next.
@@ -90,6 +95,8 @@ impl RedisSource {
             behind: false,
             tried: Instant::now(),
             failed: None,
+            incarnation: 0,
+            streams_of_it: true,
         };
         Self {
             redis,
@@ -198,6 +205,26 @@ impl RedisSource {
         batch.through.merge(&lacked.through);
         batch.more |= lacked.more;
         Ok(())
+    }
+
+    /// Whether every stream of these that holds something is of this incarnation of the log, or a later
+    /// one.
+    async fn all_of(&self, shards: &[u16], incarnation: u64) -> bool {
+        let asked = shards.iter().flat_map(|shard| {
+            let (mut of, mut there) = (redis::cmd("GET"), redis::cmd("EXISTS"));
+            of.arg(self.redis.incarnation(self.promiser, *shard));
+            there.arg(self.redis.stream(self.promiser, *shard));
+            [of, there]
+        });
+        let Ok(answers) = self.redis.all::<Option<u64>>(asked.collect()).await else {
+            return false;
+        };
+        let answers: Vec<Option<u64>> =
+            answers.into_iter().map(|answer| answer.ok().flatten()).collect();
+        answers.chunks(2).all(|of_shard| match of_shard {
+            [of, there] => *there == Some(0) || of.unwrap_or(0) >= incarnation,
+            _ => false,
+        })
     }
 
     async fn report(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
@@ -330,7 +357,10 @@ fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
         if *prev > *here && fact.position != *here {
             return Err(Trouble::Gap { shard, after: *here, next: fact.position });
         }
-        (*here, *mark) = (fact.position, fact.mark());
+        if fact.position != *here {
+            // A position has the mark of its first fact.
+            (*here, *mark) = (fact.position, fact.mark());
+        }
     }
     Ok(())
 }
@@ -344,6 +374,15 @@ impl Source<Fact> for RedisSource {
         // Who is behind, and the source goes on, would never be level: the streams go on without a gap
         // from here, or will as soon as the relay is as far.
         let again = state.behind && state.tried.elapsed() >= COMPARE_EVERY;
+        if !state.streams_of_it && (again || !state.behind) && !rests {
+            let shards = Self::shards(&state, after);
+            state.streams_of_it = self.all_of(&shards, state.incarnation).await;
+            state.behind |= !state.streams_of_it;
+            if !state.streams_of_it {
+                state.tried = Instant::now();
+            }
+        }
+        let rests = rests || !state.streams_of_it;
         if (again || !state.behind) && !rests {
             state.tried = Instant::now();
             let shards = Self::shards(&state, after);
@@ -394,7 +433,11 @@ impl Source<Fact> for RedisSource {
             }
         }
         let batch = self.source.read_after(after, limit).await?;
-        if batch.is_empty() && state.behind && after.covers(&self.source.heads().await?) {
+        if batch.is_empty()
+            && state.behind
+            && state.streams_of_it
+            && after.covers(&self.source.heads().await?)
+        {
             self.source.rest().await;
             tracing::info!(reader = self.reader, "level; reads from the streams again");
             state.behind = false;
@@ -416,7 +459,13 @@ impl Source<Fact> for RedisSource {
     }
 
     async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
-        self.source.compare(places, incarnation).await
+        let compared = self.source.compare(places, incarnation).await?;
+        let now = compared.history.map_or(0, |history| history.incarnation);
+        let mut state = self.state.lock().await;
+        if now > 1 && now != state.incarnation {
+            (state.incarnation, state.streams_of_it) = (now, false);
+        }
+        Ok(compared)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
