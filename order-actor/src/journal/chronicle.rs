@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::error::JournalError;
 use super::handle::Journal;
+use super::part::{ANSWERS_WITHIN, within};
 use super::store::Range;
 use super::writer::LostTail;
 
@@ -70,7 +71,7 @@ impl Journal {
         let there = self.parts().iter().map(|part| async move {
             match part.away() {
                 Some(away) => Err(away),
-                None => part.store.chronicle().await,
+                None => within(ANSWERS_WITHIN, part.store.chronicle()).await,
             }
         });
         for answer in join_all(there).await {

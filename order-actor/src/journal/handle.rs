@@ -340,7 +340,13 @@ impl Journal {
     /// Where the shards of these places end, in the databases that answer: it reads their shards.
     pub(super) async fn heads_of(&self, places: &[Place]) -> Result<Cursors, JournalError> {
         let shards = places.iter().map(|place| place.shard).collect();
-        self.standing(&Cursors::default().scoped(Scope::Only(shards))).await
+        match self.standing(&Cursors::default().scoped(Scope::Only(shards))).await {
+            // All of them are in databases that are away; of others something may be known.
+            Err(JournalError::Unavailable(_)) if self.shared.parts.len() > 1 => {
+                Ok(Cursors::default().scoped(Scope::nothing()))
+            }
+            heads => heads,
+        }
     }
 
     /// Up to which position of each shard facts have ids that are made of their position. Of the
