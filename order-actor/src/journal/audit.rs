@@ -105,7 +105,11 @@ impl Journal {
                 let at = events.iter().find(|chained| chained.event.position == position);
                 Ok(at.map(|chained| chained.hash))
             }
-            Err(JournalError::Broken { .. } | JournalError::Archived { .. }) => Ok(None),
+            Err(
+                JournalError::Broken { .. }
+                | JournalError::Forked { .. }
+                | JournalError::Archived { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

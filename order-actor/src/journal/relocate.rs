@@ -237,6 +237,7 @@ impl Relocation {
         if charter(&mut tx).await?.is_none() {
             join_journal(&mut tx, source.journal, source.shards, true).await?;
         }
+        self.take_history_along(&mut tx).await?;
         let epochs = self.heads(&self.from).await?;
         sqlx::query(
             "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash, state)
@@ -392,6 +393,32 @@ impl Relocation {
             .await
             .map_err(away)?;
         rows.iter().map(shard).collect()
+    }
+
+    /// Which incarnation the journal is in, and which of the facts of these shards have ids of before:
+    /// neither may be forgotten with the old place.
+    async fn take_history_along(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
+        if let Some(chronicle) = self.from.chronicle().await? {
+            sqlx::query("UPDATE journal SET incarnation = $1 WHERE incarnation < $1")
+                .bind(chronicle.incarnation.cast_signed())
+                .execute(&mut *tx)
+                .await
+                .map_err(away)?;
+        }
+        for (shard, through) in self.from.ids_by_position().await? {
+            if self.shards.contains(shard) {
+                sqlx::query(
+                    "INSERT INTO ids_by_position (shard, through) VALUES ($1, $2)
+                     ON CONFLICT (shard) DO UPDATE SET through = excluded.through",
+                )
+                .bind(i32::from(shard))
+                .bind(through.cast_signed())
+                .execute(&mut *tx)
+                .await
+                .map_err(away)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the shards stand in a database, served or not.

@@ -334,20 +334,23 @@ async fn agree<T: Item>(
 ) -> Result<Agreed, Trouble> {
     let places: Vec<Place> = at.places().collect();
     let shards: Vec<u16> = places.iter().map(|place| place.shard).collect();
-    let then = at.incarnation(shards.iter().copied());
-    let compared = source.compare(&places, then).await?;
+    // A question only: in which incarnation they were read counts for those that differ.
+    let compared = source.compare(&places, 0).await?;
     let now = compared.history.map_or(0, |history| history.incarnation);
-    let differing: Vec<u16> = compared.differing(&places).map(|(place, _)| place.shard).collect();
+    let differing: Vec<Place> = compared.differing(&places).map(|(place, _)| place).collect();
     let Some((first, finding)) = compared.differing(&places).next() else {
         sink.read_in(&shards, now).await?;
         return Ok(Agreed::Already);
     };
+    let then = at.incarnation(differing.iter().map(|place| place.shard));
     let accepted = match compared.history {
-        Some(_) => now > at.incarnation(differing.iter().copied()).max(1),
+        Some(_) => now > then.max(1),
         // It grows again by itself to what was seen of it, or has become another one.
         None => finding == Finding::Other,
     };
     if !accepted {
+        // Whoever keeps the log learns that somebody remembers what it does not hold.
+        source.compare(&differing, then).await?;
         let Place { shard, position, mark } = first;
         let detail = match finding {
             Finding::Beyond => format!("it ends before position {position}, which was read"),
@@ -357,9 +360,9 @@ async fn agree<T: Item>(
     }
     let mut from = Cursors::default();
     let mut to = Cursors::default();
-    for (place, _) in compared.differing(&places) {
+    for place in differing {
         from.advance_to(place.shard, place.position, Some(place.mark));
-        if let Some(common) = last_common(source, sink, place.shard, then).await? {
+        if let Some(common) = last_common(source, sink, place.shard).await? {
             to.advance_to(common.shard, common.position, Some(common.mark));
         }
     }
@@ -381,10 +384,9 @@ async fn last_common<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     shard: u16,
-    incarnation: u64,
 ) -> Result<Option<Place>, Trouble> {
     let places = sink.places(shard).await?;
-    let Comparison { findings, .. } = source.compare(&places, incarnation).await?;
+    let Comparison { findings, .. } = source.compare(&places, 0).await?;
     let same = places.into_iter().zip(findings).find(|(_, finding)| *finding == Finding::Same);
     Ok(same.map(|(place, _)| place))
 }
