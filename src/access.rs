@@ -70,11 +70,8 @@ pub(crate) fn hash_of(token: &str) -> [u8; 32] {
 /// The hash that 64 hexadecimal digits say.
 fn hash(digits: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
-    let whole = digits.len() == 64 && digits.is_ascii();
-    for (place, byte) in hash.iter_mut().enumerate().filter(|_| whole) {
-        *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    whole.then_some(hash)
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    Some(hash)
 }
 
 /// What is wrong with a token file, without a word of what is in it: any of them may be a token.

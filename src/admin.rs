@@ -522,7 +522,12 @@ impl AdminService for AdminEdge {
         let journal = self.orders()?.0;
         let accepted = journal.accept(reason, &said_by).await;
         let history = accepted.map_err(|error| away_journal(&error))?;
-        let letters_dropped = self.drop_letters_of_nobody(journal).await?;
+        // The journal has been accepted, whatever becomes of letters: they can be dropped one by one.
+        let dropped = self.drop_letters_of_nobody(journal, &said_by).await;
+        let letters_dropped = dropped.unwrap_or_else(|error| {
+            tracing::warn!(%error, "dead letters of orders that are gone were not dropped");
+            0
+        });
         let history = Some(journal_history(history));
         Ok(Response::new(proto::AcceptJournalResponse { history, letters_dropped }))
     }
@@ -581,17 +586,28 @@ impl AdminEdge {
 
 impl AdminEdge {
     /// Drops dead letters of orders that the journal does not hold; how many.
-    async fn drop_letters_of_nobody(&self, journal: &Journal) -> Result<u64, Status> {
+    async fn drop_letters_of_nobody(
+        &self,
+        journal: &Journal,
+        said_by: &str,
+    ) -> anyhow::Result<u64> {
         let mut dropped = 0;
         for (follower, letters) in &self.parts.letters {
-            let all = letters.all(Some(follower)).await;
-            let all = all.map_err(|_| unavailable("dead letters"))?;
+            let all = letters.all(Some(follower)).await?;
             let orders: BTreeSet<OrderId> = all.iter().map(|letter| letter.order_id).collect();
             let asked: Vec<OrderId> = orders.iter().copied().collect();
-            let there = journal.versions(&asked).await.map_err(|error| away_journal(&error))?;
+            let there = journal.versions(&asked).await?;
             let gone = orders.into_iter().filter(|id| !there.contains_key(id)).collect();
-            let gone = letters.drop_of(follower, &gone).await;
-            dropped += gone.map_err(|_| unavailable("dead letters"))?;
+            let gone = letters.drop_of(follower, &gone).await?;
+            if gone > 0 {
+                tracing::warn!(
+                    follower,
+                    letters = gone,
+                    by = said_by,
+                    "dead letters of orders that are gone were dropped"
+                );
+            }
+            dropped += gone;
         }
         Ok(dropped)
     }

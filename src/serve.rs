@@ -108,9 +108,8 @@ pub struct ServeArgs {
     /// Let timers act on the clock of this machine however far it is from the newest event.
     #[arg(long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
-    /// Start although this file of the SQLite directory (orders.db, inventory.db or notifications.db) is
-    /// missing, and make it anew; the refusal of a start says what that comes to.
-    #[arg(long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "inventory.db", "notifications.db"])]
+    /// Start although this file of the SQLite directory (orders.db or notifications.db) is missing, and make it anew; the refusal of a start says what that comes to.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "notifications.db"])]
     make_anew: Vec<String>,
     /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
     /// process takes with it.

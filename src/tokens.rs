@@ -2,9 +2,9 @@
 //! and kept beside its data.
 //! Never here: a token in a log, an error or on a screen.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -17,6 +17,8 @@ const CALLERS: [(&str, &str, &str); 2] =
     [("ops.token", "OPS", "ops"), ("service.token", "SERVICE", "shop")];
 /// Hashes of all of them, as `--tokens` takes it.
 const FILE: &str = "tokens.toml";
+/// Who locks it is drawing.
+const LOCK: &str = "tokens.lock";
 
 /// The token file in this directory; where there is none, tokens are drawn and written beside it, each to
 /// a file that only its owner can read.
@@ -29,13 +31,20 @@ pub fn kept_in(data: &Path) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     let cannot = || format!("cannot write tokens to {}", data.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(cannot)?;
+    crate::engine::make_private(data)?;
+    // Two first starts at once would each draw: one waits, and finds what the other has drawn.
+    let drawing = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
+    let drawing = drawing.with_context(cannot)?;
+    drawing.lock().with_context(cannot)?;
+    if path.exists() {
+        return Ok(path);
+    }
     let mut hashes = String::from(
         "# Drawn at the first start. The tokens themselves are in the files *.token.\n",
     );
     for (file, role, subject) in CALLERS {
         let token = draw();
-        let hash: String = hash_of(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(hash_of(&token));
         hashes.push_str(&format!(
             "\n[[hashes]]\nsha256 = \"{hash}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n"
         ));
@@ -44,12 +53,7 @@ pub fn kept_in(data: &Path) -> anyhow::Result<PathBuf> {
     // Last and whole: where it is, the tokens are. One that was cut short is drawn again.
     let beside = data.join(".tokens.toml");
     write(&beside, &hashes).with_context(cannot)?;
-    match std::fs::hard_link(&beside, &path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(error).with_context(cannot)?
-        }
-        _ => std::fs::remove_file(&beside).with_context(cannot)?,
-    }
+    std::fs::rename(&beside, &path).with_context(cannot)?;
     Ok(path)
 }
 
@@ -57,7 +61,7 @@ pub fn kept_in(data: &Path) -> anyhow::Result<PathBuf> {
 fn draw() -> String {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

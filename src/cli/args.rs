@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
@@ -44,9 +43,7 @@ impl Cli {
     pub fn connection(&self) -> anyhow::Result<Connection> {
         let mut connection = self.connection.clone();
         if let Some(path) = &self.token_file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("token file {}", path.display()))?;
-            connection.token = Some(text.lines().next().unwrap_or_default().trim().to_owned());
+            connection.token = Some(crate::secrets::first_line("token file", path)?);
         }
         Ok(connection)
     }
@@ -604,6 +601,17 @@ pub enum ShardsVerb {
     },
 }
 
+/// `ordinal timers …`
+#[derive(Debug, Subcommand)]
+pub enum TimersVerb {
+    /// Let the timers of all order nodes act on their clocks as they are.
+    Resume {
+        /// Why; it is logged.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -639,15 +647,4 @@ mod tests {
             assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
         }
     }
-}
-
-/// `ordinal timers …`
-#[derive(Debug, Subcommand)]
-pub enum TimersVerb {
-    /// Let the timers of all order nodes act on their clocks as they are.
-    Resume {
-        /// Why; it is logged.
-        #[arg(long)]
-        reason: String,
-    },
 }

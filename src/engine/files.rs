@@ -47,9 +47,8 @@ const KINDS: [Kind; 4] = [
         name: "inventory.db",
         needed_by: Role::inventory,
         kept_in: &["cursors", "stock", "reservations"],
-        anew: Some(
-            "reservations are made again from the journal, of stock that is set by hand again",
-        ),
+        // Made anew, it would refuse what orders were confirmed by.
+        anew: None,
     },
     Kind {
         name: "notifications.db",
@@ -114,7 +113,10 @@ impl Files {
     /// Where one cannot be written.
     pub(crate) async fn mark(&mut self) -> anyhow::Result<()> {
         let found = look(&self.directory).await?;
-        let there = found.iter().filter(|(_, contents)| *contents != Contents::Absent);
+        // A file of another role that its own first start has not made yet is nobody's sibling.
+        let there = found.iter().filter(|(kind, contents)| {
+            (kind.needed_by)(self.role) || contents.installation().is_some()
+        });
         let siblings: BTreeSet<String> = there.map(|(kind, _)| kind.name.to_owned()).collect();
         // New ones first: nobody is told of a file that does not know itself yet.
         let (new, old): (Vec<_>, Vec<_>) =
@@ -184,8 +186,13 @@ async fn look(directory: &Path) -> anyhow::Result<Vec<(&'static Kind, Contents)>
     for kind in &KINDS {
         let path = directory.join(kind.name);
         let contents = Contents::of(&path, kind.kept_in).await;
-        let contents = contents.with_context(|| {
-            format!("{} cannot be read: put it back from a backup", path.display())
+        let contents = contents.map_err(|error| {
+            let why = match error.is_damage() {
+                true => "is damaged: put it back from a backup",
+                // A full disk, for one: nothing is wrong with the file.
+                false => "cannot be opened now; start again when that is mended",
+            };
+            anyhow::Error::new(error).context(format!("{} {why}", path.display()))
         })?;
         found.push((kind, contents));
     }

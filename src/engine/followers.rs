@@ -79,8 +79,8 @@ impl Followers {
         handler: H,
     ) {
         let (candidacy, scope) = Candidacy::new(database.clone(), name);
-        self.run(|stop| candidacy.run(stop));
-        self.start(name, pace, database, source, scope, handler);
+        let status = self.start(name, pace, database, source, scope, handler);
+        self.run(|stop| candidacy.telling(status).run(stop));
     }
 
     /// A follower of the shards in scope.
@@ -92,7 +92,7 @@ impl Followers {
         source: Arc<dyn Source<T>>,
         scope: watch::Receiver<Scope>,
         handler: H,
-    ) {
+    ) -> FollowStatus {
         let mut sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
         let stored = database.clone();
         let entry = FollowerEntry {
@@ -105,11 +105,13 @@ impl Followers {
             database: Some(database.clone()),
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
+        let told = status.clone();
         self.entries.push(entry);
         self.tasks.spawn(async move {
             // A broken source has been logged and stands in the status; the others go on.
             let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
         });
+        told
     }
 
     /// Puts facts into the streams of the shards in scope, and shortens these.

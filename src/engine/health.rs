@@ -156,10 +156,11 @@ impl Checks {
         }));
         let followers = join_all(self.followers.iter().map(|entry| async {
             let part = format!("follower {}", entry.status.name());
-            health.set(&part, follower(entry).await);
+            let looked = timeout(ANSWERS_WITHIN, follower(entry)).await;
+            let silent = |_| Some("its database does not answer".to_owned());
+            health.set(&part, looked.unwrap_or_else(silent));
         }));
         tokio::join!(journal, databases, followers);
-        health.tell();
     }
 }
 
@@ -171,7 +172,7 @@ async fn follower(entry: &FollowerEntry) -> Option<String> {
         let error = status.error().unwrap_or_default();
         return Some(format!("it has stopped for good: {error}"));
     }
-    if let Some(trouble) = status.trouble() {
+    if let Some(trouble) = status.trouble().or_else(|| status.unled()) {
         return Some(trouble);
     }
     // What fills the streams keeps nobody from serving: readers ask the service.

@@ -45,6 +45,7 @@ pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
 pub use stores::{Stores, archiving, migrate};
 
 pub(crate) use clock::Believed;
+pub(crate) use files::make_private;
 pub(crate) use followers::FollowerEntry;
 pub(crate) use health::Health;
 pub(crate) use stores::JOURNAL;
@@ -181,6 +182,7 @@ impl Engine {
             clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
         };
         checks.look().await;
+        checks.health.tell();
         let draining = CancellationToken::new();
         followers.run(|_| keep_looking(checks, draining.clone()));
         let nodes = NodeChannels::default();
@@ -437,6 +439,9 @@ async fn keep_looking(mut checks: Checks, draining: CancellationToken) {
     let health = checks.health.clone();
     while tokio::time::timeout(READY_EVERY, draining.cancelled()).await.is_err() {
         checks.look().await;
+        if !draining.is_cancelled() {
+            health.tell();
+        }
     }
     // A process that is being stopped is not ready, whatever works still.
     health.stopping();

@@ -97,7 +97,7 @@ fn a_file_that_is_lost_emptied_or_anothers_refuses_the_start_and_is_named() {
         fs::write(&path, "no database, but long enough to look like one at the first glance")
             .unwrap();
         let error = does_not_start(&start(directory.path()));
-        assert!(error.contains(&format!("{file} cannot be read")), "{error}");
+        assert!(error.contains(&format!("{file} is damaged")), "{error}");
 
         fs::copy(whole.path().join(file), &path).unwrap();
         let engine = Engine::start(directory.path());
@@ -123,9 +123,29 @@ fn what_can_be_made_anew_is_where_an_operator_says_so() {
     assert_eq!(ids(directory.path()).len(), 1);
     // Once: it is one of them again.
     Engine::start(directory.path()).until(&order, "CONFIRMED");
-    // The journal is what all others are made from.
-    let refused = ordinal(&["serve", "--data", "x", "--make-anew", "journal.db"]);
-    assert_eq!(refused.status.code(), Some(2));
+    // The journal is what all others are made from, and stock made anew refuses what was confirmed.
+    for file in ["journal.db", "inventory.db"] {
+        let refused = ordinal(&["serve", "--data", "x", "--make-anew", file]);
+        assert_eq!(refused.status.code(), Some(2), "{file}");
+    }
+}
+
+#[test]
+fn a_file_that_another_role_has_not_made_yet_is_nobodys_sibling() {
+    let directory = TempDir::new().unwrap();
+    let nowhere = "http://127.0.0.1:9";
+    let inventory =
+        [&start(directory.path())[..], &["--role", "inventory", "--orders-at", nowhere]];
+    let inventory = inventory.concat();
+    let engine = Engine::start_with(&inventory);
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    assert!(engine.stop().success());
+    // A first start of the orders' role got no further than this.
+    File::create(directory.path().join("journal.db")).unwrap();
+    assert!(Engine::start_with(&inventory).stop().success());
+    let orders = [&start(directory.path())[..], &["--role", "orders", "--inventory-at", nowhere]];
+    let orders = [&orders.concat()[..], &["--notifications-at", nowhere]].concat();
+    assert!(Engine::start_with(&orders).stop().success());
 }
 
 #[test]

@@ -144,6 +144,17 @@ fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
             engine.run(&["stock", "set", "MUG", "1000"]);
         }
         until_health(&engine, false, "full");
+        // The disk says it before any file has been tried; the journal says it of itself.
+        let patience = Instant::now() + PATIENCE;
+        while !engine
+            .run(&["health"])
+            .stdout
+            .windows(16)
+            .any(|part| part == b"\"part\":\"journal\"")
+        {
+            assert!(Instant::now() < patience, "the journal does not say that it refuses");
+            engine.run(&placing(&["MUG=1@4.50GBP"]));
+        }
         fs::remove_file(&ballast).unwrap();
         until_health(&engine, true, "");
         engine.until(&order(&engine), "CONFIRMED");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, ordinal, placing};
+use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
 /// Waits until this is so.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
@@ -189,65 +189,110 @@ fn psql(url: &str, sql: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Roles in processes of their own, with or without Redis.
-fn roles_notice(redis: bool) {
-    let (server, redis) = (PostgresServer::start(), redis.then(RedisServer::start));
-    for name in ["orders", "inventory", "notifications"] {
-        psql(&server.url(), &format!("CREATE DATABASE {name}"));
-    }
-    let database = |name: &str| {
-        let base = server.url();
-        let (head, _) = base.rsplit_once('/').unwrap();
-        format!("{head}/{name}")
-    };
-    let ports: Vec<u16> = (0..3).map(|_| crate::support::free_port()).collect();
-    let at = |index: usize| format!("127.0.0.1:{}", ports[index]);
-    let http = |index: usize| format!("http://{}", at(index));
-    let mail = tempfile::tempdir().unwrap();
-    let start = |role: &str| {
-        let (orders, stock, messages) = (http(0), http(1), http(2));
-        let (own, listen) = match role {
-            "orders" => (database("orders"), at(0)),
-            "inventory" => (database("inventory"), at(1)),
-            _ => (database("notifications"), at(2)),
-        };
-        let own_flag = format!("--{role}-database-url");
-        let mut flags = vec!["--role", role, "--listen", &listen, &own_flag, &own];
-        match role {
-            "orders" => flags.extend(["--node-name", "a", "--inventory-at", &stock]),
-            _ => flags.extend(["--orders-at", &orders]),
+/// Roles in processes of their own on a Postgres server, with a database each, with or without Redis.
+struct Roles {
+    server: PostgresServer,
+    redis: Option<RedisServer>,
+    ports: [u16; 3],
+    mail: tempfile::TempDir,
+}
+
+const ROLES: [&str; 3] = ["orders", "inventory", "notifications"];
+
+impl Roles {
+    fn new(redis: bool) -> Self {
+        let server = PostgresServer::start();
+        for role in ROLES {
+            psql(&server.url(), &format!("CREATE DATABASE {role}"));
         }
-        if role == "orders" {
-            flags.extend(["--notifications-at", &messages]);
+        let redis = redis.then(RedisServer::start);
+        let ports = ROLES.map(|_| free_port());
+        Self { server, redis, ports, mail: tempfile::tempdir().unwrap() }
+    }
+
+    fn database(&self, role: &str) -> String {
+        let url = self.server.url();
+        let (head, _) = url.rsplit_once('/').unwrap();
+        format!("{head}/{role}")
+    }
+
+    fn start(&self, role: &str) -> Engine {
+        let place = |role: &str| ROLES.iter().position(|known| *known == role).unwrap();
+        let at = |role: &str| format!("127.0.0.1:{}", self.ports[place(role)]);
+        let mut flags = vec!["--role".to_owned(), role.to_owned(), "--listen".to_owned(), at(role)];
+        flags.extend([format!("--{role}-database-url"), self.database(role)]);
+        let others: &[&str] = if role == "orders" { &ROLES[1..] } else { &ROLES[..1] };
+        for other in others {
+            flags.extend([format!("--{other}-at"), format!("http://{}", at(other))]);
         }
         if role == "notifications" {
-            flags.extend(["--mail-dir", mail.path().to_str().unwrap()]);
+            flags.extend(["--mail-dir".to_owned(), self.mail.path().display().to_string()]);
         }
-        let redis_url = redis.as_ref().map(RedisServer::url);
-        if let Some(redis_url) = &redis_url {
-            flags.extend(["--redis-url", redis_url]);
+        if let Some(redis) = &self.redis {
+            flags.extend(["--redis-url".to_owned(), redis.url()]);
         }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         Engine::start_with(&flags)
-    };
-    let start_all = || ["orders", "inventory", "notifications"].map(start);
-    let level_all = |engines: &[Engine; 3]| engines.iter().for_each(level);
+    }
+
+    fn start_all(&self) -> [Engine; 3] {
+        ROLES.map(|role| self.start(role))
+    }
+}
+
+fn level_all(engines: &[Engine; 3]) {
+    engines.iter().for_each(level);
+}
+
+fn stop_all(engines: [Engine; 3]) {
+    for engine in engines {
+        assert!(engine.stop().success());
+    }
+}
+
+#[test]
+fn stock_that_has_lost_everything_breaks_no_promise() {
+    let roles = Roles::new(false);
+    let engines = roles.start_all();
+    engines[0].ask(&["stock", "set", "MUG", "100"]);
+    let order = place(&engines[0]);
+    engines[0].until(&order, "CONFIRMED");
+    level_all(&engines);
+    stop_all(engines);
+    psql(&roles.server.url(), "DROP DATABASE inventory");
+    psql(&roles.server.url(), "CREATE DATABASE inventory");
+
+    let engines = roles.start_all();
+    let mut letters = Value::Null;
+    until("what stock says is set aside", || {
+        letters = engines[0].ask(&["dead-letter", "list"])["dead_letters"].take();
+        letters.as_array().is_some_and(|letters| !letters.is_empty())
+    });
+    assert_eq!(letters[0]["order_id"], json!(order));
+    let error = letters[0]["error"].as_str().unwrap();
+    assert!(error.contains("refuses what it had confirmed"), "{letters}");
+    engines[0].until(&order, "CONFIRMED");
+    stop_all(engines);
+}
+
+fn roles_notice(redis: bool) {
+    let roles = Roles::new(redis);
+    let (server, redis) = (&roles.server, &roles.redis);
+    let database = |role: &str| roles.database(role);
+    let start_all = || roles.start_all();
 
     let engines = start_all();
     engines[0].ask(&["stock", "set", "MUG", "100"]);
     let kept = place(&engines[0]);
     engines[0].until(&kept, "CONFIRMED");
     level_all(&engines);
-    for engine in engines {
-        assert!(engine.stop().success());
-    }
+    stop_all(engines);
     psql(&server.url(), "CREATE DATABASE before TEMPLATE orders");
     let engines = start_all();
     let gone: Vec<String> = (0..12).map(|_| place(&engines[0])).collect();
     gone.iter().for_each(|order| drop(engines[0].until(order, "CONFIRMED")));
     level_all(&engines);
-    for engine in engines {
-        assert!(engine.stop().success());
-    }
+    stop_all(engines);
     psql(&server.url(), "DROP DATABASE orders");
     psql(&server.url(), "CREATE DATABASE orders TEMPLATE before");
 
@@ -261,9 +306,7 @@ fn roles_notice(redis: bool) {
     level_all(&engines);
     let stock = engines[0].ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(41), "{stock}");
-    for engine in engines {
-        assert!(engine.stop().success());
-    }
+    stop_all(engines);
     let (orders, stock, messages) =
         (database("orders"), database("inventory"), database("notifications"));
     let mut verify = vec!["verify", "--orders-database-url", &orders];

@@ -5,7 +5,7 @@ use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Refusal, Registry};
-use crate::domain::{By, Cancel, Command, Confirm, Rejection};
+use crate::domain::{By, Cancel, Command, Confirm, Order, Rejection};
 use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 
 /// Tells orders whether their stock is held. The effect is a command whose request id is the
@@ -65,7 +65,18 @@ impl Handler<Fact> for StockAnswers {
             .collect();
         let mut answers = futures::stream::iter(commands)
             .map(|(index, order_id, command, context)| async move {
-                (index, registry.execute(order_id, command, context).await)
+                // Only answers of stock confirm, and those of one order come one after the other: whoever
+                // is confirmed was promised the units that stock now says it never held.
+                if let Command::Cancel(_) = &command {
+                    match registry.view(order_id, &By::engine("stock")).await {
+                        Ok(view) if matches!(*view.order, Order::Confirmed(_)) => {
+                            return (index, Err(None));
+                        }
+                        Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
+                        Err(refusal) => return (index, Err(Some(refusal))),
+                    }
+                }
+                (index, registry.execute(order_id, command, context).await.map_err(Some))
             })
             .buffer_unordered(REACTIONS_AT_ONCE);
         while let Some((index, outcome)) = answers.next().await {
@@ -73,23 +84,30 @@ impl Handler<Fact> for StockAnswers {
                 // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
                 // released by that fact. An order that was archived was over before.
                 Ok(_)
-                | Err(
+                | Err(Some(
                     Refusal::Rejected(Rejection::InvalidTransition { .. })
                     | Refusal::Archived { .. },
-                ) => {}
+                )) => {}
                 // Stock has heard of an order that the journal, since it was set back, does not hold.
-                Err(Refusal::Rejected(Rejection::NotFound)) if registry.was_set_back().await => {
+                Err(Some(Refusal::Rejected(Rejection::NotFound)))
+                    if registry.was_set_back().await =>
+                {
                     tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
                 }
-                Err(
+                // Stock has lost what it held: that is for people, and no reason to break a promise.
+                Err(None) => {
+                    let error = "stock refuses what it had confirmed".to_owned();
+                    return Err(Blame::Item { index, error });
+                }
+                Err(Some(
                     refusal @ (Refusal::Rejected(_)
                     | Refusal::Quarantined(_)
                     | Refusal::RequestIdReused
                     | Refusal::TooLarge
                     | Refusal::TooManyEvents
                     | Refusal::VersionMismatch { .. }),
-                ) => return Err(Blame::Item { index, error: refusal.to_string() }),
-                Err(refusal) => return Err(Blame::World(refusal.to_string())),
+                )) => return Err(Blame::Item { index, error: refusal.to_string() }),
+                Err(Some(refusal)) => return Err(Blame::World(refusal.to_string())),
             }
         }
         Ok(())

@@ -44,6 +44,19 @@ pub enum DatabaseError {
     SchemaName,
 }
 
+impl DatabaseError {
+    /// Whether an SQLite file is no database, or a damaged one (`SQLITE_NOTADB`, `SQLITE_CORRUPT`).
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else {
+            return matches!(self, Self::Corrupt(_));
+        };
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        // The last byte is the primary code.
+        code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
+    }
+}
+
 impl From<MigrateError> for DatabaseError {
     fn from(error: MigrateError) -> Self {
         match error {
@@ -95,6 +108,8 @@ impl DatabaseError {
 pub struct Database {
     dialect: Dialect,
     session_name: String,
+    /// What every session is told; none of an SQLite file.
+    session: Option<Session>,
     writer: AnyPool,
     reader: AnyPool,
 }
@@ -132,8 +147,13 @@ impl Database {
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let reader = pool(SQLITE_READERS_MAX).connect_with(options).await?;
-        let database =
-            Self { dialect: Dialect::Sqlite, session_name: String::new(), writer, reader };
+        let database = Self {
+            dialect: Dialect::Sqlite,
+            session_name: String::new(),
+            session: None,
+            writer,
+            reader,
+        };
         database.migrate(migrations).await?;
         Ok(database)
     }
@@ -176,18 +196,20 @@ impl Database {
             .with("enable_seqscan", "off")
             .with("enable_bitmapscan", "off")
             .with("jit", "off");
+        let each = session.clone();
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
-                let session = session.clone();
+                let session = each.clone();
                 Box::pin(async move { session.begin::<Any>(connection).await })
             })
             .connect_with(options)
             .await?;
         create_schema(&pool, schema).await?;
         let (writer, reader) = (pool.clone(), pool);
-        let database = Self { dialect: Dialect::Postgres, session_name, writer, reader };
+        let dialect = Dialect::Postgres;
+        let database = Self { dialect, session_name, session: Some(session), writer, reader };
         database.migrate(migrations).await?;
         Ok(database)
     }
@@ -254,7 +276,8 @@ impl Database {
         // between two reads; a new one after a loss would know no schema and fail.
         connection.execute("SELECT COUNT(*) FROM cursors").await?;
         drop(connection);
-        Ok(Self { dialect, session_name: String::new(), writer: pool.clone(), reader: pool })
+        let (writer, reader) = (pool.clone(), pool);
+        Ok(Self { dialect, session_name: String::new(), session: None, writer, reader })
     }
 
     /// The stream's own tables come first; services number theirs from 100, so that the two never
@@ -306,6 +329,20 @@ impl Database {
     /// [`DatabaseError`] where no connection is to be had in time.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
         Ok(super::begin::begin(&self.writer).await?)
+    }
+
+    /// Tells a connection of its own what every session with this database is told.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where it does not hear.
+    pub(super) async fn begin_session(
+        &self,
+        connection: &mut AnyConnection,
+    ) -> Result<(), DatabaseError> {
+        match &self.session {
+            Some(session) => Ok(session.begin::<Any>(connection).await?),
+            None => Ok(()),
+        }
     }
 
     /// Whether it takes writes now: one small commit on SQLite, a look at a Postgres server, whose

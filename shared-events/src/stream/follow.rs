@@ -77,6 +77,8 @@ struct Inner {
     moved: Instant,
     error: Option<String>,
     trouble: Option<String>,
+    /// Why it is not known whether this process is to follow.
+    unled: Option<String>,
     stopped: bool,
 }
 
@@ -89,6 +91,7 @@ impl FollowStatus {
             moved: Instant::now(),
             error: None,
             trouble: None,
+            unled: None,
             stopped: false,
         };
         Self { name: name.into(), inner: Arc::new(Mutex::new(inner)) }
@@ -123,6 +126,17 @@ impl FollowStatus {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.read(|inner| inner.trouble.clone())
+    }
+
+    /// Why its lease has not been renewed for so long that nobody may be following at all. None where it
+    /// has the lease, or stands by.
+    #[must_use]
+    pub fn unled(&self) -> Option<String> {
+        self.read(|inner| inner.unled.clone())
+    }
+
+    pub(super) fn led(&self, trouble: Option<String>) {
+        self.write(|inner| inner.unled = trouble);
     }
 
     /// Whether it has stopped for good.

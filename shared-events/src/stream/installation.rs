@@ -48,7 +48,8 @@ pub struct Installation {
 }
 
 impl Contents {
-    /// Reads a file, changing nothing. It is new where these tables hold nothing.
+    /// Reads a file. What a process that was killed left half done in it is undone or done first, as
+    /// SQLite does for whoever opens it next. It is new where these tables hold nothing.
     ///
     /// # Errors
     /// [`DatabaseError`] where it is no SQLite file, or cannot be read.
@@ -56,7 +57,7 @@ impl Contents {
         if !path.exists() {
             return Ok(Self::Absent);
         }
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let options = SqliteConnectOptions::new().filename(path);
         let mut file = options.busy_timeout(BUSY).disable_statement_logging().connect().await?;
         let contents = Self::read(&mut file, kept_in).await;
         file.close().await?;

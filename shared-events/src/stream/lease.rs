@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use sqlx::{AnyConnection, Connection as _, Executor as _};
+use sqlx::{AnyConnection, Connection as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::beside::spawn_beside;
 use super::database::{Database, DatabaseError};
-use super::{Dialect, Scope};
+use super::{Dialect, FollowStatus, Scope};
 
 /// For how long others believe a follower that they do not hear of.
 const LEASE: Duration = Duration::from_secs(8);
@@ -26,7 +26,8 @@ pub struct Candidacy {
     scope: watch::Sender<Scope>,
     /// For the lease alone, so that it waits for no place in the pool.
     session: Option<AnyConnection>,
-    schema: Option<String>,
+    /// Who is told that the lease cannot be had.
+    status: Option<FollowStatus>,
 }
 
 impl Candidacy {
@@ -40,7 +41,14 @@ impl Candidacy {
         };
         let (scope, receiver) = watch::channel(first);
         let follower = follower.to_owned();
-        (Self { database, follower, scope, session: None, schema: None }, receiver)
+        (Self { database, follower, scope, session: None, status: None }, receiver)
+    }
+
+    /// Has operators see of the follower that its lease fails.
+    #[must_use]
+    pub fn telling(mut self, status: FollowStatus) -> Self {
+        self.status = Some(status);
+        self
     }
 
     /// Takes the lease whenever it is free and renews it until `stop`; then gives it up. On a session and
@@ -54,6 +62,7 @@ impl Candidacy {
 
     async fn stand(mut self, stop: CancellationToken) {
         let (mut renewed, mut failing): (Option<Instant>, bool) = (None, false);
+        let mut answered = Instant::now();
         while !stop.is_cancelled() {
             let asked = Instant::now();
             let taken = timeout(RENEW_EVERY, self.take()).await;
@@ -82,6 +91,13 @@ impl Candidacy {
                 _ => {}
             }
             failing = error.is_some();
+            if !failing {
+                answered = asked;
+            }
+            if let Some(status) = &self.status {
+                let silent = error.filter(|_| answered.elapsed() >= LEASE);
+                status.led(silent.map(|error| format!("its lease is not renewed: {error}")));
+            }
             if renewed.is_some_and(|at| at.elapsed() >= SELF_STOP) {
                 renewed = None;
             }
@@ -109,20 +125,9 @@ impl Candidacy {
         if let Some(session) = self.session.take() {
             return Ok(session);
         }
-        let schema = match &self.schema {
-            Some(schema) => schema.clone(),
-            None => {
-                sqlx::query_scalar("SELECT current_schema()::text")
-                    .fetch_one(self.database.reader())
-                    .await?
-            }
-        };
         let mut session =
             AnyConnection::connect_with(&self.database.reader().connect_options()).await?;
-        let name = self.database.session_name();
-        let settings = format!("SET search_path TO {schema}; SET application_name TO '{name}'");
-        session.execute(settings.as_str()).await?;
-        self.schema = Some(schema);
+        self.database.begin_session(&mut session).await?;
         Ok(session)
     }
 

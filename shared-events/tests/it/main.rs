@@ -11,5 +11,6 @@
 mod asyncapi;
 mod contract;
 mod follow;
+mod installation;
 mod redis_streams;
 mod values;
