@@ -47,7 +47,7 @@ impl Handler<Fact> for NotificationFollower {
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
         for (shard, _) in from.iter() {
-            let gone = ledger::drop_unsent(tx, shard, to.get(shard)).await?;
+            let gone = ledger::drop_unsent(&self.database, tx, shard, to.get(shard)).await?;
             if gone > 0 {
                 tracing::warn!(shard, messages = gone, "messages of another history are not sent");
             }

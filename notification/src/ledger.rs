@@ -104,7 +104,7 @@ impl std::fmt::Debug for Entry {
 }
 
 /// Writes messages down. One that stands there already was said before and stays as it is; if its history
-/// was thought to be gone, it is not.
+/// was thought to be gone, it is not, and one that was given up meanwhile is due again.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -131,30 +131,54 @@ pub async fn write(
             })
         })
         .collect();
-    let sql = database.sql(
-        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
-             shard, position)
-         SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
+    let again = "ON CONFLICT (notification_id) DO UPDATE
+             SET gone = 0, state = CASE WHEN notifications.state = 'FAILED' THEN 'QUEUED'
+                                        ELSE notifications.state END,
+                 attempts = CASE WHEN notifications.state = 'FAILED' THEN 0
+                                 ELSE notifications.attempts END,
+                 asked_at = CASE WHEN notifications.state = 'FAILED' THEN $2
+                                 ELSE notifications.asked_at END,
+                 next_try_at = CASE WHEN notifications.state = 'FAILED' THEN $2
+                                    ELSE notifications.next_try_at END
+             WHERE notifications.gone = 1
+         RETURNING serial, state";
+    let rows_given = database.sql(
+        "SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
                 body, 'QUEUED', 0, '', $2, $2, $2, shard, position
          FROM json_to_recordset($1::json)
              AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
-                    kind TEXT, recipient TEXT, subject TEXT, body TEXT, shard BIGINT, position BIGINT)
-         ON CONFLICT (notification_id) DO UPDATE SET gone = 0 WHERE notifications.gone = 1",
-        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
-             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
-             shard, position)
-         SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
+                    kind TEXT, recipient TEXT, subject TEXT, body TEXT, shard BIGINT, position BIGINT)",
+        "SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
                 value ->> 'channel', value ->> 'order_id', value ->> 'kind',
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
-         FROM json_each($1) WHERE true
-         ON CONFLICT (notification_id) DO UPDATE SET gone = 0 WHERE notifications.gone = 1",
+         FROM json_each($1) WHERE true",
     );
-    sqlx::query(sql).bind(json(&rows)?).bind(now.micros()).execute(&mut **tx).await?;
-    let due = "INSERT INTO due (serial, at, channel)
-               SELECT serial, $1, channel FROM notifications WHERE serial > $2";
-    sqlx::query(due).bind(now.micros()).bind(last).execute(&mut **tx).await?;
+    let sql = format!(
+        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
+             shard, position) {rows_given} {again}"
+    );
+    let written: Vec<(i64, String)> =
+        sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
+    // One that is due already stays as it is, and whoever holds it is not waited for.
+    let queued = written.iter().filter(|(_, state)| state == State::Queued.code());
+    let queued: Vec<i64> = queued.map(|(serial, _)| *serial).collect();
+    if queued.is_empty() {
+        return Ok(());
+    }
+    let due = database.sql(
+        "INSERT INTO due (serial, at, channel)
+         SELECT serial, $1, channel FROM notifications
+         WHERE serial = ANY (ARRAY(
+                   SELECT value::bigint FROM json_array_elements_text($2::json) AS written(value)))
+         ON CONFLICT (serial) DO NOTHING",
+        "INSERT INTO due (serial, at, channel)
+         SELECT serial, $1, channel FROM notifications
+         WHERE serial IN (SELECT value FROM json_each($2))
+         ON CONFLICT (serial) DO NOTHING",
+    );
+    sqlx::query(due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -162,8 +186,13 @@ const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind
                        subject, body, state, attempts, last_error, created_at, asked_at, \
                        next_try_at, delivered_at, gone";
 
+/// What the last error begins with where a message was being sent when its history went: it was not
+/// taken, and there is no other try.
+const GONE: &str = "its history is gone; ";
+
 /// Takes messages that are due by a channel, oldest first, and marks them as being sent until
-/// `until`; if nobody reports by then, the process died and they are due again.
+/// `until`; if nobody reports by then, the process died and they are due again, unless their history
+/// is gone.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -199,7 +228,13 @@ pub async fn claim(
         return Ok(Vec::new());
     }
     let sql = format!(
-        "UPDATE notifications SET state = 'SENDING', next_try_at = $1, attempts = attempts + 1
+        "UPDATE notifications
+         SET state = CASE WHEN gone = 1 AND state = 'SENDING' THEN 'FAILED' ELSE 'SENDING' END,
+             last_error = CASE WHEN gone = 1 AND state = 'SENDING' THEN '{GONE}no answer'
+                               ELSE last_error END,
+             attempts = CASE WHEN gone = 1 AND state = 'SENDING' THEN attempts
+                             ELSE attempts + 1 END,
+             next_try_at = $1
          WHERE serial {} RETURNING {COLUMNS}",
         database.sql(
             "= ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::json) AS taken(value)))",
@@ -208,8 +243,12 @@ pub async fn claim(
     );
     let rows =
         sqlx::query(&sql).bind(until.micros()).bind(json(&taken)?).fetch_all(&mut *tx).await?;
+    let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let (mut entries, given_up): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.state.is_open());
+    let given_up: Vec<i64> = given_up.iter().map(|entry| entry.serial).collect();
+    finished(database, &mut tx, &given_up).await?;
     tx.commit().await?;
-    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(|entry| entry.serial);
     Ok(entries)
 }
@@ -226,25 +265,22 @@ pub async fn delivered(
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
     hold(database, &mut tx, &serials).await?;
-    let sql = database.sql(
+    let sql = format!(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE serial = ANY (ARRAY(
-                   SELECT value::bigint FROM json_array_elements_text($2::json) AS gone(value)))
-           AND state = 'SENDING' RETURNING serial",
-        "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
-         WHERE serial IN (SELECT value FROM json_each($2))
-           AND state = 'SENDING' RETURNING serial",
+         WHERE {} AND state = 'SENDING' RETURNING serial, notification_id",
+        reported(database),
     );
-    let changed: Vec<i64> = sqlx::query_scalar(sql)
+    let changed: Vec<(i64, String)> = sqlx::query_as(&sql)
         .bind(now.micros())
         .bind(json(&serials)?)
+        .bind(json(&ids(entries))?)
         .fetch_all(&mut *tx)
         .await?;
     if changed.is_empty() {
         return Ok(tx.commit().await?);
     }
-    finished(database, &mut tx, &changed).await?;
-    let changed: HashSet<i64> = changed.into_iter().collect();
+    let (serials, changed): (Vec<i64>, HashSet<String>) = changed.into_iter().unzip();
+    finished(database, &mut tx, &serials).await?;
     let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
     let last: i64 =
         sqlx::query_scalar("UPDATE outbox_head SET position = position + $1 RETURNING position")
@@ -252,7 +288,7 @@ pub async fn delivered(
             .fetch_one(&mut *tx)
             .await?;
     let first = u64::try_from(last - count + 1).map_err(|_| DatabaseError::Corrupt("outbox"))?;
-    let told = entries.iter().filter(|entry| changed.contains(&entry.serial));
+    let told = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
     let rows = (first..)
         .zip(told)
         .map(|(position, entry)| {
@@ -275,6 +311,23 @@ pub async fn delivered(
     Ok(())
 }
 
+/// The messages of a report, `$2` their serials and `$3` their ids. By both: after the journal was set back
+/// a serial may be another message's.
+fn reported(database: &Database) -> &'static str {
+    database.sql(
+        "serial = ANY (ARRAY(
+             SELECT value::bigint FROM json_array_elements_text($2::json) AS serials(value)))
+         AND notification_id = ANY (ARRAY(
+             SELECT value FROM json_array_elements_text($3::json) AS ids(value)))",
+        "serial IN (SELECT value FROM json_each($2))
+         AND notification_id IN (SELECT value FROM json_each($3))",
+    )
+}
+
+fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NotificationId> {
+    entries.into_iter().map(|entry| entry.id).collect()
+}
+
 /// Nobody else claims or reports these meanwhile. Whoever claims takes the list before the messages,
 /// and so does whoever reports: in another order they would wait for each other.
 async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
@@ -294,6 +347,9 @@ async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), D
 
 /// These are due no more.
 async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+    if serials.is_empty() {
+        return Ok(());
+    }
     let sql = database.sql(
         "DELETE FROM due WHERE serial = ANY (ARRAY(
              SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value)))",
@@ -318,29 +374,43 @@ async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), Databa
 }
 
 /// Drops what has not left yet and tells facts behind a position of a shard: another history has none of
-/// them. What has left stays, and is known to be of a history that is gone. How many were dropped.
+/// them. What has left or is being sent stays, and is known to be of a history that is gone: somebody
+/// holds what is being sent by its serial, and it may have left. How many were dropped.
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn drop_unsent(tx: &mut Tx, shard: u16, position: u64) -> Result<u64, DatabaseError> {
+pub async fn drop_unsent(
+    database: &Database,
+    tx: &mut Tx,
+    shard: u16,
+    position: u64,
+) -> Result<u64, DatabaseError> {
+    let shard = i64::from(shard);
     let position = i64::try_from(position).unwrap_or(i64::MAX);
-    let gone = sqlx::query(
-        "DELETE FROM notifications WHERE serial IN (SELECT serial FROM due)
-             AND shard = $1 AND position > $2",
-    )
-    .bind(i64::from(shard))
-    .bind(position)
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query("DELETE FROM due WHERE serial NOT IN (SELECT serial FROM notifications)")
-        .execute(&mut **tx)
-        .await?;
+    let behind = "SELECT serial FROM notifications WHERE shard = $1 AND position > $2";
+    if database.dialect() == Dialect::Postgres {
+        // As `hold`: only then it is known which of them are being sent.
+        let sql =
+            format!("SELECT serial FROM due WHERE serial IN ({behind}) ORDER BY serial FOR UPDATE");
+        sqlx::query(&sql).bind(shard).bind(position).execute(&mut **tx).await?;
+    }
+    let sql = format!(
+        "DELETE FROM due WHERE serial IN ({behind} AND state <> 'SENDING') RETURNING serial"
+    );
+    let dropped: Vec<i64> =
+        sqlx::query_scalar(&sql).bind(shard).bind(position).fetch_all(&mut **tx).await?;
+    let sql = database.sql(
+        "DELETE FROM notifications WHERE serial = ANY (ARRAY(
+             SELECT value::bigint FROM json_array_elements_text($1::json) AS dropped(value)))",
+        "DELETE FROM notifications WHERE serial IN (SELECT value FROM json_each($1))",
+    );
+    sqlx::query(sql).bind(json(&dropped)?).execute(&mut **tx).await?;
     sqlx::query("UPDATE notifications SET gone = 1 WHERE shard = $1 AND position > $2")
-        .bind(i64::from(shard))
+        .bind(shard)
         .bind(position)
         .execute(&mut **tx)
         .await?;
-    Ok(gone.rows_affected())
+    Ok(u64::try_from(dropped.len()).unwrap_or(u64::MAX))
 }
 
 /// The serials of all messages that are on the list of due ones.
@@ -380,7 +450,8 @@ fn sent(entry: &Entry, position: u64, now: Timestamp) -> Fact {
     }
 }
 
-/// A try failed: another is due at `next_try_at`, or none ever where that is absent.
+/// A try failed: another is due at `next_try_at`, or none ever where that is absent or the message's
+/// history is gone.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -390,31 +461,28 @@ pub async fn failed(
     error: &str,
     next_try_at: Option<Timestamp>,
 ) -> Result<(), DatabaseError> {
-    let state = if next_try_at.is_some() { State::RetryAt } else { State::Failed };
-    let mut tx = database.begin().await?;
-    hold(database, &mut tx, &[entry.serial]).await?;
-    let changed = sqlx::query(
-        "UPDATE notifications SET state = $1, last_error = $2, next_try_at = $3
-         WHERE serial = $4 AND state = 'SENDING'",
-    )
-    .bind(state.code())
-    .bind(error)
-    .bind(next_try_at.unwrap_or(entry.next_try_at).micros())
-    .bind(entry.serial)
-    .execute(&mut *tx)
-    .await?;
-    if changed.rows_affected() == 1 {
-        match next_try_at {
-            Some(at) => due_again(&mut tx, entry.serial, at).await?,
-            None => finished(database, &mut tx, &[entry.serial]).await?,
-        }
-    }
-    tx.commit().await?;
-    Ok(())
+    let Some(at) = next_try_at else {
+        let sql = format!(
+            "UPDATE notifications SET state = 'FAILED', last_error = $1
+             WHERE {} AND state = 'SENDING' RETURNING serial",
+            reported(database),
+        );
+        let mut tx = database.begin().await?;
+        hold(database, &mut tx, &[entry.serial]).await?;
+        let changed: Vec<i64> = sqlx::query_scalar(&sql)
+            .bind(error)
+            .bind(json(&[entry.serial])?)
+            .bind(json(&[entry.id])?)
+            .fetch_all(&mut *tx)
+            .await?;
+        finished(database, &mut tx, &changed).await?;
+        return Ok(tx.commit().await?);
+    };
+    try_again(database, &[entry], error, at, 0).await
 }
 
 /// Nobody was there to take them, or it was not their turn: another try is due at `next_try_at`, and
-/// this one does not count.
+/// this one does not count. None where their history is gone.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -424,31 +492,43 @@ pub async fn away(
     error: &str,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
+    try_again(database, entries, error, next_try_at, 1).await
+}
+
+/// Another try of each whose history is not gone; so many tries are taken back.
+async fn try_again(
+    database: &Database,
+    entries: &[&Entry],
+    error: &str,
+    at: Timestamp,
+    taken_back: i64,
+) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
     hold(database, &mut tx, &serials).await?;
-    let sql = database.sql(
+    let sql = format!(
         "UPDATE notifications
-         SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
-         WHERE serial = ANY (ARRAY(
-                   SELECT value::bigint FROM json_array_elements_text($3::json) AS kept(value)))
-           AND state = 'SENDING' RETURNING serial",
-        "UPDATE notifications
-         SET state = 'RETRY_AT', last_error = $1, next_try_at = $2, attempts = attempts - 1
-         WHERE serial IN (SELECT value FROM json_each($3))
-           AND state = 'SENDING' RETURNING serial",
+         SET state = CASE WHEN gone = 1 THEN 'FAILED' ELSE 'RETRY_AT' END,
+             last_error = CASE WHEN gone = 1 THEN '{GONE}' || $1 ELSE $1 END,
+             next_try_at = $4, attempts = attempts - $5
+         WHERE {} AND state = 'SENDING' RETURNING serial, gone",
+        reported(database),
     );
-    let changed: Vec<i64> = sqlx::query_scalar(sql)
+    let changed: Vec<(i64, i64)> = sqlx::query_as(&sql)
         .bind(error)
-        .bind(next_try_at.micros())
         .bind(json(&serials)?)
+        .bind(json(&ids(entries.iter().copied()))?)
+        .bind(at.micros())
+        .bind(taken_back)
         .fetch_all(&mut *tx)
         .await?;
-    for serial in changed {
-        due_again(&mut tx, serial, next_try_at).await?;
+    let (given_up, again): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, gone)| *gone == 1);
+    for (serial, _) in again {
+        due_again(&mut tx, serial, at).await?;
     }
-    tx.commit().await?;
-    Ok(())
+    let given_up: Vec<i64> = given_up.into_iter().map(|(serial, _)| serial).collect();
+    finished(database, &mut tx, &given_up).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Has a finished message sent again; false where it is not finished, or not there.

@@ -10,4 +10,5 @@
 
 mod composing;
 mod delivery;
+mod set_back; // what is not sent after the journal was set back
 mod support;
