@@ -15,10 +15,13 @@ use sha2::Sha256;
 use crate::ledger::Entry;
 use crate::{Channel, Config, Mail, Webhook};
 
+/// So begins what lettre says where nobody could be connected to; it has no other word for that.
+const NOT_CONNECTED: &str = "Connection error";
+
 /// Why a message did not leave. The text names no recipient.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeliveryError {
-    /// Nobody is there to take any message.
+    /// Nobody is there to take any message: no connection came about, so that none was taken.
     #[error("{0}")]
     Away(String),
     /// Another try of this message may help.
@@ -107,8 +110,11 @@ impl Channels {
                     DeliveryError::Permanent("smtp: the server cannot do what is needed".to_owned())
                 } else if error.is_transient() {
                     DeliveryError::Temporary(format!("smtp: not now: {:?}", error.status()))
-                } else {
+                } else if error.to_string().starts_with(NOT_CONNECTED) {
                     DeliveryError::Away("smtp: no answer".to_owned())
+                } else {
+                    // It may have taken it, as may a webhook that does not answer.
+                    DeliveryError::Temporary("smtp: the connection broke".to_owned())
                 }
             }),
             (None, Mail::Directory(directory)) => {
@@ -148,12 +154,13 @@ impl Channels {
         let status = match answer {
             Ok(answer) => answer.status(),
             // reqwest's text would name the URL, which may hold a secret.
-            Err(error) if error.is_timeout() && !error.is_connect() => {
-                // It may have taken it; asking for days would say it hundreds of times.
-                return Err(DeliveryError::Temporary("webhook: no answer in time".to_owned()));
-            }
-            Err(_) => {
+            Err(error) if error.is_connect() => {
                 return Err(DeliveryError::Away("webhook: no connection".to_owned()));
+            }
+            // It may have taken it; asking for days would say it hundreds of times.
+            Err(error) => {
+                let what = if error.is_timeout() { "no answer in time" } else { "the call broke" };
+                return Err(DeliveryError::Temporary(format!("webhook: {what}")));
             }
         };
         let text = format!("webhook: answered {}", status.as_u16());

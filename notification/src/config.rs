@@ -38,7 +38,7 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// Tries of a message that somebody was there to take, the first one included.
     pub attempts_max: u32,
-    /// For how long a message waits for a mail server or webhook that does not answer at all.
+    /// For how long a message waits for a mail server or webhook that cannot be connected to.
     pub away_max: Duration,
     /// Waits between them.
     pub backoff: Backoff,
@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Files in a directory; 4 tries, 30 s to 10 min apart; three days where nobody answers.
+    /// Files in a directory; 4 tries, 30 s to 10 min apart; three days where nobody can be connected to.
     #[must_use]
     pub fn to_directory(directory: PathBuf) -> Self {
         Self {

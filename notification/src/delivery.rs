@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,12 @@ const POLL: Duration = Duration::from_millis(500);
 /// A message that was being sent for this long belongs to a process that died. Longer than those
 /// under way and `CLAIM_MAX / AT_ONCE` tries behind them, of twice 15 s each: 150 s.
 const SENDING_MAX: Duration = Duration::from_secs(180);
+/// Messages of a channel that have ended and could not be written down yet; no others are taken then.
+const ENDED_MAX: usize = 256;
 /// What is under way when the process is told to stop may take so long to end.
 const END_WITHIN: Duration = Duration::from_secs(1);
+/// What stands in the ledger of it then, all together.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(4);
 
 /// Tells the channels that there may be something for them.
 #[derive(Default)]
@@ -71,15 +76,20 @@ impl Delivery {
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
         let sent = self.channels.send(entry, (self.now)().micros() / 1_000_000);
-        // A server may answer each word in time and never come to an end.
-        let ended = timeout(self.config.timeout.saturating_mul(2), sent).await;
-        ended.unwrap_or_else(|_| Err(DeliveryError::Away("no end in time".to_owned())))
+        // A server may answer each word in time and never come to an end. It may have taken it.
+        let ended = timeout(self.try_max(), sent).await;
+        ended.unwrap_or_else(|_| Err(DeliveryError::Temporary("no end in time".to_owned())))
+    }
+
+    /// A try takes no longer.
+    fn try_max(&self) -> Duration {
+        self.config.timeout.saturating_mul(2)
     }
 
     async fn not_delivered(
         &self,
         entry: &Entry,
-        error: DeliveryError,
+        error: &DeliveryError,
     ) -> Result<(), DatabaseError> {
         let now = (self.now)();
         match error {
@@ -89,12 +99,12 @@ impl Delivery {
                 let first = (now.since(entry.asked_at) / 2).clamp(first, longest);
                 let wait = Backoff { first, longest }.wait(1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::away(&self.database, &[entry], &error, now.plus(wait)).await
+                ledger::away(&self.database, &[entry], error, now.plus(wait)).await
             }
             DeliveryError::Temporary(error) if entry.attempts < self.config.attempts_max => {
                 let wait = self.config.backoff.wait(entry.attempts - 1, random());
                 tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::failed(&self.database, entry, &error, Some(now.plus(wait))).await
+                ledger::failed(&self.database, entry, error, Some(now.plus(wait))).await
             }
             error => {
                 tracing::error!(notification = %entry.id, %error, "gave up");
@@ -110,6 +120,8 @@ struct Lane<'a> {
     channel: Channel,
     /// Not begun yet.
     waiting: VecDeque<Entry>,
+    /// Not begun, and too late for that: by their end somebody else might have begun them.
+    late: Vec<Entry>,
     /// Begun, by serial.
     begun: BTreeMap<i64, Entry>,
     under_way: FuturesUnordered<BoxFuture<'a, (i64, Result<(), DeliveryError>)>>,
@@ -127,6 +139,7 @@ impl<'a> Lane<'a> {
             delivery,
             channel,
             waiting: VecDeque::new(),
+            late: Vec::new(),
             begun: BTreeMap::new(),
             under_way: FuturesUnordered::new(),
             ended: Vec::new(),
@@ -139,11 +152,12 @@ impl<'a> Lane<'a> {
         let due = self.delivery.due.of(self.channel);
         while !stop.is_cancelled() {
             self.begin();
-            let room = self.under_way.len() < AT_ONCE;
+            let room = self.under_way.len() < AT_ONCE && self.ended.len() < ENDED_MAX;
+            let unwritten = !(self.ended.is_empty() && self.late.is_empty());
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent).await,
-                () = sleep_until(self.write_at), if !self.ended.is_empty() => self.write().await,
+                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent),
+                () = sleep_until(self.write_at), if unwritten => self.write().await,
                 () = sleep_until(self.look_at), if room => self.claim().await,
                 () = due.notified(), if room => self.claim().await,
             }
@@ -152,10 +166,17 @@ impl<'a> Lane<'a> {
     }
 
     fn begin(&mut self) {
+        let delivery = self.delivery;
         while self.under_way.len() < AT_ONCE
             && let Some(entry) = self.waiting.pop_front()
         {
-            let (delivery, serial) = (self.delivery, entry.serial);
+            // Whoever claims it next does so at `next_try_at`.
+            if (delivery.now)().plus(delivery.try_max()) > entry.next_try_at {
+                self.write_at = self.write_at.min(Instant::now());
+                self.late.push(entry);
+                continue;
+            }
+            let serial = entry.serial;
             self.begun.insert(serial, entry.clone());
             self.under_way.push(Box::pin(async move {
                 let sent = delivery.try_to_send(&entry).await;
@@ -164,19 +185,34 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// What is under way goes on while the ledger is asked, however long that takes.
+    async fn meanwhile<T>(&mut self, asked: impl Future<Output = T>) -> T {
+        let mut asked = pin!(asked);
+        loop {
+            tokio::select! {
+                answer = &mut asked => return answer,
+                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent),
+            }
+        }
+    }
+
     /// Takes what is due. Only where there is room, so that nothing is waiting here then.
     async fn claim(&mut self) {
-        let Delivery { database, now, .. } = self.delivery;
+        let Delivery { database, now, config, .. } = self.delivery;
         let now = now();
-        let until = now.plus(SENDING_MAX);
-        let claimed = ledger::claim(database, self.channel, now, until, CLAIM_MAX).await;
+        let until = now.plus(SENDING_MAX.max(config.timeout.saturating_mul(12)));
+        let claimed = ledger::claim(database, self.channel, now, until, CLAIM_MAX);
+        let claimed = self.meanwhile(claimed).await;
         self.look_at = Instant::now();
         match claimed {
             Ok(entries) => {
                 if entries.len() < CLAIM_MAX as usize {
                     self.look_at += POLL;
                 }
-                self.waiting.extend(entries);
+                // What has ended here and could not be written in time does not leave again.
+                let known =
+                    |entry: &Entry| self.ended.iter().any(|(ended, _)| ended.id == entry.id);
+                self.waiting.extend(entries.into_iter().filter(|entry| !known(entry)));
             }
             Err(error) => {
                 tracing::warn!(%error, "notification ledger");
@@ -185,38 +221,62 @@ impl<'a> Lane<'a> {
         }
     }
 
-    async fn end(&mut self, serial: i64, sent: Result<(), DeliveryError>) {
+    fn end(&mut self, serial: i64, sent: Result<(), DeliveryError>) {
         let Some(entry) = self.begun.remove(&serial) else { return };
         if self.ended.is_empty() {
             self.write_at = Instant::now() + WRITTEN_WITHIN;
         }
         self.ended.push((entry, sent));
         if self.under_way.is_empty() && self.waiting.is_empty() {
-            self.write().await;
+            self.write_at = self.write_at.min(Instant::now());
         }
     }
 
-    /// What ended together is written together.
+    /// What ended together is written together. What cannot be written now is written later: what has
+    /// left would leave again.
     async fn write(&mut self) {
         let Delivery { database, now, .. } = self.delivery;
-        let (mut left, mut kept) = (Vec::new(), Vec::new());
+        let (mut left, mut kept) = (Vec::new(), VecDeque::new());
         for (entry, sent) in self.ended.drain(..) {
             match sent {
                 Ok(()) => left.push(entry),
-                Err(error) => kept.push((entry, error)),
+                Err(error) => kept.push_back((entry, error)),
             }
         }
-        // What cannot be written now is due again later; the others are not given up for that.
-        let mut written = Ok(());
-        if !left.is_empty() {
-            written = ledger::delivered(database, &left, now()).await;
-        }
-        for (entry, error) in kept {
-            written = written.and(self.delivery.not_delivered(&entry, error).await);
-        }
+        let written = self.write_all(&mut left, &mut kept).await;
+        let late = std::mem::take(&mut self.late);
         if let Err(error) = written {
             tracing::warn!(%error, "notification ledger");
+            self.ended.extend(left.into_iter().map(|entry| (entry, Ok(()))));
+            self.ended.extend(kept.into_iter().map(|(entry, error)| (entry, Err(error))));
+            self.write_at = Instant::now() + POLL;
+        } else if !late.is_empty() {
+            let late: Vec<&Entry> = late.iter().collect();
+            let given_back = ledger::away(database, &late, "its turn had not come in time", now());
+            if let Err(error) = self.meanwhile(given_back).await {
+                // They are due again when their time is up.
+                tracing::warn!(%error, "notification ledger");
+            }
         }
+    }
+
+    /// Up to the first that cannot be written; takes away what was.
+    async fn write_all(
+        &mut self,
+        left: &mut Vec<Entry>,
+        kept: &mut VecDeque<(Entry, DeliveryError)>,
+    ) -> Result<(), DatabaseError> {
+        let delivery = self.delivery;
+        if !left.is_empty() {
+            let now = (delivery.now)();
+            self.meanwhile(ledger::delivered(&delivery.database, left, now)).await?;
+            left.clear();
+        }
+        while let Some((entry, error)) = kept.front() {
+            self.meanwhile(delivery.not_delivered(entry, error)).await?;
+            kept.pop_front();
+        }
+        Ok(())
     }
 
     /// Lets what is under way end, and gives back the rest. A try is not waited for longer: its server
@@ -231,6 +291,14 @@ impl<'a> Lane<'a> {
         };
         // What did not end stands among those begun.
         let _ = timeout(END_WITHIN, ending).await;
+        self.under_way.clear();
+        if timeout(GIVEN_BACK_WITHIN, self.give_back()).await.is_err() {
+            tracing::warn!("notification ledger: no answer when the process stopped");
+        }
+    }
+
+    /// What is not given back is due again when its time is up.
+    async fn give_back(&mut self) {
         self.write().await;
         let Delivery { database, now, config, .. } = self.delivery;
         let now = now();
@@ -245,7 +313,6 @@ impl<'a> Lane<'a> {
             if !entries.is_empty()
                 && let Err(error) = ledger::away(database, &entries, error, at).await
             {
-                // They are due again when their time is up.
                 tracing::warn!(%error, "notification ledger");
             }
         }

@@ -226,7 +226,9 @@ async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
 }
 
 /// Answers HTTP calls with these statuses in turn and keeps what it got.
-async fn receiver(statuses: Vec<u16>) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+pub async fn receiver(
+    statuses: Vec<u16>,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
@@ -385,7 +387,7 @@ async fn a_webhook_is_called_by_whom_it_is_signed_for_and_by_nobody_else() {
 }
 
 /// A mail server that takes connections and says nothing.
-async fn silent() -> String {
+pub async fn silent() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

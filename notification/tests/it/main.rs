@@ -10,5 +10,6 @@
 
 mod composing;
 mod delivery;
+mod interrupted; // when the ledger or a server fails half-way
 mod set_back; // what is not sent after the journal was set back
 mod support;
