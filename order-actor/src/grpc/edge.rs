@@ -5,6 +5,7 @@ use shared_events::contract::OrderId;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use super::changes::Changes;
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
 use crate::actor::{Refusal, Registry};
@@ -38,6 +39,7 @@ pub struct OrdersEdge {
     pub(super) summaries: OrderSummaries,
     pub(super) journal: Journal,
     pub(super) facts: Arc<FactSource>,
+    pub(super) changes: Changes,
     pub(super) stop: CancellationToken,
     pub(super) nodes: Option<Arc<dyn Nodes>>,
     pub(super) turns: Option<Arc<dyn Turns>>,
@@ -55,6 +57,7 @@ impl OrdersEdge {
         Self {
             registry,
             summaries,
+            changes: Changes::new(journal.clone()),
             journal,
             facts,
             stop: CancellationToken::new(),

@@ -3,6 +3,7 @@
 //! Never here: rules about orders, waiting without a deadline, personal data in errors.
 
 mod caller; // who asks, by when, and with which trace
+mod changes; // what watches show, read once for all
 mod deadline; // how long a call may wait
 mod diff; // what differs between two versions of an order
 mod edge; // what the services are made of

@@ -13,7 +13,6 @@ use super::watch::Watch;
 use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
 use crate::actor::{Context, Executed, Refusal};
 use crate::domain::{By, Command, Rejection};
-use crate::replay::Unfold;
 
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -245,12 +244,7 @@ impl OrderService for OrdersEdge {
         let without =
             (0..shards).filter(|shard| !homes.is_empty() && !homes.contains(shard)).collect();
         let journal = self.journal.clone();
-        let watch = Watch {
-            unfold: Unfold::new(journal.clone()),
-            journal: journal.clone(),
-            order_ids: wish.order_ids,
-            customer_id,
-        };
+        let watch = Watch { changes: self.changes.clone(), order_ids: wish.order_ids, customer_id };
         let stretch = well_formed(Stretch::new(after, without, &heads))?;
         Ok(Response::new(tail(watch, stretch, journal, self.stop.clone())))
     }

@@ -623,6 +623,19 @@ impl Journal {
         self.standing(&Cursors::default()).await
     }
 
+    /// Changes whenever this process forgets what it knew of the databases: they may tell another
+    /// history. Whoever keeps what it read is to forget it as well.
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.tail.generation()
+    }
+
+    /// Events after these cursors, as far as this process knows: others may have added some.
+    pub(crate) fn known_after(&self, cursors: &Cursors) -> u64 {
+        let committed = self.shared.committed.borrow();
+        let after = |(shard, head): (u16, u64)| head.saturating_sub(cursors.get(shard));
+        committed.iter().map(after).sum()
+    }
+
     /// Returns once there is something after these cursors; may return early for nothing where no
     /// database answers. At once for what this process appends; by the database's own
     /// notification for other processes, where it has one; by a look every 500 ms behind both.

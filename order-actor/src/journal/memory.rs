@@ -41,6 +41,7 @@ struct State {
     quarantined: Vec<Quarantined>,
     faults: VecDeque<Fault>,
     renewals_fail: bool,
+    events_read: usize,
 }
 
 impl MemoryDisk {
@@ -52,6 +53,12 @@ impl MemoryDisk {
     /// From now on no lease is renewed, or again.
     pub fn fail_renewals(&self, fail: bool) {
         self.lock().renewals_fail = fail;
+    }
+
+    /// Events that were read so far by their places; those of one order count elsewhere.
+    #[must_use]
+    pub fn events_read(&self) -> usize {
+        self.lock().events_read
     }
 
     /// Changes a stored event behind the journal's back; false where there is none.
@@ -214,7 +221,7 @@ impl Store for MemoryStore {
     }
 
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
         let mut events = Vec::new();
         for range in ranges {
             let index = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
@@ -222,6 +229,7 @@ impl Store for MemoryStore {
             let found = log.and_then(|log| log.get(index(range.after)..index(range.through)));
             events.extend_from_slice(found.unwrap_or_default());
         }
+        state.events_read += events.len();
         Ok(events)
     }
 

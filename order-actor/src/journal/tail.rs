@@ -1,4 +1,5 @@
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::event::ChainedEvent;
@@ -12,6 +13,8 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Tail {
     inner: Mutex<Inner>,
+    /// How often everything was forgotten.
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,7 +59,13 @@ impl Tail {
 
     /// Forgets everything: whether the database still has it is in doubt.
     pub(super) fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Inner::default();
+    }
+
+    /// Changes whenever everything is forgotten.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// A range, where all of it is remembered.

@@ -11,7 +11,9 @@ use order_actor::grpc::OrdersEdge;
 use order_actor::grpc::proto::journal_service_server::JournalService as _;
 use order_actor::grpc::proto::order_service_server::OrderService as _;
 use order_actor::grpc::proto::{self, read_events_response, read_facts_response};
-use order_actor::journal::{Journal, Options, open_memory, open_sqlite};
+use order_actor::journal::{
+    Fault, Journal, MemoryDisk, Options, open_memory, open_memory_on, open_sqlite,
+};
 use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
@@ -330,6 +332,53 @@ async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole(
     for task in placing {
         task.await.unwrap();
     }
+}
+
+/// However many begin at the beginning, and whosever orders they show.
+#[tokio::test]
+async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
+    const ORDERS: usize = 700;
+    const WATCHES: usize = 30;
+    let disk = MemoryDisk::default();
+    let now = || Timestamp::from_micros(1_300_000_000_000_000);
+    let options = Options { shards: 4, ..Options::new(Arc::new(now)) };
+    let shop = shop_over(open_memory_on(&disk, options).await.unwrap()).await;
+    let customers: Vec<CustomerId> = (0..WATCHES).map(|_| CustomerId::mint()).collect();
+    for number in 1..ORDERS {
+        shop.place(customers[number % WATCHES]).await;
+    }
+    // What a process remembers of its own writing it forgets where the outcome of a write is not known.
+    disk.inject(Fault::LostAfter);
+    shop.place(customers[0]).await;
+    let before = disk.events_read();
+    let watched = customers.iter().map(|customer| async {
+        let wish = proto::WatchOrdersRequest { from_beginning: true, ..Default::default() };
+        let stream = shop.edge.watch_orders(by(&By::customer(*customer), wish)).await;
+        let mut stream = stream.unwrap().into_inner();
+        let (mut seen, mut through) = (0, std::collections::BTreeMap::new());
+        while through.values().sum::<u64>() < ORDERS as u64 {
+            use proto::watch_orders_response::Item;
+            match soon(stream.next()).await.unwrap().unwrap().item.unwrap() {
+                Item::Change(change) => {
+                    assert_eq!(change.order.unwrap().customer_id, customer.to_string());
+                    let place = change.position.unwrap();
+                    through.insert(place.shard, place.position);
+                    seen += 1;
+                }
+                Item::Progress(progress) => {
+                    for place in progress.through {
+                        through.insert(place.shard, place.position);
+                    }
+                }
+            }
+        }
+        seen
+    });
+    let seen: Vec<usize> = futures::future::join_all(watched).await;
+    assert_eq!(seen.iter().sum::<usize>(), ORDERS);
+    let read = disk.events_read() - before;
+    assert!((ORDERS / 2..2 * ORDERS).contains(&read), "{read} events were read");
+    shop.stop.cancel();
 }
 
 #[tokio::test]

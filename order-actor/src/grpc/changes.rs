@@ -1,0 +1,185 @@
+//! What watches show, read, decoded and unfolded once for all of them: pages that follow each other,
+//! each known by the places it begins after. Watches that begin at the same place, or have come to the
+//! end, ask for the same pages.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use shared_events::contract::{CustomerId, OrderId};
+use shared_events::stream::Cursors;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::proto::OrderChange;
+use super::tail::READ_AT_ONCE;
+use super::{render, status};
+use crate::journal::{Journal, StoredEvent};
+use crate::projections::Summary;
+use crate::record::decode;
+use crate::replay::{Unfold, UnfoldError};
+
+/// Bytes of events in a page; one event may be larger. A watch that waits for its client holds one.
+const PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of events in all pages that are kept for the next watch.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Pages that are kept.
+const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
+/// A page is kept for so long. A database that was exchanged behind the engine's back is shown no
+/// longer than that.
+const KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// A change of one order, for whoever may see it.
+pub(super) struct Change {
+    pub(super) order_id: OrderId,
+    pub(super) customer_id: CustomerId,
+    pub(super) shard: u16,
+    pub(super) position: u64,
+    pub(super) change: OrderChange,
+}
+
+/// Changes that follow some places.
+#[derive(Default)]
+pub(super) struct Page {
+    /// In order within each shard.
+    pub(super) changes: Vec<Change>,
+    /// How far one is who has seen them; empty at the end of the journal.
+    pub(super) through: Cursors,
+    bytes: usize,
+}
+
+/// Pages that come after places. Clones are cheap and the same.
+#[derive(Clone)]
+pub(super) struct Changes(Arc<Shared>);
+
+struct Shared {
+    journal: Journal,
+    kept: Mutex<Kept>,
+    /// Reads for those who are level, so that they wait for nobody who is far behind.
+    level: tokio::sync::Mutex<Reader>,
+    /// Reads for those who are behind.
+    behind: tokio::sync::Mutex<Reader>,
+}
+
+/// Orders as they were where somebody read last, of one history.
+struct Reader {
+    unfold: Unfold,
+    generation: u64,
+}
+
+/// The history that was read, and the places that a page begins after.
+type Key = (u64, Vec<(u16, u64)>);
+
+struct Kept {
+    pages: LruCache<Key, (Instant, Arc<Page>)>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn get(&mut self, key: &Key) -> Option<Arc<Page>> {
+        let (since, page) = self.pages.get(key)?;
+        (since.elapsed() < KEPT_FOR).then(|| Arc::clone(page))
+    }
+
+    fn put(&mut self, key: Key, page: &Arc<Page>) {
+        self.bytes += page.bytes;
+        if let Some((_, (_, gone))) = self.pages.push(key, (Instant::now(), Arc::clone(page))) {
+            self.bytes -= gone.bytes;
+        }
+        while self.bytes > KEPT_BYTES_MAX
+            && let Some((_, (_, gone))) = self.pages.pop_lru()
+        {
+            self.bytes -= gone.bytes;
+        }
+    }
+}
+
+impl Changes {
+    /// Of this journal.
+    pub(super) fn new(journal: Journal) -> Self {
+        let reader = || {
+            let unfold = Unfold::new(journal.clone());
+            tokio::sync::Mutex::new(Reader { unfold, generation: journal.generation() })
+        };
+        let (level, behind) = (reader(), reader());
+        let kept = Mutex::new(Kept { pages: LruCache::new(KEPT_MAX), bytes: 0 });
+        Self(Arc::new(Shared { journal, kept, level, behind }))
+    }
+
+    /// The changes that come next; none at the end of the journal.
+    ///
+    /// # Errors
+    /// What the journal refuses, as a status.
+    pub(super) async fn after(&self, after: &Cursors) -> Result<Arc<Page>, Status> {
+        let Shared { journal, level, behind, .. } = &*self.0;
+        let key = (journal.generation(), after.iter().collect());
+        if let Some(page) = self.kept(&key) {
+            return Ok(page);
+        }
+        let level_or_behind =
+            if journal.known_after(after) <= READ_AT_ONCE as u64 { level } else { behind };
+        let mut reader = level_or_behind.lock().await;
+        // Somebody may have read it while this one waited.
+        if let Some(page) = self.kept(&key) {
+            return Ok(page);
+        }
+        if reader.generation != key.0 {
+            reader.unfold.forget();
+            reader.generation = key.0;
+        }
+        let page = Arc::new(reader.page(journal, after).await?);
+        if !page.through.is_empty() {
+            self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).put(key, &page);
+        }
+        Ok(page)
+    }
+
+    fn kept(&self, key: &Key) -> Option<Arc<Page>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+}
+
+impl Reader {
+    async fn page(&mut self, journal: &Journal, after: &Cursors) -> Result<Page, Status> {
+        let stored = journal.read_after(after, READ_AT_ONCE).await;
+        let stored = stored.map_err(|error| status::journal(&error))?;
+        let mut page = Page::default();
+        for event in &stored {
+            let bytes = event.payload.len() + event.metadata.len();
+            if page.bytes > 0 && page.bytes + bytes > PAGE_BYTES_MAX {
+                break;
+            }
+            page.bytes += bytes;
+            page.through.advance(event.shard, event.position);
+            page.changes.extend(self.change(event).await?);
+        }
+        Ok(page)
+    }
+
+    /// The change, if it can be shown. Histories that are impossible are told to operators by others.
+    async fn change(&mut self, stored: &StoredEvent) -> Result<Option<Change>, Status> {
+        let Ok(recorded) = decode(stored) else { return Ok(None) };
+        let step = match self.unfold.step(&recorded).await {
+            Ok(step) => step,
+            Err(error) if error.is_history() => {
+                tracing::warn!(order = %stored.order_id, %error, "not shown: quarantined");
+                return Ok(None);
+            }
+            Err(UnfoldError::Journal(error)) => return Err(status::journal(&error)),
+            Err(_) => return Ok(None),
+        };
+        let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());
+        Ok(summary.map(|summary| Change {
+            order_id: recorded.order_id,
+            customer_id: summary.customer_id,
+            shard: recorded.shard,
+            position: recorded.position,
+            change: OrderChange {
+                order: Some(render::summary(&summary)),
+                event: Some(render::event(&recorded.event, recorded.sequence)),
+                position: Some(render::place(recorded.shard, recorded.position)),
+            },
+        }))
+    }
+}
