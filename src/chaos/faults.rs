@@ -38,6 +38,14 @@ pub(super) enum Fault {
     FillDisk,
     /// An operator moves a shard.
     Move { shard: u16, to: usize },
+    /// A second process starts under an order node's name, as a deploy that does not wait does.
+    Twin(usize),
+    /// The database's clock is set forward or back, for what stands in its leases.
+    StepDatabaseClock { seconds: i64 },
+    /// The database server fails over to a standby that lagged: what it committed meanwhile is gone.
+    LoseTail,
+    /// A service's database is restored from a copy, and no other.
+    Restore(usize),
 }
 
 impl fmt::Display for Fault {
@@ -63,6 +71,12 @@ impl fmt::Display for Fault {
             }
             Self::FillDisk => f.write_str("fill disk"),
             Self::Move { shard, to } => write!(f, "move shard {shard} to {}", name(to)),
+            Self::Twin(node) => write!(f, "twin of {}", name(node)),
+            Self::StepDatabaseClock { seconds } => {
+                write!(f, "clock of postgres by {seconds:+} s")
+            }
+            Self::LoseTail => f.write_str("lost tail"),
+            Self::Restore(service) => write!(f, "restore {}", name(service)),
         }
     }
 }
@@ -72,7 +86,8 @@ impl Fault {
     pub(super) fn kills(&self) -> u32 {
         match self {
             Self::Kill(services) => u32::try_from(services.len()).unwrap_or(u32::MAX),
-            Self::KillPostgres | Self::KillRedis => 1,
+            Self::KillPostgres | Self::KillRedis | Self::Twin(_) | Self::LoseTail => 1,
+            Self::Restore(_) => 2,
             _ => 0,
         }
     }
@@ -102,6 +117,8 @@ enum Kind {
     Moving { shard: u16, to: usize },
     /// One node after the other sleeps past a lease of 2 s.
     Frozen { node: usize },
+    /// Databases lose what they had committed.
+    SetBack,
 }
 
 impl Schedule {
@@ -119,6 +136,24 @@ impl Schedule {
 
     pub(super) fn frozen(seed: u64) -> Self {
         Self { random: StdRng::seed_from_u64(seed), kind: Kind::Frozen { node: 0 }, disk: false }
+    }
+
+    pub(super) fn set_back(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), kind: Kind::SetBack, disk: false }
+    }
+
+    fn of_set_back(&mut self) -> Step {
+        let any = self.random.random_range(0..SERVICES.len());
+        let (fault, lasts) = match self.random.random_range(0..100_u32) {
+            0..35 => (Fault::LoseTail, self.millis(100, 3_000)),
+            35..55 => (Fault::Restore(2), self.millis(500, 4_000)),
+            55..70 => (Fault::Restore(3), self.millis(500, 4_000)),
+            70..80 => (Fault::EmptyRedis, Duration::ZERO),
+            80..90 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
+            _ => (Fault::KillPostgres, self.millis(0, 1_000)),
+        };
+        let peace = self.millis(500, 3_000);
+        Step { fault, lasts, peace }
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
@@ -144,6 +179,7 @@ impl Iterator for Schedule {
                 let (lasts, peace) = (self.millis(2_200, 3_500), self.millis(500, 1_500));
                 return Some(Step { fault, lasts, peace });
             }
+            Kind::SetBack => return Some(self.of_set_back()),
         };
         if self.disk && self.random.random_bool(0.2) {
             let (lasts, peace) = (self.millis(1_000, 6_000), self.millis(200, 2_500));
@@ -152,7 +188,12 @@ impl Iterator for Schedule {
         let any = self.random.random_range(0..SERVICES.len());
         let node = self.random.random_range(0..2_usize);
         let (fault, lasts) = match self.random.random_range(0..100_u32) {
-            0..28 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
+            0..23 => (Fault::Kill(vec![any]), self.millis(0, 2_500)),
+            23..25 => (Fault::Twin(node), self.millis(2_000, 9_000)),
+            25..28 => {
+                let hour = if self.random.random_bool(0.5) { 3_600 } else { -3_600 };
+                (Fault::StepDatabaseClock { seconds: hour }, Duration::ZERO)
+            }
             28..38 => (Fault::Kill(vec![node]), self.millis(0, 200)),
             38..44 => (Fault::Kill(vec![0, 1]), self.millis(0, 1_500)),
             44..46 => (Fault::Kill(vec![0, 1, 2, 3]), self.millis(0, 1_500)),
@@ -208,9 +249,15 @@ mod tests {
             "move shard",
             "fill disk",
             "clock of orders-a by",
+            "clock of postgres by",
+            "twin of",
         ] {
             let said = |step: &Step| step.fault.to_string().starts_with(kind);
             assert!(first.iter().any(said), "{kind}");
+        }
+        let set_back: Vec<Step> = Schedule::set_back(7).take(50).collect();
+        for kind in ["lost tail", "restore inventory", "restore notifications"] {
+            assert!(set_back.iter().any(|step| step.fault.to_string() == kind), "{kind}");
         }
     }
 }

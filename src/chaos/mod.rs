@@ -8,12 +8,14 @@ mod clients; // what they wished, and what they were told
 mod clock; // one that somebody sets wrong
 mod disk; // one that can be full
 mod faults; // what goes wrong, by a seed
+mod halves; // directories that somebody put together
+mod past; // databases that are set back, and leases of another time
 mod proxy; // ways to a server that can be made slow, silent or cut
 mod witness; // sees in the database itself who appends
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ use check::Contradiction;
 use clients::{Call, Memory, PRODUCTS, SCARCE, Told, UNITS, Work};
 use disk::Disk;
 use faults::{Fault, SERVICES, Schedule, Step};
+use past::Past;
 use proxy::{Proxy, Way};
 
 /// So that a frozen owner is soon past it.
@@ -94,6 +97,12 @@ pub enum Scenario {
     MovingShard,
     /// The owner of orders sleeps past its lease and wakes, again and again.
     FrozenOwner,
+    /// Databases lose what they had committed: a standby that lagged takes over, a service is restored
+    /// from a copy. What a client was told meanwhile may be lost; all else may not.
+    SetBack,
+    /// One process on SQLite, whose directory is put together from files of several copies, or lacks
+    /// some.
+    HalfCopied,
 }
 
 /// What happened and what was found.
@@ -137,13 +146,10 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     // The server's own user has to get through.
     open_to_all(temporary.path())?;
     anyhow::ensure!(!dir.join("postgres").exists(), "{} has been used already", dir.display());
-    let mut arena = Arena::start(&dir, args).await?;
-    let report = arena.fight(args, seed, out).await;
-    arena.cluster.stop().await;
-    if let Some(disk) = &arena.disk {
-        let wanted = args.dir.is_some() || !report.as_ref().is_ok_and(Report::is_clean);
-        if wanted { disk.keep()? } else { disk.unmount()? }
-    }
+    let report = match args.scenario {
+        Scenario::HalfCopied => halves::fight(&dir, args, seed, out).await,
+        _ => over_servers(&dir, args, seed, out).await,
+    };
     let report = report.inspect_err(|_| keep(temporary.path()))?;
     let clean = report.is_clean();
     if !clean && args.dir.is_none() {
@@ -151,6 +157,23 @@ pub async fn run(args: &ChaosArgs, out: &Output) -> anyhow::Result<ExitCode> {
     }
     show(&report, out);
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All but [`Scenario::HalfCopied`].
+async fn over_servers(
+    dir: &Path,
+    args: &ChaosArgs,
+    seed: u64,
+    out: &Output,
+) -> anyhow::Result<Report> {
+    let mut arena = Arena::start(dir, args).await?;
+    let report = arena.fight(args, seed, out).await;
+    arena.cluster.stop().await;
+    if let Some(disk) = &arena.disk {
+        let wanted = args.dir.is_some() || !report.as_ref().is_ok_and(Report::is_clean);
+        if wanted { disk.keep()? } else { disk.unmount()? }
+    }
+    report
 }
 
 impl Report {
@@ -163,11 +186,11 @@ impl Report {
     }
 }
 
-fn keep(folder: &std::path::Path) {
+fn keep(folder: &Path) {
     tracing::error!(folder = %folder.display(), "databases and logs");
 }
 
-fn open_to_all(folder: &std::path::Path) -> anyhow::Result<()> {
+fn open_to_all(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
 }
@@ -184,10 +207,12 @@ struct Arena {
     next_server: usize,
     /// That of the first Postgres server, where it can be full.
     disk: Option<Disk>,
+    /// When what was told may have been lost.
+    lost: Past,
 }
 
 impl Arena {
-    async fn start(dir: &std::path::Path, args: &ChaosArgs) -> anyhow::Result<Self> {
+    async fn start(dir: &Path, args: &ChaosArgs) -> anyhow::Result<Self> {
         let addresses = free_addresses(args.journal_databases)?;
         let folder = cluster::folder(dir)?;
         let disk = match args.full_disk {
@@ -227,12 +252,23 @@ impl Arena {
         for server in &addresses.postgres {
             witness::install(&cluster::database_url(*server, "orders")).await?;
         }
-        Ok(Self { addresses, folder, cluster, to_postgres, to_redis, next_server: 0, disk })
+        Ok(Self {
+            addresses,
+            folder,
+            cluster,
+            to_postgres,
+            to_redis,
+            next_server: 0,
+            disk,
+            lost: Past::default(),
+        })
     }
 
     async fn fight(&mut self, args: &ChaosArgs, seed: u64, out: &Output) -> anyhow::Result<Report> {
         let client = self.client(Duration::from_secs(20)).await?;
-        self.stock(&client).await?;
+        // Stock that forgot decides anew, and not all would get what was scarce again.
+        let scarce = if args.scenario == Scenario::SetBack { 0 } else { SCARCE };
+        self.stock(&client, scarce).await?;
         let memory = Memory::default();
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
@@ -240,6 +276,8 @@ impl Arena {
         let (work, schedule) = match args.scenario {
             Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
             Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
+            // It has no servers.
+            Scenario::SetBack | Scenario::HalfCopied => (Work::Mixed, Schedule::set_back(seed)),
             Scenario::MovingShard => {
                 let order_id = OrderId::mint();
                 clients::place_one(nodes, &memory, order_id, UNITS_OF_ONE).await?;
@@ -266,6 +304,8 @@ impl Arena {
             }
             let words: Vec<&str> = kind.split(' ').take(2).collect();
             *faults.entry(words.join(" ")).or_insert(0) += 1;
+            // Whoever could not start while something was wrong is started again, as anywhere.
+            self.cluster.revive_services()?;
             self.disturb(&step).await?;
             sleep(step.peace).await;
         }
@@ -278,7 +318,8 @@ impl Arena {
         let behind = self.drain().await?;
         let level = behind.values().all(|facts| *facts == 0);
         let drained_in_ms = level.then(|| drained.elapsed().as_millis());
-        let calls = memory.calls();
+        let mut calls = memory.calls();
+        self.lost.leave_in_doubt(&mut calls);
         let stores = Stores::snapshot(&Backend::Postgres(self.databases()?), None).await?;
         let contradictions = check::agree(&stores, &calls).await?;
         let redis = Redis::new(&RedisOptions {
@@ -355,10 +396,10 @@ impl Arena {
     }
 
     /// Some products run out.
-    async fn stock(&self, client: &Client) -> anyhow::Result<()> {
+    async fn stock(&self, client: &Client, scarce: u32) -> anyhow::Result<()> {
         let requests: Vec<serde_json::Value> = (0..PRODUCTS)
             .map(|nth| {
-                let on_hand = if nth < SCARCE { 40 * UNITS } else { 1_000_000 };
+                let on_hand = if nth < scarce { 40 * UNITS } else { 1_000_000 };
                 json!({ "sku": clients::sku(nth), "on_hand": on_hand })
             })
             .collect();
@@ -428,6 +469,32 @@ impl Arena {
             }
             Fault::FillDisk => self.fill_disk(*lasts).await?,
             Fault::Move { shard, to } => self.move_shard(*shard, *to).await,
+            Fault::Twin(node) => {
+                let mut twin = self.service(*node).twin(free_address()?);
+                twin.start()?;
+                sleep(*lasts).await;
+                twin.kill().await;
+                // Who is told that another took its place ends.
+                if self.service(*node).ended().is_some() {
+                    self.service(*node).start()?;
+                }
+            }
+            Fault::StepDatabaseClock { seconds } => {
+                for server in &self.addresses.postgres {
+                    let url = cluster::database_url(*server, "orders");
+                    past::step_clock(&url, *seconds).await?;
+                }
+            }
+            Fault::LoseTail => {
+                let server = self.server_in_turn();
+                if let Some(server) = self.cluster.postgres.get_mut(server) {
+                    self.lost.tail(server, *lasts).await?;
+                }
+            }
+            Fault::Restore(service) => {
+                let server = *self.addresses.postgres.first().context("there is no server")?;
+                past::restore(server, self.service(*service), *lasts).await?;
+            }
         }
         Ok(())
     }
@@ -473,10 +540,8 @@ impl Arena {
         for proxy in self.to_postgres.iter().flatten().chain(&self.to_redis) {
             proxy.set(Way::Open);
         }
+        self.cluster.revive_services()?;
         for service in &mut self.cluster.services {
-            if service.ended().is_some() {
-                service.start()?;
-            }
             service.until(READY_WITHIN, cluster::ready).await?;
         }
         let client = self.client(Duration::from_secs(20)).await?;
@@ -516,6 +581,11 @@ async fn way(proxies: &[Proxy], nth: usize, how: Way, lasts: Duration) {
         sleep(lasts).await;
         proxy.set(Way::Open);
     }
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
 }
 
 fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {

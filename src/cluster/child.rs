@@ -53,6 +53,29 @@ impl Process {
         self
     }
 
+    /// Another of the same program, arguments and user, which listens there instead; not started yet.
+    #[must_use]
+    pub(crate) fn twin(&self, address: SocketAddr) -> Self {
+        let (mine, other) = (self.address.to_string(), address.to_string());
+        let arguments = self.arguments.iter();
+        let arguments = arguments.map(|argument| argument.replace(&mine, &other)).collect();
+        let name = format!("{}-twin", self.name);
+        let log = self.log.with_file_name(format!("{name}.log"));
+        let program = self.program.clone();
+        Self { name, address, program, arguments, user: self.user, log, child: None }
+    }
+
+    /// User and group that it runs as, where that is not us.
+    pub(crate) const fn user(&self) -> Option<(u32, u32)> {
+        self.user
+    }
+
+    /// The folder behind this flag.
+    pub(crate) fn folder_behind(&self, flag: &str) -> Option<PathBuf> {
+        let mut arguments = self.arguments.iter().skip_while(|argument| *argument != flag);
+        arguments.nth(1).map(PathBuf::from)
+    }
+
     /// Starts it; what it says goes to its log.
     ///
     /// # Errors
@@ -100,6 +123,17 @@ impl Process {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
+    /// Starts it again where it died.
+    pub(crate) fn revive(&mut self) -> anyhow::Result<()> {
+        match self.ended() {
+            Some(end) => {
+                tracing::warn!(process = self.name, %end, "died; started again");
+                self.start()
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Sends it a signal, while it runs.
     pub fn signal(&self, signal: Signal) {
         let id = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -134,6 +168,14 @@ impl Process {
         gone
     }
 
+    /// The last lines of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(5).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        lines.join("\n")
+    }
+
     /// Waits until `answers` says yes.
     ///
     /// # Errors
@@ -150,12 +192,9 @@ impl Process {
             }
             let ended = self.ended();
             if ended.is_some() || Instant::now() > until {
-                let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().rev().take(5).collect();
-                let lines: Vec<&str> = lines.into_iter().rev().collect();
                 let what =
                     ended.map_or("does not answer".to_owned(), |end| format!("ended: {end}"));
-                anyhow::bail!("{} {what}\n{}", self.name, lines.join("\n"));
+                anyhow::bail!("{} {what}\n{}", self.name, self.last_words());
             }
             sleep(LOOK_EVERY).await;
         }

@@ -217,14 +217,13 @@ impl Cluster {
 
     /// Starts what died again.
     fn revive(&mut self) -> anyhow::Result<()> {
-        let servers = self.postgres.iter_mut().chain([&mut self.redis]);
-        for process in servers.chain(&mut self.services) {
-            if let Some(end) = process.ended() {
-                tracing::warn!(process = process.name, %end, "died; started again");
-                process.start()?;
-            }
-        }
-        Ok(())
+        self.postgres.iter_mut().chain([&mut self.redis]).try_for_each(Process::revive)?;
+        self.revive_services()
+    }
+
+    /// Starts the services again that died.
+    pub(crate) fn revive_services(&mut self) -> anyhow::Result<()> {
+        self.services.iter_mut().try_for_each(Process::revive)
     }
 
     /// Stops what follows before what is followed, and the servers last.

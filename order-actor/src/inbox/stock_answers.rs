@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::StreamExt as _;
-use shared_events::contract::{CancelReason, Fact, FactBody, InventoryFact};
+use shared_events::contract::{CancelReason, Fact, FactBody, FactId, InventoryFact};
 use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
@@ -12,13 +14,29 @@ use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 /// fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
     registry: Registry,
+    /// The answer that came last about an order that the journal does not hold, and since when.
+    missing: Option<(FactId, Instant)>,
 }
+
+/// Whether the journal was set back is known so much later: a lease, and a look at the shards.
+const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 
 impl StockAnswers {
     /// Answers to these orders.
     #[must_use]
     pub const fn new(registry: Registry) -> Self {
-        Self { registry }
+        Self { registry, missing: None }
+    }
+
+    /// Whether stock may have heard of the order before the journal was set back, which is not known yet.
+    fn may_be_gone(&mut self, fact: FactId) -> bool {
+        match self.missing {
+            Some((known, since)) if known == fact => since.elapsed() < NOTICED_WITHIN,
+            _ => {
+                self.missing = Some((fact, Instant::now()));
+                true
+            }
+        }
     }
 }
 
@@ -50,7 +68,8 @@ impl Handler<Fact> for StockAnswers {
     /// Stock answers once per order, so the facts of a batch are about different orders and may
     /// be told at the same time.
     async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let registry = &self.registry;
+        let registry = self.registry.clone();
+        let registry = &registry;
         let commands: Vec<_> = facts
             .iter()
             .enumerate()
@@ -93,6 +112,11 @@ impl Handler<Fact> for StockAnswers {
                     if registry.was_set_back().await =>
                 {
                     tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
+                }
+                Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound)))
+                    if self.may_be_gone(facts[index].id) =>
+                {
+                    return Err(Blame::World(refusal.to_string()));
                 }
                 // Stock has lost what it held: that is for people, and no reason to break a promise.
                 Err(None) => {
