@@ -11,7 +11,7 @@ mod turns; // whose call is carried out next
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
 pub use shares::{Numbers, Shares};
-pub use turns::Turns;
+pub use turns::{TurnOfCall, Turns};
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
