@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::{Layer, Service, ServiceExt as _};
 
+use crate::edge::TurnOfCall;
 use crate::peers;
 use crate::refusal::{away, refused};
 
@@ -27,6 +28,8 @@ const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
 /// Header of a call that was carried here from a process of another role. An order node may still
 /// carry it on to the node that has the order.
 const CARRIED_HEADER: &str = "ordinal-carried";
+/// A call that waited less has waited for nothing.
+const WAITED_MIN: Duration = Duration::from_millis(1);
 /// What is asked of orders, by path.
 const ORDERS: &str = "/ordinal.orders.v1.OrderService/";
 /// A stream of commands to many orders: each command finds its own way.
@@ -149,27 +152,34 @@ where
         Err(_) => return refused(Code::Cancelled, "CANCELLED", "the call broke off").into_http(),
     };
     let again = |head: &http::request::Parts| {
-        Request::from_parts(head.clone(), Body::new(Full::new(bytes.clone())))
+        let mut head = head.clone();
+        waited(&mut head.headers, asked.elapsed());
+        Request::from_parts(head, Body::new(Full::new(bytes.clone())))
     };
     let Ok(answer) = inner.call(again(&head)).await;
     let owner = answer.headers().get(OWNER_HEADER).and_then(|owner| owner.to_str().ok());
     let Some(channel) = owner.and_then(|owner| forwarding.node(owner)) else { return answer };
-    let mut request = again(&head);
-    if let Some(left) = time_left(request.headers(), asked.elapsed()) {
-        request.headers_mut().insert("grpc-timeout", left);
-    }
-    let answer = carry(channel, request, FORWARDED_HEADER).await;
+    let answer = carry(channel, again(&head), FORWARDED_HEADER).await;
     if !answer.headers().contains_key(OWNER_HEADER) {
         return answer;
     }
     // It changed hands on the way, perhaps to us. Not carried again: who is not here now is away.
+    if let Some(turn) = head.extensions.get::<TurnOfCall>()
+        && !turn.again().await
+    {
+        return answer;
+    }
     let Ok(ready) = inner.ready().await;
     let Ok(answer) = ready.call(again(&head)).await;
     answer
 }
 
-/// What another process answers. The mark tells it that the call is on its way already.
+/// What another process answers. The mark tells it that the call is on its way already. It waits for
+/// its turn there, and makes room here.
 async fn carry(channel: Channel, mut request: Request<Body>, mark: &'static str) -> Response<Body> {
+    if let Some(turn) = request.extensions_mut().remove::<TurnOfCall>() {
+        turn.end();
+    }
     request.headers_mut().insert(mark, HeaderValue::from_static("1"));
     match channel.oneshot(request).await {
         Ok(answer) => answer,
@@ -183,20 +193,18 @@ async fn carry(channel: Channel, mut request: Request<Body>, mark: &'static str)
     }
 }
 
+/// Takes what was waited for from the time that a call has left.
+pub(crate) fn waited(headers: &mut http::HeaderMap, passed: Duration) {
+    if passed >= WAITED_MIN
+        && let Some(left) = time_left(headers, passed)
+    {
+        headers.insert("grpc-timeout", left);
+    }
+}
+
 /// A `grpc-timeout` less what has passed, in milliseconds; at least one.
 fn time_left(headers: &http::HeaderMap, passed: Duration) -> Option<HeaderValue> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = digits.parse().ok()?;
-    let timeout = match unit {
-        "H" => Duration::from_secs(number.checked_mul(3600)?),
-        "M" => Duration::from_secs(number.checked_mul(60)?),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
+    let timeout = order_actor::grpc::timeout(headers)?;
     let left = timeout.saturating_sub(passed).as_millis().clamp(1, 99_999_999);
     HeaderValue::from_str(&format!("{left}m")).ok()
 }
@@ -217,7 +225,7 @@ mod tests {
         assert_eq!(left("250000u", 50).as_deref(), Some("200m"));
         assert_eq!(left("1S", 5_000).as_deref(), Some("1m"));
         assert_eq!(left("1H", 0).as_deref(), Some("3600000m"));
-        for none in ["", "S", "5", "5X", "-1S"] {
+        for none in ["", "S", "5", "5X", "-1S", "123456789S"] {
             assert_eq!(left(none, 0), None, "{none}");
         }
         assert_eq!(time_left(&http::HeaderMap::new(), Duration::ZERO), None);

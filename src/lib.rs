@@ -37,4 +37,4 @@ mod tokens; // drawn where none were given
 mod upkeep; // tables brought up to date, health asked for
 mod verify; // every law over everything
 
-pub use edge::{AccessLayer, AccessService, limited};
+pub use edge::{Turns, serve_routes, take_descriptors};

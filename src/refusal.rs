@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use order_actor::grpc::status::OVERLOADED;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -35,7 +36,7 @@ pub(crate) fn away(reason: &str, message: &str) -> Status {
 /// Nothing was begun, because there is too much under way; which bound was met is told.
 pub(crate) fn overloaded(bound: &str) -> Status {
     let told = HashMap::from([("bound".to_owned(), bound.to_owned())]);
-    let mut details = ErrorDetails::with_error_info("OVERLOADED", "ordinal", told);
+    let mut details = ErrorDetails::with_error_info(OVERLOADED, "ordinal", told);
     details.set_retry_info(Some(OVERLOADED_DELAY));
     let message = format!("too many calls are waiting: {bound}");
     Status::with_error_details(Code::ResourceExhausted, message, details)

@@ -14,22 +14,22 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::domain::By;
+use order_actor::grpc::Unanswered;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::body::{Answer, Messages, Pulse, full, message};
+use super::body::{Answer, Messages, Pulse, full, message, passed};
 use super::connections::{Connection, Talk};
 use super::explained;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::turns::Turns;
 use crate::access::Access;
-use crate::refusal::{overloaded, refused};
+use crate::forward::waited;
+use crate::refusal::overloaded;
 
-/// Whoever waits longer for a turn is told to come again: what is carried out is carried out in time.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// A command that another node carries here by a stream of its own ends within this.
 const CARRIED_WITHIN: Duration = Duration::from_secs(35);
 const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
@@ -75,12 +75,14 @@ enum Kind {
     Tells,
     /// A stream each way.
     Talks,
+    /// A stream that another node carries here: one message, one answer.
+    Carried,
 }
 
 impl Kind {
-    fn of(path: &str) -> Self {
+    fn of(path: &str, carried: bool) -> Self {
         if TALKING.contains(&path) {
-            Self::Talks
+            if carried { Self::Carried } else { Self::Talks }
         } else if TELLING.contains(&path) {
             Self::Tells
         } else {
@@ -142,6 +144,7 @@ struct Asked {
     pulse: Arc<Pulse>,
     talk: Option<Talk>,
     waits: bool,
+    since: Instant,
     /// Until its answer begins. A client of a stream that waits no longer says so itself.
     by: Option<Instant>,
     /// Until its answer ends.
@@ -186,18 +189,23 @@ impl Admission {
     /// Takes a place for a call.
     fn ask(&self, request: &mut Request<Body>) -> Result<Asked, Status> {
         let path = request.uri().path();
+        let carried = request.headers().contains_key(FORWARDED_HEADER);
         let (kind, most, waits) =
-            (Kind::of(path), message_bytes_max(path), !path.starts_with(HEALTH));
+            (Kind::of(path, carried), message_bytes_max(path), !path.starts_with(HEALTH));
         let by = self.access.admit(path, request.headers())?;
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
+            connection.is_proved();
+        }
         let address =
             connection.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.address);
         let caller = Caller::of(by.as_ref(), address);
-        // Another node carries each command by a stream, which is no more than a call.
-        let carried = kind == Kind::Talks && request.headers().contains_key(FORWARDED_HEADER);
-        let place = if kind == Kind::Call || carried { CALL } else { STREAM };
+        let place = match kind {
+            Kind::Call | Kind::Carried => CALL,
+            Kind::Tells | Kind::Talks => STREAM,
+        };
         let held = self.shares.take(&caller, place).map_err(full)?;
-        let talk = match connection.filter(|_| kind == Kind::Talks && !carried) {
+        let talk = match connection.filter(|_| kind == Kind::Talks) {
             Some(connection) => Some(
                 connection
                     .talk()
@@ -209,16 +217,12 @@ impl Admission {
             request.extensions_mut().insert(by);
         }
         let pulse = request.extensions().get().map_or_else(Pulse::new, Arc::clone);
+        let since = Instant::now();
         let left = order_actor::grpc::timeout(request.headers());
-        let by = left.and_then(|left| Instant::now().checked_add(left));
-        let ends = carried.then(|| Instant::now() + CARRIED_WITHIN);
-        Ok(Asked { kind, most, held, pulse, talk, waits, by, ends })
+        let by = left.and_then(|left| since.checked_add(left));
+        let ends = (kind == Kind::Carried).then(|| since + CARRIED_WITHIN);
+        Ok(Asked { kind, most, held, pulse, talk, waits, since, by, ends })
     }
-}
-
-fn passed() -> Status {
-    let message = "the deadline passed before there was an answer";
-    refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
 }
 
 impl Asked {
@@ -252,29 +256,41 @@ impl Asked {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let (head, body) = request.into_parts();
-        if self.kind == Kind::Talks {
-            let body = Body::new(Messages::new(body, self.most, self.held.empty()));
+        let (mut head, body) = request.into_parts();
+        if matches!(self.kind, Kind::Talks | Kind::Carried) {
+            let unanswered = Unanswered::default();
+            head.extensions.insert(unanswered.clone());
+            let mut messages = Messages::new(body, self.most, self.held.empty(), unanswered);
+            if self.kind == Kind::Carried {
+                messages.only_one();
+            }
+            let body = Body::new(messages);
             let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
             return Ok(answer);
         }
         let message = message(body, self.most, &mut self.held).await?;
         let turn = match self.waits {
             true => {
-                let turn = timeout(TURN_WITHIN, turns.turn(self.held.caller())).await;
-                Some(turn.map_err(|_| overloaded("calls that are carried out at once"))?)
+                let turn = turns.of_call(self.held.caller()).await;
+                let turn = turn.ok_or_else(|| overloaded("calls that are carried out at once"))?;
+                head.extensions.insert(turn.clone());
+                Some(turn)
             }
             false => None,
         };
+        waited(&mut head.headers, self.since.elapsed());
         let body = Body::new(OneFrame::new(message));
         let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
-        drop(turn);
+        if let Some(turn) = turn {
+            turn.end();
+        }
         Ok(answer)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::shares::Numbers;
     use super::*;
 
     /// Every method that the protos have is known as what it is.
@@ -292,9 +308,43 @@ mod tests {
                     (false, true) => Kind::Tells,
                     (false, false) => Kind::Call,
                 };
-                assert_eq!(Kind::of(&path), kind, "{path}");
+                assert_eq!(Kind::of(&path, false), kind, "{path}");
                 assert!(message_bytes_max(&path) >= 64 * KIB, "{path}");
             }
         }
+    }
+
+    /// What a service sees of the deadline of a call whose message took so long to come.
+    async fn deadline_after(waited: Duration, deadline: &'static str) -> String {
+        let admission = Admission::new(
+            Access::development(),
+            Shares::new(Numbers::default()),
+            Turns::default(),
+        );
+        let (sees, seen) = tokio::sync::oneshot::channel();
+        let sees = Arc::new(std::sync::Mutex::new(Some(sees)));
+        let inner = tower::service_fn(move |request: Request<Body>| {
+            let timeout = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
+            let sees = sees.lock().unwrap().take().unwrap();
+            sees.send(timeout).unwrap();
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+        });
+        let message = async move {
+            tokio::time::sleep(waited).await;
+            Ok::<_, Status>(http_body::Frame::data(bytes::Bytes::from_static(&[0; 5])))
+        };
+        let body = http_body_util::StreamBody::new(futures::stream::once(Box::pin(message)));
+        let request = Request::post("/ordinal.orders.v1.OrderService/GetOrder")
+            .header("grpc-timeout", deadline)
+            .body(Body::new(body))
+            .unwrap();
+        admission.layer(inner).call(request).await.unwrap();
+        seen.await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_message_takes_to_come_is_taken_from_the_deadline() {
+        assert_eq!(deadline_after(Duration::from_millis(1_200), "3S").await, "1800m");
+        assert_eq!(deadline_after(Duration::ZERO, "3S").await, "3S");
     }
 }

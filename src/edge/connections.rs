@@ -98,6 +98,8 @@ pub(super) struct Connection {
     pub(super) address: IpAddr,
     /// Whether there has been a call.
     called: AtomicBool,
+    /// Whether one of them proved who calls.
+    proved: AtomicBool,
     /// Calls under way, by number.
     calls: Mutex<HashMap<u64, Arc<Pulse>>>,
     numbers: AtomicU64,
@@ -117,6 +119,7 @@ impl Connection {
         Arc::new(Self {
             address,
             called: AtomicBool::new(false),
+            proved: AtomicBool::new(false),
             calls: Mutex::default(),
             numbers: AtomicU64::new(0),
             begun: Mutex::default(),
@@ -129,6 +132,11 @@ impl Connection {
     pub(super) fn talk(self: &Arc<Self>) -> Option<Talk> {
         let talk = Talk(Arc::clone(self));
         (self.talking.fetch_add(1, Ordering::Relaxed) < TALKING_MAX).then_some(talk)
+    }
+
+    /// Somebody has proved over it who they are.
+    pub(super) fn is_proved(&self) {
+        self.proved.store(true, Ordering::Relaxed);
     }
 
     fn begin(&self) -> Arc<Pulse> {
@@ -206,13 +214,15 @@ struct House {
 struct Guests {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// Those that have not called yet, the oldest first.
+    /// Those that had not called when they were looked at last, the oldest first.
     silent: VecDeque<Weak<Connection>>,
+    /// Those that had called, and nobody had proved who they are.
+    strangers: VecDeque<Weak<Connection>>,
 }
 
 impl House {
     /// A place, and the connection that has it. Where all are taken it is the place of one that has
-    /// not called yet, which is asked to leave.
+    /// not called yet, or else of one over which nobody has proved who they are; it is closed.
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(Seat, Arc<Connection>)> {
         let address = network(address);
         let mut guests = locked(&self.guests);
@@ -228,7 +238,7 @@ impl House {
         guests.by_address.insert(address, of_address + 1);
         let connection = Connection::new(address);
         if guests.silent.len() >= self.bounds.connections {
-            guests.silent.retain(|one| one.upgrade().is_some_and(|one| one.is_silent()));
+            guests.sort();
         }
         guests.silent.push_back(Arc::downgrade(&connection));
         Some((Seat { house: Arc::clone(self), address }, connection))
@@ -239,19 +249,46 @@ impl Connection {
     fn is_silent(&self) -> bool {
         !self.called.load(Ordering::Relaxed)
     }
+
+    fn is_stranger(&self) -> bool {
+        !self.proved.load(Ordering::Relaxed)
+    }
 }
 
 impl Guests {
     fn make_room(&mut self) -> bool {
         while let Some(oldest) = self.silent.pop_front() {
-            if let Some(oldest) = oldest.upgrade()
-                && oldest.is_silent()
+            match oldest.upgrade() {
+                Some(known) if known.is_silent() => {
+                    known.yields.cancel();
+                    return true;
+                }
+                Some(known) if known.is_stranger() => self.strangers.push_back(oldest),
+                _ => {}
+            }
+        }
+        while let Some(oldest) = self.strangers.pop_front() {
+            if let Some(known) = oldest.upgrade()
+                && known.is_stranger()
             {
-                oldest.yields.cancel();
+                known.yields.cancel();
                 return true;
             }
         }
         false
+    }
+
+    /// Leaves those in the lines that stand there with reason.
+    fn sort(&mut self) {
+        let lines = std::mem::take(&mut self.strangers).into_iter().chain(self.silent.drain(..));
+        let known: Vec<_> = lines.filter(|one| one.upgrade().is_some()).collect();
+        for one in known {
+            match one.upgrade() {
+                Some(known) if known.is_silent() => self.silent.push_back(one),
+                Some(known) if known.is_stranger() => self.strangers.push_back(one),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -347,6 +384,8 @@ fn is_of_that_connection(error: &io::Error) -> bool {
 struct Life {
     began: Instant,
     age: Duration,
+    /// Calls that had begun when it was looked at last.
+    seen: u64,
     /// Since when nothing has been under way.
     quiet: Option<Instant>,
     /// It is to end, at the latest then.
@@ -371,7 +410,10 @@ impl Life {
             return Next::Cut;
         }
         let calls = locked(&connection.calls);
-        self.quiet = if calls.is_empty() { Some(self.quiet.unwrap_or(now)) } else { None };
+        let begun = connection.numbers.load(Ordering::Relaxed);
+        let quiet = calls.is_empty() && begun == self.seen;
+        self.seen = begun;
+        self.quiet = quiet.then(|| self.quiet.unwrap_or(now));
         for pulse in calls.values().filter(|pulse| pulse.is_stuck()) {
             pulse.ending.cancel();
         }
@@ -425,7 +467,8 @@ where
         .serve_connection(TokioIo::new(socket), calls);
     let mut serving = std::pin::pin!(serving);
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % AGE.as_secs());
-    let mut life = Life { began: Instant::now(), age: AGE + jitter, quiet: None, ends: None };
+    let mut life =
+        Life { began: Instant::now(), age: AGE + jitter, seen: 0, quiet: None, ends: None };
     let mut stopped = false;
     loop {
         tokio::select! {
@@ -476,12 +519,65 @@ mod tests {
         assert!(two.1.yields.is_cancelled() && !one.1.yields.is_cancelled());
         assert!(!three.1.yields.is_cancelled());
         drop(two);
-        three.1.begin();
-        four.1.begin();
+        for known in [&one, &three, &four] {
+            known.1.begin();
+            known.1.is_proved();
+        }
         assert!(house.admit(address(4)).is_none());
         drop((one, three, four));
         let guests = locked(&house.guests);
         assert_eq!((guests.all, guests.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn strangers_make_room_once_nobody_is_silent() {
+        let house = house(3, 100);
+        let arrives = || house.admit(IpAddr::from([10, 0, 0, 1]));
+        let [one, two, three] = [(); 3].map(|()| arrives().unwrap());
+        for known in [&one, &two] {
+            known.1.begin();
+        }
+        one.1.is_proved();
+        // First the one that has not called, then the one that has proved nothing.
+        let four = arrives().unwrap();
+        assert!(three.1.yields.is_cancelled() && !two.1.yields.is_cancelled());
+        drop(three);
+        four.1.begin();
+        four.1.is_proved();
+        let five = arrives().unwrap();
+        assert!(two.1.yields.is_cancelled());
+        drop(two);
+        five.1.begin();
+        five.1.is_proved();
+        assert!(arrives().is_none());
+        assert!([&one, &four, &five].iter().all(|known| !known.1.yields.is_cancelled()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_short_call_now_and_then_is_not_silent() {
+        let connection = Connection::new(IpAddr::from([10, 0, 0, 1]));
+        let began = Instant::now();
+        let age = SILENT_MAX * 10;
+        let mut life = Life { began, age, seen: 0, quiet: None, ends: None };
+        // What hyper makes of a call that is over at once.
+        let calls = Calls(Arc::clone(&connection));
+        let call = async || {
+            drop(connection.begin());
+            hyper::rt::Executor::execute(&calls, std::future::ready(()));
+            while !locked(&connection.calls).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        while began.elapsed() < SILENT_MAX * 2 {
+            call().await;
+            tokio::time::advance(LOOKED_AT_EVERY).await;
+            assert!(matches!(life.look(&connection), Next::Goes), "{:?}", began.elapsed());
+        }
+        let last = Instant::now();
+        while matches!(life.look(&connection), Next::Goes) {
+            tokio::time::advance(LOOKED_AT_EVERY).await;
+        }
+        assert!((SILENT_MAX..SILENT_MAX + 2 * LOOKED_AT_EVERY).contains(&last.elapsed()));
     }
 
     #[test]

@@ -11,13 +11,11 @@ mod turns; // whose call is carried out next
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
 pub use shares::{Numbers, Shares};
-pub use turns::Turns;
+pub use turns::{TurnOfCall, Turns};
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
 use notification::grpc::NotificationEdge;
@@ -28,11 +26,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::{Layer, Service, ServiceBuilder};
+use tower::ServiceBuilder;
 
 use crate::access::Access;
 use crate::admin::AdminEdge;
@@ -160,16 +157,17 @@ pub async fn serve(
     connections::serve(listener, stack, services.bounds, stop).await;
 }
 
-/// A server with the limits of a connection.
-#[must_use]
-pub fn limited() -> Server {
-    Server::builder()
-        .max_concurrent_streams(CALLS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+/// Serves other services by the same door as the engine's own: for those who compare.
+pub async fn serve_routes(
+    listener: TcpListener,
+    routes: Routes,
+    access: Access,
+    turns: Turns,
+    stop: CancellationToken,
+) {
+    let admission = Admission::new(access, Shares::new(Numbers::default()), turns);
+    let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
+    connections::serve(listener, stack, Bounds::default(), stop).await;
 }
 
 async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
@@ -186,25 +184,6 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     })
 }
 
-/// Puts [`Access`] in front of every call.
-#[derive(Clone, Debug)]
-pub struct AccessLayer(pub Access);
-
-impl<S> Layer<S> for AccessLayer {
-    type Service = AccessService<S>;
-
-    fn layer(&self, inner: S) -> AccessService<S> {
-        AccessService { access: self.0.clone(), inner }
-    }
-}
-
-/// A service with [`Access`] in front.
-#[derive(Clone, Debug)]
-pub struct AccessService<S> {
-    access: Access,
-    inner: S,
-}
-
 /// Gives a reason to errors that arise before a service sees the call: every error has one.
 fn explained(mut response: http::Response<Body>) -> http::Response<Body> {
     let Some(status) = Status::from_header_map(response.headers()) else { return response };
@@ -215,37 +194,4 @@ fn explained(mut response: http::Response<Body>) -> http::Response<Body> {
         tracing::warn!("a status did not fit into headers");
     }
     response
-}
-
-impl<S, B> Service<http::Request<B>> for AccessService<S>
-where
-    S: Service<http::Request<B>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        match self.access.admit(request.uri().path(), request.headers()) {
-            Ok(by) => {
-                request.extensions_mut().extend(
-                    by.map(|by| {
-                        let mut extensions = http::Extensions::new();
-                        extensions.insert(by);
-                        extensions
-                    })
-                    .unwrap_or_default(),
-                );
-                let answer = self.inner.call(request);
-                Box::pin(async move { answer.await.map(explained) })
-            }
-            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
-        }
-    }
 }

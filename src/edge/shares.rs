@@ -1,7 +1,8 @@
 //! Who may have how much of this process at once: calls under way, streams, bytes of requests that
 //! were announced and of answers that nobody has taken yet. Each caller has a share of its own, and a
-//! part of the whole is kept for services and operators, so that no customer and no stranger can take
-//! their places. Every look is O(1).
+//! part of the whole is kept for services and operators, so that no customer can take their places.
+//! Strangers, who may ask for health and reflection only, have a pool of their own: they take nothing
+//! of the others, and nobody makes a process look ill by what they ask of it. Every look is O(1).
 //! Never here: what a call is about.
 
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub struct Numbers {
     pub kept: Amount,
     /// What one address has that calls without a token: health and reflection.
     pub nobody: Amount,
+    /// What all have together that call without a token.
+    pub strangers: Amount,
     /// What one customer has.
     pub customer: Amount,
     /// What one service has: a shop calls for all of its customers.
@@ -46,7 +49,8 @@ impl Default for Numbers {
         Self {
             whole: Amount { calls: 4_096, streams: 1_024, bytes: 128 * MIB },
             kept: Amount { calls: 1_024, streams: 512, bytes: 32 * MIB },
-            nobody: Amount { calls: 512, streams: 16, bytes: MIB },
+            nobody: Amount { calls: 256, streams: 16, bytes: MIB },
+            strangers: Amount { calls: 1_024, streams: 64, bytes: 4 * MIB },
             // A message may have 1 MiB.
             customer: Amount { calls: 512, streams: 16, bytes: 16 * MIB },
             service: Amount { calls: 2_048, streams: 256, bytes: 64 * MIB },
@@ -77,7 +81,7 @@ impl Caller {
     /// Whether a part of the whole is kept for such callers.
     #[must_use]
     pub const fn is_kept_for(&self) -> bool {
-        matches!(self, Self::Known(Role::Service | Role::Ops | Role::Engine, _))
+        matches!(Pool::of(self), Pool::Kept)
     }
 }
 
@@ -89,6 +93,27 @@ pub fn network(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+/// What a caller's share is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pool {
+    /// The whole, with the part that is kept.
+    Kept,
+    /// The whole without it.
+    Open,
+    /// What strangers have.
+    Strangers,
+}
+
+impl Pool {
+    const fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Nobody(_) => Self::Strangers,
+            Caller::Known(Role::Customer, _) => Self::Open,
+            Caller::Known(Role::Service | Role::Ops | Role::Engine, _) => Self::Kept,
         }
     }
 }
@@ -157,9 +182,37 @@ impl Amount {
 #[derive(Default)]
 struct Counts {
     whole: Amount,
-    /// What callers have for whom nothing is kept.
+    /// What callers of it have for whom nothing is kept.
     open: Amount,
+    /// What those have who call without a token; no part of the whole.
+    strangers: Amount,
     callers: HashMap<Caller, Amount>,
+}
+
+impl Counts {
+    /// The sums of a pool.
+    fn sums(&mut self, pool: Pool) -> impl Iterator<Item = &mut Amount> {
+        let (whole, open, strangers) = match pool {
+            Pool::Kept => (Some(&mut self.whole), None, None),
+            Pool::Open => (Some(&mut self.whole), Some(&mut self.open), None),
+            Pool::Strangers => (None, None, Some(&mut self.strangers)),
+        };
+        whole.into_iter().chain(open).chain(strangers)
+    }
+
+    /// The bound of a pool that would be met with so much more.
+    fn beyond(&self, numbers: &Numbers, pool: Pool, asked: Amount) -> Option<&'static str> {
+        let whole = self.whole.plus(asked);
+        match pool {
+            Pool::Kept => whole.beyond(numbers.whole, asked),
+            Pool::Open => {
+                let open = self.open.plus(asked);
+                let beyond = open.beyond(numbers.whole.less(numbers.kept), asked);
+                beyond.or_else(|| whole.beyond(numbers.whole, asked))
+            }
+            Pool::Strangers => self.strangers.plus(asked).beyond(numbers.strangers, asked),
+        }
+    }
 }
 
 /// What everybody has at the moment. Clones are the same.
@@ -174,6 +227,12 @@ impl Shares {
     #[must_use]
     pub fn new(numbers: Numbers) -> Self {
         Self { numbers, counts: Arc::default() }
+    }
+
+    /// Bytes of strangers at the moment.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.counts().strangers.bytes
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -192,24 +251,20 @@ impl Shares {
     }
 
     fn add(&self, caller: &Caller, asked: Amount, owes: bool) -> Result<(), Full> {
-        let kept_for = caller.is_kept_for();
+        let pool = Pool::of(caller);
         let mut counts = self.counts();
         let had = counts.callers.get(caller).copied().unwrap_or_default();
         let has = had.plus(asked);
-        let (whole, open) = (counts.whole.plus(asked), counts.open.plus(asked));
         if !owes {
             if let Some(what) = has.beyond(self.numbers.of(caller), asked) {
                 return Err(Full::Caller(what));
             }
-            let open_max = self.numbers.whole.less(self.numbers.kept);
-            let beyond = if kept_for { None } else { open.beyond(open_max, asked) };
-            if let Some(what) = beyond.or_else(|| whole.beyond(self.numbers.whole, asked)) {
+            if let Some(what) = counts.beyond(&self.numbers, pool, asked) {
                 return Err(Full::Process(what));
             }
         }
-        counts.whole = whole;
-        if !kept_for {
-            counts.open = open;
+        for sum in counts.sums(pool) {
+            *sum = sum.plus(asked);
         }
         counts.callers.insert(caller.clone(), has);
         Ok(())
@@ -217,9 +272,8 @@ impl Shares {
 
     fn give_back(&self, caller: &Caller, amount: Amount) {
         let mut counts = self.counts();
-        counts.whole = counts.whole.less(amount);
-        if !caller.is_kept_for() {
-            counts.open = counts.open.less(amount);
+        for sum in counts.sums(Pool::of(caller)) {
+            *sum = sum.less(amount);
         }
         if let Entry::Occupied(mut entry) = counts.callers.entry(caller.clone()) {
             let left = entry.get().less(amount);
@@ -304,6 +358,7 @@ mod tests {
             whole: share(20, 10, 2_000),
             kept: share(5, 3, 500),
             nobody: share(3, 1, 100),
+            strangers: share(5, 2, 150),
             customer: share(6, 2, 400),
             service: share(15, 8, 1_500),
             operator: share(15, 8, 1_500),
@@ -329,6 +384,24 @@ mod tests {
         assert!(shares.take(&caller(2), CALL).is_ok() && shares.take(&caller(3), CALL).is_ok());
         drop(held);
         assert!(shares.take(&caller(5), CALL).is_ok());
+    }
+
+    #[test]
+    fn strangers_and_the_others_take_nothing_of_each_other() {
+        let shares = Shares::new(small());
+        let at = |last| Caller::Nobody(IpAddr::from([127, 0, 0, last]));
+        let customers: Vec<Held> =
+            (0..60).filter_map(|number| shares.take(&caller(number * 4 + 1), CALL).ok()).collect();
+        assert_eq!(customers.len(), 15);
+        // Whoever asks for health is answered, and strangers are bounded all the same.
+        let strangers: Vec<Held> =
+            (0..60).filter_map(|number| shares.take(&at(number), CALL).ok()).collect();
+        assert_eq!(strangers.len(), 5);
+        assert_eq!(shares.take(&at(1), CALL).err(), Some(Full::Process("calls under way")));
+        drop(customers);
+        let customers =
+            (0..60).filter_map(|number| shares.take(&caller(number * 4 + 1), CALL).ok());
+        assert_eq!(customers.collect::<Vec<_>>().len(), 15);
     }
 
     #[test]
@@ -368,12 +441,15 @@ mod tests {
                     one.owe_bytes(bytes);
                 }
                 let counts = shares.counts();
-                let sum = held.iter().fold(Amount::default(), |sum, one| sum.plus(one.amount));
-                prop_assert_eq!(counts.whole, sum);
-                let open = held.iter().filter(|one| !one.caller.is_kept_for());
-                let open = open.fold(Amount::default(), |sum, one| sum.plus(one.amount));
-                prop_assert_eq!(counts.open, open);
+                let sum = |pools: &[Pool]| {
+                    let of = held.iter().filter(|one| pools.contains(&Pool::of(&one.caller)));
+                    of.fold(Amount::default(), |sum, one| sum.plus(one.amount))
+                };
+                prop_assert_eq!(counts.whole, sum(&[Pool::Kept, Pool::Open]));
+                prop_assert_eq!(counts.open, sum(&[Pool::Open]));
+                prop_assert_eq!(counts.strangers, sum(&[Pool::Strangers]));
                 prop_assert!(counts.whole.calls <= 20 && counts.open.calls <= 15);
+                prop_assert!(counts.strangers.calls <= 5);
                 for (known, amount) in &counts.callers {
                     prop_assert!(amount.calls <= shares.numbers.of(known).calls);
                     prop_assert!(amount.streams <= shares.numbers.of(known).streams);
@@ -383,6 +459,7 @@ mod tests {
             let counts = shares.counts();
             prop_assert_eq!(counts.whole, Amount::default());
             prop_assert_eq!(counts.open, Amount::default());
+            prop_assert_eq!(counts.strangers, Amount::default());
             prop_assert!(counts.callers.is_empty());
         }
     }

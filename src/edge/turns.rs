@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::shares::Caller;
 
@@ -21,8 +21,12 @@ const KEPT: usize = 128;
 const OF_ONE: usize = 256;
 /// Of one customer, or stranger, while others call: a flood has this many before everybody else.
 const OF_ONE_AMONG_OTHERS: usize = 16;
-/// In a line that is as long as this those are looked for who have gone.
+/// In a line that is as long as this those are looked for who have gone, and again when it is twice as
+/// long as it was then.
 const WAITING_LOOKED_AT: usize = 4_096;
+/// A call that waits longer for its turn is told to come again: what is carried out is carried out in
+/// time.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// Others call who called so long ago at most.
 const AMONG_OTHERS: Duration = Duration::from_secs(1);
 
@@ -50,6 +54,8 @@ struct State {
 struct Line {
     running: usize,
     waiting: VecDeque<oneshot::Sender<()>>,
+    /// How long it may be before those are looked for again who have gone.
+    looked_at: usize,
     /// Whether it stands among those that may have one more.
     listed: bool,
 }
@@ -147,11 +153,12 @@ impl State {
 
     fn wait(&mut self, caller: &Caller) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        let waiting = &mut self.lines.entry(caller.clone()).or_default().waiting;
-        if waiting.len() >= WAITING_LOOKED_AT {
-            waiting.retain(|one| !one.is_closed());
+        let line = self.lines.entry(caller.clone()).or_default();
+        if line.waiting.len() >= line.looked_at.max(WAITING_LOOKED_AT) {
+            line.waiting.retain(|one| !one.is_closed());
+            line.looked_at = line.waiting.len().saturating_mul(2);
         }
-        waiting.push_back(sender);
+        line.waiting.push_back(sender);
         self.list(caller);
         self.serve();
         receiver
@@ -194,6 +201,39 @@ impl Turns {
             let _ = (&mut waiting.receiver).await;
         }
         Turn { turns: self.clone(), caller: caller.clone() }
+    }
+
+    /// A turn for a call, unless it does not come in time.
+    pub(super) async fn of_call(&self, caller: &Caller) -> Option<TurnOfCall> {
+        let turn = timeout(TURN_WITHIN, self.turn(caller)).await.ok()?;
+        Some(TurnOfCall(Arc::new(Mutex::new(Some(turn))), self.clone(), caller.clone()))
+    }
+}
+
+/// The turn of a call, which goes along with its request. A call that leaves for another process waits
+/// for a turn there and has none here meanwhile: two processes that wait for each other hold nothing.
+/// Clones are the same.
+#[derive(Clone)]
+pub struct TurnOfCall(Arc<Mutex<Option<Turn>>>, Turns, Caller);
+
+impl TurnOfCall {
+    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room.
+    pub fn end(&self) {
+        // Outside the lock: it makes room under another.
+        let turn = self.turn().take();
+        drop(turn);
+    }
+
+    /// Waits for another turn; whether it came in time.
+    pub async fn again(&self) -> bool {
+        let turn = timeout(TURN_WITHIN, self.1.turn(&self.2)).await.ok();
+        let came = turn.is_some();
+        *self.turn() = turn;
+        came
     }
 }
 
@@ -288,6 +328,47 @@ mod tests {
             begun.push(polled);
         }
         assert_eq!(ready, [true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_leaves_has_no_turn_until_it_is_back() {
+        let turns = Turns::default();
+        let shop = known(Role::Service, "shop");
+        let mut calls = Vec::new();
+        for _ in 0..OF_ONE {
+            calls.push(turns.of_call(&shop).await.unwrap());
+        }
+        assert!(turns.of_call(&shop).await.is_none());
+        let left = calls.pop().unwrap();
+        left.clone().end();
+        let other = turns.of_call(&shop).await.unwrap();
+        assert!(!left.again().await);
+        drop(other);
+        assert!(left.again().await);
+        drop((left, calls));
+        assert_eq!(turns.state().running, 0);
+    }
+
+    #[test]
+    fn a_long_line_of_those_who_wait_is_seldom_walked() {
+        let turns = Turns::default();
+        let flood = known(Role::Customer, "flood");
+        let mut state = turns.state();
+        state.running = AT_ONCE;
+        let mut waiting = Vec::new();
+        let mut walked = 0;
+        for _ in 0..8 * WAITING_LOOKED_AT {
+            let before = state.lines.get(&flood).map_or(0, |line| line.looked_at);
+            waiting.push(state.wait(&flood));
+            walked += usize::from(state.lines[&flood].looked_at != before);
+        }
+        assert_eq!(walked, 3);
+        // Those who have gone make room all the same.
+        drop(waiting);
+        for _ in 0..9 * WAITING_LOOKED_AT {
+            drop(state.wait(&flood));
+        }
+        assert!(state.lines[&flood].waiting.len() <= 8 * WAITING_LOOKED_AT);
     }
 
     proptest! {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::grpc::status::reader_too_slow;
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
 use tokio::sync::mpsc;
@@ -194,10 +195,7 @@ async fn send(
 ) -> Result<bool, Status> {
     match tokio::time::timeout(TAKEN_WITHIN, reader.send(Ok(message))).await {
         Ok(sent) => Ok(sent.is_ok()),
-        Err(_) => {
-            let message = "the stream was not read for 2 minutes; it can go on where it was";
-            Err(refused(Code::ResourceExhausted, "READER_TOO_SLOW", message))
-        }
+        Err(_) => Err(reader_too_slow()),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::process::Output;
 use std::time::Instant;
 
+use order_actor::grpc::proto;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::shop::TestDatabase;
 use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
+use crate::wire::{Wire, within};
 
 /// Soon enough for a test; leases decide nothing but how soon others take over.
 const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
@@ -86,6 +88,50 @@ fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
     assert_eq!(report["orders"], 22, "{report}");
     assert!(b.stop().success());
     verified(&ordinal(&["--json", "verify", "--database-url", &url]));
+    runtime.block_on(database.drop());
+}
+
+#[test]
+fn two_nodes_that_are_full_of_calls_for_each_other_answer_all_of_them() {
+    const CALLS: usize = 400;
+    let (runtime, [database]) = databases();
+    let url = database.url();
+    let flags = &["--database-url", url.as_str(), "--without-stock"];
+    let nodes = ["a", "b"].map(|name| node(name, flags));
+    let patience = Instant::now() + PATIENCE;
+    let of = |name: &str| {
+        let shards = nodes[0].ask(&["shards", "list"])["shards"].take();
+        shards.as_array().unwrap().iter().filter(|shard| shard["node"] == name).count()
+    };
+    while of("a") != of("b") {
+        assert!(Instant::now() < patience, "they do not share");
+    }
+    // Without an id it becomes an order of the node that was asked.
+    let orders: [Vec<String>; 2] = std::array::from_fn(|index| {
+        let placed = (0..20).map(|_| nodes[index].place(&["MUG=1@4.50GBP"]));
+        placed.map(|placed| placed["order"]["order_id"].as_str().unwrap().to_owned()).collect()
+    });
+    let ended = runtime.block_on(async {
+        let mut calls = Vec::new();
+        let mut wires = Vec::new();
+        for (index, engine) in nodes.iter().enumerate() {
+            let of_the_other = &orders[1 - index];
+            for at in 0..CALLS {
+                if at % 100 == 0 {
+                    wires.push(Wire::open(&engine.address).await);
+                }
+                let order_id = of_the_other[at % of_the_other.len()].clone();
+                let get = proto::GetOrderRequest { order_id, ..Default::default() };
+                let wire = wires.last().unwrap();
+                let path = "/ordinal.orders.v1.OrderService/GetOrder";
+                calls.push(wire.call(path, None, &get).await.ended());
+            }
+        }
+        within(30, futures::future::join_all(calls)).await
+    });
+    let well = ended.iter().filter(|ended| *ended == "OK").count();
+    assert_eq!(well, 2 * CALLS, "{ended:?}");
+    drop(nodes);
     runtime.block_on(database.drop());
 }
 

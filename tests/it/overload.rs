@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use order_actor::grpc::proto;
 use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
@@ -16,10 +17,11 @@ use tonic_health::pb::HealthCheckRequest;
 use uuid::Uuid;
 
 use crate::support::{Engine, PATIENCE};
-use crate::wire::{Wire, WireCall, announced, framed, reason, status, within};
+use crate::wire::{Wire, WireCall, announced, framed, read_all, send_all, within};
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const PLACE: &str = "/ordinal.orders.v1.OrderService/PlaceOrder";
+const GET: &str = "/ordinal.orders.v1.OrderService/GetOrder";
 const LIST: &str = "/ordinal.orders.v1.OrderService/ListOrders";
 const WATCH: &str = "/ordinal.orders.v1.OrderService/WatchOrders";
 const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
@@ -283,21 +285,11 @@ async fn calls_that_are_given_up_make_room_at_once() {
         let _ = call.request.send_data(announced(100), false);
         calls.push(call);
     }
-    let begun = Instant::now();
-    loop {
-        // What was sent over this connection before has arrived when this is answered.
-        let health = wire.call(HEALTH, None, &HealthCheckRequest::default()).await;
-        assert_eq!(within(10, health.ended()).await, "OK");
-        let ended = shop.ends(PLACE, Some(&flood), &order(FLOOD)).await;
-        if ended == "OVERLOADED" {
-            break;
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(5),
-            "the places are not taken: {ended}, {}",
-            wire.is_open()
-        );
-    }
+    // Each call takes its place when its headers are read, in the order of the connection: when this
+    // later one is answered the 120 have been counted, and 100 of them wait for their messages.
+    let health = wire.call(HEALTH, None, &HealthCheckRequest::default()).await;
+    assert_eq!(within(10, health.ended()).await, "OK");
+    assert_eq!(shop.ends(PLACE, Some(&flood), &order(FLOOD)).await, "OVERLOADED");
     // As a client does whose deadline has passed: it resets its streams.
     for call in &mut calls {
         call.request.send_reset(h2::Reason::CANCEL);
@@ -363,47 +355,15 @@ async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() 
     let mut first = order(FLOOD);
     first.order_id.clone_from(&placed);
     assert_eq!(within(10, wire.call(PLACE, Some(&ops), &first).await.ended()).await, "OK");
-    let WireCall { answer, mut request } = wire.begin(COMMANDS, Some(&ops)).await;
-    let order_id = placed.clone();
-    let sending = tokio::spawn(async move {
-        for tag in 0..COUNT {
-            let command = Some(Command::CancelOrder(proto::CancelOrderRequest {
-                order_id: order_id.clone(),
-                ..Default::default()
-            }));
-            let command = proto::ExecuteCommandsRequest { tag, brief: true, command };
-            let bytes = framed(&command);
-            request.reserve_capacity(bytes.len());
-            while request.capacity() < bytes.len() {
-                futures::future::poll_fn(|context| request.poll_capacity(context))
-                    .await
-                    .expect("the stream was closed")
-                    .unwrap();
-            }
-            request.send_data(bytes, false).unwrap();
-        }
-        request.send_data(Bytes::new(), true).unwrap();
+    let WireCall { answer, request } = wire.begin(COMMANDS, Some(&ops)).await;
+    let commands = (0..COUNT).map(move |tag| {
+        let order_id = placed.clone();
+        let cancel = proto::CancelOrderRequest { order_id, ..Default::default() };
+        let command = Some(Command::CancelOrder(cancel));
+        proto::ExecuteCommandsRequest { tag, brief: true, command }
     });
-    let reading = tokio::spawn(async move {
-        let mut body = answer.await.unwrap().into_body();
-        let (mut buffer, mut answered) = (Vec::new(), 0);
-        while let Some(data) = body.data().await {
-            let data = data.unwrap();
-            body.flow_control().release_capacity(data.len()).unwrap();
-            buffer.extend_from_slice(&data);
-            while let Some(length) = buffer.get(1..5) {
-                let end =
-                    5 + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
-                let Some(message) = buffer.get(5..end) else { break };
-                let answer = proto::ExecuteCommandsResponse::decode(message).unwrap();
-                assert!(matches!(answer.outcome, Some(Outcome::Done(_))), "{answer:?}");
-                answered += 1;
-                buffer.drain(..end);
-            }
-        }
-        let status = status(&body.trailers().await.unwrap().unwrap()).unwrap();
-        (answered, reason(&status))
-    });
+    let sending = tokio::spawn(send_all(request, commands, || {}));
+    let reading = tokio::spawn(read_all::<proto::ExecuteCommandsResponse>(answer));
     // Beside it, on the same connection.
     let mut beside = 0;
     while !reading.is_finished() {
@@ -413,6 +373,162 @@ async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() 
         beside += 1;
     }
     sending.await.unwrap();
-    assert_eq!(reading.await.unwrap(), (COUNT, "OK".to_owned()));
+    let (told, ended) = reading.await.unwrap();
+    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    let done =
+        |answer: &proto::ExecuteCommandsResponse| matches!(answer.outcome, Some(Outcome::Done(_)));
+    assert!(told.iter().all(done), "{told:?}");
     assert!(beside > 0);
+}
+
+fn placing(
+    tag: u64,
+    order: proto::PlaceOrderRequest,
+    brief: bool,
+) -> proto::ExecuteCommandsRequest {
+    proto::ExecuteCommandsRequest { tag, brief, command: Some(Command::PlaceOrder(order)) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_whose_answers_nobody_reads_hold_up_no_other_call() {
+    const COMMANDS_READ: u64 = 256;
+    let shop = Shielded::start(&["--without-stock"]);
+    let service = token("SERVICE", "shop");
+    let ids: Vec<String> = (0..2 * COMMANDS_READ).map(|_| Uuid::now_v7().to_string()).collect();
+    let mut unread = Vec::new();
+    for which in 0..2 {
+        let own: Vec<String> = ids.iter().skip(which).step_by(2).cloned().collect();
+        let wire = Wire::open_with_window(&shop.engine.address, 1).await;
+        let WireCall { answer, request } = wire.begin(COMMANDS, Some(&service)).await;
+        let commands = (0..).zip(own).map(|(tag, order_id)| {
+            placing(tag, proto::PlaceOrderRequest { order_id, ..order(FLOOD) }, false)
+        });
+        unread.push((wire, answer, tokio::spawn(send_all(request, commands, || {}))));
+    }
+    // Each of them is read as far as it may be, and all of that is carried out.
+    let (wire, patience) = (shop.wire().await, Instant::now() + PATIENCE);
+    for last in &ids[ids.len() - 2..] {
+        let get = proto::GetOrderRequest { order_id: last.clone(), ..Default::default() };
+        loop {
+            let placed = wire.call(PLACE, Some(&service), &order(OTHER)).await.ended();
+            assert_eq!(within(10, placed).await, "OK");
+            match within(10, wire.call(GET, Some(&service), &get).await.ended()).await.as_str() {
+                "OK" => break,
+                ended => assert_eq!(ended, "NOT_FOUND"),
+            }
+            assert!(Instant::now() < patience, "commands are not carried out");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_large_answers_nobody_reads_is_not_read_on() {
+    const COUNT: u64 = 64;
+    let shop = Shielded::start(&["--without-stock"]);
+    let ops = token("OPS", "anna");
+    let line = |index: usize| proto::NewLine {
+        sku: format!("{index:0>60}"),
+        ..order(FLOOD).lines.swap_remove(0)
+    };
+    let large = proto::PlaceOrderRequest { lines: (0..2_000).map(line).collect(), ..order(FLOOD) };
+    assert!(large.encoded_len() > 128 * 1024, "{}", large.encoded_len());
+    let wire = shop.wire().await;
+    let WireCall { answer, request } = wire.begin(COMMANDS, Some(&ops)).await;
+    let sent = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&sent);
+    let commands = (0..COUNT).map(move |tag| placing(tag, large.clone(), false));
+    let sending = tokio::spawn(send_all(request, commands, move || {
+        counts.fetch_add(1, Ordering::Relaxed);
+    }));
+    // Until it goes no further.
+    let (mut last, mut since, patience) = (0, Instant::now(), Instant::now() + PATIENCE);
+    while since.elapsed() < Duration::from_secs(2) {
+        assert!(Instant::now() < patience, "it is read on: {last}");
+        let now = sent.load(Ordering::Relaxed);
+        if now != last || now == 0 {
+            (last, since) = (now, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(last < COUNT / 2, "{last} commands were read, and no answer was taken");
+    let (told, ended) = within(60, read_all::<proto::ExecuteCommandsResponse>(answer)).await;
+    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    sending.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_another_node_is_said_to_carry_has_one_command() {
+    let shop = Shielded::start(&["--without-stock"]);
+    let flood = customer(FLOOD);
+    let carried = async |count: u64| {
+        let wire = shop.wire().await;
+        let call = wire.begin_with(COMMANDS, Some(&flood), &[("ordinal-forwarded", "1")]).await;
+        let commands = (0..count).map(|tag| placing(tag, order(FLOOD), true));
+        let WireCall { answer, request } = call;
+        send_all(request, commands, || {}).await;
+        within(10, read_all::<proto::ExecuteCommandsResponse>(answer)).await
+    };
+    let (told, ended) = carried(1).await;
+    assert_eq!((told.len(), ended.as_str()), (1, "OK"));
+    let (told, ended) = carried(3).await;
+    assert_eq!((told.len(), ended.as_str()), (1, "MALFORMED_MESSAGE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_not_taken_keeps_its_place() {
+    let shop = Shielded::start(&["--calls-per-customer", "1", "--without-stock"]);
+    let flood = customer(FLOOD);
+    let line = |index: usize| proto::NewLine {
+        sku: format!("MUG-{index}"),
+        ..order(FLOOD).lines.swap_remove(0)
+    };
+    let order_id = Uuid::now_v7().to_string();
+    let placed = proto::PlaceOrderRequest {
+        order_id: order_id.clone(),
+        lines: (0..200).map(line).collect(),
+        ..order(FLOOD)
+    };
+    assert_eq!(shop.ends(PLACE, Some(&flood), &placed).await, "OK");
+    let get = proto::GetOrderRequest { order_id, ..Default::default() };
+    let until = async |wanted: &str| {
+        let patience = Instant::now() + PATIENCE;
+        while shop.ends(GET, Some(&flood), &get).await != wanted {
+            assert!(Instant::now() < patience, "it is not {wanted}");
+        }
+    };
+    until("OK").await;
+    let wire = Wire::open_with_window(&shop.engine.address, 16).await;
+    let call = wire.call(GET, Some(&flood), &get).await;
+    let (mut body, _request) = within(10, call.begun()).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(shop.ends(GET, Some(&flood), &get).await, "OVERLOADED");
+    }
+    // And it comes whole, in however small pieces it is taken.
+    let mut whole = Vec::new();
+    while let Some(data) = within(10, body.data()).await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        whole.extend_from_slice(&data);
+    }
+    let told = proto::GetOrderResponse::decode(&whole[5..]).unwrap();
+    assert_eq!(told.order.unwrap().lines.len(), 200);
+    until("OK").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_told_while_callers_have_all_places() {
+    let shop = Shielded::start(&["--calls-max", "8"]);
+    let (flood, wire) = (customer(FLOOD), shop.wire().await);
+    let mut calls = Vec::new();
+    for _ in 0..10 {
+        calls.push(wire.begin(PLACE, Some(&flood)).await);
+    }
+    let health = HealthCheckRequest::default();
+    // What came before it over this connection has its places.
+    assert_eq!(within(10, wire.call(HEALTH, None, &health).await.ended()).await, "OK");
+    assert_eq!(shop.ends(PLACE, Some(&customer(OTHER)), &order(OTHER)).await, "OVERLOADED");
+    for _ in 0..10 {
+        assert_eq!(shop.ends(HEALTH, None, &health).await, "OK");
+    }
+    assert_eq!(shop.ends(PLACE, Some(&token("OPS", "anna")), &order(OTHER)).await, "OK");
 }

@@ -55,13 +55,36 @@ impl Wire {
         Self { send, driver: tokio::spawn(connection) }
     }
 
+    /// As a client that takes so many bytes of an answer at a time.
+    pub async fn open_with_window(address: &str, window: u32) -> Self {
+        let socket = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut client = h2::client::Builder::new();
+        let (send, connection) =
+            client.initial_window_size(window).handshake(socket).await.unwrap();
+        Self { send, driver: tokio::spawn(connection) }
+    }
+
     /// Begins a call as the holder of a token.
     pub async fn begin(&self, path: &str, token: Option<&str>) -> WireCall {
+        self.begin_with(path, token, &[]).await
+    }
+
+    /// Begins a call with further headers.
+    pub async fn begin_with(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+    ) -> WireCall {
         let mut request = Request::post(format!("http://localhost{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut send = self.send.clone().ready().await.unwrap();
         let (answer, request) = send.send_request(request.body(()).unwrap(), false).unwrap();
@@ -95,6 +118,50 @@ pub fn status(headers: &HeaderMap) -> Option<Status> {
 /// The stable reason of a status; OK where all is well.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map_or_else(|| "OK".to_owned(), |info| info.reason)
+}
+
+/// Sends messages one after the other, each in frames of its own, as fast as the server lets it.
+pub async fn send_all<M: prost::Message>(
+    mut request: SendStream<Bytes>,
+    messages: impl IntoIterator<Item = M>,
+    mut sent: impl FnMut(),
+) {
+    for message in messages {
+        let mut rest = framed(&message);
+        while !rest.is_empty() {
+            let size = rest.len().min(16 * 1024);
+            request.reserve_capacity(size);
+            while request.capacity() < size {
+                futures::future::poll_fn(|context| request.poll_capacity(context))
+                    .await
+                    .expect("the stream was closed")
+                    .unwrap();
+            }
+            request.send_data(rest.split_to(size), false).unwrap();
+        }
+        sent();
+    }
+    request.send_data(Bytes::new(), true).unwrap();
+}
+
+/// Reads an answer to its end: what each message of it says, and the reason with which it ended.
+pub async fn read_all<M: prost::Message + Default>(answer: ResponseFuture) -> (Vec<M>, String) {
+    let mut body = answer.await.unwrap().into_body();
+    let (mut buffer, mut told) = (BytesMut::new(), Vec::new());
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        buffer.extend_from_slice(&data);
+        while let Some(length) = buffer.get(1..5) {
+            let end = 5 + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
+            if buffer.len() < end {
+                break;
+            }
+            told.push(M::decode(&buffer.split_to(end)[5..]).unwrap());
+        }
+    }
+    let status = status(&body.trailers().await.unwrap().unwrap()).unwrap();
+    (told, reason(&status))
 }
 
 impl WireCall {

@@ -8,8 +8,9 @@ use order_actor::grpc::proto::order_service_client::OrderServiceClient;
 use shared_events::contract::OrderId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 use uuid::Uuid;
@@ -27,6 +28,10 @@ const OTHERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of a load; each takes 128 calls at a time.
 const CONNECTIONS: usize = 16;
+/// How often memory is looked at under a load.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
+/// Calls that are answered within 100 ms, one after the other, by which it is level again.
+const LEVEL_CALLS: u32 = 5;
 /// Calls without an answer that a load has at most.
 const UNDER_WAY_MAX: u64 = 20_000;
 
@@ -42,7 +47,9 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "overload and fairness",
         "The engine whole in one process on SQLite, with tokens, and its clients in another, on the same cores. Announced: 3 connections without a token \
          announce 100 messages of 4 MiB each to health and send 16 bytes of each. Goodput: orders placed within their deadline of 5 s, a second, by a service that \
-         begins them at 2, 5 and 10 times the peak, whatever becomes of them; the peak is that of 256 callers that wait. Fairness: 8 customers place orders at \
+         begins them at 2, 5 and 10 times the peak, whatever becomes of them, counted as long as it begins them; the peak is that of 256 callers that wait, before or \
+         after, whichever is more. Level: from the end of the load until 5 calls one after the other are answered within 100 ms each. Memory: the most under the \
+         load, looked at every 100 ms. Fairness: 8 customers place orders at \
          a steady rate, together 40 of 100 of the peak, alone and beside one that keeps 1,000 calls under way and asks again at once.",
     );
     let directory = lab.directory("overload")?;
@@ -62,57 +69,147 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     row.goal("memory under announced messages", grown, Bound::AtMost(100.0), "MB");
 
     let seconds = Duration::from_secs(pace.pick(15, 3));
-    let peak = peak(address, seconds).await?;
-    row.figure("peak, 256 callers", "Ordinal", "orders/s", Spread::once(peak));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
-    let whole = peak as u64;
-    for times in [2, 5, 10] {
-        let load = load(clients(address).await?, service(), whole * times, seconds).await?;
-        let level = until_level(address).await?;
-        let case = format!("{times} times the peak");
-        let goodput = load.rate(seconds);
-        row.figure(&case, "Ordinal", "orders/s within their deadline", Spread::once(goodput));
-        row.figure(
-            &case,
-            "Ordinal",
-            "refused/s",
-            Spread::once(number(load.refused) / seconds.as_secs_f64()),
-        );
-        row.figure(&case, "Ordinal", "MB resident", Spread::once(resident_bytes_of(id) / 1e6));
-        let of_peak = Spread::once(goodput / peak.max(1.0));
-        row.goal(&format!("goodput at {case}, of the peak"), of_peak, Bound::AtLeast(0.9), "");
-        row.goal(
-            &format!("level again after {case}"),
-            Spread::once(level),
-            Bound::AtMost(5.0),
-            "s",
-        );
-    }
+    let whole = goodput(&mut row, address, id, seconds).await?;
+    fairness(&mut row, address, id, whole, seconds).await?;
+    lab::end(process).await;
+    Ok(row)
+}
 
-    let each = (whole * 2 / 5 / number_of(OTHERS)).max(1);
-    let alone = others(address, each, seconds).await?;
-    let flood = Flood::start(address).await?;
-    let beside = others(address, each, seconds).await?;
-    let flooded = flood.stop().await;
-    for (case, load) in [("others alone", &alone), ("others beside a flood", &beside)] {
-        let p99 = number(load.latencies.value_at_quantile(0.99)) / 1e3;
-        row.figure(case, "Ordinal", "orders/s", Spread::once(load.rate(seconds)));
-        row.figure(case, "Ordinal", "ms at p99", Spread::once(p99));
+/// What is done of 2, 5 and 10 times as much as can be done; the peak of a second.
+async fn goodput(
+    row: &mut Row,
+    address: SocketAddr,
+    process: u32,
+    time: Duration,
+) -> anyhow::Result<u64> {
+    // The first calls find nothing warm; they count for nothing.
+    peak(address, time).await?;
+    let before = peak(address, time).await?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
+    let whole = before as u64;
+    let resident = resident_bytes_of(process);
+    let mut loads = Vec::new();
+    for times in [2, 5, 10] {
+        let memory = Memory::watch(process);
+        let links = clients(address).await?;
+        let window = Window::new(time);
+        let (load, level) = tokio::try_join!(
+            load(links, service(), whole * times, window),
+            until_level(address, window.end),
+        )?;
+        loads.push((format!("{times} times the peak"), load, level, memory.most().await?));
     }
-    let kept = beside.rate(seconds) / alone.rate(seconds).max(1.0);
-    row.goal(
-        "others beside a flood, of what they have alone",
-        Spread::once(kept),
-        Bound::AtLeast(0.8),
-        "",
-    );
+    let after = peak(address, time).await?;
+    row.figure("peak before, 256 callers", "Ordinal", "orders/s", Spread::once(before));
+    row.figure("peak after, 256 callers", "Ordinal", "orders/s", Spread::once(after));
+    // The larger one, so that a slow moment of it flatters nothing.
+    let peak = before.max(after).max(1.0);
+    for (case, load, level, most) in loads {
+        let mut told = |unit: &str, value: f64| {
+            row.figure(&case, "Ordinal", unit, Spread::once(value));
+        };
+        let a_second = |count: u64| number(count) / time.as_secs_f64();
+        told("begun/s", a_second(load.begun));
+        told("orders/s within their deadline", load.rate(time));
+        told("orders/s answered after the load had ended", a_second(load.late));
+        told("refused/s", a_second(load.refused));
+        told("neither/s", a_second(load.failed));
+        told("MB resident at most", most / 1e6);
+        let of_peak = Spread::once(load.rate(time) / peak);
+        row.goal(&format!("goodput at {case}, of the peak"), of_peak, Bound::AtLeast(0.9), "");
+        let level = Spread::once(level);
+        row.goal(&format!("level again after {case}"), level, Bound::AtMost(5.0), "s");
+        let grown = Spread::once((most - resident).max(0.0) / 1e6);
+        row.goal(&format!("memory at {case}"), grown, Bound::AtMost(512.0), "MB more");
+    }
+    Ok(whole)
+}
+
+/// What one customer that floods costs the others.
+async fn fairness(
+    row: &mut Row,
+    address: SocketAddr,
+    process: u32,
+    whole: u64,
+    time: Duration,
+) -> anyhow::Result<()> {
+    let each = (whole * 2 / 5 / number_of(OTHERS)).max(1);
+    let alone = others(address, each, time).await?;
+    let resident = resident_bytes_of(process);
+    let memory = Memory::watch(process);
+    let flood = Flood::start(address).await?;
+    let beside = others(address, each, time).await?;
+    let flooded = flood.stop().await;
+    let grown = Spread::once((memory.most().await? - resident).max(0.0) / 1e6);
+    let p99 = |load: &Load| number(load.latencies.value_at_quantile(0.99)) / 1e3;
+    for (case, load) in [("others alone", &alone), ("others beside a flood", &beside)] {
+        row.figure(
+            case,
+            "Ordinal",
+            "begun/s",
+            Spread::once(number(load.begun) / time.as_secs_f64()),
+        );
+        row.figure(case, "Ordinal", "orders/s", Spread::once(load.rate(time)));
+        row.figure(case, "Ordinal", "ms at p99", Spread::once(p99(load)));
+    }
+    let kept = Spread::once(beside.rate(time) / alone.rate(time).max(1.0));
+    let name = "others beside a flood, of what they have alone";
+    row.goal(name, kept, Bound::AtLeast(0.8), "");
     let errors = Spread::once(number(beside.refused + beside.failed));
     row.goal("errors of others beside a flood", errors, Bound::AtMost(0.0), "errors");
+    let waits = Spread::once(p99(&beside));
+    row.goal("others beside a flood at p99", waits, Bound::AtMost(500.0), "ms");
+    row.goal("memory beside a flood", grown, Bound::AtMost(512.0), "MB more");
     row.note(format!(
         "The customer that floods had {flooded} answers meanwhile, refusals among them."
     ));
-    lab::end(process).await;
-    Ok(row)
+    Ok(())
+}
+
+/// When a load is begun, and until when answers count.
+#[derive(Clone, Copy)]
+struct Window {
+    begun: Instant,
+    end: Instant,
+}
+
+impl Window {
+    /// From now on.
+    fn new(time: Duration) -> Self {
+        let begun = Instant::now();
+        Self { begun, end: begun + time }
+    }
+
+    fn time(self) -> Duration {
+        self.end - self.begun
+    }
+}
+
+/// The memory of a process, looked at all the time.
+struct Memory {
+    stop: CancellationToken,
+    watching: JoinHandle<f64>,
+}
+
+impl Memory {
+    fn watch(process: u32) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let watching = tokio::spawn(async move {
+            let mut most = resident_bytes_of(process);
+            while stopped.run_until_cancelled(sleep(LOOKED_AT_EVERY)).await.is_some() {
+                most = most.max(resident_bytes_of(process));
+            }
+            most.max(resident_bytes_of(process))
+        });
+        Self { stop, watching }
+    }
+
+    /// The most that there was, in bytes.
+    async fn most(self) -> anyhow::Result<f64> {
+        self.stop.cancel();
+        Ok(self.watching.await?)
+    }
 }
 
 fn number_of(count: usize) -> u64 {
@@ -181,42 +278,77 @@ async fn clients(address: SocketAddr) -> anyhow::Result<Vec<Orders>> {
 
 /// What came of a load.
 struct Load {
+    begun: u64,
+    /// Carried out while it lasted.
     done: u64,
+    /// Carried out, and answered after it had ended.
+    late: u64,
     refused: u64,
+    /// Neither carried out nor refused within the deadline.
     failed: u64,
+    /// Of what was carried out, from the moment at which it was due.
     latencies: Latencies,
 }
 
 impl Load {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { begun: 0, done: 0, late: 0, refused: 0, failed: 0, latencies: latencies()? })
+    }
+
     fn rate(&self, time: Duration) -> f64 {
         number(self.done) / time.as_secs_f64()
     }
+
+    fn count(&mut self, ended: &Ended, window: Window) {
+        match ended.answer {
+            Ok(()) => {
+                let place = if ended.at <= window.end { &mut self.done } else { &mut self.late };
+                *place += 1;
+                // The histogram grows with what it is told.
+                let _ = self.latencies.record(micros(ended.at - ended.due));
+            }
+            Err(Code::ResourceExhausted) => self.refused += 1,
+            Err(_) => self.failed += 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) -> anyhow::Result<()> {
+        self.begun += other.begun;
+        self.done += other.done;
+        self.late += other.late;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.latencies.add(other.latencies).map_err(|error| anyhow::anyhow!("{error}"))
+    }
 }
 
-/// Begins so many calls a second, whatever becomes of those before.
+/// A call that is over.
+struct Ended {
+    answer: Result<(), Code>,
+    due: Instant,
+    at: Instant,
+}
+
+/// Begins so many calls a second, whatever becomes of those before. Where it cannot begin them as fast
+/// as they are due, those that are left at the end are not begun.
 async fn load(
     clients: Vec<Orders>,
     caller: Caller,
     rate: u64,
-    time: Duration,
+    window: Window,
 ) -> anyhow::Result<Load> {
-    let mut due = OpenLoop::new(rate, time);
+    let mut due = OpenLoop::new(rate, window.time());
     let under_way = Arc::new(AtomicU64::new(0));
-    let mut load = Load { done: 0, refused: 0, failed: 0, latencies: latencies()? };
+    let mut load = Load::new()?;
     let mut calls = JoinSet::new();
-    let count = |load: &mut Load, (answer, took): (Result<(), Code>, Duration)| match answer {
-        Ok(()) => {
-            load.done += 1;
-            // The histogram grows with what it is told.
-            let _ = load.latencies.record(micros(took));
+    while let Some((index, due)) = due.due().await {
+        if Instant::now() >= window.end {
+            break;
         }
-        Err(Code::ResourceExhausted) => load.refused += 1,
-        Err(_) => load.failed += 1,
-    };
-    while let Some((index, at)) = due.due().await {
         while let Some(ended) = calls.try_join_next() {
-            count(&mut load, ended?);
+            load.count(&ended?, window);
         }
+        load.begun += 1;
         if under_way.load(Ordering::Relaxed) >= UNDER_WAY_MAX {
             load.failed += 1;
             continue;
@@ -228,11 +360,11 @@ async fn load(
         calls.spawn(async move {
             let answer = caller.place(&mut orders).await;
             under_way.fetch_sub(1, Ordering::Relaxed);
-            (answer, at.elapsed())
+            Ended { answer, due, at: Instant::now() }
         });
     }
     while let Some(ended) = calls.join_next().await {
-        count(&mut load, ended?);
+        load.count(&ended?, window);
     }
     Ok(load)
 }
@@ -256,36 +388,39 @@ async fn peak(address: SocketAddr, time: Duration) -> anyhow::Result<f64> {
     Ok(number(done) / time.as_secs_f64())
 }
 
-/// Seconds until a call is answered as if nothing had been.
-async fn until_level(address: SocketAddr) -> anyhow::Result<f64> {
+/// Seconds from the end of a load until calls are answered as if nothing had been.
+async fn until_level(address: SocketAddr, end: Instant) -> anyhow::Result<f64> {
     let mut orders = connect(address).await?;
-    let since = Instant::now();
-    loop {
+    sleep_until(end).await;
+    let (mut level, mut since) = (0, end);
+    while level < LEVEL_CALLS {
         let asked = Instant::now();
-        if service().place(&mut orders).await.is_ok()
-            && asked.elapsed() < Duration::from_millis(100)
-        {
-            return Ok(since.elapsed().as_secs_f64());
+        anyhow::ensure!(asked - end < Duration::from_secs(60), "not level after a minute");
+        let done = service().place(&mut orders).await.is_ok();
+        if done && asked.elapsed() < Duration::from_millis(100) {
+            level += 1;
+        } else {
+            (level, since) = (0, Instant::now());
+            sleep(Duration::from_millis(50)).await;
         }
-        anyhow::ensure!(since.elapsed() < Duration::from_secs(60), "not level after a minute");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    Ok((since - end).as_secs_f64())
 }
 
 /// All customers but the first, each at this rate.
 async fn others(address: SocketAddr, rate: u64, time: Duration) -> anyhow::Result<Load> {
-    let mut loads = JoinSet::new();
-    for index in 1..=OTHERS {
-        let clients = vec![connect(address).await?];
-        loads.spawn(load(clients, Caller::customer(index), rate, time));
+    let mut links = Vec::new();
+    for _ in 0..OTHERS {
+        links.push(connect(address).await?);
     }
-    let mut all = Load { done: 0, refused: 0, failed: 0, latencies: latencies()? };
+    let window = Window::new(time);
+    let mut loads = JoinSet::new();
+    for (index, link) in (1..).zip(links) {
+        loads.spawn(load(vec![link], Caller::customer(index), rate, window));
+    }
+    let mut all = Load::new()?;
     while let Some(ended) = loads.join_next().await {
-        let one = ended??;
-        all.done += one.done;
-        all.refused += one.refused;
-        all.failed += one.failed;
-        all.latencies.add(one.latencies).map_err(|error| anyhow::anyhow!("{error}"))?;
+        all.add(ended??)?;
     }
     Ok(all)
 }

@@ -9,19 +9,20 @@ use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::timers::{Clock as _, SystemClock};
 use ordinal::access::Access;
-use ordinal::{AccessLayer, limited};
+use ordinal::{Turns, serve_routes, take_descriptors};
 use shared_events::contract::OrderId;
 use shared_events::stream::{Database, Dialect};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tonic::transport::server::TcpIncoming;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::engine::{Engine, SHARDS};
 use super::framework::Framework;
 
-/// `ordinal-bench serve`: a contender behind the same gRPC edge, with the same limits and the same
-/// check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
+/// `ordinal-bench serve`: a contender behind the engine's own gRPC edge, with its limits, its
+/// turns and its check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where.
@@ -57,7 +58,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Contender { postgres, sqlite, memory: _, framework } = args.contender;
     if let Some(url) = framework {
         let edge = FrameworkEdge(Framework::open(&url).await?);
-        return listen(args.listen, OrderServiceServer::new(edge)).await;
+        let orders = OrderServiceServer::new(edge);
+        return listen(args.listen, orders, Turns::default()).await;
     }
     let engine = match (postgres, sqlite) {
         (Some(url), _) => Engine::postgres(&url, SHARDS).await?,
@@ -70,8 +72,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let facts = Arc::new(FactSource::new(engine.journal.clone()));
     let summaries = OrderSummaries::new(lists);
     let (registry, journal) = (engine.registry.clone(), engine.journal.clone());
-    let (orders, _) = OrdersEdge::new(registry, summaries, journal, facts).into_services();
-    listen(args.listen, orders).await?;
+    let turns = Turns::default();
+    let edge = OrdersEdge::new(registry, summaries, journal, facts);
+    let (orders, _) = edge.taking_turns(Arc::new(turns.clone())).into_services();
+    listen(args.listen, orders, turns).await?;
     engine.close().await;
     Ok(())
 }
@@ -79,17 +83,19 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 async fn listen<S: OrderService>(
     address: SocketAddr,
     orders: OrderServiceServer<S>,
+    turns: Turns,
 ) -> anyhow::Result<()> {
+    take_descriptors();
     let listener = TcpListener::bind(address).await?;
-    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut term = signal(SignalKind::terminate())?;
-    limited()
-        .layer(AccessLayer(Access::development()))
-        .add_service(orders)
-        .serve_with_incoming_shutdown(connections, async move {
-            term.recv().await;
-        })
-        .await?;
+    let stop = CancellationToken::new();
+    let routes = Routes::new(orders);
+    let serving = serve_routes(listener, routes, Access::development(), turns, stop.clone());
+    tokio::spawn(async move {
+        term.recv().await;
+        stop.cancel();
+    });
+    serving.await;
     Ok(())
 }
 

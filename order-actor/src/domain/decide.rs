@@ -279,8 +279,7 @@ fn decide_request(
         };
         Rejection::InvalidReturnLines { line, detail }
     })?;
-    let before = u64::try_from(details.judged.len()).unwrap_or(u64::MAX);
-    asked_again(by, "a return is asked for", before)?;
+    asked_again(by, "a return is asked for", details.customer_returns)?;
     // It, a reminder and the verdict.
     if details.events + 3 > policy::EVENTS_MAX {
         return Err(Rejection::TooManyEvents);
@@ -290,6 +289,7 @@ fn decide_request(
         lines: request.lines.clone(),
         reason: request.reason.clone(),
         judge_by: now.plus(policy.judge_within),
+        asked_by: by.role,
         at: now,
     }])
 }

@@ -6,7 +6,16 @@ use shared_events::contract::{
     ReturnId, SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Address, LineQuantity};
+use super::{Address, LineQuantity, Role};
+
+const fn customer() -> Role {
+    Role::Customer
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_customer(role: &Role) -> bool {
+    matches!(role, Role::Customer)
+}
 
 /// What happened to an order: the journal's private schema, current version. Older versions are
 /// lifted to it on reading (`upcast.rs`); others learn of it by facts only.
@@ -109,6 +118,9 @@ pub enum Event {
         reason: String,
         /// When operators are reminded unless they judged.
         judge_by: Timestamp,
+        /// In which role it was asked for; customers' where nothing is said.
+        #[serde(default = "customer", skip_serializing_if = "is_customer")]
+        asked_by: Role,
         /// When.
         at: Timestamp,
     },

@@ -4,7 +4,7 @@ use shared_events::contract::{CancelReason, Money, Quantity, ShipmentId};
 
 use super::{
     Cancelled, Confirmed, Details, Event, Fulfilled, Line, LineQuantity, Order, Pending, Rejection,
-    ReturnRequested, Returned, Status, Verdict,
+    ReturnRequested, Returned, Role, Status, Verdict,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -31,8 +31,14 @@ pub fn evolve(order: Order, event: &Event) -> Result<Order, Impossible> {
         apply(order, event).map_err(|detail| Impossible { event: event.name(), from, detail })?;
     if let Some(details) = order.details_mut() {
         details.events += 1;
-        if let Event::LinesCancelled { reason: CancelReason::CustomerRequest, .. } = event {
-            details.customer_cancels += 1;
+        match event {
+            Event::LinesCancelled { reason: CancelReason::CustomerRequest, .. } => {
+                details.customer_cancels += 1;
+            }
+            Event::ReturnRequested { asked_by: Role::Customer, .. } => {
+                details.customer_returns += 1;
+            }
+            _ => {}
         }
     }
     Ok(order)
@@ -212,6 +218,7 @@ fn placed(event: &Event) -> Result<Order, &'static str> {
             judged: Vec::new(),
             events: 0,
             customer_cancels: 0,
+            customer_returns: 0,
         },
         confirm_by: *confirm_by,
     }))

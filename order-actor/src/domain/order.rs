@@ -100,6 +100,8 @@ pub struct Details {
     pub events: u64,
     /// How often units were cancelled at the customer's request while others stayed.
     pub customer_cancels: u64,
+    /// How often the customer asked for a return.
+    pub customer_returns: u64,
 }
 
 /// How a return was judged.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use shared_events::contract::OrderId;
@@ -29,6 +30,25 @@ pub trait Nodes: Send + Sync {
 pub trait Turns: Send + Sync {
     /// Waits for a turn of this caller; it is over when what is returned is dropped.
     async fn turn(&self, by: &By) -> Box<dyn Send + Sync>;
+}
+
+/// Bytes of commands that a stream has read and not answered, and of answers that wait for its client.
+/// Whoever counts what the stream brings gives it along with the request, and looks at it; clones are
+/// the same.
+#[derive(Clone, Debug, Default)]
+pub struct Unanswered(Arc<AtomicUsize>);
+
+impl Unanswered {
+    /// So many at the moment.
+    pub fn are(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Orders and their journal, as gRPC services. How many calls and streams there may be at once is

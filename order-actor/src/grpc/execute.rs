@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::caller::{Asked, well_formed};
 use super::parse::Wish;
@@ -22,14 +23,19 @@ use super::proto::execute_commands_request::Command;
 use super::proto::execute_commands_response::Outcome;
 use super::proto::order_service_client::OrderServiceClient;
 use super::tail::Messages;
-use super::{DEADLINE_DEFAULT, OrdersEdge, Refused, parse, proto, render, status};
+use super::{DEADLINE_DEFAULT, OrdersEdge, Refused, Unanswered, parse, proto, render, status};
 use crate::actor::{Executed, Refusal};
 
-/// Commands of one stream that were read and not answered; the next one is read when one is
-/// answered, so that HTTP/2 tells the client to wait.
+/// Commands of one stream that were read and whose answers have not been handed over; the next one
+/// is read when one is, so that HTTP/2 tells the client to wait.
 const UNDER_WAY_MAX: usize = 256;
-/// Answers that wait for a slow client; nothing more is read meanwhile.
+/// The bytes of those commands, and of answers that wait to be handed over. One command may have as
+/// many.
+const UNDER_WAY_BYTES_MAX: usize = 1024 * 1024;
+/// Answers that were handed over and that a slow client has not taken; of large ones only one.
 const ANSWERS_WAITING_MAX: usize = 64;
+/// A large answer has more bytes.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// A client that was told that its stream has ended may go on sending for so long; that is thrown
 /// away.
@@ -52,9 +58,17 @@ pub(super) fn answers(
             headers.insert(name, value.clone());
         }
     }
+    let unanswered = request.extensions().get::<Unanswered>().cloned().unwrap_or_default();
     let mut commands = request.into_inner();
     let caller = Arc::new(Caller { edge, asked, headers });
-    let stream = CommandStream { caller, lanes: HashMap::new(), waiting: 0 };
+    let stream = CommandStream {
+        caller,
+        lanes: HashMap::new(),
+        waiting: 0,
+        ready: VecDeque::new(),
+        bytes: 0,
+        unanswered,
+    };
     tokio::spawn(async move {
         if let Err(status) = stream.run(&mut commands, &sender).await {
             // The client may have gone meanwhile; nobody is left to tell.
@@ -72,13 +86,20 @@ pub(super) fn answers(
 struct Work {
     tag: u64,
     brief: bool,
+    bytes: usize,
     wish: Wish,
     /// As it came, where another node may have to be asked.
     original: Option<proto::ExecuteCommandsRequest>,
 }
 
-/// An answer, and the order that is free for its next command.
-type Answered = (Option<OrderId>, proto::ExecuteCommandsResponse);
+/// A command that is done.
+struct Answered {
+    /// The order that is free for its next command.
+    order_id: Option<OrderId>,
+    /// What the command had.
+    bytes: usize,
+    answer: proto::ExecuteCommandsResponse,
+}
 
 /// Who sends the commands, and whom they are asked of: the same for all of a stream.
 struct Caller {
@@ -93,13 +114,20 @@ struct CommandStream {
     lanes: HashMap<OrderId, VecDeque<Work>>,
     /// Commands in all lanes.
     waiting: usize,
+    /// Answers that wait to be handed over, each with its bytes.
+    ready: VecDeque<(usize, proto::ExecuteCommandsResponse)>,
+    /// Of commands that are not answered, and of answers that wait to be handed over.
+    bytes: usize,
+    unanswered: Unanswered,
 }
+
+type Answers = mpsc::Sender<Result<proto::ExecuteCommandsResponse, Status>>;
 
 impl CommandStream {
     async fn run(
         mut self,
         commands: &mut Streaming<proto::ExecuteCommandsRequest>,
-        answers: &mpsc::Sender<Result<proto::ExecuteCommandsResponse, Status>>,
+        answers: &Answers,
     ) -> Result<(), Status> {
         let stop = self.caller.edge.stop.clone();
         let mut stopping = pin!(stop.cancelled());
@@ -107,17 +135,28 @@ impl CommandStream {
         let mut under_way: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         // How the stream ends once everything that was read is answered.
         let mut end = None;
-        while end.is_none() || !under_way.is_empty() {
-            let reads = end.is_none() && under_way.len() + self.waiting < UNDER_WAY_MAX;
+        while end.is_none() || !under_way.is_empty() || !self.ready.is_empty() {
+            self.unanswered.are(self.bytes);
+            let count = under_way.len() + self.waiting + self.ready.len();
+            let reads = end.is_none() && count < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX;
+            // What is under way is polled whatever its client does: each has a turn that others
+            // wait for, and gives it back when it is done.
             tokio::select! {
                 biased;
+                // What is under way goes on without anybody to tell.
                 () = &mut gone => return Ok(()),
-                Some((order_id, answer)) = under_way.next() => {
-                    under_way.extend(order_id.and_then(|order_id| self.next_of(order_id)));
-                    if answers.send(Ok(answer)).await.is_err() {
-                        // What is under way goes on without anybody to tell.
-                        return Ok(());
+                Ok(mut places) = answers.reserve_many(self.places()), if !self.ready.is_empty() => {
+                    if let (Some(place), Some((bytes, answer))) =
+                        (places.next(), self.ready.pop_front())
+                    {
+                        self.bytes -= bytes;
+                        place.send(Ok(answer));
                     }
+                }
+                Some(Answered { order_id, bytes, answer }) = under_way.next() => {
+                    self.bytes -= bytes;
+                    under_way.extend(order_id.and_then(|order_id| self.next_of(order_id)));
+                    self.tell(answer, answers);
                 }
                 command = commands.next(), if reads => match command {
                     Some(Ok(command)) => under_way.extend(self.take(command)),
@@ -130,18 +169,44 @@ impl CommandStream {
         end.unwrap_or(Ok(()))
     }
 
+    /// Hands an answer over, or lets it wait for its client behind those that wait already.
+    fn tell(&mut self, answer: proto::ExecuteCommandsResponse, answers: &Answers) {
+        let bytes = answer.encoded_len();
+        if self.ready.is_empty()
+            && bytes <= SMALL_BYTES_MAX
+            && let Ok(place) = answers.try_reserve()
+        {
+            place.send(Ok(answer));
+            return;
+        }
+        self.bytes += bytes;
+        self.ready.push_back((bytes, answer));
+    }
+
+    /// Places that the next answer needs to be handed over: of large ones nothing else waits yet.
+    fn places(&self) -> usize {
+        match self.ready.front() {
+            Some((bytes, _)) if *bytes > SMALL_BYTES_MAX => ANSWERS_WAITING_MAX,
+            _ => 1,
+        }
+    }
+
     /// Begins a command, or lets it wait for an earlier one to the same order.
     fn take(
         &mut self,
         request: proto::ExecuteCommandsRequest,
     ) -> Option<BoxFuture<'static, Answered>> {
-        let (tag, brief) = (request.tag, request.brief);
+        let (tag, brief, bytes) = (request.tag, request.brief, request.encoded_len());
+        self.bytes += bytes;
         let original = self.caller.edge.nodes.as_ref().map(|_| request.clone());
         let wish = match self.caller.parse(request) {
             Ok(wish) => wish,
-            Err(status) => return Some(Box::pin(ready((None, refused(tag, &status))))),
+            Err(status) => {
+                let answer = refused(tag, &status);
+                return Some(Box::pin(ready(Answered { order_id: None, bytes, answer })));
+            }
         };
-        let work = Work { tag, brief, wish, original };
+        let work = Work { tag, brief, bytes, wish, original };
         if let Some(lane) = self.lanes.get_mut(&work.wish.order_id) {
             self.waiting += 1;
             lane.push_back(work);
@@ -162,7 +227,10 @@ impl CommandStream {
 
     fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
         let caller = Arc::clone(&self.caller);
-        Box::pin(async move { (Some(work.wish.order_id), caller.answer(work).await) })
+        Box::pin(async move {
+            let (order_id, bytes) = (Some(work.wish.order_id), work.bytes);
+            Answered { order_id, bytes, answer: caller.answer(work).await }
+        })
     }
 }
 
@@ -188,9 +256,9 @@ impl Caller {
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
-        let Work { tag, brief, wish, original } = work;
+        let Work { tag, brief, wish, original, .. } = work;
         // Its time begins when it is carried out: those that wait before it are its client's own.
-        let _turn = match &self.edge.turns {
+        let turn = match &self.edge.turns {
             Some(turns) => Some(turns.turn(&self.asked.by).await),
             None => None,
         };
@@ -204,6 +272,8 @@ impl Caller {
             (&refusal, original, self.asked.forwarded)
             && let Some(channel) = self.edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner))
         {
+            // It waits for a turn there. Two nodes that wait for each other hold none.
+            drop(turn);
             return self.ask(owner, channel, command, deadline).await;
         }
         refused(tag, &status::refused(&refusal))
@@ -227,8 +297,7 @@ impl Caller {
         };
         match timeout_at(deadline, answer).await {
             Ok(Ok(Some(answer))) => answer,
-            // It was not begun with.
-            Ok(Err(status)) if status.code() == Code::ResourceExhausted => refused(tag, &status),
+            Ok(Err(status)) if was_not_begun(&status) => refused(tag, &status),
             other => {
                 tracing::warn!(?other, owner, "a command could not be carried to its node");
                 // It may have arrived; nobody knows.
@@ -236,6 +305,13 @@ impl Caller {
             }
         }
     }
+}
+
+/// Whether a node says that it refused a command before it did anything. A stream that broke may
+/// have the same code, and nobody knows what became of its command.
+fn was_not_begun(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted
+        && status.get_details_error_info().is_some_and(|info| info.reason == status::OVERLOADED)
 }
 
 fn done(
@@ -267,4 +343,18 @@ fn done(
 fn refused(tag: u64, status: &Status) -> proto::ExecuteCommandsResponse {
     let refused = Refused::decode(status.details()).unwrap_or_default();
     proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Refused(refused)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_node_that_says_so_has_not_begun_with_a_command() {
+        assert!(was_not_begun(&status::refused(&Refusal::Overloaded)));
+        // As tonic makes it of a stream that h2 ends with ENHANCE_YOUR_CALM.
+        assert!(!was_not_begun(&Status::resource_exhausted("h2 protocol error")));
+        assert!(!was_not_begun(&status::reader_too_slow()));
+        assert!(!was_not_begun(&status::stopping()));
+    }
 }

@@ -322,7 +322,7 @@ fn kind(event: &Event) -> proto::event::Kind {
                 return_until: Some(time(*return_until)),
             })
         }
-        Event::ReturnRequested { return_id, lines, reason, judge_by, at: _ } => {
+        Event::ReturnRequested { return_id, lines, reason, judge_by, asked_by: _, at: _ } => {
             Kind::ReturnRequested(proto::ReturnRequested {
                 return_id: return_id.to_string(),
                 lines: units(lines),

@@ -16,6 +16,9 @@ use crate::journal::JournalError;
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "ordinal";
 
+/// The reason of a refusal before anything was done, because there is too much under way.
+pub const OVERLOADED: &str = "OVERLOADED";
+
 /// Metadata of a status that another node should have been asked: its address.
 pub const OWNER_HEADER: &str = "ordinal-owner";
 /// Metadata of a call that another node carried here: it believes that we have the shard.
@@ -83,7 +86,7 @@ pub fn refused(refusal: &Refusal) -> Status {
             .say(&refusal.to_string()),
         Refusal::RequestIdReused => row(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED")
             .say("this request id was used for another command"),
-        Refusal::Overloaded => row(Code::ResourceExhausted, "OVERLOADED")
+        Refusal::Overloaded => row(Code::ResourceExhausted, OVERLOADED)
             .again_after(OVERLOADED_DELAY)
             .say("too many calls are waiting"),
         Refusal::DeadlineExceeded => row(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use order_actor::actor::Executed;
-use order_actor::domain::{Address, Event, LineQuantity, Order, PlacedLine, Restitution, replay};
+use order_actor::domain::{
+    Address, Event, LineQuantity, Order, PlacedLine, Restitution, Role, replay,
+};
 use order_actor::grpc::{proto, render};
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -90,6 +92,7 @@ fn life() -> Vec<Event> {
             lines: lines(2),
             reason,
             judge_by: at(300),
+            asked_by: Role::Customer,
             at: at(6),
         },
         Event::ReturnEscalated { return_id: return_id(), at: at(300) },
@@ -99,6 +102,7 @@ fn life() -> Vec<Event> {
             lines: lines(5),
             reason: "all of it".into(),
             judge_by: at(700),
+            asked_by: Role::Ops,
             at: at(302),
         },
         Event::ReturnApproved {

@@ -124,6 +124,11 @@ fn a_customer_asks_so_often_and_no_more_and_others_go_on() {
     assert_eq!(whole.status(), Status::Cancelled);
 
     order.say(&fulfill(1, &[]), &by_service()).unwrap();
+    // What operators ask for is not the customer's.
+    for n in 0..u128::from(CUSTOMER_ASKS_MAX) {
+        order.say(&request_return(2_000 + n, &[(1, 1)]), &by_ops()).unwrap();
+        order.say(&reject(2_000 + n), &by_ops()).unwrap();
+    }
     for n in 0..u128::from(CUSTOMER_ASKS_MAX) {
         order.say(&request_return(n, &[(1, 1)]), &by_owner()).unwrap();
         order.say(&reject(n), &by_ops()).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use order_actor::domain::{Event, LineQuantity, Restitution};
+use order_actor::domain::{Event, LineQuantity, Restitution, Role};
 use shared_events::contract::{CancelReason, Contact, Disposition, SellerId, Timestamp};
 use uuid::Uuid;
 
@@ -66,6 +66,7 @@ fn samples() -> Vec<(&'static str, Event)> {
         ("LinesFulfilled.v1", lines_fulfilled(1, &[(1, 1)], 60)),
         ("OrderFulfilled.v1", order_fulfilled(2, &[(1, 1), (2, 3)], 60)),
         ("ReturnRequested.v1", return_requested(1, &[(1, 1), (2, 3)], 60)),
+        ("ReturnRequested.v1.ops", return_requested_by(Role::Ops, 1, &[(1, 1), (2, 3)], 60)),
         ("ReturnEscalated.v1", return_escalated(1, 60)),
         (
             "ReturnApproved.v1",

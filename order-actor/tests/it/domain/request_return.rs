@@ -19,7 +19,7 @@ fn units_are_asked_to_come_back() {
     for by in [by_owner(), by_ops()] {
         given(delivered())
             .when(&request_return(1, &[(2, 2)]), &by, 20)
-            .then(return_requested(1, &[(2, 2)], 20))
+            .then(return_requested_by(by.role, 1, &[(2, 2)], 20))
             .is(Status::ReturnRequested)
             .counts(&[(0, 2, 0, 0), (0, 3, 2, 0)]);
     }

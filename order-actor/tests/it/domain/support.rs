@@ -6,7 +6,7 @@ use std::time::Duration;
 use order_actor::domain::{
     Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Fulfill, Impossible, LineQuantity,
     NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection, RequestReturn, Restitution,
-    Status, decide, evolve, replay,
+    Role, Status, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -228,11 +228,16 @@ pub fn order_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
 }
 
 pub fn return_requested(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
+    return_requested_by(Role::Customer, n, lines, seconds)
+}
+
+pub fn return_requested_by(asked_by: Role, n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
     Event::ReturnRequested {
         return_id: return_id(n),
         lines: units(lines),
         reason: "chipped".to_owned(),
         judge_by: after(seconds + 3 * DAY),
+        asked_by,
         at: after(seconds),
     }
 }
