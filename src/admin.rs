@@ -9,12 +9,13 @@ use futures::future::join_all;
 use order_actor::domain::By;
 use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::journal::{Chronicle, Journal, JournalError, Node, ShardState};
+use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Pause,
 };
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -49,6 +50,12 @@ const PAGE_SIZE_MAX: u32 = 100;
 const REASON_LEN_MAX: usize = 500;
 /// Who takes longer counts as away.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// The same of one who is asked for others: what it may take must fit into what who asked us waits.
+const ASKED_FOR_OTHERS_WITHIN: Duration = Duration::from_secs(3);
+/// A follower of which its stores tell no more by then is shown as it knows itself.
+const FOLLOWER_TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// What may be said besides is not waited for.
+const NOTES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the service looks at.
 pub struct AdminParts {
@@ -104,15 +111,26 @@ impl AdminEdge {
 
     async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
         let status = &entry.status;
+        let until = Instant::now() + FOLLOWER_TOLD_WITHIN;
         // Where its database does not answer, what it remembers itself, of an end that is not known.
-        let stored = (entry.cursors)().await;
-        let heads = if stored.is_some() { (entry.heads)().await } else { None };
+        let stored = timeout_at(until, (entry.cursors)()).await.ok().flatten();
+        let heads = match stored.is_some() {
+            true => timeout_at(until, (entry.heads)()).await.ok().flatten(),
+            false => None,
+        };
         let cursors = stored.unwrap_or_else(|| status.cursors());
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
         let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {
-            self.oldest_waiting(&cursors).await
+            timeout_at(until, self.oldest_waiting(&cursors)).await.ok().flatten()
         } else {
             None
+        };
+        let paused = match &entry.database {
+            Some(database) => {
+                let paused = timeout_at(until, Pause::of(database, status.name())).await;
+                paused.ok().and_then(Result::ok).flatten()
+            }
+            None => None,
         };
         proto::Follower {
             name: status.name().to_owned(),
@@ -125,12 +143,7 @@ impl AdminEdge {
             still_for: status.still_for().try_into().ok(),
             error: status.error().unwrap_or_default(),
             stopped: status.is_stopped(),
-            paused: match &entry.database {
-                Some(database) => Pause::of(database, status.name()).await.ok().flatten(),
-                None => None,
-            }
-            .map(|pause| pause.reason)
-            .unwrap_or_default(),
+            paused: paused.map(|pause| pause.reason).unwrap_or_default(),
         }
     }
 
@@ -176,7 +189,8 @@ impl AdminEdge {
             return Vec::new();
         };
         // One that has the journal to itself has no others; a database that is away names none.
-        let nodes = journal.nodes().await.unwrap_or_default();
+        let nodes = timeout(NOTES_WITHIN, journal.nodes()).await;
+        let nodes = nodes.ok().and_then(Result::ok).unwrap_or_default();
         let others = nodes.into_iter().filter(|node| *node != self.parts.node);
         let peer = |node: Node| {
             let channel = self.parts.nodes.channel(&node.address)?;
@@ -256,7 +270,8 @@ impl AdminService for AdminEdge {
         let others = self.peers(&request).into_iter().map(|(name, peer)| (name.to_owned(), peer));
         let others = others.chain(self.nodes(&request).await);
         let asked = join_all(others.map(|(name, mut peer)| {
-            let asked = carried(&request, proto::ListFollowersRequest {});
+            let mut asked = carried(&request, proto::ListFollowersRequest {});
+            asked.set_timeout(ASKED_FOR_OTHERS_WITHIN);
             async move { (name, peer.list_followers(asked).await) }
         }));
         for (name, told) in asked.await {
@@ -505,8 +520,8 @@ impl AdminService for AdminEdge {
         &self,
         _: Request<proto::GetJournalRequest>,
     ) -> Result<Response<proto::GetJournalResponse>, Status> {
-        let chronicle = self.orders()?.0.chronicle().await.map_err(|error| away_journal(&error))?;
-        let history = chronicle.map(journal_history);
+        let journal = self.orders()?.0;
+        let history = history_of(journal).await.map_err(|error| away_journal(&error))?;
         Ok(Response::new(proto::GetJournalResponse { history }))
     }
 
@@ -521,14 +536,15 @@ impl AdminService for AdminEdge {
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
         let accepted = journal.accept(reason, &said_by).await;
-        let history = accepted.map_err(|error| away_journal(&error))?;
+        let accepted = accepted.map_err(|error| away_journal(&error))?;
         // The journal has been accepted, whatever becomes of letters: they can be dropped one by one.
         let dropped = self.drop_letters_of_nobody(journal, &said_by).await;
         let letters_dropped = dropped.unwrap_or_else(|error| {
             tracing::warn!(%error, "dead letters of orders that are gone were not dropped");
             0
         });
-        let history = Some(journal_history(history));
+        let history = history_of(journal).await.ok().flatten();
+        let history = history.or_else(|| Some(journal_history(accepted, Vec::new())));
         Ok(Response::new(proto::AcceptJournalResponse { history, letters_dropped }))
     }
 
@@ -554,7 +570,8 @@ impl AdminService for AdminEdge {
             reason: why.text,
             since: Some(timestamp(why.since)),
         });
-        Ok(Response::new(proto::GetHealthResponse { serving, reasons: reasons.collect() }))
+        let (reasons, notes) = (reasons.collect(), self.notes().await);
+        Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes }))
     }
 
     async fn resume_timers(
@@ -585,6 +602,22 @@ impl AdminEdge {
 }
 
 impl AdminEdge {
+    /// How the journal last went on from an earlier place, where it has and says so at once.
+    async fn notes(&self) -> Vec<proto::HealthReason> {
+        let Some(journal) = &self.parts.journal else { return Vec::new() };
+        let told = timeout(NOTES_WITHIN, journal.incarnations()).await;
+        let last = told.ok().and_then(Result::ok).and_then(|mut all| all.pop());
+        let note = last.map(|Incarnation { number, began_at, reason, said_by, .. }| {
+            let reason = format!("incarnation {number}, said by {said_by}: {reason}");
+            proto::HealthReason {
+                part: "journal".to_owned(),
+                reason,
+                since: Some(timestamp(began_at)),
+            }
+        });
+        note.into_iter().collect()
+    }
+
     /// Drops dead letters of orders that the journal does not hold; how many.
     async fn drop_letters_of_nobody(
         &self,
@@ -617,11 +650,25 @@ fn away_journal(error: &JournalError) -> Status {
     away(error.code(), &error.to_string())
 }
 
-fn journal_history(chronicle: Chronicle) -> proto::JournalHistory {
+/// Which history the journal tells; none of one that is forgotten with its process.
+async fn history_of(journal: &Journal) -> Result<Option<proto::JournalHistory>, JournalError> {
+    let Some(chronicle) = journal.chronicle().await? else { return Ok(None) };
+    Ok(Some(journal_history(chronicle, journal.incarnations().await?)))
+}
+
+fn journal_history(chronicle: Chronicle, past: Vec<Incarnation>) -> proto::JournalHistory {
+    let incarnation = |past: Incarnation| proto::JournalIncarnation {
+        number: past.number,
+        began_at: Some(timestamp(past.began_at)),
+        reason: past.reason,
+        said_by: past.said_by,
+        heads: positions(&past.heads),
+    };
     proto::JournalHistory {
         journal: chronicle.journal.to_string(),
         incarnation: chronicle.incarnation,
         doubt: chronicle.doubted.unwrap_or_default(),
+        incarnations: past.into_iter().map(incarnation).collect(),
     }
 }
 

@@ -117,6 +117,11 @@ fn history(out: &Output, history: &Value) {
         "" => out.line("nobody remembers more than it holds"),
         doubt => out.line(format!("doubted, nothing is appended: {doubt}")),
     }
+    for past in history["incarnations"].as_array().into_iter().flatten() {
+        let part = |name| text(past, name);
+        let (number, at, by) = (part("number"), part("began_at"), part("said_by"));
+        out.line(format!("incarnation {number} since {at}, said by {by}: {}", part("reason")));
+    }
 }
 
 async fn show(databases: &[String], out: &Output) -> anyhow::Result<()> {

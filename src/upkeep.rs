@@ -15,6 +15,9 @@ use crate::databases::DatabaseArgs;
 use crate::engine::{self, Backend, Role};
 use crate::peers;
 
+/// What there is to say of a process that serves is not waited for any longer.
+const NOTES_WITHIN: Duration = Duration::from_secs(1);
+
 /// `ordinal migrate`
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
@@ -65,28 +68,36 @@ pub async fn health(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let serving = serves(&connection.address(), service, connection.timeout).await?;
-    let reasons = if serving { Vec::new() } else { reasons(connection).await };
+    let (reasons, notes) = details(connection, serving).await;
     let said = if serving { "SERVING" } else { "NOT_SERVING" };
     if out.json {
-        out.value(&serde_json::json!({ "status": said, "reasons": reasons }));
+        out.value(&serde_json::json!({ "status": said, "reasons": reasons, "notes": notes }));
     } else {
         out.line(said);
         for reason in &reasons {
             out.line(format!("{}: {}", text(reason, "part"), text(reason, "reason")));
         }
+        for note in &notes {
+            let (part, since) = (text(note, "part"), text(note, "since"));
+            out.line(format!("{part} since {since}: {}", text(note, "reason")));
+        }
     }
     Ok(if serving { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// Why it cannot serve, as far as the caller may know.
-async fn reasons(connection: &Connection) -> Vec<Value> {
+/// Why it cannot serve, and what else is to be known, as far as the caller may know.
+async fn details(connection: &Connection, serving: bool) -> (Vec<Value>, Vec<Value>) {
     let told = async {
         let client = Client::connect(connection).await.ok()?;
         client.call("admin.v1.AdminService/GetHealth", serde_json::json!({})).await.ok()
     };
-    let told = tokio::time::timeout(connection.timeout, told).await.ok().flatten();
-    let reasons = told.and_then(|mut told| told["reasons"].as_array_mut().map(std::mem::take));
-    reasons.unwrap_or_default()
+    // One that serves is not waited for.
+    let patience = connection.timeout.min(if serving { NOTES_WITHIN } else { Duration::MAX });
+    let mut told = tokio::time::timeout(patience, told).await.ok().flatten().unwrap_or_default();
+    let mut all = |name: &str| told[name].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let (reasons, notes) = (all("reasons"), all("notes"));
+    // They may have changed since it was asked whether it serves.
+    (if serving { Vec::new() } else { reasons }, notes)
 }
 
 /// Whether the process at this URL says that a service of it serves; empty for the process as a whole.

@@ -245,7 +245,7 @@ pub enum OrderVerb {
         #[arg(long, value_name = "TIME", value_parser = instant)]
         placed_until: Option<String>,
         /// Wait until the list includes this place of the journal.
-        #[arg(long, value_name = "SHARD:POSITION")]
+        #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         at_least: Option<Place>,
         #[command(flatten)]
         page: Page,
@@ -293,7 +293,7 @@ pub enum OrderVerb {
         #[arg(long, value_name = "UUID")]
         customer: Option<Uuid>,
         /// Begin after this place of the journal; may be repeated, once per shard.
-        #[arg(long, value_name = "SHARD:POSITION")]
+        #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         after: Vec<Place>,
         /// Begin at the first event of every shard that --after does not name.
         #[arg(long)]
@@ -487,13 +487,13 @@ pub enum EventsVerb {
     /// Show events as they happen, until interrupted.
     Tail {
         /// Begin after this place; may be repeated, once per shard. Now where absent.
-        #[arg(long, value_name = "SHARD:POSITION")]
+        #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         after: Vec<Place>,
     },
     /// Show the events that are in the journal, in order within each shard.
     Replay {
         /// Begin after this place; may be repeated, once per shard.
-        #[arg(long, value_name = "SHARD:POSITION")]
+        #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         after: Vec<Place>,
         /// Only the shards that --after names.
         #[arg(long)]

@@ -116,22 +116,28 @@ impl LineDisposition {
     }
 }
 
-/// A place in the journal: `SHARD:POSITION`.
+/// A place in the journal: `SHARD:POSITION`, or `SHARD:POSITION:MARK` as a place tells its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     shard: u16,
     position: u64,
+    mark: Option<u64>,
 }
 
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not SHARD:POSITION, such as 0:17");
+        let wrong = || format!("{text:?} is not SHARD:POSITION[:MARK], such as 0:17");
         let (shard, position) = text.split_once(':').ok_or_else(wrong)?;
+        let (position, mark) = match position.split_once(':') {
+            Some((position, mark)) => (position, Some(mark.parse().map_err(|_| wrong())?)),
+            None => (position, None),
+        };
         Ok(Self {
             shard: shard.parse().map_err(|_| wrong())?,
             position: position.parse().map_err(|_| wrong())?,
+            mark,
         })
     }
 }
@@ -144,7 +150,11 @@ impl Place {
 
     /// As `ShardPosition`.
     pub fn to_json(self) -> Value {
-        json!({ "shard": self.shard, "position": self.position })
+        let mut place = json!({ "shard": self.shard, "position": self.position });
+        if let Some(mark) = self.mark {
+            place["mark"] = mark.to_string().into();
+        }
+        place
     }
 }
 
@@ -205,7 +215,11 @@ mod tests {
         );
         assert!("3=burn".parse::<LineDisposition>().is_err());
         assert_eq!("0:17".parse::<Place>().unwrap().to_json(), json!({"shard": 0, "position": 17}));
-        assert!("0".parse::<Place>().is_err());
+        let marked = "3:17:18446744073709551615".parse::<Place>().unwrap().to_json();
+        assert_eq!(marked, json!({"shard": 3, "position": 17, "mark": u64::MAX.to_string()}));
+        for wrong in ["0", "0:17:", "0:17:x", "0:17:1:2"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

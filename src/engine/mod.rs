@@ -156,13 +156,17 @@ impl Engine {
         // Stock first: what it tells is what orders follow.
         let stock = if role.inventory() { Some(building.inventory().await?) } else { None };
         let opened = if role.orders() { Some(building.open_orders().await?) } else { None };
+        let notifications =
+            if role.notifications() { Some(building.notifications().await?) } else { None };
+        // Before anybody follows: a file that something is kept in knows to whom it belongs.
+        if let Some(files) = &mut files {
+            files.mark().await?;
+        }
         if let Some(stock) = &stock {
             building.follow_orders_with_stock(stock)?;
         }
-        let notifications =
-            if role.notifications() { Some(building.notifications().await?) } else { None };
-        if let Some(files) = &mut files {
-            files.mark().await?;
+        if let Some(notifications) = &notifications {
+            building.follow_orders_with_notifications(notifications)?;
         }
         let (orders, orders_edge) = match opened {
             Some((orders, edge, read_models)) => {
@@ -220,7 +224,7 @@ impl Engine {
         let services = Services {
             orders: orders_edge,
             stock: stock.as_ref().map(Inventory::grpc),
-            notifications: notifications.as_ref().map(Notifications::grpc),
+            notifications: notifications.as_ref().map(|(notifications, _)| notifications.grpc()),
             facts: FactEdge::new(logs.into_values(), stop_edge.clone()),
             admin,
             access,
@@ -366,17 +370,24 @@ impl Building {
         Ok(())
     }
 
-    async fn notifications(&mut self) -> anyhow::Result<Notifications> {
+    async fn notifications(&mut self) -> anyhow::Result<(Notifications, Database)> {
         let database = self.database(Service::Notifications).await?;
         let config = self.settings.notifications.clone();
-        let notifications = Notifications::new(database.clone(), config, Arc::clone(&self.now))?;
+        let now = Arc::clone(&self.now);
+        Ok((Notifications::new(database.clone(), config, now)?, database))
+    }
+
+    fn follow_orders_with_notifications(
+        &mut self,
+        (notifications, database): &(Notifications, Database),
+    ) -> anyhow::Result<()> {
         let facts = self.facts(Promiser::Orders, names::NOTIFICATIONS)?;
         let follower = notifications.follower();
-        self.followers.start_one(names::NOTIFICATIONS, LATER, &database, facts, follower);
+        self.followers.start_one(names::NOTIFICATIONS, LATER, database, facts, follower);
         // Every process delivers: each message is claimed in the ledger before it is sent.
         let delivery = notifications.clone();
         self.followers.run(|stop| async move { delivery.run_delivery(stop).await });
-        Ok(notifications)
+        Ok(())
     }
 
     /// The journal and its actors, and what they tell.

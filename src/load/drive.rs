@@ -430,9 +430,11 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     let mut after: BTreeMap<u32, u64> = BTreeMap::new();
     loop {
-        let places = after
-            .iter()
-            .map(|(shard, position)| proto::ShardPosition { shard: *shard, position: *position });
+        let places = after.iter().map(|(shard, position)| proto::ShardPosition {
+            shard: *shard,
+            position: *position,
+            mark: None,
+        });
         if let Ok(mut changes) = shared.calls.watch(places.collect()).await {
             while let Ok(Some(message)) = changes.message().await {
                 if let Some(ready) = ready.take() {

@@ -56,12 +56,25 @@ fn lawful(data: &Path) {
 
 const ALL: [&str; 4] = ["journal", "orders", "inventory", "notifications"];
 
+/// The last place of the journal, as it is given back.
+fn last_place(engine: &Engine) -> String {
+    let output = engine.run(&["events", "replay"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events = String::from_utf8(output.stdout).unwrap();
+    let last: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    let part = |name: &str| last["position"][name].to_string().trim_matches('"').to_owned();
+    format!("{}:{}:{}", part("shard"), part("position"), part("mark"))
+}
+
 /// How an SQLite journal of before is put in the place of the one that was followed: when three orders
 /// were placed and two more after it.
 struct SetBack {
     folder: tempfile::TempDir,
     kept: Vec<String>,
     gone: Vec<String>,
+    /// What the history that went had told: a page of the list, and where its last order stands.
+    page: String,
+    place: String,
 }
 
 impl SetBack {
@@ -86,9 +99,14 @@ impl SetBack {
         // One that stays is cancelled in the history that goes.
         engine.ask(&["order", "cancel", &kept[0]]);
         level(&engine);
+        let page = engine.ask(&["order", "list", "--page-size", "2"]);
+        let page = page["next_page_token"].as_str().unwrap().to_owned();
+        engine.ask(&["order", "list", "--page-size", "2", "--page-token", &page]);
+        let place = last_place(&engine);
+        engine.ask(&["order", "list", "--at-least", &place]);
         assert!(engine.stop().success());
         copy(&old, &data, "journal");
-        Self { folder, kept, gone }
+        Self { folder, kept, gone, page, place }
     }
 }
 
@@ -122,6 +140,60 @@ fn a_journal_that_was_set_back_takes_no_orders_until_it_is_accepted() {
     assert_eq!(stock["stock"]["reserved"], json!(4), "{stock}");
     let letters = engine.ask(&["dead-letter", "list"]);
     assert!(letters["dead_letters"].as_array().is_none_or(Vec::is_empty), "{letters}");
+    let past = engine.ask(&["journal", "history"])["history"]["incarnations"].take();
+    assert_eq!(past[0]["reason"], json!("restored from Monday"), "{past}");
+    let health = engine.ask(&["health"]);
+    let note = health["notes"][0]["reason"].as_str().unwrap_or_default();
+    assert!(note.contains("restored from Monday"), "{health}");
+    assert!(engine.stop().success());
+    lawful(&set_back.data());
+}
+
+#[test]
+fn what_another_history_told_is_not_gone_on_with() {
+    let set_back = SetBack::of_sqlite();
+    let engine = Engine::start(&set_back.data());
+    until("the journal is doubted", || !doubt(&engine).is_empty());
+    engine.ask(&["journal", "restored", "--reason", "a drill"]);
+    level(&engine);
+    // Past all that was there before.
+    let new: Vec<String> = (0..9).map(|_| place(&engine)).collect();
+    new.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
+    let SetBack { page, place, .. } = &set_back;
+    for asked in [
+        vec!["order", "list", "--page-size", "2", "--page-token", page],
+        vec!["order", "list", "--at-least", place],
+        vec!["events", "replay", "--after", place],
+        vec!["order", "watch", "--after", place],
+    ] {
+        assert_eq!(engine.refused(1, &asked)["reason"], "HISTORY_FORKED", "{asked:?}");
+    }
+    // Places that it has are gone on from, with their marks.
+    let there = last_place(&engine);
+    engine.ask(&["order", "list", "--at-least", &there]);
+    let rest = engine.run(&["events", "replay", "--after", &there]);
+    assert!(rest.status.success() && rest.stdout.is_empty());
+    assert!(engine.stop().success());
+}
+
+#[test]
+fn an_order_that_is_placed_anew_is_listed_as_it_is_now() {
+    let set_back = SetBack::of_sqlite();
+    let engine = Engine::start(&set_back.data());
+    until("the journal is doubted", || !doubt(&engine).is_empty());
+    engine.ask(&["journal", "restored", "--reason", "a drill"]);
+    // At once, as its client would: while those who follow go back, or before, or afterwards.
+    let mut again = placing(&["MUG=3@2.00GBP"]);
+    again.extend(["--id", &set_back.gone[1]]);
+    engine.ask(&again);
+    engine.until(&set_back.gone[1], "CONFIRMED");
+    level(&engine);
+    let listed = engine.ask(&["order", "list"]);
+    let orders = listed["orders"].as_array().unwrap();
+    let one = orders.iter().find(|one| one["order_id"] == json!(set_back.gone[1])).unwrap();
+    assert_eq!(one["total"]["units"].to_string().trim_matches('"'), "6", "{one}");
+    let stock = engine.ask(&["stock", "get", "MUG"]);
+    assert_eq!(stock["stock"]["reserved"], json!(6), "{stock}");
     assert!(engine.stop().success());
     lawful(&set_back.data());
 }
@@ -177,6 +249,38 @@ fn stock_that_was_set_back_catches_up_by_itself() {
     engine.until(&order, "CONFIRMED");
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(7), "{stock}");
+    assert!(engine.stop().success());
+    lawful(&data);
+}
+
+/// Stock tells something else then at places that orders have heard of, and would for ever be
+/// behind them.
+#[test]
+fn orders_and_stock_of_different_days_come_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old"));
+    std::fs::create_dir(&old).unwrap();
+    for (more, kept) in [(1, Some("journal")), (2, Some("inventory")), (6, None)] {
+        let engine = Engine::start(&data);
+        if more == 1 {
+            engine.ask(&["stock", "set", "MUG", "100"]);
+        }
+        let orders: Vec<String> = (0..more).map(|_| place(&engine)).collect();
+        orders.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
+        level(&engine);
+        assert!(engine.stop().success());
+        kept.into_iter().for_each(|name| copy(&data, &old, name));
+    }
+    ["journal", "inventory"].into_iter().for_each(|name| copy(&old, &data, name));
+
+    let engine = Engine::start(&data);
+    until("the journal is doubted", || !doubt(&engine).is_empty());
+    engine.ask(&["journal", "restored", "--reason", "backups of two days"]);
+    let order = place(&engine);
+    engine.until(&order, "CONFIRMED");
+    level(&engine);
+    let stock = engine.ask(&["stock", "get", "MUG"]);
+    assert_eq!(stock["stock"]["reserved"], json!(2), "{stock}");
     assert!(engine.stop().success());
     lawful(&data);
 }

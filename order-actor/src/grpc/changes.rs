@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use shared_events::contract::{CustomerId, OrderId};
+use shared_events::contract::{CustomerId, Mark, OrderId};
 use shared_events::stream::Cursors;
 use tokio::time::Instant;
 use tonic::Status;
@@ -15,7 +15,7 @@ use tonic::Status;
 use super::proto::OrderChange;
 use super::tail::READ_AT_ONCE;
 use super::{render, status};
-use crate::journal::{Journal, StoredEvent};
+use crate::journal::{ChainedEvent, Journal, StoredEvent};
 use crate::projections::Summary;
 use crate::record::decode;
 use crate::replay::{Unfold, UnfoldError};
@@ -68,8 +68,9 @@ struct Reader {
     generation: u64,
 }
 
-/// The history that was read, and the places that a page begins after.
-type Key = (u64, Vec<(u16, u64)>);
+/// The history that was read, and the places that a page begins after, each with what stood there:
+/// who saw something else is not shown what follows.
+type Key = (u64, Vec<(u16, u64, Option<Mark>)>);
 
 struct Kept {
     pages: LruCache<Key, (Instant, Arc<Page>)>,
@@ -113,7 +114,8 @@ impl Changes {
     /// What the journal refuses, as a status.
     pub(super) async fn after(&self, after: &Cursors) -> Result<Arc<Page>, Status> {
         let Shared { journal, level, behind, .. } = &*self.0;
-        let key = (journal.generation(), after.iter().collect());
+        let place = |(shard, position)| (shard, position, after.mark(shard));
+        let key = (journal.generation(), after.iter().map(place).collect());
         if let Some(page) = self.kept(&key) {
             return Ok(page);
         }
@@ -142,23 +144,24 @@ impl Changes {
 
 impl Reader {
     async fn page(&mut self, journal: &Journal, after: &Cursors) -> Result<Page, Status> {
-        let stored = journal.read_after(after, READ_AT_ONCE).await;
-        let stored = stored.map_err(|error| status::journal(&error))?;
+        let stored = journal.page_after(after, READ_AT_ONCE).await;
+        let (stored, _) = stored.map_err(|error| status::journal(&error))?;
         let mut page = Page::default();
-        for event in &stored {
+        for ChainedEvent { event, hash } in &stored {
             let bytes = event.payload.len() + event.metadata.len();
             if page.bytes > 0 && page.bytes + bytes > PAGE_BYTES_MAX {
                 break;
             }
             page.bytes += bytes;
-            page.through.advance(event.shard, event.position);
-            page.changes.extend(self.change(event).await?);
+            let mark = Mark::of(hash);
+            page.through.advance_to(event.shard, event.position, Some(mark));
+            page.changes.extend(self.change(event, mark).await?);
         }
         Ok(page)
     }
 
     /// The change, if it can be shown. Histories that are impossible are told to operators by others.
-    async fn change(&mut self, stored: &StoredEvent) -> Result<Option<Change>, Status> {
+    async fn change(&mut self, stored: &StoredEvent, mark: Mark) -> Result<Option<Change>, Status> {
         let Ok(recorded) = decode(stored) else { return Ok(None) };
         let step = match self.unfold.step(&recorded).await {
             Ok(step) => step,
@@ -178,7 +181,7 @@ impl Reader {
             change: OrderChange {
                 order: Some(render::summary(&summary)),
                 event: Some(render::event(&recorded.event, recorded.sequence)),
-                position: Some(render::place(recorded.shard, recorded.position)),
+                position: Some(render::place(recorded.shard, recorded.position, Some(mark))),
             },
         }))
     }

@@ -324,7 +324,7 @@ fn done(
     let outcome = if brief {
         proto::CommandOutcome {
             version: render::version(executed, validate_only),
-            position: Some(render::place(executed.shard, executed.position)),
+            position: Some(render::place(executed.shard, executed.position, None)),
             replayed: executed.replayed,
             ..proto::CommandOutcome::default()
         }

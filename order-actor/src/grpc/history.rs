@@ -1,4 +1,4 @@
-use shared_events::contract::OrderId;
+use shared_events::contract::{Mark, OrderId};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -85,7 +85,7 @@ pub(super) fn as_of(
     let last = seen.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
     Ok(proto::GetOrderResponse {
         order: render::order(&replayed(seen)?, last.sequence, last.event.at()),
-        position: Some(render::place(last.shard, last.position)),
+        position: Some(render::place(last.shard, last.position, last.mark)),
     })
 }
 
@@ -99,7 +99,8 @@ pub(super) fn newest(events: &[RecordedEvent]) -> u64 {
 pub fn recorded_event(chained: ChainedEvent) -> proto::RecordedEvent {
     let ChainedEvent { event, hash } = chained;
     let decoded = decode(&event);
-    proto::RecordedEvent { hash: hex::encode(hash), ..shown(&(event, decoded)) }
+    let position = Some(render::place(event.shard, event.position, Some(Mark::of(&hash))));
+    proto::RecordedEvent { hash: hex::encode(hash), position, ..shown(&(event, decoded)) }
 }
 
 /// An event for those who may see it. One that cannot be read is shown as such.
@@ -113,7 +114,7 @@ pub(super) fn shown((stored, decoded): &Entry) -> proto::RecordedEvent {
                 name: stored.event_type.clone(),
                 ..proto::Event::default()
             }),
-            position: Some(render::place(stored.shard, stored.position)),
+            position: Some(render::place(stored.shard, stored.position, None)),
             recorded_at: Some(render::time(stored.recorded_at)),
             unreadable: error.detail.clone(),
             ..proto::RecordedEvent::default()

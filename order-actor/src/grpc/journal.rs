@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prost::Message as _;
+use shared_events::contract::Mark;
 use shared_events::stream::{Cursors, Source as _};
 use tonic::{Request, Response, Status};
 
@@ -31,6 +32,7 @@ impl OrdersEdge {
         let without = (0..self.journal.shards())
             .filter(|shard| reading.only_named && !reading.named.contains(shard))
             .collect();
+        self.has_what_was_told(&reading.after, deadline).await?;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
         let stretch = well_formed(Stretch::new(reading.after, without, &heads))?;
@@ -50,6 +52,7 @@ impl JournalService for OrdersEdge {
         let (order_id, size, token) = well_formed(parse::list_order_events(request.into_inner()))?;
         let asked = page::asked_for_history(order_id);
         let after = well_formed(page::after_in_history(asked, &token))?;
+        let told = self.told_by(&token, deadline).await?;
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let newest = entries.last().map_or(0, |(stored, _)| stored.sequence);
         let mut events: Vec<proto::RecordedEvent> = Vec::new();
@@ -70,7 +73,7 @@ impl JournalService for OrdersEdge {
             events.push(shown);
         }
         let next_page_token =
-            if last < newest { page::token_of_history(asked, last) } else { String::new() };
+            if last < newest { page::token_of_history(asked, told, last) } else { String::new() };
         Ok(Response::new(proto::ListOrderEventsResponse { events, next_page_token }))
     }
 
@@ -157,7 +160,7 @@ impl Telling for Events {
         let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
         for event in stored {
             let (shard, position) = (event.event.shard, event.event.position);
-            through.advance(shard, position);
+            through.advance_to(shard, position, Some(Mark::of(&event.hash)));
             let item = Some(read_events_response::Item::Event(history::recorded_event(event)));
             messages.push((shard, position, proto::ReadEventsResponse { item }));
         }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use shared_events::contract::OrderId;
+use shared_events::stream::{Cursors, Place};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -50,6 +51,37 @@ impl OrdersEdge {
         if wish.order_id.is_empty() && !names_itself {
             wish.order_id = self.mint().to_string();
         }
+    }
+
+    /// Refuses places of another history: the journal was set back since it told them.
+    pub(super) async fn has_what_was_told(
+        &self,
+        told: &Cursors,
+        deadline: Instant,
+    ) -> Result<(), Status> {
+        let places: Vec<Place> = told.places().collect();
+        let there = within(deadline, self.journal.holds(&places)).await?;
+        match there.map_err(|error| status::journal(&error))? {
+            true => Ok(()),
+            false => Err(status::forked()),
+        }
+    }
+
+    /// By which history the next page token is made; refuses a token of another.
+    pub(super) async fn told_by(
+        &self,
+        token: &str,
+        deadline: Instant,
+    ) -> Result<page::ToldBy, Status> {
+        let now = page::told_by(self.journal.history());
+        if page::is_told_by(token, now) {
+            return Ok(now);
+        }
+        // Another node may have learnt of a later one sooner.
+        let seen = within(deadline, self.journal.chronicle()).await?;
+        let seen = seen.map_err(|error| status::journal(&error))?;
+        let now = page::told_by(seen.map(|chronicle| chronicle.history()));
+        if page::is_told_by(token, now) { Ok(now) } else { Err(status::forked()) }
     }
 
     /// Parse → ask the order → render: what every command does.
@@ -142,8 +174,13 @@ impl OrderService for OrdersEdge {
         wish.filter.customer_id = visible(&by, wish.filter.customer_id)?;
         let asked = page::asked_for_orders(&wish.filter);
         let after = well_formed(page::after_in_orders(asked, &wish.token))?;
+        let told = self.told_by(&wish.token, deadline).await?;
         let answer_by = deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline);
-        if let Some((shard, position)) = wish.at_least
+        if let Some((shard, position, Some(mark))) = wish.at_least {
+            let place: Cursors = [Place { shard, position, mark }].into_iter().collect();
+            self.has_what_was_told(&place, deadline).await?;
+        }
+        if let Some((shard, position, _)) = wish.at_least
             && !self.summaries.includes(shard, position, answer_by).await
         {
             return Err(status::behind());
@@ -158,7 +195,7 @@ impl OrderService for OrdersEdge {
         let next_page_token = summaries
             .last()
             .filter(|_| more)
-            .map(|last| page::token_of_orders(asked, last.placed_at, last.order_id))
+            .map(|last| page::token_of_orders(asked, told, last.placed_at, last.order_id))
             .unwrap_or_default();
         let orders = summaries.iter().map(render::summary).collect();
         Ok(Response::new(proto::ListOrdersResponse { orders, next_page_token }))
@@ -231,11 +268,12 @@ impl OrderService for OrdersEdge {
         let wish = well_formed(parse::watch_orders(request.get_ref(), shards))?;
         let customer_id = visible(&by, wish.customer_id)?;
         let mut after = wish.after;
+        self.has_what_was_told(&after, deadline).await?;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
         for (shard, head) in heads.iter() {
             if !wish.from_beginning && !wish.named.contains(&shard) {
-                after.advance(shard, head);
+                after.advance_to(shard, head, heads.mark(shard));
             }
         }
         // Shards without an order that could fit are left out.

@@ -1,4 +1,5 @@
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::History;
 use uuid::Uuid;
 
 use super::parse::Violations;
@@ -6,6 +7,23 @@ use crate::projections::SummaryFilter;
 
 /// The fingerprint of what a list was asked, without which page of it.
 pub(super) type Asked = [u8; 8];
+
+/// The fingerprint of the history that a page is of.
+pub(super) type ToldBy = [u8; 8];
+
+/// The fingerprint of a history; a journal that declares none has one, too.
+pub(super) fn told_by(history: Option<History>) -> ToldBy {
+    match history {
+        Some(History { log, incarnation }) => fingerprint(&format!("{log} {incarnation}")),
+        None => ToldBy::default(),
+    }
+}
+
+/// Whether a token is of this history. What is no token is of any: that is said elsewhere.
+pub(super) fn is_told_by(token: &str, now: ToldBy) -> bool {
+    let bytes = hex::decode(token).unwrap_or_default();
+    bytes.get(8..16).is_none_or(|told_by| told_by == now)
+}
 
 /// The fingerprint of a filter, as it was after the caller's own limits.
 pub(super) fn asked_for_orders(filter: &SummaryFilter) -> Asked {
@@ -30,8 +48,13 @@ fn fingerprint(text: &str) -> Asked {
 }
 
 /// The place of the last order of a page.
-pub(super) fn token_of_orders(asked: Asked, placed_at: Timestamp, order_id: OrderId) -> String {
-    let mut bytes = asked.to_vec();
+pub(super) fn token_of_orders(
+    asked: Asked,
+    told_by: ToldBy,
+    placed_at: Timestamp,
+    order_id: OrderId,
+) -> String {
+    let mut bytes = [asked, told_by].concat();
     bytes.extend(placed_at.micros().to_be_bytes());
     bytes.extend(order_id.uuid().as_bytes());
     hex::encode(bytes)
@@ -50,8 +73,8 @@ pub(super) fn after_in_orders(
 }
 
 /// The version of the last event of a page.
-pub(super) fn token_of_history(asked: Asked, version: u64) -> String {
-    let mut bytes = asked.to_vec();
+pub(super) fn token_of_history(asked: Asked, told_by: ToldBy, version: u64) -> String {
+    let mut bytes = [asked, told_by].concat();
     bytes.extend(version.to_be_bytes());
     hex::encode(bytes)
 }
@@ -65,11 +88,12 @@ fn place<const LEN: usize>(asked: Asked, token: &str) -> Result<Option<[u8; LEN]
     if token.is_empty() {
         return Ok(None);
     }
-    if token.len() != 2 * (asked.len() + LEN) {
+    if token.len() != 2 * (asked.len() + size_of::<ToldBy>() + LEN) {
         return Err(malformed());
     }
     let bytes = hex::decode(token).map_err(|_| malformed())?;
     let (bound_to, place) = bytes.split_at(asked.len());
+    let (_, place) = place.split_at(size_of::<ToldBy>());
     if bound_to != asked {
         let description = "belongs to a list with other arguments";
         return Err(Violations::one("page_token", Violations::INVALID_FIELD, description));
@@ -91,7 +115,7 @@ mod tests {
         let filter = SummaryFilter { statuses: vec![Status::Pending], ..SummaryFilter::default() };
         let asked = asked_for_orders(&filter);
         let place = (Timestamp::from_micros(-17), OrderId::mint());
-        let token = token_of_orders(asked, place.0, place.1);
+        let token = token_of_orders(asked, told_by(None), place.0, place.1);
         assert_eq!(after_in_orders(asked, &token), Ok(Some(place)));
         assert_eq!(after_in_orders(asked, ""), Ok(None));
         let other = asked_for_orders(&SummaryFilter::default());
@@ -116,7 +140,7 @@ mod tests {
     #[test]
     fn a_history_goes_on_after_a_version_of_the_same_order() {
         let (one, other) = (OrderId::mint(), OrderId::mint());
-        let token = token_of_history(asked_for_history(one), 7);
+        let token = token_of_history(asked_for_history(one), told_by(None), 7);
         assert_eq!(after_in_history(asked_for_history(one), &token), Ok(7));
         assert!(after_in_history(asked_for_history(other), &token).is_err());
         assert_eq!(after_in_history(asked_for_history(one), ""), Ok(0));

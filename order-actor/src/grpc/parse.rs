@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use shared_events::contract::{
-    CancelReason, Contact, ContactError, Currency, CustomerId, Disposition, Money, MoneyError,
-    OrderId, Quantity, RequestId, ReturnId, SellerId, ShipmentId, Sku, Timestamp,
+    CancelReason, Contact, ContactError, Currency, CustomerId, Disposition, Mark, Money,
+    MoneyError, OrderId, Quantity, RequestId, ReturnId, SellerId, ShipmentId, Sku, Timestamp,
 };
 use shared_events::stream::Cursors;
 use uuid::Uuid;
@@ -105,8 +105,8 @@ pub struct OrdersPage {
     pub size: u32,
     /// Where it goes on; not looked at yet.
     pub token: String,
-    /// The place that it must include.
-    pub at_least: Option<(u16, u64)>,
+    /// The place that it must include, with what stood there where the caller knows it.
+    pub at_least: Option<(u16, u64, Option<Mark>)>,
 }
 
 /// Where a stream of the journal begins and ends.
@@ -813,7 +813,7 @@ impl Form {
         field: &str,
         place: &proto::ShardPosition,
         shards: u16,
-    ) -> Option<(u16, u64)> {
+    ) -> Option<(u16, u64, Option<Mark>)> {
         let shard = u16::try_from(place.shard).ok().filter(|shard| *shard < shards);
         if shard.is_none() {
             self.wrong(
@@ -821,7 +821,7 @@ impl Form {
                 format!("the journal has {shards} shards, from 0"),
             );
         }
-        shard.map(|shard| (shard, place.position))
+        shard.map(|shard| (shard, place.position, place.mark.map(Mark::from_bits)))
     }
 
     fn places(
@@ -837,12 +837,12 @@ impl Form {
         }
         for (index, place) in places.iter().enumerate() {
             let path = format!("{field}[{index}]");
-            let Some((shard, position)) = self.place(&path, place, shards) else { continue };
+            let Some((shard, position, mark)) = self.place(&path, place, shards) else { continue };
             if !named.insert(shard) {
                 self.wrong(format!("{path}.shard"), "named twice");
             }
             if position > 0 {
-                cursors.advance(shard, position);
+                cursors.advance_to(shard, position, mark);
             }
         }
         (cursors, named)

@@ -1,7 +1,7 @@
 //! Domain → proto. Total: what the domain can say, the wire can carry.
 
 use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactError, Money, Sku, Timestamp,
+    CancelReason, Contact, Disposition, Fact, FactError, Mark, Money, Sku, Timestamp,
 };
 use shared_events::stream::Cursors;
 
@@ -67,17 +67,18 @@ const fn role(role: Role) -> proto::Role {
     }
 }
 
-/// A place in the journal.
+/// A place in the journal, with what stands there where it is known.
 #[must_use]
-pub fn place(shard: u16, position: u64) -> proto::ShardPosition {
-    proto::ShardPosition { shard: u32::from(shard), position }
+pub fn place(shard: u16, position: u64, mark: Option<Mark>) -> proto::ShardPosition {
+    proto::ShardPosition { shard: u32::from(shard), position, mark: mark.map(Mark::bits) }
 }
 
 /// How far a stream has come.
 #[must_use]
 pub fn progress(through: &Cursors) -> proto::Progress {
-    let through = through.iter().map(|(shard, position)| place(shard, position)).collect();
-    proto::Progress { through }
+    let through =
+        through.iter().map(|(shard, position)| place(shard, position, through.mark(shard)));
+    proto::Progress { through: through.collect() }
 }
 
 fn address(address: &Address) -> proto::Address {
@@ -191,7 +192,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
 pub fn view(view: &View) -> proto::GetOrderResponse {
     proto::GetOrderResponse {
         order: order(&view.order, view.version, view.updated_at),
-        position: Some(place(view.shard, view.position)),
+        position: Some(place(view.shard, view.position, None)),
     }
 }
 
@@ -229,7 +230,7 @@ pub fn outcome(executed: &Executed, validate_only: bool) -> Outcome {
             .zip(&executed.events)
             .map(|(version, happened)| event(happened, version))
             .collect(),
-        position: Some(place(executed.shard, executed.position)),
+        position: Some(place(executed.shard, executed.position, None)),
         replayed: executed.replayed,
     }
 }
@@ -375,7 +376,7 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
     proto::RecordedEvent {
         order_id: recorded.order_id.to_string(),
         event: Some(event(&recorded.event, recorded.sequence)),
-        position: Some(place(recorded.shard, recorded.position)),
+        position: Some(place(recorded.shard, recorded.position, recorded.mark)),
         recorded_at: Some(time(recorded.recorded_at)),
         role: role(metadata.by.role).into(),
         subject: metadata.by.subject.clone(),
@@ -399,7 +400,7 @@ pub fn fact(fact: &Fact) -> Result<proto::FactEnvelope, FactError> {
         subject: fact.subject.to_string(),
         time: Some(time(fact.time)),
         sequence: fact.sequence,
-        position: Some(place(fact.shard, fact.position)),
+        position: Some(place(fact.shard, fact.position, fact.mark())),
         index: u32::from(fact.index),
         json: fact.to_json()?,
     })

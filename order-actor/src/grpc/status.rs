@@ -303,7 +303,8 @@ fn doubted() -> Status {
 }
 
 /// A place that a reader names is of another history than the journal's.
-fn forked() -> Status {
+#[must_use]
+pub fn forked() -> Status {
     row(Code::OutOfRange, "HISTORY_FORKED")
         .say("the journal does not hold what was read there: it was set back; begin again")
 }

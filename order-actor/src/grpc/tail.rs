@@ -70,7 +70,7 @@ impl Stretch {
             return Err(Violations::one("after", Violations::INVALID_FIELD, description));
         }
         for shard in &without {
-            after.advance(*shard, heads.get(*shard));
+            after.advance_to(*shard, heads.get(*shard), heads.mark(*shard));
         }
         Ok(Self { after, without, until: None, limit: None })
     }
@@ -127,7 +127,11 @@ async fn run<T: Telling>(
 ) -> Result<(), End> {
     let mut cursors = stretch.after;
     let told_of = |through: &Cursors| -> Cursors {
-        through.iter().filter(|(shard, _)| !stretch.without.contains(shard)).collect()
+        let mut told = Cursors::default();
+        for (shard, position) in through.iter().filter(|(s, _)| !stretch.without.contains(s)) {
+            told.advance_to(shard, position, through.mark(shard));
+        }
+        told
     };
     send(sender, T::progress(render::progress(&told_of(&cursors)))).await?;
     let mut left = stretch.limit;
@@ -162,14 +166,15 @@ async fn run<T: Telling>(
         if left == Some(0) {
             return Ok(());
         }
-        let through: Cursors = told_of(&told.through)
-            .iter()
-            .map(|(shard, position)| {
-                let end = stretch.until.as_ref().map_or(u64::MAX, |until| until.get(shard));
-                (shard, position.min(end))
-            })
-            .filter(|(_, position)| *position > 0)
-            .collect();
+        let done = told_of(&told.through);
+        let mut through = Cursors::default();
+        for (shard, position) in done.iter() {
+            let end = stretch.until.as_ref().map_or(u64::MAX, |until| until.get(shard));
+            let mark = done.mark(shard).filter(|_| position <= end);
+            if position.min(end) > 0 {
+                through.advance_to(shard, position.min(end), mark);
+            }
+        }
         if !said.covers(&through) {
             send(sender, T::progress(render::progress(&through))).await?;
         }

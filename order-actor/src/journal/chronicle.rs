@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use shared_events::contract::{Mark, OrderId, Timestamp};
-use shared_events::stream::{Comparison, Finding, History, Place};
+use shared_events::stream::{Comparison, Cursors, Finding, History, Place};
 use uuid::Uuid;
 
 use super::error::JournalError;
@@ -17,6 +17,12 @@ use super::writer::LostTail;
 
 /// How often each process looks whether others have found the journal doubtful, or accepted it.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A reader may know more incarnations than a journal that was set back; one that claims so many
+/// more is mistaken, and would use up the numbers.
+const AHEAD_MAX: u64 = 1 << 20;
+/// Others may begin an incarnation at the same time; so often the next number is tried.
+const NUMBERS_TRIED: u64 = 16;
 
 /// What a database of a journal says of the journal's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,45 @@ pub(super) struct Beginning {
     pub(super) said_by: String,
     /// Where the shards stood, as JSON.
     pub(super) heads: String,
+}
+
+/// An incarnation after the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    /// Its number.
+    pub number: u64,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// Why: what an operator said, or what the database had lost.
+    pub reason: String,
+    /// Who said so.
+    pub said_by: String,
+    /// Where the shards stood.
+    pub heads: Cursors,
+}
+
+impl From<Beginning> for Incarnation {
+    fn from(beginning: Beginning) -> Self {
+        let heads: BTreeMap<u16, u64> = serde_json::from_str(&beginning.heads).unwrap_or_default();
+        Self {
+            number: beginning.number,
+            began_at: beginning.at,
+            reason: beginning.reason,
+            said_by: beginning.said_by,
+            heads: heads.into_iter().collect(),
+        }
+    }
+}
+
+/// What was lost besides what was said already.
+pub(super) fn since(said: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
+    let before = |lost: &LostTail| said.iter().find(|known| known.shard == lost.shard);
+    let news = all.iter().filter(|lost| before(lost) != Some(lost));
+    news.map(|lost| {
+        let said = before(lost).map_or(0, |known| known.events);
+        LostTail { events: lost.events.saturating_sub(said), ..*lost }
+    })
+    .collect()
 }
 
 /// What was lost, in words.
@@ -91,10 +136,43 @@ impl Journal {
         }))
     }
 
+    /// Every incarnation after the first, by number, as far as the databases that answer know them.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where none of them answers.
+    pub async fn incarnations(&self) -> Result<Vec<Incarnation>, JournalError> {
+        let (mut found, mut away) = (BTreeMap::new(), None);
+        let asked = self.parts().iter().filter(|part| part.away().is_none());
+        let asked = asked.map(|part| within(ANSWERS_WITHIN, part.store.incarnations()));
+        let mut answered = false;
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(begun) => {
+                    answered = true;
+                    for beginning in begun {
+                        found.entry(beginning.number).or_insert_with(|| beginning.into());
+                    }
+                }
+                Err(error) => away = Some(error),
+            }
+        }
+        match away.filter(|_| !answered) {
+            Some(error) => Err(error),
+            None => Ok(found.into_values().collect()),
+        }
+    }
+
     /// Why nothing is appended for now: somebody remembers what the journal does not hold.
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
-        self.doubted().borrow().clone()
+        self.told().borrow().as_ref().and_then(|chronicle| chronicle.doubted.clone())
+    }
+
+    /// Which history it tells, as it was last seen, a second ago at most; none of a journal that is
+    /// forgotten with its process, or of which nothing is known yet.
+    #[must_use]
+    pub fn history(&self) -> Option<History> {
+        self.told().borrow().as_ref().map(Chronicle::history)
     }
 
     /// What the journal has at places that somebody remembers, who read there last in this incarnation
@@ -112,6 +190,11 @@ impl Journal {
         let Some(chronicle) = self.chronicle().await? else {
             return Ok(Comparison::same(None, places.len()));
         };
+        if incarnation > chronicle.incarnation.saturating_add(AHEAD_MAX) {
+            let text =
+                format!("nobody can have followed incarnation {incarnation} of this journal");
+            return Err(JournalError::Invalid(text));
+        }
         let findings = self.findings(places).await?;
         let comparison = Comparison { history: Some(chronicle.history()), findings };
         if let Some((Place { shard, position, mark }, finding)) =
@@ -126,6 +209,24 @@ impl Journal {
             self.say_doubt(&doubt, incarnation).await?;
         }
         Ok(comparison)
+    }
+
+    /// Whether the journal has what it told at these places. What was appended here lately costs no
+    /// question to a database.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn holds(&self, places: &[Place]) -> Result<bool, JournalError> {
+        let lately = |place: &Place| {
+            let ours = self.tenure(place.shard).is_some();
+            ours && self.tail().mark(place.shard, place.position) == Some(place.mark)
+        };
+        let asked: Vec<Place> = places.iter().copied().filter(|place| !lately(place)).collect();
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        let compared = self.compare(&asked, 0, "a client").await?;
+        Ok(compared.differing(&asked).next().is_none())
     }
 
     /// What stands at these places.
@@ -223,16 +324,27 @@ impl Journal {
         })?;
         let heads: BTreeMap<String, u64> =
             self.heads().await?.iter().map(|(shard, at)| (shard.to_string(), at)).collect();
-        let beginning = Beginning {
-            number: known.incarnation.max(known.doubted_incarnation) + 1,
+        let mut beginning = Beginning {
+            number: known.incarnation.max(known.doubted_incarnation).saturating_add(1),
             at: self.now(),
             reason: reason.to_owned(),
             said_by: said_by.to_owned(),
             heads: serde_json::to_string(&heads)
                 .map_err(|error| JournalError::Invalid(error.to_string()))?,
         };
-        let begun = self.parts().iter().map(|part| part.store.begin_incarnation(&beginning));
-        try_join_all(begun).await?;
+        let last = beginning.number.saturating_add(NUMBERS_TRIED);
+        loop {
+            let begun = self.parts().iter().map(|part| part.store.begin_incarnation(&beginning));
+            if try_join_all(begun).await?.into_iter().all(|begun| begun) {
+                break;
+            }
+            // Another one has this number, for a reason of its own: both are remembered.
+            beginning.number = beginning.number.saturating_add(1);
+            if beginning.number > last {
+                let text = "others go on with it at the same time".to_owned();
+                return Err(JournalError::Unavailable(text));
+            }
+        }
         tracing::warn!(
             incarnation = beginning.number,
             reason,
@@ -243,22 +355,24 @@ impl Journal {
         Ok(Chronicle { incarnation: beginning.number, doubted: None, ..known })
     }
 
-    /// Looks once whether the journal is doubted.
+    /// Looks once which history it tells, and whether it is doubted.
     pub(super) async fn look_at_history(&self) -> Result<(), JournalError> {
-        let doubted = self.chronicle().await?.and_then(|chronicle| chronicle.doubted);
-        self.doubted().send_if_modified(|known| {
-            if *known == doubted {
+        let found = self.chronicle().await?;
+        self.told().send_if_modified(|known| {
+            if *known == found {
                 return false;
             }
-            match &doubted {
-                Some(why) => tracing::error!(
+            let doubt = |chronicle: &Option<Chronicle>| chronicle.as_ref()?.doubted.clone();
+            match (doubt(known), doubt(&found)) {
+                (before, Some(why)) if before.as_ref() != Some(&why) => tracing::error!(
                     why,
                     "the journal is not the one that was followed: nothing is appended until it is \
                      accepted (ordinal journal restored)"
                 ),
-                None => tracing::warn!("the journal is no longer doubted"),
+                (Some(_), None) => tracing::warn!("the journal is no longer doubted"),
+                _ => {}
             }
-            known.clone_from(&doubted);
+            known.clone_from(&found);
             true
         });
         Ok(())

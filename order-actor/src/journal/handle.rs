@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::audit::{ArchiveDamage, Audit};
 use super::charter::{self, Opened};
-use super::chronicle;
+use super::chronicle::{self, Chronicle};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 use super::map::{ShardMap, ShardSet};
@@ -49,8 +49,8 @@ struct Shared {
     leaving: CancellationToken,
     lost: CancellationToken,
     closing: CancellationToken,
-    /// Why nothing is appended for now.
-    doubted: watch::Sender<Option<String>>,
+    /// What the databases last said of the journal's history.
+    told: watch::Sender<Option<Chronicle>>,
     /// Of each part, once it has been asked.
     ids_by_position: Vec<OnceCell<BTreeMap<u16, u64>>>,
     options: Options,
@@ -184,7 +184,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         parts.push(Part::start(taken, shards, several, &options, wires).await?);
     }
     unfinished.disarm();
-    let (doubted, _) = watch::channel(None);
+    let (told, _) = watch::channel(None);
     let ids_by_position = parts.iter().map(|_| OnceCell::new()).collect();
     let shared = Shared {
         parts,
@@ -197,7 +197,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         leaving,
         lost,
         closing,
-        doubted,
+        told,
         ids_by_position,
         options,
         pulse: Pulse::default(),
@@ -308,17 +308,26 @@ impl Journal {
         let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
         let mut lost = self.lost_tails();
         tokio::spawn(async move {
-            let mut to_accept: Option<String> = None;
+            let (mut said, mut to_say, mut failing) = (Vec::new(), None, false);
             while timeout(chronicle::LOOK_EVERY, closing.cancelled()).await.is_err() {
                 let Some(shared) = weak.upgrade() else { return };
                 let journal = Self { shared };
                 if lost.has_changed().unwrap_or(false) {
-                    to_accept = Some(chronicle::lost(&lost.borrow_and_update()));
+                    let all = lost.borrow_and_update().clone();
+                    to_say = Some((chronicle::lost(&chronicle::since(&said, &all)), all));
                 }
-                if let Some(reason) = &to_accept
-                    && journal.accept(reason, "engine:failover").await.is_ok()
-                {
-                    to_accept = None;
+                if let Some((reason, all)) = &to_say {
+                    match journal.accept(reason, "engine:failover").await {
+                        Ok(_) => {
+                            said.clone_from(all);
+                            (to_say, failing) = (None, false);
+                        }
+                        Err(error) if !failing => {
+                            tracing::warn!(%error, reason, "not noted yet; it is tried again");
+                            failing = true;
+                        }
+                        Err(_) => {}
+                    }
                 }
                 let _ = journal.look_at_history().await;
             }
@@ -329,8 +338,12 @@ impl Journal {
         &self.shared.parts
     }
 
-    pub(super) fn doubted(&self) -> &watch::Sender<Option<String>> {
-        &self.shared.doubted
+    pub(super) fn told(&self) -> &watch::Sender<Option<Chronicle>> {
+        &self.shared.told
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.shared.tail
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -471,7 +484,8 @@ impl Journal {
         }
         let there: u64 = ranges.iter().map(|range| range.through - range.after).sum();
         let ranges = share(ranges, limit);
-        let remembered = ranges.iter().map(|range| self.shared.tail.read(*range));
+        let remembered =
+            ranges.iter().map(|range| self.shared.tail.read(*range, cursors.mark(range.shard)));
         let events: Vec<ChainedEvent> = match remembered.collect::<Option<Vec<_>>>() {
             Some(events) => events.into_iter().flatten().collect(),
             None => {

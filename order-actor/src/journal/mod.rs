@@ -45,7 +45,7 @@ pub use archive::{
 };
 pub use audit::{ArchiveDamage, Audit, Damage, DamageKind, End, Unchecked};
 pub use chain::{GENESIS, chain_hash};
-pub use chronicle::Chronicle;
+pub use chronicle::{Chronicle, Incarnation};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
 pub use guards::{Guards, postgres_guards, sqlite_guards};

@@ -126,6 +126,8 @@ pub(super) struct PostgresStore {
     among_others: bool,
     /// For how long another process may answer from memory after it renewed its lease.
     belief: Duration,
+    /// For how long a lease is written.
+    lease: Duration,
     /// Leases of others as they were seen first, by shard or owner.
     watched: StdMutex<HashMap<String, Watched>>,
     read_only: bool,
@@ -221,6 +223,7 @@ impl PostgresStore {
             among_others: options.node.is_some(),
             // A little more than they believe, for clocks that do not go alike.
             belief: options.self_stop + options.self_stop / 20,
+            lease: options.lease.max(options.self_stop + options.self_stop / 20),
             watched: StdMutex::default(),
             read_only: options.read_only,
             schema: schema.to_owned(),
@@ -305,20 +308,22 @@ impl PostgresStore {
         *self.writer.lock().await = Some(connection);
     }
 
-    /// Whether a lease that reads like this now, in an answer to what was asked at `asked`, has not been
-    /// renewed for so long that its holder cannot believe in it any more, by our own clock: the
-    /// database's may have been set.
-    fn unrenewed(&self, whose: String, lease: String, asked: TokioInstant) -> bool {
+    /// For how long a lease that reads like this now, in an answer to what was asked at `asked`,
+    /// has not been renewed, by our own clock: the database's may have been set.
+    fn unrenewed_for(&self, whose: String, lease: String, asked: TokioInstant) -> Duration {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         match watched.get(&whose) {
-            Some(known) if known.lease == lease => {
-                asked.saturating_duration_since(known.since) >= self.belief
-            }
+            Some(known) if known.lease == lease => asked.saturating_duration_since(known.since),
             _ => {
                 watched.insert(whose, Watched { lease, since: TokioInstant::now() });
-                false
+                Duration::ZERO
             }
         }
+    }
+
+    /// For so long that its holder cannot believe in it any more.
+    fn unrenewed(&self, whose: String, lease: String, asked: TokioInstant) -> bool {
+        self.unrenewed_for(whose, lease, asked) >= self.belief
     }
 
     /// Another owner that may live: it did not say goodbye, is not known to be gone, and its lease runs
@@ -679,8 +684,9 @@ impl PostgresStore {
         connection: &mut PgConnection,
         grace: Duration,
     ) -> Result<Result<Sight, JournalError>, sqlx::Error> {
+        let asked = TokioInstant::now();
         let nodes = sqlx::query(&format!(
-            "SELECT node_id, name, address FROM nodes
+            "SELECT node_id, name, address, lease_until::text AS lease FROM nodes
              CROSS JOIN LATERAL (SELECT node_id AS id) AS process
              WHERE node_id = $1 OR NOT {GONE} ORDER BY node_id"
         ))
@@ -689,12 +695,17 @@ impl PostgresStore {
         .fetch_all(&mut *connection)
         .await?;
         let mut sight = Sight::default();
+        let mut listed = HashSet::with_capacity(nodes.len());
         for row in &nodes {
-            sight.nodes.push(NodeSeen {
-                id: row.try_get("node_id")?,
-                name: row.try_get("name")?,
-                address: row.try_get("address")?,
-            });
+            let id: String = row.try_get("node_id")?;
+            // To a clock that was set back, who is gone has a lease for long.
+            let whose = format!("node/{id}");
+            let silent = self.unrenewed_for(whose.clone(), row.try_get("lease")?, asked);
+            listed.insert(whose);
+            if id == self.owner || silent < self.lease {
+                let (name, address) = (row.try_get("name")?, row.try_get("address")?);
+                sight.nodes.push(NodeSeen { id, name, address });
+            }
         }
         let asked = TokioInstant::now();
         let shards = sqlx::query(&format!(
@@ -705,7 +716,7 @@ impl PostgresStore {
         .bind(micros(grace))
         .fetch_all(&mut *connection)
         .await?;
-        self.watch_only(&shards)?;
+        self.watch_only(listed, &shards)?;
         for row in &shards {
             let head = match head(row) {
                 Ok(head) => head,
@@ -713,14 +724,17 @@ impl PostgresStore {
             };
             let (owner, lease): (String, String) = (row.try_get("owner")?, row.try_get("lease")?);
             let whose = format!("{}/{owner}", head.shard);
+            let silent = self.unrenewed_for(whose, lease.clone(), asked);
             // Never had, or given up by who had it; or silent for long enough.
-            let free =
-                head.epoch == 0 || lease == NEVER || self.unrenewed(whose, lease.clone(), asked);
-            let vacant = row.try_get("vacant")?;
+            let free = head.epoch == 0 || lease == NEVER || silent >= self.belief;
+            // The database's clock says so, or may be wrong: for a whole lease nobody has renewed
+            // it.
+            let over: bool = row.try_get("vacant")?;
+            let over = over || owner != self.owner && silent >= self.lease;
             sight.shards.push(ShardSeen {
                 head,
                 owner,
-                vacant: vacant && free,
+                vacant: over && free,
                 lease,
                 frozen: row.try_get("frozen")?,
                 pinned: row.try_get("pinned")?,
@@ -729,9 +743,9 @@ impl PostgresStore {
         Ok(Ok(sight))
     }
 
-    /// Forgets leases of those who have a shard no more.
-    fn watch_only(&self, shards: &[PgRow]) -> Result<(), sqlx::Error> {
-        let mut known = HashSet::with_capacity(shards.len());
+    /// Forgets leases of those who are on no list any more, and have a shard no more.
+    fn watch_only(&self, listed: HashSet<String>, shards: &[PgRow]) -> Result<(), sqlx::Error> {
+        let mut known = listed;
         for row in shards {
             known.insert(format!(
                 "{}/{}",
@@ -873,20 +887,18 @@ impl SharedStore for PostgresStore {
         seen: &ShardSeen,
         above: u64,
         lease: Duration,
-        grace: Duration,
     ) -> Result<Option<Head>, JournalError> {
         let mut connection = self.writer().await?;
-        // Waits for the append in flight, whoever sent it.
-        let row = sqlx::query(&format!(
-            "UPDATE shards SET epoch = greatest(epoch, $6) + 1, owner = $1,
-                    lease_until = clock_timestamp() + $3 * interval '1 microsecond'
-             FROM (SELECT shard AS number, owner AS id FROM shards) AS process
-             WHERE shard = number AND shard = $4 AND epoch = $5 AND frozen IS NULL
-               AND state = 'HERE' AND lease_until::text = $7 AND {GONE}
-             RETURNING shards.*"
-        ))
+        // Waits for the append in flight, whoever sent it. The lease is the one that was watched:
+        // nobody has renewed it since.
+        let row = sqlx::query(
+            "UPDATE shards SET epoch = greatest(epoch, $5) + 1, owner = $1,
+                    lease_until = clock_timestamp() + $2 * interval '1 microsecond'
+             WHERE shard = $3 AND epoch = $4 AND frozen IS NULL
+               AND state = 'HERE' AND lease_until::text = $6
+             RETURNING *",
+        )
         .bind(&self.owner)
-        .bind(micros(grace))
         .bind(micros(lease))
         .bind(i32::from(seen.head.shard))
         .bind(seen.head.epoch.cast_signed())
@@ -1228,23 +1240,44 @@ impl Store for PostgresStore {
         .map(drop)
     }
 
-    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<(), JournalError> {
+    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<bool, JournalError> {
         // One statement, so that it is all or nothing without a transaction that could be left open.
-        sqlx::query(
+        sqlx::query_scalar(
             "WITH begun AS (
                  INSERT INTO incarnations (number, began_at, reason, said_by, heads)
-                 VALUES ($1, $2, $3, $4, $5::json) ON CONFLICT (number) DO NOTHING)
-             UPDATE journal SET incarnation = $1, doubted = NULL WHERE incarnation <= $1",
+                 VALUES ($1, $2, $3, $4, $5::json) ON CONFLICT (number) DO NOTHING
+                 RETURNING number
+             ), moved AS (
+                 UPDATE journal SET incarnation = $1, doubted = NULL
+                 WHERE incarnation <= $1 AND EXISTS (SELECT FROM begun)
+             )
+             SELECT EXISTS (SELECT FROM begun)",
         )
         .bind(beginning.number.cast_signed())
         .bind(Instant(beginning.at))
         .bind(&beginning.reason)
         .bind(&beginning.said_by)
         .bind(&beginning.heads)
-        .execute(self.reader().await?)
+        .fetch_one(self.reader().await?)
         .await
         .map_err(away)
-        .map(drop)
+    }
+
+    async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {
+        let sql = "SELECT number, began_at, reason, said_by, heads::text AS heads
+                   FROM incarnations ORDER BY number";
+        let rows = sqlx::query(sql).fetch_all(self.reader().await?).await.map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                Ok(Beginning {
+                    number: unsigned(row, "number")?,
+                    at: row.try_get::<Instant, _>("began_at").map_err(away)?.0,
+                    reason: row.try_get("reason").map_err(away)?,
+                    said_by: row.try_get("said_by").map_err(away)?,
+                    heads: row.try_get("heads").map_err(away)?,
+                })
+            })
+            .collect()
     }
 
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {

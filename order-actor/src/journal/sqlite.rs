@@ -483,23 +483,50 @@ impl Store for SqliteStore {
         .map(drop)
     }
 
-    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<(), JournalError> {
+    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<bool, JournalError> {
         let mut tx = begin_immediate(self.writer()?).await.map_err(away)?;
-        sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?)")
-            .bind(beginning.number.cast_signed())
-            .bind(beginning.at.micros())
-            .bind(&beginning.reason)
-            .bind(&beginning.said_by)
-            .bind(&beginning.heads)
-            .execute(&mut *tx)
-            .await
-            .map_err(away)?;
+        let begun =
+            sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+                .bind(beginning.number.cast_signed())
+                .bind(beginning.at.micros())
+                .bind(&beginning.reason)
+                .bind(&beginning.said_by)
+                .bind(&beginning.heads)
+                .execute(&mut *tx)
+                .await
+                .map_err(away)?;
+        if begun.rows_affected() == 0 {
+            return Ok(false);
+        }
         sqlx::query("UPDATE journal SET incarnation = ?, doubted = NULL")
             .bind(beginning.number.cast_signed())
             .execute(&mut *tx)
             .await
             .map_err(away)?;
-        tx.commit().await.map_err(away)
+        tx.commit().await.map_err(away)?;
+        Ok(true)
+    }
+
+    async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {
+        if self.lacks("incarnations").await? {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query("SELECT * FROM incarnations ORDER BY number")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let began_at = row.try_get("began_at").map_err(away)?;
+                Ok(Beginning {
+                    number: unsigned(row, "number")?,
+                    at: Timestamp::from_micros(began_at),
+                    reason: row.try_get("reason").map_err(away)?,
+                    said_by: row.try_get("said_by").map_err(away)?,
+                    heads: row.try_get("heads").map_err(away)?,
+                })
+            })
+            .collect()
     }
 
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {

@@ -158,7 +158,6 @@ pub(super) trait SharedStore: Send + Sync {
         seen: &ShardSeen,
         above: u64,
         lease: Duration,
-        grace: Duration,
     ) -> Result<Option<Head>, JournalError>;
     /// All that is ours, each in an epoch that is new and above these, so that nothing sent earlier
     /// can still arrive.
@@ -283,9 +282,14 @@ pub(super) trait Store: Send + Sync + 'static {
     async fn doubt(&self, _why: &str, _incarnation: u64) -> Result<(), JournalError> {
         Ok(())
     }
-    /// Goes on as another incarnation; ends every doubt.
-    async fn begin_incarnation(&self, _beginning: &Beginning) -> Result<(), JournalError> {
-        Ok(())
+    /// Goes on as another incarnation, which ends every doubt; false where another one has its
+    /// number.
+    async fn begin_incarnation(&self, _beginning: &Beginning) -> Result<bool, JournalError> {
+        Ok(true)
+    }
+    /// Every incarnation after the first, by number.
+    async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {
+        Ok(Vec::new())
     }
     /// Up to which position of each shard facts have ids that are made of their position.
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {

@@ -529,7 +529,7 @@ impl Writer {
         );
         self.tail.forget();
         self.versions.clear();
-        self.lower(found.shard, found.position);
+        self.lower(found);
         self.lost_tails.send_modify(|all| match all.iter_mut().find(|l| l.shard == lost.shard) {
             Some(before) => *before = LostTail { events: before.events + lost.events, ..lost },
             None => all.push(lost),
@@ -537,15 +537,19 @@ impl Writer {
         true
     }
 
-    /// Readers are told that a shard ends here, although it had been further.
-    fn lower(&self, shard: u16, position: u64) {
+    /// Readers are told that a shard ends here, although it had been further, or had something else
+    /// here.
+    fn lower(&self, found: &Head) {
+        let (shard, mark) = (found.shard, Mark::of(&found.hash));
         self.committed.send_if_modified(|cursors| {
-            let further = cursors.get(shard) > position;
-            if further {
+            let other = || cursors.mark(shard).is_some_and(|known| known != mark);
+            let known = cursors.get(shard);
+            let outdated = known > found.position || known == found.position && other();
+            if outdated {
                 let mut lower = Cursors::default();
                 for (other, at) in cursors.iter() {
                     let (at, mark) = match other == shard {
-                        true => (position, None),
+                        true => (found.position, Some(mark)),
                         false => (at, cursors.mark(other)),
                     };
                     if at > 0 {
@@ -554,7 +558,7 @@ impl Writer {
                 }
                 *cursors = lower;
             }
-            further
+            outdated
         });
     }
 
@@ -619,7 +623,7 @@ impl Writer {
         let (Some(node), Some(shared)) = (self.node.clone(), store.shared()) else {
             return Ok(());
         };
-        let (length, grace) = (self.lease.length(), self.lease.grace());
+        let length = self.lease.length();
         let me = store.owner().to_owned();
         let mut sight = self.sight().await?;
         if stays && !sight.nodes.iter().any(|seen| seen.id == me) {
@@ -633,7 +637,7 @@ impl Writer {
             };
             let since = Instant::now();
             let above = self.known.get(&shard).map_or(0, |head| head.epoch);
-            if let Some(head) = shared.claim_one(seen, above, length, grace).await? {
+            if let Some(head) = shared.claim_one(seen, above, length).await? {
                 tracing::info!(shard, epoch = head.epoch, "shard taken");
                 self.lease.hold(shard, since);
                 self.has_lost(&head);
@@ -644,6 +648,7 @@ impl Writer {
         for (shard, to) in plan.give {
             if let Some(head) = self.heads.remove(&shard) {
                 self.lease.let_go(shard);
+                self.tail.forget();
                 if let Some(seen) = sight.shards.iter_mut().find(|seen| seen.head.shard == shard) {
                     seen.owner.clone_from(&to);
                 }
@@ -689,6 +694,8 @@ impl Writer {
             let lost = lost && !shared_events::planted::is("append-without-epoch");
             if lost && self.heads.remove(&shard).is_some() {
                 self.lease.let_go(shard);
+                // What others write to it is not remembered here.
+                self.tail.forget();
                 tracing::warn!(shard, owner = seen.owner, "shard lost");
             }
             // All that we sent was answered, so it stands where we left it, or has another history.
@@ -714,7 +721,7 @@ impl Writer {
                 }
             }
             if !self.heads.contains_key(&shard) {
-                self.lower(shard, seen.head.position);
+                self.lower(&seen.head);
             }
         }
         if set_back {
@@ -847,7 +854,7 @@ impl Writer {
 
     fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {
         // Before anybody is told that it is there.
-        self.tail.add(sealed.batch.events);
+        self.tail.add(sealed.batch.events, &sealed.batch.fences);
         for fence in sealed.batch.fences {
             if let Some(head) = self.heads.get_mut(&fence.after.shard) {
                 // The epoch may be a fresh one by now.

@@ -94,6 +94,7 @@ impl Source<Fact> for FactSource {
             crate::replay::read(&self.journal, cursors, limit).await?;
         let ids = FactIds::of(&self.journal).await.map_err(crate::replay::away_or_broken)?;
         let mut unfold = self.unfold.lock().await;
+        unfold.keep_up();
         let mut items = Vec::with_capacity(events.len());
         for recorded in &events {
             match unfold.step(recorded).await {

@@ -232,6 +232,8 @@ pub struct OrderSummariesHandler {
     unfold: Unfold,
     /// The statement that writes rows.
     upsert: String,
+    /// The same of a journal that was set back: an order may have been placed anew.
+    replace: String,
 }
 
 impl OrderSummariesHandler {
@@ -257,7 +259,18 @@ impl OrderSummariesHandler {
              SET status = excluded.status, version = excluded.version,
                  refunded = excluded.refunded, updated_at = excluded.updated_at"
         );
-        Self { model: model.clone(), unfold: Unfold::new(journal), upsert }
+        let replace = format!(
+            "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
+                 total = excluded.total, units = excluded.units, placed_at = excluded.placed_at,
+                 ordered_at = excluded.ordered_at"
+        );
+        Self { model: model.clone(), unfold: Unfold::new(journal), upsert, replace }
+    }
+
+    fn write(&self) -> &str {
+        let history = self.unfold.journal().history();
+        let set_back = history.is_some_and(|history| history.incarnation > 1);
+        if set_back { &self.replace } else { &self.upsert }
     }
 }
 
@@ -272,7 +285,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             last.extend(summary.map(|summary| (recorded.order_id, summary)));
         }
         let rows: Vec<serde_json::Value> = last.values().map(row).collect();
-        sqlx::query(&self.upsert).bind(super::json(&rows)?).execute(&mut **tx).await?;
+        sqlx::query(self.write()).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
 
@@ -300,7 +313,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             let summary =
                 now.and_then(|(order, last)| Summary::of(&order, last.sequence, last.event.at()));
             let rows: Vec<serde_json::Value> = summary.iter().map(row).collect();
-            sqlx::query(&self.upsert).bind(super::json(&rows)?).execute(&mut **tx).await?;
+            sqlx::query(&self.replace).bind(super::json(&rows)?).execute(&mut **tx).await?;
         }
         if !ahead.is_empty() {
             tracing::warn!(

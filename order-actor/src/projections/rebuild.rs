@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use shared_events::contract::OrderId;
 use shared_events::stream::{
-    Blame, CursorError, Cursors, Database, DatabaseError, DeadLetters, Dialect, Handler, Scope,
-    Source as _, SourceError, Tx,
+    Blame, CursorError, Cursors, Database, DatabaseError, DeadLetters, Dialect, Handler, Place,
+    Scope, Source as _, SourceError, Tx,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -220,7 +220,9 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         }
         let mut through = Cursors::default();
         for (shard, position) in batch.through.iter() {
-            through.advance(shard, position.min(target.get(shard)));
+            let most = target.get(shard);
+            let mark = batch.through.mark(shard).filter(|_| position <= most);
+            through.advance_to(shard, position.min(most), mark);
         }
         let left_out = &mut self.left_out;
         batch.items.retain(|event| {
@@ -268,6 +270,12 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         while !cursors.covers(&target) {
             let through = self.step(&mut tx, &cursors, &target, &letters).await?;
             cursors.merge(&through);
+        }
+        let places: Vec<Place> = cursors.places().collect();
+        let compared = self.source.compare(&places, 0).await?;
+        if compared.differing(&places).next().is_some() {
+            let error = "the journal was set back meanwhile; begin again";
+            return Err(RebuildError::Away(error.to_owned()));
         }
         let beside = beside(table);
         let renames = [(table, "rebuilt"), (&beside, table), ("rebuilt", &beside)];

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use shared_events::contract::OrderId;
+use shared_events::stream::History;
 
 use crate::domain::{Impossible, Order, evolve};
 use crate::journal::{Journal, JournalError};
@@ -58,6 +59,8 @@ impl UnfoldError {
 pub struct Unfold {
     journal: Journal,
     last: LruCache<OrderId, (u64, Arc<Order>)>,
+    /// Of which history they are.
+    history: Option<History>,
 }
 
 impl Unfold {
@@ -65,7 +68,8 @@ impl Unfold {
     #[must_use]
     pub fn new(journal: Journal) -> Self {
         let most = NonZeroUsize::new(UNFOLDED_MAX).unwrap_or(NonZeroUsize::MIN);
-        Self { journal, last: LruCache::new(most) }
+        let history = journal.history();
+        Self { journal, last: LruCache::new(most), history }
     }
 
     /// The order before and after this event.
@@ -110,6 +114,16 @@ impl Unfold {
     /// Forgets every order: the journal tells another history.
     pub fn forget(&mut self) {
         self.last.clear();
+    }
+
+    /// Forgets every order where the journal has gone on as another incarnation: asked before each
+    /// batch.
+    pub fn keep_up(&mut self) {
+        let history = self.journal.history();
+        if history != self.history {
+            self.history = history;
+            self.forget();
+        }
     }
 
     /// The journal behind it.

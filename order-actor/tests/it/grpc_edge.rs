@@ -268,17 +268,21 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
     }
     let mut by_shard = 0;
     for shard in 0..4 {
-        let after = vec![proto::ShardPosition { shard, position: 0 }];
+        let after = vec![proto::ShardPosition { shard, position: 0, mark: None }];
         let stream = read(0, false, after, true).await.unwrap().into_inner();
         let told: Vec<_> = soon(stream.collect()).await;
         for (position, event) in (1_u64..).zip(told.into_iter().filter_map(events)) {
-            let place = proto::ShardPosition { shard, position };
-            assert_eq!(event.position, Some(place));
+            let place = event.position.unwrap();
+            assert_eq!((place.shard, place.position), (shard, position));
+            assert_eq!(
+                place.mark.map(|mark| format!("{mark:016x}")),
+                Some(event.hash[..16].into())
+            );
             by_shard += 1;
         }
     }
     assert_eq!(by_shard, 12);
-    let ahead = vec![proto::ShardPosition { shard: 1, position: 99 }];
+    let ahead = vec![proto::ShardPosition { shard: 1, position: 99, mark: None }];
     let refused = read(0, true, ahead, false).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "INVALID_FIELD".into()));
 

@@ -320,7 +320,7 @@ fn reads_refuse_each_field_by_name() {
         }),
         page_size: 100,
         page_token: String::new(),
-        at_least: Some(proto::ShardPosition { shard: 3, position: 9 }),
+        at_least: Some(proto::ShardPosition { shard: 3, position: 9, mark: None }),
     };
     each(
         list,
@@ -347,7 +347,7 @@ fn reads_refuse_each_field_by_name() {
     let watch = || proto::WatchOrdersRequest {
         order_ids: vec![ID.into()],
         customer_id: ID.into(),
-        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        after: vec![proto::ShardPosition { shard: 3, position: 9, mark: None }],
         from_beginning: true,
     };
     each(
@@ -362,7 +362,7 @@ fn reads_refuse_each_field_by_name() {
         ],
     );
     let events = || proto::ReadEventsRequest {
-        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        after: vec![proto::ShardPosition { shard: 3, position: 9, mark: None }],
         only_named: true,
         live: true,
         limit: 5,
@@ -377,7 +377,7 @@ fn reads_refuse_each_field_by_name() {
         ],
     );
     let facts = || proto::ReadFactsRequest {
-        after: vec![proto::ShardPosition { shard: 3, position: 9 }],
+        after: vec![proto::ShardPosition { shard: 3, position: 9, mark: None }],
         only_named: true,
         live: true,
         limit: 5,

@@ -231,7 +231,10 @@ fn events_of_a_command_are_numbered_as_they_are_or_would_be() {
         let outcome = render::outcome(&executed, validate_only);
         assert_eq!(outcome.events[0].version, 2);
         assert_eq!(outcome.order.unwrap().version, 2);
-        assert_eq!(outcome.position, Some(proto::ShardPosition { shard: 3, position: 40 }));
+        assert_eq!(
+            outcome.position,
+            Some(proto::ShardPosition { shard: 3, position: 40, mark: None })
+        );
     }
     assert!(render::order(&Order::Absent, 0, at(0)).is_none());
 }

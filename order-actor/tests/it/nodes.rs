@@ -7,8 +7,8 @@ use std::time::Duration;
 use order_actor::journal::{
     Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, open_spread,
 };
-use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Cursors, Scope, begin};
+use shared_events::contract::{Mark, OrderId, Timestamp};
+use shared_events::stream::{Cursors, Place as Seen, Scope, begin};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 
@@ -475,6 +475,66 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
         }
     }
     assert_eq!(a.read_after(&Cursors::default(), 10).await.unwrap().len(), 3);
-    assert_eq!(a.verify().await.unwrap(), 3);
+    // Past the old end it is still another history, also to those who are read from memory.
+    for version in 3..6 {
+        a.append(id, version, vec![event(version)]).await.unwrap();
+    }
+    for before in [&heads, &heads.clone().scoped(Scope::Only([shard].into()))] {
+        let read = a.read_after(before, 10).await;
+        assert!(matches!(read, Err(JournalError::Forked { .. })), "{read:?}");
+    }
+    let now = a.heads().await.unwrap().scoped(Scope::Only([shard].into()));
+    assert_eq!(a.read_after(&now, 10).await.unwrap(), []);
+    assert_eq!(a.verify().await.unwrap(), 6);
     assert!(b.lost_tails().borrow().is_empty(), "nothing of its own was lost");
+}
+
+/// To a clock that was set back, or to that of another server, the leases of who is gone run for
+/// long.
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_shard_from_those_who_live() {
+    let place = Place::new();
+    let b = place.node("b").await;
+    count(&b, usize::from(SHARDS)).await;
+    let pool = place.pool().await;
+    let gone = "INSERT INTO nodes (node_id, name, address, lease_until)
+        VALUES ('ordinal-gone', 'c', 'c.test:1', clock_timestamp() + interval '1 hour')";
+    sqlx::query(gone).execute(&pool).await.unwrap();
+    let had = "UPDATE shards SET owner = 'ordinal-gone', epoch = epoch + 1,
+        lease_until = clock_timestamp() + interval '1 hour' WHERE shard < 4";
+    sqlx::query(had).execute(&pool).await.unwrap();
+    comes_to_have(&b, |shards| !shards.contains(&0)).await;
+    count(&b, usize::from(SHARDS)).await;
+    b.append(order_in(&b, 0), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_reason_why_a_journal_goes_on_is_remembered() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    let id = order_in(&a, *shards(&a).first().unwrap());
+    a.append(id, 0, vec![event(1)]).await.unwrap();
+    let (one, other) = tokio::join!(a.accept("lost a", "one"), b.accept("lost b", "other"));
+    let mut numbers = [one.unwrap().incarnation, other.unwrap().incarnation];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [2, 3]);
+    let told = b.incarnations().await.unwrap();
+    let mut reasons: Vec<&str> = told.iter().map(|one| one.reason.as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["lost a", "lost b"]);
+    assert!(told.iter().all(|one| one.heads == told[0].heads && !one.heads.is_empty()));
+
+    // A reader who claims what cannot be uses up no numbers.
+    let (shard, position) = (a.shard_of(id), 1);
+    let ghost = Seen { shard, position, mark: Mark::from_bits(1) };
+    for wrong in [u64::MAX, i64::MAX as u64, 1 << 40] {
+        let refused = a.compare(&[ghost], wrong, "somebody").await;
+        assert!(matches!(refused, Err(JournalError::Invalid(_))), "{refused:?}");
+    }
+    assert_eq!(a.doubt(), None);
+    a.compare(&[ghost], 7, "somebody").await.unwrap();
+    assert!(a.doubt().is_some());
+    assert_eq!(a.accept("looked at", "ops").await.unwrap().incarnation, 8);
+    assert_eq!((a.doubt(), a.history().unwrap().incarnation), (None, 8));
 }

@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use uuid::Uuid;
 
 use super::database::{Database, DatabaseError, Tx};
-use super::history::Place;
+use super::history::{History, Place};
 use crate::contract::Mark;
 
 /// Which shards of a log a reader reads.
@@ -56,6 +57,8 @@ struct At {
     mark: Option<Mark>,
     /// In which incarnation of the log it was read; 0 where that is not known.
     incarnation: u64,
+    /// Of which log that was; none where that is not known.
+    log: Option<Uuid>,
 }
 
 /// The same shards stand at the same positions. Marks prove a history and decide no place.
@@ -109,7 +112,7 @@ impl Cursors {
     pub fn advance_to(&mut self, shard: u16, position: u64, mark: Option<Mark>) {
         let at = self.at.entry(shard).or_default();
         if position > at.position {
-            *at = At { position, mark, incarnation: at.incarnation };
+            *at = At { position, mark, ..*at };
         } else if position == at.position {
             at.mark = at.mark.or(mark);
         }
@@ -124,12 +127,16 @@ impl Cursors {
         }
     }
 
-    /// The first incarnation of the log in which any of these shards was read last; 0 where it is not
-    /// known of one.
+    /// The incarnation of the log in which a shard was read last; 0 where it is not known.
     #[must_use]
-    pub fn incarnation(&self, shards: impl IntoIterator<Item = u16>) -> u64 {
-        let known = |shard| self.at.get(&shard).map_or(0, |at| at.incarnation);
-        shards.into_iter().map(known).min().unwrap_or(0)
+    pub fn incarnation(&self, shard: u16) -> u64 {
+        self.at.get(&shard).map_or(0, |at| at.incarnation)
+    }
+
+    /// Which log was read in a shard, where it is known.
+    #[must_use]
+    pub fn log(&self, shard: u16) -> Option<Uuid> {
+        self.at.get(&shard).and_then(|at| at.log)
     }
 
     /// A shard was read in this incarnation of the log.
@@ -137,6 +144,12 @@ impl Cursors {
         if let Some(at) = self.at.get_mut(&shard) {
             at.incarnation = incarnation;
         }
+    }
+
+    /// The positions of which it is not known what stood there.
+    pub fn unmarked(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let unmarked = self.at.iter().filter(|(_, at)| at.mark.is_none() && at.position > 0);
+        unmarked.map(|(shard, at)| (*shard, at.position))
     }
 
     /// Every place of which it is known what stood there.
@@ -195,7 +208,7 @@ impl Cursors {
     /// [`DatabaseError`] where the database does not answer.
     pub async fn load(database: &Database, follower: &str) -> Result<Self, DatabaseError> {
         let rows = sqlx::query(
-            "SELECT shard, position, mark, incarnation FROM cursors WHERE follower = $1",
+            "SELECT shard, position, mark, incarnation, log FROM cursors WHERE follower = $1",
         )
         .bind(follower)
         .fetch_all(database.reader())
@@ -312,7 +325,7 @@ pub(super) async fn set_back(
     Ok(())
 }
 
-/// Remembers in which incarnation of the log these shards are read.
+/// Remembers of which log these shards are read, and in which incarnation of it.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -320,16 +333,40 @@ pub(super) async fn read_in(
     tx: &mut Tx,
     follower: &str,
     shards: &[u16],
-    incarnation: u64,
+    history: History,
 ) -> Result<(), DatabaseError> {
     for shard in shards {
         sqlx::query(
-            "UPDATE cursors SET incarnation = $1 WHERE follower = $2 AND shard = $3
-                 AND incarnation < $1",
+            "UPDATE cursors SET incarnation = $1, log = $4 WHERE follower = $2 AND shard = $3",
         )
-        .bind(i64::try_from(incarnation).unwrap_or(i64::MAX))
+        .bind(i64::try_from(history.incarnation).unwrap_or(i64::MAX))
         .bind(follower)
         .bind(i64::from(*shard))
+        .bind(history.log.to_string())
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Remembers what stands at stored cursors of which that was not known.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub(super) async fn knows(
+    tx: &mut Tx,
+    follower: &str,
+    here: &[Place],
+) -> Result<(), DatabaseError> {
+    for Place { shard, position, mark } in here {
+        sqlx::query(
+            "UPDATE cursors SET mark = $1
+             WHERE follower = $2 AND shard = $3 AND position = $4 AND mark IS NULL",
+        )
+        .bind(mark.stored())
+        .bind(follower)
+        .bind(i64::from(*shard))
+        .bind(i64::try_from(*position).unwrap_or(i64::MAX))
         .execute(&mut **tx)
         .await?;
     }
@@ -342,11 +379,12 @@ async fn not_moved(
     follower: &str,
     moves: &[(u16, u64)],
 ) -> Result<u16, DatabaseError> {
-    let rows =
-        sqlx::query("SELECT shard, position, mark, incarnation FROM cursors WHERE follower = $1")
-            .bind(follower)
-            .fetch_all(&mut **tx)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT shard, position, mark, incarnation, log FROM cursors WHERE follower = $1",
+    )
+    .bind(follower)
+    .fetch_all(&mut **tx)
+    .await?;
     let stored = stored(&rows)?;
     let missed = moves.iter().find(|(shard, through)| stored.get(*shard) != *through);
     Ok(missed.or(moves.first()).map_or(0, |(shard, _)| *shard))
@@ -364,6 +402,10 @@ fn stored(rows: &[AnyRow]) -> Result<Cursors, DatabaseError> {
             mark.map(Mark::from_stored),
         );
         cursors.read_in(shard, u64::try_from(incarnation).unwrap_or(0));
+        let log: Option<String> = row.try_get(4)?;
+        if let Some(at) = cursors.at.get_mut(&shard) {
+            at.log = log.and_then(|log| log.parse().ok());
+        }
     }
     Ok(cursors)
 }

@@ -6,13 +6,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backoff, Batch, Blame, Comparison, Cursors, Finding, Item, Place, Scope, Source, SourceError,
+    Backoff, Batch, Blame, Comparison, Cursors, Finding, History, Item, Place, Scope, Source,
+    SourceError,
 };
+use crate::contract::Mark;
 
 /// Items asked for at a time: one batch is one transaction, and many share one commit.
 const BATCH_MAX: usize = 1_024;
 /// How often it is looked whether another history has been accepted.
 const FORKED_LOOK: Duration = Duration::from_secs(1);
+/// How often a follower that is told nothing else looks whether its log is the one it followed, and
+/// notes in which incarnation it reads: a log that goes on as another one, and is set back once
+/// more, must not look as if both had been accepted together.
+const AGREES_EVERY: Duration = Duration::from_secs(10);
 /// How often letters that were put back are looked for while nothing else happens.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
@@ -27,9 +33,13 @@ pub trait Sink<T: Item>: Send + 'static {
     async fn paused(&mut self) -> Result<bool, Blame> {
         Ok(false)
     }
-    /// Remembers that these shards are read in this incarnation of the log from now on, as are all that
-    /// are read later.
-    async fn read_in(&mut self, _shards: &[u16], _incarnation: u64) -> Result<(), Blame> {
+    /// Remembers that these shards are read in this history from now on, as are all that are read
+    /// later; none where the log declares none.
+    async fn read_in(&mut self, _shards: &[u16], _history: Option<History>) -> Result<(), Blame> {
+        Ok(())
+    }
+    /// Remembers what stands where it is, where it did not know that yet.
+    async fn knows(&mut self, _here: &[Place]) -> Result<(), Blame> {
         Ok(())
     }
     /// Earlier places of a shard that it remembers, latest first.
@@ -196,6 +206,7 @@ pub async fn follow_paced<T: Item>(
 ) -> Result<(), FollowError> {
     let mut attempt = 0;
     let mut cursors: Option<Cursors> = None;
+    let mut agreed = tokio::time::Instant::now();
     let outcome = loop {
         if stop.is_cancelled() {
             break Ok(());
@@ -203,8 +214,23 @@ pub async fn follow_paced<T: Item>(
         if scope.has_changed().unwrap_or(false) {
             cursors = None;
         }
-        match step(source, sink, pace, &mut cursors, &mut scope, status, stop).await {
-            Ok(()) => attempt = 0,
+        let looked = if agreed.elapsed() < AGREES_EVERY {
+            Ok(())
+        } else {
+            agreed = tokio::time::Instant::now();
+            agree_again(source, sink, &mut cursors, status).await
+        };
+        let stepped = match looked {
+            Ok(()) => step(source, sink, pace, &mut cursors, &mut scope, status, stop).await,
+            Err(trouble) => Err(trouble),
+        };
+        match stepped {
+            Ok(()) => {
+                if attempt > 0 {
+                    tracing::info!(follower = status.name(), tries = attempt, "follower goes on");
+                }
+                attempt = 0;
+            }
             Err(Trouble::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
                 status.write(|inner| {
@@ -235,7 +261,12 @@ pub async fn follow_paced<T: Item>(
             }
             Err(Trouble::Away(error)) => {
                 let wait = Backoff::FOLLOWER.wait(attempt, rand::random());
-                tracing::warn!(follower = status.name(), error, ?wait, "follower waits");
+                // Once for as long as it waits; what it waits for now stands in its status.
+                if attempt == 0 {
+                    tracing::warn!(follower = status.name(), error, "follower waits");
+                } else {
+                    tracing::debug!(follower = status.name(), error, ?wait, "follower waits still");
+                }
                 status.write(|inner| inner.error = Some(error));
                 attempt = attempt.saturating_add(1);
                 // What was read in memory may be ahead of what was committed.
@@ -288,9 +319,10 @@ async fn step<T: Item>(
         None => {
             // Marked as seen before the look: what changes after it is another change.
             let now = scope.borrow_and_update().clone();
-            let mut loaded = sink.cursors().await?.scoped(now.clone());
+            let loaded = sink.cursors().await?.scoped(now);
             if agree(source, sink, &loaded, status).await? == Agreed::SetBack {
-                loaded = sink.cursors().await?.scoped(now);
+                // Whether log and reader agree now is asked once more, from where the reader is.
+                return Ok(());
             }
             known.insert(loaded)
         }
@@ -338,6 +370,32 @@ enum Agreed {
     SetBack,
 }
 
+/// While everything goes its way: the same question as before anything is read. A log that is away
+/// says nothing; what comes next may be had without it.
+async fn agree_again<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    known: &mut Option<Cursors>,
+    status: &FollowStatus,
+) -> Result<(), Trouble> {
+    let Some(cursors) = known.take() else { return Ok(()) };
+    let scope = cursors.scope().clone();
+    let asked = async {
+        let loaded = sink.cursors().await?.scoped(scope);
+        let agreed = agree(source, sink, &loaded, status).await?;
+        Ok((agreed == Agreed::Already).then_some(loaded))
+    };
+    match asked.await {
+        Ok(loaded) => *known = loaded,
+        Err(Trouble::Away(error)) => {
+            tracing::debug!(follower = status.name(), error, "its log is not compared");
+            *known = Some(cursors);
+        }
+        Err(trouble) => return Err(trouble),
+    }
+    Ok(())
+}
+
 /// Before anything is read: does the log have, where the reader is, what the reader saw there? Where
 /// it has not and that has been accepted, the reader goes back to the last place that both have.
 async fn agree<T: Item>(
@@ -346,26 +404,31 @@ async fn agree<T: Item>(
     at: &Cursors,
     status: &FollowStatus,
 ) -> Result<Agreed, Trouble> {
-    let places: Vec<Place> = at.places().collect();
-    let shards: Vec<u16> = places.iter().map(|place| place.shard).collect();
+    let mut places: Vec<Place> = at.places().collect();
+    places.extend(unmarked(source, sink, at).await?);
     // A question only: in which incarnation they were read counts for those that differ.
     let compared = source.compare(&places, 0).await?;
-    let now = compared.history.map_or(0, |history| history.incarnation);
-    let differing: Vec<Place> = compared.differing(&places).map(|(place, _)| place).collect();
-    let Some((first, finding)) = compared.differing(&places).next() else {
-        sink.read_in(&shards, now).await?;
+    let differing: Vec<(Place, Finding)> = compared.differing(&places).collect();
+    note(sink, at, &compared, &places).await?;
+    if differing.is_empty() {
         return Ok(Agreed::Already);
+    }
+    let now = compared.history.map_or(0, |history| history.incarnation);
+    // A log that declares no history tells the same again by itself, and nothing is done twice.
+    let accepted = |place: &Place| {
+        compared.history.is_none_or(|history| then(at, history, place.shard) < history.incarnation)
     };
-    let then = at.incarnation(differing.iter().map(|place| place.shard));
-    let accepted = match compared.history {
-        Some(_) => now > then.max(1),
-        // It grows again by itself to what was seen of it, or has become another one.
-        None => finding == Finding::Other,
-    };
-    if !accepted {
+    if let Some((Place { shard, position, mark }, finding)) =
+        differing.iter().copied().find(|(place, _)| !accepted(place))
+    {
         // Whoever keeps the log learns that somebody remembers what it does not hold.
-        source.compare(&differing, then).await?;
-        let Place { shard, position, mark } = first;
+        let refused = differing.iter().map(|(place, _)| *place).filter(|place| !accepted(place));
+        let refused: Vec<Place> = refused.collect();
+        let read_in = compared
+            .history
+            .into_iter()
+            .flat_map(|history| refused.iter().map(move |place| then(at, history, place.shard)));
+        source.compare(&refused, read_in.max().unwrap_or(now)).await?;
         let detail = match finding {
             Finding::Beyond => format!("it ends before position {position}, which was read"),
             _ => format!("what stood at position {position} ({mark}) is not there"),
@@ -374,8 +437,8 @@ async fn agree<T: Item>(
     }
     let mut from = Cursors::default();
     let mut to = Cursors::default();
-    for place in differing {
-        from.advance_to(place.shard, place.position, Some(place.mark));
+    for (place, _) in differing {
+        from.advance_to(place.shard, place.position, at.mark(place.shard));
         if let Some(common) = last_common(source, sink, place.shard).await? {
             to.advance_to(common.shard, common.position, Some(common.mark));
         }
@@ -391,6 +454,63 @@ async fn agree<T: Item>(
     }
     sink.set_back(&from, &to, now).await?;
     Ok(Agreed::SetBack)
+}
+
+/// In which incarnation a shard was read last, as far as it counts for what has been accepted: of
+/// another log nothing has been.
+fn then(at: &Cursors, history: History, shard: u16) -> u64 {
+    match at.log(shard) {
+        Some(log) if log != history.log => history.incarnation,
+        _ => at.incarnation(shard).max(1),
+    }
+}
+
+/// Has the reader remember which history it reads where it agrees with the log; and where it does
+/// not, because the log is another one altogether, which one it met: only what is accepted after
+/// that is.
+async fn note<T: Item>(
+    sink: &mut dyn Sink<T>,
+    at: &Cursors,
+    compared: &Comparison,
+    places: &[Place],
+) -> Result<(), Trouble> {
+    let Some(history) = compared.history else {
+        return Ok(sink.read_in(&[], None).await?);
+    };
+    let same = |finding: &Finding| *finding == Finding::Same;
+    let strange = |shard: u16| at.log(shard).is_some_and(|log| log != history.log);
+    let known = |shard: u16| {
+        at.log(shard) == Some(history.log) && at.incarnation(shard) == history.incarnation
+    };
+    let asked = places.iter().zip(&compared.findings);
+    let marked = asked.filter(|(place, _)| at.mark(place.shard).is_some());
+    let noted = marked.filter(|(place, found)| same(found) || strange(place.shard));
+    let noted = noted.map(|(place, _)| place.shard).filter(|shard| !known(*shard));
+    let noted: Vec<u16> = noted.collect();
+    Ok(sink.read_in(&noted, Some(history)).await?)
+}
+
+/// Of places of which the reader does not know what it saw there: those at which it is ahead of the
+/// log. At its very end it is taken to have seen what is there, and will know it from now on.
+async fn unmarked<T: Item>(
+    source: &dyn Source<T>,
+    sink: &mut dyn Sink<T>,
+    at: &Cursors,
+) -> Result<Vec<Place>, Trouble> {
+    if at.unmarked().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let heads = source.heads().await?;
+    let level = heads
+        .places()
+        .filter(|head| at.get(head.shard) == head.position && at.mark(head.shard).is_none());
+    let level: Vec<Place> = level.collect();
+    if !level.is_empty() {
+        sink.knows(&level).await?;
+    }
+    let beyond = at.unmarked().filter(|(shard, position)| *position > heads.get(*shard));
+    let nothing = Mark::from_bits(0);
+    Ok(beyond.map(|(shard, position)| Place { shard, position, mark: nothing }).collect())
 }
 
 /// The last remembered place of a shard that the log has too.

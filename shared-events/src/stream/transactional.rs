@@ -8,7 +8,7 @@ use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remo
 use super::follow::Sink;
 use super::places::Places;
 use super::{
-    Batch, Blame, Cursors, Database, DeadLetters, Handler, Item, Place, Scope, Tx, cursor,
+    Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
 };
 use crate::contract::{OrderId, Timestamp};
 
@@ -165,14 +165,20 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         Ok(self.at.clone())
     }
 
-    async fn read_in(&mut self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
-        self.incarnation = incarnation;
-        if self.at.incarnation(shards.iter().copied()) < incarnation && !shards.is_empty() {
+    async fn read_in(&mut self, shards: &[u16], history: Option<History>) -> Result<(), Blame> {
+        self.incarnation = history.map_or(0, |history| history.incarnation);
+        if let Some(history) = history.filter(|_| !shards.is_empty()) {
             let mut tx = self.database.begin().await?;
-            cursor::read_in(&mut tx, &self.follower, shards, incarnation).await?;
+            cursor::read_in(&mut tx, &self.follower, shards, history).await?;
             tx.commit().await?;
         }
         Ok(())
+    }
+
+    async fn knows(&mut self, here: &[Place]) -> Result<(), Blame> {
+        let mut tx = self.database.begin().await?;
+        cursor::knows(&mut tx, &self.follower, here).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn places(&mut self, shard: u16) -> Result<Vec<Place>, Blame> {
@@ -194,14 +200,15 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
             cursor::set_back(&mut tx, &self.follower, &to, &begins, incarnation).await?;
         }
         for (shard, _) in from.iter() {
-            let gone =
-                DeadLetters::drop_after(&mut tx, &self.follower, shard, to.get(shard)).await?;
+            // What comes again is judged again.
+            let after = begins.get(shard);
+            let gone = DeadLetters::drop_after(&mut tx, &self.follower, shard, after).await?;
             if gone > 0 {
                 tracing::warn!(
                     follower = self.follower,
                     shard,
                     letters = gone,
-                    "dead letters of another history were dropped"
+                    "dead letters of another history, and of what is read again, were dropped"
                 );
             }
         }

@@ -13,4 +13,5 @@ mod contract;
 mod follow;
 mod installation;
 mod redis_streams;
+mod set_back;
 mod values;

@@ -769,3 +769,52 @@ async fn through_a_cluster_of_three() {
     relays.stop().await;
     reads.stop().await;
 }
+
+/// A log of which the first positions have left for an archive that is not at hand.
+struct Archived(Arc<Log>, u64);
+
+#[async_trait]
+impl Source<Fact> for Archived {
+    async fn read_after(&self, at: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
+        self.0.read_after(at, limit).await
+    }
+
+    async fn changed(&self, at: &Cursors) {
+        self.0.changed(at).await;
+    }
+
+    async fn begins_after(&self) -> Result<Cursors, SourceError> {
+        Ok([(0, self.1)].into_iter().collect())
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        self.0.heads().await
+    }
+}
+
+/// What is passed over because it is archived has not what the stream's last entry has: the log
+/// would look as if it were another one.
+#[tokio::test]
+async fn a_relay_claims_nothing_of_what_it_passes_over() {
+    let (_server, redis, log, _) = bench().await;
+    log.tell(usize::from(SHARDS) * 4);
+    let relaying = relay(&redis, &log);
+    let stands = || async {
+        let source = Archived(Arc::clone(&log), 0);
+        let mut relay = Relay::new(redis.clone(), PROMISER, Arc::new(source), 1_000);
+        let at = relay.cursors().await.unwrap();
+        (at.get(0), at.mark(0).is_some())
+    };
+    let patience = tokio::time::Instant::now() + SOON;
+    while stands().await != (4, true) {
+        assert!(tokio::time::Instant::now() < patience, "{:?}", stands().await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    relaying.stop().await;
+    log.tell(usize::from(SHARDS) * 5);
+    let source = Archived(Arc::clone(&log), 7);
+    let mut relay = Relay::new(redis.clone(), PROMISER, Arc::new(source), 1_000);
+    let at = relay.cursors().await.unwrap();
+    assert_eq!((at.get(0), at.mark(0)), (7, None));
+    assert!(at.mark(1).is_some(), "nothing of that shard has left");
+}

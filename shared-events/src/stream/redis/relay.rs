@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::connection::{Redis, RedisError};
 use super::entry;
 use crate::contract::{Fact, FactSource as Promiser, Mark};
-use crate::stream::{Batch, Blame, Cursors, Scope, Sink, Source, SourceError};
+use crate::stream::{Batch, Blame, Cursors, History, Scope, Sink, Source, SourceError};
 
 /// Appends entries behind the id that the stream must end with, all or none; otherwise says with
 /// what it does end. Where the last entry has that id nothing else need be asked.
@@ -142,8 +142,8 @@ impl Relay {
                 Some((position, _)) => position,
             };
             // What is archived is passed over; the next entry says so by the one before it.
-            let mark = marks.get(&shard).filter(|(of, _)| *of == position).map(|(_, mark)| *mark);
             let position = position.max(begins_after.get(shard));
+            let mark = marks.get(&shard).filter(|(of, _)| *of == position).map(|(_, mark)| *mark);
             if position > 0 {
                 at.advance_to(shard, position, mark);
             }
@@ -268,7 +268,7 @@ impl Sink<Fact> for Relay {
                 let mark = first.and_then(|first| first.mark());
                 self.at.advance_to(shard, last.position, mark);
             }
-            if self.at.incarnation([shard]) < self.incarnation {
+            if self.at.incarnation(shard) < self.incarnation {
                 self.at.read_in(shard, self.incarnation);
                 begun.push(shard);
             }
@@ -276,12 +276,11 @@ impl Sink<Fact> for Relay {
         if begun.is_empty() { Ok(()) } else { self.tells(&begun, self.incarnation).await }
     }
 
-    async fn read_in(&mut self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
-        self.incarnation = incarnation;
-        match self.at.incarnation(shards.iter().copied()) < incarnation {
-            true => self.tells(shards, incarnation).await,
-            false => Ok(()),
-        }
+    async fn read_in(&mut self, shards: &[u16], history: Option<History>) -> Result<(), Blame> {
+        self.incarnation = history.map_or(0, |history| history.incarnation);
+        let older = |shard: &u16| self.at.incarnation(*shard) < self.incarnation;
+        let older: Vec<u16> = shards.iter().copied().filter(older).collect();
+        self.tells(&older, self.incarnation).await
     }
 
     /// A stream cannot be shortened at its end: it is emptied, and filled with the last of what the

@@ -1,0 +1,349 @@
+//! A log that tells another history than was followed: nobody goes on behind it, nobody goes back
+//! before that has been accepted, and whoever may go back does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Mark, OrderId, Timestamp};
+use shared_events::stream::{
+    Batch, Blame, Comparison, Cursors, Database, Finding, FollowStatus, Handler, History, Item,
+    Place, Source, SourceError, Transactional, Tx, everything, follow,
+};
+use sqlx::migrate::Migrator;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const FOLLOWER: &str = "reader";
+/// A deadline for what must happen soon; reaching it is the failure.
+const SOON: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Thing {
+    shard: u16,
+    position: u64,
+}
+
+impl Item for Thing {
+    fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn index(&self) -> u16 {
+        0
+    }
+
+    fn order_id(&self) -> OrderId {
+        OrderId::from_uuid(Uuid::nil())
+    }
+
+    fn kind(&self) -> &str {
+        "thing.v1"
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    history: Option<History>,
+    shards: BTreeMap<u16, Vec<u64>>,
+    /// In which incarnation those had read who remember what is not here.
+    doubts: Vec<u64>,
+}
+
+/// Marks by shard, in the order of their positions.
+#[derive(Default)]
+struct Log(Mutex<Told>);
+
+impl Log {
+    fn tells(&self, history: Option<History>, shards: &[(u16, &[u64])]) {
+        let mut told = self.0.lock().unwrap();
+        told.history = history;
+        told.shards = shards.iter().map(|(shard, marks)| (*shard, marks.to_vec())).collect();
+    }
+
+    fn accepted(&self, incarnation: u64) {
+        self.0.lock().unwrap().history.as_mut().unwrap().incarnation = incarnation;
+    }
+
+    fn doubts(&self) -> Vec<u64> {
+        self.0.lock().unwrap().doubts.clone()
+    }
+}
+
+impl Told {
+    fn finding(&self, place: &Place) -> Finding {
+        let marks = self.shards.get(&place.shard).map(Vec::as_slice).unwrap_or_default();
+        match marks.get(usize::try_from(place.position).unwrap() - 1) {
+            None => Finding::Beyond,
+            Some(mark) if Mark::from_bits(*mark) == place.mark => Finding::Same,
+            Some(_) => Finding::Other,
+        }
+    }
+}
+
+#[async_trait]
+impl Source<Thing> for Log {
+    async fn read_after(&self, cursors: &Cursors, _: usize) -> Result<Batch<Thing>, SourceError> {
+        let told = self.0.lock().unwrap();
+        let forked = |shard, position| {
+            let detail = "not what was read".to_owned();
+            Err(SourceError::Forked { shard, position, detail })
+        };
+        for place in cursors.places() {
+            if told.finding(&place) != Finding::Same {
+                return forked(place.shard, place.position);
+            }
+        }
+        let mut batch = Batch::default();
+        for (shard, marks) in &told.shards {
+            let after = usize::try_from(cursors.get(*shard)).unwrap();
+            if after > marks.len() {
+                return forked(*shard, cursors.get(*shard));
+            }
+            for (mark, position) in marks.iter().zip(1_u64..).skip(after) {
+                batch.through.advance_to(*shard, position, Some(Mark::from_bits(*mark)));
+                batch.items.push(Thing { shard: *shard, position });
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn changed(&self, _: &Cursors) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    async fn compare(&self, places: &[Place], then: u64) -> Result<Comparison, SourceError> {
+        let mut told = self.0.lock().unwrap();
+        let findings = places.iter().map(|place| told.finding(place)).collect();
+        let compared = Comparison { history: told.history, findings };
+        let doubted = told.history.is_some_and(|history| then >= history.incarnation);
+        if doubted && compared.differing(places).next().is_some() {
+            told.doubts.push(then);
+        }
+        Ok(compared)
+    }
+
+    async fn heads(&self) -> Result<Cursors, SourceError> {
+        let told = self.0.lock().unwrap();
+        let head = |(shard, marks): (&u16, &Vec<u64>)| Place {
+            shard: *shard,
+            position: marks.len() as u64,
+            mark: Mark::from_bits(marks.last().copied().unwrap_or_default()),
+        };
+        Ok(told.shards.iter().map(head).collect())
+    }
+}
+
+/// Remembers from where it was set back.
+#[derive(Clone, Default)]
+struct Effects(Arc<Mutex<Vec<Vec<(u16, u64)>>>>);
+
+#[async_trait]
+impl Handler<Thing> for Effects {
+    async fn handle(&mut self, _: &mut Tx, _: &[Thing]) -> Result<(), Blame> {
+        Ok(())
+    }
+
+    async fn set_back(
+        &mut self,
+        _: &mut Tx,
+        from: &Cursors,
+        to: &Cursors,
+    ) -> Result<Cursors, Blame> {
+        self.0.lock().unwrap().push(from.iter().collect());
+        Ok(to.clone())
+    }
+}
+
+struct Bench {
+    database: Database,
+    log: Arc<Log>,
+    effects: Effects,
+    stop: CancellationToken,
+    status: FollowStatus,
+    task: Option<tokio::task::JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(history: Option<History>, shards: &[(u16, &[u64])]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let migrations = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
+        let path = folder.path().join("reader.db");
+        let database = Database::sqlite(&path, &migrations).await.unwrap();
+        let log = Arc::new(Log::default());
+        log.tells(history, shards);
+        let (stop, status) = (CancellationToken::new(), FollowStatus::new(FOLLOWER));
+        let effects = Effects::default();
+        Self { database, log, effects, stop, status, task: None, _folder: folder }
+    }
+
+    fn start(&mut self) {
+        let now = Arc::new(|| Timestamp::from_micros(1));
+        let handler = self.effects.clone();
+        let mut sink = Transactional::new(FOLLOWER, self.database.clone(), handler, now);
+        self.stop = CancellationToken::new();
+        self.status = FollowStatus::new(FOLLOWER);
+        let (log, status, stop) = (Arc::clone(&self.log), self.status.clone(), self.stop.clone());
+        self.task = Some(tokio::spawn(async move {
+            follow(&*log, &mut sink, everything(), &status, &stop).await.unwrap();
+        }));
+    }
+
+    async fn end(&mut self) {
+        self.stop.cancel();
+        self.task.take().unwrap().await.unwrap();
+    }
+
+    async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !so(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let what = || format!("{what}: {:?} {:?}", self.status.cursors(), self.status.trouble());
+        tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("{}", what()));
+    }
+
+    async fn comes_to(&self, shard: u16, position: u64) {
+        let here = |bench: &Self| {
+            bench.status.cursors().get(shard) == position && bench.status.trouble().is_none()
+        };
+        self.until(&format!("it comes to {position}"), here).await;
+    }
+
+    async fn doubts(&self, doubts: &[u64]) {
+        self.until("it doubts", |bench| {
+            bench.status.trouble().is_some() && bench.log.doubts().starts_with(doubts)
+        })
+        .await;
+    }
+
+    fn set_backs(&self) -> usize {
+        self.effects.0.lock().unwrap().len()
+    }
+
+    /// As an earlier process left it.
+    async fn stood(&self, shard: u16, position: i64, mark: Option<i64>, incarnation: i64) {
+        sqlx::query(
+            "INSERT INTO cursors (follower, shard, position, mark, incarnation)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(FOLLOWER)
+        .bind(i64::from(shard))
+        .bind(position)
+        .bind(mark)
+        .bind(incarnation)
+        .execute(self.database.reader())
+        .await
+        .unwrap();
+    }
+}
+
+fn history(log: u128, incarnation: u64) -> Option<History> {
+    Some(History { log: Uuid::from_u128(log), incarnation })
+}
+
+#[tokio::test]
+async fn a_log_that_is_set_back_twice_is_accepted_twice() {
+    let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3])]).await;
+    bench.start();
+    bench.comes_to(0, 3).await;
+    bench.log.tells(history(1, 1), &[(0, &[1, 22])]);
+    bench.doubts(&[1]).await;
+    assert_eq!(bench.set_backs(), 0);
+    bench.log.accepted(2);
+    bench.comes_to(0, 2).await;
+    assert_eq!(bench.set_backs(), 1);
+    let before = bench.log.doubts().len();
+
+    bench.log.tells(history(1, 2), &[(0, &[1, 222, 223, 224])]);
+    bench.until("it doubts anew", |bench| bench.log.doubts().len() > before).await;
+    assert_eq!(bench.log.doubts().last(), Some(&2));
+    assert_eq!(bench.set_backs(), 1, "nobody has accepted it");
+    bench.log.accepted(3);
+    bench.comes_to(0, 4).await;
+    assert_eq!(bench.set_backs(), 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_was_accepted_for_one_shard_was_not_for_another() {
+    let mut bench = Bench::new(history(1, 2), &[(0, &[1]), (1, &[1])]).await;
+    bench.stood(0, 1, Some(7), 1).await;
+    bench.stood(1, 1, Some(8), 2).await;
+    bench.start();
+    bench.doubts(&[2]).await;
+    assert_eq!(bench.set_backs(), 0);
+    bench.log.accepted(3);
+    bench.comes_to(1, 1).await;
+    assert_eq!(*bench.effects.0.lock().unwrap(), [[(0, 1), (1, 1)]]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn who_is_ahead_and_does_not_know_what_it_saw_goes_on_too() {
+    let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
+    bench.stood(0, 5, None, 1).await;
+    bench.start();
+    bench.doubts(&[1]).await;
+    bench.log.accepted(2);
+    bench.comes_to(0, 2).await;
+    assert_eq!(*bench.effects.0.lock().unwrap(), [[(0, 5)]]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn who_is_level_and_does_not_know_what_it_saw_learns_it() {
+    let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
+    bench.stood(0, 2, None, 1).await;
+    bench.start();
+    bench.comes_to(0, 2).await;
+    bench.end().await;
+    // Nobody looks while it goes on from an earlier place, past the old end.
+    bench.log.tells(history(1, 1), &[(0, &[1, 22, 23, 24])]);
+    bench.start();
+    bench.doubts(&[1]).await;
+    bench.log.accepted(2);
+    bench.comes_to(0, 4).await;
+    assert_eq!(*bench.effects.0.lock().unwrap(), [[(0, 2)]]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_log_without_a_history_that_lost_its_end_is_read_on() {
+    let mut bench = Bench::new(None, &[(0, &[1, 2, 3]), (1, &[1])]).await;
+    bench.start();
+    bench.comes_to(0, 3).await;
+    bench.log.tells(None, &[(0, &[1, 22]), (1, &[1])]);
+    bench.comes_to(0, 2).await;
+    assert_eq!(*bench.effects.0.lock().unwrap(), [[(0, 3)]]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn another_log_is_not_accepted_by_what_was_accepted_of_it_before() {
+    let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
+    bench.start();
+    bench.comes_to(0, 2).await;
+    bench.end().await;
+    // Which log it is, is noted where it agrees with what was read.
+    bench.start();
+    bench.comes_to(0, 2).await;
+    bench.log.tells(history(2, 5), &[(0, &[11, 12, 13])]);
+    bench.doubts(&[5]).await;
+    bench.end().await;
+    bench.start();
+    bench.doubts(&[5]).await;
+    assert_eq!(bench.set_backs(), 0);
+    bench.log.accepted(6);
+    bench.comes_to(0, 3).await;
+    assert_eq!(bench.set_backs(), 1);
+    bench.end().await;
+}
