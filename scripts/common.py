@@ -1,18 +1,27 @@
 """What the scripts in Python share. Not run by itself."""
 
-import os, pathlib, signal, socket, subprocess, sys, time
+import os, pathlib, random, signal, socket, subprocess, sys, time
 
 
 def end_when_told():
-    """SIGTERM and a terminal that goes away end a script as Ctrl-C does: by what it has to end first."""
+    """SIGTERM and a terminal that goes away end a script as Ctrl-C does: what it started first."""
     for told in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(told, lambda number, _: sys.exit(128 + number))
 
 
 def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+    """A port of loopback that nobody has. It lies below those that the kernel gives to whoever connects, so
+    that it is free still when somebody listens there a while later."""
+    for port in random.sample(range(12000, 19000), 1000):
+        with socket.socket() as bound:
+            # As servers do: a connection of before is no reason to fail.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                bound.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    sys.exit("no port is free")
 
 
 def as_root(*command):
@@ -21,8 +30,8 @@ def as_root(*command):
 
 
 def venv(folder, *packages):
-    """An environment of its own with these packages from PyPI; its interpreter. Debian has what makes one
-    in a package, which is installed where it is missing."""
+    """An environment of its own with these packages from PyPI; its interpreter. Debian has what makes
+    one in a package, which is installed where it is missing."""
     make = [sys.executable, "-m", "venv", "--clear", folder]
     if subprocess.run(make, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
         as_root("apt-get", "update", "-qq")
@@ -35,7 +44,7 @@ def venv(folder, *packages):
 
 
 def postgres_bin():
-    """Where the newest Postgres of the system's packages has its programs; none where there is none."""
+    """Where the newest Postgres of the system's packages has its programs, if there is one."""
     found = pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb")
     found = sorted(found, key=lambda path: int(path.parts[4]))
     return found[-1].parent if found else None
