@@ -111,15 +111,19 @@ async fn make(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
     let made = directory(to)?;
     let copied = copy(data, to, &there).await;
     if copied.is_err() {
-        // Half a backup is none; what was there before is not touched.
-        for name in there {
-            let _ = std::fs::remove_file(to.join(name));
-        }
-        if made {
-            let _ = std::fs::remove_dir(to);
-        }
+        // Half a backup is none. The directory was made or empty: everything in it is ours.
+        let _ = if made { std::fs::remove_dir_all(to) } else { empty(to) };
     }
     copied
+}
+
+/// Removes the files in a directory. What SQLite and [`verify::write_new`] put beside theirs has names
+/// of its own.
+fn empty(directory: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    Ok(())
 }
 
 /// A directory for the owner only; whether it was made now.

@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use order_actor::journal::End;
+use order_actor::journal::{End, JournalError};
 use order_actor::timers::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 
@@ -106,41 +106,57 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// Whether the journal goes on from what was noted: at each place there stands the hash that stood there
-/// then. With the chain unbroken up to it, which is a law of its own, nothing before it has changed.
+/// then. With the chain unbroken up to it, which is a law of its own, nothing before it has changed. A
+/// place that cannot be read is no proof, and said to be none. The chain was followed before.
 ///
 /// # Errors
 /// Where a database cannot be read; what differs is no error.
 pub async fn check(report: &mut Report, stores: &Stores, noted: &Noted) -> anyhow::Result<()> {
-    let heads = stores.journal.heads().await.context("journal")?;
+    let since = match noted.noted_at.as_str() {
+        "" => String::new(),
+        at => format!(" on {at}"),
+    };
     for Head { shard, position, hash } in &noted.heads {
-        let subject = format!("shard/{shard}");
-        let since = match noted.noted_at.as_str() {
-            "" => String::new(),
-            at => format!(" on {at}"),
-        };
-        let head = heads.get(*shard);
-        if *position > head {
-            report.check(Law::AsNoted);
-            let detail = format!("ended at position {position}{since} and ends at {head} now");
-            report.find(Law::AsNoted, subject, detail);
-            continue;
-        }
-        match stores.journal.hash_at(*shard, *position).await.context("journal")? {
-            Some(here) => {
-                report.check(Law::AsNoted);
-                let here = hex(&here);
-                if !here.eq_ignore_ascii_case(hash) {
-                    let detail = format!(
-                        "position {position} has the hash {here}; noted{since} was {hash}"
-                    );
-                    report.find(Law::AsNoted, subject, detail);
-                }
+        let end = report.heads.iter().find(|head| head.shard == *shard);
+        let ends_at = end.map_or(0, |end| end.position);
+        report.check(Law::AsNoted);
+        let detail = if *position > ends_at {
+            Some(format!("ended at position {position}{since} and ends at {ends_at} now"))
+        } else {
+            match here(report, stores, *shard, *position).await? {
+                Some(here) if here.eq_ignore_ascii_case(hash) => None,
+                Some(here) => Some(format!(
+                    "position {position} has the hash {here}; noted{since} was {hash}"
+                )),
+                None => Some(format!(
+                    "position {position} cannot be compared with what was noted{since}: it cannot be \
+                     read; if it is archived, --archive reads it"
+                )),
             }
-            None => report.unchecked.push(format!(
-                "position {position} of shard {shard} against what was noted: it cannot be read; if \
-                 it is archived, --archive reads it"
-            )),
+        };
+        if let Some(detail) = detail {
+            report.find(Law::AsNoted, format!("shard/{shard}"), detail);
         }
     }
     Ok(())
+}
+
+/// The hash at a place at or before the end; none where it cannot be read. At the end it is what the shard's
+/// own row says, which the chain was compared with: the last event may have left for an archive.
+async fn here(
+    report: &Report,
+    stores: &Stores,
+    shard: u16,
+    position: u64,
+) -> anyhow::Result<Option<String>> {
+    let end = report.heads.iter().find(|head| (head.shard, head.position) == (shard, position));
+    if let Some(end) = end {
+        return Ok(Some(end.hash.clone()));
+    }
+    match stores.journal.hash_at(shard, position).await {
+        Ok(hash) => Ok(hash.map(|hash| hex(&hash))),
+        // Its file is away or damaged; that is told by its own law.
+        Err(JournalError::Unavailable(_)) if report.breaks(Law::ArchiveFiles) => Ok(None),
+        Err(error) => Err(error).context("journal"),
+    }
 }

@@ -159,6 +159,11 @@ impl Report {
         self.findings.push(Finding { law, subject, detail });
     }
 
+    /// Whether anything differs from what this law says.
+    pub fn breaks(&self, law: Law) -> bool {
+        self.findings.iter().any(|finding| finding.law == law)
+    }
+
     /// Shows it; exit code 1 where something differs.
     pub fn show(&self, out: &Output) -> ExitCode {
         if out.json {

@@ -304,9 +304,12 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     let report = shop.verify(&[]);
     assert_eq!(report["findings"], json!([]), "{report}");
     assert!(!report["unchecked"].as_array().unwrap().is_empty(), "{report}");
-    // What was noted before it left goes on through the files; without them that is not known.
+    // What was noted before it left goes on through the files; without them that is not known, and a
+    // proof that was not made does not pass.
     let report = shop.verify(&["--expect", &noted]);
-    assert!(report["unchecked"].to_string().contains("against what was noted"), "{report}");
+    let [finding] = report["findings"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    assert_eq!(finding["law"], "as_noted");
+    assert!(finding["detail"].as_str().unwrap().contains("cannot be compared"), "{finding}");
     let report = shop.verify(&["--archive", &shop.files(), "--expect", &noted]);
     assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
     assert!(report["checked"]["as_noted"].as_u64().unwrap() > 0, "{report}");
@@ -391,10 +394,20 @@ fn what_somebody_has_not_read_stays_and_so_does_a_month_that_is_not_over() {
 fn old_orders_leave_each_database_of_a_journal() {
     let mut shop = Shop::over(2);
     let orders: Vec<String> = (0..12).map(|_| shop.delivered()).collect();
-    shop.now();
     shop.level();
+    let noted = |name: &str| shop.directory.path().join(name).to_str().unwrap().to_owned();
+    let (before, after) = (noted("before"), noted("after"));
+    let heads = shop.verify(&["--heads-to", &before])["heads"].clone();
     let did = shop.archived(&[]);
     assert_eq!((&did["orders"], &did["events"]), (&json!(12), &json!(36)), "{did}");
+    // Also a shard of which everything has left ends somewhere, with its hash.
+    assert_eq!(shop.number("SELECT count(*) FROM events"), 0);
+    assert!(!heads.as_array().unwrap().is_empty());
+    for (flag, file) in [("--heads-to", &after), ("--expect", &before), ("--expect", &after)] {
+        let report = shop.verify(&[flag, file]);
+        assert_eq!((&report["findings"], &report["heads"]), (&json!([]), &heads), "{flag}");
+    }
+    shop.now();
     let here = shop.number("SELECT count(*) FROM archives");
     let files = walk(Path::new(&shop.files())).iter().filter(|path| path.ends_with("gz")).count();
     assert!(here > 0 && usize::try_from(here).unwrap() < files, "{here} of {files}");

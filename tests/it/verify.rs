@@ -463,6 +463,28 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
             "trigger events_are_forever on events is not the one that was made",
         ),
         (
+            "DROP TRIGGER events_are_forever ON events;
+             CREATE TRIGGER events_are_forever
+             BEFORE UPDATE OF aggregate_type OR DELETE OR TRUNCATE ON events
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
+            "DROP TRIGGER events_are_forever ON events;
+             CREATE TRIGGER events_are_forever BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
+            "trigger events_are_forever on events is not the one that was made",
+        ),
+        (
+            "DROP TRIGGER archived_orders_only_grow ON archived_orders;
+             CREATE TRIGGER archived_orders_only_grow BEFORE UPDATE ON archived_orders
+             FOR EACH ROW WHEN (NEW.order_id <> OLD.order_id)
+             EXECUTE FUNCTION refuse_to_forget()",
+            "DROP TRIGGER archived_orders_only_grow ON archived_orders;
+             CREATE TRIGGER archived_orders_only_grow BEFORE UPDATE ON archived_orders
+             FOR EACH ROW WHEN (NEW.order_id <> OLD.order_id
+                 OR NEW.positions[1:cardinality(OLD.positions)] <> OLD.positions)
+             EXECUTE FUNCTION refuse_to_forget()",
+            "trigger archived_orders_only_grow on archived_orders is not the one that was made",
+        ),
+        (
             "CREATE OR REPLACE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN RETURN OLD; END $$",
             "CREATE OR REPLACE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS

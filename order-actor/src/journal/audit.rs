@@ -2,7 +2,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use shared_events::contract::OrderId;
-use shared_events::stream::Cursors;
 use tokio::sync::mpsc;
 
 use super::archive::{Archive, ArchiveError, Archived};
@@ -17,8 +16,9 @@ use super::sweep::Sweep;
 /// What an audit of the journal found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// How far it looked.
-    pub heads: Cursors,
+    /// How far it looked: where the shards end that hold something, by shard. The hashes are those of
+    /// the shards' own rows, which the chain came to unless `damages` says otherwise.
+    pub ends: Vec<End>,
     /// Events that were read.
     pub events: u64,
     /// What nobody can have written, by shard and position.
@@ -74,22 +74,13 @@ pub struct End {
     pub hash: [u8; 32],
 }
 
-impl Journal {
-    /// Where the shards end that hold something, each with its hash; that of an event which has left for
-    /// an archive that is not at hand is left out.
-    ///
-    /// # Errors
-    /// [`JournalError::Unavailable`] where a database does not answer.
-    pub async fn ends(&self, heads: &Cursors) -> Result<Vec<End>, JournalError> {
-        let mut ends = Vec::new();
-        for (shard, position) in heads.iter().filter(|(_, position)| *position > 0) {
-            if let Some(hash) = self.hash_at(shard, position).await? {
-                ends.push(End { shard, position, hash });
-            }
-        }
-        Ok(ends)
+impl From<&Head> for End {
+    fn from(head: &Head) -> Self {
+        Self { shard: head.shard, position: head.position, hash: head.hash }
     }
+}
 
+impl Journal {
     /// The hash that stands at a place at or before the head; none where it has left for an archive that
     /// is not at hand, or where nothing can be read.
     ///

@@ -58,8 +58,8 @@ pub async fn postgres_guards(map: &ShardMap, schema: &str) -> Result<Guards, Jou
     Ok(all)
 }
 
-/// Name, table, switched on, kind, has a condition, function, body of the function.
-type Found = (String, String, bool, i16, bool, String, String);
+/// Name, table, switched on, kind, as Postgres would write it, function, body of the function.
+type Found = (String, String, bool, i16, String, String, String);
 
 async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalError> {
     let options = url.parse::<PgConnectOptions>().map_err(away)?.disable_statement_logging();
@@ -68,8 +68,8 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
     let applied: Vec<i64> = sqlx::query_scalar(&applied).fetch_all(&mut db).await.map_err(away)?;
     // 'R' is for replicas alone.
     let found: Vec<Found> = sqlx::query_as(
-        "SELECT tgname::text, relname::text, tgenabled IN ('O', 'A'), tgtype, tgqual IS NOT NULL,
-                proname::text, prosrc
+        "SELECT tgname::text, relname::text, tgenabled IN ('O', 'A'), tgtype,
+                pg_get_triggerdef(pg_trigger.oid), proname::text, prosrc
          FROM pg_trigger
          JOIN pg_class ON pg_class.oid = tgrelid
          JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -88,9 +88,9 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
     Ok(made.compare(|guard| match of_its_name(guard) {
         None => Some("is missing"),
         Some((_, _, false, ..)) => Some("is switched off"),
-        Some((_, _, true, kind, conditional, function, body)) => {
-            let same = (*kind, *conditional, function)
-                == (guard.kind(), guard.has("WHEN"), &guard.function())
+        Some((_, _, true, kind, text, function, body)) => {
+            let same = (*kind, function) == (guard.kind(), &guard.function())
+                && Guard::parse(text).is_some_and(|found| found.narrowed() == guard.narrowed())
                 && made.bodies.get(function) == Some(&words(body).join(" "));
             (!same).then_some("is not the one that was made")
         }
@@ -140,6 +140,20 @@ impl Guard {
             ("TRUNCATE", 32),
         ];
         bits.iter().filter(|(word, _)| self.has(word)).map(|(_, bit)| bit).sum()
+    }
+
+    /// Which columns it sees changes of (UPDATE OF), and under which condition (WHEN); empty for all and
+    /// always. Postgres sets parentheses and letters in its own way.
+    fn narrowed(&self) -> [String; 2] {
+        [("OF", "ON"), ("WHEN", "EXECUTE")].map(|(from, to)| {
+            let words = self.text.split(' ').skip_while(|word| *word != from).skip(1);
+            let words = words.take_while(|word| *word != to);
+            words
+                .flat_map(str::chars)
+                .filter(|char| !"()".contains(*char))
+                .collect::<String>()
+                .to_lowercase()
+        })
     }
 
     fn function(&self) -> String {

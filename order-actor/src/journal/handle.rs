@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::audit::{ArchiveDamage, Audit};
+use super::audit::{ArchiveDamage, Audit, End};
 use super::charter::{self, Opened};
 use super::chronicle::{self, Chronicle};
 use super::error::JournalError;
@@ -867,11 +867,13 @@ impl Journal {
         &self,
         mut each: impl FnMut(OrderId, u16, u64) + Send,
     ) -> Result<Audit, JournalError> {
-        let mut audit = Audit { heads: self.heads().await?, ..Audit::default() };
+        let mut audit = Audit::default();
         for part in &self.shared.parts {
             let heads = part.heads().await?;
+            audit.ends.extend(heads.iter().filter(|head| head.position > 0).map(End::from));
             audit.database(&part.store, part.cold.archive(), heads, &mut each).await?;
         }
+        audit.ends.sort_unstable_by_key(|end| end.shard);
         Ok(audit)
     }
 
