@@ -79,6 +79,7 @@ pub(super) async fn fight(
         stores.close().await;
         (orders, events) = (verified.orders, verified.events);
         half.findings.extend(verified.findings);
+        half.again().await?;
     }
     half.process.stop(Signal::TERM, READY_WITHIN).await;
     Ok(Report {
@@ -117,7 +118,7 @@ impl Half {
         if self.refused().await? {
             self.count("refused to start");
             copy(&newer, &self.data)?;
-            self.process.start()?;
+            self.again().await?;
         }
         self.level().await?;
         self.work().await?;

@@ -101,6 +101,8 @@ pub(crate) struct Checks {
     pub(crate) journal: Option<Journal>,
     pub(crate) files: Option<Watch>,
     pub(crate) clock: Option<Arc<Believed>>,
+    /// The journal's doubt when it was looked at last.
+    pub(crate) doubt: Option<String>,
 }
 
 /// A service's database, and when it was last seen to take writes.
@@ -132,8 +134,17 @@ impl Stored {
 }
 
 impl Checks {
+    /// Returns once the journal is doubted that was not when it was looked at last, or no more.
+    pub(crate) async fn doubt_changed(&self) {
+        match &self.journal {
+            Some(journal) => journal.doubt_other_than(self.doubt.as_deref()).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Looks at everything once, and tells.
     pub(crate) async fn look(&mut self) {
+        self.doubt = self.journal.as_ref().and_then(Journal::doubt);
         let health = &self.health;
         if let Some(files) = &self.files {
             health.set("files", files.trouble());
@@ -144,7 +155,7 @@ impl Checks {
         let journal = async {
             if let Some(journal) = &self.journal {
                 let trouble = journal.trouble().await.map(|error| error.to_string());
-                let doubt = journal.doubt().map(|why| {
+                let doubt = self.doubt.as_ref().map(|why| {
                     format!("it was set back and nobody has accepted that (ordinal journal restored): {why}")
                 });
                 health.set("journal", doubt.or(trouble));

@@ -184,6 +184,7 @@ impl Engine {
             journal: orders.as_ref().map(|orders| orders.journal.clone()),
             files: files.as_ref().map(Files::watch),
             clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
+            doubt: None,
         };
         checks.look().await;
         checks.health.tell();
@@ -448,7 +449,13 @@ async fn sweep(registry: Registry, stop: CancellationToken) {
 
 async fn keep_looking(mut checks: Checks, draining: CancellationToken) {
     let health = checks.health.clone();
-    while tokio::time::timeout(READY_EVERY, draining.cancelled()).await.is_err() {
+    while !draining.is_cancelled() {
+        tokio::select! {
+            () = draining.cancelled() => break,
+            () = tokio::time::sleep(READY_EVERY) => {}
+            // Whoever is refused because of it is told the same by health.
+            () = checks.doubt_changed() => {}
+        }
         checks.look().await;
         if !draining.is_cancelled() {
             health.tell();

@@ -60,3 +60,18 @@ fn an_owner_that_slept_past_its_lease_appends_nothing() {
     let report = round(&["--scenario", "frozen-owner", "--seed", "13", "--for", "12s"]);
     assert!(report["faults"].as_object().unwrap().keys().all(|kind| kind.starts_with("SIGSTOP")));
 }
+
+/// A standby that lagged takes over, services are restored from copies: orders are taken again, and
+/// nothing but what the copies lacked is gone.
+#[test]
+fn databases_that_are_set_back_leave_nothing_skipped_and_nothing_that_is_not_there() {
+    let report = round(&["--scenario", "set-back", "--seed", "1", "--for", "25s"]);
+    assert!(report["faults"]["lost tail"].as_u64().unwrap() > 0, "{report}");
+}
+
+/// It is refused by name, catches up by itself, or says that it cannot serve until it is told to.
+#[test]
+fn a_directory_of_several_copies_is_never_served_as_if_it_were_one() {
+    let report = round(&["--scenario", "half-copied", "--seed", "1", "--for", "20s"]);
+    assert!(report["faults"]["half-copied directory"].as_u64().unwrap() > 1, "{report}");
+}

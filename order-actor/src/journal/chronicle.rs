@@ -168,6 +168,15 @@ impl Journal {
         self.told().borrow().as_ref().and_then(|chronicle| chronicle.doubted.clone())
     }
 
+    /// Returns once [`Self::doubt`] says something else than this.
+    pub async fn doubt_other_than(&self, known: Option<&str>) {
+        let said = |chronicle: &Option<Chronicle>| {
+            chronicle.as_ref().and_then(|chronicle| chronicle.doubted.as_deref()) != known
+        };
+        // The sender lives as long as the journal.
+        let _ = self.told().subscribe().wait_for(said).await;
+    }
+
     /// Which history it tells, as it was last seen, a second ago at most; none of a journal that is
     /// forgotten with its process, or of which nothing is known yet.
     #[must_use]
