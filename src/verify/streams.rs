@@ -89,8 +89,8 @@ async fn stream(
             let follows = before.is_none_or(|before| prev == before || fact.position == before);
             let (at, index) = (fact.position, fact.index);
             match told.next().await? {
-                Some(promised) if promised == fact && follows => {}
-                Some(promised) if promised == fact => {
+                Some(promised) if is_told(&promised, &fact) && follows => {}
+                Some(promised) if is_told(&promised, &fact) => {
                     return Err(Trouble::Entry(format!(
                         "{at}-{index} says that {prev} is before it"
                     )));
@@ -106,6 +106,13 @@ async fn stream(
             last = Some(fact);
         }
     }
+}
+
+/// Whether a stream tells what was promised. A service that was restored from a copy tells the same
+/// again, at another time; a stream keeps what it was told first.
+fn is_told(promised: &Fact, fact: &Fact) -> bool {
+    let again = fact.source != Promiser::Orders && promised.time != fact.time;
+    if again { *promised == Fact { time: promised.time, ..fact.clone() } } else { promised == fact }
 }
 
 /// What a service promises, fact by fact.

@@ -142,7 +142,10 @@ impl Source<Thing> for Log {
 
 /// Remembers from where it was set back.
 #[derive(Clone, Default)]
-struct Effects(Arc<Mutex<Vec<Vec<(u16, u64)>>>>);
+struct Effects(Arc<Mutex<Vec<Places>>>);
+
+/// Positions by shard.
+type Places = Vec<(u16, u64)>;
 
 #[async_trait]
 impl Handler<Thing> for Effects {
