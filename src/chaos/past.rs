@@ -3,7 +3,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
@@ -80,49 +79,38 @@ pub(super) async fn restore(
 ) -> anyhow::Result<()> {
     let name = service.name.clone();
     let copy = format!("{name}_copy");
+    let postgres = cluster::database_url(server, "postgres");
     service.kill().await;
-    change(server, &[
-        &format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)"),
+    cluster::execute(&postgres, &[
+        format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)"),
         // Whoever is still there of a process that was killed; a template must be nobody's.
-        &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
-        &format!(
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
         ),
-        &format!("CREATE DATABASE {copy} TEMPLATE {name}"),
-        &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        format!("CREATE DATABASE {copy} TEMPLATE {name}"),
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
     ])
     .await?;
     service.start()?;
     sleep(lasts).await;
     service.kill().await;
-    change(
-        server,
-        &[
-            &format!("DROP DATABASE {name} WITH (FORCE)"),
-            &format!("ALTER DATABASE {copy} RENAME TO {name}"),
-        ],
-    )
-    .await?;
+    let back = [
+        format!("DROP DATABASE {name} WITH (FORCE)"),
+        format!("ALTER DATABASE {copy} RENAME TO {name}"),
+    ];
+    cluster::execute(&postgres, &back).await?;
     service.start()
-}
-
-async fn change(server: SocketAddr, statements: &[&str]) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&cluster::database_url(server, "postgres")).await?;
-    for statement in statements {
-        connection.execute(*statement).await.with_context(|| (*statement).to_owned())?;
-    }
-    Ok(connection.close().await?)
 }
 
 /// A clock that is set forward by an hour finds every lease an hour older, and one that is set back
 /// finds it an hour longer: so they are moved, which needs no rights over the machine's clock.
 pub(super) async fn step_clock(url: &str, seconds: i64) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(url).await?;
-    for table in ["orders_journal.shards", "orders_journal.nodes"] {
-        let moved = format!(
-            "UPDATE {table} SET lease_until = lease_until - make_interval(secs => {seconds})"
-        );
-        connection.execute(moved.as_str()).await?;
-    }
-    Ok(connection.close().await?)
+    let moved = ["shards", "nodes"].map(|table| {
+        format!(
+            "UPDATE orders_journal.{table}
+             SET lease_until = lease_until - make_interval(secs => {seconds})"
+        )
+    });
+    cluster::execute(url, &moved).await
 }

@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use child::Process;
 pub use servers::{database_url, postgres, postgres_programs, redis};
-pub(crate) use servers::{postgres_answers, postgres_servers, shard_map};
+pub(crate) use servers::{execute, postgres_answers, postgres_servers, shard_map};
 
 use crate::cli::Output;
 use crate::upkeep;

@@ -118,6 +118,18 @@ pub(crate) async fn postgres_answers(address: SocketAddr) -> bool {
     }
 }
 
+/// Carries out statements, one after the other, each for itself.
+///
+/// # Errors
+/// The first that is refused, with its text.
+pub(crate) async fn execute(url: &str, statements: &[String]) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    for statement in statements {
+        connection.execute(statement.as_str()).await.with_context(|| statement.clone())?;
+    }
+    Ok(connection.close().await?)
+}
+
 /// The URL of a service's database.
 pub fn database_url(address: SocketAddr, database: &str) -> String {
     format!("postgres://postgres@{address}/{database}")
