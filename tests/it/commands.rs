@@ -19,7 +19,7 @@ use crate::support::Engine;
 fn place(order_id: Uuid, units: u32) -> Command {
     Command::PlaceOrder(proto::PlaceOrderRequest {
         order_id: order_id.to_string(),
-        customer_id: Uuid::nil().to_string(),
+        customer_id: Uuid::from_u128(0xC).to_string(),
         lines: vec![proto::NewLine {
             sku: "MUG".into(),
             quantity: units,
