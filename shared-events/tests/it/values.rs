@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use shared_events::contract::{
     Contact, ContactError, Currency, Money, MoneyError, OrderId, ParseIdError, ParseTimestampError,
-    Quantity, Sku, Timestamp,
+    Quantity, Sku, TextError, TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
 use std::time::Duration;
@@ -78,6 +78,30 @@ fn an_id_is_a_uuid_that_names_something() {
     // What was written down before this was looked at is still read.
     assert_eq!(OrderId::recorded(nil).unwrap().to_string(), nil);
     assert!(serde_json::from_str::<OrderId>(&format!("\"{nil}\"")).is_ok());
+}
+
+#[test]
+fn a_text_hides_nothing_and_is_as_long_as_it_may_be() {
+    let (line, lines) = (TextRule::line(5), TextRule::lines(5));
+    for good in ["", "abcde", "𐍈𐍈𐍈𐍈𐍈", "שלום", "ب\u{200c}ی", "👩\u{200d}👧"]
+    {
+        assert_eq!((line.check(good), lines.check(good)), (Ok(()), Ok(())), "{good:?}");
+    }
+    assert_eq!(line.check("abcdef"), Err(TextError::TooLong { max: 5 }));
+    for breaks in ["a\nb", "a\tb", "a\r\nb"] {
+        assert_eq!(lines.check(breaks), Ok(()), "{breaks:?}");
+        assert!(line.check(breaks).is_err(), "{breaks:?}");
+    }
+    let hidden = "\0\u{7}\u{1b}\r\u{7f}\u{85}\u{9b}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\
+                  \u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\
+                  \u{2069}\u{feff}\u{fff9}\u{e0041}";
+    for hidden in hidden.chars() {
+        let text = format!("ab{hidden}");
+        let told = Err(TextError::Hidden { place: 3, character: hidden });
+        assert_eq!((line.check(&text), lines.check(&text)), (told, told), "{hidden:?}");
+    }
+    let told = line.check("a\u{202e}").unwrap_err().to_string();
+    assert!(told.ends_with("character 2 is U+202E"), "{told}");
 }
 
 #[test]
