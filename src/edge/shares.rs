@@ -78,8 +78,8 @@ impl Caller {
                 let text: &str = id.uuid().hyphenated().encode_lower(&mut text);
                 Self::Known(Role::Customer, Arc::from(text))
             }
-            Some(By::Service(name) | By::Ops(name) | By::Engine(name)) => {
-                Self::Known(by.map_or(Role::Service, By::role), Arc::from(name.as_str()))
+            Some(by @ (By::Service(name) | By::Ops(name) | By::Engine(name))) => {
+                Self::Known(by.role(), Arc::from(name.as_str()))
             }
             None => Self::Nobody(network(address)),
         }

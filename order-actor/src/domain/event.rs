@@ -164,7 +164,6 @@ const fn told() -> bool {
     true
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_told(told: &bool) -> bool {
     *told
 }
