@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(after_in_orders(asked, &token), Ok(Some(place)));
         for at in [Timestamp::MIN, Timestamp::MAX] {
             for id in [Uuid::nil(), Uuid::max()].map(OrderId::from_uuid) {
-                let token = token_of_orders(asked, at, id);
+                let token = token_of_orders(asked, told_by(None), at, id);
                 assert_eq!(after_in_orders(asked, &token), Ok(Some((at, id))));
             }
         }
