@@ -2,17 +2,20 @@
 //! against one table by method. Orders decide for themselves whose they are.
 //! Never here: tokens in logs or errors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use order_actor::domain::{By, Role};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use shared_events::contract::CustomerId;
+use shared_events::contract::{CustomerId, TextRule};
 use tonic::Status;
 
+use crate::edge::DESCRIPTORS;
 use crate::refusal::refused;
 
 /// Who may call.
@@ -129,22 +132,20 @@ fn good(token: &str) -> Result<(), String> {
 
 /// Who has a token.
 fn holder(role: Role, subject: &str) -> Result<By, String> {
-    let subject = match role {
-        Role::Engine => return Err("no caller is ENGINE".to_owned()),
-        Role::Customer => match subject.parse::<CustomerId>() {
-            Ok(customer) => customer.to_string(),
-            Err(_) => return Err("the subject of a CUSTOMER is a customer id".to_owned()),
-        },
-        Role::Service | Role::Ops => subject.to_owned(),
+    let named = || match TextRule::line(SUBJECT_LEN_MAX).check(subject) {
+        _ if subject.trim().is_empty() => Err("the subject is empty".to_owned()),
+        Ok(()) => Ok(subject.to_owned()),
+        Err(error) => Err(format!("the subject is a name: {error}")),
     };
-    let length = subject.chars().count();
-    if subject.trim().is_empty() || length > SUBJECT_LEN_MAX {
-        return Err(format!("the subject is a name of 1 to {SUBJECT_LEN_MAX} characters"));
+    match role {
+        Role::Engine => Err("no caller is ENGINE".to_owned()),
+        Role::Customer => match subject.parse::<CustomerId>() {
+            Ok(customer) => Ok(By::Customer(customer)),
+            Err(error) => Err(format!("the subject of a CUSTOMER is a customer id: {error}")),
+        },
+        Role::Service => named().map(By::Service),
+        Role::Ops => named().map(By::Ops),
     }
-    if subject.chars().any(char::is_control) {
-        return Err("the subject has control characters".to_owned());
-    }
-    Ok(By { role, subject })
 }
 
 impl Access {
@@ -205,16 +206,17 @@ impl Access {
     /// Proves who calls and whether their role may call this method.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
+    /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
     pub fn admit(&self, path: &str, headers: &http::HeaderMap) -> Result<Option<By>, Status> {
         if is_public(path) {
             return Ok(None);
         }
         let by = self.caller(headers)?;
-        if may_call(path, by.role) {
+        exists(path)?;
+        if may_call(path, by.role()) {
             Ok(Some(by))
         } else {
-            let message = format!("the role {} may not call {path}", by.role.code());
+            let message = format!("the role {} may not call {path}", by.role().code());
             Err(refused(tonic::Code::PermissionDenied, "FORBIDDEN", &message))
         }
     }
@@ -245,15 +247,45 @@ impl Access {
                         ));
                     }
                 };
-                let subject = text("ordinal-subject").unwrap_or("developer");
-                if role == Role::Customer && subject.parse::<CustomerId>().is_err() {
-                    let message = "the ordinal-subject of a customer is a customer id";
-                    return Err(refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", message));
-                }
-                Ok(By { role, subject: subject.to_owned() })
+                holder(role, text("ordinal-subject").unwrap_or("developer")).map_err(|what| {
+                    let message = format!("ordinal-subject and ordinal-role: {what}");
+                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", &message)
+                })
             }
         }
     }
+}
+
+/// The methods of each service that there is, here or in another process.
+static METHODS: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
+    let sets = DESCRIPTORS.iter().filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok());
+    let files = sets.flat_map(|set| set.file);
+    let services = files.flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().map(move |service| {
+            let name = format!("{package}.{}", service.name());
+            let methods = service.method.iter().map(|method| method.name().to_owned());
+            (name, methods.collect())
+        })
+    });
+    services.collect()
+});
+
+/// Whether there is such a method.
+fn exists(path: &str) -> Result<(), Status> {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    let message = match METHODS.get(service) {
+        Some(methods) if methods.contains(method) => return Ok(()),
+        Some(methods) => {
+            let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
+            format!("{service} has no such method; it has {}", methods.join(", "))
+        }
+        None => {
+            let services: Vec<&str> = METHODS.keys().map(String::as_str).collect();
+            format!("there is no such service; there are {}", services.join(", "))
+        }
+    };
+    Err(refused(tonic::Code::Unimplemented, "UNIMPLEMENTED", &message))
 }
 
 fn is_public(path: &str) -> bool {

@@ -11,7 +11,7 @@ use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::{OrderId, ParseIdError, TextRule, Timestamp};
 use shared_events::stream::{
     Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Pause,
 };
@@ -160,7 +160,10 @@ impl AdminEdge {
         self.parts.letters.get(follower).ok_or_else(|| {
             let here = self.parts.letters.keys().map(String::as_str);
             let known: Vec<&str> = here.chain(self.parts.peers.keys().copied()).collect();
-            violation("follower", &format!("is no follower; there are {}", known.join(", ")))
+            violation(
+                "follower",
+                &format!("no follower has this name; there are {}", known.join(", ")),
+            )
         })
     }
 
@@ -169,9 +172,9 @@ impl AdminEdge {
         self.letters_of(follower)?;
         let mut entries = self.parts.followers.iter();
         let entry = entries.find(|entry| entry.status.name() == follower);
-        entry
-            .and_then(|entry| entry.database.as_ref())
-            .ok_or_else(|| violation("follower", "has no database"))
+        entry.and_then(|entry| entry.database.as_ref()).ok_or_else(|| {
+            violation("follower", "this follower keeps nothing in a database and cannot be paused")
+        })
     }
 
     /// The process that knows of a follower, if it is another one that may be asked. A call that
@@ -220,7 +223,7 @@ impl AdminEdge {
         let rebuilt = match name {
             OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal).await,
             Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal).await,
-            _ => return Err(violation("name", "is order-summaries or deadlines")),
+            _ => return Err(violation("name", "order-summaries or deadlines")),
         };
         let events = rebuilt.map_err(rebuild_refused)?;
         tracing::info!(read_model = name, events, "read model rebuilt");
@@ -338,8 +341,7 @@ impl AdminService for AdminEdge {
         let request = request.into_inner();
         let size = match request.page_size {
             0 => PAGE_SIZE_DEFAULT,
-            size if size <= PAGE_SIZE_MAX => size,
-            _ => return Err(violation("page_size", "is at most 100")),
+            size => size.min(PAGE_SIZE_MAX),
         };
         let after = PageToken::parse(&request.page_token)?;
         if !request.follower.is_empty() {
@@ -489,12 +491,13 @@ impl AdminService for AdminEdge {
     ) -> Result<Response<proto::MoveShardResponse>, Status> {
         let proto::MoveShardRequest { shard, node } = request.into_inner();
         let (journal, _) = self.orders()?;
+        written("node", &node)?;
         let node = Some(node).filter(|node| !node.is_empty());
         if let Some(node) = &node {
             let nodes = journal.nodes().await.map_err(shards_refused)?;
             if !nodes.iter().any(|known| &known.name == node) {
                 let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
-                let message = format!("there is no node {node}; there are {}", names.join(", "));
+                let message = format!("there is no such node; there are {}", names.join(", "));
                 return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
             }
         }
@@ -532,7 +535,7 @@ impl AdminService for AdminEdge {
         let said_by = request
             .extensions()
             .get::<By>()
-            .map_or_else(|| "an operator".to_owned(), |by| format!("ops:{}", by.subject));
+            .map_or_else(|| "an operator".to_owned(), |by| format!("ops:{}", by.subject()));
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
         let accepted = journal.accept(reason, &said_by).await;
@@ -675,14 +678,21 @@ fn journal_history(chronicle: Chronicle, past: Vec<Incarnation>) -> proto::Journ
 /// What an operator says for the log and for others.
 fn operators_reason(text: &str) -> Result<&str, Status> {
     let reason = text.trim();
-    if reason.is_empty() || reason.chars().count() > REASON_LEN_MAX {
-        return Err(violation("reason", "has 1 to 500 characters"));
+    if reason.is_empty() {
+        return Err(violation("reason", &format!("required: 1 to {REASON_LEN_MAX} characters")));
     }
+    written("reason", reason)?;
     Ok(reason)
 }
 
+/// Whether a text can be shown to operators and kept on every database.
+fn written(field: &str, text: &str) -> Result<(), Status> {
+    let rule = TextRule::line(REASON_LEN_MAX);
+    rule.check(text).map_err(|error| violation(field, &error.to_string()))
+}
+
 fn shard_number(shard: u32) -> Result<u16, Status> {
-    u16::try_from(shard).or(Err(violation("shard", "is no number of a shard")))
+    u16::try_from(shard).or(Err(violation("shard", "a shard has a number from 0 to 1023")))
 }
 
 fn found(found: bool) -> Result<(), Status> {
@@ -782,7 +792,7 @@ impl PageToken {
             let follower = parts.next()?.to_owned();
             Some(Self { follower, shard, position, index })
         };
-        token().map(Some).ok_or_else(|| violation("page_token", "is none that was given out"))
+        token().map(Some).ok_or_else(|| violation("page_token", "not a token of this list"))
     }
 }
 
@@ -793,7 +803,10 @@ impl std::fmt::Display for PageToken {
 }
 
 fn order_id(text: &str) -> Result<OrderId, Status> {
-    text.parse().map_err(|_| violation("order_id", "is a UUID"))
+    text.parse().map_err(|error: ParseIdError| match text {
+        "" => violation("order_id", "required: a UUID"),
+        _ => violation("order_id", &error.to_string()),
+    })
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Status {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use order_actor::grpc::status::OVERLOADED;
+use order_actor::grpc::parse::Violations;
+use order_actor::grpc::status::{self, OVERLOADED};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -19,11 +20,10 @@ pub(crate) fn refused(code: Code, reason: &str, message: &str) -> Status {
     Status::with_error_details(code, message, details)
 }
 
-/// A field that is not as it should be.
+/// A field that is not as it should be: its path, and what a right one is.
 pub(crate) fn violation(field: &str, description: &str) -> Status {
-    let mut details = ErrorDetails::with_error_info("INVALID_ARGUMENT", "ordinal", HashMap::new());
-    details.add_bad_request_violation(field, description);
-    Status::with_error_details(Code::InvalidArgument, format!("{field} {description}"), details)
+    let reason = Violations::INVALID_FIELD;
+    status::malformed(&Violations::one(field, reason, description))
 }
 
 /// Something that this process needs is away for now.

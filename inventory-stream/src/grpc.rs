@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use shared_events::contract::{OrderId, Sku, Timestamp};
+use shared_events::contract::{OrderId, RequestId, Sku, TextRule, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -27,6 +27,10 @@ const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
 const BATCH_MAX: usize = 1_000;
 const REASON_MAX: usize = 500;
+/// The code of a malformed field.
+const INVALID_FIELD: &str = "INVALID_FIELD";
+/// The most malformed fields that a status shows.
+const VIOLATIONS_SHOWN: usize = 20;
 
 /// The stock service as gRPC sees it.
 pub struct StockEdge {
@@ -51,7 +55,11 @@ impl StockEdge {
     ) -> Result<(proto::Stock, bool), Status> {
         let moved =
             store::move_stock(&self.database, tx, sku, movement, request_id, (self.now)()).await;
-        let (stock, replayed) = moved.map_err(|error| refused(&error))?;
+        let field = match movement {
+            Movement::Set { .. } => "on_hand",
+            Movement::Adjust { .. } => "delta",
+        };
+        let (stock, replayed) = moved.map_err(|error| refused(&error, field))?;
         Ok((rendered(&stock), replayed))
     }
 
@@ -80,7 +88,11 @@ impl InventoryService for StockEdge {
         let size = match u32::try_from(request.page_size) {
             Ok(0) => PAGE_DEFAULT,
             Ok(size) => size.min(PAGE_MAX),
-            Err(_) => return Err(malformed("page_size", "not below 0")),
+            Err(_) => {
+                let wanted =
+                    format!("not below 0; 0 is {PAGE_DEFAULT}, and above {PAGE_MAX} is {PAGE_MAX}");
+                return Err(malformed("page_size", &wanted));
+            }
         };
         if !request.sku_prefix.is_empty() {
             well_formed(parsed::<Sku>("sku_prefix", &request.sku_prefix))?;
@@ -175,15 +187,14 @@ impl InventoryService for StockEdge {
         if request.delta == 0 || request.delta.unsigned_abs() > UNITS_MAX.unsigned_abs() {
             violations.push(FieldViolation::new("delta", "not 0, at most 1,000,000,000,000"));
         }
-        if request.reason.chars().count() > REASON_MAX {
-            violations.push(FieldViolation::new("reason", "at most 500 characters"));
+        if let Err(error) = TextRule::line(REASON_MAX).check(&request.reason) {
+            violations.push(FieldViolation::new("reason", error.to_string()));
         }
         let request_id = match request.request_id.as_str() {
             "" => Ok(minted()),
-            id => id.parse::<uuid::Uuid>().map(|id| id.to_string()),
+            id => parsed::<RequestId>("request_id", id).map(|id| id.to_string()),
         };
-        let request_id = request_id
-            .map_err(|_| violations.push(FieldViolation::new("request_id", "not a UUID")));
+        let request_id = request_id.map_err(|found| violations.extend(found));
         let (Ok(sku), Ok(request_id), true) = (sku, request_id, violations.is_empty()) else {
             return well_formed(Err(violations));
         };
@@ -238,7 +249,10 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     field: &str,
     text: &str,
 ) -> Result<T, Vec<FieldViolation>> {
-    text.parse().map_err(|error: T::Err| vec![FieldViolation::new(field, error.to_string())])
+    text.parse().map_err(|error: T::Err| {
+        let what = if text.is_empty() { format!("required; {error}") } else { error.to_string() };
+        vec![FieldViolation::new(field, what)]
+    })
 }
 
 fn rendered(stock: &Stock) -> proto::Stock {
@@ -280,10 +294,20 @@ fn rendered_reservation(found: &Reservation) -> proto::Reservation {
 }
 
 fn well_formed<T>(parsed: Result<T, Vec<FieldViolation>>) -> Result<T, Status> {
-    parsed.map_err(|violations| {
-        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "ordinal", HashMap::new());
+    parsed.map_err(|mut violations| {
+        let total = violations.len();
+        let told = HashMap::from([("violations".to_owned(), total.to_string())]);
+        let message = violations.first().map_or_else(String::new, |first| {
+            let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+            format!("{}: {}{more}", first.field, first.description)
+        });
+        // Statuses travel in headers.
+        violations.truncate(VIOLATIONS_SHOWN);
+        for violation in &mut violations {
+            INVALID_FIELD.clone_into(&mut violation.reason);
+        }
+        let mut details = ErrorDetails::with_error_info(INVALID_FIELD, "ordinal", told);
         details.set_bad_request(violations);
-        let message = "the request is malformed";
         Status::with_error_details(Code::InvalidArgument, message, details)
     })
 }
@@ -310,12 +334,12 @@ fn away(error: &DatabaseError) -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-fn refused(error: &SetError) -> Status {
+fn refused(error: &SetError, field: &str) -> Status {
     match error {
         SetError::InsufficientStock { .. } => {
             with_reason(Code::FailedPrecondition, "INSUFFICIENT_STOCK", &error.to_string())
         }
-        SetError::TooMany => malformed("on_hand", &error.to_string()),
+        SetError::TooMany => malformed(field, &error.to_string()),
         SetError::RequestIdReused => {
             with_reason(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error.to_string())
         }

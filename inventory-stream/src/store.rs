@@ -28,7 +28,7 @@ pub struct Stock {
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
     /// More units are held for orders than would be on hand.
-    #[error("{reserved} units of {sku} are held for orders, and {on_hand} would be on hand")]
+    #[error("{}", short(sku, *reserved, *on_hand))]
     InsufficientStock {
         /// Which product.
         sku: Sku,
@@ -46,6 +46,14 @@ pub enum SetError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+fn short(sku: &Sku, reserved: i64, on_hand: i64) -> String {
+    if on_hand < 0 {
+        format!("there are {} units of {sku} too few to take so many away", on_hand.unsigned_abs())
+    } else {
+        format!("{reserved} units of {sku} are held for orders, and {on_hand} would be on hand")
+    }
 }
 
 impl From<sqlx::Error> for SetError {

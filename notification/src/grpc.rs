@@ -208,10 +208,20 @@ fn time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn malformed(violations: Vec<FieldViolation>) -> Status {
-    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "ordinal", HashMap::new());
+fn malformed(mut violations: Vec<FieldViolation>) -> Status {
+    let reason = "INVALID_FIELD";
+    let total = violations.len();
+    let told = HashMap::from([("violations".to_owned(), total.to_string())]);
+    let message = violations.first().map_or_else(String::new, |first| {
+        let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+        format!("{}: {}{more}", first.field, first.description)
+    });
+    for violation in &mut violations {
+        reason.clone_into(&mut violation.reason);
+    }
+    let mut details = ErrorDetails::with_error_info(reason, "ordinal", told);
     details.set_bad_request(violations);
-    Status::with_error_details(Code::InvalidArgument, "the request is malformed", details)
+    Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
 fn with_reason(code: Code, reason: &str, message: &str) -> Status {

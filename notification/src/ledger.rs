@@ -617,10 +617,12 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     let attempts: i64 = row.try_get("attempts")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
     Ok(Entry {
-        id: text("notification_id")?.parse().map_err(|_| DatabaseError::Corrupt("message id"))?,
+        id: NotificationId::recorded(&text("notification_id")?)
+            .map_err(|_| DatabaseError::Corrupt("message id"))?,
         serial: row.try_get("serial")?,
         fact_id: text("fact_id")?,
-        order_id: text("order_id")?.parse().map_err(|_| DatabaseError::Corrupt("order id"))?,
+        order_id: OrderId::recorded(&text("order_id")?)
+            .map_err(|_| DatabaseError::Corrupt("order id"))?,
         channel: Channel::ALL
             .into_iter()
             .find(|known| known.code() == channel)

@@ -16,8 +16,8 @@ pub struct Metadata {
     /// The request, so that a retry is recognised from the journal alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
-    /// What the request said (BLAKE3 of the command, hex), so that another command under the same
-    /// request id is recognised too.
+    /// What the request said (see [`Fingerprints`](crate::journal::Fingerprints)), so that another
+    /// command under the same request id is recognised too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// The fact that caused the command, if one did.

@@ -63,7 +63,7 @@ fn order(
             }
         }
         // What the engine asks of itself, stock's answers and deadlines, is in the laws.
-        if recorded.metadata.by.role != Role::Engine
+        if recorded.metadata.by.role() != Role::Engine
             && let Some(request_id) = recorded.metadata.request_id
         {
             made.entry(request_id).or_default().push(stored.sequence);
@@ -159,7 +159,7 @@ fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
 }
 
 fn operator() -> By {
-    By { role: Role::Ops, subject: "developer".to_owned() }
+    By::ops("developer")
 }
 
 /// None of the wishes depends on it.

@@ -97,7 +97,7 @@ impl Services {
 pub const LIVENESS: &str = "liveness";
 
 /// Every service's descriptors, for reflection.
-const DESCRIPTORS: [&[u8]; 5] = [
+pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
     order_actor::grpc::FILE_DESCRIPTOR_SET,
     inventory_stream::grpc::FILE_DESCRIPTOR_SET,
     notification::grpc::FILE_DESCRIPTOR_SET,
@@ -178,7 +178,8 @@ async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
-    let builder = tonic_reflection::server::Builder::configure();
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
     DESCRIPTORS.iter().fold(builder, |builder, descriptors| {
         builder.register_encoded_file_descriptor_set(descriptors)
     })

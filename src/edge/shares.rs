@@ -73,7 +73,14 @@ impl Caller {
     #[must_use]
     pub fn of(by: Option<&By>, address: IpAddr) -> Self {
         match by {
-            Some(by) => Self::Known(by.role, Arc::from(by.subject.as_str())),
+            Some(By::Customer(id)) => {
+                let mut text = uuid::Uuid::encode_buffer();
+                let text: &str = id.uuid().hyphenated().encode_lower(&mut text);
+                Self::Known(Role::Customer, Arc::from(text))
+            }
+            Some(by @ (By::Service(name) | By::Ops(name) | By::Engine(name))) => {
+                Self::Known(by.role(), Arc::from(name.as_str()))
+            }
             None => Self::Nobody(network(address)),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::Limits;
-use order_actor::domain::Policy;
+use order_actor::domain::{Policy, WINDOW_MAX};
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
 use shared_events::stream::POSTGRES_CONNECTIONS;
@@ -211,6 +211,13 @@ impl Settings {
             "other order nodes do not find {}: --advertise says where this one is",
             self.listen
         );
+        for (name, window) in self.policy.windows() {
+            anyhow::ensure!(
+                window <= WINDOW_MAX,
+                "--{name} is at most {} days",
+                WINDOW_MAX.as_secs() / (24 * 60 * 60)
+            );
+        }
         let LeaseTimes { length, renew, self_stop } = self.lease;
         anyhow::ensure!(
             renew < self_stop && self_stop < length,

@@ -52,7 +52,7 @@ impl FactEdge {
     fn log(&self, source: &str) -> Result<Arc<dyn Source<Fact>>, Status> {
         self.logs.get(source).map(|log| log()).ok_or_else(|| {
             let known: Vec<&str> = self.logs.keys().copied().collect();
-            violation("source", &format!("is not told here; there is {}", known.join(", ")))
+            violation("source", &format!("not told here; there is {}", known.join(", ")))
         })
     }
 }
@@ -111,9 +111,9 @@ impl FactService for FactEdge {
         let request = request.into_inner();
         let log = self.log(&request.source)?;
         if request.places.len() > PLACES_MAX {
-            return Err(violation("places", &format!("at most {PLACES_MAX}")));
+            return Err(violation("places", &format!("at most {PLACES_MAX} places")));
         }
-        let known = "has a shard below 1024, a position from 1 and a mark";
+        let known = "each has a shard below 1024, a position from 1 and a mark";
         let known = places(&request.places).ok_or_else(|| violation("places", known))?;
         let compared =
             log.compare(&known, request.incarnation).await.map_err(|error| status(&error))?;
@@ -135,14 +135,17 @@ const PLACES_MAX: usize = 2_048;
 /// Where a reader goes on and what it reads. A shard that there is not is the reader's mistake, and none
 /// of the log's.
 fn asked(request: &proto::ReadFactsRequest, shards: u16) -> Result<(Cursors, Scope), Status> {
-    let unknown = |shard: &u32| *shard >= u32::from(shards);
-    let wrong = |field| violation(field, &format!("names a shard below {shards}"));
-    let after = cursors(&request.after).filter(|_| {
-        let mut named = request.after.iter().map(|place| place.shard);
-        !named.any(|shard| unknown(&shard))
-    });
-    let scope = scope(&request.shards).filter(|_| !request.shards.iter().any(unknown));
-    Ok((after.ok_or_else(|| wrong("after"))?, scope.ok_or_else(|| wrong("shards"))?))
+    let unknown = |shard: u32| shard >= u32::from(shards);
+    let wrong = |field: String| violation(&field, &format!("the log has {shards} shards, from 0"));
+    if let Some(index) = request.after.iter().position(|place| unknown(place.shard)) {
+        return Err(wrong(format!("after[{index}].shard")));
+    }
+    if let Some(index) = request.shards.iter().position(|shard| unknown(*shard)) {
+        return Err(wrong(format!("shards[{index}]")));
+    }
+    let (after, scope) = (cursors(&request.after), scope(&request.shards));
+    let (after, scope) = after.zip(scope).ok_or_else(|| wrong("after".to_owned()))?;
+    Ok((after, scope))
 }
 
 async fn tell(

@@ -24,10 +24,10 @@ async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
         let source = "/ordinal/orders";
         let place = |position: u32| json!([{"shard": named, "position": position}]);
         for (field, request) in [
-            ("after", json!({"source": source, "after": place(5)})),
-            ("after", json!({"source": source, "after": place(0)})),
-            ("shards", json!({"source": source, "shards": [0, named]})),
-            ("shards", json!({"source": source, "shards": [named], "live": true})),
+            ("after[0].shard", json!({"source": source, "after": place(5)})),
+            ("after[0].shard", json!({"source": source, "after": place(0)})),
+            ("shards[1]", json!({"source": source, "shards": [0, named]})),
+            ("shards[0]", json!({"source": source, "shards": [named], "live": true})),
         ] {
             let told = refused(&shop, request.clone()).await.expect("it is refused");
             assert_eq!(told["status"], "INVALID_ARGUMENT", "{request}: {told}");

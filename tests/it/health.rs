@@ -246,7 +246,7 @@ fn timers_wait_where_the_clock_is_years_off_until_it_is_right_or_an_operator_say
     until_health(&engine, false, "timers wait");
     assert_eq!(
         engine.refused(2, &["timers", "resume", "--reason", " "])["reason"],
-        "INVALID_ARGUMENT"
+        "INVALID_FIELD"
     );
     let resumed = engine.ask(&["timers", "resume", "--reason", "closed for a year"]);
     assert!(resumed["away"].as_array().is_none_or(Vec::is_empty), "{resumed}");

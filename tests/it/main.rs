@@ -10,16 +10,19 @@
 
 mod archive;
 mod backup;
+mod calendar;
 mod chaos;
 mod cli;
 mod commands;
 mod dead_letters;
 mod delivery;
+mod dialect;
 mod edge;
 mod feed;
 mod files;
 mod health;
 mod history;
+mod ids;
 mod kills;
 mod layers;
 mod load;

@@ -208,7 +208,8 @@ async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
     bench.until(all_are(State::RetryAt, 1)).await;
     let status = client.resend_notification(request).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FINISHED");
-    let unknown = proto::GetNotificationRequest { notification_id: uuid::Uuid::nil().to_string() };
+    let unknown =
+        proto::GetNotificationRequest { notification_id: uuid::Uuid::now_v7().to_string() };
     let status = client.get_notification(unknown).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FOUND");
     let malformed = proto::ListNotificationsRequest {

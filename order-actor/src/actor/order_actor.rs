@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
 use super::registry::Shared;
-use crate::domain::{Command, Event, Order, Rejection, Role, decide, evolve};
+use crate::domain::{Command, Event, Existing, Order, Rejection, decide, evolve};
 use crate::journal::JournalError;
 use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
 
@@ -182,18 +182,23 @@ impl OrderActor {
         let shard = shared.journal.shard_of(order_id);
         let recovered = self.recover(memory).await?;
 
-        let request = context.request_id.map(|id| (id, fingerprint(command)));
-        if let Some((id, fingerprint)) = &request
-            && let Some(said) = recovered.requests.get(id)
-        {
-            hidden_from(&recovered.order, context)?;
-            if said != fingerprint {
-                return Err(Refusal::RequestIdReused.into());
+        let mut request = None;
+        if let Some(id) = context.request_id {
+            let fingerprints = shared.journal.fingerprints(shard).await;
+            let fingerprints =
+                fingerprints.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+            let said = serde_json::to_vec(command).unwrap_or_default();
+            if let Some(before) = recovered.requests.get(&id) {
+                hidden_from(&recovered.order, command, context)?;
+                if !fingerprints.is_of(before, &said) {
+                    return Err(Refusal::RequestIdReused.into());
+                }
+                return Ok(recovered.executed(shard, Vec::new(), true));
             }
-            return Ok(recovered.executed(shard, Vec::new(), true));
+            request = Some((id, fingerprints.of(&said)));
         }
         if let Some(expected) = context.expected_version {
-            hidden_from(&recovered.order, context)?;
+            hidden_from(&recovered.order, command, context)?;
             if expected != recovered.version {
                 let actual = recovered.version;
                 return Err(Refusal::VersionMismatch { expected, actual }.into());
@@ -297,13 +302,18 @@ impl Recovered {
     }
 }
 
-/// Somebody else's order is hidden before anything else is said of it.
-fn hidden_from(order: &Order, context: &Context) -> Result<(), Refusal> {
-    let foreign = context.by.role == Role::Customer
-        && order
-            .details()
-            .is_some_and(|details| details.customer_id.to_string() != context.by.subject);
-    if foreign { Err(Rejection::NotFound.into()) } else { Ok(()) }
+/// Somebody else's order is hidden before anything else is said of it: it looks as one that there is
+/// not. Placing it tells that the id is taken, and no more.
+fn hidden_from(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
+    let visible = order.details().map(|details| context.by.may_see_orders_of(details.customer_id));
+    match (command, visible) {
+        (_, Some(true)) | (Command::Place(_), None) => Ok(()),
+        (Command::Place(_), Some(false)) => {
+            let (existing, differs) = (Existing::Order, Vec::new());
+            Err(Rejection::AlreadyExists { existing, differs }.into())
+        }
+        (_, None | Some(false)) => Err(Rejection::NotFound.into()),
+    }
 }
 
 /// An event that cannot happen must never reach the journal.
@@ -329,13 +339,6 @@ fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
     }
     recovered.order = Arc::new(order);
     Ok(recovered)
-}
-
-/// What a command says, in 32 hex digits: the first half of the BLAKE3 hash of its JSON.
-fn fingerprint(command: &Command) -> String {
-    let json = serde_json::to_vec(command).unwrap_or_default();
-    let hash = blake3::hash(&json);
-    hex::encode(&hash.as_bytes()[..16])
 }
 
 fn refusal_of(order_id: OrderId, error: JournalError) -> Attempt {

@@ -12,7 +12,7 @@ use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
 use super::order_actor::OrderActor;
 use super::places::Places;
 use super::supervisor::Supervisor;
-use crate::domain::{By, Command, Policy, Rejection, Role};
+use crate::domain::{By, Command, Policy, Rejection, Role, may};
 use crate::journal::Journal;
 use crate::limits;
 use crate::timers::Clock;
@@ -226,7 +226,9 @@ impl Registry {
         command: Command,
         context: Context,
     ) -> Result<Executed, Refusal> {
-        let (deadline, role) = (context.deadline, context.by.role);
+        // Before it is asked whether there is such an order, or of which version.
+        may(&command, &context.by)?;
+        let (deadline, role) = (context.deadline, context.by.role());
         let (command, context) = (Box::new(command), Box::new(context));
         let (reply, answer) = oneshot::channel();
         let (begun, sent) = self.send(order_id, role, |permit| {
@@ -252,15 +254,14 @@ impl Registry {
     pub async fn view(&self, order_id: OrderId, by: &By) -> Result<View, Refusal> {
         let deadline = Instant::now() + limits::REACTION_DEADLINE;
         let (reply, answer) = oneshot::channel();
-        let (begun, sent) = self.send(order_id, by.role, |permit| {
+        let (begun, sent) = self.send(order_id, by.role(), |permit| {
             let begun = permit.begun();
             (Message::View { permit, reply }, begun)
         })?;
         let view = self.answer(order_id, answer, &begun, sent, deadline).await?;
         self.still_ours(order_id, sent)?;
-        let visible = view.order.details().is_some_and(|details| {
-            by.role != Role::Customer || details.customer_id.to_string() == by.subject
-        });
+        let details = view.order.details();
+        let visible = details.is_some_and(|details| by.may_see_orders_of(details.customer_id));
         if visible { Ok(view) } else { Err(Rejection::NotFound.into()) }
     }
 

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use shared_events::contract::TextRule;
 
 /// Where an order goes. Personal data: `Debug` shows nothing of it, and it stands in no log, id,
 /// metric or error.
@@ -27,10 +28,12 @@ impl fmt::Debug for Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Street.
-    #[error("street is 1 to 200 characters without control characters")]
+    #[error(
+        "street is 1 to 200 characters, none of them a control, bidirectional or invisible one"
+    )]
     Street,
     /// City.
-    #[error("city is 1 to 100 characters without control characters")]
+    #[error("city is 1 to 100 characters, none of them a control, bidirectional or invisible one")]
     City,
     /// Postal code.
     #[error("postal code is 1 to 20 characters; it may be empty only where the country has none")]
@@ -80,9 +83,7 @@ impl Address {
     /// [`AddressError`] names the first part that is not.
     pub fn check(&self) -> Result<(), AddressError> {
         let fits = |text: &str, max: usize| {
-            !text.trim().is_empty()
-                && text.chars().count() <= max
-                && !text.chars().any(char::is_control)
+            !text.trim().is_empty() && TextRule::line(max).check(text).is_ok()
         };
         if !fits(&self.street, 200) {
             return Err(AddressError::Street);

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -6,13 +8,19 @@ use shared_events::contract::{
 
 use super::Address;
 
-/// Who asks, as proved at the edge or known inside; never taken from the command itself.
+/// Who asks, as proved at the edge or known inside; never taken from the command itself. Parsed
+/// once: a customer is an id and compared as one, however it was spelt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct By {
-    /// In which role.
-    pub role: Role,
-    /// Which one: a customer id, a service's or operator's name, a follower's name.
-    pub subject: String,
+#[serde(tag = "role", content = "subject", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum By {
+    /// A customer, for own orders only.
+    Customer(CustomerId),
+    /// Another backend service, by its name.
+    Service(String),
+    /// An operator, by name.
+    Ops(String),
+    /// A part of the engine, by its name.
+    Engine(String),
 }
 
 /// The roles.
@@ -45,26 +53,55 @@ impl Role {
 impl By {
     /// A customer.
     #[must_use]
-    pub fn customer(id: CustomerId) -> Self {
-        Self { role: Role::Customer, subject: id.to_string() }
+    pub const fn customer(id: CustomerId) -> Self {
+        Self::Customer(id)
     }
 
     /// A part of the engine.
     #[must_use]
     pub fn engine(part: &str) -> Self {
-        Self { role: Role::Engine, subject: part.to_owned() }
+        Self::Engine(part.to_owned())
     }
 
     /// An operator.
     #[must_use]
     pub fn ops(name: &str) -> Self {
-        Self { role: Role::Ops, subject: name.to_owned() }
+        Self::Ops(name.to_owned())
     }
 
     /// Another service.
     #[must_use]
     pub fn service(name: &str) -> Self {
-        Self { role: Role::Service, subject: name.to_owned() }
+        Self::Service(name.to_owned())
+    }
+
+    /// In which role.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Customer(_) => Role::Customer,
+            Self::Service(_) => Role::Service,
+            Self::Ops(_) => Role::Ops,
+            Self::Engine(_) => Role::Engine,
+        }
+    }
+
+    /// Which one: a customer id, a service's or operator's name, a follower's name.
+    #[must_use]
+    pub fn subject(&self) -> Cow<'_, str> {
+        match self {
+            Self::Customer(id) => Cow::Owned(id.to_string()),
+            Self::Service(name) | Self::Ops(name) | Self::Engine(name) => Cow::Borrowed(name),
+        }
+    }
+
+    /// Whether an order of that customer exists for them: customers see their own only.
+    #[must_use]
+    pub fn may_see_orders_of(&self, owner: CustomerId) -> bool {
+        match self {
+            Self::Customer(own) => *own == owner,
+            Self::Service(_) | Self::Ops(_) | Self::Engine(_) => true,
+        }
     }
 }
 
@@ -92,6 +129,22 @@ pub enum Command {
 }
 
 impl Command {
+    /// The call that asks it; for what only the engine asks, its name.
+    #[must_use]
+    pub const fn call(&self) -> &'static str {
+        match self {
+            Self::Place(_) => "PlaceOrder",
+            Self::Cancel(_) => "CancelOrder",
+            Self::Fulfill(_) => "FulfillOrder",
+            Self::Confirm(_)
+            | Self::Lapse
+            | Self::RequestReturn(_)
+            | Self::Escalate
+            | Self::ApproveReturn(_)
+            | Self::RejectReturn(_) => self.name(),
+        }
+    }
+
     /// Its name, as in metrics and metadata.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -6,9 +6,10 @@ use shared_events::contract::{
 };
 
 use super::{
-    ApproveReturn, By, Cancel, Command, Confirm, Confirmed, Details, Event, Fulfill, LineQuantity,
-    Order, Place, PlacedLine, Policy, RejectReturn, Rejection, RequestReturn, Restitution,
-    ReturnLineDisposition, ReturnRequested, Role, Status, Verdict, policy,
+    ApproveReturn, By, Cancel, Command, Confirm, Confirmed, Details, Event, Existing, Fulfill,
+    JudgedReturn, Judgement, LineQuantity, Order, Place, PlacedLine, Policy, RejectReturn,
+    Rejection, RequestReturn, Restitution, ReturnLineDisposition, ReturnRequested, Role, Shipment,
+    Status, policy,
 };
 
 type Decision = Result<Vec<Event>, Rejection>;
@@ -29,9 +30,9 @@ pub fn decide(
     now: Timestamp,
     policy: &Policy,
 ) -> Decision {
-    role_may(command, by)?;
+    may(command, by)?;
     if let Command::Place(place) = command {
-        return decide_place(order, place, now, policy);
+        return decide_place(order, place, by, now, policy);
     }
     let Some(details) = order.details() else {
         return match command {
@@ -39,11 +40,11 @@ pub fn decide(
             _ => Err(Rejection::NotFound),
         };
     };
-    if by.role == Role::Customer && by.subject != details.customer_id.to_string() {
+    if !by.may_see_orders_of(details.customer_id) {
         return Err(Rejection::NotFound);
     }
     match command {
-        Command::Place(_) => Err(Rejection::AlreadyExists),
+        Command::Place(place) => decide_place(order, place, by, now, policy),
         Command::Confirm(confirm) => decide_confirm(order, confirm, now),
         Command::Cancel(cancel) => decide_cancel(order, cancel, by, now, policy),
         Command::Lapse => decide_lapse(order, now),
@@ -55,31 +56,43 @@ pub fn decide(
     }
 }
 
-fn role_may(command: &Command, by: &By) -> Result<(), Rejection> {
+/// Whether somebody in that role may say this to any order, whatever it is.
+///
+/// # Errors
+/// [`Rejection::Forbidden`]
+pub fn may(command: &Command, by: &By) -> Result<(), Rejection> {
     let may = match command {
-        Command::Place(place) => match by.role {
-            Role::Customer => by.subject == place.customer_id.to_string(),
-            Role::Service | Role::Ops => true,
-            Role::Engine => false,
+        Command::Place(place) => match by {
+            By::Customer(own) => *own == place.customer_id,
+            By::Service(_) | By::Ops(_) => true,
+            By::Engine(_) => false,
         },
-        Command::Confirm(_) | Command::Lapse | Command::Escalate => by.role == Role::Engine,
-        Command::Cancel(_) => matches!(by.role, Role::Customer | Role::Ops | Role::Engine),
-        Command::Fulfill(_) => matches!(by.role, Role::Service | Role::Ops),
-        Command::RequestReturn(_) => matches!(by.role, Role::Customer | Role::Ops),
-        Command::ApproveReturn(_) | Command::RejectReturn(_) => by.role == Role::Ops,
+        Command::Confirm(_) | Command::Lapse | Command::Escalate => by.role() == Role::Engine,
+        Command::Cancel(_) => matches!(by.role(), Role::Customer | Role::Ops | Role::Engine),
+        Command::Fulfill(_) => matches!(by.role(), Role::Service | Role::Ops),
+        Command::RequestReturn(_) => matches!(by.role(), Role::Customer | Role::Ops),
+        Command::ApproveReturn(_) | Command::RejectReturn(_) => by.role() == Role::Ops,
     };
-    if may { Ok(()) } else { Err(Rejection::Forbidden { role: by.role }) }
+    if may { Ok(()) } else { Err(Rejection::Forbidden { role: by.role() }) }
 }
 
-fn decide_place(order: &Order, place: &Place, now: Timestamp, policy: &Policy) -> Decision {
+fn decide_place(
+    order: &Order,
+    place: &Place,
+    by: &By,
+    now: Timestamp,
+    policy: &Policy,
+) -> Decision {
     let total = total_of(place)?;
     place.address.check().map_err(Rejection::InvalidAddress)?;
     place.contact.check().map_err(Rejection::InvalidContact)?;
     if let Some(details) = order.details() {
-        return if same_content(details, place) {
-            NOTHING_HAPPENS
+        // What is in somebody else's order is not told, not even that.
+        let known = by.may_see_orders_of(details.customer_id);
+        return if known {
+            the_same_or(Existing::Order, &other_than_placed(details, place))
         } else {
-            Err(Rejection::AlreadyExists)
+            Err(Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() })
         };
     }
     let lines = (1_u32..)
@@ -130,18 +143,47 @@ fn total_of(place: &Place) -> Result<Money, Rejection> {
     if overflow { Err(Rejection::AmountOverflow) } else { Ok(total) }
 }
 
-fn same_content(details: &Details, place: &Place) -> bool {
-    details.customer_id == place.customer_id
-        && *details.address == place.address
-        && *details.contact == place.contact
-        && details.ordered_at == place.ordered_at
-        && details.lines.len() == place.lines.len()
-        && details.lines.iter().zip(&place.lines).all(|(line, new)| {
+/// The fields in which an order is not what would be placed.
+fn other_than_placed(details: &Details, place: &Place) -> [Differs; 5] {
+    let Place { order_id: _, customer_id, lines, address, contact, ordered_at } = place;
+    let same_lines = details.lines.len() == lines.len()
+        && details.lines.iter().zip(lines).all(|(line, new)| {
             line.sku == new.sku
                 && line.ordered == new.quantity.get()
                 && line.unit_price == new.unit_price
                 && line.seller_id == new.seller_id
-        })
+        });
+    [
+        ("customer_id", details.customer_id != *customer_id),
+        ("lines", !same_lines),
+        ("address", *details.address != *address),
+        ("contact", *details.contact != *contact),
+        ("ordered_at", details.ordered_at != *ordered_at),
+    ]
+}
+
+/// A field, and whether what there is differs in it from what is asked for.
+type Differs = (&'static str, bool);
+
+/// An id is used again: for the same nothing happens, for something else it is refused.
+fn the_same_or(existing: Existing, fields: &[Differs]) -> Decision {
+    let differs: Vec<_> =
+        fields.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
+    if differs.is_empty() {
+        NOTHING_HAPPENS
+    } else {
+        Err(Rejection::AlreadyExists { existing, differs })
+    }
+}
+
+/// Whether these are the same units, in whatever order they are named.
+fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
+    let sorted = |lines: &[LineQuantity]| {
+        let mut lines: Vec<_> = lines.iter().map(|named| (named.line, named.quantity)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    one == other || sorted(one) == sorted(other)
 }
 
 fn decide_confirm(order: &Order, confirm: &Confirm, now: Timestamp) -> Decision {
@@ -152,7 +194,7 @@ fn decide_confirm(order: &Order, confirm: &Confirm, now: Timestamp) -> Decision 
         Order::Pending(_) => {
             Ok(vec![Event::OrderConfirmed { reservation_id: confirm.reservation_id, at: now }])
         }
-        _ => Err(invalid_transition(order)),
+        _ => Err(invalid_transition(order, "Confirm")),
     }
 }
 
@@ -167,7 +209,7 @@ fn decide_cancel(
         Order::Cancelled(_) => return NOTHING_HAPPENS,
         Order::Pending(pending) => (&pending.details, None),
         Order::Confirmed(confirmed) => (&confirmed.details, Some(confirmed)),
-        _ => return Err(invalid_transition(order)),
+        _ => return Err(invalid_transition(order, "CancelOrder")),
     };
     let lines = open_units(details, &cancel.lines)?;
     reason_may(by, cancel.reason)?;
@@ -198,7 +240,7 @@ fn decide_cancel(
 }
 
 fn reason_may(by: &By, reason: CancelReason) -> Result<(), Rejection> {
-    let may = match by.role {
+    let may = match by.role() {
         Role::Customer => reason == CancelReason::CustomerRequest,
         Role::Ops => matches!(reason, CancelReason::Ops | CancelReason::CustomerRequest),
         Role::Engine => {
@@ -206,7 +248,7 @@ fn reason_may(by: &By, reason: CancelReason) -> Result<(), Rejection> {
         }
         Role::Service => false,
     };
-    if may { Ok(()) } else { Err(Rejection::ForbiddenReason { role: by.role, reason }) }
+    if may { Ok(()) } else { Err(Rejection::ForbiddenReason { role: by.role(), reason }) }
 }
 
 fn decide_lapse(order: &Order, now: Timestamp) -> Decision {
@@ -229,10 +271,12 @@ fn decide_fulfill(
     now: Timestamp,
     policy: &Policy,
 ) -> Decision {
-    if details.shipments.contains(&fulfill.shipment_id) {
-        return NOTHING_HAPPENS;
+    if let Some(left) = details.shipment(fulfill.shipment_id) {
+        return the_same_or(Existing::Shipment, &other_than_left(left, fulfill));
     }
-    let Order::Confirmed(_) = order else { return Err(invalid_transition(order)) };
+    let Order::Confirmed(_) = order else {
+        return Err(invalid_transition(order, "FulfillOrder"));
+    };
     let lines = open_units(details, &fulfill.lines)?;
     short_text_fits("carrier", &fulfill.carrier)?;
     short_text_fits("tracking", &fulfill.tracking)?;
@@ -248,6 +292,17 @@ fn decide_fulfill(
     }])
 }
 
+/// The fields in which a parcel is not what would leave.
+fn other_than_left(left: &Shipment, fulfill: &Fulfill) -> [Differs; 3] {
+    let Fulfill { shipment_id: _, lines, carrier, tracking } = fulfill;
+    let same = if lines.is_empty() { left.took_the_rest } else { same_units(&left.lines, lines) };
+    [
+        ("lines", !same),
+        ("carrier", left.carrier != *carrier),
+        ("tracking", left.tracking != *tracking),
+    ]
+}
+
 fn decide_request(
     order: &Order,
     details: &Details,
@@ -256,28 +311,40 @@ fn decide_request(
     now: Timestamp,
     policy: &Policy,
 ) -> Decision {
-    let waits = matches!(order, Order::ReturnRequested(waiting)
-        if waiting.return_id == request.return_id);
-    if waits || verdict_on(details, request.return_id).is_some() {
-        return NOTHING_HAPPENS;
+    let RequestReturn { return_id, lines, reason } = request;
+    let other = |asked: &[LineQuantity], why: &str| {
+        [("lines", !same_units(asked, lines)), ("reason", why != reason)]
+    };
+    if let Order::ReturnRequested(waiting) = order
+        && waiting.return_id == *return_id
+    {
+        return the_same_or(Existing::Return, &other(&waiting.lines, &waiting.reason));
     }
-    let Order::Fulfilled(fulfilled) = order else { return Err(invalid_transition(order)) };
+    if let Some(judged) = details.judged(*return_id) {
+        the_same_or(Existing::Return, &other(&judged.lines, &judged.reason))?;
+        return if judged.is_approved() {
+            NOTHING_HAPPENS
+        } else {
+            let (existing, differs) = (Existing::RejectedReturn, Vec::new());
+            Err(Rejection::AlreadyExists { existing, differs })
+        };
+    }
+    let Order::Fulfilled(fulfilled) = order else {
+        return Err(invalid_transition(order, "RequestReturn"));
+    };
     if now >= fulfilled.return_until {
         return Err(Rejection::ReturnWindowExpired);
     }
     reason_given(&request.reason)?;
     if request.lines.is_empty() {
         let detail = "at least one line is named";
-        return Err(Rejection::InvalidReturnLines { line: 0, detail });
+        let at = "lines".to_owned();
+        return Err(Rejection::InvalidReturnLines { line: 0, at, detail });
     }
     let kept = |line: u32| details.line(line).map(super::Line::kept);
-    check_units(&request.lines, kept).map_err(|(line, wrong)| {
-        let detail = match wrong {
-            Wrong::NoSuchLine => "no such line",
-            Wrong::Twice => "named twice",
-            Wrong::TooMany => "more units than were delivered and kept",
-        };
-        Rejection::InvalidReturnLines { line, detail }
+    check_units(&request.lines, kept).map_err(|wrong| {
+        let detail = wrong.detail("more units than were delivered and kept");
+        Rejection::InvalidReturnLines { line: wrong.line, at: wrong.at(), detail }
     })?;
     asked_again(by, "a return is asked for", details.customer_returns)?;
     // It, a reminder and the verdict.
@@ -289,7 +356,7 @@ fn decide_request(
         lines: request.lines.clone(),
         reason: request.reason.clone(),
         judge_by: now.plus(policy.judge_within),
-        asked_by: by.role,
+        asked_by: by.role(),
         at: now,
     }])
 }
@@ -309,36 +376,12 @@ fn decide_approve(
     approve: &ApproveReturn,
     now: Timestamp,
 ) -> Decision {
-    if judged_so(details, approve.return_id, Verdict::Approved) {
-        return NOTHING_HAPPENS;
+    if let Some(judged) = approve.return_id.and_then(|named| details.judged(named)) {
+        return approved_again(details, judged, approve);
     }
-    let waiting = waiting_return(order, approve.return_id)?;
+    let waiting = waiting_return(order, approve.return_id, "ApproveReturn")?;
     text_fits("refund_reason", &approve.refund_reason)?;
-    let mut dispositions: BTreeMap<u32, Disposition> =
-        waiting.lines.iter().map(|asked| (asked.line, Disposition::Restock)).collect();
-    let mut named = BTreeSet::new();
-    for ReturnLineDisposition { line, disposition } in &approve.dispositions {
-        let Some(chosen) = dispositions.get_mut(line) else {
-            let detail = "not a line of the return";
-            return Err(Rejection::InvalidReturnLines { line: *line, detail });
-        };
-        if !named.insert(*line) {
-            return Err(Rejection::InvalidReturnLines { line: *line, detail: "named twice" });
-        }
-        *chosen = *disposition;
-    }
-    let mut lines = Vec::with_capacity(waiting.lines.len());
-    let mut value = Money::zero(details.total.currency);
-    for LineQuantity { line, quantity } in &waiting.lines {
-        let unit_price =
-            details.line(*line).map_or(Money::zero(value.currency), |line| line.unit_price);
-        value = unit_price
-            .times(*quantity)
-            .and_then(|units| value.plus(units))
-            .map_err(|_| Rejection::RefundTooLarge)?;
-        let disposition = dispositions.get(line).copied().unwrap_or(Disposition::Restock);
-        lines.push(Restitution { line: *line, quantity: *quantity, disposition });
-    }
+    let (lines, value) = what_comes_back(details, &waiting.lines, approve)?;
     let refund = approve.refund.unwrap_or(value);
     if refund.minor < 0 || refund.currency != details.total.currency {
         return Err(Rejection::InvalidRefund);
@@ -346,17 +389,69 @@ fn decide_approve(
     if refund.minor > value.minor && approve.refund_reason.trim().is_empty() {
         return Err(Rejection::RefundNeedsReason);
     }
-    let refunded = details.refunded.plus(refund).map_err(|_| Rejection::RefundTooLarge)?;
-    if refunded.minor > details.total.minor {
-        return Err(Rejection::RefundTooLarge);
+    let most = details.refundable();
+    if refund.minor > most.minor {
+        return Err(Rejection::RefundTooLarge { most });
     }
     Ok(vec![Event::ReturnApproved {
         return_id: waiting.return_id,
         lines,
         refund,
         refund_reason: approve.refund_reason.clone(),
+        refund_told: refund.minor > 0,
         at: now,
     }])
+}
+
+fn approved_again(details: &Details, judged: &JudgedReturn, approve: &ApproveReturn) -> Decision {
+    let Judgement::Approved { lines, refund, refund_reason } = &judged.judgement else {
+        return the_same_or(Existing::Judgement, &[("verdict", true)]);
+    };
+    let (asked, value) = what_comes_back(details, &judged.lines, approve)?;
+    let other = [
+        ("dispositions", asked != *lines),
+        ("refund", approve.refund.unwrap_or(value) != *refund),
+        ("refund_reason", approve.refund_reason != *refund_reason),
+    ];
+    the_same_or(Existing::Judgement, &other)
+}
+
+/// The units of a return and what becomes of them, and what they were sold for.
+fn what_comes_back(
+    details: &Details,
+    asked: &[LineQuantity],
+    approve: &ApproveReturn,
+) -> Result<(Vec<Restitution>, Money), Rejection> {
+    let mut dispositions: BTreeMap<u32, Disposition> =
+        asked.iter().map(|asked| (asked.line, Disposition::Restock)).collect();
+    let mut named = BTreeSet::new();
+    for (index, asked) in approve.dispositions.iter().enumerate() {
+        let ReturnLineDisposition { line, disposition } = asked;
+        let wrong = |detail| {
+            let at = format!("dispositions[{index}].line");
+            Rejection::InvalidReturnLines { line: *line, at, detail }
+        };
+        let Some(chosen) = dispositions.get_mut(line) else {
+            return Err(wrong("not a line of the return"));
+        };
+        if !named.insert(*line) {
+            return Err(wrong("named twice"));
+        }
+        *chosen = *disposition;
+    }
+    let mut lines = Vec::with_capacity(asked.len());
+    let mut value = Money::zero(details.total.currency);
+    for LineQuantity { line, quantity } in asked {
+        let unit_price =
+            details.line(*line).map_or(Money::zero(value.currency), |line| line.unit_price);
+        value = unit_price
+            .times(*quantity)
+            .and_then(|units| value.plus(units))
+            .map_err(|_| Rejection::RefundTooLarge { most: details.refundable() })?;
+        let disposition = dispositions.get(line).copied().unwrap_or(Disposition::Restock);
+        lines.push(Restitution { line: *line, quantity: *quantity, disposition });
+    }
+    Ok((lines, value))
 }
 
 fn decide_reject(
@@ -365,10 +460,14 @@ fn decide_reject(
     reject: &RejectReturn,
     now: Timestamp,
 ) -> Decision {
-    if judged_so(details, reject.return_id, Verdict::Rejected) {
-        return NOTHING_HAPPENS;
+    if let Some(judged) = reject.return_id.and_then(|named| details.judged(named)) {
+        let other = match &judged.judgement {
+            Judgement::Rejected { reason } => ("reason", *reason != reject.reason),
+            Judgement::Approved { .. } => ("verdict", true),
+        };
+        return the_same_or(Existing::Judgement, &[other]);
     }
-    let waiting = waiting_return(order, reject.return_id)?;
+    let waiting = waiting_return(order, reject.return_id, "RejectReturn")?;
     reason_given(&reject.reason)?;
     Ok(vec![Event::ReturnRejected {
         return_id: waiting.return_id,
@@ -377,24 +476,23 @@ fn decide_reject(
     }])
 }
 
-fn invalid_transition(order: &Order) -> Rejection {
-    order.status().map_or(Rejection::NotFound, |from: Status| Rejection::InvalidTransition { from })
+fn invalid_transition(order: &Order, asked: &'static str) -> Rejection {
+    let refused = |from: Status| Rejection::InvalidTransition { from, asked };
+    order.status().map_or(Rejection::NotFound, refused)
 }
 
-fn waiting_return(order: &Order, named: Option<ReturnId>) -> Result<&ReturnRequested, Rejection> {
-    let Order::ReturnRequested(waiting) = order else { return Err(invalid_transition(order)) };
+fn waiting_return<'a>(
+    order: &'a Order,
+    named: Option<ReturnId>,
+    asked: &'static str,
+) -> Result<&'a ReturnRequested, Rejection> {
+    let Order::ReturnRequested(waiting) = order else {
+        return Err(invalid_transition(order, asked));
+    };
     if named.is_some_and(|named| named != waiting.return_id) {
         return Err(Rejection::ReturnMismatch);
     }
     Ok(waiting)
-}
-
-fn verdict_on(details: &Details, return_id: ReturnId) -> Option<Verdict> {
-    details.judged.iter().find(|(judged, _)| *judged == return_id).map(|(_, verdict)| *verdict)
-}
-
-fn judged_so(details: &Details, named: Option<ReturnId>, verdict: Verdict) -> bool {
-    named.and_then(|named| verdict_on(details, named)) == Some(verdict)
 }
 
 /// After this event the order stays as far from its end as it was.
@@ -408,7 +506,7 @@ const fn goes_on(details: &Details) -> Result<(), Rejection> {
 /// What a customer asks for again and again; others have their reasons.
 fn asked_again(by: &By, what: &'static str, before: u64) -> Result<(), Rejection> {
     let max = policy::CUSTOMER_ASKS_MAX;
-    if by.role == Role::Customer && before >= max {
+    if by.role() == Role::Customer && before >= max {
         return Err(Rejection::AskedTooOften { what, max });
     }
     Ok(())
@@ -419,16 +517,10 @@ fn open_units(details: &Details, named: &[LineQuantity]) -> Result<Vec<LineQuant
     if named.is_empty() {
         return Ok(all_open(details));
     }
-    check_units(named, |line| details.line(line).map(super::Line::open)).map_err(
-        |(line, wrong)| {
-            let detail = match wrong {
-                Wrong::NoSuchLine => "no such line",
-                Wrong::Twice => "named twice",
-                Wrong::TooMany => "more units than are open",
-            };
-            Rejection::InvalidLines { line, detail }
-        },
-    )?;
+    check_units(named, |line| details.line(line).map(super::Line::open)).map_err(|wrong| {
+        let detail = wrong.detail("more units than are open");
+        Rejection::InvalidLines { line: wrong.line, at: wrong.at(), detail }
+    })?;
     Ok(named.to_vec())
 }
 
@@ -449,24 +541,48 @@ fn units(lines: &[LineQuantity]) -> u64 {
     lines.iter().map(|line| u64::from(line.quantity.get())).sum()
 }
 
-enum Wrong {
+/// Units that are not there.
+struct Wrong {
+    /// Which of those named, from 0.
+    index: usize,
+    line: u32,
+    why: Why,
+}
+
+enum Why {
     NoSuchLine,
     Twice,
     TooMany,
 }
 
-fn check_units(
-    named: &[LineQuantity],
-    within: impl Fn(u32) -> Option<u32>,
-) -> Result<(), (u32, Wrong)> {
+impl Wrong {
+    const fn detail(&self, too_many: &'static str) -> &'static str {
+        match self.why {
+            Why::NoSuchLine => "no such line",
+            Why::Twice => "named twice",
+            Why::TooMany => too_many,
+        }
+    }
+
+    fn at(&self) -> String {
+        let part = match self.why {
+            Why::NoSuchLine | Why::Twice => "line",
+            Why::TooMany => "quantity",
+        };
+        format!("lines[{}].{part}", self.index)
+    }
+}
+
+fn check_units(named: &[LineQuantity], within: impl Fn(u32) -> Option<u32>) -> Result<(), Wrong> {
     let mut seen = BTreeSet::new();
-    for LineQuantity { line, quantity } in named {
-        let most = within(*line).ok_or((*line, Wrong::NoSuchLine))?;
+    for (index, LineQuantity { line, quantity }) in named.iter().enumerate() {
+        let wrong = |why| Wrong { index, line: *line, why };
+        let most = within(*line).ok_or(wrong(Why::NoSuchLine))?;
         if !seen.insert(*line) {
-            return Err((*line, Wrong::Twice));
+            return Err(wrong(Why::Twice));
         }
         if quantity.get() > most {
-            return Err((*line, Wrong::TooMany));
+            return Err(wrong(Why::TooMany));
         }
     }
     Ok(())

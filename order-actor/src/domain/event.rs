@@ -142,6 +142,10 @@ pub enum Event {
         /// Why that is above the value of the units.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         refund_reason: String,
+        /// Whether others are told of a refund: not of one of nothing. Events that do not say so
+        /// are from before this was looked at, and whoever read them was told.
+        #[serde(default = "told", skip_serializing_if = "is_told")]
+        refund_told: bool,
         /// When.
         at: Timestamp,
     },
@@ -154,6 +158,14 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+}
+
+const fn told() -> bool {
+    true
+}
+
+const fn is_told(told: &bool) -> bool {
+    *told
 }
 
 /// A line as it was placed.

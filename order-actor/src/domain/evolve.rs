@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use shared_events::contract::{CancelReason, Money, Quantity, ShipmentId};
+use shared_events::contract::{CancelReason, Money, Quantity};
 
 use super::{
-    Cancelled, Confirmed, Details, Event, Fulfilled, Line, LineQuantity, Order, Pending, Rejection,
-    ReturnRequested, Returned, Role, Status, Verdict,
+    Cancelled, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement, Line, LineQuantity,
+    Order, Pending, Rejection, ReturnRequested, Returned, Role, Shipment, Status,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -89,8 +90,18 @@ fn apply(order: Order, event: &Event) -> Result<Order, &'static str> {
         (Order::Confirmed(confirmed), Event::OrderCancelled { was_confirmed: true, .. }) => {
             cancelled(confirmed.details, event)
         }
-        (Order::Confirmed(mut confirmed), Event::LinesFulfilled { shipment_id, lines, at, .. }) => {
-            fulfill(&mut confirmed.details, *shipment_id, lines)?;
+        (
+            Order::Confirmed(mut confirmed),
+            Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at },
+        ) => {
+            let shipment = Shipment {
+                shipment_id: *shipment_id,
+                lines: lines.clone(),
+                took_the_rest: false,
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+            };
+            fulfill(&mut confirmed.details, shipment)?;
             if nothing_open(&confirmed.details) {
                 return Err("nothing would stay open");
             }
@@ -99,9 +110,16 @@ fn apply(order: Order, event: &Event) -> Result<Order, &'static str> {
         }
         (
             Order::Confirmed(mut confirmed),
-            Event::OrderFulfilled { shipment_id, lines, return_until, at, .. },
+            Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at },
         ) => {
-            fulfill(&mut confirmed.details, *shipment_id, lines)?;
+            let shipment = Shipment {
+                shipment_id: *shipment_id,
+                lines: lines.clone(),
+                took_the_rest: true,
+                carrier: carrier.clone(),
+                tracking: tracking.clone(),
+            };
+            fulfill(&mut confirmed.details, shipment)?;
             if !nothing_open(&confirmed.details) {
                 return Err("units would stay open");
             }
@@ -115,7 +133,7 @@ fn apply(order: Order, event: &Event) -> Result<Order, &'static str> {
             Order::Fulfilled(mut fulfilled),
             Event::ReturnRequested { return_id, lines, reason, judge_by, .. },
         ) => {
-            if fulfilled.details.judged.iter().any(|(judged, _)| judged == return_id) {
+            if fulfilled.details.judged(*return_id).is_some() {
                 return Err("the return was judged before");
             }
             each(&mut fulfilled.details, lines, |line, units| {
@@ -145,14 +163,18 @@ fn apply(order: Order, event: &Event) -> Result<Order, &'static str> {
         {
             approved(requested, event)
         }
-        (Order::ReturnRequested(mut requested), Event::ReturnRejected { return_id, .. })
-            if *return_id == requested.return_id =>
-        {
+        (
+            Order::ReturnRequested(mut requested),
+            Event::ReturnRejected { return_id, reason: why, .. },
+        ) if *return_id == requested.return_id => {
+            let ReturnRequested { lines, reason, .. } = requested;
             let details = &mut requested.fulfilled.details;
             for line in &mut details.lines {
                 line.in_return = 0;
             }
-            details.judged.push((*return_id, Verdict::Rejected));
+            let judgement = Judgement::Rejected { reason: why.clone() };
+            let judged = JudgedReturn { return_id: *return_id, lines, reason, judgement };
+            details.judged.push(Arc::new(judged));
             Ok(Order::Fulfilled(requested.fulfilled))
         }
         _ => Err(WRONG_STATE),
@@ -244,9 +266,13 @@ fn cancelled(mut details: Details, event: &Event) -> Result<Order, &'static str>
 }
 
 fn approved(mut requested: ReturnRequested, event: &Event) -> Result<Order, &'static str> {
-    let Event::ReturnApproved { return_id, lines, refund, .. } = event else {
+    let Event::ReturnApproved { return_id, lines, refund, refund_reason, refund_told, .. } = event
+    else {
         return Err(WRONG_STATE);
     };
+    if refund.minor > 0 && !refund_told {
+        return Err("a refund that nobody is told of");
+    }
     let same = lines.len() == requested.lines.len()
         && lines.iter().zip(&requested.lines).all(|(approved, asked)| {
             approved.line == asked.line && approved.quantity == asked.quantity
@@ -264,7 +290,16 @@ fn approved(mut requested: ReturnRequested, event: &Event) -> Result<Order, &'st
         return Err("refunds exceed the total");
     }
     details.refunded = refunded;
-    details.judged.push((*return_id, Verdict::Approved));
+    details.judged.push(Arc::new(JudgedReturn {
+        return_id: *return_id,
+        lines: requested.lines,
+        reason: requested.reason,
+        judgement: Judgement::Approved {
+            lines: lines.clone(),
+            refund: *refund,
+            refund_reason: refund_reason.clone(),
+        },
+    }));
     if details.lines.iter().all(|line| line.kept() == 0) {
         Ok(Order::Returned(Returned { details: requested.fulfilled.details }))
     } else {
@@ -282,22 +317,19 @@ fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static 
     })
 }
 
-fn fulfill(
-    details: &mut Details,
-    shipment_id: ShipmentId,
-    lines: &[LineQuantity],
-) -> Result<(), &'static str> {
-    if details.shipments.contains(&shipment_id) {
+fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &'static str> {
+    if details.shipment(shipment.shipment_id).is_some() {
         return Err("the parcel left before");
     }
-    details.shipments.push(shipment_id);
-    each(details, lines, |line, units| {
+    each(details, &shipment.lines, |line, units| {
         if units > line.open() {
             return Err("more units than are open");
         }
         line.fulfilled += units;
         Ok(())
-    })
+    })?;
+    details.shipments.push(Arc::new(shipment));
+    Ok(())
 }
 
 fn each(

@@ -24,12 +24,12 @@ pub use command::{
     RejectReturn, RequestReturn, ReturnLineDisposition, Role,
 };
 pub use deadline::{Deadline, DeadlineKind, deadline};
-pub use decide::decide;
+pub use decide::{decide, may};
 pub use event::{Event, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
 pub use order::{
-    Cancelled, Confirmed, Details, Fulfilled, Line, Order, Pending, ReturnRequested, Returned,
-    Status, Verdict,
+    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, Order, Pending,
+    ReturnRequested, Returned, Shipment, Status,
 };
-pub use policy::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, Policy};
-pub use rejection::Rejection;
+pub use policy::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, Policy, WINDOW_MAX};
+pub use rejection::{Existing, Rejection};

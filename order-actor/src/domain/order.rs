@@ -6,7 +6,7 @@ use shared_events::contract::{
     ShipmentId, Sku, Timestamp,
 };
 
-use super::{Address, LineQuantity};
+use super::{Address, LineQuantity, Restitution};
 
 /// The headline of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -36,6 +36,18 @@ impl Status {
         Self::Returned,
         Self::Cancelled,
     ];
+
+    /// The calls that change an order in this state.
+    #[must_use]
+    pub const fn allows(self) -> &'static [&'static str] {
+        match self {
+            Self::Pending => &["CancelOrder"],
+            Self::Confirmed => &["CancelOrder", "FulfillOrder"],
+            Self::Fulfilled => &["RequestReturn"],
+            Self::ReturnRequested => &["ApproveReturn", "RejectReturn"],
+            Self::Returned | Self::Cancelled => &[],
+        }
+    }
 
     /// The stable name, such as `RETURN_REQUESTED`.
     #[must_use]
@@ -93,9 +105,9 @@ pub struct Details {
     /// When it was ordered by the client's own account; decides nothing.
     pub ordered_at: Option<Timestamp>,
     /// Parcels that left, in order.
-    pub shipments: Vec<ShipmentId>,
-    /// Returns that were judged.
-    pub judged: Vec<(ReturnId, Verdict)>,
+    pub shipments: Vec<Arc<Shipment>>,
+    /// Returns that were judged, in order.
+    pub judged: Vec<Arc<JudgedReturn>>,
     /// Events that have happened to it.
     pub events: u64,
     /// How often units were cancelled at the customer's request while others stayed.
@@ -104,13 +116,60 @@ pub struct Details {
     pub customer_returns: u64,
 }
 
+/// A parcel that left: what was said of it, so that another one under its id is told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shipment {
+    /// Its id.
+    pub shipment_id: ShipmentId,
+    /// Its units.
+    pub lines: Vec<LineQuantity>,
+    /// Whether those were all that were open.
+    pub took_the_rest: bool,
+    /// Who carries it.
+    pub carrier: String,
+    /// The carrier's tracking number.
+    pub tracking: String,
+}
+
+/// A return that was judged: what was asked and what was answered, so that other words under its id
+/// are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgedReturn {
+    /// Its id.
+    pub return_id: ReturnId,
+    /// The units that were to come back.
+    pub lines: Vec<LineQuantity>,
+    /// Why they were.
+    pub reason: String,
+    /// How it was judged.
+    pub judgement: Judgement,
+}
+
 /// How a return was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
     /// The units come back.
-    Approved,
+    Approved {
+        /// The units and what becomes of them.
+        lines: Vec<Restitution>,
+        /// What is paid back.
+        refund: Money,
+        /// Why that is above the value of the units.
+        refund_reason: String,
+    },
     /// The units stay.
-    Rejected,
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl JudgedReturn {
+    /// Whether the units came back.
+    #[must_use]
+    pub const fn is_approved(&self) -> bool {
+        matches!(self.judgement, Judgement::Approved { .. })
+    }
 }
 
 /// A line of an order and what became of its units.
@@ -224,6 +283,31 @@ impl Details {
     pub fn line(&self, number: u32) -> Option<&Line> {
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         self.lines.get(index)
+    }
+
+    /// The parcel of that id, if it left.
+    #[must_use]
+    pub fn shipment(&self, id: ShipmentId) -> Option<&Shipment> {
+        self.shipments.iter().find(|left| left.shipment_id == id).map(Arc::as_ref)
+    }
+
+    /// The return of that id, if it was judged.
+    #[must_use]
+    pub fn judged(&self, id: ReturnId) -> Option<&JudgedReturn> {
+        self.judged.iter().find(|judged| judged.return_id == id).map(Arc::as_ref)
+    }
+
+    /// What may still be paid back: the total, less the value of the units that were cancelled and
+    /// so never paid for, less what was promised back. Never below zero.
+    #[must_use]
+    pub fn refundable(&self) -> Money {
+        let cancelled: i128 = self
+            .lines
+            .iter()
+            .map(|line| i128::from(line.unit_price.minor) * i128::from(line.cancelled))
+            .sum();
+        let left = i128::from(self.total.minor) - cancelled - i128::from(self.refunded.minor);
+        Money::new(i64::try_from(left.max(0)).unwrap_or(i64::MAX), self.total.currency)
     }
 }
 

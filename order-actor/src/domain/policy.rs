@@ -25,7 +25,22 @@ pub const CUSTOMER_ASKS_MAX: u64 = 100;
 
 const _: () = assert!(2 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 
+/// The longest window: a hundred years, so that what it ends at stays inside the calendar.
+pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Policy {
+    /// The windows by their names, such as `return-within`.
+    #[must_use]
+    pub const fn windows(&self) -> [(&'static str, Duration); 3] {
+        [
+            ("confirm-within", self.confirm_within),
+            ("return-within", self.return_within),
+            ("judge-within", self.judge_within),
+        ]
+    }
+}
 
 impl Default for Policy {
     /// 15 minutes, 30 days, 3 days.

@@ -1,4 +1,4 @@
-use shared_events::contract::{CancelReason, ContactError};
+use shared_events::contract::{CancelReason, ContactError, Money};
 
 use super::{AddressError, Role, Status};
 
@@ -38,23 +38,32 @@ pub enum Rejection {
     /// The contact is not well formed.
     #[error("contact: {0}")]
     InvalidContact(ContactError),
-    /// An order with this id was placed with other content, or by somebody else.
-    #[error("an order with this id exists with other content")]
-    AlreadyExists,
+    /// What has this id is there already, and is not what was asked for.
+    #[error("{}{}", existing.words(), differing(differs))]
+    AlreadyExists {
+        /// What is there.
+        existing: Existing,
+        /// The fields that differ, as far as the caller may know.
+        differs: Vec<&'static str>,
+    },
     /// There is no such order, or it is somebody else's.
     #[error("no such order")]
     NotFound,
     /// The state of the order does not allow it.
-    #[error("an order that is {} does not allow this", from.code())]
+    #[error("an order that is {} does not take {asked}; {}", from.code(), allowed(*from))]
     InvalidTransition {
         /// The state it is in.
         from: Status,
+        /// The call that asked.
+        asked: &'static str,
     },
     /// The units named are not open units of the order.
     #[error("line {line}: {detail}")]
     InvalidLines {
         /// The number that was given.
         line: u32,
+        /// The path of the field at fault, such as `lines[0].quantity`.
+        at: String,
         /// What is wrong.
         detail: &'static str,
     },
@@ -85,6 +94,8 @@ pub enum Rejection {
     InvalidReturnLines {
         /// The number that was given; 0 where none was.
         line: u32,
+        /// The path of the field at fault, such as `lines[0].quantity`.
+        at: String,
         /// What is wrong.
         detail: &'static str,
     },
@@ -97,9 +108,14 @@ pub enum Rejection {
     /// A refund above the value of the units has to say why.
     #[error("a refund above the value of the units needs a reason")]
     RefundNeedsReason,
-    /// More would be paid back than was ever asked for.
-    #[error("refunds would exceed the total of the order")]
-    RefundTooLarge,
+    /// More would be paid back than was paid for.
+    #[error(
+        "at most {most} may still be paid back: the total, less what was cancelled and refunded"
+    )]
+    RefundTooLarge {
+        /// What may still be paid back.
+        most: Money,
+    },
     /// A customer has said this of one order as often as customers may.
     #[error("{what} at most {max} times for one order")]
     AskedTooOften {
@@ -113,7 +129,63 @@ pub enum Rejection {
     TooManyEvents,
 }
 
+/// What there is already under an id that is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// An order.
+    Order,
+    /// A parcel of the order.
+    Shipment,
+    /// A return that waits, or was approved.
+    Return,
+    /// A return that was rejected: it is not asked for again under its id.
+    RejectedReturn,
+    /// The judgement of a return.
+    Judgement,
+}
+
+impl Existing {
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Order => "ORDER",
+            Self::Shipment => "SHIPMENT",
+            Self::Return => "RETURN",
+            Self::RejectedReturn => "REJECTED_RETURN",
+            Self::Judgement => "JUDGEMENT",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Order => "an order with this id exists with other content",
+            Self::Shipment => "a parcel with this id left with other content",
+            Self::Return => "a return with this id was asked for with other content",
+            Self::RejectedReturn => {
+                "the return with this id was rejected; ask again under another return id"
+            }
+            Self::Judgement => "this return was judged otherwise",
+        }
+    }
+}
+
+fn differing(fields: &[&'static str]) -> String {
+    if fields.is_empty() { String::new() } else { format!(": {} differ", fields.join(", ")) }
+}
+
+fn allowed(from: Status) -> String {
+    match from.allows() {
+        [] => "nothing changes it any more".to_owned(),
+        calls => format!("it takes {}", calls.join(" and ")),
+    }
+}
+
 impl Rejection {
+    /// The code of units that are not open units of the order.
+    pub const INVALID_LINES: &'static str = "INVALID_LINES";
+    /// The code of units that cannot be returned.
+    pub const INVALID_RETURN_LINES: &'static str = "INVALID_RETURN_LINES";
     /// The most lines of an order.
     pub const LINES_MAX: usize = 2_000;
     /// The most characters of a reason.
@@ -131,19 +203,19 @@ impl Rejection {
             Self::AmountOverflow => "AMOUNT_OVERFLOW",
             Self::InvalidAddress(_) => "INVALID_ADDRESS",
             Self::InvalidContact(_) => "INVALID_CONTACT",
-            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
             Self::NotFound => "NOT_FOUND",
             Self::InvalidTransition { .. } => "INVALID_TRANSITION",
-            Self::InvalidLines { .. } => "INVALID_LINES",
+            Self::InvalidLines { .. } => Self::INVALID_LINES,
             Self::ForbiddenReason { .. } => "FORBIDDEN_REASON",
             Self::ReasonRequired => "REASON_REQUIRED",
             Self::TextTooLong { .. } => "TEXT_TOO_LONG",
             Self::ReturnWindowExpired => "RETURN_WINDOW_EXPIRED",
-            Self::InvalidReturnLines { .. } => "INVALID_RETURN_LINES",
+            Self::InvalidReturnLines { .. } => Self::INVALID_RETURN_LINES,
             Self::ReturnMismatch => "RETURN_MISMATCH",
             Self::InvalidRefund => "INVALID_REFUND",
             Self::RefundNeedsReason => "REFUND_NEEDS_REASON",
-            Self::RefundTooLarge => "REFUND_TOO_LARGE",
+            Self::RefundTooLarge { .. } => "REFUND_TOO_LARGE",
             Self::AskedTooOften { .. } => "ASKED_TOO_OFTEN",
             Self::TooManyEvents => "TOO_MANY_EVENTS",
         }

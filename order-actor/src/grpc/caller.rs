@@ -31,10 +31,10 @@ impl Asked {
 /// Who asks, if they are in one of these roles.
 pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, Status> {
     let by = caller(request)?;
-    if roles.contains(&by.role) {
+    if roles.contains(&by.role()) {
         Ok(by)
     } else {
-        Err(status::refused(&Rejection::Forbidden { role: by.role }.into()))
+        Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()))
     }
 }
 
@@ -61,14 +61,11 @@ fn traceparent<T>(request: &Request<T>) -> Option<String> {
 
 /// Whose orders a list or a stream shows: customers see their own only.
 pub(super) fn visible(by: &By, asked: Option<CustomerId>) -> Result<Option<CustomerId>, Status> {
-    if by.role != Role::Customer {
-        return Ok(asked);
+    let By::Customer(own) = by else { return Ok(asked) };
+    if asked.is_some_and(|asked| asked != *own) {
+        return Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()));
     }
-    let own: CustomerId = by.subject.parse().map_err(|_| status::unauthenticated())?;
-    if asked.is_some_and(|asked| asked != own) {
-        return Err(status::refused(&Rejection::Forbidden { role: by.role }.into()));
-    }
-    Ok(Some(own))
+    Ok(Some(*own))
 }
 
 /// The value, or all that is wrong with the request.

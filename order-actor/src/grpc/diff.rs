@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use shared_events::contract::Timestamp;
 
 use super::proto::FieldChange;
-use crate::domain::{Order, Verdict};
+use crate::domain::Order;
 
 /// Fields by path, those of lines last and by their number.
 type Fields = BTreeMap<(u32, String), String>;
@@ -49,14 +49,11 @@ fn fields(order: &Order) -> Fields {
     set("placed_at", details.placed_at.to_string());
     set("ordered_at", details.ordered_at.map(|at: Timestamp| at.to_string()).unwrap_or_default());
     for (index, shipment) in details.shipments.iter().enumerate() {
-        set(&format!("shipment_ids[{index}]"), shipment.to_string());
+        set(&format!("shipment_ids[{index}]"), shipment.shipment_id.to_string());
     }
-    for (index, (return_id, verdict)) in details.judged.iter().enumerate() {
-        let verdict = match verdict {
-            Verdict::Approved => "approved",
-            Verdict::Rejected => "rejected",
-        };
-        set(&format!("judged_returns[{index}]"), format!("{return_id} {verdict}"));
+    for (index, judged) in details.judged.iter().enumerate() {
+        let verdict = if judged.is_approved() { "approved" } else { "rejected" };
+        set(&format!("judged_returns[{index}]"), format!("{} {verdict}", judged.return_id));
     }
     match order {
         Order::Pending(pending) => set("confirm_by", pending.confirm_by.to_string()),

@@ -10,7 +10,7 @@ use super::changes::Changes;
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
 use crate::actor::{Refusal, Registry};
-use crate::domain::{By, Rejection, Role};
+use crate::domain::{By, Rejection};
 use crate::journal::Journal;
 use crate::outbox::FactSource;
 use crate::projections::OrderSummaries;
@@ -130,13 +130,9 @@ impl OrdersEdge {
         file: String,
         hidden: Rejection,
     ) -> Refusal {
-        if by.role != Role::Customer {
-            return Refusal::Archived { file };
-        }
+        let By::Customer(own) = by else { return Refusal::Archived { file } };
         match self.summaries.of_order(order_id).await {
-            Ok(Some(known)) if known.customer_id.to_string() == by.subject => {
-                Refusal::Archived { file }
-            }
+            Ok(Some(known)) if known.customer_id == *own => Refusal::Archived { file },
             Ok(_) => hidden.into(),
             Err(error) => Refusal::Unavailable(error.to_string()),
         }

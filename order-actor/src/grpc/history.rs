@@ -6,7 +6,7 @@ use super::deadline::within;
 use super::parse::AsOf;
 use super::{OrdersEdge, proto, render, status};
 use crate::actor::Refusal;
-use crate::domain::{By, Event, Order, Rejection, Role, evolve};
+use crate::domain::{By, Event, Order, Rejection, evolve};
 use crate::journal::{ChainedEvent, JournalError, StoredEvent};
 use crate::record::{DecodeError, RecordedEvent, decode};
 
@@ -40,11 +40,14 @@ pub(super) async fn entries(
         .collect();
     let owner = entries.first().and_then(|(_, first)| match first {
         Ok(RecordedEvent { event: Event::OrderPlaced { customer_id, .. }, .. }) => {
-            Some(customer_id.to_string())
+            Some(*customer_id)
         }
         _ => None,
     });
-    let hidden = by.role == Role::Customer && owner.as_deref() != Some(by.subject.as_str());
+    let hidden = match by {
+        By::Customer(own) => owner != Some(*own),
+        By::Service(_) | By::Ops(_) | By::Engine(_) => false,
+    };
     if entries.is_empty() || hidden {
         return Err(status::refused(&Rejection::NotFound.into()));
     }

@@ -61,7 +61,7 @@ impl JournalService for OrdersEdge {
             if events.len() >= size || bytes >= PAGE_BYTES_MAX {
                 break;
             }
-            if by.role != Role::Ops
+            if by.role() != Role::Ops
                 && let Err(error) = &entry.1
             {
                 let refusal = crate::actor::Refusal::Quarantined(error.to_string());

@@ -13,7 +13,7 @@ use super::tail::{Messages, Stretch, tail};
 use super::watch::Watch;
 use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
 use crate::actor::{Context, Executed, Refusal};
-use crate::domain::{By, Command, Rejection};
+use crate::domain::{By, Command, Existing, Rejection};
 
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -119,7 +119,11 @@ impl OrdersEdge {
         };
         match self.registry.execute(order_id, command, context).await {
             Err(Refusal::Archived { file }) => {
-                let hidden = if places { Rejection::AlreadyExists } else { Rejection::NotFound };
+                let hidden = if places {
+                    Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() }
+                } else {
+                    Rejection::NotFound
+                };
                 Err(self.archived_for(&by, order_id, file, hidden).await)
             }
             answer => answer,

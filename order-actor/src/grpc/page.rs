@@ -117,6 +117,12 @@ mod tests {
         let place = (Timestamp::from_micros(-17), OrderId::mint());
         let token = token_of_orders(asked, told_by(None), place.0, place.1);
         assert_eq!(after_in_orders(asked, &token), Ok(Some(place)));
+        for at in [Timestamp::MIN, Timestamp::MAX] {
+            for id in [Uuid::nil(), Uuid::max()].map(OrderId::from_uuid) {
+                let token = token_of_orders(asked, told_by(None), at, id);
+                assert_eq!(after_in_orders(asked, &token), Ok(Some((at, id))));
+            }
+        }
         assert_eq!(after_in_orders(asked, ""), Ok(None));
         let other = asked_for_orders(&SummaryFilter::default());
         assert!(after_in_orders(other, &token).is_err());

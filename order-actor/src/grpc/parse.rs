@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use shared_events::contract::{
     CancelReason, Contact, ContactError, Currency, CustomerId, Disposition, Mark, Money,
-    MoneyError, OrderId, Quantity, RequestId, ReturnId, SellerId, ShipmentId, Sku, Timestamp,
+    MoneyError, OrderId, ParseIdError, Quantity, RequestId, ReturnId, SellerId, ShipmentId, Sku,
+    TextError, TextRule, Timestamp,
 };
 use shared_events::stream::Cursors;
 use uuid::Uuid;
@@ -145,6 +146,11 @@ const WATCHED_MAX: usize = 100;
 const ORDERS_PAGE: (u32, u32) = (20, 100);
 /// Events of one page, unless asked for otherwise and at most.
 const HISTORY_PAGE: (u32, u32) = (100, 1_000);
+/// 9999-01-01T00:00:00Z, in microseconds: instants from here on stand for no end, and nothing was
+/// ordered then.
+const NO_END: i64 = 253_370_764_800_000_000;
+/// Characters of an e-mail address.
+const EMAIL_MAX: usize = 254;
 /// Characters of a carrier's name or tracking number.
 const CARRIER_MAX: usize = 100;
 
@@ -167,23 +173,26 @@ pub const fn contact_field(error: ContactError) -> &'static str {
 pub fn place_order(request: proto::PlaceOrderRequest, by: &By) -> Result<Wish, Violations> {
     let mut form = Form::default();
     let options = form.options(request.options.as_ref());
+    let customer_id: Option<CustomerId> = match by {
+        By::Customer(own) if request.customer_id.is_empty() => Some(*own),
+        _ => form.id("customer_id", &request.customer_id),
+    };
+    // By the customer alone: the same request through another pod of a gateway is the same order.
+    let customer = customer_id.map(|id| id.to_string()).unwrap_or_default();
     let order_id = form.id_or_derived(
         "order_id",
         &request.order_id,
         options.request_id,
-        &format!("order of {} {}", by.role.code(), by.subject),
+        &format!("order of CUSTOMER {customer}"),
         OrderId::from_uuid,
     );
-    let customer_id: Option<CustomerId> =
-        if request.customer_id.is_empty() && by.role == Role::Customer {
-            form.id("customer_id", &by.subject)
-        } else {
-            form.id("customer_id", &request.customer_id)
-        };
     let lines = form.new_lines(&request.lines);
     let address = form.address(request.address);
     let contact = form.contact(&request.contact.unwrap_or_default());
     let ordered_at = form.time("ordered_at", request.ordered_at);
+    if ordered_at.is_some_and(|at| at.micros() >= NO_END) {
+        form.wrong("ordered_at", "an instant of the years 1 to 9998; 9999 stands for no end");
+    }
     form.wish(order_id, options, || {
         Some(Command::Place(Place {
             order_id: order_id?,
@@ -229,8 +238,8 @@ pub fn fulfill_order(request: proto::FulfillOrderRequest) -> Result<Wish, Violat
         ShipmentId::from_uuid,
     );
     let lines = form.units(&request.lines, Units::Open);
-    let carrier = form.text("carrier", request.carrier, CARRIER_MAX);
-    let tracking = form.text("tracking", request.tracking, CARRIER_MAX);
+    let carrier = form.line("carrier", request.carrier, CARRIER_MAX);
+    let tracking = form.line("tracking", request.tracking, CARRIER_MAX);
     form.wish(order_id, options, || {
         Some(Command::Fulfill(Fulfill {
             shipment_id: shipment_id?,
@@ -442,8 +451,8 @@ enum Units {
 impl Units {
     const fn reason(self) -> &'static str {
         match self {
-            Self::Open => Rejection::InvalidLines { line: 0, detail: "" }.code(),
-            Self::Kept => Rejection::InvalidReturnLines { line: 0, detail: "" }.code(),
+            Self::Open => Rejection::INVALID_LINES,
+            Self::Kept => Rejection::INVALID_RETURN_LINES,
         }
     }
 }
@@ -482,22 +491,25 @@ impl Form {
         self.all(|| Some(Wish { order_id: order_id?, command: command()?, options }))
     }
 
-    fn id<T: FromStr>(&mut self, field: &str, text: &str) -> Option<T> {
-        let id = text.parse().ok();
-        if id.is_none() {
-            let is = if text.is_empty() { "required: a UUID" } else { "not a UUID" };
-            self.wrong(field, is);
+    fn id<T: FromStr<Err = ParseIdError>>(&mut self, field: &str, text: &str) -> Option<T> {
+        if text.is_empty() {
+            self.wrong(field, "required: a UUID");
+            return None;
         }
-        id
+        text.parse().map_err(|error: ParseIdError| self.wrong(field, error)).ok()
     }
 
-    fn optional_id<T: FromStr>(&mut self, field: &str, text: &str) -> Option<T> {
+    fn optional_id<T: FromStr<Err = ParseIdError>>(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<T> {
         if text.is_empty() { None } else { self.id(field, text) }
     }
 
     /// The id given; where none is, one that every retry of this request gets again, or a new one
     /// where nothing tells a retry apart.
-    fn id_or_derived<T: FromStr>(
+    fn id_or_derived<T: FromStr<Err = ParseIdError>>(
         &mut self,
         field: &str,
         text: &str,
@@ -584,13 +596,12 @@ impl Form {
         }
         let seller_id: Option<SellerId> = match line.seller_id.as_str() {
             "" => None,
-            text => {
-                let id = text.parse().ok();
-                if id.is_none() {
-                    self.violations.add(format!("{path}.seller_id"), INVALID_LINE, "not a UUID");
-                }
-                id
-            }
+            text => text
+                .parse()
+                .map_err(|error: ParseIdError| {
+                    self.violations.add(format!("{path}.seller_id"), INVALID_LINE, error);
+                })
+                .ok(),
         };
         Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
     }
@@ -724,6 +735,13 @@ impl Form {
             let field = format!("contact.{}", contact_field(error));
             self.violations.add(field, INVALID_CONTACT, error);
         }
+        // What is an address and hides something is none that was meant.
+        if let Err(error @ TextError::Hidden { .. }) =
+            TextRule::line(EMAIL_MAX).check(&contact.email)
+            && Contact::new(&contact.email, "", "").is_ok()
+        {
+            self.violations.add("contact.email", INVALID_CONTACT, error);
+        }
         Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
     }
 
@@ -737,22 +755,27 @@ impl Form {
     }
 
     fn text(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
-        if text.chars().count() > max {
-            let long = Rejection::TextTooLong { field, max };
-            self.violations.add(field, TEXT_TOO_LONG, long);
-            return None;
+        self.written(field, text, TextRule::lines(max))
+    }
+
+    fn line(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
+        self.written(field, text, TextRule::line(max))
+    }
+
+    fn written(&mut self, field: &'static str, text: String, rule: TextRule) -> Option<String> {
+        match rule.check(&text) {
+            Ok(()) => return Some(text),
+            Err(error @ TextError::TooLong { .. }) => {
+                self.violations.add(field, TEXT_TOO_LONG, error);
+            }
+            Err(error @ TextError::Hidden { .. }) => self.wrong(field, error),
         }
-        // NUL above all: Postgres takes none in text.
-        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-            self.wrong(field, "no control characters but line breaks and tabs");
-            return None;
-        }
-        Some(text)
+        None
     }
 
     fn cancel_reason(&mut self, field: &str, reason: i32, by: &By) -> Option<CancelReason> {
         Some(match proto::CancelReason::try_from(reason) {
-            Ok(proto::CancelReason::Unspecified) if by.role == Role::Customer => {
+            Ok(proto::CancelReason::Unspecified) if by.role() == Role::Customer => {
                 CancelReason::CustomerRequest
             }
             Ok(proto::CancelReason::Unspecified | proto::CancelReason::Ops) => CancelReason::Ops,
@@ -800,9 +823,10 @@ impl Form {
     fn page_size(&mut self, size: i32, (default, max): (u32, u32)) -> Option<u32> {
         match u32::try_from(size) {
             Ok(0) => Some(default),
-            Ok(size) if size <= max => Some(size),
-            _ => {
-                self.wrong("page_size", format!("1 to {max}, or 0 for {default}"));
+            Ok(size) => Some(size.min(max)),
+            Err(_) => {
+                let wanted = format!("not below 0; 0 is {default}, and above {max} is {max}");
+                self.wrong("page_size", wanted);
                 None
             }
         }

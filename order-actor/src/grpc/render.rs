@@ -9,7 +9,6 @@ use super::proto;
 use crate::actor::{Executed, View};
 use crate::domain::{
     Address, Details, Event, Line, LineQuantity, Order, PlacedLine, Restitution, Role, Status,
-    Verdict,
 };
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
@@ -135,13 +134,17 @@ fn details(details: &Details) -> proto::Order {
         contact: Some(contact(&details.contact)),
         placed_at: Some(time(details.placed_at)),
         ordered_at: details.ordered_at.map(time),
-        shipment_ids: texts(&details.shipments),
+        shipment_ids: details
+            .shipments
+            .iter()
+            .map(|shipment| shipment.shipment_id.to_string())
+            .collect(),
         judged_returns: details
             .judged
             .iter()
-            .map(|(return_id, verdict)| proto::JudgedReturn {
-                return_id: return_id.to_string(),
-                approved: *verdict == Verdict::Approved,
+            .map(|judged| proto::JudgedReturn {
+                return_id: judged.return_id.to_string(),
+                approved: judged.is_approved(),
             })
             .collect(),
         ..proto::Order::default()
@@ -334,7 +337,7 @@ fn kind(event: &Event) -> proto::event::Kind {
         Event::ReturnEscalated { return_id, at: _ } => {
             Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
         }
-        Event::ReturnApproved { return_id, lines, refund, refund_reason, at: _ } => {
+        Event::ReturnApproved { return_id, lines, refund, refund_reason, .. } => {
             Kind::ReturnApproved(proto::ReturnApproved {
                 return_id: return_id.to_string(),
                 lines: lines.iter().map(restitution).collect(),
@@ -378,8 +381,8 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
         event: Some(event(&recorded.event, recorded.sequence)),
         position: Some(place(recorded.shard, recorded.position, recorded.mark)),
         recorded_at: Some(time(recorded.recorded_at)),
-        role: role(metadata.by.role).into(),
-        subject: metadata.by.subject.clone(),
+        role: role(metadata.by.role()).into(),
+        subject: metadata.by.subject().into_owned(),
         request_id: metadata.request_id.map(|id| id.to_string()).unwrap_or_default(),
         causation_id: metadata.causation.clone().unwrap_or_default(),
         traceparent: metadata.traceparent.clone().unwrap_or_default(),

@@ -8,7 +8,7 @@ use shared_events::stream::{DatabaseError, SourceError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use super::parse::Violations;
+use super::parse::{Violation, Violations};
 use crate::actor::Refusal;
 use crate::domain::Rejection;
 use crate::journal::JournalError;
@@ -66,7 +66,7 @@ impl Row {
             self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
         if let Some(field) = self.field {
-            details.add_bad_request_violation(field, message);
+            details.set_bad_request(vec![violation(field, self.reason, message)]);
         }
         if let Some(delay) = self.retry_after {
             details.set_retry_info(Some(delay));
@@ -149,30 +149,37 @@ fn rejected(rejection: &Rejection) -> Row {
     let reason = rejection.code();
     match rejection {
         Rejection::NotFound => row(Code::NotFound, reason),
-        Rejection::AlreadyExists => row(Code::AlreadyExists, reason),
+        Rejection::AlreadyExists { existing, differs } => row(Code::AlreadyExists, reason)
+            .with("existing", existing.code())
+            .with("differs", differs.join(",")),
         Rejection::Forbidden { role } => {
             row(Code::PermissionDenied, reason).with("role", role.code())
         }
         Rejection::ForbiddenReason { role, reason: given } => row(Code::PermissionDenied, reason)
             .with("role", role.code())
             .with("given", given.code()),
-        Rejection::InvalidTransition { from } => {
-            row(Code::FailedPrecondition, reason).with("from", from.code())
+        Rejection::InvalidTransition { from, asked } => row(Code::FailedPrecondition, reason)
+            .with("from", from.code())
+            .with("asked", asked)
+            .with("allowed", from.allows().join(",")),
+        Rejection::RefundTooLarge { most } => {
+            row(Code::FailedPrecondition, reason).with("most", most)
         }
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
         | Rejection::RefundNeedsReason
-        | Rejection::RefundTooLarge
         | Rejection::AskedTooOften { .. }
         | Rejection::TooManyEvents => row(Code::FailedPrecondition, reason),
         Rejection::EmptyOrder
         | Rejection::TooManyLines
         | Rejection::CurrencyMismatch
         | Rejection::AmountOverflow => row(Code::InvalidArgument, reason).about("lines"),
-        Rejection::InvalidLine { line, .. }
-        | Rejection::InvalidLines { line, .. }
-        | Rejection::InvalidReturnLines { line, .. } => {
-            row(Code::InvalidArgument, reason).with("line", line).about("lines")
+        Rejection::InvalidLine { line, .. } => row(Code::InvalidArgument, reason)
+            .with("line", line)
+            .about(format!("lines[{}]", line.saturating_sub(1))),
+        Rejection::InvalidLines { line, at, .. }
+        | Rejection::InvalidReturnLines { line, at, .. } => {
+            row(Code::InvalidArgument, reason).with("line", line).about(at.clone())
         }
         Rejection::InvalidAddress(error) => {
             row(Code::InvalidArgument, reason).about(format!("address.{}", error.field()))
@@ -189,6 +196,11 @@ const fn away(reason: &'static str) -> Row {
     row(Code::Unavailable, reason).again_after(AWAY_DELAY)
 }
 
+/// A field at fault, as every service tells it: its path, a stable code, and words.
+fn violation(field: String, reason: &str, description: &str) -> FieldViolation {
+    FieldViolation { reason: reason.to_owned(), ..FieldViolation::new(field, description) }
+}
+
 /// The status of a malformed request: every field at fault, up to [`Violations::SHOWN_MAX`] of them,
 /// because statuses travel in headers. The reason is the first one's.
 #[must_use]
@@ -198,8 +210,8 @@ pub fn malformed(violations: &Violations) -> Status {
         .iter()
         .take(Violations::SHOWN_MAX)
         .map(|violation| {
-            let description = format!("{}: {}", violation.reason, violation.description);
-            FieldViolation::new(violation.field.clone(), description)
+            let Violation { field, reason, description } = violation;
+            self::violation(field.clone(), reason, description)
         })
         .collect();
     let total = violations.iter().count();
@@ -231,7 +243,12 @@ pub fn explained(status: Status) -> Status {
         Code::Unavailable => (Code::Unavailable, "UNAVAILABLE"),
         code => (code, "INTERNAL"),
     };
-    row(code, reason).say(status.message())
+    let message = match status.message() {
+        "" if code == Code::Unimplemented => "there is no such method here",
+        "" => "the call failed before any service saw it",
+        message => message,
+    };
+    row(code, reason).say(message)
 }
 
 /// Nobody has proved who calls.

@@ -163,7 +163,7 @@ impl Audit {
             self.damages.push(Damage {
                 shard: u16::try_from(shard).unwrap_or(u16::MAX),
                 position,
-                order_id: order_id.parse().ok(),
+                order_id: OrderId::recorded(&order_id).ok(),
                 kind: DamageKind::Beyond,
             });
         }

@@ -3,7 +3,7 @@
 //! "Binary Format": a header, then for each row the number of its fields and each field with its
 //! length, all numbers in network byte order; -1 fields at the end.
 
-use shared_events::contract::Timestamp;
+use shared_events::contract::{OrderId, Timestamp};
 
 use super::error::JournalError;
 use super::event::{ChainedEvent, EventRef};
@@ -150,7 +150,7 @@ impl<'a> Row<'a> {
             }
             return Ok(None);
         }
-        let order_id = self.text("order id")?.parse();
+        let order_id = OrderId::recorded(self.text("order id")?);
         let sequence = self.count("sequence")?;
         let (event_type, event_version) = (self.text("event type")?, self.text("event version")?);
         let (payload, metadata) = (self.text("payload")?, self.text("metadata")?);

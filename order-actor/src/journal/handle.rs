@@ -16,6 +16,7 @@ use super::charter::{self, Opened};
 use super::chronicle::{self, Chronicle};
 use super::error::JournalError;
 use super::event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
+use super::fingerprints::Fingerprints;
 use super::map::{ShardMap, ShardSet};
 use super::memory::{MemoryDisk, MemoryStore};
 use super::options::{Node, Options};
@@ -53,6 +54,8 @@ struct Shared {
     told: watch::Sender<Option<Chronicle>>,
     /// Of each part, once it has been asked.
     ids_by_position: Vec<OnceCell<BTreeMap<u16, u64>>>,
+    /// Of each part, once it has been asked.
+    fingerprints: Vec<OnceCell<Fingerprints>>,
     options: Options,
     pulse: Pulse,
 }
@@ -186,6 +189,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
     unfinished.disarm();
     let (told, _) = watch::channel(None);
     let ids_by_position = parts.iter().map(|_| OnceCell::new()).collect();
+    let fingerprints = parts.iter().map(|_| OnceCell::new()).collect();
     let shared = Shared {
         parts,
         shards,
@@ -199,6 +203,7 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         closing,
         told,
         ids_by_position,
+        fingerprints,
         options,
         pulse: Pulse::default(),
     };
@@ -207,6 +212,10 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         journal.watch_history().await;
     }
     Ok(journal)
+}
+
+fn no_such_shard(shard: u16) -> JournalError {
+    JournalError::Broken { shard, position: 0, detail: "there is no such shard".to_owned() }
 }
 
 /// The first eight bytes of BLAKE3 over the id's 16 bytes, little-endian, modulo the number of
@@ -378,14 +387,26 @@ impl Journal {
         Ok(all)
     }
 
+    /// What makes and compares fingerprints of requests to orders of this shard.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where its database has not been asked yet and does not answer.
+    pub async fn fingerprints(&self, shard: u16) -> Result<&Fingerprints, JournalError> {
+        let mut parts = self.shared.parts.iter().zip(&self.shared.fingerprints);
+        let (part, known) = parts
+            .find(|(part, _)| part.holds.contains(shard))
+            .ok_or_else(|| no_such_shard(shard))?;
+        known
+            .get_or_try_init(|| async {
+                part.store.fingerprint_keys().await.map(Fingerprints::new)
+            })
+            .await
+    }
+
     /// The database of a shard.
     fn part(&self, shard: u16) -> Result<&Part, JournalError> {
         let part = self.shared.parts.iter().find(|part| part.holds.contains(shard));
-        part.ok_or_else(|| JournalError::Broken {
-            shard,
-            position: 0,
-            detail: "there is no such shard".to_owned(),
-        })
+        part.ok_or_else(|| no_such_shard(shard))
     }
 
     fn gone(&self) -> JournalError {

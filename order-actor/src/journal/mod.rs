@@ -19,6 +19,7 @@ mod chronicle; // which history it tells, and whether somebody remembers another
 mod copied; // events as a binary COPY gives them
 mod error; // why there is no new version, with stable codes
 mod event; // what is appended and what is read back
+mod fingerprints; // what a request said, as a hash under a key
 mod guards; // whether the databases still refuse to forget
 mod handle; // the face: append, load, read after, wait for changes
 mod loads; // orders that are read together
@@ -48,6 +49,7 @@ pub use chain::{GENESIS, chain_hash};
 pub use chronicle::{Chronicle, Incarnation};
 pub use error::JournalError;
 pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
+pub use fingerprints::Fingerprints;
 pub use guards::{Guards, postgres_guards, sqlite_guards};
 pub use handle::{
     Journal, migrate_postgres, open_memory, open_memory_on, open_postgres, open_spread, open_sqlite,

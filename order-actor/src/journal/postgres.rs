@@ -27,6 +27,7 @@ use super::chronicle::{Beginning, Chronicle};
 use super::copied;
 use super::error::{JournalError, not_migrated};
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::fingerprints::Key;
 use super::loads::Loads;
 use super::options::{Node, Options};
 use super::process;
@@ -587,7 +588,7 @@ pub(super) fn head(row: &PgRow) -> Result<Head, JournalError> {
 pub(super) fn stored(row: &PgRow) -> Result<StoredEvent, JournalError> {
     let id: &str = row.try_get("aggregate_id").map_err(away)?;
     Ok(StoredEvent {
-        order_id: id.parse().map_err(|_| impossible("order id"))?,
+        order_id: OrderId::recorded(id).map_err(|_| impossible("order id"))?,
         sequence: unsigned(row, "sequence")?,
         shard: shard(row)?,
         position: unsigned(row, "position")?,
@@ -1079,7 +1080,7 @@ impl Store for PostgresStore {
         let mut versions = HashMap::new();
         for row in &rows {
             let id: &str = row.try_get("aggregate_id").map_err(away)?;
-            let order_id = id.parse().map_err(|_| impossible("order id"))?;
+            let order_id = OrderId::recorded(id).map_err(|_| impossible("order id"))?;
             versions.insert(order_id, unsigned(row, "sequence")?);
         }
         Ok(versions)
@@ -1295,6 +1296,23 @@ impl Store for PostgresStore {
         rows.iter().map(|row| Ok((shard(row)?, unsigned(row, "through")?))).collect()
     }
 
+    async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
+        let pool = self.reader().await?;
+        let there = "SELECT to_regclass('fingerprint_keys') IS NOT NULL";
+        if !sqlx::query_scalar(there).fetch_one(pool).await.map_err(away)? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT id, key FROM fingerprint_keys ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(pool).await.map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let bytes: &[u8] = row.try_get("key").map_err(away)?;
+                let bytes = bytes.try_into().map_err(|_| impossible("key of fingerprints"))?;
+                Ok(Key { id: row.try_get("id").map_err(away)?, bytes })
+            })
+            .collect()
+    }
+
     async fn quarantine(
         &self,
         order_id: OrderId,
@@ -1323,7 +1341,7 @@ impl Store for PostgresStore {
             .map(|row| {
                 let id: &str = row.try_get("order_id").map_err(away)?;
                 Ok(Quarantined {
-                    order_id: id.parse().map_err(|_| impossible("order id"))?,
+                    order_id: OrderId::recorded(id).map_err(|_| impossible("order id"))?,
                     reason: row.try_get("reason").map_err(away)?,
                     since: row.try_get::<Instant, _>("since").map_err(away)?.0,
                 })

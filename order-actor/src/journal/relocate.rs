@@ -395,8 +395,9 @@ impl Relocation {
         rows.iter().map(shard).collect()
     }
 
-    /// Which incarnation the journal is in, and which of the facts of these shards have ids of before:
-    /// neither may be forgotten with the old place.
+    /// Which incarnation the journal is in, which of the facts of these shards have ids of before, and
+    /// under which keys the fingerprints of their requests are: none may be forgotten with the old
+    /// place.
     async fn take_history_along(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
         if let Some(chronicle) = self.from.chronicle().await? {
             sqlx::query("UPDATE journal SET incarnation = $1 WHERE incarnation < $1")
@@ -404,6 +405,16 @@ impl Relocation {
                 .execute(&mut *tx)
                 .await
                 .map_err(away)?;
+        }
+        for key in self.from.fingerprint_keys().await? {
+            sqlx::query(
+                "INSERT INTO fingerprint_keys (id, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(key.id)
+            .bind(key.bytes.as_slice())
+            .execute(&mut *tx)
+            .await
+            .map_err(away)?;
         }
         for (shard, through) in self.from.ids_by_position().await? {
             if self.shards.contains(shard) {

@@ -21,6 +21,7 @@ use super::chain::GENESIS;
 use super::chronicle::{Beginning, Chronicle};
 use super::error::{JournalError, not_migrated};
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::fingerprints::Key;
 use super::options::Options;
 use super::store::{
     AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewal,
@@ -246,7 +247,7 @@ fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, JournalError> 
 fn stored(row: &SqliteRow) -> Result<StoredEvent, JournalError> {
     let id: &str = row.try_get("aggregate_id").map_err(away)?;
     Ok(StoredEvent {
-        order_id: id.parse().map_err(|_| impossible("order id"))?,
+        order_id: OrderId::recorded(id).map_err(|_| impossible("order id"))?,
         sequence: unsigned(row, "sequence")?,
         shard: row.try_get("shard").map_err(away)?,
         position: unsigned(row, "position")?,
@@ -373,7 +374,7 @@ impl Store for SqliteStore {
         let mut versions = HashMap::new();
         for row in &rows {
             let id: &str = row.try_get("aggregate_id").map_err(away)?;
-            let order_id = id.parse().map_err(|_| impossible("order id"))?;
+            let order_id = OrderId::recorded(id).map_err(|_| impossible("order id"))?;
             versions.insert(order_id, unsigned(row, "sequence")?);
         }
         Ok(versions)
@@ -545,6 +546,21 @@ impl Store for SqliteStore {
             .collect()
     }
 
+    async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
+        if self.lacks("fingerprint_keys").await? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT id, key FROM fingerprint_keys ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let bytes: &[u8] = row.try_get("key").map_err(away)?;
+                let bytes = bytes.try_into().map_err(|_| impossible("key of fingerprints"))?;
+                Ok(Key { id: row.try_get("id").map_err(away)?, bytes })
+            })
+            .collect()
+    }
+
     async fn quarantine(
         &self,
         order_id: OrderId,
@@ -573,7 +589,7 @@ impl Store for SqliteStore {
             .map(|row| {
                 let id: &str = row.try_get("order_id").map_err(away)?;
                 Ok(Quarantined {
-                    order_id: id.parse().map_err(|_| impossible("order id"))?,
+                    order_id: OrderId::recorded(id).map_err(|_| impossible("order id"))?,
                     reason: row.try_get("reason").map_err(away)?,
                     since: Timestamp::from_micros(row.try_get("since").map_err(away)?),
                 })

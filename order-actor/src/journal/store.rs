@@ -9,6 +9,7 @@ use super::archive::Archived;
 use super::chronicle::{Beginning, Chronicle};
 use super::error::JournalError;
 use super::event::{ChainedEvent, Quarantined, StoredEvent};
+use super::fingerprints::Key;
 use super::options::Node;
 
 /// The aggregate type of every event here.
@@ -294,6 +295,10 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Up to which position of each shard facts have ids that are made of their position.
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
         Ok(BTreeMap::new())
+    }
+    /// The keys of fingerprints; none where the journal is forgotten with its process.
+    async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
+        Ok(Vec::new())
     }
     /// Remembers an order with an impossible history.
     async fn quarantine(

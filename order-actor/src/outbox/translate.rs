@@ -72,7 +72,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::ReturnEscalated { return_id, .. } => {
             vec![OrderFact::ReturnOverdue { order, return_id: *return_id }]
         }
-        Event::ReturnApproved { return_id, lines, refund, .. } => {
+        Event::ReturnApproved { return_id, lines, refund, refund_told, .. } => {
             let returned = lines
                 .iter()
                 .filter_map(|line| {
@@ -84,14 +84,13 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
                     })
                 })
                 .collect();
-            vec![
-                OrderFact::Returned {
-                    order: order.clone(),
-                    return_id: *return_id,
-                    lines: returned,
-                },
-                OrderFact::RefundRequested { order, return_id: *return_id, refund: *refund },
-            ]
+            let return_id = *return_id;
+            let mut facts =
+                vec![OrderFact::Returned { order: order.clone(), return_id, lines: returned }];
+            if *refund_told {
+                facts.push(OrderFact::RefundRequested { order, return_id, refund: *refund });
+            }
+            facts
         }
         Event::ReturnRejected { return_id, reason, .. } => {
             vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]

@@ -133,7 +133,8 @@ fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
         .find(|known| known.code() == kind)
         .ok_or(DatabaseError::Corrupt("kind of a deadline"))?;
     Ok(DueDeadline {
-        order_id: order_id.parse().map_err(|_| DatabaseError::Corrupt("order of a deadline"))?,
+        order_id: OrderId::recorded(&order_id)
+            .map_err(|_| DatabaseError::Corrupt("order of a deadline"))?,
         kind,
         due: Timestamp::from_micros(row.try_get(2)?),
     })

@@ -202,15 +202,13 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         u64::try_from(value).map_err(|_| DatabaseError::Corrupt("number of a summary"))
     };
     let status = text("status")?;
-    let currency: Currency =
-        text("currency")?.parse().map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
+    let currency = Currency::recorded(&text("currency")?)
+        .map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
     let ordered_at: Option<i64> = row.try_get("ordered_at")?;
     Ok(Summary {
-        order_id: text("order_id")?
-            .parse()
+        order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
-        customer_id: text("customer_id")?
-            .parse()
+        customer_id: CustomerId::recorded(&text("customer_id")?)
             .map_err(|_| DatabaseError::Corrupt("customer of a summary"))?,
         status: Status::ALL
             .into_iter()

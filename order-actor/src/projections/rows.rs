@@ -52,7 +52,8 @@ pub(super) async fn ahead_of(
         let mut known = Vec::with_capacity(rows.len());
         for row in &rows {
             let (id, version): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let id: OrderId = id.parse().map_err(|_| DatabaseError::Corrupt("order of a row"))?;
+            let id =
+                OrderId::recorded(&id).map_err(|_| DatabaseError::Corrupt("order of a row"))?;
             if from.get(journal.shard_of(id)) > 0 {
                 known.push((id, u64::try_from(version).unwrap_or(u64::MAX)));
             }

@@ -6,17 +6,19 @@ use std::time::Duration;
 use futures::future::join_all;
 use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
 use order_actor::domain::{
-    Address, By, Cancel, Command, Confirm, NewLine, Place, Policy, Rejection, Status,
+    Address, By, Cancel, Command, Confirm, Existing, Fulfill, NewLine, Place, Policy, Rejection,
+    Status,
 };
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, NewEvent, Options, open_memory, open_memory_on, open_sqlite,
 };
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter, migrator};
+use order_actor::record::decode;
 use order_actor::replay::JournalSource;
 use order_actor::timers::{Alarm, Clock, ManualClock};
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Money, OrderId, Quantity, RequestId, ReservationId,
-    Timestamp,
+    ShipmentId, Timestamp,
 };
 use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio::time::Instant;
@@ -105,7 +107,8 @@ async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
     let mut context = ops();
     context.by = By::customer(stranger);
     let again = registry.execute(order_id, place(order_id, stranger), context.clone()).await;
-    assert_eq!(again.unwrap_err(), Refusal::Rejected(Rejection::AlreadyExists));
+    let hidden = Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() };
+    assert_eq!(again.unwrap_err(), Refusal::Rejected(hidden));
     let seen = registry.view(order_id, &context.by).await;
     assert_eq!(seen.unwrap_err(), Refusal::Rejected(Rejection::NotFound));
     context.expected_version = Some(77);
@@ -133,7 +136,9 @@ async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
             assert_eq!((executed.version, executed.events.is_empty()), (1, index < known));
         }
         let stranger = registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
-        assert_eq!(stranger.await.unwrap_err(), Refusal::Rejected(Rejection::AlreadyExists));
+        let exists =
+            Rejection::AlreadyExists { existing: Existing::Order, differs: vec!["customer_id"] };
+        assert_eq!(stranger.await.unwrap_err(), Refusal::Rejected(exists));
         for id in &orders[..known] {
             assert_eq!(journal.load(*id).await.unwrap().len(), 1);
         }
@@ -170,10 +175,47 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
     let rebuilt = self::registry(&journal, &clock, Limits::default()).await;
     let again = rebuilt.execute(order_id, cancel(), context.clone()).await.unwrap();
     assert_eq!((again.version, again.events.len(), again.replayed), (2, 0, true));
-    let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
-    let other = rebuilt.execute(order_id, confirm, context).await;
+    let other = Command::Fulfill(Fulfill {
+        shipment_id: ShipmentId::mint(),
+        lines: Vec::new(),
+        carrier: String::new(),
+        tracking: String::new(),
+    });
+    let other = rebuilt.execute(order_id, other, context).await;
     assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
     assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
+}
+
+/// A hash that everybody can make would confirm a guessed address.
+#[tokio::test]
+async fn what_a_request_said_is_kept_under_a_key_of_its_journal() {
+    let clock = ManualClock::new(start());
+    let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
+    let mut context = ops();
+    context.request_id = Some(RequestId::mint());
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.db");
+        for opened in 0..2 {
+            let journal = open_sqlite(&file, options(&clock)).await.unwrap();
+            let registry = self::registry(&journal, &clock, Limits::default()).await;
+            let placed = place(order_id, customer_id);
+            let executed = registry.execute(order_id, placed, context.clone()).await.unwrap();
+            assert_eq!((executed.version, executed.replayed), (1, opened > 0));
+            let other = registry.execute(order_id, cancel(), context.clone()).await;
+            assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
+            let stored = journal.load(order_id).await.unwrap();
+            let fingerprint = decode(&stored[0]).unwrap().metadata.fingerprint.unwrap();
+            let (key, hash) = fingerprint.split_once(':').unwrap();
+            assert_eq!((key.len(), hash.len()), (8, 32));
+            kept.push(hash.to_owned());
+            registry.stop();
+            journal.close().await;
+        }
+    }
+    assert_eq!(kept[0], kept[1]);
+    assert_ne!(kept[0], kept[2], "another journal has another key");
 }
 
 /// A connection is lost in the middle of an append, which is then tried again in a fresh epoch. Who

@@ -183,8 +183,14 @@ fn place_order_refuses_each_field_by_name() {
             ("address.country", "INVALID_ADDRESS", |r| {
                 r.address.as_mut().unwrap().country = "UK".into();
             }),
+            ("ordered_at", "INVALID_FIELD", |r| {
+                r.ordered_at.as_mut().unwrap().seconds = 253_370_764_800;
+            }),
             ("contact.email", "INVALID_CONTACT", |r| {
                 r.contact.as_mut().unwrap().email = "ada".into()
+            }),
+            ("contact.email", "INVALID_CONTACT", |r| {
+                r.contact.as_mut().unwrap().email = "ada\u{200b}@example.org".into()
             }),
             ("contact.phone", "INVALID_CONTACT", |r| {
                 r.contact.as_mut().unwrap().phone = "020".into()
@@ -339,7 +345,6 @@ fn reads_refuse_each_field_by_name() {
             ("filter.placed_until", "INVALID_FIELD", |r| {
                 r.filter.as_mut().unwrap().placed_until.as_mut().unwrap().seconds = 10;
             }),
-            ("page_size", "INVALID_FIELD", |r| r.page_size = 101),
             ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
             ("at_least.shard", "INVALID_FIELD", |r| r.at_least.as_mut().unwrap().shard = 4),
         ],
@@ -396,7 +401,7 @@ fn reads_refuse_each_field_by_name() {
         parse::list_order_events,
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
-            ("page_size", "INVALID_FIELD", |r| r.page_size = 1_001),
+            ("page_size", "INVALID_FIELD", |r| r.page_size = -1),
         ],
     );
     let diff = || proto::DiffOrderRequest { order_id: ID.into(), from_version: 1, to_version: 0 };
@@ -494,7 +499,18 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
     };
     assert_eq!(placed(ID, &ops()), placed(ID, &ops()));
     assert_ne!(placed(ID, &ops()), placed(OTHER_ID, &ops()));
-    assert_ne!(placed(ID, &ops()), placed(ID, &By::service("shop")));
+    // The same whichever pod of a gateway asks, or the customer; another one for another customer.
+    assert_eq!(placed(ID, &ops()), placed(ID, &By::service("shop-1")));
+    let customer: CustomerId = OTHER_ID.parse().unwrap();
+    assert_eq!(placed(ID, &By::customer(customer)), placed(ID, &By::service("shop-2")));
+    let for_another = |by: &By| {
+        let mut request = place();
+        request.order_id.clear();
+        request.customer_id = ID.to_owned();
+        request.options.as_mut().unwrap().request_id = ID.to_owned();
+        parse::place_order(request, by).unwrap().order_id
+    };
+    assert_ne!(placed(ID, &ops()), for_another(&ops()));
     assert_ne!(placed("", &ops()), placed("", &ops()));
     let shipped = |order_id: &str, request_id: &str| {
         let mut request = fulfill();
@@ -537,10 +553,15 @@ fn what_is_left_out_has_its_stated_meaning() {
         let Command::Cancel(cancelled) = parse::cancel_order(request, &by).unwrap().command else {
             panic!("not a Cancel")
         };
-        assert_eq!(cancelled.reason, reason, "{:?}", by.role);
+        assert_eq!(cancelled.reason, reason, "{:?}", by.role());
     }
     assert_eq!(Role::Customer.code(), "CUSTOMER");
 
+    // Whoever wants more than a page has gets a page.
+    for (asked, size) in [(0, 20), (1, 1), (100, 100), (101, 100), (i32::MAX, 100)] {
+        let list = proto::ListOrdersRequest { page_size: asked, ..Default::default() };
+        assert_eq!(parse::list_orders(list, SHARDS).unwrap().size, size);
+    }
     let page = parse::list_orders(proto::ListOrdersRequest::default(), SHARDS).unwrap();
     assert_eq!((page.size, page.at_least, page.filter.statuses), (20, None, Vec::<Status>::new()));
     let get = proto::GetOrderRequest { order_id: ID.into(), as_of: None };

@@ -114,6 +114,7 @@ fn life() -> Vec<Event> {
             }],
             refund: pounds(1_275),
             refund_reason: String::new(),
+            refund_told: true,
             at: at(303),
         },
     ]

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use order_actor::actor::Refusal;
-use order_actor::domain::{AddressError, Rejection, Role, Status as OrderStatus};
+use order_actor::domain::{AddressError, Existing, Rejection, Role, Status as OrderStatus};
 use order_actor::grpc::status::{DOMAIN, refused};
-use shared_events::contract::{CancelReason, ContactError};
+use shared_events::contract::{CancelReason, ContactError, Money};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -17,15 +17,27 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::Forbidden { role: Role::Customer }, PermissionDenied, None),
         (Rejection::EmptyOrder, InvalidArgument, Some("lines")),
         (Rejection::TooManyLines, InvalidArgument, Some("lines")),
-        (Rejection::InvalidLine { line: 3, detail: "d" }, InvalidArgument, Some("lines")),
+        (Rejection::InvalidLine { line: 3, detail: "d" }, InvalidArgument, Some("lines[2]")),
         (Rejection::CurrencyMismatch, InvalidArgument, Some("lines")),
         (Rejection::AmountOverflow, InvalidArgument, Some("lines")),
         (Rejection::InvalidAddress(AddressError::City), InvalidArgument, Some("address.city")),
         (Rejection::InvalidContact(ContactError::Phone), InvalidArgument, Some("contact.phone")),
-        (Rejection::AlreadyExists, AlreadyExists, None),
+        (
+            Rejection::AlreadyExists { existing: Existing::Order, differs: vec!["lines"] },
+            AlreadyExists,
+            None,
+        ),
         (Rejection::NotFound, NotFound, None),
-        (Rejection::InvalidTransition { from: OrderStatus::Pending }, FailedPrecondition, None),
-        (Rejection::InvalidLines { line: 2, detail: "d" }, InvalidArgument, Some("lines")),
+        (
+            Rejection::InvalidTransition { from: OrderStatus::Pending, asked: "FulfillOrder" },
+            FailedPrecondition,
+            None,
+        ),
+        (
+            Rejection::InvalidLines { line: 2, at: "lines[0].quantity".to_owned(), detail: "d" },
+            InvalidArgument,
+            Some("lines[0].quantity"),
+        ),
         (
             Rejection::ForbiddenReason { role: Role::Customer, reason: CancelReason::Ops },
             PermissionDenied,
@@ -34,11 +46,19 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         (Rejection::ReasonRequired, InvalidArgument, Some("reason")),
         (Rejection::TextTooLong { field: "text", max: 500 }, InvalidArgument, Some("text")),
         (Rejection::ReturnWindowExpired, FailedPrecondition, None),
-        (Rejection::InvalidReturnLines { line: 0, detail: "d" }, InvalidArgument, Some("lines")),
+        (
+            Rejection::InvalidReturnLines { line: 0, at: "lines".to_owned(), detail: "d" },
+            InvalidArgument,
+            Some("lines"),
+        ),
         (Rejection::ReturnMismatch, FailedPrecondition, None),
         (Rejection::InvalidRefund, InvalidArgument, Some("refund")),
         (Rejection::RefundNeedsReason, FailedPrecondition, None),
-        (Rejection::RefundTooLarge, FailedPrecondition, None),
+        (
+            Rejection::RefundTooLarge { most: Money::new(1, "GBP".parse().unwrap()) },
+            FailedPrecondition,
+            None,
+        ),
         (Rejection::AskedTooOften { what: "it is said", max: 1 }, FailedPrecondition, None),
         (Rejection::TooManyEvents, FailedPrecondition, None),
     ];
@@ -52,7 +72,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::AmountOverflow
             | Rejection::InvalidAddress(_)
             | Rejection::InvalidContact(_)
-            | Rejection::AlreadyExists
+            | Rejection::AlreadyExists { .. }
             | Rejection::NotFound
             | Rejection::InvalidTransition { .. }
             | Rejection::InvalidLines { .. }
@@ -64,7 +84,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::ReturnMismatch
             | Rejection::InvalidRefund
             | Rejection::RefundNeedsReason
-            | Rejection::RefundTooLarge
+            | Rejection::RefundTooLarge { .. }
             | Rejection::AskedTooOften { .. }
             | Rejection::TooManyEvents => {}
         }
@@ -91,10 +111,23 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
 }
 
 #[test]
-fn a_rejection_by_state_says_which_state() {
-    let rejection = Rejection::InvalidTransition { from: OrderStatus::Fulfilled };
-    let details = refused(&Refusal::Rejected(rejection)).get_error_details();
-    assert_eq!(details.error_info().unwrap().metadata["from"], "FULFILLED");
+fn a_rejection_by_state_says_which_state_what_was_asked_and_what_is_taken() {
+    let told = |from: OrderStatus, asked: &'static str| {
+        let rejection = Rejection::InvalidTransition { from, asked };
+        let status = refused(&Refusal::Rejected(rejection));
+        let metadata = status.get_error_details().error_info().unwrap().metadata.clone();
+        let words = ["from", "asked", "allowed"].map(|key| metadata[key].clone());
+        (status.message().to_owned(), words.join(" "))
+    };
+    let (message, words) = told(OrderStatus::Confirmed, "RequestReturn");
+    assert_eq!(words, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
+    assert_eq!(
+        message,
+        "an order that is CONFIRMED does not take RequestReturn; it takes CancelOrder and FulfillOrder"
+    );
+    let (message, words) = told(OrderStatus::Returned, "FulfillOrder");
+    assert_eq!(words, "RETURNED FulfillOrder ");
+    assert!(message.ends_with("nothing changes it any more"), "{message}");
 }
 
 #[test]

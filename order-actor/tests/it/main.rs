@@ -12,6 +12,7 @@ mod actors;
 mod archive;
 mod deadlines;
 mod domain;
+mod ends;
 mod grpc_edge;
 mod grpc_parse;
 mod grpc_render;

@@ -252,6 +252,7 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     let odd = std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == 6).unwrap();
     journal.append(odd, 0, vec![event()]).await.unwrap();
     journal.quarantine(odd, "impossible").await.unwrap();
+    let said = journal.fingerprints(6).await.unwrap().of(b"said");
     journal.close().await;
 
     let moved = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
@@ -273,6 +274,8 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     fill(&journal).await;
     journal.append(odd, 1, vec![event()]).await.unwrap();
     assert_eq!(journal.verify().await.unwrap(), 18);
+    // What a request said is recognised where its order is now.
+    assert!(journal.fingerprints(6).await.unwrap().is_of(&said, b"said"));
     let quarantined = journal.quarantined().await.unwrap();
     assert_eq!(quarantined.iter().map(|o| o.order_id).collect::<Vec<_>>(), [odd]);
     journal.close().await;
@@ -291,6 +294,7 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     let journal = open_postgres(&at[0], &schema, options()).await.unwrap();
     fill(&journal).await;
     assert_eq!(journal.verify().await.unwrap(), 26);
+    assert!(journal.fingerprints(6).await.unwrap().is_of(&said, b"said"));
     assert_eq!(journal.load(odd).await.unwrap().len(), 2);
     assert_eq!(journal.quarantined().await.unwrap().len(), 1);
     journal.close().await;

@@ -97,7 +97,7 @@ impl FromStr for FactId {
     type Err = super::ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self).map_err(|_| super::ParseIdError)
+        Uuid::try_parse(text).map(Self).map_err(|_| super::ParseIdError::NoUuid)
     }
 }
 

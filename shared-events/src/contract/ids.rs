@@ -4,10 +4,16 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The text is not a UUID.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a UUID")]
-pub struct ParseIdError;
+/// The text names nobody and nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseIdError {
+    /// It is not a UUID.
+    #[error("not a UUID such as 018f6f3e-0000-7000-8000-00000000000a")]
+    NoUuid,
+    /// It is the UUID of zeroes, which stands for a field that was forgotten.
+    #[error("the UUID of zeroes names nothing")]
+    Nil,
+}
 
 // A table of ids: each is a UUID with a name of its own, so that one cannot stand for another.
 macro_rules! ids {
@@ -30,6 +36,15 @@ macro_rules! ids {
                 self.0
             }
 
+            /// An id that was written down earlier, whatever it is. What comes from a caller is
+            /// parsed, which refuses the UUID of zeroes.
+            ///
+            /// # Errors
+            /// [`ParseIdError::NoUuid`].
+            pub fn recorded(text: &str) -> Result<Self, ParseIdError> {
+                Uuid::try_parse(text).map(Self).map_err(|_| ParseIdError::NoUuid)
+            }
+
             /// A new id, sortable by the time it was minted (UUID version 7). Only edges mint.
             #[must_use]
             pub fn mint() -> Self {
@@ -47,7 +62,8 @@ macro_rules! ids {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::try_parse(text).map(Self).map_err(|_| ParseIdError)
+                let id = Self::recorded(text)?;
+                if id.0.is_nil() { Err(ParseIdError::Nil) } else { Ok(id) }
             }
         }
     )*};

@@ -2,7 +2,7 @@
 //! Never here: IO, clocks, randomness.
 
 mod contact; // how a customer is reached; personal data
-mod envelope;
+mod envelope; // CloudEvents attributes around a fact
 mod ids; // who and what is spoken of
 mod inventory_fact; // what others may know about stock
 mod mark; // what a log holds at a position, in eight bytes
@@ -11,7 +11,8 @@ mod notification_fact; // what others may know about messages
 mod order_fact; // what others may know about an order
 mod quantity; // units, positive by construction
 mod sku; // what is sold
-mod timestamp; // instants, in UTC microseconds // CloudEvents attributes around a fact
+mod text; // what a text may hold
+mod timestamp; // instants, in UTC microseconds
 
 pub use contact::{Contact, ContactError, Locale};
 pub use envelope::{Fact, FactBody, FactError, FactId, FactSource, SpecVersion};
@@ -28,4 +29,5 @@ pub use order_fact::{
 };
 pub use quantity::{Quantity, QuantityError};
 pub use sku::{ParseSkuError, Sku};
+pub use text::{TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Quantity;
 
-/// An ISO 4217 currency that is in use.
+/// An ISO 4217 currency. A caller may name those that people pay with today; one that was written
+/// down earlier may have been withdrawn since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
@@ -15,6 +16,17 @@ impl Currency {
     #[must_use]
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("???")
+    }
+
+    /// A currency that was written down earlier, whatever became of it. What comes from a caller is
+    /// parsed, which refuses what is no money today.
+    ///
+    /// # Errors
+    /// [`MoneyError::UnknownCurrency`].
+    pub fn recorded(text: &str) -> Result<Self, MoneyError> {
+        let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| MoneyError::UnknownCurrency)?;
+        iso_currency::Currency::from_code(text).ok_or(MoneyError::UnknownCurrency)?;
+        Ok(Self(bytes))
     }
 
     /// How many decimal digits its minor unit has: 2 for GBP, 0 for JPY, 3 for BHD (ISO 4217,
@@ -31,8 +43,11 @@ impl Currency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not the code of an ISO 4217 currency.
-    #[error("not an ISO 4217 currency code")]
+    #[error("not an ISO 4217 currency code such as GBP")]
     UnknownCurrency,
+    /// A code that stands for no money, or for one that was withdrawn.
+    #[error("a currency code that is no money, or no longer: withdrawn, a fund, a metal or a test")]
+    NoMoney,
     /// Two currencies met in one sum.
     #[error("amounts of different currencies cannot be added")]
     CurrencyMismatch,
@@ -48,17 +63,26 @@ impl FromStr for Currency {
     type Err = MoneyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| MoneyError::UnknownCurrency)?;
-        iso_currency::Currency::from_code(text).ok_or(MoneyError::UnknownCurrency)?;
-        Ok(Self(bytes))
+        let currency = Self::recorded(text)?;
+        let is_money = iso_currency::Currency::from_code(text).is_some_and(is_money);
+        if is_money { Ok(currency) } else { Err(MoneyError::NoMoney) }
     }
+}
+
+/// Whether people pay with it: ISO 4217 List One as iso_currency 0.7.1 has it, which is that of
+/// January 2026 (XCG and ZWG are in it; ANG, BGN, HRK and ZWL are not, or marked as withdrawn), without
+/// its funds and its codes for metals, units of account, tests and no currency. The crate calls the
+/// bolívar VES superseded by VED, which ISO does not: both are the same money.
+fn is_money(currency: iso_currency::Currency) -> bool {
+    let withdrawn = currency.is_superseded().is_some() && currency != iso_currency::Currency::VES;
+    !(withdrawn || currency.is_fund() || currency.is_special())
 }
 
 impl TryFrom<String> for Currency {
     type Error = MoneyError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+        Self::recorded(&text)
     }
 }
 

@@ -14,13 +14,20 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The first instant that is accepted: 0001-01-01T00:00:00Z, the first of protobuf's range.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
-    /// The last instant that is accepted: 9999-12-30T22:00:00.999999Z, the last that `jiff` prints.
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    /// The last instant that is accepted: 9999-12-31T23:59:59.999999Z, the last of protobuf's range
+    /// to the microsecond.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
 
     /// The instant that many microseconds after 1970, clamped to [`Self::MIN`]..=[`Self::MAX`].
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(Self::MIN.0, Self::MAX.0))
+    }
+
+    /// The instant that many microseconds after 1970, if it is accepted.
+    #[must_use]
+    pub fn checked_from_micros(micros: i64) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0).contains(&micros).then_some(Self(micros))
     }
 
     /// Microseconds since 1970.
@@ -43,27 +50,60 @@ impl Timestamp {
     }
 }
 
+/// `jiff::Timestamp` keeps room for any zone and so ends at 9999-12-30T22:00:00Z; what it prints of
+/// that second it does not read. The last instants are printed and read as two days earlier.
+const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(instant) => write!(f, "{instant:.6}"),
-            Err(_) => write!(f, "{}us", self.0),
+        if self.0 <= Self::MAX.0 - 2 * DAY {
+            let instant = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
+            return write!(f, "{instant:.6}");
         }
+        let civil = jiff::Timestamp::from_microsecond(self.0 - 2 * DAY)
+            .map(|earlier| jiff::tz::Offset::UTC.to_datetime(earlier))
+            .and_then(|earlier| earlier.checked_add(jiff::Span::new().days(2)));
+        civil.map_err(|_| fmt::Error).and_then(|civil| write!(f, "{civil:.6}Z"))
     }
 }
 
-/// The text is not an RFC 3339 instant with a zone.
+/// The text is not an instant that is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an RFC 3339 instant such as 2011-08-31T17:45:00Z")]
-pub struct ParseTimestampError;
+pub enum ParseTimestampError {
+    /// It is not RFC 3339 with a zone.
+    #[error("not an RFC 3339 instant such as 2011-08-31T17:45:00Z")]
+    NoInstant,
+    /// It is one before [`Timestamp::MIN`] or after [`Timestamp::MAX`].
+    #[error("not an instant of the years 1 to 9999 in UTC")]
+    OutOfRange,
+}
 
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let instant: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError)?;
-        Ok(Self::from_micros(instant.as_microsecond()))
+        let no_instant = |_| ParseTimestampError::NoInstant;
+        let parsed: Result<jiff::Timestamp, _> = text.parse();
+        let micros = match parsed {
+            Ok(instant) => instant.as_microsecond(),
+            Err(_) => {
+                at_the_end(text).map_err(no_instant)?.ok_or(ParseTimestampError::NoInstant)?
+            }
+        };
+        Self::checked_from_micros(micros).ok_or(ParseTimestampError::OutOfRange)
     }
+}
+
+/// The microseconds of an instant that `jiff::Timestamp` does not hold; none where the text has no
+/// time or no zone.
+fn at_the_end(text: &str) -> Result<Option<i64>, jiff::Error> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text)?;
+    let Some((time, offset)) = pieces.time().zip(pieces.to_numeric_offset()) else {
+        return Ok(None);
+    };
+    let civil = pieces.date().to_datetime(time).checked_sub(jiff::Span::new().days(2))?;
+    let earlier = offset.to_timestamp(civil)?.as_microsecond();
+    Ok(earlier.checked_add(2 * DAY))
 }
 
 impl Serialize for Timestamp {

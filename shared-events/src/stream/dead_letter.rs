@@ -269,8 +269,7 @@ impl DeadLetters {
         for row in &rows {
             let (shard, order_id): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
             if u16::try_from(shard).is_ok_and(|shard| scope.includes(shard)) {
-                let order_id = order_id
-                    .parse()
+                let order_id = OrderId::recorded(&order_id)
                     .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?;
                 return self.of_order(follower, order_id).await;
             }
@@ -291,7 +290,8 @@ pub(super) async fn blocked_orders(
     rows.iter()
         .map(|row| {
             let text: String = row.try_get(0)?;
-            text.parse().map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
+            OrderId::recorded(&text)
+                .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
         })
         .collect()
 }
@@ -360,8 +360,7 @@ fn letter(row: &AnyRow) -> Result<DeadLetter, DatabaseError> {
         shard: small("shard")?,
         position: number("position")?,
         index: small("idx")?,
-        order_id: text("order_id")?
-            .parse()
+        order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?,
         state: match text("state")?.as_str() {
             "POISON" => DeadLetterState::Poison,

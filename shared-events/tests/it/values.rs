@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use shared_events::contract::{
-    Contact, ContactError, Currency, Money, MoneyError, OrderId, Quantity, Sku, Timestamp,
+    Contact, ContactError, Currency, Money, MoneyError, OrderId, ParseIdError, ParseTimestampError,
+    Quantity, Sku, TextError, TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
 use std::time::Duration;
@@ -38,6 +39,72 @@ fn money_of_different_currencies_is_never_added() {
 }
 
 #[test]
+fn only_what_people_pay_with_is_a_currency() {
+    for code in
+        ["XXX", "XTS", "XAU", "XDR", "XAD", "HRK", "BGN", "ZWL", "SLL", "CUC", "CHE", "USN", "CLF"]
+    {
+        assert_eq!(code.parse::<Currency>(), Err(MoneyError::NoMoney), "{code}");
+        // What was written down while it was money, or before this was looked at, is still read.
+        let json = format!("{{\"minor\":100,\"currency\":\"{code}\"}}");
+        assert_eq!(serde_json::from_str::<Money>(&json).unwrap().currency.code(), code);
+    }
+    for code in ["ANG", "DEM", "XYZ", "gbp", "GB", "", "£££"] {
+        assert_eq!(code.parse::<Currency>(), Err(MoneyError::UnknownCurrency), "{code}");
+    }
+    for code in ["XCG", "ZWG", "SLE", "VES", "VED", "XAF", "XOF", "XPF", "XCD", "EUR", "MRU", "STN"]
+    {
+        assert_eq!(code.parse::<Currency>().unwrap().code(), code);
+    }
+}
+
+#[test]
+fn an_id_is_a_uuid_that_names_something() {
+    let id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
+    for spelling in [
+        "018F6F3E-0000-7000-8000-00000000000A",
+        "018f6f3e00007000800000000000000a",
+        "{018f6f3e-0000-7000-8000-00000000000a}",
+        "urn:uuid:018f6f3e-0000-7000-8000-00000000000a",
+    ] {
+        assert_eq!(spelling.parse(), Ok(id), "{spelling}");
+        assert_eq!(OrderId::recorded(spelling), Ok(id));
+    }
+    assert_eq!(id.to_string(), "018f6f3e-0000-7000-8000-00000000000a");
+    let nil = "00000000-0000-0000-0000-000000000000";
+    for spelling in [nil, &nil.replace('-', ""), &format!("{{{nil}}}"), &format!("urn:uuid:{nil}")]
+    {
+        assert_eq!(spelling.parse::<OrderId>(), Err(ParseIdError::Nil), "{spelling}");
+    }
+    // What was written down before this was looked at is still read.
+    assert_eq!(OrderId::recorded(nil).unwrap().to_string(), nil);
+    assert!(serde_json::from_str::<OrderId>(&format!("\"{nil}\"")).is_ok());
+}
+
+#[test]
+fn a_text_hides_nothing_and_is_as_long_as_it_may_be() {
+    let (line, lines) = (TextRule::line(5), TextRule::lines(5));
+    for good in ["", "abcde", "𐍈𐍈𐍈𐍈𐍈", "שלום", "ب\u{200c}ی", "👩\u{200d}👧"]
+    {
+        assert_eq!((line.check(good), lines.check(good)), (Ok(()), Ok(())), "{good:?}");
+    }
+    assert_eq!(line.check("abcdef"), Err(TextError::TooLong { max: 5 }));
+    for breaks in ["a\nb", "a\tb", "a\r\nb"] {
+        assert_eq!(lines.check(breaks), Ok(()), "{breaks:?}");
+        assert!(line.check(breaks).is_err(), "{breaks:?}");
+    }
+    let hidden = "\0\u{7}\u{1b}\r\u{7f}\u{85}\u{9b}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\
+                  \u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\
+                  \u{2069}\u{feff}\u{fff9}\u{e0041}";
+    for hidden in hidden.chars() {
+        let text = format!("ab{hidden}");
+        let told = Err(TextError::Hidden { place: 3, character: hidden });
+        assert_eq!((line.check(&text), lines.check(&text)), (told, told), "{hidden:?}");
+    }
+    let told = line.check("a\u{202e}").unwrap_err().to_string();
+    assert!(told.ends_with("character 2 is U+202E"), "{told}");
+}
+
+#[test]
 fn what_is_not_a_value_is_refused() {
     for wrong in ["", "a b", "ß", "x/y", &"a".repeat(65)] {
         assert!(wrong.parse::<Sku>().is_err(), "{wrong:?}");
@@ -62,6 +129,42 @@ fn personal_data_is_not_shown_by_debug() {
     assert_eq!(format!("{contact:?}"), "Contact(..)");
 }
 
+/// Anywhere, and most of all where they end.
+fn an_instant() -> impl Strategy<Value = Timestamp> {
+    let (min, max) = (Timestamp::MIN.micros(), Timestamp::MAX.micros());
+    let week = 7 * 24 * 60 * 60 * 1_000_000;
+    prop_oneof![
+        2 => min..=max,
+        1 => min..=min + week,
+        2 => max - week..=max,
+        1 => prop::sample::select(vec![min, max, 0]),
+    ]
+    .prop_map(Timestamp::from_micros)
+}
+
+#[test]
+fn the_last_instant_of_the_calendar_is_one() {
+    let last = Timestamp::MAX;
+    assert_eq!(last.to_string(), "9999-12-31T23:59:59.999999Z");
+    assert_eq!(Timestamp::MIN.to_string(), "0001-01-01T00:00:00.000000Z");
+    for text in ["9999-12-31T23:59:59.999999Z", "9999-12-31T15:59:59.999999-08:00"] {
+        assert_eq!(text.parse(), Ok(last), "{text}");
+    }
+    assert_eq!(
+        "9999-12-30T22:00:00.5Z".parse::<Timestamp>().unwrap().to_string(),
+        "9999-12-30T22:00:00.500000Z"
+    );
+    assert_eq!(
+        "9999-12-31T23:59:59-01:00".parse::<Timestamp>(),
+        Err(ParseTimestampError::OutOfRange)
+    );
+    assert_eq!("0000-12-31T23:59:59Z".parse::<Timestamp>(), Err(ParseTimestampError::OutOfRange));
+    for text in ["9999-12-31", "9999-12-31T23:59:59", "tomorrow", ""] {
+        assert_eq!(text.parse::<Timestamp>(), Err(ParseTimestampError::NoInstant), "{text}");
+    }
+    assert_eq!(last.plus(Duration::MAX), last);
+}
+
 proptest! {
     #[test]
     fn money_survives_the_wire(minor in any::<i64>(), code in prop::sample::select(vec!["GBP", "JPY", "BHD"])) {
@@ -79,9 +182,10 @@ proptest! {
     }
 
     #[test]
-    fn instants_survive_text(micros in Timestamp::MIN.micros()..Timestamp::MAX.micros()) {
-        let instant = Timestamp::from_micros(micros);
+    fn instants_survive_text(instant in an_instant()) {
         prop_assert_eq!(instant.to_string().parse::<Timestamp>(), Ok(instant));
+        let json = serde_json::to_string(&instant).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), instant);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! [`Command::ApproveReturn`]
 
 use order_actor::domain::{
-    ApproveReturn, Command, Event, Order, Rejection, ReturnLineDisposition, Role, Status,
+    ApproveReturn, Command, Event, Existing, Order, Rejection, ReturnLineDisposition, Role, Status,
 };
-use shared_events::contract::{Disposition, Money};
+use order_actor::outbox::translate;
+use shared_events::contract::{Disposition, Money, OrderFact};
 
 use super::support::*;
 
@@ -78,13 +79,19 @@ fn lines_are_restocked_unless_written_off() {
 
 #[test]
 fn dispositions_name_lines_of_the_return_once() {
-    let check = |dispositions: &[(u32, Disposition)], line, detail| {
+    let check = |dispositions: &[(u32, Disposition)], line, at: &str, detail| {
+        let at = at.to_owned();
         given(waiting(&[(1, 1)]))
             .when(&disposing(dispositions), &by_ops(), 30)
-            .then_rejected(&Rejection::InvalidReturnLines { line, detail });
+            .then_rejected(&Rejection::InvalidReturnLines { line, at, detail });
     };
-    check(&[(2, Disposition::Restock)], 2, "not a line of the return");
-    check(&[(1, Disposition::Restock), (1, Disposition::WriteOff)], 1, "named twice");
+    check(&[(2, Disposition::Restock)], 2, "dispositions[0].line", "not a line of the return");
+    check(
+        &[(1, Disposition::Restock), (1, Disposition::WriteOff)],
+        1,
+        "dispositions[1].line",
+        "named twice",
+    );
 }
 
 #[test]
@@ -107,8 +114,9 @@ fn guards_of_the_refund() {
     check(&in_euros, &Rejection::InvalidRefund);
     check(&refunding(1_501, " "), &Rejection::RefundNeedsReason);
     check(&refunding(i64::MAX, ""), &Rejection::RefundNeedsReason);
-    check(&refunding(3_501, "goodwill"), &Rejection::RefundTooLarge);
-    check(&refunding(i64::MAX, "goodwill"), &Rejection::RefundTooLarge);
+    let too_large = Rejection::RefundTooLarge { most: gbp(3_500) };
+    check(&refunding(3_501, "goodwill"), &too_large);
+    check(&refunding(i64::MAX, "goodwill"), &too_large);
     check(
         &refunding(1, &"x".repeat(501)),
         &Rejection::TextTooLong { field: "refund_reason", max: 500 },
@@ -121,7 +129,7 @@ fn refunds_together_never_exceed_the_total_not_even_by_default() {
     history.extend([approved(3_000, "goodwill"), return_requested(2, &[(1, 1)], 40)]);
     given(history.clone())
         .when(&approve(2), &by_ops(), 50)
-        .then_rejected(&Rejection::RefundTooLarge);
+        .then_rejected(&Rejection::RefundTooLarge { most: gbp(500) });
     let within = ApproveReturn { refund: Some(gbp(500)), ..an_approval() };
     given(history).when(&Command::ApproveReturn(within), &by_ops(), 50).then(return_approved(
         2,
@@ -145,17 +153,75 @@ fn an_approved_return_approved_again_changes_nothing() {
 }
 
 #[test]
+fn an_approved_return_approved_otherwise_is_refused_with_what_differs() {
+    let mut history = waiting(ONE_EACH);
+    history.push(approved(1_500, ""));
+    let again = |change: fn(&mut ApproveReturn)| {
+        let mut other = ApproveReturn { return_id: Some(return_id(1)), ..an_approval() };
+        change(&mut other);
+        given(history.clone()).when(&Command::ApproveReturn(other), &by_ops(), 50)
+    };
+    again(|it| it.refund = Some(gbp(1_500))).then_nothing_happened();
+    again(|it| it.refund = Some(gbp(1_499)))
+        .then_rejected(&exists(Existing::Judgement, &["refund"]));
+    again(|it| it.refund_reason = "goodwill".to_owned())
+        .then_rejected(&exists(Existing::Judgement, &["refund_reason"]));
+    again(|it| {
+        let disposition = Disposition::WriteOff;
+        it.dispositions = vec![ReturnLineDisposition { line: 1, disposition }];
+    })
+    .then_rejected(&exists(Existing::Judgement, &["dispositions"]));
+}
+
+#[test]
+fn what_was_cancelled_is_not_paid_back() {
+    // 35.00 ordered, 30.00 of it cancelled, one mug of 10.00 and one plate of 5.00 less delivered.
+    let history = vec![
+        placed(),
+        confirmed(),
+        lines_cancelled(&[(1, 1), (2, 2)], 5),
+        order_fulfilled(1, ONE_EACH, 10),
+        return_requested(1, ONE_EACH, 20),
+    ];
+    given(history.clone())
+        .when(&refunding(1_501, "goodwill"), &by_ops(), 30)
+        .then_rejected(&Rejection::RefundTooLarge { most: gbp(1_500) });
+    given(history).when(&refunding(1_500, ""), &by_ops(), 30).then(approved(1_500, ""));
+}
+
+#[test]
+fn a_refund_of_nothing_is_told_to_nobody() {
+    let then = given(waiting(ALL)).when(&refunding(0, ""), &by_ops(), 30);
+    let event = return_approved(1, ALL, 0, 30);
+    let order = then.then(event.clone()).is(Status::Returned).order;
+    let facts = translate(&order, &event);
+    assert_eq!(facts.iter().map(OrderFact::kind).collect::<Vec<_>>(), ["order.returned.v1"]);
+    // What was told before this was looked at is told for ever: others remember it by its place.
+    let json = serde_json::to_string(&event).unwrap();
+    let old: Event = serde_json::from_str(&json.replace(",\"refund_told\":false", "")).unwrap();
+    assert_ne!(old, event);
+    let facts = translate(&order, &old);
+    assert_eq!(
+        facts.iter().map(OrderFact::kind).collect::<Vec<_>>(),
+        ["order.returned.v1", "refund.requested.v1"]
+    );
+}
+
+#[test]
 fn only_the_return_that_waits() {
     given(waiting(ALL)).when(&approve(2), &by_ops(), 30).then_rejected(&Rejection::ReturnMismatch);
+    for (history, from) in [(vec![placed()], Status::Pending), (delivered(), Status::Fulfilled)] {
+        let rejection = invalid_transition(from, "ApproveReturn");
+        given(history).when(&approve(1), &by_ops(), 40).then_rejected(&rejection);
+    }
     let mut rejected = waiting(ALL);
     rejected.push(return_rejected(1, 30));
-    for (history, from) in [
-        (vec![placed()], Status::Pending),
-        (delivered(), Status::Fulfilled),
-        (rejected, Status::Fulfilled),
-    ] {
-        given(history).when(&approve(1), &by_ops(), 40).then_rejected(&invalid_transition(from));
-    }
+    given(rejected.clone())
+        .when(&approve(1), &by_ops(), 40)
+        .then_rejected(&exists(Existing::Judgement, &["verdict"]));
+    given(rejected)
+        .when(&Command::ApproveReturn(an_approval()), &by_ops(), 40)
+        .then_rejected(&invalid_transition(Status::Fulfilled, "ApproveReturn"));
     nothing().when(&approve(1), &by_ops(), 30).then_rejected(&Rejection::NotFound);
 }
 

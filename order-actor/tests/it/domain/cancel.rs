@@ -11,8 +11,8 @@ fn whole() -> Command {
     cancel(REQUEST, &[])
 }
 
-fn invalid(line: u32, detail: &'static str) -> Rejection {
-    Rejection::InvalidLines { line, detail }
+fn invalid(line: u32, at: &str, detail: &'static str) -> Rejection {
+    Rejection::InvalidLines { line, at: at.to_owned(), detail }
 }
 
 #[test]
@@ -90,10 +90,10 @@ fn a_cancelled_order_stays_so_whatever_else_is_said() {
 fn what_was_delivered_is_not_cancelled() {
     given(delivered())
         .when(&whole(), &by_owner(), 11)
-        .then_rejected(&invalid_transition(Status::Fulfilled));
+        .then_rejected(&invalid_transition(Status::Fulfilled, "CancelOrder"));
     given(waiting(ALL))
         .when(&whole(), &by_owner(), 21)
-        .then_rejected(&invalid_transition(Status::ReturnRequested));
+        .then_rejected(&invalid_transition(Status::ReturnRequested, "CancelOrder"));
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn only_open_units_each_line_once() {
             .when(&cancel(REQUEST, lines), &by_owner(), 10)
             .then_rejected(&expected);
     };
-    check(&[(0, 1)], invalid(0, "no such line"));
-    check(&[(3, 1)], invalid(3, "no such line"));
-    check(&[(u32::MAX, 1)], invalid(u32::MAX, "no such line"));
-    check(&[(1, 1), (2, 3)], invalid(2, "more units than are open"));
-    check(&[(1, 1), (1, 1)], invalid(1, "named twice"));
+    check(&[(0, 1)], invalid(0, "lines[0].line", "no such line"));
+    check(&[(3, 1)], invalid(3, "lines[0].line", "no such line"));
+    check(&[(u32::MAX, 1)], invalid(u32::MAX, "lines[0].line", "no such line"));
+    check(&[(1, 1), (2, 3)], invalid(2, "lines[1].quantity", "more units than are open"));
+    check(&[(1, 1), (1, 1)], invalid(1, "lines[1].line", "named twice"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn each_role_has_its_reasons() {
             if may.contains(&reason) {
                 outcome.then(order_cancelled(reason, false, 5));
             } else {
-                outcome.then_rejected(&Rejection::ForbiddenReason { role: by.role, reason });
+                outcome.then_rejected(&Rejection::ForbiddenReason { role: by.role(), reason });
             }
         }
     }
@@ -139,10 +139,10 @@ fn guards_are_state_then_lines_then_reason_then_text() {
     };
     given(delivered())
         .when(&command(&[(9, 1)], CancelReason::Ops), &by_owner(), 20)
-        .then_rejected(&invalid_transition(Status::Fulfilled));
+        .then_rejected(&invalid_transition(Status::Fulfilled, "CancelOrder"));
     given([placed()])
         .when(&command(&[(9, 1)], CancelReason::Ops), &by_owner(), 20)
-        .then_rejected(&invalid(9, "no such line"));
+        .then_rejected(&invalid(9, "lines[0].line", "no such line"));
     given([placed()]).when(&command(&[], CancelReason::Ops), &by_owner(), 20).then_rejected(
         &Rejection::ForbiddenReason { role: Role::Customer, reason: CancelReason::Ops },
     );

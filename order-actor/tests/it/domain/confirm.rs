@@ -24,7 +24,7 @@ fn the_same_reservation_again_changes_nothing_and_another_is_refused() {
     given([placed(), confirmed()]).when(&confirm(1), &by_engine(), 2).then_nothing_happened();
     given([placed(), confirmed()])
         .when(&confirm(2), &by_engine(), 2)
-        .then_rejected(&invalid_transition(Status::Confirmed));
+        .then_rejected(&invalid_transition(Status::Confirmed, "Confirm"));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_late_window_does_not_refuse_what_the_timer_has_not_ended() {
 fn a_cancelled_or_absent_order_is_not_confirmed() {
     given([placed(), order_cancelled(CancelReason::SlaTimeout, false, 900)])
         .when(&confirm(1), &by_engine(), 901)
-        .then_rejected(&invalid_transition(Status::Cancelled));
+        .then_rejected(&invalid_transition(Status::Cancelled, "Confirm"));
     nothing().when(&confirm(1), &by_engine(), 0).then_rejected(&Rejection::NotFound);
 }
 

@@ -1,6 +1,6 @@
 //! [`Command::Fulfill`]
 
-use order_actor::domain::{Command, Fulfill, Order, Rejection, Role, Status};
+use order_actor::domain::{Command, Existing, Fulfill, Order, Rejection, Role, Status};
 use shared_events::contract::CancelReason;
 
 use super::support::*;
@@ -49,8 +49,34 @@ fn the_same_parcel_again_changes_nothing_in_any_later_state() {
         waiting(ALL),
         returned,
     ];
-    for history in histories {
-        given(history).when(&fulfill(1, &[(9, 9)]), &by_service(), 99).then_nothing_happened();
+    for (number, history) in histories.into_iter().enumerate() {
+        // Naming no line names what was open: all of it, but for the first history.
+        let lines: &[(u32, u32)] = if number == 0 { &[(1, 1)] } else { &[(2, 3), (1, 2)] };
+        given(history.clone()).when(&fulfill(1, lines), &by_service(), 99).then_nothing_happened();
+        let all = given(history).when(&fulfill(1, &[]), &by_service(), 99);
+        if number == 0 {
+            all.then_rejected(&exists(Existing::Shipment, &["lines"]));
+        } else {
+            all.then_nothing_happened();
+        }
+    }
+}
+
+#[test]
+fn another_parcel_under_the_same_id_is_refused_with_what_differs() {
+    let other = Command::Fulfill(Fulfill {
+        shipment_id: shipment(1),
+        lines: units(&[(1, 1)]),
+        carrier: "DHL".to_owned(),
+        tracking: "2".to_owned(),
+    });
+    for history in [delivered(), waiting(ALL)] {
+        given(history.clone())
+            .when(&fulfill(1, &[(1, 2), (2, 2)]), &by_service(), 99)
+            .then_rejected(&exists(Existing::Shipment, &["lines"]));
+        given(history)
+            .when(&other, &by_service(), 99)
+            .then_rejected(&exists(Existing::Shipment, &["lines", "carrier", "tracking"]));
     }
 }
 
@@ -64,22 +90,23 @@ fn only_a_confirmed_order_ships() {
     ] {
         given(history)
             .when(&fulfill(7, &[(9, 9)]), &by_service(), 99)
-            .then_rejected(&invalid_transition(from));
+            .then_rejected(&invalid_transition(from, "FulfillOrder"));
     }
     nothing().when(&fulfill(1, &[]), &by_service(), 9).then_rejected(&Rejection::NotFound);
 }
 
 #[test]
 fn only_open_units_each_line_once() {
-    let check = |lines: &[(u32, u32)], line, detail| {
+    let check = |lines: &[(u32, u32)], line, at: &str, detail| {
+        let at = at.to_owned();
         given([placed(), confirmed(), lines_cancelled(&[(2, 1)], 5)])
             .when(&fulfill(1, lines), &by_service(), 10)
-            .then_rejected(&Rejection::InvalidLines { line, detail });
+            .then_rejected(&Rejection::InvalidLines { line, at, detail });
     };
-    check(&[(0, 1)], 0, "no such line");
-    check(&[(3, 1)], 3, "no such line");
-    check(&[(2, 3)], 2, "more units than are open");
-    check(&[(1, 1), (1, 1)], 1, "named twice");
+    check(&[(0, 1)], 0, "lines[0].line", "no such line");
+    check(&[(3, 1)], 3, "lines[0].line", "no such line");
+    check(&[(2, 3)], 2, "lines[0].quantity", "more units than are open");
+    check(&[(1, 1), (1, 1)], 1, "lines[1].line", "named twice");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// One event of each kind with all its fields, and those with optional fields without them.
-fn samples() -> Vec<(&'static str, Event)> {
+pub fn samples() -> Vec<(&'static str, Event)> {
     let mut whole = placed();
     if let Event::OrderPlaced { ordered_at, lines, .. } = &mut whole {
         *ordered_at = Some(Timestamp::from_micros(1_291_190_760_000_000));
@@ -79,10 +79,12 @@ fn samples() -> Vec<(&'static str, Event)> {
                     .collect(),
                 refund: gbp(3_000),
                 refund_reason: "goodwill".to_owned(),
+                refund_told: true,
                 at,
             },
         ),
         ("ReturnApproved.v1.bare", return_approved(1, &[(1, 1)], 1_000, 60)),
+        ("ReturnApproved.v1.nothing", return_approved(1, &[(1, 1)], 0, 60)),
         ("ReturnRejected.v1", return_rejected(1, 60)),
     ]
 }

@@ -112,7 +112,7 @@ fn page() -> String {
                 decide(&Order::Absent, &command, &by, after(seconds), &Policy::default());
             let answer = match decision {
                 Err(Rejection::Forbidden { .. }) => "-",
-                _ => by.role.code(),
+                _ => by.role().code(),
             };
             write!(page, " {answer:<9}").unwrap();
         }

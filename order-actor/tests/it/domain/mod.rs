@@ -13,7 +13,7 @@ mod reject_return;
 mod request_return;
 
 mod bounds; // however long it gets
-mod golden; // the bytes of every event, version 1
+pub mod golden; // the bytes of every event, version 1
 mod impossible; // histories that evolve refuses
 mod laws; // what holds after any commands in any order
 mod matrix; // every command against every state

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use order_actor::domain::{
-    AddressError, Command, Event, NewLine, Order, Place, Policy, Rejection, Role, Status, decide,
+    AddressError, Command, Event, Existing, NewLine, Order, Place, Policy, Rejection, Role, Status,
+    decide,
 };
 use shared_events::contract::{ContactError, Money, SellerId, Timestamp};
 use uuid::Uuid;
@@ -155,27 +156,35 @@ fn the_same_again_changes_nothing_in_any_state() {
 #[test]
 fn other_content_under_the_same_id_is_refused() {
     let seller_id = Some(SellerId::from_uuid(Uuid::from_u128(1)));
-    let changes: [fn(&mut Place); 7] = [
-        |it| it.lines.swap(0, 1),
-        |it| it.lines.truncate(1),
-        |it| it.lines[0] = new_line("MUG", 3, gbp(1_000)),
-        |it| it.lines[0].unit_price = gbp(999),
-        |it| it.address.street = "2 High Street".to_owned(),
-        |it| it.contact.phone = None,
-        |it| it.ordered_at = Some(Timestamp::from_micros(0)),
+    type Change = (fn(&mut Place), &'static [&'static str]);
+    let changes: [Change; 8] = [
+        (|it| it.lines.swap(0, 1), &["lines"]),
+        (|it| it.lines.truncate(1), &["lines"]),
+        (|it| it.lines[0] = new_line("MUG", 3, gbp(1_000)), &["lines"]),
+        (|it| it.lines[0].unit_price = gbp(999), &["lines"]),
+        (|it| it.address.street = "2 High Street".to_owned(), &["address"]),
+        (|it| it.contact.phone = None, &["contact"]),
+        (|it| it.ordered_at = Some(Timestamp::from_micros(0)), &["ordered_at"]),
+        (
+            |it| {
+                it.address.city = "York".to_owned();
+                it.contact.email = None;
+            },
+            &["address", "contact"],
+        ),
     ];
-    for change in changes {
+    for (change, differs) in changes {
         let mut other = a_place();
         change(&mut other);
         given([placed()])
             .when(&Command::Place(other), &by_owner(), 1)
-            .then_rejected(&Rejection::AlreadyExists);
+            .then_rejected(&exists(Existing::Order, differs));
     }
     let mut other = a_place();
     other.lines[0] = NewLine { seller_id, ..other.lines[0].clone() };
     given([placed()])
         .when(&Command::Place(other), &by_owner(), 1)
-        .then_rejected(&Rejection::AlreadyExists);
+        .then_rejected(&exists(Existing::Order, &["lines"]));
 }
 
 #[test]
@@ -183,7 +192,11 @@ fn somebody_elses_id_is_refused_after_the_content_was_checked() {
     let theirs = Place { customer_id: stranger(), ..a_place() };
     given([placed()])
         .when(&Command::Place(theirs.clone()), &by_stranger(), 1)
-        .then_rejected(&Rejection::AlreadyExists);
+        .then_rejected(&exists(Existing::Order, &[]));
+    // Whoever may see the order is told what differs.
+    given([placed()])
+        .when(&Command::Place(theirs.clone()), &by_service(), 1)
+        .then_rejected(&exists(Existing::Order, &["customer_id"]));
     given([placed()])
         .when(&Command::Place(Place { lines: Vec::new(), ..theirs }), &by_stranger(), 1)
         .then_rejected(&Rejection::EmptyOrder);

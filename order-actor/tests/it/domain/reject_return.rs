@@ -1,6 +1,6 @@
 //! [`Command::RejectReturn`]
 
-use order_actor::domain::{Command, RejectReturn, Rejection, Role, Status};
+use order_actor::domain::{Command, Existing, RejectReturn, Rejection, Role, Status};
 
 use super::support::*;
 
@@ -25,6 +25,10 @@ fn a_rejected_return_rejected_again_changes_nothing() {
     let mut history = waiting(ALL);
     history.push(return_rejected(1, 30));
     given(history.clone()).when(&reject(1), &by_ops(), 40).then_nothing_happened();
+    let other = RejectReturn { return_id: Some(return_id(1)), reason: "broken".to_owned() };
+    given(history.clone())
+        .when(&Command::RejectReturn(other), &by_ops(), 40)
+        .then_rejected(&exists(Existing::Judgement, &["reason"]));
     history.push(return_requested(2, ALL, 40));
     given(history.clone()).when(&reject(1), &by_ops(), 50).then_nothing_happened();
     given(history).when(&reject(3), &by_ops(), 50).then_rejected(&Rejection::ReturnMismatch);
@@ -46,13 +50,15 @@ fn a_reason_is_required_and_bounded() {
 fn only_a_return_that_waits() {
     let mut approved = waiting(&[(1, 1)]);
     approved.push(return_approved(1, &[(1, 1)], 1_000, 30));
-    for (history, from) in [
-        (vec![placed(), confirmed()], Status::Confirmed),
-        (delivered(), Status::Fulfilled),
-        (approved, Status::Fulfilled),
-    ] {
-        given(history).when(&reject(1), &by_ops(), 40).then_rejected(&invalid_transition(from));
+    for (history, from) in
+        [(vec![placed(), confirmed()], Status::Confirmed), (delivered(), Status::Fulfilled)]
+    {
+        let rejection = invalid_transition(from, "RejectReturn");
+        given(history).when(&reject(1), &by_ops(), 40).then_rejected(&rejection);
     }
+    given(approved)
+        .when(&reject(1), &by_ops(), 40)
+        .then_rejected(&exists(Existing::Judgement, &["verdict"]));
     nothing().when(&reject(1), &by_ops(), 30).then_rejected(&Rejection::NotFound);
 }
 

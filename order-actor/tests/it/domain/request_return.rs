@@ -1,6 +1,6 @@
 //! [`Command::RequestReturn`]
 
-use order_actor::domain::{Command, Rejection, RequestReturn, Role, Status};
+use order_actor::domain::{Command, Existing, Rejection, RequestReturn, Role, Status};
 
 use super::support::*;
 
@@ -19,7 +19,7 @@ fn units_are_asked_to_come_back() {
     for by in [by_owner(), by_ops()] {
         given(delivered())
             .when(&request_return(1, &[(2, 2)]), &by, 20)
-            .then(return_requested_by(by.role, 1, &[(2, 2)], 20))
+            .then(return_requested_by(by.role(), 1, &[(2, 2)], 20))
             .is(Status::ReturnRequested)
             .counts(&[(0, 2, 0, 0), (0, 3, 2, 0)]);
     }
@@ -37,13 +37,37 @@ fn accepted_just_before_the_window_ends_and_refused_at_its_end() {
 }
 
 #[test]
-fn the_same_return_again_changes_nothing_waiting_or_judged() {
-    let again = request_return(1, ALL);
-    given(waiting(ALL)).when(&again, &by_owner(), 99 * DAY).then_nothing_happened();
-    for judged in [return_rejected(1, 30), return_approved(1, ALL, 3_500, 30)] {
+fn the_same_return_again_changes_nothing_waiting_or_approved() {
+    let again = [request_return(1, ALL), request_return(1, &[(2, 3), (1, 2)])];
+    let mut approved = waiting(ALL);
+    approved.push(return_approved(1, ALL, 3_500, 30));
+    for again in again {
+        for history in [waiting(ALL), approved.clone()] {
+            given(history).when(&again, &by_owner(), 99 * DAY).then_nothing_happened();
+        }
+    }
+}
+
+#[test]
+fn a_rejected_return_asked_for_again_under_its_id_is_told_so() {
+    let mut history = waiting(ALL);
+    history.push(return_rejected(1, 30));
+    given(history)
+        .when(&request_return(1, ALL), &by_owner(), 40)
+        .then_rejected(&exists(Existing::RejectedReturn, &[]));
+}
+
+#[test]
+fn another_return_under_the_same_id_is_refused_with_what_differs() {
+    for judged in [None, Some(return_rejected(1, 30)), Some(return_approved(1, ALL, 3_500, 30))] {
         let mut history = waiting(ALL);
-        history.push(judged);
-        given(history).when(&again, &by_owner(), 99 * DAY).then_nothing_happened();
+        history.extend(judged);
+        given(history.clone())
+            .when(&request_return(1, &[(1, 2), (2, 2)]), &by_owner(), 40)
+            .then_rejected(&exists(Existing::Return, &["lines"]));
+        given(history)
+            .when(&with_reason("too small", &[(1, 1)]), &by_owner(), 40)
+            .then_rejected(&exists(Existing::Return, &["lines", "reason"]));
     }
 }
 
@@ -51,7 +75,7 @@ fn the_same_return_again_changes_nothing_waiting_or_judged() {
 fn one_return_waits_at_a_time() {
     given(waiting(&[(1, 1)]))
         .when(&request_return(2, &[(2, 1)]), &by_owner(), 30)
-        .then_rejected(&invalid_transition(Status::ReturnRequested));
+        .then_rejected(&invalid_transition(Status::ReturnRequested, "RequestReturn"));
 }
 
 #[test]
@@ -70,16 +94,17 @@ fn after_a_rejection_the_same_units_may_be_asked_again_in_the_same_window() {
 fn only_units_that_the_customer_has() {
     let mut history = waiting(&[(1, 1)]);
     history.push(return_approved(1, &[(1, 1)], 1_000, 30));
-    let check = |lines: &[(u32, u32)], line, detail| {
+    let check = |lines: &[(u32, u32)], line, at: &str, detail| {
+        let at = at.to_owned();
         given(history.clone())
             .when(&request_return(2, lines), &by_owner(), 40)
-            .then_rejected(&Rejection::InvalidReturnLines { line, detail });
+            .then_rejected(&Rejection::InvalidReturnLines { line, at, detail });
     };
-    check(&[], 0, "at least one line is named");
-    check(&[(0, 1)], 0, "no such line");
-    check(&[(9, 1)], 9, "no such line");
-    check(&[(2, 1), (1, 2)], 1, "more units than were delivered and kept");
-    check(&[(2, 1), (2, 1)], 2, "named twice");
+    check(&[], 0, "lines", "at least one line is named");
+    check(&[(0, 1)], 0, "lines[0].line", "no such line");
+    check(&[(9, 1)], 9, "lines[0].line", "no such line");
+    check(&[(2, 1), (1, 2)], 1, "lines[1].quantity", "more units than were delivered and kept");
+    check(&[(2, 1), (2, 1)], 2, "lines[1].line", "named twice");
 }
 
 #[test]
@@ -87,7 +112,7 @@ fn guards_are_state_then_window_then_reason_then_units() {
     let bad = with_reason(" \n", &[(9, 1)]);
     given([placed()])
         .when(&bad, &by_owner(), 99 * DAY)
-        .then_rejected(&invalid_transition(Status::Pending));
+        .then_rejected(&invalid_transition(Status::Pending, "RequestReturn"));
     given(delivered())
         .when(&bad, &by_owner(), 99 * DAY)
         .then_rejected(&Rejection::ReturnWindowExpired);

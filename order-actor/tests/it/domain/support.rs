@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Fulfill, Impossible, LineQuantity,
-    NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection, RequestReturn, Restitution,
-    Role, Status, decide, evolve, replay,
+    Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Existing, Fulfill, Impossible,
+    LineQuantity, NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection,
+    RequestReturn, Restitution, Role, Status, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -260,6 +260,7 @@ pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
         lines,
         refund: gbp(refund),
         refund_reason: String::new(),
+        refund_told: refund > 0,
         at: after(seconds),
     }
 }
@@ -358,6 +359,11 @@ pub fn impossible(events: &[Event]) -> Impossible {
     replay(events).expect_err("a history that cannot have happened")
 }
 
-pub fn invalid_transition(from: Status) -> Rejection {
-    Rejection::InvalidTransition { from }
+pub fn invalid_transition(from: Status, asked: &'static str) -> Rejection {
+    Rejection::InvalidTransition { from, asked }
+}
+
+/// Something with this id is there already and differs in these fields.
+pub fn exists(existing: Existing, differs: &[&'static str]) -> Rejection {
+    Rejection::AlreadyExists { existing, differs: differs.to_vec() }
 }

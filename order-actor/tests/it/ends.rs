@@ -1,0 +1,182 @@
+//! What can be written can be read: every event and every fact with each of its fields at both ends of
+//! what the edge accepts, or ever accepted. The golden files say which fields there are; a new one is
+//! not known here until its ends are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use order_actor::domain::{By, Event};
+use order_actor::grpc::render;
+use order_actor::journal::StoredEvent;
+use order_actor::record::{Metadata, decode, encode};
+use prost::Message as _;
+use serde_json::{Value, json};
+use shared_events::contract::{
+    CustomerId, Fact, OrderId, Quantity, RequestId, TextRule, Timestamp,
+};
+use uuid::Uuid;
+
+use crate::domain::golden;
+
+/// Words that stand for themselves.
+const CODES: [&str; 7] = [
+    "CUSTOMER_REQUEST",
+    "INSUFFICIENT_STOCK",
+    "SLA_TIMEOUT",
+    "PAYMENT_FAILED",
+    "OPS",
+    "RESTOCK",
+    "WRITE_OFF",
+];
+
+/// The longest and the strangest text that a rule lets through.
+fn wide(max: usize) -> String {
+    let strange = ["\"\\\t\r\n/{}", "é", "\u{200d}\u{10ffff}\u{fffd}\u{85}"].concat();
+    let strange: String =
+        strange.chars().filter(|c| TextRule::lines(max).check(&c.to_string()).is_ok()).collect();
+    let rest = max - strange.chars().count();
+    format!("{strange}{}", "𐍈".repeat(rest))
+}
+
+/// Both ends of what may stand in a field; none for words that stand for themselves.
+fn ends(field: &str, value: &Value) -> Vec<Value> {
+    let word = value.as_str().unwrap_or_default();
+    let text = |max: usize| vec![json!(""), json!("x"), json!(wide(max))];
+    match field {
+        _ if CODES.contains(&word) => Vec::new(),
+        "asked_by" => ["CUSTOMER", "SERVICE", "OPS", "ENGINE"].map(Value::from).to_vec(),
+        "specversion" | "source" | "type" | "channel" => Vec::new(),
+        "minor" => vec![json!(0), json!(i64::MAX)],
+        // Withdrawn ones, and what is no money, were accepted once.
+        "currency" => ["GBP", "JPY", "BHD", "CLF", "HRK", "XXX"].map(Value::from).to_vec(),
+        "line" => vec![json!(1), json!(u32::MAX)],
+        "quantity" => vec![json!(1), json!(Quantity::MAX)],
+        "sequence" | "position" => vec![json!(1), json!(i64::MAX)],
+        "shard" | "index" => vec![json!(0), json!(u16::MAX)],
+        "was_confirmed" | "refund_told" => vec![json!(false), json!(true)],
+        "id" | "subject" | "causationid" => vec![json!(Uuid::nil()), json!(Uuid::max())],
+        _ if field.ends_with("_id") => vec![json!(Uuid::nil()), json!(Uuid::max())],
+        "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by" => {
+            vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
+        }
+        "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],
+        "street" => text(200),
+        "city" => text(100),
+        "postal_code" => text(20),
+        "country" => vec![json!("AD"), json!("ZW")],
+        "email" => {
+            vec![json!("a@b.cd"), json!(format!("{}@{}.org", "a".repeat(64), "b".repeat(63)))]
+        }
+        "phone" => vec![json!("+12"), json!("+999999999999999")],
+        "locale" => vec![json!("de"), json!("abc-12345678-12345678-12345678-1234")],
+        "carrier" | "tracking" => text(100),
+        "text" | "reason" | "refund_reason" => text(500),
+        other => panic!("the ends of {other} are not known here"),
+    }
+}
+
+/// The value with one of its fields after the other at each of its ends.
+fn at_the_ends(whole: &Value) -> Vec<(String, Value)> {
+    fn fields(value: &Value, path: &str, field: &str, found: &mut Vec<(String, Vec<Value>)>) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    fields(member, &format!("{path}/{name}"), name, found);
+                }
+            }
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    fields(element, &format!("{path}/{index}"), field, found);
+                }
+            }
+            leaf => found.push((path.to_owned(), ends(field, leaf))),
+        }
+    }
+    let mut found = Vec::new();
+    fields(whole, "", "", &mut found);
+    let mut all = Vec::new();
+    for (path, ends) in found {
+        for end in ends {
+            let mut changed = whole.clone();
+            *changed.pointer_mut(&path).unwrap() = end;
+            all.push((path.clone(), changed));
+        }
+    }
+    all
+}
+
+fn metadata() -> [Metadata; 2] {
+    [
+        Metadata {
+            by: By::customer(CustomerId::from_uuid(Uuid::max())),
+            request_id: Some(RequestId::from_uuid(Uuid::nil())),
+            fingerprint: Some("f".repeat(32)),
+            causation: Some(wide(500)),
+            traceparent: Some("00-".to_owned()),
+        },
+        Metadata {
+            by: By::ops(&wide(200)),
+            request_id: None,
+            fingerprint: None,
+            causation: None,
+            traceparent: None,
+        },
+    ]
+}
+
+#[test]
+fn every_event_is_read_as_it_was_written() {
+    let mut tried = 0;
+    for (name, event) in golden::samples() {
+        let whole = serde_json::to_value(&event).unwrap();
+        let (kind, fields) = whole.as_object().unwrap().iter().next().unwrap();
+        for (path, changed) in at_the_ends(fields) {
+            let what = format!("{name} {path}");
+            let event: Event = serde_json::from_value(json!({ kind: changed }))
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            for metadata in metadata() {
+                let written = encode(&event, &metadata).unwrap();
+                let read = decode(&StoredEvent {
+                    order_id: OrderId::from_uuid(Uuid::max()),
+                    sequence: 1,
+                    shard: 0,
+                    position: 1,
+                    recorded_at: Timestamp::MAX,
+                    event_type: written.event_type,
+                    event_version: written.event_version,
+                    payload: written.payload,
+                    metadata: written.metadata,
+                });
+                let read = read.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!((&read.event, &read.metadata), (&event, &metadata), "{what}");
+                let shown = render::recorded(&read);
+                let again = order_actor::grpc::proto::RecordedEvent::decode(
+                    shown.encode_to_vec().as_slice(),
+                );
+                assert_eq!(again.unwrap(), shown, "{what}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 400, "only {tried} were tried");
+}
+
+#[test]
+fn every_fact_is_read_as_it_was_written() {
+    let folder: PathBuf =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared-events/tests/golden");
+    let mut tried = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        for (field, changed) in at_the_ends(&golden) {
+            let what = format!("{} {field}", path.display());
+            let fact = Fact::from_json(&changed.to_string())
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            let again = Fact::from_json(&fact.to_json().unwrap());
+            assert_eq!(again.unwrap(), fact, "{what}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 400, "only {tried} were tried");
+}

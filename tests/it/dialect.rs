@@ -1,0 +1,351 @@
+//! How refusals are spelt, by whatever service, and what they do not tell.
+
+use std::collections::BTreeSet;
+
+use ordinal::cli::{Client, Failure};
+use prost_reflect::{Kind, MessageDescriptor};
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use crate::shop::{On, Orders as _, Shop, on_both};
+
+on_both!(every_text_of_every_request_is_looked_at, orders_of_others_look_as_if_they_were_not_there);
+
+/// What no text may hold: each hides, turns or overwrites something.
+const HOSTILE: [&str; 9] = [
+    "a\0b",
+    "a\u{1b}[2Kb",
+    "a\rb",
+    "a\u{202e}b",
+    "a\u{2066}b",
+    "a\u{200f}b",
+    "a\u{61c}b",
+    "a\u{200b}b",
+    "a\u{2028}b",
+];
+
+/// A request that is right but for the texts that are tried, by the beginning of the method's path.
+fn around(input: &MessageDescriptor) -> Value {
+    let mut request = json!({});
+    let known = [
+        ("order_id", json!(Uuid::now_v7())),
+        ("sku", json!("MUG")),
+        ("delta", json!(1)),
+        ("on_hand", json!(1)),
+        ("follower", json!("stock")),
+        ("source", json!("/ordinal/orders")),
+        ("reason", json!("a reason")),
+        ("lines", json!([{ "line": 1, "quantity": 1 }])),
+    ];
+    for (name, value) in known {
+        let Some(field) = input.get_field_by_name(name) else { continue };
+        let fits = match field.kind() {
+            Kind::Message(inner) => inner.name() == "LineUnits",
+            Kind::Enum(_) => false,
+            _ => true,
+        };
+        if fits {
+            request[name] = value;
+        }
+    }
+    request
+}
+
+/// Every text field of a message: how violations name it, and where it stands in JSON.
+fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
+    let mut found = Vec::new();
+    for field in message.fields() {
+        let step = (field.name().to_owned(), field.is_list());
+        let path =
+            if field.is_list() { format!("{}[0]", field.name()) } else { field.name().to_owned() };
+        match field.kind() {
+            Kind::String => found.push((path, vec![step])),
+            Kind::Message(inner) if !inner.full_name().starts_with("google.protobuf") => {
+                for (below, mut steps) in texts(&inner) {
+                    steps.insert(0, step.clone());
+                    found.push((format!("{path}.{below}"), steps));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn put(request: &mut Value, steps: &[(String, bool)], text: &str) {
+    let Some(((name, is_list), rest)) = steps.split_first() else {
+        *request = json!(text);
+        return;
+    };
+    if *is_list {
+        if !request[name].is_array() {
+            request[name] = json!([if rest.is_empty() { json!("") } else { json!({}) }]);
+        }
+        put(&mut request[name][0], rest, text);
+    } else {
+        if !rest.is_empty() && !request[name].is_object() {
+            request[name] = json!({});
+        }
+        put(&mut request[name], rest, text);
+    }
+}
+
+async fn asked(client: &Client, name: &str, streams: bool, request: Value) -> Result<(), Status> {
+    let answer = match streams {
+        true => client.stream(name, request).await.map(drop),
+        false => client.call(name, request).await.map(drop),
+    };
+    answer.map_err(|failure| match failure {
+        Failure::Status(status) => *status,
+        other => panic!("{name}: {other}"),
+    })
+}
+
+/// Whether a refusal is spelt as all are; the fields that it names.
+fn fields(status: &Status, what: &str) -> Vec<String> {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("{what}: {status}"));
+    assert_eq!(info.domain, "ordinal", "{what}");
+    assert!(!info.reason.is_empty() && !status.message().is_empty(), "{what}: {status}");
+    let violations = details.bad_request().map(|bad| bad.field_violations.clone());
+    let violations = violations.unwrap_or_default();
+    if let Some(first) = violations.first() {
+        assert_eq!(info.reason, first.reason, "{what}");
+        assert!(status.message().starts_with(&format!("{}: ", first.field)), "{what}: {status}");
+    }
+    for violation in &violations {
+        let code = |c: char| c.is_ascii_uppercase() || c == '_';
+        assert!(!violation.reason.is_empty() && violation.reason.chars().all(code), "{what}");
+        assert!(!violation.description.is_empty(), "{what}");
+        assert!(!violation.description.starts_with(&violation.reason), "{what}");
+    }
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+async fn every_text_of_every_request_is_looked_at(shop: Shop) {
+    let heads = shop.heads().await;
+    shop.set_stock("MUG", 5).await;
+    let services: Vec<_> = shop.ops.pool().services().collect();
+    let mut tried = BTreeSet::new();
+    for service in services {
+        // A stream of commands says what the calls say.
+        for method in service.methods().filter(|method| !method.is_client_streaming()) {
+            let name = service.full_name().trim_start_matches("ordinal.");
+            let name = format!("{name}/{}", method.name());
+            for (field, steps) in texts(&method.input()) {
+                for text in HOSTILE {
+                    let mut request = around(&method.input());
+                    put(&mut request, &steps, text);
+                    let what = format!("{name} with {text:?} as {field}");
+                    let refused = asked(&shop.ops, &name, method.is_server_streaming(), request);
+                    let Err(status) = refused.await else { panic!("{what} was accepted") };
+                    assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
+                    let fields = fields(&status, &what);
+                    let whole = field.rsplit_once('.').map_or("", |(whole, _)| whole);
+                    assert!(
+                        fields.iter().any(|named| *named == field || named == whole),
+                        "{what}: named are {fields:?}"
+                    );
+                    assert!(!status.message().contains(text), "{what}");
+                }
+                tried.insert(format!("{name} {field}"));
+            }
+        }
+    }
+    for some in [
+        "orders.v1.OrderService/CancelOrder text",
+        "orders.v1.OrderService/PlaceOrder address.city",
+        "orders.v1.OrderService/PlaceOrder contact.email",
+        "orders.v1.OrderService/FulfillOrder tracking",
+        "orders.v1.OrderService/ApproveReturn refund_reason",
+        "inventory.v1.InventoryService/AdjustStock reason",
+        "admin.v1.AdminService/PauseFollower reason",
+        "admin.v1.AdminService/FreezeShard reason",
+        "admin.v1.AdminService/AcceptJournal reason",
+        "facts.v1.FactService/ReadFacts source",
+    ] {
+        assert!(tried.contains(some), "{some} was not tried: {tried:?}");
+    }
+    assert_eq!(shop.stock("MUG").await, (5, 0));
+    assert_eq!(shop.heads().await, heads);
+    shop.close().await;
+}
+
+/// Languages that are written from the right, and words and signs that are joined, are texts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_of_all_languages_are_texts() {
+    let shop = Shop::open(On::Sqlite).await;
+    shop.set_stock("MUG", 5).await;
+    for text in [
+        "שלום רחוב",
+        "شارع الملك",
+        "می\u{200c}خواهم",
+        "क्\u{200d}ष",
+        "👩\u{200d}👩\u{200d}👧",
+        "zwei\nZeilen\tund mehr\r\n",
+    ] {
+        let order = shop.place(&[("MUG", 1)]).await;
+        let cancel = json!({ "order_id": order, "text": text });
+        let answer = shop.buyer.orders("CancelOrder", cancel).await.unwrap();
+        assert_eq!(answer["order"]["cancel_text"], json!(text));
+    }
+    shop.close().await;
+}
+
+async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
+    shop.set_stock("MUG", 5).await;
+    let foreign = shop.place(&[("MUG", 1)]).await;
+    shop.until(&foreign, "CONFIRMED").await;
+    let stranger = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
+    let options = [
+        json!({}),
+        json!({ "expected_version": 7 }),
+        json!({ "expected_version": 2 }),
+        json!({ "etag": "7" }),
+        json!({ "request_id": Uuid::now_v7(), "etag": "2", "validate_only": true }),
+    ];
+    let lines = json!([{ "line": 1, "quantity": 1 }]);
+    let said = |answer: Result<Value, Failure>| {
+        let Err(Failure::Status(status)) = answer else { panic!("{answer:?}") };
+        let info = status.get_details_error_info().unwrap();
+        (status.code(), info.reason, info.metadata, status.message().to_owned())
+    };
+    for options in options {
+        for method in
+            ["CancelOrder", "FulfillOrder", "RequestReturn", "ApproveReturn", "RejectReturn"]
+        {
+            let request = |order_id: &str| {
+                let mut request = json!({ "order_id": order_id, "options": options });
+                if method != "ApproveReturn" && method != "RejectReturn" {
+                    request["lines"] = lines.clone();
+                }
+                if matches!(method, "RequestReturn" | "RejectReturn") {
+                    request["reason"] = json!("x");
+                }
+                request
+            };
+            let absent = Uuid::now_v7().to_string();
+            let absent = said(stranger.orders(method, request(&absent)).await);
+            let theirs = said(stranger.orders(method, request(&foreign)).await);
+            assert_eq!(absent, theirs, "{method} {options}");
+            let right = if matches!(method, "CancelOrder" | "RequestReturn") {
+                Code::NotFound
+            } else {
+                Code::PermissionDenied
+            };
+            assert_eq!(absent.0, right, "{method} {options}");
+            // Operators are told the same of an order that there is not, whatever they expect.
+            let absent = Uuid::now_v7().to_string();
+            let absent = said(shop.ops.orders(method, request(&absent)).await);
+            assert_eq!(absent.0, Code::NotFound, "{method} {options}");
+        }
+    }
+    for (service, method) in [
+        ("OrderService", "GetOrder"),
+        ("JournalService", "ListOrderEvents"),
+        ("JournalService", "DiffOrder"),
+    ] {
+        let method = format!("orders.v1.{service}/{method}");
+        let ask = |order_id: String| stranger.call(&method, json!({ "order_id": order_id }));
+        let absent = said(ask(Uuid::now_v7().to_string()).await);
+        assert_eq!(absent, said(ask(foreign.clone()).await), "{method}");
+    }
+    shop.close().await;
+}
+
+/// Calls a path that no proto has.
+async fn stray(client: &Client, path: &str) -> Status {
+    let mut grpc = tonic::client::Grpc::new(client.channel());
+    grpc.ready().await.unwrap();
+    let request = client.request(prost_types::Any::default());
+    let codec = tonic_prost::ProstCodec::<prost_types::Any, prost_types::Any>::default();
+    grpc.unary(request, path.parse().unwrap(), codec).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_there_is_not_is_unimplemented_with_words() {
+    let mut shop = Shop::open(On::Sqlite).await;
+    let customer = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
+    for client in [&shop.ops, &customer] {
+        for (path, words) in [
+            ("/foo.Bar/Baz", "there is no such service; there are"),
+            ("/ordinal.orders.v1.OrdersService/PlaceOrder", "ordinal.orders.v1.OrderService"),
+            ("/ordinal.orders.v1.OrderService/PlaceOrders", "PlaceOrder"),
+            ("/ordinal.admin.v1.AdminService/Nothing", "PauseFollower"),
+            ("/grpc.health.v1.Health/Nothing", "there is no such method"),
+        ] {
+            let status = stray(client, path).await;
+            assert_eq!(status.code(), Code::Unimplemented, "{path}: {status}");
+            assert!(status.message().contains(words), "{path}: {status}");
+            assert!(fields(&status, path).is_empty());
+            assert_eq!(status.get_details_error_info().unwrap().reason, "UNIMPLEMENTED");
+        }
+    }
+    let status = stray(&customer, "/ordinal.admin.v1.AdminService/PauseFollower").await;
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    shop.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_asked_too_large_is_as_large_as_pages_are() {
+    let shop = Shop::open(On::Sqlite).await;
+    let order = shop.place(&[("MUG", 1)]).await;
+    let lists = [
+        ("orders.v1.OrderService/ListOrders", json!({})),
+        ("orders.v1.JournalService/ListOrderEvents", json!({ "order_id": order })),
+        ("inventory.v1.InventoryService/ListStock", json!({})),
+        ("notifications.v1.NotificationService/ListNotifications", json!({})),
+        ("admin.v1.AdminService/ListDeadLetters", json!({})),
+    ];
+    let with_pages: BTreeSet<String> = shop
+        .ops
+        .pool()
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .filter(|method| method.input().get_field_by_name("page_size").is_some())
+        .map(|method| method.full_name().replace("Service.", "Service/"))
+        .collect();
+    let tried = lists.iter().map(|(name, _)| format!("ordinal.{name}")).collect();
+    assert_eq!(with_pages, tried);
+    for (name, mut request) in lists {
+        for size in [0, 1, 100, 101, i32::MAX] {
+            request["page_size"] = json!(size);
+            shop.ops
+                .call(name, request.clone())
+                .await
+                .unwrap_or_else(|error| panic!("{name} {size}: {error}"));
+        }
+    }
+    shop.close().await;
+}
+
+/// A client that has no proto files finds the health service too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reflection_knows_every_service_that_is_served() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let mut shop = Shop::open(On::Sqlite).await;
+    let mut client = ServerReflectionClient::new(shop.ops.channel());
+    let mut ask = async |message: MessageRequest| {
+        let request =
+            ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+        let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+        answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap()
+    };
+    let MessageResponse::ListServicesResponse(listed) =
+        ask(MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("no list")
+    };
+    let names: BTreeSet<String> = listed.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains("grpc.health.v1.Health"), "{names:?}");
+    for name in names {
+        let found = ask(MessageRequest::FileContainingSymbol(name.clone())).await;
+        assert!(matches!(found, MessageResponse::FileDescriptorResponse(_)), "{name}: {found:?}");
+    }
+    shop.stop().await;
+}

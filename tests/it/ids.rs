@@ -1,0 +1,235 @@
+//! An id is an id, however it is spelt and whoever says it; used again for something else it is
+//! refused.
+
+use ordinal::cli::Failure;
+use prost_reflect::{Kind, MessageDescriptor};
+use serde_json::{Value, json};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use crate::shop::{Orders as _, Shop, on_both};
+
+on_both!(
+    a_customer_in_capitals_is_the_same_customer,
+    the_uuid_of_zeroes_names_nothing,
+    one_request_through_two_pods_is_one_order,
+    an_id_used_again_is_for_the_same_or_refused,
+);
+
+async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
+    shop.set_stock("MUG", 10).await;
+    let capitals = shop.customer.to_string().to_uppercase();
+    let spellings =
+        [capitals.clone(), shop.customer.simple().to_string(), format!("{{{capitals}}}")];
+    let mut orders = Vec::new();
+    for subject in &spellings {
+        let buyer = shop.as_caller("customer", subject).await;
+        for named in [json!(""), json!(shop.customer), json!(capitals)] {
+            let mut order = shop.order(&[("MUG", 1)]);
+            order["customer_id"] = named;
+            order["order_id"] = json!(order["order_id"].as_str().unwrap().to_uppercase());
+            let placed = buyer.orders("PlaceOrder", order).await.unwrap();
+            // One spelling comes out.
+            assert_eq!(placed["order"]["customer_id"], json!(shop.customer));
+            let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+            assert_eq!(order_id, order_id.to_lowercase());
+            let asked = json!({ "order_id": order_id.to_uppercase() });
+            buyer.orders("GetOrder", asked.clone()).await.unwrap();
+            let history = buyer.call("orders.v1.JournalService/ListOrderEvents", asked).await;
+            assert_eq!(history.unwrap()["events"][0]["subject"], json!(shop.customer));
+            orders.push(order_id);
+        }
+        buyer.orders("CancelOrder", json!({ "order_id": orders[0] })).await.unwrap();
+    }
+    shop.settled().await;
+    let own = shop.buyer.orders("ListOrders", json!({ "page_size": 100 })).await.unwrap();
+    assert_eq!(own["orders"].as_array().unwrap().len(), orders.len());
+    shop.close().await;
+}
+
+/// The paths of the fields of a message that hold ids, with a value that names nothing.
+fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
+    let nil = json!(Uuid::nil());
+    let mut found = Vec::new();
+    for field in message.fields() {
+        let name = field.name().to_owned();
+        let whole = |value: Value| if field.is_list() { json!([value]) } else { value };
+        let path = if field.is_list() { format!("{name}[0]") } else { name.clone() };
+        match field.kind() {
+            Kind::String if name.ends_with("_id") || name.ends_with("_ids") => {
+                found.push((path, json!({ name: whole(nil.clone()) })));
+            }
+            Kind::Message(inner) if depth > 0 => {
+                for (below, value) in ids(&inner, depth - 1) {
+                    found.push((format!("{path}.{below}"), json!({ &name: whole(value) })));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn the_uuid_of_zeroes_names_nothing(shop: Shop) {
+    let heads = shop.heads().await;
+    let mut tried = Vec::new();
+    let services: Vec<_> = shop.ops.pool().services().collect();
+    for service in services {
+        for method in service.methods().filter(|method| !method.is_client_streaming()) {
+            let name = service.full_name().trim_start_matches("ordinal.");
+            let name = format!("{name}/{}", method.name());
+            for (field, request) in ids(&method.input(), 3) {
+                let mut request = request;
+                if request.get("order_id").is_none() && name.starts_with("admin") {
+                    request["order_id"] = json!(Uuid::now_v7());
+                }
+                if method.input().get_field_by_name("follower").is_some() {
+                    request["follower"] = json!("stock");
+                }
+                let fields = violations(&shop, &name, method.is_server_streaming(), request).await;
+                assert!(fields.contains(&field), "{name}: {fields:?} instead of {field}");
+                tried.push(format!("{name} {field}"));
+            }
+        }
+    }
+    // The callers' own id too.
+    let nobody = shop.as_caller("customer", &Uuid::nil().to_string()).await;
+    assert_eq!(nobody.refused("ListOrders", json!({})).await, "UNAUTHENTICATED");
+    assert!(tried.len() > 25, "{tried:?}");
+    assert_eq!(shop.heads().await, heads);
+    shop.close().await;
+}
+
+/// The fields that a refusal names.
+async fn violations(shop: &Shop, name: &str, streams: bool, request: Value) -> Vec<String> {
+    let failure = match streams {
+        true => shop.ops.stream(name, request).await.map(drop).unwrap_err(),
+        false => shop.ops.call(name, request).await.unwrap_err(),
+    };
+    let Failure::Status(status) = failure else { panic!("{name}: {failure}") };
+    let bad = status.get_details_bad_request().unwrap_or_else(|| panic!("{name}: {status}"));
+    bad.field_violations.into_iter().map(|violation| violation.field).collect()
+}
+
+async fn one_request_through_two_pods_is_one_order(shop: Shop) {
+    shop.set_stock("MUG", 10).await;
+    let request_id = Uuid::now_v7();
+    let mut order = shop.order(&[("MUG", 1)]);
+    order["order_id"] = json!("");
+    order["options"] = json!({ "request_id": request_id });
+    let pods = [
+        shop.as_caller("service", "shop-1").await,
+        shop.as_caller("service", "shop-2").await,
+        shop.as_caller("ops", "anna").await,
+        shop.buyer.clone(),
+    ];
+    let mut ids = std::collections::BTreeSet::new();
+    for (number, pod) in pods.iter().enumerate() {
+        let placed = pod.orders("PlaceOrder", order.clone()).await.unwrap();
+        assert_eq!(placed["replayed"] == json!(true), number > 0, "{placed}");
+        ids.insert(placed["order"]["order_id"].to_string());
+    }
+    assert_eq!(ids.len(), 1);
+    // Another content, another request or another customer is something else.
+    let mut other = order.clone();
+    other["lines"][0]["quantity"] = json!(2);
+    assert_eq!(pods[1].refused("PlaceOrder", other).await, "IDEMPOTENCY_KEY_REUSED");
+    let mut other = order.clone();
+    other["customer_id"] = json!(Uuid::now_v7());
+    let placed = pods[1].orders("PlaceOrder", other).await.unwrap();
+    assert!(ids.insert(placed["order"]["order_id"].to_string()));
+    shop.close().await;
+}
+
+/// What is said of an id that is used again for something else.
+async fn told(shop: &Shop, method: &str, request: Value) -> (String, String) {
+    let failure = shop.ops.orders(method, request).await.unwrap_err();
+    let told = failure.to_json();
+    assert_eq!(told["status"], "ALREADY_EXISTS", "{told}");
+    assert_eq!(told["reason"], "ALREADY_EXISTS", "{told}");
+    let word = |key: &str| told["metadata"][key].as_str().unwrap_or_default().to_owned();
+    (word("existing"), word("differs"))
+}
+
+async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
+    shop.set_stock("MUG", 100).await;
+    let says = |existing: &str, differs: &str| (existing.to_owned(), differs.to_owned());
+    // An order.
+    let order = shop.order(&[("MUG", 4)]);
+    let (order_id, shipment_id, return_id) =
+        (order["order_id"].clone(), Uuid::now_v7(), Uuid::now_v7());
+    shop.ops.orders("PlaceOrder", order.clone()).await.unwrap();
+    let mut other = order.clone();
+    other["contact"]["email"] = json!("other@example.com");
+    other["lines"][0]["quantity"] = json!(5);
+    assert_eq!(told(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
+    shop.until(order_id.as_str().unwrap(), "CONFIRMED").await;
+    // A parcel, by two packers at once.
+    let parcel = |quantity: u32| {
+        json!({
+            "order_id": order_id, "shipment_id": shipment_id, "carrier": "DHL", "tracking": "1",
+            "lines": [{ "line": 1, "quantity": quantity }],
+        })
+    };
+    let (one, two) = tokio::join!(
+        shop.ops.orders("FulfillOrder", parcel(1)),
+        shop.service.orders("FulfillOrder", parcel(2))
+    );
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let (left, never) = if one.is_ok() { (1, 2) } else { (2, 1) };
+    let nothing = |answer: Value| {
+        assert!(answer["events"].as_array().is_none_or(Vec::is_empty), "{answer}");
+    };
+    nothing(shop.ops.orders("FulfillOrder", parcel(left)).await.unwrap());
+    assert_eq!(told(&shop, "FulfillOrder", parcel(never)).await, says("SHIPMENT", "lines"));
+    let mut other = parcel(left);
+    other["tracking"] = json!("2");
+    assert_eq!(told(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
+    shop.ops.orders("FulfillOrder", json!({ "order_id": order_id })).await.unwrap();
+    // A return.
+    let asked = |quantity: u32, reason: &str| {
+        json!({
+            "order_id": order_id, "return_id": return_id, "reason": reason,
+            "lines": [{ "line": 1, "quantity": quantity }],
+        })
+    };
+    shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap();
+    nothing(shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap());
+    let differs = told(&shop, "RequestReturn", asked(1, "too small")).await;
+    assert_eq!(differs, says("RETURN", "lines,reason"));
+    // Its judgement, and the return after it.
+    let reject =
+        |reason: &str| json!({ "order_id": order_id, "return_id": return_id, "reason": reason });
+    shop.ops.orders("RejectReturn", reject("worn")).await.unwrap();
+    nothing(shop.ops.orders("RejectReturn", reject("worn")).await.unwrap());
+    assert_eq!(told(&shop, "RejectReturn", reject("late")).await, says("JUDGEMENT", "reason"));
+    let approve = json!({ "order_id": order_id, "return_id": return_id });
+    assert_eq!(told(&shop, "ApproveReturn", approve).await, says("JUDGEMENT", "verdict"));
+    let again = told(&shop, "RequestReturn", asked(2, "chipped")).await;
+    assert_eq!(again, says("REJECTED_RETURN", ""));
+    // Approved with one refund, and again with another.
+    let return_id = Uuid::now_v7();
+    let mut another = asked(1, "chipped");
+    another["return_id"] = json!(return_id);
+    shop.buyer.orders("RequestReturn", another.clone()).await.unwrap();
+    let approve = |units: Option<u32>| {
+        let refund = units.map(|units| json!({ "currency_code": "GBP", "units": units }));
+        json!({ "order_id": order_id, "return_id": return_id, "refund": refund })
+    };
+    shop.ops.orders("ApproveReturn", approve(None)).await.unwrap();
+    nothing(shop.ops.orders("ApproveReturn", approve(Some(10))).await.unwrap());
+    nothing(shop.buyer.orders("RequestReturn", another).await.unwrap());
+    assert_eq!(told(&shop, "ApproveReturn", approve(Some(9))).await, says("JUDGEMENT", "refund"));
+    // A movement of stock.
+    let adjust = |delta: i64, request_id: Uuid| {
+        let request_id = request_id.to_string().to_uppercase();
+        json!({ "sku": "MUG", "delta": delta, "reason": "count", "request_id": request_id })
+    };
+    let request_id = Uuid::now_v7();
+    let method = "inventory.v1.InventoryService/AdjustStock";
+    shop.ops.call(method, adjust(1, request_id)).await.unwrap();
+    assert_eq!(shop.ops.call(method, adjust(1, request_id)).await.unwrap()["replayed"], true);
+    let failure = shop.ops.call(method, adjust(2, request_id)).await.unwrap_err();
+    assert_eq!(failure.reason(), "IDEMPOTENCY_KEY_REUSED");
+    shop.close().await;
+}
