@@ -13,7 +13,7 @@ mod quantity; // units, positive by construction
 mod sku; // what is sold
 mod timestamp; // instants, in UTC microseconds // CloudEvents attributes around a fact
 
-pub use contact::{Contact, ContactError, Locale};
+pub use contact::{Contact, ContactError, Email, Locale};
 pub use envelope::{Fact, FactBody, FactError, FactId, FactSource, SpecVersion};
 pub use ids::{
     CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
