@@ -155,9 +155,8 @@ fn is_quotable(inside: &str) -> bool {
 /// mistaken, or wants us to connect to a machine of their choice.
 fn domain_part(text: &str) -> Option<String> {
     // They would be dropped without a word, and another domain be written to.
-    let ignored = icu_properties::CodePointSetData::new::<
-        icu_properties::props::DefaultIgnorableCodePoint,
-    >();
+    let ignored =
+        icu_properties::CodePointSetData::new::<icu_properties::props::DefaultIgnorableCodePoint>();
     // These two matter in some scripts, and are refused elsewhere by the rule itself.
     let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
     if text.chars().any(|c| ignored.contains(c) && !joins(c)) {
@@ -235,7 +234,8 @@ impl FromStr for Locale {
         // Behind a single letter or digit stands what has a rule of its own.
         let mut extended = false;
         for part in parts {
-            fits &= (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+            fits &=
+                (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
             extended |= part.len() == 1;
             tag.push('-');
             let letters = part.bytes().all(|byte| byte.is_ascii_alphabetic());
