@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use lettre::address::Envelope;
+use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::AsyncSmtpTransport;
-use lettre::{AsyncTransport as _, Tokio1Executor};
+use lettre::{Address, AsyncTransport as _, Tokio1Executor};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use sha2::Sha256;
+use shared_events::contract::{Email, Timestamp};
 
 use crate::ledger::Entry;
 use crate::{Channel, Config, Mail, Webhook};
@@ -24,17 +26,27 @@ pub(crate) enum DeliveryError {
     /// Nobody is there to take any message: no connection came about, so that none was taken.
     #[error("{0}")]
     Away(String),
-    /// Another try of this message may help.
+    /// It was answered that this one is not taken now; and perhaps for how long that holds.
+    #[error("{what}")]
+    NotNow { what: String, again_after: Option<Duration> },
+    /// It is not known whether it was taken.
     #[error("{0}")]
-    Temporary(String),
+    Unknown(String),
     /// No further try will help.
     #[error("{0}")]
     Permanent(String),
 }
 
+impl DeliveryError {
+    fn not_now(what: impl Into<String>) -> Self {
+        Self::NotNow { what: what.into(), again_after: None }
+    }
+}
+
 /// The ways out that the configuration opens.
 pub(crate) struct Channels {
     config: Config,
+    from: Mailbox,
     smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
     // Only where a webhook is configured.
     http: Option<reqwest::Client>,
@@ -69,54 +81,58 @@ impl Channels {
                 Some(transport.timeout(Some(config.timeout)).build())
             }
         };
-        config
-            .from
-            .parse::<lettre::message::Mailbox>()
-            .map_err(|_| ChannelError("the sender is not an e-mail address".to_owned()))?;
+        let mut from = sender(&config.from).ok_or_else(|| {
+            let from = &config.from;
+            ChannelError(format!("--mail-from {from} is not an e-mail address"))
+        })?;
+        if from.name.is_none() {
+            from.name.clone_from(&config.shop);
+        }
+        if from.to_string().parse::<Mailbox>().is_err() {
+            let what = "--mail-from and --shop-name make no sender that mail programs read";
+            return Err(ChannelError(what.to_owned()));
+        }
+        if let Some(ops) = &config.ops
+            && ops.parse::<Email>().is_err()
+        {
+            return Err(ChannelError(format!("--mail-ops {ops} is not an e-mail address")));
+        }
         let http =
             config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
-        Ok(Self { config, smtp, http })
+        Ok(Self { config, from, smtp, http })
     }
 
-    pub(crate) async fn send(&self, entry: &Entry, now_seconds: i64) -> Result<(), DeliveryError> {
+    pub(crate) async fn send(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
         match entry.channel {
             Channel::Email => self.mail(entry).await,
             Channel::Sms => self.sms(entry).await,
-            Channel::Webhook => self.webhook(entry, now_seconds).await,
+            Channel::Webhook => self.webhook(entry, now).await,
         }
     }
 
     async fn mail(&self, entry: &Entry) -> Result<(), DeliveryError> {
         let permanent = |what: &str| DeliveryError::Permanent(what.to_owned());
-        let from: lettre::message::Mailbox =
-            self.config.from.parse().map_err(|_| permanent("the sender is not an address"))?;
-        let to =
-            entry.recipient.parse().map_err(|_| permanent("the recipient is not an address"))?;
+        let to = address(&entry.recipient)
+            .ok_or_else(|| permanent("the recipient is not an address"))?;
+        let plain = to.user().is_ascii() && to.domain().is_ascii();
         // The same id at every try, so that a mail server can recognise a repeat.
-        let id = format!("<{}@{}>", entry.id, from.email.domain());
+        let id = format!("<{}@{}>", entry.id, self.from.email.domain());
+        // Given, since the parser of headers knows no local part in quotes.
+        let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.clone()])
+            .map_err(|_| permanent("the message cannot be addressed"))?;
         let message = lettre::Message::builder()
+            .envelope(envelope)
             .message_id(Some(id))
-            .from(from)
-            .to(to)
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
             .subject(&entry.subject)
             .header(ContentType::TEXT_PLAIN)
             .body(entry.body.clone())
             .map_err(|_| permanent("the message cannot be written"))?;
         match (&self.smtp, &self.config.mail) {
-            (Some(smtp), _) => smtp.send(message).await.map(drop).map_err(|error| {
-                if error.is_permanent() {
-                    DeliveryError::Permanent(format!("smtp: refused: {:?}", error.status()))
-                } else if error.is_client() {
-                    DeliveryError::Permanent("smtp: the server cannot do what is needed".to_owned())
-                } else if error.is_transient() {
-                    DeliveryError::Temporary(format!("smtp: not now: {:?}", error.status()))
-                } else if error.to_string().starts_with(NOT_CONNECTED) {
-                    DeliveryError::Away("smtp: no answer".to_owned())
-                } else {
-                    // It may have taken it, as may a webhook that does not answer.
-                    DeliveryError::Temporary("smtp: the connection broke".to_owned())
-                }
-            }),
+            (Some(smtp), _) => {
+                smtp.send(message).await.map(drop).map_err(|error| not_sent(&error, plain))
+            }
             (None, Mail::Directory(directory)) => {
                 write(directory, &format!("{}.eml", entry.id), &message.formatted()).await
             }
@@ -136,42 +152,103 @@ impl Channels {
         }
     }
 
-    /// Signed as Standard Webhooks 1.0 describes: HMAC-SHA256 over `id.timestamp.body`.
-    async fn webhook(&self, entry: &Entry, now_seconds: i64) -> Result<(), DeliveryError> {
+    /// As Standard Webhooks 1.0 describes: one id for all tries, the time of this one, and a
+    /// signature by each secret.
+    async fn webhook(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
         let (Some(webhook), Some(http)) = (&self.config.webhook, &self.http) else {
             return Err(DeliveryError::Permanent("no webhook is configured".to_owned()));
         };
-        let signature = sign(&webhook.secret, &entry.id.to_string(), now_seconds, &entry.body)?;
+        let (id, seconds) = (entry.id.to_string(), now.micros().div_euclid(1_000_000));
+        let signatures: Option<Vec<String>> =
+            webhook.secrets.iter().map(|secret| secret.sign(&id, seconds, &entry.body)).collect();
+        let signatures = signatures
+            .ok_or_else(|| DeliveryError::Permanent("a webhook secret is no key".to_owned()))?;
         let answer = http
             .post(&webhook.url)
             .header("content-type", "application/cloudevents+json")
-            .header("webhook-id", entry.id.to_string())
-            .header("webhook-timestamp", now_seconds.to_string())
-            .header("webhook-signature", signature)
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", signatures.join(" "))
             .body(entry.body.clone())
             .send()
             .await;
-        let status = match answer {
-            Ok(answer) => answer.status(),
+        let answer = match answer {
+            Ok(answer) => answer,
             // reqwest's text would name the URL, which may hold a secret.
             Err(error) if error.is_connect() => {
                 return Err(DeliveryError::Away("webhook: no connection".to_owned()));
             }
-            // It may have taken it; asking for days would say it hundreds of times.
             Err(error) => {
                 let what = if error.is_timeout() { "no answer in time" } else { "the call broke" };
-                return Err(DeliveryError::Temporary(format!("webhook: {what}")));
+                return Err(DeliveryError::Unknown(format!("webhook: {what}")));
             }
         };
-        let text = format!("webhook: answered {}", status.as_u16());
+        let status = answer.status();
+        let what = format!("webhook: answered {}", status.as_u16());
         if status.is_success() {
             Ok(())
-        } else if status.is_client_error() && !matches!(status.as_u16(), 408 | 429) {
-            Err(DeliveryError::Permanent(text))
+        } else if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) {
+            Err(DeliveryError::Permanent(what))
         } else {
-            Err(DeliveryError::Temporary(text))
+            let again_after = again_after(answer.headers(), now);
+            Err(DeliveryError::NotNow { what, again_after })
         }
     }
+}
+
+/// The address that mail is sent to, in ASCII where ours are: every server takes that.
+fn address(text: &str) -> Option<Address> {
+    match text.parse::<Email>() {
+        Ok(email) => Address::new(email.local(), email.domain()).ok(),
+        // One that was accepted by an older rule: its server decides.
+        Err(_) => text.parse().ok(),
+    }
+}
+
+/// Who mail is from: an address, or `Name <address>`.
+fn sender(text: &str) -> Option<Mailbox> {
+    let (name, email) = match text.rsplit_once('<') {
+        Some((name, rest)) => (name.trim().trim_matches('"'), rest.trim_end().strip_suffix('>')?),
+        None => ("", text.trim()),
+    };
+    let email: Email = email.parse().ok()?;
+    let address = Address::new(email.local(), email.domain()).ok()?;
+    Some(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address))
+}
+
+/// What a mail server's refusal means; `plain` where the recipient is in ASCII.
+fn not_sent(error: &lettre::transport::smtp::Error, plain: bool) -> DeliveryError {
+    let status = error.status();
+    let code = status.map(|code| code.to_string()).unwrap_or_default();
+    // It does not believe us (RFC 4954): what is to be mended is ours, and no message is to blame.
+    let ours = matches!(code.as_str(), "530" | "534" | "535" | "538");
+    if error.is_permanent() && ours {
+        DeliveryError::not_now(format!("smtp: it does not accept our credentials: {code}"))
+    } else if error.is_permanent() {
+        DeliveryError::Permanent(format!("smtp: refused: {code}"))
+    } else if error.is_client() && plain {
+        // It offers no STARTTLS, or no way to sign in that we know.
+        DeliveryError::not_now("smtp: the server does not offer what --smtp-url asks for")
+    } else if error.is_client() {
+        DeliveryError::Permanent("smtp: the server takes no address that is not ASCII".to_owned())
+    } else if error.is_transient() {
+        DeliveryError::not_now(format!("smtp: not now: {code}"))
+    } else if error.to_string().starts_with(NOT_CONNECTED) || error.is_tls() {
+        DeliveryError::Away("smtp: no answer".to_owned())
+    } else {
+        DeliveryError::Unknown("smtp: the connection broke".to_owned())
+    }
+}
+
+/// `Retry-After`, as seconds or as a date.
+fn again_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let at = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(now.since(Timestamp::from_micros(0))))
 }
 
 /// Knows the public certificate authorities by itself, as mail, Redis and Postgres do: an image has
@@ -208,17 +285,9 @@ fn client(webhook: &Webhook, timeout: Duration) -> Result<reqwest::Client, Chann
         .map_err(|error| wrong(&error))
 }
 
-fn sign(secret: &str, id: &str, seconds: i64, body: &str) -> Result<String, DeliveryError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .map_err(|_| DeliveryError::Permanent("the webhook secret is no key".to_owned()))?;
-    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-    let digest = mac.finalize().into_bytes();
-    Ok(format!("v1,{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest)))
-}
-
 /// Written beside and renamed, so that nobody reads half a file; the same name at every try.
 async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DeliveryError> {
-    let temporary = |error: std::io::Error| DeliveryError::Temporary(format!("file: {error}"));
+    let temporary = |error: std::io::Error| DeliveryError::not_now(format!("file: {error}"));
     let (beside, there) = (directory.join(format!(".{name}")), directory.join(name));
     let bytes = bytes.to_vec();
     let written = tokio::task::spawn_blocking(move || {

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use shared_events::stream::Backoff;
 
+use crate::{Channel, WebhookSecret};
+
 /// Where mail goes.
 #[derive(Clone)]
 pub enum Mail {
     /// Files in a directory: `.eml` for mail, `.txt` for SMS. For development.
     Directory(PathBuf),
-    /// An SMTP server: `smtp://host:port` without TLS, `smtps://user:password@host` with it. SMS
-    /// is not sent.
+    /// An SMTP server: `smtp://host:port` without TLS, `smtp://user:password@host?tls=required`
+    /// with STARTTLS, `smtps://user:password@host` with TLS from the first byte. SMS is not sent.
     Smtp(String),
 }
 
@@ -19,8 +21,9 @@ pub enum Mail {
 pub struct Webhook {
     /// `https://` or `http://`.
     pub url: String,
-    /// Signs each call (HMAC-SHA256), so that the receiver knows the sender.
-    pub secret: String,
+    /// Each signs every call, so that the receiver knows the sender: by the newest, or by the one
+    /// before while it changes over.
+    pub secrets: Vec<WebhookSecret>,
     /// Authorities (PEM) that its certificate may be signed by too, beside the public ones.
     pub authorities: Vec<u8>,
 }
@@ -32,33 +35,58 @@ pub struct Config {
     pub mail: Mail,
     /// Who mail is from.
     pub from: String,
+    /// What the shop is called: mail is from it and ends with it.
+    pub shop: Option<String>,
     /// Operators' address, for reminders; none for silence.
     pub ops: Option<String>,
     /// Where every order fact is posted, if anywhere.
     pub webhook: Option<Webhook>,
-    /// Tries of a message that somebody was there to take, the first one included.
+    /// For how long a mail is tried that its server does not take for now.
+    pub mail_retry_for: Duration,
+    /// For how long a webhook is called that does not take it for now.
+    pub webhook_retry_for: Duration,
+    /// Tries of a mail that end without a word, so that its server may have taken it.
     pub attempts_max: u32,
-    /// For how long a message waits for a mail server or webhook that cannot be connected to.
-    pub away_max: Duration,
-    /// Waits between them.
+    /// Waits for one that cannot be connected to.
     pub backoff: Backoff,
     /// How long a server may take for one answer; a try may take twice as long.
     pub timeout: Duration,
 }
 
 impl Config {
-    /// Files in a directory; 4 tries, 30 s to 10 min apart; three days where nobody can be connected to.
+    /// Five days, as mail servers do among themselves (RFC 5321, 4.5.4.1).
+    pub const MAIL_RETRY_FOR: Duration = Duration::from_secs(5 * 24 * 3_600);
+    /// A day.
+    pub const WEBHOOK_RETRY_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+    /// Files in a directory, from nobody in particular.
     #[must_use]
     pub fn to_directory(directory: PathBuf) -> Self {
         Self {
             mail: Mail::Directory(directory),
             from: "orders@localhost".to_owned(),
+            shop: None,
             ops: Some("ops@localhost".to_owned()),
             webhook: None,
+            mail_retry_for: Self::MAIL_RETRY_FOR,
+            webhook_retry_for: Self::WEBHOOK_RETRY_FOR,
             attempts_max: 4,
-            away_max: Duration::from_secs(3 * 24 * 3_600),
             backoff: Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(600) },
             timeout: Duration::from_secs(15),
+        }
+    }
+
+    /// Whether a text to a phone has a way out: there is no gateway, only the files for development.
+    #[must_use]
+    pub const fn sends_sms(&self) -> bool {
+        matches!(self.mail, Mail::Directory(_))
+    }
+
+    /// For how long a message of this channel is tried.
+    pub(crate) const fn retry_for(&self, channel: Channel) -> Duration {
+        match channel {
+            Channel::Email | Channel::Sms => self.mail_retry_for,
+            Channel::Webhook => self.webhook_retry_for,
         }
     }
 }

@@ -34,6 +34,18 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// What stands in the ledger of it then, all together.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(4);
 
+/// No mail waits longer for a server that says "not now": some 45 tries in five days.
+const MAIL_LONGEST: Duration = Duration::from_secs(4 * 3_600);
+/// No webhook does: some 36 tries in a day.
+const WEBHOOK_LONGEST: Duration = Duration::from_secs(3_600);
+/// A mail that may have been taken waits 5 minutes, an hour, and 4 hours: an outage of a morning
+/// costs it nothing, and whoever did take it has it four times at the most.
+const UNKNOWN_FIRST: Duration = Duration::from_secs(300);
+/// As above.
+const UNKNOWN_TIMES: u32 = 12;
+/// No message is tried again sooner.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// Tells the channels that there may be something for them.
 #[derive(Default)]
 pub(crate) struct Due {
@@ -75,10 +87,10 @@ impl Delivery {
     }
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
-        let sent = self.channels.send(entry, (self.now)().micros() / 1_000_000);
+        let sent = self.channels.send(entry, (self.now)());
         // A server may answer each word in time and never come to an end. It may have taken it.
         let ended = timeout(self.try_max(), sent).await;
-        ended.unwrap_or_else(|_| Err(DeliveryError::Temporary("no end in time".to_owned())))
+        ended.unwrap_or_else(|_| Err(DeliveryError::Unknown("no end in time".to_owned())))
     }
 
     /// A try takes no longer.
@@ -92,24 +104,50 @@ impl Delivery {
         error: &DeliveryError,
     ) -> Result<(), DatabaseError> {
         let now = (self.now)();
+        let Some(wait) = self.wait(entry, error, now) else {
+            tracing::error!(notification = %entry.id, %error, "gave up");
+            return ledger::failed(&self.database, entry, &error.to_string(), None).await;
+        };
+        tracing::warn!(notification = %entry.id, %error, ?wait, "not delivered");
+        // It is tried to the end of its time, and not beyond.
+        let end = entry.asked_at.plus(self.config.retry_for(entry.channel));
+        let at = now.plus(wait).min(end).max(now.plus(SOONEST));
         match error {
-            DeliveryError::Away(error) if now.since(entry.asked_at) < self.config.away_max => {
-                // Longer and longer, by how long it has waited: the try itself counts for nothing.
-                let Backoff { first, longest } = self.config.backoff;
-                let first = (now.since(entry.asked_at) / 2).clamp(first, longest);
-                let wait = Backoff { first, longest }.wait(1, random());
-                tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::away(&self.database, &[entry], error, now.plus(wait)).await
+            // The try counts for nothing: nobody was there.
+            DeliveryError::Away(error) => ledger::away(&self.database, &[entry], error, at).await,
+            DeliveryError::Unknown(error) => {
+                ledger::in_doubt(&self.database, entry, error, at).await
             }
-            DeliveryError::Temporary(error) if entry.attempts < self.config.attempts_max => {
-                let wait = self.config.backoff.wait(entry.attempts - 1, random());
-                tracing::warn!(notification = %entry.id, error, ?wait, "not delivered");
-                ledger::failed(&self.database, entry, error, Some(now.plus(wait))).await
+            error => ledger::failed(&self.database, entry, &error.to_string(), Some(at)).await,
+        }
+    }
+
+    /// How long a message waits for its next try, longer and longer; none where there is no other.
+    fn wait(&self, entry: &Entry, error: &DeliveryError, now: Timestamp) -> Option<Duration> {
+        let (mail, waited) = (entry.channel != Channel::Webhook, now.since(entry.asked_at));
+        let first = self.config.backoff.first;
+        let longest = match (error, mail) {
+            (DeliveryError::Permanent(_), _) => return None,
+            _ if waited >= self.config.retry_for(entry.channel) => return None,
+            (DeliveryError::Away(_), _) => self.config.backoff.longest,
+            // Who has taken a mail and did not say so gets it again with each try. A webhook knows
+            // it by its id.
+            (DeliveryError::Unknown(_), true) => {
+                let times = UNKNOWN_TIMES.saturating_pow(entry.in_doubt.min(9));
+                let backoff =
+                    Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_LONGEST };
+                let again = entry.in_doubt.saturating_add(1) < self.config.attempts_max;
+                return again.then(|| backoff.wait(0, random()));
             }
-            error => {
-                tracing::error!(notification = %entry.id, %error, "gave up");
-                ledger::failed(&self.database, entry, &error.to_string(), None).await
-            }
+            (DeliveryError::NotNow { .. }, true) => MAIL_LONGEST,
+            (DeliveryError::NotNow { .. } | DeliveryError::Unknown(_), false) => WEBHOOK_LONGEST,
+        };
+        // By how long it has waited: half of that again, and by chance up to all of it.
+        let first = (waited / 2).clamp(first.min(longest), longest);
+        let wait = Backoff { first, longest }.wait(1, random());
+        match error {
+            DeliveryError::NotNow { again_after: Some(after), .. } => Some(wait.max(*after)),
+            _ => Some(wait),
         }
     }
 }

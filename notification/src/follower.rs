@@ -5,7 +5,7 @@ use shared_events::contract::{Fact, Timestamp};
 use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
 
 use crate::delivery::Due;
-use crate::{Config, Message, compose, ledger};
+use crate::{Config, compose_all, ledger};
 
 /// Follows order facts into the ledger. Nothing leaves here: what is written is sent later.
 pub struct NotificationFollower {
@@ -29,8 +29,8 @@ impl NotificationFollower {
 #[async_trait]
 impl Handler<Fact> for NotificationFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let messages: Vec<Message> =
-            facts.iter().flat_map(|fact| compose(fact, &self.config)).collect();
+        // A position's facts always come together.
+        let messages = compose_all(facts, &self.config);
         ledger::write(&self.database, tx, &messages, (self.now)()).await?;
         Ok(())
     }

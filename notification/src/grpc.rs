@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::Channel;
 use crate::delivery::Due;
-use crate::ledger::{self, Entry, Filter, State};
+use crate::ledger::{self, Entry, Filter, Resent, State};
 
 /// Messages and services of `ordinal.notifications.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -26,6 +26,11 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
+
+/// Who calls, as whoever proved it tells in the request's extensions; it stands with what they ask
+/// for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedBy(pub String);
 
 /// The message service as gRPC sees it.
 pub struct NotificationEdge {
@@ -125,22 +130,26 @@ impl NotificationService for NotificationEdge {
         &self,
         request: Request<proto::ResendNotificationRequest>,
     ) -> Result<Response<proto::ResendNotificationResponse>, Status> {
+        let by = request.extensions().get::<AskedBy>().cloned();
+        let AskedBy(by) = by.unwrap_or_else(|| AskedBy("unknown".to_owned()));
         let request = request.into_inner();
         let id = notification_id(&request.notification_id)?;
+        let (again, now) = (NotificationId::mint(), (self.now)());
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
-        let again =
-            ledger::resend(&mut tx, id, (self.now)()).await.map_err(|error| away(&error))?;
-        let found = ledger::get(&mut tx, id).await.map_err(|error| away(&error))?;
-        let found = found.ok_or_else(not_found)?;
-        if !again {
-            let message = "the message is still on its way";
-            return Err(with_reason(Code::FailedPrecondition, "NOT_FINISHED", message));
-        }
+        let resent = ledger::resend(&self.database, &mut tx, id, again, &by, now).await;
+        let entry = match resent.map_err(|error| away(&error))? {
+            Resent::Again(entry) => entry,
+            Resent::NotFinished => {
+                let message = "the message is still on its way, or another that says it again";
+                return Err(with_reason(Code::FailedPrecondition, "NOT_FINISHED", message));
+            }
+            Resent::NotFound => return Err(not_found()),
+        };
         if !request.validate_only {
             tx.commit().await.map_err(|error| away(&error.into()))?;
             self.due.wake();
         }
-        Ok(Response::new(proto::ResendNotificationResponse { notification: Some(whole(&found)) }))
+        Ok(Response::new(proto::ResendNotificationResponse { notification: Some(whole(&entry)) }))
     }
 }
 
@@ -185,6 +194,8 @@ fn whole(entry: &Entry) -> proto::Notification {
         created_at: Some(time(entry.created_at)),
         delivered_at: entry.delivered_at.map(time),
         next_try_at: (entry.state == State::RetryAt).then(|| time(entry.next_try_at)),
+        resend_of: entry.resend_of.map(|id| id.to_string()).unwrap_or_default(),
+        asked_by: entry.asked_by.clone().unwrap_or_default(),
     }
 }
 

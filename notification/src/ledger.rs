@@ -78,6 +78,8 @@ pub struct Entry {
     pub state: State,
     /// How often it was tried.
     pub attempts: u32,
+    /// Tries of which nobody knows whether it was taken.
+    pub in_doubt: u32,
     /// What the last try failed with.
     pub last_error: String,
     /// Whether the fact that it told is of a history that is gone: the journal was set back since.
@@ -90,6 +92,10 @@ pub struct Entry {
     pub next_try_at: Timestamp,
     /// When the channel took it.
     pub delivered_at: Option<Timestamp>,
+    /// The message that it says again, where somebody asked for that.
+    pub resend_of: Option<NotificationId>,
+    /// Who asked for that.
+    pub asked_by: Option<String>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -117,14 +123,11 @@ pub async fn write(
     if messages.is_empty() {
         return Ok(());
     }
-    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(serial), 0) FROM notifications")
-        .fetch_one(&mut **tx)
-        .await?;
-    let rows: Vec<_> = (last + 1..)
+    let rows: Vec<_> = (1_i64..)
         .zip(messages)
-        .map(|(serial, message)| {
+        .map(|(nth, message)| {
             serde_json::json!({
-                "notification_id": message.id, "serial": serial, "fact_id": message.fact_id,
+                "notification_id": message.id, "nth": nth, "fact_id": message.fact_id,
                 "channel": message.channel.code(), "order_id": message.order_id,
                 "kind": message.kind, "recipient": message.recipient, "subject": message.subject,
                 "body": message.body, "shard": message.place.0, "position": message.place.1,
@@ -136,6 +139,8 @@ pub async fn write(
                                         ELSE notifications.state END,
                  attempts = CASE WHEN notifications.state = 'FAILED' THEN 0
                                  ELSE notifications.attempts END,
+                 in_doubt = CASE WHEN notifications.state = 'FAILED' THEN 0
+                                 ELSE notifications.in_doubt END,
                  asked_at = CASE WHEN notifications.state = 'FAILED' THEN $2
                                  ELSE notifications.asked_at END,
                  next_try_at = CASE WHEN notifications.state = 'FAILED' THEN $2
@@ -143,12 +148,15 @@ pub async fn write(
              WHERE notifications.gone = 1
          RETURNING serial, state";
     let rows_given = database.sql(
-        "SELECT notification_id, serial, fact_id, channel, order_id, kind, recipient, subject,
+        "SELECT notification_id, (SELECT COALESCE(MAX(serial), 0) FROM notifications) + nth,
+                fact_id, channel, order_id, kind, recipient, subject,
                 body, 'QUEUED', 0, '', $2, $2, $2, shard, position
          FROM json_to_recordset($1::json)
-             AS row(notification_id TEXT, serial BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
+             AS row(notification_id TEXT, nth BIGINT, fact_id TEXT, channel TEXT, order_id TEXT,
                     kind TEXT, recipient TEXT, subject TEXT, body TEXT, shard BIGINT, position BIGINT)",
-        "SELECT value ->> 'notification_id', value ->> 'serial', value ->> 'fact_id',
+        "SELECT value ->> 'notification_id',
+                (SELECT COALESCE(MAX(serial), 0) FROM notifications) + (value ->> 'nth'),
+                value ->> 'fact_id',
                 value ->> 'channel', value ->> 'order_id', value ->> 'kind',
                 value ->> 'recipient', value ->> 'subject', value ->> 'body',
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
@@ -184,7 +192,8 @@ pub async fn write(
 
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
                        subject, body, state, attempts, last_error, created_at, asked_at, \
-                       next_try_at, delivered_at, gone";
+                       next_try_at, delivered_at, gone, resend_of, asked_by, \
+                       in_doubt";
 
 /// What the last error begins with where a message was being sent when its history went: it was not
 /// taken, and there is no other try.
@@ -478,7 +487,22 @@ pub async fn failed(
         finished(database, &mut tx, &changed).await?;
         return Ok(tx.commit().await?);
     };
-    try_again(database, &[entry], error, at, 0).await
+    try_again(database, &[entry], error, at, Count { tries_taken_back: 0, in_doubt: 0 }).await
+}
+
+/// A try ended without a word, so that it may have been taken: another is due at `next_try_at`. None
+/// where its history is gone.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn in_doubt(
+    database: &Database,
+    entry: &Entry,
+    error: &str,
+    next_try_at: Timestamp,
+) -> Result<(), DatabaseError> {
+    let count = Count { tries_taken_back: 0, in_doubt: 1 };
+    try_again(database, &[entry], error, next_try_at, count).await
 }
 
 /// Nobody was there to take them, or it was not their turn: another try is due at `next_try_at`, and
@@ -492,16 +516,23 @@ pub async fn away(
     error: &str,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    try_again(database, entries, error, next_try_at, 1).await
+    let count = Count { tries_taken_back: 1, in_doubt: 0 };
+    try_again(database, entries, error, next_try_at, count).await
 }
 
-/// Another try of each whose history is not gone; so many tries are taken back.
+/// What a try that has failed comes to.
+struct Count {
+    tries_taken_back: i64,
+    in_doubt: i64,
+}
+
+/// Another try of each whose history is not gone.
 async fn try_again(
     database: &Database,
     entries: &[&Entry],
     error: &str,
     at: Timestamp,
-    taken_back: i64,
+    count: Count,
 ) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
@@ -510,7 +541,7 @@ async fn try_again(
         "UPDATE notifications
          SET state = CASE WHEN gone = 1 THEN 'FAILED' ELSE 'RETRY_AT' END,
              last_error = CASE WHEN gone = 1 THEN '{GONE}' || $1 ELSE $1 END,
-             next_try_at = $4, attempts = attempts - $5
+             next_try_at = $4, attempts = attempts - $5, in_doubt = in_doubt + $6
          WHERE {} AND state = 'SENDING' RETURNING serial, gone",
         reported(database),
     );
@@ -519,7 +550,8 @@ async fn try_again(
         .bind(json(&serials)?)
         .bind(json(&ids(entries.iter().copied()))?)
         .bind(at.micros())
-        .bind(taken_back)
+        .bind(count.tries_taken_back)
+        .bind(count.in_doubt)
         .fetch_all(&mut *tx)
         .await?;
     let (given_up, again): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, gone)| *gone == 1);
@@ -531,27 +563,70 @@ async fn try_again(
     Ok(tx.commit().await?)
 }
 
-/// Has a finished message sent again; false where it is not finished, or not there.
+/// What became of the wish to have a message sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resent {
+    /// There is another one, which says the same.
+    Again(Box<Entry>),
+    /// It is still on its way, or another that says it again.
+    NotFinished,
+    /// There is no such message.
+    NotFound,
+}
+
+/// Has what a finished message says sent again, by a message of its own with this id: what became of
+/// the first one stays as it is. `by` is who asks for it.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn resend(
+    database: &Database,
     tx: &mut Tx,
     id: NotificationId,
+    again: NotificationId,
+    by: &str,
     now: Timestamp,
-) -> Result<bool, DatabaseError> {
-    let changed: Option<i64> = sqlx::query_scalar(
-        "UPDATE notifications SET state = 'QUEUED', attempts = 0, next_try_at = $1, asked_at = $1
-         WHERE notification_id = $2 AND state IN ('DELIVERED', 'FAILED') RETURNING serial",
+) -> Result<Resent, DatabaseError> {
+    if database.dialect() == Dialect::Postgres {
+        // Serials are given by what is there: nobody writes another message meanwhile.
+        sqlx::query("LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut **tx)
+            .await?;
+    }
+    let Some(entry) = get(tx, id).await? else { return Ok(Resent::NotFound) };
+    // What is said a third time says the first again, and not the second.
+    let first = entry.resend_of.unwrap_or(entry.id);
+    let open: Option<i64> = sqlx::query_scalar(
+        "SELECT serial FROM notifications
+         WHERE order_id = $1 AND (notification_id = $2 OR resend_of = $2)
+             AND state NOT IN ('DELIVERED', 'FAILED') LIMIT 1",
     )
-    .bind(now.micros())
-    .bind(id.to_string())
+    .bind(entry.order_id.to_string())
+    .bind(first.to_string())
     .fetch_optional(&mut **tx)
     .await?;
-    if let Some(serial) = changed {
-        due_again(tx, serial, now).await?;
+    if open.is_some() {
+        return Ok(Resent::NotFinished);
     }
-    Ok(changed.is_some())
+    let serial: i64 = sqlx::query_scalar(
+        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at,
+             next_try_at, shard, position, gone, resend_of, asked_by)
+         SELECT $1, (SELECT MAX(serial) FROM notifications) + 1, fact_id, channel, order_id, kind,
+             recipient, subject, body, 'QUEUED', 0, '', $2, $2,
+             $2, shard, position, gone, $3, $4
+         FROM notifications WHERE notification_id = $5 RETURNING serial",
+    )
+    .bind(again.to_string())
+    .bind(now.micros())
+    .bind(first.to_string())
+    .bind(by)
+    .bind(id.to_string())
+    .fetch_one(&mut **tx)
+    .await?;
+    due_again(tx, serial, now).await?;
+    let entry = get(tx, again).await?.ok_or(DatabaseError::Corrupt("message"))?;
+    Ok(Resent::Again(Box::new(entry)))
 }
 
 /// One message, if it is there.
@@ -615,7 +690,10 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     };
     let (channel, state) = (text("channel")?, text("state")?);
     let attempts: i64 = row.try_get("attempts")?;
+    let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
+    let resend_of: Option<String> = row.try_get("resend_of")?;
+    let resend_of = resend_of.map(|id| id.parse()).transpose();
     Ok(Entry {
         id: NotificationId::recorded(&text("notification_id")?)
             .map_err(|_| DatabaseError::Corrupt("message id"))?,
@@ -636,11 +714,14 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
             .find(|known| known.code() == state)
             .ok_or(DatabaseError::Corrupt("state of a message"))?,
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
+        in_doubt: u32::try_from(in_doubt).map_err(|_| DatabaseError::Corrupt("tries in doubt"))?,
         last_error: text("last_error")?,
         gone: row.try_get::<i64, _>("gone")? != 0,
         created_at: time("created_at")?,
         asked_at: time("asked_at")?,
         next_try_at: time("next_try_at")?,
         delivered_at: delivered_at.map(Timestamp::from_micros),
+        resend_of: resend_of.map_err(|_| DatabaseError::Corrupt("message id"))?,
+        asked_by: row.try_get("asked_by")?,
     })
 }

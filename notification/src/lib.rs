@@ -11,9 +11,11 @@ mod delivery; // sends what is due, and tries again
 mod follower; // facts → ledger
 pub mod grpc;
 pub mod ledger;
+mod secret; // what webhooks are signed with
 mod service; // the parts put together
 
-pub use compose::{Channel, Message, compose};
+pub use compose::{Channel, Message, compose, compose_all};
 pub use config::{Config, Mail, Webhook};
 pub use follower::NotificationFollower;
+pub use secret::{WebhookSecret, WebhookSecretError};
 pub use service::{Notifications, migrator};

@@ -18,15 +18,17 @@ use std::time::Duration;
 
 use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
-use notification::grpc::NotificationEdge;
 use notification::grpc::proto::notification_service_server::NotificationServiceServer;
+use notification::grpc::{AskedBy, NotificationEdge};
+use order_actor::domain::By;
 use order_actor::grpc::{OrdersEdge, status};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Code, Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
@@ -105,6 +107,15 @@ pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
     crate::feed::FILE_DESCRIPTOR_SET,
 ];
 
+/// The message service knows callers by their names alone.
+fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(by) = request.extensions().get::<By>() {
+        let asked_by = AskedBy(by.subject.clone());
+        request.extensions_mut().insert(asked_by);
+    }
+    Ok(request)
+}
+
 /// Serves until told to stop; then takes no new calls and lets those under way end. Health says
 /// whether the process is `ready`.
 pub async fn serve(
@@ -140,7 +151,7 @@ pub async fn serve(
         routes.add_service(stock);
     }
     if let Some(notifications) = services.notifications {
-        routes.add_service(notifications);
+        routes.add_service(InterceptedService::new(notifications, telling_who_asks));
     }
     // Many clients still ask by the older name of the same service.
     match (reflection().build_v1(), reflection().build_v1alpha()) {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_stream::domain::{Reservation, ReservationState};
-use notification::{Channel, Config, compose};
+use notification::{Channel, Config, compose_all};
 use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
 use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
@@ -153,8 +153,10 @@ pub fn answer(
     }
 }
 
-/// Each fact is told exactly once per channel. Which webhook and which operators are told is the
-/// engine's configuration, so those may be absent, but never twice.
+/// Each fact is told exactly once per channel, leaving aside what somebody had sent again. Which
+/// webhook and which operators are told, and whether there is a way to phones, is the engine's
+/// configuration, so those may be absent, but never twice; so may units that came back, which older
+/// engines told by their refund alone.
 pub fn notifications(
     report: &mut Report,
     subject: &str,
@@ -166,15 +168,17 @@ pub fn notifications(
         *told.entry(message).or_default() += 1;
     }
     let customers_only = Config { ops: None, ..Config::to_directory(std::path::PathBuf::new()) };
+    let due: BTreeSet<(String, Channel)> = compose_all(facts, &customers_only)
+        .into_iter()
+        .map(|message| (message.fact_id.to_string(), message.channel))
+        .collect();
     for fact in facts {
         let kind = fact.body.kind();
-        let due: Vec<_> =
-            compose(fact, &customers_only).iter().map(|message| message.channel).collect();
         for channel in Channel::ALL {
-            let times = told.remove(&(fact.id.to_string(), channel)).unwrap_or_default();
-            let is_due = due.contains(&channel);
-            let may_be = channel == Channel::Webhook
-                || (channel == Channel::Email && is_for_operators(fact));
+            let message = (fact.id.to_string(), channel);
+            let times = told.remove(&message).unwrap_or_default();
+            let may_be = channel != Channel::Email || is_for_operators(fact) || is_return(fact);
+            let is_due = due.contains(&message) && !may_be;
             if is_due || times > 0 {
                 report.check(Law::NotificationsOnce);
             }
@@ -189,6 +193,10 @@ pub fn notifications(
         let detail = format!("{times} of {} tell of fact {fact_id}, which is none", channel.code());
         report.find(Law::NotificationsOnce, subject, detail);
     }
+}
+
+const fn is_return(fact: &Fact) -> bool {
+    matches!(fact.body, FactBody::Order(OrderFact::Returned { .. }))
 }
 
 const fn is_for_operators(fact: &Fact) -> bool {

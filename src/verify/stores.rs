@@ -255,7 +255,7 @@ async fn order(
         if let Some(found) = readable(report, Law::NotificationsOnce, &subject, found)? {
             let facts = seen(followers::NOTIFICATIONS).facts(&followers.fact_ids);
             // What left before the journal was set back was true then.
-            let found = found.into_iter().filter(|entry| !entry.gone);
+            let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
             let told = found.map(|entry| (entry.fact_id, entry.channel));
             laws::notifications(report, &subject, &facts, told);
         }

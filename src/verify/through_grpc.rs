@@ -131,6 +131,7 @@ async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channe
     let method = "notifications.v1.NotificationService/ListNotifications";
     let told = pages(client, method, "notifications", json!({ "order_id": order_id })).await?;
     told.iter()
+        .filter(|message| text(message, "resend_of").is_empty())
         .map(|message| {
             let channel = Channel::ALL
                 .into_iter()

@@ -66,7 +66,7 @@ fn take(mut stream: TcpStream, ids: &Mutex<BTreeSet<String>>) {
 
 fn secret(folder: &TempDir) -> String {
     let path = folder.path().join("secret");
-    std::fs::write(&path, "webhook-secret-0123456789\n").unwrap();
+    std::fs::write(&path, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -154,4 +154,93 @@ fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn a_secret_that_no_library_reads_is_refused_and_not_shown() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("secret");
+    let good = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    for (text, expected) in [
+        ("webhook-secret-0123456789\n".to_owned(), "line 1: it does not begin with whsec_"),
+        (format!("{good}\n\nwhsec_c2hvcnQ=\n"), "line 3: its key has 5 bytes, and not 24 to 64"),
+        ("\n \n".to_owned(), "it is empty"),
+        (format!("{good}\n").repeat(6), "it has more than 5 secrets"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let hook = ["--webhook-url", "http://localhost/", "--webhook-secret-file"];
+        let error = refused(&folder, &[&hook[..], &[path.to_str().unwrap()]].concat());
+        assert!(error.contains(expected), "{error}");
+        for line in text.lines().filter(|line| line.len() > 1) {
+            assert!(!error.contains(line), "{error}");
+        }
+    }
+}
+
+#[test]
+fn mail_that_no_server_would_take_is_refused_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    for (flags, expected) in [
+        (&["--smtp-url", "smtp://mail.example.org"][..], "--mail-from says who mail is from"),
+        (&["--smtp-url", "smtp://us:pw@10.0.0.1:587?tls=required"], "--mail-from says"),
+        (&["--mail-from", "orders@example..org"], "--mail-from orders@example..org is"),
+        (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
+        (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),
+        (&["--shop-name", "two\nlines"], "on one line"),
+    ] {
+        let error = refused(&folder, flags);
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("us:pw"), "{error}");
+    }
+}
+
+/// What `serve` says to flags with which it does not start.
+fn refused(folder: &TempDir, flags: &[&str]) -> String {
+    let data = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let output = crate::support::ordinal(&[&serve[..], flags].concat());
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What operators have sent again stands beside what it repeats, with who asked for it, and `verify`
+/// knows it for that.
+#[test]
+fn a_message_that_is_sent_again_is_another_one_and_everything_still_holds() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let flags = ["--data", data.to_str().unwrap()];
+    let engine = Engine::start_with(&flags);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    engine.place(&["MUG=1@4.50GBP"]);
+    let messages = || {
+        let listed = engine.ask(&["notification", "list"]);
+        listed["notifications"].as_array().cloned().unwrap_or_default()
+    };
+    let delivered = |count: usize| {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let messages = messages();
+            let all = messages.iter().all(|one| one["state"] == "NOTIFICATION_STATE_DELIVERED");
+            if messages.len() == count && all {
+                return messages;
+            }
+            assert!(Instant::now() < patience, "{messages:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let first = delivered(2).remove(0);
+    let id = first["notification_id"].as_str().unwrap();
+    let again = engine.ask(&["notification", "resend", id])["notification"].clone();
+    assert_eq!(
+        (&again["resend_of"], &again["asked_by"]),
+        (&first["notification_id"], &"developer".into())
+    );
+    assert_ne!(again["notification_id"], first["notification_id"]);
+    let messages = delivered(3);
+    assert_eq!(messages[0], first);
+    let verified = engine.ask(&["verify"]);
+    assert!(engine.stop().success(), "{verified}");
+    let verified = crate::support::ordinal(&["verify", "--data", data.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }

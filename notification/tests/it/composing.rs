@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use notification::{Channel, Config, Webhook, compose};
-use shared_events::contract::{CancelReason, Contact, Money, OrderFact, ReservationId, ReturnId};
+use notification::{Channel, Config, Mail, compose, compose_all};
+use shared_events::contract::{
+    CancelReason, Contact, Disposition, Fact, FactBody, LineUnits, Money, OrderFact, OrderLineFact,
+    Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
+};
 
-use crate::support::{fact, placed};
+use crate::support::{fact, hook, placed};
 
 fn config() -> Config {
     Config::to_directory(PathBuf::from("unused"))
@@ -64,6 +67,140 @@ fn an_approved_return_is_told_once_with_its_refund() {
     assert!(messages[0].body.contains("2.50 GBP"));
 }
 
+fn mug() -> (Sku, Quantity) {
+    ("MUG".parse().unwrap(), Quantity::new(2).unwrap())
+}
+
+fn returned(return_id: ReturnId) -> Fact {
+    let (sku, quantity) = mug();
+    let lines = vec![ReturnedUnits { line: 1, sku, quantity, disposition: Disposition::Restock }];
+    fact(1, |order| OrderFact::Returned { order, return_id, lines })
+}
+
+fn refund(return_id: ReturnId, minor: i64) -> Fact {
+    let refund = Money::new(minor, "GBP".parse().unwrap());
+    Fact { index: 1, ..fact(1, |order| OrderFact::RefundRequested { order, return_id, refund }) }
+}
+
+#[test]
+fn a_refund_of_nothing_is_promised_to_nobody() {
+    let return_id = ReturnId::mint();
+    let kinds = |facts: &[Fact]| -> Vec<&str> {
+        compose_all(facts, &config()).iter().map(|message| message.kind).collect()
+    };
+    // As it is told now, and as it was told before.
+    for facts in [&[returned(return_id)][..], &[returned(return_id), refund(return_id, 0)]] {
+        let messages = compose_all(facts, &config());
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert_eq!(messages[0].kind, "RETURNED");
+        for text in [&messages[0].subject, &messages[0].body] {
+            assert!(text.contains("your return is accepted"), "{text}");
+            assert!(!text.contains("refund") && !text.contains("GBP"), "{text}");
+        }
+    }
+    assert!(compose_all(&[returned(return_id)], &config())[0].body.contains("2 x MUG"));
+    // A refund tells of both, and that of another return says nothing of this one.
+    assert_eq!(kinds(&[returned(return_id), refund(return_id, 250)]), ["REFUND"]);
+    let other = Fact { position: 2, ..refund(return_id, 250) };
+    assert_eq!(kinds(&[returned(return_id), other]), ["RETURNED", "REFUND"]);
+}
+
+/// The fact of an order whose customer is reached in this way.
+fn reached(mut fact: Fact, contact: &Contact) -> Fact {
+    let FactBody::Order(order) = &mut fact.body else { panic!("a fact of an order") };
+    match order {
+        OrderFact::Created { order, .. }
+        | OrderFact::Confirmed { order, .. }
+        | OrderFact::Cancelled { order, .. } => order.contact = contact.clone(),
+        _ => panic!("another fact"),
+    }
+    fact
+}
+
+#[test]
+fn a_phone_hears_what_there_is_a_way_for() {
+    let cancelled = fact(1, |order| OrderFact::Cancelled {
+        order,
+        reason: CancelReason::InsufficientStock,
+        was_confirmed: false,
+        skus: vec![mug().0],
+    });
+    let confirmed =
+        fact(2, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
+    let facts = [placed(3), confirmed, cancelled];
+    let both = Contact::new("ada@example.org", "+442071838750", "en").unwrap();
+    let phone = Contact::new("", "+442071838750", "en").unwrap();
+    let told = |contact: &Contact, config: &Config| -> Vec<(Channel, &str)> {
+        let facts: Vec<Fact> = facts.iter().map(|fact| reached(fact.clone(), contact)).collect();
+        let said = compose_all(&facts, config);
+        said.iter().map(|message| (message.channel, message.kind)).collect()
+    };
+    let files = config();
+    let smtp = Config { mail: Mail::Smtp("smtp://localhost".to_owned()), ..config() };
+    use Channel::{Email, Sms};
+    let mails = [(Email, "RECEIVED"), (Email, "CONFIRMED"), (Email, "OUT_OF_STOCK")];
+    assert_eq!(told(&both, &smtp), mails);
+    assert_eq!(told(&both, &files), [mails[0], mails[1], (Sms, "CONFIRMED"), mails[2]]);
+    assert_eq!(
+        told(&phone, &files),
+        [(Sms, "RECEIVED"), (Sms, "CONFIRMED"), (Sms, "OUT_OF_STOCK")]
+    );
+    assert_eq!(told(&phone, &smtp), []);
+}
+
+#[test]
+fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
+    let (sku, quantity) = mug();
+    let price = |minor| Money::new(minor, "GBP".parse().unwrap());
+    let line = |line| OrderLineFact {
+        line,
+        sku: sku.clone(),
+        quantity,
+        unit_price: price(i64::from(line) * 450),
+    };
+    let bought = |lines: u32, locale: &str| {
+        let mut bought = placed(1);
+        let FactBody::Order(OrderFact::Created { order, lines: of, .. }) = &mut bought.body else {
+            panic!("a placed order")
+        };
+        order.contact = Contact::new("ada@example.org", "", locale).unwrap();
+        *of = (1..=lines).map(line).collect();
+        let shop = Some("Caf\u{e9} Ada".to_owned());
+        compose(&bought, &Config { shop, ..config() }).remove(0).body
+    };
+    let text = bought(2, "en");
+    let listed =
+        "2 x MUG, 4.50 GBP each\n2 x MUG, 9.00 GBP each\n\nTotal: 15.30 GBP\n\nCaf\u{e9} Ada\n";
+    assert!(text.ends_with(listed), "{text}");
+    let text = bought(1, "de_AT");
+    assert!(text.contains("2 x MUG, je 4,50 GBP\n\nSumme: 15,30 GBP"), "{text}");
+    let text = bought(2_000, "en");
+    assert!(text.contains("1900 more lines") && text.len() < 10_000, "{text}");
+
+    let said = |fact: &Fact| compose(fact, &config()).remove(0);
+    for (reason, words) in [
+        (CancelReason::CustomerRequest, "it is cancelled, as you asked"),
+        (CancelReason::Ops, "it is cancelled, because we cannot deliver it"),
+        (CancelReason::InsufficientStock, "Out of stock:\nMUG\n"),
+    ] {
+        let missing = reason == CancelReason::InsufficientStock;
+        let skus = if missing { vec![sku.clone()] } else { Vec::new() };
+        let cancelled =
+            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed: false, skus });
+        let body = said(&cancelled).body;
+        assert!(body.contains(words), "{body}");
+    }
+    for (reason, words) in [
+        (CancelReason::CustomerRequest, "these units are cancelled, as you asked"),
+        (CancelReason::Ops, "these units will not be delivered"),
+    ] {
+        let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity }];
+        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason });
+        let body = said(&cancelled).body;
+        assert!(body.contains(words) && body.contains("2 x MUG"), "{body}");
+    }
+}
+
 #[test]
 fn operators_are_reminded_and_the_customer_is_not() {
     let overdue = fact(1, |order| OrderFact::ReturnOverdue { order, return_id: ReturnId::mint() });
@@ -102,12 +239,7 @@ fn nobody_to_tell_is_silence_but_the_webhook_hears_all() {
         order.contact = Contact::default();
     }
     assert!(compose(&nobody, &config()).is_empty());
-    let webhook = Webhook {
-        url: "http://localhost/".to_owned(),
-        secret: "s".repeat(32),
-        authorities: Vec::new(),
-    };
-    let config = Config { webhook: Some(webhook), ..config() };
+    let config = Config { webhook: Some(hook("http://localhost/".to_owned())), ..config() };
     let messages = compose(&nobody, &config);
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].subject, "order.created.v1");

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Bench, SmtpServer, free_port, placed, server, start};
+use crate::support::{Bench, SmtpServer, free_port, hook, placed, secret, server, start};
 
 fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {
     move |entries| entries.len() == count && entries.iter().all(|entry| entry.state == state)
@@ -173,7 +173,7 @@ async fn mail_waits_for_its_server_and_arrives_once(dialect: Dialect) {
 async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
     let mut bench = Bench::on(dialect, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{}", free_port()));
-        config.away_max = Duration::from_secs(1_800);
+        config.mail_retry_for = Duration::from_secs(1_800);
     })
     .await;
     bench.follow(&[placed(1)]).await;
@@ -204,10 +204,15 @@ async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
         notification_id: failed.id.to_string(),
         validate_only: false,
     };
-    client.resend_notification(request.clone()).await.unwrap();
-    bench.until(all_are(State::RetryAt, 1)).await;
+    let again = client.resend_notification(request.clone()).await.unwrap().into_inner();
+    let again = again.notification.unwrap();
+    assert!(again.notification_id != request.notification_id);
+    assert_eq!(again.resend_of, request.notification_id);
+    bench.until(|entries| entries.len() == 2 && entries[1].state == State::RetryAt).await;
     let status = client.resend_notification(request).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "NOT_FINISHED");
+    // What became of the first one stays.
+    assert!(bench.entries().await[0] == failed);
     let unknown =
         proto::GetNotificationRequest { notification_id: uuid::Uuid::now_v7().to_string() };
     let status = client.get_notification(unknown).await.unwrap_err();
@@ -230,11 +235,19 @@ async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
 pub async fn receiver(
     statuses: Vec<u16>,
 ) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    receiver_that_says(statuses.into_iter().map(|status| (status, "x-none: 1"))).await
+}
+
+/// As above, with a header in each answer.
+pub async fn receiver_that_says(
+    answers: impl IntoIterator<Item = (u16, &'static str), IntoIter: Send + 'static>,
+) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let answers = answers.into_iter();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
-        for status in statuses {
+        for (status, said) in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             loop {
@@ -254,8 +267,9 @@ pub async fn receiver(
                     break;
                 }
             }
-            let answer =
-                format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\n{said}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
@@ -265,11 +279,7 @@ pub async fn receiver(
 #[tokio::test]
 async fn webhooks_are_signed_tried_again_and_given_up_when_refused() {
     let (url, mut received) = receiver(vec![503, 200, 410]).await;
-    let secret = "0123456789abcdef0123456789abcdef".to_owned();
-    let mut bench = Bench::on(Dialect::Sqlite, |config| {
-        config.webhook = Some(Webhook { url, secret: secret.clone(), authorities: Vec::new() });
-    })
-    .await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
     bench.deliver();
     let fact = placed(1);
     bench.follow(std::slice::from_ref(&fact)).await;
@@ -289,7 +299,7 @@ async fn webhooks_are_signed_tried_again_and_given_up_when_refused() {
         assert_eq!(body, fact.to_json().unwrap());
         let signed = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));
         use hmac::{KeyInit as _, Mac as _};
-        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&[7; 32]).unwrap();
         mac.update(signed.as_bytes());
         let digest = mac.finalize().into_bytes();
         let digest = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, digest);
@@ -358,9 +368,9 @@ async fn a_webhook_is_called_by_whom_it_is_signed_for_and_by_nobody_else() {
     let secure = Secure::start(folder.path());
     let bench = async |authorities: &str| {
         let mut bench = Bench::on(Dialect::Sqlite, |config| {
-            let (url, secret) = (secure.url.clone(), "s".repeat(32));
+            let (url, secrets) = (secure.url.clone(), vec![secret(7).1]);
             let authorities = authorities.as_bytes().to_vec();
-            config.webhook = Some(Webhook { url, secret, authorities });
+            config.webhook = Some(Webhook { url, secrets, authorities });
         })
         .await;
         bench.deliver();
@@ -423,12 +433,11 @@ async fn what_is_under_way_at_the_end_is_given_back_and_counts_for_nothing(diale
 }
 
 async fn a_server_that_never_comes_to_an_end_holds_up_no_other(dialect: Dialect) {
-    let (hook, mut received) = receiver(vec![204; 60]).await;
+    let (called, mut received) = receiver(vec![204; 60]).await;
     let url = silent().await;
     let mut bench = Bench::on(dialect, |config| {
         config.mail = Mail::Smtp(url);
-        let authorities = Vec::new();
-        config.webhook = Some(Webhook { url: hook, secret: "s".repeat(32), authorities });
+        config.webhook = Some(hook(called));
     })
     .await;
     bench.deliver();

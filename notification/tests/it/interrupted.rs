@@ -4,17 +4,13 @@
 use std::time::Duration;
 
 use notification::ledger::{Entry, State};
-use notification::{Channel, Mail, Webhook};
+use notification::{Channel, Mail};
 use shared_events::contract::Fact;
 use shared_events::stream::Dialect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::delivery::{receiver, silent};
-use crate::support::{Bench, free_port, placed};
-
-fn hook(url: String) -> Option<Webhook> {
-    Some(Webhook { url, secret: "s".repeat(32), authorities: Vec::new() })
-}
+use crate::support::{Bench, free_port, hook, placed};
 
 async fn change(bench: &Bench, sql: &str) {
     let mut tx = bench.database.begin().await.unwrap();
@@ -28,7 +24,7 @@ fn hooks(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
 
 async fn what_left_and_could_not_be_written_down_does_not_leave_again(dialect: Dialect) {
     let (url, mut received) = receiver(vec![204; 40]).await;
-    let mut bench = Bench::on(dialect, |config| config.webhook = hook(url)).await;
+    let mut bench = Bench::on(dialect, |config| config.webhook = Some(hook(url))).await;
     let facts: Vec<Fact> = (1..=10).map(placed).collect();
     bench.follow(&facts).await;
     change(&bench, "ALTER TABLE outbox RENAME TO outbox_away").await;
@@ -100,7 +96,7 @@ async fn only_who_cannot_be_connected_to_is_waited_for_and_costs_no_try() {
         (hangs_up("").await, hangs_up("220 mail.example.org\r\n").await, 1),
     ] {
         let mut bench = Bench::on(Dialect::Sqlite, |config| {
-            config.webhook = hook(format!("http://127.0.0.1:{http}/hook"));
+            config.webhook = Some(hook(format!("http://127.0.0.1:{http}/hook")));
             config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{smtp}"));
         })
         .await;

@@ -11,5 +11,8 @@
 mod composing;
 mod delivery;
 mod interrupted; // when the ledger or a server fails half-way
+mod resends; // what somebody has sent again
+mod retries; // how long, how often, and when no more
 mod set_back; // what is not sent after the journal was set back
 mod support;
+mod webhooks; // by the libraries that others verify them with

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notification::ledger::{self, Entry, Filter};
-use notification::{Config, Notifications, migrator};
+use notification::{Config, Notifications, Webhook, WebhookSecret, migrator};
 use shared_events::contract::{
     Contact, CustomerId, Fact, FactBody, FactId, FactSource, Money, OrderFact, OrderHeader,
     OrderId, SpecVersion, Timestamp,
@@ -106,6 +106,19 @@ impl Bench {
             panic!("not reached in 20 s: {errors:?}");
         }
     }
+}
+
+/// A secret made of one byte.
+pub fn secret(byte: u8) -> (String, WebhookSecret) {
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [byte; 32]);
+    let text = format!("whsec_{encoded}");
+    let secret = text.parse().unwrap();
+    (text, secret)
+}
+
+/// A webhook at that URL.
+pub fn hook(url: String) -> Webhook {
+    Webhook { url, secrets: vec![secret(7).1], authorities: Vec::new() }
 }
 
 pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact {

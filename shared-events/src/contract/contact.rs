@@ -1,16 +1,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
 /// How a customer is reached. Personal data: `Debug` shows nothing of it, and it stands in no log,
 /// id, metric or error.
+///
+/// What is new is checked ([`Contact::new`]); what is read is taken as it was written, by whatever
+/// rule was in force then.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub struct Contact {
-    /// E-mail address: one `@` with text on both sides, at most 254 characters (RFC 5321).
+    /// E-mail address, as it was given; see [`Email`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Phone number in E.164: `+` and 2 to 15 digits, the first not 0.
+    /// Phone number in E.164: `+` and 7 to 15 digits, the first not 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     /// The language of messages.
@@ -28,26 +32,33 @@ impl fmt::Debug for Contact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
     /// Not an e-mail address.
-    #[error("not an e-mail address of at most 254 characters")]
+    #[error(
+        "not an e-mail address that can be written to, such as ada@example.org: at most 254 \
+         characters; before the @ at most 64, of ASCII; after it a domain"
+    )]
     Email,
     /// Not a phone number in E.164.
-    #[error("not a phone number in E.164 such as +442071838750")]
+    #[error(
+        "not a phone number in E.164 such as +442071838750: + and 7 to 15 digits that begin with the \
+         country's code, without the (0) that is dialled inside of it"
+    )]
     Phone,
     /// Not a language tag.
-    #[error("not a language tag such as en or en-GB")]
+    #[error("not a language tag (BCP 47) such as en, en-GB or zh-Hant-TW")]
     Locale,
 }
 
 impl Contact {
-    /// A contact of checked parts. Empty texts count as absent.
+    /// A contact of what a caller gave: blanks around each part do not count, and neither does how a
+    /// phone number is grouped or a language tag spelt. Empty texts count as absent.
     ///
     /// # Errors
     /// [`ContactError`] names the first part that is not well formed.
     pub fn new(email: &str, phone: &str, locale: &str) -> Result<Self, ContactError> {
-        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let [email, phone, locale] = [email, phone, locale].map(str::trim);
         let contact = Self {
-            email: present(email),
-            phone: present(phone),
+            email: (!email.is_empty()).then(|| email.to_owned()),
+            phone: if phone.is_empty() { None } else { Some(e164(phone)?) },
             locale: if locale.is_empty() { Locale::default() } else { locale.parse()? },
         };
         contact.check()?;
@@ -59,8 +70,8 @@ impl Contact {
     /// # Errors
     /// [`ContactError`] names the first part that is not.
     pub fn check(&self) -> Result<(), ContactError> {
-        if self.email.as_deref().is_some_and(|email| !is_email(email)) {
-            return Err(ContactError::Email);
+        if let Some(email) = &self.email {
+            email.parse::<Email>()?;
         }
         if self.phone.as_deref().is_some_and(|phone| !is_e164(phone)) {
             return Err(ContactError::Phone);
@@ -69,26 +80,123 @@ impl Contact {
     }
 }
 
-fn is_email(text: &str) -> bool {
-    let clean =
-        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_control() || c.is_whitespace());
-    text.len() <= 254
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            clean(local) && clean(domain) && !domain.contains('@') && local.len() <= 64
-        })
+/// An e-mail address as mail is sent to it, in ASCII, so that every mail server takes it. Whoever
+/// accepts an address and whoever writes to it go by this rule.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Email {
+    local: String,
+    domain: String,
+}
+
+impl Email {
+    /// What stands before the `@`. In quotes where it must be (RFC 5321): some providers gave
+    /// addresses with dots in a row or at an end.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// What stands after it: a domain in lower case, international ones in Punycode.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(..)")
+    }
+}
+
+impl FromStr for Email {
+    type Err = ContactError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Quotes may hold an @ as well.
+        let (local, domain) = text.rsplit_once('@').ok_or(ContactError::Email)?;
+        let local = local_part(local).ok_or(ContactError::Email)?;
+        let domain = domain_part(domain).ok_or(ContactError::Email)?;
+        // RFC 5321 4.5.3.1; a text that is longer than what it comes to would only take up room.
+        let fits = local.len() <= 64
+            && local.len() + 1 + domain.len() <= 254
+            && text.chars().count() <= 254;
+        if fits { Ok(Self { local, domain }) } else { Err(ContactError::Email) }
+    }
+}
+
+/// RFC 5321 `Local-part`: letters, digits and some signs; anything else that can be printed in quotes.
+fn local_part(text: &str) -> Option<String> {
+    let quoted = text.strip_prefix('"').map(|rest| rest.strip_suffix('"').unwrap_or_default());
+    if let Some(inside) = quoted {
+        return is_quotable(inside).then(|| text.to_owned());
+    }
+    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    if text.is_empty() || !text.chars().all(|c| atext(c) || c == '.') {
+        return None;
+    }
+    let dots_between = text.split('.').all(|part| !part.is_empty());
+    Some(if dots_between { text.to_owned() } else { format!("\"{text}\"") })
+}
+
+/// Whether this may stand between quotes: printable ASCII, with `\` before a quote or another `\`.
+fn is_quotable(inside: &str) -> bool {
+    let mut characters = inside.chars();
+    while let Some(c) = characters.next() {
+        let c = if c == '\\' { characters.next() } else { (c != '"').then_some(c) };
+        if !c.is_some_and(|c| matches!(c, ' '..='~')) {
+            return false;
+        }
+    }
+    !inside.is_empty()
+}
+
+/// A domain by the rules of names in the DNS. No address literal: a customer who gives one is
+/// mistaken, or wants us to connect to a machine of their choice.
+fn domain_part(text: &str) -> Option<String> {
+    // They would be dropped without a word, and another domain be written to.
+    let ignored =
+        icu_properties::CodePointSetData::new::<icu_properties::props::DefaultIgnorableCodePoint>();
+    // These two matter in some scripts, and are refused elsewhere by the rule itself.
+    let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+    if text.chars().any(|c| ignored.contains(c) && !joins(c)) {
+        return None;
+    }
+    let domain = Uts46::new()
+        .to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+        .ok()?;
+    // No top-level domain is a number: that is an IP address.
+    let last = domain.rsplit('.').next()?;
+    (!last.bytes().all(|byte| byte.is_ascii_digit())).then(|| domain.into_owned())
+}
+
+/// A phone number without what only groups its digits.
+fn e164(text: &str) -> Result<String, ContactError> {
+    // Whoever is inside of the country dials it, whoever is outside does not; which digits are
+    // meant is not ours to guess.
+    if text.contains("(0)") {
+        return Err(ContactError::Phone);
+    }
+    let groups = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    };
+    let number = text.replace(groups, "");
+    if is_e164(&number) { Ok(number) } else { Err(ContactError::Phone) }
 }
 
 fn is_e164(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
-        (2..=15).contains(&digits.len())
+        // The shortest that are in use have seven digits with their country's code.
+        (7..=15).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_digit())
             && !digits.starts_with('0')
     })
 }
 
-/// A language tag (BCP 47 in shape): letters, digits and `-`, 2 to 35 characters. `en` by default.
+/// A language tag (BCP 47 in shape) as it is usually spelt: `en-GB`, `zh-Hant-TW`. `en` by default.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(transparent)]
 pub struct Locale(String);
 
 impl Locale {
@@ -114,31 +222,34 @@ impl Default for Locale {
 impl FromStr for Locale {
     type Err = ContactError;
 
+    /// Also as others write it: `de_DE`, `DE`, `de-de`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let language = text.split('-').next().unwrap_or_default();
-        let parts_fit = text.split('-').all(|part| {
-            (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
-        let language_fits = (2..=3).contains(&language.len())
-            && language.bytes().all(|byte| byte.is_ascii_lowercase());
-        if text.len() <= 35 && parts_fit && language_fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ContactError::Locale)
+        let given = text.replace('_', "-");
+        let mut parts = given.split('-');
+        let language = parts.next().unwrap_or_default();
+        let mut fits = text.len() <= 35
+            && (2..=3).contains(&language.len())
+            && language.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let mut tag = language.to_ascii_lowercase();
+        // Behind a single letter or digit stands what has a rule of its own.
+        let mut extended = false;
+        for part in parts {
+            fits &=
+                (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+            extended |= part.len() == 1;
+            tag.push('-');
+            let letters = part.bytes().all(|byte| byte.is_ascii_alphabetic());
+            match part.len() {
+                2 if letters && !extended => tag.push_str(&part.to_ascii_uppercase()),
+                4 if letters && !extended => {
+                    tag.push_str(&part[..1].to_ascii_uppercase());
+                    tag.push_str(&part[1..].to_ascii_lowercase());
+                }
+                _ => tag.push_str(&part.to_ascii_lowercase()),
+            }
         }
-    }
-}
-
-impl TryFrom<String> for Locale {
-    type Error = ContactError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Locale> for String {
-    fn from(locale: Locale) -> Self {
-        locale.0
+        // A single one opens something.
+        fits &= tag.rsplit('-').next().is_some_and(|last| last.len() > 1);
+        if fits { Ok(Self(tag)) } else { Err(ContactError::Locale) }
     }
 }

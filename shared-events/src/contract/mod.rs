@@ -14,7 +14,7 @@ mod sku; // what is sold
 mod text; // what a text may hold
 mod timestamp; // instants, in UTC microseconds
 
-pub use contact::{Contact, ContactError, Locale};
+pub use contact::{Contact, ContactError, Email, Locale};
 pub use envelope::{Fact, FactBody, FactError, FactId, FactSource, SpecVersion};
 pub use ids::{
     CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use shared_events::contract::{
-    Contact, ContactError, Currency, Money, MoneyError, OrderId, ParseIdError, ParseTimestampError,
-    Quantity, Sku, TextError, TextRule, Timestamp,
+    Contact, ContactError, Currency, Email, Locale, Money, MoneyError, OrderId, ParseIdError,
+    ParseTimestampError, Quantity, Sku, TextError, TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
 use std::time::Duration;
@@ -124,9 +124,150 @@ fn what_is_not_a_value_is_refused() {
 }
 
 #[test]
+fn an_address_that_is_accepted_is_one_that_every_mail_server_takes() {
+    for (given, sent) in [
+        ("ada@example.org", "ada@example.org"),
+        ("Ada.Lovelace+orders@Example.ORG", "Ada.Lovelace+orders@example.org"),
+        ("o'brien!#$%&*/=?^_`{|}~@example.org", "o'brien!#$%&*/=?^_`{|}~@example.org"),
+        ("ops@localhost", "ops@localhost"),
+        // As some Japanese providers gave them.
+        ("taro..yamada@docomo.ne.jp", "\"taro..yamada\"@docomo.ne.jp"),
+        ("taro.@docomo.ne.jp", "\"taro.\"@docomo.ne.jp"),
+        (".taro@docomo.ne.jp", "\".taro\"@docomo.ne.jp"),
+        (r#""a b@c\"d"@example.org"#, r#""a b@c\"d"@example.org"#),
+        ("info@b\u{fc}cher.example", "info@xn--bcher-kva.example"),
+        ("info@B\u{dc}CHER.example", "info@xn--bcher-kva.example"),
+        ("info@\u{4f8b}\u{5b50}.\u{4e2d}\u{56fd}", "info@xn--fsqu00a.xn--fiqs8s"),
+        ("info@xn--bcher-kva.example", "info@xn--bcher-kva.example"),
+        ("a@a--b.example", "a@a--b.example"),
+    ] {
+        let email: Email = given.parse().unwrap_or_else(|_| panic!("{given} is refused"));
+        assert_eq!(format!("{}@{}", email.local(), email.domain()), sent);
+        // It stands there as the customer gave it.
+        let contact = Contact::new(&format!(" {given}\t"), "", "").unwrap();
+        assert_eq!(contact.email.as_deref(), Some(given));
+    }
+    let long = |local: usize, label: usize| {
+        format!("{}@{}.example", "a".repeat(local), vec!["b".repeat(label); 3].join("."))
+    };
+    assert!(Contact::new(&long(40, 63), "", "").is_ok());
+    for wrong in [
+        "@example.org",
+        "ada@",
+        "ada",
+        "@",
+        "a@b@example.org",
+        "a,b@example.org",
+        "a:b@example.org",
+        "a b@example.org",
+        "evil<victim@example.com>",
+        "Ada <ada@example.org>",
+        "\"unclosed@example.org",
+        "\"\"@example.org",
+        "\"a\"b\"@example.org",
+        "\"a\\\"@example.org",
+        "a@example..org",
+        "a@.example.org",
+        "a@example.org.",
+        "a@example.org,",
+        "a@-example.org",
+        "a@example-.org",
+        "a@ex_ample.org",
+        "a@127.0.0.1",
+        "a@[127.0.0.1]",
+        "a@[IPv6:::1]",
+        "a@xn--a.example",
+        // Not every mail server takes this one.
+        "j\u{f6}rg@example.org",
+        // Nobody sees these.
+        "ada@example.com\u{200b}",
+        "ada\u{200b}@example.com",
+        "ada@exa\u{ad}mple.com",
+        "ada@exa\u{200d}mple.com",
+        "ada@exa\u{2060}mple.com",
+        "ada@exa\u{fe0f}mple.com",
+        "ada@\u{202e}moc.elpmaxe",
+        "ada@example.com\r\nBcc: x@example.com",
+        "ada\0@example.com",
+        "ada\u{7f}@example.com",
+        "\"a\tb\"@example.com",
+        &long(65, 10),
+        &long(64, 63),
+        &long(1, 64),
+    ] {
+        assert_eq!(Contact::new(wrong, "", ""), Err(ContactError::Email), "{wrong:?}");
+    }
+}
+
+#[test]
+fn phones_and_languages_are_read_as_people_write_them_and_kept_in_one_way() {
+    for (given, kept) in [
+        ("+442071838750", "+442071838750"),
+        ("+44 20 7183 8750", "+442071838750"),
+        (" +44-20-7183-8750 ", "+442071838750"),
+        ("+1 (212) 555-0100", "+12125550100"),
+        ("+49\u{a0}30\u{2011}901820", "+4930901820"),
+        ("+49.30/901820", "+4930901820"),
+        ("+6834000", "+6834000"),
+        ("+123456789012345", "+123456789012345"),
+    ] {
+        let contact = Contact::new("", given, "").unwrap_or_else(|_| panic!("{given}"));
+        assert_eq!(contact.phone.as_deref(), Some(kept), "{given}");
+    }
+    for wrong in [
+        "+44 (0)20 7183 8750",
+        "00442071838750",
+        "020 7183 8750",
+        "+044 20 7183 8750",
+        "+44 20",
+        "+1234567890123456",
+        "+44 20 7183 8750 x12",
+        "+\u{664}\u{664}2071838750",
+        "+44\u{200b}2071838750",
+        "++442071838750",
+        "-",
+        "+",
+    ] {
+        assert_eq!(Contact::new("", wrong, ""), Err(ContactError::Phone), "{wrong:?}");
+    }
+    for (given, kept) in [
+        ("en", "en"),
+        ("en-GB", "en-GB"),
+        ("de_DE", "de-DE"),
+        ("DE", "de"),
+        ("de-at", "de-AT"),
+        ("ZH_HANT_TW", "zh-Hant-TW"),
+        ("es-419", "es-419"),
+        ("sl-rozaj-biske-1994", "sl-rozaj-biske-1994"),
+        ("en-US-u-CA-Gregory", "en-US-u-ca-gregory"),
+        ("", "en"),
+    ] {
+        let contact = Contact::new("", "", given).unwrap_or_else(|_| panic!("{given}"));
+        assert_eq!(contact.locale.as_str(), kept, "{given}");
+    }
+    for wrong in ["English", "e", "de_DE.UTF-8", "de__DE", "de-", "-de", "12", "d\u{e9}", "en-x"] {
+        assert_eq!(Contact::new("", "", wrong), Err(ContactError::Locale), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_was_accepted_by_older_rules_is_read_as_it_was_written() {
+    for json in [
+        r#"{"email":"a..b@x..com","phone":"+12","locale":"en-12345"}"#,
+        r#"{"email":"a@[127.0.0.1]","locale":"en-gb"}"#,
+        r#"{"locale":"en"}"#,
+    ] {
+        let contact: Contact = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&contact).unwrap(), json);
+    }
+    assert_eq!(serde_json::from_str::<Contact>("{}").unwrap().locale, Locale::default());
+}
+
+#[test]
 fn personal_data_is_not_shown_by_debug() {
     let contact = Contact::new("a@example.org", "+442071838750", "en-GB").unwrap();
     assert_eq!(format!("{contact:?}"), "Contact(..)");
+    assert_eq!(format!("{:?}", "a@example.org".parse::<Email>().unwrap()), "Email(..)");
 }
 
 /// Anywhere, and most of all where they end.
@@ -166,6 +307,30 @@ fn the_last_instant_of_the_calendar_is_one() {
 }
 
 proptest! {
+    /// What is kept is what would be kept of it again, and is read as it was written.
+    #[test]
+    fn contacts_are_kept_in_one_way(
+        email in r#"[ -~\u{fc}\u{200b}]{0,6}[.a-z"]{0,9}@[a-zA-Z0-9.\-\u{fc}\u{200d}]{1,20}|\PC{0,9}@\PC{0,9}|"#,
+        phone in r"\+[0-9 \-().]{6,20}|\PC{0,9}|",
+        locale in r"[a-zA-Z]{2,3}([_-][a-zA-Z0-9]{1,9}){0,3}|\PC{0,5}|",
+    ) {
+        if let Ok(contact) = Contact::new(&email, &phone, &locale) {
+            prop_assert!(contact.check().is_ok());
+            let text = |part: &Option<String>| part.clone().unwrap_or_default();
+            let (email, phone) = (text(&contact.email), text(&contact.phone));
+            let again = Contact::new(&email, &phone, contact.locale.as_str()).unwrap();
+            prop_assert!(again == contact, "{email} {phone} {:?}", contact.locale);
+            let json = serde_json::to_string(&contact).unwrap();
+            prop_assert!(serde_json::from_str::<Contact>(&json).unwrap() == contact);
+        }
+        if let Ok(sent) = email.parse::<Email>() {
+            let sent = format!("{}@{}", sent.local(), sent.domain());
+            prop_assert!(sent.is_ascii() && sent.len() <= 254);
+            let again = sent.parse::<Email>().unwrap();
+            prop_assert_eq!(format!("{}@{}", again.local(), again.domain()), sent);
+        }
+    }
+
     #[test]
     fn money_survives_the_wire(minor in any::<i64>(), code in prop::sample::select(vec!["GBP", "JPY", "BHD"])) {
         let money = Money::new(minor, code.parse().unwrap());

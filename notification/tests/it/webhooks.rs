@@ -1,0 +1,247 @@
+//! Webhooks are what Standard Webhooks says: its own libraries verify them, by the code that
+//! `docs/webhooks.md` shows.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use notification::ledger::{Entry, State};
+use notification::{Channel, Webhook, WebhookSecret, WebhookSecretError};
+use shared_events::contract::{Fact, Timestamp};
+use shared_events::stream::Dialect;
+
+use crate::delivery::receiver;
+use crate::support::{Bench, free_port, hook, placed, secret};
+
+fn document() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/webhooks.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The first block of this language in the document.
+fn block(language: &str) -> String {
+    let document = document();
+    let (_, rest) = document.split_once(&format!("\n```{language}\n")).unwrap();
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
+
+fn tool(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} names what webhooks are verified with; scripts/test installs it")
+    })
+}
+
+/// A program in one of the languages that the document speaks.
+fn program(language: &str, code: &str) -> Command {
+    match language {
+        "python" => {
+            let mut program = Command::new(tool("ORDINAL_TEST_PYTHON"));
+            program.args(["-u", "-c", code]);
+            program
+        }
+        _ => {
+            let mut program = Command::new("node");
+            program.args(["-e", code]).env("NODE_PATH", tool("ORDINAL_TEST_NODE_MODULES"));
+            program
+        }
+    }
+}
+
+/// The receiver that the document shows, with a secret of its own.
+struct Receiver {
+    process: Child,
+    output: BufReader<std::process::ChildStdout>,
+    url: String,
+}
+
+impl Receiver {
+    async fn start(language: &str, secret: &str) -> Self {
+        let port = free_port();
+        let mut process = program(language, &block(language))
+            .env("WEBHOOK_SECRET", secret)
+            .env("PORT", port.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let listens = tokio::time::timeout(Duration::from_secs(20), async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        listens.await.expect("the receiver listens");
+        Self { process, output, url: format!("http://127.0.0.1:{port}/hook") }
+    }
+
+    /// What it prints next.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The libraries believe nothing that is older than five minutes.
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(0).plus(now)
+}
+
+fn ended(state: State) -> impl Fn(&[Entry]) -> bool {
+    move |entries| {
+        let mut hooks = entries.iter().filter(|entry| entry.channel == Channel::Webhook);
+        hooks.all(|entry| entry.state == state)
+    }
+}
+
+async fn called(webhook: Webhook, fact: &Fact) -> Bench {
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(webhook)).await;
+    *bench.clock.lock().unwrap() = now();
+    bench.follow(std::slice::from_ref(fact)).await;
+    bench.deliver();
+    bench
+}
+
+async fn the_receiver_of_the_document_takes_what_we_sign(language: &str) {
+    let ((text, new), (_, other), (_, old)) = (secret(1), secret(2), secret(3));
+    let fact = placed(42);
+    let mut receiver = Receiver::start(language, &text).await;
+    let url = receiver.url.clone();
+    let webhook = |secrets: Vec<WebhookSecret>| Webhook { secrets, ..hook(url.clone()) };
+    // While it changes over, both sign, and it does not matter which one the receiver has.
+    for secrets in [vec![new.clone()], vec![old.clone(), new.clone()], vec![new, old]] {
+        let bench = called(webhook(secrets), &fact).await;
+        bench.until(ended(State::Delivered)).await;
+        bench.stop().await;
+        let told = format!("order.created.v1 of {}, position 42", fact.subject);
+        assert_eq!(receiver.line(), told);
+    }
+    // Whoever has another secret is not believed.
+    let bench = called(webhook(vec![other]), &fact).await;
+    bench.until(ended(State::Failed)).await;
+    let entries = bench.entries().await;
+    assert!(entries.iter().any(|entry| entry.last_error == "webhook: answered 401"), "{entries:?}");
+    bench.stop().await;
+    assert_eq!(receiver.line(), "refused: No matching signature found");
+    // The document shows what was seen here.
+    let shown = document();
+    for line in ["order.created.v1 of ", ", position 42", "refused: No matching signature found"] {
+        assert!(shown.contains(line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_python_receiver_of_the_document_takes_what_we_sign() {
+    the_receiver_of_the_document_takes_what_we_sign("python").await;
+}
+
+#[tokio::test]
+async fn the_javascript_receiver_of_the_document_takes_what_we_sign() {
+    the_receiver_of_the_document_takes_what_we_sign("javascript").await;
+}
+
+const CHECK_PYTHON: &str = r#"
+import json, sys
+from standardwebhooks import Webhook
+for line in sys.stdin:
+    case = json.loads(line)
+    try:
+        Webhook(case["secret"]).verify(case["body"], case["headers"])
+        print("yes", flush=True)
+    except Exception as error:
+        print(error, flush=True)
+"#;
+
+const CHECK_JAVASCRIPT: &str = r#"
+const { Webhook } = require("standardwebhooks");
+require("readline").createInterface({ input: process.stdin }).on("line", line => {
+    const { secret, body, headers } = JSON.parse(line);
+    try {
+        new Webhook(secret).verify(body, headers);
+        console.log("yes");
+    } catch (error) {
+        console.log(error.message);
+    }
+});
+"#;
+
+/// What each library says of a call as it is, and changed in each of its parts.
+#[tokio::test]
+async fn the_libraries_know_a_call_and_every_change_of_it() {
+    let (url, mut received) = receiver(vec![204]).await;
+    let ((text, ours), (wrong, _)) = (secret(1), secret(2));
+    let bench = called(Webhook { secrets: vec![ours], ..hook(url) }, &placed(1)).await;
+    let request = received.recv().await.unwrap();
+    bench.stop().await;
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let headers: serde_json::Map<String, serde_json::Value> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let whole = serde_json::json!({ "secret": text, "body": body, "headers": headers });
+    let with = |pointer: &str, value: serde_json::Value| {
+        let mut case = whole.clone();
+        *case.pointer_mut(pointer).unwrap() = value;
+        case
+    };
+    let late = now().micros() / 1_000_000 - 400;
+    let cases = [
+        (whole.clone(), true),
+        (with("/secret", wrong.into()), false),
+        (with("/body", body.replace("1530", "1531").into()), false),
+        (with("/headers/webhook-id", uuid::Uuid::nil().to_string().into()), false),
+        (with("/headers/webhook-timestamp", (late + 390).to_string().into()), false),
+        (with("/headers/webhook-timestamp", late.to_string().into()), false),
+        (with("/headers/webhook-signature", "v1,AAAA".into()), false),
+    ];
+    for (language, code) in [("python", CHECK_PYTHON), ("javascript", CHECK_JAVASCRIPT)] {
+        let mut process =
+            program(language, code).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = process.stdin.take().unwrap();
+        for (case, _) in &cases {
+            writeln!(input, "{case}").unwrap();
+        }
+        drop(input);
+        let output = process.wait_with_output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let said: Vec<bool> = output.lines().map(|line| line == "yes").collect();
+        let expected: Vec<bool> = cases.iter().map(|(_, known)| *known).collect();
+        assert_eq!(said, expected, "{language}: {output}");
+    }
+}
+
+#[test]
+fn a_secret_is_what_the_libraries_read_as_the_same_key() {
+    let encode = |length: usize| {
+        let key = vec![9; length];
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
+        format!("whsec_{text}")
+    };
+    for length in [24, 32, 64] {
+        let secret: WebhookSecret = encode(length).parse().unwrap();
+        assert_eq!(format!("{secret:?}"), "WebhookSecret(..)");
+    }
+    for (wrong, error) in [
+        ("webhook-secret-0123456789".to_owned(), WebhookSecretError::Prefix),
+        (String::new(), WebhookSecretError::Prefix),
+        ("whsk_AAAA".to_owned(), WebhookSecretError::Prefix),
+        ("whsec_not base64".to_owned(), WebhookSecretError::Base64),
+        (encode(32).replace('=', ""), WebhookSecretError::Base64),
+        ("whsec_".to_owned(), WebhookSecretError::Length(0)),
+        (encode(23), WebhookSecretError::Length(23)),
+        (encode(65), WebhookSecretError::Length(65)),
+    ] {
+        let refused = wrong.parse::<WebhookSecret>().unwrap_err();
+        assert_eq!(refused, error, "{wrong}");
+        let shown = refused.to_string();
+        assert!(wrong.is_empty() || !shown.contains(&wrong), "{shown}");
+    }
+}
