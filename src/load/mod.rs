@@ -51,7 +51,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
     /// For so long.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, requires = "rate")]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::cli::duration, requires = "rate")]
     duration: Duration,
     /// What is called, with weights: place, get, list, cancel, fulfill.
     #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "place=1", requires = "rate")]
@@ -60,7 +60,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
     data: Option<PathBuf>,
     /// Start an engine on this Postgres database.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Let the clock of the started engine follow the file, so that windows and deadlines act as
     /// they would have acted then.
