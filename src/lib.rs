@@ -10,6 +10,7 @@
 )]
 
 pub mod access; // who may call what
+mod address; // of processes, as people write them
 mod admin; // what operators see and may do
 mod archive; // what is old leaves the journal's table for files
 mod backup; // the files of an engine, copied while it works

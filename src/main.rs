@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
         .with_env_filter(logs)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if std::env::var("ORDINAL_LOG_FORMAT").is_ok_and(|format| format == "json") {
+    if std::env::var(ordinal::cli::LOG_FORMAT).is_ok_and(|format| format == "json") {
         subscriber.json().init();
     } else {
         subscriber.init();

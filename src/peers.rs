@@ -8,11 +8,13 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::address::Address;
+
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A peer that was cut off without a word is noticed after twice this.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Where the other services answer; each may be several processes, as URLs.
+/// Where the other services answer; each may be several processes.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     /// Order nodes.
@@ -70,7 +72,7 @@ impl Identity {
 /// A channel to whoever answers at these URLs; connects when it is first used. None without any.
 ///
 /// # Errors
-/// Where one is no URL.
+/// Where one is no address, or https.
 pub fn channel(urls: &[String]) -> anyhow::Result<Option<Channel>> {
     let endpoints = urls.iter().map(|url| endpoint(url)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(match endpoints.as_slice() {
@@ -81,8 +83,9 @@ pub fn channel(urls: &[String]) -> anyhow::Result<Option<Channel>> {
 }
 
 fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .with_context(|| format!("{url} is no URL such as http://orders-1:7400"))?;
+    let address: Address =
+        url.parse().map_err(|what| anyhow::anyhow!("the address of another process {what}"))?;
+    let endpoint = Endpoint::from_shared(address.to_string()).context("address")?;
     Ok(endpoint
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)

@@ -1,7 +1,7 @@
 //! `ordinal serve`: an engine that runs until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use serde_json::json;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use crate::access::Access;
+use crate::address::Address;
 use crate::chaos::SteppedClock;
+use crate::cli::Failure;
 use crate::edge::{Bounds, Numbers, take_descriptors};
 use crate::engine::{Backend, Engine, LeaseTimes, Role, Settings};
 use crate::peers::{Identity, Peers};
-use crate::secrets;
 use crate::tokens;
 
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
@@ -28,8 +29,13 @@ pub struct ServeArgs {
     /// "10m"`. Flags and the environment win over it.
     #[arg(long, value_name = "FILE", env = "ORDINAL_CONFIG")]
     config: Option<PathBuf>,
+    /// Check the settings and show those that are in effect, with who said what and without secrets,
+    /// as such a file; start nothing.
+    #[arg(long)]
+    print_config: bool,
     /// Keep everything in SQLite files in this directory (created if absent).
     #[arg(
+        help_heading = "Where things are kept",
         long,
         value_name = "DIR",
         env = "ORDINAL_DATA",
@@ -38,94 +44,135 @@ pub struct ServeArgs {
     )]
     data: PathBuf,
     /// Run this service only; the flags below say where the others are.
-    #[arg(long, value_enum, value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_enum,
+        value_name = "ROLE",
+        env = "ORDINAL_ROLE",
+        default_value = "all"
+    )]
     role: Role,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Where things are kept")]
     databases: crate::databases::DatabaseArgs,
     /// Name of this order node, for operators; after a crash a node of the same name takes its
     /// shards back at once [default: the advertised address].
-    #[arg(long, value_name = "NAME", env = "ORDINAL_NODE_NAME")]
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "NAME",
+        env = "ORDINAL_NODE_NAME"
+    )]
     node_name: Option<String>,
     /// Where the other order nodes reach this one [default: the address it listens on].
-    #[arg(long, value_name = "HOST:PORT", env = "ORDINAL_ADVERTISE")]
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "HOST:PORT",
+        env = "ORDINAL_ADVERTISE"
+    )]
     advertise: Option<String>,
     /// Order nodes, for the other roles; several by commas.
-    #[arg(long, value_name = "URL", env = "ORDINAL_ORDERS_AT", value_delimiter = ',')]
-    orders_at: Vec<String>,
-    /// The stock service, for the other roles.
-    #[arg(long, value_name = "URL", env = "ORDINAL_INVENTORY_AT", value_delimiter = ',')]
-    inventory_at: Vec<String>,
-    /// The message service, for the other roles.
-    #[arg(long, value_name = "URL", env = "ORDINAL_NOTIFICATIONS_AT", value_delimiter = ',')]
-    notifications_at: Vec<String>,
-    /// Bearer token by which this process asks the others: one with the role SERVICE.
-    #[arg(long, value_name = "TOKEN", env = "ORDINAL_PEER_TOKEN", hide_env_values = true)]
-    peer_token: Option<String>,
-    /// A file whose first line is that token.
     #[arg(
+        help_heading = "Several processes",
         long,
-        value_name = "FILE",
-        env = "ORDINAL_PEER_TOKEN_FILE",
-        conflicts_with = "peer_token"
+        value_name = "ADDRESS",
+        env = "ORDINAL_ORDERS_AT",
+        hide_env_values = true,
+        value_delimiter = ','
     )]
-    peer_token_file: Option<PathBuf>,
-    /// Listen on this address; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400")]
+    orders_at: Vec<Address>,
+    /// The stock service, for the other roles.
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "ADDRESS",
+        env = "ORDINAL_INVENTORY_AT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    inventory_at: Vec<Address>,
+    /// The message service, for the other roles.
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "ADDRESS",
+        env = "ORDINAL_NOTIFICATIONS_AT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    notifications_at: Vec<Address>,
+    /// Bearer token by which this process asks the others: one with the role SERVICE.
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "TOKEN",
+        env = "ORDINAL_PEER_TOKEN",
+        hide_env_values = true
+    )]
+    peer_token: Option<String>,
+    /// Listen on this address, or on that of a name such as localhost; port 0 takes a free one.
+    #[arg(help_heading = "Who may call", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::cli::listen)]
     listen: SocketAddr,
     /// Callers by bearer token (TOML, see the README). Without it, on loopback they are believed;
     /// elsewhere an engine on SQLite draws tokens at its first start, into its directory.
-    #[arg(long, value_name = "FILE", env = "ORDINAL_TOKENS")]
+    #[arg(help_heading = "Who may call", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     tokens: Option<PathBuf>,
-    /// Cancel orders that nobody confirmed for so long.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = humantime::parse_duration)]
+    /// Cancel orders that nobody confirmed for so long; at least 1s.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
     /// Accept returns for so long after fulfilment.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_RETURN_WITHIN", default_value = "30days", value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RETURN_WITHIN", default_value = "30days", value_parser = window)]
     return_within: Duration,
     /// Remind operators of returns that nobody judged for so long.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = window)]
     judge_within: Duration,
     /// Number of shards of a Postgres journal that is created now, unless --journal-database names
     /// them; fixed for ever.
-    #[arg(long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
     /// Show orders that have left the journal, and read its first events, from the files in this
     /// directory; see `ordinal journal archive`.
-    #[arg(long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
+    #[arg(
+        help_heading = "Where things are kept",
+        long,
+        value_name = "DIR",
+        env = "ORDINAL_ARCHIVE"
+    )]
     archive: Option<PathBuf>,
     /// For how long the other order nodes believe one that they do not hear of.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = crate::cli::duration)]
     lease: Duration,
     /// How often an order node renews its lease.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = crate::cli::duration)]
     lease_renew: Duration,
     /// How long after its last renewal an order node stops by itself; less than the lease.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = crate::cli::duration)]
     lease_self_stop: Duration,
     /// Orders awake at once; each takes some 10 KB.
-    #[arg(long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
+    #[arg(help_heading = "Bounds", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
     orders_awake: usize,
     /// Let timers act on the clock of this machine however far it is from the newest event.
-    #[arg(long, env = "ORDINAL_TRUST_CLOCK")]
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
     /// Start although this file of the SQLite directory (orders.db or notifications.db) is missing, and make it anew; the refusal of a start says what that comes to.
-    #[arg(long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "notifications.db"])]
+    #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "notifications.db"])]
     make_anew: Vec<String>,
     /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
     /// process takes with it.
-    #[arg(long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
+    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
     database_connections: u32,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Bounds")]
     bounds: BoundArgs,
     /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
     #[arg(long, value_name = "FILE", hide = true)]
     clock_offset_file: Option<PathBuf>,
     /// Do not let stock react to orders, to see what happens when it does not answer.
-    #[arg(long, env = "ORDINAL_WITHOUT_STOCK")]
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Facts through Redis")]
     streams: crate::streams::StreamArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Messages")]
     messages: crate::messages::MessageArgs,
 }
 
@@ -152,6 +199,22 @@ struct BoundArgs {
     streams_per_customer: usize,
 }
 
+/// A window of an order: no longer than anybody keeps one.
+fn window(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+    let window = crate::cli::duration(text)?;
+    if window > MAX { Err("is at most 100years".to_owned()) } else { Ok(window) }
+}
+
+/// One in which somebody can confirm.
+fn confirm_window(text: &str) -> Result<Duration, String> {
+    let window = window(text)?;
+    if window < Duration::from_secs(1) {
+        return Err("is at least 1s: every order would be cancelled at once".to_owned());
+    }
+    Ok(window)
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -171,10 +234,24 @@ impl BoundArgs {
 }
 
 impl ServeArgs {
-    /// The file with further settings.
+    /// Whether the settings are to be shown only.
     #[must_use]
-    pub fn config(&self) -> Option<&Path> {
-        self.config.as_deref()
+    pub const fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    /// Whether the settings make sense together; nothing is written.
+    ///
+    /// # Errors
+    /// Usage where they do not.
+    pub fn check(&self) -> Result<(), Failure> {
+        let checked = || {
+            let settings = self.settings(self.tokens.clone())?;
+            // Tokens that are drawn at the first start are not drawn for a look.
+            let drawn = self.tokens.is_none() && matches!(settings.backend, Backend::Sqlite(_));
+            if drawn { Ok(()) } else { settings.check() }
+        };
+        checked().map_err(|error| Failure::usage(&error))
     }
 
     /// Where everything is kept.
@@ -187,11 +264,7 @@ impl ServeArgs {
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {
-        match (&self.peer_token, &self.peer_token_file) {
-            (Some(token), _) => Identity::with_token(token),
-            (None, Some(path)) => Identity::with_token(&secrets::first_line("peer token", path)?),
-            (None, None) => Ok(Identity::default()),
-        }
+        self.peer_token.as_deref().map_or_else(|| Ok(Identity::default()), Identity::with_token)
     }
 
     /// The token file: as said, or the one that is kept beside the data.
@@ -205,19 +278,23 @@ impl ServeArgs {
         }
     }
 
-    fn settings(&self) -> anyhow::Result<Settings> {
+    fn settings(&self, tokens: Option<PathBuf>) -> anyhow::Result<Settings> {
         let mut settings = Settings::new(self.backend()?);
         settings.role = self.role;
         settings.listen = self.listen;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
         settings.peers = Peers {
-            orders: self.orders_at.clone(),
-            inventory: self.inventory_at.clone(),
-            notifications: self.notifications_at.clone(),
+            orders: self.orders_at.iter().map(ToString::to_string).collect(),
+            inventory: self.inventory_at.iter().map(ToString::to_string).collect(),
+            notifications: self.notifications_at.iter().map(ToString::to_string).collect(),
             identity: self.identity()?,
         };
         settings.streams = self.streams.streams()?;
+        if let Some(archive) = &self.archive {
+            let name = archive.display();
+            anyhow::ensure!(archive.is_dir(), "--archive: there is no directory {name}");
+        }
         settings.archive.clone_from(&self.archive);
         settings.lease = LeaseTimes {
             length: self.lease,
@@ -236,7 +313,7 @@ impl ServeArgs {
         if matches!(settings.backend, Backend::Postgres(_)) {
             settings.shards = self.shards;
         }
-        if let Some(path) = self.tokens(&settings.backend)? {
+        if let Some(path) = tokens {
             settings.access = Access::from_file(&path)?;
         }
         if let Some(file) = &self.clock_offset_file {
@@ -255,16 +332,18 @@ impl ServeArgs {
 ///
 /// # Errors
 /// Where the engine cannot start.
-pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     take_descriptors();
-    let settings = args.settings()?;
+    let usage = |error: anyhow::Error| Failure::usage(&error);
+    let tokens = args.backend().and_then(|backend| args.tokens(&backend)).map_err(usage)?;
+    let settings = args.settings(tokens.clone()).map_err(usage)?;
+    settings.check().map_err(usage)?;
     let role = settings.role.to_possible_value().map(|role| role.get_name().to_owned());
     let role = role.unwrap_or_default();
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
     };
-    let tokens = args.tokens(&settings.backend)?;
     // Heard from before anybody is told that it serves: who stops it at once finds it drained, too.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for SIGTERM")?;
@@ -291,7 +370,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
     }
     let superseded = tokio::select! {
         _ = terminate.recv() => false,
-        interrupted = tokio::signal::ctrl_c() => { interrupted?; false }
+        interrupted = tokio::signal::ctrl_c() => { interrupted.context("Ctrl-C")?; false }
         () = engine.failed() => true,
     };
     if superseded {

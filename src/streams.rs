@@ -50,7 +50,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
     redis_keep: u64,
     /// Keep facts for so long.
-    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = crate::cli::duration)]
     redis_keep_for: Duration,
     /// Keep what an active follower still needs, but no more facts per shard than this.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -103,12 +104,18 @@ async fn details(connection: &Connection, serving: bool) -> (Vec<Value>, Vec<Val
 /// Whether the process at this URL says that a service of it serves; empty for the process as a whole.
 ///
 /// # Errors
-/// Where the address is none.
-pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> anyhow::Result<bool> {
+/// Where the address is none, or the process knows no such service.
+pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> Result<bool, Failure> {
     let Some(channel) = peers::channel(&[url.to_owned()])? else { return Ok(false) };
     let request = HealthCheckRequest { service: service.to_owned() };
     let mut client = HealthClient::new(channel);
     let answer = tokio::time::timeout(patience, client.check(request)).await;
-    let status = answer.ok().and_then(Result::ok).map(|answer| answer.into_inner().status);
-    Ok(status == Some(i32::from(ServingStatus::Serving)))
+    match answer {
+        Ok(Ok(answer)) => Ok(answer.into_inner().status == i32::from(ServingStatus::Serving)),
+        Ok(Err(status)) if status.code() == Code::NotFound => Err(Failure::Refused {
+            reason: "NOT_FOUND".to_owned(),
+            message: format!("the process has no service {service}; liveness is one, or none"),
+        }),
+        _ => Ok(false),
+    }
 }

@@ -63,7 +63,7 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Let things go wrong for so long, at least.
-    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = crate::cli::duration)]
     lasts: Duration,
     /// Go on until so many processes were killed, at least.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -72,7 +72,7 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "N", default_value_t = 12)]
     clients: u64,
     /// How long a client waits between two calls, on average.
-    #[arg(long, value_name = "DURATION", default_value = "60ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60ms", value_parser = crate::cli::duration)]
     pace: Duration,
     /// Spread the journal over so many Postgres servers; what goes wrong with Postgres goes wrong with
     /// one after the other.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
-use super::parse::{Amount, LineDisposition, LineUnits, OrderLine, Place, instant};
+use super::parse::{Amount, Id, LineDisposition, LineUnits, OrderLine, Place, instant, timeout};
+use crate::address::Address;
 
 /// Ordinal, an actor-based, event-sourced order engine.
 ///
@@ -17,43 +18,20 @@ use super::parse::{Amount, LineDisposition, LineUnits, OrderLine, Place, instant
 #[derive(Debug, Parser)]
 #[command(name = "ordinal", version, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Asking an engine")]
     pub connection: Connection,
-    /// Answer with JSON, one value per line.
-    #[arg(long, global = true)]
+    /// Answer with JSON, one value per line, errors too.
+    #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
-    /// A file whose first line is the token that proves who asks.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "ORDINAL_TOKEN_FILE",
-        conflicts_with = "token"
-    )]
-    pub token_file: Option<PathBuf>,
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-impl Cli {
-    /// How an engine is reached, with the token from its file.
-    ///
-    /// # Errors
-    /// Where the file cannot be read; shows nothing of it.
-    pub fn connection(&self) -> anyhow::Result<Connection> {
-        let mut connection = self.connection.clone();
-        if let Some(path) = &self.token_file {
-            connection.token = Some(crate::secrets::first_line("token file", path)?);
-        }
-        Ok(connection)
-    }
 }
 
 /// How an engine is reached, and as whom.
 #[derive(Clone, Debug, Args)]
 pub struct Connection {
-    /// Ask the engine at this URL [default: http://127.0.0.1:7400].
-    #[arg(long, global = true, value_name = "URL", env = "ORDINAL_ADDRESS")]
+    /// Ask the engine at this address, HOST:PORT or http://HOST:PORT [default: 127.0.0.1:7400].
+    #[arg(long, global = true, value_name = "ADDRESS", env = "ORDINAL_ADDRESS", value_parser = Address::normal)]
     pub address: Option<String>,
     /// Ask as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Believed only by
     /// an engine without tokens [default: ops:developer].
@@ -69,7 +47,7 @@ pub struct Connection {
     )]
     pub token: Option<String>,
     /// Wait so long for an answer, at most 30s.
-    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
     pub timeout: Duration,
 }
 
@@ -182,6 +160,11 @@ pub enum Verb {
     Verify(crate::verify::VerifyArgs),
     /// Walk orders through every ending on a temporary engine.
     Demo,
+    /// What an operator looks at first: whether the engine serves, who is how far behind, what was set
+    /// aside. Exit code 3 where it does not serve.
+    Status,
+    /// Print the version.
+    Version,
     /// Print the completions of a shell.
     Completions {
         /// For this shell.
@@ -194,7 +177,7 @@ pub enum Verb {
 pub struct CommandOptions {
     /// Make a retry recognisable by this UUID.
     #[arg(long, value_name = "UUID")]
-    pub request_id: Option<Uuid>,
+    pub request_id: Option<Id>,
     /// Refuse unless the order has this version.
     #[arg(long, value_name = "N")]
     pub expected_version: Option<u64>,
@@ -207,11 +190,14 @@ pub struct CommandOptions {
 #[derive(Debug, Args)]
 pub struct Page {
     /// At most so many, 1 to 100.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub page_size: u32,
     /// Go on where the page before ended, by the token it showed.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     pub page_token: String,
+    /// Show all pages, one after the other.
+    #[arg(long, conflicts_with = "page_size")]
+    pub all: bool,
 }
 
 /// `ordinal order …`
@@ -222,11 +208,11 @@ pub enum OrderVerb {
     /// Show one order, as it is or as it was.
     Get {
         /// Which, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// As it was after so many events.
         #[arg(long, value_name = "N", conflicts_with = "as_of_time")]
         as_of_version: Option<u64>,
-        /// As it was at this instant (RFC 3339).
+        /// As it was at this time (RFC 3339, or a date for its first instant in UTC).
         #[arg(long, value_name = "TIME", value_parser = instant)]
         as_of_time: Option<String>,
     },
@@ -237,11 +223,11 @@ pub enum OrderVerb {
         status: Vec<String>,
         /// Of this customer.
         #[arg(long, value_name = "UUID")]
-        customer: Option<Uuid>,
-        /// Placed at this instant or later (RFC 3339).
+        customer: Option<Id>,
+        /// Placed at this time or later (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = instant)]
         placed_from: Option<String>,
-        /// Placed before this instant (RFC 3339).
+        /// Placed before this time (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = instant)]
         placed_until: Option<String>,
         /// Wait until the list includes this place of the journal.
@@ -253,7 +239,7 @@ pub enum OrderVerb {
     /// Cancel an order, or open units of it.
     Cancel {
         /// Which, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// CUSTOMER_REQUEST (customers) or OPS (operators); by who asks where absent.
         #[arg(long, value_name = "REASON")]
         reason: Option<String>,
@@ -269,10 +255,10 @@ pub enum OrderVerb {
     /// Record that a parcel leaves.
     Fulfill {
         /// Which, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// The parcel's id; minted where absent.
         #[arg(long, value_name = "UUID")]
-        shipment: Option<Uuid>,
+        shipment: Option<Id>,
         /// Who carries it.
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         carrier: String,
@@ -288,10 +274,10 @@ pub enum OrderVerb {
     /// Show changes as they happen, until interrupted.
     Watch {
         /// Only these orders, UUIDs; all where absent.
-        order_ids: Vec<Uuid>,
+        order_ids: Vec<Id>,
         /// Only orders of this customer.
         #[arg(long, value_name = "UUID")]
-        customer: Option<Uuid>,
+        customer: Option<Id>,
         /// Begin after this place of the journal; may be repeated, once per shard.
         #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         after: Vec<Place>,
@@ -302,12 +288,12 @@ pub enum OrderVerb {
     /// Show what happened to an order, with causes.
     History {
         /// Which, a UUID.
-        order_id: Uuid,
+        order_id: Id,
     },
     /// Show what differs between two versions of an order.
     Diff {
         /// Which, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// From this version; 0 is before it was placed.
         #[arg(long, value_name = "N", default_value_t = 0)]
         from: u64,
@@ -321,14 +307,24 @@ pub enum OrderVerb {
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
     /// Take everything from this JSON file, a PlaceOrderRequest by its proto; - for standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["line", "street", "city", "country", "customer", "id"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "by_flags")]
     pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub order: PlaceFlags,
+    #[command(flatten)]
+    pub options: CommandOptions,
+}
+
+/// An order by flags; none of them goes with a file.
+#[derive(Debug, Args)]
+#[group(id = "by_flags", multiple = true)]
+pub struct PlaceFlags {
     /// The id it is to have; minted where absent.
     #[arg(long, value_name = "UUID")]
-    pub id: Option<Uuid>,
+    pub id: Option<Id>,
     /// For this customer; for the caller where a customer asks.
     #[arg(long, value_name = "UUID")]
-    pub customer: Option<Uuid>,
+    pub customer: Option<Id>,
     /// A line, SKU=QUANTITY@PRICE such as MUG=2@19.99GBP; may be repeated.
     #[arg(long, value_name = "LINE", required_unless_present = "file")]
     pub line: Vec<OrderLine>,
@@ -356,17 +352,21 @@ pub struct PlaceArgs {
     /// When it was ordered by your own account (RFC 3339); decides nothing.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub ordered_at: Option<String>,
-    #[command(flatten)]
-    pub options: CommandOptions,
 }
 
 /// `ordinal return …`
 #[derive(Debug, Subcommand)]
 pub enum ReturnVerb {
+    /// List the returns that wait to be judged, with units, value and reason; within a page the one
+    /// to be judged first comes first.
+    List {
+        #[command(flatten)]
+        page: Page,
+    },
     /// Ask for delivered units to be taken back.
     Request {
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// These units, NUMBER=QUANTITY; may be repeated.
         #[arg(long, value_name = "LINE", required = true)]
         line: Vec<LineUnits>,
@@ -375,17 +375,17 @@ pub enum ReturnVerb {
         reason: String,
         /// The id the return is to have; minted where absent.
         #[arg(long, value_name = "UUID")]
-        return_id: Option<Uuid>,
+        return_id: Option<Id>,
         #[command(flatten)]
         options: CommandOptions,
     },
     /// Take the units of the waiting return back and promise a refund.
     Approve {
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// Which return; the one that waits where absent.
         #[arg(long, value_name = "UUID")]
-        return_id: Option<Uuid>,
+        return_id: Option<Id>,
         /// What becomes of a line's units, NUMBER=RESTOCK (as where absent) or NUMBER=WRITE_OFF;
         /// may be repeated.
         #[arg(long, value_name = "LINE")]
@@ -402,10 +402,10 @@ pub enum ReturnVerb {
     /// Leave the units of the waiting return with the customer.
     Reject {
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// Which return; the one that waits where absent.
         #[arg(long, value_name = "UUID")]
-        return_id: Option<Uuid>,
+        return_id: Option<Id>,
         /// Why.
         #[arg(long, value_name = "TEXT")]
         reason: String,
@@ -436,7 +436,7 @@ pub enum StockVerb {
         reason: String,
         /// Make a retry recognisable by this UUID; minted where absent.
         #[arg(long, value_name = "UUID")]
-        request_id: Option<Uuid>,
+        request_id: Option<Id>,
     },
     /// Show one product.
     Get {
@@ -445,13 +445,16 @@ pub enum StockVerb {
     },
     /// List products.
     List {
+        /// Only those whose sku begins so.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        prefix: String,
         #[command(flatten)]
         page: Page,
     },
     /// Show what is held for an order.
     Reservation {
         /// Which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
     },
 }
 
@@ -462,7 +465,7 @@ pub enum NotificationVerb {
     List {
         /// About this order.
         #[arg(long, value_name = "UUID")]
-        order: Option<Uuid>,
+        order: Option<Id>,
         /// In this state, such as FAILED.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
@@ -472,12 +475,12 @@ pub enum NotificationVerb {
     /// Show one message.
     Get {
         /// Which, a UUID.
-        notification_id: Uuid,
+        notification_id: Id,
     },
-    /// Send a message again that failed.
+    /// Send a message again: one that failed, or one that was delivered.
     Resend {
         /// Which, a UUID.
-        notification_id: Uuid,
+        notification_id: Id,
     },
 }
 
@@ -524,21 +527,21 @@ pub enum DeadLetterVerb {
         /// Whose.
         follower: String,
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
     },
     /// Have a follower try an order's dead letters again.
     PutBack {
         /// Whose.
         follower: String,
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
     },
     /// Drop an order's first dead letter for good; those behind it are tried.
     Drop {
         /// Whose.
         follower: String,
         /// Of which order, a UUID.
-        order_id: Uuid,
+        order_id: Id,
         /// Why, for the log.
         #[arg(long, value_name = "TEXT")]
         reason: String,

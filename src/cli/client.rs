@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _};
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, MethodDescriptor,
+    DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor,
     SerializeOptions,
 };
 use serde_json::Value;
@@ -19,6 +19,7 @@ use tonic::{Request, Status};
 
 use super::args::Connection;
 use super::failure::Failure;
+use crate::address::Address;
 
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ordinal_descriptor.bin"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,11 +38,12 @@ impl Client {
     /// Connects.
     ///
     /// # Errors
-    /// `UNAVAILABLE` where nobody answers at the address; usage where it is no address.
+    /// `UNAVAILABLE` where nobody answers at the address.
     pub async fn connect(connection: &Connection) -> Result<Self, Failure> {
-        let address = connection.address();
+        let wrong = |what: String| Failure::Usage(format!("--address {what}"));
+        let address = Address::normal(&connection.address()).map_err(wrong)?;
         let endpoint = Endpoint::from_shared(address.clone())
-            .map_err(|_| Failure::Usage(format!("--address {address} is not a URL")))?
+            .map_err(|_| Failure::Usage(format!("--address {address} is no address")))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|_| {
@@ -129,23 +131,41 @@ impl Client {
     /// # Errors
     /// Usage with the known names.
     pub fn enum_value(&self, name: &str, text: &str) -> Result<String, Failure> {
+        self.named(name, text, |_| true)
+    }
+
+    /// The same, where only some of its values make sense.
+    ///
+    /// # Errors
+    /// Usage with their names.
+    pub fn enum_among(&self, name: &str, text: &str, some: &[&str]) -> Result<String, Failure> {
+        self.named(name, text, |short| some.contains(&short))
+    }
+
+    fn named(
+        &self,
+        name: &str,
+        text: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<String, Failure> {
         let all = self
             .pool
             .get_enum_by_name(&format!("ordinal.{name}"))
             .ok_or_else(|| Failure::Other(anyhow::anyhow!("the protos have no {name}")))?;
-        let wanted = text.to_ascii_uppercase().replace('-', "_");
         let names: Vec<String> = all.values().map(|value| value.name().to_owned()).collect();
         // ORDER_STATUS_ for OrderStatus.
-        let is_prefix = |prefix: &str| {
-            prefix.ends_with('_') && prefix.replace('_', "").eq_ignore_ascii_case(all.name())
-        };
-        let found = names
-            .iter()
-            .find(|known| **known == wanted || known.strip_suffix(&wanted).is_some_and(is_prefix));
-        found.cloned().ok_or_else(|| {
-            let known: Vec<&str> =
-                names.iter().map(String::as_str).filter(|n| !n.ends_with("UNSPECIFIED")).collect();
-            Failure::Usage(format!("{text} is none of {}", known.join(", ")))
+        let first = names.first().map(String::as_str).unwrap_or_default();
+        let prefix = first.strip_suffix("UNSPECIFIED").unwrap_or_default();
+        let known = names.iter().filter_map(|name| {
+            let short = name.strip_prefix(prefix).unwrap_or(name);
+            (short != "UNSPECIFIED" && fits(short)).then_some((name, short))
+        });
+        let known: Vec<(&String, &str)> = known.collect();
+        let wanted = text.trim().to_ascii_uppercase().replace('-', "_");
+        let found = known.iter().find(|(name, short)| wanted == **name || wanted == *short);
+        found.map(|(name, _)| (*name).clone()).ok_or_else(|| {
+            let known: Vec<&str> = known.iter().map(|(_, short)| *short).collect();
+            Failure::Usage(format!("{text:?} is none of {}", known.join(", ")))
         })
     }
 
@@ -160,12 +180,59 @@ impl Client {
     }
 
     fn encode(&self, method: &MethodDescriptor, value: Value) -> Result<Request<Bytes>, Failure> {
-        let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let message = DynamicMessage::deserialize_with_options(method.input(), value, &options)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", method.input().name())))?;
+        let message = read(method.input(), value.clone()).map_err(|error| {
+            let (path, what) = blame(&method.input(), &value)
+                .unwrap_or_else(|| (String::new(), error.to_string()));
+            let place = if path.is_empty() { method.input().name().to_owned() } else { path };
+            Failure::Usage(format!("{place}: {what}"))
+        })?;
         let mut request = Request::new(Bytes::from(message.encode_to_vec()));
         *request.metadata_mut() = self.headers.clone();
         Ok(request)
+    }
+}
+
+fn read(message: MessageDescriptor, value: Value) -> Result<DynamicMessage, serde_json::Error> {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    DynamicMessage::deserialize_with_options(message, value, &options)
+}
+
+/// Where in a message that cannot be read the first fault is, such as `lines[0].quantity`, and what is
+/// wrong there.
+fn blame(message: &MessageDescriptor, value: &Value) -> Option<(String, String)> {
+    for (key, value) in value.as_object()? {
+        let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
+        let Err(error) = read(message.clone(), alone) else { continue };
+        let field = message.get_field_by_name(key).or_else(|| message.get_field_by_json_name(key));
+        let Some(field) = field else { return Some((key.clone(), no_field(message, key))) };
+        let Kind::Message(inner) = field.kind() else {
+            return Some((key.clone(), error.to_string()));
+        };
+        let items: Vec<(String, &Value)> = match value.as_array() {
+            Some(items) => {
+                let named = |(at, item)| (format!("{key}[{at}]"), item);
+                items.iter().enumerate().map(named).collect()
+            }
+            None => vec![(key.clone(), value)],
+        };
+        for (place, item) in items {
+            let Err(error) = read(inner.clone(), item.clone()) else { continue };
+            return Some(match blame(&inner, item) {
+                Some((path, what)) => (format!("{place}.{path}"), what),
+                None => (place, error.to_string()),
+            });
+        }
+        return Some((key.clone(), error.to_string()));
+    }
+    None
+}
+
+/// That a message has no such field, and which may be meant.
+fn no_field(message: &MessageDescriptor, key: &str) -> String {
+    let known: Vec<String> = message.fields().map(|field| field.name().to_owned()).collect();
+    match super::config::similar(key, known.iter().map(String::as_str)) {
+        Some(meant) => format!("there is no such field; {meant} is"),
+        None => format!("there is no such field; there are {}", known.join(", ")),
     }
 }
 

@@ -12,6 +12,8 @@ use tonic_types::StatusExt as _;
 pub enum Failure {
     /// The command as given makes no sense; nothing was asked of the server.
     Usage(String),
+    /// The same, in the words of who read the command line: several lines that begin with `error: `.
+    CommandLine(String),
     /// The server answered no, or none answered.
     Status(Box<Status>),
     /// What was asked for is not possible as things are, by a stable code.
@@ -26,11 +28,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What was said makes no sense, and why.
+    #[must_use]
+    pub fn usage(error: &anyhow::Error) -> Self {
+        Self::Usage(causes(error))
+    }
+
     /// 1: it said no; 2: the command makes no sense; 3: the server is not available.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::CommandLine(_) => 2,
             Self::Status(status) => match status.code() {
                 Code::InvalidArgument => 2,
                 Code::Unavailable | Code::DeadlineExceeded => 3,
@@ -44,7 +52,7 @@ impl Failure {
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
-            Self::Usage(_) => "USAGE".to_owned(),
+            Self::Usage(_) | Self::CommandLine(_) => "USAGE".to_owned(),
             Self::Status(status) => status
                 .get_details_error_info()
                 .map_or_else(|| code_name(status.code()).to_owned(), |info| info.reason),
@@ -63,6 +71,15 @@ impl Failure {
     fn message(&self) -> String {
         match self {
             Self::Usage(message) => message.clone(),
+            // What is wrong, without how it is used in general.
+            Self::CommandLine(text) => {
+                let text = text.strip_prefix("error: ").unwrap_or(text);
+                let parts = text.split("\n\n").map(str::trim);
+                let general = |part: &&str| {
+                    part.starts_with("Usage:") || part.starts_with("For more information")
+                };
+                parts.filter(|part| !general(part)).collect::<Vec<_>>().join("; ")
+            }
             Self::Status(status) => status.message().to_owned(),
             Self::Refused { message, .. } => message.clone(),
             Self::Other(error) => causes(error),
@@ -93,15 +110,31 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}: {}", self.reason(), self.message())?;
-        for (field, description) in self.violations() {
-            write!(f, "\n  {field}: {description}")?;
+impl Failure {
+    /// As people read it: the first line says why, the others which fields are at fault, each once.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        if let Self::CommandLine(text) = self {
+            return text.trim_end().lines().map(str::to_owned).collect();
         }
-        Ok(())
+        let (reason, message) = (self.reason(), self.message());
+        let fields = self.violations().into_iter().filter_map(|(field, description)| {
+            let prefix = format!("{reason}: ");
+            let description = description.strip_prefix(&prefix).unwrap_or(&description);
+            let said = message.contains(&field) && message.contains(description);
+            (!said).then(|| format!("  {field}: {description}"))
+        });
+        std::iter::once(format!("error: {reason}: {message}")).chain(fields).collect()
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
@@ -189,6 +222,13 @@ mod tests {
         let status = Status::with_error_details(Code::InvalidArgument, "no lines", details);
         let failure = Failure::from(status);
         assert_eq!(failure.to_string(), "error: EMPTY_ORDER: no lines\n  lines: is empty");
+        // What the message has said already is not said again.
+        let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "ordinal", HashMap::new());
+        details.add_bad_request_violation("customer_id", "INVALID_FIELD: is no UUID");
+        let message = "customer_id: is no UUID";
+        let status = Status::with_error_details(Code::InvalidArgument, message, details);
+        let told = Failure::from(status).to_string();
+        assert_eq!(told, "error: INVALID_FIELD: customer_id: is no UUID");
         let json = failure.to_json();
         assert_eq!(json["reason"], "EMPTY_ORDER");
         assert_eq!(json["field_violations"][0]["field"], "lines");

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{DeadLetterVerb, FollowerVerb, ReadModelVerb, ShardsVerb, TimersVerb};
+use super::orders::pages;
 use super::show::{self, text};
 use super::{Client, Failure, Output};
 
@@ -27,7 +28,7 @@ fn seconds(duration: &str) -> String {
 /// `ordinal followers`
 pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
     ask(client, out, "ListFollowers", json!({}), |out, answer| {
-        out.table(
+        out.list(
             &["follower", "node", "lag", "oldest waits since", "still for", "state"],
             answer["followers"].as_array().into_iter().flatten().map(|follower| {
                 let error = text(follower, "error");
@@ -48,6 +49,7 @@ pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
                     state,
                 ]
             }),
+            "no followers",
         );
         for away in answer["away"].as_array().into_iter().flatten() {
             out.line(format!("{}: its process does not answer", away.as_str().unwrap_or_default()));
@@ -64,16 +66,15 @@ pub async fn dead_letters(
 ) -> Result<(), Failure> {
     match verb {
         DeadLetterVerb::List { follower, page } => {
-            let request = json!({
-                "follower": follower, "page_size": page.page_size, "page_token": page.page_token,
-            });
-            ask(client, out, "ListDeadLetters", request, show::any).await
+            let method = "admin.v1.AdminService/ListDeadLetters";
+            let request = json!({ "follower": follower });
+            pages(client, out, method, request, &page, show::dead_letters).await
         }
         DeadLetterVerb::Show { follower, order_id } => {
             let request = json!({ "follower": follower, "order_id": order_id });
             ask(client, out, "GetDeadLetter", request, |out, answer| {
                 for letter in answer["dead_letters"].as_array().into_iter().flatten() {
-                    show::any(out, letter);
+                    show::dead_letter(out, letter);
                     out.line("");
                 }
             })
@@ -81,11 +82,18 @@ pub async fn dead_letters(
         }
         DeadLetterVerb::PutBack { follower, order_id } => {
             let request = json!({ "follower": follower, "order_id": order_id });
-            ask(client, out, "PutBackDeadLetters", request, show::any).await
+            ask(client, out, "PutBackDeadLetters", request, |out, answer| {
+                out.line(format!("put back: {}; they are tried next", text(answer, "put_back")));
+            })
+            .await
         }
         DeadLetterVerb::Drop { follower, order_id, reason } => {
             let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
-            ask(client, out, "DropDeadLetter", request, show::any).await
+            ask(client, out, "DropDeadLetter", request, |out, answer| {
+                out.line("dropped; this will never happen:");
+                show::dead_letter(out, &answer["dropped"]);
+            })
+            .await
         }
     }
 }
@@ -97,7 +105,10 @@ pub async fn read_models(
     verb: ReadModelVerb,
 ) -> Result<(), Failure> {
     let ReadModelVerb::Rebuild { name } = verb;
-    ask(client, out, "RebuildReadModel", json!({ "name": name }), show::any).await
+    ask(client, out, "RebuildReadModel", json!({ "name": name }), |out, answer| {
+        out.line(format!("{name}: built again from {} events", text(answer, "events")));
+    })
+    .await
 }
 
 /// `ordinal follower …`
@@ -105,10 +116,18 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
     match verb {
         FollowerVerb::Pause { name, reason } => {
             let request = json!({ "follower": name, "reason": reason });
-            ask(client, out, "PauseFollower", request, show::any).await
+            ask(client, out, "PauseFollower", request, |out, _| {
+                out.line(format!(
+                    "{name}: handles nothing more within a second, until it is resumed"
+                ));
+            })
+            .await
         }
         FollowerVerb::Resume { name } => {
-            ask(client, out, "ResumeFollower", json!({ "follower": name }), show::any).await
+            ask(client, out, "ResumeFollower", json!({ "follower": name }), |out, _| {
+                out.line(format!("{name}: goes on where it was within a second"));
+            })
+            .await
         }
     }
 }
@@ -116,32 +135,55 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
 /// `ordinal shards …`
 pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(), Failure> {
     match verb {
-        ShardsVerb::List => {
-            ask(client, out, "ListShards", json!({}), |out, answer| {
-                let shards = answer["shards"].as_array().into_iter().flatten();
-                out.table(
-                    &["shard", "node", "address", "epoch", "position", "moved to", "frozen"],
-                    shards.map(|shard| {
-                        let fields =
-                            ["shard", "node", "address", "epoch", "position", "moved_to", "frozen"];
-                        fields.map(|field| text(shard, field)).to_vec()
-                    }),
-                );
+        ShardsVerb::List => list_shards(client, out).await,
+        ShardsVerb::Move { shard, node } => {
+            let to = node.clone().unwrap_or_else(|| "any node".to_owned());
+            let request = json!({ "shard": shard, "node": node.unwrap_or_default() });
+            ask(client, out, "MoveShard", request, |out, _| {
+                out.line(format!("shard {shard}: moves to {to} within a moment"));
             })
             .await
         }
-        ShardsVerb::Move { shard, node } => {
-            let request = json!({ "shard": shard, "node": node.unwrap_or_default() });
-            ask(client, out, "MoveShard", request, show::any).await
-        }
         ShardsVerb::Freeze { shard, reason } => {
             let request = json!({ "shard": shard, "reason": reason });
-            ask(client, out, "FreezeShard", request, show::any).await
+            ask(client, out, "FreezeShard", request, |out, _| {
+                out.line(format!("shard {shard}: closed to everybody"));
+            })
+            .await
         }
         ShardsVerb::Unfreeze { shard } => {
-            ask(client, out, "UnfreezeShard", json!({ "shard": shard }), show::any).await
+            ask(client, out, "UnfreezeShard", json!({ "shard": shard }), |out, _| {
+                out.line(format!("shard {shard}: open"));
+            })
+            .await
         }
     }
+}
+
+/// The shards. A process that has the journal to itself has nothing to list, and that is no error.
+async fn list_shards(client: &Client, out: &Output) -> Result<(), Failure> {
+    let answer = client.call("admin.v1.AdminService/ListShards", json!({})).await;
+    let answer = match answer {
+        Err(failure) if failure.reason() == "ONE_WRITER" => {
+            let answer = json!({ "shards": [], "one_writer": true });
+            out.answer(&answer, |out, _| {
+                out.line("one process has the whole journal to itself: its shards do not move");
+            });
+            return Ok(());
+        }
+        answer => answer?,
+    };
+    out.answer(&answer, |out, answer| {
+        let fields = ["shard", "node", "address", "epoch", "position", "moved_to", "frozen"];
+        let head = ["shard", "node", "address", "epoch", "position", "moved to", "frozen"];
+        let shards = answer["shards"].as_array().into_iter().flatten();
+        out.list(
+            &head,
+            shards.map(|shard| fields.map(|field| text(shard, field)).to_vec()),
+            "no shards",
+        );
+    });
+    Ok(())
 }
 
 /// `ordinal timers …`
@@ -159,5 +201,5 @@ pub async fn timers(client: &Client, out: &Output, verb: TimersVerb) -> Result<(
 
 /// `ordinal quarantined`
 pub async fn quarantined(client: &Client, out: &Output) -> Result<(), Failure> {
-    ask(client, out, "ListQuarantined", json!({}), show::any).await
+    ask(client, out, "ListQuarantined", json!({}), show::quarantined).await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -10,19 +11,21 @@ use order_actor::journal::{Archive, Manifest};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::{CommandOptions, EventsVerb, OrderVerb, PlaceArgs, ReturnVerb};
-use super::parse::{LineUnits, Place};
+use super::args::{CommandOptions, EventsVerb, OrderVerb, Page, PlaceArgs, ReturnVerb};
+use super::parse::{Id, LineUnits, Place};
 use super::show::{self, code, short_time, text};
 use super::{Client, Failure, Output};
 
 const HISTORY_PAGE: u32 = 1000;
+/// The largest page of every list.
+const PAGE_MAX: u32 = 100;
 
 /// `ordinal order …`
 pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(), Failure> {
     match verb {
         OrderVerb::Place(args) => {
-            let validate_only = args.options.validate_only;
             let request = place(*args)?;
+            let validate_only = request["options"]["validate_only"] == true;
             command(client, out, "PlaceOrder", request, validate_only).await
         }
         OrderVerb::Get { order_id, as_of_version, as_of_time } => {
@@ -47,12 +50,10 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
                     "statuses": statuses, "customer_id": id(customer),
                     "placed_from": placed_from, "placed_until": placed_until,
                 },
-                "page_size": page.page_size, "page_token": page.page_token,
                 "at_least": at_least.map(Place::to_json),
             });
-            let answer = client.call("orders.v1.OrderService/ListOrders", request).await?;
-            out.answer(&answer, show::orders);
-            Ok(())
+            let method = "orders.v1.OrderService/ListOrders";
+            pages(client, out, method, request, &page, show::orders).await
         }
         OrderVerb::Cancel { order_id, reason, text, line, options } => {
             let mut request = json!({
@@ -60,8 +61,10 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
                 "options": command_options(&options),
             });
             if let Some(reason) = reason {
-                let reason = client.enum_value("orders.v1.CancelReason", &reason)?;
-                request["reason"] = json!(reason);
+                // The others are for the engine to give.
+                let callers = ["CUSTOMER_REQUEST", "OPS"];
+                request["reason"] =
+                    json!(client.enum_among("orders.v1.CancelReason", &reason, &callers)?);
             }
             command(client, out, "CancelOrder", request, options.validate_only).await
         }
@@ -80,7 +83,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             watch(client, out, request).await
         }
         OrderVerb::History { order_id } => {
-            let events = history(client, order_id).await?;
+            let events = history(client, order_id.0).await?;
             out.answer(&json!({ "events": events }), |out, _| show::history(out, &events));
             Ok(())
         }
@@ -104,6 +107,31 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             });
             Ok(())
         }
+    }
+}
+
+/// Shows one page of a list, or all of them, one after the other.
+pub async fn pages(
+    client: &Client,
+    out: &Output,
+    method: &str,
+    mut request: Value,
+    page: &Page,
+    show: impl Fn(&Output, &Value),
+) -> Result<(), Failure> {
+    request["page_size"] = json!(if page.all { PAGE_MAX } else { page.page_size });
+    request["page_token"] = json!(page.page_token);
+    loop {
+        let mut answer = client.call(method, request.clone()).await?;
+        let next = text(&answer, "next_page_token");
+        if page.all {
+            answer["next_page_token"] = json!("");
+        }
+        out.answer(&answer, &show);
+        if !page.all || next.is_empty() {
+            return Ok(());
+        }
+        request["page_token"] = json!(next);
     }
 }
 
@@ -132,6 +160,38 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
                 "options": command_options(&options),
             });
             command(client, out, "RejectReturn", request, options.validate_only).await
+        }
+        ReturnVerb::List { page } => waiting_returns(client, out, &page).await,
+    }
+}
+
+/// Returns that wait to be judged: what an order's list does not show is asked for, order by order.
+async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(), Failure> {
+    let size = if page.all { PAGE_MAX } else { page.page_size };
+    let mut token = page.page_token.clone();
+    loop {
+        let request = json!({
+            "filter": { "statuses": ["ORDER_STATUS_RETURN_REQUESTED"] },
+            "page_size": size, "page_token": token,
+        });
+        let listed = client.call("orders.v1.OrderService/ListOrders", request).await?;
+        let mut orders = Vec::new();
+        for summary in listed["orders"].as_array().into_iter().flatten() {
+            let request = json!({ "order_id": summary["order_id"] });
+            let mut answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
+            // It may have been judged a moment ago.
+            if answer["order"]["pending_return"].is_object() {
+                orders.push(answer["order"].take());
+            }
+        }
+        // The one that is to be judged first comes first.
+        orders.sort_by_key(|order| text(&order["pending_return"], "judge_by"));
+        token = text(&listed, "next_page_token");
+        let next = if page.all { "" } else { token.as_str() };
+        let answer = json!({ "orders": orders, "next_page_token": next });
+        out.answer(&answer, show::waiting_returns);
+        if !page.all || token.is_empty() {
+            return Ok(());
         }
     }
 }
@@ -240,7 +300,7 @@ async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Fail
         if change.is_object() {
             out.answer(change, |out, change| {
                 let line = [
-                    text(change, "position"),
+                    show::place(&change["position"]),
                     short_time(&change["event"], "occurred_at"),
                     text(&change["order"], "order_id"),
                     code(&change["order"], "status", "ORDER_STATUS_"),
@@ -285,45 +345,58 @@ async fn command(
 }
 
 fn place(args: PlaceArgs) -> Result<Value, Failure> {
-    if let Some(path) = &args.file {
-        let mut content = String::new();
-        if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut content).context("standard input")?;
-        } else {
-            content = std::fs::read_to_string(path)
-                .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-        }
-        let mut request: Value = serde_json::from_str(&content)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-        if !request.is_object() {
-            return Err(Failure::Usage(format!("{}: is no JSON object", path.display())));
-        }
-        for (name, value) in [
-            ("request_id", args.options.request_id.map(|id| json!(id))),
-            ("expected_version", args.options.expected_version.map(|version| json!(version))),
-            ("validate_only", args.options.validate_only.then_some(json!(true))),
-        ] {
-            if let Some(value) = value {
-                if !request["options"].is_object() {
-                    request["options"] = json!({});
-                }
-                request["options"][name] = value;
-            }
-        }
-        return Ok(request);
+    let PlaceArgs { file, order, options } = args;
+    if let Some(path) = &file {
+        return place_file(path, &options);
     }
     Ok(json!({
-        "order_id": id(args.id),
-        "customer_id": id(args.customer),
-        "lines": args.line.iter().map(|line| line.to_json()).collect::<Vec<_>>(),
+        "order_id": id(order.id),
+        "customer_id": id(order.customer),
+        "lines": order.line.iter().map(|line| line.to_json()).collect::<Vec<_>>(),
         "address": {
-            "street": args.street, "city": args.city, "postal_code": args.postal_code,
-            "country": args.country,
+            "street": order.street, "city": order.city, "postal_code": order.postal_code,
+            "country": order.country,
         },
-        "contact": { "email": args.email, "phone": args.phone, "locale": args.locale },
-        "ordered_at": args.ordered_at,
-        "options": command_options(&args.options),
+        "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
+        "ordered_at": order.ordered_at,
+        "options": command_options(&options),
     }))
+}
+
+/// The request in a file, with the options of the command line over its own.
+fn place_file(path: &Path, options: &CommandOptions) -> Result<Value, Failure> {
+    let (name, content) = if path.as_os_str() == "-" {
+        let mut content = String::new();
+        std::io::stdin().read_to_string(&mut content).context("standard input")?;
+        ("standard input".to_owned(), content)
+    } else {
+        let content = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        (path.display().to_string(), content)
+    };
+    let wrong = |what: String| Failure::Usage(format!("{name}: {what}"));
+    let mut request: Value =
+        serde_json::from_str(&content).map_err(|error| wrong(format!("is no JSON: {error}")))?;
+    let Some(fields) = request.as_object_mut() else {
+        return Err(wrong("is no JSON object".to_owned()));
+    };
+    let own = fields.entry("options").or_insert_with(|| json!({}));
+    if own.is_null() {
+        *own = json!({});
+    }
+    let Some(own) = own.as_object_mut() else { return Ok(request) };
+    for (name, camel, value) in [
+        ("request_id", "requestId", options.request_id.map(|id| json!(id))),
+        ("expected_version", "expectedVersion", options.expected_version.map(|n| json!(n))),
+        ("validate_only", "validateOnly", options.validate_only.then_some(json!(true))),
+    ] {
+        // A field has two spellings; with both it would stand there twice.
+        let said = own.remove(camel);
+        if let Some(value) = value.or(said) {
+            own.insert(name.to_owned(), value);
+        }
+    }
+    Ok(request)
 }
 
 fn command_options(options: &CommandOptions) -> Value {
@@ -335,7 +408,7 @@ fn command_options(options: &CommandOptions) -> Value {
 }
 
 /// An id as protos carry it: empty where absent.
-pub fn id(id: Option<Uuid>) -> String {
+pub fn id(id: Option<Id>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 

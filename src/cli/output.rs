@@ -1,6 +1,10 @@
 //! How answers are shown: small tables and `key: value` for people, JSON for programs.
+//!
+//! What is shown to people was written by others: customers, operators, servers. Here, and nowhere
+//! else, everything in it is escaped that a terminal does not print as itself.
 //! Never here: what an answer means.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
@@ -21,16 +25,28 @@ impl Output {
         Self { json }
     }
 
-    /// Writes a line. A reader who has gone away is no error.
+    /// Writes one line, whatever stands in it. A reader who has gone away is no error.
     pub fn line(&self, text: impl AsRef<str>) {
+        self.raw(&printable(text.as_ref()));
+    }
+
+    /// Writes a text of several lines.
+    pub fn lines(&self, text: &str) {
+        for line in text.lines() {
+            self.line(line);
+        }
+    }
+
+    /// Writes what this program made itself as it is, such as a script for a shell.
+    pub fn raw(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{}", text.as_ref());
+        let _ = writeln!(out, "{text}");
         let _ = out.flush();
     }
 
     /// Writes a value as one line of JSON.
     pub fn value(&self, value: &impl Serialize) {
-        self.line(serde_json::to_string(value).unwrap_or_else(|error| error.to_string()));
+        self.raw(&serde_json::to_string(value).unwrap_or_else(|error| error.to_string()));
     }
 
     /// Writes a value as JSON for programs, or has `show` write it for people.
@@ -54,18 +70,108 @@ impl Output {
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(head.to_vec());
-        table.add_rows(rows);
-        self.line(table.to_string());
+        let cells = |row: Vec<String>| row.into_iter().map(|cell| printable(&cell).into_owned());
+        table.add_rows(rows.into_iter().map(|row| cells(row).collect::<Vec<_>>()));
+        self.raw(&table.to_string());
+    }
+
+    /// Writes a table of what was listed, without columns that say nothing in any row; where there
+    /// are no rows, says so.
+    pub fn list(&self, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>, none: &str) {
+        let rows: Vec<Vec<String>> = rows.into_iter().collect();
+        if rows.is_empty() {
+            return self.line(none);
+        }
+        let says = |column: usize| {
+            rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
+        };
+        let kept: Vec<bool> = (0..head.len()).map(says).collect();
+        let keep = |column: usize| kept.get(column).copied().unwrap_or(false);
+        let head: Vec<&str> = (0..).zip(head).filter(|(n, _)| keep(*n)).map(|(_, h)| *h).collect();
+        let cells = |row: Vec<String>| {
+            (0..).zip(row).filter(|(n, _)| keep(*n)).map(|(_, cell)| cell).collect::<Vec<_>>()
+        };
+        self.table(&head, rows.into_iter().map(cells).collect::<Vec<_>>());
     }
 
     /// Writes why a command did not succeed, to standard error.
     pub fn failure(&self, failure: &super::failure::Failure) {
         let mut out = std::io::stderr().lock();
-        let text = if self.json {
-            json!({ "error": failure.to_json() }).to_string()
-        } else {
-            failure.to_string()
-        };
-        let _ = writeln!(out, "{text}");
+        if self.json {
+            let _ = writeln!(out, "{}", json!({ "error": failure.to_json() }));
+            return;
+        }
+        for line in failure.lines() {
+            let _ = writeln!(out, "{}", printable(&line));
+        }
+    }
+}
+
+/// A text in lines of at most so many characters.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A text with everything escaped that a terminal does not print as itself: controls, line breaks,
+/// what turns the direction of text, what is invisible or not assigned.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            ' '..='~' => shown.push(character),
+            // Blanks that are wider or do not break, as addresses have them.
+            '\u{a0}' | '\u{202f}' | '\u{3000}' => shown.push(character),
+            // Behind another character, so that a mark on a letter stays one.
+            _ => shown.extend(String::from_iter(['x', character]).escape_debug().skip(1)),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forges_a_line_is_escaped() {
+        for (text, shown) in [
+            ("ok\rstatus: CONFIRMED", r"ok\rstatus: CONFIRMED"),
+            ("a\nb\tc", r"a\nb\tc"),
+            ("\u{1b}[31mred\u{7}", r"\u{1b}[31mred\u{7}"),
+            ("\u{9b}31m\u{7f}", r"\u{9b}31m\u{7f}"),
+            ("a\u{202e}b\u{2066}c\u{200f}", r"a\u{202e}b\u{2066}c\u{200f}"),
+            ("a\u{200b}b\u{feff}\u{2028}\u{2029}", r"a\u{200b}b\u{feff}\u{2028}\u{2029}"),
+            ("\u{e0041}\u{e000}\u{ffff}", r"\u{e0041}\u{e000}\u{ffff}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays_as_it_is() {
+        for text in [
+            "Straße 1, \"Zürich\"\\'",
+            "e\u{301}",
+            "東京都\u{3000}港区",
+            "שלום",
+            "Ωμέγα",
+            "£ 4\u{a0}€",
+            "🙂",
+        ] {
+            assert_eq!(printable(text), text);
+        }
     }
 }

@@ -1,9 +1,74 @@
-//! Text of flags as the protos spell it. Amounts never pass through a float.
+//! Text of flags as the protos spell it. Amounts never pass through a float. What is wrong is said so
+//! that it ends the sentence "invalid value 'x' for '--y': it …", without the value once more.
 
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::IntErrorKind;
 use std::str::FromStr;
+use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
-use shared_events::contract::{Currency, Money, Timestamp};
+use shared_events::contract::{Currency, Money, MoneyError, Timestamp};
+use uuid::Uuid;
+
+/// An id of whatever kind: a UUID in any spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Id(pub Uuid);
+
+impl FromStr for Id {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| "is no UUID such as 018f6f3e-0000-7000-8000-000000000001".to_owned();
+        Uuid::try_parse(text.trim()).map(Self).map_err(wrong)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A length of time, such as `30s`, `15m` or `3days`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| "is no length of time such as 30s, 15m or 3days".to_owned())
+}
+
+/// How long an answer may take: as long as an engine takes any call.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(30);
+    match duration(text)? {
+        Duration::ZERO => Err("is more than nothing".to_owned()),
+        long if long > MAX => Err("is at most 30s, for which an engine works on a call".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
+/// Where to listen: an address, or a name that this machine knows, with a port.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let wrong =
+        || "is no address to listen on, such as 127.0.0.1:7400 or localhost:7400".to_owned();
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|_| wrong())?.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+    first.copied().ok_or_else(wrong)
+}
+
+/// What is wrong with a whole number.
+pub fn number(error: &std::num::ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::PosOverflow => "is too large",
+        IntErrorKind::NegOverflow => "is too small",
+        _ => "is no whole number here",
+    }
+}
 
 /// An amount such as `19.99GBP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +78,30 @@ impl FromStr for Amount {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no amount such as 19.99GBP");
-        let at = text.len().checked_sub(3).filter(|at| text.is_char_boundary(*at));
-        let (number, code) = text.split_at(at.ok_or_else(wrong)?);
-        let currency: Currency = code.parse().map_err(|_| wrong())?;
-        Money::parse_decimal(number.trim_end(), currency).map(Self).map_err(|error| match error {
-            shared_events::contract::MoneyError::Overflow => error.to_string(),
-            _ => wrong(),
+        let text = text.trim();
+        let wrong = || "is no amount such as 19.99GBP".to_owned();
+        let at = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len();
+        let (number, code) = text.split_at_checked(at).ok_or_else(wrong)?;
+        let number = number.trim_end();
+        let is_number = !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+        if !is_number {
+            let why = "digits, a point before the decimals, the currency's code behind it";
+            return Err(format!("{}: {why}", wrong()));
+        }
+        if code.is_empty() {
+            return Err(format!("names no currency, as {number}GBP does"));
+        }
+        let currency: Currency = code.to_ascii_uppercase().parse().map_err(|_| {
+            format!("names no currency that there is: {code} is no ISO 4217 code such as GBP")
+        })?;
+        Money::parse_decimal(number, currency).map(Self).map_err(|error| match error {
+            MoneyError::TooFine if number.split('.').count() == 2 => {
+                let decimals = currency.exponent();
+                format!("is finer than {} has: {decimals} decimals", currency.code())
+            }
+            MoneyError::TooFine => wrong(),
+            other => other.to_string(),
         })
     }
 }
@@ -44,14 +126,17 @@ impl FromStr for OrderLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no line such as MUG=2@19.99GBP");
+        let wrong = || "is no line such as MUG=2@19.99GBP: SKU=QUANTITY@PRICE".to_owned();
         let (sku, rest) = text.split_once('=').ok_or_else(wrong)?;
         let (quantity, price) = rest.split_once('@').ok_or_else(wrong)?;
-        let quantity = quantity.parse().map_err(|_| wrong())?;
         if sku.is_empty() {
             return Err(wrong());
         }
-        Ok(Self { sku: sku.to_owned(), quantity, price: price.parse()? })
+        let quantity = quantity
+            .parse()
+            .map_err(|error| format!("has a quantity that {}: {quantity:?}", number(&error)))?;
+        let price = price.parse().map_err(|why| format!("has a price that {why}"))?;
+        Ok(Self { sku: sku.to_owned(), quantity, price })
     }
 }
 
@@ -73,7 +158,7 @@ impl FromStr for LineUnits {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not NUMBER=QUANTITY, such as 1=2");
+        let wrong = || "is not NUMBER=QUANTITY, such as 1=2 for two units of line 1".to_owned();
         let (line, quantity) = text.split_once('=').ok_or_else(wrong)?;
         let number = |text: &str| text.parse().map_err(|_| wrong());
         Ok(Self { line: number(line)?, quantity: number(quantity)? })
@@ -98,7 +183,7 @@ impl FromStr for LineDisposition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not NUMBER=RESTOCK or NUMBER=WRITE_OFF");
+        let wrong = || "is not NUMBER=RESTOCK or NUMBER=WRITE_OFF, such as 1=RESTOCK".to_owned();
         let (line, disposition) = text.split_once('=').ok_or_else(wrong)?;
         let disposition = match disposition.to_ascii_uppercase().replace('-', "_").as_str() {
             "RESTOCK" => "DISPOSITION_RESTOCK",
@@ -128,7 +213,7 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not SHARD:POSITION[:MARK], such as 0:17");
+        let wrong = || "is not SHARD:POSITION[:MARK], such as 0:17".to_owned();
         let (shard, position) = text.split_once(':').ok_or_else(wrong)?;
         let (position, mark) = match position.split_once(':') {
             Some((position, mark)) => (position, Some(mark.parse().map_err(|_| wrong())?)),
@@ -158,9 +243,14 @@ impl Place {
     }
 }
 
-/// An RFC 3339 instant, kept as its text in UTC.
+/// An RFC 3339 instant, or a date for its first instant in UTC; kept as its text in UTC.
 pub fn instant(text: &str) -> Result<String, String> {
-    let time: Timestamp = text.parse().map_err(|error| format!("{error}"))?;
+    let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-11-28".len());
+    let text = date.map_or_else(|| text.to_owned(), |date| format!("{date}T00:00:00Z"));
+    let time: Timestamp = text.parse().map_err(|_| {
+        "is no time such as 2026-11-28T10:05:00Z, 2026-11-28T11:05:00+01:00 or 2026-11-28 (UTC)"
+            .to_owned()
+    })?;
     Ok(time.to_string())
 }
 
@@ -197,7 +287,23 @@ mod tests {
         assert_eq!(amount("0.10EUR"), Ok(10));
         assert_eq!(amount("1500JPY"), Ok(1500));
         assert_eq!(amount("-2 GBP"), Ok(-200));
-        assert!(amount("1.5JPY").is_err());
+        assert_eq!(amount("12.50gbp"), Ok(1250));
+        for (wrong, said) in [
+            ("12.505GBP", "finer than GBP has: 2 decimals"),
+            ("1.5JPY", "finer than JPY has: 0 decimals"),
+            ("£12.50", "no amount such as"),
+            ("£12.50GBP", "no amount such as"),
+            ("1,234.50GBP", "no amount such as"),
+            ("12.50", "names no currency"),
+            ("12.50XYZ", "no ISO 4217 code"),
+            ("1.2.3GBP", "no amount such as"),
+            ("99999999999999999999GBP", "too large"),
+            ("GBP", "no amount such as"),
+            ("", "no amount such as"),
+        ] {
+            let error = wrong.parse::<Amount>().unwrap_err();
+            assert!(error.contains(said), "{wrong}: {error}");
+        }
         assert!(amount("é").is_err());
         assert!(amount("99999999999999999999GBP").is_err());
     }
@@ -225,6 +331,17 @@ mod tests {
     #[test]
     fn an_instant_is_told_in_utc() {
         assert_eq!(instant("2011-08-31T19:45:00+02:00").unwrap(), "2011-08-31T17:45:00.000000Z");
+        assert_eq!(instant("2026-11-28").unwrap(), "2026-11-28T00:00:00.000000Z");
         assert!(instant("yesterday").is_err());
+        assert!(instant("2026-11-28T10:05:00").is_err(), "without a zone it says no instant");
+    }
+
+    #[test]
+    fn a_timeout_has_its_bounds() {
+        assert_eq!(timeout("30s"), Ok(Duration::from_secs(30)));
+        assert!(timeout("60s").unwrap_err().contains("at most 30s"));
+        for wrong in ["0s", "soon", "", "-1s"] {
+            assert!(timeout(wrong).is_err(), "{wrong}");
+        }
     }
 }

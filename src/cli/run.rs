@@ -4,22 +4,26 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use serde_json::json;
 
 use super::args::{Cli, Verb};
-use super::{Client, Failure, Output, operations, orders, stock};
+use super::config::Asked;
+use super::{Client, Failure, Output, operations, orders, status, stock};
 
 /// Does what a command line says, the name of the program first.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match super::config::command_line(&arguments) {
-        Ok(cli) => cli,
+    let asked = match super::config::command_line(&arguments) {
+        Ok(asked) => asked,
         Err(failure) => {
-            Output::default().failure(&failure);
+            // It could not be read; whether a program reads the answer can.
+            let words = arguments.iter().take_while(|word| *word != "--");
+            Output::new(words.into_iter().any(|word| word == "--json")).failure(&failure);
             return failure.exit_code();
         }
     };
-    let out = Output::new(cli.json);
-    match act(cli, &out).await {
+    let out = Output::new(asked.cli.json);
+    match act(asked, &out).await {
         Ok(code) => code,
         Err(failure) => {
             out.failure(&failure);
@@ -28,17 +32,19 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
-    // What calls nobody needs no token, and may be about to draw it.
-    let connection = match &cli.verb {
-        Verb::Serve(_) | Verb::Migrate(_) | Verb::Backup(_) | Verb::Completions { .. } => {
-            cli.connection.clone()
-        }
-        _ => cli.connection()?,
-    };
+async fn act(asked: Asked, out: &Output) -> Result<ExitCode, Failure> {
+    let Asked { cli, settings } = asked;
+    let connection = cli.connection;
     let connect = || Client::connect(&connection);
     match cli.verb {
-        Verb::Serve(args) => return Ok(crate::serve::run(&args, out.json).await?),
+        Verb::Serve(args) => {
+            if let (true, Some(settings)) = (args.print_config(), settings) {
+                args.check()?;
+                settings.show(out);
+                return Ok(ExitCode::SUCCESS);
+            }
+            return crate::serve::run(&args, out.json).await;
+        }
         Verb::Migrate(args) => return Ok(crate::upkeep::migrate(args, out).await?),
         Verb::Journal(verb) => return crate::journal::run(verb, &connection, out).await,
         Verb::Backup(args) => return crate::backup::run(args, out).await,
@@ -53,8 +59,15 @@ async fn act(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Verb::Completions { shell } => {
             let mut completions = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ordinal", &mut completions);
-            out.line(String::from_utf8_lossy(&completions));
+            out.raw(&String::from_utf8_lossy(&completions));
         }
+        Verb::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            out.answer(&json!({ "version": version }), |out, _| {
+                out.line(format!("ordinal {version}"));
+            });
+        }
+        Verb::Status => return status::status(&connect().await?, &connection, out).await,
         Verb::Order(verb) => orders::order(&connect().await?, out, verb).await?,
         Verb::Return(verb) => orders::returns(&connect().await?, out, verb).await?,
         Verb::Events(verb) => orders::events(&connect().await?, out, verb).await?,

@@ -16,11 +16,16 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Object(fields) if fields.contains_key("currency_code") => money(value),
-        Value::Object(fields) if fields.contains_key("shard") => {
-            format!("{}:{}", text(value, "shard"), text(value, "position"))
-        }
         other => other.to_string(),
     }
+}
+
+/// Where something stands in a log: what has a shard and a position.
+pub fn place(value: &Value) -> String {
+    if value.is_null() {
+        return String::new();
+    }
+    format!("{}:{}", text(value, "shard"), text(value, "position"))
 }
 
 /// An enumeration's value without its prefix.
@@ -33,13 +38,14 @@ pub fn code(value: &Value, field: &str, prefix: &str) -> String {
     }
 }
 
+fn amount(value: &Value) -> Option<Money> {
+    let currency = value["currency_code"].as_str()?.parse().ok()?;
+    let nanos = i32::try_from(value["nanos"].as_i64()?).ok()?;
+    Money::from_units_nanos(value["units"].as_i64()?, nanos, currency).ok()
+}
+
 fn money(value: &Value) -> String {
-    let amount = || {
-        let currency = value["currency_code"].as_str()?.parse().ok()?;
-        let nanos = i32::try_from(value["nanos"].as_i64()?).ok()?;
-        Money::from_units_nanos(value["units"].as_i64()?, nanos, currency).ok()
-    };
-    amount().map(|amount| amount.to_string()).unwrap_or_default()
+    amount(value).map(|amount| amount.to_string()).unwrap_or_default()
 }
 
 /// An instant without its fraction of a second.
@@ -122,12 +128,21 @@ pub fn command(out: &Output, answer: &Value, validate_only: bool) {
         (false, false) => format!("appended {}", events.join(", ")),
     };
     out.line(did);
-    order(out, &answer["order"]);
+    let ordered = &answer["order"];
+    order(out, ordered);
+    if answer["replayed"] == true {
+        out.line(
+            "This request had been carried out before; another request id is another request.",
+        );
+    }
+    if text(ordered, "cancel_reason") == "CANCEL_REASON_INSUFFICIENT_STOCK" {
+        out.line("`ordinal stock set SKU UNITS` says what is on hand; then place it anew.");
+    }
 }
 
 /// Orders as lists show them.
 pub fn orders(out: &Output, answer: &Value) {
-    out.table(
+    out.list(
         &["order", "status", "total", "refunded", "units", "placed at", "customer"],
         items(&answer["orders"]).map(|order| {
             vec![
@@ -140,8 +155,42 @@ pub fn orders(out: &Output, answer: &Value) {
                 text(order, "customer_id"),
             ]
         }),
+        "no orders",
     );
     next_page(out, answer);
+}
+
+/// Returns that wait to be judged, with the units that come back and what they cost.
+pub fn waiting_returns(out: &Output, answer: &Value) {
+    let head = ["judge by", "order", "return", "units", "value", "reason"];
+    let rows = items(&answer["orders"]).map(|order| {
+        let waiting = &order["pending_return"];
+        let units = items(&waiting["lines"])
+            .map(|line| format!("{} x line {}", text(line, "quantity"), text(line, "line")));
+        vec![
+            short_time(waiting, "judge_by"),
+            text(order, "order_id"),
+            text(waiting, "return_id"),
+            units.collect::<Vec<_>>().join(", "),
+            value_of(order, waiting).map(|value| value.to_string()).unwrap_or_default(),
+            text(waiting, "reason"),
+        ]
+    });
+    out.list(&head, rows, "no returns wait");
+    next_page(out, answer);
+}
+
+/// What the units of a waiting return cost.
+fn value_of(order: &Value, waiting: &Value) -> Option<Money> {
+    let mut sum: Option<Money> = None;
+    for units in items(&waiting["lines"]) {
+        let line = items(&order["lines"]).find(|line| line["line"] == units["line"])?;
+        let price = amount(&line["unit_price"])?;
+        let minor = price.minor.checked_mul(units["quantity"].as_i64()?)?;
+        let before = sum.map_or(0, |sum| sum.minor);
+        sum = Some(Money::new(before.checked_add(minor)?, price.currency));
+    }
+    sum
 }
 
 /// How to see more, where there is more.
@@ -217,7 +266,7 @@ pub fn what(event: &Value) -> String {
 pub fn recorded(out: &Output, recorded: &Value) {
     let event = &recorded["event"];
     let line = [
-        text(recorded, "position"),
+        place(&recorded["position"]),
         short_time(recorded, "recorded_at"),
         text(recorded, "order_id"),
         format!("v{}", text(event, "version")),
@@ -228,48 +277,135 @@ pub fn recorded(out: &Output, recorded: &Value) {
     out.line(line.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "));
 }
 
-/// Any message: its plain fields as pairs, its lists of messages as tables.
-pub fn any(out: &Output, value: &Value) {
-    let Some(fields) = value.as_object() else { return out.line(plain(value)) };
-    let is_message = |value: &Value| {
-        value.as_object().is_some_and(|fields| {
-            !fields.contains_key("currency_code") && !fields.contains_key("shard")
-        })
-    };
-    let pairs = fields
-        .iter()
-        .filter(|(name, value)| {
-            !is_message(value)
-                && !value.as_array().is_some_and(|list| list.first().is_none_or(is_message))
-                && name.as_str() != "next_page_token"
-        })
-        .map(|(name, value)| (name.as_str(), plain(value)));
-    out.pairs(pairs);
-    for (name, value) in fields {
-        if is_message(value) {
-            any(out, value);
-        } else if value.as_array().is_some_and(|list| list.first().is_none_or(is_message)) {
-            table(out, name, value);
+/// Dead letters, without their content: those that wait behind another of their order are counted
+/// beside it.
+pub fn dead_letters(out: &Output, answer: &Value) {
+    let mut shown: Vec<(&Value, u64)> = Vec::new();
+    for letter in items(&answer["dead_letters"]) {
+        let same = |field: &str, other: &Value| other[field] == letter[field];
+        let first = shown
+            .iter_mut()
+            .find(|(first, _)| same("follower", first) && same("order_id", first))
+            .filter(|_| letter["state"] == "BEHIND");
+        match first {
+            Some((_, behind)) => *behind += 1,
+            None => shown.push((letter, 0)),
         }
     }
-    next_page(out, value);
+    let head =
+        ["follower", "order", "state", "kind", "place", "tries", "behind", "set aside at", "error"];
+    let rows = shown.into_iter().map(|(letter, behind)| {
+        vec![
+            text(letter, "follower"),
+            text(letter, "order_id"),
+            text(letter, "state"),
+            text(letter, "kind"),
+            place(letter),
+            text(letter, "attempts"),
+            if behind == 0 { String::new() } else { behind.to_string() },
+            short_time(letter, "parked_at"),
+            text(letter, "error"),
+        ]
+    });
+    out.list(&head, rows, "no dead letters");
+    next_page(out, answer);
 }
 
-fn table(out: &Output, name: &str, rows: &Value) {
-    let Some(first) = rows.get(0).and_then(Value::as_object) else {
-        return out.line(format!("no {}", name.replace('_', " ")));
-    };
-    // A column that says nothing in any row is left out.
-    let columns: Vec<&String> = first
-        .keys()
-        .filter(|column| items(rows).any(|row| !text(row, column).is_empty()))
-        .collect();
-    let head: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    out.table(
-        &head,
-        items(rows).map(|row| columns.iter().map(|column| text(row, column)).collect()),
-    );
+/// A dead letter with its content.
+pub fn dead_letter(out: &Output, letter: &Value) {
+    out.pairs([
+        ("follower", text(letter, "follower")),
+        ("order", text(letter, "order_id")),
+        ("state", text(letter, "state")),
+        ("kind", text(letter, "kind")),
+        ("place", place(letter)),
+        ("tries", text(letter, "attempts")),
+        ("set aside at", short_time(letter, "parked_at")),
+        ("error", text(letter, "error")),
+        ("content", text(letter, "item")),
+    ]);
+}
+
+/// Orders with an impossible history.
+pub fn quarantined(out: &Output, answer: &Value) {
+    let rows = items(&answer["quarantined"]).map(|order| {
+        vec![text(order, "order_id"), short_time(order, "since"), text(order, "reason")]
+    });
+    out.list(&["order", "since", "reason"], rows, "no orders are quarantined");
+}
+
+/// Products.
+pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
+    let fields = ["sku", "on_hand", "reserved", "available"];
+    let rows = products.into_iter().map(|product| fields.map(|field| text(product, field)).into());
+    out.list(&["sku", "on hand", "reserved", "available"], rows, "no products");
+}
+
+/// What is held for an order.
+pub fn reservation(out: &Output, reservation: &Value) {
+    out.pairs([
+        ("order", text(reservation, "order_id")),
+        ("reservation", text(reservation, "reservation_id")),
+        ("state", code(reservation, "state", "RESERVATION_STATE_")),
+        ("missing", text(reservation, "missing_skus")),
+    ]);
+    let fields = ["line", "sku", "quantity", "held", "released", "committed", "restocked"];
+    let head = ["line", "sku", "ordered", "held", "released", "delivered", "restocked"];
+    let rows =
+        items(&reservation["lines"]).map(|line| fields.map(|field| text(line, field)).into());
+    out.list(&head, rows, "no lines");
+}
+
+fn notification_state(notification: &Value) -> String {
+    code(notification, "state", "NOTIFICATION_STATE_")
+}
+
+/// Messages as lists show them.
+pub fn notifications(out: &Output, answer: &Value) {
+    let head =
+        ["message", "order", "says", "channel", "to", "state", "tries", "at", "next try", "error"];
+    let rows = items(&answer["notifications"]).map(|message| {
+        let delivered = short_time(message, "delivered_at");
+        let composed = short_time(message, "created_at");
+        vec![
+            text(message, "notification_id"),
+            text(message, "order_id"),
+            text(message, "kind"),
+            text(message, "channel"),
+            text(message, "recipient"),
+            notification_state(message),
+            text(message, "attempts"),
+            if delivered.is_empty() { composed } else { delivered },
+            short_time(message, "next_try_at"),
+            text(message, "last_error"),
+        ]
+    });
+    out.list(&head, rows, "no messages");
+    next_page(out, answer);
+}
+
+/// One message, with its text.
+pub fn notification(out: &Output, message: &Value) {
+    out.pairs([
+        ("message", text(message, "notification_id")),
+        ("order", text(message, "order_id")),
+        ("fact", text(message, "fact_id")),
+        ("says", text(message, "kind")),
+        ("channel", text(message, "channel")),
+        ("to", text(message, "recipient")),
+        ("state", notification_state(message)),
+        ("tries", text(message, "attempts")),
+        ("composed at", short_time(message, "created_at")),
+        ("delivered at", short_time(message, "delivered_at")),
+        ("next try at", short_time(message, "next_try_at")),
+        ("error", text(message, "last_error")),
+        ("subject", text(message, "subject")),
+    ]);
+    let body = text(message, "body");
+    if !body.is_empty() {
+        out.line("");
+        out.lines(&body);
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +419,14 @@ mod tests {
         assert_eq!(text(&value, "total"), "19.99 GBP");
         let value = json!({"total": {"currency_code": "JPY", "units": 1500, "nanos": 0}});
         assert_eq!(text(&value, "total"), "1500 JPY");
+    }
+
+    #[test]
+    fn only_what_has_a_place_is_shown_as_one() {
+        let letter = json!({"follower": "stock", "shard": 0, "position": 5, "order_id": "x"});
+        assert_eq!(place(&letter), "0:5");
+        assert!(plain(&letter).contains("stock"), "an object is never shown as less than it is");
+        assert_eq!(place(&json!(null)), "");
     }
 
     #[test]

@@ -4,26 +4,57 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::args::{NotificationVerb, StockVerb};
-use super::orders::id;
+use super::orders::{id, pages};
+use super::parse::Id;
 use super::{Client, Failure, Output, show};
 
 /// `ordinal stock …`
 pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(), Failure> {
-    let (method, request) = match verb {
-        StockVerb::Set { sku, on_hand } => ("SetStock", json!({ "sku": sku, "on_hand": on_hand })),
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("inventory.v1.InventoryService/{method}"), request).await
+    };
+    let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
+    match verb {
+        StockVerb::Set { sku, on_hand } => {
+            let answer = ask("SetStock", json!({ "sku": sku, "on_hand": on_hand })).await?;
+            out.answer(&answer, one);
+        }
         StockVerb::Adjust { sku, delta, reason, request_id } => {
-            let request_id = request_id.unwrap_or_else(Uuid::now_v7);
+            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
             let request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
-            ("AdjustStock", request)
+            let answer = ask("AdjustStock", request).await?;
+            out.answer(&answer, |out, answer| {
+                if answer["replayed"] == true {
+                    out.line("this request had been carried out before; nothing changed");
+                }
+                one(out, answer);
+            });
         }
-        StockVerb::Get { sku } => ("GetStock", json!({ "sku": sku })),
-        StockVerb::List { page } => {
-            ("ListStock", json!({ "page_size": page.page_size, "page_token": page.page_token }))
+        StockVerb::Get { sku } => {
+            out.answer(&ask("GetStock", json!({ "sku": sku })).await?, one);
         }
-        StockVerb::Reservation { order_id } => ("GetReservation", json!({ "order_id": order_id })),
-    };
-    ask(client, out, &format!("inventory.v1.InventoryService/{method}"), request).await
+        StockVerb::List { prefix, page } => {
+            let request = json!({ "sku_prefix": prefix });
+            pages(
+                client,
+                out,
+                "inventory.v1.InventoryService/ListStock",
+                request,
+                &page,
+                |out, answer| {
+                    show::stock(out, answer["stock"].as_array().into_iter().flatten());
+                    show::next_page(out, answer);
+                },
+            )
+            .await?;
+        }
+        StockVerb::Reservation { order_id } => {
+            let answer = ask("GetReservation", json!({ "order_id": order_id })).await?;
+            out.answer(&answer, |out, answer| show::reservation(out, &answer["reservation"]));
+        }
+    }
+    Ok(())
 }
 
 /// `ordinal notification …`
@@ -32,29 +63,28 @@ pub async fn notification(
     out: &Output,
     verb: NotificationVerb,
 ) -> Result<(), Failure> {
-    let (method, request) = match verb {
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("notifications.v1.NotificationService/{method}"), request).await
+    };
+    let one = |out: &Output, answer: &Value| show::notification(out, &answer["notification"]);
+    match verb {
         NotificationVerb::List { order, state, page } => {
-            let mut request = json!({
-                "order_id": id(order), "page_size": page.page_size, "page_token": page.page_token,
-            });
+            let mut request = json!({ "order_id": id(order) });
             if let Some(state) = state {
                 let state = client.enum_value("notifications.v1.NotificationState", &state)?;
                 request["state"] = json!(state);
             }
-            ("ListNotifications", request)
+            let method = "notifications.v1.NotificationService/ListNotifications";
+            pages(client, out, method, request, &page, show::notifications).await?;
         }
         NotificationVerb::Get { notification_id } => {
-            ("GetNotification", json!({ "notification_id": notification_id }))
+            let request = json!({ "notification_id": notification_id });
+            out.answer(&ask("GetNotification", request).await?, one);
         }
         NotificationVerb::Resend { notification_id } => {
-            ("ResendNotification", json!({ "notification_id": notification_id }))
+            let request = json!({ "notification_id": notification_id });
+            out.answer(&ask("ResendNotification", request).await?, one);
         }
-    };
-    ask(client, out, &format!("notifications.v1.NotificationService/{method}"), request).await
-}
-
-async fn ask(client: &Client, out: &Output, method: &str, request: Value) -> Result<(), Failure> {
-    let answer = client.call(method, request).await?;
-    out.answer(&answer, show::any);
+    }
     Ok(())
 }

@@ -17,6 +17,8 @@ use super::settings::Role;
 
 /// A process that is being stopped lets go of its files within this.
 const LOCKED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a start waits for a lock before it says for whom.
+const SAID_AFTER: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Who locks it is looking at all files of the directory, or making them.
 const DIRECTORY_LOCK: &str = "ordinal.lock";
@@ -272,7 +274,13 @@ async fn lock(path: &Path) -> anyhow::Result<Option<File>> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(cannot)?;
     let until = Instant::now() + LOCKED_WITHIN;
+    let mut said = Instant::now() + SAID_AFTER;
     loop {
+        if Instant::now() > said {
+            said = until;
+            let (name, wait) = (path.display(), LOCKED_WITHIN.as_secs());
+            tracing::warn!("{name} is locked by {}; waiting up to {wait} s", holder(&file));
+        }
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(LOOK_EVERY).await,
@@ -280,6 +288,20 @@ async fn lock(path: &Path) -> anyhow::Result<Option<File>> {
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
     }
+}
+
+/// Who has locked a file, as far as the system tells.
+fn holder(file: &File) -> String {
+    let inode = file.metadata().map(|found| found.ino()).unwrap_or_default();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF
+    let process = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, place, ..] = words[..] else { return None };
+        let held: u64 = place.rsplit(':').next()?.parse().ok()?;
+        (held == inode).then(|| process.to_owned())
+    });
+    process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

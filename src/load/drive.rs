@@ -187,10 +187,13 @@ impl Shared {
             proto::OrderStatus::Cancelled => {
                 let reason = order.cancel_reason().as_str_name();
                 let reason = reason.trim_start_matches("CANCEL_REASON_").to_owned();
-                self.report.count(|counts| *counts.cancelled.entry(reason).or_default() += 1);
+                self.report
+                    .count(|counts| *counts.cancelled.entry(reason.clone()).or_default() += 1);
+                self.left(invoice, &reason, "its order was placed and then cancelled");
             }
             proto::OrderStatus::Pending | proto::OrderStatus::Unspecified => {
                 self.report.count(|counts| counts.unconfirmed += 1);
+                self.left(invoice, "UNCONFIRMED", "its order was placed; stock has not answered");
             }
             _ => {
                 self.report.count(|counts| counts.confirmed += 1);
@@ -235,6 +238,25 @@ impl Shared {
                 || Problem::new(row, "OTHER_LINE_REFUSED", "its invoice was refused whole");
             self.report.problem(invoice, own.unwrap_or(&beside()));
         }
+        self.beyond(invoice, code);
+    }
+
+    /// Writes down that an order was placed and did not leave.
+    fn left(&self, invoice: &Invoice, code: &str, detail: &str) {
+        for row in &invoice.rows {
+            self.report.problem(invoice, &Problem::new(row, code, detail));
+        }
+    }
+
+    /// Tells of the lines of an invoice that were counted only.
+    fn beyond(&self, invoice: &Invoice, code: &str) {
+        if invoice.more == 0 {
+            return;
+        }
+        let Invoice { more, last, .. } = invoice;
+        let detail = format!("and {more} more lines of it, up to line {last}");
+        let problem = Problem { line: *last, code: code.to_owned(), detail };
+        self.report.left_out(invoice, &problem, *more);
     }
 
     /// Waits until stock has answered.
@@ -275,6 +297,13 @@ impl Shared {
     }
 
     async fn take_back(&self, credit_note: &Invoice) -> Result<(), Failure> {
+        if credit_note.more > 0 {
+            self.report.count(|counts| {
+                let refused = counts.returns_refused.entry("TOO_MANY_LINES".to_owned());
+                *refused.or_default() += credit_note.more;
+            });
+            self.beyond(credit_note, "TOO_MANY_LINES");
+        }
         // What each line takes from which order; a line is returned once all of its parts are.
         let mut returns: BTreeMap<Uuid, Vec<(usize, Match)>> = BTreeMap::new();
         let mut values = Vec::with_capacity(credit_note.rows.len());
@@ -344,7 +373,7 @@ impl Shared {
         credit_note: &Invoice,
         row: &super::invoices::Row,
     ) -> Result<Result<(shared_events::contract::Money, Vec<Match>), Problem>, Failure> {
-        if row.malformed {
+        if row.fault.is_some() {
             return Ok(plan::credit(row, self.report.currency()).map(|(_, p)| (p, Vec::new())));
         }
         if credit_note.split {

@@ -2,13 +2,14 @@ use std::collections::{HashSet, VecDeque};
 use std::io::Read;
 
 use anyhow::Context as _;
-use csv::ByteRecord;
-use jiff::civil::DateTime;
+use jiff::Zoned;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
 
 use super::plan;
+use super::records::{Fault, Record, Records};
 use crate::cli::Failure;
 
 /// Lines of other invoices that may stand between two of the same one.
@@ -17,6 +18,8 @@ const APART_MAX: u64 = 100;
 const SPAN_MAX: u64 = 10_000;
 /// Lines of one invoice that are kept: one more than an order may have, so that the engine says so.
 const KEPT_MAX: usize = 2_001;
+/// Bytes of a field that we use; the engine takes no longer ones.
+const FIELD_MAX: usize = 256;
 
 const COLUMNS: [&str; 7] =
     ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"];
@@ -32,8 +35,8 @@ pub struct Row {
     pub quantity: String,
     /// The price of one.
     pub price: String,
-    /// Whether it has another number of fields than the head, or bytes that are not UTF-8.
-    pub malformed: bool,
+    /// What is wrong with it as a line of the table.
+    pub fault: Option<Fault>,
 }
 
 /// The lines of one invoice or credit note.
@@ -67,11 +70,9 @@ impl Invoice {
         self.number.starts_with('C')
     }
 
-    /// Its time, read as UTC; the file names no zone.
+    /// Its time; UTC where it names neither an offset nor a zone.
     pub fn at(&self) -> Option<Timestamp> {
-        let time: DateTime = self.time.trim().parse().ok()?;
-        let instant = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
-        Some(Timestamp::from_micros(instant.as_microsecond()))
+        instant(&self.time)
     }
 
     /// Lines of it in the file.
@@ -80,10 +81,29 @@ impl Invoice {
     }
 }
 
+/// An instant such as `2010-12-01 08:26:00`, with or without an offset (`Z`, `+02:00`, ` -0500`,
+/// `UTC`) or a zone (`[Europe/Berlin]`); none where they contradict each other.
+fn instant(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let utc = ["UTC", "GMT"].iter().find_map(|name| text.strip_suffix(name));
+    let text = utc.map_or_else(|| text.to_owned(), |text| format!("{}Z", text.trim_end()));
+    // Many write a blank before the offset.
+    let text = [" +", " -"].iter().fold(text, |text, sign| text.replace(sign, sign.trim_start()));
+    let pieces = Pieces::parse(&text).ok()?;
+    let instant = if pieces.time_zone_annotation().is_some() {
+        text.parse::<Zoned>().ok()?.timestamp()
+    } else {
+        let offset = pieces.to_numeric_offset().unwrap_or(jiff::tz::Offset::UTC);
+        let time = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+        time.to_zoned(TimeZone::fixed(offset)).ok()?.timestamp()
+    };
+    Some(Timestamp::from_micros(instant.as_microsecond()))
+}
+
 /// The invoices of a file, in the order of their first lines. Only those that are incomplete are
 /// in memory, and eight bytes of each that is done.
 pub struct Invoices {
-    records: csv::ByteRecordsIntoIter<Box<dyn Read + Send>>,
+    records: Records,
     columns: [usize; 7],
     width: usize,
     open: VecDeque<Invoice>,
@@ -99,23 +119,26 @@ impl Invoices {
     /// # Errors
     /// Usage where a column is missing, or the file is no text.
     pub fn new(file: Box<dyn Read + Send>, limit: Option<u64>) -> Result<Self, Failure> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-        let head =
-            reader.headers().map_err(|error| Failure::Usage(format!("--csv: {error}")))?.clone();
+        let usage = |what: String| Failure::Usage(format!("--csv: {what}"));
+        let mut records = Records::new(file);
+        let head = records.next().map_err(|error| usage(error.to_string()))?.unwrap_or_default();
+        if let Some(fault) = &head.fault {
+            return Err(usage(format!("the head: {}", fault.detail)));
+        }
         let mut columns = [0; 7];
         for (place, name) in columns.iter_mut().zip(COLUMNS) {
-            let named = |field: &str| field.trim_start_matches('\u{feff}').trim() == name;
-            *place = head.iter().position(named).ok_or_else(|| {
-                Failure::Usage(format!("--csv: the head has no column {name}; see the README"))
-            })?;
+            *place = (0..head.len())
+                .find(|column| named(head.field(*column), name))
+                .ok_or_else(|| usage(no_column(&head, name)))?;
         }
+        let line = records.line();
         Ok(Self {
-            records: reader.into_byte_records(),
+            records,
             columns,
             width: head.len(),
             open: VecDeque::new(),
             done: HashSet::new(),
-            line: 1,
+            line,
             left: limit.unwrap_or(u64::MAX),
             ended: false,
         })
@@ -134,29 +157,51 @@ impl Invoices {
         Err(Failure::Usage("--csv: no invoice has a readable InvoiceDate".to_owned()))
     }
 
-    fn take(&mut self, record: &ByteRecord) {
-        let [invoice, stock_code, quantity, time, price, customer, country] = self.columns;
-        let bytes = |column: usize| record.get(column).unwrap_or_default();
+    /// What is wrong with a line of the table.
+    fn fault(&self, record: &Record) -> Option<Fault> {
+        if let Some(fault) = &record.fault {
+            return Some(fault.clone());
+        }
+        if record.len() != self.width {
+            let (has, head) = (record.len(), self.width);
+            return Some(Fault::malformed(format!("it has {has} fields, the head has {head}")));
+        }
         // A description in another encoding harms nobody; what we use must be text.
-        let is_text = self.columns.iter().all(|column| std::str::from_utf8(bytes(*column)).is_ok());
-        let field = |column: usize| String::from_utf8_lossy(bytes(column)).trim().to_owned();
+        self.columns.iter().zip(COLUMNS).find_map(|(column, name)| {
+            let bytes = record.field(*column);
+            if bytes.len() > FIELD_MAX {
+                let detail = format!("{name} is longer than {FIELD_MAX} bytes");
+                return Some(Fault::malformed(detail));
+            }
+            let is_text = std::str::from_utf8(bytes).is_ok();
+            (!is_text).then(|| Fault::malformed(format!("{name} is not UTF-8")))
+        })
+    }
+
+    fn take(&mut self, record: &Record) {
+        let [invoice, stock_code, quantity, time, price, customer, country] = self.columns;
+        let field = |column: usize| {
+            let bytes = record.field(column);
+            let kept = bytes.get(..bytes.len().min(FIELD_MAX)).unwrap_or_default();
+            String::from_utf8_lossy(kept).trim().to_owned()
+        };
         let number = field(invoice);
         let row = Row {
             number: self.line,
             stock_code: field(stock_code),
             quantity: field(quantity),
             price: field(price),
-            malformed: record.len() != self.width || !is_text,
+            fault: self.fault(record),
         };
         let customer = plan::customer_number(&field(customer)).to_owned();
         // Lines without a number are an invoice each: nobody can say what belongs together.
         let known = self.open.iter_mut().find(|known| known.number == number && !number.is_empty());
         if let Some(known) = known {
-            if known.rows.iter().all(|row| row.malformed) {
+            if known.rows.iter().all(|row| row.fault.is_some()) {
                 (known.time, known.country) = (field(time), field(country));
                 known.customer = customer;
             } else {
-                known.mixed |= !row.malformed && known.customer != customer;
+                known.mixed |= row.fault.is_none() && known.customer != customer;
             }
             known.last = self.line;
             if known.rows.len() < KEPT_MAX {
@@ -201,24 +246,46 @@ impl Iterator for Invoices {
                 return None;
             }
             match self.records.next() {
-                None => self.ended = true,
-                Some(Ok(record)) => {
+                Ok(None) => self.ended = true,
+                Ok(Some(record)) => {
                     // Blank lines are passed over, and a quoted field may hold several.
-                    self.line = record.position().map_or(self.line + 1, csv::Position::line);
+                    self.line = record.line;
                     self.take(&record);
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     self.left = 0;
-                    let line = self.line + 1;
+                    let line = self.records.line();
                     return Some(
                         Err(error)
-                            .with_context(|| format!("--csv: record {line}"))
+                            .with_context(|| format!("--csv: after line {line}"))
                             .map_err(Failure::Other),
                     );
                 }
             }
         }
     }
+}
+
+/// Whether a field of the head has this name.
+fn named(field: &[u8], name: &str) -> bool {
+    let field = String::from_utf8_lossy(field);
+    field.trim_start_matches('\u{feff}').trim() == name
+}
+
+/// That a column is missing, and why that may be.
+fn no_column(head: &Record, name: &str) -> String {
+    let first = head.field(0);
+    let separator = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "bars")]
+        .into_iter()
+        .find(|(byte, _)| head.len() == 1 && first.contains(byte));
+    let hint = if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        "; the file is UTF-16, and here it is UTF-8".to_owned()
+    } else if let Some((_, separator)) = separator {
+        format!("; its columns are separated by {separator}, and here by commas")
+    } else {
+        String::new()
+    };
+    format!("the head has no column {name}{hint}; see the README")
 }
 
 /// Eight bytes that stand for an invoice; two share them once in 10^19 pairs.
@@ -267,13 +334,13 @@ mod tests {
     #[test]
     fn a_short_line_and_one_that_is_no_text_are_kept_and_marked() {
         let found = read("1,85123A\n");
-        assert!(found[0].rows[0].malformed);
+        assert!(found[0].rows[0].fault.is_some());
         let file = |line: &[u8]| -> Box<dyn Read + Send> {
             Box::new(std::io::Cursor::new([HEAD.as_bytes(), line].concat()))
         };
         let malformed = |line: &[u8]| {
             let mut found = Invoices::new(file(line), None).unwrap();
-            found.next().unwrap().unwrap().rows[0].malformed
+            found.next().unwrap().unwrap().rows[0].fault.is_some()
         };
         assert!(malformed(b"1,85\xff,x,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
         // Only what we use has to be text.
@@ -281,9 +348,39 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_or_a_zone_is_heeded_and_a_contradiction_refused() {
+        let told = |text: &str| instant(text).map(|at| at.to_string());
+        for (text, expected) in [
+            ("2026-03-02 09:15:00", "09:15"),
+            ("2026-03-02T09:15:00Z", "09:15"),
+            ("2026-03-02 09:15:00 UTC", "09:15"),
+            ("2026-03-02T09:15:00-05:00", "14:15"),
+            ("2026-03-02 09:15:00 -0500", "14:15"),
+            ("2026-03-02 09:15:00 +0100", "08:15"),
+            ("2026-03-02T09:15:00+01:00[Europe/Berlin]", "08:15"),
+            ("2026-03-02T09:15:00[Europe/Berlin]", "08:15"),
+        ] {
+            let expected = format!("2026-03-02T{expected}:00.000000Z");
+            assert_eq!(told(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "yesterday", "2/3/2026 9:15", "2026-03-02T09:15:00+02:00[Europe/Berlin]"]
+        {
+            assert_eq!(told(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_missing_column_is_named() {
         let file = Box::new(std::io::Cursor::new(b"InvoiceNo,StockCode\n1,2\n".to_vec()));
         let Err(Failure::Usage(text)) = Invoices::new(file, None) else { panic!("accepted") };
         assert!(text.contains("Quantity"), "{text}");
+        let refused =
+            |text: Vec<u8>| match Invoices::new(Box::new(std::io::Cursor::new(text)), None) {
+                Err(Failure::Usage(text)) => text,
+                _ => panic!("accepted"),
+            };
+        assert!(refused(HEAD.replace(',', ";").into_bytes()).contains("semicolons"));
+        let wide: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(refused([b"\xff\xfe".to_vec(), wide].concat()).contains("UTF-16"));
     }
 }

@@ -9,8 +9,9 @@ mod bought; // what may come back, on disk
 mod calls; // gRPC with retries and latencies
 mod countries; // names as the file has them
 mod drive; // many customers at once, each in the order of the file
-mod invoices; // lines of the file, put together
+mod invoices; // records of the file, put together
 mod plan; // invoice → requests, with derived ids; pure
+mod records; // lines of the file, put together as CSV has it
 mod report; // what became of every invoice
 mod steady; // calls at a steady rate, without a file
 mod stock; // how products get theirs
@@ -50,7 +51,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
     /// For so long.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, requires = "rate")]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::cli::duration, requires = "rate")]
     duration: Duration,
     /// What is called, with weights: place, get, list, cancel, fulfill.
     #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "place=1", requires = "rate")]
@@ -59,7 +60,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
     data: Option<PathBuf>,
     /// Start an engine on this Postgres database.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Let the clock of the started engine follow the file, so that windows and deadlines act as
     /// they would have acted then.
@@ -83,7 +84,7 @@ pub struct LoadArgs {
     report: Option<PathBuf>,
 }
 
-/// Loads a file and shows what became of it.
+/// Loads a file and shows what became of it; exit code 1 where a line of it was left out.
 ///
 /// # Errors
 /// Where the file cannot be read, no engine answers, or one stops answering.
@@ -101,9 +102,9 @@ pub async fn run(
     let Some(csv) = args.csv.clone() else {
         return steadily(&args, backend, connection, out).await;
     };
-    let report = Report::new(args.report.as_deref(), args.currency)?;
     // Fails before an engine is started where the file is no such file.
     let invoices = Invoices::new(open(&csv)?, args.limit)?;
+    let report = Report::new(args.report.as_deref(), args.currency)?;
     let Some(backend) = backend else {
         if args.simulate_time {
             let text = "--simulate-time moves the clock of an engine that load starts itself; \
@@ -196,8 +197,8 @@ async fn drive(
     let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
     let report = drive.run(invoices).await?;
     bar.finish_and_clear();
-    report.finish(out)?;
-    Ok(ExitCode::SUCCESS)
+    let whole = report.finish(out)?;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {

@@ -1,5 +1,5 @@
 use order_actor::grpc::{proto, render};
-use shared_events::contract::{Currency, Money, Timestamp};
+use shared_events::contract::{Currency, Money, MoneyError, Quantity, Timestamp};
 use uuid::Uuid;
 
 use super::countries;
@@ -60,8 +60,14 @@ pub fn customer_id(invoice: &Invoice) -> Uuid {
 /// Units and price of a line of an order.
 pub fn sale(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
     let units = units(row)?;
-    let units = u32::try_from(units).ok().filter(|units| *units > 0).ok_or_else(|| {
-        Problem::new(row, "QUANTITY_OUT_OF_RANGE", "an order's units are 1 to 4294967295")
+    let fits = u32::try_from(units).ok().filter(|units| (1..=Quantity::MAX).contains(units));
+    let units = fits.ok_or_else(|| {
+        let detail = if units < 0 {
+            "only a credit note, whose number begins with C, has units below zero".to_owned()
+        } else {
+            format!("an order's units are 1 to {}", Quantity::MAX)
+        };
+        Problem::new(row, "QUANTITY_OUT_OF_RANGE", detail)
     })?;
     Ok((units, price(row, currency)?))
 }
@@ -72,26 +78,43 @@ pub fn credit(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
     let units = units
         .checked_neg()
         .and_then(|units| u32::try_from(units).ok())
-        .filter(|units| *units > 0)
+        .filter(|units| (1..=Quantity::MAX).contains(units))
         .ok_or_else(|| {
-            Problem::new(row, "QUANTITY_OUT_OF_RANGE", "a credit note's units are below zero")
+            let max = Quantity::MAX;
+            let detail = format!(
+                "its number begins with C, so it is a credit note, and the units of one are -1 to -{max}"
+            );
+            Problem::new(row, "QUANTITY_OUT_OF_RANGE", detail)
         })?;
     Ok((units, price(row, currency)?))
 }
 
 fn units(row: &Row) -> Result<i64, Problem> {
-    if row.malformed {
-        let detail = "it has another number of fields than the head, or is not UTF-8";
-        return Err(Problem::new(row, "MALFORMED_LINE", detail));
+    if let Some(fault) = &row.fault {
+        return Err(Problem::new(row, fault.code, fault.detail.clone()));
     }
-    row.quantity
-        .parse()
-        .map_err(|_| Problem::new(row, "QUANTITY_UNREADABLE", "Quantity is a whole number"))
+    row.quantity.parse().map_err(|_| {
+        let detail = format!("{:?} is no whole number such as 6 or -6", row.quantity);
+        Problem::new(row, "QUANTITY_UNREADABLE", detail)
+    })
 }
 
 fn price(row: &Row, currency: Currency) -> Result<Money, Problem> {
-    let price = Money::parse_decimal(&row.price, currency)
-        .map_err(|error| Problem::new(row, "PRICE_UNREADABLE", error.to_string()))?;
+    let text = &row.price;
+    let price = Money::parse_decimal(text, currency).map_err(|error| {
+        let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+        let detail = match error {
+            MoneyError::Overflow => format!("{text} is too large"),
+            _ if decimal && text.split('.').count() == 2 && !text.starts_with('.') => {
+                format!("{text} is finer than the minor unit of {}", currency.code())
+            }
+            _ => format!(
+                "{text:?} is no amount such as 1234.50: digits and a point, without a currency's sign \
+                 and without separators of thousands"
+            ),
+        };
+        Problem::new(row, "PRICE_UNREADABLE", detail)
+    })?;
     if price.minor < 0 {
         return Err(Problem::new(row, "PRICE_NEGATIVE", "a price is 0 or more"));
     }
@@ -106,6 +129,11 @@ pub fn place(
     let every = |code: &str, detail: &str| {
         invoice.rows.iter().map(|row| Problem::new(row, code, detail)).collect::<Vec<_>>()
     };
+    let faulty = invoice.rows.iter().filter(|row| row.fault.is_some());
+    let faulty: Vec<Problem> = faulty.filter_map(|row| units(row).err()).collect();
+    if !faulty.is_empty() {
+        return Err(faulty);
+    }
     if invoice.number.is_empty() {
         return Err(every("INVOICE_MISSING", "InvoiceNo is empty"));
     }
@@ -115,17 +143,13 @@ pub fn place(
     if invoice.mixed {
         return Err(every("CUSTOMERS_MIXED", "its lines name several customers"));
     }
-    let malformed: Vec<Problem> = invoice
-        .rows
-        .iter()
-        .filter(|row| row.malformed)
-        .filter_map(|row| units(row).err())
-        .collect();
-    if !malformed.is_empty() {
-        return Err(malformed);
-    }
     let Some(ordered_at) = invoice.at() else {
-        return Err(every("TIME_UNREADABLE", "InvoiceDate is such as 2010-12-01 08:26:00"));
+        let detail = format!(
+            "{:?} is no time such as 2010-12-01 08:26:00 (UTC), 2010-12-01T08:26:00Z or \
+             2010-12-01T09:26:00+01:00",
+            invoice.time
+        );
+        return Err(every("TIME_UNREADABLE", &detail));
     };
     let mut lines = Vec::with_capacity(invoice.rows.len());
     let mut problems = Vec::new();
@@ -228,7 +252,7 @@ mod tests {
             stock_code: "85123A".to_owned(),
             quantity: quantity.to_owned(),
             price: price.to_owned(),
-            malformed: false,
+            fault: None,
         }
     }
 
@@ -268,6 +292,28 @@ mod tests {
         let expected =
             ["QUANTITY_OUT_OF_RANGE", "QUANTITY_UNREADABLE", "PRICE_NEGATIVE", "PRICE_UNREADABLE"];
         assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_price_is_told_what_is_wrong_with_it() {
+        let detail = |price: &str| sale(&row("1", price), gbp()).unwrap_err().detail;
+        for finer in ["4.505", "1.999"] {
+            assert!(detail(finer).contains("finer than the minor unit"), "{finer}");
+        }
+        for other in ["£4.50", "1,234.50", "4,50", "", "1.2.3", ".5", "1e3", "--1"] {
+            assert!(detail(other).contains("is no amount"), "{other}: {}", detail(other));
+        }
+        assert!(detail("99999999999999999999").contains("too large"));
+    }
+
+    #[test]
+    fn units_are_those_that_the_engine_takes() {
+        assert_eq!(sale(&row("1000000000", "1"), gbp()).unwrap().0, 1_000_000_000);
+        for above in ["1000000001", "4294967296"] {
+            let detail = sale(&row(above, "1"), gbp()).unwrap_err().detail;
+            assert_eq!(detail, "an order's units are 1 to 1000000000");
+        }
+        assert!(sale(&row("-3", "1"), gbp()).unwrap_err().detail.contains("credit note"));
     }
 
     #[test]

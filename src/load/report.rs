@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,11 +8,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use shared_events::contract::{Currency, Money};
+use tempfile::NamedTempFile;
 
 use super::calls::Measured;
 use super::invoices::Invoice;
 use super::plan::Problem;
 use crate::cli::{Failure, Output};
+
+/// Lines that were left out and are shown without a report file.
+const FIRST: usize = 10;
 
 /// What became of a load. Counts are of the file, so that a second load gives the same; only
 /// `appended` and the latencies tell the two apart.
@@ -48,6 +52,11 @@ pub struct Counts {
     /// Lines of credit notes whose return the engine refused, by code; `PARTLY_RETURNED` where it took
     /// the units of some orders and not of others.
     pub returns_refused: BTreeMap<String, u64>,
+    /// Lines that did not become what the file says: refused, unmatched, or of an order that was
+    /// cancelled.
+    pub left_out: u64,
+    /// The first of them.
+    pub first_left_out: Vec<LeftOut>,
     /// Commands sent: place, fulfil, request and approve.
     pub commands: u64,
     /// Commands that appended something; 0 where all was done before.
@@ -86,13 +95,17 @@ pub struct Latency {
     pub max: u64,
 }
 
-/// A line that was not accepted, as the report file shows it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    line: u64,
-    invoice: &'a str,
-    code: &'a str,
-    detail: &'a str,
+/// A line that was left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// Its number in the file.
+    pub line: u64,
+    /// Of which invoice.
+    pub invoice: String,
+    /// A stable code.
+    pub code: String,
+    /// Why.
+    pub detail: String,
 }
 
 /// Counts what becomes of invoices; lines that are not accepted go to the file at once.
@@ -103,25 +116,63 @@ pub struct Report {
 
 struct Inner {
     counts: Counts,
-    file: Option<(PathBuf, BufWriter<File>)>,
+    file: Option<ReportFile>,
     problems: u64,
     failed: Option<std::io::Error>,
 }
 
+/// The report while it is written: beside its place, which it takes when it is whole. What is no
+/// ordinary file, or is another program's, such as /dev/stdout, is written to as it is.
+struct ReportFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    beside: Option<NamedTempFile>,
+}
+
+impl ReportFile {
+    fn begin(path: &Path) -> std::io::Result<Self> {
+        // A link goes on pointing to what it points to.
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let found = std::fs::metadata(&place).ok();
+        let is_open_elsewhere = path.starts_with("/dev") || path.starts_with("/proc");
+        let (file, beside) = match &found {
+            Some(other) if !other.is_file() || is_open_elsewhere => {
+                (OpenOptions::new().write(true).open(path)?, None)
+            }
+            _ => {
+                let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let beside = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
+                if let Some(found) = &found {
+                    beside.as_file().set_permissions(found.permissions())?;
+                }
+                (beside.reopen()?, Some(beside))
+            }
+        };
+        let mut begun = Self { path: place, file: BufWriter::new(file), beside };
+        write!(begun.file, "{{\"problems\":[")?;
+        Ok(begun)
+    }
+
+    fn end(mut self, rest: &str) -> std::io::Result<()> {
+        write!(self.file, "\n],{rest}\n")?;
+        self.file.flush()?;
+        if let Some(beside) = self.beside {
+            beside.persist(&self.path).map_err(|error| error.error)?;
+        }
+        Ok(())
+    }
+}
+
 impl Report {
-    /// Begins the file, where one is wanted.
+    /// Begins the file, where one is wanted. What stood in its place stays there until the load has
+    /// ended.
     ///
     /// # Errors
     /// Usage where it cannot be written.
     pub fn new(path: Option<&Path>, currency: Currency) -> Result<Self, Failure> {
         let file = path
             .map(|path| {
-                let begun = File::create(path).and_then(|file| {
-                    let mut file = BufWriter::new(file);
-                    write!(file, "{{\"problems\":[")?;
-                    Ok((path.to_owned(), file))
-                });
-                begun.map_err(|error| {
+                ReportFile::begin(path).map_err(|error| {
                     Failure::Usage(format!("--report {}: {error}", path.display()))
                 })
             })
@@ -158,23 +209,36 @@ impl Report {
         });
     }
 
-    /// Writes down a line that was not accepted.
+    /// Writes down a line that was left out.
     pub fn problem(&self, invoice: &Invoice, problem: &Problem) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { file: Some((_, file)), problems, failed, .. } = &mut *inner else { return };
-        let shown = Shown {
+        self.left_out(invoice, problem, 1);
+    }
+
+    /// Writes down so many lines that were left out, in one.
+    pub fn left_out(&self, invoice: &Invoice, problem: &Problem, lines: u64) {
+        let left_out = LeftOut {
             line: problem.line,
-            invoice: &invoice.number,
-            code: &problem.code,
-            detail: &problem.detail,
+            invoice: invoice.number.clone(),
+            code: problem.code.clone(),
+            detail: problem.detail.clone(),
         };
-        let comma = if *problems == 0 { "\n" } else { ",\n" };
-        *problems += 1;
-        let written = write!(file, "{comma}")
-            .and_then(|()| serde_json::to_writer(&mut *file, &shown).map_err(Into::into));
-        if let Err(error) = written {
-            failed.get_or_insert(error);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Inner { counts, file, problems, failed } = &mut *inner;
+        counts.left_out += lines;
+        if let Some(ReportFile { file, .. }) = file {
+            let comma = if *problems == 0 { "\n" } else { ",\n" };
+            let written = write!(file, "{comma}")
+                .and_then(|()| serde_json::to_writer(&mut *file, &left_out).map_err(Into::into));
+            if let Err(error) = written {
+                failed.get_or_insert(error);
+            }
         }
+        *problems += 1;
+        // Lanes are side by side: what is first in the file may be told later.
+        let first = &mut counts.first_left_out;
+        let place = first.partition_point(|known| known.line <= left_out.line);
+        first.insert(place, left_out);
+        first.truncate(FIRST);
     }
 
     /// What commands took, all together.
@@ -194,11 +258,11 @@ impl Report {
         });
     }
 
-    /// Ends the file and shows the table.
+    /// Ends the file and shows the table. Whether everything became what the file says.
     ///
     /// # Errors
     /// Where the file could not be written.
-    pub fn finish(self, out: &Output) -> Result<(), Failure> {
+    pub fn finish(self, out: &Output) -> Result<bool, Failure> {
         let Inner { counts, file, failed, .. } =
             self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         if out.json {
@@ -206,14 +270,13 @@ impl Report {
         } else {
             show(out, &counts, self.currency);
         }
-        let Some((path, mut file)) = file else { return Ok(()) };
+        let Some(file) = file else { return Ok(counts.left_out == 0) };
+        let path = file.path.clone();
         let rest = serde_json::to_string(&counts).context("report")?;
         let rest = rest.strip_prefix('{').unwrap_or(&rest);
-        let written = match failed {
-            Some(error) => Err(error),
-            None => write!(file, "\n],{rest}\n").and_then(|()| file.flush()),
-        };
-        Ok(written.with_context(|| format!("--report {}", path.display()))?)
+        let written = failed.map_or_else(|| file.end(rest), Err);
+        written.with_context(|| format!("--report {}", path.display()))?;
+        Ok(counts.left_out == 0)
     }
 }
 
@@ -246,4 +309,13 @@ fn show(out: &Output, counts: &Counts, currency: Currency) {
     row("commands/s", &format!("{} over {} s", counts.commands_per_second, counts.seconds));
     let Latency { p50, p99, max } = counts.latency_micros;
     row("latency", &format!("p50 {p50} µs, p99 {p99} µs, max {max} µs"));
+    if counts.left_out > 0 {
+        number("lines left out", counts.left_out);
+        for LeftOut { line, invoice, code, detail } in &counts.first_left_out {
+            out.line(format!("  line {line}, invoice {invoice}: {code}: {detail}"));
+        }
+        if counts.left_out > u64::try_from(FIRST).unwrap_or(u64::MAX) {
+            out.line("  …; --report FILE tells all of them");
+        }
+    }
 }

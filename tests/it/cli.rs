@@ -270,7 +270,7 @@ fn settings_come_from_a_file_and_flags_win() {
     let data = directory.path().join("data");
     let write = |more: &str| {
         let text = format!(
-            "data = {data:?}\nwithout-stock = true\nconfirm-within = \"1h\"\nshards = 4\n{more}"
+            "data = {data:?}\nwithout-stock = true\nconfirm-within = \"1h\"\norders-awake = 400\n{more}"
         );
         std::fs::write(&path, text).unwrap();
     };

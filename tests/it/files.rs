@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Executor as _, Row as _};
 use tempfile::TempDir;
 
-use crate::health::{does_not_start, until_health};
+use crate::health::{does_not_start, ends_at_once, until_health};
 use crate::support::{Engine, ordinal};
 
 const FILES: [&str; 4] = ["inventory.db", "journal.db", "notifications.db", "orders.db"];
@@ -336,7 +336,7 @@ fn a_token_file_that_is_wrong_is_refused_without_a_word_of_a_token() {
         fs::write(&path, text).unwrap();
         let data = folder.path().join("data");
         let flags = ["--data", data.to_str().unwrap(), "--tokens", path.to_str().unwrap()];
-        let error = does_not_start(&flags);
+        let error = ends_at_once(&flags, 2);
         assert!(error.contains(named) && error.contains("tokens.toml"), "{what}: {error}");
         let shown = ["SECRETTOKEN", "1234567890"].iter().any(|token| error.contains(token));
         assert!(!shown, "{what}: {error}");

@@ -13,6 +13,11 @@ use crate::support::{Engine, PATIENCE, PostgresServer, placing};
 
 /// What a start says that must be refused.
 pub fn does_not_start(flags: &[&str]) -> String {
+    ends_at_once(flags, 1)
+}
+
+/// An engine that ends at its start with this exit code; what it says.
+pub fn ends_at_once(flags: &[&str], code: i32) -> String {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .args(flags)
@@ -30,7 +35,7 @@ pub fn does_not_start(flags: &[&str]) -> String {
     }
     let mut error = String::new();
     process.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-    assert_eq!(process.wait().unwrap().code(), Some(1), "{flags:?}: {error}");
+    assert_eq!(process.wait().unwrap().code(), Some(code), "{flags:?}: {error}");
     error
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -17,10 +17,16 @@ const EXAMPLE: &str = "examples/orders.csv";
 fn load(csv: &str, flags: &[&str]) -> Value {
     let mut all = vec!["--json", "load", "--csv", csv];
     all.extend(flags);
-    let output = ordinal(&all);
+    loaded(&ordinal(&all))
+}
+
+/// What a load told; its exit code says whether a line of the file was left out.
+fn loaded(output: &Output) -> Value {
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{all:?}: {error}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let told: Value = serde_json::from_slice(&output.stdout).expect(&error);
+    let expected = i32::from(told["left_out"] != 0);
+    assert_eq!(output.status.code(), Some(expected), "{told}: {error}");
+    told
 }
 
 fn verified(flags: &[&str]) -> Value {
@@ -36,6 +42,7 @@ fn verified(flags: &[&str]) -> Value {
 /// What a load found out about its file, without what the run itself took.
 fn outcome(report: &Value) -> Value {
     let mut report = report.clone();
+    report.as_object_mut().unwrap().remove("first_left_out").unwrap();
     for own in ["appended", "seconds", "commands_per_second", "latency_micros"] {
         report.as_object_mut().unwrap().remove(own).unwrap();
     }
@@ -67,7 +74,7 @@ fn every_line_of_the_example_is_accounted_for_and_a_second_load_changes_nothing(
         "refused": { "INVALID_ADDRESS": 1, "INVALID_LINE": 1, "QUANTITY_OUT_OF_RANGE": 1 },
         "returned": { "returns": 2, "lines": 2, "units": 4, "minor": 1540, "currency": "GBP" },
         "unmatched": { "NO_CUSTOMER": 1, "OTHER_PRICE": 1, "TOO_FEW_UNITS": 1 },
-        "returns_refused": {}, "fulfil_refused": {}, "commands": 14,
+        "returns_refused": {}, "fulfil_refused": {}, "left_out": 7, "commands": 14,
     });
     assert_eq!(outcome(&first), expected);
     assert_eq!(first["appended"], 12);
@@ -88,6 +95,128 @@ fn every_line_of_the_example_is_accounted_for_and_a_second_load_changes_nothing(
     assert_eq!(outcome(&second), expected);
     assert_eq!(second["appended"], 0);
     assert_eq!(verified(&["--data", data])["events"], events);
+}
+
+const HEAD: &str =
+    "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+
+/// Loads these lines below a head, with a report.
+fn load_lines(directory: &Path, lines: &str) -> (Value, Value) {
+    let csv = directory.join("lines.csv");
+    let report = directory.join("lines.json");
+    let data = directory.join("data");
+    std::fs::write(&csv, format!("{HEAD}{lines}")).unwrap();
+    let flags = ["--data", data.to_str().unwrap(), "--report", report.to_str().unwrap()];
+    let told = load(csv.to_str().unwrap(), &flags);
+    (told, serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap())
+}
+
+/// An invoice of one mug.
+fn invoice(number: u64, description: &str, time: &str) -> String {
+    format!("{number},MUG,{description},1,{time},4.50,{number},Germany\n")
+}
+
+const TIME: &str = "2026-03-02 09:15:00";
+
+#[test]
+fn a_quote_that_is_never_closed_costs_its_own_line_and_is_told() {
+    let directory = TempDir::new().unwrap();
+    let lines: String = (70_001..=70_012)
+        .map(|number| {
+            let description = match number {
+                // Over two lines, as a field may be.
+                70_002 => "\"MUG,\nBLUE\"",
+                70_004 => "\"12 INCH MUG",
+                70_008 => "8 INCH MUG\"",
+                _ => "MUG",
+            };
+            invoice(number, description, TIME)
+        })
+        .collect();
+    let (told, report) = load_lines(directory.path(), &lines);
+    assert_eq!((&told["lines"], &told["placed"]), (&json!(12), &json!(11)), "{told}");
+    assert_eq!(told["left_out"], 1);
+    assert_eq!(codes(&report), [(6, "QUOTE_NOT_CLOSED")]);
+    assert_eq!(report["problems"][0]["invoice"], "70004");
+    assert_eq!(told["first_left_out"], report["problems"]);
+}
+
+#[test]
+fn a_field_without_end_is_passed_over_in_bounded_memory() {
+    let directory = TempDir::new().unwrap();
+    let lines = [
+        invoice(1, &"x".repeat(3 << 20), TIME),
+        invoice(2, &format!("\"{}", "x\n".repeat(200)), TIME),
+        invoice(3, "MUG", TIME),
+    ];
+    let (told, report) = load_lines(directory.path(), &lines.concat());
+    assert_eq!(told["placed"], 1, "{told}");
+    assert_eq!(codes(&report)[..2], [(2, "MALFORMED_LINE"), (3, "QUOTE_NOT_CLOSED")]);
+    // Every line behind the quote was looked at by itself.
+    assert_eq!(told["left_out"], 2 + 200);
+}
+
+#[test]
+fn offsets_of_times_are_heeded() {
+    let directory = TempDir::new().unwrap();
+    let times = [
+        TIME,
+        "2026-03-02T09:15:00-05:00",
+        "2026-03-02T09:15:00Z",
+        "2026-03-02 09:15:00 -0500",
+        "2026-03-02T09:15:00+01:00[Europe/Berlin]",
+        // Berlin had another one then.
+        "2026-03-02T09:15:00+02:00[Europe/Berlin]",
+    ];
+    let lines = (1..).zip(times).map(|(number, time)| invoice(number, "MUG", time));
+    let (told, report) = load_lines(directory.path(), &lines.collect::<String>());
+    assert_eq!(told["placed"], 5, "{told}");
+    assert_eq!(codes(&report), [(7, "TIME_UNREADABLE")]);
+    let engine = Engine::start(&directory.path().join("data"));
+    let listed = engine.ask(&["order", "list"]);
+    let mut ordered: Vec<String> = listed["orders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| {
+            let order = order["order_id"].as_str().unwrap();
+            let order = engine.ask(&["order", "get", order])["order"].take();
+            order["ordered_at"].as_str().unwrap()[11..16].to_owned()
+        })
+        .collect();
+    ordered.sort_unstable();
+    assert_eq!(ordered, ["08:15", "09:15", "09:15", "14:15", "14:15"]);
+}
+
+#[test]
+fn a_report_stays_as_it_was_until_the_next_is_whole() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    let report = directory.path().join("report.json");
+    let report = report.to_str().unwrap();
+    std::fs::write(report, "an earlier one").unwrap();
+    let wrong = directory.path().join("semicolons.csv");
+    std::fs::write(&wrong, HEAD.replace(',', ";")).unwrap();
+    let wrong = wrong.to_str().unwrap();
+    let begins = |flags: &[&str]| ordinal(&[&["load", "--report", report], flags].concat());
+    let output = begins(&["--csv", wrong, "--data", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("semicolons"), "{error}");
+    // Nobody answers there.
+    let away = format!("http://127.0.0.1:{}", free_port());
+    assert_eq!(begins(&["--csv", EXAMPLE, "--address", &away]).status.code(), Some(3));
+    assert_eq!(std::fs::read_to_string(report).unwrap(), "an earlier one");
+    // And nothing is left beside it.
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 2);
+
+    load(EXAMPLE, &["--data", data.to_str().unwrap(), "--report", report]);
+    assert!(std::fs::read_to_string(report).unwrap().starts_with("{\"problems\":["));
+    // What is no file is written to, not replaced.
+    let flags = ["load", "--csv", EXAMPLE, "--data", data.to_str().unwrap(), "--report"];
+    let output = ordinal(&[&flags[..], &["/dev/stdout"]].concat());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("OTHER_PRICE"));
 }
 
 #[test]
@@ -115,7 +244,7 @@ fn with_simulated_time_windows_act_as_they_would_have_then() {
 fn what_stock_cannot_hold_is_cancelled_and_counted() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
-    let report = engine.ask(&["load", "--csv", EXAMPLE, "--stock", "5"]);
+    let report = loaded(&engine.run(&["load", "--csv", EXAMPLE, "--stock", "5"]));
     assert_eq!(report["cancelled"], json!({ "INSUFFICIENT_STOCK": 2 }));
     assert_eq!((&report["placed"], &report["confirmed"]), (&json!(4), &json!(2)));
     engine.ask(&["verify"]);
@@ -228,9 +357,7 @@ fn it_outlives_the_engine_it_drives() {
         assert!(events < EVENTS, "the load had ended before the engine was killed");
         engine = Engine::start_with(&flags);
     }
-    let output = driven.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let report = serde_json::from_slice(&output.stdout).unwrap();
+    let report = loaded(&driven.wait_with_output().unwrap());
     assert_eq!(outcome(&report), whole);
     engine.ask(&["verify"]);
     assert!(engine.stop().success());

@@ -488,5 +488,5 @@ fn settings_that_contradict_each_other_are_refused_at_once() {
     refused(&flags, "--orders-database-url or --database-url is needed");
     refused(&["--data", data, "--lease", "1s"], "stops being believed");
     let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
-    refused(&at, "is no URL such as");
+    refused(&at, "is no address such as");
 }

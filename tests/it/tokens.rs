@@ -92,7 +92,7 @@ fn without_a_directory_of_its_own_an_engine_is_to_be_given_tokens() {
         ["serve", "--listen", OFF_LOOPBACK, "--database-url", "postgres://nobody@127.0.0.1:1/x"];
     let output = ordinal(&flags);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("without --tokens"), "{error}");
 }
 

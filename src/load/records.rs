@@ -1,0 +1,369 @@
+//! The lines of a CSV file as records, in bounded memory.
+//!
+//! A quoted field may hold line breaks. A quote that is never closed looks the same at first; it costs
+//! its own line and no other: where what follows cannot be a field, the lines after it are read anew.
+//! Never here: what columns mean.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+
+use csv_core::{ReadRecordResult, Reader};
+
+/// Bytes of a record: a hundred times what the longest of a shop has.
+pub const RECORD_MAX: usize = 1024 * 1024;
+/// Lines over which quoted fields of one record may run.
+pub const LINES_MAX: usize = 100;
+
+/// Why a record is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// A stable code.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+impl Fault {
+    /// The line is no record of such a table.
+    pub fn malformed(detail: String) -> Self {
+        Self { code: "MALFORMED_LINE", detail }
+    }
+
+    fn quote(what: &str) -> Self {
+        let detail = format!("a quote opens in it and is not closed: {what}");
+        Self { code: "QUOTE_NOT_CLOSED", detail }
+    }
+
+    fn too_long() -> Self {
+        Self::malformed(format!("it is longer than {RECORD_MAX} bytes, which nobody reads"))
+    }
+}
+
+/// A record: fields, as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The line of the file that it begins on, the first being 1.
+    pub line: u64,
+    /// What is wrong with it as a record.
+    pub fault: Option<Fault>,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Record {
+    /// How many fields it has.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// A field; empty where there is none that can be believed.
+    pub fn field(&self, column: usize) -> &[u8] {
+        let begin = match column.checked_sub(1) {
+            Some(before) => self.ends.get(before).copied(),
+            None => Some(0),
+        };
+        let end = self.ends.get(column).copied();
+        begin.zip(end).and_then(|(begin, end)| self.bytes.get(begin..end)).unwrap_or_default()
+    }
+
+    /// Broken within its last field: that one is nobody's.
+    fn broken(mut self, fault: Fault) -> Self {
+        self.ends.pop();
+        self.fault = Some(fault);
+        self
+    }
+}
+
+/// A line of the file without its end.
+struct Line {
+    number: u64,
+    text: Vec<u8>,
+    // Whether it goes on behind what is kept of it.
+    cut: bool,
+}
+
+/// Lines that end in LF, CR LF or CR.
+struct Lines {
+    file: BufReader<Box<dyn Read + Send>>,
+    number: u64,
+    // Whether the line before ended in CR: an LF belongs to it.
+    after_cr: bool,
+}
+
+impl Lines {
+    fn next(&mut self) -> std::io::Result<Option<Line>> {
+        let mut text = Vec::new();
+        let (mut cut, mut begun) = (false, false);
+        loop {
+            let found = self.file.fill_buf()?;
+            if found.is_empty() {
+                if !begun {
+                    return Ok(None);
+                }
+                break;
+            }
+            if std::mem::take(&mut self.after_cr) && found.starts_with(b"\n") {
+                self.file.consume(1);
+                continue;
+            }
+            begun = true;
+            let end = found.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let part = found.get(..end.unwrap_or(found.len())).unwrap_or_default();
+            let kept = part.len().min(RECORD_MAX - text.len());
+            cut |= kept < part.len();
+            text.extend_from_slice(part.get(..kept).unwrap_or_default());
+            self.after_cr = end.is_some_and(|end| found.get(end) == Some(&b'\r'));
+            let used = part.len() + usize::from(end.is_some());
+            self.file.consume(used);
+            if end.is_some() {
+                break;
+            }
+        }
+        self.number += 1;
+        Ok(Some(Line { number: self.number, text, cut }))
+    }
+}
+
+/// A record that is put together of its lines.
+struct Parser {
+    reader: Reader,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    length: usize,
+    fields: usize,
+}
+
+impl Parser {
+    fn new() -> Self {
+        let (bytes, ends) = (Vec::new(), Vec::new());
+        Self { reader: Reader::new(), bytes, ends, length: 0, fields: 0 }
+    }
+
+    fn begin(&mut self) {
+        self.reader.reset();
+        (self.length, self.fields) = (0, 0);
+    }
+
+    /// Takes a line; whether the record ends with it.
+    fn line(&mut self, text: &[u8]) -> bool {
+        // No text at all would be the end of the file.
+        (!text.is_empty() && self.feed(text)) || self.feed(b"\n")
+    }
+
+    /// Ends the record where it is.
+    fn end(&mut self) {
+        self.feed(b"");
+    }
+
+    fn feed(&mut self, mut text: &[u8]) -> bool {
+        loop {
+            // A field is never longer than its text.
+            self.bytes.resize(self.bytes.len().max(self.length + text.len() + 1), 0);
+            self.ends.resize(self.ends.len().max(self.fields + 16), 0);
+            let bytes = self.bytes.get_mut(self.length..).unwrap_or_default();
+            let ends = self.ends.get_mut(self.fields..).unwrap_or_default();
+            let (result, read, written, ended) = self.reader.read_record(text, bytes, ends);
+            self.length += written;
+            self.fields += ended;
+            text = text.get(read..).unwrap_or_default();
+            match result {
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
+                ReadRecordResult::InputEmpty => return false,
+                ReadRecordResult::Record | ReadRecordResult::End => return true,
+            }
+        }
+    }
+
+    fn record(&self, line: u64) -> Record {
+        Record {
+            line,
+            fault: None,
+            bytes: self.bytes.get(..self.length).unwrap_or_default().to_vec(),
+            ends: self.ends.get(..self.fields).unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+/// The records of a file. Blank lines are passed over.
+pub struct Records {
+    lines: Lines,
+    // Lines that were read ahead and are records of their own.
+    again: VecDeque<Line>,
+    // Fields of the head; known once that is read.
+    width: Option<usize>,
+    whole: Parser,
+    alone: Parser,
+}
+
+impl Records {
+    /// Of this file, of which the first record is the head.
+    pub fn new(file: Box<dyn Read + Send>) -> Self {
+        let lines = Lines { file: BufReader::new(file), number: 0, after_cr: false };
+        let (whole, alone) = (Parser::new(), Parser::new());
+        Self { lines, again: VecDeque::new(), width: None, whole, alone }
+    }
+
+    /// The line that was read last, from 1.
+    pub fn line(&self) -> u64 {
+        self.lines.number
+    }
+
+    /// The next record.
+    ///
+    /// # Errors
+    /// Where the file cannot be read on.
+    pub fn next(&mut self) -> std::io::Result<Option<Record>> {
+        let first = loop {
+            match self.next_line()? {
+                None => return Ok(None),
+                Some(line) if line.text.is_empty() && !line.cut => {}
+                Some(line) => break line,
+            }
+        };
+        let record = self.record(first)?;
+        self.width.get_or_insert(record.len());
+        Ok(Some(record))
+    }
+
+    fn next_line(&mut self) -> std::io::Result<Option<Line>> {
+        match self.again.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => self.lines.next(),
+        }
+    }
+
+    /// The record that begins with this line.
+    fn record(&mut self, first: Line) -> std::io::Result<Record> {
+        self.whole.begin();
+        let ended = self.whole.line(&first.text);
+        if first.cut {
+            if !ended {
+                self.whole.end();
+            }
+            return Ok(self.whole.record(first.number).broken(Fault::too_long()));
+        }
+        if ended {
+            return Ok(self.whole.record(first.number));
+        }
+        // A quote is open. Fields that end with the line are whole, the one it is in is the next.
+        let in_first = self.whole.fields == 0;
+        let mut more = Vec::new();
+        let fault = self.go_on(in_first, first.text.len(), &mut more)?;
+        let Some(fault) = fault else { return Ok(self.whole.record(first.number)) };
+        for line in more.into_iter().rev() {
+            self.again.push_front(line);
+        }
+        self.whole.begin();
+        self.whole.line(&first.text);
+        self.whole.end();
+        Ok(self.whole.record(first.number).broken(fault))
+    }
+
+    /// Reads on until the record ends; what is wrong with it, if anything.
+    fn go_on(
+        &mut self,
+        in_first: bool,
+        mut length: usize,
+        more: &mut Vec<Line>,
+    ) -> std::io::Result<Option<Fault>> {
+        loop {
+            let Some(line) = self.next_line()? else {
+                return Ok(Some(Fault::quote("the file ends")));
+            };
+            length += line.text.len() + 1;
+            let number = line.number;
+            let ended = self.whole.line(&line.text);
+            self.alone.begin();
+            let stands_alone = self.alone.line(&line.text)
+                && Some(self.alone.fields) == self.width
+                // Where the field that is open is the first, its last line has all the others.
+                && !(ended && in_first);
+            let cut = line.cut;
+            more.push(line);
+            if stands_alone {
+                let what = format!("line {number} is a line of the table by itself");
+                return Ok(Some(Fault::quote(&what)));
+            }
+            if cut || length > RECORD_MAX {
+                let what = format!("{RECORD_MAX} bytes go by");
+                return Ok(Some(Fault::quote(&what)));
+            }
+            if ended {
+                let fits = self.width.is_none_or(|width| width == self.whole.fields);
+                let what = || format!("up to line {number} it makes another number of fields");
+                return Ok((!fits).then(|| Fault::quote(&what())));
+            }
+            if more.len() == LINES_MAX {
+                return Ok(Some(Fault::quote(&format!("{LINES_MAX} lines go by"))));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<(u64, Option<&'static str>, Vec<String>)> {
+        let mut records = Records::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())));
+        let mut found = Vec::new();
+        while let Some(record) = records.next().unwrap() {
+            let field = |column| String::from_utf8_lossy(record.field(column)).into_owned();
+            let fields = (0..record.len()).map(field).collect();
+            found.push((record.line, record.fault.map(|fault| fault.code), fields));
+        }
+        found
+    }
+
+    fn lines(text: &str) -> Vec<(u64, Option<&'static str>)> {
+        read(text).into_iter().map(|(line, fault, _)| (line, fault)).collect()
+    }
+
+    const OPEN: Option<&str> = Some("QUOTE_NOT_CLOSED");
+
+    #[test]
+    fn quoted_fields_may_hold_lines_and_every_end_of_a_line_counts() {
+        let found = read("a,b,c\r\n1,\"x\r\n\r\ny\",2\r3,\"\"\"\",4\n\n\n5,6,7");
+        let shown: Vec<_> =
+            found.iter().map(|(line, fault, fields)| (*line, *fault, fields.join("|"))).collect();
+        let expected = [
+            (1, None, "a|b|c".to_owned()),
+            (2, None, "1|x\n\ny|2".to_owned()),
+            (5, None, "3|\"|4".to_owned()),
+            (8, None, "5|6|7".to_owned()),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_costs_its_own_line() {
+        // To the end of the file; up to the next quote; up to one that closes it as if it had been meant.
+        assert_eq!(lines("a,b,c\n1,\"x,2\n3,y,4\n"), [(1, None), (2, OPEN), (3, None)]);
+        assert_eq!(
+            lines("a,b,c\n1,\"x,2\n3,\"y\",4\n5,6,7\n"),
+            [(1, None), (2, OPEN), (3, None), (4, None)]
+        );
+        assert_eq!(lines("a,b,c\n1,\"x,2\n3,y\",4\n"), [(1, None), (2, OPEN), (3, None)]);
+        assert_eq!(lines("a,b,c\n\"1,x,2\n3,y,4\n"), [(1, None), (2, OPEN), (3, None)]);
+        // What was read before it is known.
+        assert_eq!(read("a,b,c\n1,\"x,2\n")[1].2, ["1"]);
+    }
+
+    #[test]
+    fn the_first_field_may_hold_lines_too() {
+        let found = read("note,b,c\n\"one\ntwo\",1,2\n3,4,5\n");
+        assert_eq!(found[1].2, ["one\ntwo", "1", "2"]);
+        assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn no_field_is_read_without_end() {
+        let long = "x".repeat(RECORD_MAX + 1);
+        let text = format!("a,b,c\n1,{long},2\n3,4,5\n");
+        assert_eq!(lines(&text), [(1, None), (2, Some("MALFORMED_LINE")), (3, None)]);
+        // Over lines, too.
+        let text = format!("a,b,c\n1,\"{}\n3,4,5\n", "x\n".repeat(LINES_MAX + 1));
+        assert_eq!(lines(&text)[1], (2, OPEN));
+        assert_eq!(lines(&text).last(), Some(&(LINES_MAX as u64 + 4, None)));
+    }
+}

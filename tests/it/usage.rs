@@ -1,0 +1,687 @@
+//! What the command line says to people: answers as tables, mistakes with their remedy, settings.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fake::Fake;
+use crate::support::{CUSTOMER, Engine, ordinal, placing};
+
+const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
+const TIME: &str = "2026-11-28T00:29:07.296796Z";
+/// What reaches a terminal as it is forges lines, colours them or turns them round.
+const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs the binary in this environment.
+fn ordinal_in(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ordinal"));
+    command.env_remove("RUST_LOG").envs(environment.iter().copied());
+    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A command line that is refused before anybody is asked: exit code 2, in words and as JSON.
+fn refused(arguments: &[&str], said: &str) -> String {
+    let output = ordinal(arguments);
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+    assert!(told.starts_with("error: ") && told.contains(said), "{arguments:?}: {told}");
+    assert!(!told.contains('\u{1b}'), "{told}");
+    let output = ordinal(&[&["--json"], arguments].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let told: Value = serde_json::from_str(error(&output).trim()).expect("no JSON");
+    assert_eq!(told["error"]["reason"], "USAGE", "{told}");
+    assert!(told["error"]["message"].as_str().unwrap().contains(said), "{told}");
+    error(&ordinal(arguments))
+}
+
+#[test]
+fn an_address_is_taken_with_and_without_a_scheme_and_never_spoken_to_in_clear_text_for_https() {
+    let directory = TempDir::new().unwrap();
+    let engine = Engine::start(directory.path());
+    let bare = engine.address.trim_start_matches("http://");
+    let port = bare.rsplit(':').next().unwrap();
+    for address in [bare, &format!("localhost:{port}"), &engine.address, &format!("{bare}/")] {
+        let output = ordinal(&["order", "list", "--address", address]);
+        assert_eq!(output.status.code(), Some(0), "{address}: {}", error(&output));
+        assert_eq!(out(&output), "no orders\n");
+        assert!(ordinal(&["health", "--address", address]).status.success());
+    }
+    refused(&["order", "list", "--address", &format!("{}/api", engine.address)], "path");
+    let told =
+        refused(&["order", "list", "--address", "http://anna:geheim@127.0.0.1:1"], "password");
+    assert!(!told.contains("geheim"), "{told}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let https = format!("https://{}", listener.local_addr().unwrap());
+    let data = directory.path().join("other");
+    let data = data.to_str().unwrap();
+    refused(&["--token", &"t".repeat(32), "--address", &https, "order", "list"], "no TLS");
+    refused(&["--address", &https, "health"], "no TLS");
+    for flag in ["--inventory-at", "--notifications-at", "--orders-at"] {
+        refused(&["serve", "--data", data, flag, &https], "no TLS");
+    }
+    assert!(listener.accept().is_err(), "somebody was spoken to");
+}
+
+/// Each verb that lists or shows something, with what it asks and an answer full of what others
+/// wrote.
+fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
+    let letter = |state: &str, position: u64, error: &str| {
+        json!({
+            "follower": "stock", "order_id": ID, "state": state, "kind": "order.fulfilled.v1",
+            "shard": 0, "position": position, "error": error, "attempts": 1, "parked_at": TIME,
+        })
+    };
+    let stock = json!({ "sku": EVIL, "on_hand": 5, "reserved": 2, "available": 3 });
+    let message = json!({
+        "notification_id": ID, "order_id": ID, "channel": "EMAIL", "kind": "RECEIVED",
+        "state": "NOTIFICATION_STATE_RETRY_AT", "recipient": EVIL, "subject": EVIL, "attempts": 2,
+        "last_error": EVIL, "created_at": TIME, "next_try_at": TIME,
+    });
+    let mut whole = message.clone();
+    whole["body"] = json!(format!("first line\n{EVIL}"));
+    let order = json!({
+        "order_id": ID, "customer_id": CUSTOMER, "status": "ORDER_STATUS_RETURN_REQUESTED",
+        "cancel_text": EVIL, "missing_skus": [EVIL], "placed_at": TIME,
+        "lines": [{ "line": 1, "sku": "MUG", "ordered": 2,
+                    "unit_price": { "currency_code": "GBP", "units": 4, "nanos": 500_000_000 } }],
+        "pending_return": { "return_id": ID, "reason": EVIL, "judge_by": TIME,
+                            "lines": [{ "line": 1, "quantity": 2 }] },
+    });
+    let event = json!({
+        "position": { "shard": 0, "position": 3 }, "order_id": ID, "subject": EVIL,
+        "event": { "version": 2, "name": "OrderCancelled", "occurred_at": TIME,
+                   "order_cancelled": { "reason": "CANCEL_REASON_OPS", "text": EVIL } },
+    });
+    let admin = |name: &str| format!("admin.v1.AdminService/{name}").leak() as &'static str;
+    let orders = |name: &str| format!("orders.v1.{name}").leak() as &'static str;
+    let stocks =
+        |name: &str| format!("inventory.v1.InventoryService/{name}").leak() as &'static str;
+    let messages =
+        |name: &str| format!("notifications.v1.NotificationService/{name}").leak() as &'static str;
+    let poison = "line 1: more units than are held";
+    vec![
+        (
+            vec!["dead-letter", "list"],
+            admin("ListDeadLetters"),
+            json!({ "dead_letters": [letter("POISON", 5, poison), letter("BEHIND", 7, "waits")] }),
+            vec!["follower  order", "behind", ID, "POISON", "order.fulfilled.v1", "0:5", poison],
+        ),
+        (
+            vec!["dead-letter", "show", "stock", ID],
+            admin("GetDeadLetter"),
+            json!({ "dead_letters": [letter("POISON", 5, EVIL)] }),
+            vec!["follower:", "place:        0:5"],
+        ),
+        (
+            vec!["dead-letter", "put-back", "stock", ID],
+            admin("PutBackDeadLetters"),
+            json!({ "put_back": 2 }),
+            vec!["put back: 2"],
+        ),
+        (
+            vec!["dead-letter", "drop", "stock", ID, "--reason", "x"],
+            admin("DropDeadLetter"),
+            json!({ "dropped": letter("POISON", 5, EVIL) }),
+            vec!["dropped"],
+        ),
+        (
+            vec!["followers"],
+            admin("ListFollowers"),
+            json!({ "followers": [{ "name": "stock", "node": EVIL, "paused": EVIL, "lag": 3,
+                                    "head_known": true }], "away": [EVIL] }),
+            vec!["paused: ok"],
+        ),
+        (
+            vec!["follower", "pause", "stock", "--reason", "x"],
+            admin("PauseFollower"),
+            json!({}),
+            vec!["stock: "],
+        ),
+        (vec!["follower", "resume", "stock"], admin("ResumeFollower"), json!({}), vec!["stock: "]),
+        (
+            vec!["quarantined"],
+            admin("ListQuarantined"),
+            json!({ "quarantined": [{ "order_id": ID, "reason": EVIL, "since": TIME }] }),
+            vec!["order", ID],
+        ),
+        (
+            vec!["read-model", "rebuild", "deadlines"],
+            admin("RebuildReadModel"),
+            json!({ "events": 7 }),
+            vec!["7 events"],
+        ),
+        (
+            vec!["shards", "list"],
+            admin("ListShards"),
+            json!({ "shards": [{ "shard": 0, "epoch": 4, "position": 9, "node": EVIL,
+                                 "frozen": EVIL }] }),
+            vec!["shard", "frozen"],
+        ),
+        (vec!["shards", "move", "3", "b"], admin("MoveShard"), json!({}), vec!["shard 3"]),
+        (
+            vec!["shards", "freeze", "3", "--reason", "x"],
+            admin("FreezeShard"),
+            json!({}),
+            vec!["shard 3"],
+        ),
+        (vec!["shards", "unfreeze", "3"], admin("UnfreezeShard"), json!({}), vec!["shard 3"]),
+        (
+            vec!["stock", "get", "MUG"],
+            stocks("GetStock"),
+            json!({ "stock": stock }),
+            vec!["on hand"],
+        ),
+        (
+            vec!["stock", "set", "MUG", "5"],
+            stocks("SetStock"),
+            json!({ "stock": stock }),
+            vec!["5"],
+        ),
+        (
+            vec!["stock", "adjust", "MUG", "-1"],
+            stocks("AdjustStock"),
+            json!({ "stock": stock, "replayed": true }),
+            vec!["before", "on hand"],
+        ),
+        (
+            vec!["stock", "list", "--prefix", "M"],
+            stocks("ListStock"),
+            json!({ "stock": [stock], "next_page_token": "next" }),
+            vec!["available", "more: --page-token next"],
+        ),
+        (
+            vec!["stock", "reservation", ID],
+            stocks("GetReservation"),
+            json!({ "reservation": { "order_id": ID, "state": "RESERVATION_STATE_REJECTED",
+                    "missing_skus": [EVIL], "lines": [{ "line": 1, "sku": "MUG" }] } }),
+            vec!["state:   REJECTED", "delivered"],
+        ),
+        (
+            vec!["notification", "list"],
+            messages("ListNotifications"),
+            json!({ "notifications": [message] }),
+            vec!["message", "RETRY_AT", "RECEIVED", "2026-11-28T00:29:07Z"],
+        ),
+        (
+            vec!["notification", "get", ID],
+            messages("GetNotification"),
+            json!({ "notification": whole }),
+            vec!["state:       RETRY_AT", "\nfirst line\n"],
+        ),
+        (
+            vec!["notification", "resend", ID],
+            messages("ResendNotification"),
+            json!({ "notification": whole }),
+            vec!["tries:"],
+        ),
+        (
+            vec!["order", "get", ID],
+            orders("OrderService/GetOrder"),
+            json!({ "order": order }),
+            vec!["RETURN_REQUESTED", "4.50 GBP"],
+        ),
+        (
+            vec!["order", "list"],
+            orders("OrderService/ListOrders"),
+            json!({ "orders": [{ "order_id": ID, "status": "ORDER_STATUS_RETURN_REQUESTED" }] }),
+            vec!["RETURN_REQUESTED"],
+        ),
+        (
+            vec!["return", "list"],
+            orders("OrderService/ListOrders"),
+            json!({ "orders": [{ "order_id": ID }] }),
+            vec!["judge by", "2 x line 1", "9.00 GBP", "2026-11-28T00:29:07Z"],
+        ),
+        (
+            vec!["order", "cancel", ID],
+            orders("OrderService/CancelOrder"),
+            json!({ "order": order, "events": [event["event"]] }),
+            vec!["appended OrderCancelled"],
+        ),
+        (
+            vec!["order", "history", ID],
+            orders("JournalService/ListOrderEvents"),
+            json!({ "events": [event] }),
+            vec!["OrderCancelled", "OPS; ok"],
+        ),
+        (
+            vec!["order", "diff", ID],
+            orders("JournalService/DiffOrder"),
+            json!({ "changes": [{ "path": "cancel_text", "before": "", "after": EVIL }] }),
+            vec!["field"],
+        ),
+        (
+            vec!["events", "replay"],
+            orders("JournalService/ReadEvents"),
+            json!({ "event": event }),
+            vec!["0:3"],
+        ),
+        (
+            vec!["order", "watch"],
+            orders("OrderService/WatchOrders"),
+            json!({ "change": { "position": event["position"], "event": event["event"],
+                                "order": { "order_id": ID, "status": "ORDER_STATUS_CANCELLED" } } }),
+            vec!["0:3"],
+        ),
+    ]
+}
+
+#[test]
+fn every_answer_is_made_for_people_and_nothing_in_it_reaches_the_terminal_raw() {
+    for (verb, method, answer, expected) in shown() {
+        let order =
+            shown().into_iter().find(|(verb, ..)| verb.starts_with(&["order", "get"])).unwrap();
+        let fake = Fake::start(&[(order.1, order.2), (method, answer)]);
+        let output = ordinal(&[&["--address", &fake.address], &verb[..]].concat());
+        let told = out(&output);
+        assert!(output.status.success(), "{verb:?}: {}", error(&output));
+        for expected in expected {
+            assert!(told.contains(expected), "{verb:?}: {expected:?} is not in\n{told}");
+        }
+        for raw in ["_STATE_", "ORDER_STATUS_", "_REASON_OPS", "units:", "\": \"", "{\""] {
+            assert!(!told.contains(raw), "{verb:?}: {raw:?} is in\n{told}");
+        }
+        let wrong = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{200b}".contains(c));
+        assert!(!told.contains(wrong), "{verb:?}: {told:?}");
+        assert!(!told.contains("\nstatus: CONFIRMED"), "{verb:?}: a line is forged: {told}");
+        // Programs get it as it is.
+        let output = ordinal(&[&["--json", "--address", &fake.address], &verb[..]].concat());
+        serde_json::from_str::<Value>(out(&output).lines().next().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn empty_lists_say_so() {
+    let answers = [
+        ("admin.v1.AdminService/ListDeadLetters", "dead-letter list", "no dead letters"),
+        ("admin.v1.AdminService/ListQuarantined", "quarantined", "no orders are quarantined"),
+        ("orders.v1.OrderService/ListOrders", "order list", "no orders"),
+        ("orders.v1.OrderService/ListOrders", "return list", "no returns wait"),
+        ("inventory.v1.InventoryService/ListStock", "stock list", "no products"),
+        (
+            "notifications.v1.NotificationService/ListNotifications",
+            "notification list",
+            "no messages",
+        ),
+    ];
+    for (method, verb, said) in answers {
+        let fake = Fake::start(&[(method, json!({}))]);
+        let words: Vec<&str> = verb.split(' ').collect();
+        let told = out(&ordinal(&[&["--address", &fake.address], &words[..]].concat()));
+        assert_eq!(told, format!("{said}\n"), "{verb}");
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_its_value_and_its_remedy() {
+    let place = |line: &str| -> Vec<String> {
+        let mut all: Vec<String> = placing(&[]).into_iter().map(str::to_owned).collect();
+        all.extend(["--line".to_owned(), line.to_owned()]);
+        all
+    };
+    let placed = |line: &str, said: &str| {
+        let all = place(line);
+        let told = refused(&all.iter().map(String::as_str).collect::<Vec<_>>(), said);
+        assert_eq!(told.matches(&format!("{line:?}")).count(), 1, "the value once: {told}");
+    };
+    placed("MUG=2@12.505GBP", "finer than GBP has: 2 decimals");
+    placed("MUG=2@12.50", "names no currency");
+    placed("MUG=2@£12.50", "is no amount such as 19.99GBP");
+    placed("MUG=two@1GBP", "is no whole number");
+    placed("MUG", "SKU=QUANTITY@PRICE");
+    for (arguments, said) in [
+        (&["order", "get", "anna"][..], "\"anna\" is no UUID such as"),
+        (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is no UUID"),
+        (&["notification", "get", "7"], "is no UUID"),
+        (&["order", "list", "--timeout", "60s"], "at most 30s"),
+        (&["order", "list", "--timeout", "soon"], "length of time such as 30s"),
+        (&["order", "list", "--page-size", "101"], "is not in 1..=100"),
+        (&["order", "list", "--placed-from", "yesterday"], "is no time such as"),
+        (&["stock", "set", "MUG", "many"], "\"many\" is no whole number"),
+        (&["stock", "set", "MUG", "99999999999999999999999"], "is too large"),
+        (&["order", "fly"], "unrecognized subcommand"),
+        (&["order", "list", "--sku", "MUG"], "unexpected argument '--sku'"),
+        (&["events", "replay", "--after", "7"], "is not SHARD:POSITION"),
+        (&["serve", "--listen", "nowhere"], "is no address to listen on"),
+        (&["serve", "--role", "stock"], "is none of all, orders, inventory, notifications"),
+        (&["serve", "--confirm-within", "0s"], "at least 1s"),
+        (&["serve", "--return-within", "10000years"], "at most 100years"),
+        (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` asks no engine"),
+        (&["demo", "--as", "ops:anna"], "asks no engine"),
+    ] {
+        refused(arguments, said);
+    }
+}
+
+#[test]
+fn names_are_those_that_tables_show_and_reasons_those_that_callers_may_give() {
+    let directory = TempDir::new().unwrap();
+    let engine = Engine::start(directory.path());
+    let told = engine.refused(2, &["order", "cancel", ID, "--reason", "because"]);
+    assert_eq!(told["message"], "\"because\" is none of CUSTOMER_REQUEST, OPS");
+    let told = engine.refused(2, &["order", "list", "--status", "SHIPPED"])["message"].to_string();
+    assert!(told.contains("PENDING, CONFIRMED") && !told.contains("ORDER_STATUS"), "{told}");
+    engine.ask(&["order", "list", "--status", "pending"]);
+    engine.ask(&["order", "list", "--status", "ORDER_STATUS_PENDING"]);
+    // Some more that answered wrongly, or not at all.
+    assert_eq!(engine.ask(&["shards", "list"])["one_writer"], true);
+    assert_eq!(engine.refused(1, &["health", "--service", "nope"])["reason"], "NOT_FOUND");
+    assert_eq!(engine.ask(&["return", "list"])["orders"], json!([]));
+    assert_eq!(engine.ask(&["order", "list", "--placed-from", "2026-11-28"])["orders"], json!([]));
+    let status = engine.ask(&["status"]);
+    assert_eq!((&status["serving"], &status["dead_letters"]), (&json!(true), &json!(0)));
+    assert_eq!(engine.ask(&["version"])["version"], env!("CARGO_PKG_VERSION"));
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn order(more: &Value) -> Value {
+    let mut order = json!({
+        "customer_id": CUSTOMER,
+        "lines": [{ "sku": "MUG", "quantity": 1,
+                    "unit_price": { "currency_code": "GBP", "units": 5 } }],
+        "address": { "street": "1 High Street", "city": "London", "postal_code": "EC1A 1BB",
+                     "country": "GB" },
+        "contact": { "email": "customer@example.com" },
+    });
+    for (key, value) in more.as_object().unwrap() {
+        order[key] = value.clone();
+    }
+    order
+}
+
+#[test]
+fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
+    let directory = TempDir::new().unwrap();
+    let engine = Engine::start(&directory.path().join("data"));
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let file = |more: Value| write(directory.path(), "order.json", &order(&more).to_string());
+    let place =
+        |file: &str| engine.refused(2, &["order", "place", "--file", file])["message"].take();
+    for (more, said) in [
+        (json!({ "contact": { "emial": "x" } }), "contact.emial: there is no such field; email is"),
+        (json!({ "lines": [{ "quantity": "x" }] }), "lines[0].quantity: "),
+        (
+            json!({ "lines": [{ "unit_price": { "currency": "GBP" } }] }),
+            "lines[0].unit_price.currency: ",
+        ),
+        (json!({ "adress": {} }), "adress: there is no such field; address is"),
+        (json!({ "ordered_at": "yesterday" }), "ordered_at: "),
+    ] {
+        let told = place(&file(more)).to_string();
+        assert!(told.contains(said), "{told}");
+    }
+    let path = file(json!({}));
+    for (flag, value) in [
+        ("--email", "x@example.com"),
+        ("--postal-code", "XX"),
+        ("--phone", "+441"),
+        ("--locale", "en"),
+        ("--ordered-at", "2026-11-28"),
+        ("--line", "MUG=1@1GBP"),
+    ] {
+        refused(&["order", "place", "--file", &path, flag, value], "cannot be used with");
+    }
+    // A dry run that stands in the file is told as one, in either spelling.
+    for options in [json!({ "validate_only": true }), json!({ "validateOnly": true })] {
+        let path = file(json!({ "options": options }));
+        let place = ["--address", &engine.address, "order", "place", "--file", &path];
+        let told = out(&ordinal(&place));
+        assert!(told.starts_with("would append OrderPlaced"), "{told}");
+        let with_an_id = [&place[..], &["--request-id", ID]].concat();
+        assert!(out(&ordinal(&with_an_id)).starts_with("would append"));
+    }
+    assert_eq!(engine.ask(&["order", "list"])["orders"], json!([]));
+}
+
+#[test]
+fn all_pages_come_one_after_the_other() {
+    let directory = TempDir::new().unwrap();
+    let engine = Engine::start(directory.path());
+    for number in 0..101 {
+        // One call sets one; a hundred and one do not fit a page.
+        engine.ask(&["stock", "set", &format!("SKU-{number:03}"), "1"]);
+    }
+    let pages = engine.run(&["stock", "list", "--all", "--prefix", "SKU-"]);
+    let pages: Vec<Value> =
+        out(&pages).lines().map(|page| serde_json::from_str(page).unwrap()).collect();
+    let lengths: Vec<usize> =
+        pages.iter().map(|page| page["stock"].as_array().unwrap().len()).collect();
+    assert_eq!(lengths, [100, 1]);
+    assert!(pages.iter().all(|page| page["next_page_token"] == ""));
+    let some = engine.ask(&["stock", "list", "--prefix", "SKU-00"]);
+    assert_eq!(some["stock"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn who_locks_the_files_is_said_within_a_second() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let engine = Engine::start(directory.path());
+    let since = Instant::now();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_ordinal"))
+        .args(["serve", "--data", data, "--listen", "127.0.0.1:0"])
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The directory of a test is everybody's, which is said first.
+    let mut lines = BufReader::new(second.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.contains("locked")).unwrap();
+    let took = since.elapsed();
+    second.kill().unwrap();
+    second.wait().unwrap();
+    let holder = format!("is locked by process {}", engine.process.id());
+    assert!(line.contains(&holder), "{line}");
+    // It says so after half a second; the machine may be busy.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
+    let directory = TempDir::new().unwrap();
+    let serve = |text: &str| {
+        let file = write(directory.path(), "ordinal.toml", text);
+        let output = ordinal(&["serve", "--config", &file, "--print-config"]);
+        assert_eq!(output.status.code(), Some(2), "{text}: {}", out(&output));
+        error(&output)
+    };
+    for (text, said) in [
+        ("confirm_within = \"10m\"", "confirm_within is no setting; confirm-within is one"),
+        ("confrim-within = \"10m\"", "confirm-within is one"),
+        ("frobnicate = 1", "--print-config"),
+        ("[serve]\nlisten = \"127.0.0.1:1\"", "without a section such as [serve]"),
+        ("archive = \"/nowhere\"\nshards = 4", "does nothing on SQLite"),
+        ("node-name = \"a\"", "does nothing on SQLite"),
+        ("redis-keep = 5", "does nothing without --redis-url"),
+        ("orders-at = \"127.0.0.1:1\"", "runs everything"),
+        ("without-stock = 3", "without-stock is true or false"),
+        ("lease = 5", "--lease <DURATION>: the value is no length of time"),
+        ("inventory-at = \"https://x:1\"", "no TLS"),
+        ("data = \"x\"\ndatabase-url = \"postgres://x/y\"", "cannot be used with"),
+    ] {
+        let told = serve(text);
+        assert!(told.contains(said), "{text}: {told}");
+    }
+    // Whatever is wrong with them, and wherever they stand by mistake.
+    for text in [
+        "database-url = postgres://u:geheim@h/d",
+        "listen = \"postgres://u:geheim@h/d\"",
+        "listen = \"geheim\"",
+        "role = \"geheim\"",
+        "shards = \"geheim\"",
+        "orders-at = \"http://u:geheim@h:1\"",
+        "geheim",
+        "tokens = \"geheim",
+    ] {
+        let told = serve(text);
+        assert!(!told.contains("geheim"), "{text}: {told}");
+    }
+}
+
+#[test]
+fn settings_in_effect_are_shown_without_secrets_and_can_be_used_again() {
+    let directory = TempDir::new().unwrap();
+    let sample = ordinal(&["serve", "--print-config"]);
+    assert!(sample.status.success(), "{}", error(&sample));
+    let golden = std::fs::read_to_string("examples/ordinal.toml").unwrap();
+    assert_eq!(out(&sample), golden, "examples/ordinal.toml is what --print-config shows");
+    let again = ordinal(&["serve", "--config", "examples/ordinal.toml", "--print-config"]);
+    assert_eq!(out(&again), golden, "{}", error(&again));
+
+    let file = write(
+        directory.path(),
+        "ordinal.toml",
+        "confirm-within = \"1h\"\njudge-within = \"1day\"\nwithout-stock = true\nlisten = \"localhost:0\"",
+    );
+    let environment = [
+        ("ORDINAL_JUDGE_WITHIN", "2days"),
+        ("ORDINAL_RETURN_WITHIN", "3days"),
+        ("ORDINAL_SMTP_URL", "smtps://u:geheim@mail"),
+    ];
+    let flags = ["serve", "--config", &file, "--return-within", "4days", "--print-config"];
+    let told = out(&ordinal_in(&environment, &flags));
+    for line in [
+        "confirm-within = \"1h\"  # file",
+        "judge-within = \"2days\"  # environment",
+        "return-within = \"4days\"  # flag",
+        "without-stock = true  # file",
+        "#smtp-url = …  # environment, hidden",
+        "#lease = \"8s\"  # default",
+    ] {
+        assert!(told.lines().any(|shown| shown == line), "{line} is not in\n{told}");
+    }
+    let shown = out(&ordinal_in(&environment, &[&["--json"], &flags[..]].concat()));
+    assert!(!told.contains("geheim") && !shown.contains("geheim"));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["judge-within"], json!({ "value": "2days", "origin": "environment" }));
+    assert!(!directory.path().join("ordinal-data").exists());
+}
+
+#[test]
+fn every_secret_may_stand_in_a_file() {
+    let directory = TempDir::new().unwrap();
+    let url = write(directory.path(), "url", "postgres://u:geheim@127.0.0.1:1/x\n");
+    let redis = write(directory.path(), "redis", "redis://:geheim@a:1\nredis://:geheim@b:1\n");
+    let mail = write(directory.path(), "mail", "smtps://u:geheim@mail\n");
+    let hook = write(directory.path(), "hook", "https://hooks.example/geheim\n");
+    let key = write(directory.path(), "key", &format!("whsec_{}\n", "a".repeat(32)));
+    let empty = write(directory.path(), "empty", "\n");
+    let flags = [
+        "serve",
+        "--print-config",
+        "--database-url-file",
+        &url,
+        "--redis-url-file",
+        &redis,
+        "--smtp-url-file",
+        &mail,
+        "--webhook-url-file",
+        &hook,
+        "--webhook-secret-file",
+        &key,
+        "--peer-token-file",
+        &mail,
+    ];
+    let output = ordinal(&[&flags[..], &["--redis-keep", "7"]].concat());
+    assert!(output.status.success(), "{}", error(&output));
+    let told = out(&output);
+    for flag in ["database-url", "redis-url", "smtp-url", "webhook-url", "peer-token"] {
+        let line = format!("#{flag} = …  # flag, hidden");
+        assert!(told.lines().any(|shown| shown == line), "{line} is not in\n{told}");
+    }
+    assert!(!told.contains("geheim"), "{told}");
+    // It is as if they had been said: they go with no others.
+    let data = directory.path().to_str().unwrap();
+    refused(&["serve", "--data", data, "--database-url-file", &url], "cannot be used with");
+    refused(
+        &["serve", "--database-url-file", &url, "--database-url", "x"],
+        "one of them is enough",
+    );
+    refused(&["serve", "--database-url-file", &empty], "is empty");
+    let output = ordinal(&["serve", "--database-url-file", "/nowhere"]);
+    assert!(output.status.code() == Some(1) && error(&output).contains("/nowhere"));
+    // A flag wins over a variable, the nearer over the farther.
+    let environment = [("ORDINAL_DATABASE_URL_FILE", "/nowhere")];
+    let flag = ["serve", "--print-config", "--database-url", "postgres://h/d"];
+    assert!(ordinal_in(&environment, &flag).status.success());
+    // Other verbs take them as well: this one gets as far as the database, which is not there.
+    for verb in [
+        &["verify", "--database-url-file", &url][..],
+        &["migrate", "--database-url-file", &url],
+        &["journal", "move", "--shards", "1", "--from-file", &url, "--to-file", &url],
+        &["load", "--csv", "examples/orders.csv", "--database-url-file", &url],
+    ] {
+        let output = ordinal(verb);
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(1), "{verb:?}: {told}");
+        assert!(!told.contains("geheim"), "{verb:?}: {told}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_named() {
+    let environment = [
+        ("ORDINAL_CONFRIM_WITHIN", "geheim"),
+        ("ORDINAL_SERVICE_HOST", "10.0.0.1"),
+        ("ORDINAL_LOG_FORMAT", "text"),
+    ];
+    let output = ordinal_in(&environment, &["version"]);
+    assert!(output.status.success());
+    let told = error(&output);
+    assert!(
+        told.contains("ORDINAL_CONFRIM_WITHIN") && told.contains("ORDINAL_CONFIRM_WITHIN is one"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(!told.contains("geheim"), "{told}");
+}
+
+#[test]
+fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
+    let told = out(&ordinal(&["--help"]));
+    for heading in ["Operating an engine:", "Running an engine:", "Asking an engine:"] {
+        assert!(told.contains(heading), "{heading} is not in\n{told}");
+    }
+    let told = out(&ordinal(&["serve", "--help"]));
+    for heading in ["Where things are kept:", "Several processes:", "Messages:", "Bounds:"] {
+        assert!(told.contains(heading), "{heading} is not in\n{told}");
+    }
+    for verb in [&["serve"][..], &["migrate"], &["cluster", "up"], &["chaos"], &["journal", "move"]]
+    {
+        let told = out(&ordinal(&[verb, &["--help"]].concat()));
+        for flag in ["--address", "--as <", "--timeout"] {
+            assert!(!told.contains(flag), "{verb:?}: {flag} is in\n{told}");
+        }
+    }
+    let told = out(&ordinal(&["order", "list", "--help"]));
+    assert!(told.contains("Asking an engine:") && told.contains("--address"), "{told}");
+    // A variable that holds a secret is named, never shown.
+    let environment =
+        [("ORDINAL_ORDERS_AT", "http://u:geheim@h:1"), ("ORDINAL_PEER_TOKEN", "geheim")];
+    let mut told = String::new();
+    let output = ordinal_in(&environment, &["serve", "--help"]);
+    (&output.stdout[..]).read_to_string(&mut told).unwrap();
+    assert!(told.contains("ORDINAL_PEER_TOKEN_FILE") && !told.contains("geheim"), "{told}");
+}
