@@ -693,7 +693,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
     let resend_of: Option<String> = row.try_get("resend_of")?;
-    let resend_of = resend_of.map(|id| id.parse()).transpose();
+    let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
     Ok(Entry {
         id: NotificationId::recorded(&text("notification_id")?)
             .map_err(|_| DatabaseError::Corrupt("message id"))?,

@@ -110,7 +110,7 @@ pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
 /// The message service knows callers by their names alone.
 fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(by) = request.extensions().get::<By>() {
-        let asked_by = AskedBy(by.subject.clone());
+        let asked_by = AskedBy(by.subject().into_owned());
         request.extensions_mut().insert(asked_by);
     }
     Ok(request)
