@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
-use shared_events::contract::{CancelReason, Fact, FactBody, FactId, InventoryFact};
+use shared_events::contract::{CancelReason, Fact, FactBody, InventoryFact};
 use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 /// fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
     registry: Registry,
-    /// The answer that came last about an order that the journal does not hold, and since when.
-    missing: Option<(FactId, Instant)>,
+    /// Since when answers come about orders that the journal does not hold.
+    missing_since: Option<Instant>,
 }
 
 /// Whether the journal was set back is known so much later: a lease, and a look at the shards.
@@ -25,18 +25,13 @@ impl StockAnswers {
     /// Answers to these orders.
     #[must_use]
     pub const fn new(registry: Registry) -> Self {
-        Self { registry, missing: None }
+        Self { registry, missing_since: None }
     }
 
-    /// Whether stock may have heard of the order before the journal was set back, which is not known yet.
-    fn may_be_gone(&mut self, fact: FactId) -> bool {
-        match self.missing {
-            Some((known, since)) if known == fact => since.elapsed() < NOTICED_WITHIN,
-            _ => {
-                self.missing = Some((fact, Instant::now()));
-                true
-            }
-        }
+    /// Whether stock may have heard of an order before the journal was set back, which is not known yet.
+    /// The time is that of all answers, in whichever order they are told: it ends with a batch that passes.
+    fn may_be_gone(&mut self) -> bool {
+        self.missing_since.get_or_insert_with(Instant::now).elapsed() < NOTICED_WITHIN
     }
 }
 
@@ -114,7 +109,7 @@ impl Handler<Fact> for StockAnswers {
                     tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
                 }
                 Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound)))
-                    if self.may_be_gone(facts[index].id) =>
+                    if self.may_be_gone() =>
                 {
                     return Err(Blame::World(refusal.to_string()));
                 }
@@ -134,6 +129,7 @@ impl Handler<Fact> for StockAnswers {
                 Err(Some(refusal)) => return Err(Blame::World(refusal.to_string())),
             }
         }
+        self.missing_since = None;
         Ok(())
     }
 }
