@@ -57,9 +57,32 @@ struct Shared {
     journal: Journal,
     kept: Mutex<Kept>,
     /// Reads for those who are level, so that they wait for nobody who is far behind.
-    level: tokio::sync::Mutex<Reader>,
+    level: Line,
     /// Reads for those who are behind.
-    behind: tokio::sync::Mutex<Reader>,
+    behind: Line,
+}
+
+/// Those who wait for the same reader.
+struct Line {
+    reader: tokio::sync::Mutex<Reader>,
+    /// How far the reader has come, for who does not wait.
+    at: Mutex<Cursors>,
+}
+
+impl Line {
+    fn new(journal: &Journal) -> Self {
+        let unfold = Unfold::new(journal.clone());
+        let reader = Reader { unfold, generation: journal.generation() };
+        Self { reader: tokio::sync::Mutex::new(reader), at: Mutex::default() }
+    }
+
+    fn is_at(&self, place: &Cursors) -> bool {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) == *place
+    }
+
+    fn came_to(&self, place: Cursors) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
 }
 
 /// Orders as they were where somebody read last, of one history.
@@ -99,11 +122,7 @@ impl Kept {
 impl Changes {
     /// Of this journal.
     pub(super) fn new(journal: Journal) -> Self {
-        let reader = || {
-            let unfold = Unfold::new(journal.clone());
-            tokio::sync::Mutex::new(Reader { unfold, generation: journal.generation() })
-        };
-        let (level, behind) = (reader(), reader());
+        let (level, behind) = (Line::new(&journal), Line::new(&journal));
         let kept = Mutex::new(Kept { pages: LruCache::new(KEPT_MAX), bytes: 0 });
         Self(Arc::new(Shared { journal, kept, level, behind }))
     }
@@ -113,15 +132,14 @@ impl Changes {
     /// # Errors
     /// What the journal refuses, as a status.
     pub(super) async fn after(&self, after: &Cursors) -> Result<Arc<Page>, Status> {
-        let Shared { journal, level, behind, .. } = &*self.0;
+        let journal = &self.0.journal;
         let place = |(shard, position)| (shard, position, after.mark(shard));
         let key = (journal.generation(), after.iter().map(place).collect());
         if let Some(page) = self.kept(&key) {
             return Ok(page);
         }
-        let level_or_behind =
-            if journal.known_after(after) <= READ_AT_ONCE as u64 { level } else { behind };
-        let mut reader = level_or_behind.lock().await;
+        let line = self.line(after);
+        let mut reader = line.reader.lock().await;
         // Somebody may have read it while this one waited.
         if let Some(page) = self.kept(&key) {
             return Ok(page);
@@ -131,10 +149,24 @@ impl Changes {
             reader.generation = key.0;
         }
         let page = Arc::new(reader.page(journal, after).await?);
+        let mut through = after.clone();
+        through.merge(&page.through);
+        line.came_to(through);
         if !page.through.is_empty() {
             self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).put(key, &page);
         }
         Ok(page)
+    }
+
+    /// Where to wait for what comes next. Whoever is where a reader has come to goes on with that
+    /// one, which knows the orders: under load those who are level fall behind by some pages.
+    fn line(&self, after: &Cursors) -> &Line {
+        let Shared { journal, level, behind, .. } = &*self.0;
+        if level.is_at(after) {
+            return level;
+        }
+        let is_level = journal.known_after(after) <= READ_AT_ONCE as u64;
+        if is_level && !behind.is_at(after) { level } else { behind }
     }
 
     fn kept(&self, key: &Key) -> Option<Arc<Page>> {

@@ -42,6 +42,7 @@ struct State {
     faults: VecDeque<Fault>,
     renewals_fail: bool,
     events_read: usize,
+    orders_read: usize,
 }
 
 impl MemoryDisk {
@@ -55,10 +56,17 @@ impl MemoryDisk {
         self.lock().renewals_fail = fail;
     }
 
-    /// Events that were read so far by their places; those of one order count elsewhere.
+    /// Events that were read so far by their places; those of one order are
+    /// counted by [`Self::orders_read`].
     #[must_use]
     pub fn events_read(&self) -> usize {
         self.lock().events_read
+    }
+
+    /// How often the events of one order were read so far.
+    #[must_use]
+    pub fn orders_read(&self) -> usize {
+        self.lock().orders_read
     }
 
     /// Changes a stored event behind the journal's back; false where there is none.
@@ -212,7 +220,9 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self, order_id: OrderId) -> Result<Loaded, JournalError> {
-        let events = self.disk.lock().orders.get(&order_id).cloned();
+        let mut state = self.disk.lock();
+        state.orders_read += 1;
+        let events = state.orders.get(&order_id).cloned();
         Ok(Loaded::whole(events.unwrap_or_default()))
     }
 

@@ -385,6 +385,42 @@ async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
     shop.stop.cancel();
 }
 
+/// One whose client is slow for a while knows the orders that it has shown already.
+#[tokio::test]
+async fn a_watch_that_falls_behind_reads_no_order_again() {
+    const ORDERS: usize = 600;
+    use proto::watch_orders_response::Item;
+    let disk = MemoryDisk::default();
+    let now = || Timestamp::from_micros(1_300_000_000_000_000);
+    let options = Options { shards: 4, ..Options::new(Arc::new(now)) };
+    let shop = shop_over(open_memory_on(&disk, options).await.unwrap()).await;
+    let request = by(&ops(), proto::WatchOrdersRequest::default());
+    let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
+    let mut next_change = async || loop {
+        let item = soon(stream.next()).await.unwrap().unwrap().item.unwrap();
+        if let Item::Change(change) = item {
+            return change.order.unwrap();
+        }
+    };
+    let mut placed = Vec::new();
+    for _ in 0..ORDERS {
+        placed.push(shop.place(CustomerId::mint()).await.order.unwrap().order_id);
+        assert_eq!(&next_change().await.order_id, placed.last().unwrap());
+    }
+    let before = disk.orders_read();
+    for order_id in &placed {
+        shop.cancel(order_id).await;
+    }
+    let mut cancelled = std::collections::BTreeSet::new();
+    while cancelled.len() < ORDERS {
+        let order = next_change().await;
+        assert_eq!((order.version, order.status()), (2, proto::OrderStatus::Cancelled));
+        cancelled.insert(order.order_id);
+    }
+    assert_eq!(disk.orders_read() - before, 0);
+    shop.stop.cancel();
+}
+
 #[tokio::test]
 async fn a_customer_watches_own_orders_until_the_engine_stops() {
     let shop = shop().await;
