@@ -146,7 +146,7 @@ pub async fn write(
                  next_try_at = CASE WHEN notifications.state = 'FAILED' THEN $2
                                     ELSE notifications.next_try_at END
              WHERE notifications.gone = 1
-         RETURNING serial, state";
+         RETURNING serial, state, channel";
     let rows_given = database.sql(
         "SELECT notification_id, (SELECT COALESCE(MAX(serial), 0) FROM notifications) + nth,
                 fact_id, channel, order_id, kind, recipient, subject,
@@ -167,23 +167,23 @@ pub async fn write(
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
              shard, position) {rows_given} {again}"
     );
-    let written: Vec<(i64, String)> =
+    let written: Vec<(i64, String, String)> =
         sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
     // One that is due already stays as it is, and whoever holds it is not waited for.
-    let queued = written.iter().filter(|(_, state)| state == State::Queued.code());
-    let queued: Vec<i64> = queued.map(|(serial, _)| *serial).collect();
+    let queued = written.iter().filter(|(_, state, _)| state == State::Queued.code());
+    let queued: Vec<_> = queued
+        .map(|(serial, _, channel)| serde_json::json!({ "serial": serial, "channel": channel }))
+        .collect();
     if queued.is_empty() {
         return Ok(());
     }
     let due = database.sql(
         "INSERT INTO due (serial, at, channel)
-         SELECT serial, $1, channel FROM notifications
-         WHERE serial = ANY (ARRAY(
-                   SELECT value::bigint FROM json_array_elements_text($2::json) AS written(value)))
+         SELECT serial, $1, channel
+         FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)
          ON CONFLICT (serial) DO NOTHING",
         "INSERT INTO due (serial, at, channel)
-         SELECT serial, $1, channel FROM notifications
-         WHERE serial IN (SELECT value FROM json_each($2))
+         SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true
          ON CONFLICT (serial) DO NOTHING",
     );
     sqlx::query(due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
