@@ -59,7 +59,7 @@ impl MessageArgs {
     /// Changes what the flags say.
     ///
     /// # Errors
-    /// Where the secret or the certificates cannot be read, or nobody would take mail that is from here.
+    /// Where the secret or the certificates cannot be read, or nothing could leave by it.
     pub fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(directory) = &self.mail_dir {
             config.mail = Mail::Directory(directory.clone());
@@ -96,6 +96,7 @@ impl MessageArgs {
             };
             config.webhook = Some(Webhook { url: url.clone(), secrets, authorities });
         }
+        config.check()?;
         Ok(())
     }
 }

@@ -19,11 +19,3 @@ pub fn read(what: &str, path: &Path) -> anyhow::Result<String> {
     }
     std::fs::read_to_string(path).with_context(named)
 }
-
-/// The first line of such a file.
-///
-/// # Errors
-/// As [`read`].
-pub fn first_line(what: &str, path: &Path) -> anyhow::Result<String> {
-    Ok(read(what, path)?.lines().next().unwrap_or_default().trim().to_owned())
-}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 use order_actor::actor::Limits;
-use order_actor::domain::Policy;
+use order_actor::domain::{Policy, WINDOW_MAX};
 use serde_json::json;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
@@ -201,9 +201,9 @@ struct BoundArgs {
 
 /// A window of an order: no longer than anybody keeps one.
 fn window(text: &str) -> Result<Duration, String> {
-    const MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
     let window = crate::cli::duration(text)?;
-    if window > MAX { Err("is at most 100years".to_owned()) } else { Ok(window) }
+    let days = WINDOW_MAX.as_secs() / (24 * 60 * 60);
+    if window > WINDOW_MAX { Err(format!("is at most {days} days")) } else { Ok(window) }
 }
 
 /// One in which somebody can confirm.

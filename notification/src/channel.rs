@@ -7,7 +7,7 @@ use std::time::Duration;
 use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
-use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Tokio1Executor};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
@@ -57,28 +57,33 @@ pub(crate) struct Channels {
 #[error("notifications: {0}")]
 pub struct ChannelError(String);
 
-impl Channels {
-    pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
+impl Config {
+    /// Whether messages could leave by it. Touches nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it; shows no secret.
+    pub fn check(&self) -> Result<(), ChannelError> {
+        Parts::of(self).map(drop)
+    }
+}
+
+/// What a configuration says, read once.
+struct Parts {
+    from: Mailbox,
+    smtp: Option<AsyncSmtpTransportBuilder>,
+    http: Option<reqwest::Client>,
+}
+
+impl Parts {
+    fn of(config: &Config) -> Result<Self, ChannelError> {
         // Whoever was first is as good as we: every caller installs the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let smtp = match &config.mail {
-            Mail::Directory(directory) => {
-                // What is written there names people.
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(
-                    |error| {
-                        let directory = directory.display();
-                        ChannelError(format!(
-                            "mail directory {directory}: {error}; --smtp-url or --mail-dir says \
-                             where mail goes"
-                        ))
-                    },
-                )?;
-                None
-            }
+            Mail::Directory(_) => None,
             Mail::Smtp(url) => {
                 let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
                     .map_err(|_| ChannelError("the SMTP URL is not one".to_owned()))?;
-                Some(transport.timeout(Some(config.timeout)).build())
+                Some(transport.timeout(Some(config.timeout)))
             }
         };
         let mut from = sender(&config.from).ok_or_else(|| {
@@ -99,7 +104,24 @@ impl Channels {
         }
         let http =
             config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
-        Ok(Self { config, from, smtp, http })
+        Ok(Self { from, smtp, http })
+    }
+}
+
+impl Channels {
+    pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
+        let Parts { from, smtp, http } = Parts::of(&config)?;
+        if let Mail::Directory(directory) = &config.mail {
+            // What is written there names people.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(|error| {
+                ChannelError(format!(
+                    "mail directory {}: {error}; --smtp-url or --mail-dir says where mail goes",
+                    directory.display()
+                ))
+            })?;
+        }
+        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), http })
     }
 
     pub(crate) async fn send(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {

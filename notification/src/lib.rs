@@ -14,6 +14,7 @@ pub mod ledger;
 mod secret; // what webhooks are signed with
 mod service; // the parts put together
 
+pub use channel::ChannelError;
 pub use compose::{Channel, Message, compose, compose_all};
 pub use config::{Config, Mail, Webhook};
 pub use follower::NotificationFollower;

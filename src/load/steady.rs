@@ -300,7 +300,7 @@ fn order(order_id: String, index: u64) -> proto::PlaceOrderRequest {
     };
     proto::PlaceOrderRequest {
         order_id,
-        customer_id: Uuid::from_u128(u128::from(index % 1_000)).to_string(),
+        customer_id: Uuid::from_u128(u128::from(index % 1_000 + 1)).to_string(),
         lines: vec![line(index, 1), line(index / 7 + 1, 3)],
         address: Some(proto::Address {
             street: "1 Load Street".to_owned(),

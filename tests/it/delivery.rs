@@ -151,7 +151,7 @@ fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
         let hook = ["--webhook-url", url, "--webhook-secret-file", &secret];
         let output = crate::support::ordinal(&[&flags, &hook[..], more].concat());
         let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(expected), "{error}");
     }
 }

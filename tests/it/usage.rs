@@ -559,6 +559,7 @@ fn settings_in_effect_are_shown_without_secrets_and_can_be_used_again() {
         ("ORDINAL_JUDGE_WITHIN", "2days"),
         ("ORDINAL_RETURN_WITHIN", "3days"),
         ("ORDINAL_SMTP_URL", "smtps://u:geheim@mail"),
+        ("ORDINAL_MAIL_FROM", "orders@shop.example"),
     ];
     let flags = ["serve", "--config", &file, "--return-within", "4days", "--print-config"];
     let told = out(&ordinal_in(&environment, &flags));
@@ -597,6 +598,8 @@ fn every_secret_may_stand_in_a_file() {
         &redis,
         "--smtp-url-file",
         &mail,
+        "--mail-from",
+        "orders@shop.example",
         "--webhook-url-file",
         &hook,
         "--webhook-secret-file",
