@@ -91,6 +91,10 @@ pub struct AdminEdge {
     parts: Arc<AdminParts>,
 }
 
+fn set_back(shard: u16) -> String {
+    format!("stands where its log has nothing any more (shard {shard}): the log was set back")
+}
+
 /// Followers whose positions are those of the journal.
 fn follows_journal(name: &str) -> bool {
     ![names::STOCK_ANSWERS, names::INVENTORY_RELAY].contains(&name)
@@ -119,7 +123,10 @@ impl AdminEdge {
             false => None,
         };
         let cursors = stored.unwrap_or_else(|| status.cursors());
+        // Who stands where its log has nothing is not level: it has yet to learn that it goes back.
+        let beyond = heads.as_ref().and_then(|heads| cursors.beyond(heads));
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
+        let lag = lag.max(u64::from(beyond.is_some()));
         let oldest_waiting_since = if lag > 0 && follows_journal(status.name()) {
             timeout_at(until, self.oldest_waiting(&cursors)).await.ok().flatten()
         } else {
@@ -141,7 +148,7 @@ impl AdminEdge {
             lag,
             oldest_waiting_since: oldest_waiting_since.map(timestamp),
             still_for: status.still_for().try_into().ok(),
-            error: status.error().unwrap_or_default(),
+            error: status.error().or_else(|| beyond.map(set_back)).unwrap_or_default(),
             stopped: status.is_stopped(),
             paused: paused.map(|pause| pause.reason).unwrap_or_default(),
         }

@@ -175,6 +175,18 @@ impl Cursors {
             .sum()
     }
 
+    /// The first shard in which it stands where a log that ends at `head` has nothing, or has
+    /// something else at its very end: the log was set back.
+    #[must_use]
+    pub fn beyond(&self, head: &Self) -> Option<u16> {
+        let parted = |(shard, position): (u16, u64)| {
+            let other = self.mark(shard).zip(head.mark(shard)).is_some_and(|(own, its)| own != its);
+            let end = head.get(shard);
+            position > end || (position == end && other)
+        };
+        self.iter().filter(|(shard, _)| head.reads(*shard)).find(|at| parted(*at)).map(|at| at.0)
+    }
+
     /// The same, with every shard of `shards`: those that stood nowhere stand at 0.
     pub(super) fn filled(&self, shards: &Self) -> Self {
         let mut filled = self.clone();

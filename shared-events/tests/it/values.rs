@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use shared_events::contract::{
-    Contact, ContactError, Currency, Email, Locale, Money, MoneyError, OrderId, ParseIdError,
+    Contact, ContactError, Currency, Email, Locale, Mark, Money, MoneyError, OrderId, ParseIdError,
     ParseTimestampError, Quantity, Sku, TextError, TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
@@ -368,5 +368,24 @@ proptest! {
         prop_assert!(head.covers(&none));
         prop_assert_eq!(none.behind(&head), head.iter().map(|(_, position)| position).sum::<u64>());
         prop_assert_eq!(head.behind(&head), 0);
+    }
+}
+
+#[test]
+fn whoever_stands_where_a_log_has_nothing_is_beyond_it() {
+    let at = |places: &[(u16, u64, u64)]| {
+        let mut cursors = Cursors::default();
+        for (shard, position, mark) in places {
+            cursors.advance_to(*shard, *position, (*mark > 0).then(|| Mark::from_bits(*mark)));
+        }
+        cursors
+    };
+    let head = at(&[(0, 5, 50), (1, 7, 70)]);
+    for level_or_behind in [&[][..], &[(0, 5, 50), (1, 7, 70)], &[(0, 4, 1), (1, 7, 0)]] {
+        assert_eq!(at(level_or_behind).beyond(&head), None);
+    }
+    // Further than its end, in another shard than it has, or at its end with something else.
+    for (beyond, shard) in [((0, 6, 60), 0), ((1, 8, 0), 1), ((2, 1, 10), 2), ((1, 7, 71), 1)] {
+        assert_eq!(at(&[beyond]).beyond(&head), Some(shard));
     }
 }
