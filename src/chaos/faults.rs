@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 /// Order nodes, stock, messages.
@@ -40,7 +41,8 @@ pub(super) enum Fault {
     Move { shard: u16, to: usize },
     /// A second process starts under an order node's name, as a deploy that does not wait does.
     Twin(usize),
-    /// The database's clock is set forward or back, for what stands in its leases.
+    /// The clock of the database servers is set forward or back; where that cannot be done, what
+    /// stands in their leases, as if it had been.
     StepDatabaseClock { seconds: i64 },
     /// The database server fails over to a standby that lagged: what it committed meanwhile is gone.
     LoseTail,
@@ -117,6 +119,8 @@ enum Kind {
     Moving { shard: u16, to: usize },
     /// One node after the other sleeps past a lease of 2 s.
     Frozen { node: usize },
+    /// The database servers' clock is set wrong, again and again.
+    SteppedClock,
     /// Databases lose what they had committed.
     SetBack,
 }
@@ -138,8 +142,28 @@ impl Schedule {
         Self { random: StdRng::seed_from_u64(seed), kind: Kind::Frozen { node: 0 }, disk: false }
     }
 
+    pub(super) fn stepped_clock(seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { random, kind: Kind::SteppedClock, disk: false }
+    }
+
     pub(super) fn set_back(seed: u64) -> Self {
         Self { random: StdRng::seed_from_u64(seed), kind: Kind::SetBack, disk: false }
+    }
+
+    fn of_stepped_clock(&mut self) -> Step {
+        let node = self.random.random_range(0..2_usize);
+        let seconds = *[3_600, -3_600, 20, -20, 3, -3].choose(&mut self.random).unwrap_or(&3_600);
+        let (fault, lasts) = match self.random.random_range(0..100_u32) {
+            0..65 => (Fault::StepDatabaseClock { seconds }, Duration::ZERO),
+            65..75 => (Fault::Kill(vec![node]), self.millis(0, 2_500)),
+            75..82 => (Fault::Twin(node), self.millis(2_000, 6_000)),
+            82..90 => (Fault::Freeze(node), self.millis(2_000, 9_000)),
+            _ => (Fault::KillPostgres, self.millis(0, 1_000)),
+        };
+        // Servers look at their clock once a second.
+        let peace = self.millis(1_000, 4_000);
+        Step { fault, lasts, peace }
     }
 
     fn of_set_back(&mut self) -> Step {
@@ -179,6 +203,7 @@ impl Iterator for Schedule {
                 let (lasts, peace) = (self.millis(2_200, 3_500), self.millis(500, 1_500));
                 return Some(Step { fault, lasts, peace });
             }
+            Kind::SteppedClock => return Some(self.of_stepped_clock()),
             Kind::SetBack => return Some(self.of_set_back()),
         };
         if self.disk && self.random.random_bool(0.2) {
@@ -254,6 +279,11 @@ mod tests {
         ] {
             let said = |step: &Step| step.fault.to_string().starts_with(kind);
             assert!(first.iter().any(said), "{kind}");
+        }
+        let stepped: Vec<Step> = Schedule::stepped_clock(7).take(50).collect();
+        for kind in ["clock of postgres by +3600 s", "clock of postgres by -20 s", "kill -9 orders"]
+        {
+            assert!(stepped.iter().any(|step| step.fault.to_string().starts_with(kind)), "{kind}");
         }
         let set_back: Vec<Step> = Schedule::set_back(7).take(50).collect();
         for kind in ["lost tail", "restore inventory", "restore notifications"] {

@@ -33,6 +33,7 @@ use crate::cli::{Caller, Client, Connection, Output};
 use crate::cluster::{self, Addresses, Cluster, SHARDS, Ways};
 use crate::engine::{Backend, Databases, Stores};
 use crate::verify;
+use clock::ServersClock;
 pub use clock::SteppedClock;
 pub(crate) use clock::file as clock_file;
 
@@ -97,6 +98,9 @@ pub enum Scenario {
     MovingShard,
     /// The owner of orders sleeps past its lease and wakes, again and again.
     FrozenOwner,
+    /// The clock of the database servers is set forward and back, by seconds and by hours, while order
+    /// nodes come, go and sleep. Needs libfaketime; without it leases are moved as if it had been.
+    SteppedClock,
     /// Databases lose what they had committed: a standby that lagged takes over, a service is restored
     /// from a copy. What a client was told meanwhile may be lost; all else may not.
     SetBack,
@@ -207,6 +211,8 @@ struct Arena {
     next_server: usize,
     /// That of the first Postgres server, where it can be full.
     disk: Option<Disk>,
+    /// The clock of the Postgres servers, where it can be set.
+    servers_clock: Option<ServersClock>,
     /// When what was told may have been lost.
     lost: Past,
 }
@@ -223,7 +229,15 @@ impl Arena {
             }
             false => None,
         };
-        let postgres = cluster::postgres_servers(&folder, &addresses.postgres).await?;
+        let (servers_clock, environment) = ServersClock::new(&folder)?.unzip();
+        if servers_clock.is_none() {
+            tracing::warn!(
+                "libfaketime is not installed: steps of the database's clock move leases"
+            );
+        }
+        let environment = environment.unwrap_or_default();
+        let postgres =
+            cluster::postgres_servers(&folder, &addresses.postgres, &environment).await?;
         let redis = cluster::redis(&folder, addresses.redis).await?;
         let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
         for server in &addresses.postgres {
@@ -258,6 +272,7 @@ impl Arena {
             cluster,
             to_postgres,
             to_redis,
+            servers_clock,
             next_server: 0,
             disk,
             lost: Past::default(),
@@ -277,6 +292,7 @@ impl Arena {
             Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
             Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
             // It has no servers.
+            Scenario::SteppedClock => (Work::Mixed, Schedule::stepped_clock(seed)),
             Scenario::SetBack | Scenario::HalfCopied => (Work::Mixed, Schedule::set_back(seed)),
             Scenario::MovingShard => {
                 let order_id = OrderId::mint();
@@ -480,6 +496,9 @@ impl Arena {
                 }
             }
             Fault::StepDatabaseClock { seconds } => {
+                if let Some(clock) = &mut self.servers_clock {
+                    return clock.step(*seconds);
+                }
                 for server in &self.addresses.postgres {
                     let url = cluster::database_url(*server, "orders");
                     past::step_clock(&url, *seconds).await?;

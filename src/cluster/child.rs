@@ -20,6 +20,8 @@ pub struct Process {
     pub address: SocketAddr,
     program: PathBuf,
     arguments: Vec<String>,
+    /// Variables beside ours.
+    environment: Vec<(&'static str, String)>,
     /// Runs as this user and group, where that is not us.
     user: Option<(u32, u32)>,
     log: PathBuf,
@@ -40,10 +42,18 @@ impl Process {
             address,
             program: program.to_owned(),
             arguments: arguments.into_iter().collect(),
+            environment: Vec::new(),
             user: None,
             log,
             child: None,
         }
+    }
+
+    /// With these variables beside ours.
+    #[must_use]
+    pub(crate) fn knowing(mut self, environment: Vec<(&'static str, String)>) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// As this user and group.
@@ -61,8 +71,8 @@ impl Process {
         let arguments = arguments.map(|argument| argument.replace(&mine, &other)).collect();
         let name = format!("{}-twin", self.name);
         let log = self.log.with_file_name(format!("{name}.log"));
-        let program = self.program.clone();
-        Self { name, address, program, arguments, user: self.user, log, child: None }
+        let (program, environment) = (self.program.clone(), self.environment.clone());
+        Self { name, address, program, arguments, environment, user: self.user, log, child: None }
     }
 
     /// User and group that it runs as, where that is not us.
@@ -89,6 +99,7 @@ impl Process {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

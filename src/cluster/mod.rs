@@ -83,7 +83,7 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     let ClusterVerb::Up { dir, port, journal_databases } = verb;
     let addresses = Addresses::above(port, journal_databases);
     let folder = folder(&dir)?;
-    let postgres = postgres_servers(&folder, &addresses.postgres).await?;
+    let postgres = postgres_servers(&folder, &addresses.postgres, &[]).await?;
     let redis = servers::redis(&folder, addresses.redis).await?;
     let mut cluster =
         Cluster::new(&folder, &addresses, postgres, redis, &Ways::direct(&addresses), &[])?;

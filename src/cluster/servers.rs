@@ -20,20 +20,23 @@ pub const DATABASES: [&str; 3] = ["orders", "inventory", "notifications"];
 /// # Errors
 /// Where no server is installed, or it does not start.
 pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
-    server(folder, "postgres", address, &DATABASES).await
+    server(folder, "postgres", address, &DATABASES, Vec::new()).await
 }
 
-/// Several: the first with a database per service, each with one for a part of the journal.
+/// Several: the first with a database per service, each with one for a part of the journal. They run
+/// with these variables beside ours.
 pub(crate) async fn postgres_servers(
     folder: &Path,
     addresses: &[SocketAddr],
+    environment: &[(&'static str, String)],
 ) -> anyhow::Result<Vec<Process>> {
     let mut servers = Vec::new();
     for (nth, address) in (1..).zip(addresses) {
-        servers.push(match nth {
-            1 => postgres(folder, *address).await?,
-            _ => server(folder, &format!("postgres-{nth}"), *address, &["orders"]).await?,
-        });
+        let (name, databases) = match nth {
+            1 => ("postgres".to_owned(), &DATABASES[..]),
+            _ => (format!("postgres-{nth}"), &["orders"][..]),
+        };
+        servers.push(server(folder, &name, *address, databases, environment.to_vec()).await?);
     }
     Ok(servers)
 }
@@ -43,6 +46,7 @@ async fn server(
     name: &str,
     address: SocketAddr,
     databases: &[&str],
+    environment: Vec<(&'static str, String)>,
 ) -> anyhow::Result<Process> {
     let programs = postgres_programs().context(
         "no Postgres server is installed; on Debian: apt-get install postgresql redis-server",
@@ -84,8 +88,9 @@ async fn server(
     let mut arguments = vec!["-D".to_owned(), data.display().to_string()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
     let log = folder.join("logs").join(format!("{name}.log"));
-    let mut process =
-        Process::new(name, address, &programs.join("postgres"), arguments, log).run_by(user);
+    let mut process = Process::new(name, address, &programs.join("postgres"), arguments, log)
+        .knowing(environment)
+        .run_by(user);
     process.start()?;
     process.until(STARTS_WITHIN, postgres_answers).await?;
     let mut connection = PgConnection::connect_with(&options(address)).await?;

@@ -61,6 +61,13 @@ fn an_owner_that_slept_past_its_lease_appends_nothing() {
     assert!(report["faults"].as_object().unwrap().keys().all(|kind| kind.starts_with("SIGSTOP")));
 }
 
+/// Whatever the database servers take for now, a shard has one owner, and orders are taken again.
+#[test]
+fn a_database_whose_clock_is_set_wrong_loses_nothing_and_gives_no_shard_to_two() {
+    let report = round(&["--scenario", "stepped-clock", "--seed", "2", "--for", "25s"]);
+    assert!(report["faults"]["clock of"].as_u64().unwrap() > 2, "{report}");
+}
+
 /// A standby that lagged takes over, services are restored from copies: orders are taken again, and
 /// nothing but what the copies lacked is gone.
 #[test]
