@@ -52,6 +52,46 @@ pub async fn of(lab: &Lab) -> anyhow::Result<Vec<(String, String)>> {
     Ok(setting)
 }
 
+/// Cores for what is measured and cores for who asks it, as `taskset` takes them: a load that is
+/// more than the one can carry takes nothing of its cores.
+pub struct Cores {
+    /// Those of both together.
+    pub all: String,
+    /// One half.
+    pub subject: String,
+    /// The other half.
+    pub clients: String,
+}
+
+impl Cores {
+    /// Those that this process may use, in halves; none where there is one only, or it is not known.
+    pub fn halved() -> Option<Self> {
+        let list = |cores: &[u32]| {
+            let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
+            cores.join(",")
+        };
+        let allowed = Process::myself().ok()?.status().ok()?.cpus_allowed_list?;
+        let all: Vec<u32> = allowed.into_iter().flat_map(|(first, last)| first..=last).collect();
+        let (subject, clients) = all.split_at(all.len() / 2);
+        (!subject.is_empty()).then(|| Self {
+            all: list(&all),
+            subject: list(subject),
+            clients: list(clients),
+        })
+    }
+}
+
+/// Keeps every thread of this process to these cores.
+///
+/// # Errors
+/// Where `taskset` does not do it.
+pub fn keep_to(cores: &str) -> anyhow::Result<()> {
+    let id = std::process::id().to_string();
+    let kept = Command::new("taskset").args(["-a", "-c", "-p", cores, &id]).output()?;
+    anyhow::ensure!(kept.status.success(), "taskset: {}", String::from_utf8_lossy(&kept.stderr));
+    Ok(())
+}
+
 /// Memory that this process occupies, in bytes.
 pub fn resident_bytes() -> f64 {
     resident_bytes_of(std::process::id())

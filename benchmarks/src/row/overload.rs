@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use ordinal::cluster::Process;
 use shared_events::contract::OrderId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -18,7 +20,7 @@ use uuid::Uuid;
 use crate::lab::{self, Lab};
 use crate::measure::{Latencies, OpenLoop, Pace, Spread, latencies, micros, number};
 use crate::report::{Bound, Row};
-use crate::setting::resident_bytes_of;
+use crate::setting::{Cores, keep_to, resident_bytes_of};
 use crate::subject::client::connect;
 use crate::work::request;
 
@@ -45,7 +47,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "15",
         "overload and fairness",
-        "The engine whole in one process on SQLite, with tokens, and its clients in another, on the same cores. Announced: 3 connections without a token \
+        "The engine whole in one process on SQLite, with tokens, on one half of the cores, and its clients in another on the other half: what they send that cannot be carried out takes nothing of the engine's cores. Announced: 3 connections without a token \
          announce 100 messages of 4 MiB each to health and send 16 bytes of each. Goodput: orders placed within their deadline of 5 s, a second, by a service that \
          begins them at 2, 5 and 10 times the peak, whatever becomes of them, counted as long as it begins them; the peak is that of 256 callers that wait, before or \
          after, whichever is more. Level: from the end of the load until 5 calls one after the other are answered within 100 ms each. Memory: the most under the \
@@ -57,9 +59,21 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     std::fs::write(&tokens, token_file())?;
     let (data, tokens) = (directory.join("data"), tokens.display().to_string());
     let data = data.display().to_string();
-    let arguments = ["ordinal", "serve", "--data", &data, "--tokens", &tokens, "--without-stock"];
-    let program = std::env::current_exe().context("where is this program?")?;
-    let process = lab::start(lab, "overload", &program, &arguments).await?;
+    let program = std::env::current_exe().context("where is this program?")?.display().to_string();
+    let serve = ["ordinal", "serve", "--data", &data, "--tokens", &tokens, "--without-stock"];
+    let cores = Cores::halved().context("it takes two cores")?;
+    // It becomes the program, under the same id.
+    let kept = ["-c", &cores.subject, &program];
+    let arguments = [&kept[..], &serve].concat();
+    let process = lab::start(lab, "overload", Path::new("taskset"), &arguments).await?;
+    keep_to(&cores.clients)?;
+    let measured = under_load(&mut row, &process, pace).await;
+    keep_to(&cores.all)?;
+    lab::end(process).await;
+    measured.map(|()| row)
+}
+
+async fn under_load(row: &mut Row, process: &Process, pace: Pace) -> anyhow::Result<()> {
     let (address, id) = (process.address, process.id().unwrap_or_default());
 
     let before = resident_bytes_of(id);
@@ -69,10 +83,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     row.goal("memory under announced messages", grown, Bound::AtMost(100.0), "MB");
 
     let seconds = Duration::from_secs(pace.pick(15, 3));
-    let whole = goodput(&mut row, address, id, seconds).await?;
-    fairness(&mut row, address, id, whole, seconds).await?;
-    lab::end(process).await;
-    Ok(row)
+    let whole = goodput(row, address, id, seconds).await?;
+    fairness(row, address, id, whole, seconds).await
 }
 
 /// What is done of 2, 5 and 10 times as much as can be done; the peak of a second.
