@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use order_actor::domain::By;
 use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
 use shared_events::contract::{OrderId, ParseIdError, TextRule, Timestamp};
 use shared_events::stream::{
-    Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, Pause,
+    AskedBy, Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters,
+    OperatorAction, Pause, Verb,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use crate::actions::{Page, asked_by};
 use crate::engine::{Believed, FollowerEntry, Health};
 use crate::followers as names;
 use crate::forward::NodeChannels;
@@ -65,6 +66,8 @@ pub struct AdminParts {
     pub letters: BTreeMap<String, DeadLetters>,
     /// What happened to orders, where that is here.
     pub journal: Option<Journal>,
+    /// Every database of this process, by the name of its service.
+    pub databases: Vec<(&'static str, Database)>,
     /// The order service's read models, where they are here.
     pub orders: Option<Database>,
     /// What time it is.
@@ -224,12 +227,23 @@ impl AdminEdge {
         })
     }
 
-    async fn rebuild(&self, name: &str) -> Result<u64, Status> {
+    /// That whoever asks does this now, to be written with its effect.
+    fn action<T>(
+        &self,
+        request: &Request<T>,
+        verb: Verb,
+        target: &str,
+        reason: &str,
+    ) -> OperatorAction {
+        OperatorAction::new(&asked_by(request), verb, target, reason, (self.parts.now)())
+    }
+
+    async fn rebuild(&self, name: &str, action: OperatorAction) -> Result<u64, Status> {
         let (journal, orders) = self.orders()?;
         let (journal, orders) = (journal.clone(), orders.clone());
         let rebuilt = match name {
-            OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal).await,
-            Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal).await,
+            OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal, action).await,
+            Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal, action).await,
             _ => return Err(violation("name", "order-summaries or deadlines")),
         };
         let events = rebuilt.map_err(rebuild_refused)?;
@@ -305,11 +319,11 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.pause_follower(asked).await;
         }
-        let proto::PauseFollowerRequest { follower, reason } = request.into_inner();
-        let database = self.database_of(&follower)?;
-        let reason = operators_reason(&reason)?;
-        let now = (self.parts.now)();
-        Pause::begin(database, &follower, reason, now).await.map_err(unavailable)?;
+        let proto::PauseFollowerRequest { follower, reason } = request.get_ref();
+        let database = self.database_of(follower)?;
+        let reason = operators_reason(reason)?;
+        let action = self.action(&request, Verb::PauseFollower, follower, reason);
+        Pause::begin(database, follower, action).await.map_err(unavailable)?;
         tracing::warn!(follower, reason, "follower paused by an operator");
         Ok(Response::new(proto::PauseFollowerResponse {}))
     }
@@ -322,8 +336,11 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.resume_follower(asked).await;
         }
-        let follower = request.into_inner().follower;
-        let resumed = Pause::end(self.database_of(&follower)?, &follower).await;
+        let proto::ResumeFollowerRequest { follower, reason } = request.get_ref();
+        let database = self.database_of(follower)?;
+        let reason = optional_reason(reason)?;
+        let action = self.action(&request, Verb::ResumeFollower, follower, reason);
+        let resumed = Pause::end(database, follower, action).await;
         if resumed.map_err(unavailable)? {
             tracing::warn!(follower, "follower resumed by an operator");
         }
@@ -417,12 +434,16 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.put_back_dead_letters(asked).await;
         }
-        let request = request.into_inner();
-        let letters = self.letters_of(&request.follower)?;
-        let order_id = order_id(&request.order_id)?;
+        let proto::PutBackDeadLettersRequest { follower, order_id: order, reason } =
+            request.get_ref();
+        let letters = self.letters_of(follower)?;
+        let order_id = order_id(order)?;
+        let reason = optional_reason(reason)?;
+        let target = letters_target(follower, order_id);
+        let action = self.action(&request, Verb::PutBackDeadLetters, &target, reason);
         let put_back =
-            letters.put_back(&request.follower, order_id).await.map_err(letter_refused)?;
-        tracing::info!(follower = request.follower, order = %order_id, put_back, "dead letters put back");
+            letters.put_back(follower, order_id, action).await.map_err(letter_refused)?;
+        tracing::info!(follower, order = %order_id, put_back, "dead letters put back");
         Ok(Response::new(proto::PutBackDeadLettersResponse { put_back }))
     }
 
@@ -434,12 +455,14 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.drop_dead_letter(asked).await;
         }
-        let request = request.into_inner();
-        let letters = self.letters_of(&request.follower)?;
-        let order_id = order_id(&request.order_id)?;
-        let reason = operators_reason(&request.reason)?;
+        let proto::DropDeadLetterRequest { follower, order_id: order, reason } = request.get_ref();
+        let letters = self.letters_of(follower)?;
+        let order_id = order_id(order)?;
+        let reason = operators_reason(reason)?;
+        let target = letters_target(follower, order_id);
+        let action = self.action(&request, Verb::DropDeadLetter, &target, reason);
         let dropped =
-            letters.drop_first(&request.follower, order_id).await.map_err(letter_refused)?;
+            letters.drop_first(follower, order_id, action).await.map_err(letter_refused)?;
         tracing::warn!(
             follower = dropped.follower, order = %order_id, kind = dropped.kind,
             shard = dropped.shard, position = dropped.position, reason, "dead letter dropped"
@@ -452,12 +475,15 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::RebuildReadModelRequest>,
     ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
+        let reason = optional_reason(&request.get_ref().reason)?;
+        let name = &request.get_ref().name;
+        let action = self.action(&request, Verb::RebuildReadModel, name, reason);
         let name = request.into_inner().name;
         // It takes long; a caller who goes away need not ask again.
         let edge = self.clone();
         let rebuilding = tokio::spawn(async move {
             tokio::select! {
-                rebuilt = edge.rebuild(&name) => rebuilt,
+                rebuilt = edge.rebuild(&name, action) => rebuilt,
                 () = edge.parts.stop.cancelled() => Err(away("STOPPING", "the engine is stopping")),
             }
         });
@@ -496,19 +522,21 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::MoveShardRequest>,
     ) -> Result<Response<proto::MoveShardResponse>, Status> {
-        let proto::MoveShardRequest { shard, node } = request.into_inner();
+        let proto::MoveShardRequest { shard, node, reason } = request.get_ref();
         let (journal, _) = self.orders()?;
-        written("node", &node)?;
-        let node = Some(node).filter(|node| !node.is_empty());
-        if let Some(node) = &node {
+        written("node", node)?;
+        let reason = optional_reason(reason)?;
+        let node = Some(node.as_str()).filter(|node| !node.is_empty());
+        if let Some(node) = node {
             let nodes = journal.nodes().await.map_err(shards_refused)?;
-            if !nodes.iter().any(|known| &known.name == node) {
+            if !nodes.iter().any(|known| known.name == node) {
                 let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
                 let message = format!("there is no such node; there are {}", names.join(", "));
                 return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
             }
         }
-        let moved = journal.pin(shard_number(shard)?, node.as_deref()).await;
+        let action = self.action(&request, Verb::MoveShard, &shard.to_string(), reason);
+        let moved = journal.pin(shard_number(*shard)?, node, &action).await;
         found(moved.map_err(shards_refused)?)?;
         tracing::info!(shard, node, "shard moved by an operator");
         Ok(Response::new(proto::MoveShardResponse {}))
@@ -518,9 +546,11 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::FreezeShardRequest>,
     ) -> Result<Response<proto::FreezeShardResponse>, Status> {
-        let proto::FreezeShardRequest { shard, reason } = request.into_inner();
-        let reason = operators_reason(&reason)?;
-        let frozen = self.orders()?.0.freeze(shard_number(shard)?, Some(reason)).await;
+        let proto::FreezeShardRequest { shard, reason } = request.get_ref();
+        let reason = operators_reason(reason)?;
+        let action = self.action(&request, Verb::FreezeShard, &shard.to_string(), reason);
+        let journal = self.orders()?.0;
+        let frozen = journal.freeze(shard_number(*shard)?, Some(reason), &action).await;
         found(frozen.map_err(shards_refused)?)?;
         tracing::warn!(shard, reason, "shard frozen by an operator");
         Ok(Response::new(proto::FreezeShardResponse {}))
@@ -539,16 +569,15 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::AcceptJournalRequest>,
     ) -> Result<Response<proto::AcceptJournalResponse>, Status> {
-        let said_by = request
-            .extensions()
-            .get::<By>()
-            .map_or_else(|| "an operator".to_owned(), |by| format!("ops:{}", by.subject()));
+        let by = asked_by(&request);
+        let said_by = by.to_string();
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
-        let accepted = journal.accept(reason, &said_by).await;
+        let action = self.action(&request, Verb::AcceptJournal, "", reason);
+        let accepted = journal.accept(reason, &said_by, Some(action)).await;
         let accepted = accepted.map_err(|error| away_journal(&error))?;
         // The journal has been accepted, whatever becomes of letters: they can be dropped one by one.
-        let dropped = self.drop_letters_of_nobody(journal, &said_by).await;
+        let dropped = self.drop_letters_of_nobody(journal, &by, reason).await;
         let letters_dropped = dropped.unwrap_or_else(|error| {
             tracing::warn!(%error, "dead letters of orders that are gone were not dropped");
             0
@@ -562,11 +591,57 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::UnfreezeShardRequest>,
     ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
-        let shard = request.into_inner().shard;
-        let opened = self.orders()?.0.freeze(shard_number(shard)?, None).await;
+        let proto::UnfreezeShardRequest { shard, reason } = request.get_ref();
+        let reason = optional_reason(reason)?;
+        let action = self.action(&request, Verb::UnfreezeShard, &shard.to_string(), reason);
+        let opened = self.orders()?.0.freeze(shard_number(*shard)?, None, &action).await;
         found(opened.map_err(shards_refused)?)?;
         tracing::warn!(shard, "shard opened by an operator");
         Ok(Response::new(proto::UnfreezeShardResponse {}))
+    }
+
+    async fn list_operator_actions(
+        &self,
+        request: Request<proto::ListOperatorActionsRequest>,
+    ) -> Result<Response<proto::ListOperatorActionsResponse>, Status> {
+        let page = Page::parse(request.get_ref())?;
+        let mut away = Vec::new();
+        // Order nodes know everybody.
+        if let Some(orders) = &self.parts.orders_at
+            && !request.metadata().contains_key(FORWARDED_HEADER)
+        {
+            let mut asked = carried(&request, request.get_ref().clone());
+            asked.metadata_mut().remove(FORWARDED_HEADER);
+            match AdminServiceClient::new(orders.clone()).list_operator_actions(asked).await {
+                Ok(told) => return Ok(told),
+                Err(status) => {
+                    tracing::debug!(%status, "no order node answered");
+                    away.push("orders".to_owned());
+                }
+            }
+        }
+        let (databases, journal) = (&self.parts.databases, self.parts.journal.as_ref());
+        let (mut found, silent) = page.here(databases, journal).await;
+        away.extend(silent);
+        let asked = join_all(self.peers(&request).into_iter().map(|(name, mut peer)| {
+            let mut asked = carried(&request, request.get_ref().clone());
+            asked.set_timeout(ASKED_FOR_OTHERS_WITHIN);
+            async move { (name, peer.list_operator_actions(asked).await) }
+        }));
+        for (name, told) in asked.await {
+            match told {
+                Ok(told) => {
+                    let told = told.into_inner();
+                    found.extend(told.actions);
+                    away.extend(told.away);
+                }
+                Err(status) => {
+                    tracing::debug!(name, %status, "its process did not answer");
+                    away.push(name.to_owned());
+                }
+            }
+        }
+        Ok(Response::new(page.of(found, away)))
     }
 
     async fn get_health(
@@ -588,8 +663,18 @@ impl AdminService for AdminEdge {
         &self,
         request: Request<proto::ResumeTimersRequest>,
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
-        self.orders()?;
+        let database = self.orders()?.1;
         let reason = operators_reason(&request.get_ref().reason)?;
+        // Clocks are in processes: what is meant is written down first, by the node that was asked.
+        if !request.metadata().contains_key(FORWARDED_HEADER) {
+            let held = self.parts.clock.as_ref().is_some_and(|clock| *clock.held().borrow());
+            let before = if held { "timers of this node wait" } else { "timers of this node run" };
+            let action = self.action(&request, Verb::ResumeTimers, "all order nodes", reason);
+            let action = action.changing(before, "timers run on every node that answers");
+            let mut tx = database.begin().await.map_err(unavailable)?;
+            action.write(&mut tx).await.map_err(unavailable)?;
+            tx.commit().await.map_err(unavailable)?;
+        }
         tracing::warn!(reason, "timers resumed by an operator");
         let away = self.resume_timers(&request).await;
         Ok(Response::new(proto::ResumeTimersResponse { away }))
@@ -632,7 +717,8 @@ impl AdminEdge {
     async fn drop_letters_of_nobody(
         &self,
         journal: &Journal,
-        said_by: &str,
+        by: &AskedBy,
+        reason: &str,
     ) -> anyhow::Result<u64> {
         let mut dropped = 0;
         for (follower, letters) in &self.parts.letters {
@@ -641,12 +727,14 @@ impl AdminEdge {
             let asked: Vec<OrderId> = orders.iter().copied().collect();
             let there = journal.versions(&asked).await?;
             let gone = orders.into_iter().filter(|id| !there.contains_key(id)).collect();
-            let gone = letters.drop_of(follower, &gone).await?;
+            let verb = Verb::DropLettersOfLostOrders;
+            let action = OperatorAction::new(by, verb, follower, reason, (self.parts.now)());
+            let gone = letters.drop_of(follower, &gone, action).await?;
             if gone > 0 {
                 tracing::warn!(
                     follower,
                     letters = gone,
-                    by = said_by,
+                    by = %by,
                     "dead letters of orders that are gone were dropped"
                 );
             }
@@ -690,6 +778,18 @@ fn operators_reason(text: &str) -> Result<&str, Status> {
     }
     written("reason", reason)?;
     Ok(reason)
+}
+
+/// What an operator may say besides.
+fn optional_reason(text: &str) -> Result<&str, Status> {
+    let reason = text.trim();
+    written("reason", reason)?;
+    Ok(reason)
+}
+
+/// A follower's dead letters of an order, as operators name them.
+fn letters_target(follower: &str, order_id: OrderId) -> String {
+    format!("{follower} {order_id}")
 }
 
 /// Whether a text can be shown to operators and kept on every database.

@@ -10,6 +10,7 @@
 )]
 
 pub mod access; // who may call what
+mod actions; // what operators did, as it is listed
 mod address; // of processes, as people write them
 mod admin; // what operators see and may do
 mod archive; // what is old leaves the journal's table for files

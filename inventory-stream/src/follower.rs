@@ -10,6 +10,7 @@ use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
 use tokio::sync::Notify;
 
 use crate::domain::{Impossible, Reservation, ReservationState, Seen, Shelf, Step, StepKind};
+use crate::movements::{self, Cause};
 use crate::{outbox, store};
 
 /// Reservations looked at in one step when the log was set back.
@@ -58,7 +59,6 @@ impl Handler<Fact> for StockFollower {
             touched.insert(fact.subject);
             told.extend(answers.into_iter().map(|answer| (fact, answer)));
         }
-        store::change(&self.database, tx, shelf.changes()).await?;
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
@@ -89,6 +89,8 @@ impl Handler<Fact> for StockFollower {
             });
         }
         outbox::write(&self.database, tx, &rows).await?;
+        let (cause, moved) = (Cause::Orders, movements::of_facts(&rows));
+        store::change(&self.database, tx, cause, shelf.changes(), &moved, now).await?;
         Ok(())
     }
 
@@ -156,7 +158,8 @@ impl StockFollower {
                 store::found(tx, sku, units, reason, (self.now)()).await?;
             }
         }
-        store::change(&self.database, tx, shelf.changes()).await?;
+        let (cause, now) = (Cause::SetBack, (self.now)());
+        store::change(&self.database, tx, cause, shelf.changes(), &BTreeMap::new(), now).await?;
         store::forget_reservations(&self.database, tx, gone.iter().map(|one| one.order_id)).await?;
         Ok(())
     }

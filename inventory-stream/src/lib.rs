@@ -7,6 +7,7 @@
 pub mod domain;
 mod follower; // order facts → stock, in one transaction
 pub mod grpc;
+pub mod movements; // everything that moved a product's stock, by product
 mod outbox; // its own facts, written with the stock, read back as a source
 mod reconcile; // whether the sums still hold
 mod service; // the parts put together

@@ -40,7 +40,8 @@ struct Sums {
 
 /// Proves the sums from the tables and names what differs: per product reserved = what
 /// reservations hold, committed and restocked = what they counted, adjusted = movements,
-/// on hand = adjusted - committed + restocked; and that the outbox has no gap.
+/// on hand = adjusted - committed + restocked; that its movements have no gap, add up to it and end
+/// where it is; and that the outbox has no gap.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -64,10 +65,20 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
     }
     let mut found = Vec::new();
     let rows = sqlx::query(
-        "SELECT stock.sku, on_hand, reserved, adjusted, committed, restocked,
-                CAST(COALESCE((SELECT SUM(delta) FROM movements WHERE movements.sku = stock.sku), 0)
-                     AS BIGINT)
-         FROM stock ORDER BY stock.sku",
+        "SELECT stock.sku, stock.on_hand, stock.reserved, adjusted, committed, restocked, moves,
+                COALESCE(moved.by_people, 0), COALESCE(moved.delta, 0), COALESCE(moved.held, 0),
+                COALESCE(moved.many, 0), COALESCE(moved.last, 0),
+                COALESCE(last.on_hand, moved.delta, 0), COALESCE(last.reserved, moved.held, 0)
+         FROM stock LEFT JOIN (
+             SELECT sku,
+                    CAST(SUM(CASE WHEN cause IN ('SET', 'ADJUSTED') THEN delta ELSE 0 END) AS BIGINT)
+                        AS by_people,
+                    CAST(SUM(delta) AS BIGINT) AS delta, CAST(SUM(held) AS BIGINT) AS held,
+                    COUNT(*) AS many, MAX(number) AS last
+             FROM movements GROUP BY sku
+         ) AS moved ON moved.sku = stock.sku
+         LEFT JOIN movements AS last ON last.sku = stock.sku AND last.number = moves
+         ORDER BY stock.sku",
     )
     .fetch_all(database.reader())
     .await?;
@@ -77,7 +88,9 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
         let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
         let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
-        let (committed, restocked, moved) = (number(4)?, number(5)?, number(6)?);
+        let (committed, restocked, moves) = (number(4)?, number(5)?, number(6)?);
+        let (moved, delta, held) = (number(7)?, number(8)?, number(9)?);
+        let (count, newest, last) = (number(10)?, number(11)?, (number(12)?, number(13)?));
         let sum = sums.remove(&sku).unwrap_or_default();
         let mut law = |law: &'static str, expected: i64, is: i64| {
             if expected != is {
@@ -93,6 +106,19 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         law("stock.adjusted", moved, adjusted);
         if reserved < 0 || reserved > on_hand {
             law("stock.bounds", on_hand, reserved);
+        }
+        let numbered = count == moves && newest == moves;
+        if !numbered || (delta, held) != (on_hand, reserved) || last != (delta, held) {
+            let (last_on_hand, last_held) = last;
+            found.push(Discrepancy {
+                law: "stock.movements",
+                subject: format!("sku {sku}"),
+                expected: format!("{moves} that add up to {on_hand} on hand, {reserved} reserved"),
+                found: format!(
+                    "{count}, the last numbered {newest} and at {last_on_hand}, {last_held}; they \
+                     add up to {delta}, {held}"
+                ),
+            });
         }
     }
     for (sku, sum) in sums {

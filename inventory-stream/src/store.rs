@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shared_events::contract::{OrderId, Sku, Timestamp};
-use shared_events::stream::{Database, DatabaseError, Tx};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::domain::{Level, Reservation, ShelfChange};
+use crate::movements::{Cause, MovedBy};
 
 /// The most units a product may have or a movement may move: far inside 64 bits in any sum.
 pub const UNITS_MAX: i64 = 1_000_000_000_000;
@@ -40,9 +41,22 @@ pub enum SetError {
     /// More than [`UNITS_MAX`].
     #[error("a product has at most {UNITS_MAX} units")]
     TooMany,
+    /// Another number of units is on hand than was expected.
+    #[error("{on_hand} units of {sku} are on hand, and {expected} were expected")]
+    OnHandMismatch {
+        /// Which product.
+        sku: Sku,
+        /// Units that were expected.
+        expected: i64,
+        /// Units on hand.
+        on_hand: i64,
+    },
     /// The request id was used for another movement.
-    #[error("this request id was used for another movement")]
-    RequestIdReused,
+    #[error("this request id was used for another movement than this one of {sku}")]
+    RequestIdReused {
+        /// Which product it is now used for.
+        sku: Sku,
+    },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -71,17 +85,70 @@ pub enum Movement {
         on_hand: i64,
         /// Leave a product alone of which something was ever said.
         only_if_absent: bool,
+        /// Only where so many are on hand before.
+        expected: Option<i64>,
     },
     /// So many more, or fewer.
     Adjust {
         /// Units.
         delta: i64,
-        /// Why.
-        reason: String,
     },
 }
 
-/// Moves a product's stock; true where this request had been carried out before.
+impl Movement {
+    /// What is kept with it, so that the same request is known again and another one is not taken
+    /// for it.
+    fn asked(&self) -> String {
+        match self {
+            Self::Set { on_hand, only_if_absent: true, .. } => format!("={on_hand} if absent"),
+            Self::Set { on_hand, expected: Some(there), .. } => format!("={on_hand} if {there}"),
+            Self::Set { on_hand, .. } => format!("={on_hand}"),
+            Self::Adjust { delta } => delta.to_string(),
+        }
+    }
+
+    const fn cause(&self) -> Cause {
+        match self {
+            Self::Set { .. } => Cause::Set,
+            Self::Adjust { .. } => Cause::Adjusted,
+        }
+    }
+}
+
+/// Who asks for a movement, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// Role and name, such as `ops:anna`.
+    pub by: &'a str,
+    /// Why, in their words.
+    pub reason: &'a str,
+    /// By what a retry is known.
+    pub request_id: Option<&'a str>,
+}
+
+/// What became of a movement that a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The stock now.
+    pub stock: Stock,
+    /// Units on hand before.
+    pub before: i64,
+    /// Whether this request had been carried out before, or there was nothing to be done.
+    pub outcome: Outcome,
+}
+
+/// Whether a movement was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was.
+    Written,
+    /// This request had been carried out before.
+    Replayed,
+    /// Something had been said of a product that was to be set only if absent.
+    LeftAlone,
+}
+
+/// Moves a product's stock.
 ///
 /// # Errors
 /// [`SetError`]
@@ -90,9 +157,9 @@ pub async fn move_stock(
     tx: &mut Tx,
     sku: &Sku,
     movement: &Movement,
-    request_id: &str,
+    asked: Asked<'_>,
     now: Timestamp,
-) -> Result<(Stock, bool), SetError> {
+) -> Result<Moved, SetError> {
     // Makes sure that there is a row to lock.
     let added = sqlx::query(
         "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
@@ -105,28 +172,27 @@ pub async fn move_stock(
         > 0;
     let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
     let level = level.get(sku).copied().unwrap_or_default();
-    let (delta, reason) = match movement {
-        Movement::Set { only_if_absent: true, .. } if !added => {
-            return Ok((Stock { sku: sku.clone(), level }, false));
-        }
-        Movement::Set { on_hand, .. } => (on_hand - level.on_hand, "set"),
-        Movement::Adjust { delta, reason } => (*delta, reason.as_str()),
+    let moved = |level: Level, before: i64, outcome: Outcome| Moved {
+        stock: Stock { sku: sku.clone(), level },
+        before,
+        outcome,
     };
-    if let Movement::Adjust { .. } = movement {
-        let known = sqlx::query("SELECT sku, delta, reason FROM movements WHERE movement_id = $1")
-            .bind(request_id)
-            .fetch_optional(&mut **tx)
-            .await?;
-        if let Some(row) = known {
-            let same = row.try_get::<String, _>(0)? == sku.as_str()
-                && row.try_get::<i64, _>(1)? == delta
-                && row.try_get::<String, _>(2)? == reason;
-            if !same {
-                return Err(SetError::RequestIdReused);
-            }
-            return Ok((Stock { sku: sku.clone(), level }, true));
-        }
+    if let Some(request_id) = asked.request_id
+        && carried_out(tx, request_id, sku, movement, asked.reason).await?
+    {
+        return Ok(moved(level, level.on_hand, Outcome::Replayed));
     }
+    let delta = match movement {
+        Movement::Set { only_if_absent: true, .. } if !added => {
+            return Ok(moved(level, level.on_hand, Outcome::LeftAlone));
+        }
+        Movement::Set { expected: Some(expected), .. } if *expected != level.on_hand => {
+            let (sku, expected, on_hand) = (sku.clone(), *expected, level.on_hand);
+            return Err(SetError::OnHandMismatch { sku, expected, on_hand });
+        }
+        Movement::Set { on_hand, .. } => on_hand - level.on_hand,
+        Movement::Adjust { delta } => *delta,
+    };
     let on_hand = level.on_hand.checked_add(delta).ok_or(SetError::TooMany)?;
     if on_hand < level.reserved {
         let (sku, reserved) = (sku.clone(), level.reserved);
@@ -135,30 +201,75 @@ pub async fn move_stock(
     if on_hand > UNITS_MAX {
         return Err(SetError::TooMany);
     }
-    if delta != 0 {
-        sqlx::query(
-            "UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1 WHERE sku = $2",
-        )
-        .bind(delta)
-        .bind(sku.as_str())
-        .execute(&mut **tx)
-        .await?;
+    adjust(tx, sku, delta, movement.cause(), &movement.asked(), asked, now).await?;
+    Ok(moved(Level { on_hand, ..level }, level.on_hand, Outcome::Written))
+}
+
+/// Whether a request has been carried out.
+async fn carried_out(
+    tx: &mut Tx,
+    request_id: &str,
+    sku: &Sku,
+    movement: &Movement,
+    reason: &str,
+) -> Result<bool, SetError> {
+    let known = sqlx::query(
+        "SELECT sku, COALESCE(asked, ''), COALESCE(reason, '') FROM movements WHERE request_id = $1",
+    )
+    .bind(request_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = known else { return Ok(false) };
+    let same = row.try_get::<String, _>(0)? == sku.as_str()
+        && row.try_get::<String, _>(1)? == movement.asked()
+        && row.try_get::<String, _>(2)? == reason;
+    same.then_some(true).ok_or_else(|| SetError::RequestIdReused { sku: sku.clone() })
+}
+
+/// Moves what is on hand of a product whose row is there, with the movement that says why.
+async fn adjust(
+    tx: &mut Tx,
+    sku: &Sku,
+    delta: i64,
+    cause: Cause,
+    words: &str,
+    asked: Asked<'_>,
+    now: Timestamp,
+) -> Result<(), SetError> {
+    let row = sqlx::query(
+        "UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1, moves = moves + 1
+         WHERE sku = $2 RETURNING moves, on_hand, reserved",
+    )
+    .bind(delta)
+    .bind(sku.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    let written = sqlx::query(
+        "INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, request_id,
+                                asked, reason, asked_by, at)
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(sku.as_str())
+    .bind(row.try_get::<i64, _>(0)?)
+    .bind(delta)
+    .bind(row.try_get::<i64, _>(1)?)
+    .bind(row.try_get::<i64, _>(2)?)
+    .bind(cause.code())
+    .bind(asked.request_id)
+    .bind(words)
+    .bind(asked.reason)
+    .bind(asked.by)
+    .bind(now.micros())
+    .execute(&mut **tx)
+    .await;
+    match written {
+        Ok(_) => Ok(()),
+        // Somebody used the request id for another product at the same time.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(SetError::RequestIdReused { sku: sku.clone() })
+        }
+        Err(error) => Err(error.into()),
     }
-    if delta != 0 || matches!(movement, Movement::Adjust { .. }) {
-        sqlx::query(
-            "INSERT INTO movements (movement_id, sku, delta, reason, at)
-             VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(request_id)
-        .bind(sku.as_str())
-        .bind(delta)
-        .bind(reason)
-        .bind(now.micros())
-        .execute(&mut **tx)
-        .await?;
-    }
-    let level = Level { on_hand, ..level };
-    Ok((Stock { sku: sku.clone(), level }, false))
 }
 
 /// The stock of these products, locked until the transaction ends.
@@ -180,47 +291,77 @@ pub async fn lock(
     rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
 }
 
-/// Applies what a batch changed. By difference, so that a product that appeared meanwhile loses
-/// nothing.
+/// Applies what a batch changed, each product with its movement. By difference, so that a product
+/// that appeared meanwhile loses nothing.
 ///
 /// # Errors
 /// [`DatabaseError`], also where the schema refuses a level below zero.
 pub async fn change<'a>(
     database: &Database,
     tx: &mut Tx,
+    cause: Cause,
     changes: impl Iterator<Item = (&'a Sku, &'a ShelfChange)>,
+    moved: &BTreeMap<Sku, Vec<MovedBy>>,
+    now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let rows: Vec<_> = changes
-        .map(|(sku, change)| {
+        .map(|(sku, change)| (sku, change, moved.get(sku)))
+        .filter(|(_, change, moved)| !change.is_nothing() || moved.is_some())
+        .map(|(sku, change, moved)| {
             serde_json::json!({
                 "sku": sku, "reserved": change.reserved,
-                "committed": change.committed, "restocked": change.restocked,
+                "committed": change.committed, "restocked": change.restocked, "facts": moved,
             })
         })
         .collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let update = database.sql(
-        "UPDATE stock SET reserved = stock.reserved + row.reserved,
-                on_hand = stock.on_hand - row.committed + row.restocked,
-                committed = stock.committed + row.committed,
-                restocked = stock.restocked + row.restocked
-         FROM json_to_recordset($1::json)
-             AS row(sku TEXT, reserved BIGINT, committed BIGINT, restocked BIGINT)
-         WHERE stock.sku = row.sku",
-        "UPDATE stock SET reserved = stock.reserved + row.reserved,
-                on_hand = stock.on_hand - row.committed + row.restocked,
-                committed = stock.committed + row.committed,
-                restocked = stock.restocked + row.restocked
-         FROM (SELECT value ->> 'sku' AS sku, value ->> 'reserved' AS reserved,
-                      value ->> 'committed' AS committed, value ->> 'restocked' AS restocked
-               FROM json_each($1)) AS row
-         WHERE stock.sku = row.sku",
-    );
+    let json = json(&rows)?;
+    let written = match database.dialect() {
+        Dialect::Postgres => {
+            // One round trip: the movements are what the update returns.
+            let sql = "
+                WITH moved AS (
+                    UPDATE stock SET reserved = stock.reserved + row.reserved,
+                           on_hand = stock.on_hand - row.committed + row.restocked,
+                           committed = stock.committed + row.committed,
+                           restocked = stock.restocked + row.restocked,
+                           moves = stock.moves + 1
+                    FROM json_to_recordset($1::json) AS row(sku TEXT, reserved BIGINT,
+                        committed BIGINT, restocked BIGINT, facts TEXT)
+                    WHERE stock.sku = row.sku
+                    RETURNING stock.sku, moves, row.restocked - row.committed AS delta,
+                        row.reserved AS held, stock.on_hand, stock.reserved, facts
+                )
+                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
+                SELECT sku, moves, delta, held, on_hand, reserved, $2, facts, $3 FROM moved";
+            let written = sqlx::query(sql).bind(&json).bind(cause.code()).bind(now.micros());
+            written.execute(&mut **tx).await?
+        }
+        Dialect::Sqlite => {
+            let update = "
+                UPDATE stock SET reserved = stock.reserved + row.reserved,
+                       on_hand = stock.on_hand - row.committed + row.restocked,
+                       committed = stock.committed + row.committed,
+                       restocked = stock.restocked + row.restocked,
+                       moves = stock.moves + 1
+                FROM (SELECT value ->> 'sku' AS sku, value ->> 'reserved' AS reserved,
+                             value ->> 'committed' AS committed, value ->> 'restocked' AS restocked
+                      FROM json_each($1)) AS row
+                WHERE stock.sku = row.sku";
+            sqlx::query(update).bind(&json).execute(&mut **tx).await?;
+            let insert = "
+                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
+                SELECT stock.sku, moves, (value ->> 'restocked') - (value ->> 'committed'),
+                       value ->> 'reserved', on_hand, stock.reserved, $2, value ->> 'facts', $3
+                FROM json_each($1) JOIN stock ON stock.sku = value ->> 'sku'";
+            let written = sqlx::query(insert).bind(&json).bind(cause.code()).bind(now.micros());
+            written.execute(&mut **tx).await?
+        }
+    };
     // Units are held only where stock was set, so every row is there.
-    let changed = sqlx::query(update).bind(json(&rows)?).execute(&mut **tx).await?;
-    if changed.rows_affected() == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
+    if written.rows_affected() == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
         Ok(())
     } else {
         Err(DatabaseError::Corrupt("stock row that is missing"))
@@ -312,22 +453,12 @@ pub async fn found(
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1 WHERE sku = $2")
-        .bind(units)
-        .bind(sku.as_str())
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query(
-        "INSERT INTO movements (movement_id, sku, delta, reason, at) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(uuid::Uuid::now_v7().to_string())
-    .bind(sku.as_str())
-    .bind(units)
-    .bind(reason)
-    .bind(now.micros())
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    let asked = Asked { by: "engine:stock", reason, request_id: None };
+    let found = adjust(tx, sku, units, Cause::Adjusted, &units.to_string(), asked, now).await;
+    found.map_err(|error| match error {
+        SetError::Database(error) => error,
+        _ => DatabaseError::Corrupt("movement"),
+    })
 }
 
 /// The stock of a product, if anything was ever said of it.

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use shared_events::contract::{NotificationId, Timestamp};
-use shared_events::stream::{Database, DatabaseError};
+use shared_events::contract::{NotificationId, TextRule, Timestamp};
+use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -26,11 +26,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
-
-/// Who calls, as whoever proved it tells in the request's extensions; it stands with what they ask
-/// for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedBy(pub String);
+const REASON_MAX: usize = 500;
 
 /// The message service as gRPC sees it.
 pub struct NotificationEdge {
@@ -119,7 +115,8 @@ impl NotificationService for NotificationEdge {
         &self,
         request: Request<proto::GetNotificationRequest>,
     ) -> Result<Response<proto::GetNotificationResponse>, Status> {
-        let id = notification_id(&request.into_inner().notification_id)?;
+        let id = notification_id(&request.into_inner().notification_id);
+        let id = id.map_err(|violation| malformed(vec![violation]))?;
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
         let found = ledger::get(&mut tx, id).await.map_err(|error| away(&error))?;
         let found = found.ok_or_else(not_found)?;
@@ -131,12 +128,18 @@ impl NotificationService for NotificationEdge {
         request: Request<proto::ResendNotificationRequest>,
     ) -> Result<Response<proto::ResendNotificationResponse>, Status> {
         let by = request.extensions().get::<AskedBy>().cloned();
-        let AskedBy(by) = by.unwrap_or_else(|| AskedBy("unknown".to_owned()));
+        let by = by.unwrap_or_default();
         let request = request.into_inner();
-        let id = notification_id(&request.notification_id)?;
+        let reason = request.reason.trim();
+        let id = match (notification_id(&request.notification_id), wrong_reason(reason)) {
+            (Ok(id), None) => id,
+            (id, reason) => {
+                return Err(malformed(id.err().into_iter().chain(reason).collect()));
+            }
+        };
         let (again, now) = (NotificationId::mint(), (self.now)());
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
-        let resent = ledger::resend(&self.database, &mut tx, id, again, &by, now).await;
+        let resent = ledger::resend(&self.database, &mut tx, id, again, &by.subject, now).await;
         let entry = match resent.map_err(|error| away(&error))? {
             Resent::Again(entry) => entry,
             Resent::NotFinished => {
@@ -146,6 +149,11 @@ impl NotificationService for NotificationEdge {
             Resent::NotFound => return Err(not_found()),
         };
         if !request.validate_only {
+            let target = id.to_string();
+            let action = OperatorAction::new(&by, Verb::ResendNotification, &target, reason, now);
+            let before = format!("{} by {}", entry.kind, entry.channel.code());
+            let action = action.changing(&before, &format!("said again as {again}"));
+            action.write(&mut tx).await.map_err(|error| away(&error))?;
             tx.commit().await.map_err(|error| away(&error.into()))?;
             self.due.wake();
         }
@@ -153,8 +161,13 @@ impl NotificationService for NotificationEdge {
     }
 }
 
-fn notification_id(text: &str) -> Result<NotificationId, Status> {
-    text.parse().map_err(|_| malformed(vec![FieldViolation::new("notification_id", "not a UUID")]))
+fn notification_id(text: &str) -> Result<NotificationId, FieldViolation> {
+    text.parse().map_err(|_| FieldViolation::new("notification_id", "not a UUID"))
+}
+
+fn wrong_reason(text: &str) -> Option<FieldViolation> {
+    let error = TextRule::line(REASON_MAX).check(text).err()?;
+    Some(FieldViolation::new("reason", error.to_string()))
 }
 
 const fn state_of(state: proto::NotificationState) -> Option<State> {

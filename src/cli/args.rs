@@ -129,6 +129,9 @@ pub enum Verb {
     /// moved to files.
     #[command(subcommand)]
     Journal(crate::journal::JournalVerb),
+    /// What operators did: who, what, why, and how it was before and after.
+    #[command(subcommand)]
+    Operations(OperationsVerb),
     /// Timers that wait because a clock was far from the newest event at the start.
     #[command(subcommand)]
     Timers(TimersVerb),
@@ -423,6 +426,14 @@ pub enum StockVerb {
         sku: String,
         /// Units on hand.
         on_hand: u64,
+        /// Set it only where so many are on hand now; refused with ON_HAND_MISMATCH otherwise.
+        #[arg(long, value_name = "UNITS")]
+        expected: Option<u64>,
+        #[command(flatten)]
+        why: Why,
+        /// Make a retry recognisable by this UUID; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<Id>,
     },
     /// Change what is on hand of a product.
     Adjust {
@@ -431,9 +442,8 @@ pub enum StockVerb {
         /// Units more, or fewer where below zero.
         #[arg(allow_negative_numbers = true)]
         delta: i64,
-        /// Why, for the log.
-        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
+        #[command(flatten)]
+        why: Why,
         /// Make a retry recognisable by this UUID; minted where absent.
         #[arg(long, value_name = "UUID")]
         request_id: Option<Id>,
@@ -448,6 +458,14 @@ pub enum StockVerb {
         /// Only those whose sku begins so.
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         prefix: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// List everything that moved the stock of a product, newest first: who set or adjusted it and
+    /// why, and what orders reserved, released, took along and brought back.
+    Movements {
+        /// Which product.
+        sku: String,
         #[command(flatten)]
         page: Page,
     },
@@ -481,6 +499,8 @@ pub enum NotificationVerb {
     Resend {
         /// Which, a UUID.
         notification_id: Id,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -535,6 +555,8 @@ pub enum DeadLetterVerb {
         follower: String,
         /// Of which order, a UUID.
         order_id: Id,
+        #[command(flatten)]
+        why: Why,
     },
     /// Drop an order's first dead letter for good; those behind it are tried.
     Drop {
@@ -542,7 +564,7 @@ pub enum DeadLetterVerb {
         follower: String,
         /// Of which order, a UUID.
         order_id: Id,
-        /// Why, for the log.
+        /// Why; it is kept, see `ordinal operations list`.
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
@@ -556,6 +578,8 @@ pub enum ReadModelVerb {
     Rebuild {
         /// order-summaries or deadlines.
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -574,6 +598,8 @@ pub enum FollowerVerb {
     Resume {
         /// Which, by name.
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -588,6 +614,8 @@ pub enum ShardsVerb {
         shard: u16,
         /// To the node of this name; any may have it again where absent.
         node: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Close a shard to everybody: its orders accept no command and are not shown.
     Freeze {
@@ -601,7 +629,37 @@ pub enum ShardsVerb {
     Unfreeze {
         /// Which, by number.
         shard: u16,
+        #[command(flatten)]
+        why: Why,
     },
+}
+
+/// `ordinal operations …`
+#[derive(Debug, Subcommand)]
+pub enum OperationsVerb {
+    /// List what operators did, newest first.
+    List {
+        /// Only to this kind of thing: FOLLOWER, DEAD_LETTER, READ_MODEL, SHARD, JOURNAL, TIMERS,
+        /// STOCK or NOTIFICATION.
+        #[arg(long, value_name = "KIND", default_value = "", hide_default_value = true)]
+        kind: String,
+        /// Only to this one, such as a follower or a product.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        target: String,
+        /// Only by whoever has this name.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        subject: String,
+        #[command(flatten)]
+        page: Page,
+    },
+}
+
+/// Why something is done, where that need not be said.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why; it is kept.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
 }
 
 /// `ordinal timers …`
@@ -609,7 +667,7 @@ pub enum ShardsVerb {
 pub enum TimersVerb {
     /// Let the timers of all order nodes act on their clocks as they are.
     Resume {
-        /// Why; it is logged.
+        /// Why; it is kept, see `ordinal operations list`.
         #[arg(long)]
         reason: String,
     },

@@ -1,8 +1,10 @@
-//! `followers`, `follower`, `dead-letter`, `read-model`, `shards` and `quarantined`.
+//! `followers`, `follower`, `dead-letter`, `read-model`, `shards`, `operations` and `quarantined`.
 
 use serde_json::{Value, json};
 
-use super::args::{DeadLetterVerb, FollowerVerb, ReadModelVerb, ShardsVerb, TimersVerb};
+use super::args::{
+    DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb, Why,
+};
 use super::orders::pages;
 use super::show::{self, text};
 use super::{Client, Failure, Output};
@@ -80,8 +82,8 @@ pub async fn dead_letters(
             })
             .await
         }
-        DeadLetterVerb::PutBack { follower, order_id } => {
-            let request = json!({ "follower": follower, "order_id": order_id });
+        DeadLetterVerb::PutBack { follower, order_id, why: Why { reason } } => {
+            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
             ask(client, out, "PutBackDeadLetters", request, |out, answer| {
                 out.line(format!("put back: {}; they are tried next", text(answer, "put_back")));
             })
@@ -104,8 +106,9 @@ pub async fn read_models(
     out: &Output,
     verb: ReadModelVerb,
 ) -> Result<(), Failure> {
-    let ReadModelVerb::Rebuild { name } = verb;
-    ask(client, out, "RebuildReadModel", json!({ "name": name }), |out, answer| {
+    let ReadModelVerb::Rebuild { name, why: Why { reason } } = verb;
+    let request = json!({ "name": name, "reason": reason });
+    ask(client, out, "RebuildReadModel", request, |out, answer| {
         out.line(format!("{name}: built again from {} events", text(answer, "events")));
     })
     .await
@@ -123,8 +126,9 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
             })
             .await
         }
-        FollowerVerb::Resume { name } => {
-            ask(client, out, "ResumeFollower", json!({ "follower": name }), |out, _| {
+        FollowerVerb::Resume { name, why: Why { reason } } => {
+            let request = json!({ "follower": name, "reason": reason });
+            ask(client, out, "ResumeFollower", request, |out, _| {
                 out.line(format!("{name}: goes on where it was within a second"));
             })
             .await
@@ -136,9 +140,10 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
 pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(), Failure> {
     match verb {
         ShardsVerb::List => list_shards(client, out).await,
-        ShardsVerb::Move { shard, node } => {
+        ShardsVerb::Move { shard, node, why: Why { reason } } => {
             let to = node.clone().unwrap_or_else(|| "any node".to_owned());
-            let request = json!({ "shard": shard, "node": node.unwrap_or_default() });
+            let node = node.unwrap_or_default();
+            let request = json!({ "shard": shard, "node": node, "reason": reason });
             ask(client, out, "MoveShard", request, |out, _| {
                 out.line(format!("shard {shard}: moves to {to} within a moment"));
             })
@@ -151,8 +156,9 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
             })
             .await
         }
-        ShardsVerb::Unfreeze { shard } => {
-            ask(client, out, "UnfreezeShard", json!({ "shard": shard }), |out, _| {
+        ShardsVerb::Unfreeze { shard, why: Why { reason } } => {
+            let request = json!({ "shard": shard, "reason": reason });
+            ask(client, out, "UnfreezeShard", request, |out, _| {
                 out.line(format!("shard {shard}: open"));
             })
             .await
@@ -184,6 +190,18 @@ async fn list_shards(client: &Client, out: &Output) -> Result<(), Failure> {
         );
     });
     Ok(())
+}
+
+/// `ordinal operations …`
+pub async fn operations(
+    client: &Client,
+    out: &Output,
+    verb: OperationsVerb,
+) -> Result<(), Failure> {
+    let OperationsVerb::List { kind, target, subject, page } = verb;
+    let method = "admin.v1.AdminService/ListOperatorActions";
+    let request = json!({ "target_kind": kind, "target": target, "subject": subject });
+    pages(client, out, method, request, &page, show::operations).await
 }
 
 /// `ordinal timers …`

@@ -78,6 +78,7 @@ async fn act(asked: Asked, out: &Output) -> Result<ExitCode, Failure> {
         Verb::DeadLetter(verb) => operations::dead_letters(&connect().await?, out, verb).await?,
         Verb::ReadModel(verb) => operations::read_models(&connect().await?, out, verb).await?,
         Verb::Shards(verb) => operations::shards(&connect().await?, out, verb).await?,
+        Verb::Operations(verb) => operations::operations(&connect().await?, out, verb).await?,
         Verb::Timers(verb) => operations::timers(&connect().await?, out, verb).await?,
         Verb::Quarantined => operations::quarantined(&connect().await?, out).await?,
     }

@@ -341,6 +341,76 @@ pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
     out.list(&["sku", "on hand", "reserved", "available"], rows, "no products");
 }
 
+/// A number with its sign; empty for nothing.
+fn signed(value: &Value, field: &str) -> String {
+    match value[field].as_i64() {
+        None | Some(0) => String::new(),
+        Some(units) => format!("{units:+}"),
+    }
+}
+
+/// What moved the stock of a product, and what it adds up to.
+pub fn movements(out: &Output, answer: &Value) {
+    let stock = &answer["stock"];
+    let rows = items(&answer["movements"]).map(|movement| {
+        vec![
+            text(movement, "number"),
+            short_time(movement, "at"),
+            code(movement, "cause", "MOVEMENT_CAUSE_"),
+            signed(movement, "on_hand_change"),
+            signed(movement, "reserved_change"),
+            text(movement, "on_hand"),
+            text(movement, "reserved"),
+            text(movement, "order_id"),
+            text(movement, "asked_by"),
+            text(movement, "reason"),
+        ]
+    });
+    let head = [
+        "number",
+        "at",
+        "cause",
+        "on hand",
+        "reserved",
+        "on hand then",
+        "reserved then",
+        "order",
+        "by",
+        "why",
+    ];
+    out.list(&head, rows, "no movements");
+    out.line(format!(
+        "{}: {} on hand = {} set and adjusted - {} delivered + {} came back; {} of them reserved",
+        text(stock, "sku"),
+        text(stock, "on_hand"),
+        text(answer, "adjusted"),
+        text(answer, "committed"),
+        text(answer, "restocked"),
+        text(stock, "reserved"),
+    ));
+    next_page(out, answer);
+}
+
+/// What operators did.
+pub fn operations(out: &Output, answer: &Value) {
+    let rows = items(&answer["actions"]).map(|action| {
+        vec![
+            short_time(action, "at"),
+            format!("{}:{}", text(action, "role").to_lowercase(), text(action, "subject")),
+            text(action, "verb"),
+            text(action, "target"),
+            text(action, "reason"),
+            format!("{} → {}", text(action, "before"), text(action, "after")),
+        ]
+    });
+    out.list(&["at", "who", "what", "to", "why", "before → after"], rows, "nothing was done yet");
+    for away in items(&answer["away"]) {
+        let away = plain(away);
+        out.line(format!("{away} does not answer: what was done there is not shown"));
+    }
+    next_page(out, answer);
+}
+
 /// What is held for an order.
 pub fn reservation(out: &Output, reservation: &Value) {
     out.pairs([

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::args::{NotificationVerb, StockVerb};
+use super::args::{NotificationVerb, StockVerb, Why};
 use super::orders::{id, pages};
 use super::parse::Id;
 use super::{Client, Failure, Output, show};
@@ -15,21 +15,26 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     };
     let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
     match verb {
-        StockVerb::Set { sku, on_hand } => {
-            let answer = ask("SetStock", json!({ "sku": sku, "on_hand": on_hand })).await?;
-            out.answer(&answer, one);
+        StockVerb::Set { sku, on_hand, expected, why, request_id } => {
+            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
+            let mut request = json!({
+                "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
+            });
+            if let Some(expected) = expected {
+                request["expected_on_hand"] = json!(expected);
+            }
+            out.answer(&ask("SetStock", request).await?, moved);
         }
-        StockVerb::Adjust { sku, delta, reason, request_id } => {
+        StockVerb::Adjust { sku, delta, why: Why { reason }, request_id } => {
             let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
             let request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
-            let answer = ask("AdjustStock", request).await?;
-            out.answer(&answer, |out, answer| {
-                if answer["replayed"] == true {
-                    out.line("this request had been carried out before; nothing changed");
-                }
-                one(out, answer);
-            });
+            out.answer(&ask("AdjustStock", request).await?, moved);
+        }
+        StockVerb::Movements { sku, page } => {
+            let method = "inventory.v1.InventoryService/ListMovements";
+            let request = json!({ "sku": sku });
+            pages(client, out, method, request, &page, show::movements).await?;
         }
         StockVerb::Get { sku } => {
             out.answer(&ask("GetStock", json!({ "sku": sku })).await?, one);
@@ -57,6 +62,14 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     Ok(())
 }
 
+/// What a request that moves stock has made of it.
+fn moved(out: &Output, answer: &Value) {
+    if answer["replayed"] == true {
+        out.line("this request had been carried out before; nothing changed");
+    }
+    show::stock(out, [&answer["stock"]]);
+}
+
 /// `ordinal notification …`
 pub async fn notification(
     client: &Client,
@@ -81,8 +94,8 @@ pub async fn notification(
             let request = json!({ "notification_id": notification_id });
             out.answer(&ask("GetNotification", request).await?, one);
         }
-        NotificationVerb::Resend { notification_id } => {
-            let request = json!({ "notification_id": notification_id });
+        NotificationVerb::Resend { notification_id, why } => {
+            let request = json!({ "notification_id": notification_id, "reason": why.reason });
             out.answer(&ask("ResendNotification", request).await?, one);
         }
     }

@@ -15,7 +15,16 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (
         "Operating an engine",
-        &["status", "health", "followers", "follower", "dead-letter", "shards", "timers"],
+        &[
+            "status",
+            "health",
+            "followers",
+            "follower",
+            "dead-letter",
+            "shards",
+            "timers",
+            "operations",
+        ],
     ),
     ("Running an engine", &["serve", "migrate", "backup", "load"]),
     ("Trying it", &["demo", "cluster", "chaos"]),

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
+use notification::grpc::NotificationEdge;
 use notification::grpc::proto::notification_service_server::NotificationServiceServer;
-use notification::grpc::{AskedBy, NotificationEdge};
 use order_actor::domain::By;
 use order_actor::grpc::{OrdersEdge, status};
 use tokio::net::TcpListener;
@@ -34,6 +34,7 @@ use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
 use crate::access::Access;
+use crate::actions::asker;
 use crate::admin::AdminEdge;
 use crate::feed::FactEdge;
 use crate::forward::Forwarding;
@@ -107,10 +108,10 @@ pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
     crate::feed::FILE_DESCRIPTOR_SET,
 ];
 
-/// The message service knows callers by their names alone.
+/// Stock and messages know callers by role and name.
 fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(by) = request.extensions().get::<By>() {
-        let asked_by = AskedBy(by.subject().into_owned());
+        let asked_by = asker(by);
         request.extensions_mut().insert(asked_by);
     }
     Ok(request)
@@ -148,7 +149,7 @@ pub async fn serve(
         routes.add_service(journal);
     }
     if let Some(stock) = services.stock {
-        routes.add_service(stock);
+        routes.add_service(InterceptedService::new(stock, telling_who_asks));
     }
     if let Some(notifications) = services.notifications {
         routes.add_service(InterceptedService::new(notifications, telling_who_asks));

@@ -195,6 +195,7 @@ impl Engine {
             followers: followers.entries(),
             letters: followers.letters(),
             journal: orders.as_ref().map(|orders| orders.journal.clone()),
+            databases: databases.clone(),
             orders: orders.as_ref().map(|orders| orders.database.clone()),
             now,
             health: health.clone(),

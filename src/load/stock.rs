@@ -90,8 +90,9 @@ impl Shelf {
             requests.push(SetStockRequest {
                 sku: sku.clone(),
                 on_hand,
-                validate_only: false,
                 only_if_absent: true,
+                reason: "for the orders of a file".to_owned(),
+                ..SetStockRequest::default()
             });
         }
         requests

@@ -291,13 +291,16 @@ async fn what_there_is_not_is_unimplemented_with_words() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_is_asked_too_large_is_as_large_as_pages_are() {
     let shop = Shop::open(On::Sqlite).await;
+    shop.set_stock("MUG", 5).await;
     let order = shop.place(&[("MUG", 1)]).await;
     let lists = [
         ("orders.v1.OrderService/ListOrders", json!({})),
         ("orders.v1.JournalService/ListOrderEvents", json!({ "order_id": order })),
         ("inventory.v1.InventoryService/ListStock", json!({})),
+        ("inventory.v1.InventoryService/ListMovements", json!({ "sku": "MUG" })),
         ("notifications.v1.NotificationService/ListNotifications", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
+        ("admin.v1.AdminService/ListOperatorActions", json!({})),
     ];
     let with_pages: BTreeSet<String> = shop
         .ops

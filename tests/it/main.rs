@@ -28,6 +28,7 @@ mod kills;
 mod layers;
 mod load;
 mod nodes;
+mod operations;
 mod overload;
 mod rebuild;
 mod refusals;

@@ -21,6 +21,7 @@ admin.v1.AdminService/GetDeadLetter                         ops
 admin.v1.AdminService/GetHealth                             ops
 admin.v1.AdminService/ListDeadLetters                       ops
 admin.v1.AdminService/ListFollowers                         ops
+admin.v1.AdminService/ListOperatorActions                   ops
 admin.v1.AdminService/ListQuarantined                       ops
 admin.v1.AdminService/ListShards                            ops
 admin.v1.AdminService/MoveShard                             ops
@@ -39,6 +40,7 @@ inventory.v1.InventoryService/AdjustStock                   ops service
 inventory.v1.InventoryService/BatchSetStock                 ops service
 inventory.v1.InventoryService/GetReservation                ops service
 inventory.v1.InventoryService/GetStock                      ops service
+inventory.v1.InventoryService/ListMovements                 ops service
 inventory.v1.InventoryService/ListStock                     ops service
 inventory.v1.InventoryService/SetStock                      ops service
 notifications.v1.NotificationService/GetNotification        ops service

@@ -206,6 +206,22 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["available", "more: --page-token next"],
         ),
         (
+            vec!["stock", "movements", "MUG"],
+            stocks("ListMovements"),
+            json!({ "stock": stock, "adjusted": 9, "next_page_token": "next",
+                    "movements": [{ "number": 1, "cause": "MOVEMENT_CAUSE_SET", "reason": EVIL,
+                                    "on_hand_change": 9, "asked_by": EVIL }] }),
+            vec!["SET", "+9", "9 set and adjusted", "more: --page-token next"],
+        ),
+        (
+            vec!["operations", "list"],
+            admin("ListOperatorActions"),
+            json!({ "actions": [{ "verb": "PAUSE_FOLLOWER", "role": "OPS", "subject": EVIL,
+                                  "target": EVIL, "reason": EVIL, "before": EVIL, "after": EVIL }],
+                    "away": [EVIL], "next_page_token": "next" }),
+            vec!["PAUSE_FOLLOWER", "does not answer", "more: --page-token next"],
+        ),
+        (
             vec!["stock", "reservation", ID],
             stocks("GetReservation"),
             json!({ "reservation": { "order_id": ID, "state": "RESERVATION_STATE_REJECTED",

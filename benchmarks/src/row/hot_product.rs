@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use inventory_stream::store::{Movement, move_stock};
+use inventory_stream::store::{Asked, Movement, move_stock};
 use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::{self, OrderStatus, watch_orders_response::Item};
@@ -125,8 +125,10 @@ async fn stock_alone(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> 
     fill_with(&engine.journal, orders, &template, |place| history(&[place])).await?;
     let database = stock_in(&inventory).await?;
     let mut tx = database.begin().await?;
-    let set = Movement::Set { on_hand: i64::try_from(stock)?, only_if_absent: false };
-    move_stock(&database, &mut tx, &"HOT".parse()?, &set, "", SystemClock.now()).await?;
+    let (on_hand, expected) = (i64::try_from(stock)?, None);
+    let set = Movement::Set { on_hand, only_if_absent: false, expected };
+    let (hot, asked) = ("HOT".parse()?, Asked::default());
+    move_stock(&database, &mut tx, &hot, &set, asked, SystemClock.now()).await?;
     tx.commit().await?;
 
     let facts = FactSource::new(engine.journal.clone());

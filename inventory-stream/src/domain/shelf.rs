@@ -58,9 +58,9 @@ impl Shelf {
         self.levels.get(sku).copied().unwrap_or_default()
     }
 
-    /// What changed, by sku; the order in which rows are locked.
+    /// What changed in sum, also where that is nothing, by sku; the order in which rows are locked.
     pub fn changes(&self) -> impl Iterator<Item = (&Sku, &ShelfChange)> {
-        self.changes.iter().filter(|(_, change)| !change.is_nothing())
+        self.changes.iter()
     }
 
     pub(super) fn reserve(&mut self, sku: &Sku, units: i64) {

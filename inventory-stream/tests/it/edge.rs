@@ -2,8 +2,9 @@
 
 use inventory_stream::grpc::proto;
 use inventory_stream::grpc::proto::inventory_service_client::InventoryServiceClient;
-use shared_events::stream::Dialect;
+use shared_events::stream::{AskedBy, Dialect};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -11,11 +12,30 @@ use uuid::Uuid;
 
 use crate::support::{Bench, Story};
 
-async fn served(dialect: Dialect) -> (Bench, InventoryServiceClient<Channel>) {
-    let bench = Bench::on(dialect).await;
+pub type Stock = InventoryServiceClient<Channel>;
+
+pub async fn served(dialect: Dialect) -> (Bench, Stock) {
+    served_on(Bench::on(dialect).await).await
+}
+
+pub async fn served_on(bench: Bench) -> (Bench, Stock) {
+    served_to(bench, AskedBy::default()).await
+}
+
+/// To somebody whom the door has let in.
+pub async fn served_by(role: &str, subject: &str, dialect: Dialect) -> (Bench, Stock) {
+    let by = AskedBy { role: role.to_owned(), subject: subject.to_owned() };
+    served_to(Bench::on(dialect).await, by).await
+}
+
+async fn served_to(bench: Bench, by: AskedBy) -> (Bench, Stock) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = bench.inventory.grpc();
+    let telling = move |mut request: tonic::Request<()>| {
+        request.extensions_mut().insert(by.clone());
+        Ok(request)
+    };
+    let service = InterceptedService::new(bench.inventory.grpc(), telling);
     tokio::spawn(async move {
         let incoming = TcpListenerStream::new(listener);
         Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
@@ -24,15 +44,15 @@ async fn served(dialect: Dialect) -> (Bench, InventoryServiceClient<Channel>) {
     (bench, client)
 }
 
-fn set(sku: &str, on_hand: i64) -> proto::SetStockRequest {
+pub fn set(sku: &str, on_hand: i64) -> proto::SetStockRequest {
     proto::SetStockRequest { sku: sku.to_owned(), on_hand, ..Default::default() }
 }
 
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     status.get_details_error_info().expect("every error says why").reason
 }
 
-fn fields(status: &Status) -> Vec<String> {
+pub fn fields(status: &Status) -> Vec<String> {
     let violations = status.get_details_bad_request().unwrap().field_violations;
     violations.into_iter().map(|violation| violation.field).collect()
 }

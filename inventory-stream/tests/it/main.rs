@@ -11,4 +11,5 @@
 mod conservation;
 mod edge;
 mod follower;
+mod movements;
 mod support;

@@ -35,18 +35,21 @@ impl Bench {
                 (Database::postgres(&url, &schema, &migrations).await.unwrap(), None)
             }
         };
+        Self { _folder: folder, ..Self::over(database) }
+    }
+
+    pub fn over(database: Database) -> Self {
         let inventory = Inventory::new(database.clone(), Arc::new(Timestamp::default));
         let follower = inventory.follower();
-        Self { database, inventory, follower, _folder: folder }
+        Self { database, inventory, follower, _folder: None }
     }
 
     pub async fn set(&self, sku: &str, on_hand: i64) {
-        use inventory_stream::store::{Movement, move_stock};
+        use inventory_stream::store::{Asked, Movement, move_stock};
         let mut tx = self.database.begin().await.unwrap();
-        let movement = Movement::Set { on_hand, only_if_absent: false };
-        let id = Uuid::now_v7().to_string();
-        let now = Timestamp::default();
-        move_stock(&self.database, &mut tx, &self::sku(sku), &movement, &id, now).await.unwrap();
+        let movement = Movement::Set { on_hand, only_if_absent: false, expected: None };
+        let (sku, asked, now) = (self::sku(sku), Asked::default(), Timestamp::default());
+        move_stock(&self.database, &mut tx, &sku, &movement, asked, now).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -203,6 +203,7 @@ async fn what_nobody_takes_fails_and_can_be_sent_again(dialect: Dialect) {
     let request = proto::ResendNotificationRequest {
         notification_id: failed.id.to_string(),
         validate_only: false,
+        reason: String::new(),
     };
     let again = client.resend_notification(request.clone()).await.unwrap().into_inner();
     let again = again.notification.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use shared_events::contract::{Mark, OrderId, Timestamp};
-use shared_events::stream::{Comparison, Cursors, Finding, History, Place};
+use shared_events::stream::{Comparison, Cursors, Finding, History, OperatorAction, Place};
 use uuid::Uuid;
 
 use super::error::JournalError;
@@ -322,12 +322,18 @@ impl Journal {
     }
 
     /// Accepts the journal as it is: it goes on as another incarnation, and whoever remembers more goes
-    /// back to the last place that it has.
+    /// back to the last place that it has. Where an operator said so, that is written with it, in
+    /// every database.
     ///
     /// # Errors
     /// [`JournalError::Invalid`] where the journal is forgotten with its process,
     /// [`JournalError::Unavailable`].
-    pub async fn accept(&self, reason: &str, said_by: &str) -> Result<Chronicle, JournalError> {
+    pub async fn accept(
+        &self,
+        reason: &str,
+        said_by: &str,
+        action: Option<OperatorAction>,
+    ) -> Result<Chronicle, JournalError> {
         let known = self.chronicle().await?.ok_or_else(|| {
             JournalError::Invalid("this journal is forgotten with its process".to_owned())
         })?;
@@ -342,8 +348,18 @@ impl Journal {
                 .map_err(|error| JournalError::Invalid(error.to_string()))?,
         };
         let last = beginning.number.saturating_add(NUMBERS_TRIED);
+        let doubt = known.doubted.as_deref().unwrap_or("not doubted");
+        let before = format!("incarnation {}, {doubt}", known.incarnation);
         loop {
-            let begun = self.parts().iter().map(|part| part.store.begin_incarnation(&beginning));
+            let after = format!("incarnation {}, accepted", beginning.number);
+            let action = action.clone().map(|mut action| {
+                action.target = known.journal.to_string();
+                action.changing(&before, &after)
+            });
+            let begun = self
+                .parts()
+                .iter()
+                .map(|part| part.store.begin_incarnation(&beginning, action.as_ref()));
             if try_join_all(begun).await?.into_iter().all(|begun| begun) {
                 break;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{join_all, select_ok, try_join_all};
 use serde::de::IgnoredAny;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Cursors, Place, Scope};
+use shared_events::stream::{Cursors, OperatorAction, Place, Scope};
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -326,7 +326,7 @@ impl Journal {
                     to_say = Some((chronicle::lost(&chronicle::since(&said, &all)), all));
                 }
                 if let Some((reason, all)) = &to_say {
-                    match journal.accept(reason, "engine:failover").await {
+                    match journal.accept(reason, "engine:failover", None).await {
                         Ok(_) => {
                             said.clone_from(all);
                             (to_say, failing) = (None, false);
@@ -777,9 +777,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Invalid`] where the store has one writer only, [`JournalError::Unavailable`].
-    pub async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
+    pub async fn freeze(
+        &self,
+        shard: u16,
+        reason: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError> {
         let [first, ..] = self.shared.parts.as_slice() else { return Ok(false) };
-        among_others(self.part(shard).unwrap_or(first))?.freeze(shard, reason).await
+        among_others(self.part(shard).unwrap_or(first))?.freeze(shard, reason, action).await
     }
 
     /// Says which node, by name, is to have a shard, or that any may; false where there is no such
@@ -787,9 +792,14 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Self::freeze`].
-    pub async fn pin(&self, shard: u16, node: Option<&str>) -> Result<bool, JournalError> {
+    pub async fn pin(
+        &self,
+        shard: u16,
+        node: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError> {
         let [first, ..] = self.shared.parts.as_slice() else { return Ok(false) };
-        among_others(self.part(shard).unwrap_or(first))?.pin(shard, node).await
+        among_others(self.part(shard).unwrap_or(first))?.pin(shard, node, action).await
     }
 
     /// Who has which shard, by number. A shard whose database does not answer is closed to everybody

@@ -10,6 +10,7 @@
 //!
 //! Never here: what an event means (see `domain`, `record`), telling anyone (see `outbox`).
 
+mod actions; // what operators did to it and its shards
 mod aggregate; // the thin bridge that cqrs-es asks for
 mod archive; // what has left the table, and how it leaves
 mod audit; // follows the chain and names every damage

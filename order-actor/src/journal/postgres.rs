@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Session, inspect};
+use shared_events::stream::{ActionsAsked, OperatorAction, Session, inspect};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
@@ -21,6 +21,7 @@ use tokio::time::{Instant as TokioInstant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::actions;
 use super::archive::Archived;
 use super::charter::Territory;
 use super::chronicle::{Beginning, Chronicle};
@@ -760,11 +761,41 @@ impl PostgresStore {
     }
 
     /// Something an operator wrote into the row of a shard; false where there is no such shard.
-    async fn mark(&self, sql: &str, shard: u16, text: Option<&str>) -> Result<bool, JournalError> {
+    /// `change` says what of the row; `words` is how that looks before and after. One statement, so
+    /// that what the operator did is written with it or not at all.
+    async fn mark(
+        &self,
+        change: &str,
+        words: [&str; 2],
+        shard: u16,
+        text: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError> {
         let mut connection = self.reader().await?.acquire().await.map_err(away)?;
-        let hit = sqlx::query(sql)
+        let [before, after] = words;
+        let sql = format!(
+            "WITH was AS (
+                 SELECT shard, frozen, pinned FROM shards WHERE shard = $1 AND state = 'HERE'
+                 FOR NO KEY UPDATE
+             ), marked AS (
+                 UPDATE shards SET {change} FROM was WHERE shards.shard = was.shard
+                 RETURNING was.frozen, was.pinned
+             )
+             INSERT INTO operator_actions
+                 (id, at, role, subject, verb, kind, target, reason, before, after)
+             SELECT $3, $4, $5, $6, $7, $8, $9, $10, {before}, {after} FROM marked"
+        );
+        let hit = sqlx::query(&sql)
             .bind(i32::from(shard))
             .bind(text)
+            .bind(action.id.to_string())
+            .bind(action.at.micros())
+            .bind(&action.by.role)
+            .bind(&action.by.subject)
+            .bind(&action.verb)
+            .bind(&action.kind)
+            .bind(&action.target)
+            .bind(&action.reason)
             .execute(&mut *connection)
             .await
             .map_err(away)?;
@@ -966,18 +997,32 @@ impl SharedStore for PostgresStore {
         Ok(())
     }
 
-    async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError> {
+    async fn freeze(
+        &self,
+        shard: u16,
+        reason: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError> {
         // Its owner may be cut off and believe in it for a while: from now on that is watched.
-        let sql = "UPDATE shards SET frozen = $2, epoch = epoch + 1, owner = '',
-                          lease_until = CASE WHEN $2 IS NULL THEN lease_until
-                                             ELSE clock_timestamp() END
-                   WHERE shard = $1 AND state = 'HERE'";
-        self.mark(sql, shard, reason).await
+        let change = "frozen = $2::text, epoch = epoch + 1, owner = '',
+                      lease_until = CASE WHEN $2::text IS NULL THEN lease_until
+                                         ELSE clock_timestamp() END";
+        let words =
+            ["COALESCE('frozen: ' || frozen, 'open')", "COALESCE('frozen: ' || $2::text, 'open')"];
+        self.mark(change, words, shard, reason, action).await
     }
 
-    async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError> {
-        let sql = "UPDATE shards SET pinned = $2 WHERE shard = $1 AND state = 'HERE'";
-        self.mark(sql, shard, name).await
+    async fn pin(
+        &self,
+        shard: u16,
+        name: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError> {
+        let words = [
+            "COALESCE('for node ' || pinned, 'for any node')",
+            "COALESCE('for node ' || $2::text, 'for any node')",
+        ];
+        self.mark("pinned = $2::text", words, shard, name, action).await
     }
 }
 
@@ -1241,7 +1286,11 @@ impl Store for PostgresStore {
         .map(drop)
     }
 
-    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<bool, JournalError> {
+    async fn begin_incarnation(
+        &self,
+        beginning: &Beginning,
+        action: Option<&OperatorAction>,
+    ) -> Result<bool, JournalError> {
         // One statement, so that it is all or nothing without a transaction that could be left open.
         sqlx::query_scalar(
             "WITH begun AS (
@@ -1251,6 +1300,11 @@ impl Store for PostgresStore {
              ), moved AS (
                  UPDATE journal SET incarnation = $1, doubted = NULL
                  WHERE incarnation <= $1 AND EXISTS (SELECT FROM begun)
+             ), noted AS (
+                 INSERT INTO operator_actions
+                     (id, at, role, subject, verb, kind, target, reason, before, after)
+                 SELECT $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM begun
+                 WHERE $6::text IS NOT NULL ON CONFLICT (id) DO NOTHING
              )
              SELECT EXISTS (SELECT FROM begun)",
         )
@@ -1259,9 +1313,37 @@ impl Store for PostgresStore {
         .bind(&beginning.reason)
         .bind(&beginning.said_by)
         .bind(&beginning.heads)
+        .bind(action.map(|action| action.id.to_string()))
+        .bind(action.map(|action| action.at.micros()))
+        .bind(action.map(|action| &action.by.role))
+        .bind(action.map(|action| &action.by.subject))
+        .bind(action.map(|action| &action.verb))
+        .bind(action.map(|action| &action.kind))
+        .bind(action.map(|action| &action.target))
+        .bind(action.map(|action| &action.reason))
+        .bind(action.map(|action| &action.before))
+        .bind(action.map(|action| &action.after))
         .fetch_one(self.reader().await?)
         .await
         .map_err(away)
+    }
+
+    async fn operator_actions(
+        &self,
+        asked: &ActionsAsked,
+    ) -> Result<Vec<OperatorAction>, JournalError> {
+        let (at, id) = asked.before_text();
+        let rows = sqlx::query(ActionsAsked::SQL)
+            .bind(&asked.kind)
+            .bind(&asked.target)
+            .bind(&asked.subject)
+            .bind(at)
+            .bind(id)
+            .bind(i64::from(asked.limit))
+            .fetch_all(self.reader().await?)
+            .await
+            .map_err(away)?;
+        rows.iter().map(|row| actions::read(row, away)).collect()
     }
 
     async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared_events::contract::Timestamp;
-use shared_events::stream::begin;
+use shared_events::stream::{ActionsAsked, begin};
 use sqlx::{PgConnection, Row as _};
 
 use super::audit::Audit;
@@ -395,6 +395,37 @@ impl Relocation {
         rows.iter().map(shard).collect()
     }
 
+    /// What operators did, which is kept for ever: the old place may be dropped.
+    async fn take_actions_along(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
+        let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
+        let mut asked = ActionsAsked { limit, ..ActionsAsked::default() };
+        loop {
+            let page = self.from.operator_actions(&asked).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            asked.before = Some((last.at, last.id));
+            for action in &page {
+                sqlx::query(
+                    "INSERT INTO operator_actions
+                         (id, at, role, subject, verb, kind, target, reason, before, after)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+                )
+                .bind(action.id.to_string())
+                .bind(action.at.micros())
+                .bind(&action.by.role)
+                .bind(&action.by.subject)
+                .bind(&action.verb)
+                .bind(&action.kind)
+                .bind(&action.target)
+                .bind(&action.reason)
+                .bind(&action.before)
+                .bind(&action.after)
+                .execute(&mut *tx)
+                .await
+                .map_err(away)?;
+            }
+        }
+    }
+
     /// Which incarnation the journal is in, which of the facts of these shards have ids of before, and
     /// under which keys the fingerprints of their requests are: none may be forgotten with the old
     /// place.
@@ -416,6 +447,7 @@ impl Relocation {
             .await
             .map_err(away)?;
         }
+        self.take_actions_along(tx).await?;
         for (shard, through) in self.from.ids_by_position().await? {
             if self.shards.contains(shard) {
                 sqlx::query(

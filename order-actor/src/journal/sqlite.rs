@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::begin_immediate;
+use shared_events::stream::{ActionsAsked, OperatorAction, begin_immediate};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -17,6 +17,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
+use super::actions;
 use super::chain::GENESIS;
 use super::chronicle::{Beginning, Chronicle};
 use super::error::{JournalError, not_migrated};
@@ -484,7 +485,11 @@ impl Store for SqliteStore {
         .map(drop)
     }
 
-    async fn begin_incarnation(&self, beginning: &Beginning) -> Result<bool, JournalError> {
+    async fn begin_incarnation(
+        &self,
+        beginning: &Beginning,
+        action: Option<&OperatorAction>,
+    ) -> Result<bool, JournalError> {
         let mut tx = begin_immediate(self.writer()?).await.map_err(away)?;
         let begun =
             sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
@@ -504,8 +509,42 @@ impl Store for SqliteStore {
             .execute(&mut *tx)
             .await
             .map_err(away)?;
+        if let Some(action) = action {
+            sqlx::query("INSERT INTO operator_actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                .bind(action.id.to_string())
+                .bind(action.at.micros())
+                .bind(&action.by.role)
+                .bind(&action.by.subject)
+                .bind(&action.verb)
+                .bind(&action.kind)
+                .bind(&action.target)
+                .bind(&action.reason)
+                .bind(&action.before)
+                .bind(&action.after)
+                .execute(&mut *tx)
+                .await
+                .map_err(away)?;
+        }
         tx.commit().await.map_err(away)?;
         Ok(true)
+    }
+
+    async fn operator_actions(
+        &self,
+        asked: &ActionsAsked,
+    ) -> Result<Vec<OperatorAction>, JournalError> {
+        let (at, id) = asked.before_text();
+        let rows = sqlx::query(ActionsAsked::SQL)
+            .bind(&asked.kind)
+            .bind(&asked.target)
+            .bind(&asked.subject)
+            .bind(at)
+            .bind(id)
+            .bind(i64::from(asked.limit))
+            .fetch_all(&self.reader)
+            .await
+            .map_err(away)?;
+        rows.iter().map(|row| actions::read(row, away)).collect()
     }
 
     async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
+use shared_events::stream::{ActionsAsked, OperatorAction};
 use tokio::sync::mpsc;
 
 use super::archive::Archived;
@@ -170,9 +171,21 @@ pub(super) trait SharedStore: Send + Sync {
     /// Hands a shard over, in a new epoch.
     async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError>;
     /// Closes a shard to everybody, in a new epoch, or opens it again; false where there is none.
-    async fn freeze(&self, shard: u16, reason: Option<&str>) -> Result<bool, JournalError>;
-    /// Says which node is to have a shard, or that none is; false where there is no such shard.
-    async fn pin(&self, shard: u16, name: Option<&str>) -> Result<bool, JournalError>;
+    /// What an operator did is written with it.
+    async fn freeze(
+        &self,
+        shard: u16,
+        reason: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError>;
+    /// Says which node is to have a shard, or that none is; false where there is no such shard. What
+    /// an operator did is written with it.
+    async fn pin(
+        &self,
+        shard: u16,
+        name: Option<&str>,
+        action: &OperatorAction,
+    ) -> Result<bool, JournalError>;
 }
 
 /// What the table holds of an order.
@@ -284,9 +297,20 @@ pub(super) trait Store: Send + Sync + 'static {
         Ok(())
     }
     /// Goes on as another incarnation, which ends every doubt; false where another one has its
-    /// number.
-    async fn begin_incarnation(&self, _beginning: &Beginning) -> Result<bool, JournalError> {
+    /// number. Where an operator said so, that is written with it.
+    async fn begin_incarnation(
+        &self,
+        _beginning: &Beginning,
+        _action: Option<&OperatorAction>,
+    ) -> Result<bool, JournalError> {
         Ok(true)
+    }
+    /// What operators did to the journal and its shards here, newest first.
+    async fn operator_actions(
+        &self,
+        _asked: &ActionsAsked,
+    ) -> Result<Vec<OperatorAction>, JournalError> {
+        Ok(Vec::new())
     }
     /// Every incarnation after the first, by number.
     async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use tokio::sync::Notify;
@@ -51,13 +51,17 @@ impl Deadlines {
     }
 
     /// Builds the list again from the first event on, beside the one in use, which the new one then
-    /// replaces; timers and the follower go on meanwhile. How many events were replayed.
+    /// replaces, with what the operator did; timers and the follower go on meanwhile. How many events were replayed.
     ///
     /// # Errors
     /// [`RebuildError`]; the old one stays.
-    pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
+    pub async fn rebuild(
+        &self,
+        journal: Journal,
+        action: OperatorAction,
+    ) -> Result<u64, RebuildError> {
         let handler = DeadlinesHandler::of(self, journal.clone(), &beside(TABLE));
-        rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await
+        rebuild(&self.database, &journal, (Self::FOLLOWER, TABLE), handler, action).await
     }
 
     /// Deadlines due at `now` or before, after a place in their order (due, order), at most `limit`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{Currency, CustomerId, Money, OrderId, Timestamp};
-use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, Tx};
+use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use tokio::sync::Notify;
@@ -102,13 +102,17 @@ impl OrderSummaries {
     }
 
     /// Builds it again from the first event on, beside the one in use, which the new one then
-    /// replaces; lists and the follower go on meanwhile. How many events were replayed.
+    /// replaces, with what the operator did; lists and the follower go on meanwhile. How many events were replayed.
     ///
     /// # Errors
     /// [`RebuildError`]; the old one stays.
-    pub async fn rebuild(&self, journal: Journal) -> Result<u64, RebuildError> {
+    pub async fn rebuild(
+        &self,
+        journal: Journal,
+        action: OperatorAction,
+    ) -> Result<u64, RebuildError> {
         let handler = OrderSummariesHandler::of(self, journal.clone(), &beside(TABLE));
-        rebuild(&self.database, &journal, Self::FOLLOWER, TABLE, handler).await
+        rebuild(&self.database, &journal, (Self::FOLLOWER, TABLE), handler, action).await
     }
 
     /// Orders that fit, newest placed first, after a place in that order, at most `limit`.

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use shared_events::contract::OrderId;
 use shared_events::stream::{
-    Blame, CursorError, Cursors, Database, DatabaseError, DeadLetters, Dialect, Handler, Place,
-    Scope, Source as _, SourceError, Tx,
+    Blame, CursorError, Cursors, Database, DatabaseError, DeadLetters, Dialect, Handler,
+    OperatorAction, Place, Scope, Source as _, SourceError, Tx,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -92,6 +92,8 @@ struct Rebuild<'a, H> {
     table: &'static str,
     /// What fills the table beside.
     handler: H,
+    /// What the operator does, written with the exchange.
+    action: OperatorAction,
     /// Names this rebuild; one that was begun later has another name there.
     run: String,
     cursors: Cursors,
@@ -118,9 +120,9 @@ enum Exchange {
 pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
     database: &Database,
     journal: &Journal,
-    follower: &'static str,
-    table: &'static str,
+    (follower, table): (&'static str, &'static str),
     handler: H,
+    action: OperatorAction,
 ) -> Result<u64, RebuildError> {
     let mut rebuild = Rebuild {
         database,
@@ -129,6 +131,7 @@ pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
         follower,
         table,
         handler,
+        action,
         run: Uuid::now_v7().to_string(),
         cursors: Cursors::default(),
         replayed: 0,
@@ -290,6 +293,12 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         sqlx::query("DELETE FROM rebuilds WHERE follower = $1")
             .bind(self.follower)
             .execute(&mut *tx)
+            .await?;
+        let after = format!("built again from {} events", self.replayed);
+        self.action
+            .clone()
+            .changing("in use since it was built last", &after)
+            .write(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(Exchange::Done)

@@ -8,7 +8,9 @@ use order_actor::journal::{
     Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, open_spread,
 };
 use shared_events::contract::{Mark, OrderId, Timestamp};
-use shared_events::stream::{Cursors, Place as Seen, Scope, begin};
+use shared_events::stream::{
+    ActionsAsked, AskedBy, Cursors, OperatorAction, Place as Seen, Scope, Verb, begin,
+};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 
@@ -17,6 +19,12 @@ use crate::spread;
 /// A deadline for what must happen soon; reaching it is the failure.
 const SOON: Duration = Duration::from_secs(20);
 const SHARDS: u16 = 8;
+
+/// That an operator does this.
+fn action(verb: Verb) -> OperatorAction {
+    let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+    OperatorAction::new(&by, verb, "0", "", Timestamp::default())
+}
 
 /// A journal of its own for one test.
 struct Place {
@@ -297,13 +305,13 @@ async fn moving_and_freezing(place: Place) {
     count(&b, 4).await;
     count(&a, 4).await;
     let shard = *shards(&a).first().unwrap();
-    assert!(a.pin(shard, Some("b")).await.unwrap());
+    assert!(a.pin(shard, Some("b"), &action(Verb::MoveShard)).await.unwrap());
     comes_to_have(&b, |shards| shards.contains(&shard)).await;
     let id = order_in(&a, shard);
     assert_eq!(a.append(id, 0, vec![event(1)]).await, Err(JournalError::NotOwner { shard }));
     b.append(id, 0, vec![event(1)]).await.unwrap();
 
-    assert!(a.freeze(shard, Some("looked into")).await.unwrap());
+    assert!(a.freeze(shard, Some("looked into"), &action(Verb::FreezeShard)).await.unwrap());
     comes_to_have(&b, |shards| !shards.contains(&shard)).await;
     for node in [&a, &b] {
         let mut ownership = node.ownership();
@@ -316,10 +324,27 @@ async fn moving_and_freezing(place: Place) {
     assert_eq!(state.frozen.as_deref(), Some("looked into"));
     assert_eq!((state.node, state.pinned.as_deref()), (None, Some("b")));
 
-    assert!(a.freeze(shard, None).await.unwrap());
+    assert!(a.freeze(shard, None, &action(Verb::UnfreezeShard)).await.unwrap());
     comes_to_have(&b, |shards| shards.contains(&shard)).await;
     assert_eq!(b.append(id, 1, vec![event(2)]).await.unwrap().version, 2);
-    assert!(!a.freeze(SHARDS, None).await.unwrap(), "there is no such shard");
+    let none = a.freeze(SHARDS, None, &action(Verb::UnfreezeShard)).await.unwrap();
+    assert!(!none, "there is no such shard");
+    // Each was written down with its effect, and what had none was not.
+    let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
+    let (done, away) = b.operator_actions(&asked).await;
+    let done: Vec<[&str; 3]> = done
+        .iter()
+        .map(|action| [action.verb.as_str(), action.before.as_str(), action.after.as_str()])
+        .collect();
+    assert_eq!(away, 0);
+    assert_eq!(
+        done,
+        [
+            ["UNFREEZE_SHARD", "frozen: looked into", "open"],
+            ["FREEZE_SHARD", "open", "frozen: looked into"],
+            ["MOVE_SHARD", "for any node", "for node b"],
+        ]
+    );
 }
 
 #[tokio::test]
@@ -360,7 +385,7 @@ async fn hammering(place: Place) {
     let mut moves = 0;
     while hands.iter().any(|hand| !hand.is_finished()) {
         let node = to.next().unwrap();
-        a.pin(2, Some(node)).await.unwrap();
+        a.pin(2, Some(node), &action(Verb::MoveShard)).await.unwrap();
         let owner = if node == "a" { &a } else { &b };
         comes_to_have(owner, |shards| shards.contains(&2)).await;
         moves += 1;
@@ -515,7 +540,8 @@ async fn every_reason_why_a_journal_goes_on_is_remembered() {
     count(&b, 4).await;
     let id = order_in(&a, *shards(&a).first().unwrap());
     a.append(id, 0, vec![event(1)]).await.unwrap();
-    let (one, other) = tokio::join!(a.accept("lost a", "one"), b.accept("lost b", "other"));
+    let (one, other) =
+        tokio::join!(a.accept("lost a", "one", None), b.accept("lost b", "other", None));
     let mut numbers = [one.unwrap().incarnation, other.unwrap().incarnation];
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 3]);
@@ -535,6 +561,12 @@ async fn every_reason_why_a_journal_goes_on_is_remembered() {
     assert_eq!(a.doubt(), None);
     a.compare(&[ghost], 7, "somebody").await.unwrap();
     assert!(a.doubt().is_some());
-    assert_eq!(a.accept("looked at", "ops").await.unwrap().incarnation, 8);
+    let accepting = Some(action(Verb::AcceptJournal));
+    assert_eq!(a.accept("looked at", "ops", accepting).await.unwrap().incarnation, 8);
+    // Written into every database, and one all the same.
+    let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
+    let (done, _) = b.operator_actions(&asked).await;
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!(done[0].after, "incarnation 8, accepted");
     assert_eq!((a.doubt(), a.history().unwrap().incarnation), (None, 8));
 }

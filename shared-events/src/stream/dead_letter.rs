@@ -1,8 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::actions::OperatorAction;
 use super::cursor::Scope;
 use super::database::{Database, DatabaseError, Tx};
 use super::source::Item;
@@ -106,7 +107,8 @@ impl DeadLetters {
         Ok(gone.rows_affected())
     }
 
-    /// Drops those of a follower that belong to these orders; how many.
+    /// Drops those of a follower that belong to these orders; how many. Where there is none, nothing
+    /// was done and nothing is written.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -114,6 +116,7 @@ impl DeadLetters {
         &self,
         follower: &str,
         orders: &BTreeSet<OrderId>,
+        action: OperatorAction,
     ) -> Result<u64, DatabaseError> {
         let mut gone = 0;
         let mut tx = self.database.begin().await?;
@@ -121,6 +124,10 @@ impl DeadLetters {
             let sql = "DELETE FROM dead_letters WHERE follower = $1 AND order_id = $2";
             let query = sqlx::query(sql).bind(follower).bind(order_id.to_string());
             gone += query.execute(&mut *tx).await?.rows_affected();
+        }
+        if gone > 0 {
+            let before = format!("{gone} of {} orders that the journal lacks", orders.len());
+            action.changing(&before, "none").write(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(gone)
@@ -206,8 +213,10 @@ impl DeadLetters {
         &self,
         follower: &str,
         order_id: OrderId,
+        action: OperatorAction,
     ) -> Result<u64, DeadLetterError> {
         let mut tx = self.database.begin().await?;
+        let before = states(&self.database, &mut tx, follower, order_id).await?;
         let put_back = sqlx::query(
             "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
         )
@@ -216,8 +225,13 @@ impl DeadLetters {
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        if put_back == 0 {
+            return Err(DeadLetterError::NotFound);
+        }
+        let after = format!("{put_back} {}", DeadLetterState::Retry.code());
+        action.changing(&before, &after).write(&mut tx).await?;
         tx.commit().await?;
-        if put_back == 0 { Err(DeadLetterError::NotFound) } else { Ok(put_back) }
+        Ok(put_back)
     }
 
     /// Drops an order's first poison item for good and has the ones behind it tried. Only a
@@ -229,6 +243,7 @@ impl DeadLetters {
         &self,
         follower: &str,
         order_id: OrderId,
+        action: OperatorAction,
     ) -> Result<DeadLetter, DeadLetterError> {
         let mut tx = self.database.begin().await?;
         let row = sqlx::query(&format!(
@@ -242,13 +257,21 @@ impl DeadLetters {
         .ok_or(DeadLetterError::NotFound)?;
         let first = letter(&row)?;
         remove(&mut tx, &first).await?;
-        sqlx::query(
+        let behind = sqlx::query(
             "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
         )
         .bind(follower)
         .bind(order_id.to_string())
         .execute(&mut *tx)
-        .await?;
+        .await?
+        .rows_affected();
+        let DeadLetter { shard, position, kind, attempts, error, .. } = &first;
+        let before = format!("{kind} at {shard}:{position}, tried {attempts} times: {error}");
+        let after = match behind {
+            0 => "dropped".to_owned(),
+            behind => format!("dropped, {behind} behind it {}", DeadLetterState::Retry.code()),
+        };
+        action.changing(&before, &after).write(&mut tx).await?;
         tx.commit().await?;
         Ok(first)
     }
@@ -276,6 +299,31 @@ impl DeadLetters {
         }
         Ok(Vec::new())
     }
+}
+
+/// How many dead letters of an order a follower has in which state, for operators.
+async fn states(
+    database: &Database,
+    tx: &mut Tx,
+    follower: &str,
+    order_id: OrderId,
+) -> Result<String, DatabaseError> {
+    let sql = database.sql(
+        "SELECT state FROM dead_letters WHERE follower = $1 AND order_id = $2 FOR UPDATE",
+        "SELECT state FROM dead_letters WHERE follower = $1 AND order_id = $2",
+    );
+    let all: Vec<String> = sqlx::query_scalar(sql)
+        .bind(follower)
+        .bind(order_id.to_string())
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for state in &all {
+        *counts.entry(state).or_default() += 1;
+    }
+    let words: Vec<String> =
+        counts.into_iter().rev().map(|(state, count)| format!("{count} {state}")).collect();
+    Ok(words.join(", "))
 }
 
 /// The orders of which a follower has dead letters.

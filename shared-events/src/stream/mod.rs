@@ -4,6 +4,7 @@
 //! so a crash anywhere repeats a batch but never half of one. Nothing is skipped automatically.
 //! Never here: what a fact means.
 
+mod actions; // what operators did, written with its effect
 mod backoff; // how long to wait before trying again; pure
 mod begin; // transactions that leave nothing behind when they are given up
 mod beside; // a thread that no load holds up
@@ -22,6 +23,7 @@ mod session; // what a session with Postgres is told, and what a server must be
 mod source; // port: items after a cursor, in order
 mod transactional; // the sink that commits effect and cursor together
 
+pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
 pub use backoff::Backoff;
 pub use begin::{begin, begin_immediate};
 pub use beside::spawn_beside;

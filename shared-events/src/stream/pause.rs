@@ -1,6 +1,7 @@
 use sqlx::Row as _;
 
-use super::database::{Database, DatabaseError};
+use super::actions::OperatorAction;
+use super::database::{Database, DatabaseError, Tx};
 use crate::contract::Timestamp;
 
 /// That an operator has paused a follower, and why.
@@ -13,27 +14,30 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Pauses a follower: within a second it handles nothing more, in whichever process. Said
-    /// again, the reason is replaced and the time stays.
+    /// Pauses a follower, for the reason of the action that is written with it: within a second it
+    /// handles nothing more, in whichever process. Said again, the reason is replaced and the time
+    /// stays.
     ///
     /// # Errors
     /// [`DatabaseError`] where the follower's database does not answer.
     pub async fn begin(
         database: &Database,
         follower: &str,
-        reason: &str,
-        now: Timestamp,
+        action: OperatorAction,
     ) -> Result<(), DatabaseError> {
         let mut tx = database.begin().await?;
+        let before = Self::within(database, &mut tx, follower).await?;
         sqlx::query(
             "INSERT INTO paused_followers (follower, reason, since) VALUES ($1, $2, $3)
              ON CONFLICT (follower) DO UPDATE SET reason = excluded.reason",
         )
         .bind(follower)
-        .bind(reason)
-        .bind(now.micros())
+        .bind(&action.reason)
+        .bind(action.at.micros())
         .execute(&mut *tx)
         .await?;
+        let after = words(Some(&action.reason));
+        action.changing(&words(before.as_deref()), &after).write(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -41,14 +45,33 @@ impl Pause {
     ///
     /// # Errors
     /// [`DatabaseError`] where the follower's database does not answer.
-    pub async fn end(database: &Database, follower: &str) -> Result<bool, DatabaseError> {
+    pub async fn end(
+        database: &Database,
+        follower: &str,
+        action: OperatorAction,
+    ) -> Result<bool, DatabaseError> {
         let mut tx = database.begin().await?;
+        let before = Self::within(database, &mut tx, follower).await?;
         let ended = sqlx::query("DELETE FROM paused_followers WHERE follower = $1")
             .bind(follower)
             .execute(&mut *tx)
             .await?;
+        action.changing(&words(before.as_deref()), &words(None)).write(&mut tx).await?;
         tx.commit().await?;
         Ok(ended.rows_affected() > 0)
+    }
+
+    /// Why a follower is paused, as it stays until the transaction ends.
+    async fn within(
+        database: &Database,
+        tx: &mut Tx,
+        follower: &str,
+    ) -> Result<Option<String>, DatabaseError> {
+        let sql = database.sql(
+            "SELECT reason FROM paused_followers WHERE follower = $1 FOR UPDATE",
+            "SELECT reason FROM paused_followers WHERE follower = $1",
+        );
+        Ok(sqlx::query_scalar(sql).bind(follower).fetch_optional(&mut **tx).await?)
     }
 
     /// The pause of a follower, if it is paused.
@@ -66,4 +89,9 @@ impl Pause {
         })
         .transpose()
     }
+}
+
+/// How a follower is, for operators.
+fn words(paused: Option<&str>) -> String {
+    paused.map_or_else(|| "follows".to_owned(), |reason| format!("paused: {reason}"))
 }

@@ -9,15 +9,21 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
-    Batch, Blame, Candidacy, Cursors, Database, DeadLetterState, DeadLetters, FollowStatus,
-    Handler, Item, Scope, Sink, Source, SourceError, Transactional, Tx, everything, follow,
-    follow_paced,
+    ActionsAsked, AskedBy, Batch, Blame, Candidacy, Cursors, Database, DeadLetterState,
+    DeadLetters, FollowStatus, Handler, Item, OperatorAction, Scope, Sink, Source, SourceError,
+    Transactional, Tx, Verb, everything, follow, follow_paced,
 };
 use sqlx::Row as _;
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// That an operator does this.
+fn action(verb: Verb) -> OperatorAction {
+    let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+    OperatorAction::new(&by, verb, "writer", "", Timestamp::default())
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Thing {
@@ -250,12 +256,12 @@ async fn poison_stops_its_order_alone(backend: &str) {
     assert_eq!(parked[0].error, "cannot be handled");
 
     // Put back before it is mended: it is poison again, one try later, and nothing was lost.
-    letters.put_back("writer", bad).await.unwrap();
+    letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();
     bench.until(async || letters.of_order("writer", bad).await.unwrap()[0].attempts == 2).await;
     assert_eq!(letters.of_order("writer", bad).await.unwrap().len(), 3);
 
     bench.poison.lock().unwrap().clear();
-    letters.put_back("writer", bad).await.unwrap();
+    letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();
     bench.until(async || letters.of_order("writer", bad).await.unwrap().is_empty()).await;
     assert_eq!(bench.effects().await, ["0/1", "0/2", "0/3", "0/4", "0/5", "0/6", "0/7"]);
     bench.log.push(0, bad);
@@ -339,12 +345,25 @@ async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     bench.level().await;
     bench.poison.lock().unwrap().clear();
     let letters = DeadLetters::new(bench.database.clone());
-    let dropped = letters.drop_first("writer", order).await.unwrap();
+    let dropped = letters.drop_first("writer", order, action(Verb::DropDeadLetter)).await.unwrap();
     assert_eq!(dropped.position, 1);
     bench.until(async || letters.of_order("writer", order).await.unwrap().is_empty()).await;
     assert_eq!(bench.effects().await, ["0/2"]);
-    assert!(letters.put_back("writer", order).await.is_err());
-    assert!(letters.drop_first("writer", order).await.is_err());
+    assert!(letters.put_back("writer", order, action(Verb::PutBackDeadLetters)).await.is_err());
+    assert!(letters.drop_first("writer", order, action(Verb::DropDeadLetter)).await.is_err());
+    // What was done is written down, what was refused is not, and neither can be changed.
+    let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
+    let done = OperatorAction::list(&bench.database, &asked).await.unwrap();
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!((done[0].by.subject.as_str(), done[0].verb.as_str()), ("anna", "DROP_DEAD_LETTER"));
+    assert_eq!(done[0].after, "dropped, 1 behind it RETRY");
+    assert!(done[0].before.ends_with("at 0:1, tried 1 times: cannot be handled"), "{done:?}");
+    for change in ["DELETE FROM operator_actions", "UPDATE operator_actions SET subject = 'bob'"] {
+        let mut tx = bench.database.begin().await.unwrap();
+        let refused = sqlx::query(change).execute(&mut *tx).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{refused}");
+    }
+    assert_eq!(OperatorAction::list(&bench.database, &asked).await.unwrap(), done);
     bench.stop().await;
 }
 

@@ -1,0 +1,296 @@
+//! Everything that moved a product's stock, by product: what people said, and what orders did. A
+//! batch of facts has one row for each product, so that a product that everybody wants costs one;
+//! it names the facts, and they are told one by one here.
+//! Never here: moving stock; see `store`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Fact, FactBody, InventoryFact, Sku, StockLine, Timestamp};
+use shared_events::stream::{Database, DatabaseError};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+/// What a row of movements is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody said how many there are.
+    Set,
+    /// Somebody said how many came or went.
+    Adjusted,
+    /// Facts about orders.
+    Orders,
+    /// The log of orders was set back: what orders had moved that it no longer holds was taken back.
+    SetBack,
+    /// What orders had moved before their movements were kept.
+    Earlier,
+}
+
+impl Cause {
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Set => "SET",
+            Self::Adjusted => "ADJUSTED",
+            Self::Orders => "ORDERS",
+            Self::SetBack => "SET_BACK",
+            Self::Earlier => "EARLIER",
+        }
+    }
+
+    fn parse(code: &str) -> Option<Self> {
+        let all = [Self::Set, Self::Adjusted, Self::Orders, Self::SetBack, Self::Earlier];
+        all.into_iter().find(|cause| cause.code() == code)
+    }
+}
+
+/// What a fact about an order did to units of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Did {
+    /// They are held.
+    #[serde(rename = "R")]
+    Reserved,
+    /// They are free again.
+    #[serde(rename = "F")]
+    Released,
+    /// They left the house.
+    #[serde(rename = "C")]
+    Committed,
+    /// They came back.
+    #[serde(rename = "B")]
+    Restocked,
+}
+
+/// A fact of the outbox that moved units of a product: its shard, its position, what it did, and to
+/// how many units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedBy(u16, u64, Did, i64);
+
+impl MovedBy {
+    /// Units on hand more or fewer, and units reserved.
+    const fn change(&self) -> (i64, i64) {
+        let units = self.3;
+        match self.2 {
+            Did::Reserved => (0, units),
+            Did::Released => (0, -units),
+            Did::Committed => (-units, -units),
+            Did::Restocked => (units, 0),
+        }
+    }
+}
+
+/// Which facts moved which product, in their order.
+pub(crate) fn of_facts(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
+    let mut moved: BTreeMap<Sku, Vec<MovedBy>> = BTreeMap::new();
+    for fact in facts {
+        let FactBody::Inventory(body) = &fact.body else { continue };
+        let (did, lines) = match body {
+            InventoryFact::Reserved { lines, .. } => (Did::Reserved, lines),
+            InventoryFact::Released { lines, .. } => (Did::Released, lines),
+            InventoryFact::Committed { lines, .. } => (Did::Committed, lines),
+            InventoryFact::Restocked { lines, .. } => (Did::Restocked, lines),
+            InventoryFact::Rejected { .. } => continue,
+        };
+        for StockLine { sku, quantity } in lines {
+            let units = i64::from(quantity.get());
+            let all = moved.entry(sku.clone()).or_default();
+            match all.last_mut() {
+                // A product may stand on several lines of an order.
+                Some(last) if (last.0, last.1) == (fact.shard, fact.position) => last.3 += units,
+                _ => all.push(MovedBy(fact.shard, fact.position, did, units)),
+            }
+        }
+    }
+    moved
+}
+
+/// Where a movement stands among those of its product: the row, and within it from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MovementPlace {
+    /// The row, from 1.
+    pub number: u64,
+    /// Which of the facts that the row names.
+    pub index: u32,
+}
+
+/// The fact that moved stock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovingFact {
+    /// What it did.
+    pub did: Did,
+    /// Its shard.
+    pub shard: u16,
+    /// Its position there.
+    pub position: u64,
+    /// Its id.
+    pub id: String,
+    /// The order it is about.
+    pub order_id: String,
+}
+
+/// A movement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockMovement {
+    /// Where it stands.
+    pub place: MovementPlace,
+    /// Units on hand more, or fewer.
+    pub on_hand_change: i64,
+    /// Units reserved more, or fewer.
+    pub reserved_change: i64,
+    /// On hand and reserved afterwards, where that is known.
+    pub after: Option<(i64, i64)>,
+    /// What its row is about.
+    pub cause: Cause,
+    /// The fact, where it was one.
+    pub fact: Option<MovingFact>,
+    /// Why, in somebody's words.
+    pub reason: String,
+    /// Who said so: role and name.
+    pub asked_by: String,
+    /// The request's id.
+    pub request_id: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The movements of a product, newest first, before a place; at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list(
+    database: &Database,
+    sku: &Sku,
+    before: Option<MovementPlace>,
+    limit: usize,
+) -> Result<Vec<StockMovement>, DatabaseError> {
+    let newest = before.map_or(i64::MAX, |place| i64::try_from(place.number).unwrap_or(i64::MAX));
+    let rows = sqlx::query(
+        "SELECT number, delta, held, on_hand, reserved, cause, COALESCE(facts, ''),
+                COALESCE(reason, ''), COALESCE(asked_by, ''), COALESCE(request_id, ''), at
+         FROM movements WHERE sku = $1 AND number <= $2 ORDER BY number DESC LIMIT $3",
+    )
+    .bind(sku.as_str())
+    .bind(newest)
+    // Of the first row perhaps nothing is wanted any more.
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
+    .fetch_all(database.reader())
+    .await?;
+    let mut found: Vec<(StockMovement, Option<MovedBy>)> = Vec::new();
+    for row in &rows {
+        let told = one_by_one(row)?.into_iter().rev();
+        found.extend(told.filter(|(one, _)| before.is_none_or(|before| one.place < before)));
+        if found.len() >= limit {
+            found.truncate(limit);
+            break;
+        }
+    }
+    let named: Vec<MovedBy> = found.iter().filter_map(|(_, moved)| *moved).collect();
+    let mut facts = facts(database, &named).await?;
+    let with_fact = |(mut movement, moved): (StockMovement, Option<MovedBy>)| {
+        if let Some(MovedBy(shard, position, did, _)) = moved {
+            let (order_id, id) = facts
+                .remove(&(shard, position))
+                .ok_or(DatabaseError::Corrupt("fact that a movement names"))?;
+            movement.fact = Some(MovingFact { did, shard, position, id, order_id });
+        }
+        Ok(movement)
+    };
+    found.into_iter().map(with_fact).collect()
+}
+
+/// The movements of a row, oldest first, each with what it says of its fact.
+fn one_by_one(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, DatabaseError> {
+    let corrupt = |_| DatabaseError::Corrupt("movement");
+    let number: i64 = row.try_get(0)?;
+    let number = u64::try_from(number).map_err(|_| DatabaseError::Corrupt("movement"))?;
+    let (on_hand, reserved): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
+    let cause: String = row.try_get(5)?;
+    let facts: String = row.try_get(6)?;
+    let whole = StockMovement {
+        place: MovementPlace { number, index: 0 },
+        on_hand_change: row.try_get(1)?,
+        reserved_change: row.try_get(2)?,
+        after: on_hand.zip(reserved),
+        cause: Cause::parse(&cause).ok_or(DatabaseError::Corrupt("cause of a movement"))?,
+        fact: None,
+        reason: row.try_get(7)?,
+        asked_by: row.try_get(8)?,
+        request_id: row.try_get(9)?,
+        at: Timestamp::from_micros(row.try_get(10)?),
+    };
+    if facts.is_empty() {
+        return Ok(vec![(whole, None)]);
+    }
+    let facts: Vec<MovedBy> = serde_json::from_str(&facts).map_err(corrupt)?;
+    let mut before = whole
+        .after
+        .map(|(on_hand, held)| (on_hand - whole.on_hand_change, held - whole.reserved_change));
+    let each = (0_u32..).zip(facts).map(|(index, moved)| {
+        let (on_hand_change, reserved_change) = moved.change();
+        before = before.map(|(on_hand, held)| (on_hand + on_hand_change, held + reserved_change));
+        let movement = StockMovement {
+            place: MovementPlace { number, index },
+            on_hand_change,
+            reserved_change,
+            after: before,
+            ..whole.clone()
+        };
+        (movement, Some(moved))
+    });
+    Ok(each.collect())
+}
+
+/// Of these facts, by shard and position: the order, and the id.
+async fn facts(
+    database: &Database,
+    named: &[MovedBy],
+) -> Result<HashMap<(u16, u64), (String, String)>, DatabaseError> {
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places: Vec<(u16, u64)> = named.iter().map(|moved| (moved.0, moved.1)).collect();
+    let places = serde_json::to_string(&places).map_err(|_| DatabaseError::Corrupt("movement"))?;
+    let sql = database.sql(
+        "SELECT outbox.shard, outbox.position, order_id, fact::json ->> 'id'
+         FROM json_array_elements($1::json) AS place
+         JOIN outbox ON outbox.shard = (place.value ->> 0)::bigint
+             AND outbox.position = (place.value ->> 1)::bigint",
+        "SELECT outbox.shard, outbox.position, order_id, fact ->> 'id'
+         FROM json_each($1) AS place
+         JOIN outbox ON outbox.shard = place.value ->> 0 AND outbox.position = place.value ->> 1",
+    );
+    let rows = sqlx::query(sql).bind(places).fetch_all(database.reader()).await?;
+    rows.iter()
+        .map(|row| {
+            let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let place = u16::try_from(shard).ok().zip(u64::try_from(position).ok());
+            let place = place.ok_or(DatabaseError::Corrupt("place of a fact"))?;
+            Ok((place, (row.try_get(2)?, row.try_get(3)?)))
+        })
+        .collect()
+}
+
+/// What makes up the stock of a product: on hand = adjusted - committed + restocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// What people set and adjusted.
+    pub adjusted: i64,
+    /// Units that left with parcels.
+    pub committed: i64,
+    /// Units that came back.
+    pub restocked: i64,
+}
+
+/// What makes up the stock of a product.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn sums(database: &Database, sku: &Sku) -> Result<Sums, DatabaseError> {
+    let row = sqlx::query("SELECT adjusted, committed, restocked FROM stock WHERE sku = $1")
+        .bind(sku.as_str())
+        .fetch_optional(database.reader())
+        .await?;
+    let Some(row) = row else { return Ok(Sums::default()) };
+    Ok(Sums { adjusted: row.try_get(0)?, committed: row.try_get(1)?, restocked: row.try_get(2)? })
+}
