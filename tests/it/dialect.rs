@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
+use crate::reasons::stands_on_the_page;
 use crate::shop::{On, Orders as _, Shop, on_both};
 
 on_both!(every_text_of_every_request_is_looked_at, orders_of_others_look_as_if_they_were_not_there);
@@ -105,6 +106,7 @@ async fn asked(client: &Client, name: &str, streams: bool, request: Value) -> Re
 
 /// Whether a refusal is spelt as all are; the fields that it names.
 fn fields(status: &Status, what: &str) -> Vec<String> {
+    stands_on_the_page(status);
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("{what}: {status}"));
     assert_eq!(info.domain, "ordinal", "{what}");

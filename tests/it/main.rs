@@ -29,6 +29,7 @@ mod layers;
 mod load;
 mod nodes;
 mod overload;
+mod reasons;
 mod rebuild;
 mod refusals;
 mod roles;
