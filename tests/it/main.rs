@@ -13,6 +13,7 @@ mod backup;
 mod calendar;
 mod chaos;
 mod cli;
+mod clients;
 mod commands;
 mod dead_letters;
 mod delivery;
