@@ -34,6 +34,7 @@ mod reasons;
 mod rebuild;
 mod refusals;
 mod roles;
+mod security;
 mod server;
 mod shop;
 mod smtp;
