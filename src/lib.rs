@@ -31,6 +31,7 @@ mod load; // drives an engine with real invoices
 mod messages; // how messages leave, by flags
 mod peers; // the other processes of a cluster
 mod progress; // of long work
+pub mod reasons; // every stable reason, with what to do about it
 mod refusal; // statuses of this package's own services
 mod secrets; // files that hold them
 mod serve; // an engine that runs until it is told to stop

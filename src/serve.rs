@@ -361,11 +361,16 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         println!("{told}");
     } else {
         println!("listening on http://{address} ({role} on {backend})");
-        if let (None, Some(path)) = (&args.tokens, &tokens) {
-            println!(
+        match (&args.tokens, &tokens) {
+            (None, Some(path)) => println!(
                 "callers prove themselves by tokens: {} and the files beside it",
                 path.display()
-            );
+            ),
+            (_, None) => println!(
+                "callers are believed, as operators where they say nothing: everybody on this \
+                 machine may do everything (--tokens)"
+            ),
+            (Some(_), Some(_)) => {}
         }
     }
     let superseded = tokio::select! {

@@ -14,7 +14,7 @@ use crate::address::Address;
 ///
 /// `ordinal demo` shows everything, `ordinal serve` runs an engine, the other verbs ask a running
 /// one. Exit codes: 0 done, 1 refused or found wrong, 2 the command or its input makes no sense,
-/// 3 no engine answers.
+/// 3 no engine answers. docs/reasons.md says what the reason of an error means and what to do.
 #[derive(Debug, Parser)]
 #[command(name = "ordinal", version, max_term_width = 100)]
 pub struct Cli {

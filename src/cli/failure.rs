@@ -161,7 +161,7 @@ fn causes(error: &anyhow::Error) -> String {
 }
 
 /// A status code as `google.rpc.Code` spells it.
-const fn code_name(code: Code) -> &'static str {
+pub const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

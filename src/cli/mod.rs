@@ -23,7 +23,7 @@ pub const LOG_FORMAT: &str = "ORDINAL_LOG_FORMAT";
 
 pub use args::{Caller, Connection};
 pub use client::Client;
-pub use failure::Failure;
+pub use failure::{Failure, code_name};
 pub use orders::history as order_history;
 pub use output::Output;
 pub use parse::{duration, listen};

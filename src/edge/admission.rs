@@ -14,11 +14,11 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::domain::By;
-use order_actor::grpc::Unanswered;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use tokio::time::{Instant, timeout_at};
-use tonic::Status;
+use order_actor::grpc::{HIDDEN_UNTIL, Unanswered};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::body::{Answer, Messages, Pulse, full, message, passed};
@@ -144,6 +144,7 @@ struct Asked {
     pulse: Arc<Pulse>,
     talk: Option<Talk>,
     waits: bool,
+    of_customer: bool,
     since: Instant,
     /// Until its answer begins. A client of a stream that waits no longer says so itself.
     by: Option<Instant>,
@@ -213,6 +214,7 @@ impl Admission {
             ),
             None => None,
         };
+        let of_customer = matches!(by, Some(By::Customer(_)));
         if let Some(by) = by {
             request.extensions_mut().insert(by);
         }
@@ -221,7 +223,7 @@ impl Admission {
         let left = order_actor::grpc::timeout(request.headers());
         let by = left.and_then(|left| since.checked_add(left));
         let ends = (kind == Kind::Carried).then(|| since + CARRIED_WITHIN);
-        Ok(Asked { kind, most, held, pulse, talk, waits, since, by, ends })
+        Ok(Asked { kind, most, held, pulse, talk, waits, of_customer, since, by, ends })
     }
 }
 
@@ -241,6 +243,9 @@ impl Asked {
             Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
             None => answer.await,
         }?;
+        if self.of_customer && is_not_found(&answer) {
+            sleep_until(self.since + HIDDEN_UNTIL).await;
+        }
         // The message has been dealt with; what counts from now on is the answer.
         self.held.owe_bytes(0);
         let Self { held, pulse, talk, ends, .. } = self;
@@ -286,6 +291,11 @@ impl Asked {
         }
         Ok(answer)
     }
+}
+
+fn is_not_found(answer: &Response<Body>) -> bool {
+    let code = answer.headers().get("grpc-status");
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::NotFound)
 }
 
 #[cfg(test)]

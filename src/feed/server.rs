@@ -85,7 +85,7 @@ impl FactService for FactEdge {
         tokio::spawn(async move {
             let end = tokio::select! {
                 end = tell(log.as_ref(), after, request.live, &sender) => end,
-                () = stop.cancelled() => Err(away("ENGINE_STOPPING", "this process is stopping")),
+                () = stop.cancelled() => Err(away("STOPPING", "this process is stopping")),
                 () = sender.closed() => Ok(()),
             };
             if let (Err(status), Ok(last_word)) = (end, last_word) {

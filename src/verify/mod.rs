@@ -15,7 +15,7 @@ mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
 pub use noted::{Head, hex, write_new};
-pub use report::{Finding, Report};
+pub use report::{Finding, Report, laws_and_meanings};
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -112,6 +112,11 @@ impl Law {
     }
 }
 
+/// Every law and what it says, for the page of reasons.
+pub fn laws_and_meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Law::ALL.into_iter().map(|law| (law.code(), law.meaning()))
+}
+
 /// Something that differs from what a law says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {

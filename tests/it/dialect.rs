@@ -1,6 +1,7 @@
 //! How refusals are spelt, by whatever service, and what they do not tell.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use ordinal::cli::{Client, Failure};
 use prost_reflect::{Kind, MessageDescriptor};
@@ -9,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
+use crate::reasons::stands_on_the_page;
 use crate::shop::{On, Orders as _, Shop, on_both};
 
 on_both!(every_text_of_every_request_is_looked_at, orders_of_others_look_as_if_they_were_not_there);
@@ -105,6 +107,7 @@ async fn asked(client: &Client, name: &str, streams: bool, request: Value) -> Re
 
 /// Whether a refusal is spelt as all are; the fields that it names.
 fn fields(status: &Status, what: &str) -> Vec<String> {
+    stands_on_the_page(status);
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("{what}: {status}"));
     assert_eq!(info.domain, "ordinal", "{what}");
@@ -251,6 +254,43 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
         let ask = |order_id: String| stranger.call(&method, json!({ "order_id": order_id }));
         let absent = said(ask(Uuid::now_v7().to_string()).await);
         assert_eq!(absent, said(ask(foreign.clone()).await), "{method}");
+    }
+    shop.close().await;
+}
+
+/// When an answer comes says no more than the answer: an order that is awake is found to be somebody
+/// else's sooner than it is found that there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
+    use order_actor::grpc::HIDDEN_UNTIL;
+    use order_actor::grpc::proto::execute_commands_request::Command;
+    use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+    use order_actor::grpc::proto::{CancelOrderRequest, ExecuteCommandsRequest};
+    let shop = Shop::open(On::Sqlite).await;
+    let foreign = shop.place(&[("MUG", 1)]).await;
+    let stranger = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
+    for order_id in [foreign, Uuid::now_v7().to_string()] {
+        for method in [
+            "OrderService/GetOrder",
+            "OrderService/CancelOrder",
+            "JournalService/ListOrderEvents",
+            "JournalService/DiffOrder",
+        ] {
+            let asked = Instant::now();
+            let request = json!({ "order_id": order_id });
+            let denied = stranger.call(&format!("orders.v1.{method}"), request).await;
+            assert_eq!(denied.unwrap_err().reason(), "NOT_FOUND", "{method}");
+            assert!(asked.elapsed() >= HIDDEN_UNTIL, "{method}: {:?}", asked.elapsed());
+        }
+        let asked = Instant::now();
+        let cancel = CancelOrderRequest { order_id, ..Default::default() };
+        let command = Some(Command::CancelOrder(cancel));
+        let request = ExecuteCommandsRequest { command, ..Default::default() };
+        let request = stranger.request(tokio_stream::once(request));
+        let mut orders = OrderServiceClient::new(stranger.channel());
+        let mut answers = orders.execute_commands(request).await.unwrap().into_inner();
+        assert!(answers.message().await.unwrap().is_some());
+        assert!(asked.elapsed() >= HIDDEN_UNTIL, "in a stream: {:?}", asked.elapsed());
     }
     shop.close().await;
 }

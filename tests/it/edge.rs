@@ -15,6 +15,10 @@ use crate::shop::{On, Orders as _, Shop};
 
 fn reason(failure: &Failure) -> (Code, String) {
     let Failure::Status(status) = failure else { panic!("{failure}") };
+    // What the client says by itself has no details.
+    if !status.details().is_empty() {
+        crate::reasons::stands_on_the_page(status);
+    }
     (status.code(), failure.reason())
 }
 

@@ -100,6 +100,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/feed/",
             "src/forward.rs",
             "src/peers.rs",
+            "src/reasons.rs",
             "src/refusal.rs",
             "src/upkeep.rs",
             "src/load/calls.rs",

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use uuid::Uuid;
 
+use crate::reasons::stands_on_the_page;
 use crate::shop::{Orders as _, Shop, on_both};
 
 on_both!(every_refusal_of_an_order, every_field_that_is_malformed_is_named);
@@ -20,6 +21,7 @@ fn said(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String
         Ok(answer) => panic!("{what} was accepted: {answer}"),
         Err(failure) => {
             let Failure::Status(status) = &failure else { panic!("{what}: {failure}") };
+            stands_on_the_page(status);
             let json = failure.to_json();
             let fields = json["field_violations"].as_array().unwrap();
             let fields = fields.iter().map(|f| f["field"].as_str().unwrap().to_owned()).collect();

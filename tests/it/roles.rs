@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::shop::{On, Shop};
 
 /// Methods and the roles that get past the door; what an order allows whom is its own refusal.
-const TABLE: &str = "
+pub const TABLE: &str = "
 admin.v1.AdminService/DropDeadLetter                        ops
 admin.v1.AdminService/FreezeShard                           ops
 admin.v1.AdminService/GetDeadLetter                         ops

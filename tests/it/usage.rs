@@ -377,7 +377,7 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         (&["serve", "--listen", "nowhere"], "is no address to listen on"),
         (&["serve", "--role", "stock"], "is none of all, orders, inventory, notifications"),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
-        (&["serve", "--return-within", "10000years"], "at most 100years"),
+        (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` asks no engine"),
         (&["demo", "--as", "ops:anna"], "asks no engine"),
     ] {

@@ -117,7 +117,9 @@ pub fn status(headers: &HeaderMap) -> Option<Status> {
 
 /// The stable reason of a status; OK where all is well.
 pub fn reason(status: &Status) -> String {
-    status.get_details_error_info().map_or_else(|| "OK".to_owned(), |info| info.reason)
+    let Some(info) = status.get_details_error_info() else { return "OK".to_owned() };
+    crate::reasons::stands_on_the_page(status);
+    info.reason
 }
 
 /// Sends messages one after the other, each in frames of its own, as fast as the server lets it.

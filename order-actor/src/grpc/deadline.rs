@@ -14,6 +14,10 @@ pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How long a call waits at most, whatever its client asks for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(30);
+/// A customer hears no sooner than so long after asking that there is no such order: one that is
+/// awake, asleep, or not there at all takes different times, of some milliseconds, to be found
+/// somebody else's.
+pub const HIDDEN_UNTIL: Duration = Duration::from_millis(10);
 
 /// By when the caller wants the answer.
 pub(super) fn deadline<T>(request: &Request<T>) -> Result<Instant, Status> {

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use prost::Message as _;
 use shared_events::contract::OrderId;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
@@ -23,8 +23,11 @@ use super::proto::execute_commands_request::Command;
 use super::proto::execute_commands_response::Outcome;
 use super::proto::order_service_client::OrderServiceClient;
 use super::tail::Messages;
-use super::{DEADLINE_DEFAULT, OrdersEdge, Refused, Unanswered, parse, proto, render, status};
+use super::{
+    DEADLINE_DEFAULT, HIDDEN_UNTIL, OrdersEdge, Refused, Unanswered, parse, proto, render, status,
+};
 use crate::actor::{Executed, Refusal};
+use crate::domain::{By, Rejection};
 
 /// Commands of one stream that were read and whose answers have not been handed over; the next one
 /// is read when one is, so that HTTP/2 tells the client to wait.
@@ -262,7 +265,8 @@ impl Caller {
             Some(turns) => Some(turns.turn(&self.asked.by).await),
             None => None,
         };
-        let deadline = Instant::now() + DEADLINE_DEFAULT;
+        let began = Instant::now();
+        let deadline = began + DEADLINE_DEFAULT;
         let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
         let refusal = match self.edge.carry_out(self.asked.clone(), wish, deadline).await {
             Ok(executed) => return done(tag, brief, order_id, &executed, validate_only),
@@ -275,6 +279,12 @@ impl Caller {
             // It waits for a turn there. Two nodes that wait for each other hold none.
             drop(turn);
             return self.ask(owner, channel, command, deadline).await;
+        }
+        if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) =
+            (&refusal, &self.asked.by)
+        {
+            drop(turn);
+            sleep_until(began + HIDDEN_UNTIL).await;
         }
         refused(tag, &status::refused(&refusal))
     }

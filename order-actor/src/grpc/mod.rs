@@ -18,7 +18,7 @@ pub mod status; // every refusal → one status
 mod tail; // streams of the journal, with a live end
 mod watch; // changes of the orders that fit
 
-pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, timeout};
+pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, HIDDEN_UNTIL, timeout};
 pub use edge::{Nodes, OrdersEdge, Turns, Unanswered};
 pub use history::recorded_event;
 

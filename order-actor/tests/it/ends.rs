@@ -45,12 +45,15 @@ fn ends(field: &str, value: &Value) -> Vec<Value> {
     match field {
         _ if CODES.contains(&word) => Vec::new(),
         "asked_by" => ["CUSTOMER", "SERVICE", "OPS", "ENGINE"].map(Value::from).to_vec(),
-        "specversion" | "source" | "type" | "channel" => Vec::new(),
+        "specversion" | "source" | "type" | "channel" | "datacontenttype" => Vec::new(),
         "minor" => vec![json!(0), json!(i64::MAX)],
         // Withdrawn ones, and what is no money, were accepted once.
         "currency" => ["GBP", "JPY", "BHD", "CLF", "HRK", "XXX"].map(Value::from).to_vec(),
         "line" => vec![json!(1), json!(u32::MAX)],
         "quantity" => vec![json!(1), json!(Quantity::MAX)],
+        "sequence" if value.is_string() => {
+            vec![json!(format!("{:020}", 1)), json!(format!("{:020}", u64::MAX))]
+        }
         "sequence" | "position" => vec![json!(1), json!(i64::MAX)],
         "shard" | "index" => vec![json!(0), json!(u16::MAX)],
         "was_confirmed" | "refund_told" => vec![json!(false), json!(true)],
@@ -166,8 +169,12 @@ fn every_fact_is_read_as_it_was_written() {
     let folder: PathBuf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared-events/tests/golden");
     let mut tried = 0;
-    for file in fs::read_dir(folder).unwrap() {
+    let published = [&folder, &folder.join("text-sequence")].map(|it| fs::read_dir(it).unwrap());
+    for file in published.into_iter().flatten() {
         let path = file.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         for (field, changed) in at_the_ends(&golden) {
             let what = format!("{} {field}", path.display());

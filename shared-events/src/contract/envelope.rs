@@ -1,7 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -149,7 +150,7 @@ impl FactBody {
 
 /// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
 /// CloudEvents JSON format, with `type` and `data` from the body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Envelope")]
 pub struct Fact {
     /// CloudEvents version: always `1.0`.
@@ -171,17 +172,95 @@ pub struct Fact {
     /// 0 for the first fact of a position, 1 for the second.
     pub index: u16,
     /// The id of what caused it: the request, or another service's fact.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub causationid: Option<String>,
     /// W3C trace context of the command behind it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// What stands at its position of its log; see [`Fact::mark`]. Order facts carry it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
     /// What it says: `type` and `data`.
-    #[serde(flatten)]
     pub body: FactBody,
+}
+
+/// A fact as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    specversion: SpecVersion,
+    id: FactId,
+    source: FactSource,
+    time: Timestamp,
+    subject: OrderId,
+    sequence: Digits,
+    shard: u16,
+    position: u64,
+    index: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<Mark>,
+    datacontenttype: &'static str,
+    #[serde(flatten)]
+    body: &'a FactBody,
+}
+
+impl Serialize for Fact {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let written = Written {
+            specversion: self.specversion,
+            id: self.id,
+            source: self.source,
+            time: self.time,
+            subject: self.subject,
+            sequence: Digits(self.sequence),
+            shard: self.shard,
+            position: self.position,
+            index: self.index,
+            causationid: self.causationid.as_deref(),
+            traceparent: self.traceparent.as_deref(),
+            mark: self.mark,
+            datacontenttype: "application/json",
+            body: &self.body,
+        };
+        written.serialize(to)
+    }
+}
+
+/// CloudEvents `sequence`, a text: texts sort as the numbers do, which are below 10^20. Facts of
+/// before had a number there, which is read still.
+#[derive(Clone, Copy)]
+struct Digits(u64);
+
+impl Serialize for Digits {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:020}", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self(0))
+    }
+}
+
+impl Visitor<'_> for Digits {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number in decimal digits")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self, E> {
+        Ok(Self(number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self, E> {
+        let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse());
+        match number {
+            Some(Ok(number)) => Ok(Self(number)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
 }
 
 /// A fact as it is read: what `data` is depends on who promises it, and on `type`.
@@ -192,7 +271,7 @@ struct Envelope {
     source: FactSource,
     time: Timestamp,
     subject: OrderId,
-    sequence: u64,
+    sequence: Digits,
     shard: u16,
     position: u64,
     index: u16,
@@ -217,7 +296,7 @@ impl TryFrom<Envelope> for Fact {
             source: read.source,
             time: read.time,
             subject: read.subject,
-            sequence: read.sequence,
+            sequence: read.sequence.0,
             shard: read.shard,
             position: read.position,
             index: read.index,

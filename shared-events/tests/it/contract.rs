@@ -144,8 +144,12 @@ pub fn fact(body: FactBody) -> Fact {
     }
 }
 
-fn golden(kind: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{kind}.json"))
+/// Envelopes that were published, each with a golden file for every fact: the first had `sequence` as
+/// a number, and no `datacontenttype`. The last is what is written today.
+const ENVELOPES: [&str; 2] = ["tests/golden", "tests/golden/text-sequence"];
+
+fn golden(envelope: &str, kind: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(envelope).join(format!("{kind}.json"))
 }
 
 #[test]
@@ -153,16 +157,45 @@ fn every_published_fact_is_read_and_written_as_ever() {
     for body in bodies() {
         let kind = body.kind();
         let fact = fact(body);
-        let path = golden(kind);
         let written = fact.to_json().unwrap();
+        let path = golden(ENVELOPES[1], kind);
         if std::env::var_os("ORDINAL_NEW_GOLDEN").is_some() && !path.exists() {
             std::fs::write(&path, format!("{written}\n")).unwrap();
         }
-        let published = std::fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(published.trim_end(), written, "{kind} is written otherwise than published");
-        assert_eq!(Fact::from_json(&published).unwrap(), fact, "{kind} is read otherwise");
+        for envelope in ENVELOPES {
+            let path = golden(envelope, kind);
+            let published = std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(Fact::from_json(&published).unwrap(), fact, "{kind} is read otherwise");
+            if envelope == ENVELOPES[1] {
+                let published = published.trim_end();
+                assert_eq!(published, written, "{kind} is written otherwise than published");
+            }
+        }
         assert!(written.contains(&format!("\"type\":\"{kind}\"")), "{kind}");
+    }
+}
+
+/// As CloudEvents has it: a text, by which those of one order can be sorted.
+#[test]
+fn sequences_sort_as_texts_do() {
+    let mut told = Vec::new();
+    for sequence in [0, 1, 9, 10, 10_000, u64::MAX] {
+        let fact = Fact { sequence, ..fact(bodies().remove(0)) };
+        let json = fact.to_json().unwrap();
+        assert_eq!(Fact::from_json(&json).unwrap(), fact);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["datacontenttype"], "application/json");
+        told.push(json["sequence"].as_str().unwrap().to_owned());
+    }
+    assert!(told.is_sorted(), "{told:?}");
+    let bad = |sequence: &str| {
+        let json = fact(bodies().remove(0)).to_json().unwrap();
+        Fact::from_json(&json.replace("\"00000000000000000001\"", sequence))
+    };
+    assert_eq!(bad("7").unwrap().sequence, 7);
+    for wrong in ["-1", "1.5", "\"\"", "\"+1\"", "\"x\"", "\"99999999999999999999\"", "null"] {
+        assert!(bad(wrong).is_err(), "{wrong}");
     }
 }
 
@@ -171,13 +204,17 @@ fn there_is_a_golden_file_for_every_fact_and_no_other() {
     let mut kinds: Vec<String> =
         bodies().iter().map(|body| format!("{}.json", body.kind())).collect();
     kinds.sort();
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files: Vec<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    files.sort();
-    assert_eq!(files, kinds);
+    for envelope in ENVELOPES {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(envelope);
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().is_file())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        assert_eq!(files, kinds);
+    }
 }
 
 #[test]

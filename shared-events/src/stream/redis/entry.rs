@@ -191,7 +191,8 @@ mod tests {
             ("inventory.reserved.v1", "order.confirmed.v1"),
             (r#""specversion":"1.0""#, r#""specversion":"2.0""#),
             ("/ordinal/inventory", "/ordinal/weather"),
-            (r#""sequence":42"#, r#""sequence":-1"#),
+            (r#""sequence":"00000000000000000042""#, r#""sequence":-1"#),
+            (r#""sequence":"00000000000000000042""#, r#""sequence":"+42""#),
             (r#""subject""#, r#""about""#),
             (r#""data":{"#, r#""data":["#),
         ] {

@@ -1,0 +1,185 @@
+//! Client stacks that others wrote: each places, sends and takes back an order, and reads what
+//! every refusal says. And the protos that they are made from.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::Engine;
+
+const CLIENTS: &str = "examples/clients";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn tool(variable: &str) -> PathBuf {
+    let told = std::env::var(variable);
+    PathBuf::from(told.unwrap_or_else(|_| panic!("{variable} is not set; scripts/test does")))
+}
+
+/// Programs from npm before those of the system.
+fn with_npm(program: &str) -> Command {
+    let programs = tool("ORDINAL_TEST_TYPESCRIPT").join("node_modules/.bin");
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{}:{path}", programs.display()));
+    command
+}
+
+/// What a program prints that must succeed.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{command:?}: {said}{error}");
+    said
+}
+
+/// An engine, and what every client has to print: what the README shows.
+fn engine() -> (TempDir, Engine, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&directory.path().join("data"));
+    let readme = std::fs::read_to_string(root().join(CLIENTS).join("README.md")).unwrap();
+    let shown = readme.split_once("```text\n").and_then(|(_, rest)| rest.split_once("```"));
+    (directory, engine, shown.expect("the README shows the output").0.to_owned())
+}
+
+/// Stubs for Python, made from the protos in this folder.
+fn stubs(folder: &Path, protos_in: &str) -> PathBuf {
+    let stubs = folder.join("gen");
+    std::fs::create_dir(&stubs).unwrap();
+    let out = |kind: &str| format!("--{kind}_out={}", stubs.display());
+    let mut protos = Vec::new();
+    find(&root().join(protos_in), &mut protos);
+    let mut protoc = Command::new(tool("ORDINAL_TEST_PYTHON"));
+    protoc.args(["-m", "grpc_tools.protoc", "-I", "proto"]).current_dir(root());
+    protoc.args([out("python"), out("pyi"), out("grpc_python")]).args(protos);
+    said(&mut protoc);
+    stubs
+}
+
+fn find(folder: &Path, protos: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            find(&path, protos);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            // As protoc wants them: beside what it is told by -I.
+            protos.push(path.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_shop_in_python_trades_and_reads_refusals() {
+    let (directory, engine, shown) = engine();
+    let mut shop = Command::new(tool("ORDINAL_TEST_PYTHON"));
+    shop.arg(root().join(CLIENTS).join("python/shop.py"));
+    shop.arg(engine.address.trim_start_matches("http://"));
+    // Those of Google come with googleapis-common-protos.
+    shop.env("PYTHONPATH", stubs(directory.path(), "proto/ordinal"));
+    assert_eq!(said(&mut shop), shown);
+}
+
+/// The public protos are what everybody else has, so that both fit into one process: as files, as
+/// stubs, and as reflection tells them.
+#[test]
+fn protos_of_google_are_those_of_googleapis() {
+    const CODE: &str = r#"
+import pathlib, runpy, sys
+import google.rpc.error_details_pb2, google.rpc.status_pb2, google.type.money_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+import grpc
+
+vendored, stubs, address = sys.argv[1:]
+official = pathlib.Path(google.rpc.status_pb2.__file__).parent.parent.parent
+names = [str(path.relative_to(vendored)) for path in pathlib.Path(vendored, "google").rglob("*.proto")]
+assert len(names) == 3, names
+for name in names:
+    theirs = official.joinpath(name).read_bytes()
+    assert pathlib.Path(vendored, name).read_bytes() == theirs, f"{name} is not the public one"
+
+# Stubs of the vendored ones are taken beside those that googleapis-common-protos has brought.
+for name in names:
+    runpy.run_path(str(pathlib.Path(stubs, name.replace(".proto", "_pb2.py"))))
+sys.path.insert(0, stubs)
+from ordinal.orders.v1 import orders_pb2
+
+# What the engine tells is the same.
+def bare(file):
+    nested = list(file.message_type)
+    while nested:
+        message = nested.pop()
+        nested += message.nested_type
+        for field in message.field:
+            field.ClearField("json_name")
+    file.ClearField("source_code_info")
+    return file
+
+with grpc.insecure_channel(address) as channel:
+    told = ProtoReflectionDescriptorDatabase(channel)
+    for name in names:
+        known = descriptor_pb2.FileDescriptorProto()
+        descriptor_pool.Default().FindFileByName(name).CopyToProto(known)
+        assert bare(told.FindFileByName(name)) == bare(known), f"reflection tells another {name}"
+print(len(names), "files are the same")
+"#;
+    let (directory, engine, _) = engine();
+    let stubs = stubs(directory.path(), "proto");
+    let mut check = Command::new(tool("ORDINAL_TEST_PYTHON"));
+    check.args(["-c", CODE]).arg(root().join("proto")).arg(stubs);
+    check.arg(engine.address.trim_start_matches("http://"));
+    assert_eq!(said(&mut check), "3 files are the same\n");
+}
+
+#[test]
+fn a_shop_in_typescript_trades_and_reads_refusals() {
+    let (directory, engine, shown) = engine();
+    // As in a checkout, with what npm installed.
+    let clients = directory.path().join(CLIENTS);
+    let shop = clients.join("typescript");
+    std::fs::create_dir_all(&shop).unwrap();
+    for file in ["package.json", "tsconfig.json", "buf.gen.yaml", "shop.ts"] {
+        std::fs::copy(root().join(CLIENTS).join("typescript").join(file), shop.join(file)).unwrap();
+    }
+    std::fs::copy(root().join(CLIENTS).join("refusals.json"), clients.join("refusals.json"))
+        .unwrap();
+    symlink(root().join("proto"), directory.path().join("proto")).unwrap();
+    symlink(tool("ORDINAL_TEST_TYPESCRIPT").join("node_modules"), shop.join("node_modules"))
+        .unwrap();
+    said(with_npm("buf").arg("generate").current_dir(&shop));
+    said(with_npm("tsc").current_dir(&shop));
+    let mut run = with_npm("node");
+    run.args(["build/shop.js", &engine.address]).current_dir(&shop);
+    assert_eq!(said(&mut run), shown);
+}
+
+#[test]
+fn a_shop_of_buf_curl_trades_by_reflection_and_reads_refusals() {
+    let (_directory, engine, shown) = engine();
+    let mut shop = with_npm("bash");
+    shop.arg(root().join(CLIENTS).join("buf/shop.sh")).arg(&engine.address);
+    assert_eq!(said(&mut shop), shown);
+    let health = format!("{}/grpc.health.v1.Health/Check", engine.address);
+    let mut check = with_npm("buf");
+    check.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge", &health]);
+    assert!(said(&mut check).contains("SERVING"));
+}
+
+/// Without a network: style, and that nobody's stubs of the first release are broken.
+#[test]
+fn protos_are_in_style_and_break_nobody() {
+    said(with_npm("buf").arg("lint").current_dir(root()));
+    let format = said(
+        with_npm("buf").args(["format", "--diff", "--path", "proto/ordinal"]).current_dir(root()),
+    );
+    assert_eq!(format, "");
+    let first = root().join("tests/it/protos-0.1.0.binpb");
+    said(with_npm("buf").args(["breaking", "--against"]).arg(first).current_dir(root()));
+}

@@ -1,0 +1,229 @@
+//! Every reason stands on one page with what to do about it, and no reason stands elsewhere only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ordinal::reasons::{CALLS, COMMAND_LINE, LOAD, Reason, all, of_call, page};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// Fails where the page does not say what a refusal means, or names another status for it.
+pub fn stands_on_the_page(status: &Status) {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no reason: {status}"));
+    let row = of_call(&info.reason).unwrap_or_else(|| panic!("{} has no row", info.reason));
+    assert!(row.statuses.contains(&status.code()), "{status}: the page says {:?}", row.statuses);
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
+    for violation in violations.unwrap_or_default() {
+        assert!(of_call(&violation.reason).is_some(), "{} has no row", violation.reason);
+    }
+}
+
+/// The page is what the table in the code says. `ORDINAL_WRITE_GOLDEN=1` writes it anew.
+#[test]
+fn the_page_of_reasons_is_made_from_the_code() {
+    let file = root().join("docs/reasons.md");
+    if std::env::var_os("ORDINAL_WRITE_GOLDEN").is_some() {
+        fs::write(&file, page()).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept == page(), "docs/reasons.md differs; ORDINAL_WRITE_GOLDEN=1 writes it anew");
+}
+
+#[test]
+fn each_reason_stands_once_in_order_with_words_that_fit_a_table() {
+    for group in [CALLS, COMMAND_LINE, LOAD] {
+        let codes: BTreeSet<&str> = group.iter().map(|reason| reason.code).collect();
+        assert_eq!(codes.len(), group.len(), "one of {codes:?} stands twice");
+        for Reason { code, meaning, remedy, .. } in group {
+            for words in [meaning, remedy] {
+                assert!(words.ends_with('.') || words.ends_with('?'), "{code}: {words}");
+                assert!(!words.contains('|') && !words.contains('\n'), "{code}: {words}");
+            }
+        }
+    }
+    assert!(CALLS.is_sorted_by_key(|reason| reason.code));
+    assert!(CALLS.iter().all(|reason| !reason.statuses.is_empty()));
+}
+
+/// Numbers of docs/limits.md are those of the code, and its reasons those of the page.
+#[test]
+fn limits_are_said_with_the_numbers_that_bind() {
+    use order_actor::domain::{CUSTOMER_ASKS_MAX, EVENTS_MAX, Rejection};
+    use order_actor::grpc::parse::Violations;
+    use shared_events::contract::{Quantity, Sku};
+    let limits = fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let grouped = |number: u64| {
+        let digits = number.to_string();
+        let groups = digits.as_bytes().rchunks(3).rev();
+        let groups = groups.map(|group| String::from_utf8_lossy(group).into_owned());
+        groups.collect::<Vec<_>>().join(",")
+    };
+    let number = |number: usize| grouped(number.try_into().unwrap());
+    let seconds = |limit: std::time::Duration| format!("{} s", limit.as_secs());
+    let deadlines = [order_actor::grpc::DEADLINE_DEFAULT, order_actor::grpc::DEADLINE_MAX];
+    let [given, most] = deadlines.map(seconds);
+    for (what, said) in [
+        ("lines of an order", number(Rejection::LINES_MAX)),
+        ("units of a line", grouped(Quantity::MAX.into())),
+        ("characters of a reason", number(Rejection::TEXT_MAX)),
+        ("characters of a sku", number(Sku::LEN_MAX)),
+        ("events of an order", grouped(EVENTS_MAX)),
+        ("partial cancellations", grouped(CUSTOMER_ASKS_MAX)),
+        ("commands that wait for one order", number(order_actor::limits::COMMANDS_WAITING_MAX)),
+        ("fields at fault", number(Violations::SHOWN_MAX)),
+        ("deadline of a call", format!("{given} unless the client sets one, {most}")),
+    ] {
+        let row = limits.lines().find(|line| line.starts_with(&format!("| {what}")));
+        let row = row.unwrap_or_else(|| panic!("{what} is not there"));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells[2], said, "{row}");
+    }
+    let reasons: BTreeSet<String> = limits
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        .map(str::to_owned)
+        .collect();
+    for reason in reasons {
+        let is_status = CALLS.iter().any(|row| {
+            row.statuses.iter().any(|status| ordinal::cli::code_name(*status) == reason)
+        });
+        assert!(is_status || of_call(&reason).is_some(), "{reason} has no row");
+    }
+}
+
+/// Calls that make a refusal with a code, or a line that is left out.
+const MAKERS: [&str; 12] = [
+    "with_error_info(",
+    "refused(",
+    "with_reason(",
+    "away(\"",
+    "row(Code::",
+    "Failure::Refused {",
+    "Problem::new(",
+    "fn code(&self) -> &'static str",
+    "fn reason(&self) -> String",
+    "stable code",
+    // Why an order was cancelled, and why a line of a file comes back to no order.
+    "pub enum CancelReason",
+    "the code that says why",
+];
+
+/// Codes in the files that make refusals which are no reasons.
+const OTHERS: [(&str, &[&str]); 12] = [
+    // Metadata of ALREADY_EXISTS.
+    ("domain/rejection.rs", &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT"]),
+    // Statements, and formats of them.
+    ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
+    ("journal/copied.rs", &["COPY", "NULL"]),
+    // What health is shown as.
+    ("src/upkeep.rs", &["SERVING", "NOT_SERVING"]),
+    // Values of enumerations and of fields.
+    ("cli/orders.rs", &["ORDER_STATUS_", "ORDER_STATUS_RETURN_REQUESTED"]),
+    ("load/drive.rs", &["CANCEL_REASON_", "EMPTY"]),
+    ("load/calls.rs", &["REFUSED"]),
+    ("load/steady.rs", &["GBP"]),
+    ("chaos/clients.rs", &["GBP"]),
+    ("chaos/halves.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
+    // The names of statuses without a reason.
+    (
+        "cli/failure.rs",
+        &["ABORTED", "DATA_LOSS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "OUT_OF_RANGE"],
+    ),
+    ("cli/failure.rs", &["PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNKNOWN"]),
+];
+
+/// Nobody can refuse for a reason that has no row: whoever makes refusals is looked through.
+#[test]
+fn every_code_in_the_sources_has_a_row() {
+    let known: BTreeSet<&str> = all().map(|reason| reason.code).collect();
+    let mut met = BTreeSet::new();
+    let mut without: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, text) in sources() {
+        if !MAKERS.iter().any(|maker| text.contains(maker)) {
+            continue;
+        }
+        let others: Vec<&str> = OTHERS
+            .iter()
+            .filter(|(name, _)| file.ends_with(name))
+            .flat_map(|(_, words)| words.iter().copied())
+            .collect();
+        for code in codes(&text) {
+            if known.contains(code.as_str()) {
+                met.insert(code);
+            } else if !others.contains(&code.as_str()) {
+                without.entry(code).or_default().push(file.display().to_string());
+            }
+        }
+    }
+    assert!(without.is_empty(), "without a row in src/reasons.rs: {without:#?}");
+    let gone: Vec<&&str> = known.iter().filter(|code| !met.contains(**code)).collect();
+    assert!(gone.is_empty(), "nobody says {gone:?} any more");
+}
+
+/// An `ErrorInfo` is made where refusals become statuses, so that looking there is enough.
+#[test]
+fn error_infos_are_made_in_few_places() {
+    let makers: BTreeSet<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains("with_error_info(") || text.contains("ErrorInfo::new"))
+        .map(|(file, _)| file.strip_prefix(root()).unwrap().display().to_string())
+        .collect();
+    let expected = [
+        "inventory-stream/src/grpc.rs",
+        "notification/src/grpc.rs",
+        "order-actor/src/grpc/status.rs",
+        "src/refusal.rs",
+    ];
+    assert_eq!(makers, expected.map(str::to_owned).into());
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What is compiled into the program, without the tests in it and without the page itself.
+fn sources() -> Vec<(PathBuf, String)> {
+    let folders = ["src", "order-actor/src", "inventory-stream/src", "notification/src"];
+    let mut found = Vec::new();
+    for folder in folders.iter().chain(&["shared-events/src"]) {
+        read(&root().join(folder), &mut found);
+    }
+    found.retain(|(file, _)| !file.ends_with("src/reasons.rs"));
+    found
+}
+
+fn read(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            found.push((path, code.to_owned()));
+        }
+    }
+}
+
+/// Texts that look like codes, but for names of variables, values and packages.
+fn codes(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (start, _) in text.match_indices('"') {
+        let rest = &text[start + 1..];
+        let length = rest.bytes().take_while(|b| b.is_ascii_uppercase() || *b == b'_').count();
+        let word = &rest[..length];
+        let is_code = length > 2 && rest[length..].starts_with('"') && !word.starts_with('_');
+        let before = &text[..start];
+        let named = ["env!(", "env = ", "value_name = ", "rename_all = "];
+        if is_code
+            && !word.starts_with("ORDINAL_")
+            && !named.iter().any(|name| before.ends_with(name))
+        {
+            found.insert(word.to_owned());
+        }
+    }
+    found
+}
