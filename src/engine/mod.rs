@@ -348,7 +348,17 @@ impl Building {
 
     async fn inventory(&mut self) -> anyhow::Result<Inventory> {
         let database = self.database(Service::Inventory).await?;
-        let inventory = Inventory::new(database, Arc::clone(&self.now));
+        let mut inventory = Inventory::new(database, Arc::clone(&self.now));
+        if let Some(streams) = self.settings.streams.as_ref()
+            && !streams.stock_cache_for.is_zero()
+        {
+            // Its own connection: who asks waits for no stream.
+            let redis = Redis::new(&streams.redis)?;
+            inventory = inventory.cached(redis, streams.stock_cache_for);
+        }
+        if let Some(cache) = inventory.cache() {
+            self.followers.run(|stop| cache.run(stop));
+        }
         let told = inventory.clone();
         let log: Log = Arc::new(move || told.facts());
         self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
