@@ -16,5 +16,5 @@ pub mod store;
 pub use cache::{Found, StockCache, Vacancy};
 pub use follower::StockFollower;
 pub use outbox::OutboxSource;
-pub use reconcile::{Discrepancy, Reconciliation, reconcile};
+pub use reconcile::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, Reconciliation, reconcile};
 pub use service::{Inventory, migrator};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use shared_events::contract::Sku;
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 
@@ -8,16 +9,23 @@ use crate::domain::ReservationState;
 use crate::store;
 
 /// A sum that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Discrepancy {
     /// Which law.
-    pub law: &'static str,
+    pub law: String,
     /// Which product or order.
     pub subject: String,
     /// What should be.
     pub expected: String,
     /// What is.
     pub found: String,
+}
+
+impl std::fmt::Display for Discrepancy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { law, subject, expected, found } = self;
+        write!(f, "{law} of {subject}: {expected} expected, {found} found")
+    }
 }
 
 /// What a look at all sums gave.
@@ -63,42 +71,49 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         }
     }
     let mut found = Vec::new();
-    let rows = sqlx::query(
-        "SELECT stock.sku, on_hand, reserved, adjusted, committed, restocked,
-                CAST(COALESCE((SELECT SUM(delta) FROM movements WHERE movements.sku = stock.sku), 0)
-                     AS BIGINT)
-         FROM stock ORDER BY stock.sku",
-    )
-    .fetch_all(database.reader())
-    .await?;
-    let products = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    for row in rows {
-        let sku: String = row.try_get(0)?;
-        let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
-        let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
-        let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
-        let (committed, restocked, moved) = (number(4)?, number(5)?, number(6)?);
-        let sum = sums.remove(&sku).unwrap_or_default();
-        let mut law = |law: &'static str, expected: i64, is: i64| {
-            if expected != is {
-                let subject = format!("sku {sku}");
-                let (expected, is) = (expected.to_string(), is.to_string());
-                found.push(Discrepancy { law, subject, expected, found: is });
+    let (mut products, mut last) = (0, String::new());
+    loop {
+        let rows = sqlx::query(
+            "SELECT stock.sku, on_hand, reserved, adjusted, committed, restocked,
+                    CAST(COALESCE((SELECT SUM(delta) FROM movements
+                                   WHERE movements.sku = stock.sku), 0) AS BIGINT)
+             FROM stock WHERE stock.sku > $1 ORDER BY stock.sku LIMIT $2",
+        )
+        .bind(&last)
+        .bind(i64::from(PAGE))
+        .fetch_all(database.reader())
+        .await?;
+        let Some(row) = rows.last() else { break };
+        last = row.try_get(0)?;
+        products += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        for row in rows {
+            let sku: String = row.try_get(0)?;
+            let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
+            let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
+            let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
+            let (committed, restocked, moved) = (number(4)?, number(5)?, number(6)?);
+            let sum = sums.remove(&sku).unwrap_or_default();
+            let mut law = |law: &str, expected: i64, is: i64| {
+                if expected != is {
+                    let (law, subject) = (law.to_owned(), format!("sku {sku}"));
+                    let (expected, is) = (expected.to_string(), is.to_string());
+                    found.push(Discrepancy { law, subject, expected, found: is });
+                }
+            };
+            law("stock.on_hand", adjusted - committed + restocked, on_hand);
+            law("stock.reserved", sum.reserved, reserved);
+            law("stock.committed", sum.committed, committed);
+            law("stock.restocked", sum.restocked, restocked);
+            law("stock.adjusted", moved, adjusted);
+            if reserved < 0 || reserved > on_hand {
+                law("stock.bounds", on_hand, reserved);
             }
-        };
-        law("stock.on_hand", adjusted - committed + restocked, on_hand);
-        law("stock.reserved", sum.reserved, reserved);
-        law("stock.committed", sum.committed, committed);
-        law("stock.restocked", sum.restocked, restocked);
-        law("stock.adjusted", moved, adjusted);
-        if reserved < 0 || reserved > on_hand {
-            law("stock.bounds", on_hand, reserved);
         }
     }
     for (sku, sum) in sums {
         if sum.reserved != 0 || sum.committed != 0 || sum.restocked != 0 {
             found.push(Discrepancy {
-                law: "stock.missing",
+                law: "stock.missing".to_owned(),
                 subject: format!("sku {sku}"),
                 expected: "a stock row".to_owned(),
                 found: "none".to_owned(),
@@ -120,7 +135,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         let (last, head): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         if count != head || last != head {
             found.push(Discrepancy {
-                law: "outbox.gapless",
+                law: "outbox.gapless".to_owned(),
                 subject: format!("outbox shard {shard}"),
                 expected: format!("{head} facts"),
                 found: format!("{count} facts, the last at {last}"),
@@ -128,4 +143,59 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         }
     }
     Ok(Reconciliation { products, discrepancies: found })
+}
+
+/// When it was last proved that the sums hold, and which did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// When.
+    pub at: Timestamp,
+    /// The sums that did not hold, [`DISCREPANCIES_KEPT`] of them at most.
+    pub discrepancies: Vec<Discrepancy>,
+}
+
+/// Of more nobody reads a list; `ordinal verify` names all.
+pub const DISCREPANCIES_KEPT: usize = 100;
+
+impl Reconciled {
+    /// What is remembered in the database; none where it was never looked.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn load(database: &Database) -> Result<Option<Self>, DatabaseError> {
+        let row = sqlx::query("SELECT at, discrepancies FROM reconciled")
+            .fetch_optional(database.reader())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let discrepancies: String = row.try_get(1)?;
+        let discrepancies = serde_json::from_str(&discrepancies)
+            .map_err(|_| DatabaseError::Corrupt("list of discrepancies"))?;
+        Ok(Some(Self { at: Timestamp::from_micros(row.try_get(0)?), discrepancies }))
+    }
+
+    /// Remembers what a look that began `at` gave.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn store(
+        database: &Database,
+        at: Timestamp,
+        found: &Reconciliation,
+    ) -> Result<(), DatabaseError> {
+        let kept: Vec<_> = found.discrepancies.iter().take(DISCREPANCIES_KEPT).collect();
+        let kept =
+            serde_json::to_string(&kept).map_err(|_| DatabaseError::Corrupt("discrepancies"))?;
+        let mut tx = database.begin().await?;
+        sqlx::query(
+            "INSERT INTO reconciled (one, at, products, discrepancies) VALUES (1, $1, $2, $3)
+             ON CONFLICT (one) DO UPDATE SET at = excluded.at, products = excluded.products,
+                 discrepancies = excluded.discrepancies",
+        )
+        .bind(at.micros())
+        .bind(i64::try_from(found.products).unwrap_or(i64::MAX))
+        .bind(kept)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
 }

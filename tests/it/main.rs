@@ -36,6 +36,7 @@ mod server;
 mod shop;
 mod smtp;
 mod spread;
+mod stock;
 mod stories;
 mod support;
 mod tokens;
