@@ -22,6 +22,7 @@ mod fake;
 mod feed;
 mod files;
 mod health;
+mod hidden;
 mod history;
 mod ids;
 mod kills;
