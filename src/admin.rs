@@ -142,7 +142,16 @@ impl AdminEdge {
             }
             None => None,
         };
+        let letters = match &entry.database {
+            Some(database) => {
+                let letters = DeadLetters::new(database.clone());
+                let waiting = timeout_at(until, letters.waiting(status.name())).await;
+                waiting.ok().and_then(Result::ok).flatten()
+            }
+            None => None,
+        };
         proto::Follower {
+            dead_letters: letters.map_or(0, |waiting| waiting.letters),
             name: status.name().to_owned(),
             node: self.parts.node.name.clone(),
             cursors: positions(&cursors),
@@ -655,7 +664,10 @@ impl AdminService for AdminEdge {
             reason: why.text,
             since: Some(timestamp(why.since)),
         });
-        let (reasons, notes) = (reasons.collect(), self.notes().await);
+        let (reasons, mut notes): (_, Vec<_>) = (reasons.collect(), self.notes().await);
+        notes.extend(self.parts.health.alarms().into_iter().map(|(part, why)| {
+            proto::HealthReason { part, reason: why.text, since: Some(timestamp(why.since)) }
+        }));
         Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes }))
     }
 

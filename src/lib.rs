@@ -35,7 +35,7 @@ pub mod reasons; // every stable reason, with what to do about it
 mod refusal; // statuses of this package's own services
 mod secrets; // files that hold them
 mod serve; // an engine that runs until it is told to stop
-mod streams; // the Redis streams, by flags
+pub mod streams; // the Redis streams, by flags
 mod tokens; // drawn where none were given
 mod upkeep; // tables brought up to date, health asked for
 mod verify; // every law over everything

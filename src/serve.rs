@@ -167,6 +167,9 @@ pub struct ServeArgs {
     /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
     #[arg(long, value_name = "FILE", hide = true)]
     clock_offset_file: Option<PathBuf>,
+    /// Prove so often that stock's sums hold, from a snapshot, and say what differs; 0s is never.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RECONCILE_EVERY", default_value = "1h", value_parser = reconcile_every)]
+    reconcile_every: Duration,
     /// Do not let stock react to orders, to see what happens when it does not answer.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
@@ -213,6 +216,17 @@ fn confirm_window(text: &str) -> Result<Duration, String> {
         return Err("is at least 1s: every order would be cancelled at once".to_owned());
     }
     Ok(window)
+}
+
+/// Off, or with a pause in between.
+fn reconcile_every(text: &str) -> Result<Duration, String> {
+    match window(text)? {
+        Duration::ZERO => Ok(Duration::ZERO),
+        short if short < Duration::from_secs(1) => {
+            Err("is at least 1s, or 0s for never".to_owned())
+        }
+        every => Ok(every),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -322,6 +336,7 @@ impl ServeArgs {
         settings.trust_clock = self.trust_clock;
         settings.make_anew.clone_from(&self.make_anew);
         settings.database_connections = self.database_connections;
+        settings.reconcile_every = self.reconcile_every;
         settings.stock_follower = !self.without_stock;
         self.messages.apply(&mut settings.notifications)?;
         Ok(settings)

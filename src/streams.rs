@@ -14,6 +14,8 @@ pub struct Streams {
     pub redis: RedisOptions,
     /// What they keep.
     pub keep: Keep,
+    /// For how long stock of single products may be answered from Redis; nothing for never.
+    pub stock_cache_for: Duration,
 }
 
 /// Flags that name a Redis.
@@ -55,6 +57,18 @@ pub struct StreamArgs {
     /// Keep what an active follower still needs, but no more facts per shard than this.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]
     redis_keep_at_most: u64,
+    /// Answer from Redis what stock a product has, for so long where nothing is known to have changed
+    /// it; 0s is off. Reservations never ask it.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_STOCK_CACHE_FOR", default_value = "5m", value_parser = cache_for)]
+    stock_cache_for: Duration,
+}
+
+fn cache_for(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    match crate::cli::duration(text)? {
+        long if long > MAX => Err("is at most 1day".to_owned()),
+        length => Ok(length),
+    }
 }
 
 /// URLs hold passwords.
@@ -101,6 +115,6 @@ impl StreamArgs {
             at_most: self.redis_keep_at_most,
             ..Keep::default()
         };
-        Ok(Some(Streams { redis, keep }))
+        Ok(Some(Streams { redis, keep, stock_cache_for: self.stock_cache_for }))
     }
 }

@@ -107,6 +107,8 @@ impl Handler<Fact> for StockFollower {
         from: &Cursors,
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
+        // Nobody is told of what is undone here.
+        store::void_generation(tx).await?;
         let mut begins: BTreeMap<u16, u64> = from.iter().map(|(s, _)| (s, to.get(s))).collect();
         let mut after = String::new();
         loop {

@@ -9,6 +9,7 @@ use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::cache::{Found, StockCache};
 use crate::domain::{Reservation, ReservationState};
 use crate::movements::{self, Cause, Did, MovementPlace, StockMovement};
 use crate::store::{self, Asked, Moved, Movement, Outcome, SetError, Stock, UNITS_MAX};
@@ -37,14 +38,44 @@ const VIOLATIONS_SHOWN: usize = 20;
 pub struct StockEdge {
     database: Database,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    cache: Option<StockCache>,
 }
 
 impl StockEdge {
     pub(crate) const fn new(
         database: Database,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        cache: Option<StockCache>,
     ) -> Self {
-        Self { database, now }
+        Self { database, now, cache }
+    }
+
+    /// The stock of a product, and when it was read from the database.
+    async fn read(&self, sku: &Sku, fresh: bool) -> Result<Option<(Stock, Timestamp)>, Status> {
+        let cache = self.cache.as_ref().filter(|_| !fresh);
+        let found = match cache {
+            Some(cache) => cache.find(sku).await,
+            None => Found::Nothing,
+        };
+        if let Found::Stock(stock, read_at) = found {
+            return Ok(Some((stock, read_at)));
+        }
+        let read_at = (self.now)();
+        let stock = store::get(&self.database, sku).await.map_err(|error| away(&error))?;
+        if let (Some(cache), Found::Absent(vacancy), Some(stock)) = (cache, found, &stock) {
+            cache.fill(vacancy, stock.level, read_at).await;
+        }
+        Ok(stock.map(|stock| (stock, read_at)))
+    }
+
+    /// Commits a change of these products; who reads them afterwards sees it, by the cache as well.
+    async fn commit(&self, tx: Tx, skus: Vec<Sku>) -> Result<(), Status> {
+        let changing = self.cache.as_ref().map(|cache| cache.changing(skus));
+        tx.commit().await.map_err(|error| away(&error.into()))?;
+        if let Some(changing) = changing {
+            changing.happened().await;
+        }
+        Ok(())
     }
 
     async fn move_stock(
@@ -104,12 +135,21 @@ impl StockEdge {
             let (sku, reason) = (setting.sku.as_str(), setting.reason.as_str());
             self.note(&mut tx, by, verb, sku, reason, (&before, &after)).await?;
         }
-        tx.commit().await.map_err(|error| away(&error.into()))?;
+        self.commit(tx, vec![setting.sku.clone()]).await?;
         Ok(moved)
     }
 
+    /// Begins a change. Where this process has no cache another one may have.
     async fn begin(&self) -> Result<Tx, Status> {
-        self.database.begin().await.map_err(|error| away(&error))
+        let begun = async {
+            let mut tx = self.database.begin().await?;
+            match &self.cache {
+                Some(_) => store::hold_generation(&self.database, &mut tx).await?,
+                None => store::void_generation(&mut tx).await?,
+            }
+            Ok(tx)
+        };
+        begun.await.map_err(|error| away(&error))
     }
 }
 
@@ -119,10 +159,13 @@ impl InventoryService for StockEdge {
         &self,
         request: Request<proto::GetStockRequest>,
     ) -> Result<Response<proto::GetStockResponse>, Status> {
-        let sku = well_formed(parsed("sku", &request.into_inner().sku))?;
-        let stock = store::get(&self.database, &sku).await.map_err(|error| away(&error))?;
-        let stock = stock.ok_or_else(|| not_found("nothing was ever said of this product"))?;
-        Ok(Response::new(proto::GetStockResponse { stock: Some(rendered(&stock)) }))
+        let proto::GetStockRequest { sku, fresh } = request.into_inner();
+        let sku = well_formed(parsed("sku", &sku))?;
+        let found = self.read(&sku, fresh).await?;
+        let (stock, read_at) =
+            found.ok_or_else(|| not_found("nothing was ever said of this product"))?;
+        let (stock, read_at) = (Some(rendered(&stock)), Some(timestamp(read_at)));
+        Ok(Response::new(proto::GetStockResponse { stock, read_at }))
     }
 
     async fn list_stock(
@@ -225,7 +268,8 @@ impl InventoryService for StockEdge {
                 let change = (before.as_str(), after.as_str());
                 self.note(&mut tx, &by, Verb::SetStock, &target, reason, change).await?;
             }
-            tx.commit().await.map_err(|error| away(&error.into()))?;
+            let skus = settings.into_iter().map(|(_, setting)| setting.sku).collect();
+            self.commit(tx, skus).await?;
         }
         Ok(Response::new(proto::BatchSetStockResponse { stock: answers, replayed }))
     }
@@ -340,6 +384,14 @@ fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Vec<
     }
 }
 
+fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
 /// The request id, if there is one; what is wrong with it or with the reason is added.
 fn told(
     path: &str,
@@ -408,7 +460,6 @@ fn rendered_movement(movement: StockMovement) -> proto::Movement {
         (Cause::Orders, None) => Shown::Unspecified,
     };
     let after = movement.after.unzip();
-    let micros = movement.at.micros();
     let (order_id, fact_id, fact_shard, fact_position) =
         movement.fact.map_or_else(Default::default, |fact| {
             (fact.order_id, fact.id, u32::from(fact.shard), fact.position)
@@ -416,10 +467,7 @@ fn rendered_movement(movement: StockMovement) -> proto::Movement {
     proto::Movement {
         number: movement.place.number,
         index: movement.place.index,
-        at: Some(prost_types::Timestamp {
-            seconds: micros.div_euclid(1_000_000),
-            nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
-        }),
+        at: Some(timestamp(movement.at)),
         cause: cause.into(),
         on_hand_change: movement.on_hand_change,
         reserved_change: movement.reserved_change,

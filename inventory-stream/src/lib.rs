@@ -4,6 +4,7 @@
 //! [`domain`] is pure; [`StockFollower`] applies a batch of facts in one transaction; [`store`]
 //! reads and sets; [`OutboxSource`] tells others what was done.
 
+mod cache; // stock of single products in Redis
 pub mod domain;
 mod follower; // order facts → stock, in one transaction
 pub mod grpc;
@@ -13,7 +14,8 @@ mod reconcile; // whether the sums still hold
 mod service; // the parts put together
 pub mod store;
 
+pub use cache::{Found, StockCache, Vacancy};
 pub use follower::StockFollower;
 pub use outbox::OutboxSource;
-pub use reconcile::{Discrepancy, Reconciliation, reconcile};
+pub use reconcile::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, Reconciliation, reconcile};
 pub use service::{Inventory, migrator};

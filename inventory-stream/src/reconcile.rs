@@ -1,23 +1,32 @@
 use std::collections::BTreeMap;
 
-use shared_events::contract::Sku;
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use crate::domain::ReservationState;
 use crate::store;
 
 /// A sum that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Discrepancy {
     /// Which law.
-    pub law: &'static str,
+    pub law: String,
     /// Which product or order.
     pub subject: String,
     /// What should be.
     pub expected: String,
     /// What is.
     pub found: String,
+}
+
+impl std::fmt::Display for Discrepancy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { law, subject, expected, found } = self;
+        write!(f, "{law} of {subject}: {expected} expected, {found} found")
+    }
 }
 
 /// What a look at all sums gave.
@@ -64,67 +73,27 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         }
     }
     let mut found = Vec::new();
-    let rows = sqlx::query(
-        "SELECT stock.sku, stock.on_hand, stock.reserved, adjusted, committed, restocked, moves,
-                COALESCE(moved.by_people, 0), COALESCE(moved.delta, 0), COALESCE(moved.held, 0),
-                COALESCE(moved.many, 0), COALESCE(moved.last, 0),
-                COALESCE(last.on_hand, moved.delta, 0), COALESCE(last.reserved, moved.held, 0)
-         FROM stock LEFT JOIN (
-             SELECT sku,
-                    CAST(SUM(CASE WHEN cause IN ('SET', 'ADJUSTED') THEN delta ELSE 0 END) AS BIGINT)
-                        AS by_people,
-                    CAST(SUM(delta) AS BIGINT) AS delta, CAST(SUM(held) AS BIGINT) AS held,
-                    COUNT(*) AS many, MAX(number) AS last
-             FROM movements GROUP BY sku
-         ) AS moved ON moved.sku = stock.sku
-         LEFT JOIN movements AS last ON last.sku = stock.sku AND last.number = moves
-         ORDER BY stock.sku",
-    )
-    .fetch_all(database.reader())
-    .await?;
-    let products = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    for row in rows {
-        let sku: String = row.try_get(0)?;
-        let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
-        let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
-        let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
-        let (committed, restocked, moves) = (number(4)?, number(5)?, number(6)?);
-        let (moved, delta, held) = (number(7)?, number(8)?, number(9)?);
-        let (count, newest, last) = (number(10)?, number(11)?, (number(12)?, number(13)?));
-        let sum = sums.remove(&sku).unwrap_or_default();
-        let mut law = |law: &'static str, expected: i64, is: i64| {
-            if expected != is {
-                let subject = format!("sku {sku}");
-                let (expected, is) = (expected.to_string(), is.to_string());
-                found.push(Discrepancy { law, subject, expected, found: is });
-            }
-        };
-        law("stock.on_hand", adjusted - committed + restocked, on_hand);
-        law("stock.reserved", sum.reserved, reserved);
-        law("stock.committed", sum.committed, committed);
-        law("stock.restocked", sum.restocked, restocked);
-        law("stock.adjusted", moved, adjusted);
-        if reserved < 0 || reserved > on_hand {
-            law("stock.bounds", on_hand, reserved);
-        }
-        let numbered = count == moves && newest == moves;
-        if !numbered || (delta, held) != (on_hand, reserved) || last != (delta, held) {
-            let (last_on_hand, last_held) = last;
-            found.push(Discrepancy {
-                law: "stock.movements",
-                subject: format!("sku {sku}"),
-                expected: format!("{moves} that add up to {on_hand} on hand, {reserved} reserved"),
-                found: format!(
-                    "{count}, the last numbered {newest} and at {last_on_hand}, {last_held}; they \
-                     add up to {delta}, {held}"
-                ),
-            });
+    let (mut products, mut passed) = (0, String::new());
+    loop {
+        let rows = sqlx::query(PRODUCTS)
+            .bind(&passed)
+            .bind(i64::from(PAGE))
+            .fetch_all(database.reader())
+            .await?;
+        let Some(row) = rows.last() else { break };
+        passed = row.try_get(0)?;
+        products += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        for row in &rows {
+            let sku: String = row.try_get(0)?;
+            let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
+            let sum = sums.remove(&sku).unwrap_or_default();
+            product(row, &sku, &sum, &mut found)?;
         }
     }
     for (sku, sum) in sums {
         if sum.reserved != 0 || sum.committed != 0 || sum.restocked != 0 {
             found.push(Discrepancy {
-                law: "stock.missing",
+                law: "stock.missing".to_owned(),
                 subject: format!("sku {sku}"),
                 expected: "a stock row".to_owned(),
                 found: "none".to_owned(),
@@ -146,7 +115,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         let (last, head): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         if count != head || last != head {
             found.push(Discrepancy {
-                law: "outbox.gapless",
+                law: "outbox.gapless".to_owned(),
                 subject: format!("outbox shard {shard}"),
                 expected: format!("{head} facts"),
                 found: format!("{count} facts, the last at {last}"),
@@ -154,4 +123,123 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
         }
     }
     Ok(Reconciliation { products, discrepancies: found })
+}
+
+/// What is kept of products after one, with the sums of their movements.
+const PRODUCTS: &str = "
+    SELECT page.sku, page.on_hand, page.reserved, adjusted, committed, restocked, moves,
+           COALESCE(moved.by_people, 0), COALESCE(moved.delta, 0), COALESCE(moved.held, 0),
+           COALESCE(moved.many, 0), COALESCE(moved.last, 0),
+           COALESCE(last.on_hand, moved.delta, 0), COALESCE(last.reserved, moved.held, 0)
+    FROM (SELECT * FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2) AS page
+    LEFT JOIN (
+        SELECT sku,
+               CAST(SUM(CASE WHEN cause IN ('SET', 'ADJUSTED') THEN delta ELSE 0 END) AS BIGINT)
+                   AS by_people,
+               CAST(SUM(delta) AS BIGINT) AS delta, CAST(SUM(held) AS BIGINT) AS held,
+               COUNT(*) AS many, MAX(number) AS last
+        FROM movements
+        WHERE sku IN (SELECT sku FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2)
+        GROUP BY sku
+    ) AS moved ON moved.sku = page.sku
+    LEFT JOIN movements AS last ON last.sku = page.sku AND last.number = moves
+    ORDER BY page.sku";
+
+/// Proves the sums of one product.
+fn product(
+    row: &AnyRow,
+    sku: &Sku,
+    sum: &Sums,
+    found: &mut Vec<Discrepancy>,
+) -> Result<(), DatabaseError> {
+    let number = |column: usize| -> Result<i64, DatabaseError> { Ok(row.try_get(column)?) };
+    let (on_hand, reserved, adjusted) = (number(1)?, number(2)?, number(3)?);
+    let (committed, restocked, moves) = (number(4)?, number(5)?, number(6)?);
+    let (moved, delta, held) = (number(7)?, number(8)?, number(9)?);
+    let (count, newest, last) = (number(10)?, number(11)?, (number(12)?, number(13)?));
+    let subject = format!("sku {sku}");
+    let mut law = |law: &str, expected: i64, is: i64| {
+        if expected != is {
+            let (law, subject) = (law.to_owned(), subject.clone());
+            let (expected, is) = (expected.to_string(), is.to_string());
+            found.push(Discrepancy { law, subject, expected, found: is });
+        }
+    };
+    law("stock.on_hand", adjusted - committed + restocked, on_hand);
+    law("stock.reserved", sum.reserved, reserved);
+    law("stock.committed", sum.committed, committed);
+    law("stock.restocked", sum.restocked, restocked);
+    law("stock.adjusted", moved, adjusted);
+    if reserved < 0 || reserved > on_hand {
+        law("stock.bounds", on_hand, reserved);
+    }
+    let numbered = count == moves && newest == moves;
+    if !numbered || (delta, held) != (on_hand, reserved) || last != (delta, held) {
+        let (last_on_hand, last_held) = last;
+        found.push(Discrepancy {
+            law: "stock.movements".to_owned(),
+            subject,
+            expected: format!("{moves} that add up to {on_hand} on hand, {reserved} reserved"),
+            found: format!(
+                "{count}, the last numbered {newest} and at {last_on_hand}, {last_held}; they add up \
+                 to {delta}, {held}"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// When it was last proved that the sums hold, and which did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// When.
+    pub at: Timestamp,
+    /// The sums that did not hold, [`DISCREPANCIES_KEPT`] of them at most.
+    pub discrepancies: Vec<Discrepancy>,
+}
+
+/// Of more nobody reads a list; `ordinal verify` names all.
+pub const DISCREPANCIES_KEPT: usize = 100;
+
+impl Reconciled {
+    /// What is remembered in the database; none where it was never looked.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn load(database: &Database) -> Result<Option<Self>, DatabaseError> {
+        let row = sqlx::query("SELECT at, discrepancies FROM reconciled")
+            .fetch_optional(database.reader())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let discrepancies: String = row.try_get(1)?;
+        let discrepancies = serde_json::from_str(&discrepancies)
+            .map_err(|_| DatabaseError::Corrupt("list of discrepancies"))?;
+        Ok(Some(Self { at: Timestamp::from_micros(row.try_get(0)?), discrepancies }))
+    }
+
+    /// Remembers what a look that began `at` gave.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn store(
+        database: &Database,
+        at: Timestamp,
+        found: &Reconciliation,
+    ) -> Result<(), DatabaseError> {
+        let kept: Vec<_> = found.discrepancies.iter().take(DISCREPANCIES_KEPT).collect();
+        let kept =
+            serde_json::to_string(&kept).map_err(|_| DatabaseError::Corrupt("discrepancies"))?;
+        let mut tx = database.begin().await?;
+        sqlx::query(
+            "INSERT INTO reconciled (one, at, products, discrepancies) VALUES (1, $1, $2, $3)
+             ON CONFLICT (one) DO UPDATE SET at = excluded.at, products = excluded.products,
+                 discrepancies = excluded.discrepancies",
+        )
+        .bind(at.micros())
+        .bind(i64::try_from(found.products).unwrap_or(i64::MAX))
+        .bind(kept)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
 }

@@ -1,13 +1,15 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared_events::contract::Timestamp;
+use shared_events::stream::redis::Redis;
 use shared_events::stream::{Database, Dialect};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 
 use crate::grpc::StockEdge;
 use crate::grpc::proto::inventory_service_server::InventoryServiceServer;
-use crate::{OutboxSource, StockFollower};
+use crate::{OutboxSource, StockCache, StockFollower};
 
 /// The tables of the stock service.
 #[must_use]
@@ -24,13 +26,30 @@ pub struct Inventory {
     database: Database,
     told: Arc<Notify>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    cache: Option<StockCache>,
 }
 
 impl Inventory {
     /// Over a database with its tables; `now` dates what it tells.
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { database, told: Arc::default(), now }
+        Self { database, told: Arc::default(), now, cache: None }
+    }
+
+    /// With a cache in this Redis, whose values stand for so long at most. It is used while
+    /// [`StockCache::run`] runs.
+    #[must_use]
+    pub fn cached(mut self, redis: Redis, keep: Duration) -> Self {
+        let (database, told, now) =
+            (self.database.clone(), Arc::clone(&self.told), Arc::clone(&self.now));
+        self.cache = Some(StockCache::new(redis, keep, database, told, now));
+        self
+    }
+
+    /// Its cache, where it has one.
+    #[must_use]
+    pub fn cache(&self) -> Option<StockCache> {
+        self.cache.clone()
     }
 
     /// Its database.
@@ -51,10 +70,15 @@ impl Inventory {
         Arc::new(OutboxSource::new(self.database.clone(), Arc::clone(&self.told)))
     }
 
+    /// What answers its calls.
+    #[must_use]
+    pub fn edge(&self) -> StockEdge {
+        StockEdge::new(self.database.clone(), Arc::clone(&self.now), self.cache.clone())
+    }
+
     /// Its gRPC service.
     #[must_use]
     pub fn grpc(&self) -> InventoryServiceServer<StockEdge> {
-        InventoryServiceServer::new(StockEdge::new(self.database.clone(), Arc::clone(&self.now)))
-            .max_decoding_message_size(1024 * 1024)
+        InventoryServiceServer::new(self.edge()).max_decoding_message_size(1024 * 1024)
     }
 }

@@ -41,6 +41,11 @@ pub async fn followers(client: &Client, out: &Output) -> Result<(), Failure> {
                     (false, false) => format!("waits: {error}"),
                     (false, true) => "follows".to_owned(),
                 };
+                let state = match follower["dead_letters"].as_u64().unwrap_or(0) {
+                    0 => state,
+                    100 => format!("{state}; 100 dead letters or more"),
+                    letters => format!("{state}; dead letters: {letters}"),
+                };
                 let known = follower["head_known"] == true;
                 vec![
                     text(follower, "name"),

@@ -38,13 +38,14 @@ const DATABASES: [&str; 5] = [
     "notifications_database_url",
 ];
 /// What is about the streams in Redis.
-const REDIS: [&str; 6] = [
+const REDIS: [&str; 7] = [
     "redis_cluster",
     "redis_ca",
     "redis_prefix",
     "redis_keep",
     "redis_keep_for",
     "redis_keep_at_most",
+    "stock_cache_for",
 ];
 /// What says where the other processes are.
 const PEERS: [&str; 3] = ["orders_at", "inventory_at", "notifications_at"];

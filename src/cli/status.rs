@@ -34,6 +34,7 @@ pub async fn status(
         "address": connection.address().to_string(),
         "serving": serves,
         "reasons": health["reasons"],
+        "notes": health["notes"],
         "followers": many(&followers, "followers"),
         "followers_that_wait": list().filter(stands).map(|follower| text(follower, "name")).collect::<Vec<_>>(),
         "away": followers["away"],
@@ -53,7 +54,8 @@ pub async fn status(
             ("dead letters", text(answer, "dead_letters") + if more { " or more" } else { "" }),
             ("quarantined orders", text(answer, "quarantined")),
         ]);
-        for reason in health["reasons"].as_array().into_iter().flatten() {
+        let told = |list: &str| health[list].as_array().into_iter().flatten();
+        for reason in told("reasons").chain(told("notes")) {
             let since = show::short_time(reason, "since");
             out.line(format!(
                 "{}: {} (since {since})",

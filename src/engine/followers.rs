@@ -69,7 +69,7 @@ impl Followers {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
-    /// A follower of which one process runs at a time.
+    /// A follower of which one process runs at a time; the scope says whether it is this one.
     pub(super) fn start_one<T: Item, H: Handler<T>>(
         &mut self,
         name: &'static str,
@@ -77,10 +77,11 @@ impl Followers {
         database: &Database,
         source: Arc<dyn Source<T>>,
         handler: H,
-    ) {
+    ) -> watch::Receiver<Scope> {
         let (candidacy, scope) = Candidacy::new(database.clone(), name);
-        let status = self.start(name, pace, database, source, scope, handler);
+        let status = self.start(name, pace, database, source, scope.clone(), handler);
         self.run(|stop| candidacy.telling(status).run(stop));
+        scope
     }
 
     /// A follower of the shards in scope.

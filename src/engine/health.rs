@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use inventory_stream::{DISCREPANCIES_KEPT, Reconciled};
 use order_actor::journal::Journal;
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, Dialect, Pause};
+use shared_events::stream::{
+    Database, DeadLetters, Dialect, LETTERS_COUNTED, LettersWaiting, Pause,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -21,6 +24,8 @@ use super::followers::FollowerEntry;
 const STANDS_STILL: Duration = Duration::from_secs(30);
 /// How often it is tried whether a file takes writes while it does.
 const TRIED_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked for alarms. A look is one short read for each follower.
+const ALARMS_EVERY: Duration = Duration::from_secs(3);
 /// A store that takes longer than this is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
@@ -28,6 +33,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 #[derive(Clone)]
 pub(crate) struct Health {
     reasons: Arc<Mutex<BTreeMap<String, Reason>>>,
+    /// What keeps it from nothing, and yet wants somebody.
+    alarms: Arc<Mutex<BTreeMap<String, Reason>>>,
     serving: Arc<watch::Sender<bool>>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -44,7 +51,8 @@ pub(crate) struct Reason {
 impl Health {
     /// Of a process that does not serve before it has been looked at.
     pub(crate) fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { reasons: Arc::default(), serving: Arc::new(watch::channel(false).0), now }
+        let serving = Arc::new(watch::channel(false).0);
+        Self { reasons: Arc::default(), alarms: Arc::default(), serving, now }
     }
 
     /// Raises a reason of a part, or clears it.
@@ -71,6 +79,21 @@ impl Health {
     /// Why it cannot serve, by part; none where it can.
     pub(crate) fn reasons(&self) -> BTreeMap<String, Reason> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Raises an alarm of a part, or ends it. Whoever raised it has said so in the log, once: of
+    /// several processes that see it only the one whose it is.
+    fn alarm(&self, part: &str, alarm: Option<Reason>) {
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        match alarm {
+            Some(reason) => drop(alarms.insert(part.to_owned(), reason)),
+            None => drop(alarms.remove(part)),
+        }
+    }
+
+    /// What keeps it from nothing, and yet wants somebody, by part.
+    pub(crate) fn alarms(&self) -> BTreeMap<String, Reason> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it serves, as it was last told.
@@ -103,6 +126,10 @@ pub(crate) struct Checks {
     pub(crate) clock: Option<Arc<Believed>>,
     /// The journal's doubt when it was looked at last.
     pub(crate) doubt: Option<String>,
+    /// Stock, where it is here.
+    pub(crate) stock: Option<Database>,
+    /// When alarms were looked for last.
+    pub(crate) alarmed: Option<Instant>,
 }
 
 /// A service's database, and when it was last seen to take writes.
@@ -172,7 +199,57 @@ impl Checks {
             health.set(&part, looked.unwrap_or_else(silent));
         }));
         tokio::join!(journal, databases, followers);
+        if self.alarmed.is_none_or(|looked| looked.elapsed() >= ALARMS_EVERY) {
+            self.alarmed = Some(Instant::now());
+            let (letters, sums) = (self.letters(), self.sums());
+            // What does not answer has reasons of its own; an alarm stays as it was seen last.
+            let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, sums) }).await;
+        }
     }
+
+    async fn letters(&self) {
+        join_all(self.followers.iter().map(|entry| async {
+            let (name, Some(database)) = (entry.status.name(), &entry.database) else { return };
+            let Ok(waiting) = DeadLetters::new(database.clone()).waiting(name).await else {
+                return;
+            };
+            self.health.alarm(&format!("follower {name}"), waiting.as_ref().map(letters_wait));
+        }))
+        .await;
+    }
+
+    async fn sums(&self) {
+        let Some(stock) = &self.stock else { return };
+        let Ok(reconciled) = Reconciled::load(stock).await else { return };
+        let differs = reconciled.filter(|reconciled| !reconciled.discrepancies.is_empty());
+        self.health.alarm("stock", differs.as_ref().map(sums_differ));
+    }
+}
+
+fn letters_wait(waiting: &LettersWaiting) -> Reason {
+    let LettersWaiting { letters, first, since } = waiting;
+    let many = match *letters {
+        1 => "1 dead letter waits".to_owned(),
+        LETTERS_COUNTED => format!("{LETTERS_COUNTED} dead letters or more wait"),
+        letters => format!("{letters} dead letters wait"),
+    };
+    let text = format!(
+        "{many} for an operator; the first is {} of order {}: {}",
+        first.kind, first.order_id, first.error
+    );
+    Reason { text, since: *since }
+}
+
+fn sums_differ(reconciled: &Reconciled) -> Reason {
+    let (count, more) = match reconciled.discrepancies.len() {
+        DISCREPANCIES_KEPT => (DISCREPANCIES_KEPT, " or more"),
+        count => (count, ""),
+    };
+    let first = reconciled.discrepancies.first();
+    let first = first.map(ToString::to_string).unwrap_or_default();
+    let text =
+        format!("{count}{more} sums do not hold (ordinal verify names all); the first is {first}");
+    Reason { text, since: reconciled.at }
 }
 
 /// What keeps a follower from ever catching up, as things are. Who is behind and moves is no trouble,

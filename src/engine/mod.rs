@@ -5,6 +5,7 @@ mod clock; // whether the clock can be believed
 mod files; // the files of an SQLite directory, which belong together
 mod followers; // what follows
 mod health; // why this process cannot serve, if it cannot
+mod reconcile; // proves now and then that stock's sums hold
 mod settings; // which role, where, with what bounds
 mod stores; // the databases of the services
 
@@ -53,6 +54,7 @@ pub(crate) use stores::JOURNAL;
 use files::Files;
 use followers::{Followers, LATER, LISTS, SOON, STOCK};
 use health::{Checks, Stored};
+use reconcile::Reconcile;
 use stores::Service;
 
 /// How often it is looked whether the process can serve.
@@ -185,6 +187,8 @@ impl Engine {
             files: files.as_ref().map(Files::watch),
             clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
             doubt: None,
+            stock: stock.as_ref().map(|stock| stock.database().clone()),
+            alarmed: None,
         };
         checks.look().await;
         checks.health.tell();
@@ -349,7 +353,17 @@ impl Building {
 
     async fn inventory(&mut self) -> anyhow::Result<Inventory> {
         let database = self.database(Service::Inventory).await?;
-        let inventory = Inventory::new(database, Arc::clone(&self.now));
+        let mut inventory = Inventory::new(database, Arc::clone(&self.now));
+        if let Some(streams) = self.settings.streams.as_ref()
+            && !streams.stock_cache_for.is_zero()
+        {
+            // Its own connection: who asks waits for no stream.
+            let redis = Redis::new(&streams.redis)?;
+            inventory = inventory.cached(redis, streams.stock_cache_for);
+        }
+        if let Some(cache) = inventory.cache() {
+            self.followers.run(|stop| cache.run(stop));
+        }
         let told = inventory.clone();
         let log: Log = Arc::new(move || told.facts());
         self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
@@ -368,7 +382,15 @@ impl Building {
         }
         let facts = self.facts(Promiser::Orders, names::STOCK)?;
         let database = inventory.database().clone();
-        self.followers.start_one(names::STOCK, STOCK, &database, facts, inventory.follower());
+        let follower = inventory.follower();
+        let scope = self.followers.start_one(names::STOCK, STOCK, &database, facts, follower);
+        if !self.settings.reconcile_every.is_zero() {
+            let (backend, clock) =
+                (self.settings.backend.clone(), Arc::clone(&self.settings.clock));
+            let reconcile =
+                Reconcile { database, backend, clock, every: self.settings.reconcile_every };
+            self.followers.run(|stop| reconcile.run(scope, stop));
+        }
         Ok(())
     }
 

@@ -127,6 +127,8 @@ pub struct Settings {
     pub archive: Option<PathBuf>,
     /// How an order node's lease on its shards runs.
     pub lease: LeaseTimes,
+    /// How often it is proved that stock's sums hold, where stock is; nothing for never.
+    pub reconcile_every: Duration,
     /// Whether stock reacts to orders; off only to show what happens when it does not answer.
     pub stock_follower: bool,
     /// Files of an SQLite directory that may be missing although they were there.
@@ -182,6 +184,7 @@ impl Settings {
             shards,
             archive: None,
             lease: LeaseTimes::default(),
+            reconcile_every: Duration::from_secs(60 * 60),
             stock_follower: true,
             make_anew: Vec::new(),
             database_connections: POSTGRES_CONNECTIONS,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
 use order_actor::timers::{Clock as _, SystemClock};
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Database, DatabaseError, Dialect};
 
 use super::files::Files;
 use super::settings::{Backend, Databases, Role, Settings};
@@ -162,6 +162,20 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
         files.mark().await?;
     }
     Ok(done)
+}
+
+/// Stock as it is now, for reading only, on a connection of its own.
+pub(super) async fn stock_snapshot(backend: &Backend) -> Result<Database, DatabaseError> {
+    match backend {
+        Backend::Sqlite(directory) => {
+            let file = format!("{}.db", Service::Inventory.name());
+            Database::sqlite_snapshot(&directory.join(file)).await
+        }
+        Backend::Postgres(databases) => {
+            let schema = Service::Inventory.name();
+            Database::postgres_snapshot(&databases.inventory, schema, &[]).await
+        }
+    }
 }
 
 /// A service that has a database.

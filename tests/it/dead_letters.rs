@@ -25,6 +25,28 @@ impl Shop {
         self.ops.call(&format!("admin.v1.AdminService/{method}"), request).await.unwrap()
     }
 
+    /// Health, once it notes dead letters of stock, or none.
+    async fn until_noted(&self, noted: bool) -> Value {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let health = self.admin("GetHealth", json!({})).await;
+            assert_eq!(health["serving"], json!(true), "{health}");
+            let notes = health["notes"].as_array().cloned().unwrap_or_default();
+            if notes.iter().any(|note| note["part"] == "follower stock") == noted {
+                return health;
+            }
+            assert!(Instant::now() < patience, "{health}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn letters_of(&self, follower: &str) -> i64 {
+        let answer = self.admin("ListFollowers", json!({})).await;
+        let mut followers = answer["followers"].as_array().unwrap().iter();
+        let one = followers.find(|one| one["name"] == json!(follower)).unwrap();
+        one["dead_letters"].as_i64().unwrap()
+    }
+
     /// The dead letters, once there are so many.
     async fn dead_letters(&self, count: usize) -> Vec<Value> {
         let patience = Instant::now() + PATIENCE;
@@ -79,6 +101,13 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("more units than are held"), "{error}");
 
+    // Operators are told, and the process serves on.
+    let health = shop.until_noted(true).await;
+    let note = health["notes"][0]["reason"].as_str().unwrap();
+    assert!(note.starts_with("4 dead letters wait"), "{health}");
+    assert!(note.contains(&poisoned) && note.contains("more units than are held"), "{health}");
+    assert_eq!(shop.letters_of("stock").await, 4);
+
     // It is not hidden from a check.
     let data = shop.data();
     let output = ordinal(&["--json", "verify", "--data", data.to_str().unwrap()]);
@@ -110,6 +139,8 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     .await;
     assert_eq!(shop.admin("PutBackDeadLetters", place).await["put_back"], 4);
     shop.dead_letters(0).await;
+    shop.until_noted(false).await;
+    assert_eq!(shop.letters_of("stock").await, 0);
     // Ten, less five sent, and one came back.
     assert_eq!(shop.stock("MUG").await, (6, 0));
     shop.close().await;

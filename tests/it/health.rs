@@ -74,7 +74,7 @@ pub fn until_health(engine: &Engine, serving: bool, why: &str) -> Value {
     }
 }
 
-fn lines(log: &Path, text: &str) -> usize {
+pub fn lines(log: &Path, text: &str) -> usize {
     fs::read_to_string(log).unwrap().lines().filter(|line| line.contains(text)).count()
 }
 

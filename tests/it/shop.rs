@@ -271,6 +271,10 @@ impl Shop {
         self.database.as_ref().expect("a shop on Postgres").url()
     }
 
+    pub fn is_on(&self) -> On {
+        if self.database.is_some() { On::Postgres } else { On::Sqlite }
+    }
+
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

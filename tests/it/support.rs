@@ -193,8 +193,16 @@ impl RedisServer {
 
     /// Killed with all it had, and started with nothing.
     pub fn restart(&mut self) {
+        self.kill();
+        self.again();
+    }
+
+    pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    pub fn again(&mut self) {
         self.process = Self::spawn(self.port, &self.folder);
     }
 

@@ -127,7 +127,7 @@ async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialec
     assert_eq!(fields(&status), ["sku", "delta", "reason", "request_id"]);
     let request = proto::GetReservationRequest { order_id: "536365".to_owned() };
     assert_eq!(fields(&client.get_reservation(request).await.unwrap_err()), ["order_id"]);
-    let request = proto::GetStockRequest { sku: "A".to_owned() };
+    let request = proto::GetStockRequest { sku: "A".to_owned(), fresh: false };
     let status = client.get_stock(request).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NOT_FOUND"));
     let request = proto::GetReservationRequest { order_id: Uuid::now_v7().to_string() };

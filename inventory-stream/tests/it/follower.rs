@@ -104,12 +104,12 @@ async fn planted_damage_is_named(dialect: Dialect) {
     bench.sums_hold().await;
     damage(&bench, "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = 'B'").await;
     let found = inventory_stream::reconcile(&bench.database).await.unwrap().discrepancies;
-    let named: Vec<_> = found.iter().map(|one| (one.law, one.subject.as_str())).collect();
+    let named: Vec<_> = found.iter().map(|one| (one.law.as_str(), one.subject.as_str())).collect();
     assert_eq!(named, [("stock.on_hand", "sku B"), ("stock.movements", "sku B")]);
     damage(&bench, "UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'B'").await;
     damage(&bench, "DELETE FROM movements WHERE sku = 'B' AND number = 1").await;
     let found = inventory_stream::reconcile(&bench.database).await.unwrap().discrepancies;
-    let named: Vec<_> = found.iter().map(|one| (one.law, one.subject.as_str())).collect();
+    let named: Vec<_> = found.iter().map(|one| (one.law.as_str(), one.subject.as_str())).collect();
     assert_eq!(named, [("stock.adjusted", "sku B"), ("stock.movements", "sku B")]);
     damage(
         &bench,
@@ -119,7 +119,7 @@ async fn planted_damage_is_named(dialect: Dialect) {
     .await;
     lose(&bench, story.order_id).await;
     let found = inventory_stream::reconcile(&bench.database).await.unwrap().discrepancies;
-    let named: Vec<_> = found.iter().map(|one| (one.law, one.subject.as_str())).collect();
+    let named: Vec<_> = found.iter().map(|one| (one.law.as_str(), one.subject.as_str())).collect();
     assert_eq!(named, [("stock.reserved", "sku A")]);
 }
 

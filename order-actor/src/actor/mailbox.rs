@@ -184,5 +184,5 @@ pub(super) enum Message {
         reply: oneshot::Sender<Result<Executed, Refusal>>,
     },
     /// Show the order.
-    View { permit: Permit, reply: oneshot::Sender<Result<View, Refusal>> },
+    View { by: By, permit: Permit, reply: oneshot::Sender<Result<View, Refusal>> },
 }

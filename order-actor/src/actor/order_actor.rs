@@ -63,16 +63,31 @@ impl Actor for OrderActor {
                     Err(Refusal::DeadlineExceeded)
                 } else {
                     permit.begin();
-                    self.execute(memory, &command, &context).await
+                    let remembered = memory.recovered.is_some();
+                    let outcome = self.execute(memory, &command, &context).await;
+                    if remembered && matches!(outcome, Err(Refusal::Rejected(Rejection::NotFound)))
+                    {
+                        self.take_as_long_as_for_none(memory).await;
+                    }
+                    outcome
                 };
                 let lifespan = lifespan_after(outcome.as_ref().err(), memory);
                 // The caller may have given up; the outcome stands all the same.
                 let _ = reply.send(outcome);
                 (lifespan, permit)
             }
-            Message::View { permit, reply } => {
+            Message::View { by, permit, reply } => {
                 permit.begin();
+                let remembered = memory.recovered.is_some();
                 let outcome = self.view(memory).await;
+                let hidden = outcome.as_ref().is_ok_and(|view| {
+                    view.order
+                        .details()
+                        .is_some_and(|order| !by.may_see_orders_of(order.customer_id))
+                });
+                if remembered && hidden {
+                    self.take_as_long_as_for_none(memory).await;
+                }
                 let lifespan = lifespan_after(outcome.as_ref().err(), memory);
                 let _ = reply.send(outcome);
                 (lifespan, permit)
@@ -118,6 +133,12 @@ const fn is_in_doubt(refusal: &Refusal) -> bool {
 }
 
 impl OrderActor {
+    /// Somebody else's order looks as one that there is not. For one that there is not the journal is
+    /// asked each time; so is it for one that is awake, or the difference would tell.
+    async fn take_as_long_as_for_none(&self, memory: &Memory) {
+        drop(self.shared.journal.load(memory.order_id).await);
+    }
+
     async fn view(&self, memory: &mut Memory) -> Result<View, Refusal> {
         let shard = self.shared.journal.shard_of(memory.order_id);
         let recovered = self.recover(memory).await?;

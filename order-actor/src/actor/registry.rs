@@ -256,7 +256,7 @@ impl Registry {
         let (reply, answer) = oneshot::channel();
         let (begun, sent) = self.send(order_id, by.role(), |permit| {
             let begun = permit.begun();
-            (Message::View { permit, reply }, begun)
+            (Message::View { by: by.clone(), permit, reply }, begun)
         })?;
         let view = self.answer(order_id, answer, &begun, sent, deadline).await?;
         self.still_ours(order_id, sent)?;

@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use shared_events::contract::OrderId;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::transport::Channel;
 
 use super::changes::Changes;
 use super::proto::journal_service_server::JournalServiceServer;
 use super::proto::order_service_server::OrderServiceServer;
+use super::{proto, status};
 use crate::actor::{Refusal, Registry};
-use crate::domain::{By, Rejection};
-use crate::journal::Journal;
+use crate::domain::{By, Rejection, Role};
+use crate::journal::{Journal, JournalError};
 use crate::outbox::FactSource;
 use crate::projections::OrderSummaries;
 
@@ -121,20 +123,59 @@ impl OrdersEdge {
         )
     }
 
-    /// What a customer is told who asks for an order that has left. Whose it is stands in the list
-    /// still: somebody else's is as hidden as before, by this rejection.
-    pub(super) async fn archived_for(
+    /// What a customer is told who asks for an order that has left or cannot be read. Whose it is
+    /// stands in the list still: somebody else's is as hidden as before, by this rejection.
+    pub(super) async fn unreadable_for(
         &self,
         by: &By,
         order_id: OrderId,
-        file: String,
+        refusal: Refusal,
         hidden: Rejection,
     ) -> Refusal {
-        let By::Customer(own) = by else { return Refusal::Archived { file } };
+        let unreadable = matches!(refusal, Refusal::Archived { .. } | Refusal::Quarantined(_));
+        let (By::Customer(own), true) = (by, unreadable) else { return refusal };
         match self.summaries.of_order(order_id).await {
-            Ok(Some(known)) if known.customer_id == *own => Refusal::Archived { file },
+            Ok(Some(known)) if known.customer_id == *own => refusal,
             Ok(_) => hidden.into(),
             Err(error) => Refusal::Unavailable(error.to_string()),
         }
     }
+
+    /// A place as this caller may see it; none to a customer while it cannot be hidden.
+    pub(super) async fn place_for(
+        &self,
+        by: &By,
+        place: Option<proto::ShardPosition>,
+    ) -> Option<proto::ShardPosition> {
+        let place = place?;
+        if by.role() != Role::Customer {
+            return Some(place);
+        }
+        veiled(&self.journal, place).await.ok()
+    }
+
+    /// A position that this caller was shown.
+    pub(super) async fn position_of(
+        &self,
+        by: &By,
+        shard: u16,
+        position: u64,
+    ) -> Result<u64, Status> {
+        if by.role() != Role::Customer {
+            return Ok(position);
+        }
+        let veil = self.journal.veil(shard).await.map_err(|error| status::journal(&error))?;
+        // What nobody was shown here was shown by another journal, if at all.
+        veil.see(shard, position).ok_or_else(status::forked)
+    }
+}
+
+/// A place with its position hidden.
+pub(super) async fn veiled(
+    journal: &Journal,
+    place: proto::ShardPosition,
+) -> Result<proto::ShardPosition, JournalError> {
+    let shard = u16::try_from(place.shard).unwrap_or(u16::MAX);
+    let position = journal.veil(shard).await?.hide(shard, place.position);
+    Ok(proto::ShardPosition { position, ..place })
 }

@@ -269,7 +269,12 @@ impl Caller {
         let deadline = began + DEADLINE_DEFAULT;
         let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
         let refusal = match self.edge.carry_out(self.asked.clone(), wish, deadline).await {
-            Ok(executed) => return done(tag, brief, order_id, &executed, validate_only),
+            Ok(executed) => {
+                let mut outcome = outcome(brief, order_id, &executed, validate_only);
+                outcome.position = self.edge.place_for(&self.asked.by, outcome.position).await;
+                let outcome = Some(Outcome::Done(outcome));
+                return proto::ExecuteCommandsResponse { tag, outcome };
+            }
             Err(refusal) => refusal,
         };
         if let (Refusal::NotOwner { owner: Some(owner), .. }, Some(command), false) =
@@ -324,13 +329,12 @@ fn was_not_begun(status: &Status) -> bool {
         && status.get_details_error_info().is_some_and(|info| info.reason == status::OVERLOADED)
 }
 
-fn done(
-    tag: u64,
+fn outcome(
     brief: bool,
     order_id: OrderId,
     executed: &Executed,
     validate_only: bool,
-) -> proto::ExecuteCommandsResponse {
+) -> proto::CommandOutcome {
     let outcome = if brief {
         proto::CommandOutcome {
             version: render::version(executed, validate_only),
@@ -344,8 +348,7 @@ fn done(
         let version = order.as_ref().map_or(0, |order| order.version);
         proto::CommandOutcome { version, position, replayed, order, events, ..Default::default() }
     };
-    let outcome = proto::CommandOutcome { order_id: order_id.to_string(), ..outcome };
-    proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Done(outcome)) }
+    proto::CommandOutcome { order_id: order_id.to_string(), ..outcome }
 }
 
 /// The status as it would have ended a call of its own. A tonic status with details carries it

@@ -22,11 +22,13 @@ pub(super) async fn entries(
 ) -> Result<Vec<Entry>, Status> {
     let stored = match within(deadline, edge.journal.load(order_id)).await? {
         Ok(stored) => stored,
-        Err(JournalError::Broken { detail, .. }) => {
-            return Err(status::refused(&Refusal::Quarantined(detail)));
-        }
-        Err(JournalError::OrderArchived { file, .. }) => {
-            let refusal = edge.archived_for(by, order_id, file, Rejection::NotFound).await;
+        Err(error @ (JournalError::Broken { .. } | JournalError::OrderArchived { .. })) => {
+            let refusal = match error {
+                JournalError::OrderArchived { file, .. } => Refusal::Archived { file },
+                error => Refusal::Quarantined(error.to_string()),
+            };
+            let hidden = Rejection::NotFound;
+            let refusal = edge.unreadable_for(by, order_id, refusal, hidden).await;
             return Err(status::refused(&refusal));
         }
         Err(error) => return Err(status::journal(&error)),

@@ -67,7 +67,8 @@ impl JournalService for OrdersEdge {
                 let refusal = crate::actor::Refusal::Quarantined(error.to_string());
                 return Err(status::refused(&refusal));
             }
-            let shown = history::shown(entry);
+            let mut shown = history::shown(entry);
+            shown.position = self.place_for(&by, shown.position).await;
             bytes += shown.encoded_len();
             last = entry.0.sequence;
             events.push(shown);

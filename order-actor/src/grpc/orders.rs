@@ -13,7 +13,7 @@ use super::tail::{Messages, Stretch, tail};
 use super::watch::Watch;
 use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
 use crate::actor::{Context, Executed, Refusal};
-use crate::domain::{By, Command, Existing, Rejection};
+use crate::domain::{By, Command, Existing, Rejection, Role};
 
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -93,10 +93,12 @@ impl OrdersEdge {
         let asked = Asked::of(&request)?;
         let deadline = deadline(&request)?;
         let wish = well_formed(parse(request.into_inner(), &asked.by))?;
-        let validate_only = wish.options.validate_only;
+        let (by, validate_only) = (asked.by.clone(), wish.options.validate_only);
         let executed = self.carry_out(asked, wish, deadline).await;
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;
-        Ok(render::outcome(&executed, validate_only))
+        let outcome = render::outcome(&executed, validate_only);
+        let position = self.place_for(&by, outcome.position).await;
+        Ok(render::Outcome { position, ..outcome })
     }
 
     /// Asks the order, once its shard is settled.
@@ -118,13 +120,13 @@ impl OrdersEdge {
             ..Context::new(asked.by, deadline)
         };
         match self.registry.execute(order_id, command, context).await {
-            Err(Refusal::Archived { file }) => {
+            Err(refusal) => {
                 let hidden = if places {
                     Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() }
                 } else {
                     Rejection::NotFound
                 };
-                Err(self.archived_for(&by, order_id, file, hidden).await)
+                Err(self.unreadable_for(&by, order_id, refusal, hidden).await)
             }
             answer => answer,
         }
@@ -154,17 +156,21 @@ impl OrderService for OrdersEdge {
             self.settled(order_id, forwarded(&request), deadline).await;
             let view = within(deadline, self.registry.view(order_id, &by)).await?;
             let view = match view {
-                Err(Refusal::Archived { file }) => {
-                    Err(self.archived_for(&by, order_id, file, Rejection::NotFound).await)
+                Err(refusal) => {
+                    Err(self.unreadable_for(&by, order_id, refusal, Rejection::NotFound).await)
                 }
                 view => view,
             };
             let view = view.map_err(|refusal| status::refused(&refusal))?;
-            return Ok(Response::new(render::view(&view)));
+            let shown = render::view(&view);
+            let position = self.place_for(&by, shown.position).await;
+            return Ok(Response::new(proto::GetOrderResponse { position, ..shown }));
         }
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
-        Ok(Response::new(history::as_of(&events, as_of)?))
+        let shown = history::as_of(&events, as_of)?;
+        let position = self.place_for(&by, shown.position).await;
+        Ok(Response::new(proto::GetOrderResponse { position, ..shown }))
     }
 
     async fn list_orders(
@@ -180,6 +186,9 @@ impl OrderService for OrdersEdge {
         let after = well_formed(page::after_in_orders(asked, &wish.token))?;
         let told = self.told_by(&wish.token, deadline).await?;
         let answer_by = deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline);
+        if let Some((shard, position, _)) = &mut wish.at_least {
+            *position = self.position_of(&by, *shard, *position).await?;
+        }
         if let Some((shard, position, Some(mark))) = wish.at_least {
             let place: Cursors = [Place { shard, position, mark }].into_iter().collect();
             self.has_what_was_told(&place, deadline).await?;
@@ -271,7 +280,11 @@ impl OrderService for OrdersEdge {
         let shards = self.journal.shards();
         let wish = well_formed(parse::watch_orders(request.get_ref(), shards))?;
         let customer_id = visible(&by, wish.customer_id)?;
-        let mut after = wish.after;
+        let mut after = Cursors::default();
+        for (shard, position) in wish.after.iter() {
+            let position = self.position_of(&by, shard, position).await?;
+            after.advance_to(shard, position, wish.after.mark(shard));
+        }
         self.has_what_was_told(&after, deadline).await?;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
@@ -286,8 +299,11 @@ impl OrderService for OrdersEdge {
         let without =
             (0..shards).filter(|shard| !homes.is_empty() && !homes.contains(shard)).collect();
         let journal = self.journal.clone();
-        let watch = Watch { changes: self.changes.clone(), order_ids: wish.order_ids, customer_id };
+        let veil = (by.role() == Role::Customer).then(|| self.journal.clone());
+        let (changes, order_ids) = (self.changes.clone(), wish.order_ids);
+        let watch = Watch { changes, order_ids, customer_id, veil };
         let stretch = well_formed(Stretch::new(after, without, &heads))?;
+        let stretch = Stretch { veiled: by.role() == Role::Customer, ..stretch };
         Ok(Response::new(tail(watch, stretch, journal, self.stop.clone())))
     }
 }

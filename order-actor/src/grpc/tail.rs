@@ -4,11 +4,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared_events::stream::Cursors;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::edge::veiled;
 use super::parse::Violations;
 use super::{proto, render, status};
 use crate::journal::Journal;
@@ -19,6 +20,9 @@ pub(super) const READ_AT_ONCE: usize = 256;
 const WAITING_MAX: usize = 16;
 /// A client that takes nothing for so long loses its stream; it can go on where it was.
 const TAKEN_WITHIN: Duration = Duration::from_secs(120);
+
+/// How often a customer hears at most how far the stream has come, when nothing of theirs happened.
+const SPEAKS_EVERY: Duration = Duration::from_secs(10);
 
 /// A stream of messages to one client.
 pub(super) type Messages<M> = ReceiverStream<Result<M, Status>>;
@@ -54,6 +58,8 @@ pub(super) struct Stretch {
     pub(super) until: Option<Cursors>,
     /// At most so many messages, but for the rest of a place.
     pub(super) limit: Option<u64>,
+    /// Whether positions are hidden, and how often something happens as well.
+    pub(super) veiled: bool,
 }
 
 impl Stretch {
@@ -72,7 +78,7 @@ impl Stretch {
         for shard in &without {
             after.advance_to(*shard, heads.get(*shard), heads.mark(*shard));
         }
-        Ok(Self { after, without, until: None, limit: None })
+        Ok(Self { after, without, until: None, limit: None, veiled: false })
     }
 }
 
@@ -133,7 +139,16 @@ async fn run<T: Telling>(
         }
         told
     };
-    send(sender, T::progress(render::progress(&told_of(&cursors)))).await?;
+    let progress = async |through: &Cursors| -> Result<T::Message, Status> {
+        let mut progress = render::progress(through);
+        for place in progress.through.iter_mut().filter(|_| stretch.veiled) {
+            let hidden = veiled(journal, *place).await;
+            *place = hidden.map_err(|error| status::journal(&error))?;
+        }
+        Ok(T::progress(progress))
+    };
+    send(sender, progress(&told_of(&cursors)).await?).await?;
+    let mut spoke = Instant::now();
     let mut left = stretch.limit;
     loop {
         if stretch.until.as_ref().is_some_and(|until| cursors.covers(until)) {
@@ -175,8 +190,12 @@ async fn run<T: Telling>(
                 through.advance_to(shard, position.min(end), mark);
             }
         }
-        if !said.covers(&through) {
-            send(sender, T::progress(render::progress(&through))).await?;
+        // One word for each thing that happens to others would be a count, too.
+        let withheld = stretch.veiled && spoke.elapsed() < SPEAKS_EVERY;
+        if !said.covers(&through) && !withheld {
+            let place = if stretch.veiled { told_of(&cursors) } else { through };
+            send(sender, progress(&place).await?).await?;
+            spoke = Instant::now();
         }
     }
 }

@@ -6,14 +6,19 @@ use shared_events::stream::Cursors;
 use tonic::Status;
 
 use super::changes::{Change, Changes};
+use super::edge::veiled;
 use super::proto::{Progress, WatchOrdersResponse, watch_orders_response::Item};
+use super::status;
 use super::tail::{Telling, Told};
+use crate::journal::Journal;
 
 /// Changes of the orders that fit.
 pub(super) struct Watch {
     pub(super) changes: Changes,
     pub(super) order_ids: BTreeSet<OrderId>,
     pub(super) customer_id: Option<CustomerId>,
+    /// What hides positions, for customers.
+    pub(super) veil: Option<Journal>,
 }
 
 impl Watch {
@@ -30,12 +35,16 @@ impl Telling for Watch {
     async fn read(&mut self, after: &Cursors) -> Result<Told<WatchOrdersResponse>, Status> {
         let page = self.changes.after(after).await?;
         let fitting = page.changes.iter().filter(|change| self.fits(change));
-        let messages = fitting
-            .map(|Change { shard, position, change, .. }| {
-                let item = Some(Item::Change(change.clone()));
-                (*shard, *position, WatchOrdersResponse { item })
-            })
-            .collect();
+        let mut messages = Vec::new();
+        for Change { shard, position, change, .. } in fitting {
+            let mut change = change.clone();
+            if let (Some(journal), Some(place)) = (&self.veil, change.position) {
+                let hidden = veiled(journal, place).await;
+                change.position = Some(hidden.map_err(|error| status::journal(&error))?);
+            }
+            let item = Some(Item::Change(change));
+            messages.push((*shard, *position, WatchOrdersResponse { item }));
+        }
         Ok(Told { messages, through: page.through.clone() })
     }
 

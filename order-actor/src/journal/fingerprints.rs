@@ -1,6 +1,8 @@
 //! What a request said, as a hash under a key that the journal keeps beside its events. A hash without
 //! one would confirm a guessed address to whoever sees it.
 
+use super::veil::Veil;
+
 /// A key, and the name by which hashes say that they are made with it.
 #[derive(Clone)]
 pub(super) struct Key {
@@ -10,7 +12,10 @@ pub(super) struct Key {
 
 /// The keys of a part of the journal. Makes fingerprints, and compares them with what is said now.
 #[derive(Clone, Default)]
-pub struct Fingerprints(Vec<Key>);
+pub struct Fingerprints {
+    keys: Vec<Key>,
+    veil: Veil,
+}
 
 impl std::fmt::Debug for Fingerprints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,15 +27,21 @@ impl std::fmt::Debug for Fingerprints {
 const UNDER: char = ':';
 
 impl Fingerprints {
-    pub(super) const fn new(keys: Vec<Key>) -> Self {
-        Self(keys)
+    pub(super) fn new(keys: Vec<Key>) -> Self {
+        let veil = Veil::under(&keys);
+        Self { keys, veil }
+    }
+
+    /// What hides positions under the same keys.
+    pub(super) const fn veil(&self) -> &Veil {
+        &self.veil
     }
 
     /// The fingerprint of what is said: the first half of its BLAKE3 hash as 32 hexadecimal digits,
     /// with the name of its key before it. A journal that is forgotten with its process has no key.
     #[must_use]
     pub fn of(&self, said: &[u8]) -> String {
-        match self.0.first() {
+        match self.keys.first() {
             Some(key) => format!("{}{UNDER}{}", key.id, half(blake3::keyed_hash(&key.bytes, said))),
             None => half(blake3::hash(said)),
         }
@@ -42,7 +53,7 @@ impl Fingerprints {
         match fingerprint.split_once(UNDER) {
             None => fingerprint == half(blake3::hash(said)),
             Some((id, hash)) => self
-                .0
+                .keys
                 .iter()
                 .find(|key| key.id == id)
                 .is_some_and(|key| hash == half(blake3::keyed_hash(&key.bytes, said))),

@@ -26,6 +26,7 @@ use super::pulse::Pulse;
 use super::sqlite::SqliteStore;
 use super::store::{ArchivedOrders, Loaded, Range, SharedStore, Sight};
 use super::tail::Tail;
+use super::veil::Veil;
 use super::writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail, Request, Wires};
 
 /// How often a waiting reader looks by itself, behind every wake-up.
@@ -401,6 +402,14 @@ impl Journal {
                 part.store.fingerprint_keys().await.map(Fingerprints::new)
             })
             .await
+    }
+
+    /// What hides positions of this shard from customers.
+    ///
+    /// # Errors
+    /// As [`Self::fingerprints`].
+    pub async fn veil(&self, shard: u16) -> Result<&Veil, JournalError> {
+        self.fingerprints(shard).await.map(Fingerprints::veil)
     }
 
     /// The database of a shard.

@@ -39,6 +39,7 @@ mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
 mod sweep; // whether all shards are as they should be, in one pass
 mod tail; // what was committed last, for readers that are level
+mod veil; // positions as customers are shown them
 mod writer; // groups what many actors append into one commit
 
 pub use aggregate::{BridgeError, OrderAggregate};
@@ -61,4 +62,5 @@ pub use options::{Node, Options};
 pub use ownership::{Ownership, ShardState};
 pub use postgres::load_standard;
 pub use relocate::{Holding, Moved, Relocation, holding};
+pub use veil::Veil;
 pub use writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail};

@@ -76,6 +76,20 @@ impl From<sqlx::Error> for DeadLetterError {
     }
 }
 
+/// The dead letters of one follower, at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LettersWaiting {
+    /// How many there are; [`LETTERS_COUNTED`] of so many or more.
+    pub letters: u32,
+    /// The first of them.
+    pub first: DeadLetter,
+    /// When the earliest of those that were counted was set aside.
+    pub since: Timestamp,
+}
+
+/// More are not counted: it is asked all the time, and there may be very many.
+pub const LETTERS_COUNTED: u32 = 100;
+
 /// The dead letters of all followers of one database.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
@@ -183,6 +197,29 @@ impl DeadLetters {
             }
             all.extend(page);
         }
+    }
+
+    /// How many there are of a follower, about; none where there are none.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn waiting(&self, follower: &str) -> Result<Option<LettersWaiting>, DatabaseError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*), COALESCE(MIN(parked_at), 0) FROM
+                 (SELECT parked_at FROM dead_letters WHERE follower = $1 LIMIT $2) AS some",
+        )
+        .bind(follower)
+        .bind(i64::from(LETTERS_COUNTED))
+        .fetch_one(self.database.reader())
+        .await?;
+        let (letters, since): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if letters == 0 {
+            return Ok(None);
+        }
+        let first = self.list(Some(follower), None, 1).await?.into_iter().next();
+        let letters = u32::try_from(letters).unwrap_or(LETTERS_COUNTED);
+        let since = Timestamp::from_micros(since);
+        Ok(first.map(|first| LettersWaiting { letters, first, since }))
     }
 
     /// A follower's dead letters of one order, in order.

@@ -29,7 +29,9 @@ pub use begin::{begin, begin_immediate};
 pub use beside::spawn_beside;
 pub use cursor::{CursorError, Cursors, Scope};
 pub use database::{Database, DatabaseError, Dialect, POSTGRES_CONNECTIONS, Tx};
-pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterState, DeadLetters};
+pub use dead_letter::{
+    DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, LETTERS_COUNTED, LettersWaiting,
+};
 pub use follow::{FollowError, FollowStatus, Sink, everything, follow, follow_paced};
 pub use handler::{Blame, Handler};
 pub use history::{Comparison, Finding, History, Place};

@@ -123,6 +123,12 @@ impl<H> Transactional<H> {
                 }
             }
         }
+        if let (Some(letter), None) = (letters.first(), &blocked) {
+            tracing::warn!(
+                follower = self.follower, order = %letter.order_id, letters = letters.len(),
+                "dead letters of this order are handled, none is left"
+            );
+        }
         Ok(!letters.is_empty())
     }
 
@@ -271,14 +277,18 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     self.seen.letters |= set_aside;
                     self.at.merge(&batch.through);
                     self.handler.committed();
+                    // Now, and once: a try that was rolled back set nothing aside.
+                    for (at, error) in &poison {
+                        let item = &batch.items[*at];
+                        tracing::error!(
+                            follower = self.follower, order = %item.order_id(),
+                            position = item.position(), error, "dead letter"
+                        );
+                    }
                     return Ok(());
                 }
                 Err(Blame::Item { index, error }) if index < live_at.len() => {
                     tx.rollback().await?;
-                    tracing::error!(
-                        follower = self.follower, order = %live[index].order_id(),
-                        position = live[index].position(), error, "dead letter"
-                    );
                     poison.insert(live_at[index], error);
                 }
                 Err(Blame::Item { index, error }) => {

@@ -161,6 +161,11 @@ impl Redis {
         format!("{}:incarnation", self.tag(promiser, shard))
     }
 
+    /// First part of every key.
+    pub(super) fn prefix(&self) -> &str {
+        &self.target.prefix
+    }
+
     fn tag(&self, promiser: Promiser, shard: u16) -> String {
         let service = promiser.uri().trim_start_matches("/ordinal/");
         format!("{}:{{{service}:{shard}}}", self.target.prefix)

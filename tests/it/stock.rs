@@ -1,0 +1,304 @@
+//! What stock says of itself: from a cache that tells no less than its caller knows, and by a look every
+//! hour at whether its sums hold.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ordinal::engine::Settings;
+use ordinal::streams::Streams;
+use serde_json::{Value, json};
+use shared_events::stream::redis::{Keep, RedisOptions};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+
+use crate::health::{lines, logged, until_health};
+use crate::shop::{On, Orders as _, Shop, on_both};
+use crate::support::{Engine, PATIENCE, RedisServer};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+fn cached(redis: &RedisServer) -> impl FnOnce(&mut Settings) {
+    let url = redis.url();
+    move |settings| {
+        settings.streams = Some(Streams {
+            redis: RedisOptions {
+                urls: vec![url],
+                cluster: false,
+                authority: None,
+                prefix: "ordinal".to_owned(),
+            },
+            keep: Keep::default(),
+            stock_cache_for: Duration::from_secs(300),
+        });
+    }
+}
+
+impl Shop {
+    /// Changes stock's own tables behind the engine's back, while it runs.
+    async fn tamper_with_stock(&self, sql: &str) {
+        sqlx::any::install_default_drivers();
+        let (url, sql) = match self.is_on() {
+            On::Sqlite => {
+                let file = self.data().join("inventory.db");
+                (format!("sqlite://{}", file.display()), sql.to_owned())
+            }
+            On::Postgres => (self.url(), format!("SET search_path TO inventory; {sql}")),
+        };
+        let options: AnyConnectOptions = url.parse().unwrap();
+        let mut connection = AnyConnection::connect_with(&options).await.unwrap();
+        connection.execute(sqlx::raw_sql(&sql)).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    async fn answer(&self, sku: &str, fresh: bool) -> Value {
+        let request = json!({ "sku": sku, "fresh": fresh });
+        self.ops.call("inventory.v1.InventoryService/GetStock", request).await.unwrap()
+    }
+
+    /// Asks until the cache answers: the clock of this shop stands still unless it is moved, so an
+    /// answer that was read before it moved is one.
+    async fn until_cached(&self, sku: &str) {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let first = self.answer(sku, false).await["read_at"].clone();
+            self.advance(Duration::from_micros(1));
+            if self.answer(sku, false).await["read_at"] == first {
+                return;
+            }
+            assert!(Instant::now() < patience, "the cache is not used");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn until_stock(&self, sku: &str, level: (i64, i64)) {
+        let patience = Instant::now() + PATIENCE;
+        while self.stock(sku).await != level {
+            assert!(Instant::now() < patience, "{:?}", self.stock(sku).await);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What keeps nobody from serving, of this part; none where there is nothing.
+    async fn note(&self, part: &str) -> Option<String> {
+        let told = self.ops.call("admin.v1.AdminService/GetHealth", json!({})).await.unwrap();
+        assert_eq!(told["serving"], json!(true), "{told}");
+        let notes = told["notes"].as_array().cloned().unwrap_or_default();
+        let note = notes.iter().find(|note| note["part"] == json!(part))?;
+        Some(note["reason"].as_str().unwrap().to_owned())
+    }
+
+    async fn until_note(&self, part: &str, says: Option<&str>) {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let note = self.note(part).await;
+            match (&note, says) {
+                (None, None) => return,
+                (Some(note), Some(text)) if note.contains(text) => return,
+                _ => assert!(Instant::now() < patience, "{note:?} and not {says:?}"),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop) {
+    let redis = RedisServer::start();
+    shop.restart(cached(&redis)).await;
+    shop.set_stock("MUG", 10).await;
+    shop.until_cached("MUG").await;
+    for on_hand in [20, 30, 40] {
+        shop.set_stock("MUG", on_hand).await;
+        assert_eq!(shop.stock("MUG").await, (on_hand, 0));
+        shop.until_cached("MUG").await;
+    }
+    // What orders move is seen when they are confirmed, or a moment later; the cache refuses nobody.
+    let order = shop.place(&[("MUG", 40)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    shop.until_stock("MUG", (40, 40)).await;
+    shop.until_cached("MUG").await;
+    shop.ops
+        .orders("CancelOrder", json!({ "order_id": order, "reason": "CANCEL_REASON_OPS" }))
+        .await
+        .unwrap();
+    shop.until_stock("MUG", (40, 0)).await;
+
+    // Nobody hears of this.
+    shop.until_cached("MUG").await;
+    shop.tamper_with_stock("UPDATE stock SET on_hand = 41, adjusted = 41").await;
+    assert_eq!(shop.stock("MUG").await, (40, 0));
+    assert_eq!(shop.answer("MUG", true).await["stock"]["on_hand"], 41);
+    let listed = shop.ops.call("inventory.v1.InventoryService/ListStock", json!({})).await.unwrap();
+    assert_eq!(listed["stock"][0]["on_hand"], 41, "lists ask the database");
+    shop.advance(Duration::from_secs(298));
+    assert_eq!(shop.stock("MUG").await, (40, 0));
+    shop.advance(Duration::from_secs(2));
+    assert_eq!(shop.stock("MUG").await, (41, 0));
+    // What decides asks the database always: here nothing is free, whatever the cache believes.
+    shop.until_cached("MUG").await;
+    shop.tamper_with_stock("UPDATE stock SET on_hand = 0, adjusted = 0").await;
+    assert_eq!(shop.stock("MUG").await, (41, 0));
+    let order = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order, "CANCELLED").await;
+    let method = "inventory.v1.InventoryService/AdjustStock";
+    let request = json!({ "sku": "MUG", "delta": -1, "reason": "broken" });
+    assert!(shop.ops.call(method, request).await.is_err());
+    shop.stop().await;
+}
+
+async fn sums_that_do_not_hold_are_an_alarm_until_they_do(mut shop: Shop) {
+    shop.restart(|_| ()).await;
+    shop.set_stock("MUG", 10).await;
+    let order = shop.place(&[("MUG", 4)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    shop.advance(Duration::from_secs(60 * 60));
+    shop.tamper_with_stock("UPDATE stock SET reserved = 3").await;
+    // It may have looked in between; an hour later it has looked for sure.
+    shop.advance(Duration::from_secs(60 * 60));
+    let (sum, is) = ("stock.reserved of sku MUG", "4 expected, 3 found");
+    shop.until_note("stock", Some(sum)).await;
+    shop.until_note("stock", Some(is)).await;
+    // Who takes over knows it at once, without a look.
+    shop.restart(|_| ()).await;
+    shop.until_note("stock", Some(is)).await;
+    shop.tamper_with_stock("UPDATE stock SET reserved = 4").await;
+    assert!(shop.note("stock").await.is_some());
+    shop.advance(Duration::from_secs(59 * 60));
+    assert!(shop.note("stock").await.is_some());
+    shop.advance(Duration::from_secs(60));
+    shop.until_note("stock", None).await;
+    shop.close().await;
+}
+
+on_both!(
+    a_cached_answer_is_never_older_than_what_its_caller_did,
+    sums_that_do_not_hold_are_an_alarm_until_they_do,
+);
+
+fn until_lines(log: &Path, text: &str, count: usize) {
+    let patience = Instant::now() + PATIENCE;
+    while lines(log, text) < count {
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(Instant::now() < patience, "{text} {count} times in {log}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    assert_eq!(lines(log, text), count, "{text}");
+}
+
+fn on_hand(engine: &Engine) -> i64 {
+    let stock = engine.ask(&["stock", "get", "MUG"])["stock"].take();
+    stock["on_hand"].as_i64().unwrap_or_else(|| panic!("{stock}"))
+}
+
+#[test]
+fn a_redis_that_goes_and_comes_is_said_once_and_answers_stay_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let mut redis = RedisServer::start();
+    let flags = ["--data", data.to_str().unwrap(), "--redis-url", &redis.url()];
+    let engine = logged(&[], &flags, &log);
+    engine.ask(&["stock", "set", "MUG", "1"]);
+    let patience = Instant::now() + PATIENCE;
+    while !redis.cli(&["KEYS", "ordinal:cache:*"]).contains(":MUG") {
+        assert_eq!(on_hand(&engine), 1);
+        assert!(Instant::now() < patience, "the cache is not used");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    let away = "the stock cache is not used";
+    let back = "the stock cache is used again";
+    assert_eq!(lines(&log, away), 0);
+    for round in 1..3 {
+        redis.kill();
+        for on in 0..5 {
+            engine.ask(&["stock", "set", "MUG", &on.to_string()]);
+            assert_eq!(on_hand(&engine), on);
+        }
+        until_lines(&log, away, round);
+        until_health(&engine, true, "");
+        redis.again();
+        let patience = Instant::now() + PATIENCE;
+        while lines(&log, back) < round {
+            assert_eq!(on_hand(&engine), 4);
+            assert!(Instant::now() < patience, "{back}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        until_lines(&log, away, round);
+        until_lines(&log, back, round);
+    }
+    let order = engine.place(&["MUG=1@1.00GBP"]);
+    engine.until(order["order"]["order_id"].as_str().unwrap(), "CONFIRMED");
+    assert!(engine.stop().success());
+}
+
+/// What a lost history had put into the cache is not shown, although the server still has it.
+#[test]
+fn a_stock_database_that_is_put_back_shows_nothing_of_what_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, kept) = (folder.path().join("data"), folder.path().join("kept.db"));
+    let redis = RedisServer::start();
+    let flags = ["--data", data.to_str().unwrap(), "--redis-url", &redis.url()];
+    let engine = Engine::start_with(&flags);
+    engine.ask(&["stock", "set", "MUG", "1"]);
+    assert!(engine.stop().success());
+    std::fs::copy(data.join("inventory.db"), &kept).unwrap();
+
+    let engine = Engine::start_with(&flags);
+    engine.ask(&["stock", "set", "MUG", "2"]);
+    let patience = Instant::now() + PATIENCE;
+    let value = || {
+        let keys = redis.cli(&["KEYS", "ordinal:cache:*:MUG"]);
+        keys.lines().next().map(|key| redis.cli(&["GET", key])).unwrap_or_default()
+    };
+    while !value().trim().ends_with("|2|0") {
+        assert_eq!(on_hand(&engine), 2);
+        assert!(Instant::now() < patience, "the cache is not used: {}", value());
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    engine.kill();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("inventory.db{suffix}")));
+    }
+    std::fs::copy(&kept, data.join("inventory.db")).unwrap();
+
+    let engine = Engine::start_with(&flags);
+    for _ in 0..20 {
+        assert_eq!(on_hand(&engine), 1);
+    }
+    while !value().trim().ends_with("|1|0") {
+        assert_eq!(on_hand(&engine), 1);
+        assert!(Instant::now() < patience + PATIENCE, "the cache is not used: {}", value());
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    assert!(engine.stop().success());
+}
+
+#[test]
+fn each_sum_that_does_not_hold_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let flags = ["--data", data.to_str().unwrap(), "--reconcile-every", "1s"];
+    let engine = logged(&[], &flags, &log);
+    engine.ask(&["stock", "set", "MUG", "5"]);
+    let tamper = |sql: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            sqlx::any::install_default_drivers();
+            let url = format!("sqlite://{}", data.join("inventory.db").display());
+            let mut database = AnyConnection::connect(&url).await.unwrap();
+            database.execute(sqlx::raw_sql(sql)).await.unwrap();
+            database.close().await.unwrap();
+        });
+    };
+    tamper("UPDATE stock SET reserved = 1");
+    until_lines(&log, "stock does not add up", 1);
+    // Other looks later it is the same.
+    tamper(
+        "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked) VALUES ('CUP', 0, 0, 1, 0, 0)",
+    );
+    until_lines(&log, "stock does not add up", 3);
+    let health = engine.ask(&["health"]);
+    assert_eq!(health["status"], "SERVING", "{health}");
+    tamper("UPDATE stock SET reserved = 0; DELETE FROM stock WHERE sku = 'CUP'");
+    until_lines(&log, "stock adds up again", 3);
+    assert_eq!(lines(&log, "stock does not add up"), 3);
+    assert!(engine.stop().success());
+}
