@@ -178,7 +178,7 @@ mod tests {
         let (older, newer) = (done(1), done(2));
         // The same action told by two processes is one.
         let told = page.of(vec![older.clone(), newer.clone(), newer.clone()], Vec::new());
-        assert_eq!(told.actions, [newer.clone()]);
+        assert_eq!(told.actions, std::slice::from_ref(&newer));
         let token = told.next_page_token;
         let next = Page::parse(&proto::ListOperatorActionsRequest {
             page_token: token.clone(),
