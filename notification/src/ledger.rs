@@ -162,31 +162,37 @@ pub async fn write(
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
          FROM json_each($1) WHERE true",
     );
+    // A row that no other has locked or changed before was not there.
+    let new = database.sql("CASE WHEN xmax = 0 THEN 1 ELSE 0 END", "0");
     let sql = format!(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
-             shard, position) {rows_given} {again}"
+             shard, position) {rows_given} {again}, CAST({new} AS BIGINT)"
     );
-    let written: Vec<(i64, String, String)> =
+    let written: Vec<(i64, String, String, i64)> =
         sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
-    // One that is due already stays as it is, and whoever holds it is not waited for.
-    let queued = written.iter().filter(|(_, state, _)| state == State::Queued.code());
-    let queued: Vec<_> = queued
-        .map(|(serial, _, channel)| serde_json::json!({ "serial": serial, "channel": channel }))
-        .collect();
-    if queued.is_empty() {
-        return Ok(());
+    let queued = written.iter().filter(|(_, state, ..)| state == State::Queued.code());
+    let (new, again): (Vec<_>, Vec<_>) = queued.partition(|(.., new)| *new == 1);
+    for (queued, otherwise) in [
+        (new, ""),
+        // One that is due already stays as it is, and whoever holds it is not waited for.
+        (again, "ON CONFLICT (serial) DO NOTHING"),
+    ] {
+        if queued.is_empty() {
+            continue;
+        }
+        let queued: Vec<_> = queued
+            .iter()
+            .map(|(serial, _, channel, _)| serde_json::json!({ "serial": serial, "channel": channel }))
+            .collect();
+        let rows = database.sql(
+            "SELECT serial, $1, channel
+             FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
+            "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
+        );
+        let due = format!("INSERT INTO due (serial, at, channel) {rows} {otherwise}");
+        sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
     }
-    let due = database.sql(
-        "INSERT INTO due (serial, at, channel)
-         SELECT serial, $1, channel
-         FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)
-         ON CONFLICT (serial) DO NOTHING",
-        "INSERT INTO due (serial, at, channel)
-         SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true
-         ON CONFLICT (serial) DO NOTHING",
-    );
-    sqlx::query(due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
     Ok(())
 }
 
