@@ -280,6 +280,12 @@ pub const CALLS: &[Reason] = &[
         "Several order nodes need Postgres.",
     ),
     of(
+        "ON_HAND_MISMATCH",
+        ABORTED,
+        "Other units are on hand than were expected: something came between. `expected` and `actual` say both.",
+        "Look at the stock again and decide anew.",
+    ),
+    of(
         "ORDER_ARCHIVED",
         STATE,
         "The order is over and has left for an archive that this node does not read. `file` names it.",

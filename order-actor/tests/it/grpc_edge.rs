@@ -356,8 +356,10 @@ async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
     shop.place(customers[0]).await;
     let before = disk.events_read();
     let watched = customers.iter().map(|customer| async {
-        let wish = proto::WatchOrdersRequest { from_beginning: true, ..Default::default() };
-        let stream = shop.edge.watch_orders(by(&By::customer(*customer), wish)).await;
+        let customer_id = customer.to_string();
+        let wish =
+            proto::WatchOrdersRequest { customer_id, from_beginning: true, ..Default::default() };
+        let stream = shop.edge.watch_orders(by(&ops(), wish)).await;
         let mut stream = stream.unwrap().into_inner();
         let (mut seen, mut through) = (0, std::collections::BTreeMap::new());
         while through.values().sum::<u64>() < ORDERS as u64 {
