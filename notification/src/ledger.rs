@@ -162,21 +162,21 @@ pub async fn write(
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
          FROM json_each($1) WHERE true",
     );
-    // A row that no other has locked or changed before was not there.
-    let new = database.sql("CASE WHEN xmax = 0 THEN 1 ELSE 0 END", "0");
+    // Of a row that ON CONFLICT found, Postgres returns the lock that it took; of a new one, none.
+    let is_new = database.sql("CASE WHEN xmax = 0 THEN 1 ELSE 0 END", "0");
     let sql = format!(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
-             shard, position) {rows_given} {again}, CAST({new} AS BIGINT)"
+             shard, position) {rows_given} {again}, CAST({is_new} AS BIGINT)"
     );
     let written: Vec<(i64, String, String, i64)> =
         sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
     let queued = written.iter().filter(|(_, state, ..)| state == State::Queued.code());
-    let (new, again): (Vec<_>, Vec<_>) = queued.partition(|(.., new)| *new == 1);
+    let (new, others): (Vec<_>, Vec<_>) = queued.partition(|(.., is_new)| *is_new == 1);
     for (queued, otherwise) in [
         (new, ""),
         // One that is due already stays as it is, and whoever holds it is not waited for.
-        (again, "ON CONFLICT (serial) DO NOTHING"),
+        (others, "ON CONFLICT (serial) DO NOTHING"),
     ] {
         if queued.is_empty() {
             continue;
@@ -185,12 +185,12 @@ pub async fn write(
             .iter()
             .map(|(serial, _, channel, _)| serde_json::json!({ "serial": serial, "channel": channel }))
             .collect();
-        let rows = database.sql(
+        let given = database.sql(
             "SELECT serial, $1, channel
              FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
             "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
         );
-        let due = format!("INSERT INTO due (serial, at, channel) {rows} {otherwise}");
+        let due = format!("INSERT INTO due (serial, at, channel) {given} {otherwise}");
         sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
     }
     Ok(())

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use shared_events::contract::Timestamp;
-use shared_events::stream::{ActionsAsked, AskedBy, OperatorAction};
+use shared_events::stream::{ActionsAsked, DatabaseError, OperatorAction};
 use sqlx::{ColumnIndex, Decode, Row, Type};
-use uuid::Uuid;
 
 use super::error::JournalError;
 use super::handle::Journal;
@@ -51,17 +49,8 @@ where
     for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
     for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
 {
-    let text = |column: usize| row.try_get::<String, _>(column).map_err(&away);
-    let id: Uuid = text(0)?.parse().map_err(|_| impossible("id of an operator's action"))?;
-    Ok(OperatorAction {
-        id,
-        at: Timestamp::from_micros(row.try_get(1).map_err(&away)?),
-        by: AskedBy { role: text(2)?, subject: text(3)? },
-        verb: text(4)?,
-        kind: text(5)?,
-        target: text(6)?,
-        reason: text(7)?,
-        before: text(8)?,
-        after: text(9)?,
+    OperatorAction::read(row).map_err(|error| match error {
+        DatabaseError::Sql(error) => away(error),
+        _ => impossible("action of an operator"),
     })
 }

@@ -510,7 +510,10 @@ impl Store for SqliteStore {
             .await
             .map_err(away)?;
         if let Some(action) = action {
-            sqlx::query("INSERT INTO operator_actions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            let sql = "INSERT INTO operator_actions
+                           (id, at, role, subject, verb, kind, target, reason, before, after)
+                       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            sqlx::query(sql)
                 .bind(action.id.to_string())
                 .bind(action.at.micros())
                 .bind(&action.by.role)

@@ -1,7 +1,6 @@
 use std::fmt;
 
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
+use sqlx::{ColumnIndex, Decode, Row, Type};
 use uuid::Uuid;
 
 use super::database::{Database, DatabaseError, Tx};
@@ -218,23 +217,33 @@ impl OperatorAction {
             .bind(i64::from(asked.limit))
             .fetch_all(database.reader())
             .await?;
-        rows.iter().map(action).collect()
+        rows.iter().map(Self::read).collect()
     }
-}
 
-fn action(row: &AnyRow) -> Result<OperatorAction, DatabaseError> {
-    let text = |column: usize| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
-    Ok(OperatorAction {
-        id: text(0)?.parse().map_err(|_| DatabaseError::Corrupt("id of an operator's action"))?,
-        at: Timestamp::from_micros(row.try_get(1)?),
-        by: AskedBy { role: text(2)?, subject: text(3)? },
-        verb: text(4)?,
-        kind: text(5)?,
-        target: text(6)?,
-        reason: text(7)?,
-        before: text(8)?,
-        after: text(9)?,
-    })
+    /// One as [`ActionsAsked::SQL`] gives it, whatever the driver.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] where it is none.
+    pub fn read<R: Row>(row: &R) -> Result<Self, DatabaseError>
+    where
+        usize: ColumnIndex<R>,
+        for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+        for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    {
+        let text = |column: usize| row.try_get::<String, _>(column);
+        let id = text(0)?.parse();
+        Ok(Self {
+            id: id.map_err(|_| DatabaseError::Corrupt("id of an operator's action"))?,
+            at: Timestamp::from_micros(row.try_get(1)?),
+            by: AskedBy { role: text(2)?, subject: text(3)? },
+            verb: text(4)?,
+            kind: text(5)?,
+            target: text(6)?,
+            reason: text(7)?,
+            before: text(8)?,
+            after: text(9)?,
+        })
+    }
 }
 
 /// Which actions are asked for; what is empty stands for all.
