@@ -38,6 +38,7 @@ mod share; // how nodes share the shards out; pure
 mod sqlite; // the same laws on the embedded default
 mod store; // port: what a database must do, and nothing more
 mod sweep; // whether all shards are as they should be, in one pass
+mod tables; // made by migrations
 mod tail; // what was committed last, for readers that are level
 mod veil; // positions as customers are shown them
 mod writer; // groups what many actors append into one commit

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{ActionsAsked, OperatorAction, Session, inspect};
+use shared_events::stream::{ActionsAsked, Dialect, OperatorAction, Session, inspect};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
@@ -36,6 +36,7 @@ use super::store::{
     ArchivedOrders, Batch, Claim, Claimed, CommitError, Head, Loaded, News, NodeSeen, Range,
     Renewal, Renewed, ShardSeen, SharedStore, Sight, Store,
 };
+use super::tables::migrator;
 
 /// Bytes that are handed over at once where the whole table is read.
 const PIECE: usize = 512 << 10;
@@ -247,7 +248,7 @@ impl PostgresStore {
                 other.map_err(away)?;
             }
         }
-        sqlx::migrate!("migrations/postgres/journal").run(&self.reader).await.map_err(not_migrated)
+        migrator(Dialect::Postgres).run(&self.reader).await.map_err(not_migrated)
     }
 
     /// Which part of which journal is expected here; looked at before the first use.

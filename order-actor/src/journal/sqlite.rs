@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{ActionsAsked, OperatorAction, begin_immediate};
+use shared_events::stream::{ActionsAsked, Dialect, OperatorAction, begin_immediate};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -28,6 +28,7 @@ use super::store::{
     AGGREGATE_TYPE, Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewal,
     Renewed, Store,
 };
+use super::tables::migrator;
 
 /// Readers of one file.
 const READERS_MAX: u32 = 4;
@@ -298,7 +299,7 @@ impl Store for SqliteStore {
             if !self.try_lock()? && claim != Claim::Force {
                 return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
             }
-            sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(not_migrated)?;
+            migrator(Dialect::Sqlite).run(writer).await.map_err(not_migrated)?;
         }
         let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {
