@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// After this a caller may ask again that was refused because there was too much under way.
-const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
+pub(crate) const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
 
 /// A refusal with its reason.
 pub(crate) fn refused(code: Code, reason: &str, message: &str) -> Status {

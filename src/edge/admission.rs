@@ -173,7 +173,16 @@ where
                 if let Some(pulse) = request.extensions().get::<Arc<Pulse>>() {
                     pulse.refuse();
                 }
-                return Box::pin(std::future::ready(Ok(status.into_http())));
+                let connection = request.extensions().get::<Arc<Connection>>();
+                let told = connection.and_then(|from| from.refusals.one_more(Instant::now()));
+                // What it still sends is not kept meanwhile.
+                drop(request);
+                return Box::pin(async move {
+                    if let Some(told) = told {
+                        sleep_until(told).await;
+                    }
+                    Ok(status.into_http())
+                });
             }
         };
         // The one that was polled ready is used, its copy waits for the next call.

@@ -24,6 +24,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::body::Pulse;
+use super::refusals::Refusals;
 use super::shares::network;
 use super::{
     CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
@@ -106,6 +107,8 @@ pub(super) struct Connection {
     /// The call that has just begun and is not carried out by anybody yet.
     begun: Mutex<Option<Arc<Pulse>>>,
     talking: AtomicUsize,
+    /// What it was refused.
+    pub(super) refusals: Refusals,
     /// Somebody else needs its place.
     yields: CancellationToken,
 }
@@ -124,6 +127,7 @@ impl Connection {
             numbers: AtomicU64::new(0),
             begun: Mutex::default(),
             talking: AtomicUsize::new(0),
+            refusals: Refusals::default(),
             yields: CancellationToken::new(),
         })
     }

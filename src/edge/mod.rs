@@ -5,6 +5,7 @@
 mod admission; // who gets in
 mod body; // what is sent and taken, counted
 mod connections; // the door
+mod refusals; // how soon who asks too often hears of it
 mod shares; // who may have how much at once
 mod turns; // whose call is carried out next
 

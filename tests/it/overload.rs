@@ -344,6 +344,25 @@ async fn a_customer_that_floods_costs_the_others_no_error() {
     }
 }
 
+/// Whoever asks again in the moment of a refusal would have refusals take all the time there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_again_at_once_hears_no_sooner_than_it_may_ask() {
+    let shop = Shielded::start(&["--without-stock"]);
+    let (wire, flood) = (shop.wire().await, customer(FLOOD));
+    let asked = Instant::now();
+    let mut calls = Vec::new();
+    for _ in 0..50 {
+        // It does not have the token that it says.
+        calls.push(wire.call(GET, Some("nobody's"), &proto::GetOrderRequest::default()).await);
+    }
+    let told = counted(futures::future::join_all(calls.into_iter().map(WireCall::ended)).await);
+    assert!(asked.elapsed() >= Duration::from_millis(250), "{:?}", asked.elapsed());
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["UNAUTHENTICATED"], "{told:?}");
+    // Nothing else on the connection is worse for it.
+    let ended = within(10, wire.call(PLACE, Some(&flood), &order(FLOOD)).await.ended()).await;
+    assert_eq!(ended, "OK");
+}
+
 /// What a stock client makes of many small commands: a frame for each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() {
