@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, OrderId, RequestId, Timestamp};
 use shared_events::stream::Item;
 
-use crate::domain::{By, Event};
-use crate::journal::{NewEvent, StoredEvent};
+use crate::domain::{By, EVENTS_MAX, Event};
+use crate::journal::{EVENTS_PER_ORDER_MAX, NewEvent, StoredEvent};
 use crate::upcast::{LIFTS, lifted};
+
+// What an order may have, the journal takes.
+const _: () = assert!(EVENTS_MAX == EVENTS_PER_ORDER_MAX);
 
 /// Why an event happened; stands beside its payload in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

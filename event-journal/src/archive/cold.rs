@@ -4,28 +4,28 @@ use shared_events::contract::OrderId;
 
 use super::directory::{Archive, ArchiveError};
 use super::manifest::Archived;
-use crate::journal::error::JournalError;
-use crate::journal::event::{ChainedEvent, StoredEvent};
-use crate::journal::store::{Range, Store};
+use crate::error::JournalError;
+use crate::event::{ChainedEvent, StoredEvent};
+use crate::store::{Range, Store};
 
 /// What a journal reads where its table has nothing. It asks the database each time, because
 /// events may leave while it is open; that costs only those who read what has left.
-pub(in crate::journal) struct Cold {
+pub(crate) struct Cold {
     store: Arc<dyn Store>,
     archive: Option<Archive>,
 }
 
 impl Cold {
-    pub(in crate::journal) fn new(store: Arc<dyn Store>, archive: Option<Archive>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, archive: Option<Archive>) -> Self {
         Self { store, archive }
     }
 
-    pub(in crate::journal) const fn archive(&self) -> Option<&Archive> {
+    pub(crate) const fn archive(&self) -> Option<&Archive> {
         self.archive.as_ref()
     }
 
     /// The first events of a range, at least one; none where they have not left.
-    pub(in crate::journal) async fn read(
+    pub(crate) async fn read(
         &self,
         range: Range,
     ) -> Result<Option<Vec<ChainedEvent>>, JournalError> {
@@ -43,7 +43,7 @@ impl Cold {
     }
 
     /// The events of an order that has left, from where they stand.
-    pub(in crate::journal) async fn load(
+    pub(crate) async fn load(
         &self,
         order_id: OrderId,
         shard: u16,

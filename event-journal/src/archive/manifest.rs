@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::Timestamp;
 
-use crate::journal::event::ChainedEvent;
+use crate::event::ChainedEvent;
 
 /// The layout of files and manifests. Another one gets another name.
 const FORMAT: &str = "ordinal-archive/1";
@@ -27,7 +27,7 @@ pub struct Archived {
 
 impl Archived {
     /// Whether this position is in it.
-    pub(in crate::journal) const fn has(&self, shard: u16, position: u64) -> bool {
+    pub(crate) const fn has(&self, shard: u16, position: u64) -> bool {
         self.shard == shard && self.first <= position && position <= self.last
     }
 }

@@ -37,7 +37,7 @@ pub async fn sqlite_guards(file: &Path) -> Result<Guards, JournalError> {
     db.close().await.map_err(away)?;
     let found: BTreeMap<String, String> =
         found.into_iter().map(|(name, sql)| (name, words(&sql).join(" "))).collect();
-    let made = Made::by(&sqlx::migrate!("migrations/sqlite/journal"), &applied);
+    let made = Made::by(&sqlx::migrate!("migrations/sqlite"), &applied);
     Ok(made.compare(|guard| match found.get(&guard.name) {
         None => Some("is missing"),
         Some(sql) => (*sql != guard.text).then_some("is not the one that was made"),
@@ -81,7 +81,7 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
     .await
     .map_err(away)?;
     db.close().await.map_err(away)?;
-    let made = Made::by(&sqlx::migrate!("migrations/postgres/journal"), &applied);
+    let made = Made::by(&sqlx::migrate!("migrations/postgres"), &applied);
     let of_its_name = |guard: &Guard| {
         found.iter().find(|(name, table, ..)| (name, table) == (&guard.name, &guard.table))
     };
@@ -236,10 +236,8 @@ mod tests {
 
     #[test]
     fn every_trigger_that_a_migration_makes_is_known() {
-        for migrator in [
-            sqlx::migrate!("migrations/sqlite/journal"),
-            sqlx::migrate!("migrations/postgres/journal"),
-        ] {
+        for migrator in [sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres")]
+        {
             let made = all(&migrator);
             let texts: Vec<&str> = migrator.iter().map(|migration| &*migration.sql).collect();
             let count =

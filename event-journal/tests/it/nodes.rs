@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use order_actor::journal::{
+use event_journal::{
     Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, open_spread,
 };
 use shared_events::contract::{Mark, OrderId, Timestamp};

@@ -6,8 +6,8 @@ use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 use shared_events::contract::Timestamp;
 
-use super::store::AGGREGATE_TYPE;
 use crate::domain::{By, Command, Event, Impossible, Order, Policy, Rejection, decide, evolve};
+use crate::journal::AGGREGATE_TYPE;
 
 /// An order as cqrs-es sees it. A snapshot of it is its history, because a state that was stored
 /// would have to be kept readable for ever, too.

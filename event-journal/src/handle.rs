@@ -473,7 +473,7 @@ impl Journal {
     }
 
     /// The same, and whether there was more.
-    pub(crate) async fn page_after(
+    pub async fn page_after(
         &self,
         cursors: &Cursors,
         limit: usize,
@@ -669,12 +669,12 @@ impl Journal {
 
     /// Changes whenever this process forgets what it knew of the databases: they may tell another
     /// history. Whoever keeps what it read is to forget it as well.
-    pub(crate) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         self.shared.tail.generation()
     }
 
     /// Events after these cursors, as far as this process knows: others may have added some.
-    pub(crate) fn known_after(&self, cursors: &Cursors) -> u64 {
+    pub fn known_after(&self, cursors: &Cursors) -> u64 {
         let committed = self.shared.committed.borrow();
         let after = |(shard, head): (u16, u64)| head.saturating_sub(cursors.get(shard));
         committed.iter().map(after).sum()

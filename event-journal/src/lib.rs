@@ -11,7 +11,6 @@
 //! Never here: what an event means (see `domain`, `record`), telling anyone (see `outbox`).
 
 mod actions; // what operators did to it and its shards
-mod aggregate; // the thin bridge that cqrs-es asks for
 mod archive; // what has left the table, and how it leaves
 mod audit; // follows the chain and names every damage
 mod chain; // the hash over everything that was written
@@ -42,7 +41,6 @@ mod tail; // what was committed last, for readers that are level
 mod veil; // positions as customers are shown them
 mod writer; // groups what many actors append into one commit
 
-pub use aggregate::{BridgeError, OrderAggregate};
 pub use archive::{
     Archive, ArchiveError, Archived, Archiving, ArchivingError, Leaving, Left, Manifest,
 };
@@ -62,5 +60,6 @@ pub use options::{Node, Options};
 pub use ownership::{Ownership, ShardState};
 pub use postgres::load_standard;
 pub use relocate::{Holding, Moved, Relocation, holding};
+pub use store::AGGREGATE_TYPE;
 pub use veil::Veil;
 pub use writer::{EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, LostTail};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use order_actor::journal::{
+use event_journal::{
     Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, holding,
     migrate_postgres, open_postgres, open_spread,
 };

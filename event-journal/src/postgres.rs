@@ -247,7 +247,7 @@ impl PostgresStore {
                 other.map_err(away)?;
             }
         }
-        sqlx::migrate!("migrations/postgres/journal").run(&self.reader).await.map_err(not_migrated)
+        sqlx::migrate!("migrations/postgres").run(&self.reader).await.map_err(not_migrated)
     }
 
     /// Which part of which journal is expected here; looked at before the first use.

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::directory::{Archive, ArchiveError};
 use super::file::{FileWriter, sync_folders};
 use super::manifest::{Archived, Manifest};
-use crate::journal::chain::{GENESIS, chain_hash};
-use crate::journal::error::JournalError;
-use crate::journal::event::{ChainedEvent, StoredEvent};
-use crate::journal::map::ShardMap;
-use crate::journal::postgres::{Instant as Recorded, READ, archived, away, chained, stored};
+use crate::chain::{GENESIS, chain_hash};
+use crate::error::JournalError;
+use crate::event::{ChainedEvent, StoredEvent};
+use crate::map::ShardMap;
+use crate::postgres::{Instant as Recorded, READ, archived, away, chained, stored};
 
 /// Events read at once.
 const PAGE: i64 = 1_000;

@@ -298,7 +298,7 @@ impl Store for SqliteStore {
             if !self.try_lock()? && claim != Claim::Force {
                 return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
             }
-            sqlx::migrate!("migrations/sqlite/journal").run(writer).await.map_err(not_migrated)?;
+            sqlx::migrate!("migrations/sqlite").run(writer).await.map_err(not_migrated)?;
         }
         let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {

@@ -26,7 +26,7 @@ use super::store::{Batch, Claim, Claimed, CommitError, Fence, Head, Sight, Store
 use super::tail::Tail;
 
 /// Events of one order.
-pub const EVENTS_PER_ORDER_MAX: u64 = crate::domain::EVENTS_MAX;
+pub const EVENTS_PER_ORDER_MAX: u64 = 10_000;
 /// Payload and metadata of one event together, in bytes.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Events after which a batch takes no further request.

@@ -5,16 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cqrs_es::persist::{PersistedEventRepository as _, PersistedEventStore, SerializedEvent};
-use cqrs_es::{AggregateContext as _, EventStore as _};
-use order_actor::domain::{Event, Order};
-use order_actor::journal::{
+use event_journal::{
     EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
-    NewEvent, Options, OrderAggregate, ShardMap, chain_hash, load_standard, open_memory_on,
-    open_postgres, open_spread, open_sqlite,
+    NewEvent, Options, ShardMap, chain_hash, open_memory_on, open_postgres, open_spread,
+    open_sqlite,
 };
-use postgres_es::PostgresEventRepository;
-use shared_events::contract::{OrderId, ReservationId, Timestamp};
+use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Cursors, begin};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
@@ -664,58 +660,4 @@ async fn pages_are_shared_between_shards() {
         assert_eq!((page.len(), shards.len()), (40, 4));
         journal.close().await;
     }
-}
-
-#[tokio::test]
-async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
-    let confirmed = Event::OrderConfirmed {
-        reservation_id: ReservationId::mint(),
-        at: Timestamp::from_micros(1_800_000_000_000_000),
-    };
-    let payload = serde_json::to_string(&confirmed).unwrap();
-    let place = Place::postgres();
-    let journal = place.open(options()).await.unwrap();
-    let id = order();
-    let new = NewEvent { payload: payload.clone(), metadata: "{}".to_owned(), ..event(1) };
-    journal.append(id, 0, vec![new]).await.unwrap();
-
-    let repository = PostgresEventRepository::new(place.pool().await);
-    let events = repository.get_events::<OrderAggregate>(&id.to_string()).await.unwrap();
-    assert_eq!((events.len(), events[0].event_type.as_str()), (1, "OrderConfirmed"));
-    let store = PersistedEventStore::<_, OrderAggregate>::new_event_store(repository);
-    let loaded = store.load_events(&id.to_string()).await.unwrap();
-    assert_eq!(loaded[0].payload, confirmed);
-    // An order cannot begin by being confirmed: the bridge says so and does not panic.
-    let mut context = store.load_aggregate(&id.to_string()).await.unwrap();
-    assert!(context.aggregate().order().is_err());
-
-    let Place::Postgres { schema, .. } = Place::postgres() else { panic!() };
-    let pool = place.pool().await;
-    sqlx::raw_sql(&format!(
-        "CREATE SCHEMA {schema}; SET search_path TO {schema};
-         CREATE TABLE events (aggregate_type text NOT NULL, aggregate_id text NOT NULL,
-             sequence bigint CHECK (sequence >= 0) NOT NULL, event_type text NOT NULL,
-             event_version text NOT NULL, payload json NOT NULL, metadata json NOT NULL,
-             PRIMARY KEY (aggregate_type, aggregate_id, sequence))"
-    ))
-    .execute(&pool)
-    .await
-    .unwrap();
-    let Place::Postgres { url, .. } = &place else { panic!() };
-    let pool = Place::Postgres { url: url.clone(), schema }.pool().await;
-    let written = SerializedEvent::new(
-        id.to_string(),
-        1,
-        "order".to_owned(),
-        "OrderConfirmed".to_owned(),
-        "1".to_owned(),
-        serde_json::from_str(&payload).unwrap(),
-        serde_json::json!({}),
-    );
-    let repository = PostgresEventRepository::new(pool.clone());
-    repository.persist::<OrderAggregate>(&[written], None).await.unwrap();
-    let read = load_standard(&pool, id).await.unwrap();
-    assert_eq!((read.len(), read[0].sequence), (1, 1));
-    assert_eq!(serde_json::from_str::<Event>(&read[0].payload).unwrap(), confirmed);
-    assert_eq!(*OrderAggregate::default().order().unwrap(), Order::Absent);
 }

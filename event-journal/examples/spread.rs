@@ -1,7 +1,7 @@
 //! How many events a journal appends a second when its shards are spread over 1, 2 and 4 databases
 //! (as many as there are), side by side in one run.
 //!
-//! `cargo run --release -p order-actor --example spread -- URL…`, or `scripts/spread`, which brings
+//! `cargo run --release -p event-journal --example spread -- URL…`, or `scripts/spread`, which brings
 //! servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas are made and
 //! dropped.
 
@@ -10,12 +10,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use order_actor::journal::{Journal, NewEvent, Options, ShardMap, open_spread};
-use order_actor::timers::{Clock as _, SystemClock};
-use shared_events::contract::OrderId;
+use event_journal::{Journal, NewEvent, Options, ShardMap, open_spread};
+use shared_events::contract::{OrderId, Timestamp};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -32,6 +31,11 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const LASTS: Duration = Duration::from_secs(4);
 /// About what an order with three lines takes.
 const PAYLOAD_LEN: usize = 600;
+
+fn now() -> Timestamp {
+    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX))
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -74,7 +78,7 @@ async fn round(urls: &[String], callers: u64) -> anyhow::Result<u64> {
         })
         .collect();
     let map = ShardMap::parse(entries.iter().map(String::as_str)).map_err(anyhow::Error::msg)?;
-    let journal = open_spread(&map, &schema, Options::new(Arc::new(|| SystemClock.now()))).await?;
+    let journal = open_spread(&map, &schema, Options::new(Arc::new(now))).await?;
     let (stop, appended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     // Each caller stays with one database, so that all have the same load whatever the others do.

@@ -125,7 +125,7 @@ mod tests {
 
     use super::super::store::Head;
     use super::*;
-    use crate::journal::StoredEvent;
+    use crate::StoredEvent;
 
     fn event(shard: u16, position: u64, bytes: usize) -> ChainedEvent {
         let event = StoredEvent {

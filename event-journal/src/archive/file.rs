@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use shared_events::contract::{OrderId, Timestamp};
 
 use super::manifest::{Manifest, path_of};
-use crate::journal::event::{ChainedEvent, StoredEvent};
+use crate::event::{ChainedEvent, StoredEvent};
 
 /// A block ends after so many events, or so many bytes before compression: what has to be read for
 /// one event.

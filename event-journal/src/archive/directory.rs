@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::file::from_line;
 use super::manifest::{Archived, Manifest, path_of};
-use crate::journal::chain::chain_hash;
-use crate::journal::event::ChainedEvent;
+use crate::chain::chain_hash;
+use crate::event::ChainedEvent;
 
 /// Blocks and manifests that are kept in memory: some 256 KiB a block.
 const BLOCKS_MAX: usize = 128;
@@ -143,7 +143,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`]
-    pub(in crate::journal) async fn unchanged(&self, known: &Archived) -> Result<(), ArchiveError> {
+    pub(crate) async fn unchanged(&self, known: &Archived) -> Result<(), ArchiveError> {
         let (archive, known) = (self.clone(), known.clone());
         self.blocking(&known.file.clone(), move || {
             let away = |error: std::io::Error| ArchiveError::away(&known.file, error);
@@ -173,7 +173,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`]
-    pub(in crate::journal) async fn read(
+    pub(crate) async fn read(
         &self,
         known: &Archived,
         after: u64,

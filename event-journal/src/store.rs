@@ -14,7 +14,7 @@ use super::fingerprints::Key;
 use super::options::Node;
 
 /// The aggregate type of every event here.
-pub(super) const AGGREGATE_TYPE: &str = "order";
+pub const AGGREGATE_TYPE: &str = "order";
 
 /// Where a shard stands, and in which epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
