@@ -1,9 +1,9 @@
 //! How many events a journal appends a second when its shards are spread over 1, 2 and 4 databases
 //! (as many as there are), side by side in one run.
 //!
-//! `cargo run --release -p event-journal --example spread -- URL…`, or `scripts/spread`, which brings
-//! servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas are made and
-//! dropped.
+//! `cargo run --release -p event-journal --example spread -- URL…`, or `scripts/spread`, which
+//! brings servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas
+//! are made and dropped.
 
 #![expect(clippy::print_stdout, reason = "this is a command line")]
 
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use event_journal::{Journal, NewEvent, Options, ShardMap, open_spread};
-use shared_events::contract::{OrderId, Timestamp};
+use event_journal::{Journal, NewEvent, Options, ShardMap, StreamId, open_spread};
+use shared_events::contract::Timestamp;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -29,7 +29,7 @@ const CALLERS: [u64; 3] = [1, 16, 256];
 const ROUNDS: u32 = 3;
 const WARM_UP: Duration = Duration::from_secs(1);
 const LASTS: Duration = Duration::from_secs(4);
-/// About what an order with three lines takes.
+/// About what a stream with three lines takes.
 const PAYLOAD_LEN: usize = 600;
 
 fn now() -> Timestamp {
@@ -106,25 +106,23 @@ async fn round(urls: &[String], callers: u64) -> anyhow::Result<u64> {
     Ok(done * 1_000 / millis.max(1))
 }
 
-/// Places an order, confirms it and fulfils it, one after the other, in these shards.
+/// Places a stream, confirms it and fulfils it, one after the other, in these shards.
 async fn call(
     journal: Journal,
     shards: std::ops::Range<u16>,
     stop: Arc<AtomicBool>,
     appended: Arc<AtomicU64>,
 ) -> anyhow::Result<()> {
-    let event = |kind: &str, bytes: usize| NewEvent {
-        event_type: kind.to_owned(),
-        event_version: "1".to_owned(),
-        payload: format!("{{\"text\":\"{}\"}}", "x".repeat(bytes)),
-        metadata: r#"{"by":"spread"}"#.to_owned(),
+    let event = |kind: &str, bytes: usize| {
+        let payload = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes));
+        NewEvent::from_json(kind, "1", payload, r#"{"by":"spread"}"#)
     };
     while !stop.load(Ordering::Relaxed) {
-        let mut ids = std::iter::repeat_with(OrderId::mint);
+        let mut ids = std::iter::repeat_with(|| StreamId::from(Uuid::now_v7()));
         let Some(id) = ids.find(|id| shards.contains(&journal.shard_of(*id))) else { continue };
         let steps = [("OrderPlaced", PAYLOAD_LEN), ("OrderConfirmed", 60), ("OrderFulfilled", 120)];
         for (version, (kind, bytes)) in (0..).zip(steps) {
-            journal.append(id, version, vec![event(kind, bytes)]).await?;
+            journal.append(id, version, vec![event(kind, bytes)?]).await?;
             appended.fetch_add(1, Ordering::Relaxed);
         }
     }

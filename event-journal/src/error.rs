@@ -1,14 +1,17 @@
-use shared_events::contract::OrderId;
+//! Why the journal did not do what was asked.
+
 use shared_events::stream::DatabaseError;
+
+use crate::id::{AGGREGATE_TYPE, StreamId};
 
 /// Why the journal did not do what was asked. Cloned to everybody who waited for the same batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    /// The order is not at the expected version; nothing was appended.
-    #[error("order/{order_id}@{expected}: somebody else appended first")]
+    /// The stream is not at the expected version; nothing was appended.
+    #[error("{}/{stream_id}@{expected}: somebody else appended first", AGGREGATE_TYPE)]
     Conflict {
-        /// The order.
-        order_id: OrderId,
+        /// The stream.
+        stream_id: StreamId,
         /// The version that was expected.
         expected: u64,
         /// Its version, where known.
@@ -18,7 +21,7 @@ pub enum JournalError {
     /// writer has stopped.
     #[error("another writer has taken the journal over")]
     Superseded,
-    /// Another node has the order's shard, or nobody has; nothing was appended.
+    /// Another node has the stream's shard, or nobody has; nothing was appended.
     #[error("shard {shard} is not here")]
     NotOwner {
         /// The shard.
@@ -52,7 +55,7 @@ pub enum JournalError {
     Broken {
         /// The shard.
         shard: u16,
-        /// The last position that is in order; 0 where an order's own history is broken.
+        /// The last position that is in order; 0 where a stream's own history is broken.
         position: u64,
         /// What is wrong.
         detail: String,
@@ -67,11 +70,11 @@ pub enum JournalError {
         /// The file that the next event stands in, by its path in the archive.
         file: String,
     },
-    /// The order has left for files, and no archive is at hand to read them from.
-    #[error("order/{order_id} is archived: {file}")]
-    OrderArchived {
-        /// The order.
-        order_id: OrderId,
+    /// The stream has left for files, and no archive is at hand to read them from.
+    #[error("{}/{stream_id} is archived: {file}", AGGREGATE_TYPE)]
+    StreamArchived {
+        /// The stream.
+        stream_id: StreamId,
         /// The file that its first event stands in, by its path in the archive.
         file: String,
     },
@@ -83,11 +86,11 @@ pub enum JournalError {
         /// The bound.
         max: usize,
     },
-    /// The order would have more events than the bound; nothing was appended.
-    #[error("order/{order_id}: more than {max} events")]
+    /// The stream would have more events than the bound; nothing was appended.
+    #[error("{}/{stream_id}: more than {max} events", AGGREGATE_TYPE)]
     TooManyEvents {
-        /// The order.
-        order_id: OrderId,
+        /// The stream.
+        stream_id: StreamId,
         /// The bound.
         max: u64,
     },
@@ -114,7 +117,7 @@ impl JournalError {
             Self::OutcomeUnknown(_) => "JOURNAL_OUTCOME_UNKNOWN",
             Self::Broken { .. } => "JOURNAL_BROKEN",
             Self::Archived { .. } => "ARCHIVED",
-            Self::OrderArchived { .. } => "ORDER_ARCHIVED",
+            Self::StreamArchived { .. } => "ORDER_ARCHIVED",
             Self::TooLarge { .. } => "EVENT_TOO_LARGE",
             Self::TooManyEvents { .. } => "TOO_MANY_EVENTS",
             Self::Invalid(_) => "EVENT_INVALID",
@@ -124,6 +127,6 @@ impl JournalError {
 }
 
 /// Why the tables were not brought up to date.
-pub(super) fn not_migrated(error: sqlx::migrate::MigrateError) -> JournalError {
+pub(crate) fn not_migrated(error: sqlx::migrate::MigrateError) -> JournalError {
     JournalError::Unavailable(DatabaseError::from(error).to_string())
 }

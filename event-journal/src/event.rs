@@ -1,24 +1,117 @@
-use shared_events::contract::{OrderId, Timestamp};
+//! What is appended and what is read back.
 
-/// An event to be appended.
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use shared_events::contract::Timestamp;
+
+use crate::error::JournalError;
+use crate::id::StreamId;
+
+/// An event to be appended. Whoever has one has seen that it can be: a database refuses text that
+/// is not JSON, and nobody else in a batch should pay for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Its type, such as `OrderPlaced`.
-    pub event_type: String,
-    /// The version of its payload's schema, such as `1`.
-    pub event_version: String,
-    /// JSON text, stored byte for byte.
-    pub payload: String,
-    /// JSON text, stored byte for byte.
-    pub metadata: String,
+    event_type: String,
+    event_version: String,
+    payload: String,
+    metadata: String,
+}
+
+impl NewEvent {
+    /// An event of this type, such as `OrderPlaced`, whose payload has this version of its schema,
+    /// such as `1`. Payload and metadata are written as JSON here, once.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where type or version are not 1 to 255 bytes, or something cannot
+    /// be written as JSON.
+    pub fn new(
+        event_type: &str,
+        event_version: &str,
+        payload: &impl Serialize,
+        metadata: &impl Serialize,
+    ) -> Result<Self, JournalError> {
+        Self::named(event_type, event_version)?;
+        Ok(Self {
+            event_type: event_type.to_owned(),
+            event_version: event_version.to_owned(),
+            payload: serde_json::to_string(payload).map_err(|_| not_json("payload"))?,
+            metadata: serde_json::to_string(metadata).map_err(|_| not_json("metadata"))?,
+        })
+    }
+
+    /// An event of texts that others have written. They are stored byte for byte.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where type or version are not 1 to 255 bytes, or a text is not
+    /// JSON.
+    pub fn from_json(
+        event_type: &str,
+        event_version: &str,
+        payload: impl Into<String>,
+        metadata: impl Into<String>,
+    ) -> Result<Self, JournalError> {
+        Self::named(event_type, event_version)?;
+        let is_json = |name, text: String| match serde_json::from_str::<IgnoredAny>(&text) {
+            Ok(_) => Ok(text),
+            Err(_) => Err(not_json(name)),
+        };
+        Ok(Self {
+            event_type: event_type.to_owned(),
+            event_version: event_version.to_owned(),
+            payload: is_json("payload", payload.into())?,
+            metadata: is_json("metadata", metadata.into())?,
+        })
+    }
+
+    fn named(event_type: &str, event_version: &str) -> Result<(), JournalError> {
+        let legal = |name: &str| !name.is_empty() && name.len() <= 255 && !name.contains('\0');
+        if legal(event_type) && legal(event_version) {
+            Ok(())
+        } else {
+            Err(JournalError::Invalid("type and version are 1 to 255 bytes".to_owned()))
+        }
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// The version of its payload's schema.
+    #[must_use]
+    pub fn event_version(&self) -> &str {
+        &self.event_version
+    }
+
+    /// JSON text.
+    #[must_use]
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// JSON text.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
+        &self.metadata
+    }
+
+    /// Payload and metadata together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
+}
+
+fn not_json(what: &str) -> JournalError {
+    JournalError::Invalid(format!("its {what} is not JSON"))
 }
 
 /// An event as the journal holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     /// Whose.
-    pub order_id: OrderId,
-    /// The order's version after it, from 1.
+    pub stream_id: StreamId,
+    /// The stream's version after it, from 1.
     pub sequence: u64,
     /// The shard it stands in.
     pub shard: u16,
@@ -37,22 +130,22 @@ pub struct StoredEvent {
 }
 
 /// A [`StoredEvent`] whose texts are elsewhere.
-pub(super) struct EventRef<'a> {
-    pub(super) order_id: OrderId,
-    pub(super) sequence: u64,
-    pub(super) shard: u16,
-    pub(super) position: u64,
-    pub(super) recorded_at: Timestamp,
-    pub(super) event_type: &'a str,
-    pub(super) event_version: &'a str,
-    pub(super) payload: &'a str,
-    pub(super) metadata: &'a str,
+pub(crate) struct EventRef<'a> {
+    pub(crate) stream_id: StreamId,
+    pub(crate) sequence: u64,
+    pub(crate) shard: u16,
+    pub(crate) position: u64,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) event_type: &'a str,
+    pub(crate) event_version: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) metadata: &'a str,
 }
 
 impl<'a> From<&'a StoredEvent> for EventRef<'a> {
     fn from(event: &'a StoredEvent) -> Self {
         Self {
-            order_id: event.order_id,
+            stream_id: event.stream_id,
             sequence: event.sequence,
             shard: event.shard,
             position: event.position,
@@ -66,9 +159,9 @@ impl<'a> From<&'a StoredEvent> for EventRef<'a> {
 }
 
 impl EventRef<'_> {
-    pub(super) fn to_owned(&self) -> StoredEvent {
+    pub(crate) fn to_owned(&self) -> StoredEvent {
         StoredEvent {
-            order_id: self.order_id,
+            stream_id: self.stream_id,
             sequence: self.sequence,
             shard: self.shard,
             position: self.position,
@@ -86,7 +179,7 @@ impl EventRef<'_> {
 pub struct ChainedEvent {
     /// The event.
     pub event: StoredEvent,
-    /// The stored hash; right where it equals [`chain_hash`](super::chain_hash) of the hash before
+    /// The stored hash; right where it equals [`chain_hash`](crate::chain_hash) of the hash before
     /// and the event.
     pub hash: [u8; 32],
 }
@@ -94,7 +187,7 @@ pub struct ChainedEvent {
 /// What an append brought about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The order's version now.
+    /// The stream's version now.
     pub version: u64,
     /// The shard.
     pub shard: u16,
@@ -104,11 +197,11 @@ pub struct Appended {
     pub recorded_at: Timestamp,
 }
 
-/// An order whose history is impossible.
+/// A stream whose history is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     /// Which.
-    pub order_id: OrderId,
+    pub stream_id: StreamId,
     /// Why, as it was found last.
     pub reason: String,
     /// When it was found first.

@@ -1,3 +1,5 @@
+//! How a journal is opened.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -5,7 +7,7 @@ use std::time::Duration;
 use shared_events::contract::Timestamp;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
-use super::archive::Archive;
+use crate::files::Archive;
 
 /// A process among several that write to one journal, each to its own shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Options {
     /// Where the files are that events have left for; without it they are not read.
     pub archive: Option<Archive>,
     /// Sessions for reading with each of its Postgres databases, and of them those that listen; the
-    /// writer has one of its own, and reads of single orders two.
+    /// writer has one of its own, and reads of single streams two.
     pub connections: u32,
     /// What time it is.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,

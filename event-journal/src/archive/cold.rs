@@ -1,11 +1,11 @@
+//! What a journal reads where its table has nothing.
+
 use std::sync::Arc;
 
-use shared_events::contract::OrderId;
-
-use super::directory::{Archive, ArchiveError};
-use super::manifest::Archived;
 use crate::error::JournalError;
 use crate::event::{ChainedEvent, StoredEvent};
+use crate::files::{Archive, ArchiveError, Archived};
+use crate::id::{AGGREGATE_TYPE, StreamId};
 use crate::store::{Range, Store};
 
 /// What a journal reads where its table has nothing. It asks the database each time, because
@@ -42,28 +42,29 @@ impl Cold {
         read.map(Some).map_err(|error| unreadable(&file, error))
     }
 
-    /// The events of an order that has left, from where they stand.
+    /// The events of a stream that has left, from where they stand.
     pub(crate) async fn load(
         &self,
-        order_id: OrderId,
+        stream_id: StreamId,
         shard: u16,
         positions: &[u64],
     ) -> Result<Vec<StoredEvent>, JournalError> {
         let mut events = Vec::with_capacity(positions.len());
         for position in positions {
             let Some(file) = self.store.archive_with(shard, *position).await? else {
-                let detail = format!("order/{order_id} has left for no file");
+                let detail = format!("{AGGREGATE_TYPE}/{stream_id} has left for no file");
                 return Err(JournalError::Broken { shard, position: position - 1, detail });
             };
             let Some(archive) = &self.archive else {
-                return Err(JournalError::OrderArchived { order_id, file: file.file });
+                return Err(JournalError::StreamArchived { stream_id, file: file.file });
             };
             let read = archive.read(&file, position - 1, *position).await;
             let read = read.map_err(|error| unreadable(&file, error))?;
             events.extend(read.into_iter().map(|chained| chained.event));
         }
-        if let Some(other) = events.iter().find(|event| event.order_id != order_id) {
-            let (position, detail) = (other.position, format!("is not of order/{order_id}"));
+        if let Some(other) = events.iter().find(|event| event.stream_id != stream_id) {
+            let (position, detail) =
+                (other.position, format!("is not of {AGGREGATE_TYPE}/{stream_id}"));
             return Err(JournalError::Broken { shard, position, detail });
         }
         Ok(events)

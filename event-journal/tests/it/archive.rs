@@ -9,15 +9,17 @@ use cqrs_es::persist::PersistedEventRepository as _;
 use cqrs_es::{Aggregate, DomainEvent};
 use event_journal::{
     Archive, Archiving, ArchivingError, Journal, JournalError, NewEvent, Options, StoredEvent,
-    open_postgres,
+    StreamId, open_postgres,
 };
 use postgres_es::PostgresEventRepository;
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::Timestamp;
 use shared_events::stream::Cursors;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 use uuid::Uuid;
+
+use crate::spread::fresh;
 
 /// What cqrs-es asks for to read a table; nothing is made of the events.
 #[derive(Default, Serialize, Deserialize)]
@@ -97,17 +99,17 @@ impl Place {
         PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
     }
 
-    /// Archives what was recorded before an instant; these orders are over.
+    /// Archives what was recorded before an instant; these streams are over.
     async fn archive(
         &self,
         before: &str,
         directory: &Path,
-        over: &[OrderId],
+        over: &[StreamId],
     ) -> Result<u64, ArchivingError> {
         let mut archiving = Archiving::begin(&self.url, &self.schema).await?;
         let reach = archiving.reach(before.parse().unwrap()).await?;
         let is_over =
-            |history: &[StoredEvent]| history.iter().all(|event| over.contains(&event.order_id));
+            |history: &[StoredEvent]| history.iter().all(|event| over.contains(&event.stream_id));
         let leaving = archiving.select(&reach, is_over).await?;
         let written = archiving.write(&reach, directory).await?;
         archiving.leave(&written, &leaving).await?;
@@ -116,13 +118,9 @@ impl Place {
 }
 
 fn event(n: usize) -> NewEvent {
-    NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        // Bytes stay as they are, in files too.
-        payload: format!("{{\"b\" : {n},\n \"a\":\"é\\u0000\"}}"),
-        metadata: r#"{ "by":"test" }"#.to_owned(),
-    }
+    // Bytes stay as they are, in files too.
+    let payload = format!("{{\"b\" : {n},\n \"a\":\"é\\u0000\"}}");
+    NewEvent::from_json("OrderConfirmed", "1", payload, r#"{ "by":"test" }"#).unwrap()
 }
 
 async fn everything(journal: &Journal) -> Vec<StoredEvent> {
@@ -147,23 +145,23 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     place.at("2026-06-30T23:00:00Z");
     let journal = place.open().await;
-    let orders: Vec<OrderId> = (0..20).map(|_| OrderId::mint()).collect();
-    for (n, id) in orders.iter().enumerate() {
+    let streams: Vec<StreamId> = (0..20).map(|_| fresh()).collect();
+    for (n, id) in streams.iter().enumerate() {
         journal.append(*id, 0, vec![event(n), event(n)]).await.unwrap();
     }
     place.at("2026-07-01T01:00:00Z");
-    for (n, id) in orders[5..15].iter().enumerate() {
+    for (n, id) in streams[5..15].iter().enumerate() {
         journal.append(*id, 2, vec![event(n)]).await.unwrap();
     }
     // The clock is set back over the end of the month: the file of July goes on.
     place.at("2026-06-30T23:59:59Z");
-    journal.append(orders[15], 2, vec![event(1)]).await.unwrap();
+    journal.append(streams[15], 2, vec![event(1)]).await.unwrap();
     place.at("2026-08-02T00:00:00Z");
-    journal.append(orders[10], 3, vec![event(1)]).await.unwrap();
+    journal.append(streams[10], 3, vec![event(1)]).await.unwrap();
     let before = everything(&journal).await;
 
     // Over are the first half and one that was at work in August: that one stays.
-    let over = &orders[..11];
+    let over = &streams[..11];
     let left = place.archive("2026-08-01T00:00:00Z", directory.path(), over).await.unwrap();
     assert_eq!(left, 5 * 2 + 5 * 3);
     let reading = place.reading(Some(directory.path())).await;
@@ -176,9 +174,9 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     assert_eq!((audit.damages, audit.archives), (vec![], vec![]));
     let passed_over: u64 = audit.unchecked.iter().map(|part| part.last - part.first + 1).sum();
     assert_eq!(passed_over, before.len() as u64 - 1);
-    for (n, id) in orders.iter().enumerate() {
+    for (n, id) in streams.iter().enumerate() {
         let history = reading.load(*id).await.unwrap();
-        let known: Vec<_> = before.iter().filter(|event| event.order_id == *id).cloned().collect();
+        let known: Vec<_> = before.iter().filter(|event| event.stream_id == *id).cloned().collect();
         assert_eq!(history, known);
         match blind.load(*id).await {
             Ok(history) => assert_eq!((n >= 10, history), (true, known)),
@@ -193,30 +191,32 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
 
     // What stays goes on, and so does what left, should anything happen to it after all.
     place.at("2026-08-03T00:00:00Z");
-    journal.append(orders[19], 2, vec![event(1)]).await.unwrap();
-    journal.append(orders[0], 2, vec![event(1)]).await.unwrap();
-    // What left still has its versions: nothing is placed twice. Nobody else in a batch pays for it.
-    for (order, expected, actual) in [(15, 2, 3), (1, 0, 2), (2, 1, 2), (9, 0, 3), (9, 2, 3)] {
-        let other = OrderId::mint();
+    journal.append(streams[19], 2, vec![event(1)]).await.unwrap();
+    journal.append(streams[0], 2, vec![event(1)]).await.unwrap();
+    // What left still has its versions: nothing is placed twice. Nobody else in a batch pays for
+    // it.
+    for (stream, expected, actual) in [(15, 2, 3), (1, 0, 2), (2, 1, 2), (9, 0, 3), (9, 2, 3)] {
+        let other = fresh();
         let (conflict, done) = tokio::join!(
-            journal.append(orders[order], expected, vec![event(1)]),
+            journal.append(streams[stream], expected, vec![event(1)]),
             journal.append(other, 0, vec![event(1)]),
         );
-        let (order_id, actual) = (orders[order], Some(actual));
-        assert_eq!(conflict, Err(JournalError::Conflict { order_id, expected, actual }));
+        let (stream_id, actual) = (streams[stream], Some(actual));
+        assert_eq!(conflict, Err(JournalError::Conflict { stream_id, expected, actual }));
         done.unwrap();
     }
     let versions = |events: Vec<StoredEvent>| events.iter().map(|e| e.sequence).collect::<Vec<_>>();
-    assert_eq!(versions(reading.load(orders[0]).await.unwrap()), [1, 2, 3]);
-    assert_eq!(blind.load(orders[0]).await.unwrap_err().code(), "ORDER_ARCHIVED");
+    assert_eq!(versions(reading.load(streams[0]).await.unwrap()), [1, 2, 3]);
+    assert_eq!(blind.load(streams[0]).await.unwrap_err().code(), "ORDER_ARCHIVED");
 
     // The next month: another file of each shard, and those of the first that are over by now.
-    let left = place.archive("2026-09-01T00:00:00Z", directory.path(), &orders[1..]).await.unwrap();
+    let left =
+        place.archive("2026-09-01T00:00:00Z", directory.path(), &streams[1..]).await.unwrap();
     assert_eq!(left, 4 + 4 * 3 + 3 + 3 * 2 + 3);
     let reading = place.reading(Some(directory.path())).await;
     assert_eq!(reading.verify().await.unwrap(), before.len() as u64 + 2 + 5);
-    assert_eq!(versions(reading.load(orders[0]).await.unwrap()), [1, 2, 3]);
-    assert_eq!(versions(reading.load(orders[10]).await.unwrap()), [1, 2, 3, 4]);
+    assert_eq!(versions(reading.load(streams[0]).await.unwrap()), [1, 2, 3]);
+    assert_eq!(versions(reading.load(streams[10]).await.unwrap()), [1, 2, 3, 4]);
     let months: Vec<String> = Archive::new(directory.path())
         .manifests()
         .unwrap()
@@ -232,7 +232,7 @@ async fn the_new_table_is_guarded_as_the_old_one_was() {
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     place.at("2026-06-30T23:00:00Z");
     let journal = place.open().await;
-    let (gone, here) = (OrderId::mint(), OrderId::mint());
+    let (gone, here) = (fresh(), fresh());
     journal.append(gone, 0, vec![event(1)]).await.unwrap();
     journal.append(here, 0, vec![event(1), event(2)]).await.unwrap();
     let pool = place.pool().await;
@@ -295,12 +295,12 @@ async fn a_directory_of_another_journal_and_a_damaged_journal_are_refused() {
     for place in [&mine, &other] {
         place.at("2026-06-30T23:00:00Z");
         let journal = place.open().await;
-        let orders: Vec<OrderId> = (0..8).map(|_| OrderId::mint()).collect();
-        for id in &orders {
+        let streams: Vec<StreamId> = (0..8).map(|_| fresh()).collect();
+        for id in &streams {
             journal.append(*id, 0, vec![event(1), event(2)]).await.unwrap();
         }
         journal.close().await;
-        places.push(orders);
+        places.push(streams);
     }
     mine.archive(before, directory.path(), &places[0]).await.unwrap();
     let error = other.archive(before, directory.path(), &places[1]).await.unwrap_err();

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_journal::{
-    EVENT_BYTES_MAX, EVENTS_PER_ORDER_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
-    NewEvent, Options, ShardMap, chain_hash, open_memory_on, open_postgres, open_spread,
+    EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
+    NewEvent, Options, ShardMap, StreamId, chain_hash, open_memory_on, open_postgres, open_spread,
     open_sqlite,
 };
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, begin};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
@@ -78,17 +78,13 @@ fn options() -> Options {
 }
 
 fn event(n: usize) -> NewEvent {
-    NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        // Spaces and key order must survive.
-        payload: format!(r#"{{"b" : {n},  "a":"é\u0000"}}"#),
-        metadata: r#"{ "by":"test" }"#.to_owned(),
-    }
+    // Spaces and key order must survive.
+    let payload = format!(r#"{{"b" : {n},  "a":"é\u0000"}}"#);
+    NewEvent::from_json("OrderConfirmed", "1", payload, r#"{ "by":"test" }"#).unwrap()
 }
 
-fn order() -> OrderId {
-    OrderId::mint()
+fn stream() -> StreamId {
+    spread::fresh()
 }
 
 async fn everything(journal: &Journal) -> Cursors {
@@ -109,7 +105,7 @@ async fn everything(journal: &Journal) -> Cursors {
 async fn what_was_appended_is_read_back_byte_for_byte() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let id = order();
+        let id = stream();
         let first = journal.append(id, 0, vec![event(1), event(2)]).await.unwrap();
         assert_eq!((first.version, first.position), (2, 2));
         assert_eq!(first.shard, journal.shard_of(id));
@@ -118,18 +114,21 @@ async fn what_was_appended_is_read_back_byte_for_byte() {
         let stored = journal.load(id).await.unwrap();
         assert_eq!(stored.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3]);
         for (n, stored) in stored.iter().enumerate() {
-            assert_eq!(stored.payload, event(n + 1).payload);
-            assert_eq!(stored.metadata, event(n + 1).metadata);
+            assert_eq!(stored.payload, event(n + 1).payload());
+            assert_eq!(stored.metadata, event(n + 1).metadata());
             assert_eq!(stored.recorded_at, first.recorded_at);
         }
-        assert!(journal.load(order()).await.unwrap().is_empty());
+        assert!(journal.load(stream()).await.unwrap().is_empty());
         journal.close().await;
         assert_eq!(journal.append(id, 3, vec![event(4)]).await, Err(JournalError::Closed));
 
         // And by whoever comes next; the version is then told by the database.
         let journal = place.open(options()).await.unwrap();
         let conflict = journal.append(id, 0, vec![event(9)]).await.unwrap_err();
-        assert_eq!(conflict, JournalError::Conflict { order_id: id, expected: 0, actual: Some(3) });
+        assert_eq!(
+            conflict,
+            JournalError::Conflict { stream_id: id, expected: 0, actual: Some(3) }
+        );
         let ahead = journal.append(id, 7, vec![event(9)]).await.unwrap_err();
         assert_eq!(ahead.code(), "JOURNAL_CONFLICT");
         assert_eq!(journal.append(id, 3, vec![event(4)]).await.unwrap().position, 4);
@@ -142,14 +141,14 @@ async fn what_was_appended_is_read_back_byte_for_byte() {
 async fn a_conflicting_order_fails_alone() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let taken: Vec<OrderId> = (0..8).map(|_| order()).collect();
+        let taken: Vec<StreamId> = (0..8).map(|_| stream()).collect();
         for id in &taken {
             journal.append(*id, 0, vec![event(1)]).await.unwrap();
         }
         journal.close().await;
         // A new writer knows no versions, so these conflicts are found by the primary key.
         let journal = place.open(options()).await.unwrap();
-        let fresh: Vec<OrderId> = (0..64).map(|_| order()).collect();
+        let fresh: Vec<StreamId> = (0..64).map(|_| stream()).collect();
         let appends = taken.iter().chain(&fresh).map(|id| journal.append(*id, 0, vec![event(1)]));
         let answers = futures::future::join_all(appends).await;
         let (refused, appended) = answers.split_at(taken.len());
@@ -164,7 +163,7 @@ async fn a_conflicting_order_fails_alone() {
 async fn of_64_writers_one_wins_each_version() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let id = order();
+        let id = stream();
         for version in 0..5 {
             let appends = (0..64).map(|n| journal.append(id, version, vec![event(n)]));
             let answers = futures::future::join_all(appends).await;
@@ -194,13 +193,13 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
             _ => place.open(Options { read_only: true, ..options() }).await.unwrap(),
         };
         let reader = tokio::spawn(async move {
-            let (mut cursors, mut seen) = (Cursors::default(), BTreeMap::<OrderId, u64>::new());
+            let (mut cursors, mut seen) = (Cursors::default(), BTreeMap::<StreamId, u64>::new());
             while seen.values().sum::<u64>() < 1_000 {
                 beside.changed(&cursors).await;
                 for event in beside.read_after(&cursors, 37).await.unwrap() {
                     assert_eq!(event.position, cursors.get(event.shard) + 1);
                     cursors.advance(event.shard, event.position);
-                    let version = seen.entry(event.order_id).or_default();
+                    let version = seen.entry(event.stream_id).or_default();
                     assert_eq!(event.sequence, *version + 1);
                     *version = event.sequence;
                 }
@@ -209,7 +208,7 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
         let writers = (0..100).map(|_| {
             let journal = journal.clone();
             tokio::spawn(async move {
-                let id = order();
+                let id = stream();
                 for version in 0..10 {
                     journal.append(id, version, vec![event(1)]).await.unwrap();
                 }
@@ -235,7 +234,7 @@ async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
                 let journal = journal.clone();
                 tokio::spawn(async move {
                     for _ in 0..60 {
-                        journal.append(order(), 0, vec![event(1)]).await.unwrap();
+                        journal.append(stream(), 0, vec![event(1)]).await.unwrap();
                     }
                 })
             })
@@ -259,14 +258,14 @@ async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
 async fn a_superseded_writer_appends_nothing_and_stops() {
     for place in Place::all().await {
         let old = place.open(options()).await.unwrap();
-        let id = order();
+        let id = stream();
         old.append(id, 0, vec![event(1)]).await.unwrap();
         let new = place.open(Options { force_takeover: true, ..options() }).await.unwrap();
         assert_eq!(old.append(id, 1, vec![event(2)]).await, Err(JournalError::Superseded));
         timeout(SOON, old.stopped()).await.unwrap();
-        assert_eq!(old.append(order(), 0, vec![event(2)]).await, Err(JournalError::Superseded));
+        assert_eq!(old.append(stream(), 0, vec![event(2)]).await, Err(JournalError::Superseded));
         assert_eq!(new.append(id, 1, vec![event(3)]).await.unwrap().version, 2);
-        assert_eq!(new.load(id).await.unwrap()[1].payload, event(3).payload);
+        assert_eq!(new.load(id).await.unwrap()[1].payload, event(3).payload());
         assert_eq!(new.verify().await.unwrap(), 2);
         new.close().await;
         old.close().await;
@@ -299,7 +298,7 @@ fn short() -> Options {
 async fn a_lease_that_is_not_renewed_runs_out_and_is_watched_for_as_long_as_it_is_believed() {
     let place = Place::postgres();
     let old = place.open(short()).await.unwrap();
-    old.append(order(), 0, vec![event(1)]).await.unwrap();
+    old.append(stream(), 0, vec![event(1)]).await.unwrap();
     // As one who is cut off: no session, a lease that ran out by the clock of the database, and no
     // word of where it ran.
     let pool = place.pool().await;
@@ -313,8 +312,8 @@ async fn a_lease_that_is_not_renewed_runs_out_and_is_watched_for_as_long_as_it_i
     let new = place.open(short()).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(1_200), "{:?}", began.elapsed());
     timeout(SOON, old.stopped()).await.unwrap();
-    assert_eq!(old.append(order(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
-    new.append(order(), 0, vec![event(1)]).await.unwrap();
+    assert_eq!(old.append(stream(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
+    new.append(stream(), 0, vec![event(1)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -322,7 +321,7 @@ async fn a_clock_that_steps_takes_nothing_from_a_writer_that_lives() {
     let place = Place::postgres();
     let old = place.open(short()).await.unwrap();
     let pool = place.pool().await;
-    let id = order();
+    let id = stream();
     for n in 0..10 {
         sqlx::query("UPDATE shards SET lease_until = now() - interval '1 hour'")
             .execute(&pool)
@@ -351,7 +350,7 @@ async fn a_full_disk_heals_when_there_is_room() {
     let journal = open_sqlite(&path.join("journal.db"), options()).await.unwrap();
     let mut appended = Vec::new();
     let append = |journal: Journal| async move {
-        let id = order();
+        let id = stream();
         journal.append(id, 0, vec![event(1)]).await.map(|_| id)
     };
     appended.push(append(journal.clone()).await.unwrap());
@@ -406,12 +405,12 @@ async fn a_writer_that_cannot_renew_stops_before_its_lease_ends() {
     journal.stopped().await;
     assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    assert_eq!(journal.append(order(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
+    assert_eq!(journal.append(stream(), 0, vec![event(1)]).await, Err(JournalError::Superseded));
     disk.fail_renewals(false);
     open_memory_on(&disk, options())
         .await
         .unwrap()
-        .append(order(), 0, vec![event(1)])
+        .append(stream(), 0, vec![event(1)])
         .await
         .unwrap();
 }
@@ -422,7 +421,7 @@ async fn a_lost_connection_is_resolved_by_the_heads() {
     let journal = open_memory_on(&disk, options()).await.unwrap();
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::LostAfter, Fault::LostBefore] {
         disk.inject(fault);
-        let id = order();
+        let id = stream();
         assert_eq!(journal.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
         assert_eq!(journal.load(id).await.unwrap().len(), 1);
     }
@@ -440,7 +439,7 @@ async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
             tokio::spawn(async move {
                 let mut answers = Vec::new();
                 for n in 0..40 {
-                    let id = order();
+                    let id = stream();
                     answers.push((id, journal.append(id, 0, vec![event(n), event(n)]).await));
                 }
                 answers
@@ -480,12 +479,12 @@ async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
 async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let ids: Vec<OrderId> = (0..100).map(|_| order()).collect();
+        let ids: Vec<StreamId> = (0..100).map(|_| stream()).collect();
         for (n, id) in ids.iter().enumerate() {
             let events = (0..=n % 5).map(|_| event(n)).collect();
             journal.append(*id, 0, events).await.unwrap();
         }
-        let absent: Vec<OrderId> = (0..20).map(|_| order()).collect();
+        let absent: Vec<StreamId> = (0..20).map(|_| stream()).collect();
         // Each three times: some of them meet in one read, and some do not.
         let asked = ids.iter().chain(&absent).chain(&ids).chain(&ids);
         let loads = asked.map(|id| async { (*id, journal.load(*id).await.unwrap()) });
@@ -496,8 +495,8 @@ async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
             };
             assert_eq!(found.len(), n % 5 + 1);
             for (sequence, stored) in (1..).zip(&found) {
-                assert_eq!((stored.order_id, stored.sequence), (id, sequence));
-                assert_eq!(stored.payload, event(n).payload);
+                assert_eq!((stored.stream_id, stored.sequence), (id, sequence));
+                assert_eq!(stored.payload, event(n).payload());
             }
         }
         journal.close().await;
@@ -509,7 +508,7 @@ async fn who_gives_up_a_read_takes_nobody_along() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();
     let pool = place.pool().await;
-    let id = order();
+    let id = stream();
     journal.append(id, 0, vec![event(1)]).await.unwrap();
     let mut lock = begin(&pool).await.unwrap();
     sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
@@ -545,7 +544,7 @@ async fn who_gives_up_a_read_takes_nobody_along() {
 async fn the_schema_refuses_to_forget() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();
-    journal.append(order(), 0, vec![event(1)]).await.unwrap();
+    journal.append(stream(), 0, vec![event(1)]).await.unwrap();
     let pool = place.pool().await;
     for sql in [
         "UPDATE events SET payload = '{}'",
@@ -558,7 +557,7 @@ async fn the_schema_refuses_to_forget() {
     }
     let place = Place::sqlite();
     let journal = place.open(options()).await.unwrap();
-    journal.append(order(), 0, vec![event(1)]).await.unwrap();
+    journal.append(stream(), 0, vec![event(1)]).await.unwrap();
     let pool = SqlitePool::connect(&format!("sqlite://{}", place.file().display())).await.unwrap();
     for sql in ["UPDATE events SET payload = '{}'", "DELETE FROM events", "DELETE FROM shards"] {
         let error = sqlx::query(sql).execute(&pool).await.unwrap_err().to_string();
@@ -570,7 +569,7 @@ async fn the_schema_refuses_to_forget() {
 async fn the_chain_tells_what_was_changed() {
     let disk = MemoryDisk::default();
     let journal = open_memory_on(&disk, Options { shards: 1, ..options() }).await.unwrap();
-    let id = order();
+    let id = stream();
     journal.append(id, 0, vec![event(1), event(2), event(3)]).await.unwrap();
     let mut hash = GENESIS;
     for chained in journal.read_shard(0, 0, 10).await.unwrap() {
@@ -588,7 +587,7 @@ async fn the_chain_tells_what_was_changed() {
 async fn a_missing_event_stops_readers_loudly() {
     let place = Place::postgres();
     let journal = place.open(Options { shards: 1, ..options() }).await.unwrap();
-    let id = order();
+    let id = stream();
     journal.append(id, 0, vec![event(1), event(2), event(3)]).await.unwrap();
     let pool = place.pool().await;
     sqlx::raw_sql("ALTER TABLE events DISABLE TRIGGER USER; DELETE FROM events WHERE sequence = 2")
@@ -612,34 +611,53 @@ async fn a_missing_event_stops_readers_loudly() {
 async fn bounds_are_kept_and_nobody_else_pays() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let large =
-            NewEvent { payload: format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX)), ..event(1) };
-        let broken = NewEvent { payload: "{".to_owned(), ..event(1) };
+        let large = format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX));
+        let large = NewEvent::from_json("OrderConfirmed", "1", large, "{}").unwrap();
         for (expected, events, code) in [
             (0, vec![large], "EVENT_TOO_LARGE"),
-            (0, vec![broken], "EVENT_INVALID"),
             (0, vec![], "EVENT_INVALID"),
-            (EVENTS_PER_ORDER_MAX, vec![event(1)], "TOO_MANY_EVENTS"),
+            (EVENTS_PER_STREAM_MAX, vec![event(1)], "TOO_MANY_EVENTS"),
         ] {
-            assert_eq!(journal.append(order(), expected, events).await.unwrap_err().code(), code);
+            assert_eq!(journal.append(stream(), expected, events).await.unwrap_err().code(), code);
         }
         assert!(journal.heads().await.unwrap().is_empty());
         journal.close().await;
     }
 }
 
+#[test]
+fn nobody_has_an_event_that_a_database_would_refuse() {
+    let long = "x".repeat(256);
+    for (event_type, version, payload, metadata, why) in [
+        ("OrderConfirmed", "1", "{", "{}", "its payload is not JSON"),
+        ("OrderConfirmed", "1", "{}", "{} {}", "its metadata is not JSON"),
+        ("", "1", "{}", "{}", "type and version are 1 to 255 bytes"),
+        ("OrderConfirmed", "1\0", "{}", "{}", "type and version are 1 to 255 bytes"),
+        (long.as_str(), "1", "{}", "{}", "type and version are 1 to 255 bytes"),
+    ] {
+        let error = NewEvent::from_json(event_type, version, payload, metadata).unwrap_err();
+        assert_eq!(
+            (error.code(), error.to_string()),
+            ("EVENT_INVALID", format!("not an event: {why}"))
+        );
+    }
+    let named = |event_type| NewEvent::new(event_type, "1", &(), &());
+    assert_eq!(named(&long).unwrap_err().code(), "EVENT_INVALID");
+    assert_eq!(named("OrderConfirmed").unwrap().payload(), "null");
+}
+
 #[tokio::test]
 async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let id = order();
+        let id = stream();
         journal.quarantine(id, "first").await.unwrap();
         journal.quarantine(id, "second").await.unwrap();
         journal.append(id, 0, vec![event(1)]).await.unwrap();
         let beside = place.open(Options { read_only: true, ..options() }).await.unwrap();
         let found = beside.quarantined().await.unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].order_id, found[0].reason.as_str()), (id, "second"));
+        assert_eq!((found[0].stream_id, found[0].reason.as_str()), (id, "second"));
         assert_eq!(found[0].since, Timestamp::from_micros(1_800_000_000_123_456));
         assert_eq!(beside.load(id).await.unwrap().len(), 1);
         assert_eq!(beside.append(id, 1, vec![event(1)]).await, Err(JournalError::Closed));
@@ -653,7 +671,7 @@ async fn quarantine_is_visible_and_a_reader_beside_a_writer_cannot_write() {
 async fn pages_are_shared_between_shards() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
-        let appends = (0..200).map(|_| journal.append(order(), 0, vec![event(1)]));
+        let appends = (0..200).map(|_| journal.append(stream(), 0, vec![event(1)]));
         assert!(futures::future::join_all(appends).await.iter().all(Result::is_ok));
         let page = journal.read_after(&Cursors::default(), 40).await.unwrap();
         let shards: HashSet<u16> = page.iter().map(|event| event.shard).collect();

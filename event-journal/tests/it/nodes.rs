@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_journal::{
-    Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, open_spread,
+    Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, StreamId,
+    open_spread,
 };
-use shared_events::contract::{Mark, OrderId, Timestamp};
+use shared_events::contract::{Mark, Timestamp};
 use shared_events::stream::{
     ActionsAsked, AskedBy, Cursors, OperatorAction, Place as Seen, Scope, Verb, begin,
 };
@@ -68,17 +69,12 @@ impl Place {
 }
 
 fn event(n: u64) -> NewEvent {
-    NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        payload: format!(r#"{{"n":{n}}}"#),
-        metadata: "{}".to_owned(),
-    }
+    NewEvent::from_json("OrderConfirmed", "1", format!(r#"{{"n":{n}}}"#), "{}").unwrap()
 }
 
-/// A fresh order in this shard.
-fn order_in(journal: &Journal, shard: u16) -> OrderId {
-    std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == shard).unwrap()
+/// A fresh stream in this shard.
+fn stream_in(journal: &Journal, shard: u16) -> StreamId {
+    std::iter::repeat_with(spread::fresh).find(|id| journal.shard_of(*id) == shard).unwrap()
 }
 
 fn shards(journal: &Journal) -> BTreeSet<u16> {
@@ -118,7 +114,7 @@ async fn sharing(place: Place) {
     assert_eq!(all, (0..SHARDS).collect());
     for shard in 0..SHARDS {
         let (owner, other) = if shards(&a).contains(&shard) { (&a, &b) } else { (&b, &a) };
-        let id = order_in(&a, shard);
+        let id = stream_in(&a, shard);
         let refused = other.append(id, 0, vec![event(1)]).await;
         assert_eq!(refused, Err(JournalError::NotOwner { shard }));
         assert_eq!(owner.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
@@ -151,7 +147,7 @@ async fn leaving(place: Place) {
     // It still answers, that it has nothing any more.
     b.hand_over().await;
     assert_eq!(shards(&b), BTreeSet::new());
-    let refused = b.append(order_in(&a, 0), 0, vec![event(1)]).await;
+    let refused = b.append(stream_in(&a, 0), 0, vec![event(1)]).await;
     assert_eq!(refused, Err(JournalError::NotOwner { shard: 0 }));
     count(&a, 8).await;
     b.close().await;
@@ -160,7 +156,7 @@ async fn leaving(place: Place) {
     assert_eq!(shards(&a).len(), 8);
     // Far less than a lease, which is what it would take if nothing was handed over.
     assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
-    a.append(order_in(&a, 7), 0, vec![event(1)]).await.unwrap();
+    a.append(stream_in(&a, 7), 0, vec![event(1)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -174,7 +170,7 @@ async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with
     };
     let a = place.node_with("a", slow).await;
     let pool = place.pool().await;
-    let (lost, kept) = (order_in(&a, 3), order_in(&a, 4));
+    let (lost, kept) = (stream_in(&a, 3), stream_in(&a, 4));
     a.append(lost, 0, vec![event(1)]).await.unwrap();
     sqlx::query(
         "UPDATE shards SET epoch = epoch + 1, owner = 'somebody else',
@@ -213,7 +209,7 @@ async fn a_node_without_a_lease_loses_everything_and_joins_again() {
         // Whether b was faster or a has renewed in time, they are even again in the end and every
         // shard takes appends exactly at its owner.
         for shard in 0..SHARDS {
-            let id = order_in(&a, shard);
+            let id = stream_in(&a, shard);
             let until = Instant::now() + SOON;
             loop {
                 let answers = (
@@ -307,7 +303,7 @@ async fn moving_and_freezing(place: Place) {
     let shard = *shards(&a).first().unwrap();
     assert!(a.pin(shard, Some("b"), &action(Verb::MoveShard)).await.unwrap());
     comes_to_have(&b, |shards| shards.contains(&shard)).await;
-    let id = order_in(&a, shard);
+    let id = stream_in(&a, shard);
     assert_eq!(a.append(id, 0, vec![event(1)]).await, Err(JournalError::NotOwner { shard }));
     b.append(id, 0, vec![event(1)]).await.unwrap();
 
@@ -357,7 +353,7 @@ async fn one_order_hammered_through_moving_nodes_has_one_history() {
 async fn hammering(place: Place) {
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
-    let id = order_in(&a, 2);
+    let id = stream_in(&a, 2);
     let mut hands = Vec::new();
     for hand in 0..8_u64 {
         let node = if hand % 2 == 0 { a.clone() } else { b.clone() };
@@ -419,7 +415,7 @@ async fn a_clock_that_steps_takes_no_shard_from_a_node_that_lives() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for shard in mine {
-        a.append(order_in(&a, shard), 0, vec![event(1)]).await.unwrap();
+        a.append(stream_in(&a, shard), 0, vec![event(1)]).await.unwrap();
     }
 }
 
@@ -432,7 +428,7 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
     count(&a, 4).await;
     let pool = place.pool().await;
     let shard = *shards(&a).first().unwrap();
-    let id = order_in(&a, shard);
+    let id = stream_in(&a, shard);
     let mut hash: Vec<u8> = Vec::new();
     for version in 0..5 {
         a.append(id, version, vec![event(version)]).await.unwrap();
@@ -472,7 +468,7 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
     let told = timeout(SOON, lost.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
     assert_eq!(*told, [LostTail { shard, known: 5, found: 2, events: 3 }]);
     drop(told);
-    // The orders of before know what there is no more, and are rebuilt.
+    // The streams of before know what there is no more, and are rebuilt.
     let mut ownership = a.ownership();
     let anew = ownership.wait_for(|now| now.tenure(shard).is_some_and(|t| t != tenure));
     timeout(SOON, anew).await.unwrap().unwrap();
@@ -530,7 +526,7 @@ async fn a_clock_that_was_set_back_keeps_no_shard_from_those_who_live() {
     sqlx::query(had).execute(&pool).await.unwrap();
     comes_to_have(&b, |shards| !shards.contains(&0)).await;
     count(&b, usize::from(SHARDS)).await;
-    b.append(order_in(&b, 0), 0, vec![event(1)]).await.unwrap();
+    b.append(stream_in(&b, 0), 0, vec![event(1)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -538,7 +534,7 @@ async fn every_reason_why_a_journal_goes_on_is_remembered() {
     let place = Place::new();
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
-    let id = order_in(&a, *shards(&a).first().unwrap());
+    let id = stream_in(&a, *shards(&a).first().unwrap());
     a.append(id, 0, vec![event(1)]).await.unwrap();
     let (one, other) =
         tokio::join!(a.accept("lost a", "one", None), b.accept("lost b", "other", None));

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use event_journal::{
-    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, holding,
+    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, StreamId, holding,
     migrate_postgres, open_postgres, open_spread,
 };
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
@@ -16,6 +16,11 @@ use uuid::Uuid;
 pub fn server() -> String {
     std::env::var("ORDINAL_TEST_POSTGRES")
         .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests")
+}
+
+/// A stream that nobody has appended to.
+pub fn fresh() -> StreamId {
+    Uuid::now_v7().into()
 }
 
 pub fn schema() -> String {
@@ -70,18 +75,13 @@ fn as_node() -> Options {
 }
 
 fn event() -> NewEvent {
-    NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        payload: "{}".to_owned(),
-        metadata: "{}".to_owned(),
-    }
+    NewEvent::from_json("OrderConfirmed", "1", "{}", "{}").unwrap()
 }
 
-/// An order in each shard.
+/// A stream in each shard.
 async fn fill(journal: &Journal) {
     for shard in 0..journal.shards() {
-        let id = std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == shard);
+        let id = std::iter::repeat_with(fresh).find(|id| journal.shard_of(*id) == shard);
         journal.append(id.unwrap(), 0, vec![event()]).await.unwrap();
     }
 }
@@ -217,7 +217,8 @@ async fn a_journal_whose_making_was_cut_short_is_made_to_the_end_under_the_same_
     assert_eq!(journal.verify().await.unwrap(), 4);
     journal.close().await;
     assert_eq!((id(&zero).await, id(&one).await), (made, made));
-    // Cut short when only one had been told that it is complete: the other is told when it is opened.
+    // Cut short when only one had been told that it is complete: the other is told when it is
+    // opened.
     first.execute("UPDATE journal SET complete = false").await.unwrap();
     open_spread(&map, &schema, as_node()).await.unwrap().close().await;
     let sql = "SELECT complete FROM journal";
@@ -249,7 +250,7 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     }
     let journal = open_postgres(&at[0], &schema, Options { shards: 8, ..options() }).await.unwrap();
     fill(&journal).await;
-    let odd = std::iter::repeat_with(OrderId::mint).find(|id| journal.shard_of(*id) == 6).unwrap();
+    let odd = std::iter::repeat_with(fresh).find(|id| journal.shard_of(*id) == 6).unwrap();
     journal.append(odd, 0, vec![event()]).await.unwrap();
     journal.quarantine(odd, "impossible").await.unwrap();
     let said = journal.fingerprints(6).await.unwrap().of(b"said");
@@ -274,10 +275,10 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     fill(&journal).await;
     journal.append(odd, 1, vec![event()]).await.unwrap();
     assert_eq!(journal.verify().await.unwrap(), 18);
-    // What a request said is recognised where its order is now.
+    // What a request said is recognised where its stream is now.
     assert!(journal.fingerprints(6).await.unwrap().is_of(&said, b"said"));
     let quarantined = journal.quarantined().await.unwrap();
-    assert_eq!(quarantined.iter().map(|o| o.order_id).collect::<Vec<_>>(), [odd]);
+    assert_eq!(quarantined.iter().map(|o| o.stream_id).collect::<Vec<_>>(), [odd]);
     journal.close().await;
 
     // Back, with only what is new.

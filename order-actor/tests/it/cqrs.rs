@@ -24,12 +24,7 @@ async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
     let options = Options { shards: 4, ..Options::new(Arc::new(now)) };
     let journal = open_postgres(&url, &schema, options).await.unwrap();
     let id = OrderId::mint();
-    let new = NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        payload: payload.clone(),
-        metadata: "{}".to_owned(),
-    };
+    let new = NewEvent::from_json("OrderConfirmed", "1", payload.clone(), "{}").unwrap();
     journal.append(id, 0, vec![new]).await.unwrap();
 
     let repository = PostgresEventRepository::new(pool(&url, &schema).await);
