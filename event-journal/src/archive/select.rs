@@ -11,7 +11,7 @@ use crate::store::stored;
 /// What would leave, or leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaving {
-    /// Orders of which nothing stays in the table.
+    /// Streams of which nothing stays in the table.
     pub streams: u64,
     /// Their events.
     pub events: u64,

@@ -38,7 +38,7 @@ impl ArchiveDamage {
     }
 }
 
-/// Positions of a shard that have left for files. Orders that did not leave have theirs in the
+/// Positions of a shard that have left for files. Streams that did not leave have theirs in the
 /// table too; those were read, but what they follow is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("positions {first} to {last} of shard {shard}: archived, the last of them in {file}")]

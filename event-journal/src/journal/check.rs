@@ -90,7 +90,7 @@ impl Journal {
         Ok(files.iter().map(|file| (file.shard, file.last)).collect())
     }
 
-    /// Orders that have left, after this one by id; at most `limit`. An archiving that did not end
+    /// Streams that have left, after this one by id; at most `limit`. An archiving that did not end
     /// may have named some that are still here.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl Relocation {
         }
     }
 
-    /// Orders with an impossible history have one there too.
+    /// Streams with an impossible history have one there too.
     pub(super) async fn copy_quarantined(&self) -> Result<(), JournalError> {
         for stream in self.quarantined().await? {
             self.to.quarantine(stream.stream_id, &stream.reason, stream.since).await?;

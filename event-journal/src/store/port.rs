@@ -73,7 +73,7 @@ pub(crate) trait Reads {
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
     /// These ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
-    /// Everything of the table as [`Rows`](super::copied::Rows) takes it apart, in no order;
+    /// Everything of the table as [`Rows`](super::postgres::Rows) takes it apart, in no order;
     /// nothing where the store has no such way.
     async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), JournalError> {
         drop(pieces);
@@ -98,7 +98,7 @@ pub(crate) trait Reads {
         let files = self.archives().await?;
         Ok(files.into_iter().find(|file| file.has(shard, position)))
     }
-    /// Orders that may have left, by id.
+    /// Streams that may have left, by id.
     async fn archived_streams(
         &self,
         asked: ArchivedStreams<'_>,

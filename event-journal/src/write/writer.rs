@@ -23,7 +23,7 @@ use crate::options::{Node, Options};
 use crate::shards::ShardSet;
 use crate::store::{Head, Store};
 
-/// Orders whose version the writer remembers, so that it need not ask; some 10 MB.
+/// Streams whose version the writer remembers, so that it need not ask; some 10 MB.
 const VERSIONS_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// The writer to one database.

@@ -1,4 +1,4 @@
-//! Orders that are read at the same time are read together: while a read is under way the next one
+//! Streams that are read at the same time are read together: while a read is under way the next one
 //! gathers. One that is alone goes at once.
 //! Never here: what the events mean.
 
@@ -25,7 +25,7 @@ use crate::store::rows::{away, stored};
 /// Reads under way at a time. What a read costs is mostly the way there and back, so few that are
 /// full do more than many that are not.
 const AT_ONCE_MAX: u32 = 2;
-/// Orders of one read; each may have thousands of events.
+/// Streams of one read; each may have thousands of events.
 const STREAMS_MAX: usize = 64;
 /// How long a read may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
