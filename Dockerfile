@@ -10,7 +10,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache build-base
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked && cp target/release/ordinal /ordinal && mkdir -m 0700 /data
+RUN cargo build --profile dist --locked && cp target/dist/ordinal /ordinal && mkdir -m 0700 /data
 
 FROM scratch
 COPY --from=build /ordinal /ordinal

@@ -1,7 +1,7 @@
 //! How many events a journal appends a second when its shards are spread over 1, 2 and 4 databases
 //! (as many as there are), side by side in one run.
 //!
-//! `cargo run --release -p event-journal --example spread -- URL…`, or `scripts/spread`, which
+//! `cargo run --profile dist -p event-journal --example spread -- URL…`, or `scripts/spread`, which
 //! brings servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas
 //! are made and dropped.
 

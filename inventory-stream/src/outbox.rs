@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use shared_events::contract::Fact;
+use shared_events::contract::{Fact, OrderId};
 use shared_events::stream::{
     Batch, Comparison, Cursors, Database, DatabaseError, Finding, Place, Source, SourceError, Tx,
 };
@@ -40,6 +40,15 @@ pub(crate) async fn heads(tx: &mut Tx) -> Result<BTreeMap<u16, u64>, DatabaseErr
         .collect()
 }
 
+/// A fact as the database reads it.
+#[derive(Serialize)]
+struct Row {
+    shard: u16,
+    position: u64,
+    order_id: OrderId,
+    fact: String,
+}
+
 /// Writes facts behind the heads, and moves these.
 pub(crate) async fn write(
     database: &Database,
@@ -53,10 +62,12 @@ pub(crate) async fn write(
         .iter()
         .map(|fact| {
             let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
-            Ok(serde_json::json!({
-                "shard": fact.shard, "position": fact.position, "order_id": fact.subject,
-                "fact": json,
-            }))
+            Ok(Row {
+                shard: fact.shard,
+                position: fact.position,
+                order_id: fact.subject,
+                fact: json,
+            })
         })
         .collect::<Result<Vec<_>, DatabaseError>>()?;
     let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("fact"))?;

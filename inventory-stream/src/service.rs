@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use include_dir::{Dir, include_dir};
 use shared_events::contract::Timestamp;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 
@@ -11,13 +12,16 @@ use crate::grpc::StockEdge;
 use crate::grpc::proto::inventory_service_server::InventoryServiceServer;
 use crate::{OutboxSource, StockCache, StockFollower};
 
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
+
 /// The tables of the stock service.
 #[must_use]
 pub fn migrator(dialect: Dialect) -> Migrator {
-    match dialect {
-        Dialect::Postgres => sqlx::migrate!("migrations/postgres"),
-        Dialect::Sqlite => sqlx::migrate!("migrations/sqlite"),
-    }
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
 }
 
 /// The stock service over its own database.

@@ -291,6 +291,16 @@ pub async fn lock(
     rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
 }
 
+/// What a batch did to a product, as the database reads it.
+#[derive(Serialize)]
+struct ChangedRow<'a> {
+    sku: &'a Sku,
+    reserved: i64,
+    committed: i64,
+    restocked: i64,
+    facts: Option<&'a Vec<MovedBy>>,
+}
+
 /// Applies what a batch changed, each product with its movement. By difference, so that a product
 /// that appeared meanwhile loses nothing.
 ///
@@ -307,11 +317,12 @@ pub async fn change<'a>(
     let rows: Vec<_> = changes
         .map(|(sku, change)| (sku, change, moved.get(sku)))
         .filter(|(_, change, moved)| !change.is_nothing() || moved.is_some())
-        .map(|(sku, change, moved)| {
-            serde_json::json!({
-                "sku": sku, "reserved": change.reserved,
-                "committed": change.committed, "restocked": change.restocked, "facts": moved,
-            })
+        .map(|(sku, change, facts)| ChangedRow {
+            sku,
+            reserved: change.reserved,
+            committed: change.committed,
+            restocked: change.restocked,
+            facts,
         })
         .collect();
     if rows.is_empty() {
@@ -389,6 +400,14 @@ pub async fn reservations(
         .collect()
 }
 
+/// A reservation as the database reads it.
+#[derive(Serialize)]
+struct ReservationRow {
+    order_id: OrderId,
+    state: &'static str,
+    body: String,
+}
+
 /// Writes reservations.
 ///
 /// # Errors
@@ -400,10 +419,11 @@ pub async fn write_reservations<'a>(
 ) -> Result<(), DatabaseError> {
     let rows = reservations
         .map(|reservation| {
-            Ok(serde_json::json!({
-                "order_id": reservation.order_id, "state": reservation.state.code(),
-                "body": json(reservation)?,
-            }))
+            Ok(ReservationRow {
+                order_id: reservation.order_id,
+                state: reservation.state.code(),
+                body: json(reservation)?,
+            })
         })
         .collect::<Result<Vec<_>, DatabaseError>>()?;
     if rows.is_empty() {

@@ -109,6 +109,37 @@ impl std::fmt::Debug for Entry {
     }
 }
 
+/// A message as the database reads it; `nth` counts from 1 in its batch.
+#[derive(Serialize)]
+struct MessageRow<'a> {
+    notification_id: NotificationId,
+    nth: i64,
+    fact_id: FactId,
+    channel: &'static str,
+    order_id: OrderId,
+    kind: &'a str,
+    recipient: &'a str,
+    subject: &'a str,
+    body: &'a str,
+    shard: u16,
+    position: u64,
+}
+
+/// A message that is due, as the database reads it.
+#[derive(Serialize)]
+struct DueRow<'a> {
+    serial: i64,
+    channel: &'a str,
+}
+
+/// A fact of the outbox as the database reads it.
+#[derive(Serialize)]
+struct ToldRow {
+    position: u64,
+    order_id: OrderId,
+    fact: String,
+}
+
 /// Writes messages down. One that stands there already was said before and stays as it is; if its history
 /// was thought to be gone, it is not, and one that was given up meanwhile is due again.
 ///
@@ -125,13 +156,18 @@ pub async fn write(
     }
     let rows: Vec<_> = (1_i64..)
         .zip(messages)
-        .map(|(nth, message)| {
-            serde_json::json!({
-                "notification_id": message.id, "nth": nth, "fact_id": message.fact_id,
-                "channel": message.channel.code(), "order_id": message.order_id,
-                "kind": message.kind, "recipient": message.recipient, "subject": message.subject,
-                "body": message.body, "shard": message.place.0, "position": message.place.1,
-            })
+        .map(|(nth, message)| MessageRow {
+            notification_id: message.id,
+            nth,
+            fact_id: message.fact_id,
+            channel: message.channel.code(),
+            order_id: message.order_id,
+            kind: message.kind,
+            recipient: &message.recipient,
+            subject: &message.subject,
+            body: &message.body,
+            shard: message.place.0,
+            position: message.place.1,
         })
         .collect();
     let again = "ON CONFLICT (notification_id) DO UPDATE
@@ -183,7 +219,7 @@ pub async fn write(
         }
         let queued: Vec<_> = queued
             .iter()
-            .map(|(serial, _, channel, _)| serde_json::json!({ "serial": serial, "channel": channel }))
+            .map(|(serial, _, channel, _)| DueRow { serial: *serial, channel })
             .collect();
         let given = database.sql(
             "SELECT serial, $1, channel
@@ -309,9 +345,7 @@ pub async fn delivered(
         .map(|(position, entry)| {
             let json = sent(entry, position, now).to_json();
             let json = json.map_err(|_| DatabaseError::Corrupt("fact"))?;
-            Ok(serde_json::json!({
-                "position": position, "order_id": entry.order_id, "fact": json,
-            }))
+            Ok(ToldRow { position, order_id: entry.order_id, fact: json })
         })
         .collect::<Result<Vec<_>, DatabaseError>>()?;
     let sql = database.sql(

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use include_dir::{Dir, include_dir};
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +12,16 @@ use crate::grpc::NotificationEdge;
 use crate::grpc::proto::notification_service_server::NotificationServiceServer;
 use crate::{Config, NotificationFollower};
 
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
+
 /// The tables of the message service.
 #[must_use]
 pub fn migrator(dialect: Dialect) -> Migrator {
-    match dialect {
-        Dialect::Postgres => sqlx::migrate!("migrations/postgres"),
-        Dialect::Sqlite => sqlx::migrate!("migrations/sqlite"),
-    }
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
 }
 
 /// The message service over its own database.

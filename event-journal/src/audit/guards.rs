@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use shared_events::stream::Dialect;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -12,7 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::JournalError;
 use crate::shards::ShardMap;
-use crate::store::{away, migrations};
+use crate::store::{away, migrator};
 
 /// What was looked at, and what is not as it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub async fn sqlite_guards(file: &Path) -> Result<Guards, JournalError> {
     db.close().await.map_err(away)?;
     let found: BTreeMap<String, String> =
         found.into_iter().map(|(name, sql)| (name, words(&sql).join(" "))).collect();
-    let made = Made::by(&migrations::of_sqlite(), &applied);
+    let made = Made::by(&migrator(Dialect::Sqlite), &applied);
     Ok(made.compare(|guard| match found.get(&guard.name) {
         None => Some("is missing"),
         Some(sql) => (*sql != guard.text).then_some("is not the one that was made"),
@@ -83,7 +84,7 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
     .await
     .map_err(away)?;
     db.close().await.map_err(away)?;
-    let made = Made::by(&migrations::of_postgres(), &applied);
+    let made = Made::by(&migrator(Dialect::Postgres), &applied);
     let of_its_name = |guard: &Guard| {
         found.iter().find(|(name, table, ..)| (name, table) == (&guard.name, &guard.table))
     };
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn every_trigger_that_a_migration_makes_is_known() {
-        for migrator in [migrations::of_sqlite(), migrations::of_postgres()] {
+        for migrator in [Dialect::Sqlite, Dialect::Postgres].map(migrator) {
             let made = all(&migrator);
             let texts: Vec<&str> = migrator.iter().map(|migration| &*migration.sql).collect();
             let count =

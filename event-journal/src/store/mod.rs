@@ -7,12 +7,12 @@
 mod chronicle; // which history a database tells
 mod head; // where a shard stands, and what is written to it
 mod memory; // the same laws for simulation
-pub(crate) mod migrations; // the tables, which databases remember to have
 mod nodes; // the port: what several nodes need
 mod port; // the port: what a database must do
 mod postgres; // the store of production, in the table of postgres-es
 mod rows; // what rows of either database say
 mod sqlite; // the same laws on the embedded default
+mod tables; // what migrations make
 
 pub use chronicle::Chronicle;
 pub use memory::{Fault, MemoryDisk};
@@ -35,3 +35,4 @@ pub(crate) use rows::{
     Fields, NOTE_ACTION, archived, away, chained, head, impossible, stored, with_action,
 };
 pub(crate) use sqlite::SqliteStore;
+pub(crate) use tables::migrator;

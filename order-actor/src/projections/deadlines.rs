@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
@@ -176,6 +177,15 @@ impl DeadlinesHandler {
     }
 }
 
+/// A row of the list.
+#[derive(Serialize)]
+struct Armed {
+    order_id: OrderId,
+    kind: &'static str,
+    due_at: i64,
+    version: u64,
+}
+
 #[async_trait]
 impl Handler<RecordedEvent> for DeadlinesHandler {
     async fn handle(&mut self, tx: &mut Tx, events: &[RecordedEvent]) -> Result<(), Blame> {
@@ -189,10 +199,12 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
         let mut disarmed = Vec::new();
         for (order_id, (version, open)) in last {
             match open {
-                Some(open) => armed.push(serde_json::json!({
-                    "order_id": order_id, "kind": open.kind.code(),
-                    "due_at": open.due.micros(), "version": version,
-                })),
+                Some(open) => armed.push(Armed {
+                    order_id,
+                    kind: open.kind.code(),
+                    due_at: open.due.micros(),
+                    version,
+                }),
                 None => disarmed.push(order_id),
             }
         }

@@ -7,7 +7,8 @@ mod order_summaries; // orders as lists show them
 mod rebuild; // built again beside the one in use
 mod rows; // what both do with a batch
 
-use shared_events::stream::Dialect;
+use include_dir::{Dir, include_dir};
+use shared_events::stream::{Dialect, migrations};
 use sqlx::migrate::Migrator;
 
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
@@ -15,14 +16,17 @@ pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary, Summar
 pub use rebuild::RebuildError;
 use rows::{ahead_of, json, remove, step};
 
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres/orders");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite/orders");
+
 /// The tables that a rebuild exchanges for others.
 pub const TABLES: [&str; 2] = [order_summaries::TABLE, deadlines::TABLE];
 
 /// The tables of the read models.
 #[must_use]
 pub fn migrator(dialect: Dialect) -> Migrator {
-    match dialect {
-        Dialect::Postgres => sqlx::migrate!("migrations/postgres/orders"),
-        Dialect::Sqlite => sqlx::migrate!("migrations/sqlite/orders"),
-    }
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
 }

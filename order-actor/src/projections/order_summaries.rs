@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use shared_events::contract::{Currency, CustomerId, Money, OrderId, Timestamp};
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
@@ -286,7 +287,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());
             last.extend(summary.map(|summary| (recorded.order_id, summary)));
         }
-        let rows: Vec<serde_json::Value> = last.values().map(row).collect();
+        let rows: Vec<Row> = last.values().map(Row::of).collect();
         sqlx::query(self.write()).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
@@ -314,7 +315,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             let now = now.map_err(|error| Blame::World(error.to_string()))?;
             let summary =
                 now.and_then(|(order, last)| Summary::of(&order, last.sequence, last.event.at()));
-            let rows: Vec<serde_json::Value> = summary.iter().map(row).collect();
+            let rows: Vec<Row> = summary.iter().map(Row::of).collect();
             sqlx::query(&self.replace).bind(super::json(&rows)?).execute(&mut **tx).await?;
         }
         if !ahead.is_empty() {
@@ -328,18 +329,36 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
     }
 }
 
-fn row(summary: &Summary) -> serde_json::Value {
-    serde_json::json!({
-        "order_id": summary.order_id,
-        "customer_id": summary.customer_id,
-        "status": summary.status.code(),
-        "version": summary.version,
-        "currency": summary.total.currency,
-        "total": summary.total.minor,
-        "refunded": summary.refunded.minor,
-        "units": summary.units,
-        "placed_at": summary.placed_at.micros(),
-        "ordered_at": summary.ordered_at.map(Timestamp::micros),
-        "updated_at": summary.updated_at.micros(),
-    })
+/// A summary as the database reads it, by the names of its columns.
+#[derive(Serialize)]
+struct Row {
+    order_id: OrderId,
+    customer_id: CustomerId,
+    status: &'static str,
+    version: u64,
+    currency: Currency,
+    total: i64,
+    refunded: i64,
+    units: u64,
+    placed_at: i64,
+    ordered_at: Option<i64>,
+    updated_at: i64,
+}
+
+impl Row {
+    fn of(summary: &Summary) -> Self {
+        Self {
+            order_id: summary.order_id,
+            customer_id: summary.customer_id,
+            status: summary.status.code(),
+            version: summary.version,
+            currency: summary.total.currency,
+            total: summary.total.minor,
+            refunded: summary.refunded.minor,
+            units: summary.units,
+            placed_at: summary.placed_at.micros(),
+            ordered_at: summary.ordered_at.map(Timestamp::micros),
+            updated_at: summary.updated_at.micros(),
+        }
+    }
 }

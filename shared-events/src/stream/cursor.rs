@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -281,16 +282,18 @@ impl Cursors {
             let through_marks = |shard| self.mark_at(through, shard);
             let rows: Vec<_> = moves
                 .iter()
-                .map(|(shard, through)| {
-                    serde_json::json!({
-                        "shard": shard, "stands": self.get(*shard), "through": through,
-                        "mark": through_marks(*shard).map(Mark::stored),
-                    })
+                .map(|(shard, through)| Step {
+                    shard: *shard,
+                    stands: self.get(*shard),
+                    through: *through,
+                    mark: through_marks(*shard).map(Mark::stored),
                 })
                 .collect();
+            let rows =
+                serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("cursors"))?;
             let hit = sqlx::query(sql)
                 .bind(follower)
-                .bind(serde_json::Value::from(rows).to_string())
+                .bind(rows)
                 .bind(incarnation)
                 .execute(&mut **tx)
                 .await
@@ -302,6 +305,15 @@ impl Cursors {
         }
         Ok(())
     }
+}
+
+/// How far a cursor moves in a shard, as the database reads it.
+#[derive(Serialize)]
+struct Step {
+    shard: u16,
+    stands: u64,
+    through: u64,
+    mark: Option<i64>,
 }
 
 /// Moves a follower's stored cursors back to these, in the transaction that undoes what it did after

@@ -1,11 +1,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use include_dir::{Dir, include_dir};
 use sqlx::any::{Any, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 
+use super::migrations;
 use super::session::{self, Session};
+
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
 /// A transaction on a [`Database`] of either kind.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -283,12 +288,12 @@ impl Database {
     /// The stream's own tables come first; services number theirs from 100, so that the two never
     /// meet in the table of applied migrations. They are run as one, so that what neither of them
     /// knows is seen: a newer program's.
-    async fn migrate(&self, migrations: &Migrator) -> Result<(), DatabaseError> {
-        let stream = match self.dialect {
-            Dialect::Postgres => sqlx::migrate!("migrations/postgres"),
-            Dialect::Sqlite => sqlx::migrate!("migrations/sqlite"),
-        };
-        let all = stream.iter().chain(migrations.iter()).cloned().collect::<Vec<_>>();
+    async fn migrate(&self, own: &Migrator) -> Result<(), DatabaseError> {
+        let stream = migrations::migrations(match self.dialect {
+            Dialect::Postgres => &POSTGRES,
+            Dialect::Sqlite => &SQLITE,
+        });
+        let all = stream.iter().chain(own.iter()).cloned().collect::<Vec<_>>();
         let together =
             Migrator { migrations: all.into(), ignore_missing: false, locking: true, no_tx: false };
         Ok(together.run(&self.writer).await?)

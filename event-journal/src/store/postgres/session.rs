@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use shared_events::stream::{Session, inspect};
+use shared_events::stream::{Dialect, Session, inspect};
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{Mutex, Notify, OnceCell};
@@ -17,8 +17,8 @@ use super::territory::Territory;
 use super::watched::Watch;
 use crate::error::{JournalError, not_migrated};
 use crate::options::Options;
-use crate::store::migrations;
 use crate::store::rows::away;
+use crate::store::tables::migrator;
 
 pub(crate) struct PostgresStore {
     /// It may hold a password.
@@ -128,7 +128,7 @@ impl PostgresStore {
                 other.map_err(away)?;
             }
         }
-        migrations::of_postgres().run(&self.reader).await.map_err(not_migrated)
+        migrator(Dialect::Postgres).run(&self.reader).await.map_err(not_migrated)
     }
 
     /// Which part of which journal is expected here; looked at before the first use.

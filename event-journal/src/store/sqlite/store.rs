@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared_events::stream::begin_immediate;
+use shared_events::stream::{Dialect, begin_immediate};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 
@@ -13,9 +13,9 @@ use crate::error::{JournalError, not_migrated};
 use crate::event::ChainedEvent;
 use crate::id::AGGREGATE_TYPE;
 use crate::store::head::{Batch, Claim, Claimed, CommitError, News, Renewed};
-use crate::store::migrations;
 use crate::store::port::{Renewal, Store};
 use crate::store::rows::{away, head};
+use crate::store::tables::migrator;
 
 /// Events per INSERT: eleven values each, of the 32,766 that SQLite binds.
 const ROWS_MAX: usize = 500;
@@ -120,7 +120,7 @@ impl Store for SqliteStore {
             if !self.try_lock()? && claim != Claim::Force {
                 return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
             }
-            migrations::of_sqlite().run(writer).await.map_err(not_migrated)?;
+            migrator(Dialect::Sqlite).run(writer).await.map_err(not_migrated)?;
         }
         let mut tx = begin_immediate(writer).await.map_err(away)?;
         if claim == Claim::Own {

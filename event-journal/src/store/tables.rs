@@ -1,16 +1,19 @@
-//! The tables of the journal. A migration that was applied anywhere never changes: not its name,
-//! not its number, not a byte.
+//! The tables of the journal, with the triggers that guard them. A migration that was applied anywhere
+//! never changes: not its name, not its number, not a byte.
 
+use include_dir::{Dir, include_dir};
+use shared_events::stream::{Dialect, migrations};
 use sqlx::migrate::Migrator;
 
-/// Of a schema in a Postgres database.
-pub(crate) fn of_postgres() -> Migrator {
-    sqlx::migrate!("migrations/postgres")
-}
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
-/// Of an SQLite file.
-pub(crate) fn of_sqlite() -> Migrator {
-    sqlx::migrate!("migrations/sqlite")
+/// What makes them, in a schema of a Postgres database or in an SQLite file.
+pub(crate) fn migrator(dialect: Dialect) -> Migrator {
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
 }
 
 #[cfg(test)]
@@ -21,7 +24,7 @@ mod tests {
 
     /// Number, name, and the beginning of the checksum that databases remember. Lines are added
     /// only.
-    const POSTGRES: &[Applied] = &[
+    const MADE_IN_POSTGRES: &[Applied] = &[
         (1, "journal", "3388ca34cf31f4487a97593d236c19d7"),
         (2, "nodes", "d86290e798454ac23b854b53192c8901"),
         (3, "databases", "175d84248b1701778b81c0d980e11ba0"),
@@ -31,7 +34,7 @@ mod tests {
         (7, "fingerprint keys", "9a6d1358e33b0f9145b04462146a6c01"),
         (8, "operator actions", "4db2b6cb03ad5b8706fad84abb16db02"),
     ];
-    const SQLITE: &[Applied] = &[
+    const MADE_IN_SQLITE: &[Applied] = &[
         (1, "journal", "dbf67511a67675f85cce6195a8f304bc"),
         (2, "installation", "f6dad4d50c5217b09bbddab02dc58513"),
         (3, "history", "e7b41ce8eb76c4700b0068520f8da3aa"),
@@ -41,8 +44,9 @@ mod tests {
 
     #[test]
     fn what_was_applied_never_changes() {
-        for (migrator, known) in [(of_postgres(), POSTGRES), (of_sqlite(), SQLITE)] {
-            let found: Vec<(i64, String, String)> = migrator
+        let made = [(Dialect::Postgres, MADE_IN_POSTGRES), (Dialect::Sqlite, MADE_IN_SQLITE)];
+        for (dialect, known) in made {
+            let found: Vec<(i64, String, String)> = migrator(dialect)
                 .iter()
                 .map(|one| {
                     let checksum = hex::encode(&one.checksum[..16]);
