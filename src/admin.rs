@@ -506,11 +506,11 @@ impl AdminService for AdminEdge {
     ) -> Result<Response<proto::ListQuarantinedResponse>, Status> {
         let (journal, _) = self.orders()?;
         let mut quarantined = journal.quarantined().await.map_err(unavailable)?;
-        quarantined.sort_by_key(|order| order.order_id);
+        quarantined.sort_by_key(|order| order.stream_id);
         let quarantined = quarantined
             .into_iter()
             .map(|order| proto::Quarantined {
-                order_id: order.order_id.to_string(),
+                order_id: order.stream_id.to_string(),
                 reason: order.reason,
                 since: Some(timestamp(order.since)),
             })
@@ -738,7 +738,7 @@ impl AdminEdge {
             let orders: BTreeSet<OrderId> = all.iter().map(|letter| letter.order_id).collect();
             let asked: Vec<OrderId> = orders.iter().copied().collect();
             let there = journal.versions(&asked).await?;
-            let gone = orders.into_iter().filter(|id| !there.contains_key(id)).collect();
+            let gone = orders.into_iter().filter(|id| !there.contains_key(&(*id).into())).collect();
             let verb = Verb::DropLettersOfLostOrders;
             let action = OperatorAction::new(by, verb, follower, reason, (self.parts.now)());
             let gone = letters.drop_of(follower, &gone, action).await?;

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use order_actor::domain::{Order, evolve};
 use order_actor::journal::{ArchivingError, Leaving, Left, Manifest, StoredEvent};
 use order_actor::outbox::FactSource;
-use order_actor::record::decode;
+use order_actor::record::{decode, order_of};
 use order_actor::timers::{Clock as _, SystemClock};
 use serde::Serialize;
 use shared_events::contract::{FactSource as Promiser, OrderId, Timestamp};
@@ -117,14 +117,14 @@ pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
     }
     let set_aside = passed(&databases, redis, &all).await?;
     let over = |history: &[StoredEvent]| {
-        history.first().is_some_and(|first| !set_aside.contains(&first.order_id))
+        history.first().is_some_and(|first| !set_aside.contains(&order_of(first.stream_id)))
             && is_over(history, now)
     };
     let mut report = Report { dry_run: args.dry_run, ..Report::default() };
     for (mut archiving, reach) in runs {
         let leaving = archiving.select(&reach, over).await.map_err(failed)?;
         report.selected(&leaving);
-        if args.dry_run || leaving.orders == 0 {
+        if args.dry_run || leaving.streams == 0 {
             archiving.close().await;
             continue;
         }
@@ -213,7 +213,7 @@ async fn followed(
 
 impl Report {
     fn selected(&mut self, leaving: &Leaving) {
-        self.orders += leaving.orders;
+        self.orders += leaving.streams;
         self.events += leaving.events;
         self.staying += leaving.staying;
     }

@@ -62,15 +62,15 @@ fn metadata() -> Metadata {
 fn stored(lines: u32) -> StoredEvent {
     let new = encode(&placed(lines), &metadata()).unwrap();
     StoredEvent {
-        order_id: OrderId::mint(),
+        stream_id: OrderId::mint().into(),
         sequence: 1,
         shard: 0,
         position: 1,
         recorded_at: now(),
-        event_type: new.event_type,
-        event_version: new.event_version,
-        payload: new.payload,
-        metadata: new.metadata,
+        event_type: new.event_type().to_owned(),
+        event_version: new.event_version().to_owned(),
+        payload: new.payload().to_owned(),
+        metadata: new.metadata().to_owned(),
     }
 }
 

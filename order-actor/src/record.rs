@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, OrderId, RequestId, Timestamp};
 use shared_events::stream::Item;
 
-use crate::domain::{By, Event};
-use crate::journal::{NewEvent, StoredEvent};
+use crate::domain::{By, EVENTS_MAX, Event};
+use crate::journal::{EVENTS_PER_STREAM_MAX, JournalError, NewEvent, StoredEvent, StreamId};
 use crate::upcast::{LIFTS, lifted};
+
+// What an order may have, the journal takes.
+const _: () = assert!(EVENTS_MAX == EVENTS_PER_STREAM_MAX);
 
 /// Why an event happened; stands beside its payload in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,13 +91,19 @@ pub struct DecodeError {
     pub detail: String,
 }
 
+/// The order whose events a stream of the journal is.
+#[must_use]
+pub const fn order_of(stream: StreamId) -> OrderId {
+    OrderId::from_uuid(stream.uuid())
+}
+
 /// Reads a stored event, lifting old versions.
 ///
 /// # Errors
 /// [`DecodeError`] where version, payload or metadata are not of this program's making.
 pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
     let wrong = |detail: String| DecodeError {
-        order_id: stored.order_id,
+        order_id: order_of(stored.stream_id),
         sequence: stored.sequence,
         event_type: stored.event_type.clone(),
         event_version: stored.event_version.clone(),
@@ -123,7 +132,7 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
             .map_err(|error| wrong(format!("metadata: {}", at(&error))))?
     };
     Ok(RecordedEvent {
-        order_id: stored.order_id,
+        order_id: order_of(stored.stream_id),
         sequence: stored.sequence,
         shard: stored.shard,
         position: stored.position,
@@ -137,12 +146,7 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
 /// Writes an event for the journal.
 ///
 /// # Errors
-/// `serde_json::Error`, which no event of this program is known to cause.
-pub fn encode(event: &Event, metadata: &Metadata) -> Result<NewEvent, serde_json::Error> {
-    Ok(NewEvent {
-        event_type: event.name().to_owned(),
-        event_version: Event::VERSION.to_owned(),
-        payload: serde_json::to_string(event)?,
-        metadata: serde_json::to_string(metadata)?,
-    })
+/// [`JournalError::Invalid`], which no event of this program is known to cause.
+pub fn encode(event: &Event, metadata: &Metadata) -> Result<NewEvent, JournalError> {
+    NewEvent::new(event.name(), Event::VERSION, event, metadata)
 }

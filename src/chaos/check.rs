@@ -5,7 +5,7 @@ use order_actor::domain::{
     By, Cancel, Command, Fulfill, LineQuantity, Order, Policy, Role, decide, evolve,
 };
 use order_actor::grpc::render;
-use order_actor::journal::{EVENTS_PER_ORDER_MAX, StoredEvent};
+use order_actor::journal::{EVENTS_PER_STREAM_MAX, StoredEvent};
 use order_actor::record::decode;
 use shared_events::contract::{CancelReason, OrderId, Quantity, RequestId, ShipmentId, Timestamp};
 use tokio::time::Instant;
@@ -138,7 +138,7 @@ fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
         }
         Told::Refused(reason) => match (call.wish, state) {
             (Wish::Get, Order::Absent) => reason == "NOT_FOUND",
-            _ if reason == "TOO_MANY_EVENTS" && version >= EVENTS_PER_ORDER_MAX => true,
+            _ if reason == "TOO_MANY_EVENTS" && version >= EVENTS_PER_STREAM_MAX => true,
             (Wish::Get | Wish::Place, _) => false,
             _ => {
                 match decide(state, &command(call), &operator(), call_time(), &Policy::default()) {

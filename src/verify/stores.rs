@@ -8,6 +8,7 @@ use notification::ledger::{self, Filter};
 use order_actor::journal::JournalError;
 use order_actor::outbox::FactIds;
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
+use order_actor::record::order_of;
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Source as _};
@@ -63,8 +64,8 @@ async fn journal(
     let mut orders = BTreeMap::new();
     let audit = stores
         .journal
-        .audit(|order_id, shard, position| {
-            let first = orders.entry(order_id).or_insert((shard, position));
+        .audit(|stream, shard, position| {
+            let first = orders.entry(order_of(stream)).or_insert((shard, position));
             *first = (shard, position).min(*first);
         })
         .await
@@ -72,8 +73,8 @@ async fn journal(
     report.events = audit.events;
     report.check_many(Law::JournalChain, audit.events);
     for damage in audit.damages {
-        let subject = match damage.order_id {
-            Some(order_id) => format!("order/{order_id}"),
+        let subject = match damage.stream_id {
+            Some(order) => format!("order/{order}"),
             None => format!("shard/{}", damage.shard),
         };
         report.find(Law::JournalChain, subject, format!("shard {} {damage}", damage.shard));
@@ -98,10 +99,10 @@ async fn known(
 ) -> anyhow::Result<BTreeSet<OrderId>> {
     let mut last = None;
     loop {
-        let page = stores.journal.archived_orders(last, PAGE).await.context("journal")?;
-        let Some(order_id) = page.last() else { return Ok(orders) };
-        last = Some(*order_id);
-        orders.extend(page);
+        let page = stores.journal.archived_streams(last, PAGE).await.context("journal")?;
+        let Some(stream) = page.last() else { return Ok(orders) };
+        last = Some(*stream);
+        orders.extend(page.into_iter().map(order_of));
     }
 }
 
@@ -213,7 +214,7 @@ async fn order(
     let replayed = match stores.journal.load(order_id).await {
         Ok(stored) => History::replay(&stored),
         Err(JournalError::Broken { detail, .. }) => Err(detail),
-        Err(error @ JournalError::OrderArchived { .. }) => {
+        Err(error @ JournalError::StreamArchived { .. }) => {
             report.unchecked.push(format!("{error}, meanwhile"));
             return Ok(());
         }

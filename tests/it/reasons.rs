@@ -186,7 +186,8 @@ fn root() -> PathBuf {
 
 /// What is compiled into the program, without the tests in it and without the page itself.
 fn sources() -> Vec<(PathBuf, String)> {
-    let folders = ["src", "order-actor/src", "inventory-stream/src", "notification/src"];
+    let folders =
+        ["src", "event-journal/src", "order-actor/src", "inventory-stream/src", "notification/src"];
     let mut found = Vec::new();
     for folder in folders.iter().chain(&["shared-events/src"]) {
         read(&root().join(folder), &mut found);

@@ -203,7 +203,7 @@ impl Shop {
         journal.close().await;
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         connection.execute("SET search_path TO orders").await.unwrap();
-        for event in stored.iter().filter(|event| event.order_id.to_string() == order) {
+        for event in stored.iter().filter(|event| event.stream_id.to_string() == order) {
             let state = if event.sequence == 1 { "POISON" } else { "BEHIND" };
             let item = serde_json::to_string(&decode(event).unwrap()).unwrap();
             sqlx::query(

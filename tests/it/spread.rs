@@ -192,11 +192,9 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
         let (map, options) = (map(entries), options());
         runtime.block_on(async { open_spread(&map, "orders_journal", options).await })
     };
-    let event = || NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        payload: format!("{{\"n\":{:?}}}", "x".repeat(200)),
-        metadata: "{}".to_owned(),
+    let event = || {
+        let payload = format!("{{\"n\":{:?}}}", "x".repeat(200));
+        NewEvent::from_json("OrderConfirmed", "1", payload, "{}").unwrap()
     };
     let whole = [format!("0-7={one_url}")];
     let halves = [format!("0-3={one_url}"), format!("4-7={two_url}")];

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use order_actor::journal::{GENESIS, StoredEvent, chain_hash};
 use serde_json::Value;
-use shared_events::contract::Timestamp;
+use shared_events::contract::{OrderId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
@@ -333,7 +333,7 @@ async fn rewrite(file: &Path, order: &str) {
         let text = |column: &str| row.get::<String, _>(column);
         let number = |column: &str| u64::try_from(row.get::<i64, _>(column)).unwrap();
         let event = StoredEvent {
-            order_id: text("aggregate_id").parse().unwrap(),
+            stream_id: text("aggregate_id").parse::<OrderId>().unwrap().into(),
             sequence: number("sequence"),
             shard: 0,
             position: number("position"),

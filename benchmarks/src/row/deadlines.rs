@@ -149,10 +149,10 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
             match decode(stored)?.event {
                 Event::OrderPlaced { confirm_by, .. } if confirm_by < end => {
                     missed += 1;
-                    deadlines_of.insert(stored.order_id, confirm_by);
+                    deadlines_of.insert(stored.stream_id, confirm_by);
                 }
                 Event::OrderCancelled { at, .. } => {
-                    if let Some(due) = deadlines_of.remove(&stored.order_id) {
+                    if let Some(due) = deadlines_of.remove(&stored.stream_id) {
                         missed -= 1;
                         anyhow::ensure!(at >= due, "an order lapsed before its time");
                         let _ = late.record(u64::try_from(at.micros() - due.micros())?);

@@ -250,7 +250,7 @@ impl OrderActor {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Refusal::Unavailable("an event could not be encoded".to_owned()))?;
         let appended =
-            shared.journal.append_in(Some(tenure), order_id, recovered.version, new_events).await;
+            shared.journal.append_in(tenure, order_id, recovered.version, new_events).await;
         let appended = appended.map_err(|error| match error {
             JournalError::NotOwner { shard } => Attempt::Refused(shared.not_owner(shard)),
             other => refusal_of(order_id, other),
@@ -272,7 +272,7 @@ impl OrderActor {
                 Err(JournalError::Broken { .. }) => {
                     return Err(self.quarantine(order_id, "events are missing".to_owned()).await);
                 }
-                Err(JournalError::OrderArchived { file, .. }) => {
+                Err(JournalError::StreamArchived { file, .. }) => {
                     return Err(Refusal::Archived { file });
                 }
                 Err(error) => return Err(Refusal::Unavailable(error.to_string())),

@@ -198,7 +198,7 @@ impl Reader {
         let step = match self.unfold.step(&recorded).await {
             Ok(step) => step,
             Err(error) if error.is_history() => {
-                tracing::warn!(order = %stored.order_id, %error, "not shown: quarantined");
+                tracing::warn!(order = %stored.stream_id, %error, "not shown: quarantined");
                 return Ok(None);
             }
             Err(UnfoldError::Journal(error)) => return Err(status::journal(&error)),

@@ -22,9 +22,9 @@ pub(super) async fn entries(
 ) -> Result<Vec<Entry>, Status> {
     let stored = match within(deadline, edge.journal.load(order_id)).await? {
         Ok(stored) => stored,
-        Err(error @ (JournalError::Broken { .. } | JournalError::OrderArchived { .. })) => {
+        Err(error @ (JournalError::Broken { .. } | JournalError::StreamArchived { .. })) => {
             let refusal = match error {
-                JournalError::OrderArchived { file, .. } => Refusal::Archived { file },
+                JournalError::StreamArchived { file, .. } => Refusal::Archived { file },
                 error => Refusal::Quarantined(error.to_string()),
             };
             let hidden = Rejection::NotFound;
@@ -113,7 +113,7 @@ pub(super) fn shown((stored, decoded): &Entry) -> proto::RecordedEvent {
     match decoded {
         Ok(recorded) => render::recorded(recorded),
         Err(error) => proto::RecordedEvent {
-            order_id: stored.order_id.to_string(),
+            order_id: stored.stream_id.to_string(),
             event: Some(proto::Event {
                 version: stored.sequence,
                 name: stored.event_type.clone(),

@@ -62,7 +62,7 @@ pub(super) async fn ahead_of(
         let there = journal.versions(&ids).await;
         let there = there.map_err(|error| Blame::World(error.to_string()))?;
         for (id, version) in known {
-            let now = there.get(&id).copied();
+            let now = there.get(&id.into()).copied();
             if now.is_none_or(|now| now < version) {
                 ahead.insert(id, now);
             }

@@ -36,8 +36,8 @@ pub(crate) async fn read(
             Ok(recorded) => events.push(RecordedEvent { mark, ..recorded }),
             Err(error) => {
                 let reason = error.to_string();
-                tracing::error!(order = %event.order_id, reason, "quarantined: unreadable event");
-                journal.quarantine(event.order_id, &reason).await.map_err(away_or_broken)?;
+                tracing::error!(order = %event.stream_id, reason, "quarantined: unreadable event");
+                journal.quarantine(event.stream_id, &reason).await.map_err(away_or_broken)?;
             }
         }
     }

@@ -48,7 +48,7 @@ impl UnfoldError {
             Self::Journal(
                 JournalError::Unavailable(_)
                     | JournalError::Closed
-                    | JournalError::OrderArchived { .. }
+                    | JournalError::StreamArchived { .. }
             )
         )
     }

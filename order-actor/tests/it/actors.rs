@@ -344,17 +344,13 @@ async fn an_impossible_history_closes_its_order_alone() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (good, _) = placed(&registry).await;
     let bad = OrderId::mint();
-    let nonsense = NewEvent {
-        event_type: "OrderConfirmed".to_owned(),
-        event_version: "1".to_owned(),
-        payload: "{\"OrderTeleported\":{}}".to_owned(),
-        metadata: "{}".to_owned(),
-    };
+    let nonsense = "{\"OrderTeleported\":{}}";
+    let nonsense = NewEvent::from_json("OrderConfirmed", "1", nonsense, "{}").unwrap();
     journal.append(bad, 0, vec![nonsense]).await.unwrap();
     let refused = registry.execute(bad, cancel(), ops()).await.unwrap_err();
     assert!(matches!(refused, Refusal::Quarantined(_)), "{refused:?}");
     let quarantined = journal.quarantined().await.unwrap();
-    assert_eq!(quarantined.iter().map(|one| one.order_id).collect::<Vec<_>>(), [bad]);
+    assert_eq!(quarantined.iter().map(|one| one.stream_id).collect::<Vec<_>>(), [bad.into()]);
     assert!(registry.execute(good, cancel(), ops()).await.is_ok());
 }
 

@@ -14,7 +14,7 @@ use shared_events::stream::{Cursors, Database, Dialect, Handler as _, Source as 
 use sqlx::{Connection as _, PgConnection};
 
 use crate::actors::{in_memory, ops, placed};
-use crate::spread;
+use crate::postgres;
 
 /// How many entries of each index of a table have been read, by the name of the index. Closes the last
 /// handle of a database: sessions tell the server what they have read before they are gone.
@@ -64,7 +64,7 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
     assert_eq!((opening.len(), closing.len()), (ORDERS, ORDERS));
 
     // Transactions of other tests, in the same database, would keep from vacuum what is gone.
-    let (url, schema) = (spread::database(9).await, spread::schema());
+    let (url, schema) = (postgres::database(9).await, postgres::schema());
     let migrations = migrator(Dialect::Postgres);
     let database = Database::postgres(&url, &schema, &migrations).await.unwrap();
     let list = Deadlines::new(database.clone());

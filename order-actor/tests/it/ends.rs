@@ -11,9 +11,7 @@ use order_actor::journal::StoredEvent;
 use order_actor::record::{Metadata, decode, encode};
 use prost::Message as _;
 use serde_json::{Value, json};
-use shared_events::contract::{
-    CustomerId, Fact, OrderId, Quantity, RequestId, TextRule, Timestamp,
-};
+use shared_events::contract::{CustomerId, Fact, Quantity, RequestId, TextRule, Timestamp};
 use uuid::Uuid;
 
 use crate::domain::golden;
@@ -140,15 +138,15 @@ fn every_event_is_read_as_it_was_written() {
             for metadata in metadata() {
                 let written = encode(&event, &metadata).unwrap();
                 let read = decode(&StoredEvent {
-                    order_id: OrderId::from_uuid(Uuid::max()),
+                    stream_id: Uuid::max().into(),
                     sequence: 1,
                     shard: 0,
                     position: 1,
                     recorded_at: Timestamp::MAX,
-                    event_type: written.event_type,
-                    event_version: written.event_version,
-                    payload: written.payload,
-                    metadata: written.metadata,
+                    event_type: written.event_type().to_owned(),
+                    event_version: written.event_version().to_owned(),
+                    payload: written.payload().to_owned(),
+                    metadata: written.metadata().to_owned(),
                 });
                 let read = read.unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_eq!((&read.event, &read.metadata), (&event, &metadata), "{what}");

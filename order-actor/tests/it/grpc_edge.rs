@@ -409,7 +409,7 @@ async fn a_watch_that_falls_behind_reads_no_order_again() {
         placed.push(shop.place(CustomerId::mint()).await.order.unwrap().order_id);
         assert_eq!(&next_change().await.order_id, placed.last().unwrap());
     }
-    let before = disk.orders_read();
+    let before = disk.streams_read();
     for order_id in &placed {
         shop.cancel(order_id).await;
     }
@@ -419,7 +419,7 @@ async fn a_watch_that_falls_behind_reads_no_order_again() {
         assert_eq!((order.version, order.status()), (2, proto::OrderStatus::Cancelled));
         cancelled.insert(order.order_id);
     }
-    assert_eq!(disk.orders_read() - before, 0);
+    assert_eq!(disk.streams_read() - before, 0);
     shop.stop.cancel();
 }
 

@@ -9,7 +9,7 @@
 )]
 
 mod actors;
-mod archive;
+mod cqrs;
 mod deadlines;
 mod domain;
 mod ends;
@@ -17,7 +17,5 @@ mod grpc_edge;
 mod grpc_parse;
 mod grpc_render;
 mod grpc_status;
-mod journal;
-mod nodes;
-mod spread;
+mod postgres;
 mod upcast;

@@ -7,12 +7,12 @@ use order_actor::journal::StoredEvent;
 use order_actor::record::decode;
 use order_actor::upcast::{Lift, lifted};
 use serde_json::{Value, json};
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::Timestamp;
 use uuid::Uuid;
 
 fn stored(event_type: &str, version: &str, payload: &str) -> StoredEvent {
     StoredEvent {
-        order_id: OrderId::from_uuid(Uuid::from_u128(1)),
+        stream_id: Uuid::from_u128(1).into(),
         sequence: 1,
         shard: 0,
         position: 1,

@@ -1,0 +1,82 @@
+//! What a journal reads where its table has nothing.
+
+use std::sync::Arc;
+
+use crate::error::JournalError;
+use crate::event::{ChainedEvent, StoredEvent};
+use crate::files::{Archive, ArchiveError, Archived};
+use crate::id::{AGGREGATE_TYPE, StreamId};
+use crate::store::{Range, Store};
+
+/// What a journal reads where its table has nothing. It asks the database each time, because
+/// events may leave while it is open; that costs only those who read what has left.
+pub(crate) struct Cold {
+    store: Arc<dyn Store>,
+    archive: Option<Archive>,
+}
+
+impl Cold {
+    pub(crate) fn new(store: Arc<dyn Store>, archive: Option<Archive>) -> Self {
+        Self { store, archive }
+    }
+
+    pub(crate) const fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
+    }
+
+    /// The first events of a range, at least one; none where they have not left.
+    pub(crate) async fn read(
+        &self,
+        range: Range,
+    ) -> Result<Option<Vec<ChainedEvent>>, JournalError> {
+        let file = self.store.archive_with(range.shard, range.after + 1).await?;
+        let Some(file) = file else { return Ok(None) };
+        let Some(archive) = &self.archive else {
+            return Err(JournalError::Archived {
+                shard: range.shard,
+                through: file.last,
+                file: file.file,
+            });
+        };
+        let read = archive.read(&file, range.after, range.through).await;
+        read.map(Some).map_err(|error| unreadable(&file, error))
+    }
+
+    /// The events of a stream that has left, from where they stand.
+    pub(crate) async fn load(
+        &self,
+        stream_id: StreamId,
+        shard: u16,
+        positions: &[u64],
+    ) -> Result<Vec<StoredEvent>, JournalError> {
+        let mut events = Vec::with_capacity(positions.len());
+        for position in positions {
+            let Some(file) = self.store.archive_with(shard, *position).await? else {
+                let detail = format!("{AGGREGATE_TYPE}/{stream_id} has left for no file");
+                return Err(JournalError::Broken { shard, position: position - 1, detail });
+            };
+            let Some(archive) = &self.archive else {
+                return Err(JournalError::StreamArchived { stream_id, file: file.file });
+            };
+            let read = archive.read(&file, position - 1, *position).await;
+            let read = read.map_err(|error| unreadable(&file, error))?;
+            events.extend(read.into_iter().map(|chained| chained.event));
+        }
+        if let Some(other) = events.iter().find(|event| event.stream_id != stream_id) {
+            let (position, detail) =
+                (other.position, format!("is not of {AGGREGATE_TYPE}/{stream_id}"));
+            return Err(JournalError::Broken { shard, position, detail });
+        }
+        Ok(events)
+    }
+}
+
+fn unreadable(file: &Archived, error: ArchiveError) -> JournalError {
+    let detail = error.to_string();
+    match error {
+        ArchiveError::Away { .. } => JournalError::Unavailable(format!("archive: {detail}")),
+        ArchiveError::Damaged { .. } => {
+            JournalError::Broken { shard: file.shard, position: file.first - 1, detail }
+        }
+    }
+}

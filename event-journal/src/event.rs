@@ -1,0 +1,209 @@
+//! What is appended and what is read back.
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use shared_events::contract::Timestamp;
+
+use crate::error::JournalError;
+use crate::id::StreamId;
+
+/// An event to be appended. Whoever has one has seen that it can be: a database refuses text that
+/// is not JSON, and nobody else in a batch should pay for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    event_type: String,
+    event_version: String,
+    payload: String,
+    metadata: String,
+}
+
+impl NewEvent {
+    /// An event of this type, such as `OrderPlaced`, whose payload has this version of its schema,
+    /// such as `1`. Payload and metadata are written as JSON here, once.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where type or version are not 1 to 255 bytes, or something cannot
+    /// be written as JSON.
+    pub fn new(
+        event_type: &str,
+        event_version: &str,
+        payload: &impl Serialize,
+        metadata: &impl Serialize,
+    ) -> Result<Self, JournalError> {
+        Self::named(event_type, event_version)?;
+        Ok(Self {
+            event_type: event_type.to_owned(),
+            event_version: event_version.to_owned(),
+            payload: serde_json::to_string(payload).map_err(|_| not_json("payload"))?,
+            metadata: serde_json::to_string(metadata).map_err(|_| not_json("metadata"))?,
+        })
+    }
+
+    /// An event of texts that others have written. They are stored byte for byte.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where type or version are not 1 to 255 bytes, or a text is not
+    /// JSON.
+    pub fn from_json(
+        event_type: &str,
+        event_version: &str,
+        payload: impl Into<String>,
+        metadata: impl Into<String>,
+    ) -> Result<Self, JournalError> {
+        Self::named(event_type, event_version)?;
+        let is_json = |name, text: String| match serde_json::from_str::<IgnoredAny>(&text) {
+            Ok(_) => Ok(text),
+            Err(_) => Err(not_json(name)),
+        };
+        Ok(Self {
+            event_type: event_type.to_owned(),
+            event_version: event_version.to_owned(),
+            payload: is_json("payload", payload.into())?,
+            metadata: is_json("metadata", metadata.into())?,
+        })
+    }
+
+    fn named(event_type: &str, event_version: &str) -> Result<(), JournalError> {
+        let legal = |name: &str| !name.is_empty() && name.len() <= 255 && !name.contains('\0');
+        if legal(event_type) && legal(event_version) {
+            Ok(())
+        } else {
+            Err(JournalError::Invalid("type and version are 1 to 255 bytes".to_owned()))
+        }
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// The version of its payload's schema.
+    #[must_use]
+    pub fn event_version(&self) -> &str {
+        &self.event_version
+    }
+
+    /// JSON text.
+    #[must_use]
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// JSON text.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
+        &self.metadata
+    }
+
+    /// Payload and metadata together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
+}
+
+fn not_json(what: &str) -> JournalError {
+    JournalError::Invalid(format!("its {what} is not JSON"))
+}
+
+/// An event as the journal holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Whose.
+    pub stream_id: StreamId,
+    /// The stream's version after it, from 1.
+    pub sequence: u64,
+    /// The shard it stands in.
+    pub shard: u16,
+    /// Its position there, from 1 and gapless.
+    pub position: u64,
+    /// When the writer took it; the same for everything of one batch.
+    pub recorded_at: Timestamp,
+    /// Its type.
+    pub event_type: String,
+    /// The version of its payload's schema.
+    pub event_version: String,
+    /// JSON text as it was appended.
+    pub payload: String,
+    /// JSON text as it was appended.
+    pub metadata: String,
+}
+
+/// A [`StoredEvent`] whose texts are elsewhere.
+pub(crate) struct EventRef<'a> {
+    pub(crate) stream_id: StreamId,
+    pub(crate) sequence: u64,
+    pub(crate) shard: u16,
+    pub(crate) position: u64,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) event_type: &'a str,
+    pub(crate) event_version: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) metadata: &'a str,
+}
+
+impl<'a> From<&'a StoredEvent> for EventRef<'a> {
+    fn from(event: &'a StoredEvent) -> Self {
+        Self {
+            stream_id: event.stream_id,
+            sequence: event.sequence,
+            shard: event.shard,
+            position: event.position,
+            recorded_at: event.recorded_at,
+            event_type: &event.event_type,
+            event_version: &event.event_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
+impl EventRef<'_> {
+    pub(crate) fn to_owned(&self) -> StoredEvent {
+        StoredEvent {
+            stream_id: self.stream_id,
+            sequence: self.sequence,
+            shard: self.shard,
+            position: self.position,
+            recorded_at: self.recorded_at,
+            event_type: self.event_type.to_owned(),
+            event_version: self.event_version.to_owned(),
+            payload: self.payload.to_owned(),
+            metadata: self.metadata.to_owned(),
+        }
+    }
+}
+
+/// An event with its link of the hash chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainedEvent {
+    /// The event.
+    pub event: StoredEvent,
+    /// The stored hash; right where it equals [`chain_hash`](crate::chain_hash) of the hash before
+    /// and the event.
+    pub hash: [u8; 32],
+}
+
+/// What an append brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The stream's version now.
+    pub version: u64,
+    /// The shard.
+    pub shard: u16,
+    /// The position of the last event.
+    pub position: u64,
+    /// When.
+    pub recorded_at: Timestamp,
+}
+
+/// A stream whose history is impossible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Which.
+    pub stream_id: StreamId,
+    /// Why, as it was found last.
+    pub reason: String,
+    /// When it was found first.
+    pub since: Timestamp,
+}

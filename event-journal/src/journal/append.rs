@@ -1,0 +1,104 @@
+//! Appends events to a stream, by the writer of its shard.
+
+#[cfg(feature = "planted-bugs")]
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::handle::Journal;
+use crate::error::JournalError;
+use crate::event::{Appended, NewEvent};
+use crate::id::StreamId;
+use crate::write::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, Request};
+
+impl Journal {
+    /// Appends events to a stream that is at `expected_version` (0: it does not exist), all or
+    /// none. When this returns `Ok` they are on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; only [`JournalError::OutcomeUnknown`] leaves open whether they were
+    /// appended.
+    pub async fn append(
+        &self,
+        stream_id: impl Into<StreamId>,
+        expected_version: u64,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, JournalError> {
+        let stream_id = stream_id.into();
+        let tenure = self.tenure(self.shard_of(stream_id));
+        self.request(tenure, stream_id, expected_version, events).await
+    }
+
+    /// As [`Self::append`], by somebody who knows the stream since the shard became ours in this
+    /// epoch (see [`Self::tenure`]). Where others may have written to it since, nothing is
+    /// appended.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; [`JournalError::NotOwner`] where the tenure is over.
+    pub async fn append_in(
+        &self,
+        tenure: u64,
+        stream_id: impl Into<StreamId>,
+        expected_version: u64,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, JournalError> {
+        self.request(Some(tenure), stream_id.into(), expected_version, events).await
+    }
+
+    async fn request(
+        &self,
+        tenure: Option<u64>,
+        stream_id: StreamId,
+        expected: u64,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, JournalError> {
+        if let Some(why) = self.doubt() {
+            return Err(JournalError::Doubted(why));
+        }
+        admit(stream_id, expected, &events)?;
+        let shard = self.shard_of(stream_id);
+        let requests = self.database(shard)?.requests.as_ref().ok_or(JournalError::Closed)?;
+        if requests.is_closed() {
+            return Err(self.gone());
+        }
+        let tenure = tenure.ok_or(JournalError::NotOwner { shard })?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request { stream_id, expected, tenure, events, reply };
+        #[cfg(feature = "planted-bugs")]
+        if shared_events::planted::is("answer-before-append") {
+            let version = expected + request.events.len() as u64;
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                drop(requests.send(request).await);
+                drop(answer.await);
+            });
+            let recorded_at = (self.shared.options.now)();
+            return Ok(Appended { version, shard, position: 0, recorded_at });
+        }
+        if requests.send(request).await.is_err() {
+            return Err(self.gone());
+        }
+        // Dropped unanswered: only where the writer itself died, whatever it had begun.
+        let outcome = answer.await.unwrap_or_else(|_| {
+            Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
+        });
+        self.shared.pulse.heard(&outcome);
+        outcome
+    }
+}
+
+fn admit(stream_id: StreamId, expected: u64, events: &[NewEvent]) -> Result<(), JournalError> {
+    if events.is_empty() {
+        return Err(JournalError::Invalid("nothing to append".to_owned()));
+    }
+    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    if expected.saturating_add(count) > EVENTS_PER_STREAM_MAX {
+        return Err(JournalError::TooManyEvents { stream_id, max: EVENTS_PER_STREAM_MAX });
+    }
+    let too_large = |bytes: &usize| *bytes > EVENT_BYTES_MAX;
+    match events.iter().map(NewEvent::bytes).find(too_large) {
+        Some(bytes) => Err(JournalError::TooLarge { bytes, max: EVENT_BYTES_MAX }),
+        None => Ok(()),
+    }
+}

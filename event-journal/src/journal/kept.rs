@@ -1,0 +1,49 @@
+//! What the databases keep beside the events, each asked for it once.
+
+use std::collections::BTreeMap;
+
+use super::handle::{Journal, no_such_shard};
+use crate::error::JournalError;
+use crate::keys::{Fingerprints, Veil};
+
+impl Journal {
+    /// Up to which position of each shard facts have ids that are made of their position. Of the
+    /// databases that are away nothing is known, nor is anything read.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a database does not answer.
+    pub async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
+        let mut all = BTreeMap::new();
+        for (database, known) in self.databases().iter().zip(&self.shared.ids_by_position) {
+            if database.away().is_some() && !known.initialized() {
+                continue;
+            }
+            all.extend(known.get_or_try_init(|| database.store.ids_by_position()).await?);
+        }
+        Ok(all)
+    }
+
+    /// What makes and compares fingerprints of requests to streams of this shard.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where its database has not been asked yet and does not answer.
+    pub async fn fingerprints(&self, shard: u16) -> Result<&Fingerprints, JournalError> {
+        let mut parts = self.databases().iter().zip(&self.shared.fingerprints);
+        let (database, known) = parts
+            .find(|(database, _)| database.holds.contains(shard))
+            .ok_or_else(|| no_such_shard(shard))?;
+        known
+            .get_or_try_init(|| async {
+                database.store.fingerprint_keys().await.map(Fingerprints::new)
+            })
+            .await
+    }
+
+    /// What hides positions of this shard from customers.
+    ///
+    /// # Errors
+    /// As [`Self::fingerprints`].
+    pub async fn veil(&self, shard: u16) -> Result<&Veil, JournalError> {
+        self.fingerprints(shard).await.map(Fingerprints::veil)
+    }
+}

@@ -1,0 +1,71 @@
+//! Looks again and again which history the journal tells, for as long as it is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::handle::Journal;
+use crate::write::LostTail;
+
+/// How often each process looks whether others have found the journal doubtful, or accepted it.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Journal {
+    /// Looks again and again whether the journal is doubted, for as long as it is open. The first
+    /// look is over when this returns: what others doubted is known before anything is appended.
+    /// Where the database lost what was committed while we were at work, the journal goes on by
+    /// itself.
+    pub(super) async fn watch_history(&self) {
+        // One that is away is looked at when it is back.
+        let _ = self.look_at_history().await;
+        let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
+        let mut lost = self.lost_tails();
+        tokio::spawn(async move {
+            let (mut said, mut to_say, mut failing) = (Vec::new(), None, false);
+            while timeout(LOOK_EVERY, closing.cancelled()).await.is_err() {
+                let Some(shared) = weak.upgrade() else { return };
+                let journal = Self { shared };
+                if lost.has_changed().unwrap_or(false) {
+                    let all = lost.borrow_and_update().clone();
+                    to_say = Some((lost_in_words(&since(&said, &all)), all));
+                }
+                if let Some((reason, all)) = &to_say {
+                    match journal.accept(reason, "engine:failover", None).await {
+                        Ok(_) => {
+                            said.clone_from(all);
+                            (to_say, failing) = (None, false);
+                        }
+                        Err(error) if !failing => {
+                            tracing::warn!(%error, reason, "not noted yet; it is tried again");
+                            failing = true;
+                        }
+                        Err(_) => {}
+                    }
+                }
+                let _ = journal.look_at_history().await;
+            }
+        });
+    }
+}
+
+/// What was lost besides what was said already.
+pub(crate) fn since(said: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
+    let before = |lost: &LostTail| said.iter().find(|known| known.shard == lost.shard);
+    let news = all.iter().filter(|lost| before(lost) != Some(lost));
+    news.map(|lost| {
+        let said = before(lost).map_or(0, |known| known.events);
+        LostTail { events: lost.events.saturating_sub(said), ..*lost }
+    })
+    .collect()
+}
+
+/// What was lost, in words.
+pub(crate) fn lost_in_words(tails: &[LostTail]) -> String {
+    let events: u64 = tails.iter().map(|lost| lost.events).sum();
+    let shards: Vec<String> = tails
+        .iter()
+        .map(|lost| format!("{} ({} to {})", lost.shard, lost.known, lost.found))
+        .collect();
+    format!("the database lost {events} committed events, of shards {}", shards.join(", "))
+}

@@ -1,0 +1,8 @@
+//! A key, and its name.
+
+/// A key, and the name by which hashes say that they are made with it.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) bytes: [u8; 32],
+}

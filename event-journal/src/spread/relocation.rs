@@ -1,0 +1,343 @@
+//! Moves shards of a journal from one database to another, while no node is at work: copies, checks
+//! the copy to its last hash, and only then lets go of the original. Begun again after whatever
+//! ended it, it goes on where it was. At every step each shard is served in one place at most.
+//!
+//! HERE in the one → LEAVING it and COMING to the other → copied and checked → GONE from the one →
+//! HERE in the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared_events::contract::Timestamp;
+use shared_events::stream::begin;
+use sqlx::{PgConnection, Row as _};
+
+use crate::error::JournalError;
+use crate::options::Options;
+use crate::shards::ShardSet;
+use crate::store::{
+    Charter, Fields, Head, PostgresStore, Reads as _, Store as _, away, head, legal, wrong,
+};
+
+/// What a move did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Events that were copied; what an earlier attempt had copied is not among them.
+    pub copied: u64,
+    /// Events of the copy that were checked.
+    pub checked: u64,
+}
+
+/// What a database holds of a journal, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Host, port and database.
+    pub database: String,
+    /// The journal's id.
+    pub journal: String,
+    /// Shards of the whole journal.
+    pub shards: u16,
+    /// The shards that are served here.
+    pub holds: ShardSet,
+    /// Shards that are on their way from here or to here.
+    pub in_transit: ShardSet,
+    /// Events in the shards that are served here.
+    pub events: u64,
+}
+
+/// A move of shards between two databases.
+pub struct Relocation {
+    pub(super) from: PostgresStore,
+    pub(super) to: PostgresStore,
+    pub(super) shards: ShardSet,
+}
+
+fn options() -> Options {
+    Options::new(Arc::new(Timestamp::default))
+}
+
+/// What a database holds; none where it holds no journal. Writes nothing.
+///
+/// # Errors
+/// [`JournalError::Unavailable`]
+pub async fn holding(url: &str, schema: &str) -> Result<Option<Holding>, JournalError> {
+    legal(schema)?;
+    let store = PostgresStore::connect(url, schema, &Options { read_only: true, ..options() })?;
+    let found = store.charter().await?;
+    let heads = match &found {
+        Some(charter) if !charter.journal.is_nil() => store.heads().await?,
+        _ => Vec::new(),
+    };
+    let database = store.label().to_owned();
+    store.close().await;
+    Ok(found.map(|charter| Holding {
+        database,
+        journal: charter.journal.to_string(),
+        shards: charter.shards,
+        holds: charter.holds,
+        in_transit: charter.in_transit,
+        events: heads.iter().map(|head| head.position).sum(),
+    }))
+}
+
+impl Relocation {
+    /// Between two databases, of these shards. Nothing is done yet.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] where a URL is none.
+    pub fn new(from: &str, to: &str, schema: &str, shards: ShardSet) -> Result<Self, JournalError> {
+        legal(schema)?;
+        let connect = |url: &str| PostgresStore::connect(url, schema, &options());
+        Ok(Self { from: connect(from)?, to: connect(to)?, shards })
+    }
+
+    /// Does it, or what is left of it. `progress` hears of events copied and of how many there are.
+    ///
+    /// # Errors
+    /// [`JournalError::WrongDatabase`] where the databases do not fit together or a node is at work
+    /// in one: nothing was changed. [`JournalError::Broken`] where a hash says that an event is not
+    /// the one that was written; the shards stay where they were, closed, until
+    /// [`Self::take_back`]. After [`JournalError::Unavailable`] it is called again.
+    pub async fn run(&self, mut progress: impl FnMut(u64, u64)) -> Result<Moved, JournalError> {
+        let here = self.fits().await?;
+        if here.is_none() {
+            return Ok(Moved { copied: 0, checked: self.check().await? });
+        }
+        self.leave().await?;
+        self.arrive().await?;
+        let heads = self.heads(&self.from).await?;
+        let all = heads.values().map(|head| head.position).sum();
+        let (mut copied, arrived) = (0, self.heads(&self.to).await?);
+        let mut done: u64 = arrived.values().map(|head| head.position).sum();
+        progress(done, all);
+        for (shard, original) in &heads {
+            let mut copy = arrived.get(shard).cloned().ok_or_else(|| self.moving_elsewhere())?;
+            while copy.position < original.position {
+                let before = copy.position;
+                copy = self.copy_page(copy, original).await?;
+                copied += copy.position - before;
+                done += copy.position - before;
+                progress(done, all);
+            }
+        }
+        self.copy_quarantined().await?;
+        let checked = self.check().await?;
+        self.switch().await?;
+        Ok(Moved { copied, checked })
+    }
+
+    /// Gives up a move that was begun and not finished: the shards are served again where they
+    /// were. What was copied is kept, and not copied again by the next attempt.
+    ///
+    /// # Errors
+    /// [`JournalError::WrongDatabase`] where no move of exactly these shards is under way, or it is
+    /// past its check.
+    pub async fn take_back(&self) -> Result<(), JournalError> {
+        let (leaving, coming) =
+            (self.of(&self.from, "LEAVING").await?, self.of(&self.to, "COMING").await?);
+        if leaving != self.shards || !(coming.is_empty() || coming == self.shards) {
+            return Err(wrong(format!(
+                "no move of shards {} from {} is under way that could be given up",
+                self.shards,
+                self.from.label()
+            )));
+        }
+        self.set(&self.to, "COMING", "GONE").await?;
+        self.set(&self.from, "LEAVING", "HERE").await
+    }
+
+    /// Whether the shards are still to be moved; none where they have been.
+    async fn fits(&self) -> Result<Option<()>, JournalError> {
+        let (from, to, shards) = (self.from.label(), self.to.label(), &self.shards);
+        let source =
+            known(&self.from).await?.ok_or_else(|| wrong(format!("{from} holds no journal")))?;
+        if self.from.archives().await?.iter().any(|file| shards.contains(file.shard)) {
+            return Err(wrong(format!(
+                "events of shards {shards} have left {from} for an archive: they cannot be moved"
+            )));
+        }
+        let target = known(&self.to).await?;
+        if let Some(target) = &target {
+            if target.database == source.database {
+                return Err(wrong(format!("{from} and {to} are the same database")));
+            }
+            if target.journal != source.journal {
+                return Err(wrong(format!("{to} holds shards of another journal")));
+            }
+        }
+        let held = |charter: &Charter| shards.iter().all(|shard| charter.holds.contains(shard));
+        let leaving = &source.in_transit;
+        let coming = target.as_ref().map(|target| target.in_transit.clone()).unwrap_or_default();
+        if target.as_ref().is_some_and(&held) && leaving.is_empty() {
+            return Ok(None);
+        }
+        for (label, under_way) in [(from, leaving), (to, &coming)] {
+            if !under_way.is_empty() && under_way != shards {
+                return Err(wrong(format!(
+                    "shards {under_way} of {label} are being moved: let that end first"
+                )));
+            }
+        }
+        if leaving.is_empty() && coming.is_empty() && !held(&source) {
+            return Err(wrong(format!(
+                "{from} holds shards {} and not all of {shards}",
+                source.holds
+            )));
+        }
+        for store in [Some(&self.from), target.is_some().then_some(&self.to)].into_iter().flatten()
+        {
+            if let Some(name) = at_work(store).await? {
+                return Err(wrong(format!(
+                    "{name} is at work in {}: stop it first",
+                    store.label()
+                )));
+            }
+        }
+        Ok(Some(()))
+    }
+
+    /// Closes the originals to everybody. In the same transaction it is seen once more that nobody
+    /// is at work; who starts later finds them closed.
+    async fn leave(&self) -> Result<(), JournalError> {
+        let mut tx = begin(self.from.unchecked()).await.map_err(away)?;
+        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
+        if let Some(name) = busy(&mut tx).await? {
+            return Err(wrong(format!(
+                "{name} is at work in {}: stop it first",
+                self.from.label()
+            )));
+        }
+        sqlx::query(
+            "UPDATE shards SET state = 'LEAVING', epoch = epoch + 1, owner = ''
+             WHERE state = 'HERE' AND shard = ANY ($1)",
+        )
+        .bind(self.numbers())
+        .execute(&mut *tx)
+        .await
+        .map_err(away)?;
+        tx.commit().await.map_err(away)
+    }
+
+    /// The originals are let go of first: between the two steps nobody serves the shards.
+    async fn switch(&self) -> Result<(), JournalError> {
+        let wishes = sqlx::query("SELECT shard, frozen, pinned FROM shards WHERE shard = ANY ($1)")
+            .bind(self.numbers())
+            .fetch_all(self.from.unchecked())
+            .await
+            .map_err(away)?;
+        let quarantined = self.quarantined().await?;
+        self.set(&self.from, "LEAVING", "GONE").await?;
+        for row in &wishes {
+            // What operators wished of a shard is true of it in its new place.
+            let sql =
+                "UPDATE shards SET frozen = $2, pinned = $3 WHERE shard = $1 AND state = 'COMING'";
+            sqlx::query(sql)
+                .bind(i32::from(row.shard()?))
+                .bind(row.try_get::<Option<String>, _>("frozen").map_err(away)?)
+                .bind(row.try_get::<Option<String>, _>("pinned").map_err(away)?)
+                .execute(self.to.unchecked())
+                .await
+                .map_err(away)?;
+        }
+        self.set(&self.to, "COMING", "HERE").await?;
+        sqlx::query("DELETE FROM quarantined WHERE order_id = ANY ($1)")
+            .bind(quarantined.iter().map(|stream| stream.stream_id.to_string()).collect::<Vec<_>>())
+            .execute(self.from.unchecked())
+            .await
+            .map_err(away)
+            .map(drop)
+    }
+
+    /// All shards that are in this state get that one, at once and in a new epoch.
+    async fn set(&self, store: &PostgresStore, is: &str, then: &str) -> Result<(), JournalError> {
+        if known(store).await?.is_none() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE shards SET state = $3, epoch = epoch + 1, owner = '',
+                    lease_until = '-infinity' WHERE state = $2 AND shard = ANY ($1)",
+        )
+        .bind(self.numbers())
+        .bind(is)
+        .bind(then)
+        .execute(store.unchecked())
+        .await
+        .map_err(away)
+        .map(drop)
+    }
+
+    /// Which of the shards are in a state.
+    async fn of(&self, store: &PostgresStore, state: &str) -> Result<ShardSet, JournalError> {
+        if known(store).await?.is_none() {
+            return Ok(ShardSet::default());
+        }
+        let rows = sqlx::query("SELECT shard FROM shards WHERE state = $1")
+            .bind(state)
+            .fetch_all(store.unchecked())
+            .await
+            .map_err(away)?;
+        rows.iter().map(Fields::shard).collect()
+    }
+
+    /// Where the shards stand in a database, served or not.
+    pub(super) async fn heads(
+        &self,
+        store: &PostgresStore,
+    ) -> Result<BTreeMap<u16, Head>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM shards WHERE shard = ANY ($1)")
+            .bind(self.numbers())
+            .fetch_all(store.unchecked())
+            .await
+            .map_err(away)?;
+        rows.iter().map(|row| head(row).map(|head| (head.shard, head))).collect()
+    }
+
+    fn numbers(&self) -> Vec<i32> {
+        self.shards.iter().map(i32::from).collect()
+    }
+
+    pub(super) fn moving_elsewhere(&self) -> JournalError {
+        wrong(format!("shards {} are not being moved to {}", self.shards, self.to.label()))
+    }
+
+    pub(super) fn broken(&self, shard: u16, position: u64, detail: &str) -> JournalError {
+        let detail = format!("position {position} {detail}");
+        JournalError::Broken { shard, position: position.saturating_sub(1), detail }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.from.close().await;
+        self.to.close().await;
+    }
+}
+
+/// What a database with tables of this version remembers.
+pub(super) async fn known(store: &PostgresStore) -> Result<Option<Charter>, JournalError> {
+    let found = store.charter().await?;
+    if found.as_ref().is_some_and(|charter| charter.journal.is_nil()) {
+        return Err(JournalError::Unavailable(format!(
+            "the tables of {} are older than this program: run `ordinal migrate` first",
+            store.label()
+        )));
+    }
+    Ok(found)
+}
+
+async fn at_work(store: &PostgresStore) -> Result<Option<String>, JournalError> {
+    busy(&mut *store.unchecked().acquire().await.map_err(away)?).await
+}
+
+/// A node that lives, or a writer that has the journal to itself.
+async fn busy(connection: &mut PgConnection) -> Result<Option<String>, JournalError> {
+    sqlx::query_scalar(
+        "SELECT 'the node ' || name FROM nodes WHERE lease_until > clock_timestamp()
+            OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = node_id)
+         UNION ALL
+         SELECT 'the writer ' || owner FROM shards
+         WHERE owner <> '' AND lease_until > clock_timestamp() LIMIT 1",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(away)
+}

@@ -1,0 +1,77 @@
+//! The append: the fence and the events in one statement.
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::session::PostgresStore;
+use super::types::Instant;
+use crate::store::head::{Batch, CommitError};
+
+/// One statement, so that one round trip appends or does not. Each event takes its shard from the
+/// row that the fence hit; where it hit none the shard is null, which the table refuses, and
+/// nothing of the statement remains. So it is with a version that a stream has left with, which the
+/// primary key knows no more: it becomes null. Where no stream ever left that is seen once for the
+/// whole statement.
+const APPEND: &str = include_str!("sql/append.sql");
+
+impl PostgresStore {
+    pub(crate) async fn append(&self, batch: &Batch) -> Result<(), CommitError> {
+        let mut connection =
+            self.writer().await.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        let fences = || batch.fences.iter();
+        let events = || batch.events.iter().map(|chained| &chained.event);
+        let append = APPEND;
+        #[cfg(feature = "planted-bugs")]
+        let append = if shared_events::planted::is("append-without-epoch") {
+            &APPEND.replace("AND shards.epoch = fence.epoch", "AND fence.epoch > 0")
+        } else {
+            append
+        };
+        let done = sqlx::query(append)
+            .bind(fences().map(|fence| i32::from(fence.before.shard)).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.before.epoch.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.before.position.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.after.position.cast_signed()).collect::<Vec<_>>())
+            .bind(fences().map(|fence| fence.after.hash.as_slice()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.stream_id.to_string()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.sequence.cast_signed()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.event_version.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.payload.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| event.metadata.as_str()).collect::<Vec<_>>())
+            .bind(events().map(|event| i32::from(event.shard)).collect::<Vec<_>>())
+            .bind(events().map(|event| event.position.cast_signed()).collect::<Vec<_>>())
+            .bind(events().map(|event| Instant(event.recorded_at)).collect::<Vec<_>>())
+            .bind(batch.events.iter().map(|chained| chained.hash.as_slice()).collect::<Vec<_>>())
+            // Returns when the server is ready for the next query: after the commit.
+            .execute(&mut connection)
+            .await
+            .map_err(|error| outcome(&error));
+        if !matches!(done, Err(CommitError::Unknown(_))) {
+            self.keep(connection).await;
+        }
+        done.map(drop)
+    }
+}
+
+/// What an error of the append says about what happened. The server's own errors come with a
+/// rollback, except those by which it ends the session: these may follow a commit.
+fn outcome(error: &sqlx::Error) -> CommitError {
+    let sqlx::Error::Database(database) = error else {
+        return CommitError::Unknown(error.to_string());
+    };
+    let code = database.code().unwrap_or_default();
+    let column = database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::column);
+    match (code.as_ref(), column, database.constraint()) {
+        ("23502", Some("shard"), _) => CommitError::Superseded,
+        ("23502", Some("sequence"), _) | ("23505", _, Some("events_pkey")) => CommitError::Conflict,
+        ("23505", ..) => CommitError::Unavailable(format!("the position is taken: {error}")),
+        (code, ..) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
+            CommitError::Refused(error.to_string())
+        }
+        ("57014", ..) => CommitError::Unavailable(error.to_string()),
+        (code, ..) if ["08", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) => {
+            CommitError::Unknown(error.to_string())
+        }
+        _ => CommitError::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,199 @@
+//! Commits batches and answers everybody who waits for one.
+
+use std::collections::VecDeque;
+
+use shared_events::contract::Mark;
+use tokio::time::{Instant, timeout};
+
+use super::batch::Sealed;
+use super::request::Request;
+use super::writer::Writer;
+use crate::error::JournalError;
+use crate::event::Appended;
+use crate::id::StreamId;
+use crate::store::{Batch, CommitError};
+
+/// How often one batch is tried: conflicts are taken out, lost connections replaced.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// Why a batch has no answers of its own.
+enum Trouble {
+    /// The database would refuse it again; nothing was appended.
+    Refused(String),
+    /// This for everybody in it; the writer goes on.
+    Failed(JournalError),
+    /// This for everybody in it; the writer stops.
+    Lost(JournalError),
+}
+
+impl Trouble {
+    fn of(error: JournalError) -> Self {
+        match error {
+            JournalError::Superseded => Self::Lost(error),
+            other => Self::Failed(JournalError::Unavailable(other.to_string())),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes these requests and answers each; an error says that the writer has to stop.
+    pub(super) async fn write(&mut self, requests: Vec<Request>) -> Result<(), JournalError> {
+        let mut alone = VecDeque::from([requests]);
+        while let Some(requests) = alone.pop_front() {
+            match self.write_together(&requests).await {
+                Ok(answers) => {
+                    for (request, answer) in requests.into_iter().zip(answers) {
+                        request.answer(answer);
+                    }
+                }
+                Err(Trouble::Refused(_)) if requests.len() > 1 => {
+                    // One of them is at fault and must not take the others with it.
+                    alone.extend(requests.into_iter().map(|request| vec![request]));
+                }
+                Err(Trouble::Refused(detail)) => {
+                    answer_all(requests, &JournalError::Invalid(detail));
+                }
+                Err(Trouble::Failed(error)) => answer_all(requests, &error),
+                Err(Trouble::Lost(error)) => {
+                    self.lost.cancel();
+                    answer_all(requests, &error);
+                    for requests in alone {
+                        answer_all(requests, &JournalError::Superseded);
+                    }
+                    return Err(JournalError::Superseded);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_together(
+        &mut self,
+        requests: &[Request],
+    ) -> Result<Vec<Result<Appended, JournalError>>, Trouble> {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.uncertain {
+                self.recover().await.map_err(Trouble::of)?;
+            }
+            self.learn_versions(requests).await?;
+            let sealed = self.seal(requests);
+            if sealed.batch.events.is_empty() {
+                return Ok(sealed.answers);
+            }
+            let since = Instant::now();
+            let patience = self.lease.length();
+            let outcome = match timeout(patience, self.store.commit(&sealed.batch)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(CommitError::Unknown(format!("no answer within {patience:?}"))),
+            };
+            match outcome {
+                Ok(()) => return Ok(self.committed(sealed)),
+                Err(CommitError::Superseded) if self.node.is_some() => {
+                    // One shard of the batch is somebody else's now; the others go on.
+                    self.sight().await.map_err(Trouble::of)?;
+                }
+                Err(CommitError::Superseded) => {
+                    return Err(Trouble::Lost(JournalError::Superseded));
+                }
+                Err(CommitError::Refused(detail)) => return Err(Trouble::Refused(detail)),
+                Err(CommitError::Unavailable(detail)) => {
+                    return Err(Trouble::Failed(JournalError::Unavailable(detail)));
+                }
+                Err(CommitError::Conflict) => self.find_conflicts(requests).await?,
+                Err(CommitError::Unknown(detail)) => {
+                    let elapsed = since.elapsed();
+                    tracing::warn!(detail, ?elapsed, "the outcome of a batch is not known");
+                    if self.has_arrived(&sealed.batch, detail).await? {
+                        return Ok(self.committed(sealed));
+                    }
+                }
+            }
+        }
+        Err(Trouble::Failed(JournalError::Unavailable(format!(
+            "gave up after {ATTEMPTS_MAX} tries"
+        ))))
+    }
+
+    /// Whether a batch, of which nothing was heard, is in the journal after all; an error where
+    /// that cannot be said.
+    async fn has_arrived(&mut self, batch: &Batch, detail: String) -> Result<bool, Trouble> {
+        self.uncertain = true;
+        self.next_look = Instant::now();
+        self.versions.clear();
+        self.tail.forget();
+        let after = batch.fences.iter().map(|fence| fence.after.clone());
+        self.in_doubt = after.map(|head| (head.shard, head)).collect();
+        let unknown = JournalError::OutcomeUnknown(detail);
+        match self.recover().await {
+            // Theirs now, but ours may be among it.
+            Err(JournalError::Superseded) => Err(Trouble::Lost(unknown)),
+            // In the second case the database has another history: what was sent may be in neither.
+            Err(_) | Ok(true) => Err(Trouble::Failed(unknown)),
+            // Nothing sent before can arrive any more, so the heads tell.
+            Ok(false) => self.stands_after(batch).ok_or(Trouble::Failed(unknown)),
+        }
+    }
+
+    /// Asks for the versions of streams that should exist and that we do not know; those that
+    /// should not exist are told by the primary key.
+    async fn learn_versions(&mut self, requests: &[Request]) -> Result<(), Trouble> {
+        let unknown: Vec<StreamId> = requests
+            .iter()
+            .filter(|request| request.expected > 0 && !self.versions.contains(&request.stream_id))
+            .map(|request| request.stream_id)
+            .collect();
+        if unknown.is_empty() { Ok(()) } else { self.ask_versions(&unknown).await }
+    }
+
+    async fn find_conflicts(&mut self, requests: &[Request]) -> Result<(), Trouble> {
+        let streams: Vec<StreamId> = requests.iter().map(|request| request.stream_id).collect();
+        self.ask_versions(&streams).await
+    }
+
+    async fn ask_versions(&mut self, streams: &[StreamId]) -> Result<(), Trouble> {
+        let found = timeout(self.lease.length(), self.store.versions(streams))
+            .await
+            .map_err(|_| JournalError::Unavailable("no answer".to_owned()))
+            .and_then(|found| found)
+            .map_err(Trouble::of)?;
+        for stream_id in streams {
+            self.versions.put(*stream_id, found.get(stream_id).copied().unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {
+        // Before anybody is told that it is there.
+        self.tail.add(sealed.batch.events, &sealed.batch.fences);
+        for fence in sealed.batch.fences {
+            if let Some(head) = self.heads.get_mut(&fence.after.shard) {
+                // The epoch may be a fresh one by now.
+                head.position = fence.after.position;
+                head.hash = fence.after.hash;
+                self.known.insert(head.shard, head.clone());
+            }
+        }
+        for (stream_id, version) in sealed.versions {
+            self.versions.put(stream_id, version);
+        }
+        self.publish();
+        self.store.announce();
+        sealed.answers
+    }
+
+    pub(super) fn publish(&self) {
+        self.committed.send_modify(|cursors| {
+            for head in self.heads.values() {
+                if head.position > 0 {
+                    cursors.advance_to(head.shard, head.position, Some(Mark::of(&head.hash)));
+                }
+            }
+        });
+    }
+}
+
+fn answer_all(requests: Vec<Request>, error: &JournalError) {
+    for request in requests {
+        request.answer(Err(error.clone()));
+    }
+}

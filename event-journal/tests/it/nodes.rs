@@ -1,0 +1,568 @@
+//! Several nodes on one Postgres journal: who writes to which shard, and that nobody else does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_journal::{
+    Journal, JournalError, LostTail, NewEvent, Node, Options, ShardMap, ShardState, StreamId,
+    open_spread,
+};
+use shared_events::contract::{Mark, Timestamp};
+use shared_events::stream::{
+    ActionsAsked, AskedBy, Cursors, OperatorAction, Place as Seen, Scope, Verb, begin,
+};
+use sqlx::PgPool;
+use tokio::time::{Instant, timeout};
+
+use crate::spread;
+
+/// A deadline for what must happen soon; reaching it is the failure.
+const SOON: Duration = Duration::from_secs(20);
+const SHARDS: u16 = 8;
+
+/// That an operator does this.
+fn action(verb: Verb) -> OperatorAction {
+    let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
+    OperatorAction::new(&by, verb, "0", "", Timestamp::default())
+}
+
+/// A journal of its own for one test.
+struct Place {
+    map: ShardMap,
+    schema: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { map: ShardMap::one(&spread::server()), schema: spread::schema() }
+    }
+
+    /// Each half of the shards in a database of its own.
+    async fn spread() -> Self {
+        Self { map: spread::map(["0-3", "4-7"]).await, schema: spread::schema() }
+    }
+
+    async fn node(&self, name: &str) -> Journal {
+        self.node_with(name, |_| ()).await
+    }
+
+    async fn node_with(&self, name: &str, change: impl FnOnce(&mut Options)) -> Journal {
+        let now = || Timestamp::from_micros(1_800_000_000_123_456);
+        let node = Node { name: name.to_owned(), address: format!("{name}.test:50051") };
+        let mut options = Options {
+            shards: SHARDS,
+            node: Some(node),
+            lease: Duration::from_millis(2_000),
+            renew: Duration::from_millis(200),
+            self_stop: Duration::from_millis(1_200),
+            ..Options::new(Arc::new(now))
+        };
+        change(&mut options);
+        open_spread(&self.map, &self.schema, options).await.unwrap()
+    }
+
+    /// Of the one database.
+    async fn pool(&self) -> PgPool {
+        spread::pool(&spread::server(), &self.schema).await
+    }
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent::from_json("OrderConfirmed", "1", format!(r#"{{"n":{n}}}"#), "{}").unwrap()
+}
+
+/// A fresh stream in this shard.
+fn stream_in(journal: &Journal, shard: u16) -> StreamId {
+    std::iter::repeat_with(spread::fresh).find(|id| journal.shard_of(*id) == shard).unwrap()
+}
+
+fn shards(journal: &Journal) -> BTreeSet<u16> {
+    journal.ownership().borrow().shards()
+}
+
+async fn comes_to_have(journal: &Journal, wanted: impl Fn(&BTreeSet<u16>) -> bool) {
+    let mut ownership = journal.ownership();
+    timeout(SOON, ownership.wait_for(|now| wanted(&now.shards())))
+        .await
+        .unwrap_or_else(|_| panic!("still {:?}", shards(journal)))
+        .unwrap();
+}
+
+async fn count(journal: &Journal, wanted: usize) {
+    comes_to_have(journal, |shards| shards.len() == wanted).await;
+}
+
+async fn states(journal: &Journal) -> Vec<ShardState> {
+    journal.shard_states().await.unwrap()
+}
+
+#[tokio::test]
+async fn nodes_share_the_shards_and_only_the_owner_appends() {
+    for place in [Place::new(), Place::spread().await] {
+        sharing(place).await;
+    }
+}
+
+async fn sharing(place: Place) {
+    let a = place.node("a").await;
+    assert_eq!(shards(&a).len(), usize::from(SHARDS), "alone, it has all as soon as it is open");
+    let b = place.node("b").await;
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let all: BTreeSet<u16> = shards(&a).union(&shards(&b)).copied().collect();
+    assert_eq!(all, (0..SHARDS).collect());
+    for shard in 0..SHARDS {
+        let (owner, other) = if shards(&a).contains(&shard) { (&a, &b) } else { (&b, &a) };
+        let id = stream_in(&a, shard);
+        let refused = other.append(id, 0, vec![event(1)]).await;
+        assert_eq!(refused, Err(JournalError::NotOwner { shard }));
+        assert_eq!(owner.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
+        // Everybody reads everything.
+        assert_eq!(other.load(id).await.unwrap().len(), 1);
+    }
+    // Who follows a shard is who has it.
+    assert_eq!(*a.scope().borrow(), Scope::Only(shards(&a)));
+    assert_eq!(*b.scope().borrow(), Scope::Only(shards(&b)));
+    let there = *shards(&b).first().unwrap();
+    assert_eq!(a.ownership().borrow().elsewhere(there).as_deref(), Some("b.test:50051"));
+    assert_eq!(a.verify().await.unwrap(), u64::from(SHARDS));
+    let names: Vec<String> =
+        states(&a).await.into_iter().map(|state| state.node.unwrap().name).collect();
+    assert_eq!(names.iter().filter(|name| *name == "a").count(), 4);
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_hands_everything_over_at_once() {
+    for place in [Place::new(), Place::spread().await] {
+        leaving(place).await;
+    }
+}
+
+async fn leaving(place: Place) {
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let began = Instant::now();
+    // It still answers, that it has nothing any more.
+    b.hand_over().await;
+    assert_eq!(shards(&b), BTreeSet::new());
+    let refused = b.append(stream_in(&a, 0), 0, vec![event(1)]).await;
+    assert_eq!(refused, Err(JournalError::NotOwner { shard: 0 }));
+    count(&a, 8).await;
+    b.close().await;
+    // Nobody is left to take over from the last one: it works on until it is closed.
+    a.hand_over().await;
+    assert_eq!(shards(&a).len(), 8);
+    // Far less than a lease, which is what it would take if nothing was handed over.
+    assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
+    a.append(stream_in(&a, 7), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with_the_rest() {
+    let place = Place::new();
+    // It looks so seldom that it cannot know.
+    let slow = |options: &mut Options| {
+        options.lease = Duration::from_secs(600);
+        options.renew = Duration::from_secs(200);
+        options.self_stop = Duration::from_secs(500);
+    };
+    let a = place.node_with("a", slow).await;
+    let pool = place.pool().await;
+    let (lost, kept) = (stream_in(&a, 3), stream_in(&a, 4));
+    a.append(lost, 0, vec![event(1)]).await.unwrap();
+    sqlx::query(
+        "UPDATE shards SET epoch = epoch + 1, owner = 'somebody else',
+                lease_until = clock_timestamp() + interval '1 hour' WHERE shard = 3",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert_eq!(a.tenure(3), Some(1), "it still believes");
+    // In one batch: what is still its own goes through, the rest is refused.
+    let (refused, appended) =
+        tokio::join!(a.append(lost, 1, vec![event(2)]), a.append(kept, 0, vec![event(1)]));
+    assert_eq!(refused, Err(JournalError::NotOwner { shard: 3 }));
+    assert_eq!(appended.unwrap().version, 1);
+    assert_eq!(a.tenure(3), None);
+    assert_eq!(a.load(lost).await.unwrap().len(), 1);
+    assert_eq!(a.verify().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_node_without_a_lease_loses_everything_and_joins_again() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let pool = place.pool().await;
+    for round in 0..3 {
+        // As if it had slept: everybody else believes it to be gone.
+        sqlx::query(
+            "WITH gone AS (UPDATE nodes SET lease_until = now() WHERE name = 'a' RETURNING node_id)
+             UPDATE shards SET lease_until = now() FROM gone WHERE owner = gone.node_id",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        // Whether b was faster or a has renewed in time, they are even again in the end and every
+        // shard takes appends exactly at its owner.
+        for shard in 0..SHARDS {
+            let id = stream_in(&a, shard);
+            let until = Instant::now() + SOON;
+            loop {
+                let answers = (
+                    a.append(id, 0, vec![event(round)]).await,
+                    b.append(id, 0, vec![event(round)]).await,
+                );
+                match answers {
+                    (Ok(_), Ok(_)) => panic!("appended twice"),
+                    (Ok(_), Err(_)) | (Err(_), Ok(_)) => break,
+                    (Err(_), Err(_)) => assert!(Instant::now() < until, "shard {shard}"),
+                }
+            }
+        }
+        count(&a, 4).await;
+        count(&b, 4).await;
+    }
+    assert_eq!(a.verify().await.unwrap(), 3 * u64::from(SHARDS));
+}
+
+#[tokio::test]
+async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_its_lease() {
+    let place = Place::new();
+    let b = place.node("b").await;
+    let pool = place.pool().await;
+    // A process that was killed: it has a lease and no session.
+    let dead = |lease: &'static str| {
+        let pool = pool.clone();
+        async move {
+            sqlx::query(
+                "INSERT INTO nodes VALUES ('dead', 'a', 'a.test:1', now() + $1::interval)
+                         ON CONFLICT (node_id) DO UPDATE SET lease_until = excluded.lease_until",
+            )
+            .bind(lease)
+            .execute(&pool)
+            .await
+            .unwrap();
+            sqlx::query(
+                "UPDATE shards SET owner = 'dead', epoch = epoch + 1,
+                                lease_until = now() + $1::interval WHERE shard < 4",
+            )
+            .bind(lease)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+    };
+    // Of this machine, as its number and the time of its start tell that belongs to nobody.
+    let sign = "INSERT INTO processes SELECT 'dead', regexp_replace(identity, '[0-9]+$', '1')
+                FROM processes";
+    sqlx::query(sign).execute(&pool).await.unwrap();
+    dead("1 hour").await;
+    count(&b, 4).await;
+    let a = place.node("a").await;
+    assert_eq!(shards(&a), (0..4).collect(), "the namesake need not wait");
+    a.close().await;
+    count(&b, 8).await;
+    // Of who ran elsewhere nobody knows that; it is waited until it cannot believe in its lease any
+    // more, by its namesake too: it may be a twin that was cut off.
+    for namesake in [false, true] {
+        sqlx::query("DELETE FROM processes WHERE process = 'dead'").execute(&pool).await.unwrap();
+        let began = Instant::now();
+        dead("1500 milliseconds").await;
+        if namesake {
+            let a = place.node("a").await;
+            let both = async {
+                while shards(&a).len() + shards(&b).len() < usize::from(SHARDS) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(SOON, both).await.unwrap();
+        } else {
+            count(&b, 4).await;
+            count(&b, 8).await;
+        }
+        assert!(began.elapsed() >= Duration::from_millis(1_200), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(3_000), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn operators_move_and_freeze_shards() {
+    for place in [Place::new(), Place::spread().await] {
+        moving_and_freezing(place).await;
+    }
+}
+
+async fn moving_and_freezing(place: Place) {
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let shard = *shards(&a).first().unwrap();
+    assert!(a.pin(shard, Some("b"), &action(Verb::MoveShard)).await.unwrap());
+    comes_to_have(&b, |shards| shards.contains(&shard)).await;
+    let id = stream_in(&a, shard);
+    assert_eq!(a.append(id, 0, vec![event(1)]).await, Err(JournalError::NotOwner { shard }));
+    b.append(id, 0, vec![event(1)]).await.unwrap();
+
+    assert!(a.freeze(shard, Some("looked into"), &action(Verb::FreezeShard)).await.unwrap());
+    comes_to_have(&b, |shards| !shards.contains(&shard)).await;
+    for node in [&a, &b] {
+        let mut ownership = node.ownership();
+        let frozen = ownership.wait_for(|now| now.frozen(shard).is_some());
+        timeout(SOON, frozen).await.unwrap().unwrap();
+        let refused = node.append(id, 1, vec![event(2)]).await;
+        assert_eq!(refused, Err(JournalError::NotOwner { shard }));
+    }
+    let state = states(&a).await.swap_remove(usize::from(shard));
+    assert_eq!(state.frozen.as_deref(), Some("looked into"));
+    assert_eq!((state.node, state.pinned.as_deref()), (None, Some("b")));
+
+    assert!(a.freeze(shard, None, &action(Verb::UnfreezeShard)).await.unwrap());
+    comes_to_have(&b, |shards| shards.contains(&shard)).await;
+    assert_eq!(b.append(id, 1, vec![event(2)]).await.unwrap().version, 2);
+    let none = a.freeze(SHARDS, None, &action(Verb::UnfreezeShard)).await.unwrap();
+    assert!(!none, "there is no such shard");
+    // Each was written down with its effect, and what had none was not.
+    let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
+    let (done, away) = b.operator_actions(&asked).await;
+    let done: Vec<[&str; 3]> = done
+        .iter()
+        .map(|action| [action.verb.as_str(), action.before.as_str(), action.after.as_str()])
+        .collect();
+    assert_eq!(away, 0);
+    assert_eq!(
+        done,
+        [
+            ["UNFREEZE_SHARD", "frozen: looked into", "open"],
+            ["FREEZE_SHARD", "open", "frozen: looked into"],
+            ["MOVE_SHARD", "for any node", "for node b"],
+        ]
+    );
+}
+
+#[tokio::test]
+async fn one_order_hammered_through_moving_nodes_has_one_history() {
+    for place in [Place::new(), Place::spread().await] {
+        hammering(place).await;
+    }
+}
+
+async fn hammering(place: Place) {
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    let id = stream_in(&a, 2);
+    let mut hands = Vec::new();
+    for hand in 0..8_u64 {
+        let node = if hand % 2 == 0 { a.clone() } else { b.clone() };
+        hands.push(tokio::spawn(async move {
+            let mut versions = Vec::new();
+            let mut expected = 0;
+            while versions.len() < 20 {
+                match node.append(id, expected, vec![event(hand)]).await {
+                    Ok(appended) => {
+                        assert_eq!(appended.version, expected + 1);
+                        versions.push(appended.version);
+                        expected += 1;
+                    }
+                    Err(JournalError::Conflict { actual: Some(actual), .. }) => expected = actual,
+                    Err(JournalError::Conflict { .. } | JournalError::NotOwner { .. }) => {
+                        expected = node.load(id).await.unwrap().len() as u64;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            versions
+        }));
+    }
+    let mut to = ["a", "b"].into_iter().cycle();
+    let mut moves = 0;
+    while hands.iter().any(|hand| !hand.is_finished()) {
+        let node = to.next().unwrap();
+        a.pin(2, Some(node), &action(Verb::MoveShard)).await.unwrap();
+        let owner = if node == "a" { &a } else { &b };
+        comes_to_have(owner, |shards| shards.contains(&2)).await;
+        moves += 1;
+    }
+    let mut all = Vec::new();
+    for hand in hands {
+        all.extend(hand.await.unwrap());
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=160).collect::<Vec<u64>>(), "each version was promised once");
+    assert_eq!(a.load(id).await.unwrap().len(), 160);
+    assert_eq!(b.verify().await.unwrap(), 160);
+    assert!(moves > 2, "{moves}");
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_takes_no_shard_from_a_node_that_lives() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let (pool, mine) = (place.pool().await, shards(&a));
+    let until = Instant::now() + Duration::from_millis(3_000);
+    while Instant::now() < until {
+        // To the clock of the database every lease is long over.
+        sqlx::query("UPDATE shards SET lease_until = clock_timestamp() - interval '1 hour'")
+            .execute(&pool)
+            .await
+            .unwrap();
+        assert!(shards(&b).is_disjoint(&mine), "{:?}", shards(&b));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for shard in mine {
+        a.append(stream_in(&a, shard), 0, vec![event(1)]).await.unwrap();
+    }
+}
+
+/// As when a standby that lagged is promoted: the database answers again, and knows less.
+#[tokio::test]
+async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    count(&a, 4).await;
+    let pool = place.pool().await;
+    let shard = *shards(&a).first().unwrap();
+    let id = stream_in(&a, shard);
+    let mut hash: Vec<u8> = Vec::new();
+    for version in 0..5 {
+        a.append(id, version, vec![event(version)]).await.unwrap();
+        if version == 1 {
+            hash = sqlx::query_scalar("SELECT head_hash FROM shards WHERE shard = $1")
+                .bind(i32::from(shard))
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+        }
+    }
+    let heads = a.heads().await.unwrap();
+    let tenure = a.tenure(shard).unwrap();
+    let mut tx = begin(&pool).await.unwrap();
+    sqlx::raw_sql(
+        "ALTER TABLE events DISABLE TRIGGER USER; DELETE FROM events WHERE position > 2;
+         ALTER TABLE events ENABLE TRIGGER USER",
+    )
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE shards SET head_position = 2, head_hash = $2 WHERE shard = $1")
+        .bind(i32::from(shard))
+        .bind(hash)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name IN (SELECT node_id FROM nodes)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut lost = a.lost_tails();
+    let told = timeout(SOON, lost.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
+    assert_eq!(*told, [LostTail { shard, known: 5, found: 2, events: 3 }]);
+    drop(told);
+    // The streams of before know what there is no more, and are rebuilt.
+    let mut ownership = a.ownership();
+    let anew = ownership.wait_for(|now| now.tenure(shard).is_some_and(|t| t != tenure));
+    timeout(SOON, anew).await.unwrap().unwrap();
+    let until = Instant::now() + SOON;
+    // Sessions that were ended are found out one by one.
+    loop {
+        match (a.read_after(&heads, 10).await, a.load(id).await) {
+            (Err(JournalError::Forked { .. }), Ok(events)) => {
+                assert_eq!(events.len(), 2);
+                break;
+            }
+            (Err(JournalError::Unavailable(_)), _) | (_, Err(JournalError::Unavailable(_))) => {
+                assert!(Instant::now() < until);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    loop {
+        match a.append(id, 2, vec![event(9)]).await {
+            Ok(appended) => {
+                assert_eq!((appended.version, appended.position), (3, 3));
+                break;
+            }
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+    }
+    assert_eq!(a.read_after(&Cursors::default(), 10).await.unwrap().len(), 3);
+    // Past the old end it is still another history, also to those who are read from memory.
+    for version in 3..6 {
+        a.append(id, version, vec![event(version)]).await.unwrap();
+    }
+    for before in [&heads, &heads.clone().scoped(Scope::Only([shard].into()))] {
+        let read = a.read_after(before, 10).await;
+        assert!(matches!(read, Err(JournalError::Forked { .. })), "{read:?}");
+    }
+    let now = a.heads().await.unwrap().scoped(Scope::Only([shard].into()));
+    assert_eq!(a.read_after(&now, 10).await.unwrap(), []);
+    assert_eq!(a.verify().await.unwrap(), 6);
+    assert!(b.lost_tails().borrow().is_empty(), "nothing of its own was lost");
+}
+
+/// To a clock that was set back, or to that of another server, the leases of who is gone run for
+/// long.
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_shard_from_those_who_live() {
+    let place = Place::new();
+    let b = place.node("b").await;
+    count(&b, usize::from(SHARDS)).await;
+    let pool = place.pool().await;
+    let gone = "INSERT INTO nodes (node_id, name, address, lease_until)
+        VALUES ('ordinal-gone', 'c', 'c.test:1', clock_timestamp() + interval '1 hour')";
+    sqlx::query(gone).execute(&pool).await.unwrap();
+    let had = "UPDATE shards SET owner = 'ordinal-gone', epoch = epoch + 1,
+        lease_until = clock_timestamp() + interval '1 hour' WHERE shard < 4";
+    sqlx::query(had).execute(&pool).await.unwrap();
+    comes_to_have(&b, |shards| !shards.contains(&0)).await;
+    count(&b, usize::from(SHARDS)).await;
+    b.append(stream_in(&b, 0), 0, vec![event(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_reason_why_a_journal_goes_on_is_remembered() {
+    let place = Place::new();
+    let (a, b) = (place.node("a").await, place.node("b").await);
+    count(&b, 4).await;
+    let id = stream_in(&a, *shards(&a).first().unwrap());
+    a.append(id, 0, vec![event(1)]).await.unwrap();
+    let (one, other) =
+        tokio::join!(a.accept("lost a", "one", None), b.accept("lost b", "other", None));
+    let mut numbers = [one.unwrap().incarnation, other.unwrap().incarnation];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [2, 3]);
+    let told = b.incarnations().await.unwrap();
+    let mut reasons: Vec<&str> = told.iter().map(|one| one.reason.as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["lost a", "lost b"]);
+    assert!(told.iter().all(|one| one.heads == told[0].heads && !one.heads.is_empty()));
+
+    // A reader who claims what cannot be uses up no numbers.
+    let (shard, position) = (a.shard_of(id), 1);
+    let ghost = Seen { shard, position, mark: Mark::from_bits(1) };
+    for wrong in [u64::MAX, i64::MAX as u64, 1 << 40] {
+        let refused = a.compare(&[ghost], wrong, "somebody").await;
+        assert!(matches!(refused, Err(JournalError::Invalid(_))), "{refused:?}");
+    }
+    assert_eq!(a.doubt(), None);
+    a.compare(&[ghost], 7, "somebody").await.unwrap();
+    assert!(a.doubt().is_some());
+    let accepting = Some(action(Verb::AcceptJournal));
+    assert_eq!(a.accept("looked at", "ops", accepting).await.unwrap().incarnation, 8);
+    // Written into every database, and one all the same.
+    let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
+    let (done, _) = b.operator_actions(&asked).await;
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!(done[0].after, "incarnation 8, accepted");
+    assert_eq!((a.doubt(), a.history().unwrap().incarnation), (None, 8));
+}
