@@ -21,14 +21,14 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::access::Access;
 use super::body::{Answer, Messages, Pulse, full, message, passed};
 use super::connections::{Connection, Talk};
 use super::explained;
+use super::forward::waited;
+use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::turns::Turns;
-use crate::access::Access;
-use crate::forward::waited;
-use crate::refusal::overloaded;
 
 /// A command that another node carries here by a stream of its own ends within this.
 const CARRIED_WITHIN: Duration = Duration::from_secs(35);

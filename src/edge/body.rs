@@ -18,8 +18,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::connections::Talk;
+use super::refusal::{overloaded, refused};
 use super::shares::{Amount, Full, Held};
-use crate::refusal::{overloaded, refused};
 
 /// Within this a message arrives that has begun, and the message of a call with one.
 pub(super) const MESSAGE_WITHIN: Duration = Duration::from_secs(10);

@@ -2,9 +2,15 @@
 //! who answers (this process or another) → services, health and reflection.
 //! Never here: rules about orders.
 
+pub mod access; // who may call what
+pub(crate) mod admin; // what operators see and may do
 mod admission; // who gets in
 mod body; // what is sent and taken, counted
 mod connections; // the door
+pub(crate) mod forward; // calls that another process answers
+pub(crate) mod health; // whether this process can serve
+pub(crate) mod peers; // channels to other processes, and who this one is to them
+pub(crate) mod refusal; // statuses of this package's own services
 mod shares; // who may have how much at once
 mod turns; // whose call is carried out next
 
@@ -33,11 +39,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
-use crate::access::Access;
-use crate::actions::asker;
-use crate::admin::AdminEdge;
+use access::Access;
+use admin::{AdminEdge, asker};
+use forward::Forwarding;
+
 use crate::feed::FactEdge;
-use crate::forward::Forwarding;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -104,7 +110,7 @@ pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
     order_actor::grpc::FILE_DESCRIPTOR_SET,
     inventory_stream::grpc::FILE_DESCRIPTOR_SET,
     notification::grpc::FILE_DESCRIPTOR_SET,
-    crate::admin::FILE_DESCRIPTOR_SET,
+    admin::FILE_DESCRIPTOR_SET,
     crate::feed::FILE_DESCRIPTOR_SET,
 ];
 

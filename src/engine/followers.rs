@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
@@ -13,6 +12,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::names;
+use crate::edge::admin::{FollowerEntry, Standing};
 
 /// A stream that was emptied is filled with so many of the last positions of its shard.
 const REFILL: u64 = 1_000;
@@ -28,22 +30,6 @@ pub(super) const LISTS: Duration = Duration::from_millis(100);
 /// Of what waits for minutes or leaves for another system. What has come and gone in
 /// one batch is not written at all.
 pub(super) const LATER: Duration = Duration::from_millis(250);
-
-/// Where something stands, when asked; none where that does not answer.
-pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
-
-/// A follower as operators see it.
-#[derive(Clone)]
-pub(crate) struct FollowerEntry {
-    /// What it says of itself.
-    pub(crate) status: FollowStatus,
-    /// How far it got, whichever process follows.
-    pub(crate) cursors: Standing,
-    /// The last position of each shard of what it follows.
-    pub(crate) heads: Standing,
-    /// Where its dead letters are, if it can have any.
-    pub(crate) database: Option<Database>,
-}
 
 /// The followers of this process, and whatever else runs until it is told to stop.
 pub(super) struct Followers {
@@ -98,6 +84,7 @@ impl Followers {
         let stored = database.clone();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
+            of_journal: ![names::STOCK_ANSWERS, names::INVENTORY_RELAY].contains(&name),
             cursors: Arc::new(move || {
                 let database = stored.clone();
                 Box::pin(async move { Cursors::load(&database, name).await.ok() })
@@ -132,6 +119,7 @@ impl Followers {
         let mut sink = relay();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
+            of_journal: ![names::STOCK_ANSWERS, names::INVENTORY_RELAY].contains(&name),
             // The streams themselves say how far they got, whoever filled them.
             cursors: Arc::new(move || {
                 let mut look = relay();

@@ -2,12 +2,18 @@
 //! order. The only place that sees all three services. Never here: rules.
 
 mod clock; // whether the clock can be believed
+pub(crate) mod databases; // where they are, by flags
 mod files; // the files of an SQLite directory, which belong together
 mod followers; // what follows
 mod health; // why this process cannot serve, if it cannot
+pub(crate) mod messages; // how they leave, by flags
+pub(crate) mod names; // of followers
+mod peers; // the other processes
 mod reconcile; // proves now and then that stock's sums hold
 mod settings; // which role, where, with what bounds
-mod stores; // the databases of the services
+mod stepped; // a clock that somebody sets wrong
+mod stores;
+pub mod streams; // the Redis streams, by flags // the databases of the services
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,22 +41,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::admin::{AdminEdge, AdminParts};
+use crate::edge::admin::{AdminEdge, AdminParts};
+use crate::edge::forward::{Forwarding, NodeChannels};
+use crate::edge::health::Health;
 use crate::edge::{self, Services};
 use crate::feed::{FactEdge, Log, RemoteFacts};
-use crate::followers as names;
-use crate::forward::{Forwarding, NodeChannels};
-use crate::peers::{self, Peers};
 
 pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
 pub use stores::{Stores, archiving, migrate};
 
-pub(crate) use clock::Believed;
 pub(crate) use files::make_private;
-pub(crate) use followers::FollowerEntry;
-pub(crate) use health::Health;
+pub use peers::Peers;
+pub(crate) use stepped::SteppedClock;
 pub(crate) use stores::JOURNAL;
 
+use clock::Believed;
 use files::Files;
 use followers::{Followers, LATER, LISTS, SOON, STOCK};
 use health::{Checks, Stored};
@@ -110,7 +115,7 @@ impl Channels {
     /// None to what runs here.
     fn new(role: Role, peers: &Peers) -> anyhow::Result<Self> {
         let channel = |here: bool, urls: &[String]| {
-            if here { Ok(None) } else { peers::channel(urls) }
+            if here { Ok(None) } else { edge::peers::channel(urls) }
         };
         Ok(Self {
             orders: channel(role.orders(), &peers.orders)?,
@@ -203,7 +208,7 @@ impl Engine {
             orders: orders.as_ref().map(|orders| orders.database.clone()),
             now,
             health: health.clone(),
-            clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
+            timers: orders.as_ref().map(|orders| orders.clock.timers().clone()),
             node: settings.node(address),
             nodes: nodes.clone(),
             orders_at: channels.orders.clone(),
@@ -457,7 +462,7 @@ impl Building {
         let (name, scope) = (names::STOCK_ANSWERS, journal.scope());
         followers.start(name, SOON, database, answers, scope, handler);
         let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&self.settings.clock));
-        let alarm = alarm.held(clock.held());
+        let alarm = alarm.held(clock.timers().held());
         followers.run(|stop| alarm.run(stop));
         followers.run(|stop| sweep(registry.clone(), stop));
         Ok(())

@@ -9,10 +9,10 @@ use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
-use crate::access::Access;
+use super::peers::Peers;
+use super::streams::Streams;
+use crate::edge::access::Access;
 use crate::edge::{Bounds, Numbers};
-use crate::peers::Peers;
-use crate::streams::Streams;
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

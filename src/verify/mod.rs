@@ -22,10 +22,10 @@ use std::process::ExitCode;
 
 use shared_events::stream::redis::Redis;
 
-use crate::cli::{Client, Connection, Failure, Output};
-use crate::databases::DatabaseArgs;
+use crate::client::{Client, Connection, Failure, Output};
+use crate::engine::databases::DatabaseArgs;
+use crate::engine::streams::RedisArgs;
 use crate::engine::{Backend, Role, Stores};
-use crate::streams::RedisArgs;
 
 /// Flags of `ordinal verify`.
 #[derive(Debug, clap::Args)]
@@ -137,7 +137,7 @@ pub async fn everything(
     redis: Option<&Redis>,
     out: &Output,
 ) -> anyhow::Result<Report> {
-    let mut report = stores::check(stores, &crate::progress::bar(out, "orders")).await?;
+    let mut report = stores::check(stores, &crate::client::progress::bar(out, "orders")).await?;
     if let Some(redis) = redis {
         streams::check(&mut report, stores, redis).await?;
     }

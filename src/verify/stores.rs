@@ -16,7 +16,7 @@ use super::history::History;
 use super::laws;
 use super::report::{Law, Report};
 use crate::engine::Stores;
-use crate::followers;
+use crate::engine::names as followers;
 
 const PAGE: u32 = 500;
 /// The subject of what was found among all rows of a table.
