@@ -20,7 +20,8 @@ pub mod verbs;
 mod verify; // every law over everything // the command line
 
 pub use edge::access; // who may call what
-pub use edge::{Turns, serve_routes, take_descriptors};
+pub use edge::{Turns, take_descriptors};
+pub use engine::serve_routes;
 pub use engine::streams; // the Redis streams, by flags
 pub use lab::cluster; // all processes on this machine
 

@@ -1,21 +1,19 @@
 //! Who may call what. Runs in front of every service: proves who calls, and checks the role
-//! against one table by method. Orders decide for themselves whose they are.
+//! against what each service says of its methods. Orders decide for themselves whose they are.
 //! Never here: tokens in logs or errors.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use order_actor::domain::{By, Role};
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use shared_events::contract::{CustomerId, TextRule};
 use tonic::Status;
 
-use super::DESCRIPTORS;
+use super::calls::Calls;
 use super::refusal::refused;
 
 /// Who may call.
@@ -207,13 +205,18 @@ impl Access {
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
-    pub fn admit(&self, path: &str, headers: &http::HeaderMap) -> Result<Option<By>, Status> {
+    pub fn admit(
+        &self,
+        calls: &Calls,
+        path: &str,
+        headers: &http::HeaderMap,
+    ) -> Result<Option<By>, Status> {
         if is_public(path) {
             return Ok(None);
         }
         let by = self.caller(headers)?;
-        exists(path)?;
-        if may_call(path, by.role()) {
+        calls.exists(path)?;
+        if calls.may_call(path, by.role()) {
             Ok(Some(by))
         } else {
             let message = format!("the role {} may not call {path}", by.role().code());
@@ -256,62 +259,6 @@ impl Access {
     }
 }
 
-/// The methods of each service that there is, here or in another process.
-static METHODS: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
-    let sets = DESCRIPTORS.iter().filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok());
-    let files = sets.flat_map(|set| set.file);
-    let services = files.flat_map(|file| {
-        let package = file.package().to_owned();
-        file.service.into_iter().map(move |service| {
-            let name = format!("{package}.{}", service.name());
-            let methods = service.method.iter().map(|method| method.name().to_owned());
-            (name, methods.collect())
-        })
-    });
-    services.collect()
-});
-
-/// Whether there is such a method.
-fn exists(path: &str) -> Result<(), Status> {
-    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
-    let message = match METHODS.get(service) {
-        Some(methods) if methods.contains(method) => return Ok(()),
-        Some(methods) => {
-            let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
-            format!("{service} has no such method; it has {}", methods.join(", "))
-        }
-        None => {
-            let services: Vec<&str> = METHODS.keys().map(String::as_str).collect();
-            format!("there is no such service; there are {}", services.join(", "))
-        }
-    };
-    Err(refused(tonic::Code::Unimplemented, "UNIMPLEMENTED", &message))
-}
-
 fn is_public(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
-}
-
-/// The table. What is not named is denied.
-fn may_call(path: &str, role: Role) -> bool {
-    let Some((service, method)) = path.trim_start_matches('/').split_once('/') else {
-        return false;
-    };
-    let reads = method.starts_with("Get") || method.starts_with("List");
-    match service {
-        // Orders know whose they are and who may do what to them.
-        "ordinal.orders.v1.OrderService" => true,
-        "ordinal.orders.v1.JournalService" => match method {
-            "ListOrderEvents" | "DiffOrder" => true,
-            "ReadFacts" => matches!(role, Role::Service | Role::Ops),
-            _ => role == Role::Ops,
-        },
-        "ordinal.inventory.v1.InventoryService" => matches!(role, Role::Service | Role::Ops),
-        "ordinal.notifications.v1.NotificationService" => {
-            role == Role::Ops || (reads && role == Role::Service)
-        }
-        "ordinal.facts.v1.FactService" => matches!(role, Role::Service | Role::Ops),
-        "ordinal.admin.v1.AdminService" => role == Role::Ops,
-        _ => false,
-    }
 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use inventory_stream::{DISCREPANCIES_KEPT, Reconciled};
+use futures::future::{BoxFuture, join_all};
 use order_actor::journal::Journal;
 use shared_events::stream::{
     Database, DeadLetters, Dialect, LETTERS_COUNTED, LettersWaiting, Pause,
@@ -26,6 +25,14 @@ const ALARMS_EVERY: Duration = Duration::from_secs(3);
 /// A store that takes longer than this is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
+/// What a service wants somebody for, and what yet keeps it from nothing.
+pub(crate) struct Alarm {
+    /// What it is called.
+    pub(crate) part: &'static str,
+    /// Why, if at all; none where that cannot be said now.
+    pub(crate) look: Box<dyn Fn() -> BoxFuture<'static, Option<Option<Reason>>> + Send + Sync>,
+}
+
 /// What is looked at, again and again.
 pub(crate) struct Checks {
     pub(crate) health: Health,
@@ -36,8 +43,8 @@ pub(crate) struct Checks {
     pub(crate) clock: Option<Arc<Believed>>,
     /// The journal's doubt when it was looked at last.
     pub(crate) doubt: Option<String>,
-    /// Stock, where it is here.
-    pub(crate) stock: Option<Database>,
+    /// What services of this process want somebody for.
+    pub(crate) of_services: Vec<Alarm>,
     /// When alarms were looked for last.
     pub(crate) alarmed: Option<Instant>,
 }
@@ -111,9 +118,9 @@ impl Checks {
         tokio::join!(journal, databases, followers);
         if self.alarmed.is_none_or(|looked| looked.elapsed() >= ALARMS_EVERY) {
             self.alarmed = Some(Instant::now());
-            let (letters, sums) = (self.letters(), self.sums());
+            let (letters, others) = (self.letters(), self.of_services());
             // What does not answer has reasons of its own; an alarm stays as it was seen last.
-            let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, sums) }).await;
+            let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, others) }).await;
         }
     }
 
@@ -128,11 +135,14 @@ impl Checks {
         .await;
     }
 
-    async fn sums(&self) {
-        let Some(stock) = &self.stock else { return };
-        let Ok(reconciled) = Reconciled::load(stock).await else { return };
-        let differs = reconciled.filter(|reconciled| !reconciled.discrepancies.is_empty());
-        self.health.alarm("stock", differs.as_ref().map(sums_differ));
+    async fn of_services(&self) {
+        join_all(self.of_services.iter().map(|alarm| async {
+            // One that does not answer has reasons of its own; the alarm stays as it was seen last.
+            if let Some(found) = (alarm.look)().await {
+                self.health.alarm(alarm.part, found);
+            }
+        }))
+        .await;
     }
 }
 
@@ -148,18 +158,6 @@ fn letters_wait(waiting: &LettersWaiting) -> Reason {
         first.kind, first.order_id, first.error
     );
     Reason { text, since: *since }
-}
-
-fn sums_differ(reconciled: &Reconciled) -> Reason {
-    let (count, more) = match reconciled.discrepancies.len() {
-        DISCREPANCIES_KEPT => (DISCREPANCIES_KEPT, " or more"),
-        count => (count, ""),
-    };
-    let first = reconciled.discrepancies.first();
-    let first = first.map(ToString::to_string).unwrap_or_default();
-    let text =
-        format!("{count}{more} sums do not hold (ordinal verify names all); the first is {first}");
-    Reason { text, since: reconciled.at }
 }
 
 /// What keeps a follower from ever catching up, as things are. Who is behind and moves is no trouble,

@@ -7,25 +7,22 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::domain::{Order, evolve};
 use order_actor::journal::{ArchivingError, Leaving, Left, Manifest, StoredEvent};
-use order_actor::outbox::FactSource;
 use order_actor::record::decode;
 use order_actor::timers::{Clock as _, SystemClock};
 use serde::Serialize;
-use shared_events::contract::{FactSource as Promiser, OrderId, Timestamp};
+use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::redis::{Redis, Relay};
 use shared_events::stream::{Cursors, DeadLetters, Sink as _};
 
 use crate::client::{Failure, Output};
 use crate::engine::databases::DatabaseArgs;
-use crate::engine::names as followers;
 use crate::engine::streams::RedisArgs;
-use crate::engine::{self, Backend, Databases, Role, Stores};
+use crate::engine::{self, Backend, Databases, Log, Promise, Role, Stores};
 
 /// An order is taken for over only so long after it was, should a node's clock be wrong.
 const CLOCKS_DIFFER_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -180,20 +177,20 @@ async fn followed(
     reach: &Cursors,
 ) -> Result<HashSet<OrderId>, Failure> {
     let mut cursors = Vec::new();
-    for (name, database) in [
-        (followers::SUMMARIES, &stores.orders),
-        (followers::DEADLINES, &stores.orders),
-        (followers::STOCK, &stores.inventory),
-        (followers::NOTIFICATIONS, &stores.notifications),
-    ] {
-        cursors.push((name, Cursors::load(database, name).await.context(name)?));
+    // Whoever follows the journal, in whatever service, stands in its row; nobody is forgotten.
+    for (follower, database) in stores.followers() {
+        if follower.follows.is_of_journal() {
+            let name = follower.name;
+            cursors.push((name, Cursors::load(database, name).await.context(name)?));
+        }
     }
-    if let Some(redis) = redis {
-        let facts = Arc::new(FactSource::new(stores.journal.clone()));
-        let mut relay = Relay::new(redis, Promiser::Orders, facts, 0);
-        let at = relay.cursors().await;
-        let at = at.map_err(|blame| anyhow::anyhow!("{}: {blame}", followers::ORDERS_RELAY))?;
-        cursors.push((followers::ORDERS_RELAY, at));
+    let promises = stores.databases.iter().filter_map(|(service, _)| service.promises);
+    for Promise { source, relay: name, log } in promises {
+        if let Some(redis) = redis.clone().filter(|_| Log::Facts(source).is_of_journal()) {
+            let mut relay = Relay::new(redis, source, log(stores)?, 0);
+            let at = relay.cursors().await;
+            cursors.push((name, at.map_err(|blame| anyhow::anyhow!("{name}: {blame}"))?));
+        }
     }
     for (name, cursors) in cursors {
         if let Some((shard, end)) = reach.iter().find(|(shard, end)| cursors.get(*shard) < *end) {
@@ -204,7 +201,7 @@ async fn followed(
         }
     }
     let mut orders = HashSet::new();
-    for database in [&stores.orders, &stores.inventory, &stores.notifications] {
+    for (_, database) in &stores.databases {
         let letters = DeadLetters::new(database.clone()).all(None).await.context("dead letters")?;
         orders.extend(letters.iter().map(|letter| letter.order_id));
     }

@@ -20,11 +20,15 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::client::{Failure, Output};
+use crate::engine::{JOURNAL_FILE as JOURNAL, Service, services};
 use crate::verify::{self, Head};
 
 /// In the order in which they are copied.
-const FILES: [&str; 4] = ["notifications.db", "orders.db", "inventory.db", "journal.db"];
-const JOURNAL: &str = "journal.db";
+fn files() -> Vec<String> {
+    let own = services::followers_first(services::ALL);
+    own.into_iter().map(Service::file).chain([JOURNAL.to_owned()]).collect()
+}
+
 /// Written last: a folder without it is no backup.
 const MANIFEST: &str = "manifest.json";
 const FORMAT: u32 = 1;
@@ -106,7 +110,9 @@ fn show(manifest: &Manifest, to: &Path, took: Duration, out: &Output) {
 }
 
 async fn make(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
-    let there: Vec<&str> = FILES.into_iter().filter(|name| data.join(name).exists()).collect();
+    let files = files();
+    let files = files.iter().map(String::as_str);
+    let there: Vec<&str> = files.filter(|name| data.join(name).exists()).collect();
     anyhow::ensure!(!there.is_empty(), "{} holds no engine's data", data.display());
     let made = directory(to)?;
     let copied = copy(data, to, &there).await;
@@ -221,7 +227,7 @@ async fn check(directory: &Path, out: &Output) -> Result<ExitCode, Failure> {
             if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
         return Err(refused(format!("{}: {first}{more}", directory.display())));
     }
-    if FILES.iter().any(|name| !directory.join(name).exists()) {
+    if files().iter().any(|name| !directory.join(name).exists()) {
         out.line("whole; a directory with some of the services is not verified");
         return Ok(ExitCode::SUCCESS);
     }
@@ -252,7 +258,7 @@ fn damages(directory: &Path, manifest: &Manifest) -> Vec<String> {
     let mut damages = Vec::new();
     for file in &manifest.files {
         let name = &file.name;
-        if !FILES.contains(&name.as_str()) {
+        if !files().contains(name) {
             damages.push(format!("{name} is no file of an engine"));
             continue;
         }

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use crate::client::Output;
 use crate::engine::databases::DatabaseArgs;
-use crate::engine::{self, Backend, Role};
+use crate::engine::{self, Backend, Role, services};
 
 /// `ordinal migrate`
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
     /// The stores of this service only.
-    #[arg(long, value_enum, value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
+    #[arg(long, value_parser = services::roles(services::ALL), value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
     role: Role,
     /// SQLite files in this directory.
     #[arg(

@@ -11,6 +11,8 @@ use super::config::{Origin, is_setting};
 use super::usage::is_secret;
 use crate::client::output::wrapped;
 use crate::client::{Failure, Output};
+use crate::engine::databases::DatabaseArgs;
+use crate::engine::{PeerArgs, services};
 
 /// All settings, in the order of the help.
 pub struct Settings(Vec<Setting>);
@@ -29,14 +31,6 @@ struct Setting {
 
 /// What is for Postgres alone.
 const POSTGRES: [&str; 5] = ["shards", "archive", "node_name", "advertise", "database_connections"];
-/// What says where Postgres is.
-const DATABASES: [&str; 5] = [
-    "database_url",
-    "orders_database_url",
-    "journal_database",
-    "inventory_database_url",
-    "notifications_database_url",
-];
 /// What is about the streams in Redis.
 const REDIS: [&str; 7] = [
     "redis_cluster",
@@ -47,8 +41,6 @@ const REDIS: [&str; 7] = [
     "redis_keep_at_most",
     "stock_cache_for",
 ];
-/// What says where the other processes are.
-const PEERS: [&str; 3] = ["orders_at", "inventory_at", "notifications_at"];
 /// What is about webhooks.
 const WEBHOOK: [&str; 2] = ["webhook_secret_file", "webhook_ca"];
 
@@ -98,7 +90,10 @@ impl Settings {
     /// # Errors
     /// Usage with the first that does not.
     pub fn check(&self) -> Result<(), Failure> {
-        let postgres = DATABASES.iter().any(|id| self.is_set(id));
+        let databases = DatabaseArgs::ids(services::ALL);
+        let peers: Vec<String> = services::ALL.iter().map(|one| PeerArgs::id(one)).collect();
+        let peers: Vec<&str> = peers.iter().map(String::as_str).collect();
+        let postgres = databases.iter().any(|id| self.is_set(id));
         let all = self.get("role").and_then(|role| role.values.first());
         let all = all.is_none_or(|role| role == "all");
         let rules: [(&[&str], bool, &str); 5] = [
@@ -106,7 +101,7 @@ impl Settings {
             (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
             (&REDIS, self.is_set("redis_url"), "without --redis-url"),
             (&WEBHOOK, self.is_set("webhook_url"), "without --webhook-url"),
-            (&PEERS, !all, "where one process runs everything (--role)"),
+            (&peers, !all, "where one process runs everything (--role)"),
         ];
         for (ids, works, why) in rules {
             let idle = ids.iter().filter_map(|id| self.get(id));

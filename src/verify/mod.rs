@@ -8,6 +8,9 @@ mod guards; // the databases still refuse to forget
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod noted; // the journal goes on from what was noted once
+mod of_messages; // laws of the ledger of messages
+mod of_orders; // laws of the lists
+mod of_stock; // laws of reservations and sums
 mod report; // what was checked and what differs
 mod stores; // every law over the databases
 mod streams; // Redis holds what was promised

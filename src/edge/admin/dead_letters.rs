@@ -144,7 +144,8 @@ impl AdminEdge {
     pub(super) fn letters_of(&self, follower: &str) -> Result<&DeadLetters, Status> {
         self.parts.letters.get(follower).ok_or_else(|| {
             let here = self.parts.letters.keys().map(String::as_str);
-            let known: Vec<&str> = here.chain(self.parts.peers.keys().copied()).collect();
+            let there = self.parts.peers.values().flat_map(|other| &other.followers).copied();
+            let known: Vec<&str> = here.chain(there).collect();
             violation(
                 "follower",
                 &format!("no follower has this name; there are {}", known.join(", ")),

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use order_actor::domain::Role;
 use order_actor::journal::{Journal, Node};
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use super::calls::Rpc;
 use super::forward::NodeChannels;
 use super::health::Health;
 use super::refusal::refused;
@@ -50,6 +52,13 @@ use proto::admin_service_server::{AdminService, AdminServiceServer};
 /// The service's descriptors, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
+
+/// For operators alone.
+pub(super) const RPC: Rpc = Rpc {
+    name: "ordinal.admin.v1.AdminService",
+    may_call: |_, role| role == Role::Ops,
+    message_bytes_max: 64 * 1024,
+};
 
 /// What may be said besides is not waited for.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);
@@ -88,8 +97,8 @@ pub struct AdminParts {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What takes long ends, with `UNAVAILABLE` and reason `STOPPING`, when this token says so.
     pub stop: CancellationToken,
-    /// Followers of other processes, and where to ask about them.
-    pub peers: BTreeMap<&'static str, Channel>,
+    /// Other services, by their first follower's name, and where to ask about all of theirs.
+    pub peers: BTreeMap<&'static str, Elsewhere>,
     /// To the other order nodes.
     pub nodes: NodeChannels,
     /// An order node, where orders are in other processes.
@@ -100,6 +109,14 @@ pub struct AdminParts {
     pub health: Health,
     /// Whether its timers wait, where it has any.
     pub timers: Option<Timers>,
+}
+
+/// A service of another process.
+pub struct Elsewhere {
+    /// Its followers.
+    pub followers: Vec<&'static str>,
+    /// To its process.
+    pub channel: Channel,
 }
 
 /// The admin service.

@@ -129,8 +129,9 @@ impl AdminEdge {
     /// The process that knows of a follower, if it is another one that may be asked. A call that
     /// another process carried here is answered from what is here.
     fn peer<T>(&self, follower: &str, request: &Request<T>) -> Option<Peer> {
-        let channel = self.parts.peers.get(follower).filter(|_| !is_forwarded(request))?;
-        Some(AdminServiceClient::new(channel.clone()))
+        let mut others = self.parts.peers.values().filter(|_| !is_forwarded(request));
+        let there = others.find(|other| other.followers.contains(&follower))?;
+        Some(AdminServiceClient::new(there.channel.clone()))
     }
 
     /// The other order nodes, by name, unless the call was carried here by one.

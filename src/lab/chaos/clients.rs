@@ -106,7 +106,7 @@ impl Memory {
 
 /// One client, at work until it is told to stop.
 pub(super) async fn work(
-    nodes: [SocketAddr; 2],
+    nodes: Vec<SocketAddr>,
     work: Work,
     seed: u64,
     memory: Memory,
@@ -144,7 +144,7 @@ pub(super) async fn work(
 
 /// Places one order with so many units.
 pub(super) async fn place_one(
-    nodes: [SocketAddr; 2],
+    nodes: &[SocketAddr],
     memory: &Memory,
     order_id: OrderId,
     units: u32,

@@ -1,12 +1,16 @@
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Order nodes, stock, messages.
-pub(super) const SERVICES: [&str; 4] = ["orders-a", "orders-b", "inventory", "notifications"];
+use crate::lab::cluster;
+
+/// The processes of a cluster by their names; order nodes come first.
+pub(super) static SERVICES: LazyLock<Vec<&str>> =
+    LazyLock::new(|| cluster::processes().map(|(_, process)| process.name).collect());
 
 /// Something that goes wrong, for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +225,7 @@ impl Iterator for Schedule {
             }
             28..38 => (Fault::Kill(vec![node]), self.millis(0, 200)),
             38..44 => (Fault::Kill(vec![0, 1]), self.millis(0, 1_500)),
-            44..46 => (Fault::Kill(vec![0, 1, 2, 3]), self.millis(0, 1_500)),
+            44..46 => (Fault::Kill((0..SERVICES.len()).collect()), self.millis(0, 1_500)),
             46..54 => (Fault::KillPostgres, self.millis(0, 1_000)),
             54..60 => (Fault::KillRedis, self.millis(0, 1_500)),
             60..66 => (Fault::EmptyRedis, Duration::ZERO),

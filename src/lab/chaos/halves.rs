@@ -14,12 +14,16 @@ use tokio::time::{Instant, sleep};
 use super::{ChaosArgs, READY_WITHIN, Report, free_address};
 use crate::client::{self, lag};
 use crate::client::{Caller, Client, Connection, Output};
-use crate::engine::{Backend, Stores};
+use crate::engine::{Backend, JOURNAL_FILE, Stores, services};
 use crate::lab::cluster::{self, Process};
 use crate::verify;
 
 /// The files of a directory, without their endings.
-const FILES: [&str; 4] = ["journal", "orders", "inventory", "notifications"];
+fn files() -> Vec<&'static str> {
+    let own = services::ALL.iter().map(|service| service.name);
+    JOURNAL_FILE.strip_suffix(".db").into_iter().chain(own).collect()
+}
+
 const ORDERS_A_ROUND: u32 = 12;
 /// How long an engine may take to say that it cannot serve, or that it is level.
 const SAYS_WITHIN: Duration = Duration::from_secs(60);
@@ -128,9 +132,11 @@ impl Half {
 
     /// Some files, not all: a directory that is as it was is no half.
     fn damage(&mut self, older: &Path) -> anyhow::Result<String> {
-        let which = self.random.random_range(1..15_u32);
+        let files = files();
+        let which = self.random.random_range(1..(1_u32 << files.len()) - 1);
         let mut said = Vec::new();
-        for (nth, name) in FILES.iter().enumerate().filter(|(nth, _)| which >> nth & 1 == 1) {
+        let chosen = files.iter().enumerate().filter(|(nth, _)| which >> nth & 1 == 1);
+        for (_, name) in chosen {
             let damage = match self.random.random_range(0..6_u32) {
                 0 => Damage::Gone,
                 1 => Damage::Emptied,
@@ -147,7 +153,7 @@ impl Half {
                     std::fs::File::create(&here).with_context(|| file.clone())?;
                 }
             }
-            said.push(format!("{} {damage:?}", FILES[nth]));
+            said.push(format!("{} {damage:?}", name));
         }
         self.count("half-copied directory");
         Ok(said.join(", ").to_lowercase())
@@ -179,7 +185,7 @@ impl Half {
         while !answers(self.process.address).await {
             if self.process.ended().is_some() {
                 let last = self.process.last_words();
-                let named = FILES.iter().any(|file| last.contains(&format!("{file}.db")));
+                let named = files().iter().any(|file| last.contains(&format!("{file}.db")));
                 anyhow::ensure!(named, "it did not start, and named no file: {last}");
                 return Ok(true);
             }

@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Caller, Client, Connection, Output};
-use crate::engine::{Backend, Databases, Stores};
+use crate::engine::{Backend, Databases, Stores, services};
 use crate::lab::cluster::{self, Addresses, Cluster, SHARDS, Ways};
 use crate::verify;
 use clock::ServersClock;
@@ -240,12 +240,12 @@ impl Arena {
         let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
         for server in &addresses.postgres {
             let mut ways = Vec::new();
-            for _ in SERVICES {
+            for _ in SERVICES.iter() {
                 ways.push(Proxy::to(*server).await?);
             }
             to_postgres.push(ways);
         }
-        for _ in SERVICES {
+        for _ in SERVICES.iter() {
             to_redis.push(Proxy::to(addresses.redis).await?);
         }
         let of_service = |nth: usize| {
@@ -285,7 +285,7 @@ impl Arena {
         let memory = Memory::default();
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
-        let nodes = self.addresses.orders;
+        let nodes = self.addresses.nodes();
         let (work, schedule) = match args.scenario {
             Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
             Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
@@ -294,7 +294,7 @@ impl Arena {
             Scenario::SetBack | Scenario::HalfCopied => (Work::Mixed, Schedule::set_back(seed)),
             Scenario::MovingShard => {
                 let order_id = OrderId::mint();
-                clients::place_one(nodes, &memory, order_id, UNITS_OF_ONE).await?;
+                clients::place_one(&nodes, &memory, order_id, UNITS_OF_ONE).await?;
                 let shard = self.shard_of(&client, order_id).await?;
                 (Work::One(order_id), Schedule::moving(seed, shard))
             }
@@ -302,7 +302,7 @@ impl Arena {
         for nth in 0..args.clients {
             let (memory, stop) = (memory.clone(), stop.clone());
             let seed = seed.wrapping_mul(1_000).wrapping_add(nth);
-            clients.spawn(clients::work(nodes, work, seed, memory, args.pace, stop));
+            clients.spawn(clients::work(nodes.clone(), work, seed, memory, args.pace, stop));
         }
         let began = Instant::now();
         let (mut kills, mut faults) = (0, BTreeMap::new());
@@ -374,8 +374,8 @@ impl Arena {
             true => ShardMap::one(&url("orders")),
             false => ShardMap::parse(map.iter().map(String::as_str)).map_err(anyhow::Error::msg)?,
         };
-        let (inventory, notifications) = (url("inventory"), url("notifications"));
-        Ok(Databases { journal, orders: url("orders"), inventory, notifications })
+        let own = services::ALL.iter().map(|service| (service.name, url(service.name)));
+        Ok(Databases { journal, shared: None, own: own.collect() })
     }
 
     /// The server that a fault of Postgres is of: each in turn.
@@ -395,7 +395,7 @@ impl Arena {
 
     async fn client(&self, patience: Duration) -> anyhow::Result<Client> {
         let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
-        let [node, _] = self.addresses.orders;
+        let node = *self.addresses.services.first().context("there is no process")?;
         let connection =
             Connection { timeout: patience, ..Connection::new(format!("http://{node}"), caller) };
         Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
@@ -607,22 +607,19 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 
 fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {
     // All at once, so that none is given out twice.
-    let listeners = (0..5 + journal_databases).map(|_| {
+    let services = cluster::processes().count();
+    let listeners = (0..=services + usize::from(journal_databases)).map(|_| {
         std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {
             let address: SocketAddr = free.local_addr()?;
             Ok((free, address))
         })
     });
     let free: Vec<_> = listeners.collect::<Result<_, _>>().context("no free port")?;
-    let [a, b, inventory, notifications, redis, postgres @ ..] = free.as_slice() else {
-        anyhow::bail!("no free port");
-    };
+    let mut free = free.iter().map(|(_, address)| *address);
     Ok(Addresses {
-        orders: [a.1, b.1],
-        inventory: inventory.1,
-        notifications: notifications.1,
-        postgres: postgres.iter().map(|server| server.1).collect(),
-        redis: redis.1,
+        services: free.by_ref().take(services).collect(),
+        redis: free.next().context("no free port")?,
+        postgres: free.collect(),
     })
 }
 

@@ -22,6 +22,7 @@ pub use servers::{database_url, postgres, postgres_programs, redis};
 pub(crate) use servers::{execute, postgres_answers, postgres_servers, shard_map};
 
 use crate::client::{self, Output};
+use crate::engine::{self, Service, services};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
@@ -50,12 +51,17 @@ pub enum ClusterVerb {
 /// Shards of a journal that `serve` creates unless told otherwise.
 pub(crate) const SHARDS: u16 = 16;
 
+/// The processes of all services, in the order of their rows.
+pub(crate) fn processes() -> impl Iterator<Item = (&'static Service, &'static engine::Process)> {
+    let of = |service: &'static Service| service.processes.iter().map(move |one| (service, one));
+    services::ALL.iter().copied().flat_map(of)
+}
+
 /// Which address each process has.
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
-    pub(crate) orders: [SocketAddr; 2],
-    pub(crate) inventory: SocketAddr,
-    pub(crate) notifications: SocketAddr,
+    /// In the order of [`processes`].
+    pub(crate) services: Vec<SocketAddr>,
     /// The first has the databases of all services, each has a part of the journal.
     pub(crate) postgres: Vec<SocketAddr>,
     pub(crate) redis: SocketAddr,
@@ -65,12 +71,21 @@ impl Addresses {
     fn above(port: u16, journal_databases: u16) -> Self {
         let at = |above: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port.saturating_add(above)));
         Self {
-            orders: [at(0), at(1)],
-            inventory: at(10),
-            notifications: at(20),
+            services: processes().map(|(_, process)| at(process.port)).collect(),
             postgres: (0..journal_databases).map(|nth| at(32 + nth)).collect(),
             redis: at(79),
         }
+    }
+
+    /// Where the processes of a service listen.
+    fn of(&self, service: &Service) -> impl Iterator<Item = SocketAddr> {
+        let all = processes().zip(&self.services);
+        all.filter(|((known, _), _)| known.name == service.name).map(|(_, address)| *address)
+    }
+
+    /// The order nodes.
+    pub(crate) fn nodes(&self) -> Vec<SocketAddr> {
+        services::with_journal(services::ALL).map(|one| self.of(one).collect()).unwrap_or_default()
     }
 }
 
@@ -124,8 +139,8 @@ pub(crate) struct Ways {
 impl Ways {
     fn direct(addresses: &Addresses) -> Self {
         Self {
-            postgres: vec![addresses.postgres.clone(); 4],
-            redis: vec![addresses.redis; 4],
+            postgres: vec![addresses.postgres.clone(); addresses.services.len()],
+            redis: vec![addresses.redis; addresses.services.len()],
             clocks: false,
         }
     }
@@ -150,55 +165,27 @@ impl Cluster {
         of_order_nodes: &[&str],
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("where is this program?")?;
-        let url = |address: SocketAddr| format!("http://{address}");
-        let orders = addresses.orders.map(url).join(",");
-        let mail = folder.join("mail").display().to_string();
-        let [first, second] = addresses.orders;
-        let parts: [(&str, SocketAddr, &str, &str, Vec<String>); 4] = [
-            ("orders-a", first, "orders", "orders", vec!["--node-name".into(), "a".into()]),
-            ("orders-b", second, "orders", "orders", vec!["--node-name".into(), "b".into()]),
-            ("inventory", addresses.inventory, "inventory", "inventory", Vec::new()),
-            (
-                "notifications",
-                addresses.notifications,
-                "notifications",
-                "notifications",
-                vec!["--mail-dir".into(), mail],
-            ),
-        ];
+        let dir = folder.display().to_string();
         let mut services = Vec::new();
-        for (nth, (name, address, role, database, more)) in parts.into_iter().enumerate() {
+        for (nth, ((service, process), address)) in processes().zip(&addresses.services).enumerate()
+        {
             let postgres = ways.postgres.get(nth).unwrap_or(&addresses.postgres);
-            let first = *postgres.first().context("a cluster has a Postgres server")?;
             let redis = ways.redis.get(nth).copied().unwrap_or(addresses.redis);
-            let mut arguments = vec![
-                "serve".to_owned(),
-                "--role".to_owned(),
-                role.to_owned(),
-                "--listen".to_owned(),
-                address.to_string(),
-                format!("--{database}-database-url"),
-                database_url(first, database),
-                "--redis-url".to_owned(),
-                format!("redis://{redis}"),
-            ];
-            if role == "orders" {
-                arguments.extend(["--inventory-at".to_owned(), url(addresses.inventory)]);
-                arguments.extend(["--notifications-at".to_owned(), url(addresses.notifications)]);
+            let mut arguments = arguments(service, *address, postgres, redis)?;
+            arguments.extend(peers(service, addresses));
+            if service.has_journal {
                 for entry in shard_map(postgres, SHARDS) {
                     arguments.extend(["--journal-database".to_owned(), entry]);
                 }
                 arguments.extend(of_order_nodes.iter().map(|flag| (*flag).to_owned()));
-            } else {
-                arguments.extend(["--orders-at".to_owned(), orders.clone()]);
             }
             if ways.clocks {
-                let file = clock_file(folder, name).display().to_string();
+                let file = clock_file(folder, process.name).display().to_string();
                 arguments.extend(["--clock-offset-file".to_owned(), file]);
             }
-            arguments.extend(more);
-            let log = folder.join("logs").join(format!("{name}.log"));
-            services.push(Process::new(name, address, &program, arguments, log));
+            arguments.extend(process.flags.iter().map(|flag| flag.replace("{dir}", &dir)));
+            let log = folder.join("logs").join(format!("{}.log", process.name));
+            services.push(Process::new(process.name, *address, &program, arguments, log));
         }
         Ok(Self { postgres, redis, services })
     }
@@ -250,6 +237,37 @@ impl Cluster {
             out.line(format!("ready; logs in {}; Ctrl-C stops it", dir.join("logs").display()));
         }
     }
+}
+
+/// The flags that every process gets.
+fn arguments(
+    service: &Service,
+    address: SocketAddr,
+    postgres: &[SocketAddr],
+    redis: SocketAddr,
+) -> anyhow::Result<Vec<String>> {
+    let first = *postgres.first().context("a cluster has a Postgres server")?;
+    Ok(vec![
+        "serve".to_owned(),
+        "--role".to_owned(),
+        service.name.to_owned(),
+        "--listen".to_owned(),
+        address.to_string(),
+        format!("--{}-database-url", service.name),
+        database_url(first, service.name),
+        "--redis-url".to_owned(),
+        format!("redis://{redis}"),
+    ])
+}
+
+/// Where the others are: order nodes know everybody, everybody knows them.
+fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
+    let others = services::ALL.iter().filter(|other| other.has_journal != service.has_journal);
+    let flags = others.flat_map(|other| {
+        let at = addresses.of(other).map(|address| format!("http://{address}"));
+        [format!("--{}-at", other.name), at.collect::<Vec<_>>().join(",")]
+    });
+    flags.collect()
 }
 
 /// Whether a process says that it can serve.

@@ -10,17 +10,20 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::child::Process;
+use crate::engine::services;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// One per service.
-pub const DATABASES: [&str; 3] = ["orders", "inventory", "notifications"];
+fn databases() -> Vec<&'static str> {
+    services::ALL.iter().map(|service| service.name).collect()
+}
 
 /// A private Postgres in this folder, made there if it is new, with a database per service.
 ///
 /// # Errors
 /// Where no server is installed, or it does not start.
 pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
-    server(folder, "postgres", address, &DATABASES, Vec::new()).await
+    server(folder, "postgres", address, &databases(), Vec::new()).await
 }
 
 /// Several: the first with a database per service, each with one for a part of the journal. They run
@@ -30,10 +33,10 @@ pub(crate) async fn postgres_servers(
     addresses: &[SocketAddr],
     environment: &[(&'static str, String)],
 ) -> anyhow::Result<Vec<Process>> {
-    let mut servers = Vec::new();
+    let (all, mut servers) = (databases(), Vec::new());
     for (nth, address) in (1..).zip(addresses) {
         let (name, databases) = match nth {
-            1 => ("postgres".to_owned(), &DATABASES[..]),
+            1 => ("postgres".to_owned(), &all[..]),
             _ => (format!("postgres-{nth}"), &["orders"][..]),
         };
         servers.push(server(folder, &name, *address, databases, environment.to_vec()).await?);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use order_actor::actor::Limits;
 use order_actor::domain::{Policy, WINDOW_MAX};
 use serde_json::json;
@@ -19,8 +18,9 @@ use crate::client::Failure;
 use crate::edge::access::Access;
 use crate::edge::peers::Identity;
 use crate::edge::{Bounds, Numbers, take_descriptors};
-use crate::engine::{Backend, Engine, LeaseTimes, Peers, Role, Settings, SteppedClock};
-use crate::flags::address::Address;
+use crate::engine::{
+    Backend, Engine, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services,
+};
 
 /// Flags of `ordinal serve`; each may also come from the environment, and flags win.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub struct ServeArgs {
     #[arg(
         help_heading = "Several processes",
         long,
-        value_enum,
+        value_parser = services::roles(services::ALL),
         value_name = "ROLE",
         env = "ORDINAL_ROLE",
         default_value = "all"
@@ -72,36 +72,8 @@ pub struct ServeArgs {
         env = "ORDINAL_ADVERTISE"
     )]
     advertise: Option<String>,
-    /// Order nodes, for the other roles; several by commas.
-    #[arg(
-        help_heading = "Several processes",
-        long,
-        value_name = "ADDRESS",
-        env = "ORDINAL_ORDERS_AT",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    orders_at: Vec<Address>,
-    /// The stock service, for the other roles.
-    #[arg(
-        help_heading = "Several processes",
-        long,
-        value_name = "ADDRESS",
-        env = "ORDINAL_INVENTORY_AT",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    inventory_at: Vec<Address>,
-    /// The message service, for the other roles.
-    #[arg(
-        help_heading = "Several processes",
-        long,
-        value_name = "ADDRESS",
-        env = "ORDINAL_NOTIFICATIONS_AT",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    notifications_at: Vec<Address>,
+    #[command(flatten, next_help_heading = "Several processes")]
+    peers: PeerArgs,
     /// Bearer token by which this process asks the others: one with the role SERVICE.
     #[arg(
         help_heading = "Several processes",
@@ -298,12 +270,7 @@ impl ServeArgs {
         settings.listen = self.listen;
         settings.node_name = self.node_name.clone();
         settings.advertise = self.advertise.clone();
-        settings.peers = Peers {
-            orders: self.orders_at.iter().map(ToString::to_string).collect(),
-            inventory: self.inventory_at.iter().map(ToString::to_string).collect(),
-            notifications: self.notifications_at.iter().map(ToString::to_string).collect(),
-            identity: self.identity()?,
-        };
+        settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };
         settings.streams = self.streams.streams()?;
         if let Some(archive) = &self.archive {
             let name = archive.display();
@@ -353,8 +320,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     let tokens = args.backend().and_then(|backend| args.tokens(&backend)).map_err(usage)?;
     let settings = args.settings(tokens.clone()).map_err(usage)?;
     settings.check().map_err(usage)?;
-    let role = settings.role.to_possible_value().map(|role| role.get_name().to_owned());
-    let role = role.unwrap_or_default();
+    let role = settings.role.name();
     let backend = match &settings.backend {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
