@@ -228,6 +228,17 @@ fn belong_together(
             path(&kind)
         );
     }
+    none_is_missing(directory, role, found, anew)?;
+    Ok(id)
+}
+
+/// A file that was there is there still, or may be missing.
+fn none_is_missing(
+    directory: &Path,
+    role: Role,
+    found: &[(Kind, Contents)],
+    anew: &[String],
+) -> anyhow::Result<()> {
     for (kind, contents) in found {
         let missing = match contents {
             Contents::Absent => "is missing",
@@ -256,11 +267,11 @@ fn belong_together(
         anyhow::bail!(
             "{} {missing}, and {} beside it is in use since long: put it back from the backup that \
              the others are from{wise}",
-            path(kind),
+            directory.join(&kind.name).display(),
             other.name
         );
     }
-    Ok(id)
+    Ok(())
 }
 
 /// The lock of a file, once its holder has let go of it; none where it does not.

@@ -142,6 +142,7 @@ async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channe
         .collect()
 }
 
+// Long: the clauses of one law, each of which presumes those before it.
 async fn reservation(
     report: &mut Report,
     client: &Client,

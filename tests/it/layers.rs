@@ -155,8 +155,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redis", &["shared-events/src/stream/redis/"]),
     ("lettre", &["notification/src/channel.rs"]),
     ("reqwest", &["notification/src/channel.rs"]),
-    ("hyper", &["src/edge/connections.rs"]),
-    ("hyper_util", &["src/edge/connections.rs"]),
+    ("hyper", &["src/edge/connections/"]),
+    ("hyper_util", &["src/edge/connections/"]),
 ];
 
 const CRATES: [&str; 5] =

@@ -121,7 +121,7 @@ const OTHERS: [(&str, &[&str]); 12] = [
     // What health is shown as.
     ("src/verbs/health.rs", &["SERVING", "NOT_SERVING"]),
     // Values of enumerations and of fields.
-    ("verbs/orders.rs", &["ORDER_STATUS_", "ORDER_STATUS_RETURN_REQUESTED"]),
+    ("verbs/orders/mod.rs", &["ORDER_STATUS_", "ORDER_STATUS_RETURN_REQUESTED"]),
     ("load/drive.rs", &["CANCEL_REASON_", "EMPTY"]),
     ("load/calls.rs", &["REFUSED"]),
     ("load/steady.rs", &["GBP"]),

@@ -39,6 +39,7 @@ pub(super) async fn agree(stores: &Stores, calls: &[Call]) -> anyhow::Result<Vec
     Ok(found)
 }
 
+// Long: the clauses of one law, each of which presumes those before it.
 fn order(
     order_id: OrderId,
     events: &[StoredEvent],

@@ -188,6 +188,7 @@ async fn insist(
     memory.remember(Call { order_id, wish, request_id, invoked, returned, told });
 }
 
+// Long and flat: one arm for each wish.
 async fn ask(
     channel: Channel,
     order_id: OrderId,

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::bought::{Bought, Match};
+use super::bought::Bought;
 use super::calls::{Calls, Refused};
 use super::invoices::{Invoice, Invoices};
 use super::plan::{self, Problem};
@@ -34,10 +34,10 @@ pub struct Drive {
     in_flight: u32,
 }
 
-struct Shared {
-    calls: Calls,
-    bought: Bought,
-    report: Report,
+pub(super) struct Shared {
+    pub(super) calls: Calls,
+    pub(super) bought: Bought,
+    pub(super) report: Report,
     // Who waits to hear of an order.
     waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
@@ -228,7 +228,7 @@ impl Shared {
 
     /// Counts an order that was refused, and writes down each of its lines: those at fault with
     /// their own reason, the others because they stand beside them.
-    fn refuse(&self, invoice: &Invoice, code: &str, problems: &[Problem]) {
+    pub(super) fn refuse(&self, invoice: &Invoice, code: &str, problems: &[Problem]) {
         if !invoice.split {
             self.report.count(|counts| *counts.refused.entry(code.to_owned()).or_default() += 1);
         }
@@ -242,14 +242,14 @@ impl Shared {
     }
 
     /// Writes down that an order was placed and did not leave.
-    fn left(&self, invoice: &Invoice, code: &str, detail: &str) {
+    pub(super) fn left(&self, invoice: &Invoice, code: &str, detail: &str) {
         for row in &invoice.rows {
             self.report.problem(invoice, &Problem::new(row, code, detail));
         }
     }
 
     /// Tells of the lines of an invoice that were counted only.
-    fn beyond(&self, invoice: &Invoice, code: &str) {
+    pub(super) fn beyond(&self, invoice: &Invoice, code: &str) {
         if invoice.more == 0 {
             return;
         }
@@ -260,7 +260,7 @@ impl Shared {
     }
 
     /// Waits until stock has answered.
-    async fn answered(
+    pub(super) async fn answered(
         &self,
         mut order: proto::Order,
         told: oneshot::Receiver<()>,
@@ -295,140 +295,6 @@ impl Shared {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.remove(&order_id.to_string());
     }
-
-    async fn take_back(&self, credit_note: &Invoice) -> Result<(), Failure> {
-        if credit_note.more > 0 {
-            self.report.count(|counts| {
-                let refused = counts.returns_refused.entry("TOO_MANY_LINES".to_owned());
-                *refused.or_default() += credit_note.more;
-            });
-            self.beyond(credit_note, "TOO_MANY_LINES");
-        }
-        // What each line takes from which order; a line is returned once all of its parts are.
-        let mut returns: BTreeMap<Uuid, Vec<(usize, Match)>> = BTreeMap::new();
-        let mut values = Vec::with_capacity(credit_note.rows.len());
-        for (index, row) in credit_note.rows.iter().enumerate() {
-            match self.matches(credit_note, row).await? {
-                Ok((value, matches)) => {
-                    values.push(Some(value));
-                    for taken in matches {
-                        returns.entry(taken.order_id).or_default().push((index, taken));
-                    }
-                }
-                Err(problem) => {
-                    values.push(None);
-                    self.report.count(|counts| {
-                        *counts.unmatched.entry(problem.code.clone()).or_default() += 1;
-                    });
-                    self.report.problem(credit_note, &problem);
-                }
-            }
-        }
-        let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
-        let mut returned = BTreeSet::new();
-        for (order_id, taken) in returns {
-            match self.take_back_of(credit_note, order_id, &taken).await? {
-                Ok(()) => {
-                    for (index, taken) in taken {
-                        returned.insert(index);
-                        let Some(Some(price)) = values.get(index) else { continue };
-                        let minor = price.minor.saturating_mul(i64::from(taken.units));
-                        self.report.count(|counts| {
-                            counts.returned.units += u64::from(taken.units);
-                            counts.returned.minor += minor;
-                        });
-                    }
-                    self.report.count(|counts| counts.returned.returns += 1);
-                }
-                Err(no) => {
-                    for (index, _) in taken {
-                        refused.entry(index).or_insert_with(|| no.clone());
-                    }
-                }
-            }
-        }
-        for (index, row) in credit_note.rows.iter().enumerate() {
-            if !values.get(index).is_some_and(Option::is_some) {
-                continue;
-            }
-            if let Some(no) = refused.get(&index) {
-                // Units of several orders: some came back, others the engine did not take.
-                let partly = returned.contains(&index);
-                let code = if partly { "PARTLY_RETURNED" } else { no.code.as_str() };
-                self.report.count(|counts| {
-                    *counts.returns_refused.entry(code.to_owned()).or_default() += 1;
-                });
-                let detail = format!("{}: {}", no.code, no.message);
-                self.report.problem(credit_note, &Problem::new(row, code, detail));
-            } else {
-                self.report.count(|counts| counts.returned.lines += 1);
-            }
-        }
-        Ok(())
-    }
-
-    /// What a line of a credit note takes back, and the price of a unit.
-    async fn matches(
-        &self,
-        credit_note: &Invoice,
-        row: &super::invoices::Row,
-    ) -> Result<Result<(shared_events::contract::Money, Vec<Match>), Problem>, Failure> {
-        if row.fault.is_some() {
-            return Ok(plan::credit(row, self.report.currency()).map(|(_, p)| (p, Vec::new())));
-        }
-        if credit_note.split {
-            let detail = "more than 100 other lines stand before it";
-            return Ok(Err(Problem::new(row, "INVOICE_SPLIT", detail)));
-        }
-        if credit_note.mixed {
-            let detail = "its lines name several customers";
-            return Ok(Err(Problem::new(row, "CUSTOMERS_MIXED", detail)));
-        }
-        let (units, price) = match plan::credit(row, self.report.currency()) {
-            Ok(credit) => credit,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let customer = &credit_note.customer;
-        if customer.is_empty() {
-            let detail = "no customer is named, so no order of theirs can be found";
-            return Ok(Err(Problem::new(row, "NO_CUSTOMER", detail)));
-        }
-        let taken = self.bought.take(customer, &row.stock_code, price, units).await?;
-        Ok(taken.map(|matches| (price, matches)).map_err(|code| {
-            let detail = match code {
-                "NO_EARLIER_ORDER" => "the customer has no delivered order before it",
-                "NOT_BOUGHT" => "the customer bought no such product before",
-                "OTHER_PRICE" => "the customer bought it before, at other prices only",
-                _ => "the customer has fewer units of it left at this price",
-            };
-            Problem::new(row, code, detail)
-        }))
-    }
-
-    async fn take_back_of(
-        &self,
-        credit_note: &Invoice,
-        order_id: Uuid,
-        taken: &[(usize, Match)],
-    ) -> Result<Result<(), Refused>, Failure> {
-        let (request, approve) = plan::returns(credit_note, order_id, units_by_line(taken));
-        if let Err(refused) = self.calls.request_return(request).await? {
-            for (_, taken) in taken {
-                self.bought.give_back(taken).await?;
-            }
-            return Ok(Err(refused));
-        }
-        Ok(self.calls.approve_return(approve).await?.map(drop))
-    }
-}
-
-/// A return names each line of its order once.
-fn units_by_line(taken: &[(usize, Match)]) -> Vec<proto::LineUnits> {
-    let mut units: BTreeMap<u32, u32> = BTreeMap::new();
-    for (_, taken) in taken {
-        *units.entry(taken.line).or_default() += taken.units;
-    }
-    units.into_iter().map(|(line, quantity)| proto::LineUnits { line, quantity }).collect()
 }
 
 /// A refusal of an order, told of the lines that it names; of all where it names none.

@@ -5,6 +5,7 @@
 //! itself and changes nothing twice.
 //! Never here: a shortcut past the edge.
 
+mod back; // what a credit note takes back
 mod bought; // what may come back, on disk
 mod calls; // gRPC with retries and latencies
 mod countries; // names as the file has them

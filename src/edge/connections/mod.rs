@@ -2,12 +2,15 @@
 //! need descriptors too, and some are kept for them.
 //! Never here: what is said over a connection.
 
-use std::collections::{HashMap, VecDeque};
+mod house; // who has a place
+mod life; // how long a connection stays
+
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -17,37 +20,29 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::Service;
 
-use super::body::Pulse;
-use super::shares::network;
-use super::{
+use crate::edge::body::Pulse;
+use crate::edge::{
     CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
 };
+
+use house::House;
+use life::{Life, Next};
 
 /// Descriptors that are kept for stores, logs and other processes.
 const DESCRIPTORS_KEPT: usize = 256;
 /// Connections, unless it is said otherwise or there are fewer descriptors.
 const CONNECTIONS_MAX: usize = 8_192;
-/// The first call of a connection begins within this.
-const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
-/// A connection over which nothing is under way for so long is closed.
-const SILENT_MAX: Duration = Duration::from_secs(300);
 /// Connections are renewed so that clients spread again, each after this and up to as much again.
 const AGE: Duration = Duration::from_secs(300);
-/// What is under way over a connection that is to end may take so long.
-const GRACE: Duration = Duration::from_secs(35);
-/// How often a connection is looked at.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(15);
 /// After an error that comes of too little of something: room may be made meanwhile.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Connections that were asked to leave and have not gone yet.
-const LEAVING_MAX: usize = 32;
 /// Streams of commands over one connection. What they do not read yet fills none of what the other
 /// calls of the connection need.
 const TALKING_MAX: usize = 8;
@@ -204,47 +199,6 @@ impl Drop for Ends {
     }
 }
 
-/// All connections.
-struct House {
-    bounds: Bounds,
-    guests: Mutex<Guests>,
-}
-
-#[derive(Default)]
-struct Guests {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-    /// Those that had not called when they were looked at last, the oldest first.
-    silent: VecDeque<Weak<Connection>>,
-    /// Those that had called, and nobody had proved who they are.
-    strangers: VecDeque<Weak<Connection>>,
-}
-
-impl House {
-    /// A place, and the connection that has it. Where all are taken it is the place of one that has
-    /// not called yet, or else of one over which nobody has proved who they are; it is closed.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(Seat, Arc<Connection>)> {
-        let address = network(address);
-        let mut guests = locked(&self.guests);
-        let of_address = guests.by_address.get(&address).copied().unwrap_or_default();
-        if of_address >= self.bounds.of_one_address {
-            return None;
-        }
-        let full = guests.all >= self.bounds.connections;
-        if full && (guests.all >= self.bounds.connections + LEAVING_MAX || !guests.make_room()) {
-            return None;
-        }
-        guests.all += 1;
-        guests.by_address.insert(address, of_address + 1);
-        let connection = Connection::new(address);
-        if guests.silent.len() >= self.bounds.connections {
-            guests.sort();
-        }
-        guests.silent.push_back(Arc::downgrade(&connection));
-        Some((Seat { house: Arc::clone(self), address }, connection))
-    }
-}
-
 impl Connection {
     fn is_silent(&self) -> bool {
         !self.called.load(Ordering::Relaxed)
@@ -252,62 +206,6 @@ impl Connection {
 
     fn is_stranger(&self) -> bool {
         !self.proved.load(Ordering::Relaxed)
-    }
-}
-
-impl Guests {
-    fn make_room(&mut self) -> bool {
-        while let Some(oldest) = self.silent.pop_front() {
-            match oldest.upgrade() {
-                Some(known) if known.is_silent() => {
-                    known.yields.cancel();
-                    return true;
-                }
-                Some(known) if known.is_stranger() => self.strangers.push_back(oldest),
-                _ => {}
-            }
-        }
-        while let Some(oldest) = self.strangers.pop_front() {
-            if let Some(known) = oldest.upgrade()
-                && known.is_stranger()
-            {
-                known.yields.cancel();
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Leaves those in the lines that stand there with reason.
-    fn sort(&mut self) {
-        let lines = std::mem::take(&mut self.strangers).into_iter().chain(self.silent.drain(..));
-        let known: Vec<_> = lines.filter(|one| one.upgrade().is_some()).collect();
-        for one in known {
-            match one.upgrade() {
-                Some(known) if known.is_silent() => self.silent.push_back(one),
-                Some(known) if known.is_stranger() => self.strangers.push_back(one),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// A place for a connection.
-struct Seat {
-    house: Arc<House>,
-    address: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut guests = locked(&self.house.guests);
-        guests.all = guests.all.saturating_sub(1);
-        if let Some(count) = guests.by_address.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                guests.by_address.remove(&self.address);
-            }
-        }
     }
 }
 
@@ -341,7 +239,7 @@ pub(super) async fn serve<S>(
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let house = Arc::new(House { bounds, guests: Mutex::default() });
+    let house = Arc::new(House::new(bounds));
     let tasks = TaskTracker::new();
     let mut told = Told::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -380,56 +278,19 @@ fn is_of_that_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }
 
-/// How a connection stands.
-struct Life {
-    began: Instant,
-    age: Duration,
-    /// Calls that had begun when it was looked at last.
-    seen: u64,
-    /// Since when nothing has been under way.
-    quiet: Option<Instant>,
-    /// It is to end, at the latest then.
-    ends: Option<Instant>,
-}
-
-enum Next {
-    Goes,
-    /// Takes nothing new, and ends when what is under way has ended.
-    Winds,
-    /// Is cut.
-    Cut,
-}
-
-impl Life {
-    fn look(&mut self, connection: &Connection) -> Next {
-        let now = Instant::now();
-        if connection.is_silent() {
-            return if now >= self.began + FIRST_CALL_WITHIN { Next::Cut } else { Next::Goes };
-        }
-        if self.ends.is_some_and(|ends| now >= ends) {
-            return Next::Cut;
-        }
-        let calls = locked(&connection.calls);
-        let begun = connection.numbers.load(Ordering::Relaxed);
-        let quiet = calls.is_empty() && begun == self.seen;
-        self.seen = begun;
-        self.quiet = quiet.then(|| self.quiet.unwrap_or(now));
-        for pulse in calls.values().filter(|pulse| pulse.is_stuck()) {
-            pulse.ending.cancel();
-        }
-        let silent = self.quiet.is_some_and(|since| now >= since + SILENT_MAX);
-        if self.ends.is_none() && (silent || now >= self.began + self.age) {
-            self.ends = Some(now + GRACE);
-            return Next::Winds;
-        }
-        Next::Goes
-    }
-
-    fn next_look(&self) -> Instant {
-        let first = self.began + FIRST_CALL_WITHIN;
-        let next = Instant::now() + LOOKED_AT_EVERY;
-        if Instant::now() < first { first } else { self.ends.map_or(next, |ends| ends.min(next)) }
-    }
+/// HTTP/2 within our bounds.
+fn bounded(connection: &Arc<Connection>) -> http2::Builder<Calls> {
+    let mut http2 = http2::Builder::new(Calls(Arc::clone(connection)));
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CALLS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_ANSWER);
+    http2
 }
 
 async fn run<S>(socket: TcpStream, connection: Arc<Connection>, service: S, stop: CancellationToken)
@@ -455,20 +316,10 @@ where
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
         service.call(request)
     });
-    let serving = http2::Builder::new(Calls(Arc::clone(&connection)))
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(CALLS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
-        .max_header_list_size(HEADERS_BYTES_MAX)
-        .keep_alive_interval(KEEPALIVE_EVERY)
-        .keep_alive_timeout(KEEPALIVE_ANSWER)
-        .serve_connection(TokioIo::new(socket), calls);
+    let serving = bounded(&connection).serve_connection(TokioIo::new(socket), calls);
     let mut serving = std::pin::pin!(serving);
     let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % AGE.as_secs());
-    let mut life =
-        Life { began: Instant::now(), age: AGE + jitter, seen: 0, quiet: None, ends: None };
+    let mut life = Life::new(AGE + jitter);
     let mut stopped = false;
     loop {
         tokio::select! {
@@ -497,94 +348,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn house(connections: usize, of_one_address: usize) -> Arc<House> {
-        let bounds = Bounds { connections, of_one_address };
-        Arc::new(House { bounds, guests: Mutex::default() })
-    }
-
-    #[test]
-    fn one_address_has_its_share_and_the_silent_make_room() {
-        let house = house(3, 2);
-        let address = |last| IpAddr::from([10, 0, 0, last]);
-        let one = house.admit(address(1)).unwrap();
-        let two = house.admit(address(1)).unwrap();
-        assert!(house.admit(address(1)).is_none());
-        let three = house.admit(address(2)).unwrap();
-        one.1.begin();
-        // The oldest of those that have not called goes.
-        let four = house.admit(address(3)).unwrap();
-        assert!(two.1.yields.is_cancelled() && !one.1.yields.is_cancelled());
-        assert!(!three.1.yields.is_cancelled());
-        drop(two);
-        for known in [&one, &three, &four] {
-            known.1.begin();
-            known.1.is_proved();
-        }
-        assert!(house.admit(address(4)).is_none());
-        drop((one, three, four));
-        let guests = locked(&house.guests);
-        assert_eq!((guests.all, guests.by_address.len()), (0, 0));
-    }
-
-    #[test]
-    fn strangers_make_room_once_nobody_is_silent() {
-        let house = house(3, 100);
-        let arrives = || house.admit(IpAddr::from([10, 0, 0, 1]));
-        let [one, two, three] = [(); 3].map(|()| arrives().unwrap());
-        for known in [&one, &two] {
-            known.1.begin();
-        }
-        one.1.is_proved();
-        // First the one that has not called, then the one that has proved nothing.
-        let four = arrives().unwrap();
-        assert!(three.1.yields.is_cancelled() && !two.1.yields.is_cancelled());
-        drop(three);
-        four.1.begin();
-        four.1.is_proved();
-        let five = arrives().unwrap();
-        assert!(two.1.yields.is_cancelled());
-        drop(two);
-        five.1.begin();
-        five.1.is_proved();
-        assert!(arrives().is_none());
-        assert!([&one, &four, &five].iter().all(|known| !known.1.yields.is_cancelled()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_with_a_short_call_now_and_then_is_not_silent() {
-        let connection = Connection::new(IpAddr::from([10, 0, 0, 1]));
-        let began = Instant::now();
-        let age = SILENT_MAX * 10;
-        let mut life = Life { began, age, seen: 0, quiet: None, ends: None };
-        // What hyper makes of a call that is over at once.
-        let calls = Calls(Arc::clone(&connection));
-        let call = async || {
-            drop(connection.begin());
-            hyper::rt::Executor::execute(&calls, std::future::ready(()));
-            while !locked(&connection.calls).is_empty() {
-                tokio::task::yield_now().await;
-            }
-        };
-        while began.elapsed() < SILENT_MAX * 2 {
-            call().await;
-            tokio::time::advance(LOOKED_AT_EVERY).await;
-            assert!(matches!(life.look(&connection), Next::Goes), "{:?}", began.elapsed());
-        }
-        let last = Instant::now();
-        while matches!(life.look(&connection), Next::Goes) {
-            tokio::time::advance(LOOKED_AT_EVERY).await;
-        }
-        assert!((SILENT_MAX..SILENT_MAX + 2 * LOOKED_AT_EVERY).contains(&last.elapsed()));
-    }
-
-    #[test]
-    fn stores_keep_their_descriptors() {
-        let files = getrlimit(Resource::Nofile).current.unwrap();
-        let bounds = Bounds::within_descriptors(Some(usize::MAX), Some(usize::MAX));
-        assert!(u64::try_from(bounds.connections).unwrap() < files);
-        assert_eq!(bounds.of_one_address, bounds.connections);
-    }
-}
+mod tests;

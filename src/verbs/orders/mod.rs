@@ -1,16 +1,19 @@
 //! `order`, `return` and `events`.
 
-use std::collections::BTreeMap;
+mod events; // of all orders, and from the files of an archive
+mod returns; // requested and judged
+
+pub use events::events;
+pub use returns::returns;
+
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use order_actor::grpc::recorded_event;
-use order_actor::journal::{Archive, Manifest};
 use serde_json::{Value, json};
 
-use super::args::{CommandOptions, EventsVerb, OrderVerb, Page, PlaceArgs, ReturnVerb};
+use super::args::{CommandOptions, OrderVerb, Page, PlaceArgs};
 use crate::client::parse::{Id, LineUnits, Place};
 use crate::client::show::{self, code, short_time, text};
 use crate::client::{Client, Failure, Output, order_history};
@@ -19,6 +22,7 @@ use crate::client::{Client, Failure, Output, order_history};
 const PAGE_MAX: u32 = 100;
 
 /// `ordinal order …`
+// Long and flat: one arm for each verb.
 pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(), Failure> {
     match verb {
         OrderVerb::Place(args) => {
@@ -131,163 +135,6 @@ pub async fn pages(
         }
         request["page_token"] = json!(next);
     }
-}
-
-/// `ordinal return …`
-pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<(), Failure> {
-    match verb {
-        ReturnVerb::Request { order_id, line, reason, return_id, options } => {
-            let request = json!({
-                "order_id": order_id, "return_id": id(return_id), "lines": units(&line),
-                "reason": reason, "options": command_options(&options),
-            });
-            command(client, out, "RequestReturn", request, options.validate_only).await
-        }
-        ReturnVerb::Approve { order_id, return_id, line, refund, refund_reason, options } => {
-            let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
-            let request = json!({
-                "order_id": order_id, "return_id": id(return_id), "dispositions": dispositions,
-                "refund": refund.map(|refund| refund.to_json()), "refund_reason": refund_reason,
-                "options": command_options(&options),
-            });
-            command(client, out, "ApproveReturn", request, options.validate_only).await
-        }
-        ReturnVerb::Reject { order_id, return_id, reason, options } => {
-            let request = json!({
-                "order_id": order_id, "return_id": id(return_id), "reason": reason,
-                "options": command_options(&options),
-            });
-            command(client, out, "RejectReturn", request, options.validate_only).await
-        }
-        ReturnVerb::List { page } => waiting_returns(client, out, &page).await,
-    }
-}
-
-/// Returns that wait to be judged: what an order's list does not show is asked for, order by order.
-async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(), Failure> {
-    let size = if page.all { PAGE_MAX } else { page.page_size };
-    let mut token = page.page_token.clone();
-    loop {
-        let request = json!({
-            "filter": { "statuses": ["ORDER_STATUS_RETURN_REQUESTED"] },
-            "page_size": size, "page_token": token,
-        });
-        let listed = client.call("orders.v1.OrderService/ListOrders", request).await?;
-        let mut orders = Vec::new();
-        for summary in listed["orders"].as_array().into_iter().flatten() {
-            let request = json!({ "order_id": summary["order_id"] });
-            let mut answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
-            // It may have been judged a moment ago.
-            if answer["order"]["pending_return"].is_object() {
-                orders.push(answer["order"].take());
-            }
-        }
-        // The one that is to be judged first comes first.
-        orders.sort_by_key(|order| text(&order["pending_return"], "judge_by"));
-        token = text(&listed, "next_page_token");
-        let next = if page.all { "" } else { token.as_str() };
-        let answer = json!({ "orders": orders, "next_page_token": next });
-        out.answer(&answer, show::waiting_returns);
-        if !page.all || token.is_empty() {
-            return Ok(());
-        }
-    }
-}
-
-/// `ordinal events …`
-pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(), Failure> {
-    let request = match verb {
-        EventsVerb::Tail { after } if after.is_empty() => {
-            // A replay that is bounded to no event still says where the journal ends.
-            let after = ends(client).await?;
-            json!({ "after": after, "live": true })
-        }
-        EventsVerb::Tail { after } => json!({ "after": places(&after), "live": true }),
-        EventsVerb::Replay { after, only_named, limit, archive: None } => {
-            json!({ "after": places(&after), "only_named": only_named, "limit": limit })
-        }
-        EventsVerb::Replay { after, only_named, limit, archive: Some(directory) } => {
-            let archive = Archive::new(&directory);
-            match archived(client, out, &archive, &after, only_named, limit).await? {
-                Some(rest) => rest,
-                None => return Ok(()),
-            }
-        }
-    };
-    let mut answers = client.stream("orders.v1.JournalService/ReadEvents", request).await?;
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        if answer["event"].is_object() {
-            out.answer(&answer["event"], show::recorded);
-        }
-    }
-    Ok(())
-}
-
-/// Shows what is in the files of an archive, shard by shard. The request for the rest, unless the
-/// limit was reached.
-async fn archived(
-    client: &Client,
-    out: &Output,
-    archive: &Archive,
-    after: &[Place],
-    only_named: bool,
-    limit: u64,
-) -> Result<Option<Value>, Failure> {
-    let mut after: BTreeMap<u16, u64> = after.iter().map(|place| place.parts()).collect();
-    let named: Vec<u16> = after.keys().copied().collect();
-    let mut shown = 0;
-    for manifest in archive.manifests().map_err(anyhow::Error::from)? {
-        let at = after.get(&manifest.shard).copied().unwrap_or(0);
-        let passed_over = only_named && !named.contains(&manifest.shard);
-        if passed_over || at >= manifest.last_position {
-            continue;
-        }
-        if at + 1 < manifest.first_position {
-            let Manifest { shard, first_position, .. } = manifest;
-            let message = format!(
-                "shard {shard} goes on at position {first_position} instead of {}; a file is missing",
-                at + 1
-            );
-            return Err(Failure::Refused { reason: "ARCHIVE_INCOMPLETE".to_owned(), message });
-        }
-        let mut at = at;
-        while at < manifest.last_position {
-            for event in archive.events(&manifest, at).await.map_err(anyhow::Error::from)? {
-                if limit > 0 && shown == limit {
-                    return Ok(None);
-                }
-                at = event.event.position;
-                shown += 1;
-                let event = client.shown("orders.v1.RecordedEvent", &recorded_event(event))?;
-                out.answer(&event, show::recorded);
-            }
-        }
-        after.insert(manifest.shard, at);
-    }
-    if limit > 0 && shown == limit {
-        return Ok(None);
-    }
-    let only_named = only_named.then_some(&named);
-    let after: Vec<Value> = after
-        .into_iter()
-        .filter(|(shard, _)| only_named.is_none_or(|named| named.contains(shard)))
-        .map(|(shard, position)| json!({ "shard": shard, "position": position }))
-        .collect();
-    let limit = limit.saturating_sub(shown);
-    Ok(Some(json!({ "after": after, "only_named": only_named.is_some(), "limit": limit })))
-}
-
-/// Where the journal ends, as the first message of a watch tells.
-async fn ends(client: &Client) -> Result<Value, Failure> {
-    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", json!({})).await?;
-    while let Some(answer) = changes.next().await {
-        let answer = answer?;
-        if answer["progress"].is_object() {
-            return Ok(answer["progress"]["through"].clone());
-        }
-    }
-    Ok(json!([]))
 }
 
 async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
