@@ -110,7 +110,7 @@ impl Building {
     }
 
     /// Opens the database of a service, its tables up to date.
-    pub(super) async fn database(&mut self, service: &'static Service) -> anyhow::Result<Database> {
+    pub(crate) async fn database(&mut self, service: &'static Service) -> anyhow::Result<Database> {
         let Settings { backend, database_connections, .. } = &self.settings;
         let database = stores::database(backend, service, *database_connections).await?;
         self.databases.push((service.name, database.clone()));
@@ -119,7 +119,7 @@ impl Building {
 
     /// Others may read from here on what a service promises; it goes into the streams, if there are
     /// any, in the shards of the scope.
-    pub(super) fn promise(&mut self, promise: Promise, log: Log, scope: watch::Receiver<Scope>) {
+    pub(crate) fn promise(&mut self, promise: Promise, log: Log, scope: watch::Receiver<Scope>) {
         let Promise { source, relay, .. } = promise;
         if let (Some(redis), Some(streams)) = (&self.redis, &self.settings.streams) {
             self.followers.relay(relay, source, log(), scope, redis, streams.keep);
@@ -128,7 +128,7 @@ impl Building {
     }
 
     /// What a service promises: from its log, where that is here, or from its process.
-    pub(super) fn facts(
+    pub(crate) fn facts(
         &self,
         source: FactSource,
         reader: &str,
@@ -154,7 +154,7 @@ impl Building {
     ///
     /// # Errors
     /// Where it is to run by shard and there is no journal here.
-    pub(super) fn follow<T: Item, H: Handler<T>>(
+    pub(crate) fn follow<T: Item, H: Handler<T>>(
         &mut self,
         follower: &'static Follower,
         database: &Database,
@@ -182,7 +182,7 @@ impl Building {
     ///
     /// # Errors
     /// As [`Self::facts`] and [`Self::follow`].
-    pub(super) fn follow_facts<H: Handler<Fact>>(
+    pub(crate) fn follow_facts<H: Handler<Fact>>(
         &mut self,
         follower: &'static Follower,
         source: FactSource,

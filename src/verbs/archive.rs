@@ -171,7 +171,7 @@ async fn passed(
     checked
 }
 
-async fn followed(
+pub(super) async fn followed(
     stores: &Stores,
     redis: Option<Redis>,
     reach: &Cursors,

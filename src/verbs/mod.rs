@@ -19,6 +19,8 @@ mod serve; // an engine that runs until it is told to stop
 mod settings; // those of serve, shown and checked
 mod status; // what operators look at first
 mod stock; // products and messages
+#[cfg(test)]
+mod toy; // a fourth service in one file, found everywhere
 mod usage; // what is wrong with a command line
 
 /// How logs are written: `json`, or lines for people where it is something else.

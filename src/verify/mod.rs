@@ -18,6 +18,8 @@ mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
 pub use noted::{Head, hex, write_new};
+#[cfg(test)]
+pub(crate) use report::Law;
 pub use report::{Finding, Report, laws_and_meanings};
 
 use std::path::PathBuf;

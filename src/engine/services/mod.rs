@@ -77,6 +77,7 @@ pub(crate) const FACTS: Rpc = Rpc {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
     use crate::edge::calls::Kind;
@@ -107,6 +108,24 @@ mod tests {
     fn a_follower_is_copied_before_what_it_follows() {
         let names: Vec<&str> = followers_first(ALL).iter().map(|service| service.name).collect();
         assert_eq!(names, ["notifications", "orders", "inventory"]);
+    }
+
+    /// What is written by hand for each service: a manifest of its own, and a process of compose.
+    #[test]
+    fn every_service_stands_in_the_manifests() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+        for service in ALL {
+            let (name, capitals) = (service.name, service.name.to_uppercase());
+            let database = format!("ORDINAL_{capitals}_DATABASE_URL");
+            let own = format!("k8s/base/{name}.yaml");
+            for path in [own.as_str(), "k8s/base/migrate.yaml", "docker-compose.yml"] {
+                assert!(read(path).contains(&database), "{path} lacks {database}");
+            }
+            let (at, role) = (format!("ORDINAL_{capitals}_AT"), format!("ORDINAL_ROLE: {name}"));
+            assert!(read("k8s/base/kustomization.yaml").contains(&at), "{at}");
+            assert!(read("docker-compose.yml").contains(&role), "{role}");
+        }
     }
 
     #[test]
