@@ -48,6 +48,12 @@ pub(crate) fn followers_first(services: Services) -> Vec<&'static Service> {
     sorted
 }
 
+/// The files of an SQLite directory that may be made anew.
+pub(crate) fn made_anew(services: Services) -> PossibleValuesParser {
+    let files = services.iter().filter(|service| service.store.anew.is_some());
+    PossibleValuesParser::new(files.map(|service| service.file()))
+}
+
 /// The names that `--role` takes.
 pub(crate) fn roles(services: Services) -> impl TypedValueParser<Value = Role> {
     let each = services.iter().map(|one| PossibleValue::new(one.name).help(one.runs));

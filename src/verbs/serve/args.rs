@@ -120,7 +120,7 @@ pub struct ServeArgs {
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
     /// Start although this file of the SQLite directory (orders.db or notifications.db) is missing, and make it anew; the refusal of a start says what that comes to.
-    #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = ["orders.db", "notifications.db"])]
+    #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
     make_anew: Vec<String>,
     /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
     /// process takes with it.
