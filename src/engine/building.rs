@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use shared_events::contract::{Fact, FactSource, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
-use shared_events::stream::{Database, Handler, Item, Scope, Source};
+use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
@@ -125,6 +125,16 @@ impl Building {
             self.followers.relay(relay, source, log(), scope, redis, streams.keep);
         }
         self.logs.insert(source.uri(), (source, log));
+    }
+
+    /// The same, of a service that tells out of its own database: one of its processes at a time puts
+    /// it into the streams.
+    pub(crate) fn promise_once(&mut self, promise: Promise, log: Log, database: &Database) {
+        let (candidacy, scope) = Candidacy::new(database.clone(), promise.relay);
+        if self.redis.is_some() {
+            self.followers.run(|stop| candidacy.run(stop));
+        }
+        self.promise(promise, log, scope);
     }
 
     /// What a service promises: from its log, where that is here, or from its process.

@@ -7,8 +7,8 @@ use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
 use order_actor::domain::Role;
 use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::FactSource;
+use shared_events::stream::Database;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Candidacy, Database};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
@@ -78,13 +78,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     if let Some(cache) = inventory.cache() {
         building.followers.run(|stop| cache.run(stop));
     }
-    let (candidacy, scope) = Candidacy::new(inventory.database().clone(), PROMISE.relay);
-    if building.redis.is_some() {
-        building.followers.run(|stop| candidacy.run(stop));
-    }
     let told = inventory.clone();
     let log: feed::Log = Arc::new(move || told.facts());
-    building.promise(PROMISE, log, scope);
+    building.promise_once(PROMISE, log, inventory.database());
     building.routes.add_service(InterceptedService::new(inventory.grpc(), telling_who_asks));
     building.alarms.push(sums(inventory.database().clone()));
     Ok(Box::new(move |building| follow(building, &inventory)))
