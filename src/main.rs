@@ -22,10 +22,10 @@ async fn main() -> ExitCode {
         .with_env_filter(logs)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if std::env::var(ordinal::cli::LOG_FORMAT).is_ok_and(|format| format == "json") {
+    if std::env::var(ordinal::verbs::LOG_FORMAT).is_ok_and(|format| format == "json") {
         subscriber.json().init();
     } else {
         subscriber.init();
     }
-    ordinal::cli::run(std::env::args_os()).await
+    ordinal::verbs::run(std::env::args_os()).await
 }

@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Ordinal { arguments } => {
             let named = std::iter::once(OsString::from("ordinal")).chain(arguments);
-            return Ok(ordinal::cli::run(named).await);
+            return Ok(ordinal::verbs::run(named).await);
         }
         Verb::Run(args) => run(args).await,
         Verb::Compare { before, after } => {

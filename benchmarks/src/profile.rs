@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use order_actor::journal::open_postgres;
 use order_actor::timers::{Clock, SystemClock};
-use ordinal::lag;
+use ordinal::client::lag;
 use shared_events::contract::OrderId;
 use tokio::time::Instant;
 

@@ -21,85 +21,29 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::access::Access;
 use super::body::{Answer, Messages, Pulse, full, message, passed};
+use super::calls::{Calls, Kind};
 use super::connections::{Connection, Talk};
 use super::explained;
+use super::forward::waited;
+use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::turns::Turns;
-use crate::access::Access;
-use crate::forward::waited;
-use crate::refusal::overloaded;
 
 /// A command that another node carries here by a stream of its own ends within this.
 const CARRIED_WITHIN: Duration = Duration::from_secs(35);
 const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
 const STREAM: Amount = Amount { calls: 0, streams: 1, bytes: 0 };
 
-const KIB: usize = 1024;
-
-/// The most bytes of a message, by the beginning of the path.
-const MESSAGE_BYTES_MAX: [(&str, usize); 6] = [
-    ("/grpc.", 4 * KIB),
-    ("/ordinal.admin.", 64 * KIB),
-    ("/ordinal.facts.", 64 * KIB),
-    ("/ordinal.notifications.", 64 * KIB),
-    ("/ordinal.inventory.", 1024 * KIB),
-    ("/ordinal.orders.", 1024 * KIB),
-];
-
-/// Methods whose answer is a stream.
-const TELLING: [&str; 5] = [
-    "/grpc.health.v1.Health/Watch",
-    "/ordinal.facts.v1.FactService/ReadFacts",
-    "/ordinal.orders.v1.JournalService/ReadEvents",
-    "/ordinal.orders.v1.JournalService/ReadFacts",
-    "/ordinal.orders.v1.OrderService/WatchOrders",
-];
-
-/// Methods that are asked by a stream as well.
-const TALKING: [&str; 3] = [
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    "/ordinal.orders.v1.OrderService/ExecuteCommands",
-];
-
 /// Asked when everything else waits, and answered from memory.
 const HEALTH: &str = "/grpc.health.v1.Health/";
-
-/// How a method is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// One message, one answer.
-    Call,
-    /// One message, a stream of answers.
-    Tells,
-    /// A stream each way.
-    Talks,
-    /// A stream that another node carries here: one message, one answer.
-    Carried,
-}
-
-impl Kind {
-    fn of(path: &str, carried: bool) -> Self {
-        if TALKING.contains(&path) {
-            if carried { Self::Carried } else { Self::Talks }
-        } else if TELLING.contains(&path) {
-            Self::Tells
-        } else {
-            Self::Call
-        }
-    }
-}
-
-fn message_bytes_max(path: &str) -> usize {
-    let mut known = MESSAGE_BYTES_MAX.iter();
-    known.find(|(start, _)| path.starts_with(start)).map_or(4 * KIB, |(_, most)| *most)
-}
 
 /// Who may call, and how much at once. Clones are the same.
 #[derive(Clone)]
 pub struct Admission {
     access: Access,
+    calls: Arc<Calls>,
     shares: Shares,
     turns: Turns,
 }
@@ -107,8 +51,8 @@ pub struct Admission {
 impl Admission {
     /// Of callers that have access, within shares, each in turn.
     #[must_use]
-    pub const fn new(access: Access, shares: Shares, turns: Turns) -> Self {
-        Self { access, shares, turns }
+    pub const fn new(access: Access, calls: Arc<Calls>, shares: Shares, turns: Turns) -> Self {
+        Self { access, calls, shares, turns }
     }
 }
 
@@ -200,9 +144,12 @@ impl Admission {
     fn ask(&self, request: &mut Request<Body>) -> Result<Asked, Status> {
         let path = request.uri().path();
         let carried = request.headers().contains_key(FORWARDED_HEADER);
-        let (kind, most, waits) =
-            (Kind::of(path, carried), message_bytes_max(path), !path.starts_with(HEALTH));
-        let by = self.access.admit(path, request.headers())?;
+        let (kind, most, waits) = (
+            self.calls.kind(path, carried),
+            self.calls.message_bytes_max(path),
+            !path.starts_with(HEALTH),
+        );
+        let by = self.access.admit(&self.calls, path, request.headers())?;
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
             connection.is_proved();
@@ -309,34 +256,21 @@ fn is_not_found(answer: &Response<Body>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calls::Rpc;
     use super::super::shares::Numbers;
     use super::*;
 
-    /// Every method that the protos have is known as what it is.
-    #[test]
-    fn methods_are_known_as_the_protos_say() {
-        let mut pool = prost_reflect::DescriptorPool::new();
-        for descriptors in super::super::DESCRIPTORS {
-            pool.decode_file_descriptor_set(descriptors).unwrap();
-        }
-        for service in pool.services() {
-            for method in service.methods() {
-                let path = format!("/{}/{}", service.full_name(), method.name());
-                let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
-                    (true, _) => Kind::Talks,
-                    (false, true) => Kind::Tells,
-                    (false, false) => Kind::Call,
-                };
-                assert_eq!(Kind::of(&path, false), kind, "{path}");
-                assert!(message_bytes_max(&path) >= 64 * KIB, "{path}");
-            }
-        }
-    }
+    const ORDERS: Rpc = Rpc {
+        name: "ordinal.orders.v1.OrderService",
+        may_call: |_, _| true,
+        message_bytes_max: 1024,
+    };
 
     /// What a service sees of the deadline of a call whose message took so long to come.
     async fn deadline_after(waited: Duration, deadline: &'static str) -> String {
         let admission = Admission::new(
             Access::development(),
+            Arc::new(Calls::new([order_actor::grpc::FILE_DESCRIPTOR_SET], [ORDERS])),
             Shares::new(Numbers::default()),
             Turns::default(),
         );

@@ -2,9 +2,16 @@
 //! who answers (this process or another) → services, health and reflection.
 //! Never here: rules about orders.
 
+pub mod access; // who may call what
+pub(crate) mod admin; // what operators see and may do
 mod admission; // who gets in
 mod body; // what is sent and taken, counted
+pub(crate) mod calls; // which methods there are, and who may call them
 mod connections; // the door
+pub(crate) mod forward; // calls that another process answers
+pub(crate) mod health; // whether this process can serve
+pub(crate) mod peers; // channels to other processes, and who this one is to them
+pub(crate) mod refusal; // statuses of this package's own services
 mod refusals; // how soon who asks too often hears of it
 mod shares; // who may have how much at once
 mod turns; // whose call is carried out next
@@ -17,28 +24,22 @@ pub use turns::{TurnOfCall, Turns};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inventory_stream::grpc::StockEdge;
-use inventory_stream::grpc::proto::inventory_service_server::InventoryServiceServer;
-use notification::grpc::NotificationEdge;
-use notification::grpc::proto::notification_service_server::NotificationServiceServer;
 use order_actor::domain::By;
-use order_actor::grpc::{OrdersEdge, status};
+use order_actor::grpc::status;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::service::Routes;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic::{Code, Request, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
-use crate::access::Access;
-use crate::actions::asker;
-use crate::admin::AdminEdge;
-use crate::feed::FactEdge;
-use crate::forward::Forwarding;
+use access::Access;
+use admin::{AdminEdge, asker};
+use calls::Calls;
+use forward::Forwarding;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
 const CALLS_MAX: u32 = 128;
@@ -59,14 +60,14 @@ const _: () = assert!(CONNECTION_WINDOW >= CALLS_MAX * STREAM_WINDOW);
 
 /// What the server serves: what runs in this process, and where the rest is.
 pub struct Services {
-    /// Orders and their journal.
-    pub orders: Option<OrdersEdge>,
-    /// The stock service.
-    pub stock: Option<InventoryServiceServer<StockEdge>>,
-    /// The message service.
-    pub notifications: Option<NotificationServiceServer<NotificationEdge>>,
-    /// The fact feed.
-    pub facts: FactEdge,
+    /// What is answered here, beside operations and health.
+    pub routes: RoutesBuilder,
+    /// Their full names, for health.
+    pub names: Vec<&'static str>,
+    /// Every method that there is, here or elsewhere.
+    pub calls: Arc<Calls>,
+    /// Whose call is carried out next.
+    pub turns: Turns,
     /// Operations.
     pub admin: AdminEdge,
     /// Who may call.
@@ -79,38 +80,11 @@ pub struct Services {
     pub bounds: Bounds,
 }
 
-impl Services {
-    /// The services of this process by name, for health; the empty one is the process as a whole.
-    fn names(&self) -> Vec<&'static str> {
-        let mut names = vec!["", "ordinal.admin.v1.AdminService", "ordinal.facts.v1.FactService"];
-        if self.orders.is_some() {
-            names.push("ordinal.orders.v1.OrderService");
-            names.push("ordinal.orders.v1.JournalService");
-        }
-        if self.stock.is_some() {
-            names.push("ordinal.inventory.v1.InventoryService");
-        }
-        if self.notifications.is_some() {
-            names.push("ordinal.notifications.v1.NotificationService");
-        }
-        names
-    }
-}
-
 /// The health of the process itself, whether or not it can serve: for those who would restart it.
 pub const LIVENESS: &str = "liveness";
 
-/// Every service's descriptors, for reflection.
-pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
-    order_actor::grpc::FILE_DESCRIPTOR_SET,
-    inventory_stream::grpc::FILE_DESCRIPTOR_SET,
-    notification::grpc::FILE_DESCRIPTOR_SET,
-    crate::admin::FILE_DESCRIPTOR_SET,
-    crate::feed::FILE_DESCRIPTOR_SET,
-];
-
-/// Stock and messages know callers by role and name.
-fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
+/// What services know callers by that do not know `By`: role and name.
+pub(crate) fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(by) = request.extensions().get::<By>() {
         let asked_by = asker(by);
         request.extensions_mut().insert(asked_by);
@@ -128,7 +102,9 @@ pub async fn serve(
 ) {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
-    let names = services.names();
+    // The empty name is the process as a whole.
+    let mut names = services.names;
+    names.extend(["", admin::RPC.name]);
     let now = *ready.borrow();
     tell_health(&health_reporter, &names, now).await;
     let following = stop.clone().run_until_cancelled_owned(async move {
@@ -139,32 +115,22 @@ pub async fn serve(
         }
     });
     tokio::spawn(following);
-    let turns = Turns::default();
-    let mut routes = Routes::builder();
+    let mut routes = services.routes;
     routes.add_service(health);
     routes.add_service(services.admin.into_service());
-    routes.add_service(services.facts.into_service());
-    if let Some(orders) = services.orders {
-        let (orders, journal) = orders.taking_turns(Arc::new(turns.clone())).into_services();
-        routes.add_service(orders);
-        routes.add_service(journal);
-    }
-    if let Some(stock) = services.stock {
-        routes.add_service(InterceptedService::new(stock, telling_who_asks));
-    }
-    if let Some(notifications) = services.notifications {
-        routes.add_service(InterceptedService::new(notifications, telling_who_asks));
-    }
     // Many clients still ask by the older name of the same service.
-    match (reflection().build_v1(), reflection().build_v1alpha()) {
+    let described = || reflection(&services.calls);
+    match (described().build_v1(), described().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => {
             routes.add_service(v1);
             routes.add_service(v1alpha);
         }
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
+    let Services { access, calls, turns, .. } = services;
+    let admission = Admission::new(access, calls, Shares::new(services.numbers), turns);
     let stack = ServiceBuilder::new()
-        .layer(Admission::new(services.access, Shares::new(services.numbers), turns))
+        .layer(admission)
         .layer(services.forwarding)
         .service(routes.routes().prepare());
     connections::serve(listener, stack, services.bounds, stop).await;
@@ -174,11 +140,11 @@ pub async fn serve(
 pub async fn serve_routes(
     listener: TcpListener,
     routes: Routes,
-    access: Access,
+    (access, calls): (Access, Arc<Calls>),
     turns: Turns,
     stop: CancellationToken,
 ) {
-    let admission = Admission::new(access, Shares::new(Numbers::default()), turns);
+    let admission = Admission::new(access, calls, Shares::new(Numbers::default()), turns);
     let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
     connections::serve(listener, stack, Bounds::default(), stop).await;
 }
@@ -190,10 +156,10 @@ async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
     }
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
+fn reflection(calls: &Calls) -> tonic_reflection::server::Builder<'static> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    DESCRIPTORS.iter().fold(builder, |builder, descriptors| {
+    calls.descriptors().fold(builder, |builder, descriptors| {
         builder.register_encoded_file_descriptor_set(descriptors)
     })
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use order_actor::journal::{Journal, JournalError};
 use shared_events::contract::Timestamp;
 use shared_events::stream::Cursors;
-use tokio::sync::watch;
+
+use crate::edge::admin::Timers;
 
 /// The newest event may be this much later than the clock: another node's clock was wrong for a while.
 const BEHIND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,8 +21,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 pub(crate) struct Believed {
     /// When the newest event was recorded, if there is any.
     newest: Option<Timestamp>,
-    /// Whether timers wait.
-    held: watch::Sender<bool>,
+    timers: Timers,
 }
 
 impl Believed {
@@ -34,17 +34,17 @@ impl Believed {
                 None
             }
         };
-        Arc::new(Self { newest, held: watch::channel(!trusted).0 })
+        Arc::new(Self { newest, timers: Timers::new(!trusted) })
     }
 
     /// Why timers wait; they go on by themselves once the clock is right.
     pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
-        let held = *self.held.borrow();
+        let held = *self.timers.held().borrow();
         let strange = self.newest.filter(|newest| {
             held && (now.plus(BEHIND_MAX) < *newest || newest.plus(AHEAD_MAX) < now)
         });
         let Some(newest) = strange else {
-            self.believe();
+            self.timers.believe();
             return None;
         };
         Some(format!(
@@ -53,14 +53,9 @@ impl Believed {
         ))
     }
 
-    /// Timers act on it from now on, whatever it says.
-    pub(crate) fn believe(&self) {
-        self.held.send_if_modified(|held| std::mem::replace(held, false));
-    }
-
     /// Whether timers wait.
-    pub(crate) fn held(&self) -> watch::Receiver<bool> {
-        self.held.subscribe()
+    pub(crate) const fn timers(&self) -> &Timers {
+        &self.timers
     }
 }
 

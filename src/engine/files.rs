@@ -13,7 +13,8 @@ use shared_events::stream::{Contents, Installation};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::settings::Role;
+use super::service::{Role, Service, Store};
+use super::services::Services;
 
 /// A process that is being stopped lets go of its files within this.
 const LOCKED_WITHIN: Duration = Duration::from_secs(10);
@@ -25,46 +26,42 @@ const DIRECTORY_LOCK: &str = "ordinal.lock";
 /// Less room than this, in bytes, counts as none: a batch may be several MiB.
 const ROOM_MIN: u64 = 1 << 20;
 
+/// The file of the journal.
+pub(crate) const JOURNAL_FILE: &str = "journal.db";
+
 /// A file of the directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 struct Kind {
-    name: &'static str,
-    /// Whether a role needs it.
-    needed_by: fn(Role) -> bool,
+    name: String,
+    /// Whose it is.
+    service: &'static Service,
     /// Tables that hold something as soon as it is used.
     kept_in: &'static [&'static str],
     /// What becomes of it where it is made anew; none where that cannot be.
     anew: Option<&'static str>,
 }
 
-const KINDS: [Kind; 4] = [
-    Kind { name: "journal.db", needed_by: Role::orders, kept_in: &["events"], anew: None },
-    Kind {
-        name: "orders.db",
-        needed_by: Role::orders,
-        kept_in: &["cursors", "order_summaries"],
-        anew: Some("it is filled again from the journal"),
-    },
-    Kind {
-        name: "inventory.db",
-        needed_by: Role::inventory,
-        kept_in: &["cursors", "stock", "reservations"],
-        // Made anew, it would refuse what orders were confirmed by.
+/// The files of these services.
+fn kinds(services: Services) -> Vec<Kind> {
+    let journal = services.iter().copied().filter(|service| service.has_journal);
+    let journal = journal.map(|service| Kind {
+        name: JOURNAL_FILE.to_owned(),
+        service,
+        kept_in: &["events"],
         anew: None,
-    },
-    Kind {
-        name: "notifications.db",
-        needed_by: Role::notifications,
-        kept_in: &["cursors", "notifications"],
-        anew: Some("every message there ever was is sent once more"),
-    },
-];
+    });
+    let own = services.iter().copied().map(|service| {
+        let Store { kept_in, anew, .. } = service.store;
+        Kind { name: service.file(), service, kept_in, anew }
+    });
+    journal.chain(own).collect()
+}
 
 /// The files of a process.
-#[derive(Debug)]
 pub(crate) struct Files {
     directory: PathBuf,
     role: Role,
+    kinds: Vec<Kind>,
     id: Uuid,
     /// Held for as long as the process uses them.
     _locks: Vec<File>,
@@ -82,30 +79,31 @@ impl Files {
     /// Which file is wrong, and what to do.
     pub(crate) async fn take(
         directory: &Path,
+        services: Services,
         role: Role,
         anew: &[String],
     ) -> anyhow::Result<Self> {
         make_private(directory)?;
-        let kinds = KINDS.iter().filter(|kind| (kind.needed_by)(role));
+        let kinds = kinds(services);
         let mut locks = Vec::new();
-        for kind in kinds {
-            let path = directory.join(kind.name);
+        for kind in kinds.iter().filter(|kind| role.runs(kind.service)) {
+            let path = directory.join(&kind.name);
             let held = || format!("{} is open in another process of this program", path.display());
             let lock = lock(&beside(&path, ".lock")).await?.with_context(held)?;
             // The journal locks its own file when it is opened.
-            if kind.name != "journal.db" {
+            if kind.name != JOURNAL_FILE {
                 locks.push(lock);
             }
         }
         let making = lock(&directory.join(DIRECTORY_LOCK)).await?;
         let held = || format!("another process is making files in {}", directory.display());
         let making = making.with_context(held)?;
-        tighten(directory);
-        let found = look(directory).await?;
+        tighten(directory, &kinds);
+        let found = look(directory, &kinds).await?;
         let id = belong_together(directory, role, &found, anew)?.unwrap_or_else(Uuid::now_v7);
         let directory = directory.to_owned();
         let making = Some(making);
-        Ok(Self { directory, role, id, _locks: locks, making, watched: Vec::new() })
+        Ok(Self { directory, role, kinds, id, _locks: locks, making, watched: Vec::new() })
     }
 
     /// Has every file know to whom it belongs and beside whom it stands, once all of them are open and
@@ -114,33 +112,30 @@ impl Files {
     /// # Errors
     /// Where one cannot be written.
     pub(crate) async fn mark(&mut self) -> anyhow::Result<()> {
-        let found = look(&self.directory).await?;
+        let found = look(&self.directory, &self.kinds).await?;
         // A file of another role that its own first start has not made yet is nobody's sibling.
         let there = found.iter().filter(|(kind, contents)| {
-            (kind.needed_by)(self.role) || contents.installation().is_some()
+            self.role.runs(kind.service) || contents.installation().is_some()
         });
-        let siblings: BTreeSet<String> = there.map(|(kind, _)| kind.name.to_owned()).collect();
+        let siblings: BTreeSet<String> = there.map(|(kind, _)| kind.name.clone()).collect();
         // New ones first: nobody is told of a file that does not know itself yet.
         let (new, old): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(_, contents)| !contents.is_used());
         for (kind, contents) in new.into_iter().chain(old) {
-            let ours = (kind.needed_by)(self.role);
+            let ours = self.role.runs(kind.service);
             let known = contents.installation();
             if known.is_some_and(|known| known.siblings.is_superset(&siblings))
                 || !(ours || known.is_some())
             {
                 continue;
             }
-            let belongs = Installation {
-                id: self.id,
-                file: kind.name.to_owned(),
-                siblings: siblings.clone(),
-            };
-            belongs.mark(&self.directory.join(kind.name)).await.context(kind.name)?;
+            let belongs =
+                Installation { id: self.id, file: kind.name.clone(), siblings: siblings.clone() };
+            belongs.mark(&self.directory.join(&kind.name)).await.context(kind.name)?;
         }
-        tighten(&self.directory);
-        let ours = KINDS.iter().filter(|kind| (kind.needed_by)(self.role));
-        let paths = ours.map(|kind| self.directory.join(kind.name));
+        tighten(&self.directory, &self.kinds);
+        let ours = self.kinds.iter().filter(|kind| self.role.runs(kind.service));
+        let paths = ours.map(|kind| self.directory.join(&kind.name));
         self.watched = paths.map(|path| (path.clone(), identity(&path))).collect();
         self.making = None;
         Ok(())
@@ -183,10 +178,10 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-async fn look(directory: &Path) -> anyhow::Result<Vec<(&'static Kind, Contents)>> {
+async fn look(directory: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<(Kind, Contents)>> {
     let mut found = Vec::new();
-    for kind in &KINDS {
-        let path = directory.join(kind.name);
+    for kind in kinds {
+        let path = directory.join(&kind.name);
         let contents = Contents::of(&path, kind.kept_in).await;
         let contents = contents.map_err(|error| {
             let why = match error.is_damage() {
@@ -196,7 +191,7 @@ async fn look(directory: &Path) -> anyhow::Result<Vec<(&'static Kind, Contents)>
             };
             anyhow::Error::new(error).context(format!("{} {why}", path.display()))
         })?;
-        found.push((kind, contents));
+        found.push((kind.clone(), contents));
     }
     Ok(found)
 }
@@ -206,14 +201,14 @@ async fn look(directory: &Path) -> anyhow::Result<Vec<(&'static Kind, Contents)>
 fn belong_together(
     directory: &Path,
     role: Role,
-    found: &[(&'static Kind, Contents)],
+    found: &[(Kind, Contents)],
     anew: &[String],
 ) -> anyhow::Result<Option<Uuid>> {
-    let path = |kind: &Kind| directory.join(kind.name).display().to_string();
+    let path = |kind: &Kind| directory.join(&kind.name).display().to_string();
     // The id of most of them: whichever differs from it is the stranger.
     let marked = || {
-        let each = |(kind, contents): &'_ (&'static Kind, Contents)| {
-            contents.installation().map(|known| (*kind, known.clone()))
+        let each = |(kind, contents): &(Kind, Contents)| {
+            contents.installation().map(|known| (kind.clone(), known.clone()))
         };
         found.iter().filter_map(each)
     };
@@ -223,31 +218,42 @@ fn belong_together(
         anyhow::ensure!(
             known.file == kind.name,
             "{} is a copy of {}: put the right file in its place",
-            path(kind),
+            path(&kind),
             known.file
         );
         anyhow::ensure!(
             Some(known.id) == id,
             "{} belongs to another installation than the files beside it: put its own file back, from \
              the backup that the others are from",
-            path(kind)
+            path(&kind)
         );
     }
+    none_is_missing(directory, role, found, anew)?;
+    Ok(id)
+}
+
+/// A file that was there is there still, or may be missing.
+fn none_is_missing(
+    directory: &Path,
+    role: Role,
+    found: &[(Kind, Contents)],
+    anew: &[String],
+) -> anyhow::Result<()> {
     for (kind, contents) in found {
         let missing = match contents {
             Contents::Absent => "is missing",
             Contents::Empty => "is empty",
             Contents::Unmarked { .. } | Contents::Marked { .. } => continue,
         };
-        if !(kind.needed_by)(role) || anew.iter().any(|name| name == kind.name) {
+        if !role.runs(kind.service) || anew.contains(&kind.name) {
             continue;
         }
-        let misses = |(other, contents): &&(&'static Kind, Contents)| {
+        let misses = |(other, contents): &&(Kind, Contents)| {
             contents.is_used()
                 && match contents.installation() {
-                    Some(known) => known.siblings.contains(kind.name),
+                    Some(known) => known.siblings.contains(&kind.name),
                     // From before files knew each other: those of one role were made together.
-                    None => role == Role::All || (other.needed_by)(role),
+                    None => role == Role::All || role.runs(other.service),
                 }
         };
         let Some((other, _)) = found.iter().find(misses) else { continue };
@@ -261,11 +267,11 @@ fn belong_together(
         anyhow::bail!(
             "{} {missing}, and {} beside it is in use since long: put it back from the backup that \
              the others are from{wise}",
-            path(kind),
+            directory.join(&kind.name).display(),
             other.name
         );
     }
-    Ok(id)
+    Ok(())
 }
 
 /// The lock of a file, once its holder has let go of it; none where it does not.
@@ -327,10 +333,10 @@ pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Takes the files from everybody but their owner; they hold personal data.
-fn tighten(directory: &Path) {
-    for kind in &KINDS {
+fn tighten(directory: &Path, kinds: &[Kind]) {
+    for kind in kinds {
         for ending in ["", "-wal", "-shm", ".lock"] {
-            let path = beside(&directory.join(kind.name), ending);
+            let path = beside(&directory.join(&kind.name), ending);
             let Ok(found) = std::fs::metadata(&path) else { continue };
             if found.mode() & 0o077 != 0
                 && let Err(error) = std::fs::set_permissions(&path, Permissions::from_mode(0o600))

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
@@ -14,6 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::service::{Follower, Log};
+use crate::edge::admin::{FollowerEntry, Standing};
+
 /// A stream that was emptied is filled with so many of the last positions of its shard.
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as away.
@@ -21,30 +23,6 @@ const HEADS_WITHIN: Duration = Duration::from_secs(2);
 /// Of what an order waits for on its way, and not for the first after a pause: one by one, while orders
 /// come all the time, they would keep all cores busy with commits and round trips.
 pub(super) const SOON: Duration = Duration::from_millis(5);
-/// Of stock, whose batch is a dozen statements.
-pub(super) const STOCK: Duration = Duration::from_millis(20);
-/// Of what people look at.
-pub(super) const LISTS: Duration = Duration::from_millis(100);
-/// Of what waits for minutes or leaves for another system. What has come and gone in
-/// one batch is not written at all.
-pub(super) const LATER: Duration = Duration::from_millis(250);
-
-/// Where something stands, when asked; none where that does not answer.
-pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
-
-/// A follower as operators see it.
-#[derive(Clone)]
-pub(crate) struct FollowerEntry {
-    /// What it says of itself.
-    pub(crate) status: FollowStatus,
-    /// How far it got, whichever process follows.
-    pub(crate) cursors: Standing,
-    /// The last position of each shard of what it follows.
-    pub(crate) heads: Standing,
-    /// Where its dead letters are, if it can have any.
-    pub(crate) database: Option<Database>,
-}
-
 /// The followers of this process, and whatever else runs until it is told to stop.
 pub(super) struct Followers {
     tasks: TaskTracker,
@@ -72,14 +50,13 @@ impl Followers {
     /// A follower of which one process runs at a time; the scope says whether it is this one.
     pub(super) fn start_one<T: Item, H: Handler<T>>(
         &mut self,
-        name: &'static str,
-        pace: Duration,
+        follower: &'static Follower,
         database: &Database,
         source: Arc<dyn Source<T>>,
         handler: H,
     ) -> watch::Receiver<Scope> {
-        let (candidacy, scope) = Candidacy::new(database.clone(), name);
-        let status = self.start(name, pace, database, source, scope.clone(), handler);
+        let (candidacy, scope) = Candidacy::new(database.clone(), follower.name);
+        let status = self.start(follower, database, source, scope.clone(), handler);
         self.run(|stop| candidacy.telling(status).run(stop));
         scope
     }
@@ -87,17 +64,18 @@ impl Followers {
     /// A follower of the shards in scope.
     pub(super) fn start<T: Item, H: Handler<T>>(
         &mut self,
-        name: &'static str,
-        pace: Duration,
+        follower: &'static Follower,
         database: &Database,
         source: Arc<dyn Source<T>>,
         scope: watch::Receiver<Scope>,
         handler: H,
     ) -> FollowStatus {
+        let Follower { name, follows, pace, .. } = *follower;
         let mut sink = Transactional::new(name, database.clone(), handler, Arc::clone(&self.now));
         let stored = database.clone();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
+            of_journal: follows.is_of_journal(),
             cursors: Arc::new(move || {
                 let database = stored.clone();
                 Box::pin(async move { Cursors::load(&database, name).await.ok() })
@@ -132,6 +110,7 @@ impl Followers {
         let mut sink = relay();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
+            of_journal: Log::Facts(promiser).is_of_journal(),
             // The streams themselves say how far they got, whoever filled them.
             cursors: Arc::new(move || {
                 let mut look = relay();

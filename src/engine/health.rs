@@ -1,24 +1,20 @@
-//! Why this process cannot serve, if it cannot: every part raises and clears reasons of its own, and
-//! the process serves while there is none. Each change is said once.
-//! Never here: who asks, and what the parts look at.
+//! What keeps this process from serving, looked for again and again in everything it stands on.
+//! Never here: who is told (see `edge/health`).
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use inventory_stream::{DISCREPANCIES_KEPT, Reconciled};
+use futures::future::{BoxFuture, join_all};
 use order_actor::journal::Journal;
-use shared_events::contract::Timestamp;
 use shared_events::stream::{
     Database, DeadLetters, Dialect, LETTERS_COUNTED, LettersWaiting, Pause,
 };
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::clock::Believed;
 use super::files::Watch;
-use super::followers::FollowerEntry;
+use crate::edge::admin::FollowerEntry;
+use crate::edge::health::{Health, Reason};
 
 /// Who is behind and has not moved for so long stands still; who moves catches up.
 const STANDS_STILL: Duration = Duration::from_secs(30);
@@ -29,91 +25,12 @@ const ALARMS_EVERY: Duration = Duration::from_secs(3);
 /// A store that takes longer than this is away.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
-/// The health of a process; clones are the same.
-#[derive(Clone)]
-pub(crate) struct Health {
-    reasons: Arc<Mutex<BTreeMap<String, Reason>>>,
-    /// What keeps it from nothing, and yet wants somebody.
-    alarms: Arc<Mutex<BTreeMap<String, Reason>>>,
-    serving: Arc<watch::Sender<bool>>,
-    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-}
-
-/// Why a part keeps the process from serving.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reason {
-    /// Why, for operators.
-    pub(crate) text: String,
-    /// Since when.
-    pub(crate) since: Timestamp,
-}
-
-impl Health {
-    /// Of a process that does not serve before it has been looked at.
-    pub(crate) fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        let serving = Arc::new(watch::channel(false).0);
-        Self { reasons: Arc::default(), alarms: Arc::default(), serving, now }
-    }
-
-    /// Raises a reason of a part, or clears it.
-    pub(crate) fn set(&self, part: &str, trouble: Option<String>) {
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
-            Some(text) => match reasons.get_mut(part) {
-                // The words may differ from one try to the next; it is the same trouble.
-                Some(known) => known.text = text,
-                None => {
-                    tracing::error!(part, reason = text, "cannot serve");
-                    let since = (self.now)();
-                    reasons.insert(part.to_owned(), Reason { text, since });
-                }
-            },
-            None => {
-                if reasons.remove(part).is_some() {
-                    tracing::warn!(part, left = reasons.len(), "can serve again");
-                }
-            }
-        }
-    }
-
-    /// Why it cannot serve, by part; none where it can.
-    pub(crate) fn reasons(&self) -> BTreeMap<String, Reason> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Raises an alarm of a part, or ends it. Whoever raised it has said so in the log, once: of
-    /// several processes that see it only the one whose it is.
-    fn alarm(&self, part: &str, alarm: Option<Reason>) {
-        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-        match alarm {
-            Some(reason) => drop(alarms.insert(part.to_owned(), reason)),
-            None => drop(alarms.remove(part)),
-        }
-    }
-
-    /// What keeps it from nothing, and yet wants somebody, by part.
-    pub(crate) fn alarms(&self) -> BTreeMap<String, Reason> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether it serves, as it was last told.
-    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
-        self.serving.subscribe()
-    }
-
-    /// Tells whether it serves, by the reasons that there are.
-    pub(crate) fn tell(&self) {
-        self.say(self.reasons().is_empty());
-    }
-
-    /// It serves no longer, whatever works still: it is being stopped.
-    pub(crate) fn stopping(&self) {
-        self.say(false);
-    }
-
-    fn say(&self, now: bool) {
-        self.serving.send_if_modified(|known| std::mem::replace(known, now) != now);
-    }
+/// What a service wants somebody for, and what yet keeps it from nothing.
+pub(crate) struct Alarm {
+    /// What it is called.
+    pub(crate) part: &'static str,
+    /// Why, if at all; none where that cannot be said now.
+    pub(crate) look: Box<dyn Fn() -> BoxFuture<'static, Option<Option<Reason>>> + Send + Sync>,
 }
 
 /// What is looked at, again and again.
@@ -126,8 +43,8 @@ pub(crate) struct Checks {
     pub(crate) clock: Option<Arc<Believed>>,
     /// The journal's doubt when it was looked at last.
     pub(crate) doubt: Option<String>,
-    /// Stock, where it is here.
-    pub(crate) stock: Option<Database>,
+    /// What services of this process want somebody for.
+    pub(crate) of_services: Vec<Alarm>,
     /// When alarms were looked for last.
     pub(crate) alarmed: Option<Instant>,
 }
@@ -177,7 +94,7 @@ impl Checks {
             health.set("files", files.trouble());
         }
         if let Some(clock) = &self.clock {
-            health.set("clock", clock.trouble((health.now)()));
+            health.set("clock", clock.trouble(health.now()));
         }
         let journal = async {
             if let Some(journal) = &self.journal {
@@ -201,9 +118,9 @@ impl Checks {
         tokio::join!(journal, databases, followers);
         if self.alarmed.is_none_or(|looked| looked.elapsed() >= ALARMS_EVERY) {
             self.alarmed = Some(Instant::now());
-            let (letters, sums) = (self.letters(), self.sums());
+            let (letters, others) = (self.letters(), self.of_services());
             // What does not answer has reasons of its own; an alarm stays as it was seen last.
-            let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, sums) }).await;
+            let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, others) }).await;
         }
     }
 
@@ -218,11 +135,14 @@ impl Checks {
         .await;
     }
 
-    async fn sums(&self) {
-        let Some(stock) = &self.stock else { return };
-        let Ok(reconciled) = Reconciled::load(stock).await else { return };
-        let differs = reconciled.filter(|reconciled| !reconciled.discrepancies.is_empty());
-        self.health.alarm("stock", differs.as_ref().map(sums_differ));
+    async fn of_services(&self) {
+        join_all(self.of_services.iter().map(|alarm| async {
+            // One that does not answer has reasons of its own; the alarm stays as it was seen last.
+            if let Some(found) = (alarm.look)().await {
+                self.health.alarm(alarm.part, found);
+            }
+        }))
+        .await;
     }
 }
 
@@ -238,18 +158,6 @@ fn letters_wait(waiting: &LettersWaiting) -> Reason {
         first.kind, first.order_id, first.error
     );
     Reason { text, since: *since }
-}
-
-fn sums_differ(reconciled: &Reconciled) -> Reason {
-    let (count, more) = match reconciled.discrepancies.len() {
-        DISCREPANCIES_KEPT => (DISCREPANCIES_KEPT, " or more"),
-        count => (count, ""),
-    };
-    let first = reconciled.discrepancies.first();
-    let first = first.map(ToString::to_string).unwrap_or_default();
-    let text =
-        format!("{count}{more} sums do not hold (ordinal verify names all); the first is {first}");
-    Reason { text, since: reconciled.at }
 }
 
 /// What keeps a follower from ever catching up, as things are. Who is behind and moves is no trouble,

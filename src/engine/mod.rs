@@ -1,61 +1,57 @@
-//! One process of the engine: opens the stores of its role, starts every part and drains them in
-//! order. The only place that sees all three services. Never here: rules.
+//! One process of the engine: opens the services of its role, starts every part and drains them in
+//! order. Never here: rules, or a service by name.
 
+mod building; // what a process is built of, while its services open
 mod clock; // whether the clock can be believed
+pub(crate) mod databases; // where they are, by flags
 mod files; // the files of an SQLite directory, which belong together
 mod followers; // what follows
-mod health; // why this process cannot serve, if it cannot
+mod health; // what keeps this process from serving
+pub(crate) mod messages; // how they leave, by flags
+mod peers; // the other processes
 mod reconcile; // proves now and then that stock's sums hold
+mod service; // what the engine knows of a service
+pub(crate) mod services; // those that there are, a file each
 mod settings; // which role, where, with what bounds
+mod stepped; // a clock that somebody sets wrong
 mod stores; // the databases of the services
+pub mod streams; // the Redis streams, by flags
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use inventory_stream::Inventory;
-use notification::Notifications;
 use order_actor::actor::Registry;
-use order_actor::grpc::OrdersEdge;
-use order_actor::inbox::StockAnswers;
 use order_actor::journal::Journal;
-use order_actor::limits::IDLE_SWEEP;
-use order_actor::outbox::FactSource;
-use order_actor::projections::{Deadlines, OrderSummaries};
-use order_actor::replay::JournalSource;
-use order_actor::timers::Alarm;
-use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
-use shared_events::stream::redis::{Redis, RedisSource};
-use shared_events::stream::{Candidacy, Database, Scope, Source};
+use shared_events::stream::Database;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::service::Routes;
 
-use crate::admin::{AdminEdge, AdminParts};
+use crate::edge::access::Access;
+use crate::edge::admin::{AdminEdge, AdminParts, Elsewhere};
+use crate::edge::forward::{Forwarding, NodeChannels};
+use crate::edge::health::Health;
 use crate::edge::{self, Services};
-use crate::feed::{FactEdge, Log, RemoteFacts};
-use crate::followers as names;
-use crate::forward::{Forwarding, NodeChannels};
-use crate::peers::{self, Peers};
+use crate::feed::FactEdge;
 
-pub use settings::{Backend, Databases, LeaseTimes, Role, Settings};
+pub use building::Building;
+pub use peers::{PeerArgs, Peers};
+pub use service::{Follow, Follower, Log, Process, Promise, Role, Runs, Service, Store};
+pub use settings::{Backend, Databases, LeaseTimes, Settings};
 pub use stores::{Stores, archiving, migrate};
 
-pub(crate) use clock::Believed;
-pub(crate) use files::make_private;
-pub(crate) use followers::FollowerEntry;
-pub(crate) use health::Health;
+pub(crate) use files::{JOURNAL_FILE, make_private};
+pub(crate) use stepped::SteppedClock;
 pub(crate) use stores::JOURNAL;
 
+use building::{Channels, Now};
+use clock::Believed;
 use files::Files;
-use followers::{Followers, LATER, LISTS, SOON, STOCK};
+use followers::Followers;
 use health::{Checks, Stored};
-use reconcile::Reconcile;
-use stores::Service;
 
 /// How often it is looked whether the process can serve.
 const READY_EVERY: Duration = Duration::from_secs(1);
@@ -77,47 +73,12 @@ pub struct Engine {
 }
 
 /// The order service of a process.
+#[derive(Clone)]
 struct Orders {
     journal: Journal,
     registry: Registry,
     database: Database,
     clock: Arc<Believed>,
-}
-
-type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// What a process is built of, while it is built.
-struct Building {
-    settings: Settings,
-    address: SocketAddr,
-    now: Now,
-    channels: Channels,
-    redis: Option<Redis>,
-    followers: Followers,
-    databases: Vec<(&'static str, Database)>,
-    logs: BTreeMap<&'static str, (Promiser, Log)>,
-    stop_edge: CancellationToken,
-}
-
-/// To the processes of other roles.
-struct Channels {
-    orders: Option<Channel>,
-    inventory: Option<Channel>,
-    notifications: Option<Channel>,
-}
-
-impl Channels {
-    /// None to what runs here.
-    fn new(role: Role, peers: &Peers) -> anyhow::Result<Self> {
-        let channel = |here: bool, urls: &[String]| {
-            if here { Ok(None) } else { peers::channel(urls) }
-        };
-        Ok(Self {
-            orders: channel(role.orders(), &peers.orders)?,
-            inventory: channel(role.inventory(), &peers.inventory)?,
-            notifications: channel(role.notifications(), &peers.notifications)?,
-        })
-    }
 }
 
 impl Engine {
@@ -134,117 +95,32 @@ impl Engine {
         let (stop_edge, stop_followers) = (CancellationToken::new(), CancellationToken::new());
         let time = Arc::clone(&settings.clock);
         let now: Now = Arc::new(move || time.now());
-        let (role, drain) = (settings.role, settings.drain);
-        let access = settings.access.clone();
-        let channels = Channels::new(role, &settings.peers)?;
-        let redis = match &settings.streams {
-            Some(streams) => Some(Redis::new(&streams.redis)?),
-            None => None,
-        };
-        let followers = Followers::new(stop_followers.clone(), Arc::clone(&now));
         let health = Health::new(Arc::clone(&now));
-        let mut files = stores::take_files(&settings).await?;
-        let mut building = Building {
-            settings,
-            address,
-            now,
-            channels,
-            redis,
-            followers,
-            databases: Vec::new(),
-            logs: BTreeMap::new(),
-            stop_edge: stop_edge.clone(),
-        };
-        // Stock first: what it tells is what orders follow.
-        let stock = if role.inventory() { Some(building.inventory().await?) } else { None };
-        let opened = if role.orders() { Some(building.open_orders().await?) } else { None };
-        let notifications =
-            if role.notifications() { Some(building.notifications().await?) } else { None };
-        // Before anybody follows: a file that something is kept in knows to whom it belongs.
-        if let Some(files) = &mut files {
-            files.mark().await?;
-        }
-        if let Some(stock) = &stock {
-            building.follow_orders_with_stock(stock)?;
-        }
-        if let Some(notifications) = &notifications {
-            building.follow_orders_with_notifications(notifications)?;
-        }
-        let (orders, orders_edge) = match opened {
-            Some((orders, edge, read_models)) => {
-                building.follow_with_orders(&orders, read_models)?;
-                (Some(orders), Some(edge))
-            }
-            None => (None, None),
-        };
-        let Building { settings, now, channels, followers, databases, logs, .. } = building;
-
-        let mut checks = Checks {
-            health: health.clone(),
-            followers: followers.entries(),
-            databases: databases.iter().cloned().map(|(name, db)| Stored::new(name, db)).collect(),
-            journal: orders.as_ref().map(|orders| orders.journal.clone()),
-            files: files.as_ref().map(Files::watch),
-            clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
-            doubt: None,
-            stock: stock.as_ref().map(|stock| stock.database().clone()),
-            alarmed: None,
-        };
-        checks.look().await;
-        checks.health.tell();
+        let stop = (stop_edge.clone(), stop_followers.clone());
+        let mut building = Building::new(settings, address, now, stop.0, stop.1)?;
+        let mut files = stores::take_files(&building.settings).await?;
+        open(&mut building, files.as_mut()).await?;
         let draining = CancellationToken::new();
-        followers.run(|_| keep_looking(checks, draining.clone()));
-        let nodes = NodeChannels::default();
-        let admin = AdminEdge::new(AdminParts {
-            followers: followers.entries(),
-            letters: followers.letters(),
-            journal: orders.as_ref().map(|orders| orders.journal.clone()),
-            databases: databases.clone(),
-            orders: orders.as_ref().map(|orders| orders.database.clone()),
-            now,
-            health: health.clone(),
-            clock: orders.as_ref().map(|orders| Arc::clone(&orders.clock)),
-            node: settings.node(address),
-            nodes: nodes.clone(),
-            orders_at: channels.orders.clone(),
-            stop: stop_edge.clone(),
-            peers: [
-                (names::STOCK, channels.inventory.clone()),
-                (names::NOTIFICATIONS, channels.notifications.clone()),
-            ]
-            .into_iter()
-            .filter_map(|(follower, channel)| Some((follower, channel?)))
-            .collect(),
-        });
-        let mut forwarding = Forwarding::default()
-            .with_service("/ordinal.inventory.", channels.inventory)
-            .with_service("/ordinal.notifications.", channels.notifications)
-            .with_service("/ordinal.orders.", channels.orders);
-        let mut orders_edge = orders_edge;
-        if matches!(settings.backend, Backend::Postgres(_)) {
-            orders_edge = orders_edge.map(|edge| edge.among(Arc::new(nodes.clone())));
-            if role.orders() {
-                forwarding = forwarding.with_nodes(nodes);
-            }
-        }
+        watch(&mut building, &health, files.as_ref(), draining.clone()).await;
+        let admin = AdminEdge::new(admin_parts(&building, &health));
+        let Building { settings, followers, databases, orders, .. } = building;
         let services = Services {
-            orders: orders_edge,
-            stock: stock.as_ref().map(Inventory::grpc),
-            notifications: notifications.as_ref().map(|(notifications, _)| notifications.grpc()),
-            facts: FactEdge::new(logs.into_values(), stop_edge.clone()),
+            forwarding: forwarding(&settings, &building.channels, building.nodes),
+            names: names(&settings),
+            calls: services::calls(settings.services),
+            routes: building.routes,
+            turns: building.turns,
             admin,
-            access,
-            forwarding,
+            access: settings.access,
             numbers: settings.shares,
             bounds: settings.connections,
         };
         let serving = health.serving();
         let edge = tokio::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
-        let databases = databases.into_iter().map(|(_, database)| database).collect();
         Ok(Self {
             address,
             orders,
-            databases,
+            databases: databases.into_iter().map(|(_, database)| database).collect(),
             health,
             files,
             draining,
@@ -252,7 +128,7 @@ impl Engine {
             stop_followers,
             edge,
             followers,
-            drain,
+            drain: settings.drain,
         })
     }
 
@@ -303,171 +179,108 @@ impl Engine {
     }
 }
 
-/// The lists that orders keep of themselves.
-struct ReadModels {
-    summaries: OrderSummaries,
-    deadlines: Deadlines,
+/// Opens the services of this process, the journal last; then they begin to follow.
+async fn open(building: &mut Building, files: Option<&mut Files>) -> anyhow::Result<()> {
+    let Settings { services, role, .. } = building.settings;
+    let mut opened = Vec::new();
+    // Backwards: what might not open is tried before a node takes shards.
+    for service in services.iter().rev().filter(|service| role.runs(service)) {
+        opened.push((service.open)(building).await?);
+    }
+    // Before anybody follows: a file that something is kept in knows to whom it belongs.
+    if let Some(files) = files {
+        files.mark().await?;
+    }
+    for follow in opened {
+        follow(building)?;
+    }
+    let logs = std::mem::take(&mut building.logs);
+    let facts = FactEdge::new(logs.into_values(), building.stop_edge.clone());
+    building.routes.add_service(facts.into_service());
+    Ok(())
 }
 
-impl Building {
-    async fn database(&mut self, service: Service) -> anyhow::Result<Database> {
-        let Settings { backend, database_connections, .. } = &self.settings;
-        let database = stores::database(backend, service, *database_connections).await?;
-        self.databases.push((service.name(), database.clone()));
-        Ok(database)
-    }
+/// Looks whether the process can serve, now and from now on.
+async fn watch(
+    building: &mut Building,
+    health: &Health,
+    files: Option<&Files>,
+    draining: CancellationToken,
+) {
+    let orders = building.orders.as_ref();
+    let databases = building.databases.iter().cloned();
+    let mut checks = Checks {
+        health: health.clone(),
+        followers: building.followers.entries(),
+        databases: databases.map(|(name, database)| Stored::new(name, database)).collect(),
+        journal: orders.map(|orders| orders.journal.clone()),
+        files: files.map(Files::watch),
+        clock: orders.map(|orders| Arc::clone(&orders.clock)),
+        doubt: None,
+        of_services: std::mem::take(&mut building.alarms),
+        alarmed: None,
+    };
+    checks.look().await;
+    checks.health.tell();
+    building.followers.run(|_| keep_looking(checks, draining));
+}
 
-    /// What a service promises: from its log, where that is here, or from its process.
-    fn facts(&self, promiser: Promiser, reader: &str) -> anyhow::Result<Arc<dyn Source<Fact>>> {
-        if let Some((_, log)) = self.logs.get(promiser.uri()) {
-            return Ok(log());
-        }
-        let channel = match promiser {
-            Promiser::Orders => &self.channels.orders,
-            Promiser::Inventory => &self.channels.inventory,
-            Promiser::Notifications => &self.channels.notifications,
-        };
-        let channel = channel
-            .clone()
-            .with_context(|| format!("nobody is known who tells {}", promiser.uri()))?;
-        let identity = self.settings.peers.identity.clone();
-        let remote: Arc<dyn Source<Fact>> = Arc::new(RemoteFacts::new(promiser, channel, identity));
-        Ok(match &self.redis {
-            Some(redis) => {
-                let now = Arc::clone(&self.now);
-                Arc::new(RedisSource::new(redis.clone(), promiser, remote, reader, now))
-            }
-            None => remote,
-        })
-    }
-
-    /// Puts what is promised here into the streams, if there are any.
-    fn relay(&mut self, name: &'static str, promiser: Promiser, scope: watch::Receiver<Scope>) {
-        if let Some(redis) = &self.redis
-            && let Some(streams) = &self.settings.streams
-            && let Some((_, log)) = self.logs.get(promiser.uri())
-        {
-            self.followers.relay(name, promiser, log(), scope, redis, streams.keep);
-        }
-    }
-
-    async fn inventory(&mut self) -> anyhow::Result<Inventory> {
-        let database = self.database(Service::Inventory).await?;
-        let mut inventory = Inventory::new(database, Arc::clone(&self.now));
-        if let Some(streams) = self.settings.streams.as_ref()
-            && !streams.stock_cache_for.is_zero()
-        {
-            // Its own connection: who asks waits for no stream.
-            let redis = Redis::new(&streams.redis)?;
-            inventory = inventory.cached(redis, streams.stock_cache_for);
-        }
-        if let Some(cache) = inventory.cache() {
-            self.followers.run(|stop| cache.run(stop));
-        }
-        let told = inventory.clone();
-        let log: Log = Arc::new(move || told.facts());
-        self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
-        let (candidacy, scope) =
-            Candidacy::new(inventory.database().clone(), names::INVENTORY_RELAY);
-        if self.redis.is_some() {
-            self.followers.run(|stop| candidacy.run(stop));
-        }
-        self.relay(names::INVENTORY_RELAY, Promiser::Inventory, scope);
-        Ok(inventory)
-    }
-
-    fn follow_orders_with_stock(&mut self, inventory: &Inventory) -> anyhow::Result<()> {
-        if !self.settings.stock_follower {
-            return Ok(());
-        }
-        let facts = self.facts(Promiser::Orders, names::STOCK)?;
-        let database = inventory.database().clone();
-        let follower = inventory.follower();
-        let scope = self.followers.start_one(names::STOCK, STOCK, &database, facts, follower);
-        if !self.settings.reconcile_every.is_zero() {
-            let (backend, clock) =
-                (self.settings.backend.clone(), Arc::clone(&self.settings.clock));
-            let reconcile =
-                Reconcile { database, backend, clock, every: self.settings.reconcile_every };
-            self.followers.run(|stop| reconcile.run(scope, stop));
-        }
-        Ok(())
-    }
-
-    async fn notifications(&mut self) -> anyhow::Result<(Notifications, Database)> {
-        let database = self.database(Service::Notifications).await?;
-        let config = self.settings.notifications.clone();
-        let now = Arc::clone(&self.now);
-        Ok((Notifications::new(database.clone(), config, now)?, database))
-    }
-
-    fn follow_orders_with_notifications(
-        &mut self,
-        (notifications, database): &(Notifications, Database),
-    ) -> anyhow::Result<()> {
-        let facts = self.facts(Promiser::Orders, names::NOTIFICATIONS)?;
-        let follower = notifications.follower();
-        self.followers.start_one(names::NOTIFICATIONS, LATER, database, facts, follower);
-        // Every process delivers: each message is claimed in the ledger before it is sent.
-        let delivery = notifications.clone();
-        self.followers.run(|stop| async move { delivery.run_delivery(stop).await });
-        Ok(())
-    }
-
-    /// The journal and its actors, and what they tell.
-    async fn open_orders(&mut self) -> anyhow::Result<(Orders, OrdersEdge, ReadModels)> {
-        let node = self.settings.node(self.address);
-        let journal = stores::journal(&self.settings, node).await?;
-        let database = self.database(Service::Orders).await?;
-        let clock = Arc::clone(&self.settings.clock);
-        let (policy, limits) = (self.settings.policy, self.settings.limits);
-        let registry = Registry::start(journal.clone(), clock, policy, limits).await?;
-        let told = journal.clone();
-        let log: Log = Arc::new(move || Arc::new(FactSource::new(told.clone())));
-        self.logs.insert(Promiser::Orders.uri(), (Promiser::Orders, log));
-        self.relay(names::ORDERS_RELAY, Promiser::Orders, journal.scope());
-        let summaries = OrderSummaries::new(database.clone());
-        let deadlines = Deadlines::new(database.clone());
-        let edge = OrdersEdge::new(
-            registry.clone(),
-            summaries.clone(),
-            journal.clone(),
-            Arc::new(FactSource::new(journal.clone())),
-        )
-        .stopping_with(self.stop_edge.clone());
-        let believed = Believed::by(&journal, self.settings.trust_clock).await;
-        let orders = Orders { journal, registry, database, clock: believed };
-        Ok((orders, edge, ReadModels { summaries, deadlines }))
-    }
-
-    /// Each order node follows for the shards that it has.
-    fn follow_with_orders(&mut self, orders: &Orders, lists: ReadModels) -> anyhow::Result<()> {
-        let Orders { journal, registry, database, clock } = orders;
-        let ReadModels { summaries, deadlines } = lists;
-        let events = Arc::new(JournalSource::new(journal.clone()));
-        let answers = self.facts(Promiser::Inventory, names::STOCK_ANSWERS)?;
-        let followers = &mut self.followers;
-        let handler = summaries.handler(journal.clone());
-        let (name, scope) = (names::SUMMARIES, journal.scope());
-        followers.start(name, LISTS, database, events.clone(), scope, handler);
-        let handler = deadlines.handler(journal.clone());
-        let (name, scope) = (names::DEADLINES, journal.scope());
-        followers.start(name, LATER, database, events, scope, handler);
-        let handler = StockAnswers::new(registry.clone());
-        let (name, scope) = (names::STOCK_ANSWERS, journal.scope());
-        followers.start(name, SOON, database, answers, scope, handler);
-        let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&self.settings.clock));
-        let alarm = alarm.held(clock.held());
-        followers.run(|stop| alarm.run(stop));
-        followers.run(|stop| sweep(registry.clone(), stop));
-        Ok(())
+fn admin_parts(building: &Building, health: &Health) -> AdminParts {
+    let (settings, orders) = (&building.settings, building.orders.as_ref());
+    let others = || building::elsewhere(settings);
+    let peer = |service: &Service| {
+        let followers: Vec<_> = service.followers.iter().map(|follower| follower.name).collect();
+        let channel = building.channels.to(service)?;
+        Some((*followers.first()?, Elsewhere { followers, channel }))
+    };
+    AdminParts {
+        followers: building.followers.entries(),
+        letters: building.followers.letters(),
+        journal: orders.map(|orders| orders.journal.clone()),
+        databases: building.databases.clone(),
+        orders: orders.map(|orders| orders.database.clone()),
+        now: Arc::clone(&building.now),
+        health: health.clone(),
+        timers: orders.map(|orders| orders.clock.timers().clone()),
+        node: settings.node(building.address),
+        nodes: building.nodes.clone(),
+        orders_at: others().find_map(|one| building.channels.to(one).filter(|_| one.has_journal)),
+        stop: building.stop_edge.clone(),
+        peers: others().filter(|service| !service.has_journal).filter_map(peer).collect(),
     }
 }
 
-async fn sweep(registry: Registry, stop: CancellationToken) {
-    while tokio::time::timeout(IDLE_SWEEP, stop.cancelled()).await.is_err() {
-        registry.sweep();
+/// Where calls go that are not answered here.
+fn forwarding(settings: &Settings, channels: &Channels, nodes: NodeChannels) -> Forwarding {
+    let others = building::elsewhere(settings);
+    let forwarding = others.fold(Forwarding::default(), |forwarding, service| {
+        forwarding.with_service(service.path, channels.to(service))
+    });
+    let journal = services::with_journal(settings.services);
+    let is_node = journal.is_some_and(|service| settings.role.runs(service));
+    match settings.backend {
+        Backend::Postgres(_) if is_node => forwarding.with_nodes(nodes),
+        _ => forwarding,
     }
+}
+
+/// The gRPC services of this process by name.
+fn names(settings: &Settings) -> Vec<&'static str> {
+    let here = settings.services.iter().filter(|service| settings.role.runs(service));
+    let own = here.flat_map(|service| service.rpcs).map(|rpc| rpc.name);
+    own.chain([services::FACTS.name]).collect()
+}
+
+/// Serves other answers to the engine's calls by the same door: for those who compare.
+pub async fn serve_routes(
+    listener: TcpListener,
+    routes: Routes,
+    access: Access,
+    turns: edge::Turns,
+    stop: CancellationToken,
+) {
+    let calls = services::calls(services::ALL);
+    edge::serve_routes(listener, routes, (access, calls), turns, stop).await;
 }
 
 async fn keep_looking(mut checks: Checks, draining: CancellationToken) {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use inventory_stream::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, reconcile};
 use order_actor::timers::Clock;
-use shared_events::stream::{Backoff, Database, DatabaseError, Scope};
+use shared_events::stream::{Backoff, Database, Scope};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::services::inventory;
 use super::settings::Backend;
 use super::stores;
 
@@ -68,13 +69,13 @@ impl Reconcile {
         }
     }
 
-    async fn look_when_due(&self) -> Result<(), DatabaseError> {
+    async fn look_when_due(&self) -> anyhow::Result<()> {
         let last = Reconciled::load(&self.database).await?;
         if let Some(last) = &last {
             self.clock.wait_until(last.at.plus(self.every)).await;
         }
         let at = self.clock.now();
-        let snapshot = stores::stock_snapshot(&self.backend).await?;
+        let snapshot = stores::snapshot(&self.backend, &inventory::SERVICE).await?;
         let found = reconcile(&snapshot).await;
         snapshot.close().await;
         let found = found?;

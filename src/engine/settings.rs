@@ -1,52 +1,23 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use order_actor::actor::Limits;
 use order_actor::domain::{Policy, WINDOW_MAX};
 use order_actor::journal::{Node, Options, ShardMap};
 use order_actor::timers::{Clock, SystemClock};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
-use crate::access::Access;
+use super::building::promising;
+use super::peers::Peers;
+use super::service::{Log, Role};
+use super::services::{self, Services};
+use super::streams::Streams;
+use crate::edge::access::Access;
 use crate::edge::{Bounds, Numbers};
-use crate::peers::Peers;
-use crate::streams::Streams;
-
-/// Which services a process runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Role {
-    /// All of them.
-    #[default]
-    All,
-    /// Orders: the journal, its actors and timers, the lists.
-    Orders,
-    /// Stock.
-    Inventory,
-    /// Messages to customers.
-    Notifications,
-}
-
-impl Role {
-    /// Whether it runs orders.
-    #[must_use]
-    pub const fn orders(self) -> bool {
-        matches!(self, Self::All | Self::Orders)
-    }
-
-    /// Whether it runs stock.
-    #[must_use]
-    pub const fn inventory(self) -> bool {
-        matches!(self, Self::All | Self::Inventory)
-    }
-
-    /// Whether it runs messages.
-    #[must_use]
-    pub const fn notifications(self) -> bool {
-        matches!(self, Self::All | Self::Notifications)
-    }
-}
 
 /// Where everything is kept.
 #[derive(Clone, Debug)]
@@ -62,12 +33,10 @@ pub enum Backend {
 pub struct Databases {
     /// The journal: the database of orders, or several that hold some of its shards each.
     pub journal: ShardMap,
-    /// The read models of orders.
-    pub orders: String,
-    /// Stock.
-    pub inventory: String,
-    /// Messages.
-    pub notifications: String,
+    /// That of every service that has none of its own.
+    pub shared: Option<String>,
+    /// Others, by the name of the service.
+    pub own: BTreeMap<&'static str, String>,
 }
 
 impl Databases {
@@ -75,8 +44,16 @@ impl Databases {
     #[must_use]
     pub fn one(url: &str) -> Self {
         let journal = ShardMap::one(url);
-        let url = || url.to_owned();
-        Self { journal, orders: url(), inventory: url(), notifications: url() }
+        Self { journal, shared: Some(url.to_owned()), own: BTreeMap::new() }
+    }
+
+    /// That of the service of this name.
+    ///
+    /// # Errors
+    /// Where none was said.
+    pub fn url(&self, service: &str) -> anyhow::Result<&str> {
+        let url = self.own.get(service).or(self.shared.as_ref());
+        url.map(String::as_str).with_context(|| format!("nobody said where {service} is kept"))
     }
 }
 
@@ -89,7 +66,9 @@ impl std::fmt::Debug for Databases {
 
 /// How a process is to run.
 pub struct Settings {
-    /// Which services it runs.
+    /// The services that there are.
+    pub services: Services,
+    /// Which of them it runs.
     pub role: Role,
     /// Where everything is kept.
     pub backend: Backend,
@@ -166,6 +145,7 @@ impl Settings {
             Backend::Postgres(_) => (16, std::env::temp_dir().join("ordinal-mail")),
         };
         Self {
+            services: services::ALL,
             role: Role::All,
             backend,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -198,17 +178,20 @@ impl Settings {
     /// What is missing or contradicts itself.
     pub fn check(&self) -> anyhow::Result<()> {
         self.access.check(self.listen)?;
-        let missing = |service: &str, flag: &str| {
-            anyhow::anyhow!("without {service} in this process, {flag} says where it is")
-        };
-        let peers = &self.peers;
-        if !self.role.orders() && peers.orders.is_empty() {
-            return Err(missing("orders", "--orders-at"));
+        let here = || self.services.iter().filter(|service| self.role.runs(service));
+        // Who follows a service in another process has to know where it is.
+        for follower in here().flat_map(|service| service.followers) {
+            let Log::Facts(source) = follower.follows else { continue };
+            let Some(followed) = promising(self.services, source) else { continue };
+            anyhow::ensure!(
+                self.role.runs(followed) || !self.peers.at(followed.name).is_empty(),
+                "without {} in this process, --{}-at says where it is",
+                followed.keeps,
+                followed.name
+            );
         }
-        if self.role.orders() && !self.role.inventory() && peers.inventory.is_empty() {
-            return Err(missing("stock", "--inventory-at"));
-        }
-        let several = self.role.orders() && matches!(self.backend, Backend::Postgres(_));
+        let several = here().any(|service| service.has_journal)
+            && matches!(self.backend, Backend::Postgres(_));
         anyhow::ensure!(
             self.advertise.is_some() || !several || !self.listen.ip().is_unspecified(),
             "other order nodes do not find {}: --advertise says where this one is",

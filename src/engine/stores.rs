@@ -4,21 +4,19 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
 use order_actor::timers::{Clock as _, SystemClock};
-use shared_events::stream::{Database, DatabaseError, Dialect};
+use shared_events::stream::{Database, Dialect};
 
-use super::files::Files;
-use super::settings::{Backend, Databases, Role, Settings};
+use super::files::{Files, JOURNAL_FILE};
+use super::service::{Follower, Role, Service};
+use super::services::{self, Services};
+use super::settings::{Backend, Databases, Settings};
 
 /// The stores of all services.
 pub struct Stores {
     /// What happened to orders.
     pub journal: Journal,
-    /// The order service's read models.
-    pub orders: Database,
-    /// The stock service's own database.
-    pub inventory: Database,
-    /// The message service's own database.
-    pub notifications: Database,
+    /// Each service's own database.
+    pub databases: Vec<(&'static Service, Database)>,
 }
 
 impl Stores {
@@ -29,54 +27,71 @@ impl Stores {
     /// # Errors
     /// Where one of them is absent or cannot be read.
     pub async fn snapshot(backend: &Backend, archive: Option<&Path>) -> anyhow::Result<Self> {
+        Self::snapshot_of(services::ALL, backend, archive).await
+    }
+
+    /// The same, of these services.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub async fn snapshot_of(
+        services: Services,
+        backend: &Backend,
+        archive: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let options = Options {
             read_only: true,
             archive: archive.map(Archive::new),
             ..Options::new(Arc::new(|| SystemClock.now()))
         };
-        Ok(match backend {
+        if let Backend::Sqlite(directory) = backend {
+            let found = directory.join(JOURNAL_FILE).exists();
+            anyhow::ensure!(found, "{} holds no engine's data", directory.display());
+        }
+        let mut databases = Vec::new();
+        for service in services {
+            let named = || match backend {
+                Backend::Sqlite(_) => service.file(),
+                Backend::Postgres(_) => format!("schema {}", service.name),
+            };
+            databases.push((*service, snapshot(backend, service).await.with_context(named)?));
+        }
+        let journal = match backend {
             Backend::Sqlite(directory) => {
-                let file = |name: &str| directory.join(name);
-                anyhow::ensure!(
-                    file("journal.db").exists(),
-                    "{} holds no engine's data",
-                    directory.display()
-                );
-                let open = async |name: &str| {
-                    Database::sqlite_snapshot(&file(name)).await.context(name.to_owned())
-                };
-                Self {
-                    orders: open("orders.db").await?,
-                    inventory: open("inventory.db").await?,
-                    notifications: open("notifications.db").await?,
-                    journal: journal::open_sqlite(&file("journal.db"), options)
-                        .await
-                        .context("journal.db")?,
-                }
+                let opened = journal::open_sqlite(&directory.join(JOURNAL_FILE), options).await;
+                opened.context(JOURNAL_FILE)?
             }
-            Backend::Postgres(Databases { journal, orders, inventory, notifications }) => {
-                let open = async |url: &str, schema: &str, tables: &[&str]| {
-                    let opened = Database::postgres_snapshot(url, schema, tables).await;
-                    opened.with_context(|| format!("schema {schema}"))
-                };
-                Self {
-                    orders: open(orders, "orders", &order_actor::projections::TABLES).await?,
-                    inventory: open(inventory, "inventory", &[]).await?,
-                    notifications: open(notifications, "notifications", &[]).await?,
-                    journal: journal::open_spread(journal, JOURNAL, options)
-                        .await
-                        .with_context(|| format!("schema {JOURNAL}"))?,
-                }
+            Backend::Postgres(databases) => {
+                let opened = journal::open_spread(&databases.journal, JOURNAL, options).await;
+                opened.with_context(|| format!("schema {JOURNAL}"))?
             }
+        };
+        Ok(Self { journal, databases })
+    }
+
+    /// The database of the service of this name.
+    ///
+    /// # Errors
+    /// Where it was not opened.
+    pub fn of(&self, service: &Service) -> anyhow::Result<&Database> {
+        let mut databases = self.databases.iter();
+        let found = databases.find(|(known, _)| known.name == service.name);
+        found.map(|(_, database)| database).with_context(|| format!("{} is not open", service.name))
+    }
+
+    /// Every follower of these services, with the database where its cursor is.
+    pub fn followers(&self) -> impl Iterator<Item = (&'static Follower, &Database)> {
+        self.databases.iter().flat_map(|(service, database)| {
+            service.followers.iter().map(move |follower| (follower, database))
         })
     }
 
     /// Closes all of them.
     pub async fn close(&self) {
         self.journal.close().await;
-        self.orders.close().await;
-        self.inventory.close().await;
-        self.notifications.close().await;
+        for (_, database) in &self.databases {
+            database.close().await;
+        }
     }
 }
 
@@ -84,7 +99,8 @@ impl Stores {
 pub(super) async fn take_files(settings: &Settings) -> anyhow::Result<Option<Files>> {
     match &settings.backend {
         Backend::Sqlite(directory) => {
-            Files::take(directory, settings.role, &settings.make_anew).await.map(Some)
+            let Settings { services, role, make_anew, .. } = settings;
+            Files::take(directory, services, *role, make_anew).await.map(Some)
         }
         Backend::Postgres(_) => Ok(None),
     }
@@ -108,8 +124,8 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
     };
     match &settings.backend {
         Backend::Sqlite(directory) => {
-            let opened = journal::open_sqlite(&directory.join("journal.db"), options).await;
-            opened.context("journal.db")
+            let opened = journal::open_sqlite(&directory.join(JOURNAL_FILE), options).await;
+            opened.context(JOURNAL_FILE)
         }
         Backend::Postgres(databases) => {
             let opened = journal::open_spread(&databases.journal, JOURNAL, options).await;
@@ -135,7 +151,8 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
     let mut settings = Settings::new(backend.clone());
     settings.role = role;
     let mut files = take_files(&settings).await?;
-    if role.orders() {
+    let here = || settings.services.iter().copied().filter(|service| role.runs(service));
+    if here().any(|service| service.has_journal) {
         match backend {
             // Whoever opens a file for writing brings it up to date; nobody else may have it open.
             Backend::Sqlite(_) => {
@@ -148,15 +165,9 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
         }
         done.push("journal");
     }
-    for (service, here) in [
-        (Service::Orders, role.orders()),
-        (Service::Inventory, role.inventory()),
-        (Service::Notifications, role.notifications()),
-    ] {
-        if here {
-            database(backend, service, settings.database_connections).await?.close().await;
-            done.push(service.name());
-        }
+    for service in here() {
+        database(backend, service, settings.database_connections).await?.close().await;
+        done.push(service.name);
     }
     if let Some(files) = &mut files {
         files.mark().await?;
@@ -164,64 +175,35 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
     Ok(done)
 }
 
-/// Stock as it is now, for reading only, on a connection of its own.
-pub(super) async fn stock_snapshot(backend: &Backend) -> Result<Database, DatabaseError> {
-    match backend {
+/// The database of a service as it is now, for reading only, on a connection of its own.
+pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Result<Database> {
+    Ok(match backend {
         Backend::Sqlite(directory) => {
-            let file = format!("{}.db", Service::Inventory.name());
-            Database::sqlite_snapshot(&directory.join(file)).await
+            Database::sqlite_snapshot(&directory.join(service.file())).await?
         }
         Backend::Postgres(databases) => {
-            let schema = Service::Inventory.name();
-            Database::postgres_snapshot(&databases.inventory, schema, &[]).await
+            let (url, tables) = (databases.url(service.name)?, service.store.exchanged);
+            Database::postgres_snapshot(url, service.name, tables).await?
         }
-    }
-}
-
-/// A service that has a database.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Service {
-    Orders,
-    Inventory,
-    Notifications,
-}
-
-impl Service {
-    /// What its database is called.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Orders => "orders",
-            Self::Inventory => "inventory",
-            Self::Notifications => "notifications",
-        }
-    }
+    })
 }
 
 /// Opens the database of a service, with so many sessions at most where it is on a server, and brings
 /// its tables up to date.
 pub(super) async fn database(
     backend: &Backend,
-    service: Service,
+    service: &Service,
     connections: u32,
 ) -> anyhow::Result<Database> {
-    let migrator = match service {
-        Service::Orders => order_actor::projections::migrator,
-        Service::Inventory => inventory_stream::migrator,
-        Service::Notifications => notification::migrator,
-    };
+    let migrator = service.store.migrator;
     match backend {
         Backend::Sqlite(directory) => {
-            let file = format!("{}.db", service.name());
+            let file = service.file();
             let opened = Database::sqlite(&directory.join(&file), &migrator(Dialect::Sqlite)).await;
             opened.context(file)
         }
         Backend::Postgres(databases) => {
-            let schema = service.name();
-            let url = match service {
-                Service::Orders => &databases.orders,
-                Service::Inventory => &databases.inventory,
-                Service::Notifications => &databases.notifications,
-            };
+            let (url, schema) = (databases.url(service.name)?, service.name);
             let migrations = migrator(Dialect::Postgres);
             let opened = Database::postgres_with(url, schema, &migrations, connections).await;
             opened.with_context(|| format!("schema {schema}"))

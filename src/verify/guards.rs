@@ -2,7 +2,7 @@ use anyhow::Context as _;
 use order_actor::journal::{postgres_guards, sqlite_guards};
 
 use super::report::{Law, Report};
-use crate::engine::{Backend, JOURNAL};
+use crate::engine::{Backend, JOURNAL, JOURNAL_FILE};
 
 /// Whether the databases of the journal still refuse to change or forget what is written.
 ///
@@ -10,7 +10,7 @@ use crate::engine::{Backend, JOURNAL};
 /// Where a database cannot be read; what is missing is no error.
 pub async fn check(report: &mut Report, backend: &Backend) -> anyhow::Result<()> {
     let guards = match backend {
-        Backend::Sqlite(directory) => sqlite_guards(&directory.join("journal.db")).await,
+        Backend::Sqlite(directory) => sqlite_guards(&directory.join(JOURNAL_FILE)).await,
         Backend::Postgres(databases) => postgres_guards(&databases.journal, JOURNAL).await,
     };
     let guards = guards.context("triggers of the journal")?;

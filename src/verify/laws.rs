@@ -47,6 +47,7 @@ pub fn deadlines(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Opt
 }
 
 /// What is held fits what became of the order, and units out and back are those it says.
+// Long: the clauses of one law, each of which presumes those before it.
 pub fn reservation(
     report: &mut Report,
     subject: &str,

@@ -8,6 +8,9 @@ mod guards; // the databases still refuse to forget
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
 mod noted; // the journal goes on from what was noted once
+mod of_messages; // laws of the ledger of messages
+mod of_orders; // laws of the lists
+mod of_stock; // laws of reservations and sums
 mod report; // what was checked and what differs
 mod stores; // every law over the databases
 mod streams; // Redis holds what was promised
@@ -15,6 +18,8 @@ mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
 pub use noted::{Head, hex, write_new};
+#[cfg(test)]
+pub(crate) use report::Law;
 pub use report::{Finding, Report, laws_and_meanings};
 
 use std::path::PathBuf;
@@ -22,10 +27,10 @@ use std::process::ExitCode;
 
 use shared_events::stream::redis::Redis;
 
-use crate::cli::{Client, Connection, Failure, Output};
-use crate::databases::DatabaseArgs;
+use crate::client::{Client, Connection, Failure, Output};
+use crate::engine::databases::DatabaseArgs;
+use crate::engine::streams::RedisArgs;
 use crate::engine::{Backend, Role, Stores};
-use crate::streams::RedisArgs;
 
 /// Flags of `ordinal verify`.
 #[derive(Debug, clap::Args)]
@@ -137,7 +142,7 @@ pub async fn everything(
     redis: Option<&Redis>,
     out: &Output,
 ) -> anyhow::Result<Report> {
-    let mut report = stores::check(stores, &crate::progress::bar(out, "orders")).await?;
+    let mut report = stores::check(stores, &crate::client::progress::bar(out, "orders")).await?;
     if let Some(redis) = redis {
         streams::check(&mut report, stores, redis).await?;
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::noted::Head;
-use crate::cli::Output;
+use crate::client::Output;
 
 /// Findings that people are shown; programs get all.
 const SHOWN_MAX: usize = 50;

@@ -1,27 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use indicatif::ProgressBar;
-use inventory_stream::{Inventory, reconcile, store};
-use notification::ledger::{self, Filter};
 use order_actor::journal::JournalError;
 use order_actor::outbox::FactIds;
-use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
 use order_actor::record::order_of;
-use order_actor::timers::{Clock as _, SystemClock};
-use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Source as _};
+use shared_events::contract::OrderId;
+use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
-use super::history::History;
-use super::laws;
+use super::history::{History, Seen};
 use super::report::{Law, Report};
-use crate::engine::Stores;
-use crate::followers;
+use super::{of_messages, of_orders, of_stock};
+use crate::engine::{Follower, Log, Promise, Stores, services};
 
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 /// The subject of what was found among all rows of a table.
-const ROWS: &str = "rows";
+pub(super) const ROWS: &str = "rows";
 
 /// Checks every law.
 ///
@@ -41,16 +36,10 @@ pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Re
         progress.inc(1);
     }
     progress.finish_and_clear();
-    strays(&mut report, stores, &known(stores, orders.into_keys().collect()).await?).await?;
-    let sums = reconcile(&stores.inventory).await;
-    let sums = readable(&mut report, Law::StockSums, ROWS, sums)?.unwrap_or_default();
-    report.check_many(Law::StockSums, sums.products);
-    for difference in sums.discrepancies {
-        let detail = format!(
-            "{} should be {} and is {}",
-            difference.law, difference.expected, difference.found
-        );
-        report.find(Law::StockSums, difference.subject, detail);
+    let orders = known(stores, orders.into_keys().collect()).await?;
+    let rest = Rest { stores, orders: &orders };
+    for laws in laws_here(stores) {
+        (laws.of_rows)(&mut report, &rest).await?;
     }
     Ok(report)
 }
@@ -106,34 +95,43 @@ async fn known(
     }
 }
 
+/// What the services promise whose stores are open.
+pub(super) fn promises(stores: &Stores) -> impl Iterator<Item = Promise> {
+    stores.databases.iter().filter_map(|(service, _)| service.promises)
+}
+
 /// How far each follower got, and which orders it has parked something of.
-struct Followers {
+pub(super) struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
     parked: BTreeSet<(String, OrderId)>,
     // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
-    all_answers_heard: bool,
+    pub(super) all_answers_heard: bool,
     /// How facts are named.
-    fact_ids: FactIds,
+    pub(super) fact_ids: FactIds,
 }
 
 impl Followers {
     async fn load(report: &mut Report, stores: &Stores) -> anyhow::Result<Self> {
         let journal = stores.journal.heads().await.context("journal")?;
-        let outbox = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
-        let outbox = outbox.facts().heads().await.context("inventory")?;
         let mut all = Self {
             cursors: BTreeMap::new(),
             parked: BTreeSet::new(),
             all_answers_heard: false,
             fact_ids: FactIds::of(&stores.journal).await.context("journal")?,
         };
-        for (name, database, heads) in [
-            (followers::SUMMARIES, &stores.orders, &journal),
-            (followers::DEADLINES, &stores.orders, &journal),
-            (followers::STOCK, &stores.inventory, &journal),
-            (followers::STOCK_ANSWERS, &stores.orders, &outbox),
-            (followers::NOTIFICATIONS, &stores.notifications, &journal),
-        ] {
+        let mut told = BTreeMap::new();
+        for Promise { source, log, .. } in promises(stores) {
+            let heads = log(stores)?.heads().await;
+            told.insert(source, heads.with_context(|| source.uri())?);
+        }
+        for (Follower { name, follows, .. }, database) in stores.followers() {
+            let name: &'static str = name;
+            let heads = match follows {
+                Log::Facts(source) if !follows.is_of_journal() => {
+                    told.get(source).with_context(|| format!("nobody tells {}", source.uri()))?
+                }
+                _ => &journal,
+            };
             let cursors = Cursors::load(database, name).await;
             let subject = format!("follower/{name}");
             let cursors = readable(report, Law::CursorsNotAhead, &subject, cursors)?;
@@ -145,7 +143,7 @@ impl Followers {
                 report.find(Law::CursorsNotAhead, &subject, detail);
             }
             report.lag.insert(name.to_owned(), cursors.behind(heads));
-            if name == followers::STOCK_ANSWERS {
+            if name == services::orders::STOCK_ANSWERS.name {
                 all.all_answers_heard = cursors.covers(heads);
             }
             all.parked.extend(parked(report, name, database).await.context(name)?);
@@ -187,7 +185,7 @@ async fn parked(
 }
 
 /// What was read; a row that nobody can have written is a finding of the law it belongs to.
-fn readable<T>(
+pub(super) fn readable<T>(
     report: &mut Report,
     law: Law,
     subject: &str,
@@ -227,107 +225,78 @@ async fn order(
             return Ok(());
         }
     };
-    let seen = |name: &str| history.seen(&followers.cursors(name));
-    if followers.handled(followers::SUMMARIES, order_id) {
-        let found = OrderSummaries::new(stores.orders.clone()).of_order(order_id).await;
-        if let Some(found) = readable(report, Law::SummariesAsReplayed, &subject, found)? {
-            laws::summary(report, &subject, &seen(followers::SUMMARIES), found.as_ref());
-        }
-    }
-    if followers.handled(followers::DEADLINES, order_id) {
-        let found = Deadlines::new(stores.orders.clone()).of_order(order_id).await;
-        if let Some(found) = readable(report, Law::DeadlinesAsReplayed, &subject, found)? {
-            laws::deadlines(report, &subject, &seen(followers::DEADLINES), found.as_ref());
-        }
-    }
-    if followers.handled(followers::STOCK, order_id) {
-        let found = store::get_reservation(&stores.inventory, order_id).await;
-        if let Some(found) = readable(report, Law::ReservationsAsOrders, &subject, found)? {
-            let (seen, confirmed_by) = (seen(followers::STOCK), history.confirmed_by());
-            laws::reservation(report, &subject, &seen, confirmed_by, found.as_ref());
-            let heard = followers.all_answers_heard
-                && followers.handled(followers::STOCK_ANSWERS, order_id);
-            laws::answer(report, &subject, heard, history.now(), found.as_ref());
-        }
-    }
-    if followers.handled(followers::NOTIFICATIONS, order_id) {
-        let filter = Filter { order_id: Some(order_id), ..Filter::default() };
-        let found = ledger::list(&stores.notifications, &filter, 0, u32::MAX).await;
-        if let Some(found) = readable(report, Law::NotificationsOnce, &subject, found)? {
-            let facts = seen(followers::NOTIFICATIONS).facts(&followers.fact_ids);
-            // What left before the journal was set back was true then.
-            let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
-            let told = found.map(|entry| (entry.fact_id, entry.channel));
-            laws::notifications(report, &subject, &facts, told);
-        }
+    let one = One { stores, followers, history: &history, order_id, subject: &subject };
+    for laws in laws_here(stores) {
+        (laws.of_order)(report, &one).await?;
     }
     Ok(())
 }
 
-/// Rows about orders that the journal does not name.
-async fn strays(
-    report: &mut Report,
-    stores: &Stores,
-    orders: &BTreeSet<OrderId>,
-) -> anyhow::Result<()> {
-    let stray = |report: &mut Report, law: Law, order_id: OrderId, what: &str| {
-        if !orders.contains(&order_id) {
+/// An order that is checked.
+pub(super) struct One<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) followers: &'a Followers,
+    pub(super) history: &'a History,
+    pub(super) order_id: OrderId,
+    pub(super) subject: &'a str,
+}
+
+impl One<'_> {
+    /// Whether a follower has handled all it saw of it.
+    pub(super) fn handled(&self, follower: &Follower) -> bool {
+        self.followers.handled(follower.name, self.order_id)
+    }
+
+    /// What a follower saw of it.
+    pub(super) fn seen(&self, follower: &Follower) -> Seen<'_> {
+        self.history.seen(&self.followers.cursors(follower.name))
+    }
+}
+
+/// Rows that are checked once the orders are known.
+pub(super) struct Rest<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) orders: &'a BTreeSet<OrderId>,
+}
+
+impl Rest<'_> {
+    /// A row about an order that the journal does not name is a finding.
+    pub(super) fn stray(&self, report: &mut Report, law: Law, order_id: OrderId, what: &str) {
+        if !self.orders.contains(&order_id) {
             let detail = format!("{what} of an order that the journal does not hold");
             report.find(law, format!("order/{order_id}"), detail);
         }
-    };
-    let summaries = OrderSummaries::new(stores.orders.clone());
-    let mut after = None;
-    loop {
-        let page = summaries.list(&SummaryFilter::default(), after, PAGE).await;
-        let Some(page) = readable(report, Law::SummariesAsReplayed, ROWS, page)? else { break };
-        let Some(last) = page.last() else { break };
-        after = Some((last.placed_at, last.order_id));
-        page.iter()
-            .for_each(|row| stray(report, Law::SummariesAsReplayed, row.order_id, "a summary"));
     }
-    let deadlines = Deadlines::new(stores.orders.clone());
-    let mut after = None;
-    loop {
-        let page = deadlines.due(Timestamp::from_micros(i64::MAX), after, PAGE).await;
-        let Some(page) = readable(report, Law::DeadlinesAsReplayed, ROWS, page)? else { break };
-        let Some(last) = page.last() else { break };
-        after = Some((last.due, last.order_id));
-        page.iter()
-            .for_each(|row| stray(report, Law::DeadlinesAsReplayed, row.order_id, "a deadline"));
-    }
-    let mut after = String::new();
-    loop {
-        let page = store::list_reservations(&stores.inventory, &after, PAGE).await;
-        let Some(page) = readable(report, Law::ReservationsAsOrders, ROWS, page)? else { break };
-        let Some(last) = page.last() else { break };
-        after = last.order_id.to_string();
-        page.iter()
-            .for_each(|row| stray(report, Law::ReservationsAsOrders, row.order_id, "a hold"));
-    }
-    let mut due = ledger::due(&stores.notifications).await?;
-    let mut after = 0;
-    let all_read = loop {
-        let page = ledger::list(&stores.notifications, &Filter::default(), after, PAGE).await;
-        let Some(page) = readable(report, Law::NotificationsOnce, ROWS, page)? else { break false };
-        let Some(last) = page.last() else { break true };
-        after = last.serial;
-        for row in &page {
-            if !row.gone {
-                stray(report, Law::NotificationsOnce, row.order_id, "a message");
-            }
-            report.check(Law::MessagesDue);
-            let is_due = due.remove(&row.serial);
-            if is_due != row.state.is_open() {
-                let not = if is_due { "" } else { "not " };
-                let detail = format!("message {} is {} and {not}due", row.id, row.state.code());
-                report.find(Law::MessagesDue, format!("order/{}", row.order_id), detail);
-            }
-        }
-    };
-    for serial in due.into_iter().filter(|_| all_read) {
-        let detail = "a message is due that is not there".to_owned();
-        report.find(Law::MessagesDue, format!("message/{serial}"), detail);
-    }
-    Ok(())
+}
+
+/// What must hold of the rows of a service, besides that its followers' cursors and dead letters are
+/// in order.
+struct Laws {
+    service: &'static str,
+    of_order: for<'a> fn(&'a mut Report, &'a One<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
+    of_rows: for<'a> fn(&'a mut Report, &'a Rest<'a>) -> BoxFuture<'a, anyhow::Result<()>>,
+}
+
+static LAWS: [Laws; 3] = [
+    Laws {
+        service: services::orders::SERVICE.name,
+        of_order: |report, one| Box::pin(of_orders::of_order(report, one)),
+        of_rows: |report, rest| Box::pin(of_orders::of_rows(report, rest)),
+    },
+    Laws {
+        service: services::inventory::SERVICE.name,
+        of_order: |report, one| Box::pin(of_stock::of_order(report, one)),
+        of_rows: |report, rest| Box::pin(of_stock::of_rows(report, rest)),
+    },
+    Laws {
+        service: services::notifications::SERVICE.name,
+        of_order: |report, one| Box::pin(of_messages::of_order(report, one)),
+        of_rows: |report, rest| Box::pin(of_messages::of_rows(report, rest)),
+    },
+];
+
+/// The laws of the services whose stores are open.
+fn laws_here(stores: &Stores) -> impl Iterator<Item = &'static Laws> {
+    let open = |name| stores.databases.iter().any(|(service, _)| service.name == name);
+    LAWS.iter().filter(move |laws| open(laws.service))
 }

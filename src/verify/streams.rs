@@ -1,15 +1,11 @@
-use std::sync::Arc;
-
 use anyhow::Context as _;
-use inventory_stream::Inventory;
-use order_actor::outbox::FactSource;
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::redis::{Redis, RedisError, page};
 use shared_events::stream::{Cursors, Scope, Source};
 
 use super::report::{Law, Report};
-use crate::engine::Stores;
+use super::stores::promises;
+use crate::engine::{Promise, Stores};
 
 const PAGE: u32 = 500;
 
@@ -20,12 +16,8 @@ const PAGE: u32 = 500;
 /// # Errors
 /// Where Redis or a database does not answer; what differs is no error.
 pub async fn check(report: &mut Report, stores: &Stores, redis: &Redis) -> anyhow::Result<()> {
-    let inventory = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
-    let logs: [(Promiser, Arc<dyn Source<Fact>>); 2] = [
-        (Promiser::Orders, Arc::new(FactSource::new(stores.journal.clone()))),
-        (Promiser::Inventory, inventory.facts()),
-    ];
-    for (promiser, log) in logs {
+    for Promise { source: promiser, log, .. } in promises(stores) {
+        let log = log(stores)?;
         let heads = log.heads().await.context("heads")?;
         let begins_after = log.begins_after().await.context("archives")?;
         for (shard, head) in heads.iter() {

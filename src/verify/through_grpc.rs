@@ -8,8 +8,8 @@ use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId};
 
 use super::laws;
 use super::report::{Law, Report};
-use crate::cli::{Client, Failure, text};
-use crate::lag;
+use crate::client::lag;
+use crate::client::{Client, Failure, text};
 
 /// How long followers may take to catch up before they are compared.
 const CATCH_UP: Duration = Duration::from_secs(30);
@@ -142,6 +142,7 @@ async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channe
         .collect()
 }
 
+// Long: the clauses of one law, each of which presumes those before it.
 async fn reservation(
     report: &mut Report,
     client: &Client,
@@ -163,7 +164,7 @@ async fn reservation(
     let reservation = &answer["reservation"];
     let state = text(reservation, "state");
     let state = state.strip_prefix("RESERVATION_STATE_").unwrap_or(&state);
-    let status = crate::cli::status(order);
+    let status = crate::client::status(order);
     let fits = match status.as_str() {
         "PENDING" | "CANCELLED" => state != "WAITING",
         _ => state == "RESERVED",

@@ -7,7 +7,7 @@ use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::order_service_client::OrderServiceClient;
 use order_actor::grpc::{Refused, proto};
-use ordinal::cli::{Caller, Client, Connection};
+use ordinal::client::{Caller, Client, Connection};
 use prost::Message as _;
 use tonic::{Code, Streaming};
 use tonic_types::StatusExt as _;

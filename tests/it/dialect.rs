@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use ordinal::cli::{Client, Failure};
+use ordinal::client::{Client, Failure};
 use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::{Value, json};
 use tonic::{Code, Status};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ordinal::cli::{Caller, Client, Connection, Failure};
+use ordinal::client::{Caller, Client, Connection, Failure};
 use prost::Message as _;
 use serde_json::json;
 use tonic::Code;

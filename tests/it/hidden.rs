@@ -1,7 +1,7 @@
 //! What a customer does not learn: that somebody else's order exists, and how much the shop sells.
 
 use futures::StreamExt as _;
-use ordinal::cli::{Client, Failure};
+use ordinal::client::{Client, Failure};
 use serde_json::{Value, json};
 use tonic::Status;
 use uuid::Uuid;

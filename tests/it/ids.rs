@@ -1,7 +1,7 @@
 //! An id is an id, however it is spelt and whoever says it; used again for something else it is
 //! refused.
 
-use ordinal::cli::Failure;
+use ordinal::client::Failure;
 use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::{Value, json};
 use tonic_types::StatusExt as _;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ordinal::cli::{Client, Failure};
+use ordinal::client::{Client, Failure};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};

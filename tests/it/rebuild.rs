@@ -6,7 +6,7 @@ use std::time::Duration;
 use order_actor::journal::{Options, open_postgres};
 use order_actor::projections::TABLES;
 use order_actor::record::decode;
-use ordinal::cli::{Client, Failure};
+use ordinal::client::{Client, Failure};
 use serde_json::{Value, json};
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, Database};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use ordinal::access::Access;
-use ordinal::cli::{Client, Connection, Failure};
+use ordinal::client::{Client, Connection, Failure};
 use serde_json::json;
 use tempfile::TempDir;
 use tonic::Code;

@@ -7,7 +7,7 @@ use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::watch_orders_response::Item;
 use order_actor::grpc::proto::{self, OrderStatus};
-use ordinal::lag;
+use ordinal::client::lag;
 use shared_events::contract::OrderId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ordinal::cli::{Caller, Client, Connection};
+use ordinal::client::{Caller, Client, Connection};
 use ordinal::cluster::Process;
 use rustix::process::Signal;
 use serde_json::{Value, json};

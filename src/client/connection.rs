@@ -1,0 +1,90 @@
+//! How an engine is reached, and as whom, by flags.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::parse::timeout;
+use crate::flags::address::Address;
+
+/// How an engine is reached, and as whom.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// Ask the engine at this address, HOST:PORT or http://HOST:PORT [default: 127.0.0.1:7400].
+    #[arg(long, global = true, value_name = "ADDRESS", env = "ORDINAL_ADDRESS", value_parser = Address::normal)]
+    pub address: Option<String>,
+    /// Ask as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Believed only by
+    /// an engine without tokens [default: ops:developer].
+    #[arg(long = "as", global = true, value_name = "CALLER", env = "ORDINAL_AS")]
+    pub caller: Option<Caller>,
+    /// Prove who asks by this bearer token.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "ORDINAL_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Wait so long for an answer, at most 30s.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+impl Connection {
+    /// To this address as this caller.
+    #[must_use]
+    pub fn new(address: String, caller: Caller) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self { address: Some(address), caller: Some(caller), token: None, timeout }
+    }
+
+    /// Where the engine is.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.clone().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned())
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `customer`, `service` or `ops`.
+    pub role: String,
+    /// A customer id, or a name.
+    pub subject: String,
+}
+
+impl FromStr for Caller {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, subject) = text.split_once(':').ok_or("is ROLE:SUBJECT, such as ops:anna")?;
+        match role {
+            "customer" if Uuid::try_parse(subject).is_err() => {
+                Err("the subject of a customer is a UUID".to_owned())
+            }
+            "service" | "ops" if subject.is_empty() => Err("the subject is missing".to_owned()),
+            "customer" | "service" | "ops" => {
+                Ok(Self { role: role.to_owned(), subject: subject.to_owned() })
+            }
+            _ => Err("the role is customer, service or ops".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_a_role_and_a_subject() {
+        assert!("ops:anna".parse::<Caller>().is_ok());
+        assert!("customer:018f6f3e-0000-7000-8000-000000000001".parse::<Caller>().is_ok());
+        for wrong in ["ops", "ops:", "customer:anna", "engine:stock", ""] {
+            assert!(wrong.parse::<Caller>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+use std::time::Duration;
+
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::Failure;
+use crate::edge::peers;
+
+/// Whether the process at this URL says that a service of it serves; empty for the process as a whole.
+///
+/// # Errors
+/// Where the address is none, or the process knows no such service.
+pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> Result<bool, Failure> {
+    let Some(channel) = peers::channel(&[url.to_owned()])? else { return Ok(false) };
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut client = HealthClient::new(channel);
+    let answer = tokio::time::timeout(patience, client.check(request)).await;
+    match answer {
+        Ok(Ok(answer)) => Ok(answer.into_inner().status == i32::from(ServingStatus::Serving)),
+        Ok(Err(status)) if status.code() == Code::NotFound => Err(Failure::Refused {
+            reason: "NOT_FOUND".to_owned(),
+            message: format!("the process has no service {service}; liveness is one, or none"),
+        }),
+        _ => Ok(false),
+    }
+}

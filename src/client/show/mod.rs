@@ -1,0 +1,120 @@
+//! Messages as people read them. Takes the protos' own field names.
+
+mod operations; // dead letters, quarantine, what operators did
+mod orders; // orders and their history
+mod stock; // products and messages
+
+pub use operations::{dead_letter, dead_letters, operations, quarantined};
+pub use orders::{command, history, order, orders, recorded, waiting_returns, what};
+pub use stock::{movements, notification, notifications, reservation, stock};
+
+use serde_json::Value;
+use shared_events::contract::Money;
+
+use super::Output;
+
+/// A field as text; empty where absent.
+pub fn text(value: &Value, field: &str) -> String {
+    plain(&value[field])
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) if fields.contains_key("currency_code") => money(value),
+        other => other.to_string(),
+    }
+}
+
+/// Where something stands in a log: what has a shard and a position.
+pub fn place(value: &Value) -> String {
+    if value.is_null() {
+        return String::new();
+    }
+    format!("{}:{}", text(value, "shard"), text(value, "position"))
+}
+
+/// An enumeration's value without its prefix.
+pub fn code(value: &Value, field: &str, prefix: &str) -> String {
+    let name = text(value, field);
+    match name.strip_prefix(prefix) {
+        Some("UNSPECIFIED") => String::new(),
+        Some(code) => code.to_owned(),
+        None => name,
+    }
+}
+
+fn amount(value: &Value) -> Option<Money> {
+    let currency = value["currency_code"].as_str()?.parse().ok()?;
+    let nanos = i32::try_from(value["nanos"].as_i64()?).ok()?;
+    Money::from_units_nanos(value["units"].as_i64()?, nanos, currency).ok()
+}
+
+fn money(value: &Value) -> String {
+    amount(value).map(|amount| amount.to_string()).unwrap_or_default()
+}
+
+/// An instant without its fraction of a second.
+pub fn short_time(value: &Value, field: &str) -> String {
+    let text = text(value, field);
+    match text.split_once('.') {
+        Some((whole, _)) => format!("{whole}Z"),
+        None => text,
+    }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The headline of an order.
+pub fn status(order: &Value) -> String {
+    code(order, "status", "ORDER_STATUS_")
+}
+
+/// How to see more, where there is more.
+pub fn next_page(out: &Output, answer: &Value) {
+    let token = text(answer, "next_page_token");
+    if !token.is_empty() {
+        out.line(format!("more: --page-token {token}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn money_is_shown_with_the_decimals_of_its_currency() {
+        let value = json!({"total": {"currency_code": "GBP", "units": 19, "nanos": 990_000_000}});
+        assert_eq!(text(&value, "total"), "19.99 GBP");
+        let value = json!({"total": {"currency_code": "JPY", "units": 1500, "nanos": 0}});
+        assert_eq!(text(&value, "total"), "1500 JPY");
+    }
+
+    #[test]
+    fn only_what_has_a_place_is_shown_as_one() {
+        let letter = json!({"follower": "stock", "shard": 0, "position": 5, "order_id": "x"});
+        assert_eq!(place(&letter), "0:5");
+        assert!(plain(&letter).contains("stock"), "an object is never shown as less than it is");
+        assert_eq!(place(&json!(null)), "");
+    }
+
+    #[test]
+    fn codes_lose_their_prefix_and_unspecified_is_silent() {
+        let value =
+            json!({"status": "ORDER_STATUS_PENDING", "cancel_reason": "CANCEL_REASON_UNSPECIFIED"});
+        assert_eq!(status(&value), "PENDING");
+        assert_eq!(code(&value, "cancel_reason", "CANCEL_REASON_"), "");
+    }
+
+    #[test]
+    fn an_event_says_what_happened_in_short() {
+        let event = json!({"name": "LinesFulfilled", "lines_fulfilled": {
+            "lines": [{"line": 1, "quantity": 2}], "carrier": "Royal Mail", "tracking": ""}});
+        assert_eq!(what(&event), "2 x line 1; Royal Mail");
+    }
+}

@@ -1,0 +1,208 @@
+use serde_json::Value;
+use shared_events::contract::Money;
+
+use super::{amount, code, items, next_page, place, short_time, status, text};
+use crate::client::Output;
+
+/// One order.
+pub fn order(out: &Output, order: &Value) {
+    let pending = &order["pending_return"];
+    out.pairs([
+        ("order", text(order, "order_id")),
+        ("status", status(order)),
+        ("version", text(order, "version")),
+        ("customer", text(order, "customer_id")),
+        ("total", text(order, "total")),
+        ("refunded", text(order, "refunded")),
+        ("placed at", short_time(order, "placed_at")),
+        ("ordered at", short_time(order, "ordered_at")),
+        ("updated at", short_time(order, "updated_at")),
+        ("confirm by", short_time(order, "confirm_by")),
+        ("fulfilled at", short_time(order, "fulfilled_at")),
+        ("return until", short_time(order, "return_until")),
+        ("cancelled for", code(order, "cancel_reason", "CANCEL_REASON_")),
+        ("words", text(order, "cancel_text")),
+        ("missing", text(order, "missing_skus")),
+        ("parcels", text(order, "shipment_ids")),
+        ("return", text(pending, "return_id")),
+        ("return reason", text(pending, "reason")),
+        ("judge by", short_time(pending, "judge_by")),
+    ]);
+    let head = [
+        "line",
+        "sku",
+        "price",
+        "ordered",
+        "cancelled",
+        "fulfilled",
+        "in return",
+        "returned",
+        "open",
+    ];
+    let fields = [
+        "line",
+        "sku",
+        "unit_price",
+        "ordered",
+        "cancelled",
+        "fulfilled",
+        "in_return",
+        "returned",
+        "open",
+    ];
+    out.table(
+        &head,
+        items(&order["lines"]).map(|line| fields.iter().map(|field| text(line, field)).collect()),
+    );
+}
+
+/// What a command did.
+pub fn command(out: &Output, answer: &Value, validate_only: bool) {
+    let events: Vec<String> = items(&answer["events"]).map(|event| text(event, "name")).collect();
+    let did = match (validate_only, events.is_empty()) {
+        (true, true) => "would change nothing".to_owned(),
+        (true, false) => format!("would append {}", events.join(", ")),
+        (false, true) => "nothing changed".to_owned(),
+        (false, false) => format!("appended {}", events.join(", ")),
+    };
+    out.line(did);
+    let ordered = &answer["order"];
+    order(out, ordered);
+    if answer["replayed"] == true {
+        out.line(
+            "This request had been carried out before; another request id is another request.",
+        );
+    }
+    if text(ordered, "cancel_reason") == "CANCEL_REASON_INSUFFICIENT_STOCK" {
+        out.line("`ordinal stock set SKU UNITS` says what is on hand; then place it anew.");
+    }
+}
+
+/// Orders as lists show them.
+pub fn orders(out: &Output, answer: &Value) {
+    out.list(
+        &["order", "status", "total", "refunded", "units", "placed at", "customer"],
+        items(&answer["orders"]).map(|order| {
+            vec![
+                text(order, "order_id"),
+                status(order),
+                text(order, "total"),
+                text(order, "refunded"),
+                text(order, "units"),
+                short_time(order, "placed_at"),
+                text(order, "customer_id"),
+            ]
+        }),
+        "no orders",
+    );
+    next_page(out, answer);
+}
+
+/// Returns that wait to be judged, with the units that come back and what they cost.
+pub fn waiting_returns(out: &Output, answer: &Value) {
+    let head = ["judge by", "order", "return", "units", "value", "reason"];
+    let rows = items(&answer["orders"]).map(|order| {
+        let waiting = &order["pending_return"];
+        let units = items(&waiting["lines"])
+            .map(|line| format!("{} x line {}", text(line, "quantity"), text(line, "line")));
+        vec![
+            short_time(waiting, "judge_by"),
+            text(order, "order_id"),
+            text(waiting, "return_id"),
+            units.collect::<Vec<_>>().join(", "),
+            value_of(order, waiting).map(|value| value.to_string()).unwrap_or_default(),
+            text(waiting, "reason"),
+        ]
+    });
+    out.list(&head, rows, "no returns wait");
+    next_page(out, answer);
+}
+
+/// What the units of a waiting return cost.
+fn value_of(order: &Value, waiting: &Value) -> Option<Money> {
+    let mut sum: Option<Money> = None;
+    for units in items(&waiting["lines"]) {
+        let line = items(&order["lines"]).find(|line| line["line"] == units["line"])?;
+        let price = amount(&line["unit_price"])?;
+        let minor = price.minor.checked_mul(units["quantity"].as_i64()?)?;
+        let before = sum.map_or(0, |sum| sum.minor);
+        sum = Some(Money::new(before.checked_add(minor)?, price.currency));
+    }
+    sum
+}
+
+/// The history of an order.
+pub fn history(out: &Output, events: &[Value]) {
+    out.table(
+        &["version", "event", "what", "at", "by"],
+        events.iter().map(|recorded| {
+            vec![
+                text(&recorded["event"], "version"),
+                text(&recorded["event"], "name"),
+                what(&recorded["event"]),
+                short_time(&recorded["event"], "occurred_at"),
+                by(recorded),
+            ]
+        }),
+    );
+}
+
+fn by(recorded: &Value) -> String {
+    let role = code(recorded, "role", "ROLE_").to_lowercase();
+    let subject = text(recorded, "subject");
+    if subject.is_empty() { role } else { format!("{role}:{subject}") }
+}
+
+/// What an event says, in short; nothing personal.
+pub fn what(event: &Value) -> String {
+    let kinds = [
+        "order_placed",
+        "order_confirmed",
+        "lines_cancelled",
+        "order_cancelled",
+        "lines_fulfilled",
+        "order_fulfilled",
+        "return_requested",
+        "return_escalated",
+        "return_approved",
+        "return_rejected",
+    ];
+    let Some(kind) = kinds.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object()) else {
+        return String::new();
+    };
+    let lines: Vec<String> = items(&kind["lines"])
+        .map(|line| {
+            let sku = text(line, "sku");
+            let name = if sku.is_empty() { format!("line {}", text(line, "line")) } else { sku };
+            let fate = code(line, "disposition", "DISPOSITION_");
+            format!("{} x {name} {fate}", text(line, "quantity")).trim_end().to_owned()
+        })
+        .collect();
+    let refund = text(kind, "refund");
+    let parts = [
+        code(kind, "reason", "CANCEL_REASON_"),
+        text(kind, "text"),
+        text(kind, "missing_skus"),
+        lines.join(", "),
+        text(kind, "total"),
+        if refund.is_empty() { refund } else { format!("refund {refund}") },
+        text(kind, "carrier"),
+        text(kind, "tracking"),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// An event of the journal, on one line.
+pub fn recorded(out: &Output, recorded: &Value) {
+    let event = &recorded["event"];
+    let line = [
+        place(&recorded["position"]),
+        short_time(recorded, "recorded_at"),
+        text(recorded, "order_id"),
+        format!("v{}", text(event, "version")),
+        text(event, "name"),
+        what(event),
+        text(recorded, "unreadable"),
+    ];
+    out.line(line.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "));
+}

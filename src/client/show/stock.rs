@@ -1,0 +1,128 @@
+use serde_json::Value;
+
+use super::{code, items, next_page, short_time, text};
+use crate::client::Output;
+
+/// Products.
+pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
+    let fields = ["sku", "on_hand", "reserved", "available"];
+    let rows = products.into_iter().map(|product| fields.map(|field| text(product, field)).into());
+    out.list(&["sku", "on hand", "reserved", "available"], rows, "no products");
+}
+
+/// A number with its sign; empty for nothing.
+fn signed(value: &Value, field: &str) -> String {
+    match value[field].as_i64() {
+        None | Some(0) => String::new(),
+        Some(units) => format!("{units:+}"),
+    }
+}
+
+/// What moved the stock of a product, and what it adds up to.
+pub fn movements(out: &Output, answer: &Value) {
+    let stock = &answer["stock"];
+    let rows = items(&answer["movements"]).map(|movement| {
+        vec![
+            text(movement, "number"),
+            short_time(movement, "at"),
+            code(movement, "cause", "MOVEMENT_CAUSE_"),
+            signed(movement, "on_hand_change"),
+            signed(movement, "reserved_change"),
+            text(movement, "on_hand"),
+            text(movement, "reserved"),
+            text(movement, "order_id"),
+            text(movement, "asked_by"),
+            text(movement, "reason"),
+        ]
+    });
+    let head = [
+        "number",
+        "at",
+        "cause",
+        "on hand",
+        "reserved",
+        "on hand then",
+        "reserved then",
+        "order",
+        "by",
+        "why",
+    ];
+    out.list(&head, rows, "no movements");
+    out.line(format!(
+        "{}: {} on hand = {} set and adjusted - {} delivered + {} came back; {} of them reserved",
+        text(stock, "sku"),
+        text(stock, "on_hand"),
+        text(answer, "adjusted"),
+        text(answer, "committed"),
+        text(answer, "restocked"),
+        text(stock, "reserved"),
+    ));
+    next_page(out, answer);
+}
+
+/// What is held for an order.
+pub fn reservation(out: &Output, reservation: &Value) {
+    out.pairs([
+        ("order", text(reservation, "order_id")),
+        ("reservation", text(reservation, "reservation_id")),
+        ("state", code(reservation, "state", "RESERVATION_STATE_")),
+        ("missing", text(reservation, "missing_skus")),
+    ]);
+    let fields = ["line", "sku", "quantity", "held", "released", "committed", "restocked"];
+    let head = ["line", "sku", "ordered", "held", "released", "delivered", "restocked"];
+    let rows =
+        items(&reservation["lines"]).map(|line| fields.map(|field| text(line, field)).into());
+    out.list(&head, rows, "no lines");
+}
+
+fn notification_state(notification: &Value) -> String {
+    code(notification, "state", "NOTIFICATION_STATE_")
+}
+
+/// Messages as lists show them.
+pub fn notifications(out: &Output, answer: &Value) {
+    let head =
+        ["message", "order", "says", "channel", "to", "state", "tries", "at", "next try", "error"];
+    let rows = items(&answer["notifications"]).map(|message| {
+        let delivered = short_time(message, "delivered_at");
+        let composed = short_time(message, "created_at");
+        vec![
+            text(message, "notification_id"),
+            text(message, "order_id"),
+            text(message, "kind"),
+            text(message, "channel"),
+            text(message, "recipient"),
+            notification_state(message),
+            text(message, "attempts"),
+            if delivered.is_empty() { composed } else { delivered },
+            short_time(message, "next_try_at"),
+            text(message, "last_error"),
+        ]
+    });
+    out.list(&head, rows, "no messages");
+    next_page(out, answer);
+}
+
+/// One message, with its text.
+pub fn notification(out: &Output, message: &Value) {
+    out.pairs([
+        ("message", text(message, "notification_id")),
+        ("order", text(message, "order_id")),
+        ("fact", text(message, "fact_id")),
+        ("says", text(message, "kind")),
+        ("channel", text(message, "channel")),
+        ("to", text(message, "recipient")),
+        ("state", notification_state(message)),
+        ("tries", text(message, "attempts")),
+        ("composed at", short_time(message, "created_at")),
+        ("delivered at", short_time(message, "delivered_at")),
+        ("next try at", short_time(message, "next_try_at")),
+        ("error", text(message, "last_error")),
+        ("subject", text(message, "subject")),
+    ]);
+    let body = text(message, "body");
+    if !body.is_empty() {
+        out.line("");
+        out.lines(&body);
+    }
+}

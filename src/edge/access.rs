@@ -1,0 +1,264 @@
+//! Who may call what. Runs in front of every service: proves who calls, and checks the role
+//! against what each service says of its methods. Orders decide for themselves whose they are.
+//! Never here: tokens in logs or errors.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use order_actor::domain::{By, Role};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use shared_events::contract::{CustomerId, TextRule};
+use tonic::Status;
+
+use super::calls::Calls;
+use super::refusal::refused;
+
+/// Who may call.
+#[derive(Clone)]
+pub enum Access {
+    /// Everybody who reaches the address, which must be loopback; the caller says who they are by
+    /// `ordinal-role` and `ordinal-subject`, and is an operator where they say nothing.
+    Development,
+    /// Those with one of these bearer tokens, by the hash of the token.
+    Tokens(Arc<HashMap<[u8; 32], By>>),
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Development => f.write_str("Development"),
+            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.len()),
+        }
+    }
+}
+
+/// A line of the token file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenLine {
+    token: String,
+    role: Role,
+    subject: String,
+}
+
+/// A token of which the file has the hash only: whoever reads it cannot call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HashLine {
+    sha256: String,
+    role: Role,
+    subject: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenFile {
+    #[serde(default)]
+    tokens: Vec<TokenLine>,
+    #[serde(default)]
+    hashes: Vec<HashLine>,
+}
+
+/// SHA-256, so that every system has a tool for it. Tokens are drawn, not thought out: nobody tries them
+/// all.
+pub(crate) fn hash_of(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The hash that 64 hexadecimal digits say.
+fn hash(digits: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    Some(hash)
+}
+
+/// What is wrong with a token file, without a word of what is in it: any of them may be a token.
+fn wrong(error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let path = &error.path;
+    let line = match path.get(1).and_then(|index| index.parse::<usize>().ok()) {
+        Some(index) if path.first().is_some_and(|table| table == "hashes") => {
+            format!("hash {}: ", index.saturating_add(1))
+        }
+        Some(index) => format!("token {}: ", index.saturating_add(1)),
+        None => String::new(),
+    };
+    let known = ["token", "sha256", "role", "subject"]
+        .into_iter()
+        .find(|key| path.last().is_some_and(|last| last == key));
+    let field = known.unwrap_or("it");
+    let what = match &error.kind {
+        Kind::MissingField(name) => format!("{name} is missing"),
+        Kind::UnknownField(_, known) => {
+            format!("there is a key that is none of {}", known.join(", "))
+        }
+        Kind::UnknownVariant(..) => "role is CUSTOMER, SERVICE or OPS".to_owned(),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("{field} is not {expected}")
+        }
+        // The parser's text has the place in its first line, and the line itself after it.
+        Kind::Message(text) => match text.lines().next() {
+            Some(first) if first.starts_with("TOML parse error at line ") => {
+                format!(
+                    "{}: no TOML; a token stands in quotes",
+                    first.replace("TOML parse error ", "")
+                )
+            }
+            _ => format!("{field} is wrong"),
+        },
+        _ => "it cannot be read".to_owned(),
+    };
+    format!("{line}{what}")
+}
+
+/// A shorter token could be guessed.
+const TOKEN_LEN_MIN: usize = 32;
+/// A subject stands in every event that its holder brings about.
+const SUBJECT_LEN_MAX: usize = 200;
+
+/// Whether nobody will guess a token, and a header can carry it.
+fn good(token: &str) -> Result<(), String> {
+    if token.len() < TOKEN_LEN_MIN {
+        return Err(format!("it has fewer than {TOKEN_LEN_MIN} characters"));
+    }
+    let carried = token.bytes().all(|byte| byte.is_ascii_graphic());
+    carried.then_some(()).ok_or_else(|| "it has characters that no header may have".to_owned())
+}
+
+/// Who has a token.
+fn holder(role: Role, subject: &str) -> Result<By, String> {
+    let named = || match TextRule::line(SUBJECT_LEN_MAX).check(subject) {
+        _ if subject.trim().is_empty() => Err("the subject is empty".to_owned()),
+        Ok(()) => Ok(subject.to_owned()),
+        Err(error) => Err(format!("the subject is a name: {error}")),
+    };
+    match role {
+        Role::Engine => Err("no caller is ENGINE".to_owned()),
+        Role::Customer => match subject.parse::<CustomerId>() {
+            Ok(customer) => Ok(By::Customer(customer)),
+            Err(error) => Err(format!("the subject of a CUSTOMER is a customer id: {error}")),
+        },
+        Role::Service => named().map(By::Service),
+        Role::Ops => named().map(By::Ops),
+    }
+}
+
+impl Access {
+    /// Everybody on this machine.
+    #[must_use]
+    pub const fn development() -> Self {
+        Self::Development
+    }
+
+    /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role` (`CUSTOMER`,
+    /// `SERVICE` or `OPS`) and `subject` (a customer id, or a name); or of `[[hashes]]` with `sha256`
+    /// (64 hexadecimal digits) instead of the token.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or a line is wrong; never shows a token.
+    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
+        use figment::providers::{Format as _, Toml};
+        let named = |what: String| anyhow::anyhow!("token file {}: {what}", path.display());
+        let text = crate::flags::secrets::read("token file", path)?;
+        let file: TokenFile = figment::Figment::from(Toml::string(&text))
+            .extract()
+            .map_err(|error| named(wrong(&error)))?;
+        let mut tokens = HashMap::new();
+        for (number, line) in (1..).zip(file.tokens) {
+            let by = good(&line.token).and_then(|()| holder(line.role, &line.subject));
+            let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
+            if tokens.insert(hash_of(&line.token), by).is_some() {
+                return Err(named(format!("token {number} stands there twice")));
+            }
+        }
+        for (number, line) in (1..).zip(file.hashes) {
+            let wrong = |what: String| named(format!("hash {number}: {what}"));
+            let hash = hash(&line.sha256)
+                .ok_or_else(|| wrong("sha256 has 64 hexadecimal digits".to_owned()))?;
+            let by = holder(line.role, &line.subject).map_err(wrong)?;
+            if tokens.insert(hash, by).is_some() {
+                return Err(wrong("its token stands there twice".to_owned()));
+            }
+        }
+        if tokens.is_empty() {
+            return Err(named("it names no token, so nobody could call".to_owned()));
+        }
+        Ok(Self::Tokens(Arc::new(tokens)))
+    }
+
+    /// Whether it is safe to listen there.
+    ///
+    /// # Errors
+    /// Where everybody could call from other machines.
+    pub fn check(&self, listen: SocketAddr) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            matches!(self, Self::Tokens(_)) || listen.ip().is_loopback(),
+            "without --tokens the engine listens on loopback only, not on {listen}"
+        );
+        Ok(())
+    }
+
+    /// Proves who calls and whether their role may call this method.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
+    pub fn admit(
+        &self,
+        calls: &Calls,
+        path: &str,
+        headers: &http::HeaderMap,
+    ) -> Result<Option<By>, Status> {
+        if is_public(path) {
+            return Ok(None);
+        }
+        let by = self.caller(headers)?;
+        calls.exists(path)?;
+        if calls.may_call(path, by.role()) {
+            Ok(Some(by))
+        } else {
+            let message = format!("the role {} may not call {path}", by.role().code());
+            Err(refused(tonic::Code::PermissionDenied, "FORBIDDEN", &message))
+        }
+    }
+
+    fn caller(&self, headers: &http::HeaderMap) -> Result<By, Status> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        match self {
+            Self::Tokens(tokens) => text("authorization")
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .and_then(|token| tokens.get(&hash_of(token)))
+                .cloned()
+                .ok_or_else(|| {
+                    let message = "a known bearer token is required in authorization";
+                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", message)
+                }),
+            Self::Development => {
+                let role = match text("ordinal-role") {
+                    None => Role::Ops,
+                    Some(role) if role.eq_ignore_ascii_case("customer") => Role::Customer,
+                    Some(role) if role.eq_ignore_ascii_case("service") => Role::Service,
+                    Some(role) if role.eq_ignore_ascii_case("ops") => Role::Ops,
+                    Some(_) => {
+                        let message = "ordinal-role is customer, service or ops";
+                        return Err(refused(
+                            tonic::Code::Unauthenticated,
+                            "UNAUTHENTICATED",
+                            message,
+                        ));
+                    }
+                };
+                holder(role, text("ordinal-subject").unwrap_or("developer")).map_err(|what| {
+                    let message = format!("ordinal-subject and ordinal-role: {what}");
+                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", &message)
+                })
+            }
+        }
+    }
+}
+
+fn is_public(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
+}

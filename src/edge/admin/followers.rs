@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use shared_events::contract::Timestamp;
+use shared_events::stream::{Cursors, Database, DeadLetters, Pause, Verb};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status};
+
+use super::peers::{Peer, carried_for_others};
+use super::values::{operators_reason, optional_reason, positions, timestamp, unavailable};
+use super::{AdminEdge, FollowerEntry, proto};
+use crate::edge::refusal::violation;
+
+/// A follower of which its stores tell no more by then is shown as it knows itself.
+const FOLLOWER_TOLD_WITHIN: Duration = Duration::from_secs(2);
+
+fn set_back(shard: u16) -> String {
+    format!("stands where its log has nothing any more (shard {shard}): the log was set back")
+}
+
+impl AdminEdge {
+    pub(super) async fn list_followers(
+        &self,
+        request: Request<proto::ListFollowersRequest>,
+    ) -> Result<Response<proto::ListFollowersResponse>, Status> {
+        let mut away = Vec::new();
+        let ask = |mut peer: Peer, asked| async move { peer.list_followers(asked).await };
+        if let Some(told) = self.order_node(&request, &mut away, ask).await {
+            return Ok(told);
+        }
+        let here = self.parts.followers.iter().map(|entry| self.follower(entry));
+        let mut followers = join_all(here).await;
+        let others = self.peers(&request).into_iter().map(|(name, peer)| (name.to_owned(), peer));
+        let others = others.chain(self.nodes(&request).await);
+        let asked = join_all(others.map(|(name, mut peer)| {
+            let asked = carried_for_others(&request, proto::ListFollowersRequest {});
+            async move { (name, peer.list_followers(asked).await) }
+        }));
+        for (name, told) in asked.await {
+            match told {
+                Ok(told) => followers.extend(told.into_inner().followers),
+                Err(status) => {
+                    tracing::debug!(name, %status, "its process did not answer");
+                    away.push(name);
+                }
+            }
+        }
+        followers.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+        Ok(Response::new(proto::ListFollowersResponse { followers, away }))
+    }
+
+    pub(super) async fn pause_follower(
+        &self,
+        request: Request<proto::PauseFollowerRequest>,
+    ) -> Result<Response<proto::PauseFollowerResponse>, Status> {
+        let ask = |mut peer: Peer, asked| async move { peer.pause_follower(asked).await };
+        if let Some(answer) = self.elsewhere(&request, ask).await {
+            return answer;
+        }
+        let proto::PauseFollowerRequest { follower, reason } = request.get_ref();
+        let database = self.database_of(follower)?;
+        let reason = operators_reason(reason)?;
+        let action = self.action(&request, Verb::PauseFollower, follower, reason);
+        Pause::begin(database, follower, action).await.map_err(unavailable)?;
+        tracing::warn!(follower, reason, "follower paused by an operator");
+        Ok(Response::new(proto::PauseFollowerResponse {}))
+    }
+
+    pub(super) async fn resume_follower(
+        &self,
+        request: Request<proto::ResumeFollowerRequest>,
+    ) -> Result<Response<proto::ResumeFollowerResponse>, Status> {
+        let ask = |mut peer: Peer, asked| async move { peer.resume_follower(asked).await };
+        if let Some(answer) = self.elsewhere(&request, ask).await {
+            return answer;
+        }
+        let proto::ResumeFollowerRequest { follower, reason } = request.get_ref();
+        let database = self.database_of(follower)?;
+        let reason = optional_reason(reason)?;
+        let action = self.action(&request, Verb::ResumeFollower, follower, reason);
+        let resumed = Pause::end(database, follower, action).await;
+        if resumed.map_err(unavailable)? {
+            tracing::warn!(follower, "follower resumed by an operator");
+        }
+        Ok(Response::new(proto::ResumeFollowerResponse {}))
+    }
+
+    async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
+        let status = &entry.status;
+        let until = Instant::now() + FOLLOWER_TOLD_WITHIN;
+        // Where its database does not answer, what it remembers itself, of an end that is not known.
+        let stored = timeout_at(until, (entry.cursors)()).await.ok().flatten();
+        let heads = match stored.is_some() {
+            true => timeout_at(until, (entry.heads)()).await.ok().flatten(),
+            false => None,
+        };
+        let cursors = stored.unwrap_or_else(|| status.cursors());
+        // Who stands where its log has nothing is not level: it has yet to learn that it goes back.
+        let beyond = heads.as_ref().and_then(|heads| cursors.beyond(heads));
+        let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
+        let lag = lag.max(u64::from(beyond.is_some()));
+        let oldest_waiting_since = if lag > 0 && entry.of_journal {
+            timeout_at(until, self.oldest_waiting(&cursors)).await.ok().flatten()
+        } else {
+            None
+        };
+        let paused = match &entry.database {
+            Some(database) => {
+                let paused = timeout_at(until, Pause::of(database, status.name())).await;
+                paused.ok().and_then(Result::ok).flatten()
+            }
+            None => None,
+        };
+        let letters = match &entry.database {
+            Some(database) => {
+                let letters = DeadLetters::new(database.clone());
+                let waiting = timeout_at(until, letters.waiting(status.name())).await;
+                waiting.ok().and_then(Result::ok).flatten()
+            }
+            None => None,
+        };
+        proto::Follower {
+            dead_letters: letters.map_or(0, |waiting| waiting.letters),
+            name: status.name().to_owned(),
+            node: self.parts.node.name.clone(),
+            cursors: positions(&cursors),
+            head_known: heads.is_some(),
+            heads: heads.as_ref().map(positions).unwrap_or_default(),
+            lag,
+            oldest_waiting_since: oldest_waiting_since.map(timestamp),
+            still_for: status.still_for().try_into().ok(),
+            error: status.error().or_else(|| beyond.map(set_back)).unwrap_or_default(),
+            stopped: status.is_stopped(),
+            paused: paused.map(|pause| pause.reason).unwrap_or_default(),
+        }
+    }
+
+    /// When the oldest event after the cursors was recorded.
+    async fn oldest_waiting(&self, cursors: &Cursors) -> Option<Timestamp> {
+        let journal = self.parts.journal.as_ref()?;
+        let per_shard = usize::from(journal.shards());
+        let waiting = journal.read_after(cursors, per_shard).await.ok()?;
+        waiting.iter().map(|event| event.recorded_at).min()
+    }
+
+    /// The database of a follower of this process.
+    fn database_of(&self, follower: &str) -> Result<&Database, Status> {
+        self.letters_of(follower)?;
+        let mut entries = self.parts.followers.iter();
+        let entry = entries.find(|entry| entry.status.name() == follower);
+        entry.and_then(|entry| entry.database.as_ref()).ok_or_else(|| {
+            violation("follower", "this follower keeps nothing in a database and cannot be paused")
+        })
+    }
+}

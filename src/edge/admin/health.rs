@@ -1,0 +1,42 @@
+use order_actor::journal::Incarnation;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::values::timestamp;
+use super::{AdminEdge, NOTES_WITHIN, proto};
+
+impl AdminEdge {
+    pub(super) async fn get_health(
+        &self,
+        _: Request<proto::GetHealthRequest>,
+    ) -> Result<Response<proto::GetHealthResponse>, Status> {
+        let serving = *self.parts.health.serving().borrow();
+        let reasons = self.parts.health.reasons().into_iter();
+        let reasons = reasons.map(|(part, why)| proto::HealthReason {
+            part,
+            reason: why.text,
+            since: Some(timestamp(why.since)),
+        });
+        let (reasons, mut notes): (_, Vec<_>) = (reasons.collect(), self.notes().await);
+        notes.extend(self.parts.health.alarms().into_iter().map(|(part, why)| {
+            proto::HealthReason { part, reason: why.text, since: Some(timestamp(why.since)) }
+        }));
+        Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes }))
+    }
+
+    /// How the journal last went on from an earlier place, where it has and says so at once.
+    async fn notes(&self) -> Vec<proto::HealthReason> {
+        let Some(journal) = &self.parts.journal else { return Vec::new() };
+        let told = timeout(NOTES_WITHIN, journal.incarnations()).await;
+        let last = told.ok().and_then(Result::ok).and_then(|mut all| all.pop());
+        let note = last.map(|Incarnation { number, began_at, reason, said_by, .. }| {
+            let reason = format!("incarnation {number}, said by {said_by}: {reason}");
+            proto::HealthReason {
+                part: "journal".to_owned(),
+                reason,
+                since: Some(timestamp(began_at)),
+            }
+        });
+        note.into_iter().collect()
+    }
+}

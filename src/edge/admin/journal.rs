@@ -1,0 +1,67 @@
+use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError};
+use shared_events::stream::Verb;
+use tonic::{Request, Response, Status};
+
+use super::actions::asked_by;
+use super::values::{operators_reason, positions, timestamp};
+use super::{AdminEdge, proto};
+use crate::edge::refusal::away;
+
+impl AdminEdge {
+    pub(super) async fn get_journal(
+        &self,
+        _: Request<proto::GetJournalRequest>,
+    ) -> Result<Response<proto::GetJournalResponse>, Status> {
+        let journal = self.orders()?.0;
+        let history = history_of(journal).await.map_err(|error| away_journal(&error))?;
+        Ok(Response::new(proto::GetJournalResponse { history }))
+    }
+
+    pub(super) async fn accept_journal(
+        &self,
+        request: Request<proto::AcceptJournalRequest>,
+    ) -> Result<Response<proto::AcceptJournalResponse>, Status> {
+        let by = asked_by(&request);
+        let said_by = by.to_string();
+        let reason = operators_reason(&request.get_ref().reason)?;
+        let journal = self.orders()?.0;
+        let action = self.action(&request, Verb::AcceptJournal, "", reason);
+        let accepted = journal.accept(reason, &said_by, Some(action)).await;
+        let accepted = accepted.map_err(|error| away_journal(&error))?;
+        // The journal has been accepted, whatever becomes of letters: they can be dropped one by one.
+        let dropped = self.drop_letters_of_nobody(journal, &by, reason).await;
+        let letters_dropped = dropped.unwrap_or_else(|error| {
+            tracing::warn!(%error, "dead letters of orders that are gone were not dropped");
+            0
+        });
+        let history = history_of(journal).await.ok().flatten();
+        let history = history.or_else(|| Some(journal_history(accepted, Vec::new())));
+        Ok(Response::new(proto::AcceptJournalResponse { history, letters_dropped }))
+    }
+}
+
+fn away_journal(error: &JournalError) -> Status {
+    away(error.code(), &error.to_string())
+}
+
+/// Which history the journal tells; none of one that is forgotten with its process.
+async fn history_of(journal: &Journal) -> Result<Option<proto::JournalHistory>, JournalError> {
+    let Some(chronicle) = journal.chronicle().await? else { return Ok(None) };
+    Ok(Some(journal_history(chronicle, journal.incarnations().await?)))
+}
+
+fn journal_history(chronicle: Chronicle, past: Vec<Incarnation>) -> proto::JournalHistory {
+    let incarnation = |past: Incarnation| proto::JournalIncarnation {
+        number: past.number,
+        began_at: Some(timestamp(past.began_at)),
+        reason: past.reason,
+        said_by: past.said_by,
+        heads: positions(&past.heads),
+    };
+    proto::JournalHistory {
+        journal: chronicle.journal.to_string(),
+        incarnation: chronicle.incarnation,
+        doubt: chronicle.doubted.unwrap_or_default(),
+        incarnations: past.into_iter().map(incarnation).collect(),
+    }
+}

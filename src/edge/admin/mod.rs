@@ -1,0 +1,289 @@
+//! What operators see and may do over gRPC: followers, dead letters, read models, shards, timers.
+//! Never here: who is an operator; `access` has answered that before a call arrives.
+
+mod actions; // what operators did, as it is listed
+mod dead_letters; // what followers set aside
+mod followers; // how far they are, and paused
+mod health; // why this process cannot serve, if it cannot
+mod journal; // which history it tells, and which is accepted
+mod peers; // other processes, which are asked for what is there
+mod read_models; // built again; and orders that are closed to commands
+mod shards; // who has them, moved and frozen
+mod timers; // whether they wait for a clock to be right
+mod values; // what requests say and answers show
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use order_actor::domain::Role;
+use order_actor::journal::{Journal, Node};
+use shared_events::contract::Timestamp;
+use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+use super::calls::Rpc;
+use super::forward::NodeChannels;
+use super::health::Health;
+use super::refusal::refused;
+
+pub(crate) use actions::asker;
+pub(crate) use timers::Timers;
+
+use actions::asked_by;
+
+/// The generated messages, server and client.
+pub mod proto {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated; the proto is documented"
+    )]
+    tonic::include_proto!("ordinal.admin.v1");
+}
+
+use proto::admin_service_server::{AdminService, AdminServiceServer};
+
+/// The service's descriptors, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
+
+/// For operators alone.
+pub(super) const RPC: Rpc = Rpc {
+    name: "ordinal.admin.v1.AdminService",
+    may_call: |_, role| role == Role::Ops,
+    message_bytes_max: 64 * 1024,
+};
+
+/// What may be said besides is not waited for.
+const NOTES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where something stands, when asked; none where that does not answer.
+pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
+
+/// A follower as operators see it.
+#[derive(Clone)]
+pub(crate) struct FollowerEntry {
+    /// What it says of itself.
+    pub(crate) status: FollowStatus,
+    /// Whether its positions are those of the journal.
+    pub(crate) of_journal: bool,
+    /// How far it got, whichever process follows.
+    pub(crate) cursors: Standing,
+    /// The last position of each shard of what it follows.
+    pub(crate) heads: Standing,
+    /// Where its dead letters are, if it can have any.
+    pub(crate) database: Option<Database>,
+}
+
+/// What the service looks at.
+pub struct AdminParts {
+    /// Every follower of this process.
+    pub followers: Vec<FollowerEntry>,
+    /// The dead letters by follower; each looks into that follower's own database.
+    pub letters: BTreeMap<String, DeadLetters>,
+    /// What happened to orders, where that is here.
+    pub journal: Option<Journal>,
+    /// Every database of this process, by the name of its service.
+    pub databases: Vec<(&'static str, Database)>,
+    /// The order service's read models, where they are here.
+    pub orders: Option<Database>,
+    /// What time it is.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What takes long ends, with `UNAVAILABLE` and reason `STOPPING`, when this token says so.
+    pub stop: CancellationToken,
+    /// Other services, by their first follower's name, and where to ask about all of theirs.
+    pub peers: BTreeMap<&'static str, Elsewhere>,
+    /// To the other order nodes.
+    pub nodes: NodeChannels,
+    /// An order node, where orders are in other processes.
+    pub orders_at: Option<Channel>,
+    /// What other processes call this one.
+    pub node: Node,
+    /// Whether this process can serve.
+    pub health: Health,
+    /// Whether its timers wait, where it has any.
+    pub timers: Option<Timers>,
+}
+
+/// A service of another process.
+pub struct Elsewhere {
+    /// Its followers.
+    pub followers: Vec<&'static str>,
+    /// To its process.
+    pub channel: Channel,
+}
+
+/// The admin service.
+#[derive(Clone)]
+pub struct AdminEdge {
+    parts: Arc<AdminParts>,
+}
+
+impl AdminEdge {
+    /// Over these parts.
+    #[must_use]
+    pub fn new(parts: AdminParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// As tonic serves it.
+    #[must_use]
+    pub fn into_service(self) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(self)
+    }
+
+    /// The journal and the read models of orders.
+    fn orders(&self) -> Result<(&Journal, &Database), Status> {
+        let (journal, orders) = (self.parts.journal.as_ref(), self.parts.orders.as_ref());
+        journal.zip(orders).ok_or_else(|| {
+            let message = "orders are not in this process; ask an order node";
+            refused(Code::FailedPrecondition, "NOT_IN_THIS_ROLE", message)
+        })
+    }
+
+    /// That whoever asks does this now, to be written with its effect.
+    fn action<T>(
+        &self,
+        request: &Request<T>,
+        verb: Verb,
+        target: &str,
+        reason: &str,
+    ) -> OperatorAction {
+        OperatorAction::new(&asked_by(request), verb, target, reason, (self.parts.now)())
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminEdge {
+    async fn list_followers(
+        &self,
+        request: Request<proto::ListFollowersRequest>,
+    ) -> Result<Response<proto::ListFollowersResponse>, Status> {
+        Self::list_followers(self, request).await
+    }
+
+    async fn pause_follower(
+        &self,
+        request: Request<proto::PauseFollowerRequest>,
+    ) -> Result<Response<proto::PauseFollowerResponse>, Status> {
+        Self::pause_follower(self, request).await
+    }
+
+    async fn resume_follower(
+        &self,
+        request: Request<proto::ResumeFollowerRequest>,
+    ) -> Result<Response<proto::ResumeFollowerResponse>, Status> {
+        Self::resume_follower(self, request).await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<proto::ListDeadLettersRequest>,
+    ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
+        Self::list_dead_letters(self, request).await
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<proto::GetDeadLetterRequest>,
+    ) -> Result<Response<proto::GetDeadLetterResponse>, Status> {
+        Self::get_dead_letter(self, request).await
+    }
+
+    async fn put_back_dead_letters(
+        &self,
+        request: Request<proto::PutBackDeadLettersRequest>,
+    ) -> Result<Response<proto::PutBackDeadLettersResponse>, Status> {
+        Self::put_back_dead_letters(self, request).await
+    }
+
+    async fn drop_dead_letter(
+        &self,
+        request: Request<proto::DropDeadLetterRequest>,
+    ) -> Result<Response<proto::DropDeadLetterResponse>, Status> {
+        Self::drop_dead_letter(self, request).await
+    }
+
+    async fn rebuild_read_model(
+        &self,
+        request: Request<proto::RebuildReadModelRequest>,
+    ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
+        Self::rebuild_read_model(self, request).await
+    }
+
+    async fn list_quarantined(
+        &self,
+        request: Request<proto::ListQuarantinedRequest>,
+    ) -> Result<Response<proto::ListQuarantinedResponse>, Status> {
+        Self::list_quarantined(self, request).await
+    }
+
+    async fn list_shards(
+        &self,
+        request: Request<proto::ListShardsRequest>,
+    ) -> Result<Response<proto::ListShardsResponse>, Status> {
+        Self::list_shards(self, request).await
+    }
+
+    async fn move_shard(
+        &self,
+        request: Request<proto::MoveShardRequest>,
+    ) -> Result<Response<proto::MoveShardResponse>, Status> {
+        Self::move_shard(self, request).await
+    }
+
+    async fn freeze_shard(
+        &self,
+        request: Request<proto::FreezeShardRequest>,
+    ) -> Result<Response<proto::FreezeShardResponse>, Status> {
+        Self::freeze_shard(self, request).await
+    }
+
+    async fn unfreeze_shard(
+        &self,
+        request: Request<proto::UnfreezeShardRequest>,
+    ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
+        Self::unfreeze_shard(self, request).await
+    }
+
+    async fn get_journal(
+        &self,
+        request: Request<proto::GetJournalRequest>,
+    ) -> Result<Response<proto::GetJournalResponse>, Status> {
+        Self::get_journal(self, request).await
+    }
+
+    async fn accept_journal(
+        &self,
+        request: Request<proto::AcceptJournalRequest>,
+    ) -> Result<Response<proto::AcceptJournalResponse>, Status> {
+        Self::accept_journal(self, request).await
+    }
+
+    async fn list_operator_actions(
+        &self,
+        request: Request<proto::ListOperatorActionsRequest>,
+    ) -> Result<Response<proto::ListOperatorActionsResponse>, Status> {
+        Self::list_operator_actions(self, request).await
+    }
+
+    async fn get_health(
+        &self,
+        request: Request<proto::GetHealthRequest>,
+    ) -> Result<Response<proto::GetHealthResponse>, Status> {
+        Self::get_health(self, request).await
+    }
+
+    async fn resume_timers(
+        &self,
+        request: Request<proto::ResumeTimersRequest>,
+    ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
+        Self::resume_timers(self, request).await
+    }
+}

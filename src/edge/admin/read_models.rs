@@ -1,0 +1,72 @@
+use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
+use shared_events::stream::{OperatorAction, Verb};
+use tonic::{Code, Request, Response, Status};
+
+use super::values::{optional_reason, timestamp, unavailable};
+use super::{AdminEdge, proto};
+use crate::edge::refusal::{away, refused, violation};
+
+impl AdminEdge {
+    pub(super) async fn rebuild_read_model(
+        &self,
+        request: Request<proto::RebuildReadModelRequest>,
+    ) -> Result<Response<proto::RebuildReadModelResponse>, Status> {
+        let reason = optional_reason(&request.get_ref().reason)?;
+        let name = &request.get_ref().name;
+        let action = self.action(&request, Verb::RebuildReadModel, name, reason);
+        let name = request.into_inner().name;
+        // It takes long; a caller who goes away need not ask again.
+        let edge = self.clone();
+        let rebuilding = tokio::spawn(async move {
+            tokio::select! {
+                rebuilt = edge.rebuild(&name, action) => rebuilt,
+                () = edge.parts.stop.cancelled() => Err(away("STOPPING", "the engine is stopping")),
+            }
+        });
+        let events = rebuilding.await.map_err(unavailable)??;
+        Ok(Response::new(proto::RebuildReadModelResponse { events }))
+    }
+
+    pub(super) async fn list_quarantined(
+        &self,
+        _: Request<proto::ListQuarantinedRequest>,
+    ) -> Result<Response<proto::ListQuarantinedResponse>, Status> {
+        let (journal, _) = self.orders()?;
+        let mut quarantined = journal.quarantined().await.map_err(unavailable)?;
+        quarantined.sort_by_key(|order| order.stream_id);
+        let quarantined = quarantined
+            .into_iter()
+            .map(|order| proto::Quarantined {
+                order_id: order.stream_id.to_string(),
+                reason: order.reason,
+                since: Some(timestamp(order.since)),
+            })
+            .collect();
+        Ok(Response::new(proto::ListQuarantinedResponse { quarantined }))
+    }
+
+    async fn rebuild(&self, name: &str, action: OperatorAction) -> Result<u64, Status> {
+        let (journal, orders) = self.orders()?;
+        let (journal, orders) = (journal.clone(), orders.clone());
+        let rebuilt = match name {
+            OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal, action).await,
+            Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal, action).await,
+            _ => return Err(violation("name", "order-summaries or deadlines")),
+        };
+        let events = rebuilt.map_err(rebuild_refused)?;
+        tracing::info!(read_model = name, events, "read model rebuilt");
+        Ok(events)
+    }
+}
+
+fn rebuild_refused(error: RebuildError) -> Status {
+    let why = format!("nothing was changed: {error}");
+    let (reason, message) = match error {
+        RebuildError::Away(error) => return unavailable(error),
+        RebuildError::Archived(_) => ("ARCHIVED", format!("{why}; serve reads it with --archive")),
+        RebuildError::Impossible { .. } => ("IMPOSSIBLE_HISTORY", why),
+        RebuildError::Superseded => return refused(Code::Aborted, "SUPERSEDED", &why),
+        RebuildError::InUse => return away("IN_USE", &why),
+    };
+    refused(Code::FailedPrecondition, reason, &message)
+}

@@ -1,0 +1,98 @@
+use order_actor::journal::{JournalError, ShardState};
+use shared_events::stream::Verb;
+use tonic::{Code, Request, Response, Status};
+
+use super::values::{operators_reason, optional_reason, unavailable, written};
+use super::{AdminEdge, proto};
+use crate::edge::refusal::{refused, violation};
+
+impl AdminEdge {
+    pub(super) async fn list_shards(
+        &self,
+        _: Request<proto::ListShardsRequest>,
+    ) -> Result<Response<proto::ListShardsResponse>, Status> {
+        let states = self.orders()?.0.shard_states().await.map_err(shards_refused)?;
+        let shards = states.into_iter().map(shard_message).collect();
+        Ok(Response::new(proto::ListShardsResponse { shards }))
+    }
+
+    pub(super) async fn move_shard(
+        &self,
+        request: Request<proto::MoveShardRequest>,
+    ) -> Result<Response<proto::MoveShardResponse>, Status> {
+        let proto::MoveShardRequest { shard, node, reason } = request.get_ref();
+        let (journal, _) = self.orders()?;
+        written("node", node)?;
+        let reason = optional_reason(reason)?;
+        let node = Some(node.as_str()).filter(|node| !node.is_empty());
+        if let Some(node) = node {
+            let nodes = journal.nodes().await.map_err(shards_refused)?;
+            if !nodes.iter().any(|known| known.name == node) {
+                let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
+                let message = format!("there is no such node; there are {}", names.join(", "));
+                return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
+            }
+        }
+        let action = self.action(&request, Verb::MoveShard, &shard.to_string(), reason);
+        let moved = journal.pin(shard_number(*shard)?, node, &action).await;
+        found(moved.map_err(shards_refused)?)?;
+        tracing::info!(shard, node, "shard moved by an operator");
+        Ok(Response::new(proto::MoveShardResponse {}))
+    }
+
+    pub(super) async fn freeze_shard(
+        &self,
+        request: Request<proto::FreezeShardRequest>,
+    ) -> Result<Response<proto::FreezeShardResponse>, Status> {
+        let proto::FreezeShardRequest { shard, reason } = request.get_ref();
+        let reason = operators_reason(reason)?;
+        let action = self.action(&request, Verb::FreezeShard, &shard.to_string(), reason);
+        let journal = self.orders()?.0;
+        let frozen = journal.freeze(shard_number(*shard)?, Some(reason), &action).await;
+        found(frozen.map_err(shards_refused)?)?;
+        tracing::warn!(shard, reason, "shard frozen by an operator");
+        Ok(Response::new(proto::FreezeShardResponse {}))
+    }
+
+    pub(super) async fn unfreeze_shard(
+        &self,
+        request: Request<proto::UnfreezeShardRequest>,
+    ) -> Result<Response<proto::UnfreezeShardResponse>, Status> {
+        let proto::UnfreezeShardRequest { shard, reason } = request.get_ref();
+        let reason = optional_reason(reason)?;
+        let action = self.action(&request, Verb::UnfreezeShard, &shard.to_string(), reason);
+        let opened = self.orders()?.0.freeze(shard_number(*shard)?, None, &action).await;
+        found(opened.map_err(shards_refused)?)?;
+        tracing::warn!(shard, "shard opened by an operator");
+        Ok(Response::new(proto::UnfreezeShardResponse {}))
+    }
+}
+
+fn shard_number(shard: u32) -> Result<u16, Status> {
+    u16::try_from(shard).or(Err(violation("shard", "a shard has a number from 0 to 1023")))
+}
+
+fn found(found: bool) -> Result<(), Status> {
+    let none = || refused(Code::NotFound, "NOT_FOUND", "there is no such shard");
+    found.then_some(()).ok_or_else(none)
+}
+
+fn shards_refused(error: JournalError) -> Status {
+    match error {
+        JournalError::Invalid(message) => refused(Code::FailedPrecondition, "ONE_WRITER", &message),
+        error => unavailable(error),
+    }
+}
+
+fn shard_message(state: ShardState) -> proto::Shard {
+    let (node, address) = state.node.map(|node| (node.name, node.address)).unwrap_or_default();
+    proto::Shard {
+        shard: u32::from(state.shard),
+        epoch: state.epoch,
+        position: state.position,
+        node,
+        address,
+        moved_to: state.pinned.unwrap_or_default(),
+        frozen: state.frozen.unwrap_or_default(),
+    }
+}

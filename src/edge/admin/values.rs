@@ -1,0 +1,62 @@
+use shared_events::contract::{TextRule, Timestamp};
+use shared_events::stream::Cursors;
+use tonic::Status;
+
+use super::proto;
+use crate::edge::refusal::{away, violation};
+
+const REASON_LEN_MAX: usize = 500;
+
+/// What an operator says for the log and for others.
+pub(super) fn operators_reason(text: &str) -> Result<&str, Status> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        return Err(violation("reason", &format!("required: 1 to {REASON_LEN_MAX} characters")));
+    }
+    written("reason", reason)?;
+    Ok(reason)
+}
+
+/// What an operator may say besides.
+pub(super) fn optional_reason(text: &str) -> Result<&str, Status> {
+    let reason = text.trim();
+    written("reason", reason)?;
+    Ok(reason)
+}
+
+/// Whether a text can be shown to operators and kept on every database.
+pub(super) fn written(field: &str, text: &str) -> Result<(), Status> {
+    let rule = TextRule::line(REASON_LEN_MAX);
+    rule.check(text).map_err(|error| violation(field, &error.to_string()))
+}
+
+pub(super) fn positions(cursors: &Cursors) -> Vec<proto::ShardPosition> {
+    cursors
+        .iter()
+        .map(|(shard, position)| proto::ShardPosition { shard: u32::from(shard), position })
+        .collect()
+}
+
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> Status {
+    tracing::warn!(%error, "admin call failed");
+    away("UNAVAILABLE", "a store did not answer; try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_before_1970_keeps_its_microseconds() {
+        let time = timestamp(Timestamp::from_micros(-1));
+        assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
+    }
+}

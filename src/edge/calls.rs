@@ -1,0 +1,144 @@
+//! Which methods there are, here or in other processes, how each is called and who may call it.
+//! Never here: which services those are; each says so in its own row.
+
+use std::collections::BTreeMap;
+
+use order_actor::domain::Role;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tonic::{Code, Status};
+
+use super::refusal::refused;
+
+const KIB: usize = 1024;
+/// The most bytes of a message that no service of ours gets: health and reflection.
+const OTHERS_BYTES_MAX: usize = 4 * KIB;
+
+/// Methods of others' services whose answer is a stream.
+const TELLING: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
+/// Methods of others' services that are asked by a stream as well.
+const TALKING: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// A gRPC service, as callers know it.
+#[derive(Clone, Copy)]
+pub struct Rpc {
+    /// Its full name, such as `ordinal.orders.v1.OrderService`.
+    pub name: &'static str,
+    /// Whether a role may call a method of it.
+    pub may_call: fn(&str, Role) -> bool,
+    /// The most bytes of a message.
+    pub message_bytes_max: usize,
+}
+
+/// How a method is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One message, one answer.
+    Call,
+    /// One message, a stream of answers.
+    Tells,
+    /// A stream each way.
+    Talks,
+    /// A stream that another node carries here: one message, one answer.
+    Carried,
+}
+
+/// Every service of an engine, wherever it is answered.
+pub struct Calls {
+    descriptors: Vec<&'static [u8]>,
+    rpcs: BTreeMap<&'static str, Rpc>,
+    /// The methods of each service.
+    methods: BTreeMap<String, BTreeMap<String, Kind>>,
+}
+
+impl Calls {
+    /// Of these services, which these descriptors describe; the admin service is one of them.
+    #[must_use]
+    pub fn new(
+        descriptors: impl IntoIterator<Item = &'static [u8]>,
+        rpcs: impl IntoIterator<Item = Rpc>,
+    ) -> Self {
+        let own = super::admin::FILE_DESCRIPTOR_SET;
+        let descriptors: Vec<_> = descriptors.into_iter().chain([own]).collect();
+        let rpcs = rpcs.into_iter().chain([super::admin::RPC]);
+        let rpcs = rpcs.map(|rpc| (rpc.name, rpc)).collect();
+        let methods = methods(&descriptors);
+        Self { descriptors, rpcs, methods }
+    }
+
+    /// What describes all of them, for reflection.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.descriptors.iter().copied()
+    }
+
+    /// Whether there is such a method.
+    pub(super) fn exists(&self, path: &str) -> Result<(), Status> {
+        let (service, method) = split(path);
+        let message = match self.methods.get(service) {
+            Some(methods) if methods.contains_key(method) => return Ok(()),
+            Some(methods) => {
+                let methods: Vec<&str> = methods.keys().map(String::as_str).collect();
+                format!("{service} has no such method; it has {}", methods.join(", "))
+            }
+            None => {
+                let services: Vec<&str> = self.methods.keys().map(String::as_str).collect();
+                format!("there is no such service; there are {}", services.join(", "))
+            }
+        };
+        Err(refused(Code::Unimplemented, "UNIMPLEMENTED", &message))
+    }
+
+    /// Whether a role may call a method. What no row allows is denied.
+    pub(super) fn may_call(&self, path: &str, role: Role) -> bool {
+        let (service, method) = split(path);
+        self.rpcs.get(service).is_some_and(|rpc| (rpc.may_call)(method, role))
+    }
+
+    /// How a method is called.
+    pub(crate) fn kind(&self, path: &str, carried: bool) -> Kind {
+        let (service, method) = split(path);
+        let known = self.methods.get(service).and_then(|methods| methods.get(method));
+        let kind = match known.copied() {
+            Some(kind) => kind,
+            None if TALKING.contains(&path) => Kind::Talks,
+            None if TELLING.contains(&path) => Kind::Tells,
+            None => Kind::Call,
+        };
+        if carried && kind == Kind::Talks { Kind::Carried } else { kind }
+    }
+
+    /// The most bytes of a message.
+    pub(crate) fn message_bytes_max(&self, path: &str) -> usize {
+        let rpc = self.rpcs.get(split(path).0);
+        rpc.map_or(OTHERS_BYTES_MAX, |rpc| rpc.message_bytes_max)
+    }
+}
+
+/// Service and method of a path.
+fn split(path: &str) -> (&str, &str) {
+    path.trim_start_matches('/').split_once('/').unwrap_or_default()
+}
+
+fn methods(descriptors: &[&'static [u8]]) -> BTreeMap<String, BTreeMap<String, Kind>> {
+    let sets = descriptors.iter().filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok());
+    let files = sets.flat_map(|set| set.file);
+    let services = files.flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().map(move |service| {
+            let name = format!("{package}.{}", service.name());
+            let methods = service.method.iter().map(|method| {
+                let kind = match (method.client_streaming(), method.server_streaming()) {
+                    (true, _) => Kind::Talks,
+                    (false, true) => Kind::Tells,
+                    (false, false) => Kind::Call,
+                };
+                (method.name().to_owned(), kind)
+            });
+            (name, methods.collect())
+        })
+    });
+    services.collect()
+}

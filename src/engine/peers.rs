@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+
+use super::service::Service;
+use super::services::{self, Services};
+use crate::edge::peers::Identity;
+use crate::flags::address::Address;
+
+/// Where the other services answer; each may be several processes.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    /// By the name of the service.
+    pub at: BTreeMap<&'static str, Vec<String>>,
+    /// Who this process is to them.
+    pub identity: Identity,
+}
+
+impl Peers {
+    /// Where a service answers; empty where that is not known.
+    #[must_use]
+    pub fn at(&self, service: &str) -> &[String] {
+        self.at.get(service).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Flags that say where the other services are, one for each service.
+#[derive(Clone, Debug, Default)]
+pub struct PeerArgs(BTreeMap<&'static str, Vec<Address>>);
+
+impl PeerArgs {
+    /// By the name of the service.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let texts = |at: &Vec<Address>| at.iter().map(ToString::to_string).collect();
+        self.0.iter().map(|(name, at)| (*name, texts(at))).collect()
+    }
+
+    /// The flag of a service, by its id.
+    #[must_use]
+    pub fn id(service: &Service) -> String {
+        format!("{}_at", service.name)
+    }
+
+    /// The flags of these services.
+    pub(crate) fn augment(command: Command, services: Services) -> Command {
+        command.args(services.iter().map(|service| {
+            Arg::new(Self::id(service))
+                .long(format!("{}-at", service.name))
+                .env(format!("ORDINAL_{}_AT", service.name.to_uppercase()))
+                .hide_env_values(true)
+                .value_name("ADDRESS")
+                .value_delimiter(',')
+                .value_parser(value_parser!(Address))
+                .action(ArgAction::Append)
+                .help(service.answers)
+        }))
+    }
+
+    /// What was said of these services.
+    pub(crate) fn read(matches: &ArgMatches, services: Services) -> Self {
+        let said = services.iter().filter_map(|service| {
+            let said = matches.try_get_many::<Address>(&Self::id(service)).ok().flatten()?;
+            Some((service.name, said.cloned().collect()))
+        });
+        Self(said.collect())
+    }
+}
+
+impl Args for PeerArgs {
+    fn augment_args(command: Command) -> Command {
+        Self::augment(command, services::ALL)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for PeerArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::read(matches, services::ALL))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use inventory_stream::grpc::FILE_DESCRIPTOR_SET;
+use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
+use order_actor::domain::Role;
+use order_actor::timers::{Clock as _, SystemClock};
+use shared_events::contract::FactSource;
+use shared_events::stream::Database;
+use shared_events::stream::redis::Redis;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::edge::calls::Rpc;
+use crate::edge::health::Reason;
+use crate::edge::telling_who_asks;
+use crate::engine::building::Building;
+use crate::engine::health::Alarm;
+use crate::engine::reconcile::Reconcile;
+use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
+use crate::feed;
+
+/// Stock.
+pub static SERVICE: Service = Service {
+    name: "inventory",
+    keeps: "stock",
+    runs: "Stock",
+    answers: "The stock service, for the other roles",
+    has_journal: false,
+    store: Store {
+        migrator: inventory_stream::migrator,
+        exchanged: &[],
+        kept_in: &["cursors", "stock", "reservations"],
+        // Made anew, it would refuse what orders were confirmed by.
+        anew: None,
+    },
+    descriptors: FILE_DESCRIPTOR_SET,
+    path: "/ordinal.inventory.",
+    rpcs: &[Rpc {
+        name: "ordinal.inventory.v1.InventoryService",
+        may_call: |_, role| matches!(role, Role::Service | Role::Ops),
+        message_bytes_max: 1024 * 1024,
+    }],
+    promises: Some(PROMISE),
+    followers: &[STOCK],
+    processes: &[Process { name: "inventory", port: 10, flags: &[] }],
+    open: |building| Box::pin(open(building)),
+};
+
+const PROMISE: Promise = Promise {
+    source: FactSource::Inventory,
+    relay: "relay-inventory",
+    log: |stores| {
+        let database = stores.of(&SERVICE)?.clone();
+        Ok(Inventory::new(database, Arc::new(|| SystemClock.now())).facts())
+    },
+};
+
+/// Holds stock for orders, lets it go, counts it out and in.
+pub const STOCK: Follower = Follower {
+    name: "stock",
+    follows: Log::Facts(FactSource::Orders),
+    // A batch is a dozen statements.
+    pace: Duration::from_millis(20),
+    scope: Runs::Once,
+};
+
+async fn open(building: &mut Building) -> anyhow::Result<Follow> {
+    let database = building.database(&SERVICE).await?;
+    let mut inventory = Inventory::new(database, Arc::clone(&building.now));
+    if let Some(streams) = building.settings.streams.as_ref()
+        && !streams.stock_cache_for.is_zero()
+    {
+        // Its own connection: who asks waits for no stream.
+        let redis = Redis::new(&streams.redis)?;
+        inventory = inventory.cached(redis, streams.stock_cache_for);
+    }
+    if let Some(cache) = inventory.cache() {
+        building.followers.run(|stop| cache.run(stop));
+    }
+    let told = inventory.clone();
+    let log: feed::Log = Arc::new(move || told.facts());
+    building.promise_once(PROMISE, log, inventory.database());
+    building.routes.add_service(InterceptedService::new(inventory.grpc(), telling_who_asks));
+    building.alarms.push(sums(inventory.database().clone()));
+    Ok(Box::new(move |building| follow(building, &inventory)))
+}
+
+fn follow(building: &mut Building, inventory: &Inventory) -> anyhow::Result<()> {
+    if !building.settings.stock_follower {
+        return Ok(());
+    }
+    let (database, orders) = (inventory.database(), FactSource::Orders);
+    let scope = building.follow_facts(&STOCK, orders, database, inventory.follower())?;
+    let every = building.settings.reconcile_every;
+    if !every.is_zero() {
+        let backend = building.settings.backend.clone();
+        let clock = Arc::clone(&building.settings.clock);
+        let reconcile = Reconcile { database: database.clone(), backend, clock, every };
+        building.followers.run(|stop| reconcile.run(scope, stop));
+    }
+    Ok(())
+}
+
+/// Wants somebody while stock's sums do not hold.
+fn sums(database: Database) -> Alarm {
+    let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
+        let database = database.clone();
+        Box::pin(async move {
+            let reconciled = Reconciled::load(&database).await.ok()?;
+            let differs = reconciled.filter(|found| !found.discrepancies.is_empty());
+            Some(differs.as_ref().map(sums_differ))
+        })
+    };
+    Alarm { part: "stock", look: Box::new(look) }
+}
+
+fn sums_differ(reconciled: &Reconciled) -> Reason {
+    let (count, more) = match reconciled.discrepancies.len() {
+        DISCREPANCIES_KEPT => (DISCREPANCIES_KEPT, " or more"),
+        count => (count, ""),
+    };
+    let first = reconciled.discrepancies.first();
+    let first = first.map(ToString::to_string).unwrap_or_default();
+    let text =
+        format!("{count}{more} sums do not hold (ordinal verify names all); the first is {first}");
+    Reason { text, since: reconciled.at }
+}

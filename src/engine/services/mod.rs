@@ -1,0 +1,155 @@
+//! The services that there are, each in a file of its own: what it is called, what it keeps, promises
+//! and follows, and how its parts are opened. A new one is a new file and a line here.
+
+pub(crate) mod inventory; // stock
+pub(crate) mod notifications; // messages
+pub(crate) mod orders; // the journal, its actors and timers, the lists
+
+use std::sync::Arc;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use order_actor::domain::Role as Caller;
+
+use super::service::{Log, Role, Service};
+use crate::edge::calls::{Calls, Rpc};
+use crate::feed;
+
+/// A list of services.
+pub type Services = &'static [&'static Service];
+
+/// All of them, in the order in which people read about them.
+pub const ALL: Services = &[&orders::SERVICE, &inventory::SERVICE, &notifications::SERVICE];
+
+/// The one of this name.
+pub(crate) fn named(services: Services, name: &str) -> Option<&'static Service> {
+    services.iter().copied().find(|service| service.name == name)
+}
+
+/// The one that has the journal.
+pub(crate) fn with_journal(services: Services) -> Option<&'static Service> {
+    services.iter().copied().find(|service| service.has_journal)
+}
+
+/// Followers before what they follow, and what is kept in the journal as its followers are: copied in
+/// this order, and the journal last, no follower remembers what its log does not hold.
+pub(crate) fn followers_first(services: Services) -> Vec<&'static Service> {
+    let mut left: Vec<&'static Service> = services.iter().rev().copied().collect();
+    let mut sorted = Vec::new();
+    while !left.is_empty() {
+        let is_followed = |service: &Service| {
+            let log = service.promises.map(|promise| Log::Facts(promise.source));
+            let mut others = left.iter().flat_map(|other| other.followers);
+            others
+                .any(|follower| !follower.follows.is_of_journal() && Some(follower.follows) == log)
+        };
+        let next = left.iter().position(|service| !is_followed(service)).unwrap_or_default();
+        sorted.push(left.remove(next));
+    }
+    sorted
+}
+
+/// The files of an SQLite directory that may be made anew.
+pub(crate) fn made_anew(services: Services) -> PossibleValuesParser {
+    let files = services.iter().filter(|service| service.store.anew.is_some());
+    PossibleValuesParser::new(files.map(|service| service.file()))
+}
+
+/// The names that `--role` takes.
+pub(crate) fn roles(services: Services) -> impl TypedValueParser<Value = Role> {
+    let each = services.iter().map(|one| PossibleValue::new(one.name).help(one.runs));
+    let all = [PossibleValue::new(Role::All.name()).help("All of them")];
+    let names = PossibleValuesParser::new(all.into_iter().chain(each));
+    names.map(move |name: String| match named(services, &name) {
+        Some(service) => Role::Only(service.name),
+        None => Role::All,
+    })
+}
+
+/// Every method of these services and of the fact feed.
+pub(crate) fn calls(services: Services) -> Arc<Calls> {
+    let descriptors = services.iter().map(|service| service.descriptors);
+    let rpcs = services.iter().flat_map(|service| service.rpcs).copied();
+    let descriptors = descriptors.chain([feed::FILE_DESCRIPTOR_SET]);
+    Arc::new(Calls::new(descriptors, rpcs.chain([FACTS])))
+}
+
+/// What other processes read of the facts of this one.
+pub(crate) const FACTS: Rpc = Rpc {
+    name: "ordinal.facts.v1.FactService",
+    may_call: |_, role| matches!(role, Caller::Service | Caller::Ops),
+    message_bytes_max: 64 * 1024,
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::edge::calls::Kind;
+
+    /// Every method that the protos have is known as what it is, and has a row that allows somebody.
+    #[test]
+    fn methods_are_known_as_the_protos_say() {
+        let calls = calls(ALL);
+        let mut pool = prost_reflect::DescriptorPool::new();
+        for descriptors in calls.descriptors() {
+            pool.decode_file_descriptor_set(descriptors).unwrap();
+        }
+        for service in pool.services() {
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
+                    (true, _) => Kind::Talks,
+                    (false, true) => Kind::Tells,
+                    (false, false) => Kind::Call,
+                };
+                assert_eq!(calls.kind(&path, false), kind, "{path}");
+                assert!(calls.message_bytes_max(&path) >= 64 * 1024, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_follower_is_copied_before_what_it_follows() {
+        let names: Vec<&str> = followers_first(ALL).iter().map(|service| service.name).collect();
+        assert_eq!(names, ["notifications", "orders", "inventory"]);
+    }
+
+    /// What is written by hand for each service: a manifest of its own, and a process of compose.
+    #[test]
+    fn every_service_stands_in_the_manifests() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+        for service in ALL {
+            let (name, capitals) = (service.name, service.name.to_uppercase());
+            let database = format!("ORDINAL_{capitals}_DATABASE_URL");
+            let own = format!("k8s/base/{name}.yaml");
+            for path in [own.as_str(), "k8s/base/migrate.yaml", "docker-compose.yml"] {
+                assert!(read(path).contains(&database), "{path} lacks {database}");
+            }
+            let (at, role) = (format!("ORDINAL_{capitals}_AT"), format!("ORDINAL_ROLE: {name}"));
+            assert!(read("k8s/base/kustomization.yaml").contains(&at), "{at}");
+            assert!(read("docker-compose.yml").contains(&role), "{role}");
+        }
+    }
+
+    #[test]
+    fn names_of_services_and_followers_are_no_others() {
+        let mut names = BTreeSet::new();
+        for service in ALL {
+            assert!(names.insert(service.name), "{} twice", service.name);
+            for rpc in service.rpcs {
+                assert!(format!("/{}", rpc.name).starts_with(service.path), "{}", rpc.name);
+            }
+        }
+        let mut followers = BTreeSet::new();
+        for service in ALL {
+            let relay = service.promises.map(|promise| promise.relay);
+            for name in service.followers.iter().map(|follower| follower.name).chain(relay) {
+                assert!(followers.insert(name), "{name} twice");
+            }
+        }
+        assert_eq!(ALL.iter().filter(|service| service.has_journal).count(), 1);
+    }
+}

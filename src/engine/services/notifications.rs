@@ -1,0 +1,67 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use notification::Notifications;
+use notification::grpc::FILE_DESCRIPTOR_SET;
+use order_actor::domain::Role;
+use shared_events::contract::FactSource;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::edge::calls::Rpc;
+use crate::edge::telling_who_asks;
+use crate::engine::building::Building;
+use crate::engine::service::{Follow, Follower, Log, Process, Runs, Service, Store};
+
+/// Messages to customers.
+pub static SERVICE: Service = Service {
+    name: "notifications",
+    keeps: "messages",
+    runs: "Messages to customers",
+    answers: "The message service, for the other roles",
+    has_journal: false,
+    store: Store {
+        migrator: notification::migrator,
+        exchanged: &[],
+        kept_in: &["cursors", "notifications"],
+        anew: Some("every message there ever was is sent once more"),
+    },
+    descriptors: FILE_DESCRIPTOR_SET,
+    path: "/ordinal.notifications.",
+    rpcs: &[Rpc {
+        name: "ordinal.notifications.v1.NotificationService",
+        may_call: |method, role| {
+            let reads = method.starts_with("Get") || method.starts_with("List");
+            role == Role::Ops || (reads && role == Role::Service)
+        },
+        message_bytes_max: 64 * 1024,
+    }],
+    promises: None,
+    followers: &[NOTIFICATIONS],
+    processes: &[Process { name: "notifications", port: 20, flags: &["--mail-dir", "{dir}/mail"] }],
+    open: |building| Box::pin(open(building)),
+};
+
+/// Composes messages.
+pub const NOTIFICATIONS: Follower = Follower {
+    name: "notifications",
+    follows: Log::Facts(FactSource::Orders),
+    // It leaves for another system.
+    pace: Duration::from_millis(250),
+    scope: Runs::Once,
+};
+
+async fn open(building: &mut Building) -> anyhow::Result<Follow> {
+    let database = building.database(&SERVICE).await?;
+    let config = building.settings.notifications.clone();
+    let now = Arc::clone(&building.now);
+    let notifications = Notifications::new(database.clone(), config, now)?;
+    building.routes.add_service(InterceptedService::new(notifications.grpc(), telling_who_asks));
+    Ok(Box::new(move |building| {
+        let follower = notifications.follower();
+        building.follow_facts(&NOTIFICATIONS, FactSource::Orders, &database, follower)?;
+        // Every process delivers: each message is claimed in the ledger before it is sent.
+        let delivery = notifications;
+        building.followers.run(|stop| async move { delivery.run_delivery(stop).await });
+        Ok(())
+    }))
+}

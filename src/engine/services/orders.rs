@@ -1,0 +1,159 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::actor::Registry;
+use order_actor::domain::Role;
+use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
+use order_actor::inbox::StockAnswers;
+use order_actor::limits::IDLE_SWEEP;
+use order_actor::outbox::FactSource as OrderFacts;
+use order_actor::projections::{self, Deadlines, OrderSummaries};
+use order_actor::replay::JournalSource;
+use order_actor::timers::Alarm;
+use shared_events::contract::FactSource;
+use tokio_util::sync::CancellationToken;
+
+use crate::edge::calls::Rpc;
+use crate::engine::building::Building;
+use crate::engine::clock::Believed;
+use crate::engine::followers::SOON;
+use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
+use crate::engine::settings::Backend;
+use crate::engine::{Orders, stores};
+use crate::feed;
+
+/// Orders: the journal, its actors and timers, the lists.
+pub static SERVICE: Service = Service {
+    name: "orders",
+    keeps: "orders",
+    runs: "Orders: the journal, its actors and timers, the lists",
+    answers: "Order nodes, for the other roles; several by commas",
+    has_journal: true,
+    store: Store {
+        migrator: projections::migrator,
+        exchanged: &projections::TABLES,
+        kept_in: &["cursors", "order_summaries"],
+        anew: Some("it is filled again from the journal"),
+    },
+    descriptors: FILE_DESCRIPTOR_SET,
+    path: "/ordinal.orders.",
+    rpcs: &[
+        Rpc {
+            name: "ordinal.orders.v1.OrderService",
+            // Orders know whose they are and who may do what to them.
+            may_call: |_, _| true,
+            message_bytes_max: 1024 * 1024,
+        },
+        Rpc {
+            name: "ordinal.orders.v1.JournalService",
+            may_call: |method, role| match method {
+                "ListOrderEvents" | "DiffOrder" => true,
+                "ReadFacts" => matches!(role, Role::Service | Role::Ops),
+                _ => role == Role::Ops,
+            },
+            message_bytes_max: 1024 * 1024,
+        },
+    ],
+    promises: Some(PROMISE),
+    followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS],
+    processes: &[
+        Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },
+        Process { name: "orders-b", port: 1, flags: &["--node-name", "b"] },
+    ],
+    open: |building| Box::pin(open(building)),
+};
+
+const PROMISE: Promise = Promise {
+    source: FactSource::Orders,
+    relay: "relay-orders",
+    log: |stores| Ok(Arc::new(OrderFacts::new(stores.journal.clone()))),
+};
+
+/// Keeps the list of orders.
+pub const SUMMARIES: Follower = Follower {
+    name: OrderSummaries::FOLLOWER,
+    follows: Log::Journal,
+    // People look at it.
+    pace: Duration::from_millis(100),
+    scope: Runs::ByShard,
+};
+
+/// Keeps the list of open deadlines.
+pub const DEADLINES: Follower = Follower {
+    name: Deadlines::FOLLOWER,
+    follows: Log::Journal,
+    // It waits for minutes. What has come and gone in one batch is not written at all.
+    pace: Duration::from_millis(250),
+    scope: Runs::ByShard,
+};
+
+/// Tells orders what stock answered.
+pub const STOCK_ANSWERS: Follower = Follower {
+    name: "stock-answers",
+    follows: Log::Facts(FactSource::Inventory),
+    // An order waits for it.
+    pace: SOON,
+    scope: Runs::ByShard,
+};
+
+/// The journal and its actors, and what they tell.
+async fn open(building: &mut Building) -> anyhow::Result<Follow> {
+    let node = building.settings.node(building.address);
+    let journal = stores::journal(&building.settings, node).await?;
+    let database = building.database(&SERVICE).await?;
+    let clock = Arc::clone(&building.settings.clock);
+    let (policy, limits) = (building.settings.policy, building.settings.limits);
+    let registry = Registry::start(journal.clone(), clock, policy, limits).await?;
+    let told = journal.clone();
+    let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(told.clone())));
+    building.promise(PROMISE, log, journal.scope());
+    let lists = Lists {
+        summaries: OrderSummaries::new(database.clone()),
+        deadlines: Deadlines::new(database.clone()),
+    };
+    let facts = Arc::new(OrderFacts::new(journal.clone()));
+    let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone(), facts)
+        .stopping_with(building.stop_edge.clone());
+    let edge = match building.settings.backend {
+        Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
+        Backend::Sqlite(_) => edge,
+    };
+    let (orders, events) = edge.taking_turns(Arc::new(building.turns.clone())).into_services();
+    building.routes.add_service(orders);
+    building.routes.add_service(events);
+    let clock = Believed::by(&journal, building.settings.trust_clock).await;
+    building.orders = Some(Orders { journal, registry, database, clock });
+    Ok(Box::new(move |building| follow(building, lists)))
+}
+
+/// The lists that orders keep of themselves.
+struct Lists {
+    summaries: OrderSummaries,
+    deadlines: Deadlines,
+}
+
+/// Each order node follows for the shards that it has.
+fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
+    let Some(Orders { journal, registry, database, clock }) = building.orders.clone() else {
+        return Ok(());
+    };
+    let Lists { summaries, deadlines } = lists;
+    let events = Arc::new(JournalSource::new(journal.clone()));
+    let handler = summaries.handler(journal.clone());
+    building.follow(&SUMMARIES, &database, events.clone(), handler)?;
+    let handler = deadlines.handler(journal);
+    building.follow(&DEADLINES, &database, events, handler)?;
+    let handler = StockAnswers::new(registry.clone());
+    building.follow_facts(&STOCK_ANSWERS, FactSource::Inventory, &database, handler)?;
+    let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&building.settings.clock));
+    let alarm = alarm.held(clock.timers().held());
+    building.followers.run(|stop| alarm.run(stop));
+    building.followers.run(|stop| sweep(registry, stop));
+    Ok(())
+}
+
+async fn sweep(registry: Registry, stop: CancellationToken) {
+    while tokio::time::timeout(IDLE_SWEEP, stop.cancelled()).await.is_err() {
+        registry.sweep();
+    }
+}

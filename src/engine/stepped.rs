@@ -1,0 +1,54 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use order_actor::timers::{Clock, SystemClock};
+use shared_events::contract::Timestamp;
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The machine's clock, off by so many seconds as a file says: a clock that somebody sets wrong
+/// and right again.
+pub struct SteppedClock {
+    micros_off: Arc<AtomicI64>,
+}
+
+impl SteppedClock {
+    /// Off by what this file says, from now on; by nothing while there is none. Must be called
+    /// within a tokio runtime.
+    #[must_use]
+    pub fn by(file: PathBuf) -> Self {
+        let read = |text: std::io::Result<String>| -> i64 {
+            let seconds: i64 = text.unwrap_or_default().trim().parse().unwrap_or(0);
+            seconds.saturating_mul(1_000_000)
+        };
+        // The first look is here: nobody is told another time before it.
+        let micros_off = Arc::new(AtomicI64::new(read(std::fs::read_to_string(&file))));
+        let told = Arc::downgrade(&micros_off);
+        tokio::spawn(async move {
+            while let Some(told) = told.upgrade() {
+                told.store(read(tokio::fs::read_to_string(&file).await), Ordering::Relaxed);
+                drop(told);
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        Self { micros_off }
+    }
+}
+
+#[async_trait]
+impl Clock for SteppedClock {
+    fn now(&self) -> Timestamp {
+        let off = self.micros_off.load(Ordering::Relaxed);
+        Timestamp::from_micros(SystemClock.now().micros().saturating_add(off))
+    }
+
+    async fn wait_until(&self, time: Timestamp) {
+        while self.now() < time {
+            tokio::time::sleep(time.since(self.now()).min(LOOK_EVERY)).await;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where the Redis streams are and what they keep, by flags.
+//! Never here: what is in them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared_events::stream::redis::{Keep, RedisOptions};
+
+/// The streams of a process.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    /// Where they are.
+    pub redis: RedisOptions,
+    /// What they keep.
+    pub keep: Keep,
+    /// For how long stock of single products may be answered from Redis; nothing for never.
+    pub stock_cache_for: Duration,
+}
+
+/// Flags that name a Redis.
+#[derive(Clone, clap::Args)]
+pub struct RedisArgs {
+    /// The Redis whose streams carry facts, redis://[user:password@]host:port or rediss://… for
+    /// TLS; several by commas are nodes of a cluster.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ORDINAL_REDIS_URL",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    redis_url: Vec<String>,
+    /// It is a cluster, though one node is named.
+    #[arg(long, env = "ORDINAL_REDIS_CLUSTER")]
+    redis_cluster: bool,
+    /// Check its certificate against the authority in this PEM file, not against public ones.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_REDIS_CA")]
+    redis_ca: Option<PathBuf>,
+    /// First part of every key, so that several installations can share a Redis.
+    #[arg(long, value_name = "TEXT", env = "ORDINAL_REDIS_PREFIX", default_value = "ordinal")]
+    redis_prefix: String,
+}
+
+/// Flags that name a Redis, and what its streams keep. Without a Redis, facts go from process to
+/// process by gRPC.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StreamArgs {
+    #[command(flatten)]
+    redis: RedisArgs,
+    /// Keep so many facts per shard.
+    #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
+    redis_keep: u64,
+    /// Keep facts for so long.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = crate::flags::duration)]
+    redis_keep_for: Duration,
+    /// Keep what an active follower still needs, but no more facts per shard than this.
+    #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]
+    redis_keep_at_most: u64,
+    /// Answer from Redis what stock a product has, for so long where nothing is known to have changed
+    /// it; 0s is off. Reservations never ask it.
+    #[arg(long, value_name = "DURATION", env = "ORDINAL_STOCK_CACHE_FOR", default_value = "5m", value_parser = cache_for)]
+    stock_cache_for: Duration,
+}
+
+fn cache_for(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    match crate::flags::duration(text)? {
+        long if long > MAX => Err("is at most 1day".to_owned()),
+        length => Ok(length),
+    }
+}
+
+/// URLs hold passwords.
+impl std::fmt::Debug for RedisArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisArgs")
+    }
+}
+
+impl RedisArgs {
+    /// The Redis, where one is named.
+    ///
+    /// # Errors
+    /// Where the authority's file cannot be read.
+    pub fn options(&self) -> anyhow::Result<Option<RedisOptions>> {
+        if self.redis_url.is_empty() {
+            return Ok(None);
+        }
+        let authority = match &self.redis_ca {
+            Some(path) => Some(
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        Ok(Some(RedisOptions {
+            urls: self.redis_url.clone(),
+            cluster: self.redis_cluster,
+            authority,
+            prefix: self.redis_prefix.clone(),
+        }))
+    }
+}
+
+impl StreamArgs {
+    /// The streams, where a Redis is named.
+    ///
+    /// # Errors
+    /// As [`RedisArgs::options`].
+    pub fn streams(&self) -> anyhow::Result<Option<Streams>> {
+        let Some(redis) = self.redis.options()? else { return Ok(None) };
+        let keep = Keep {
+            entries: self.redis_keep,
+            age: self.redis_keep_for,
+            at_most: self.redis_keep_at_most,
+            ..Keep::default()
+        };
+        Ok(Some(Streams { redis, keep, stock_cache_for: self.stock_cache_for }))
+    }
+}

@@ -1,0 +1,33 @@
+//! Values of flags that several parts take. What is wrong is said so that it ends the sentence
+//! "invalid value 'x' for '--y': it …".
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+/// A length of time, such as `30s`, `15m` or `3days`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| "is no length of time such as 30s, 15m or 3days".to_owned())
+}
+
+/// Where to listen: an address, or a name that this machine knows, with a port.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let wrong =
+        || "is no address to listen on, such as 127.0.0.1:7400 or localhost:7400".to_owned();
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|_| wrong())?.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+    first.copied().ok_or_else(wrong)
+}
+
+/// The known name that somebody may have meant.
+pub fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let name = plain(name);
+    let near = known.map(|known| (strsim::jaro_winkler(&name, &plain(known)), known));
+    let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0));
+    nearest.filter(|(near, _)| *near > 0.85).map(|(_, known)| known)
+}

@@ -1,0 +1,293 @@
+//! A cluster with ways that can be disturbed, and what happens in it.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use order_actor::journal::ShardMap;
+use serde_json::json;
+use shared_events::contract::OrderId;
+use shared_events::stream::redis::{Redis, RedisOptions};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::clients::{self, Memory, PRODUCTS, SCARCE, UNITS, Work};
+use super::clock::ServersClock;
+use super::disk::Disk;
+use super::faults::{SERVICES, Schedule};
+use super::past::Past;
+use super::proxy::{Proxy, Way};
+use super::report::{Report, latencies, told};
+use super::{ChaosArgs, READY_WITHIN, Scenario, check, witness};
+use crate::client::{Caller, Client, Connection, Output, lag};
+use crate::engine::{Backend, Databases, Stores, services};
+use crate::lab::cluster::{self, Addresses, Cluster, SHARDS, Ways};
+use crate::verify;
+
+/// So that a frozen owner is soon past it.
+const SHORT_LEASES: [&str; 6] =
+    ["--lease", "2s", "--lease-renew", "400ms", "--lease-self-stop", "1200ms"];
+/// Units of the one order that all clients are at: more than they can do something to.
+const UNITS_OF_ONE: u32 = 1_000_000;
+/// How long everything may take to come to rest.
+const DRAINS_WITHIN: Duration = Duration::from_secs(120);
+
+/// A cluster with ways that can be disturbed.
+pub(super) struct Arena {
+    pub(super) addresses: Addresses,
+    pub(super) folder: PathBuf,
+    pub(super) cluster: Cluster,
+    /// By server, by service.
+    pub(super) to_postgres: Vec<Vec<Proxy>>,
+    pub(super) to_redis: Vec<Proxy>,
+    /// The server that the next fault of Postgres is of.
+    pub(super) next_server: usize,
+    /// That of the first Postgres server, where it can be full.
+    pub(super) disk: Option<Disk>,
+    /// The clock of the Postgres servers, where it can be set.
+    pub(super) servers_clock: Option<ServersClock>,
+    /// When what was told may have been lost.
+    pub(super) lost: Past,
+}
+
+impl Arena {
+    pub(super) async fn start(dir: &Path, args: &ChaosArgs) -> anyhow::Result<Self> {
+        let addresses = free_addresses(args.journal_databases)?;
+        let folder = cluster::folder(dir)?;
+        let disk = match args.full_disk {
+            true => {
+                let home = folder.join("postgres");
+                std::fs::create_dir(&home)?;
+                Some(Disk::mount(&home)?)
+            }
+            false => None,
+        };
+        let (servers_clock, environment) = ServersClock::new(&folder)?.unzip();
+        if servers_clock.is_none() {
+            tracing::warn!(
+                "libfaketime is not installed: steps of the database's clock move leases"
+            );
+        }
+        let environment = environment.unwrap_or_default();
+        let postgres =
+            cluster::postgres_servers(&folder, &addresses.postgres, &environment).await?;
+        let redis = cluster::redis(&folder, addresses.redis).await?;
+        let (mut to_postgres, mut to_redis) = (Vec::new(), Vec::new());
+        for server in &addresses.postgres {
+            let mut ways = Vec::new();
+            for _ in SERVICES.iter() {
+                ways.push(Proxy::to(*server).await?);
+            }
+            to_postgres.push(ways);
+        }
+        for _ in SERVICES.iter() {
+            to_redis.push(Proxy::to(addresses.redis).await?);
+        }
+        let of_service = |nth: usize| {
+            let ways = to_postgres.iter().filter_map(|ways: &Vec<Proxy>| ways.get(nth));
+            ways.map(|proxy| proxy.address).collect()
+        };
+        let ways = Ways {
+            postgres: (0..SERVICES.len()).map(of_service).collect(),
+            redis: to_redis.iter().map(|proxy| proxy.address).collect(),
+            clocks: true,
+        };
+        let leases: &[&str] =
+            if args.scenario == Scenario::FrozenOwner { &SHORT_LEASES } else { &[] };
+        let mut cluster = Cluster::new(&folder, &addresses, postgres, redis, &ways, leases)?;
+        cluster.start().await?;
+        for server in &addresses.postgres {
+            witness::install(&cluster::database_url(*server, "orders")).await?;
+        }
+        Ok(Self {
+            addresses,
+            folder,
+            cluster,
+            to_postgres,
+            to_redis,
+            servers_clock,
+            next_server: 0,
+            disk,
+            lost: Past::default(),
+        })
+    }
+
+    // Long: one fight from its first call to its report, in order.
+    pub(super) async fn fight(
+        &mut self,
+        args: &ChaosArgs,
+        seed: u64,
+        out: &Output,
+    ) -> anyhow::Result<Report> {
+        let client = self.client(Duration::from_secs(20)).await?;
+        // Stock that forgot decides anew, and not all would get what was scarce again.
+        let scarce = if args.scenario == Scenario::SetBack { 0 } else { SCARCE };
+        self.stock(&client, scarce).await?;
+        let memory = Memory::default();
+        let stop = CancellationToken::new();
+        let mut clients = JoinSet::new();
+        let nodes = self.addresses.nodes();
+        let (work, schedule) = match args.scenario {
+            Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
+            Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
+            // It has no servers.
+            Scenario::SteppedClock => (Work::Mixed, Schedule::stepped_clock(seed)),
+            Scenario::SetBack | Scenario::HalfCopied => (Work::Mixed, Schedule::set_back(seed)),
+            Scenario::MovingShard => {
+                let order_id = OrderId::mint();
+                clients::place_one(&nodes, &memory, order_id, UNITS_OF_ONE).await?;
+                let shard = self.shard_of(&client, order_id).await?;
+                (Work::One(order_id), Schedule::moving(seed, shard))
+            }
+        };
+        for nth in 0..args.clients {
+            let (memory, stop) = (memory.clone(), stop.clone());
+            let seed = seed.wrapping_mul(1_000).wrapping_add(nth);
+            clients.spawn(clients::work(nodes.clone(), work, seed, memory, args.pace, stop));
+        }
+        let began = Instant::now();
+        let (mut kills, mut faults) = (0, BTreeMap::new());
+        for step in schedule {
+            if began.elapsed() >= args.lasts && kills >= args.kills {
+                break;
+            }
+            kills += step.fault.kills();
+            let kind: String = step.fault.to_string();
+            if !out.json {
+                let lasts = step.lasts.as_millis();
+                out.line(format!("{:>5} s  {kind} for {lasts} ms", began.elapsed().as_secs()));
+            }
+            let words: Vec<&str> = kind.split(' ').take(2).collect();
+            *faults.entry(words.join(" ")).or_insert(0) += 1;
+            // Whoever could not start while something was wrong is started again, as anywhere.
+            self.cluster.revive_services()?;
+            self.disturb(&step).await?;
+            sleep(step.peace).await;
+        }
+        stop.cancel();
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+        let seconds = began.elapsed().as_secs();
+        let drained = Instant::now();
+        let behind = self.drain().await?;
+        let level = behind.values().all(|facts| *facts == 0);
+        let drained_in_ms = level.then(|| drained.elapsed().as_millis());
+        let mut calls = memory.calls();
+        self.lost.leave_in_doubt(&mut calls);
+        let stores = Stores::snapshot(&Backend::Postgres(self.databases()?), None).await?;
+        let contradictions = check::agree(&stores, &calls).await?;
+        let redis = Redis::new(&RedisOptions {
+            urls: vec![format!("redis://{}", self.addresses.redis)],
+            cluster: false,
+            authority: None,
+            prefix: "ordinal".to_owned(),
+        })?;
+        let verified = verify::everything(&stores, Some(&redis), out).await?;
+        stores.close().await;
+        let mut appends_of_others = 0;
+        for server in &self.addresses.postgres {
+            appends_of_others += witness::count(&cluster::database_url(*server, "orders")).await?;
+        }
+        Ok(Report {
+            seed,
+            seconds,
+            kills,
+            faults,
+            calls: told(&calls),
+            latency_ms: latencies(&calls),
+            orders: verified.orders,
+            events: verified.events,
+            drained_in_ms,
+            behind,
+            appends_of_others,
+            contradictions,
+            findings: verified.findings,
+        })
+    }
+
+    fn databases(&self) -> anyhow::Result<Databases> {
+        let servers = &self.addresses.postgres;
+        let first = *servers.first().context("there is no Postgres server")?;
+        let url = |database: &str| cluster::database_url(first, database);
+        let map = cluster::shard_map(servers, SHARDS);
+        let journal = match map.is_empty() {
+            true => ShardMap::one(&url("orders")),
+            false => ShardMap::parse(map.iter().map(String::as_str)).map_err(anyhow::Error::msg)?,
+        };
+        let own = services::ALL.iter().map(|service| (service.name, url(service.name)));
+        Ok(Databases { journal, shared: None, own: own.collect() })
+    }
+
+    pub(super) async fn client(&self, patience: Duration) -> anyhow::Result<Client> {
+        let caller = Caller { role: "ops".to_owned(), subject: "chaos".to_owned() };
+        let node = *self.addresses.services.first().context("there is no process")?;
+        let connection =
+            Connection { timeout: patience, ..Connection::new(format!("http://{node}"), caller) };
+        Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    async fn shard_of(&self, client: &Client, order_id: OrderId) -> anyhow::Result<u16> {
+        let asked = json!({ "order_id": order_id.to_string() });
+        let told = client.call("orders.v1.OrderService/GetOrder", asked).await;
+        let told = told.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let shard = told["position"]["shard"].as_u64().unwrap_or(0);
+        Ok(u16::try_from(shard)?)
+    }
+
+    /// Some products run out.
+    async fn stock(&self, client: &Client, scarce: u32) -> anyhow::Result<()> {
+        let requests: Vec<serde_json::Value> = (0..PRODUCTS)
+            .map(|nth| {
+                let on_hand = if nth < scarce { 40 * UNITS } else { 1_000_000 };
+                json!({ "sku": clients::sku(nth), "on_hand": on_hand })
+            })
+            .collect();
+        let set = json!({ "requests": requests });
+        let set = client.call("inventory.v1.InventoryService/BatchSetStock", set).await;
+        set.map(drop).map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    /// Everything is well again, and followers come to the end; how far behind they are then.
+    async fn drain(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
+        for proxy in self.to_postgres.iter().flatten().chain(&self.to_redis) {
+            proxy.set(Way::Open);
+        }
+        self.cluster.revive_services()?;
+        for service in &mut self.cluster.services {
+            service.until(READY_WITHIN, cluster::ready).await?;
+        }
+        let client = self.client(Duration::from_secs(20)).await?;
+        let until = Instant::now() + DRAINS_WITHIN;
+        loop {
+            let lag = lag::caught_up(&client, Duration::from_secs(20)).await;
+            match lag {
+                Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
+                Ok(lag) if Instant::now() > until => return Ok(lag),
+                Err(failure) if Instant::now() > until => anyhow::bail!("{failure}"),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {
+    // All at once, so that none is given out twice.
+    let services = cluster::processes().count();
+    let listeners = (0..=services + usize::from(journal_databases)).map(|_| {
+        std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {
+            let address: SocketAddr = free.local_addr()?;
+            Ok((free, address))
+        })
+    });
+    let free: Vec<_> = listeners.collect::<Result<_, _>>().context("no free port")?;
+    let mut free = free.iter().map(|(_, address)| *address);
+    Ok(Addresses {
+        services: free.by_ref().take(services).collect(),
+        redis: free.next().context("no free port")?,
+        postgres: free.collect(),
+    })
+}

@@ -1,0 +1,300 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use order_actor::grpc::proto;
+use order_actor::grpc::proto::order_service_client::OrderServiceClient;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use shared_events::contract::{OrderId, RequestId};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::edge::peers;
+
+/// How long a client waits for one answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How often a client asks again, under the same id, before it leaves a call in doubt.
+const TRIES: u32 = 4;
+/// Orders that clients still do something to.
+const OPEN_MAX: usize = 60;
+/// Units of an order.
+pub(super) const UNITS: u32 = 6;
+/// Products, and those of them that run out.
+pub(super) const PRODUCTS: u32 = 20;
+pub(super) const SCARCE: u32 = 4;
+
+/// What a client wanted of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Place,
+    Get,
+    CancelUnit,
+    CancelAll,
+    FulfillUnit,
+}
+
+/// What it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Done now: the version after it.
+    Done(u64),
+    /// Done before, under the same id.
+    Repeated,
+    /// Accepted, and there was nothing to do; the version at that.
+    Nothing(u64),
+    /// Shown: version and status.
+    Shown(u64, i32),
+    /// Refused with this reason.
+    Refused(String),
+    /// It is not known whether it was done.
+    Doubt,
+}
+
+/// A call as its client remembers it, over all tries under one id.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) order_id: OrderId,
+    pub(super) wish: Wish,
+    pub(super) request_id: RequestId,
+    pub(super) invoked: Instant,
+    pub(super) returned: Instant,
+    pub(super) told: Told,
+}
+
+/// All calls of all clients, and the orders that are still open.
+#[derive(Clone, Default)]
+pub(super) struct Memory {
+    calls: Arc<Mutex<Vec<Call>>>,
+    open: Arc<Mutex<Vec<OrderId>>>,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    /// Place orders and do something to those of each other.
+    Mixed,
+    /// All do something to this one order.
+    One(OrderId),
+}
+
+impl Memory {
+    fn remember(&self, call: Call) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn opened(&self, order_id: OrderId) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.push(order_id);
+        if open.len() > OPEN_MAX {
+            open.remove(0);
+        }
+    }
+
+    fn any(&self, random: &mut StdRng) -> Option<OrderId> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_empty() { None } else { open.get(random.random_range(0..open.len())).copied() }
+    }
+}
+
+/// One client, at work until it is told to stop.
+pub(super) async fn work(
+    nodes: Vec<SocketAddr>,
+    work: Work,
+    seed: u64,
+    memory: Memory,
+    pace: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut channels = Vec::new();
+    for node in nodes {
+        channels.extend(peers::channel(&[format!("http://{node}")])?);
+    }
+    while !stop.is_cancelled() {
+        let drawn = random.random_range(0..100_u32);
+        let known = match work {
+            Work::One(order_id) => Some(order_id),
+            Work::Mixed if drawn < 15 => None,
+            Work::Mixed => memory.any(&mut random),
+        };
+        let (order_id, wish) = match (known, drawn) {
+            (None, _) => (OrderId::mint(), Wish::Place),
+            (Some(order_id), ..50) => (order_id, Wish::Get),
+            (Some(order_id), ..72) => (order_id, Wish::CancelUnit),
+            (Some(order_id), ..94) => (order_id, Wish::FulfillUnit),
+            // There is but one: it stays open.
+            (Some(order_id), _) if matches!(work, Work::One(_)) => (order_id, Wish::Get),
+            (Some(order_id), _) => (order_id, Wish::CancelAll),
+        };
+        let sku = random.random_range(0..PRODUCTS);
+        let lines = (sku, UNITS);
+        insist(&channels, &mut random, &memory, (order_id, wish), lines).await;
+        sleep(pace.mul_f64(random.random_range(0.5..1.5))).await;
+    }
+    Ok(())
+}
+
+/// Places one order with so many units.
+pub(super) async fn place_one(
+    nodes: &[SocketAddr],
+    memory: &Memory,
+    order_id: OrderId,
+    units: u32,
+) -> anyhow::Result<()> {
+    let mut channels = Vec::new();
+    for node in nodes {
+        channels.extend(peers::channel(&[format!("http://{node}")])?);
+    }
+    let mut random = StdRng::seed_from_u64(0);
+    // The last product does not run out.
+    let lines = (PRODUCTS - 1, units);
+    insist(&channels, &mut random, memory, (order_id, Wish::Place), lines).await;
+    Ok(())
+}
+
+/// Asks, and asks again under the same id while the answer leaves a doubt.
+async fn insist(
+    channels: &[Channel],
+    random: &mut StdRng,
+    memory: &Memory,
+    (order_id, wish): (OrderId, Wish),
+    lines: (u32, u32),
+) {
+    let request_id = RequestId::mint();
+    let invoked = Instant::now();
+    if wish == Wish::Place {
+        // Others may meet it from its first moment on.
+        memory.opened(order_id);
+    }
+    let mut told = Told::Doubt;
+    for attempt in 0..TRIES {
+        let at = random.random_range(0..channels.len());
+        let Some(channel) = channels.get(at) else { break };
+        told = ask(channel.clone(), order_id, wish, request_id, lines).await;
+        if told != Told::Doubt {
+            break;
+        }
+        sleep(Duration::from_millis(u64::from(50_u32 << attempt))).await;
+    }
+    let returned = Instant::now();
+    memory.remember(Call { order_id, wish, request_id, invoked, returned, told });
+}
+
+// Long and flat: one arm for each wish.
+async fn ask(
+    channel: Channel,
+    order_id: OrderId,
+    wish: Wish,
+    request_id: RequestId,
+    lines: (u32, u32),
+) -> Told {
+    let mut orders = OrderServiceClient::new(channel);
+    let order = order_id.to_string();
+    let options =
+        Some(proto::CommandOptions { request_id: request_id.to_string(), ..Default::default() });
+    let unit = || vec![proto::LineUnits { line: 1, quantity: 1 }];
+    let call = async {
+        let answered = match wish {
+            Wish::Get => {
+                let request = proto::GetOrderRequest { order_id: order, ..Default::default() };
+                let shown = orders.get_order(asked(request)).await?.into_inner().order;
+                let shown = shown.unwrap_or_default();
+                return Ok(Told::Shown(shown.version, shown.status));
+            }
+            Wish::Place => {
+                let request = placing(order, lines, options);
+                let answer = orders.place_order(asked(request)).await?.into_inner();
+                (answer.order, answer.events, answer.replayed)
+            }
+            Wish::CancelUnit | Wish::CancelAll => {
+                let request = proto::CancelOrderRequest {
+                    order_id: order,
+                    reason: proto::CancelReason::Ops.into(),
+                    lines: if wish == Wish::CancelUnit { unit() } else { Vec::new() },
+                    options,
+                    ..Default::default()
+                };
+                let answer = orders.cancel_order(asked(request)).await?.into_inner();
+                (answer.order, answer.events, answer.replayed)
+            }
+            Wish::FulfillUnit => {
+                let request = proto::FulfillOrderRequest {
+                    order_id: order,
+                    lines: unit(),
+                    options,
+                    ..Default::default()
+                };
+                let answer = orders.fulfill_order(asked(request)).await?.into_inner();
+                (answer.order, answer.events, answer.replayed)
+            }
+        };
+        let (order, events, replayed) = answered;
+        let version = order.unwrap_or_default().version;
+        Ok::<_, Status>(match (replayed, events.is_empty()) {
+            (true, _) => Told::Repeated,
+            (false, true) => Told::Nothing(version),
+            (false, false) => Told::Done(version),
+        })
+    };
+    match tokio::time::timeout(ANSWERS_WITHIN + Duration::from_secs(1), call).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(status)) => refused(&status),
+        Err(_) => Told::Doubt,
+    }
+}
+
+/// Only a no that the order itself said is an answer; all others leave open what happened.
+fn refused(status: &Status) -> Told {
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let said = matches!(
+        status.code(),
+        Code::NotFound | Code::FailedPrecondition | Code::InvalidArgument | Code::AlreadyExists
+    );
+    if said && !reason.is_empty() { Told::Refused(reason) } else { Told::Doubt }
+}
+
+fn asked<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(ANSWERS_WITHIN);
+    request
+}
+
+/// The name of a product.
+pub(super) fn sku(nth: u32) -> String {
+    format!("P-{nth}")
+}
+
+fn placing(
+    order_id: String,
+    (nth, quantity): (u32, u32),
+    options: Option<proto::CommandOptions>,
+) -> proto::PlaceOrderRequest {
+    let price = proto::Money { currency_code: "GBP".to_owned(), units: 5, nanos: 0 };
+    let line =
+        proto::NewLine { sku: sku(nth), quantity, unit_price: Some(price), ..Default::default() };
+    proto::PlaceOrderRequest {
+        order_id,
+        customer_id: "018f6f3e-0000-7000-8000-000000000001".to_owned(),
+        lines: vec![line],
+        address: Some(proto::Address {
+            street: "1 High Street".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "EC1A 1BB".to_owned(),
+            country: "GB".to_owned(),
+        }),
+        contact: Some(proto::Contact {
+            email: "customer@example.com".to_owned(),
+            ..Default::default()
+        }),
+        ordered_at: None,
+        options,
+    }
+}

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+
+use super::check::Contradiction;
+use super::clients::{Call, Told};
+use crate::client::Output;
+use crate::verify;
+
+/// What happened and what was found.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Report {
+    pub(super) seed: u64,
+    pub(super) seconds: u64,
+    pub(super) kills: u32,
+    pub(super) faults: BTreeMap<String, u32>,
+    pub(super) calls: BTreeMap<&'static str, usize>,
+    /// What calls took that were answered at the first try or later, in milliseconds.
+    pub(super) latency_ms: BTreeMap<&'static str, u64>,
+    pub(super) orders: u64,
+    pub(super) events: u64,
+    /// None where it did not come to rest.
+    pub(super) drained_in_ms: Option<u128>,
+    /// How many facts followers are behind in the end.
+    pub(super) behind: BTreeMap<String, u64>,
+    /// Appends that the database took from a process that was not the owner of the shard.
+    pub(super) appends_of_others: i64,
+    pub(super) contradictions: Vec<Contradiction>,
+    pub(super) findings: Vec<verify::Finding>,
+}
+
+impl Report {
+    /// Nothing was lost, done twice or by the wrong one, and everything came to rest.
+    pub(super) fn is_clean(&self) -> bool {
+        self.contradictions.is_empty()
+            && self.findings.is_empty()
+            && self.appends_of_others == 0
+            && self.drained_in_ms.is_some()
+    }
+}
+
+pub(super) fn told(calls: &[Call]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls {
+        let kind = match call.told {
+            Told::Done(_) => "done",
+            Told::Repeated => "done by an earlier try",
+            Told::Nothing(_) => "nothing to do",
+            Told::Shown(..) => "shown",
+            Told::Refused(_) => "refused",
+            Told::Doubt => "in doubt",
+        };
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    counts
+}
+
+pub(super) fn latencies(calls: &[Call]) -> BTreeMap<&'static str, u64> {
+    let answered = calls.iter().filter(|call| call.told != Told::Doubt);
+    let mut took: Vec<u64> = answered
+        .map(|call| call.returned.duration_since(call.invoked).as_millis())
+        .map(|millis| u64::try_from(millis).unwrap_or(u64::MAX))
+        .collect();
+    took.sort_unstable();
+    let of_thousand = |part: usize| {
+        let at = (took.len() * part / 1_000).min(took.len().saturating_sub(1));
+        took.get(at).copied().unwrap_or(0)
+    };
+    [("p50", 500), ("p99", 990), ("p99.9", 999), ("max", 1_000)]
+        .map(|(name, part)| (name, of_thousand(part)))
+        .into()
+}
+
+pub(super) fn show(report: &Report, out: &Output) {
+    if out.json {
+        out.value(report);
+        return;
+    }
+    for (fault, times) in &report.faults {
+        out.line(format!("{times:>6}  {fault}"));
+    }
+    for (kind, calls) in &report.calls {
+        out.line(format!("{calls:>6}  calls: {kind}"));
+    }
+    let took = |name: &str| report.latency_ms.get(name).copied().unwrap_or(0);
+    out.line(format!(
+        "latency p50 {} ms, p99 {} ms, p99.9 {} ms, max {} ms",
+        took("p50"),
+        took("p99"),
+        took("p99.9"),
+        took("max")
+    ));
+    for Contradiction { kind, order_id, detail } in &report.contradictions {
+        out.line(format!("{kind} order/{order_id}: {detail}"));
+    }
+    for finding in &report.findings {
+        out.line(format!("{} {}: {}", finding.law.code(), finding.subject, finding.detail));
+    }
+    out.line(format!(
+        "seed {}: {} kills in {} s, {}; {} events of {} orders; appends of others \
+         than the owner {}, contradictions {}, differences {}",
+        report.seed,
+        report.kills,
+        report.seconds,
+        match report.drained_in_ms {
+            Some(millis) => format!("drained in {millis} ms"),
+            None => format!("not drained: {:?}", report.behind),
+        },
+        report.events,
+        report.orders,
+        report.appends_of_others,
+        report.contradictions.len(),
+        report.findings.len()
+    ));
+}

@@ -1,0 +1,365 @@
+//! `ordinal demo`: every ending of an order, through real gRPC, on a temporary engine whose clock
+//! is moved by hand.
+//! Never here: a shortcut past the edge; what is shown is what any client would see.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use order_actor::timers::{Clock as _, ManualClock, SystemClock};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::client::{
+    Caller, Client, Connection, Failure, Output, order_history, show_history, text,
+};
+use crate::engine::{Backend, Engine, Settings};
+
+/// How long reactions may take; they take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Time that passes between two steps, so that histories read like days and not like one instant.
+const STEP: Duration = Duration::from_secs(60);
+
+/// An order that was walked to its end.
+struct Walked {
+    title: &'static str,
+    order_id: Uuid,
+    /// Status, reason of cancellation and state of the last return, as they should be.
+    expected: &'static str,
+    found: String,
+}
+
+/// Walks orders through every ending and shows their histories and messages.
+///
+/// # Errors
+/// Where the engine cannot start, or does not react in time.
+pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
+    // An image has no place for temporary files; where it may write there is one.
+    let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
+    let directory = directory.context("temporary directory")?;
+    let clock = ManualClock::new(SystemClock.now());
+    let mut walked = Vec::new();
+
+    let engine = start(directory.path(), &clock, true).await?;
+    let story = Story::new(&engine, clock.clone()).await?;
+    let told = story.with_stock(&mut walked).await;
+    settle(&story, told).await?;
+    engine.stop().await?;
+
+    // The stock service does not answer: nobody confirms, and the window passes.
+    let engine = start(directory.path(), &clock, false).await?;
+    let story = Story::new(&engine, clock.clone()).await?;
+    let told = story.without_stock(&mut walked).await;
+    settle(&story, told).await?;
+    let shown = show(&story, out, &walked).await;
+    engine.stop().await?;
+    shown.map_err(failed)?;
+
+    let all = walked.iter().all(|order| order.found == order.expected);
+    if !out.json {
+        out.line(if all {
+            "Every order ended as it should."
+        } else {
+            "Some orders did not end as they should."
+        });
+    }
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn settle(story: &Story, told: Result<(), Failure>) -> anyhow::Result<()> {
+    told.map_err(failed)?;
+    story.messages_are_out().await.map_err(failed)
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    match failure {
+        Failure::Other(error) => error,
+        other => anyhow::anyhow!("{other}"),
+    }
+}
+
+async fn start(
+    directory: &Path,
+    clock: &ManualClock,
+    stock_follower: bool,
+) -> anyhow::Result<Engine> {
+    let mut settings = Settings::new(Backend::Sqlite(directory.to_owned()));
+    settings.clock = Arc::new(clock.clone());
+    settings.stock_follower = stock_follower;
+    Engine::start(settings).await
+}
+
+struct Story {
+    ops: Client,
+    buyer: Client,
+    customer: Uuid,
+    clock: ManualClock,
+}
+
+impl Story {
+    async fn new(engine: &Engine, clock: ManualClock) -> anyhow::Result<Self> {
+        let customer = Uuid::now_v7();
+        let address = format!("http://{}", engine.address());
+        let caller = |role: &str, subject: &str| {
+            let caller = Caller { role: role.to_owned(), subject: subject.to_owned() };
+            Connection::new(address.clone(), caller)
+        };
+        let ops = Client::connect(&caller("ops", "demo")).await.map_err(failed)?;
+        let buyer = ops.as_caller(&caller("customer", &customer.to_string())).map_err(failed)?;
+        Ok(Self { ops, buyer, customer, clock })
+    }
+
+    async fn with_stock(&self, walked: &mut Vec<Walked>) -> Result<(), Failure> {
+        for (sku, on_hand) in [("MUG", 20), ("PLATE", 20), ("TEAPOT", 1)] {
+            self.ops
+                .call(
+                    "inventory.v1.InventoryService/SetStock",
+                    json!({ "sku": sku, "on_hand": on_hand }),
+                )
+                .await?;
+        }
+
+        let order = self.place(&[("MUG", 2), ("PLATE", 1)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[]).await?;
+        self.end(walked, "Confirmed and delivered", order, "FULFILLED").await?;
+
+        let order = self.place(&[("MUG", 1), ("TEAPOT", 5)]).await?;
+        self.until(order, "CANCELLED").await?;
+        self.end(walked, "Not enough stock", order, "CANCELLED INSUFFICIENT_STOCK").await?;
+
+        let order = self.place(&[("MUG", 1)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.say(
+            &self.buyer,
+            "CancelOrder",
+            json!({ "order_id": order, "text": "changed my mind" }),
+        )
+        .await?;
+        self.end(walked, "Cancelled by the customer", order, "CANCELLED CUSTOMER_REQUEST").await?;
+
+        let order = self.place(&[("MUG", 2), ("PLATE", 3)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[(1, 2), (2, 1)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[]).await?;
+        self.end(walked, "Delivered in two parcels", order, "FULFILLED").await?;
+
+        let order = self.delivered_and_sent_back().await?;
+        let restocked = json!([{ "line": 1, "disposition": "DISPOSITION_RESTOCK" }]);
+        let approve = json!({ "order_id": order, "dispositions": restocked });
+        self.say(&self.ops, "ApproveReturn", approve).await?;
+        self.end(walked, "Return approved", order, "RETURNED, return approved").await?;
+
+        let order = self.delivered_and_sent_back().await?;
+        let reject = json!({ "order_id": order, "reason": "the plates were used" });
+        self.say(&self.ops, "RejectReturn", reject).await?;
+        self.end(walked, "Return rejected", order, "FULFILLED, return rejected").await
+    }
+
+    async fn without_stock(&self, walked: &mut Vec<Walked>) -> Result<(), Failure> {
+        let order = self.place(&[("MUG", 1)]).await?;
+        self.until(order, "PENDING").await?;
+        self.clock.advance(Duration::from_secs(15 * 60));
+        self.until(order, "CANCELLED").await?;
+        self.end(walked, "Nobody confirmed in time", order, "CANCELLED SLA_TIMEOUT").await
+    }
+
+    async fn delivered_and_sent_back(&self) -> Result<Uuid, Failure> {
+        let order = self.place(&[("PLATE", 2)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[]).await?;
+        self.say(
+            &self.buyer,
+            "RequestReturn",
+            json!({ "order_id": order, "lines": [{ "line": 1, "quantity": 2 }], "reason": "too small" }),
+        )
+        .await?;
+        Ok(order)
+    }
+
+    async fn place(&self, lines: &[(&str, u32)]) -> Result<Uuid, Failure> {
+        let order = Uuid::now_v7();
+        let lines: Vec<Value> = lines
+            .iter()
+            .map(|(sku, quantity)| {
+                let price = json!({ "currency_code": "GBP", "units": 12, "nanos": 500_000_000 });
+                json!({ "sku": sku, "quantity": quantity, "unit_price": price })
+            })
+            .collect();
+        let request = json!({
+            "order_id": order, "customer_id": self.customer, "lines": lines,
+            "address": {
+                "street": "1 High Street", "city": "London", "postal_code": "EC1A 1BB",
+                "country": "GB",
+            },
+            "contact": { "email": "customer@example.com", "locale": "en" },
+        });
+        self.say(&self.buyer, "PlaceOrder", request).await?;
+        Ok(order)
+    }
+
+    async fn fulfil(&self, order: Uuid, lines: &[(u32, u32)]) -> Result<(), Failure> {
+        let lines: Vec<Value> = lines
+            .iter()
+            .map(|(line, quantity)| json!({ "line": line, "quantity": quantity }))
+            .collect();
+        let request = json!({
+            "order_id": order, "lines": lines, "carrier": "Royal Mail", "tracking": "RM123456785GB",
+        });
+        self.say(&self.ops, "FulfillOrder", request).await
+    }
+
+    async fn say(&self, caller: &Client, method: &str, request: Value) -> Result<(), Failure> {
+        caller.call(&format!("orders.v1.OrderService/{method}"), request).await?;
+        self.clock.advance(STEP);
+        Ok(())
+    }
+
+    async fn order(&self, order: Uuid) -> Result<Value, Failure> {
+        let request = json!({ "order_id": order });
+        let mut answer = self.ops.call("orders.v1.OrderService/GetOrder", request).await?;
+        Ok(answer["order"].take())
+    }
+
+    /// Waits until the order has a status; reactions follow on their own.
+    async fn until(&self, order: Uuid, status: &str) -> Result<(), Failure> {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let now = crate::client::status(&self.order(order).await?);
+            if now == status {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > patience {
+                let error = anyhow::anyhow!("order {order} is {now}, not {status}");
+                return Err(Failure::Other(error));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn end(
+        &self,
+        walked: &mut Vec<Walked>,
+        title: &'static str,
+        order_id: Uuid,
+        expected: &'static str,
+    ) -> Result<(), Failure> {
+        let found = ending(&self.order(order_id).await?);
+        walked.push(Walked { title, order_id, expected, found });
+        Ok(())
+    }
+
+    async fn notifications(&self, order: Uuid) -> Result<Vec<Value>, Failure> {
+        let request = json!({ "order_id": order, "page_size": 100 });
+        let mut answer = self
+            .ops
+            .call("notifications.v1.NotificationService/ListNotifications", request)
+            .await?;
+        Ok(match answer["notifications"].take() {
+            Value::Array(notifications) => notifications,
+            _ => Vec::new(),
+        })
+    }
+
+    /// Waits until the message service has heard everything and nothing waits for delivery.
+    async fn messages_are_out(&self) -> Result<(), Failure> {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ops.call("admin.v1.AdminService/ListFollowers", json!({})).await?;
+            let heard = answer["followers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .all(|follower| follower["head_known"] == true && follower["lag"] == json!(0));
+            let messages = self
+                .ops
+                .call(
+                    "notifications.v1.NotificationService/ListNotifications",
+                    json!({ "page_size": 100 }),
+                )
+                .await?;
+            let waits = messages["notifications"].as_array().into_iter().flatten().any(|message| {
+                matches!(state(message).as_str(), "QUEUED" | "SENDING" | "RETRY_AT")
+            });
+            if heard && !waits {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > patience {
+                return Err(Failure::Other(anyhow::anyhow!("the messages did not leave in time")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+fn ending(order: &Value) -> String {
+    let mut ending = crate::client::status(order);
+    let reason = crate::client::code(order, "cancel_reason", "CANCEL_REASON_");
+    if !reason.is_empty() {
+        ending = format!("{ending} {reason}");
+    }
+    match order["judged_returns"].as_array().and_then(|judged| judged.last()) {
+        Some(judged) if judged["approved"] == true => format!("{ending}, return approved"),
+        Some(_) => format!("{ending}, return rejected"),
+        None => ending,
+    }
+}
+
+fn state(message: &Value) -> String {
+    let state = text(message, "state");
+    match state.rsplit_once("STATE_") {
+        Some((_, code)) => code.to_owned(),
+        None => state,
+    }
+}
+
+async fn show(story: &Story, out: &Output, walked: &[Walked]) -> Result<(), Failure> {
+    let mut orders = Vec::new();
+    for order in walked {
+        let events = order_history(&story.ops, order.order_id).await?;
+        let messages = story.notifications(order.order_id).await?;
+        if out.json {
+            orders.push(json!({
+                "title": order.title, "order_id": order.order_id, "ending": order.found,
+                "expected": order.expected, "ok": order.found == order.expected,
+                "events": events, "notifications": messages,
+            }));
+            continue;
+        }
+        out.line(format!("{}: {} ({})", order.title, order.found, order.order_id));
+        if order.found != order.expected {
+            out.line(format!("  should be: {}", order.expected));
+        }
+        show_history(out, &events);
+        out.table(
+            &["message", "channel", "state"],
+            messages.iter().map(|message| {
+                vec![text(message, "kind"), text(message, "channel"), state(message)]
+            }),
+        );
+        out.line("");
+    }
+    if out.json {
+        let ok = walked.iter().all(|order| order.found == order.expected);
+        out.value(&json!({ "ok": ok, "orders": orders }));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_is_status_reason_and_judgement() {
+        let order = json!({ "status": "ORDER_STATUS_CANCELLED", "cancel_reason": "CANCEL_REASON_SLA_TIMEOUT" });
+        assert_eq!(ending(&order), "CANCELLED SLA_TIMEOUT");
+        let order = json!({ "status": "ORDER_STATUS_FULFILLED", "cancel_reason": "CANCEL_REASON_UNSPECIFIED",
+                            "judged_returns": [{ "approved": false }] });
+        assert_eq!(ending(&order), "FULFILLED, return rejected");
+    }
+}

@@ -1,0 +1,386 @@
+use std::collections::{HashSet, VecDeque};
+use std::io::Read;
+
+use anyhow::Context as _;
+use jiff::Zoned;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
+use shared_events::contract::Timestamp;
+use uuid::Uuid;
+
+use super::plan;
+use super::records::{Fault, Record, Records};
+use crate::client::Failure;
+
+/// Lines of other invoices that may stand between two of the same one.
+const APART_MAX: u64 = 100;
+/// Lines over which one invoice may reach; beyond, it is split.
+const SPAN_MAX: u64 = 10_000;
+/// Lines of one invoice that are kept: one more than an order may have, so that the engine says so.
+const KEPT_MAX: usize = 2_001;
+/// Bytes of a field that we use; the engine takes no longer ones.
+const FIELD_MAX: usize = 256;
+
+const COLUMNS: [&str; 7] =
+    ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"];
+
+/// A line of the file, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Its number in the file, the head being 1.
+    pub number: u64,
+    /// What was sold.
+    pub stock_code: String,
+    /// How many units; below zero on credit notes.
+    pub quantity: String,
+    /// The price of one.
+    pub price: String,
+    /// What is wrong with it as a line of the table.
+    pub fault: Option<Fault>,
+}
+
+/// The lines of one invoice or credit note.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invoice {
+    /// Its number; credit notes start with `C`.
+    pub number: String,
+    /// When, as its first line says.
+    pub time: String,
+    /// Whose, as its first line says; empty where unknown.
+    pub customer: String,
+    /// Where to, as its first line says.
+    pub country: String,
+    /// Its lines, in the order of the file.
+    pub rows: Vec<Row>,
+    /// Lines beyond those that are kept.
+    pub more: u64,
+    /// Whether a later line names another customer.
+    pub mixed: bool,
+    /// Whether its lines had been told before: it came back too late.
+    pub split: bool,
+    /// The line of the file that it begins on.
+    pub first: u64,
+    /// The line of the file that it was last seen on.
+    pub last: u64,
+}
+
+impl Invoice {
+    /// Whether it takes something back.
+    pub fn is_credit_note(&self) -> bool {
+        self.number.starts_with('C')
+    }
+
+    /// Its time; UTC where it names neither an offset nor a zone.
+    pub fn at(&self) -> Option<Timestamp> {
+        instant(&self.time)
+    }
+
+    /// Lines of it in the file.
+    pub fn lines(&self) -> u64 {
+        u64::try_from(self.rows.len()).unwrap_or(u64::MAX).saturating_add(self.more)
+    }
+}
+
+/// An instant such as `2010-12-01 08:26:00`, with or without an offset (`Z`, `+02:00`, ` -0500`,
+/// `UTC`) or a zone (`[Europe/Berlin]`); none where they contradict each other.
+fn instant(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let utc = ["UTC", "GMT"].iter().find_map(|name| text.strip_suffix(name));
+    let text = utc.map_or_else(|| text.to_owned(), |text| format!("{}Z", text.trim_end()));
+    // Many write a blank before the offset.
+    let text = [" +", " -"].iter().fold(text, |text, sign| text.replace(sign, sign.trim_start()));
+    let pieces = Pieces::parse(&text).ok()?;
+    let instant = if pieces.time_zone_annotation().is_some() {
+        text.parse::<Zoned>().ok()?.timestamp()
+    } else {
+        let offset = pieces.to_numeric_offset().unwrap_or(jiff::tz::Offset::UTC);
+        let time = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+        time.to_zoned(TimeZone::fixed(offset)).ok()?.timestamp()
+    };
+    Some(Timestamp::from_micros(instant.as_microsecond()))
+}
+
+/// The invoices of a file, in the order of their first lines. Only those that are incomplete are
+/// in memory, and eight bytes of each that is done.
+pub struct Invoices {
+    records: Records,
+    columns: [usize; 7],
+    width: usize,
+    open: VecDeque<Invoice>,
+    done: HashSet<u64>,
+    line: u64,
+    left: u64,
+    ended: bool,
+}
+
+impl Invoices {
+    /// Reads the head; at most `limit` invoices.
+    ///
+    /// # Errors
+    /// Usage where a column is missing, or the file is no text.
+    pub fn new(file: Box<dyn Read + Send>, limit: Option<u64>) -> Result<Self, Failure> {
+        let usage = |what: String| Failure::Usage(format!("--csv: {what}"));
+        let mut records = Records::new(file);
+        let head = records.next().map_err(|error| usage(error.to_string()))?.unwrap_or_default();
+        if let Some(fault) = &head.fault {
+            return Err(usage(format!("the head: {}", fault.detail)));
+        }
+        let mut columns = [0; 7];
+        for (place, name) in columns.iter_mut().zip(COLUMNS) {
+            *place = (0..head.len())
+                .find(|column| named(head.field(*column), name))
+                .ok_or_else(|| usage(no_column(&head, name)))?;
+        }
+        let line = records.line();
+        Ok(Self {
+            records,
+            columns,
+            width: head.len(),
+            open: VecDeque::new(),
+            done: HashSet::new(),
+            line,
+            left: limit.unwrap_or(u64::MAX),
+            ended: false,
+        })
+    }
+
+    /// When the first invoice was written.
+    ///
+    /// # Errors
+    /// Usage where no invoice has a time.
+    pub fn first_time(self) -> Result<Timestamp, Failure> {
+        for invoice in self {
+            if let Some(at) = invoice?.at() {
+                return Ok(at);
+            }
+        }
+        Err(Failure::Usage("--csv: no invoice has a readable InvoiceDate".to_owned()))
+    }
+
+    /// What is wrong with a line of the table.
+    fn fault(&self, record: &Record) -> Option<Fault> {
+        if let Some(fault) = &record.fault {
+            return Some(fault.clone());
+        }
+        if record.len() != self.width {
+            let (has, head) = (record.len(), self.width);
+            return Some(Fault::malformed(format!("it has {has} fields, the head has {head}")));
+        }
+        // A description in another encoding harms nobody; what we use must be text.
+        self.columns.iter().zip(COLUMNS).find_map(|(column, name)| {
+            let bytes = record.field(*column);
+            if bytes.len() > FIELD_MAX {
+                let detail = format!("{name} is longer than {FIELD_MAX} bytes");
+                return Some(Fault::malformed(detail));
+            }
+            let is_text = std::str::from_utf8(bytes).is_ok();
+            (!is_text).then(|| Fault::malformed(format!("{name} is not UTF-8")))
+        })
+    }
+
+    fn take(&mut self, record: &Record) {
+        let [invoice, stock_code, quantity, time, price, customer, country] = self.columns;
+        let field = |column: usize| {
+            let bytes = record.field(column);
+            let kept = bytes.get(..bytes.len().min(FIELD_MAX)).unwrap_or_default();
+            String::from_utf8_lossy(kept).trim().to_owned()
+        };
+        let number = field(invoice);
+        let row = Row {
+            number: self.line,
+            stock_code: field(stock_code),
+            quantity: field(quantity),
+            price: field(price),
+            fault: self.fault(record),
+        };
+        let customer = plan::customer_number(&field(customer)).to_owned();
+        // Lines without a number are an invoice each: nobody can say what belongs together.
+        let known = self.open.iter_mut().find(|known| known.number == number && !number.is_empty());
+        if let Some(known) = known {
+            if known.rows.iter().all(|row| row.fault.is_some()) {
+                (known.time, known.country) = (field(time), field(country));
+                known.customer = customer;
+            } else {
+                known.mixed |= row.fault.is_none() && known.customer != customer;
+            }
+            known.last = self.line;
+            if known.rows.len() < KEPT_MAX {
+                known.rows.push(row);
+            } else {
+                known.more += 1;
+            }
+            return;
+        }
+        let split = !number.is_empty() && self.done.contains(&mark(&number));
+        self.open.push_back(Invoice {
+            number,
+            time: field(time),
+            customer,
+            country: field(country),
+            rows: vec![row],
+            split,
+            first: self.line,
+            last: self.line,
+            ..Invoice::default()
+        });
+    }
+}
+
+impl Iterator for Invoices {
+    type Item = Result<Invoice, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let complete = |first: &Invoice| {
+                self.ended
+                    || first.last + APART_MAX < self.line
+                    || first.first + SPAN_MAX < self.line
+            };
+            if self.open.front().is_some_and(complete) {
+                self.left = self.left.checked_sub(1)?;
+                let invoice = self.open.pop_front()?;
+                self.done.insert(mark(&invoice.number));
+                return Some(Ok(invoice));
+            }
+            if self.ended || self.left == 0 {
+                return None;
+            }
+            match self.records.next() {
+                Ok(None) => self.ended = true,
+                Ok(Some(record)) => {
+                    // Blank lines are passed over, and a quoted field may hold several.
+                    self.line = record.line;
+                    self.take(&record);
+                }
+                Err(error) => {
+                    self.left = 0;
+                    let line = self.records.line();
+                    return Some(
+                        Err(error)
+                            .with_context(|| format!("--csv: after line {line}"))
+                            .map_err(Failure::Other),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Whether a field of the head has this name.
+fn named(field: &[u8], name: &str) -> bool {
+    let field = String::from_utf8_lossy(field);
+    field.trim_start_matches('\u{feff}').trim() == name
+}
+
+/// That a column is missing, and why that may be.
+fn no_column(head: &Record, name: &str) -> String {
+    let first = head.field(0);
+    let separator = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "bars")]
+        .into_iter()
+        .find(|(byte, _)| head.len() == 1 && first.contains(byte));
+    let hint = if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
+        "; the file is UTF-16, and here it is UTF-8".to_owned()
+    } else if let Some((_, separator)) = separator {
+        format!("; its columns are separated by {separator}, and here by commas")
+    } else {
+        String::new()
+    };
+    format!("the head has no column {name}{hint}; see the README")
+}
+
+/// Eight bytes that stand for an invoice; two share them once in 10^19 pairs.
+fn mark(number: &str) -> u64 {
+    let id = Uuid::new_v5(&plan::NAMESPACE, number.as_bytes());
+    id.as_u64_pair().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str =
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+
+    fn read(lines: &str) -> Vec<Invoice> {
+        let text = format!("{HEAD}{lines}");
+        let file = Box::new(std::io::Cursor::new(text.into_bytes()));
+        Invoices::new(file, None).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn line(invoice: &str) -> String {
+        format!("{invoice},85123A,\"HOLDER, WHITE\",6,2010-12-01 08:26:00,2.55,17850.0,Norway\n")
+    }
+
+    #[test]
+    fn lines_of_an_invoice_are_put_together_though_others_stand_between() {
+        let found = read(&[line("1"), line("2"), line("1"), line("C3")].concat());
+        let short: Vec<_> = found.iter().map(|i| (i.number.as_str(), i.lines(), i.split)).collect();
+        assert_eq!(short, [("1", 2, false), ("2", 1, false), ("C3", 1, false)]);
+        assert_eq!(found[0].customer, "17850");
+        assert_eq!(found[0].rows[1].number, 4);
+        assert!(found[2].is_credit_note());
+        assert_eq!(found[0].at().unwrap().to_string(), "2010-12-01T08:26:00.000000Z");
+    }
+
+    #[test]
+    fn an_invoice_that_comes_back_too_late_is_said_to_be_split() {
+        let between: String = (10..150).map(|n| line(&n.to_string())).collect();
+        let found = read(&[line("1"), between, line("1")].concat());
+        assert_eq!(found.iter().filter(|invoice| invoice.number == "1").count(), 2);
+        assert!(!found.first().unwrap().split);
+        assert!(found.last().unwrap().split);
+    }
+
+    #[test]
+    fn a_short_line_and_one_that_is_no_text_are_kept_and_marked() {
+        let found = read("1,85123A\n");
+        assert!(found[0].rows[0].fault.is_some());
+        let file = |line: &[u8]| -> Box<dyn Read + Send> {
+            Box::new(std::io::Cursor::new([HEAD.as_bytes(), line].concat()))
+        };
+        let malformed = |line: &[u8]| {
+            let mut found = Invoices::new(file(line), None).unwrap();
+            found.next().unwrap().unwrap().rows[0].fault.is_some()
+        };
+        assert!(malformed(b"1,85\xff,x,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
+        // Only what we use has to be text.
+        assert!(!malformed(b"1,85123A,\xff,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
+    }
+
+    #[test]
+    fn an_offset_or_a_zone_is_heeded_and_a_contradiction_refused() {
+        let told = |text: &str| instant(text).map(|at| at.to_string());
+        for (text, expected) in [
+            ("2026-03-02 09:15:00", "09:15"),
+            ("2026-03-02T09:15:00Z", "09:15"),
+            ("2026-03-02 09:15:00 UTC", "09:15"),
+            ("2026-03-02T09:15:00-05:00", "14:15"),
+            ("2026-03-02 09:15:00 -0500", "14:15"),
+            ("2026-03-02 09:15:00 +0100", "08:15"),
+            ("2026-03-02T09:15:00+01:00[Europe/Berlin]", "08:15"),
+            ("2026-03-02T09:15:00[Europe/Berlin]", "08:15"),
+        ] {
+            let expected = format!("2026-03-02T{expected}:00.000000Z");
+            assert_eq!(told(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "yesterday", "2/3/2026 9:15", "2026-03-02T09:15:00+02:00[Europe/Berlin]"]
+        {
+            assert_eq!(told(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        let file = Box::new(std::io::Cursor::new(b"InvoiceNo,StockCode\n1,2\n".to_vec()));
+        let Err(Failure::Usage(text)) = Invoices::new(file, None) else { panic!("accepted") };
+        assert!(text.contains("Quantity"), "{text}");
+        let refused =
+            |text: Vec<u8>| match Invoices::new(Box::new(std::io::Cursor::new(text)), None) {
+                Err(Failure::Usage(text)) => text,
+                _ => panic!("accepted"),
+            };
+        assert!(refused(HEAD.replace(',', ";").into_bytes()).contains("semicolons"));
+        let wide: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(refused([b"\xff\xfe".to_vec(), wide].concat()).contains("UTF-16"));
+    }
+}

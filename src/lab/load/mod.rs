@@ -1,0 +1,221 @@
+//! `ordinal load`: drives an engine with the invoices of a CSV file, through gRPC, as a shop's
+//! own system would. Invoices become orders, credit notes become returns.
+//!
+//! Every id is derived from the file, so a load that was interrupted, or is run again, repeats
+//! itself and changes nothing twice.
+//! Never here: a shortcut past the edge.
+
+mod back; // what a credit note takes back
+mod bought; // what may come back, on disk
+mod calls; // gRPC with retries and latencies
+mod countries; // names as the file has them
+mod drive; // many customers at once, each in the order of the file
+mod invoices; // records of the file, put together
+mod plan; // invoice → requests, with derived ids; pure
+mod records; // lines of the file, put together as CSV has it
+mod report; // what became of every invoice
+mod steady; // calls at a steady rate, without a file
+mod stock; // how products get theirs
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flate2::read::MultiGzDecoder;
+use order_actor::timers::ManualClock;
+use shared_events::contract::Currency;
+
+use crate::client::{Caller, Client, Connection, Failure, Output};
+use crate::client::{lag, progress};
+use crate::engine::{Backend, Databases, Engine, Settings};
+use drive::Drive;
+use invoices::Invoices;
+use report::Report;
+use steady::Mix;
+use stock::StockPolicy;
+
+/// How long the followers of an engine that load started may take to catch up before it stops.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// Flags of `ordinal load`.
+#[derive(Debug, clap::Args)]
+pub struct LoadArgs {
+    /// The file, in the import format of the README; gzip where its name ends in .gz.
+    #[arg(long, value_name = "FILE", required_unless_present = "rate")]
+    csv: Option<PathBuf>,
+    /// Instead of a file: so many calls a second, whatever becomes of those before. Latencies count from
+    /// the moment at which a call was due.
+    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: Option<u64>,
+    /// For so long.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::flags::duration, requires = "rate")]
+    duration: Duration,
+    /// What is called, with weights: place, get, list, cancel, fulfill.
+    #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "place=1", requires = "rate")]
+    mix: Mix,
+    /// Start an engine on SQLite files in this directory [default without --address: ordinal-data].
+    #[arg(long, value_name = "DIR", conflicts_with = "database_url")]
+    data: Option<PathBuf>,
+    /// Start an engine on this Postgres database.
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Let the clock of the started engine follow the file, so that windows and deadlines act as
+    /// they would have acted then.
+    #[arg(long)]
+    simulate_time: bool,
+    /// Units that a product has before its first sale: a number, unlimited, or exactly as many as
+    /// the file sells. Stock that was set before is left alone.
+    #[arg(long, value_name = "unlimited|exact|N", default_value = "unlimited")]
+    stock: StockPolicy,
+    /// What prices are in; the file does not say.
+    #[arg(long, value_name = "CODE", default_value = "GBP")]
+    currency: Currency,
+    /// Stop after so many invoices.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Have at most so many invoices under way.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100))]
+    in_flight: u32,
+    /// Write what became of every invoice, and every line that was not accepted, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// Loads a file and shows what became of it; exit code 1 where a line of it was left out.
+///
+/// # Errors
+/// Where the file cannot be read, no engine answers, or one stops answering.
+pub async fn run(
+    args: LoadArgs,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let backend = match (&args.data, &args.database_url, &connection.address) {
+        (Some(directory), _, _) => Some(Backend::Sqlite(directory.clone())),
+        (None, Some(url), _) => Some(Backend::Postgres(Databases::one(url))),
+        (None, None, Some(_)) => None,
+        (None, None, None) => Some(Backend::Sqlite(PathBuf::from("ordinal-data"))),
+    };
+    let Some(csv) = args.csv.clone() else {
+        return steadily(&args, backend, connection, out).await;
+    };
+    // Fails before an engine is started where the file is no such file.
+    let invoices = Invoices::new(open(&csv)?, args.limit)?;
+    let report = Report::new(args.report.as_deref(), args.currency)?;
+    let Some(backend) = backend else {
+        if args.simulate_time {
+            let text = "--simulate-time moves the clock of an engine that load starts itself; \
+                        it does not go with --address";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let client = Client::connect(connection).await?;
+        return drive(&args, &csv, client, None, report, out).await;
+    };
+    let mut settings = Settings::new(backend);
+    settings.trust_clock = args.simulate_time;
+    let clock =
+        if args.simulate_time { Some(ManualClock::new(invoices.first_time()?)) } else { None };
+    if let Some(clock) = &clock {
+        settings.clock = Arc::new(clock.clone());
+    }
+    let engine = Engine::start(settings).await?;
+    let connection = to(&engine, connection);
+    let loaded = async {
+        let client = Client::connect(&connection).await?;
+        let done = drive(&args, &csv, client, clock, report, out).await?;
+        caught_up(&connection).await?;
+        Ok(done)
+    };
+    let loaded = loaded.await;
+    engine.stop().await?;
+    loaded
+}
+
+/// Calls at a steady rate, an engine of our own or another.
+async fn steadily(
+    args: &LoadArgs,
+    backend: Option<Backend>,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let rate = args.rate.unwrap_or(1);
+    let Some(backend) = backend else {
+        steady::run(connection, rate, args.duration, &args.mix, out).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let engine = Engine::start(Settings::new(backend)).await?;
+    let connection = to(&engine, connection);
+    let loaded = async {
+        steady::run(&connection, rate, args.duration, &args.mix, out).await?;
+        caught_up(&connection).await
+    };
+    let loaded = loaded.await;
+    engine.stop().await?;
+    loaded.map(|()| ExitCode::SUCCESS)
+}
+
+/// To an engine of our own.
+fn to(engine: &Engine, connection: &Connection) -> Connection {
+    let caller = Caller { role: "ops".to_owned(), subject: "load".to_owned() };
+    Connection {
+        timeout: connection.timeout,
+        ..Connection::new(format!("http://{}", engine.address()), caller)
+    }
+}
+
+/// Nobody else will run the followers of an engine of our own, so they end what they have begun.
+async fn caught_up(connection: &Connection) -> Result<(), Failure> {
+    let client = Client::connect(connection).await?;
+    for (follower, facts) in lag::caught_up(&client, CATCH_UP).await? {
+        if facts > 0 {
+            tracing::warn!(follower, facts, "has not caught up; it goes on with the next engine");
+        }
+    }
+    Ok(())
+}
+
+async fn drive(
+    args: &LoadArgs,
+    csv: &Path,
+    client: Client,
+    clock: Option<ManualClock>,
+    report: Report,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let length = std::fs::metadata(csv).context("size of the file")?.len();
+    let bar = progress::bytes(out, length);
+    let units = match args.stock {
+        StockPolicy::Exact => stock::sold(Invoices::new(open(csv)?, args.limit)?)?,
+        StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
+    };
+    let file = unpacked(csv, bar.wrap_read(open_file(csv)?));
+    let invoices = Invoices::new(file, args.limit)?;
+    let shelf = stock::Shelf::new(args.stock, units);
+    let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
+    let report = drive.run(invoices).await?;
+    bar.finish_and_clear();
+    let whole = report.finish(out)?;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {
+    let file = File::open(path)
+        .map_err(|error| Failure::Usage(format!("--csv {}: {error}", path.display())))?;
+    Ok(BufReader::new(file))
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
+    Ok(unpacked(path, open_file(path)?))
+}
+
+fn unpacked(path: &Path, file: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    }
+}

@@ -1,0 +1,91 @@
+use clap::Subcommand;
+
+use super::{Page, Why};
+use crate::client::parse::Id;
+
+/// `ordinal stock …`
+#[derive(Debug, Subcommand)]
+pub enum StockVerb {
+    /// Set what is on hand of a product.
+    Set {
+        /// Which product.
+        sku: String,
+        /// Units on hand.
+        on_hand: u64,
+        /// Set it only where so many are on hand now; refused with ON_HAND_MISMATCH otherwise.
+        #[arg(long, value_name = "UNITS")]
+        expected: Option<u64>,
+        #[command(flatten)]
+        why: Why,
+        /// Make a retry recognisable by this UUID; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<Id>,
+    },
+    /// Change what is on hand of a product.
+    Adjust {
+        /// Which product.
+        sku: String,
+        /// Units more, or fewer where below zero.
+        #[arg(allow_negative_numbers = true)]
+        delta: i64,
+        #[command(flatten)]
+        why: Why,
+        /// Make a retry recognisable by this UUID; minted where absent.
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<Id>,
+    },
+    /// Show one product.
+    Get {
+        /// Which product.
+        sku: String,
+    },
+    /// List products.
+    List {
+        /// Only those whose sku begins so.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        prefix: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// List everything that moved the stock of a product, newest first: who set or adjusted it and
+    /// why, and what orders reserved, released, took along and brought back.
+    Movements {
+        /// Which product.
+        sku: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show what is held for an order.
+    Reservation {
+        /// Which order, a UUID.
+        order_id: Id,
+    },
+}
+
+/// `ordinal notification …`
+#[derive(Debug, Subcommand)]
+pub enum NotificationVerb {
+    /// List messages.
+    List {
+        /// About this order.
+        #[arg(long, value_name = "UUID")]
+        order: Option<Id>,
+        /// In this state, such as FAILED.
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one message.
+    Get {
+        /// Which, a UUID.
+        notification_id: Id,
+    },
+    /// Send a message again: one that failed, or one that was delivered.
+    Resend {
+        /// Which, a UUID.
+        notification_id: Id,
+        #[command(flatten)]
+        why: Why,
+    },
+}

@@ -1,0 +1,378 @@
+//! The command line put together from what people said: arguments, the environment, the files that
+//! hold secrets, and the settings of `serve` in a file, each key a flag by its long name. A flag wins
+//! over the environment, the environment over the file.
+//!
+//! What the environment and flags do not say is given to clap as further arguments, so that one
+//! place judges all values and what goes with what.
+//! Never here: a secret on a screen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use figment::value::Value;
+
+use super::args::Cli;
+use super::groups;
+use super::settings::Settings;
+use super::usage::{self, is_secret};
+use crate::client::Failure;
+use crate::flags::similar;
+
+/// What was asked for.
+pub struct Asked {
+    /// The command line.
+    pub cli: Cli,
+    /// The settings of `serve` as they are in effect, where it runs.
+    pub settings: Option<Settings>,
+}
+
+/// Where a value comes from; later ones win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The file that `--config` names.
+    File,
+    /// A variable.
+    Environment,
+    /// A flag.
+    Flag,
+}
+
+/// Reads the command line, and the files that it or the environment names.
+///
+/// # Errors
+/// Usage where it makes no sense or a file cannot be read. `--help` and `--version` end the program.
+pub fn command_line(arguments: &[OsString]) -> Result<Asked, Failure> {
+    name_unknown_variables();
+    let command = groups::arranged(with_secret_files(Cli::command()));
+    let matches = parse(&command, arguments, false)?;
+    let (path, leaf) = leaf(&command, &matches);
+    let mut said = Said::new(&command, &matches);
+    let config = leaf.1.try_get_one::<PathBuf>("config").ok().flatten();
+    if let Some(file) = config.filter(|_| path == ["serve"]) {
+        said.settle(settings_in(file, leaf.0)?, leaf.0);
+    }
+    said.secrets(leaf.1, groups::calls_nobody(&path))?;
+    let matches = parse(&command, &said.arguments(arguments), true)?;
+    groups::check(&path, &matches)?;
+    let settings = (path == ["serve"])
+        .then(|| Settings::new(leaf.0, self::leaf(&command, &matches).1.1, &said.origins));
+    if let Some(settings) = &settings {
+        settings.check()?;
+    }
+    let cli =
+        Cli::from_arg_matches(&matches).map_err(|error| usage::failure(&command, error, true))?;
+    Ok(Asked { cli, settings })
+}
+
+fn parse(
+    command: &Command,
+    arguments: &[OsString],
+    secretive: bool,
+) -> Result<ArgMatches, Failure> {
+    let parsed = command.clone().try_get_matches_from(arguments);
+    parsed.map_err(|error| usage::failure(command, error, secretive))
+}
+
+/// The verb that was said, by its path, with its own part of the command line.
+fn leaf<'a>(
+    mut command: &'a Command,
+    mut matches: &'a ArgMatches,
+) -> (Vec<&'a str>, (&'a Command, &'a ArgMatches)) {
+    let mut path = Vec::new();
+    while let Some((name, further)) = matches.subcommand() {
+        let Some(verb) = command.find_subcommand(name) else { break };
+        (command, matches) = (verb, further);
+        path.push(name);
+    }
+    (path, (command, matches))
+}
+
+/// What was said of each flag of a verb, and by whom.
+struct Said<'a> {
+    flags: BTreeMap<String, &'a Arg>,
+    origins: BTreeMap<String, Origin>,
+    // Values that flags and the environment do not say.
+    more: BTreeMap<String, Vec<String>>,
+}
+
+impl<'a> Said<'a> {
+    fn new(command: &'a Command, matches: &'a ArgMatches) -> Self {
+        let (_, (leaf, matches)) = leaf(command, matches);
+        let all = command.get_arguments().filter(|arg| arg.is_global_set());
+        let mut flags: BTreeMap<String, &Arg> = BTreeMap::new();
+        for arg in all.chain(leaf.get_arguments()) {
+            if arg.get_long().is_some() {
+                flags.insert(arg.get_id().to_string(), arg);
+            }
+        }
+        let origin = |id: &String| match matches.try_contains_id(id) {
+            Ok(true) => match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => Origin::Flag,
+                Some(ValueSource::EnvVariable) => Origin::Environment,
+                _ => Origin::Default,
+            },
+            _ => Origin::Default,
+        };
+        let origins = flags.keys().map(|id| (id.clone(), origin(id))).collect();
+        Self { flags, origins, more: BTreeMap::new() }
+    }
+
+    fn origin(&self, id: &str) -> Origin {
+        self.origins.get(id).copied().unwrap_or(Origin::Default)
+    }
+
+    /// Takes what a file says of flags that nobody else speaks of, nor of any that they do not go with.
+    fn settle(&mut self, settings: Vec<(String, Vec<String>)>, serve: &Command) {
+        for (id, values) in settings {
+            let Some(flag) = self.flags.get(&id) else { continue };
+            let is_said = |other: &Arg| self.origin(other.get_id().as_str()) > Origin::File;
+            let overruled = self.flags.values().any(|other| {
+                is_said(other)
+                    && (other.get_id() == flag.get_id()
+                        || conflicts(serve, flag, other)
+                        || conflicts(serve, other, flag))
+            });
+            if !overruled {
+                self.origins.insert(id.clone(), Origin::File);
+                self.more.insert(id, values);
+            }
+        }
+    }
+
+    /// Reads the files that hold secrets. Who asks nobody needs no token, and may be about to draw it.
+    fn secrets(&mut self, matches: &ArgMatches, calls_nobody: bool) -> Result<(), Failure> {
+        for (id, flag) in self.flags.clone() {
+            let file = file_of(&id);
+            let (own, by_file) = (self.origin(&id), self.origin(&file));
+            let skipped = calls_nobody && id == "token";
+            if !self.flags.contains_key(&file)
+                || by_file == Origin::Default
+                || own > by_file
+                || skipped
+            {
+                continue;
+            }
+            let long = flag.get_long().unwrap_or_default();
+            if own == by_file {
+                let text =
+                    format!("--{long} and --{long}-file say the same; one of them is enough");
+                return Err(Failure::Usage(text));
+            }
+            let path = match self.more.get(&file) {
+                Some(values) => values.first().map(PathBuf::from),
+                None => matches.get_one::<PathBuf>(&file).cloned(),
+            };
+            let values = read_secret(long, flag, &path.unwrap_or_default())?;
+            self.more.insert(id.clone(), values);
+            self.origins.insert(id, by_file);
+        }
+        Ok(())
+    }
+
+    /// The arguments with what was found beside them.
+    fn arguments(&self, arguments: &[OsString]) -> Vec<OsString> {
+        let mut all = arguments.to_vec();
+        let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
+        let more = self.more.iter().flat_map(|(id, values)| {
+            let flag = self.flags.get(id);
+            let long = flag.and_then(|flag| flag.get_long()).unwrap_or_default();
+            let is_switch = flag.is_some_and(|flag| is_switch(flag));
+            values.iter().filter_map(move |value| match (is_switch, value.as_str()) {
+                (true, "true") => Some(OsString::from(format!("--{long}"))),
+                (true, _) => None,
+                (false, value) => Some(OsString::from(format!("--{long}={value}"))),
+            })
+        });
+        all.splice(end..end, more.collect::<Vec<_>>());
+        all
+    }
+}
+
+/// Whether one flag says that it does not go with another.
+fn conflicts(command: &Command, one: &Arg, other: &Arg) -> bool {
+    !one.is_global_set()
+        && command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == other.get_id())
+}
+
+fn is_switch(flag: &Arg) -> bool {
+    matches!(flag.get_action(), ArgAction::SetTrue | ArgAction::SetFalse)
+}
+
+/// The id of the flag that names the file with another's value.
+fn file_of(id: &str) -> String {
+    format!("{id}_file")
+}
+
+/// Gives each flag that holds a secret another one that names a file with it: what stands on a
+/// command line is seen by everybody on the machine.
+fn with_secret_files(command: Command) -> Command {
+    let groups: Vec<(String, String)> = command
+        .get_groups()
+        .flat_map(|group| group.get_args().map(|id| (id.to_string(), group.get_id().to_string())))
+        .collect();
+    let flags: Vec<Arg> = command.get_arguments().cloned().collect();
+    let known: BTreeSet<&str> = flags.iter().filter_map(Arg::get_long).collect();
+    let mut arranged = command.clone();
+    for flag in flags.iter().filter(|flag| is_secret(flag)) {
+        let Some(long) = flag.get_long() else { continue };
+        let (file, id) = (format!("{long}-file"), file_of(flag.get_id().as_str()));
+        if known.contains(file.as_str()) {
+            continue;
+        }
+        let lines =
+            if flag.get_value_delimiter().is_some() { "lines are" } else { "first line is" };
+        let mut by_file = Arg::new(id.clone())
+            .long(file)
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .global(flag.is_global_set())
+            .hide(flag.is_hide_set())
+            .help(format!(
+                "A file whose {lines} the value of --{long}, which others then do not see"
+            ));
+        if let Some(env) = flag.get_env() {
+            by_file = by_file.env(format!("{}_FILE", env.to_string_lossy()));
+        }
+        if let Some(heading) = flag.get_help_heading() {
+            by_file = by_file.help_heading(heading.to_owned());
+        }
+        for (_, group) in groups.iter().filter(|(flagged, _)| flag.get_id() == flagged.as_str()) {
+            by_file = by_file.group(group.clone());
+        }
+        if flag.is_required_set() {
+            let id = id.clone();
+            arranged = arranged
+                .mut_arg(flag.get_id(), |flag| flag.required(false).required_unless_present(id));
+        }
+        arranged = arranged.arg(by_file);
+    }
+    let verbs: Vec<String> =
+        arranged.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    verbs
+        .into_iter()
+        .fold(arranged, |command, verb| command.mut_subcommand(verb, with_secret_files))
+}
+
+/// What stands in the file: its first line, or each line where there may be several values.
+fn read_secret(long: &str, flag: &Arg, path: &Path) -> Result<Vec<String>, Failure> {
+    let what = format!("--{long}-file");
+    let text = crate::flags::secrets::read(&what, path)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+    let lines: Vec<String> = match flag.get_value_delimiter() {
+        Some(_) => lines.collect(),
+        None => lines.take(1).collect(),
+    };
+    if lines.is_empty() {
+        return Err(Failure::Usage(format!("{what} {}: is empty", path.display())));
+    }
+    Ok(lines)
+}
+
+/// What a file says of the settings of `serve`.
+fn settings_in(path: &Path, serve: &Command) -> Result<Vec<(String, Vec<String>)>, Failure> {
+    let wrong = |what: String| Failure::Usage(format!("--config {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let settings: BTreeMap<String, Value> =
+        Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(no_toml(&error)))?;
+    let mut found = Vec::new();
+    for (key, value) in settings {
+        if matches!(value, Value::Dict(..)) {
+            let what = format!("settings stand by themselves, without a section such as [{key}]");
+            return Err(wrong(what));
+        }
+        let flags = || serve.get_arguments().filter(|flag| is_setting(flag));
+        let Some(flag) = flags().find(|flag| flag.get_long() == Some(key.as_str())) else {
+            let known = flags().filter_map(Arg::get_long);
+            let hint = match similar(&key, known) {
+                Some(meant) => format!("{meant} is one"),
+                None => "`ordinal serve --print-config` shows all".to_owned(),
+            };
+            return Err(wrong(format!("{key} is no setting; {hint}")));
+        };
+        let values = texts(&value).filter(|values| {
+            !is_switch(flag) || values.iter().all(|value| value == "true" || value == "false")
+        });
+        let values = values.ok_or_else(|| {
+            let what = if is_switch(flag) { "true or false" } else { "a text, a number or a list" };
+            wrong(format!("{key} is {what}"))
+        })?;
+        found.push((flag.get_id().to_string(), values));
+    }
+    Ok(found)
+}
+
+/// Whether a flag of `serve` is a setting that a file may hold.
+pub fn is_setting(flag: &Arg) -> bool {
+    flag.get_long().is_some()
+        && !flag.is_hide_set()
+        && !flag.is_global_set()
+        && !["config", "print_config", "help"].contains(&flag.get_id().as_str())
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(_, text) => Some(vec![text.clone()]),
+        Value::Bool(_, flag) => Some(vec![flag.to_string()]),
+        Value::Num(_, number) => {
+            let signed = number.to_i128().map(|number| number.to_string());
+            Some(vec![signed.or_else(|| number.to_u128().map(|number| number.to_string()))?])
+        }
+        Value::Array(_, values) => {
+            let values: Option<Vec<Vec<String>>> = values.iter().map(texts).collect();
+            Some(values?.concat())
+        }
+        _ => None,
+    }
+}
+
+/// Where a file is no TOML, without the line that is wrong: it may hold a password.
+fn no_toml(error: &figment::Error) -> String {
+    let told = error.to_string();
+    let first = told.lines().next().unwrap_or_default();
+    match first.strip_prefix("TOML parse error ") {
+        Some(place) => format!("{place}: no TOML; texts stand in quotes, such as listen = \"…\""),
+        None => "is no TOML".to_owned(),
+    }
+}
+
+/// Says which variables look like settings and are none: a slip of the pen would pass unseen.
+fn name_unknown_variables() {
+    let mut known = BTreeSet::from([super::LOG_FORMAT.to_owned()]);
+    variables(&with_secret_files(Cli::command()), &mut known);
+    let said = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in said.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {
+        if is_from_elsewhere(&name) {
+            continue;
+        }
+        match similar(&name, known.iter().map(String::as_str)) {
+            Some(meant) => {
+                tracing::warn!("{name} in the environment is no setting; {meant} is one")
+            }
+            None => tracing::warn!("{name} in the environment is no setting"),
+        }
+    }
+}
+
+/// Kubernetes puts the addresses of a service called `ordinal…` there; tests have their own.
+fn is_from_elsewhere(name: &str) -> bool {
+    let linked = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
+    linked
+        || name.starts_with("ORDINAL_TEST_")
+        || name == "ORDINAL_PLANTED_BUG"
+        || name == "ORDINAL_CHAOS_OWN_MOUNTS"
+}
+
+fn variables(command: &Command, known: &mut BTreeSet<String>) {
+    let named = command.get_arguments().filter_map(Arg::get_env);
+    known.extend(named.filter_map(|name| name.to_str().map(str::to_owned)));
+    for verb in command.get_subcommands() {
+        variables(verb, known);
+    }
+}

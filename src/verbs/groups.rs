@@ -1,0 +1,147 @@
+//! How the verbs are shown, and which of them ask an engine.
+//! Never here: what a verb does.
+
+use std::fmt::Write as _;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+
+use crate::client::Failure;
+use crate::client::output::wrapped;
+
+/// The verbs as `ordinal --help` shows them.
+const GROUPS: [(&str, &[&str]); 6] = [
+    ("Orders and what follows them", &["order", "return", "stock", "notification"]),
+    ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
+    (
+        "Operating an engine",
+        &[
+            "status",
+            "health",
+            "followers",
+            "follower",
+            "dead-letter",
+            "shards",
+            "timers",
+            "operations",
+        ],
+    ),
+    ("Running an engine", &["serve", "migrate", "backup", "load"]),
+    ("Trying it", &["demo", "cluster", "chaos"]),
+    ("This program", &["completions", "version"]),
+];
+
+/// Verbs that ask no engine, by the beginning of their path.
+const CALL_NOBODY: [&[&str]; 11] = [
+    &["serve"],
+    &["migrate"],
+    &["backup"],
+    &["demo"],
+    &["cluster"],
+    &["chaos"],
+    &["completions"],
+    &["version"],
+    &["journal", "archive"],
+    &["journal", "show"],
+    &["journal", "move"],
+];
+
+/// Those of them that say the same wherever they are asked.
+const INFORM: [&[&str]; 2] = [&["completions"], &["version"]];
+
+/// Flags of [`crate::client::Connection`], by their ids.
+const CONNECTION: [&str; 5] = ["address", "caller", "token", "token_file", "timeout"];
+
+/// Whether a verb asks no engine.
+pub fn calls_nobody(path: &[&str]) -> bool {
+    CALL_NOBODY.iter().any(|verb| path.starts_with(verb))
+}
+
+/// Refuses what would do nothing: how to ask, for a verb that asks nobody.
+///
+/// # Errors
+/// Usage with the flag.
+pub fn check(path: &[&str], matches: &ArgMatches) -> Result<(), Failure> {
+    if !calls_nobody(path) || INFORM.contains(&path) {
+        return Ok(());
+    }
+    let mut matches = matches;
+    while let Some((_, further)) = matches.subcommand() {
+        matches = further;
+    }
+    let said = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match CONNECTION.iter().find(said) {
+        None => Ok(()),
+        Some(id) => {
+            let flag = if *id == "caller" { "as".to_owned() } else { id.replace('_', "-") };
+            let verb = path.join(" ");
+            Err(Failure::Usage(format!("--{flag} does nothing: `ordinal {verb}` asks no engine")))
+        }
+    }
+}
+
+/// The verbs in groups, and without flags in the help of those that they do nothing for.
+pub fn arranged(command: Command) -> Command {
+    let mut groups = String::new();
+    for (heading, verbs) in GROUPS {
+        let _ = writeln!(groups, "{heading}:");
+        for name in verbs {
+            let verb = command.find_subcommand(name);
+            let about = verb.and_then(Command::get_about).map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            let mut lines = wrapped(&about, 80).into_iter();
+            let _ = writeln!(groups, "  {name:<13} {}", lines.next().unwrap_or_default());
+            for line in lines {
+                let _ = writeln!(groups, "  {:<13} {line}", "");
+            }
+        }
+        groups.push('\n');
+    }
+    // What is left of the usual help where there are no verbs.
+    let mut flags = command.clone().mut_subcommands(|verb| verb.hide(true));
+    flags = flags.help_template("{all-args}").disable_help_subcommand(true);
+    let flags = flags.render_help().to_string();
+    let template = format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{flags}\n{{after-help}}"
+    );
+    let hidden: Vec<Arg> = command
+        .get_arguments()
+        .filter(|flag| CONNECTION.contains(&flag.get_id().as_str()))
+        .map(|flag| flag.clone().hide(true))
+        .collect();
+    let arranged =
+        CALL_NOBODY.iter().fold(command, |command, path| without(command, path, &hidden));
+    arranged.help_template(template)
+}
+
+fn without(command: Command, path: &[&str], hidden: &[Arg]) -> Command {
+    match path {
+        [] => command.args(hidden.to_vec()),
+        [verb, further @ ..] => command.mut_subcommand(verb, |verb| without(verb, further, hidden)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::super::args::Cli;
+    use super::*;
+
+    #[test]
+    fn every_verb_is_in_one_group() {
+        let mut verbs: Vec<String> =
+            Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let mut shown: Vec<String> =
+            GROUPS.iter().flat_map(|(_, verbs)| verbs.iter()).map(ToString::to_string).collect();
+        verbs.sort();
+        shown.sort();
+        assert_eq!(verbs, shown);
+        for path in CALL_NOBODY {
+            let command = Cli::command();
+            let found =
+                path.iter().try_fold(&command, |command, verb| command.find_subcommand(verb));
+            assert!(found.is_some(), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The databases of a journal, for operators: what each holds, and shards moved from one to another
+//! while no order node is at work.
+//! Never here: how they are moved.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use order_actor::journal::{Holding, Relocation, ShardSet, holding};
+use serde_json::{Value, json};
+
+use crate::client::progress;
+use crate::client::{Client, Connection, Failure, Output, text};
+use crate::engine::JOURNAL;
+
+/// `ordinal journal …`
+#[derive(clap::Subcommand)]
+pub enum JournalVerb {
+    /// Move what is old from the journal's tables to files, beside running nodes. All events before
+    /// a month are written; orders that are over leave the table, the others stay in it as well.
+    Archive(crate::verbs::archive::ArchiveArgs),
+    /// Accept the journal as it is after it was restored from a backup or failed over: orders are taken
+    /// again, and every follower that remembers more goes back to the last place that it has. Asks any
+    /// order node. `ordinal journal history` says whether it is needed.
+    Restored {
+        /// Why, for the journal and for the log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Which history the journal tells, and whether somebody remembers more than it holds.
+    History,
+    /// Show what Postgres databases hold of a journal; nothing is written.
+    Show {
+        /// Which databases, by URL.
+        #[arg(
+            value_name = "URL",
+            required = true,
+            env = "ORDINAL_DATABASE_URL",
+            hide_env_values = true
+        )]
+        databases: Vec<String>,
+    },
+    /// Move shards from one Postgres database to another, an empty one or one of the same journal,
+    /// while no order node runs. The copy is checked before it is served; run again after whatever
+    /// ended it, it goes on. What was copied stays in the old place, closed.
+    Move {
+        /// These, such as 8-15 or 3,5,8-15.
+        #[arg(long, value_name = "SHARDS")]
+        shards: ShardSet,
+        /// From the database at this URL.
+        #[arg(long, value_name = "URL", env = "ORDINAL_MOVE_FROM", hide_env_values = true)]
+        from: String,
+        /// To the database at this URL.
+        #[arg(long, value_name = "URL", env = "ORDINAL_MOVE_TO", hide_env_values = true)]
+        to: String,
+        /// Give up a move of these shards that was begun and did not end: they are served again
+        /// where they were.
+        #[arg(long)]
+        take_back: bool,
+    },
+}
+
+/// URLs hold passwords.
+impl std::fmt::Debug for JournalVerb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JournalVerb")
+    }
+}
+
+/// Runs a verb.
+///
+/// # Errors
+/// Where a database does not answer, or the databases do not fit together.
+pub async fn run(
+    verb: JournalVerb,
+    connection: &Connection,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    match verb {
+        JournalVerb::Restored { reason } => {
+            let client = Client::connect(connection).await?;
+            let request = json!({ "reason": reason });
+            let answer = client.call("admin.v1.AdminService/AcceptJournal", request).await?;
+            out.answer(&answer, |out, answer| {
+                history(out, &answer["history"]);
+                let dropped = text(answer, "letters_dropped");
+                out.line(format!(
+                    "dead letters of orders that it does not hold: {dropped} dropped"
+                ));
+            });
+        }
+        JournalVerb::History => {
+            let client = Client::connect(connection).await?;
+            let answer = client.call("admin.v1.AdminService/GetJournal", json!({})).await?;
+            out.answer(&answer, |out, answer| history(out, &answer["history"]));
+        }
+        JournalVerb::Archive(args) => return crate::verbs::archive::run(args, out).await,
+        JournalVerb::Show { databases } => show(&databases, out).await?,
+        JournalVerb::Move { shards, from, to, take_back } => {
+            let relocation = Relocation::new(&from, &to, JOURNAL, shards.clone());
+            let relocation = relocation.map_err(anyhow::Error::from)?;
+            let done = if take_back {
+                took_back(&relocation, &shards, out).await
+            } else {
+                moved(&relocation, &shards, out).await
+            };
+            relocation.close().await;
+            done?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(out: &Output, history: &Value) {
+    let (journal, incarnation) = (text(history, "journal"), text(history, "incarnation"));
+    out.line(format!("journal {journal}, incarnation {incarnation}"));
+    match text(history, "doubt").as_str() {
+        "" => out.line("nobody remembers more than it holds"),
+        doubt => out.line(format!("doubted, nothing is appended: {doubt}")),
+    }
+    for past in history["incarnations"].as_array().into_iter().flatten() {
+        let part = |name| text(past, name);
+        let (number, at, by) = (part("number"), part("began_at"), part("said_by"));
+        out.line(format!("incarnation {number} since {at}, said by {by}: {}", part("reason")));
+    }
+}
+
+async fn show(databases: &[String], out: &Output) -> anyhow::Result<()> {
+    let mut holdings: Vec<Holding> = Vec::new();
+    for url in databases {
+        let found = holding(url, JOURNAL).await?;
+        holdings.push(found.context("a database holds no journal")?);
+    }
+    if out.json {
+        for held in &holdings {
+            out.value(&json!({
+                "database": held.database,
+                "journal": held.journal,
+                "shards": held.shards,
+                "holds": held.holds.to_string(),
+                "in_transit": held.in_transit.to_string(),
+                "events": held.events,
+            }));
+        }
+        return Ok(());
+    }
+    let rows = holdings.iter().map(|held| {
+        vec![
+            held.database.clone(),
+            held.journal.clone(),
+            match held.holds.is_empty() {
+                true => format!("none of {}", held.shards),
+                false => format!("{} of {}", held.holds, held.shards),
+            },
+            held.in_transit.to_string(),
+            held.events.to_string(),
+        ]
+    });
+    out.table(&["database", "journal", "holds", "in transit", "events"], rows);
+    Ok(())
+}
+
+async fn moved(relocation: &Relocation, shards: &ShardSet, out: &Output) -> anyhow::Result<()> {
+    let bar = progress::bar(out, "events");
+    let moved = relocation.run(|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    let moved = moved.await;
+    bar.finish_and_clear();
+    let moved = moved?;
+    if out.json {
+        let shards = shards.to_string();
+        out.value(&json!({"moved": shards, "copied": moved.copied, "checked": moved.checked}));
+    } else {
+        out.line(format!(
+            "shards {shards} are in their new database: {} events copied now, {} checked; name it \
+             for them in --journal-database",
+            moved.copied, moved.checked
+        ));
+    }
+    Ok(())
+}
+
+async fn took_back(relocation: &Relocation, shards: &ShardSet, out: &Output) -> anyhow::Result<()> {
+    relocation.take_back().await?;
+    if out.json {
+        out.value(&json!({ "taken_back": shards.to_string() }));
+    } else {
+        out.line(format!("shards {shards} are served again where they were"));
+    }
+    Ok(())
+}

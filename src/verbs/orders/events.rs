@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use futures::StreamExt as _;
+use order_actor::grpc::recorded_event;
+use order_actor::journal::{Archive, Manifest};
+use serde_json::{Value, json};
+
+use super::places;
+use crate::client::parse::Place;
+use crate::client::{Client, Failure, Output, show};
+use crate::verbs::args::EventsVerb;
+
+/// `ordinal events …`
+pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(), Failure> {
+    let request = match verb {
+        EventsVerb::Tail { after } if after.is_empty() => {
+            // A replay that is bounded to no event still says where the journal ends.
+            let after = ends(client).await?;
+            json!({ "after": after, "live": true })
+        }
+        EventsVerb::Tail { after } => json!({ "after": places(&after), "live": true }),
+        EventsVerb::Replay { after, only_named, limit, archive: None } => {
+            json!({ "after": places(&after), "only_named": only_named, "limit": limit })
+        }
+        EventsVerb::Replay { after, only_named, limit, archive: Some(directory) } => {
+            let archive = Archive::new(&directory);
+            match archived(client, out, &archive, &after, only_named, limit).await? {
+                Some(rest) => rest,
+                None => return Ok(()),
+            }
+        }
+    };
+    let mut answers = client.stream("orders.v1.JournalService/ReadEvents", request).await?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        if answer["event"].is_object() {
+            out.answer(&answer["event"], show::recorded);
+        }
+    }
+    Ok(())
+}
+
+/// Shows what is in the files of an archive, shard by shard. The request for the rest, unless the
+/// limit was reached.
+async fn archived(
+    client: &Client,
+    out: &Output,
+    archive: &Archive,
+    after: &[Place],
+    only_named: bool,
+    limit: u64,
+) -> Result<Option<Value>, Failure> {
+    let mut after: BTreeMap<u16, u64> = after.iter().map(|place| place.parts()).collect();
+    let named: Vec<u16> = after.keys().copied().collect();
+    let mut shown = 0;
+    for manifest in archive.manifests().map_err(anyhow::Error::from)? {
+        let at = after.get(&manifest.shard).copied().unwrap_or(0);
+        let passed_over = only_named && !named.contains(&manifest.shard);
+        if passed_over || at >= manifest.last_position {
+            continue;
+        }
+        if at + 1 < manifest.first_position {
+            let Manifest { shard, first_position, .. } = manifest;
+            let message = format!(
+                "shard {shard} goes on at position {first_position} instead of {}; a file is missing",
+                at + 1
+            );
+            return Err(Failure::Refused { reason: "ARCHIVE_INCOMPLETE".to_owned(), message });
+        }
+        let mut at = at;
+        while at < manifest.last_position {
+            for event in archive.events(&manifest, at).await.map_err(anyhow::Error::from)? {
+                if limit > 0 && shown == limit {
+                    return Ok(None);
+                }
+                at = event.event.position;
+                shown += 1;
+                let event = client.shown("orders.v1.RecordedEvent", &recorded_event(event))?;
+                out.answer(&event, show::recorded);
+            }
+        }
+        after.insert(manifest.shard, at);
+    }
+    if limit > 0 && shown == limit {
+        return Ok(None);
+    }
+    let only_named = only_named.then_some(&named);
+    let after: Vec<Value> = after
+        .into_iter()
+        .filter(|(shard, _)| only_named.is_none_or(|named| named.contains(shard)))
+        .map(|(shard, position)| json!({ "shard": shard, "position": position }))
+        .collect();
+    let limit = limit.saturating_sub(shown);
+    Ok(Some(json!({ "after": after, "only_named": only_named.is_some(), "limit": limit })))
+}
+
+/// Where the journal ends, as the first message of a watch tells.
+async fn ends(client: &Client) -> Result<Value, Failure> {
+    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", json!({})).await?;
+    while let Some(answer) = changes.next().await {
+        let answer = answer?;
+        if answer["progress"].is_object() {
+            return Ok(answer["progress"]["through"].clone());
+        }
+    }
+    Ok(json!([]))
+}

@@ -1,0 +1,248 @@
+//! `order`, `return` and `events`.
+
+mod events; // of all orders, and from the files of an archive
+mod returns; // requested and judged
+
+pub use events::events;
+pub use returns::returns;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::args::{CommandOptions, OrderVerb, Page, PlaceArgs};
+use crate::client::parse::{Id, LineUnits, Place};
+use crate::client::show::{self, code, short_time, text};
+use crate::client::{Client, Failure, Output, order_history};
+
+/// The largest page of every list.
+const PAGE_MAX: u32 = 100;
+
+/// `ordinal order …`
+// Long and flat: one arm for each verb.
+pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(), Failure> {
+    match verb {
+        OrderVerb::Place(args) => {
+            let request = place(*args)?;
+            let validate_only = request["options"]["validate_only"] == true;
+            command(client, out, "PlaceOrder", request, validate_only).await
+        }
+        OrderVerb::Get { order_id, as_of_version, as_of_time } => {
+            let mut request = json!({ "order_id": order_id });
+            if let Some(version) = as_of_version {
+                request["version"] = json!(version);
+            }
+            if let Some(time) = as_of_time {
+                request["time"] = json!(time);
+            }
+            let answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
+            out.answer(&answer, |out, answer| show::order(out, &answer["order"]));
+            Ok(())
+        }
+        OrderVerb::List { status, customer, placed_from, placed_until, at_least, page } => {
+            let statuses: Vec<String> = status
+                .iter()
+                .map(|status| client.enum_value("orders.v1.OrderStatus", status))
+                .collect::<Result<_, _>>()?;
+            let request = json!({
+                "filter": {
+                    "statuses": statuses, "customer_id": id(customer),
+                    "placed_from": placed_from, "placed_until": placed_until,
+                },
+                "at_least": at_least.map(Place::to_json),
+            });
+            let method = "orders.v1.OrderService/ListOrders";
+            pages(client, out, method, request, &page, show::orders).await
+        }
+        OrderVerb::Cancel { order_id, reason, text, line, options } => {
+            let mut request = json!({
+                "order_id": order_id, "text": text, "lines": units(&line),
+                "options": command_options(&options),
+            });
+            if let Some(reason) = reason {
+                // The others are for the engine to give.
+                let callers = ["CUSTOMER_REQUEST", "OPS"];
+                request["reason"] =
+                    json!(client.enum_among("orders.v1.CancelReason", &reason, &callers)?);
+            }
+            command(client, out, "CancelOrder", request, options.validate_only).await
+        }
+        OrderVerb::Fulfill { order_id, shipment, carrier, tracking, line, options } => {
+            let request = json!({
+                "order_id": order_id, "shipment_id": id(shipment), "carrier": carrier,
+                "tracking": tracking, "lines": units(&line), "options": command_options(&options),
+            });
+            command(client, out, "FulfillOrder", request, options.validate_only).await
+        }
+        OrderVerb::Watch { order_ids, customer, after, from_beginning } => {
+            let request = json!({
+                "order_ids": order_ids, "customer_id": id(customer), "after": places(&after),
+                "from_beginning": from_beginning,
+            });
+            watch(client, out, request).await
+        }
+        OrderVerb::History { order_id } => {
+            let events = order_history(client, order_id.0).await?;
+            out.answer(&json!({ "events": events }), |out, _| show::history(out, &events));
+            Ok(())
+        }
+        OrderVerb::Diff { order_id, from, to } => {
+            let request = json!({ "order_id": order_id, "from_version": from, "to_version": to });
+            let answer = client.call("orders.v1.JournalService/DiffOrder", request).await?;
+            out.answer(&answer, |out, answer| {
+                let versions = format!(
+                    "version {} to {}",
+                    text(answer, "from_version"),
+                    text(answer, "to_version")
+                );
+                out.line(versions);
+                let changes = answer["changes"].as_array().into_iter().flatten();
+                out.table(
+                    &["field", "before", "after"],
+                    changes.map(|change| {
+                        ["path", "before", "after"].map(|field| text(change, field)).to_vec()
+                    }),
+                );
+            });
+            Ok(())
+        }
+    }
+}
+
+/// Shows one page of a list, or all of them, one after the other.
+pub async fn pages(
+    client: &Client,
+    out: &Output,
+    method: &str,
+    mut request: Value,
+    page: &Page,
+    show: impl Fn(&Output, &Value),
+) -> Result<(), Failure> {
+    request["page_size"] = json!(if page.all { PAGE_MAX } else { page.page_size });
+    request["page_token"] = json!(page.page_token);
+    loop {
+        let mut answer = client.call(method, request.clone()).await?;
+        let next = text(&answer, "next_page_token");
+        if page.all {
+            answer["next_page_token"] = json!("");
+        }
+        out.answer(&answer, &show);
+        if !page.all || next.is_empty() {
+            return Ok(());
+        }
+        request["page_token"] = json!(next);
+    }
+}
+
+async fn watch(client: &Client, out: &Output, request: Value) -> Result<(), Failure> {
+    let mut changes = client.stream("orders.v1.OrderService/WatchOrders", request).await?;
+    while let Some(answer) = changes.next().await {
+        let answer = answer?;
+        let change = &answer["change"];
+        if change.is_object() {
+            out.answer(change, |out, change| {
+                let line = [
+                    show::place(&change["position"]),
+                    short_time(&change["event"], "occurred_at"),
+                    text(&change["order"], "order_id"),
+                    code(&change["order"], "status", "ORDER_STATUS_"),
+                    text(&change["event"], "name"),
+                    show::what(&change["event"]),
+                ];
+                out.line(line.join("  ").trim_end());
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn command(
+    client: &Client,
+    out: &Output,
+    method: &str,
+    request: Value,
+    validate_only: bool,
+) -> Result<(), Failure> {
+    let answer = client.call(&format!("orders.v1.OrderService/{method}"), request).await?;
+    out.answer(&answer, |out, answer| show::command(out, answer, validate_only));
+    Ok(())
+}
+
+fn place(args: PlaceArgs) -> Result<Value, Failure> {
+    let PlaceArgs { file, order, options } = args;
+    if let Some(path) = &file {
+        return place_file(path, &options);
+    }
+    Ok(json!({
+        "order_id": id(order.id),
+        "customer_id": id(order.customer),
+        "lines": order.line.iter().map(|line| line.to_json()).collect::<Vec<_>>(),
+        "address": {
+            "street": order.street, "city": order.city, "postal_code": order.postal_code,
+            "country": order.country,
+        },
+        "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
+        "ordered_at": order.ordered_at,
+        "options": command_options(&options),
+    }))
+}
+
+/// The request in a file, with the options of the command line over its own.
+fn place_file(path: &Path, options: &CommandOptions) -> Result<Value, Failure> {
+    let (name, content) = if path.as_os_str() == "-" {
+        let mut content = String::new();
+        std::io::stdin().read_to_string(&mut content).context("standard input")?;
+        ("standard input".to_owned(), content)
+    } else {
+        let content = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+        (path.display().to_string(), content)
+    };
+    let wrong = |what: String| Failure::Usage(format!("{name}: {what}"));
+    let mut request: Value =
+        serde_json::from_str(&content).map_err(|error| wrong(format!("is no JSON: {error}")))?;
+    let Some(fields) = request.as_object_mut() else {
+        return Err(wrong("is no JSON object".to_owned()));
+    };
+    let own = fields.entry("options").or_insert_with(|| json!({}));
+    if own.is_null() {
+        *own = json!({});
+    }
+    let Some(own) = own.as_object_mut() else { return Ok(request) };
+    for (name, camel, value) in [
+        ("request_id", "requestId", options.request_id.map(|id| json!(id))),
+        ("expected_version", "expectedVersion", options.expected_version.map(|n| json!(n))),
+        ("validate_only", "validateOnly", options.validate_only.then_some(json!(true))),
+    ] {
+        // A field has two spellings; with both it would stand there twice.
+        let said = own.remove(camel);
+        if let Some(value) = value.or(said) {
+            own.insert(name.to_owned(), value);
+        }
+    }
+    Ok(request)
+}
+
+fn command_options(options: &CommandOptions) -> Value {
+    json!({
+        "request_id": id(options.request_id),
+        "expected_version": options.expected_version,
+        "validate_only": options.validate_only,
+    })
+}
+
+/// An id as protos carry it: empty where absent.
+pub fn id(id: Option<Id>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn units(lines: &[LineUnits]) -> Vec<Value> {
+    lines.iter().map(|line| line.to_json()).collect()
+}
+
+fn places(places: &[Place]) -> Vec<Value> {
+    places.iter().map(|place| place.to_json()).collect()
+}

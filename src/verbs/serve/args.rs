@@ -1,0 +1,303 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use order_actor::actor::Limits;
+use order_actor::domain::{Policy, WINDOW_MAX};
+use shared_events::stream::POSTGRES_CONNECTIONS;
+
+use super::tokens;
+use crate::client::Failure;
+use crate::edge::access::Access;
+use crate::edge::peers::Identity;
+use crate::edge::{Bounds, Numbers};
+use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
+
+/// Flags of `ordinal serve`; each may also come from the environment, and flags win.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Take settings from this TOML file: flags by their long names, such as `confirm-within =
+    /// "10m"`. Flags and the environment win over it.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Check the settings and show those that are in effect, with who said what and without secrets,
+    /// as such a file; start nothing.
+    #[arg(long)]
+    print_config: bool,
+    /// Keep everything in SQLite files in this directory (created if absent).
+    #[arg(
+        help_heading = "Where things are kept",
+        long,
+        value_name = "DIR",
+        env = "ORDINAL_DATA",
+        default_value = "ordinal-data",
+        conflicts_with = "databases"
+    )]
+    data: PathBuf,
+    /// Run this service only; the flags below say where the others are.
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_parser = services::roles(services::ALL),
+        value_name = "ROLE",
+        env = "ORDINAL_ROLE",
+        default_value = "all"
+    )]
+    role: Role,
+    #[command(flatten, next_help_heading = "Where things are kept")]
+    databases: crate::engine::databases::DatabaseArgs,
+    /// Name of this order node, for operators; after a crash a node of the same name takes its
+    /// shards back at once [default: the advertised address].
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "NAME",
+        env = "ORDINAL_NODE_NAME"
+    )]
+    node_name: Option<String>,
+    /// Where the other order nodes reach this one [default: the address it listens on].
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "HOST:PORT",
+        env = "ORDINAL_ADVERTISE"
+    )]
+    advertise: Option<String>,
+    #[command(flatten, next_help_heading = "Several processes")]
+    peers: PeerArgs,
+    /// Bearer token by which this process asks the others: one with the role SERVICE.
+    #[arg(
+        help_heading = "Several processes",
+        long,
+        value_name = "TOKEN",
+        env = "ORDINAL_PEER_TOKEN",
+        hide_env_values = true
+    )]
+    peer_token: Option<String>,
+    /// Listen on this address, or on that of a name such as localhost; port 0 takes a free one.
+    #[arg(help_heading = "Who may call", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::flags::listen)]
+    listen: SocketAddr,
+    /// Callers by bearer token (TOML, see the README). Without it, on loopback they are believed;
+    /// elsewhere an engine on SQLite draws tokens at its first start, into its directory.
+    #[arg(help_heading = "Who may call", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
+    pub(super) tokens: Option<PathBuf>,
+    /// Cancel orders that nobody confirmed for so long; at least 1s.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
+    confirm_within: Duration,
+    /// Accept returns for so long after fulfilment.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RETURN_WITHIN", default_value = "30days", value_parser = window)]
+    return_within: Duration,
+    /// Remind operators of returns that nobody judged for so long.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = window)]
+    judge_within: Duration,
+    /// Number of shards of a Postgres journal that is created now, unless --journal-database names
+    /// them; fixed for ever.
+    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    shards: u16,
+    /// Show orders that have left the journal, and read its first events, from the files in this
+    /// directory; see `ordinal journal archive`.
+    #[arg(
+        help_heading = "Where things are kept",
+        long,
+        value_name = "DIR",
+        env = "ORDINAL_ARCHIVE"
+    )]
+    archive: Option<PathBuf>,
+    /// For how long the other order nodes believe one that they do not hear of.
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = crate::flags::duration)]
+    lease: Duration,
+    /// How often an order node renews its lease.
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = crate::flags::duration)]
+    lease_renew: Duration,
+    /// How long after its last renewal an order node stops by itself; less than the lease.
+    #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = crate::flags::duration)]
+    lease_self_stop: Duration,
+    /// Orders awake at once; each takes some 10 KB.
+    #[arg(help_heading = "Bounds", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
+    orders_awake: usize,
+    /// Let timers act on the clock of this machine however far it is from the newest event.
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
+    trust_clock: bool,
+    /// Start although this file of the SQLite directory (orders.db or notifications.db) is missing, and make it anew; the refusal of a start says what that comes to.
+    #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
+    make_anew: Vec<String>,
+    /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
+    /// process takes with it.
+    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
+    database_connections: u32,
+    #[command(flatten, next_help_heading = "Bounds")]
+    bounds: BoundArgs,
+    /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
+    #[arg(long, value_name = "FILE", hide = true)]
+    clock_offset_file: Option<PathBuf>,
+    /// Prove so often that stock's sums hold, from a snapshot, and say what differs; 0s is never.
+    #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RECONCILE_EVERY", default_value = "1h", value_parser = reconcile_every)]
+    reconcile_every: Duration,
+    /// Do not let stock react to orders, to see what happens when it does not answer.
+    #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
+    without_stock: bool,
+    #[command(flatten, next_help_heading = "Facts through Redis")]
+    streams: crate::engine::streams::StreamArgs,
+    #[command(flatten, next_help_heading = "Messages")]
+    messages: crate::engine::messages::MessageArgs,
+}
+
+/// How much callers may have at once; docs/limits.md says what else is bounded.
+#[derive(Debug, clap::Args)]
+struct BoundArgs {
+    /// Connections at once [default: 8192, or the limit of open files less 256 that stores need].
+    #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_MAX", value_parser = at_least_one)]
+    connections_max: Option<usize>,
+    /// Connections at once from one address [default: half of those].
+    #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
+    connections_per_address: Option<usize>,
+    /// Calls under way at once; a quarter is kept for services and operators.
+    #[arg(long, value_name = "N", env = "ORDINAL_CALLS_MAX", default_value_t = Numbers::default().whole.calls, value_parser = at_least_one)]
+    calls_max: usize,
+    /// Calls under way at once of one customer.
+    #[arg(long, value_name = "N", env = "ORDINAL_CALLS_PER_CUSTOMER", default_value_t = Numbers::default().customer.calls, value_parser = at_least_one)]
+    calls_per_customer: usize,
+    /// Watches and other streams at once; half is kept for services and operators.
+    #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_MAX", default_value_t = Numbers::default().whole.streams, value_parser = at_least_one)]
+    streams_max: usize,
+    /// Watches and other streams at once of one customer.
+    #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_PER_CUSTOMER", default_value_t = Numbers::default().customer.streams, value_parser = at_least_one)]
+    streams_per_customer: usize,
+}
+
+/// A window of an order: no longer than anybody keeps one.
+fn window(text: &str) -> Result<Duration, String> {
+    let window = crate::flags::duration(text)?;
+    let days = WINDOW_MAX.as_secs() / (24 * 60 * 60);
+    if window > WINDOW_MAX { Err(format!("is at most {days} days")) } else { Ok(window) }
+}
+
+/// One in which somebody can confirm.
+fn confirm_window(text: &str) -> Result<Duration, String> {
+    let window = window(text)?;
+    if window < Duration::from_secs(1) {
+        return Err("is at least 1s: every order would be cancelled at once".to_owned());
+    }
+    Ok(window)
+}
+
+/// Off, or with a pause in between.
+fn reconcile_every(text: &str) -> Result<Duration, String> {
+    match window(text)? {
+        Duration::ZERO => Ok(Duration::ZERO),
+        short if short < Duration::from_secs(1) => {
+            Err("is at least 1s, or 0s for never".to_owned())
+        }
+        every => Ok(every),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("is a whole number from 1".to_owned()),
+    }
+}
+
+impl BoundArgs {
+    fn numbers(&self) -> Numbers {
+        let mut numbers = Numbers::default();
+        (numbers.whole.calls, numbers.kept.calls) = (self.calls_max, self.calls_max / 4);
+        (numbers.whole.streams, numbers.kept.streams) = (self.streams_max, self.streams_max / 2);
+        numbers.customer.calls = self.calls_per_customer;
+        numbers.customer.streams = self.streams_per_customer;
+        numbers
+    }
+}
+
+impl ServeArgs {
+    /// Whether the settings are to be shown only.
+    #[must_use]
+    pub const fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    /// Whether the settings make sense together; nothing is written.
+    ///
+    /// # Errors
+    /// Usage where they do not.
+    pub fn check(&self) -> Result<(), Failure> {
+        let checked = || {
+            let settings = self.settings(self.tokens.clone())?;
+            // Tokens that are drawn at the first start are not drawn for a look.
+            let drawn = self.tokens.is_none() && matches!(settings.backend, Backend::Sqlite(_));
+            if drawn { Ok(()) } else { settings.check() }
+        };
+        checked().map_err(|error| Failure::usage(&error))
+    }
+
+    /// Where everything is kept.
+    ///
+    /// # Errors
+    /// Where the database of a service is not said.
+    pub fn backend(&self) -> anyhow::Result<Backend> {
+        let databases = self.databases.databases(self.role)?;
+        Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
+    }
+
+    fn identity(&self) -> anyhow::Result<Identity> {
+        self.peer_token.as_deref().map_or_else(|| Ok(Identity::default()), Identity::with_token)
+    }
+
+    /// The token file: as said, or the one that is kept beside the data.
+    pub(super) fn tokens(&self, backend: &Backend) -> anyhow::Result<Option<PathBuf>> {
+        match (&self.tokens, backend) {
+            (Some(path), _) => Ok(Some(path.clone())),
+            (None, Backend::Sqlite(data)) if !self.listen.ip().is_loopback() => {
+                tokens::kept_in(data).map(Some)
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
+    pub(super) fn settings(&self, tokens: Option<PathBuf>) -> anyhow::Result<Settings> {
+        let mut settings = Settings::new(self.backend()?);
+        settings.role = self.role;
+        settings.listen = self.listen;
+        settings.node_name = self.node_name.clone();
+        settings.advertise = self.advertise.clone();
+        settings.peers = Peers { at: self.peers.addresses(), identity: self.identity()? };
+        settings.streams = self.streams.streams()?;
+        if let Some(archive) = &self.archive {
+            let name = archive.display();
+            anyhow::ensure!(archive.is_dir(), "--archive: there is no directory {name}");
+        }
+        settings.archive.clone_from(&self.archive);
+        settings.lease = LeaseTimes {
+            length: self.lease,
+            renew: self.lease_renew,
+            self_stop: self.lease_self_stop,
+        };
+        settings.limits.awake_max = self.orders_awake;
+        let BoundArgs { connections_max, connections_per_address, .. } = self.bounds;
+        settings.connections = Bounds::within_descriptors(connections_max, connections_per_address);
+        settings.shares = self.bounds.numbers();
+        settings.policy = Policy {
+            confirm_within: self.confirm_within,
+            return_within: self.return_within,
+            judge_within: self.judge_within,
+        };
+        if matches!(settings.backend, Backend::Postgres(_)) {
+            settings.shards = self.shards;
+        }
+        if let Some(path) = tokens {
+            settings.access = Access::from_file(&path)?;
+        }
+        if let Some(file) = &self.clock_offset_file {
+            settings.clock = Arc::new(SteppedClock::by(file.clone()));
+        }
+        settings.trust_clock = self.trust_clock;
+        settings.make_anew.clone_from(&self.make_anew);
+        settings.database_connections = self.database_connections;
+        settings.reconcile_every = self.reconcile_every;
+        settings.stock_follower = !self.without_stock;
+        self.messages.apply(&mut settings.notifications)?;
+        Ok(settings)
+    }
+}

@@ -1,0 +1,208 @@
+//! The settings of `serve` as they are in effect: who said what, and what does nothing beside the
+//! others. Shown as the file that `--config` takes.
+//! Never here: a secret.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Value, json};
+
+use super::config::{Origin, is_setting};
+use super::usage::is_secret;
+use crate::client::output::wrapped;
+use crate::client::{Failure, Output};
+use crate::engine::databases::DatabaseArgs;
+use crate::engine::{PeerArgs, services};
+
+/// All settings, in the order of the help.
+pub struct Settings(Vec<Setting>);
+
+struct Setting {
+    id: String,
+    name: String,
+    origin: Origin,
+    values: Vec<String>,
+    // What a value looks like; none for a switch.
+    like: Option<String>,
+    help: String,
+    heading: String,
+    secret: bool,
+}
+
+/// What is for Postgres alone.
+const POSTGRES: [&str; 5] = ["shards", "archive", "node_name", "advertise", "database_connections"];
+/// What is about the streams in Redis.
+const REDIS: [&str; 7] = [
+    "redis_cluster",
+    "redis_ca",
+    "redis_prefix",
+    "redis_keep",
+    "redis_keep_for",
+    "redis_keep_at_most",
+    "stock_cache_for",
+];
+/// What is about webhooks.
+const WEBHOOK: [&str; 2] = ["webhook_secret_file", "webhook_ca"];
+
+impl Settings {
+    /// As they were said, of this verb.
+    pub fn new(serve: &Command, matches: &ArgMatches, origins: &BTreeMap<String, Origin>) -> Self {
+        let settings = serve.get_arguments().filter(|flag| is_setting(flag)).map(|flag| {
+            let id = flag.get_id().to_string();
+            let raw = matches.try_get_raw(&id).ok().flatten().into_iter().flatten();
+            let takes = flag.get_action().takes_values();
+            let like = flag.get_value_names().and_then(|names| names.first());
+            Setting {
+                origin: origins.get(&id).copied().unwrap_or(Origin::Default),
+                name: flag.get_long().unwrap_or_default().to_owned(),
+                values: raw.map(|value| value.to_string_lossy().into_owned()).collect(),
+                like: takes.then(|| like.map_or_else(String::new, ToString::to_string)),
+                help: help(flag),
+                heading: flag.get_help_heading().unwrap_or("General").to_owned(),
+                secret: is_secret(flag),
+                id,
+            }
+        });
+        let settings: Vec<Setting> = settings.collect();
+        // Flags of one heading may be declared in several places.
+        let mut headings: Vec<String> = Vec::new();
+        for setting in &settings {
+            if !headings.contains(&setting.heading) {
+                headings.push(setting.heading.clone());
+            }
+        }
+        let place = |setting: &Setting| headings.iter().position(|known| *known == setting.heading);
+        let mut sorted = settings;
+        sorted.sort_by_key(place);
+        Self(sorted)
+    }
+
+    fn get(&self, id: &str) -> Option<&Setting> {
+        self.0.iter().find(|setting| setting.id == id)
+    }
+
+    fn is_set(&self, id: &str) -> bool {
+        self.get(id).is_some_and(|setting| !setting.values.is_empty())
+    }
+
+    /// Whether each that somebody set does something.
+    ///
+    /// # Errors
+    /// Usage with the first that does not.
+    pub fn check(&self) -> Result<(), Failure> {
+        let databases = DatabaseArgs::ids(services::ALL);
+        let peers: Vec<String> = services::ALL.iter().map(|one| PeerArgs::id(one)).collect();
+        let peers: Vec<&str> = peers.iter().map(String::as_str).collect();
+        let postgres = databases.iter().any(|id| self.is_set(id));
+        let all = self.get("role").and_then(|role| role.values.first());
+        let all = all.is_none_or(|role| role == "all");
+        let rules: [(&[&str], bool, &str); 5] = [
+            (&POSTGRES, postgres, "on SQLite; it is for Postgres (--database-url)"),
+            (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
+            (&REDIS, self.is_set("redis_url"), "without --redis-url"),
+            (&WEBHOOK, self.is_set("webhook_url"), "without --webhook-url"),
+            (&peers, !all, "where one process runs everything (--role)"),
+        ];
+        for (ids, works, why) in rules {
+            let idle = ids.iter().filter_map(|id| self.get(id));
+            let idle = idle.filter(|setting| setting.origin >= Origin::File && !works);
+            if let Some(setting) = idle.max_by_key(|setting| setting.origin) {
+                let name = &setting.name;
+                return Err(Failure::Usage(format!("--{name} does nothing {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows them: for people as a file that `--config` takes.
+    pub fn show(&self, out: &Output) {
+        if out.json {
+            let settings = self.0.iter().map(|setting| (setting.name.clone(), setting.to_json()));
+            return out.value(&Value::Object(settings.collect()));
+        }
+        out.line("# Settings of `ordinal serve`, as `ordinal serve --print-config` shows them. Each may be a flag");
+        out.line("# (--confirm-within 10m), a variable (ORDINAL_CONFIRM_WITHIN=10m) or a line of the file that");
+        out.line("# --config names. Flags win over variables, variables over the file. Behind # stands what is in");
+        out.line("# effect by itself, or an example. What holds a secret may stand in a file of its own, which the");
+        out.line("# same name with -file behind it names: smtp-url-file = \"FILE\".");
+        let mut heading = "";
+        // That a secret may stand in a file is said once, above.
+        let by_file = |setting: &&Setting| {
+            let own = setting.id.strip_suffix("_file");
+            own.and_then(|own| self.get(own)).is_some_and(|setting| setting.secret)
+        };
+        for setting in
+            self.0.iter().filter(|setting| !by_file(setting) || setting.origin > Origin::Default)
+        {
+            if setting.heading != heading {
+                heading = &setting.heading;
+                out.line("");
+                out.line(format!("### {heading}"));
+            }
+            out.line("");
+            for line in wrapped(&setting.help, 98) {
+                out.line(format!("# {line}"));
+            }
+            out.line(setting.to_toml());
+        }
+    }
+}
+
+impl Setting {
+    fn origin(&self) -> &'static str {
+        match self.origin {
+            Origin::Default => "default",
+            Origin::File => "file",
+            Origin::Environment => "environment",
+            Origin::Flag => "flag",
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let value = match (&self.like, self.values.as_slice()) {
+            (_, []) => Value::Null,
+            _ if self.secret => json!("hidden"),
+            (None, values) => json!(values.last().is_some_and(|value| value == "true")),
+            (_, [one]) => json!(one),
+            (_, several) => json!(several),
+        };
+        json!({ "value": value, "origin": self.origin() })
+    }
+
+    fn to_toml(&self) -> String {
+        let name = &self.name;
+        let mark = if self.origin == Origin::Default { "#" } else { "" };
+        let Some(like) = &self.like else {
+            let on = self.values.last().is_some_and(|value| value == "true");
+            return format!("{mark}{name} = {on}  # {}", self.origin());
+        };
+        match self.values.as_slice() {
+            [] => format!("#{name} = {}", quoted(like)),
+            _ if self.secret => format!("#{name} = …  # {}, hidden", self.origin()),
+            [one] => format!("{mark}{name} = {}  # {}", bare(one), self.origin()),
+            several => {
+                let several: Vec<String> = several.iter().map(|value| quoted(value)).collect();
+                format!("{mark}{name} = [{}]  # {}", several.join(", "), self.origin())
+            }
+        }
+    }
+}
+
+/// The help of a flag in one line.
+fn help(flag: &Arg) -> String {
+    let text = flag.get_long_help().or_else(|| flag.get_help());
+    let text = text.map(ToString::to_string).unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A number as it is, everything else in quotes.
+fn bare(value: &str) -> String {
+    let number = value.len() < 18 && value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number && (value == "0" || !value.starts_with('0'));
+    if number { value.to_owned() } else { quoted(value) }
+}
+
+/// A text as TOML writes it: as JSON does, but for what JSON leaves as it is.
+fn quoted(value: &str) -> String {
+    serde_json::to_string(value).unwrap_or_default().replace('\u{7f}', "\\u007f")
+}

@@ -1,0 +1,103 @@
+//! `stock` and `notification`.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::args::{NotificationVerb, StockVerb, Why};
+use super::orders::{id, pages};
+use crate::client::parse::Id;
+use crate::client::{Client, Failure, Output, show};
+
+/// `ordinal stock …`
+pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(), Failure> {
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("inventory.v1.InventoryService/{method}"), request).await
+    };
+    let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
+    match verb {
+        StockVerb::Set { sku, on_hand, expected, why, request_id } => {
+            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
+            let mut request = json!({
+                "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
+            });
+            if let Some(expected) = expected {
+                request["expected_on_hand"] = json!(expected);
+            }
+            out.answer(&ask("SetStock", request).await?, moved);
+        }
+        StockVerb::Adjust { sku, delta, why: Why { reason }, request_id } => {
+            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
+            let request =
+                json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
+            out.answer(&ask("AdjustStock", request).await?, moved);
+        }
+        StockVerb::Movements { sku, page } => {
+            let method = "inventory.v1.InventoryService/ListMovements";
+            let request = json!({ "sku": sku });
+            pages(client, out, method, request, &page, show::movements).await?;
+        }
+        StockVerb::Get { sku } => {
+            out.answer(&ask("GetStock", json!({ "sku": sku })).await?, one);
+        }
+        StockVerb::List { prefix, page } => {
+            let request = json!({ "sku_prefix": prefix });
+            pages(
+                client,
+                out,
+                "inventory.v1.InventoryService/ListStock",
+                request,
+                &page,
+                |out, answer| {
+                    show::stock(out, answer["stock"].as_array().into_iter().flatten());
+                    show::next_page(out, answer);
+                },
+            )
+            .await?;
+        }
+        StockVerb::Reservation { order_id } => {
+            let answer = ask("GetReservation", json!({ "order_id": order_id })).await?;
+            out.answer(&answer, |out, answer| show::reservation(out, &answer["reservation"]));
+        }
+    }
+    Ok(())
+}
+
+/// What a request that moves stock has made of it.
+fn moved(out: &Output, answer: &Value) {
+    if answer["replayed"] == true {
+        out.line("this request had been carried out before; nothing changed");
+    }
+    show::stock(out, [&answer["stock"]]);
+}
+
+/// `ordinal notification …`
+pub async fn notification(
+    client: &Client,
+    out: &Output,
+    verb: NotificationVerb,
+) -> Result<(), Failure> {
+    let ask = async |method: &str, request: Value| {
+        client.call(&format!("notifications.v1.NotificationService/{method}"), request).await
+    };
+    let one = |out: &Output, answer: &Value| show::notification(out, &answer["notification"]);
+    match verb {
+        NotificationVerb::List { order, state, page } => {
+            let mut request = json!({ "order_id": id(order) });
+            if let Some(state) = state {
+                let state = client.enum_value("notifications.v1.NotificationState", &state)?;
+                request["state"] = json!(state);
+            }
+            let method = "notifications.v1.NotificationService/ListNotifications";
+            pages(client, out, method, request, &page, show::notifications).await?;
+        }
+        NotificationVerb::Get { notification_id } => {
+            let request = json!({ "notification_id": notification_id });
+            out.answer(&ask("GetNotification", request).await?, one);
+        }
+        NotificationVerb::Resend { notification_id, why } => {
+            let request = json!({ "notification_id": notification_id, "reason": why.reason });
+            out.answer(&ask("ResendNotification", request).await?, one);
+        }
+    }
+    Ok(())
+}
