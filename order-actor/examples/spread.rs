@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{Journal, NewEvent, Options, ShardMap, open_spread};
-use order_actor::timers::{Clock as _, SystemClock};
+use shared_events::chance::Chance;
 use shared_events::contract::OrderId;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 const SHARDS: u16 = 16;
 /// So many wait for an answer at any time, of each database: one, whose commits nobody shares, and
@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// A fresh journal over these databases under load: events appended a second.
 async fn round(urls: &[String], callers: u64) -> anyhow::Result<u64> {
-    let schema = format!("spread_{}", Uuid::now_v7().simple());
+    let schema = format!("spread_{}", Chance::system().uuid().simple());
     let count = u16::try_from(urls.len())?;
     let entries: Vec<String> = (0..count)
         .zip(urls)

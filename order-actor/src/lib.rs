@@ -5,11 +5,16 @@
 //! models), [`outbox`] (facts) and [`timers`]; [`inbox`] brings in what other services answered;
 //! [`grpc`] is the edge.
 
+pub mod clock;
 pub mod domain;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the journal becomes a crate, with its own clock and tasks"
+)]
 pub mod journal;
 pub mod limits;
 pub mod record;
-pub mod timers;
+mod tasks;
 pub mod upcast;
 
 pub mod actor;
@@ -18,5 +23,6 @@ pub mod replay;
 pub mod inbox;
 pub mod outbox;
 pub mod projections;
+pub mod timers;
 
 pub mod grpc;

@@ -5,10 +5,10 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use inventory_stream::{Inventory, reconcile, store};
 use notification::ledger::{self, Filter};
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::JournalError;
 use order_actor::outbox::FactIds;
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Source as _};
 

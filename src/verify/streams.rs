@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use inventory_stream::Inventory;
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::outbox::FactSource;
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::redis::{Redis, RedisError, page};
 use shared_events::stream::{Cursors, Scope, Source};

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{CqrsFramework, EventStore as _};
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::{By, Command, Policy};
 use order_actor::journal::OrderAggregate;
-use order_actor::timers::{Clock as _, SystemClock};
 use postgres_es::{PostgresCqrs, PostgresEventRepository, postgres_cqrs};
 use shared_events::contract::OrderId;
 use sqlx::PgPool;

@@ -4,6 +4,7 @@
 
 mod caller; // who asks, by when, and with which trace
 mod changes; // what watches show, read once for all
+pub mod commands; // each command as it comes and as it is answered
 mod deadline; // how long a call may wait
 mod diff; // what differs between two versions of an order
 mod edge; // what the services are made of

@@ -4,16 +4,19 @@ use shared_events::contract::OrderId;
 use shared_events::stream::{Cursors, Place};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
 use super::caller::{Asked, caller, forwarded, visible, well_formed};
+use super::commands::{Asking, CommandRequest, Ids};
 use super::deadline::{deadline, within};
-use super::parse::{AsOf, Violations, Wish};
+use super::parse::{AsOf, Parsed};
 use super::proto::order_service_server::OrderService;
+use super::render::CommandResponse;
 use super::tail::{Messages, Stretch, tail};
 use super::watch::Watch;
 use super::{OrdersEdge, execute, history, page, parse, proto, render, status};
 use crate::actor::{Context, Executed, Refusal};
-use crate::domain::{By, Command, Existing, Rejection, Role};
+use crate::domain::{Rejection, Role};
 
 /// Kept back from a wait, so that the answer still reaches a caller who stops waiting then.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
@@ -24,8 +27,22 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 /// have no more: it may be ours in a moment, or go back to who asks.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
-/// Ids minted before it is given up to find one for here; with one shard in a thousand it is found.
-const MINTED_MAX: usize = 10_000;
+/// Ids drawn before it is given up to find one for here; with one shard in a thousand it is found.
+const DRAWN_MAX: usize = 10_000;
+
+impl Ids for OrdersEdge {
+    /// An id of an order that is answered for here. Whoever lets us choose need not wait for another
+    /// node, which would choose again.
+    fn order_id(&self) -> OrderId {
+        let drawn = || OrderId::from_uuid(self.chance.uuid());
+        let mut drawn_here = std::iter::repeat_with(drawn).take(DRAWN_MAX);
+        drawn_here.find(|order_id| self.registry.is_here(*order_id)).unwrap_or_else(drawn)
+    }
+
+    fn uuid(&self) -> Uuid {
+        self.chance.uuid()
+    }
+}
 
 impl OrdersEdge {
     /// Waits a moment for a shard that is changing hands; a call that another node carried here
@@ -35,22 +52,6 @@ impl OrdersEdge {
         let patience = if forwarded { ARRIVES_WITHIN } else { SETTLES_WITHIN };
         let until = deadline.min(Instant::now() + patience);
         self.journal.settled(shard, forwarded, until).await;
-    }
-
-    /// An id of an order that is answered for here. Whoever lets us choose need not wait for another
-    /// node, which would choose again.
-    fn mint(&self) -> OrderId {
-        let here = |order_id: &OrderId| self.registry.is_here(*order_id);
-        let minted = std::iter::repeat_with(OrderId::mint).take(MINTED_MAX).find(here);
-        minted.unwrap_or_else(OrderId::mint)
-    }
-
-    /// Gives an order an id whose client neither named it nor its request.
-    pub(super) fn name(&self, wish: &mut proto::PlaceOrderRequest) {
-        let names_itself = wish.options.as_ref().is_some_and(|some| !some.request_id.is_empty());
-        if wish.order_id.is_empty() && !names_itself {
-            wish.order_id = self.mint().to_string();
-        }
     }
 
     /// Refuses places of another history: the journal was set back since it told them.
@@ -84,33 +85,33 @@ impl OrdersEdge {
         if page::is_told_by(token, now) { Ok(now) } else { Err(status::forked()) }
     }
 
-    /// Parse → ask the order → render: what every command does.
-    async fn command<T>(
+    /// Takes apart → asks the order → renders: what every command does.
+    async fn command<T: CommandRequest>(
         &self,
         request: Request<T>,
-        parse: impl FnOnce(T, &By) -> Result<Wish, Violations>,
-    ) -> Result<render::Outcome, Status> {
+    ) -> Result<Response<T::Response>, Status> {
         let asked = Asked::of(&request)?;
         let deadline = deadline(&request)?;
-        let wish = well_formed(parse(request.into_inner(), &asked.by))?;
-        let (by, validate_only) = (asked.by.clone(), wish.options.validate_only);
-        let executed = self.carry_out(asked, wish, deadline).await;
+        let asking = Asking { by: &asked.by, ids: self };
+        let parsed = well_formed(request.into_inner().parse(&asking))?;
+        let (by, validate_only) = (asked.by.clone(), parsed.options.validate_only);
+        let executed = self.carry_out(asked, parsed, deadline).await;
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;
-        let outcome = render::outcome(&executed, validate_only);
-        let position = self.place_for(&by, outcome.position).await;
-        Ok(render::Outcome { position, ..outcome })
+        let response = render::command(&executed, validate_only);
+        let position = self.place_for(&by, response.position).await;
+        Ok(Response::new(CommandResponse { position, ..response }.into()))
     }
 
     /// Asks the order, once its shard is settled.
     pub(super) async fn carry_out(
         &self,
         asked: Asked,
-        wish: Wish,
+        parsed: Parsed,
         deadline: Instant,
     ) -> Result<Executed, Refusal> {
-        let Wish { order_id, command, options } = wish;
+        let Parsed { order_id, command, options } = parsed;
         self.settled(order_id, asked.forwarded, deadline).await;
-        let places = matches!(command, Command::Place(_));
+        let hidden = command.hidden();
         let by = asked.by.clone();
         let context = Context {
             request_id: options.request_id,
@@ -120,14 +121,7 @@ impl OrdersEdge {
             ..Context::new(asked.by, deadline)
         };
         match self.registry.execute(order_id, command, context).await {
-            Err(refusal) => {
-                let hidden = if places {
-                    Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() }
-                } else {
-                    Rejection::NotFound
-                };
-                Err(self.unreadable_for(&by, order_id, refusal, hidden).await)
-            }
+            Err(refusal) => Err(self.unreadable_for(&by, order_id, refusal, hidden).await),
             answer => answer,
         }
     }
@@ -137,12 +131,9 @@ impl OrdersEdge {
 impl OrderService for OrdersEdge {
     async fn place_order(
         &self,
-        mut request: Request<proto::PlaceOrderRequest>,
+        request: Request<proto::PlaceOrderRequest>,
     ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
-        self.name(request.get_mut());
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, parse::place_order).await?;
-        Ok(Response::new(proto::PlaceOrderResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     async fn get_order(
@@ -218,45 +209,35 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::CancelOrderRequest>,
     ) -> Result<Response<proto::CancelOrderResponse>, Status> {
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, parse::cancel_order).await?;
-        Ok(Response::new(proto::CancelOrderResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     async fn fulfill_order(
         &self,
         request: Request<proto::FulfillOrderRequest>,
     ) -> Result<Response<proto::FulfillOrderResponse>, Status> {
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, |request, _| parse::fulfill_order(request)).await?;
-        Ok(Response::new(proto::FulfillOrderResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     async fn request_return(
         &self,
         request: Request<proto::RequestReturnRequest>,
     ) -> Result<Response<proto::RequestReturnResponse>, Status> {
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, |request, _| parse::request_return(request)).await?;
-        Ok(Response::new(proto::RequestReturnResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     async fn approve_return(
         &self,
         request: Request<proto::ApproveReturnRequest>,
     ) -> Result<Response<proto::ApproveReturnResponse>, Status> {
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, |request, _| parse::approve_return(request)).await?;
-        Ok(Response::new(proto::ApproveReturnResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     async fn reject_return(
         &self,
         request: Request<proto::RejectReturnRequest>,
     ) -> Result<Response<proto::RejectReturnResponse>, Status> {
-        let render::Outcome { order, events, position, replayed } =
-            self.command(request, |request, _| parse::reject_return(request)).await?;
-        Ok(Response::new(proto::RejectReturnResponse { order, events, position, replayed }))
+        self.command(request).await
     }
 
     type ExecuteCommandsStream = Messages<proto::ExecuteCommandsResponse>;
