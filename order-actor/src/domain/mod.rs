@@ -11,8 +11,7 @@
 mod address; // where it goes; personal data
 pub mod bounds; // every number, and every sentence that the edge says too
 mod caller; // who asks, and whose orders they may see
-mod command; // what may be asked
-mod commands; // what each command means, one file each
+mod commands; // what may be asked and what it means, one file each
 mod counts; // units of the lines, counted
 mod deadline;
 mod decide;
@@ -26,11 +25,7 @@ mod rejection; // why not: ordered by precedence, stable codes
 pub use address::{Address, AddressError};
 pub use bounds::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, WINDOW_MAX};
 pub use caller::{By, Name, Part, Role};
-pub use command::{Command, CommandKind};
-pub use commands::{
-    ApproveReturn, Cancel, Confirm, Fulfill, NewLine, Place, RejectReturn, RequestReturn,
-    ReturnLineDisposition,
-};
+pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
