@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_actor::clock::{Clock, SystemClock};
 use order_actor::journal::open_postgres;
-use order_actor::timers::{Clock, SystemClock};
 use ordinal::client::lag;
 use shared_events::contract::OrderId;
 use tokio::time::Instant;

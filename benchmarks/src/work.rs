@@ -1,7 +1,9 @@
 //! The orders of all benchmarks: the same content for every contender.
 
 use order_actor::domain::{By, Command, Confirm, Place};
-use order_actor::grpc::{parse, proto};
+use order_actor::grpc::commands::{Asking, CommandRequest as _};
+use order_actor::grpc::proto;
+use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, ReservationId};
 use uuid::Uuid;
 
@@ -55,7 +57,8 @@ impl Template {
     /// # Errors
     /// Where it is not sound.
     pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
-        match parse::place_order(request, &shop()).map(|wish| wish.command) {
+        let asking = Asking { by: &shop(), ids: &Chance::system() };
+        match request.parse(&asking).map(|parsed| parsed.command) {
             Ok(Command::Place(place)) => Ok(Self(place)),
             other => anyhow::bail!("{other:?}"),
         }

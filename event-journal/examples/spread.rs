@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use event_journal::{Journal, NewEvent, Options, ShardMap, StreamId, open_spread};
 use shared_events::contract::Timestamp;
+use shared_events::chance::Chance;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 const SHARDS: u16 = 16;
 /// So many wait for an answer at any time, of each database: one, whose commits nobody shares, and
@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// A fresh journal over these databases under load: events appended a second.
 async fn round(urls: &[String], callers: u64) -> anyhow::Result<u64> {
-    let schema = format!("spread_{}", Uuid::now_v7().simple());
+    let schema = format!("spread_{}", Chance::system().uuid().simple());
     let count = u16::try_from(urls.len())?;
     let entries: Vec<String> = (0..count)
         .zip(urls)

@@ -40,8 +40,19 @@ impl Cause {
     }
 
     fn parse(code: &str) -> Option<Self> {
-        let all = [Self::Set, Self::Adjusted, Self::Orders, Self::SetBack, Self::Earlier];
-        all.into_iter().find(|cause| cause.code() == code)
+        std::iter::successors(Some(Self::Set), |cause| cause.next())
+            .find(|cause| cause.code() == code)
+    }
+
+    /// What stands after it, so that none is forgotten where all are looked through.
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Set => Some(Self::Adjusted),
+            Self::Adjusted => Some(Self::Orders),
+            Self::Orders => Some(Self::SetBack),
+            Self::SetBack => Some(Self::Earlier),
+            Self::Earlier => None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
@@ -504,6 +505,12 @@ pub(crate) struct Generation {
     pub(crate) place: String,
 }
 
+/// The name of a generation. The machine's, whatever seed there is: two processes that drew the same
+/// one would believe each other's values.
+fn never_before() -> String {
+    Chance::system().uuid().to_string()
+}
+
 /// Begins a generation of the cache.
 pub(crate) async fn begin_generation(database: &Database) -> Result<(), DatabaseError> {
     let mut tx = database.begin().await?;
@@ -511,8 +518,8 @@ pub(crate) async fn begin_generation(database: &Database) -> Result<(), Database
         "INSERT INTO stock_cache (one, id, generation) VALUES (1, $1, $2)
          ON CONFLICT (one) DO UPDATE SET generation = excluded.generation",
     )
-    .bind(uuid::Uuid::now_v7().to_string())
-    .bind(uuid::Uuid::now_v7().to_string())
+    .bind(never_before())
+    .bind(never_before())
     .execute(&mut *tx)
     .await?;
     Ok(tx.commit().await?)
@@ -532,7 +539,7 @@ pub(crate) async fn hold_generation(database: &Database, tx: &mut Tx) -> Result<
 /// locked.
 pub(crate) async fn void_generation(tx: &mut Tx) -> Result<(), DatabaseError> {
     sqlx::query("UPDATE stock_cache SET generation = $1")
-        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(never_before())
         .execute(&mut **tx)
         .await?;
     Ok(())

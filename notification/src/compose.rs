@@ -20,8 +20,18 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Every channel.
-    pub const ALL: [Self; 3] = [Self::Email, Self::Sms, Self::Webhook];
+    /// Every channel: the first one, and what stands after each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Email), |channel| channel.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Email => Some(Self::Sms),
+            Self::Sms => Some(Self::Webhook),
+            Self::Webhook => None,
+        }
+    }
 
     /// The stable name.
     #[must_use]

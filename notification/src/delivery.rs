@@ -3,8 +3,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
+use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Backoff, Database, DatabaseError};
 use tokio::sync::Notify;
@@ -57,7 +58,7 @@ pub(crate) struct Due {
 impl Due {
     /// There may be something for any of them.
     pub(crate) fn wake(&self) {
-        Channel::ALL.iter().for_each(|channel| self.of(*channel).notify_one());
+        Channel::all().for_each(|channel| self.of(channel).notify_one());
     }
 
     const fn of(&self, channel: Channel) -> &Notify {
@@ -76,14 +77,15 @@ pub(crate) struct Delivery {
     pub(crate) channels: Arc<Channels>,
     pub(crate) due: Arc<Due>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Where the length of a pause comes from.
+    pub(crate) chance: Chance,
 }
 
 impl Delivery {
     /// Each channel by itself: a mail server that does not answer holds up no webhook.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let lane = |channel| Lane::new(&self, channel).run(&stop);
-        let [email, sms, webhook] = Channel::ALL.map(lane);
-        tokio::join!(email, sms, webhook);
+        join_all(Channel::all().map(lane)).await;
     }
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
@@ -137,14 +139,14 @@ impl Delivery {
                 let backoff =
                     Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_LONGEST };
                 let again = entry.in_doubt.saturating_add(1) < self.config.attempts_max;
-                return again.then(|| backoff.wait(0, random()));
+                return again.then(|| backoff.wait(0, self.chance.number()));
             }
             (DeliveryError::NotNow { .. }, true) => MAIL_LONGEST,
             (DeliveryError::NotNow { .. } | DeliveryError::Unknown(_), false) => WEBHOOK_LONGEST,
         };
         // By how long it has waited: half of that again, and by chance up to all of it.
         let first = (waited / 2).clamp(first.min(longest), longest);
-        let wait = Backoff { first, longest }.wait(1, random());
+        let wait = Backoff { first, longest }.wait(1, self.chance.number());
         match error {
             DeliveryError::NotNow { again_after: Some(after), .. } => Some(wait.max(*after)),
             _ => Some(wait),
@@ -338,12 +340,12 @@ impl<'a> Lane<'a> {
     /// What is not given back is due again when its time is up.
     async fn give_back(&mut self) {
         self.write().await;
-        let Delivery { database, now, config, .. } = self.delivery;
+        let Delivery { database, now, config, chance, .. } = self.delivery;
         let now = now();
         let (waiting, begun) = (&self.waiting, &self.begun);
         let not_begun = waiting.iter().collect::<Vec<_>>();
         let broken_off = begun.values().collect::<Vec<_>>();
-        let again = now.plus(config.backoff.wait(0, random()));
+        let again = now.plus(config.backoff.wait(0, chance.number()));
         for (entries, error, at) in [
             (not_begun, "its turn had not come when the process stopped", now),
             (broken_off, "no answer when the process stopped", again),
@@ -355,10 +357,4 @@ impl<'a> Lane<'a> {
             }
         }
     }
-}
-
-/// Evenly drawn, for the backoff's jitter.
-fn random() -> u32 {
-    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-    u32::try_from(high >> 32).unwrap_or(0)
 }

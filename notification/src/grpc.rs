@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use shared_events::chance::Chance;
 use shared_events::contract::{NotificationId, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
 use tonic::{Code, Request, Response, Status};
@@ -33,6 +34,7 @@ pub struct NotificationEdge {
     database: Database,
     due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    chance: Chance,
 }
 
 impl NotificationEdge {
@@ -40,8 +42,9 @@ impl NotificationEdge {
         database: Database,
         due: Arc<Due>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        chance: Chance,
     ) -> Self {
-        Self { database, due, now }
+        Self { database, due, now, chance }
     }
 }
 
@@ -67,8 +70,7 @@ impl NotificationService for NotificationEdge {
             }
         };
         if !request.channel.is_empty() {
-            filter.channel =
-                Channel::ALL.into_iter().find(|channel| channel.code() == request.channel);
+            filter.channel = Channel::all().find(|channel| channel.code() == request.channel);
             if filter.channel.is_none() {
                 wrong("channel", "EMAIL, SMS or WEBHOOK");
             }
@@ -137,7 +139,7 @@ impl NotificationService for NotificationEdge {
                 return Err(malformed(id.err().into_iter().chain(reason).collect()));
             }
         };
-        let (again, now) = (NotificationId::mint(), (self.now)());
+        let (again, now) = (NotificationId::from_uuid(self.chance.uuid()), (self.now)());
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
         let resent = ledger::resend(&self.database, &mut tx, id, again, &by.subject, now).await;
         let entry = match resent.map_err(|error| away(&error))? {

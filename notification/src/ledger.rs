@@ -36,9 +36,20 @@ impl State {
         matches!(self, Self::Queued | Self::Sending | Self::RetryAt)
     }
 
-    /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Queued, Self::Sending, Self::Delivered, Self::RetryAt, Self::Failed];
+    /// Every state: the first one, and what stands after each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Queued), |state| state.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Queued => Some(Self::Sending),
+            Self::Sending => Some(Self::Delivered),
+            Self::Delivered => Some(Self::RetryAt),
+            Self::RetryAt => Some(Self::Failed),
+            Self::Failed => None,
+        }
+    }
 
     /// The stable name.
     #[must_use]
@@ -741,16 +752,14 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         fact_id: text("fact_id")?,
         order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order id"))?,
-        channel: Channel::ALL
-            .into_iter()
+        channel: Channel::all()
             .find(|known| known.code() == channel)
             .ok_or(DatabaseError::Corrupt("channel"))?,
         kind: text("kind")?,
         recipient: text("recipient")?,
         subject: text("subject")?,
         body: text("body")?,
-        state: State::ALL
-            .into_iter()
+        state: State::all()
             .find(|known| known.code() == state)
             .ok_or(DatabaseError::Corrupt("state of a message"))?,
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,

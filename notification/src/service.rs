@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
+use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Database, Dialect, migrations};
 use sqlx::migrate::Migrator;
@@ -32,6 +33,7 @@ pub struct Notifications {
     channels: Arc<Channels>,
     due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    chance: Chance,
 }
 
 impl Notifications {
@@ -45,7 +47,15 @@ impl Notifications {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Result<Self, ChannelError> {
         let channels = Arc::new(Channels::new(config.clone())?);
-        Ok(Self { database, config: Arc::new(config), channels, due: Arc::default(), now })
+        let (config, due, chance) = (Arc::new(config), Arc::default(), Chance::system());
+        Ok(Self { database, config, channels, due, now, chance })
+    }
+
+    /// Pauses and ids are drawn from there, and not from the machine.
+    #[must_use]
+    pub fn drawing_from(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
     }
 
     /// What follows order facts.
@@ -67,6 +77,7 @@ impl Notifications {
             channels: Arc::clone(&self.channels),
             due: Arc::clone(&self.due),
             now: Arc::clone(&self.now),
+            chance: self.chance.clone(),
         };
         delivery.run(stop).await;
     }
@@ -78,6 +89,7 @@ impl Notifications {
             self.database.clone(),
             Arc::clone(&self.due),
             Arc::clone(&self.now),
+            self.chance.clone(),
         );
         NotificationServiceServer::new(edge).max_decoding_message_size(64 * 1024)
     }

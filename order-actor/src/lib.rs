@@ -9,10 +9,11 @@
 pub use event_journal as journal;
 
 pub mod aggregate; // an order as cqrs-es asks for it
+pub mod clock;
 pub mod domain;
 pub mod limits;
 pub mod record;
-pub mod timers;
+mod tasks;
 pub mod upcast;
 
 pub mod actor;
@@ -21,5 +22,6 @@ pub mod replay;
 pub mod inbox;
 pub mod outbox;
 pub mod projections;
+pub mod timers;
 
 pub mod grpc;

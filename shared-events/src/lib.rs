@@ -5,7 +5,9 @@
 //!
 //! - [`contract`]: what is said. Ids, money, quantities, facts. Pure.
 //! - [`stream`]: how it travels. One loop, its two ports, cursors and dead letters.
+//! - [`chance`]: where ids and random numbers come from.
 
+pub mod chance;
 pub mod contract;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

@@ -141,8 +141,8 @@ fn holder(role: Role, subject: &str) -> Result<By, String> {
             Ok(customer) => Ok(By::Customer(customer)),
             Err(error) => Err(format!("the subject of a CUSTOMER is a customer id: {error}")),
         },
-        Role::Service => named().map(By::Service),
-        Role::Ops => named().map(By::Ops),
+        Role::Service => named().map(|name| By::Service(name.into())),
+        Role::Ops => named().map(|name| By::Ops(name.into())),
     }
 }
 

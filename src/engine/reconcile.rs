@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inventory_stream::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, reconcile};
-use order_actor::timers::Clock;
+use order_actor::clock::Clock;
 use shared_events::stream::{Backoff, Database, Scope};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::actor::Limits;
+use order_actor::clock::{Clock, SystemClock};
 use order_actor::domain::{Policy, WINDOW_MAX};
 use order_actor::journal::{Node, Options, ShardMap};
-use order_actor::timers::{Clock, SystemClock};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use super::building::promising;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use order_actor::timers::{Clock, SystemClock};
+use order_actor::clock::{Clock, SystemClock};
 use shared_events::contract::Timestamp;
 
 /// How often the file is looked at.

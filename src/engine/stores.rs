@@ -2,8 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{self, Archive, Archiving, ArchivingError, Journal, Node, Options};
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::stream::{Database, Dialect};
 
 use super::files::{Files, JOURNAL_FILE};

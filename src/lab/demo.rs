@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use order_actor::timers::{Clock as _, ManualClock, SystemClock};
+use order_actor::clock::{Clock as _, ManualClock, SystemClock};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::{Order, evolve};
 use order_actor::journal::{ArchivingError, Leaving, Left, Manifest, StoredEvent};
 use order_actor::record::{decode, order_of};
-use order_actor::timers::{Clock as _, SystemClock};
 use serde::Serialize;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::redis::{Redis, Relay};

@@ -175,7 +175,7 @@ pub fn notifications(
         .collect();
     for fact in facts {
         let kind = fact.body.kind();
-        for channel in Channel::ALL {
+        for channel in Channel::all() {
             let message = (fact.id.to_string(), channel);
             let times = told.remove(&message).unwrap_or_default();
             let may_be = channel != Channel::Email || is_for_operators(fact) || is_return(fact);

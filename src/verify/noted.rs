@@ -4,8 +4,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::journal::{End, JournalError};
-use order_actor::timers::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Law, Report};

@@ -133,8 +133,7 @@ async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channe
     told.iter()
         .filter(|message| text(message, "resend_of").is_empty())
         .map(|message| {
-            let channel = Channel::ALL
-                .into_iter()
+            let channel = Channel::all()
                 .find(|channel| channel.code() == text(message, "channel"))
                 .ok_or_else(|| Failure::Other(anyhow::anyhow!("a message of no known channel")))?;
             Ok((text(message, "fact_id"), channel))

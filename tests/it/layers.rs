@@ -36,21 +36,31 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("limits", &[]),
-    ("timers/clock", &[]),
+    ("tasks", &[]),
+    ("clock", &[]),
     ("upcast", &["domain"]),
     // `journal` is a crate of its own, under the name that it is known by here.
     ("aggregate", &["domain", "journal"]),
     ("record", &["domain", "journal", "upcast"]),
     ("replay", &["domain", "journal", "limits", "record"]),
-    // Of timers only the clock; the alarm rings actors, not the other way round.
-    ("actor", &["domain", "journal", "limits", "record", "timers"]),
+    ("actor", &["clock", "domain", "journal", "limits", "record"]),
     ("outbox", &["domain", "journal", "record", "replay"]),
     ("inbox", &["actor", "domain", "limits"]),
     ("projections", &["domain", "journal", "record", "replay"]),
-    ("timers", &["actor", "domain", "limits", "projections"]),
+    ("timers", &["actor", "clock", "domain", "limits", "projections"]),
     (
         "grpc",
-        &["actor", "domain", "journal", "limits", "outbox", "projections", "record", "replay"],
+        &[
+            "actor",
+            "domain",
+            "journal",
+            "limits",
+            "outbox",
+            "projections",
+            "record",
+            "replay",
+            "tasks",
+        ],
     ),
 ];
 
@@ -266,6 +276,19 @@ fn libraries_stay_in_their_homes() {
             for impure in ["tokio::", "tracing::", "std::time::Instant", "SystemTime", "async fn"] {
                 assert!(!code.contains(impure), "{file} is to be pure and names {impure}");
             }
+        }
+    }
+}
+
+/// Clippy reads the nearest `clippy.toml` only, so a crate with more bans repeats those of all.
+#[test]
+fn crates_with_bans_of_their_own_have_those_of_the_workspace_too() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let all = read("clippy.toml");
+    for member in SERVICES {
+        let own = read(&format!("{member}/clippy.toml"));
+        for line in all.lines() {
+            assert!(own.lines().any(|other| other == line), "{member}/clippy.toml lacks {line}");
         }
     }
 }

@@ -49,7 +49,7 @@ fn each_reason_stands_once_in_order_with_words_that_fit_a_table() {
 /// Numbers of docs/limits.md are those of the code, and its reasons those of the page.
 #[test]
 fn limits_are_said_with_the_numbers_that_bind() {
-    use order_actor::domain::{CUSTOMER_ASKS_MAX, EVENTS_MAX, Rejection};
+    use order_actor::domain::bounds::{CUSTOMER_ASKS_MAX, EVENTS_MAX, LINES_MAX, TEXT_MAX};
     use order_actor::grpc::parse::Violations;
     use shared_events::contract::{Quantity, Sku};
     let limits = fs::read_to_string(root().join("docs/limits.md")).unwrap();
@@ -64,9 +64,9 @@ fn limits_are_said_with_the_numbers_that_bind() {
     let deadlines = [order_actor::grpc::DEADLINE_DEFAULT, order_actor::grpc::DEADLINE_MAX];
     let [given, most] = deadlines.map(seconds);
     for (what, said) in [
-        ("lines of an order", number(Rejection::LINES_MAX)),
+        ("lines of an order", number(LINES_MAX)),
         ("units of a line", grouped(Quantity::MAX.into())),
-        ("characters of a reason", number(Rejection::TEXT_MAX)),
+        ("characters of a reason", number(TEXT_MAX)),
         ("characters of a sku", number(Sku::LEN_MAX)),
         ("events of an order", grouped(EVENTS_MAX)),
         ("partial cancellations", grouped(CUSTOMER_ASKS_MAX)),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use notification::Mail;
-use order_actor::timers::{Clock as _, ManualClock};
 use ordinal::client::{Caller, Client, Connection, Failure};
 use ordinal::engine::{Backend, Databases, Engine, Settings};
 use serde_json::{Value, json};

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use order_actor::actor::{Limits, Registry};
+use order_actor::clock::SystemClock;
 use order_actor::domain::Policy;
-use order_actor::timers::SystemClock;
 use shared_events::contract::OrderId;
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::Instant;

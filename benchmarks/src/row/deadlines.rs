@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use order_actor::actor::{Limits, Registry};
+use order_actor::clock::{Clock, SystemClock};
 use order_actor::domain::{Event, Policy};
 use order_actor::journal::open_postgres;
 use order_actor::projections::{Deadlines, migrator};
 use order_actor::record::decode;
 use order_actor::replay::JournalSource;
-use order_actor::timers::{Alarm, Clock, SystemClock};
+use order_actor::timers::Alarm;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{
     Cursors, Database, Dialect, FollowStatus, Source as _, Transactional, everything, follow,

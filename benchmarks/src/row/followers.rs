@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use inventory_stream::Inventory;
+use order_actor::clock::{Clock, SystemClock};
 use order_actor::outbox::FactSource;
-use order_actor::timers::{Clock, SystemClock};
 use redis::streams::{StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};

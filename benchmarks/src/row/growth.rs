@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use order_actor::actor::{Limits, Registry};
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::{By, Command, Event, Order, Policy, decide, evolve};
 use order_actor::journal::{Journal, NewEvent};
 use order_actor::record::{Metadata, encode};
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{OrderId, Timestamp};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;

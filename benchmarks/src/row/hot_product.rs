@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use inventory_stream::store::{Asked, Movement, move_stock};
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::{self, OrderStatus, watch_orders_response::Item};
 use order_actor::outbox::FactSource;
-use order_actor::timers::{Clock as _, SystemClock};
 use ordinal::engine::{Backend, Databases, Engine, Settings};
 use serde_json::json;
 use shared_events::contract::OrderId;

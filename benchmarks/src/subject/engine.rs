@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::{Context, Limits, Registry};
-use order_actor::domain::{By, Command, Policy};
+use order_actor::clock::{Clock, SystemClock};
+use order_actor::domain::{By, Command, Part, Policy};
 use order_actor::journal::{Journal, Options, open_memory, open_postgres, open_sqlite};
-use order_actor::timers::{Clock, SystemClock};
 use shared_events::contract::OrderId;
 use tokio::time::Instant;
 
@@ -125,7 +125,7 @@ impl Engine {
 /// Who may do what: orders are confirmed by the engine itself.
 pub fn shop_or_stock(command: &Command) -> By {
     match command {
-        Command::Confirm(_) => By::engine("stock"),
+        Command::Confirm(_) => By::Engine(Part::STOCK),
         _ => shop(),
     }
 }

@@ -2,14 +2,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::By;
+use order_actor::grpc::commands::{Asking, CommandRequest};
 use order_actor::grpc::proto::order_service_server::{OrderService, OrderServiceServer};
-use order_actor::grpc::{OrdersEdge, parse, proto, render};
+use order_actor::grpc::{OrdersEdge, proto, render};
 use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
-use order_actor::timers::{Clock as _, SystemClock};
 use ordinal::access::Access;
 use ordinal::{Turns, serve_routes, take_descriptors};
+use shared_events::chance::Chance;
 use shared_events::contract::OrderId;
 use shared_events::stream::{Database, Dialect};
 use tokio::net::TcpListener;
@@ -103,18 +105,20 @@ async fn listen<S: OrderService>(
 struct FrameworkEdge(Framework);
 
 impl FrameworkEdge {
-    async fn command<T>(
+    async fn command<T: CommandRequest>(
         &self,
         request: Request<T>,
-        parse: impl FnOnce(T, &By) -> Result<parse::Wish, parse::Violations>,
     ) -> Result<Option<proto::Order>, Status> {
         let by = request.extensions().get::<By>().cloned();
         let by = by.ok_or_else(|| Status::unauthenticated("nobody"))?;
-        let wish = parse(request.into_inner(), &by)
+        let asking = Asking { by: &by, ids: &Chance::system() };
+        let parsed = request
+            .into_inner()
+            .parse(&asking)
             .map_err(|violations| Status::invalid_argument(format!("{violations:?}")))?;
-        let order_id = wish.order_id;
+        let order_id = parsed.order_id;
         let failed = |error: anyhow::Error| Status::unavailable(error.to_string());
-        self.0.execute(order_id, wish.command, by).await.map_err(failed)?;
+        self.0.execute(order_id, parsed.command, by).await.map_err(failed)?;
         self.shown(order_id).await.map_err(failed)
     }
 
@@ -136,7 +140,7 @@ impl OrderService for FrameworkEdge {
         &self,
         request: Request<proto::PlaceOrderRequest>,
     ) -> Result<Response<proto::PlaceOrderResponse>, Status> {
-        let order = self.command(request, parse::place_order).await?;
+        let order = self.command(request).await?;
         Ok(Response::new(proto::PlaceOrderResponse { order, ..Default::default() }))
     }
 
@@ -144,7 +148,7 @@ impl OrderService for FrameworkEdge {
         &self,
         request: Request<proto::CancelOrderRequest>,
     ) -> Result<Response<proto::CancelOrderResponse>, Status> {
-        let order = self.command(request, parse::cancel_order).await?;
+        let order = self.command(request).await?;
         Ok(Response::new(proto::CancelOrderResponse { order, ..Default::default() }))
     }
 

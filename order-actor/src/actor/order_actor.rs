@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
 use super::registry::Shared;
-use crate::domain::{Command, Event, Existing, Order, Rejection, decide, evolve};
+use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
 use crate::journal::JournalError;
 use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
 
@@ -81,9 +81,7 @@ impl Actor for OrderActor {
                 let remembered = memory.recovered.is_some();
                 let outcome = self.view(memory).await;
                 let hidden = outcome.as_ref().is_ok_and(|view| {
-                    view.order
-                        .details()
-                        .is_some_and(|order| !by.may_see_orders_of(order.customer_id))
+                    view.order.details().is_some_and(|details| !by.owns(details))
                 });
                 if remembered && hidden {
                     self.take_as_long_as_for_none(memory).await;
@@ -203,21 +201,10 @@ impl OrderActor {
         let shard = shared.journal.shard_of(order_id);
         let recovered = self.recover(memory).await?;
 
-        let mut request = None;
-        if let Some(id) = context.request_id {
-            let fingerprints = shared.journal.fingerprints(shard).await;
-            let fingerprints =
-                fingerprints.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-            let said = serde_json::to_vec(command).unwrap_or_default();
-            if let Some(before) = recovered.requests.get(&id) {
-                hidden_from(&recovered.order, command, context)?;
-                if !fingerprints.is_of(before, &said) {
-                    return Err(Refusal::RequestIdReused.into());
-                }
-                return Ok(recovered.executed(shard, Vec::new(), true));
-            }
-            request = Some((id, fingerprints.of(&said)));
-        }
+        let request = match self.said_before(recovered, command, context, shard).await? {
+            Said::Before => return Ok(recovered.executed(shard, Vec::new(), true)),
+            Said::Now(request) => request,
+        };
         if let Some(expected) = context.expected_version {
             hidden_from(&recovered.order, command, context)?;
             if expected != recovered.version {
@@ -264,6 +251,29 @@ impl OrderActor {
         Ok(recovered.executed(shard, events, false))
     }
 
+    /// Whether the request of a command was carried out before, and what to remember of it if not.
+    async fn said_before(
+        &self,
+        recovered: &Recovered,
+        command: &Command,
+        context: &Context,
+        shard: u16,
+    ) -> Result<Said, Refusal> {
+        let Some(id) = context.request_id else { return Ok(Said::Now(None)) };
+        let fingerprints = self.shared.journal.fingerprints(shard).await;
+        let fingerprints = fingerprints.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let said = serde_json::to_vec(command).unwrap_or_default();
+        let Some(before) = recovered.requests.get(&id) else {
+            return Ok(Said::Now(Some((id, fingerprints.of(&said)))));
+        };
+        hidden_from(&recovered.order, command, context)?;
+        if fingerprints.is_of(before, &said) {
+            Ok(Said::Before)
+        } else {
+            Err(Refusal::RequestIdReused)
+        }
+    }
+
     async fn recover<'m>(&self, memory: &'m mut Memory) -> Result<&'m mut Recovered, Refusal> {
         let order_id = memory.order_id;
         if memory.recovered.is_none() {
@@ -297,6 +307,13 @@ impl OrderActor {
     }
 }
 
+/// Whether a request was carried out before.
+enum Said {
+    Before,
+    /// Its id and its fingerprint, where it has one.
+    Now(Option<(RequestId, String)>),
+}
+
 enum Attempt {
     Refused(Refusal),
     /// What we remember is not what the journal holds.
@@ -326,14 +343,10 @@ impl Recovered {
 /// Somebody else's order is hidden before anything else is said of it: it looks as one that there is
 /// not. Placing it tells that the id is taken, and no more.
 fn hidden_from(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
-    let visible = order.details().map(|details| context.by.may_see_orders_of(details.customer_id));
-    match (command, visible) {
-        (_, Some(true)) | (Command::Place(_), None) => Ok(()),
-        (Command::Place(_), Some(false)) => {
-            let (existing, differs) = (Existing::Order, Vec::new());
-            Err(Rejection::AlreadyExists { existing, differs }.into())
-        }
-        (_, None | Some(false)) => Err(Rejection::NotFound.into()),
+    match order.details() {
+        Some(details) if context.by.owns(details) => Ok(()),
+        None if matches!(command, Command::Place(_)) => Ok(()),
+        _ => Err(command.hidden().into()),
     }
 }
 

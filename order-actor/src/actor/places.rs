@@ -144,6 +144,12 @@ mod tests {
 
     const PER_ORDER: usize = 3;
 
+    /// Who waits for nobody, and has for longest.
+    fn oldest_idle(books: &BTreeMap<u8, (usize, usize)>) -> Option<u8> {
+        let idle = books.iter().filter(|(_, (waiting, _))| *waiting == 0);
+        idle.min_by_key(|(_, (_, since))| *since).map(|(order, _)| *order)
+    }
+
     proptest! {
         /// Against books that are kept in the simplest way: of each that is awake who waits, and since
         /// which step nobody does.
@@ -191,11 +197,7 @@ mod tests {
                         forget(&mut calls, order);
                     }
                     Step::MakeRoom => {
-                        let oldest = books
-                            .iter()
-                            .filter(|(_, (waiting, _))| *waiting == 0)
-                            .min_by_key(|(_, (_, since))| *since)
-                            .map(|(order, _)| *order);
+                        let oldest = oldest_idle(&books);
                         prop_assert_eq!(places.longest_idle(), oldest);
                         if let Some(order) = oldest {
                             books.remove(&order);

@@ -12,10 +12,10 @@ use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
 use super::order_actor::OrderActor;
 use super::places::Places;
 use super::supervisor::Supervisor;
-use crate::domain::{By, Command, Policy, Rejection, Role, may};
+use crate::clock::Clock;
+use crate::domain::{By, Command, Policy, Rejection, Role};
 use crate::journal::Journal;
 use crate::limits;
-use crate::timers::Clock;
 
 /// After an order that was presumed absent turned out to exist, in milliseconds.
 const READ_FIRST_FOR: u64 = 1_000;
@@ -227,7 +227,7 @@ impl Registry {
         context: Context,
     ) -> Result<Executed, Refusal> {
         // Before it is asked whether there is such an order, or of which version.
-        may(&command, &context.by)?;
+        command.may(&context.by)?;
         let (deadline, role) = (context.deadline, context.by.role());
         let (command, context) = (Box::new(command), Box::new(context));
         let (reply, answer) = oneshot::channel();
@@ -260,9 +260,11 @@ impl Registry {
         })?;
         let view = self.answer(order_id, answer, &begun, sent, deadline).await?;
         self.still_ours(order_id, sent)?;
-        let details = view.order.details();
-        let visible = details.is_some_and(|details| by.may_see_orders_of(details.customer_id));
-        if visible { Ok(view) } else { Err(Rejection::NotFound.into()) }
+        if view.order.details().is_some_and(|details| by.owns(details)) {
+            Ok(view)
+        } else {
+            Err(Rejection::NotFound.into())
+        }
     }
 
     /// Whether orders of this id are answered for here.

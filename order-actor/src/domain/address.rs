@@ -3,15 +3,17 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::TextRule;
 
+use super::bounds::{CITY_MAX, POSTAL_CODE_MAX, STREET_MAX};
+
 /// Where an order goes. Personal data: `Debug` shows nothing of it, and it stands in no log, id,
 /// metric or error.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
-    /// Street and number, 1 to 200 characters.
+    /// Street and number, 1 to [`STREET_MAX`] characters.
     pub street: String,
-    /// City, 1 to 100 characters.
+    /// City, 1 to [`CITY_MAX`] characters.
     pub city: String,
-    /// Postal code, at most 20 characters; may be empty where parcels arrive without one.
+    /// Postal code, at most [`POSTAL_CODE_MAX`] characters; may be empty where parcels arrive without one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2, such as `GB`.
@@ -29,16 +31,21 @@ impl fmt::Debug for Address {
 pub enum AddressError {
     /// Street.
     #[error(
-        "street is 1 to 200 characters, none of them a control, bidirectional or invisible one"
+        "street is 1 to {max} characters, none of them a control, bidirectional or invisible one",
+        max = STREET_MAX
     )]
     Street,
     /// City.
-    #[error("city is 1 to 100 characters, none of them a control, bidirectional or invisible one")]
+    #[error(
+        "city is 1 to {max} characters, none of them a control, bidirectional or invisible one",
+        max = CITY_MAX
+    )]
     City,
     /// Postal code.
     #[error(
-        "postal code is 1 to 20 characters; it may be empty in countries where parcels arrive \
-         without one"
+        "postal code is 1 to {max} characters; it may be empty in countries where parcels arrive \
+         without one",
+        max = POSTAL_CODE_MAX
     )]
     PostalCode,
     /// Country.
@@ -85,17 +92,19 @@ impl Address {
         let fits = |text: &str, max: usize| {
             !text.trim().is_empty() && TextRule::line(max).check(text).is_ok()
         };
-        if !fits(&self.street, 200) {
+        if !fits(&self.street, STREET_MAX) {
             return Err(AddressError::Street);
         }
-        if !fits(&self.city, 100) {
+        if !fits(&self.city, CITY_MAX) {
             return Err(AddressError::City);
         }
         if self.country.len() != 2 || !COUNTRIES.split(' ').any(|code| code == self.country) {
             return Err(AddressError::Country);
         }
         let may_be_empty = !WITH_POSTAL_CODE.split(' ').any(|code| code == self.country);
-        if !(fits(&self.postal_code, 20) || self.postal_code.is_empty() && may_be_empty) {
+        if !(fits(&self.postal_code, POSTAL_CODE_MAX)
+            || self.postal_code.is_empty() && may_be_empty)
+        {
             return Err(AddressError::PostalCode);
         }
         Ok(())

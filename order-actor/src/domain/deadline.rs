@@ -21,6 +21,18 @@ pub enum DeadlineKind {
 }
 
 impl DeadlineKind {
+    /// Every kind: the first one, and what stands after each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Confirm), |kind| kind.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Confirm => Some(Self::Judge),
+            Self::Judge => None,
+        }
+    }
+
     /// The stable name.
     #[must_use]
     pub const fn code(self) -> &'static str {

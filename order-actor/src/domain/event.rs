@@ -6,7 +6,7 @@ use shared_events::contract::{
     ReturnId, SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Address, LineQuantity, Role};
+use super::{Address, Role};
 
 const fn customer() -> Role {
     Role::Customer
@@ -182,6 +182,15 @@ pub struct PlacedLine {
     /// Who sells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seller_id: Option<SellerId>,
+}
+
+/// Units of a line of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineQuantity {
+    /// 1-based number of the line.
+    pub line: u32,
+    /// How many units.
+    pub quantity: Quantity,
 }
 
 /// Returned units of a line and what becomes of them.

@@ -1,11 +1,11 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shared_events::contract::{CancelReason, Money, Quantity};
+use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Timestamp};
 
+use super::counts::{cancel, each, fulfill, nothing_open, placed_lines};
 use super::{
-    Cancelled, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement, Line, LineQuantity,
-    Order, Pending, Rejection, ReturnRequested, Returned, Role, Shipment, Status,
+    Cancelled, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement, LineQuantity, Order,
+    Pending, ReturnRequested, Returned, Role, Shipment, Status,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -55,181 +55,179 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Order, 
 
 const WRONG_STATE: &str = "the state does not allow it";
 
-fn apply(order: Order, event: &Event) -> Result<Order, &'static str> {
-    match (order, event) {
-        (Order::Absent, Event::OrderPlaced { .. }) => placed(event),
-        (Order::Pending(pending), Event::OrderConfirmed { reservation_id, .. }) => {
-            Ok(Order::Confirmed(Confirmed {
-                details: pending.details,
-                reservation_id: *reservation_id,
-                shipped_at: None,
-            }))
+/// The order, or what is wrong with the event.
+type Evolved = Result<Order, &'static str>;
+
+/// The dispatch: each event to what it does.
+fn apply(order: Order, event: &Event) -> Evolved {
+    match event {
+        Event::OrderPlaced { .. } => placed(&order, event),
+        Event::OrderConfirmed { reservation_id, .. } => confirmed(order, *reservation_id),
+        Event::LinesCancelled { lines, return_until, .. } => {
+            lines_cancelled(order, lines, *return_until)
         }
-        (Order::Pending(mut pending), Event::LinesCancelled { lines, return_until: None, .. }) => {
+        Event::OrderCancelled { .. } => order_cancelled(order, event),
+        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at } => {
+            let (shipment_id, lines) = (*shipment_id, lines.clone());
+            let (carrier, tracking) = (carrier.clone(), tracking.clone());
+            let took_the_rest = false;
+            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            lines_fulfilled(order, shipment, *at)
+        }
+        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at } => {
+            let (shipment_id, lines) = (*shipment_id, lines.clone());
+            let (carrier, tracking) = (carrier.clone(), tracking.clone());
+            let took_the_rest = true;
+            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            order_fulfilled(order, shipment, *at, *return_until)
+        }
+        Event::ReturnRequested { return_id, lines, reason, judge_by, .. } => {
+            return_requested(order, *return_id, lines, reason, *judge_by)
+        }
+        Event::ReturnEscalated { return_id, .. } => return_escalated(order, *return_id),
+        Event::ReturnApproved { return_id, .. } => approved(waiting(order, *return_id)?, event),
+        Event::ReturnRejected { return_id, reason, .. } => {
+            Ok(return_rejected(waiting(order, *return_id)?, reason))
+        }
+    }
+}
+
+fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
+    let Order::Pending(Pending { details, .. }) = order else { return Err(WRONG_STATE) };
+    Ok(Order::Confirmed(Confirmed { details, reservation_id, shipped_at: None }))
+}
+
+fn lines_cancelled(
+    order: Order,
+    lines: &[LineQuantity],
+    return_until: Option<Timestamp>,
+) -> Evolved {
+    match order {
+        Order::Pending(mut pending) if return_until.is_none() => {
             cancel(&mut pending.details, lines)?;
             if nothing_open(&pending.details) {
                 return Err("nothing would stay open");
             }
             Ok(Order::Pending(pending))
         }
-        (Order::Confirmed(mut confirmed), Event::LinesCancelled { lines, return_until, .. }) => {
+        Order::Confirmed(mut confirmed) => {
             cancel(&mut confirmed.details, lines)?;
             match (nothing_open(&confirmed.details), confirmed.shipped_at, return_until) {
                 (false, _, None) => Ok(Order::Confirmed(confirmed)),
-                (true, Some(fulfilled_at), Some(return_until)) => Ok(Order::Fulfilled(Fulfilled {
-                    details: confirmed.details,
-                    fulfilled_at,
-                    return_until: *return_until,
-                })),
+                (true, Some(fulfilled_at), Some(return_until)) => {
+                    let details = confirmed.details;
+                    Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
+                }
                 _ => Err("the return window does not fit the units left"),
             }
-        }
-        (Order::Pending(pending), Event::OrderCancelled { was_confirmed: false, .. }) => {
-            cancelled(pending.details, event)
-        }
-        (Order::Confirmed(confirmed), Event::OrderCancelled { was_confirmed: true, .. }) => {
-            cancelled(confirmed.details, event)
-        }
-        (
-            Order::Confirmed(mut confirmed),
-            Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at },
-        ) => {
-            let shipment = Shipment {
-                shipment_id: *shipment_id,
-                lines: lines.clone(),
-                took_the_rest: false,
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-            };
-            fulfill(&mut confirmed.details, shipment)?;
-            if nothing_open(&confirmed.details) {
-                return Err("nothing would stay open");
-            }
-            confirmed.shipped_at = Some(*at);
-            Ok(Order::Confirmed(confirmed))
-        }
-        (
-            Order::Confirmed(mut confirmed),
-            Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at },
-        ) => {
-            let shipment = Shipment {
-                shipment_id: *shipment_id,
-                lines: lines.clone(),
-                took_the_rest: true,
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-            };
-            fulfill(&mut confirmed.details, shipment)?;
-            if !nothing_open(&confirmed.details) {
-                return Err("units would stay open");
-            }
-            Ok(Order::Fulfilled(Fulfilled {
-                details: confirmed.details,
-                fulfilled_at: *at,
-                return_until: *return_until,
-            }))
-        }
-        (
-            Order::Fulfilled(mut fulfilled),
-            Event::ReturnRequested { return_id, lines, reason, judge_by, .. },
-        ) => {
-            if fulfilled.details.judged(*return_id).is_some() {
-                return Err("the return was judged before");
-            }
-            each(&mut fulfilled.details, lines, |line, units| {
-                if units > line.kept() {
-                    return Err("more units than the customer has");
-                }
-                line.in_return += units;
-                Ok(())
-            })?;
-            Ok(Order::ReturnRequested(ReturnRequested {
-                fulfilled,
-                return_id: *return_id,
-                lines: lines.clone(),
-                reason: reason.clone(),
-                judge_by: *judge_by,
-                escalated: false,
-            }))
-        }
-        (Order::ReturnRequested(mut requested), Event::ReturnEscalated { return_id, .. })
-            if *return_id == requested.return_id && !requested.escalated =>
-        {
-            requested.escalated = true;
-            Ok(Order::ReturnRequested(requested))
-        }
-        (Order::ReturnRequested(requested), Event::ReturnApproved { return_id, .. })
-            if *return_id == requested.return_id =>
-        {
-            approved(requested, event)
-        }
-        (
-            Order::ReturnRequested(mut requested),
-            Event::ReturnRejected { return_id, reason: why, .. },
-        ) if *return_id == requested.return_id => {
-            let ReturnRequested { lines, reason, .. } = requested;
-            let details = &mut requested.fulfilled.details;
-            for line in &mut details.lines {
-                line.in_return = 0;
-            }
-            let judgement = Judgement::Rejected { reason: why.clone() };
-            let judged = JudgedReturn { return_id: *return_id, lines, reason, judgement };
-            details.judged.push(Arc::new(judged));
-            Ok(Order::Fulfilled(requested.fulfilled))
         }
         _ => Err(WRONG_STATE),
     }
 }
 
-fn placed(event: &Event) -> Result<Order, &'static str> {
-    let Event::OrderPlaced {
-        order_id,
-        customer_id,
-        lines: placed,
-        total,
-        address,
-        contact,
-        placed_at,
-        ordered_at,
-        confirm_by,
-    } = event
+fn lines_fulfilled(order: Order, shipment: Shipment, at: Timestamp) -> Evolved {
+    let Order::Confirmed(mut confirmed) = order else { return Err(WRONG_STATE) };
+    fulfill(&mut confirmed.details, shipment)?;
+    if nothing_open(&confirmed.details) {
+        return Err("nothing would stay open");
+    }
+    confirmed.shipped_at = Some(at);
+    Ok(Order::Confirmed(confirmed))
+}
+
+fn order_fulfilled(
+    order: Order,
+    shipment: Shipment,
+    fulfilled_at: Timestamp,
+    return_until: Timestamp,
+) -> Evolved {
+    let Order::Confirmed(Confirmed { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    fulfill(&mut details, shipment)?;
+    if !nothing_open(&details) {
+        return Err("units would stay open");
+    }
+    Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
+}
+
+fn return_requested(
+    order: Order,
+    return_id: ReturnId,
+    lines: &[LineQuantity],
+    reason: &str,
+    judge_by: Timestamp,
+) -> Evolved {
+    let Order::Fulfilled(mut fulfilled) = order else { return Err(WRONG_STATE) };
+    if fulfilled.details.judged(return_id).is_some() {
+        return Err("the return was judged before");
+    }
+    each(&mut fulfilled.details, lines, |line, units| {
+        if units > line.kept() {
+            return Err("more units than the customer has");
+        }
+        line.in_return += units;
+        Ok(())
+    })?;
+    Ok(Order::ReturnRequested(ReturnRequested {
+        fulfilled,
+        return_id,
+        lines: lines.to_vec(),
+        reason: reason.to_owned(),
+        judge_by,
+        escalated: false,
+    }))
+}
+
+/// The return that waits, if it is that one.
+fn waiting(order: Order, return_id: ReturnId) -> Result<ReturnRequested, &'static str> {
+    match order {
+        Order::ReturnRequested(requested) if requested.return_id == return_id => Ok(requested),
+        _ => Err(WRONG_STATE),
+    }
+}
+
+fn return_escalated(order: Order, return_id: ReturnId) -> Evolved {
+    let mut requested = waiting(order, return_id)?;
+    if requested.escalated {
+        return Err(WRONG_STATE);
+    }
+    requested.escalated = true;
+    Ok(Order::ReturnRequested(requested))
+}
+
+fn return_rejected(mut requested: ReturnRequested, why: &str) -> Order {
+    let ReturnRequested { return_id, lines, reason, .. } = requested;
+    let details = &mut requested.fulfilled.details;
+    for line in &mut details.lines {
+        line.in_return = 0;
+    }
+    let judgement = Judgement::Rejected { reason: why.to_owned() };
+    details.judged.push(Arc::new(JudgedReturn { return_id, lines, reason, judgement }));
+    Order::Fulfilled(requested.fulfilled)
+}
+
+fn placed(order: &Order, event: &Event) -> Evolved {
+    let (
+        Order::Absent,
+        Event::OrderPlaced {
+            order_id,
+            customer_id,
+            lines,
+            total,
+            address,
+            contact,
+            placed_at,
+            ordered_at,
+            confirm_by,
+        },
+    ) = (order, event)
     else {
         return Err(WRONG_STATE);
     };
-    if placed.is_empty() || placed.len() > Rejection::LINES_MAX {
-        return Err("too few or too many lines");
-    }
-    let mut sum = Money::zero(total.currency);
-    let mut lines = Vec::with_capacity(placed.len());
-    for (number, line) in (1_u32..).zip(placed) {
-        if line.line != number {
-            return Err("lines are not numbered from 1");
-        }
-        if line.unit_price.minor < 0 {
-            return Err("a unit price is below zero");
-        }
-        let value = line.unit_price.times(line.quantity).map_err(|_| "amounts do not fit")?;
-        sum = sum.plus(value).map_err(|_| "amounts do not add up")?;
-        lines.push(Line {
-            number,
-            sku: line.sku.clone(),
-            unit_price: line.unit_price,
-            seller_id: line.seller_id,
-            ordered: line.quantity.get(),
-            cancelled: 0,
-            fulfilled: 0,
-            in_return: 0,
-            returned: 0,
-        });
-    }
-    if sum != *total {
-        return Err("the total is not the sum of the lines");
-    }
     Ok(Order::Pending(Pending {
         details: Details {
             order_id: *order_id,
             customer_id: *customer_id,
-            lines,
+            lines: placed_lines(lines, *total)?,
             total: *total,
             refunded: Money::zero(total.currency),
             address: address.clone(),
@@ -246,8 +244,15 @@ fn placed(event: &Event) -> Result<Order, &'static str> {
     }))
 }
 
-fn cancelled(mut details: Details, event: &Event) -> Result<Order, &'static str> {
-    let Event::OrderCancelled { reason, text, skus, .. } = event else { return Err(WRONG_STATE) };
+fn order_cancelled(order: Order, event: &Event) -> Evolved {
+    let Event::OrderCancelled { reason, text, skus, was_confirmed, .. } = event else {
+        return Err(WRONG_STATE);
+    };
+    let mut details = match (order, was_confirmed) {
+        (Order::Pending(pending), false) => pending.details,
+        (Order::Confirmed(confirmed), true) => confirmed.details,
+        _ => return Err(WRONG_STATE),
+    };
     if details.lines.iter().any(|line| line.fulfilled > 0) {
         return Err("units were delivered");
     }
@@ -265,7 +270,7 @@ fn cancelled(mut details: Details, event: &Event) -> Result<Order, &'static str>
     }))
 }
 
-fn approved(mut requested: ReturnRequested, event: &Event) -> Result<Order, &'static str> {
+fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
     let Event::ReturnApproved { return_id, lines, refund, refund_reason, refund_told, .. } = event
     else {
         return Err(WRONG_STATE);
@@ -305,58 +310,4 @@ fn approved(mut requested: ReturnRequested, event: &Event) -> Result<Order, &'st
     } else {
         Ok(Order::Fulfilled(requested.fulfilled))
     }
-}
-
-fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
-    each(details, lines, |line, units| {
-        if units > line.open() {
-            return Err("more units than are open");
-        }
-        line.cancelled += units;
-        Ok(())
-    })
-}
-
-fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &'static str> {
-    if details.shipment(shipment.shipment_id).is_some() {
-        return Err("the parcel left before");
-    }
-    each(details, &shipment.lines, |line, units| {
-        if units > line.open() {
-            return Err("more units than are open");
-        }
-        line.fulfilled += units;
-        Ok(())
-    })?;
-    details.shipments.push(Arc::new(shipment));
-    Ok(())
-}
-
-fn each(
-    details: &mut Details,
-    lines: &[LineQuantity],
-    mut change: impl FnMut(&mut Line, u32) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
-    if lines.is_empty() {
-        return Err("no lines");
-    }
-    let mut seen = BTreeSet::new();
-    for LineQuantity { line: number, quantity } in lines {
-        if !seen.insert(*number) {
-            return Err("a line is named twice");
-        }
-        let line = index_of(*number)
-            .and_then(|index| details.lines.get_mut(index))
-            .ok_or("no such line")?;
-        change(line, Quantity::get(*quantity))?;
-    }
-    Ok(())
-}
-
-fn index_of(number: u32) -> Option<usize> {
-    number.checked_sub(1).and_then(|index| usize::try_from(index).ok())
-}
-
-fn nothing_open(details: &Details) -> bool {
-    details.lines.iter().all(|line| line.open() == 0)
 }

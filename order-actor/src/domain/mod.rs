@@ -9,27 +9,30 @@
 //! Never here: IO, clocks, randomness, anything asynchronous.
 
 mod address; // where it goes; personal data
-mod command; // what may be asked, and by whom
+pub mod bounds; // every number, and every sentence that the edge says too
+mod caller; // who asks, and whose orders they may see
+mod commands; // what may be asked and what it means, one file each
+mod counts; // units of the lines, counted
 mod deadline;
 mod decide;
 mod event; // what happened: the journal's private schema
 mod evolve;
+mod guards; // what several commands check
 mod order; // one variant per state, each with its own data
 mod policy; // the windows that a shop chooses
 mod rejection; // why not: ordered by precedence, stable codes
 
 pub use address::{Address, AddressError};
-pub use command::{
-    ApproveReturn, By, Cancel, Command, Confirm, Fulfill, LineQuantity, NewLine, Place,
-    RejectReturn, RequestReturn, ReturnLineDisposition, Role,
-};
+pub use bounds::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, WINDOW_MAX};
+pub use caller::{By, Name, Part, Role};
+pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};
-pub use decide::{decide, may};
-pub use event::{Event, PlacedLine, Restitution};
+pub use decide::decide;
+pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
 pub use order::{
     Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, Order, Pending,
     ReturnRequested, Returned, Shipment, Status,
 };
-pub use policy::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, Policy, WINDOW_MAX};
+pub use policy::Policy;
 pub use rejection::{Existing, Rejection};

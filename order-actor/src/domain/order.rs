@@ -27,15 +27,21 @@ pub enum Status {
 }
 
 impl Status {
-    /// Every status, in the order of the life of an order.
-    pub const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Confirmed,
-        Self::Fulfilled,
-        Self::ReturnRequested,
-        Self::Returned,
-        Self::Cancelled,
-    ];
+    /// Every status: the first one, and what stands after each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Pending), |status| status.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Pending => Some(Self::Confirmed),
+            Self::Confirmed => Some(Self::Fulfilled),
+            Self::Fulfilled => Some(Self::ReturnRequested),
+            Self::ReturnRequested => Some(Self::Returned),
+            Self::Returned => Some(Self::Cancelled),
+            Self::Cancelled => None,
+        }
+    }
 
     /// The calls that change an order in this state.
     #[must_use]

@@ -1,6 +1,6 @@
 use shared_events::contract::{CancelReason, ContactError, Money};
 
-use super::{AddressError, Role, Status};
+use super::{AddressError, Role, Status, bounds};
 
 /// Why an order refuses a command, in the order in which the guards are checked. A closed list
 /// with stable codes; no text of it shows personal data.
@@ -16,7 +16,7 @@ pub enum Rejection {
     #[error("an order has at least one line")]
     EmptyOrder,
     /// Too many lines were given.
-    #[error("an order has at most {max} lines", max = Self::LINES_MAX)]
+    #[error("an order has at most {max} lines", max = bounds::LINES_MAX)]
     TooManyLines,
     /// A line cannot be ordered as it is.
     #[error("line {line}: {detail}")]
@@ -76,7 +76,7 @@ pub enum Rejection {
         reason: CancelReason,
     },
     /// A reason is required.
-    #[error("a reason of 1 to {max} characters is required", max = Self::TEXT_MAX)]
+    #[error("a reason of 1 to {max} characters is required", max = bounds::TEXT_MAX)]
     ReasonRequired,
     /// A text is too long.
     #[error("{field} has at most {max} characters")]
@@ -186,10 +186,6 @@ impl Rejection {
     pub const INVALID_LINES: &'static str = "INVALID_LINES";
     /// The code of units that cannot be returned.
     pub const INVALID_RETURN_LINES: &'static str = "INVALID_RETURN_LINES";
-    /// The most lines of an order.
-    pub const LINES_MAX: usize = 2_000;
-    /// The most characters of a reason.
-    pub const TEXT_MAX: usize = 500;
 
     /// The stable code.
     #[must_use]

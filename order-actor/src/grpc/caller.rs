@@ -61,11 +61,12 @@ fn traceparent<T>(request: &Request<T>) -> Option<String> {
 
 /// Whose orders a list or a stream shows: customers see their own only.
 pub(super) fn visible(by: &By, asked: Option<CustomerId>) -> Result<Option<CustomerId>, Status> {
-    let By::Customer(own) = by else { return Ok(asked) };
-    if asked.is_some_and(|asked| asked != *own) {
-        return Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()));
+    match asked {
+        Some(asked) if !by.owns_orders_of(asked) => {
+            Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()))
+        }
+        asked => Ok(by.only_customer().or(asked)),
     }
-    Ok(Some(*own))
 }
 
 /// The value, or all that is wrong with the request.

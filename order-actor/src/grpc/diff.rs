@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use shared_events::contract::Timestamp;
 
 use super::proto::FieldChange;
-use crate::domain::Order;
+use crate::domain::{Details, Line, Order};
 
 /// Fields by path, those of lines last and by their number.
 type Fields = BTreeMap<(u32, String), String>;
@@ -29,11 +29,22 @@ pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
 fn fields(order: &Order) -> Fields {
     let mut fields = Fields::new();
     let Some(details) = order.details() else { return fields };
-    let mut set = |path: &str, value: String| {
-        if !value.is_empty() {
-            fields.insert((0, path.to_owned()), value);
-        }
-    };
+    set_details(order, details, &mut |path, value| set(&mut fields, path, value));
+    set_state(order, &mut |path, value| set(&mut fields, path, value));
+    for line in &details.lines {
+        set_line(line, &mut fields);
+    }
+    fields
+}
+
+fn set(fields: &mut Fields, path: &str, value: String) {
+    if !value.is_empty() {
+        fields.insert((0, path.to_owned()), value);
+    }
+}
+
+/// What every order has, whatever its state.
+fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, String)) {
     set("order_id", details.order_id.to_string());
     set("customer_id", details.customer_id.to_string());
     set("status", order.status().map(|status| status.code().to_owned()).unwrap_or_default());
@@ -55,6 +66,10 @@ fn fields(order: &Order) -> Fields {
         let verdict = if judged.is_approved() { "approved" } else { "rejected" };
         set(&format!("judged_returns[{index}]"), format!("{} {verdict}", judged.return_id));
     }
+}
+
+/// What it has in its state only.
+fn set_state(order: &Order, set: &mut dyn FnMut(&str, String)) {
     match order {
         Order::Pending(pending) => set("confirm_by", pending.confirm_by.to_string()),
         Order::Confirmed(confirmed) => set("reservation_id", confirmed.reservation_id.to_string()),
@@ -83,21 +98,21 @@ fn fields(order: &Order) -> Fields {
         }
         Order::Absent | Order::Returned(_) => {}
     }
-    for line in &details.lines {
-        let mut set = |field: &str, value: String| {
-            fields.insert((line.number, format!("lines[{}].{field}", line.number)), value);
-        };
-        set("sku", line.sku.to_string());
-        set("unit_price", line.unit_price.to_string());
-        if let Some(seller_id) = line.seller_id {
-            set("seller_id", seller_id.to_string());
-        }
-        set("ordered", line.ordered.to_string());
-        set("cancelled", line.cancelled.to_string());
-        set("fulfilled", line.fulfilled.to_string());
-        set("in_return", line.in_return.to_string());
-        set("returned", line.returned.to_string());
-        set("open", line.open().to_string());
+}
+
+fn set_line(line: &Line, fields: &mut Fields) {
+    let mut set = |field: &str, value: String| {
+        fields.insert((line.number, format!("lines[{}].{field}", line.number)), value);
+    };
+    set("sku", line.sku.to_string());
+    set("unit_price", line.unit_price.to_string());
+    if let Some(seller_id) = line.seller_id {
+        set("seller_id", seller_id.to_string());
     }
-    fields
+    set("ordered", line.ordered.to_string());
+    set("cancelled", line.cancelled.to_string());
+    set("fulfilled", line.fulfilled.to_string());
+    set("in_return", line.in_return.to_string());
+    set("returned", line.returned.to_string());
+    set("open", line.open().to_string());
 }

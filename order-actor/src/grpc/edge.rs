@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use shared_events::chance::Chance;
 use shared_events::contract::OrderId;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -65,6 +66,7 @@ pub struct OrdersEdge {
     pub(super) stop: CancellationToken,
     pub(super) nodes: Option<Arc<dyn Nodes>>,
     pub(super) turns: Option<Arc<dyn Turns>>,
+    pub(super) chance: Chance,
 }
 
 impl OrdersEdge {
@@ -85,6 +87,7 @@ impl OrdersEdge {
             stop: CancellationToken::new(),
             nodes: None,
             turns: None,
+            chance: Chance::system(),
         }
     }
 
@@ -112,6 +115,13 @@ impl OrdersEdge {
         self
     }
 
+    /// Ids that nobody named are drawn from there, and not from the machine.
+    #[must_use]
+    pub fn drawing_from(mut self, chance: Chance) -> Self {
+        self.chance = chance;
+        self
+    }
+
     /// The two services.
     #[must_use]
     pub fn into_services(self) -> (OrderServiceServer<Self>, JournalServiceServer<Self>) {
@@ -133,9 +143,11 @@ impl OrdersEdge {
         hidden: Rejection,
     ) -> Refusal {
         let unreadable = matches!(refusal, Refusal::Archived { .. } | Refusal::Quarantined(_));
-        let (By::Customer(own), true) = (by, unreadable) else { return refusal };
+        if !unreadable || by.only_customer().is_none() {
+            return refusal;
+        }
         match self.summaries.of_order(order_id).await {
-            Ok(Some(known)) if known.customer_id == *own => refusal,
+            Ok(Some(known)) if by.owns_orders_of(known.customer_id) => refusal,
             Ok(_) => hidden.into(),
             Err(error) => Refusal::Unavailable(error.to_string()),
         }

@@ -18,16 +18,19 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::caller::{Asked, well_formed};
-use super::parse::Wish;
+use super::commands::Asking;
+use super::parse::Parsed;
 use super::proto::execute_commands_request::Command;
 use super::proto::execute_commands_response::Outcome;
 use super::proto::order_service_client::OrderServiceClient;
 use super::tail::Messages;
 use super::{
-    DEADLINE_DEFAULT, HIDDEN_UNTIL, OrdersEdge, Refused, Unanswered, parse, proto, render, status,
+    DEADLINE_DEFAULT, HIDDEN_UNTIL, OrdersEdge, Refused, Unanswered, commands, proto, render,
+    status,
 };
 use crate::actor::{Executed, Refusal};
 use crate::domain::{By, Rejection};
+use crate::tasks;
 
 /// Commands of one stream that were read and whose answers have not been handed over; the next one
 /// is read when one is, so that HTTP/2 tells the client to wait.
@@ -72,7 +75,7 @@ pub(super) fn answers(
         bytes: 0,
         unanswered,
     };
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         if let Err(status) = stream.run(&mut commands, &sender).await {
             // The client may have gone meanwhile; nobody is left to tell.
             let _ = sender.send(Err(status)).await;
@@ -90,7 +93,7 @@ struct Work {
     tag: u64,
     brief: bool,
     bytes: usize,
-    wish: Wish,
+    parsed: Parsed,
     /// As it came, where another node may have to be asked.
     original: Option<proto::ExecuteCommandsRequest>,
 }
@@ -202,20 +205,20 @@ impl CommandStream {
         let (tag, brief, bytes) = (request.tag, request.brief, request.encoded_len());
         self.bytes += bytes;
         let original = self.caller.edge.nodes.as_ref().map(|_| request.clone());
-        let wish = match self.caller.parse(request) {
-            Ok(wish) => wish,
+        let parsed = match self.caller.parse(request.command) {
+            Ok(parsed) => parsed,
             Err(status) => {
                 let answer = refused(tag, &status);
                 return Some(Box::pin(ready(Answered { order_id: None, bytes, answer })));
             }
         };
-        let work = Work { tag, brief, bytes, wish, original };
-        if let Some(lane) = self.lanes.get_mut(&work.wish.order_id) {
+        let work = Work { tag, brief, bytes, parsed, original };
+        if let Some(lane) = self.lanes.get_mut(&work.parsed.order_id) {
             self.waiting += 1;
             lane.push_back(work);
             return None;
         }
-        self.lanes.insert(work.wish.order_id, VecDeque::new());
+        self.lanes.insert(work.parsed.order_id, VecDeque::new());
         Some(self.begin(work))
     }
 
@@ -231,35 +234,20 @@ impl CommandStream {
     fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
         let caller = Arc::clone(&self.caller);
         Box::pin(async move {
-            let (order_id, bytes) = (Some(work.wish.order_id), work.bytes);
+            let (order_id, bytes) = (Some(work.parsed.order_id), work.bytes);
             Answered { order_id, bytes, answer: caller.answer(work).await }
         })
     }
 }
 
 impl Caller {
-    fn parse(&self, request: proto::ExecuteCommandsRequest) -> Result<Wish, Status> {
-        let parsed = match request.command {
-            Some(Command::PlaceOrder(mut command)) => {
-                self.edge.name(&mut command);
-                parse::place_order(command, &self.asked.by)
-            }
-            Some(Command::CancelOrder(command)) => parse::cancel_order(command, &self.asked.by),
-            Some(Command::FulfillOrder(command)) => parse::fulfill_order(command),
-            Some(Command::RequestReturn(command)) => parse::request_return(command),
-            Some(Command::ApproveReturn(command)) => parse::approve_return(command),
-            Some(Command::RejectReturn(command)) => parse::reject_return(command),
-            None => Err(parse::Violations::one(
-                "command",
-                parse::Violations::INVALID_FIELD,
-                "one of the commands is required",
-            )),
-        };
-        well_formed(parsed)
+    fn parse(&self, command: Option<Command>) -> Result<Parsed, Status> {
+        let asking = Asking { by: &self.asked.by, ids: &self.edge };
+        well_formed(commands::parse(command, &asking))
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
-        let Work { tag, brief, wish, original, .. } = work;
+        let Work { tag, brief, parsed, original, .. } = work;
         // Its time begins when it is carried out: those that wait before it are its client's own.
         let turn = match &self.edge.turns {
             Some(turns) => Some(turns.turn(&self.asked.by).await),
@@ -267,8 +255,8 @@ impl Caller {
         };
         let began = Instant::now();
         let deadline = began + DEADLINE_DEFAULT;
-        let (order_id, validate_only) = (wish.order_id, wish.options.validate_only);
-        let refusal = match self.edge.carry_out(self.asked.clone(), wish, deadline).await {
+        let (order_id, validate_only) = (parsed.order_id, parsed.options.validate_only);
+        let refusal = match self.edge.carry_out(self.asked.clone(), parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
                 outcome.position = self.edge.place_for(&self.asked.by, outcome.position).await;
@@ -343,8 +331,8 @@ fn outcome(
             ..proto::CommandOutcome::default()
         }
     } else {
-        let render::Outcome { order, events, position, replayed } =
-            render::outcome(executed, validate_only);
+        let render::CommandResponse { order, events, position, replayed } =
+            render::command(executed, validate_only);
         let version = order.as_ref().map_or(0, |order| order.version);
         proto::CommandOutcome { version, position, replayed, order, events, ..Default::default() }
     };

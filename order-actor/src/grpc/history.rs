@@ -46,9 +46,10 @@ pub(super) async fn entries(
         }
         _ => None,
     });
-    let hidden = match by {
-        By::Customer(own) => owner != Some(*own),
-        By::Service(_) | By::Ops(_) | By::Engine(_) => false,
+    // Of an order that cannot be read it is not known whose it is.
+    let hidden = match owner {
+        Some(owner) => !by.owns_orders_of(owner),
+        None => by.only_customer().is_some(),
     };
     if entries.is_empty() || hidden {
         return Err(status::refused(&Rejection::NotFound.into()));

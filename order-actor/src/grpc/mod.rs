@@ -4,15 +4,17 @@
 
 mod caller; // who asks, by when, and with which trace
 mod changes; // what watches show, read once for all
+pub mod commands; // OrderService: each command as it comes and as it is answered
 mod deadline; // how long a call may wait
 mod diff; // what differs between two versions of an order
 mod edge; // what the services are made of
 mod execute; // commands by the stream
 mod history; // an order's events, for those who may see them
 mod journal; // JournalService
-mod orders; // OrderService
+mod orders; // how every command is carried out
 mod page; // page sizes and page tokens
 pub mod parse; // proto → domain, naming every field at fault
+mod reads; // orders as they are shown, listed and watched
 pub mod render; // domain → proto
 pub mod status; // every refusal → one status
 mod tail; // streams of the journal, with a live end

@@ -13,6 +13,7 @@ use super::edge::veiled;
 use super::parse::Violations;
 use super::{proto, render, status};
 use crate::journal::Journal;
+use crate::tasks;
 
 /// Events read at once.
 pub(super) const READ_AT_ONCE: usize = 256;
@@ -80,6 +81,28 @@ impl Stretch {
         }
         Ok(Self { after, without, until: None, limit: None, veiled: false })
     }
+
+    /// How far a reader has come who is told nothing of the shards that are left out.
+    fn told_of(&self, through: &Cursors) -> Cursors {
+        let mut told = Cursors::default();
+        for (shard, position) in through.iter().filter(|(s, _)| !self.without.contains(s)) {
+            told.advance_to(shard, position, through.mark(shard));
+        }
+        told
+    }
+
+    /// The same places, none of them beyond the end.
+    fn within(&self, done: &Cursors) -> Cursors {
+        let mut through = Cursors::default();
+        for (shard, position) in done.iter() {
+            let end = self.until.as_ref().map_or(u64::MAX, |until| until.get(shard));
+            let mark = done.mark(shard).filter(|_| position <= end);
+            if position.min(end) > 0 {
+                through.advance_to(shard, position.min(end), mark);
+            }
+        }
+        through
+    }
 }
 
 /// Starts a stream. It ends with its stretch, with its client or with the engine.
@@ -92,7 +115,7 @@ pub(super) fn tail<T: Telling>(
     // One more place, for the last word: however much waits, how the stream ended can be said.
     let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
     let last_word = sender.clone().try_reserve_owned();
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let outcome = tokio::select! {
             outcome = run(telling, stretch, &journal, &sender) => outcome,
             () = stop.cancelled() => Err(End::Failed(status::stopping())),
@@ -131,14 +154,7 @@ async fn run<T: Telling>(
     journal: &Journal,
     sender: &Sender<T::Message>,
 ) -> Result<(), End> {
-    let mut cursors = stretch.after;
-    let told_of = |through: &Cursors| -> Cursors {
-        let mut told = Cursors::default();
-        for (shard, position) in through.iter().filter(|(s, _)| !stretch.without.contains(s)) {
-            told.advance_to(shard, position, through.mark(shard));
-        }
-        told
-    };
+    let mut cursors = stretch.after.clone();
     let progress = async |through: &Cursors| -> Result<T::Message, Status> {
         let mut progress = render::progress(through);
         for place in progress.through.iter_mut().filter(|_| stretch.veiled) {
@@ -147,7 +163,7 @@ async fn run<T: Telling>(
         }
         Ok(T::progress(progress))
     };
-    send(sender, progress(&told_of(&cursors)).await?).await?;
+    send(sender, progress(&stretch.told_of(&cursors)).await?).await?;
     let mut spoke = Instant::now();
     let mut left = stretch.limit;
     loop {
@@ -181,19 +197,11 @@ async fn run<T: Telling>(
         if left == Some(0) {
             return Ok(());
         }
-        let done = told_of(&told.through);
-        let mut through = Cursors::default();
-        for (shard, position) in done.iter() {
-            let end = stretch.until.as_ref().map_or(u64::MAX, |until| until.get(shard));
-            let mark = done.mark(shard).filter(|_| position <= end);
-            if position.min(end) > 0 {
-                through.advance_to(shard, position.min(end), mark);
-            }
-        }
+        let through = stretch.within(&stretch.told_of(&told.through));
         // One word for each thing that happens to others would be a count, too.
         let withheld = stretch.veiled && spoke.elapsed() < SPEAKS_EVERY;
         if !said.covers(&through) && !withheld {
-            let place = if stretch.veiled { told_of(&cursors) } else { through };
+            let place = if stretch.veiled { stretch.told_of(&cursors) } else { through };
             send(sender, progress(&place).await?).await?;
             spoke = Instant::now();
         }
@@ -213,7 +221,7 @@ mod tests {
         let Err(End::Failed(status)) = send(&sender, 2).await else { panic!("it waits for ever") };
         assert_eq!(status.code(), Code::ResourceExhausted);
         // One that is slow and reads does not.
-        let reading = tokio::spawn(async move {
+        let reading = tasks::spawn(async move {
             while receiver.recv().await.is_some() {
                 tokio::time::sleep(TAKEN_WITHIN / 2).await;
             }

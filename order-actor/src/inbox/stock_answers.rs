@@ -6,8 +6,8 @@ use shared_events::contract::{CancelReason, Fact, FactBody, InventoryFact};
 use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
-use crate::actor::{Context, Refusal, Registry};
-use crate::domain::{By, Cancel, Command, Confirm, Order, Rejection};
+use crate::actor::{Context, Executed, Refusal, Registry};
+use crate::domain::{By, Cancel, Command, Confirm, Order, Part, Rejection};
 use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 
 /// Tells orders whether their stock is held. The effect is a command whose request id is the
@@ -32,6 +32,55 @@ impl StockAnswers {
     /// The time is that of all answers, in whichever order they are told: it ends with a batch that passes.
     fn may_be_gone(&mut self) -> bool {
         self.missing_since.get_or_insert_with(Instant::now).elapsed() < NOTICED_WITHIN
+    }
+}
+
+/// Whose fault it is that an answer does not go in.
+enum Blamed {
+    Fact(String),
+    World(String),
+}
+
+impl StockAnswers {
+    /// Whether the order has heard an answer, or need not; `Err(None)` is an answer that takes back
+    /// what stock had promised.
+    async fn judge(
+        &mut self,
+        fact: &Fact,
+        outcome: Result<Executed, Option<Refusal>>,
+    ) -> Result<(), Blamed> {
+        match outcome {
+            // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
+            // released by that fact. An order that was archived was over before.
+            Ok(_)
+            | Err(Some(
+                Refusal::Rejected(Rejection::InvalidTransition { .. }) | Refusal::Archived { .. },
+            )) => {}
+            // Stock has heard of an order that the journal, since it was set back, does not hold.
+            Err(Some(Refusal::Rejected(Rejection::NotFound)))
+                if self.registry.was_set_back().await =>
+            {
+                tracing::warn!(order = %fact.subject, "an answer about an order that is gone");
+            }
+            Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound))) if self.may_be_gone() => {
+                return Err(Blamed::World(refusal.to_string()));
+            }
+            // Stock has lost what it held: that is for people, and no reason to break a promise.
+            Err(None) => {
+                let error = "stock refuses what it had confirmed".to_owned();
+                return Err(Blamed::Fact(error));
+            }
+            Err(Some(
+                refusal @ (Refusal::Rejected(_)
+                | Refusal::Quarantined(_)
+                | Refusal::RequestIdReused
+                | Refusal::TooLarge
+                | Refusal::TooManyEvents
+                | Refusal::VersionMismatch { .. }),
+            )) => return Err(Blamed::Fact(refusal.to_string())),
+            Err(Some(refusal)) => return Err(Blamed::World(refusal.to_string())),
+        }
+        Ok(())
     }
 }
 
@@ -70,7 +119,7 @@ impl Handler<Fact> for StockAnswers {
             .enumerate()
             .filter_map(|(index, fact)| {
                 let mut context =
-                    Context::new(By::engine("stock"), Instant::now() + REACTION_DEADLINE);
+                    Context::new(By::Engine(Part::STOCK), Instant::now() + REACTION_DEADLINE);
                 context.request_id = Some(fact.id.as_request_id());
                 context.causation = Some(fact.id.to_string());
                 context.traceparent.clone_from(&fact.traceparent);
@@ -82,7 +131,7 @@ impl Handler<Fact> for StockAnswers {
                 // Only answers of stock confirm, and those of one order come one after the other: whoever
                 // is confirmed was promised the units that stock now says it never held.
                 if let Command::Cancel(_) = &command {
-                    match registry.view(order_id, &By::engine("stock")).await {
+                    match registry.view(order_id, &By::Engine(Part::STOCK)).await {
                         Ok(view) if matches!(*view.order, Order::Confirmed(_)) => {
                             return (index, Err(None));
                         }
@@ -94,40 +143,10 @@ impl Handler<Fact> for StockAnswers {
             })
             .buffer_unordered(REACTIONS_AT_ONCE);
         while let Some((index, outcome)) = answers.next().await {
-            match outcome {
-                // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
-                // released by that fact. An order that was archived was over before.
-                Ok(_)
-                | Err(Some(
-                    Refusal::Rejected(Rejection::InvalidTransition { .. })
-                    | Refusal::Archived { .. },
-                )) => {}
-                // Stock has heard of an order that the journal, since it was set back, does not hold.
-                Err(Some(Refusal::Rejected(Rejection::NotFound)))
-                    if registry.was_set_back().await =>
-                {
-                    tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
-                }
-                Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound)))
-                    if self.may_be_gone() =>
-                {
-                    return Err(Blame::World(refusal.to_string()));
-                }
-                // Stock has lost what it held: that is for people, and no reason to break a promise.
-                Err(None) => {
-                    let error = "stock refuses what it had confirmed".to_owned();
-                    return Err(Blame::Item { index, error });
-                }
-                Err(Some(
-                    refusal @ (Refusal::Rejected(_)
-                    | Refusal::Quarantined(_)
-                    | Refusal::RequestIdReused
-                    | Refusal::TooLarge
-                    | Refusal::TooManyEvents
-                    | Refusal::VersionMismatch { .. }),
-                )) => return Err(Blame::Item { index, error: refusal.to_string() }),
-                Err(Some(refusal)) => return Err(Blame::World(refusal.to_string())),
-            }
+            self.judge(&facts[index], outcome).await.map_err(|blamed| match blamed {
+                Blamed::Fact(error) => Blame::Item { index, error },
+                Blamed::World(error) => Blame::World(error),
+            })?;
         }
         self.missing_since = None;
         Ok(())

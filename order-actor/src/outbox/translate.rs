@@ -2,34 +2,20 @@ use shared_events::contract::{
     LineUnits, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits, Sku,
 };
 
-use crate::domain::{Details, Event, LineQuantity, Order};
+use crate::domain::{Details, Event, LineQuantity, Order, PlacedLine, Restitution};
 
 /// What others are told of an event: private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order as the event made it.
 #[must_use]
 pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };
-    let order = OrderHeader {
-        order_id: details.order_id,
-        customer_id: details.customer_id,
-        contact: details.contact.as_ref().clone(),
-        total: details.total,
-    };
+    let order = header(details);
     match event {
-        Event::OrderPlaced { lines, placed_at, confirm_by, .. } => vec![OrderFact::Created {
-            order,
-            lines: lines
-                .iter()
-                .map(|line| OrderLineFact {
-                    line: line.line,
-                    sku: line.sku.clone(),
-                    quantity: line.quantity,
-                    unit_price: line.unit_price,
-                })
-                .collect(),
-            placed_at: *placed_at,
-            confirm_by: *confirm_by,
-        }],
+        Event::OrderPlaced { lines, placed_at, confirm_by, .. } => {
+            let lines = lines.iter().map(placed).collect();
+            let (placed_at, confirm_by) = (*placed_at, *confirm_by);
+            vec![OrderFact::Created { order, lines, placed_at, confirm_by }]
+        }
         Event::OrderConfirmed { reservation_id, .. } => {
             vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
         }
@@ -43,13 +29,9 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             skus: skus.clone(),
         }],
         Event::LinesFulfilled { shipment_id, lines, carrier, tracking, .. } => {
-            vec![OrderFact::LinesFulfilled {
-                order,
-                shipment_id: *shipment_id,
-                lines: units(details, lines),
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-            }]
+            let (shipment_id, lines) = (*shipment_id, units(details, lines));
+            let (carrier, tracking) = (carrier.clone(), tracking.clone());
+            vec![OrderFact::LinesFulfilled { order, shipment_id, lines, carrier, tracking }]
         }
         Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, .. } => {
             vec![OrderFact::Fulfilled {
@@ -62,31 +44,15 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             }]
         }
         Event::ReturnRequested { return_id, lines, reason, .. } => {
-            vec![OrderFact::ReturnRequested {
-                order,
-                return_id: *return_id,
-                lines: units(details, lines),
-                reason: reason.clone(),
-            }]
+            let (lines, reason) = (units(details, lines), reason.clone());
+            vec![OrderFact::ReturnRequested { order, return_id: *return_id, lines, reason }]
         }
         Event::ReturnEscalated { return_id, .. } => {
             vec![OrderFact::ReturnOverdue { order, return_id: *return_id }]
         }
         Event::ReturnApproved { return_id, lines, refund, refund_told, .. } => {
-            let returned = lines
-                .iter()
-                .filter_map(|line| {
-                    Some(ReturnedUnits {
-                        line: line.line,
-                        sku: sku_of(details, line.line)?,
-                        quantity: line.quantity,
-                        disposition: line.disposition,
-                    })
-                })
-                .collect();
-            let return_id = *return_id;
-            let mut facts =
-                vec![OrderFact::Returned { order: order.clone(), return_id, lines: returned }];
+            let (return_id, lines) = (*return_id, returned(details, lines));
+            let mut facts = vec![OrderFact::Returned { order: order.clone(), return_id, lines }];
             if *refund_told {
                 facts.push(OrderFact::RefundRequested { order, return_id, refund: *refund });
             }
@@ -96,6 +62,32 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
         }
     }
+}
+
+fn header(details: &Details) -> OrderHeader {
+    OrderHeader {
+        order_id: details.order_id,
+        customer_id: details.customer_id,
+        contact: details.contact.as_ref().clone(),
+        total: details.total,
+    }
+}
+
+fn placed(line: &PlacedLine) -> OrderLineFact {
+    OrderLineFact {
+        line: line.line,
+        sku: line.sku.clone(),
+        quantity: line.quantity,
+        unit_price: line.unit_price,
+    }
+}
+
+fn returned(details: &Details, lines: &[Restitution]) -> Vec<ReturnedUnits> {
+    let unit = |line: &Restitution| {
+        let Restitution { line, quantity, disposition } = *line;
+        Some(ReturnedUnits { line, sku: sku_of(details, line)?, quantity, disposition })
+    };
+    lines.iter().filter_map(unit).collect()
 }
 
 fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {

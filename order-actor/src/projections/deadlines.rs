@@ -133,8 +133,7 @@ impl Deadlines {
 fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
     let order_id: String = row.try_get(0)?;
     let kind: String = row.try_get(1)?;
-    let kind = [DeadlineKind::Confirm, DeadlineKind::Judge]
-        .into_iter()
+    let kind = DeadlineKind::all()
         .find(|known| known.code() == kind)
         .ok_or(DatabaseError::Corrupt("kind of a deadline"))?;
     Ok(DueDeadline {

@@ -215,8 +215,7 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
             .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
         customer_id: CustomerId::recorded(&text("customer_id")?)
             .map_err(|_| DatabaseError::Corrupt("customer of a summary"))?,
-        status: Status::ALL
-            .into_iter()
+        status: Status::all()
             .find(|known| known.code() == status)
             .ok_or(DatabaseError::Corrupt("status of a summary"))?,
         version: number("version")?,

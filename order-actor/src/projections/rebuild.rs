@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use shared_events::chance::Chance;
 use shared_events::contract::OrderId;
 use shared_events::stream::{
     Blame, CursorError, Cursors, Database, DatabaseError, DeadLetters, Dialect, Handler,
     OperatorAction, Place, Scope, Source as _, SourceError, Tx,
 };
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
@@ -132,7 +132,8 @@ pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
         table,
         handler,
         action,
-        run: Uuid::now_v7().to_string(),
+        // The machine's, whatever seed there is: two runs of one name would take each other's work.
+        run: Chance::system().uuid().to_string(),
         cursors: Cursors::default(),
         replayed: 0,
         left_out: HashSet::new(),

@@ -3,15 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, Timestamp};
 use shared_events::stream::{Backoff, DatabaseError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Clock;
 use crate::actor::{Context, Refusal, Registry};
-use crate::domain::By;
+use crate::clock::Clock;
+use crate::domain::{By, Part};
 use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 use crate::projections::{Deadlines, DueDeadline};
 
@@ -31,19 +32,28 @@ pub struct Alarm {
     rang: HashSet<(OrderId, Timestamp)>,
     /// Whether it is to wait, whatever is due.
     held: Option<watch::Receiver<bool>>,
+    chance: Chance,
 }
 
 impl Alarm {
     /// An alarm over this list.
     #[must_use]
     pub fn new(deadlines: Deadlines, registry: Registry, clock: Arc<dyn Clock>) -> Self {
-        Self { deadlines, registry, clock, rang: HashSet::new(), held: None }
+        let chance = Chance::system();
+        Self { deadlines, registry, clock, rang: HashSet::new(), held: None, chance }
     }
 
     /// Rings nothing while this says so.
     #[must_use]
     pub fn held(mut self, held: watch::Receiver<bool>) -> Self {
         self.held = Some(held);
+        self
+    }
+
+    /// Pauses by chance are drawn from there, and not from the machine.
+    #[must_use]
+    pub fn drawing_from(mut self, chance: Chance) -> Self {
+        self.chance = chance;
         self
     }
 
@@ -67,12 +77,12 @@ impl Alarm {
                 Ok(Rang { failed, .. }) => {
                     tracing::warn!(failed, "orders did not hear their deadline; ringing again");
                     attempt += 1;
-                    Backoff::FOLLOWER.wait(attempt, rand::random())
+                    Backoff::FOLLOWER.wait(attempt, self.chance.number())
                 }
                 Err(error) => {
                     tracing::warn!(%error, "deadlines cannot be read");
                     attempt += 1;
-                    Backoff::FOLLOWER.wait(attempt, rand::random())
+                    Backoff::FOLLOWER.wait(attempt, self.chance.number())
                 }
             };
             let next = self.deadlines.next_after(self.clock.now()).await.ok().flatten();
@@ -132,7 +142,7 @@ struct Rang {
 
 /// Whether the order heard it: did what was due, or had no such deadline any more.
 async fn ring(registry: &Registry, due: &DueDeadline) -> bool {
-    let context = Context::new(By::engine("timer"), Instant::now() + REACTION_DEADLINE);
+    let context = Context::new(By::Engine(Part::TIMER), Instant::now() + REACTION_DEADLINE);
     match registry.execute(due.order_id, due.kind.command(), context).await {
         Ok(_) | Err(Refusal::Rejected(_) | Refusal::Quarantined(_) | Refusal::Archived { .. }) => {
             true

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
+use order_actor::clock::{Clock, ManualClock};
 use order_actor::domain::{
-    Address, By, Cancel, Command, Confirm, Existing, Fulfill, NewLine, Place, Policy, Rejection,
-    Status,
+    Address, By, Cancel, Command, Confirm, Existing, Fulfill, NewLine, Part, Place, Policy,
+    Rejection, Status,
 };
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, NewEvent, Options, open_memory, open_memory_on, open_sqlite,
@@ -15,7 +16,7 @@ use order_actor::journal::{
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter, migrator};
 use order_actor::record::decode;
 use order_actor::replay::JournalSource;
-use order_actor::timers::{Alarm, Clock, ManualClock};
+use order_actor::timers::Alarm;
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Money, OrderId, Quantity, RequestId, ReservationId,
     ShipmentId, Timestamp,
@@ -361,7 +362,7 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
         let (order_id, _) = placed(&registry).await;
         clock.advance(Duration::from_secs(15 * 60));
         let mut engine = ops();
-        engine.by = By::engine("test");
+        engine.by = By::Engine(Part::STOCK);
         let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
         let (confirmed, lapsed) = tokio::join!(
             registry.execute(order_id, confirm, engine.clone()),

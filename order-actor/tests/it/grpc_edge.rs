@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use order_actor::actor::{Limits, Registry};
+use order_actor::clock::{Clock as _, ManualClock};
 use order_actor::domain::{By, CUSTOMER_ASKS_MAX, Policy};
 use order_actor::grpc::OrdersEdge;
 use order_actor::grpc::proto::journal_service_server::JournalService as _;
@@ -17,7 +18,6 @@ use order_actor::journal::{
 use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
-use order_actor::timers::{Clock as _, ManualClock};
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
 use shared_events::stream::{Database, Dialect, FollowStatus, Transactional, everything, follow};
 use tokio_util::sync::CancellationToken;

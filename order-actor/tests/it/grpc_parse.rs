@@ -2,9 +2,11 @@
 //! told at once; nothing that was given is told back.
 
 use order_actor::domain::{By, Command, Role, Status};
-use order_actor::grpc::parse::{self, AsOf, Violations};
+use order_actor::grpc::commands::{Asking, CommandRequest};
+use order_actor::grpc::parse::{self, AsOf, Parsed, Violations};
 use order_actor::grpc::proto;
 use order_actor::grpc::status::malformed;
+use shared_events::chance::Chance;
 use shared_events::contract::{CancelReason, CustomerId, Timestamp};
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -15,6 +17,10 @@ const SHARDS: u16 = 4;
 
 fn ops() -> By {
     By::ops("olga")
+}
+
+fn parsed<T: CommandRequest>(request: T, by: &By) -> Result<Parsed, Violations> {
+    request.parse(&Asking { by, ids: &Chance::system() })
 }
 
 fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
@@ -144,7 +150,7 @@ fn each<T: Clone, R: std::fmt::Debug>(
 fn place_order_refuses_each_field_by_name() {
     each(
         place,
-        |request| parse::place_order(request, &ops()),
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "42".into()),
             ("customer_id", "INVALID_FIELD", |r| r.customer_id = "Ada".into()),
@@ -221,7 +227,7 @@ fn place_order_refuses_each_field_by_name() {
 fn cancel_and_fulfil_refuse_each_field_by_name() {
     each(
         cancel,
-        |request| parse::cancel_order(request, &ops()),
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id.clear()),
             ("reason", "INVALID_FIELD", |r| r.reason = 99),
@@ -238,7 +244,7 @@ fn cancel_and_fulfil_refuse_each_field_by_name() {
     );
     each(
         fulfill,
-        parse::fulfill_order,
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
             ("shipment_id", "INVALID_FIELD", |r| r.shipment_id = "x".into()),
@@ -256,7 +262,7 @@ fn cancel_and_fulfil_refuse_each_field_by_name() {
 fn returns_refuse_each_field_by_name() {
     each(
         request,
-        parse::request_return,
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
             ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
@@ -270,7 +276,7 @@ fn returns_refuse_each_field_by_name() {
     );
     each(
         approve,
-        parse::approve_return,
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
             ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
@@ -290,7 +296,7 @@ fn returns_refuse_each_field_by_name() {
     );
     each(
         reject,
-        parse::reject_return,
+        |request| parsed(request, &ops()),
         &[
             ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
             ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
@@ -433,7 +439,7 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
     contact.email = "ada-at-home".into();
     contact.phone = "0207-secret".into();
     contact.locale = "klingon!".into();
-    let violations = parse::place_order(request, &ops()).unwrap_err();
+    let violations = parsed(request, &ops()).unwrap_err();
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(
         fields,
@@ -467,7 +473,7 @@ fn a_status_of_thousands_of_violations_still_fits_into_headers() {
     let mut request = place();
     let bad = proto::NewLine { sku: String::new(), quantity: 0, ..line() };
     request.lines = vec![bad; 2_000];
-    let violations = parse::place_order(request, &ops()).unwrap_err();
+    let violations = parsed(request, &ops()).unwrap_err();
     assert_eq!(violations.iter().count(), 4_000);
     let status = malformed(&violations);
     let details = status.get_error_details();
@@ -478,12 +484,12 @@ fn a_status_of_thousands_of_violations_still_fits_into_headers() {
 
 #[test]
 fn a_well_formed_order_is_read_whole() {
-    let wish = parse::place_order(place(), &ops()).unwrap();
-    assert_eq!(wish.order_id.to_string(), ID);
-    assert_eq!(wish.options.expected_version, Some(3));
-    assert!(wish.options.validate_only);
-    let Command::Place(placed) = wish.command else { panic!("not a Place") };
-    assert_eq!(placed.order_id, wish.order_id);
+    let read = parsed(place(), &ops()).unwrap();
+    assert_eq!(read.order_id.to_string(), ID);
+    assert_eq!(read.options.expected_version, Some(3));
+    assert!(read.options.validate_only);
+    let Command::Place(placed) = read.command else { panic!("not a Place") };
+    assert_eq!(placed.order_id, read.order_id);
     assert_eq!(placed.lines.len(), 2);
     assert_eq!(placed.lines[0].unit_price.to_string(), "2.55 GBP");
     assert_eq!(placed.ordered_at, Some(Timestamp::from_micros(1_291_190_760_000_001)));
@@ -495,7 +501,7 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
         let mut request = place();
         request.order_id.clear();
         request.options.as_mut().unwrap().request_id = request_id.to_owned();
-        parse::place_order(request, by).unwrap().order_id
+        parsed(request, by).unwrap().order_id
     };
     assert_eq!(placed(ID, &ops()), placed(ID, &ops()));
     assert_ne!(placed(ID, &ops()), placed(OTHER_ID, &ops()));
@@ -508,7 +514,7 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
         request.order_id.clear();
         request.customer_id = ID.to_owned();
         request.options.as_mut().unwrap().request_id = ID.to_owned();
-        parse::place_order(request, by).unwrap().order_id
+        parsed(request, by).unwrap().order_id
     };
     assert_ne!(placed(ID, &ops()), for_another(&ops()));
     assert_ne!(placed("", &ops()), placed("", &ops()));
@@ -517,7 +523,7 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
         request.order_id = order_id.to_owned();
         request.shipment_id.clear();
         request.options.as_mut().unwrap().request_id = request_id.to_owned();
-        parse::fulfill_order(request).unwrap().command
+        parsed(request, &ops()).unwrap().command
     };
     assert_eq!(shipped(ID, ID), shipped(ID, ID));
     assert_ne!(shipped(ID, ID), shipped(OTHER_ID, ID));
@@ -526,10 +532,25 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
         let mut request = request();
         request.return_id.clear();
         request.options.as_mut().unwrap().request_id = request_id.to_owned();
-        parse::request_return(request).unwrap().command
+        parsed(request, &ops()).unwrap().command
     };
     assert_eq!(asked(ID), asked(ID));
     assert_ne!(asked(""), asked(""));
+}
+
+#[test]
+fn ids_that_nobody_named_follow_from_a_seed() {
+    let drawn = |seed: u64| {
+        let mut request = place();
+        (request.order_id, request.options) = (String::new(), None);
+        let mut parcel = fulfill();
+        (parcel.shipment_id, parcel.options) = (String::new(), None);
+        let asking = Asking { by: &ops(), ids: &Chance::seeded(seed) };
+        (request.parse(&asking).unwrap().command, parcel.parse(&asking).unwrap().command)
+    };
+    assert_eq!(drawn(1), drawn(1));
+    let (one, other) = (drawn(1), drawn(2));
+    assert!(one.0 != other.0 && one.1 != other.1);
 }
 
 #[test]
@@ -541,7 +562,7 @@ fn what_is_left_out_has_its_stated_meaning() {
     request.contact = None;
     request.ordered_at = None;
     request.options = None;
-    let Command::Place(placed) = parse::place_order(request, &by).unwrap().command else {
+    let Command::Place(placed) = parsed(request, &by).unwrap().command else {
         panic!("not a Place")
     };
     assert_eq!(placed.customer_id, customer);
@@ -550,7 +571,7 @@ fn what_is_left_out_has_its_stated_meaning() {
     for (by, reason) in [(by, CancelReason::CustomerRequest), (ops(), CancelReason::Ops)] {
         let mut request = cancel();
         request.reason = 0;
-        let Command::Cancel(cancelled) = parse::cancel_order(request, &by).unwrap().command else {
+        let Command::Cancel(cancelled) = parsed(request, &by).unwrap().command else {
             panic!("not a Cancel")
         };
         assert_eq!(cancelled.reason, reason, "{:?}", by.role());

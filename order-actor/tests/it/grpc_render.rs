@@ -229,7 +229,7 @@ fn events_of_a_command_are_numbered_as_they_are_or_would_be() {
         position: 40,
     };
     for (executed, validate_only) in [(executed(2), false), (executed(1), true)] {
-        let outcome = render::outcome(&executed, validate_only);
+        let outcome = render::command(&executed, validate_only);
         assert_eq!(outcome.events[0].version, 2);
         assert_eq!(outcome.order.unwrap().version, 2);
         assert_eq!(

@@ -44,12 +44,6 @@ macro_rules! ids {
             pub fn recorded(text: &str) -> Result<Self, ParseIdError> {
                 Uuid::try_parse(text).map(Self).map_err(|_| ParseIdError::NoUuid)
             }
-
-            /// A new id, sortable by the time it was minted (UUID version 7). Only edges mint.
-            #[must_use]
-            pub fn mint() -> Self {
-                Self(Uuid::now_v7())
-            }
         }
 
         impl fmt::Display for $name {

@@ -78,9 +78,7 @@ impl Caller {
                 let text: &str = id.uuid().hyphenated().encode_lower(&mut text);
                 Self::Known(Role::Customer, Arc::from(text))
             }
-            Some(by @ (By::Service(name) | By::Ops(name) | By::Engine(name))) => {
-                Self::Known(by.role(), Arc::from(name.as_str()))
-            }
+            Some(by) => Self::Known(by.role(), Arc::from(by.subject().as_ref())),
             None => Self::Nobody(network(address)),
         }
     }

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use inventory_stream::grpc::FILE_DESCRIPTOR_SET;
 use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
 use order_actor::domain::Role;
-use order_actor::timers::{Clock as _, SystemClock};
+use order_actor::clock::{Clock as _, SystemClock};
 use shared_events::contract::FactSource;
 use shared_events::stream::Database;
 use shared_events::stream::redis::Redis;

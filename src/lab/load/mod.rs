@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flate2::read::MultiGzDecoder;
-use order_actor::timers::ManualClock;
+use order_actor::clock::ManualClock;
 use shared_events::contract::Currency;
 
 use crate::client::{Caller, Client, Connection, Failure, Output};

@@ -1,3 +1,6 @@
+//! Time as an input: the only file that asks the machine what time it is.
+//! Never here: what a time means.
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
+        let now = jiff::Timestamp::now();
+        Timestamp::from_micros(now.as_microsecond())
     }
 
     async fn wait_until(&self, time: Timestamp) {

@@ -1,5 +1,8 @@
 //! Domain → proto. Total: what the domain can say, the wire can carry.
 
+mod event; // what happened
+
+pub use event::event;
 use shared_events::contract::{
     CancelReason, Contact, Disposition, Fact, FactError, Mark, Money, Sku, Timestamp,
 };
@@ -7,9 +10,7 @@ use shared_events::stream::Cursors;
 
 use super::proto;
 use crate::actor::{Executed, View};
-use crate::domain::{
-    Address, Details, Event, Line, LineQuantity, Order, PlacedLine, Restitution, Role, Status,
-};
+use crate::domain::{Address, Details, Event, Line, LineQuantity, Order, Role, Status};
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
 
@@ -199,9 +200,9 @@ pub fn view(view: &View) -> proto::GetOrderResponse {
     }
 }
 
-/// What all commands answer.
+/// What every command answers. Each has a message of its own with these fields.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct CommandResponse {
     /// The order after it.
     pub order: Option<proto::Order>,
     /// What was appended, or would be.
@@ -221,13 +222,13 @@ pub fn version(executed: &Executed, validate_only: bool) -> u64 {
 
 /// What a command brought about, or would bring about where it was only validated.
 #[must_use]
-pub fn outcome(executed: &Executed, validate_only: bool) -> Outcome {
+pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
     let count = u64::try_from(executed.events.len()).unwrap_or(u64::MAX);
     let version = version(executed, validate_only);
     let before = version.saturating_sub(count);
     let happened_at = executed.events.last().map(Event::at);
     let updated_at = happened_at.filter(|_| validate_only).unwrap_or(executed.updated_at);
-    Outcome {
+    CommandResponse {
         order: order(&executed.order, version, updated_at),
         events: (before.saturating_add(1)..)
             .zip(&executed.events)
@@ -252,123 +253,6 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         placed_at: Some(time(summary.placed_at)),
         ordered_at: summary.ordered_at.map(time),
         updated_at: Some(time(summary.updated_at)),
-    }
-}
-
-/// An event that made an order reach a version.
-#[must_use]
-pub fn event(event: &Event, version: u64) -> proto::Event {
-    proto::Event {
-        version,
-        occurred_at: Some(time(event.at())),
-        name: event.name().to_owned(),
-        kind: Some(kind(event)),
-    }
-}
-
-fn kind(event: &Event) -> proto::event::Kind {
-    use proto::event::Kind;
-    match event {
-        Event::OrderPlaced {
-            order_id: _,
-            customer_id,
-            lines,
-            total,
-            address: to,
-            contact: reached,
-            placed_at: _,
-            ordered_at,
-            confirm_by,
-        } => Kind::OrderPlaced(proto::OrderPlaced {
-            customer_id: customer_id.to_string(),
-            lines: lines.iter().map(placed_line).collect(),
-            total: Some(money(*total)),
-            address: Some(address(to)),
-            contact: Some(contact(reached)),
-            ordered_at: ordered_at.map(time),
-            confirm_by: Some(time(*confirm_by)),
-        }),
-        Event::OrderConfirmed { reservation_id, at: _ } => {
-            Kind::OrderConfirmed(proto::OrderConfirmed {
-                reservation_id: reservation_id.to_string(),
-            })
-        }
-        Event::LinesCancelled { lines, reason, text, return_until, at: _ } => {
-            Kind::LinesCancelled(proto::LinesCancelled {
-                lines: units(lines),
-                reason: cancel_reason(*reason).into(),
-                text: text.clone(),
-                return_until: return_until.map(time),
-            })
-        }
-        Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
-            Kind::OrderCancelled(proto::OrderCancelled {
-                reason: cancel_reason(*reason).into(),
-                text: text.clone(),
-                was_confirmed: *was_confirmed,
-                missing_skus: texts(skus),
-            })
-        }
-        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at: _ } => {
-            Kind::LinesFulfilled(proto::LinesFulfilled {
-                shipment_id: shipment_id.to_string(),
-                lines: units(lines),
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-            })
-        }
-        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at: _ } => {
-            Kind::OrderFulfilled(proto::OrderFulfilled {
-                shipment_id: shipment_id.to_string(),
-                lines: units(lines),
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-                return_until: Some(time(*return_until)),
-            })
-        }
-        Event::ReturnRequested { return_id, lines, reason, judge_by, asked_by: _, at: _ } => {
-            Kind::ReturnRequested(proto::ReturnRequested {
-                return_id: return_id.to_string(),
-                lines: units(lines),
-                reason: reason.clone(),
-                judge_by: Some(time(*judge_by)),
-            })
-        }
-        Event::ReturnEscalated { return_id, at: _ } => {
-            Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
-        }
-        Event::ReturnApproved { return_id, lines, refund, refund_reason, .. } => {
-            Kind::ReturnApproved(proto::ReturnApproved {
-                return_id: return_id.to_string(),
-                lines: lines.iter().map(restitution).collect(),
-                refund: Some(money(*refund)),
-                refund_reason: refund_reason.clone(),
-            })
-        }
-        Event::ReturnRejected { return_id, reason, at: _ } => {
-            Kind::ReturnRejected(proto::ReturnRejected {
-                return_id: return_id.to_string(),
-                reason: reason.clone(),
-            })
-        }
-    }
-}
-
-fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
-    proto::PlacedLine {
-        line: line.line,
-        sku: line.sku.to_string(),
-        quantity: line.quantity.get(),
-        unit_price: Some(money(line.unit_price)),
-        seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
-    }
-}
-
-fn restitution(line: &Restitution) -> proto::ReturnedUnits {
-    proto::ReturnedUnits {
-        line: line.line,
-        quantity: line.quantity.get(),
-        disposition: disposition(line.disposition).into(),
     }
 }
 

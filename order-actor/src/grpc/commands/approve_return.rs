@@ -1,0 +1,37 @@
+use super::{Asking, CommandRequest};
+use crate::domain::{ApproveReturn, Command};
+use crate::grpc::parse::{Form, Parsed, Violations};
+use crate::grpc::proto::{ApproveReturnRequest, ApproveReturnResponse};
+use crate::grpc::render::CommandResponse;
+
+impl CommandRequest for ApproveReturnRequest {
+    type Response = ApproveReturnResponse;
+
+    fn parse(self, _asking: &Asking<'_>) -> Result<Parsed, Violations> {
+        let mut form = Form::default();
+        let order_id = form.id("order_id", &self.order_id);
+        let options = form.options(self.options.as_ref());
+        let return_id = form.optional_id("return_id", &self.return_id);
+        let dispositions = form.dispositions(&self.dispositions);
+        let refund = match self.refund {
+            None => Some(None),
+            Some(refund) => form.refund(&refund).map(Some),
+        };
+        let refund_reason = form.text("refund_reason", self.refund_reason);
+        form.command(order_id, options, || {
+            Some(Command::ApproveReturn(ApproveReturn {
+                return_id,
+                dispositions: dispositions?,
+                refund: refund?,
+                refund_reason: refund_reason?,
+            }))
+        })
+    }
+}
+
+impl From<CommandResponse> for ApproveReturnResponse {
+    fn from(response: CommandResponse) -> Self {
+        let CommandResponse { order, events, position, replayed } = response;
+        Self { order, events, position, replayed }
+    }
+}

@@ -1,0 +1,37 @@
+use shared_events::contract::{OrderId, ReturnId};
+
+use super::ids::derived;
+use super::{Asking, CommandRequest};
+use crate::domain::{Command, RequestReturn};
+use crate::grpc::parse::{Form, Parsed, Units, Violations};
+use crate::grpc::proto::{RequestReturnRequest, RequestReturnResponse};
+use crate::grpc::render::CommandResponse;
+
+impl CommandRequest for RequestReturnRequest {
+    type Response = RequestReturnResponse;
+
+    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+        let mut form = Form::default();
+        let order_id: Option<OrderId> = form.id("order_id", &self.order_id);
+        let options = form.options(self.options.as_ref());
+        let return_id = form.id_or("return_id", &self.return_id, || {
+            ReturnId::from_uuid(match options.request_id {
+                Some(request_id) => derived(&format!("return {order_id:?}"), request_id),
+                None => asking.ids.uuid(),
+            })
+        });
+        let reason = form.reason("reason", self.reason);
+        let lines = form.units(&self.lines, Units::Kept);
+        form.command(order_id, options, || {
+            let (return_id, lines, reason) = (return_id?, lines?, reason?);
+            Some(Command::RequestReturn(RequestReturn { return_id, lines, reason }))
+        })
+    }
+}
+
+impl From<CommandResponse> for RequestReturnResponse {
+    fn from(response: CommandResponse) -> Self {
+        let CommandResponse { order, events, position, replayed } = response;
+        Self { order, events, position, replayed }
+    }
+}

@@ -1,0 +1,199 @@
+use std::collections::BTreeSet;
+
+use shared_events::contract::{
+    Currency, Disposition, Money, MoneyError, ParseIdError, Quantity, SellerId, Sku,
+};
+
+use super::Form;
+use crate::domain::{LineQuantity, NewLine, Rejection, ReturnLineDisposition, bounds};
+use crate::grpc::proto;
+
+const INVALID_LINE: &str = Rejection::InvalidLine { line: 0, detail: "" }.code();
+
+/// Which units a command names, and so which code a malformed line has.
+#[derive(Clone, Copy)]
+pub(crate) enum Units {
+    /// Units still to be delivered; naming none names all.
+    Open,
+    /// Units the customer has; at least one line.
+    Kept,
+}
+
+impl Units {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Open => Rejection::INVALID_LINES,
+            Self::Kept => Rejection::INVALID_RETURN_LINES,
+        }
+    }
+}
+
+impl Form {
+    pub(crate) fn new_lines(&mut self, lines: &[proto::NewLine]) -> Option<Vec<NewLine>> {
+        if lines.is_empty() {
+            let (empty, reason) = (Rejection::EmptyOrder, Rejection::EmptyOrder.code());
+            self.violations.add("lines", reason, empty);
+            return None;
+        }
+        if lines.len() > bounds::LINES_MAX {
+            let (many, reason) = (Rejection::TooManyLines, Rejection::TooManyLines.code());
+            self.violations.add("lines", reason, many);
+            return None;
+        }
+        let mut parsed = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            parsed.push(self.new_line(&format!("lines[{index}]"), line));
+        }
+        let first = parsed.iter().flatten().map(|line| line.unit_price.currency).next();
+        for (index, line) in parsed.iter().enumerate() {
+            if line.as_ref().is_some_and(|line| Some(line.unit_price.currency) != first) {
+                self.violations.add(
+                    format!("lines[{index}].unit_price.currency_code"),
+                    Rejection::CurrencyMismatch.code(),
+                    Rejection::CurrencyMismatch,
+                );
+            }
+        }
+        parsed.into_iter().collect()
+    }
+
+    pub(crate) fn new_line(&mut self, path: &str, line: &proto::NewLine) -> Option<NewLine> {
+        let sku: Option<Sku> = line.sku.parse().ok();
+        if sku.is_none() {
+            let field = format!("{path}.sku");
+            self.violations.add(field, INVALID_LINE, "1 to 64 of A-Z a-z 0-9 . _ -");
+        }
+        let quantity = self.quantity(&format!("{path}.quantity"), INVALID_LINE, line.quantity);
+        let price_path = format!("{path}.unit_price");
+        let unit_price = match &line.unit_price {
+            Some(price) => self.money(&price_path, INVALID_LINE, price),
+            None => {
+                self.violations.add(&price_path, INVALID_LINE, "required");
+                None
+            }
+        };
+        if unit_price.is_some_and(|price| price.minor < 0) {
+            self.violations.add(&price_path, INVALID_LINE, "not below zero");
+        }
+        let seller_id: Option<SellerId> = match line.seller_id.as_str() {
+            "" => None,
+            text => text
+                .parse()
+                .map_err(|error: ParseIdError| {
+                    self.violations.add(format!("{path}.seller_id"), INVALID_LINE, error);
+                })
+                .ok(),
+        };
+        Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
+    }
+
+    pub(crate) fn quantity(
+        &mut self,
+        field: &str,
+        reason: &'static str,
+        units: u32,
+    ) -> Option<Quantity> {
+        Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
+    }
+
+    pub(crate) fn money(
+        &mut self,
+        path: &str,
+        reason: &'static str,
+        money: &proto::Money,
+    ) -> Option<Money> {
+        let currency: Currency = money
+            .currency_code
+            .parse()
+            .map_err(|error: MoneyError| {
+                self.violations.add(format!("{path}.currency_code"), reason, error);
+            })
+            .ok()?;
+        Money::from_units_nanos(money.units, money.nanos, currency)
+            .map_err(|error| {
+                let part = if error == MoneyError::TooFine { "nanos" } else { "units" };
+                self.violations.add(format!("{path}.{part}"), reason, error);
+            })
+            .ok()
+    }
+
+    pub(crate) fn refund(&mut self, refund: &proto::Money) -> Option<Money> {
+        let reason = Rejection::InvalidRefund.code();
+        let money = self.money("refund", reason, refund)?;
+        if money.minor < 0 {
+            self.violations.add("refund", reason, "not below zero");
+            return None;
+        }
+        Some(money)
+    }
+
+    pub(crate) fn units(
+        &mut self,
+        lines: &[proto::LineUnits],
+        units: Units,
+    ) -> Option<Vec<LineQuantity>> {
+        let reason = units.reason();
+        if lines.is_empty() && matches!(units, Units::Kept) {
+            self.violations.add("lines", reason, bounds::SOME_LINE);
+            return None;
+        }
+        if lines.len() > bounds::LINES_MAX {
+            self.violations.add("lines", reason, Rejection::TooManyLines);
+            return None;
+        }
+        let mut named = BTreeSet::new();
+        let mut parsed = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            self.line_number(&format!("lines[{index}].line"), reason, line.line, &mut named);
+            let quantity =
+                self.quantity(&format!("lines[{index}].quantity"), reason, line.quantity);
+            parsed.push(quantity.map(|quantity| LineQuantity { line: line.line, quantity }));
+        }
+        parsed.into_iter().collect()
+    }
+
+    pub(crate) fn line_number(
+        &mut self,
+        field: &str,
+        reason: &'static str,
+        line: u32,
+        named: &mut BTreeSet<u32>,
+    ) {
+        if line == 0 {
+            self.violations.add(field, reason, "lines are numbered from 1");
+        } else if !named.insert(line) {
+            self.violations.add(field, reason, bounds::NAMED_TWICE);
+        }
+    }
+
+    pub(crate) fn dispositions(
+        &mut self,
+        lines: &[proto::LineDisposition],
+    ) -> Option<Vec<ReturnLineDisposition>> {
+        let reason = Units::Kept.reason();
+        if lines.len() > bounds::LINES_MAX {
+            self.violations.add("dispositions", reason, Rejection::TooManyLines);
+            return None;
+        }
+        let mut named = BTreeSet::new();
+        let mut parsed = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            let path = format!("dispositions[{index}]");
+            self.line_number(&format!("{path}.line"), reason, line.line, &mut named);
+            let disposition = match proto::Disposition::try_from(line.disposition) {
+                Ok(proto::Disposition::Restock) => Some(Disposition::Restock),
+                Ok(proto::Disposition::WriteOff) => Some(Disposition::WriteOff),
+                Ok(proto::Disposition::Unspecified) | Err(_) => {
+                    let field = format!("{path}.disposition");
+                    self.violations.add(field, reason, "RESTOCK or WRITE_OFF");
+                    None
+                }
+            };
+            parsed.push(
+                disposition
+                    .map(|disposition| ReturnLineDisposition { line: line.line, disposition }),
+            );
+        }
+        parsed.into_iter().collect()
+    }
+}

@@ -1,0 +1,66 @@
+use shared_events::contract::{Contact, ContactError, TextError, TextRule};
+
+use super::Form;
+use crate::domain::{Address, AddressError, Rejection};
+use crate::grpc::proto;
+
+const INVALID_ADDRESS: &str = Rejection::InvalidAddress(AddressError::Street).code();
+const INVALID_CONTACT: &str = Rejection::InvalidContact(ContactError::Email).code();
+
+/// Characters of an e-mail address.
+const EMAIL_MAX: usize = 254;
+
+/// The field of a contact that an error is about.
+#[must_use]
+pub const fn contact_field(error: ContactError) -> &'static str {
+    match error {
+        ContactError::Email => "email",
+        ContactError::Phone => "phone",
+        ContactError::Locale => "locale",
+    }
+}
+
+impl Form {
+    pub(crate) fn address(&mut self, address: Option<proto::Address>) -> Option<Address> {
+        let Some(proto::Address { street, city, postal_code, country }) = address else {
+            self.violations.add("address", INVALID_ADDRESS, "required");
+            return None;
+        };
+        let address = Address { street, city, postal_code, country };
+        // The check names the first part at fault; with that part mended it names the next one.
+        let mut mended = address.clone();
+        for _ in 0..4 {
+            let Err(error) = mended.check() else { break };
+            let field = format!("address.{}", error.field());
+            self.violations.add(field, INVALID_ADDRESS, error);
+            let part = match error {
+                AddressError::Street => &mut mended.street,
+                AddressError::City => &mut mended.city,
+                AddressError::PostalCode => &mut mended.postal_code,
+                AddressError::Country => &mut mended.country,
+            };
+            "GB".clone_into(part);
+        }
+        Some(address)
+    }
+
+    pub(crate) fn contact(&mut self, contact: &proto::Contact) -> Option<Contact> {
+        let parts = [
+            Contact::new(&contact.email, "", ""),
+            Contact::new("", &contact.phone, ""),
+            Contact::new("", "", &contact.locale),
+        ];
+        for error in parts.into_iter().filter_map(Result::err) {
+            let field = format!("contact.{}", contact_field(error));
+            self.violations.add(field, INVALID_CONTACT, error);
+        }
+        // What is an address and hides something is none that was meant.
+        if let Err(error @ TextError::Hidden { .. }) =
+            TextRule::line(EMAIL_MAX).check(&contact.email)
+            && Contact::new(&contact.email, "", "").is_ok()
+        {
+            self.violations.add("contact.email", INVALID_CONTACT, error);
+        }
+        Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
+    }
+}

@@ -1,0 +1,216 @@
+use std::collections::BTreeSet;
+
+use shared_events::contract::{CustomerId, Mark, OrderId, Timestamp};
+use shared_events::stream::Cursors;
+
+use super::{Form, Violations};
+use crate::domain::Status;
+use crate::grpc::proto;
+use crate::projections::SummaryFilter;
+
+/// An order as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// As it is.
+    Now,
+    /// After that many events.
+    Version(u64),
+    /// At that instant.
+    Time(Timestamp),
+}
+
+/// A page of orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrdersPage {
+    /// Which orders.
+    pub filter: SummaryFilter,
+    /// How many at most.
+    pub size: u32,
+    /// Where it goes on; not looked at yet.
+    pub token: String,
+    /// The place that it must include, with what stood there where the caller knows it.
+    pub at_least: Option<(u16, u64, Option<Mark>)>,
+}
+
+/// Where a stream of the journal begins and ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// After these places.
+    pub after: Cursors,
+    /// The shards that were named.
+    pub named: BTreeSet<u16>,
+    /// Only those.
+    pub only_named: bool,
+    /// Whether it goes on at the end.
+    pub live: bool,
+    /// How many at most.
+    pub limit: Option<u64>,
+}
+
+/// Which changes a stream tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// Only these orders; empty for all.
+    pub order_ids: BTreeSet<OrderId>,
+    /// Only of this customer.
+    pub customer_id: Option<CustomerId>,
+    /// After these places.
+    pub after: Cursors,
+    /// The shards that were named.
+    pub named: BTreeSet<u16>,
+    /// Whether the other shards begin at their first event, and not now.
+    pub from_beginning: bool,
+}
+
+/// Orders that one stream may name.
+const WATCHED_MAX: usize = 100;
+/// Orders of one page, unless asked for otherwise and at most.
+const ORDERS_PAGE: (u32, u32) = (20, 100);
+/// Events of one page, unless asked for otherwise and at most.
+const HISTORY_PAGE: (u32, u32) = (100, 1_000);
+
+/// # Errors
+/// Every field at fault.
+pub fn get_order(request: &proto::GetOrderRequest) -> Result<(OrderId, AsOf), Violations> {
+    use proto::get_order_request::AsOf as Asked;
+    let mut form = Form::default();
+    let order_id = form.id("order_id", &request.order_id);
+    let as_of = match request.as_of {
+        None => Some(AsOf::Now),
+        Some(Asked::Version(0)) => {
+            form.wrong("version", "versions are numbered from 1");
+            None
+        }
+        Some(Asked::Version(version)) => Some(AsOf::Version(version)),
+        Some(Asked::Time(time)) => form.time("time", Some(time)).map(AsOf::Time),
+    };
+    form.all(|| Some((order_id?, as_of?)))
+}
+
+/// # Errors
+/// Every field at fault.
+pub fn list_orders(
+    request: proto::ListOrdersRequest,
+    shards: u16,
+) -> Result<OrdersPage, Violations> {
+    let mut form = Form::default();
+    let filter = request.filter.unwrap_or_default();
+    let statuses: Vec<Status> = filter
+        .statuses
+        .iter()
+        .enumerate()
+        .filter_map(|(index, status)| form.status(&format!("filter.statuses[{index}]"), *status))
+        .collect();
+    let customer_id = form.optional_id("filter.customer_id", &filter.customer_id);
+    let placed_from = form.time("filter.placed_from", filter.placed_from);
+    let placed_until = form.time("filter.placed_until", filter.placed_until);
+    if placed_from.zip(placed_until).is_some_and(|(from, until)| from >= until) {
+        form.wrong("filter.placed_until", "later than placed_from");
+    }
+    let size = form.page_size(request.page_size, ORDERS_PAGE);
+    let at_least = match request.at_least {
+        None => Some(None),
+        Some(place) => form.place("at_least", &place, shards).map(Some),
+    };
+    let token = request.page_token;
+    let filter = SummaryFilter { statuses, customer_id, placed_from, placed_until };
+    form.all(|| Some(OrdersPage { filter, size: size?, token, at_least: at_least? }))
+}
+
+/// The order, the page size and the page token.
+///
+/// # Errors
+/// Every field at fault.
+pub fn list_order_events(
+    request: proto::ListOrderEventsRequest,
+) -> Result<(OrderId, usize, String), Violations> {
+    let mut form = Form::default();
+    let order_id = form.id("order_id", &request.order_id);
+    let size = form.page_size(request.page_size, HISTORY_PAGE);
+    let token = request.page_token;
+    form.all(|| Some((order_id?, usize::try_from(size?).ok()?, token)))
+}
+
+/// The order, and the versions to compare; none for the newest.
+///
+/// # Errors
+/// Every field at fault.
+pub fn diff_order(
+    request: &proto::DiffOrderRequest,
+) -> Result<(OrderId, u64, Option<u64>), Violations> {
+    let mut form = Form::default();
+    let order_id = form.id("order_id", &request.order_id);
+    let to = (request.to_version != 0).then_some(request.to_version);
+    if to.is_some_and(|to| to < request.from_version) {
+        form.wrong("to_version", "not before from_version");
+    }
+    form.all(|| Some((order_id?, request.from_version, to)))
+}
+
+/// # Errors
+/// Every field at fault.
+pub fn read_events(request: &proto::ReadEventsRequest, shards: u16) -> Result<Reading, Violations> {
+    let (after, only_named) = (&request.after, request.only_named);
+    reading(after, only_named, request.live, request.limit, shards)
+}
+
+/// # Errors
+/// Every field at fault.
+pub fn read_facts(request: &proto::ReadFactsRequest, shards: u16) -> Result<Reading, Violations> {
+    let (after, only_named) = (&request.after, request.only_named);
+    reading(after, only_named, request.live, request.limit, shards)
+}
+
+fn reading(
+    after: &[proto::ShardPosition],
+    only_named: bool,
+    live: bool,
+    limit: u64,
+    shards: u16,
+) -> Result<Reading, Violations> {
+    let mut form = Form::default();
+    if only_named && after.is_empty() {
+        form.wrong("after", "names at least one shard where only_named is set");
+    }
+    let (after, named) = form.places("after", after, shards);
+    let limit = (limit != 0).then_some(limit);
+    form.all(|| Some(Reading { after, named, only_named, live, limit }))
+}
+
+/// # Errors
+/// Every field at fault.
+pub fn watch_orders(
+    request: &proto::WatchOrdersRequest,
+    shards: u16,
+) -> Result<Watching, Violations> {
+    let mut form = Form::default();
+    let mut order_ids = BTreeSet::new();
+    if request.order_ids.len() > WATCHED_MAX {
+        form.wrong("order_ids", format!("at most {WATCHED_MAX} orders"));
+    } else {
+        for (index, text) in request.order_ids.iter().enumerate() {
+            order_ids.extend(form.id::<OrderId>(&format!("order_ids[{index}]"), text));
+        }
+    }
+    let customer_id = form.optional_id("customer_id", &request.customer_id);
+    let (after, named) = form.places("after", &request.after, shards);
+    let from_beginning = request.from_beginning;
+    form.all(|| Some(Watching { order_ids, customer_id, after, named, from_beginning }))
+}
+
+impl Form {
+    fn status(&mut self, field: &str, status: i32) -> Option<Status> {
+        Some(match proto::OrderStatus::try_from(status) {
+            Ok(proto::OrderStatus::Pending) => Status::Pending,
+            Ok(proto::OrderStatus::Confirmed) => Status::Confirmed,
+            Ok(proto::OrderStatus::Fulfilled) => Status::Fulfilled,
+            Ok(proto::OrderStatus::ReturnRequested) => Status::ReturnRequested,
+            Ok(proto::OrderStatus::Returned) => Status::Returned,
+            Ok(proto::OrderStatus::Cancelled) => Status::Cancelled,
+            Ok(proto::OrderStatus::Unspecified) | Err(_) => {
+                self.wrong(field, "not a status of an order");
+                return None;
+            }
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! Chance as an input: random numbers and ids come from a [`Chance`] that is handed around. This is
+//! the only file that draws them from the machine, and a seed makes every draw repeatable.
+//! Never here: what is done with a draw.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use uuid::Uuid;
+
+use crate::contract::{
+    CustomerId, NotificationId, OrderId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId,
+};
+
+/// Where random numbers and ids come from: the machine, unless it has a seed. Clones draw from the
+/// same source.
+#[derive(Clone, Debug, Default)]
+pub struct Chance(Option<Arc<Mutex<Seeded>>>);
+
+/// What follows from a seed.
+#[derive(Debug)]
+struct Seeded {
+    random: StdRng,
+    /// Ids drawn so far: later ones sort behind earlier ones, as those of the machine do.
+    ids: u64,
+}
+
+impl Chance {
+    /// The machine's.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// The same draws for the same seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        let seeded = Seeded { random: StdRng::seed_from_u64(seed), ids: 0 };
+        Self(Some(Arc::new(Mutex::new(seeded))))
+    }
+
+    /// A number, evenly from all that there are.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
+    }
+
+    /// Sixty-four bits, evenly.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
+    }
+
+    /// A new id, sortable by the time it was drawn (UUID version 7).
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.draw(|seeded| {
+            seeded.ids += 1;
+            let mut random = [0; 10];
+            seeded.random.fill_bytes(&mut random);
+            uuid::Builder::from_unix_timestamp_millis(seeded.ids, &random).into_uuid()
+        })
+        .unwrap_or_else(Uuid::now_v7)
+    }
+
+    fn draw<T>(&self, of: impl FnOnce(&mut Seeded) -> T) -> Option<T> {
+        let seeded = self.0.as_ref()?;
+        Some(of(&mut seeded.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+// A table of ids that may be minted at an edge.
+macro_rules! minted {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// A new id, sortable by the time it was minted (UUID version 7). Only edges mint.
+            #[must_use]
+            pub fn mint() -> Self {
+                Self::from_uuid(Chance::system().uuid())
+            }
+        }
+    )*};
+}
+
+minted! { OrderId CustomerId SellerId ReservationId ShipmentId ReturnId NotificationId RequestId }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_every_draw_and_ids_sort_as_they_were_drawn() {
+        let draws = |chance: &Chance| (chance.number(), chance.bits(), chance.uuid());
+        let (one, again, other) = (Chance::seeded(1), Chance::seeded(1), Chance::seeded(2));
+        assert_eq!(draws(&one), draws(&again));
+        assert_ne!(draws(&one), draws(&other));
+        let ids: Vec<Uuid> = (0..100).map(|_| one.uuid()).collect();
+        assert!(ids.is_sorted() && ids.iter().all(|id| id.get_version_num() == 7));
+    }
+}
