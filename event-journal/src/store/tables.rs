@@ -1,5 +1,5 @@
-//! The tables of the journal, with the triggers that guard them. A migration that was applied anywhere
-//! never changes: not its name, not its number, not a byte.
+//! The tables of the journal, with the triggers that guard them. A migration that was applied
+//! anywhere never changes: not its name, not its number, not a byte.
 
 use include_dir::{Dir, include_dir};
 use shared_events::stream::{Dialect, migrations};
