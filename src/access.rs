@@ -303,7 +303,6 @@ fn may_call(path: &str, role: Role) -> bool {
         "ordinal.orders.v1.OrderService" => true,
         "ordinal.orders.v1.JournalService" => match method {
             "ListOrderEvents" | "DiffOrder" => true,
-            "ReadFacts" => matches!(role, Role::Service | Role::Ops),
             _ => role == Role::Ops,
         },
         "ordinal.inventory.v1.InventoryService" => matches!(role, Role::Service | Role::Ops),

@@ -10,7 +10,7 @@ use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
-use shared_events::contract::{OrderId, ParseIdError, TextRule, Timestamp};
+use shared_events::contract::{Fact, OrderId, ParseIdError, Subject, TextRule, Timestamp};
 use shared_events::stream::{
     AskedBy, Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters,
     OperatorAction, Pause, Verb,
@@ -100,7 +100,7 @@ fn set_back(shard: u16) -> String {
 
 /// Followers whose positions are those of the journal.
 fn follows_journal(name: &str) -> bool {
-    ![names::STOCK_ANSWERS, names::INVENTORY_RELAY].contains(&name)
+    ![names::STOCK_ANSWERS, names::INVENTORY_RELAY, names::NOTIFICATIONS_RELAY].contains(&name)
 }
 
 impl AdminEdge {
@@ -426,8 +426,8 @@ impl AdminService for AdminEdge {
         }
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
-        let order_id = order_id(&request.order_id)?;
-        let found = letters.of_order(&request.follower, order_id).await.map_err(unavailable)?;
+        let subject = subject(&request.subject)?;
+        let found = letters.of_subject(&request.follower, subject).await.map_err(unavailable)?;
         if found.is_empty() {
             return Err(letter_refused(DeadLetterError::NotFound));
         }
@@ -443,16 +443,15 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.put_back_dead_letters(asked).await;
         }
-        let proto::PutBackDeadLettersRequest { follower, order_id: order, reason } =
+        let proto::PutBackDeadLettersRequest { follower, subject: about, reason } =
             request.get_ref();
         let letters = self.letters_of(follower)?;
-        let order_id = order_id(order)?;
+        let subject = subject(about)?;
         let reason = optional_reason(reason)?;
-        let target = letters_target(follower, order_id);
+        let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::PutBackDeadLetters, &target, reason);
-        let put_back =
-            letters.put_back(follower, order_id, action).await.map_err(letter_refused)?;
-        tracing::info!(follower, order = %order_id, put_back, "dead letters put back");
+        let put_back = letters.put_back(follower, subject, action).await.map_err(letter_refused)?;
+        tracing::info!(follower, %subject, put_back, "dead letters put back");
         Ok(Response::new(proto::PutBackDeadLettersResponse { put_back }))
     }
 
@@ -464,16 +463,16 @@ impl AdminService for AdminEdge {
             let asked = carried(&request, request.get_ref().clone());
             return peer.drop_dead_letter(asked).await;
         }
-        let proto::DropDeadLetterRequest { follower, order_id: order, reason } = request.get_ref();
+        let proto::DropDeadLetterRequest { follower, subject: about, reason } = request.get_ref();
         let letters = self.letters_of(follower)?;
-        let order_id = order_id(order)?;
+        let subject = subject(about)?;
         let reason = operators_reason(reason)?;
-        let target = letters_target(follower, order_id);
+        let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::DropDeadLetter, &target, reason);
         let dropped =
-            letters.drop_first(follower, order_id, action).await.map_err(letter_refused)?;
+            letters.drop_first(follower, subject, action).await.map_err(letter_refused)?;
         tracing::warn!(
-            follower = dropped.follower, order = %order_id, kind = dropped.kind,
+            follower = dropped.follower, %subject, kind = dropped.kind,
             shard = dropped.shard, position = dropped.position, reason, "dead letter dropped"
         );
         let dropped = Some(message(dropped, true));
@@ -735,10 +734,11 @@ impl AdminEdge {
         let mut dropped = 0;
         for (follower, letters) in &self.parts.letters {
             let all = letters.all(Some(follower)).await?;
-            let orders: BTreeSet<OrderId> = all.iter().map(|letter| letter.order_id).collect();
+            let orders: BTreeSet<OrderId> = all.iter().filter_map(order_of).collect();
             let asked: Vec<OrderId> = orders.iter().copied().collect();
             let there = journal.versions(&asked).await?;
-            let gone = orders.into_iter().filter(|id| !there.contains_key(id)).collect();
+            let gone = orders.into_iter().filter(|id| !there.contains_key(id));
+            let gone = gone.map(Subject::from).collect();
             let verb = Verb::DropLettersOfLostOrders;
             let action = OperatorAction::new(by, verb, follower, reason, (self.parts.now)());
             let gone = letters.drop_of(follower, &gone, action).await?;
@@ -753,6 +753,15 @@ impl AdminEdge {
             dropped += gone;
         }
         Ok(dropped)
+    }
+}
+
+/// The order that a dead letter is about; none of a fact about something else.
+fn order_of(letter: &DeadLetter) -> Option<OrderId> {
+    match Fact::from_json(&letter.item) {
+        Ok(fact) => fact.body.order_id(),
+        // An event of the journal, or what this program cannot read.
+        Err(_) => Some(OrderId::from_uuid(letter.subject.uuid())),
     }
 }
 
@@ -799,9 +808,9 @@ fn optional_reason(text: &str) -> Result<&str, Status> {
     Ok(reason)
 }
 
-/// A follower's dead letters of an order, as operators name them.
-fn letters_target(follower: &str, order_id: OrderId) -> String {
-    format!("{follower} {order_id}")
+/// A follower's dead letters of a subject, as operators name them.
+fn letters_target(follower: &str, subject: Subject) -> String {
+    format!("{follower} {subject}")
 }
 
 /// Whether a text can be shown to operators and kept on every database.
@@ -855,7 +864,7 @@ fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
     };
     proto::DeadLetter {
         follower: letter.follower,
-        order_id: letter.order_id.to_string(),
+        subject: letter.subject.to_string(),
         state: state.into(),
         kind: letter.kind,
         shard: u32::from(letter.shard),
@@ -921,10 +930,10 @@ impl std::fmt::Display for PageToken {
     }
 }
 
-fn order_id(text: &str) -> Result<OrderId, Status> {
+fn subject(text: &str) -> Result<Subject, Status> {
     text.parse().map_err(|error: ParseIdError| match text {
-        "" => violation("order_id", "required: a UUID"),
-        _ => violation("order_id", &error.to_string()),
+        "" => violation("subject", "required: a UUID"),
+        _ => violation("subject", &error.to_string()),
     })
 }
 
@@ -948,7 +957,7 @@ fn rebuild_refused(error: RebuildError) -> Status {
 fn letter_refused(error: DeadLetterError) -> Status {
     match error {
         DeadLetterError::NotFound => {
-            refused(Code::NotFound, "NOT_FOUND", "that follower has no dead letter of that order")
+            refused(Code::NotFound, "NOT_FOUND", "that follower has no dead letter of that subject")
         }
         DeadLetterError::Database(error) => unavailable(error),
     }

@@ -206,7 +206,7 @@ async fn followed(
     let mut orders = HashSet::new();
     for database in [&stores.orders, &stores.inventory, &stores.notifications] {
         let letters = DeadLetters::new(database.clone()).all(None).await.context("dead letters")?;
-        orders.extend(letters.iter().map(|letter| letter.order_id));
+        orders.extend(letters.iter().map(|letter| OrderId::from_uuid(letter.subject.uuid())));
     }
     Ok(orders)
 }

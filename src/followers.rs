@@ -17,3 +17,5 @@ pub const NOTIFICATIONS: &str = "notifications";
 pub const ORDERS_RELAY: &str = "relay-orders";
 /// Puts stock facts into the Redis streams.
 pub const INVENTORY_RELAY: &str = "relay-inventory";
+/// Puts facts about messages into the Redis streams.
+pub const NOTIFICATIONS_RELAY: &str = "relay-notifications";

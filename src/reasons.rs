@@ -424,12 +424,6 @@ pub const CALLS: &[Reason] = &[
         "Check the path; is the engine older than the client?",
     ),
     of(
-        "UNRENDERABLE",
-        &[Code::Internal],
-        "A fact could not be written as JSON, which no fact is known to cause.",
-        "It is a defect: report it.",
-    ),
-    of(
         "VERSION_MISMATCH",
         ABORTED,
         "The order is not at the version (or etag) that was expected. `expected` and `actual` say both.",

@@ -3,13 +3,12 @@ use std::time::Duration;
 
 use shared_events::contract::Timestamp;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Database, Dialect, Outbox};
 use sqlx::migrate::Migrator;
-use tokio::sync::Notify;
 
 use crate::grpc::StockEdge;
 use crate::grpc::proto::inventory_service_server::InventoryServiceServer;
-use crate::{OutboxSource, StockCache, StockFollower};
+use crate::{StockCache, StockFollower};
 
 /// The tables of the stock service.
 #[must_use]
@@ -24,7 +23,7 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 #[derive(Clone)]
 pub struct Inventory {
     database: Database,
-    told: Arc<Notify>,
+    outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     cache: Option<StockCache>,
 }
@@ -33,16 +32,17 @@ impl Inventory {
     /// Over a database with its tables; `now` dates what it tells.
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { database, told: Arc::default(), now, cache: None }
+        let outbox = Outbox::new(database.clone());
+        Self { database, outbox, now, cache: None }
     }
 
     /// With a cache in this Redis, whose values stand for so long at most. It is used while
     /// [`StockCache::run`] runs.
     #[must_use]
     pub fn cached(mut self, redis: Redis, keep: Duration) -> Self {
-        let (database, told, now) =
-            (self.database.clone(), Arc::clone(&self.told), Arc::clone(&self.now));
-        self.cache = Some(StockCache::new(redis, keep, database, told, now));
+        let (database, outbox, now) =
+            (self.database.clone(), self.outbox.clone(), Arc::clone(&self.now));
+        self.cache = Some(StockCache::new(redis, keep, database, outbox, now));
         self
     }
 
@@ -61,13 +61,13 @@ impl Inventory {
     /// What follows order facts.
     #[must_use]
     pub fn follower(&self) -> StockFollower {
-        StockFollower::new(self.database.clone(), Arc::clone(&self.told), Arc::clone(&self.now))
+        StockFollower::new(self.database.clone(), self.outbox.clone(), Arc::clone(&self.now))
     }
 
     /// What it tells others.
     #[must_use]
-    pub fn facts(&self) -> Arc<OutboxSource> {
-        Arc::new(OutboxSource::new(self.database.clone(), Arc::clone(&self.told)))
+    pub fn facts(&self) -> Arc<Outbox> {
+        Arc::new(self.outbox.clone())
     }
 
     /// What answers its calls.

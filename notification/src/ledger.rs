@@ -5,10 +5,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 use shared_events::contract::{
-    Fact, FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId, SpecVersion,
-    Timestamp,
+    FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId, Timestamp,
 };
-use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
+use shared_events::stream::{Database, DatabaseError, Dialect, NewFact, Outbox, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -64,6 +63,8 @@ pub struct Entry {
     pub fact_id: String,
     /// The order it is about.
     pub order_id: OrderId,
+    /// The shard of that order; 0 of messages that were composed before it was kept.
+    pub shard: u16,
     /// Which way out.
     pub channel: Channel,
     /// What it says.
@@ -199,7 +200,7 @@ pub async fn write(
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
                        subject, body, state, attempts, last_error, created_at, asked_at, \
                        next_try_at, delivered_at, gone, resend_of, asked_by, \
-                       in_doubt";
+                       in_doubt, COALESCE(shard, 0) AS shard";
 
 /// What the last error begins with where a message was being sent when its history went: it was not
 /// taken, and there is no other try.
@@ -274,6 +275,7 @@ pub async fn claim(
 /// [`DatabaseError`]
 pub async fn delivered(
     database: &Database,
+    outbox: &Outbox,
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
@@ -291,38 +293,12 @@ pub async fn delivered(
         .bind(json(&ids(entries))?)
         .fetch_all(&mut *tx)
         .await?;
-    if changed.is_empty() {
-        return Ok(tx.commit().await?);
-    }
     let (serials, changed): (Vec<i64>, HashSet<String>) = changed.into_iter().unzip();
     finished(database, &mut tx, &serials).await?;
-    let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
-    let last: i64 =
-        sqlx::query_scalar("UPDATE outbox_head SET position = position + $1 RETURNING position")
-            .bind(count)
-            .fetch_one(&mut *tx)
-            .await?;
-    let first = u64::try_from(last - count + 1).map_err(|_| DatabaseError::Corrupt("outbox"))?;
     let told = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
-    let rows = (first..)
-        .zip(told)
-        .map(|(position, entry)| {
-            let json = sent(entry, position, now).to_json();
-            let json = json.map_err(|_| DatabaseError::Corrupt("fact"))?;
-            Ok(serde_json::json!({
-                "position": position, "order_id": entry.order_id, "fact": json,
-            }))
-        })
-        .collect::<Result<Vec<_>, DatabaseError>>()?;
-    let sql = database.sql(
-        "INSERT INTO outbox (position, order_id, fact)
-         SELECT position, order_id, fact FROM json_to_recordset($1::json)
-             AS row(position BIGINT, order_id TEXT, fact TEXT)",
-        "INSERT INTO outbox (position, order_id, fact)
-         SELECT value ->> 'position', value ->> 'order_id', value ->> 'fact' FROM json_each($1)",
-    );
-    sqlx::query(sql).bind(json(&rows)?).execute(&mut *tx).await?;
+    outbox.write(&mut tx, told.map(sent).collect(), now).await?;
     tx.commit().await?;
+    outbox.committed();
     Ok(())
 }
 
@@ -443,25 +419,19 @@ fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, DatabaseError> {
 }
 
 /// What is told of a message that left.
-fn sent(entry: &Entry, position: u64, now: Timestamp) -> Fact {
-    Fact {
-        specversion: SpecVersion::V1,
-        id: FactId::at(FactSource::Notifications, 0, position, 0),
-        source: FactSource::Notifications,
-        time: now,
-        subject: entry.order_id,
-        sequence: position,
-        shard: 0,
-        position,
-        index: 0,
+fn sent(entry: &Entry) -> NewFact {
+    let sent = NotificationFact::Sent {
+        order_id: entry.order_id,
+        notification_id: entry.id,
+        channel: entry.channel.code().to_owned(),
+    };
+    NewFact {
+        id: FactId::once(FactSource::Notifications, entry.id.uuid(), sent.kind()),
+        shard: entry.shard,
+        sequence: None,
         causationid: Some(entry.fact_id.clone()),
         traceparent: None,
-        mark: None,
-        body: FactBody::Notification(NotificationFact::Sent {
-            order_id: entry.order_id,
-            notification_id: entry.id,
-            channel: entry.channel.code().to_owned(),
-        }),
+        body: FactBody::Notification(sent),
     }
 }
 
@@ -707,6 +677,8 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         fact_id: text("fact_id")?,
         order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order id"))?,
+        shard: u16::try_from(row.try_get::<i64, _>("shard")?)
+            .map_err(|_| DatabaseError::Corrupt("shard of a message"))?,
         channel: Channel::ALL
             .into_iter()
             .find(|known| known.code() == channel)

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, Dialect};
+use shared_events::stream::{Database, Dialect, Outbox};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 #[derive(Clone)]
 pub struct Notifications {
     database: Database,
+    outbox: Outbox,
     config: Arc<Config>,
     channels: Arc<Channels>,
     due: Arc<Due>,
@@ -41,7 +42,8 @@ impl Notifications {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Result<Self, ChannelError> {
         let channels = Arc::new(Channels::new(config.clone())?);
-        Ok(Self { database, config: Arc::new(config), channels, due: Arc::default(), now })
+        let (outbox, config) = (Outbox::new(database.clone()), Arc::new(config));
+        Ok(Self { database, outbox, config, channels, due: Arc::default(), now })
     }
 
     /// What follows order facts.
@@ -55,10 +57,23 @@ impl Notifications {
         )
     }
 
+    /// Its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What it tells others.
+    #[must_use]
+    pub fn facts(&self) -> Arc<Outbox> {
+        Arc::new(self.outbox.clone())
+    }
+
     /// Sends what is due until told to stop.
     pub async fn run_delivery(&self, stop: CancellationToken) {
         let delivery = Delivery {
             database: self.database.clone(),
+            outbox: self.outbox.clone(),
             config: Arc::clone(&self.config),
             channels: Arc::clone(&self.channels),
             due: Arc::clone(&self.due),

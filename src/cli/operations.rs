@@ -77,8 +77,8 @@ pub async fn dead_letters(
             let request = json!({ "follower": follower });
             pages(client, out, method, request, &page, show::dead_letters).await
         }
-        DeadLetterVerb::Show { follower, order_id } => {
-            let request = json!({ "follower": follower, "order_id": order_id });
+        DeadLetterVerb::Show { follower, subject } => {
+            let request = json!({ "follower": follower, "subject": subject });
             ask(client, out, "GetDeadLetter", request, |out, answer| {
                 for letter in answer["dead_letters"].as_array().into_iter().flatten() {
                     show::dead_letter(out, letter);
@@ -87,15 +87,15 @@ pub async fn dead_letters(
             })
             .await
         }
-        DeadLetterVerb::PutBack { follower, order_id, why: Why { reason } } => {
-            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
+        DeadLetterVerb::PutBack { follower, subject, why: Why { reason } } => {
+            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
             ask(client, out, "PutBackDeadLetters", request, |out, answer| {
                 out.line(format!("put back: {}; they are tried next", text(answer, "put_back")));
             })
             .await
         }
-        DeadLetterVerb::Drop { follower, order_id, reason } => {
-            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
+        DeadLetterVerb::Drop { follower, subject, reason } => {
+            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
             ask(client, out, "DropDeadLetter", request, |out, answer| {
                 out.line("dropped; this will never happen:");
                 show::dead_letter(out, &answer["dropped"]);

@@ -48,11 +48,10 @@ const MESSAGE_BYTES_MAX: [(&str, usize); 6] = [
 ];
 
 /// Methods whose answer is a stream.
-const TELLING: [&str; 5] = [
+const TELLING: [&str; 4] = [
     "/grpc.health.v1.Health/Watch",
     "/ordinal.facts.v1.FactService/ReadFacts",
     "/ordinal.orders.v1.JournalService/ReadEvents",
-    "/ordinal.orders.v1.JournalService/ReadFacts",
     "/ordinal.orders.v1.OrderService/WatchOrders",
 ];
 

@@ -351,6 +351,17 @@ impl Building {
         }
     }
 
+    /// What a service tells out of its database: by the feed, and by the streams, if there are any, into
+    /// which one process at a time puts it.
+    fn tell(&mut self, relay: &'static str, promiser: Promiser, log: Log, database: &Database) {
+        self.logs.insert(promiser.uri(), (promiser, log));
+        let (candidacy, scope) = Candidacy::new(database.clone(), relay);
+        if self.redis.is_some() {
+            self.followers.run(|stop| candidacy.run(stop));
+        }
+        self.relay(relay, promiser, scope);
+    }
+
     async fn inventory(&mut self) -> anyhow::Result<Inventory> {
         let database = self.database(Service::Inventory).await?;
         let mut inventory = Inventory::new(database, Arc::clone(&self.now));
@@ -366,13 +377,7 @@ impl Building {
         }
         let told = inventory.clone();
         let log: Log = Arc::new(move || told.facts());
-        self.logs.insert(Promiser::Inventory.uri(), (Promiser::Inventory, log));
-        let (candidacy, scope) =
-            Candidacy::new(inventory.database().clone(), names::INVENTORY_RELAY);
-        if self.redis.is_some() {
-            self.followers.run(|stop| candidacy.run(stop));
-        }
-        self.relay(names::INVENTORY_RELAY, Promiser::Inventory, scope);
+        self.tell(names::INVENTORY_RELAY, Promiser::Inventory, log, inventory.database());
         Ok(inventory)
     }
 
@@ -398,7 +403,11 @@ impl Building {
         let database = self.database(Service::Notifications).await?;
         let config = self.settings.notifications.clone();
         let now = Arc::clone(&self.now);
-        Ok((Notifications::new(database.clone(), config, now)?, database))
+        let notifications = Notifications::new(database.clone(), config, now)?;
+        let told = notifications.clone();
+        let log: Log = Arc::new(move || told.facts());
+        self.tell(names::NOTIFICATIONS_RELAY, Promiser::Notifications, log, &database);
+        Ok((notifications, database))
     }
 
     fn follow_orders_with_notifications(
@@ -428,13 +437,8 @@ impl Building {
         self.relay(names::ORDERS_RELAY, Promiser::Orders, journal.scope());
         let summaries = OrderSummaries::new(database.clone());
         let deadlines = Deadlines::new(database.clone());
-        let edge = OrdersEdge::new(
-            registry.clone(),
-            summaries.clone(),
-            journal.clone(),
-            Arc::new(FactSource::new(journal.clone())),
-        )
-        .stopping_with(self.stop_edge.clone());
+        let edge = OrdersEdge::new(registry.clone(), summaries.clone(), journal.clone())
+            .stopping_with(self.stop_edge.clone());
         let believed = Believed::by(&journal, self.settings.trust_clock).await;
         let orders = Orders { journal, registry, database, clock: believed };
         Ok((orders, edge, ReadModels { summaries, deadlines }))

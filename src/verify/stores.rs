@@ -1,16 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use inventory_stream::{Inventory, reconcile, store};
+use inventory_stream::{reconcile, store};
 use notification::ledger::{self, Filter};
 use order_actor::journal::JournalError;
 use order_actor::outbox::FactIds;
 use order_actor::projections::{Deadlines, OrderSummaries, SummaryFilter};
-use order_actor::timers::{Clock as _, SystemClock};
-use shared_events::contract::{OrderId, Timestamp};
-use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Source as _};
+use shared_events::contract::{OrderId, Subject, Timestamp};
+use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters, Outbox, Source as _};
 
 use super::history::History;
 use super::laws;
@@ -105,10 +103,10 @@ async fn known(
     }
 }
 
-/// How far each follower got, and which orders it has parked something of.
+/// How far each follower got, and of which subjects it has parked something.
 struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
-    parked: BTreeSet<(String, OrderId)>,
+    parked: BTreeSet<(String, Subject)>,
     // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
     all_answers_heard: bool,
     /// How facts are named.
@@ -118,8 +116,7 @@ struct Followers {
 impl Followers {
     async fn load(report: &mut Report, stores: &Stores) -> anyhow::Result<Self> {
         let journal = stores.journal.heads().await.context("journal")?;
-        let outbox = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
-        let outbox = outbox.facts().heads().await.context("inventory")?;
+        let outbox = Outbox::new(stores.inventory.clone()).heads().await.context("inventory")?;
         let mut all = Self {
             cursors: BTreeMap::new(),
             parked: BTreeSet::new(),
@@ -159,7 +156,7 @@ impl Followers {
 
     /// Whether the follower has handled all it saw of this order.
     fn handled(&self, name: &str, order_id: OrderId) -> bool {
-        !self.parked.contains(&(name.to_owned(), order_id))
+        !self.parked.contains(&(name.to_owned(), order_id.into()))
     }
 }
 
@@ -167,20 +164,20 @@ async fn parked(
     report: &mut Report,
     name: &str,
     database: &Database,
-) -> anyhow::Result<Vec<(String, OrderId)>> {
+) -> anyhow::Result<Vec<(String, Subject)>> {
     let letters = DeadLetters::new(database.clone());
     let mut after = None;
-    let mut orders = Vec::new();
+    let mut subjects = Vec::new();
     report.check(Law::NothingParked);
     loop {
         let place = after.map(|(shard, position, index)| (name, shard, position, index));
         let page = letters.list(Some(name), place, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(orders) };
+        let Some(last) = page.last() else { return Ok(subjects) };
         after = Some((last.shard, last.position, last.index));
         for letter in page {
             let detail = format!("{name} has parked {}: {}", letter.kind, letter.error);
-            report.find(Law::NothingParked, format!("order/{}", letter.order_id), detail);
-            orders.push((name.to_owned(), letter.order_id));
+            report.find(Law::NothingParked, format!("subject/{}", letter.subject), detail);
+            subjects.push((name.to_owned(), letter.subject));
         }
     }
 }

@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use inventory_stream::Inventory;
 use order_actor::outbox::FactSource;
-use order_actor::timers::{Clock as _, SystemClock};
 use shared_events::contract::{Fact, FactSource as Promiser};
 use shared_events::stream::redis::{Redis, RedisError, page};
-use shared_events::stream::{Cursors, Scope, Source};
+use shared_events::stream::{Cursors, Outbox, Scope, Source};
 
 use super::report::{Law, Report};
 use crate::engine::Stores;
@@ -20,10 +18,10 @@ const PAGE: u32 = 500;
 /// # Errors
 /// Where Redis or a database does not answer; what differs is no error.
 pub async fn check(report: &mut Report, stores: &Stores, redis: &Redis) -> anyhow::Result<()> {
-    let inventory = Inventory::new(stores.inventory.clone(), Arc::new(|| SystemClock.now()));
-    let logs: [(Promiser, Arc<dyn Source<Fact>>); 2] = [
+    let logs: [(Promiser, Arc<dyn Source<Fact>>); 3] = [
         (Promiser::Orders, Arc::new(FactSource::new(stores.journal.clone()))),
-        (Promiser::Inventory, inventory.facts()),
+        (Promiser::Inventory, Arc::new(Outbox::new(stores.inventory.clone()))),
+        (Promiser::Notifications, Arc::new(Outbox::new(stores.notifications.clone()))),
     ];
     for (promiser, log) in logs {
         let heads = log.heads().await.context("heads")?;

@@ -1,8 +1,6 @@
 //! Domain → proto. Total: what the domain can say, the wire can carry.
 
-use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactError, Mark, Money, Sku, Timestamp,
-};
+use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
@@ -389,22 +387,4 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
         unreadable: String::new(),
         hash: String::new(),
     }
-}
-
-/// A fact.
-///
-/// # Errors
-/// [`FactError`], which no fact is known to cause.
-pub fn fact(fact: &Fact) -> Result<proto::FactEnvelope, FactError> {
-    Ok(proto::FactEnvelope {
-        id: fact.id.to_string(),
-        source: fact.source.uri().to_owned(),
-        r#type: fact.body.kind().to_owned(),
-        subject: fact.subject.to_string(),
-        time: Some(time(fact.time)),
-        sequence: fact.sequence,
-        position: Some(place(fact.shard, fact.position, fact.mark())),
-        index: u32::from(fact.index),
-        json: fact.to_json()?,
-    })
 }

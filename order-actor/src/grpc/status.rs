@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shared_events::stream::{DatabaseError, SourceError};
+use shared_events::stream::DatabaseError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -300,18 +300,6 @@ pub fn journal(error: &JournalError) -> Status {
     }
 }
 
-/// A read of facts failed.
-#[must_use]
-pub fn source(error: &SourceError) -> Status {
-    tracing::warn!(%error, "facts could not be read");
-    match error {
-        SourceError::Broken { .. } => broken(),
-        SourceError::Forked { .. } => forked(),
-        SourceError::Archived { shard, through, file } => archived(*shard, *through, file),
-        SourceError::Away(_) => away("JOURNAL_UNAVAILABLE").say("the journal is not available"),
-    }
-}
-
 /// The journal was set back, and nobody has accepted that yet.
 fn doubted() -> Status {
     away("JOURNAL_DOUBTED").say(
@@ -335,10 +323,4 @@ fn broken() -> Status {
 pub fn read_model(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "a read model could not be read");
     away("READ_MODEL_UNAVAILABLE").say("the list is not available")
-}
-
-/// A fact could not be written as JSON, which no fact is known to cause.
-#[must_use]
-pub fn unrenderable() -> Status {
-    row(Code::Internal, "UNRENDERABLE").say("a fact could not be rendered")
 }

@@ -74,7 +74,7 @@ impl Handler<Fact> for StockAnswers {
                 context.request_id = Some(fact.id.as_request_id());
                 context.causation = Some(fact.id.to_string());
                 context.traceparent.clone_from(&fact.traceparent);
-                Some((index, fact.subject, command_of(fact)?, context))
+                Some((index, fact.body.order_id()?, command_of(fact)?, context))
             })
             .collect();
         let mut answers = futures::stream::iter(commands)
@@ -106,7 +106,7 @@ impl Handler<Fact> for StockAnswers {
                 Err(Some(Refusal::Rejected(Rejection::NotFound)))
                     if registry.was_set_back().await =>
                 {
-                    tracing::warn!(order = %facts[index].subject, "an answer about an order that is gone");
+                    tracing::warn!(subject = %facts[index].subject, "an answer about an order that is gone");
                 }
                 Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound)))
                     if self.may_be_gone() =>

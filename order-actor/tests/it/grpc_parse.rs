@@ -381,20 +381,6 @@ fn reads_refuse_each_field_by_name() {
             ("after", "INVALID_FIELD", |r| r.after = vec![r.after[0]; 5]),
         ],
     );
-    let facts = || proto::ReadFactsRequest {
-        after: vec![proto::ShardPosition { shard: 3, position: 9, mark: None }],
-        only_named: true,
-        live: true,
-        limit: 5,
-    };
-    each(
-        facts,
-        |request| parse::read_facts(&request, SHARDS),
-        &[
-            ("after[0].shard", "INVALID_FIELD", |r| r.after[0].shard = 4),
-            ("after", "INVALID_FIELD", |r| r.after.clear()),
-        ],
-    );
     let history = || proto::ListOrderEventsRequest { order_id: ID.into(), ..Default::default() };
     each(
         history,

@@ -1,8 +1,10 @@
 //! What services say to each other. Pure values: parsed once at an edge, never strings again.
 //! Never here: IO, clocks, randomness.
 
+mod body; // what a fact says, by who promises it
 mod contact; // how a customer is reached; personal data
 mod envelope; // CloudEvents attributes around a fact
+mod fact_id; // which fact it is, and who promises it
 mod ids; // who and what is spoken of
 mod inventory_fact; // what others may know about stock
 mod mark; // what a log holds at a position, in eight bytes
@@ -14,11 +16,13 @@ mod sku; // what is sold
 mod text; // what a text may hold
 mod timestamp; // instants, in UTC microseconds
 
+pub use body::FactBody;
 pub use contact::{Contact, ContactError, Email, Locale};
-pub use envelope::{Fact, FactBody, FactError, FactId, FactSource, SpecVersion};
+pub use envelope::{Fact, FactError, SpecVersion};
+pub use fact_id::{FactId, FactSource};
 pub use ids::{
     CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
-    SellerId, ShipmentId,
+    SellerId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};
 pub use mark::{Mark, ParseMarkError};
