@@ -12,7 +12,7 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use shared_events::contract::{CustomerId, TextRule};
+use shared_events::contract::{CustomerId, Reason, TextRule};
 use tonic::Status;
 
 use crate::edge::DESCRIPTORS;
@@ -217,7 +217,7 @@ impl Access {
             Ok(Some(by))
         } else {
             let message = format!("the role {} may not call {path}", by.role().code());
-            Err(refused(tonic::Code::PermissionDenied, "FORBIDDEN", &message))
+            Err(refused(Reason::Forbidden, &message))
         }
     }
 
@@ -230,7 +230,7 @@ impl Access {
                 .cloned()
                 .ok_or_else(|| {
                     let message = "a known bearer token is required in authorization";
-                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", message)
+                    refused(Reason::Unauthenticated, message)
                 }),
             Self::Development => {
                 let role = match text("ordinal-role") {
@@ -240,16 +240,12 @@ impl Access {
                     Some(role) if role.eq_ignore_ascii_case("ops") => Role::Ops,
                     Some(_) => {
                         let message = "ordinal-role is customer, service or ops";
-                        return Err(refused(
-                            tonic::Code::Unauthenticated,
-                            "UNAUTHENTICATED",
-                            message,
-                        ));
+                        return Err(refused(Reason::Unauthenticated, message));
                     }
                 };
                 holder(role, text("ordinal-subject").unwrap_or("developer")).map_err(|what| {
                     let message = format!("ordinal-subject and ordinal-role: {what}");
-                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", &message)
+                    refused(Reason::Unauthenticated, &message)
                 })
             }
         }
@@ -285,7 +281,7 @@ fn exists(path: &str) -> Result<(), Status> {
             format!("there is no such service; there are {}", services.join(", "))
         }
     };
-    Err(refused(tonic::Code::Unimplemented, "UNIMPLEMENTED", &message))
+    Err(refused(Reason::Unimplemented, &message))
 }
 
 fn is_public(path: &str) -> bool {

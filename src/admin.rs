@@ -10,7 +10,9 @@ use order_actor::grpc::Nodes as _;
 use order_actor::grpc::status::FORWARDED_HEADER;
 use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError, Node, ShardState};
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
-use shared_events::contract::{Fact, OrderId, ParseIdError, Subject, TextRule, Timestamp};
+use service_edge::page::{PageSize, foreign_token};
+use service_edge::time::{self, timestamp};
+use shared_events::contract::{Fact, OrderId, ParseIdError, Reason, Subject, TextRule, Timestamp};
 use shared_events::stream::{
     AskedBy, Cursors, Database, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters,
     OperatorAction, Pause, Verb,
@@ -19,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use crate::actions::{Page, asked_by};
 use crate::engine::{Believed, FollowerEntry, Health};
@@ -46,8 +48,6 @@ use proto::admin_service_server::{AdminService, AdminServiceServer};
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));
 
-const PAGE_SIZE_DEFAULT: u32 = 20;
-const PAGE_SIZE_MAX: u32 = 100;
 const REASON_LEN_MAX: usize = 500;
 /// Who takes longer counts as away.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -232,7 +232,7 @@ impl AdminEdge {
         let (journal, orders) = (self.parts.journal.as_ref(), self.parts.orders.as_ref());
         journal.zip(orders).ok_or_else(|| {
             let message = "orders are not in this process; ask an order node";
-            refused(Code::FailedPrecondition, "NOT_IN_THIS_ROLE", message)
+            refused(Reason::NotInThisRole, message)
         })
     }
 
@@ -372,10 +372,7 @@ impl AdminService for AdminEdge {
             elsewhere.push(peer.list_dead_letters(asked).await?.into_inner());
         }
         let request = request.into_inner();
-        let size = match request.page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            size => size.min(PAGE_SIZE_MAX),
-        };
+        let size = PageSize::LIST.of(request.page_size);
         let after = PageToken::parse(&request.page_token)?;
         if !request.follower.is_empty() {
             self.letters_of(&request.follower)?;
@@ -492,7 +489,7 @@ impl AdminService for AdminEdge {
         let rebuilding = tokio::spawn(async move {
             tokio::select! {
                 rebuilt = edge.rebuild(&name, action) => rebuilt,
-                () = edge.parts.stop.cancelled() => Err(away("STOPPING", "the engine is stopping")),
+                () = edge.parts.stop.cancelled() => Err(away(Reason::Stopping, "the engine is stopping")),
             }
         });
         let events = rebuilding.await.map_err(unavailable)??;
@@ -540,7 +537,7 @@ impl AdminService for AdminEdge {
             if !nodes.iter().any(|known| known.name == node) {
                 let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
                 let message = format!("there is no such node; there are {}", names.join(", "));
-                return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
+                return Err(refused(Reason::NodeUnknown, &message));
             }
         }
         let action = self.action(&request, Verb::MoveShard, &shard.to_string(), reason);
@@ -766,7 +763,8 @@ fn order_of(letter: &DeadLetter) -> Option<OrderId> {
 }
 
 fn away_journal(error: &JournalError) -> Status {
-    away(error.code(), &error.to_string())
+    let reason = Reason::of(error.code()).unwrap_or(Reason::JournalUnavailable);
+    away(reason, &error.to_string())
 }
 
 /// Which history the journal tells; none of one that is forgotten with its process.
@@ -824,13 +822,13 @@ fn shard_number(shard: u32) -> Result<u16, Status> {
 }
 
 fn found(found: bool) -> Result<(), Status> {
-    let none = || refused(Code::NotFound, "NOT_FOUND", "there is no such shard");
+    let none = || refused(Reason::NotFound, "there is no such shard");
     found.then_some(()).ok_or_else(none)
 }
 
 fn shards_refused(error: JournalError) -> Status {
     match error {
-        JournalError::Invalid(message) => refused(Code::FailedPrecondition, "ONE_WRITER", &message),
+        JournalError::Invalid(message) => refused(Reason::OneWriter, &message),
         error => unavailable(error),
     }
 }
@@ -849,9 +847,8 @@ fn shard_message(state: ShardState) -> proto::Shard {
 }
 
 fn positions(cursors: &Cursors) -> Vec<proto::ShardPosition> {
-    cursors
-        .iter()
-        .map(|(shard, position)| proto::ShardPosition { shard: u32::from(shard), position })
+    time::positions(cursors)
+        .map(|(shard, position, _)| proto::ShardPosition { shard, position })
         .collect()
 }
 
@@ -874,14 +871,6 @@ fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
         attempts: letter.attempts,
         parked_at: Some(timestamp(letter.parked_at)),
         item: if with_item { letter.item } else { String::new() },
-    }
-}
-
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.micros();
-    prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
     }
 }
 
@@ -920,7 +909,7 @@ impl PageToken {
             let follower = parts.next()?.to_owned();
             Some(Self { follower, shard, position, index })
         };
-        token().map(Some).ok_or_else(|| violation("page_token", "not a token of this list"))
+        token().map(Some).ok_or_else(foreign_token)
     }
 }
 
@@ -939,25 +928,26 @@ fn subject(text: &str) -> Result<Subject, Status> {
 
 fn unavailable(error: impl std::fmt::Display) -> Status {
     tracing::warn!(%error, "admin call failed");
-    away("UNAVAILABLE", "a store did not answer; try again")
+    away(Reason::Unavailable, "a store did not answer; try again")
 }
 
 fn rebuild_refused(error: RebuildError) -> Status {
     let why = format!("nothing was changed: {error}");
-    let (reason, message) = match error {
-        RebuildError::Away(error) => return unavailable(error),
-        RebuildError::Archived(_) => ("ARCHIVED", format!("{why}; serve reads it with --archive")),
-        RebuildError::Impossible { .. } => ("IMPOSSIBLE_HISTORY", why),
-        RebuildError::Superseded => return refused(Code::Aborted, "SUPERSEDED", &why),
-        RebuildError::InUse => return away("IN_USE", &why),
-    };
-    refused(Code::FailedPrecondition, reason, &message)
+    match error {
+        RebuildError::Away(error) => unavailable(error),
+        RebuildError::Archived(_) => {
+            refused(Reason::Archived, &format!("{why}; serve reads it with --archive"))
+        }
+        RebuildError::Impossible { .. } => refused(Reason::ImpossibleHistory, &why),
+        RebuildError::Superseded => refused(Reason::Superseded, &why),
+        RebuildError::InUse => away(Reason::InUse, &why),
+    }
 }
 
 fn letter_refused(error: DeadLetterError) -> Status {
     match error {
         DeadLetterError::NotFound => {
-            refused(Code::NotFound, "NOT_FOUND", "that follower has no dead letter of that subject")
+            refused(Reason::NotFound, "that follower has no dead letter of that subject")
         }
         DeadLetterError::Database(error) => unavailable(error),
     }
@@ -965,6 +955,7 @@ fn letter_refused(error: DeadLetterError) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
     use tonic_types::StatusExt as _;
 
     use super::*;
@@ -984,11 +975,5 @@ mod tests {
             let violations = status.get_details_bad_request().unwrap().field_violations;
             assert_eq!(violations[0].field, "page_token");
         }
-    }
-
-    #[test]
-    fn an_instant_before_1970_keeps_its_microseconds() {
-        let time = timestamp(Timestamp::from_micros(-1));
-        assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
     }
 }

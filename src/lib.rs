@@ -22,7 +22,6 @@ mod databases; // where they are, by flags
 mod demo; // every ending of an order, on a temporary engine
 mod edge; // the gRPC server as a stack
 pub mod engine; // one process of the engine, with the parts of its role
-mod feed; // facts to and from other processes
 mod followers; // their names
 mod forward; // calls that another process answers
 mod journal; // the databases of a journal, and shards moved between them

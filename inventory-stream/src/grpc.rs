@@ -1,13 +1,15 @@
 //! The edge of the stock service: the only place that knows its proto.
 //! Never here: rules about stock.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use shared_events::contract::{OrderId, RequestId, Sku, TextRule, Timestamp};
+use service_edge::page::{PageSize, Tokens, cut};
+use service_edge::time::timestamp;
+use service_edge::{Refused, Violations, violation};
+use shared_events::contract::{OrderId, Reason, RequestId, Sku, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic::{Request, Response, Status};
 
 use crate::cache::{Found, StockCache};
 use crate::domain::{Reservation, ReservationState};
@@ -25,14 +27,10 @@ use proto::inventory_service_server::InventoryService;
 /// The descriptors of `ordinal.inventory.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-const PAGE_DEFAULT: u32 = 20;
-const PAGE_MAX: u32 = 100;
 const BATCH_MAX: usize = 1_000;
 const REASON_MAX: usize = 500;
-/// The code of a malformed field.
-const INVALID_FIELD: &str = "INVALID_FIELD";
-/// The most malformed fields that a status shows.
-const VIOLATIONS_SHOWN: usize = 20;
+/// After this a caller may ask again that found the database unavailable.
+const AWAY_DELAY: Duration = Duration::from_millis(500);
 
 /// The stock service as gRPC sees it.
 pub struct StockEdge {
@@ -160,7 +158,7 @@ impl InventoryService for StockEdge {
         request: Request<proto::GetStockRequest>,
     ) -> Result<Response<proto::GetStockResponse>, Status> {
         let proto::GetStockRequest { sku, fresh } = request.into_inner();
-        let sku = well_formed(parsed("sku", &sku))?;
+        let sku = parsed("sku", &sku)?;
         let found = self.read(&sku, fresh).await?;
         let (stock, read_at) =
             found.ok_or_else(|| not_found("nothing was ever said of this product"))?;
@@ -175,28 +173,17 @@ impl InventoryService for StockEdge {
         let request = request.into_inner();
         let size = page_size(request.page_size)?;
         if !request.sku_prefix.is_empty() {
-            well_formed(parsed::<Sku>("sku_prefix", &request.sku_prefix))?;
+            parsed::<Sku>("sku_prefix", &request.sku_prefix)?;
         }
-        // The token is the prefix it belongs to and the last sku, so it fits no other list.
-        let after = match request.page_token.as_str() {
-            "" => "",
-            token => token
-                .strip_prefix(&request.sku_prefix)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .filter(|after| after.parse::<Sku>().is_ok())
-                .ok_or_else(|| malformed("page_token", "not a token of this list"))?,
-        };
+        let tokens = Tokens::of(&request.sku_prefix);
+        let after = tokens.place(&request.page_token, |place| place.parse::<Sku>().ok())?;
+        let after = after.as_ref().map_or("", Sku::as_str);
         let mut stock = store::list(&self.database, &request.sku_prefix, after, size + 1)
             .await
             .map_err(|error| away(&error))?;
-        let page = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = stock.len() > page;
-        stock.truncate(page);
-        let next_page_token = stock
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{}/{}", request.sku_prefix, last.sku))
-            .unwrap_or_default();
+        let more = cut(&mut stock, size);
+        let last = stock.last().filter(|_| more);
+        let next_page_token = last.map(|last| tokens.after(&last.sku)).unwrap_or_default();
         let stock = stock.iter().map(rendered).collect();
         Ok(Response::new(proto::ListStockResponse { stock, next_page_token }))
     }
@@ -207,7 +194,7 @@ impl InventoryService for StockEdge {
     ) -> Result<Response<proto::SetStockResponse>, Status> {
         let by = asked_by(&request);
         let request = request.into_inner();
-        let setting = well_formed(setting("", &request))?;
+        let setting = setting("", &request)?;
         let moved = self.move_one(&setting, &by, request.validate_only).await?;
         let replayed = moved.outcome == Outcome::Replayed;
         let stock = Some(rendered(&moved.stock));
@@ -221,9 +208,9 @@ impl InventoryService for StockEdge {
         let by = asked_by(&request);
         let requests = request.into_inner().requests;
         if requests.is_empty() || requests.len() > BATCH_MAX {
-            return Err(malformed("requests", "1 to 1,000 products"));
+            return Err(violation("requests", "1 to 1,000 products"));
         }
-        let mut violations = Vec::new();
+        let mut violations = Violations::default();
         let mut settings = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             match setting(&format!("requests[{index}]."), request) {
@@ -231,12 +218,12 @@ impl InventoryService for StockEdge {
                 Err(found) => violations.extend(found),
             }
         }
-        well_formed(if violations.is_empty() { Ok(()) } else { Err(violations) })?;
+        violations.none_or()?;
         // Locked in sorted order, answered in the order of the requests.
         settings.sort_by(|one, other| one.1.sku.cmp(&other.1.sku));
         if let Some(pair) = settings.windows(2).find(|pair| pair[0].1.sku == pair[1].1.sku) {
             let field = format!("requests[{}].sku", pair[1].0);
-            return Err(malformed(&field, "each product once"));
+            return Err(violation(&field, "each product once"));
         }
         let mut tx = self.begin().await?;
         let mut answers = vec![proto::Stock::default(); requests.len()];
@@ -256,7 +243,7 @@ impl InventoryService for StockEdge {
         replayed.sort_unstable();
         if requests.iter().any(|request| request.validate_only) {
             if !requests.iter().all(|request| request.validate_only) {
-                return Err(malformed("requests", "validate_only is the same for all"));
+                return Err(violation("requests", "validate_only is the same for all"));
             }
         } else {
             if replayed.len() < settings.len() {
@@ -280,14 +267,14 @@ impl InventoryService for StockEdge {
     ) -> Result<Response<proto::AdjustStockResponse>, Status> {
         let by = asked_by(&request);
         let request = request.into_inner();
-        let mut violations = Vec::new();
-        let sku = parsed::<Sku>("sku", &request.sku).map_err(|found| violations.extend(found));
+        let mut violations = Violations::default();
+        let sku = violations.parsed::<Sku>("sku", &request.sku);
         if request.delta == 0 || request.delta.unsigned_abs() > UNITS_MAX.unsigned_abs() {
-            violations.push(FieldViolation::new("delta", "not 0, at most 1,000,000,000,000"));
+            violations.wrong("delta", "not 0, at most 1,000,000,000,000");
         }
         let told = told("", &request.reason, &request.request_id, &mut violations);
-        let (Ok(sku), true) = (sku, violations.is_empty()) else {
-            return well_formed(Err(violations));
+        let (Some(sku), true) = (sku, violations.is_empty()) else {
+            return Err(violations.into());
         };
         let movement = Movement::Adjust { delta: request.delta };
         let setting = Setting { sku, movement, reason: request.reason, request_id: told };
@@ -302,28 +289,21 @@ impl InventoryService for StockEdge {
         request: Request<proto::ListMovementsRequest>,
     ) -> Result<Response<proto::ListMovementsResponse>, Status> {
         let request = request.into_inner();
-        let sku = well_formed(parsed::<Sku>("sku", &request.sku))?;
+        let sku = parsed::<Sku>("sku", &request.sku)?;
         let size = page_size(request.page_size)?;
-        let before = match request.page_token.as_str() {
-            "" => None,
-            token => Some(
-                movement_place(&sku, token)
-                    .ok_or_else(|| malformed("page_token", "not a token of this list"))?,
-            ),
-        };
+        let tokens = Tokens::of(&sku);
+        let before = tokens.place(&request.page_token, movement_place)?;
         let stock = store::get(&self.database, &sku).await.map_err(|error| away(&error))?;
         let stock = stock.ok_or_else(|| not_found("nothing was ever said of this product"))?;
         let sums = movements::sums(&self.database, &sku).await.map_err(|error| away(&error))?;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let found = movements::list(&self.database, &sku, before, size.saturating_add(1)).await;
+        let one_more = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
+        let found = movements::list(&self.database, &sku, before, one_more).await;
         let mut found = found.map_err(|error| away(&error))?;
-        let more = found.len() > size;
-        found.truncate(size);
-        let next_page_token = found
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{sku}/{}.{}", last.place.number, last.place.index))
-            .unwrap_or_default();
+        let more = cut(&mut found, size);
+        let token =
+            |MovementPlace { number, index }| tokens.after(format_args!("{number}.{index}"));
+        let last = found.last().filter(|_| more);
+        let next_page_token = last.map(|last| token(last.place)).unwrap_or_default();
         Ok(Response::new(proto::ListMovementsResponse {
             movements: found.into_iter().map(rendered_movement).collect(),
             next_page_token,
@@ -338,7 +318,7 @@ impl InventoryService for StockEdge {
         &self,
         request: Request<proto::GetReservationRequest>,
     ) -> Result<Response<proto::GetReservationResponse>, Status> {
-        let order_id: OrderId = well_formed(parsed("order_id", &request.into_inner().order_id))?;
+        let order_id: OrderId = parsed("order_id", &request.into_inner().order_id)?;
         let found = store::get_reservation(&self.database, order_id)
             .await
             .map_err(|error| away(&error))?
@@ -356,26 +336,23 @@ struct Setting {
     request_id: Option<String>,
 }
 
-fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Vec<FieldViolation>> {
-    let mut violations = Vec::new();
-    let sku = parsed::<Sku>(&format!("{path}sku"), &request.sku)
-        .map_err(|found| violations.extend(found));
+fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Violations> {
+    let mut violations = Violations::default();
+    let sku = violations.parsed::<Sku>(&format!("{path}sku"), &request.sku);
     let units = 0..=UNITS_MAX;
     let expected = request.expected_on_hand;
     let both = [("on_hand", Some(request.on_hand)), ("expected_on_hand", expected)];
     for (field, number) in both {
         if number.is_some_and(|number| !units.contains(&number)) {
-            let field = format!("{path}{field}");
-            violations.push(FieldViolation::new(field, "0 to 1,000,000,000,000"));
+            violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
         }
     }
     if request.only_if_absent && expected.is_some() {
-        let field = format!("{path}expected_on_hand");
-        violations.push(FieldViolation::new(field, "not beside only_if_absent"));
+        violations.wrong(format!("{path}expected_on_hand"), "not beside only_if_absent");
     }
     let request_id = told(path, &request.reason, &request.request_id, &mut violations);
     match sku {
-        Ok(sku) if violations.is_empty() => {
+        Some(sku) if violations.is_empty() => {
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
             let movement = Movement::Set { on_hand, only_if_absent, expected };
             Ok(Setting { sku, movement, reason: request.reason.clone(), request_id })
@@ -384,29 +361,16 @@ fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Vec<
     }
 }
 
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.micros();
-    prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
-    }
-}
-
 /// The request id, if there is one; what is wrong with it or with the reason is added.
-fn told(
-    path: &str,
-    reason: &str,
-    request_id: &str,
-    violations: &mut Vec<FieldViolation>,
-) -> Option<String> {
+fn told(path: &str, reason: &str, request_id: &str, violations: &mut Violations) -> Option<String> {
     if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
-        violations.push(FieldViolation::new(format!("{path}reason"), error.to_string()));
+        violations.wrong(format!("{path}reason"), error);
     }
     if request_id.is_empty() {
         return None;
     }
-    let id = parsed::<RequestId>(&format!("{path}request_id"), request_id);
-    id.map_err(|found| violations.extend(found)).ok().map(|id| id.to_string())
+    let id = violations.parsed::<RequestId>(&format!("{path}request_id"), request_id);
+    id.map(|id| id.to_string())
 }
 
 fn asked_by<T>(request: &Request<T>) -> AskedBy {
@@ -429,20 +393,13 @@ fn products(settings: &[(usize, Setting)]) -> String {
 }
 
 fn page_size(asked: i32) -> Result<u32, Status> {
-    match u32::try_from(asked) {
-        Ok(0) => Ok(PAGE_DEFAULT),
-        Ok(size) => Ok(size.min(PAGE_MAX)),
-        Err(_) => {
-            let wanted =
-                format!("not below 0; 0 is {PAGE_DEFAULT}, and above {PAGE_MAX} is {PAGE_MAX}");
-            Err(malformed("page_size", &wanted))
-        }
-    }
+    let mut violations = Violations::default();
+    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
 }
 
-/// The place that a token of the list of a product's movements names.
-fn movement_place(sku: &Sku, token: &str) -> Option<MovementPlace> {
-    let (number, index) = token.strip_prefix(sku.as_str())?.strip_prefix('/')?.split_once('.')?;
+/// The place that a token of a product's movements names.
+fn movement_place(place: &str) -> Option<MovementPlace> {
+    let (number, index) = place.split_once('.')?;
     Some(MovementPlace { number: number.parse().ok()?, index: index.parse().ok()? })
 }
 
@@ -486,11 +443,9 @@ fn rendered_movement(movement: StockMovement) -> proto::Movement {
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     field: &str,
     text: &str,
-) -> Result<T, Vec<FieldViolation>> {
-    text.parse().map_err(|error: T::Err| {
-        let what = if text.is_empty() { format!("required; {error}") } else { error.to_string() };
-        vec![FieldViolation::new(field, what)]
-    })
+) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    violations.parsed(field, text).ok_or_else(|| violations.into())
 }
 
 fn rendered(stock: &Stock) -> proto::Stock {
@@ -531,68 +486,29 @@ fn rendered_reservation(found: &Reservation) -> proto::Reservation {
     }
 }
 
-fn well_formed<T>(parsed: Result<T, Vec<FieldViolation>>) -> Result<T, Status> {
-    parsed.map_err(|mut violations| {
-        let total = violations.len();
-        let told = HashMap::from([("violations".to_owned(), total.to_string())]);
-        let message = violations.first().map_or_else(String::new, |first| {
-            let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
-            format!("{}: {}{more}", first.field, first.description)
-        });
-        // Statuses travel in headers.
-        violations.truncate(VIOLATIONS_SHOWN);
-        for violation in &mut violations {
-            INVALID_FIELD.clone_into(&mut violation.reason);
-        }
-        let mut details = ErrorDetails::with_error_info(INVALID_FIELD, "ordinal", told);
-        details.set_bad_request(violations);
-        Status::with_error_details(Code::InvalidArgument, message, details)
-    })
-}
-
-fn malformed(field: &str, description: &str) -> Status {
-    let violations = vec![FieldViolation::new(field, description)];
-    well_formed::<()>(Err(violations)).err().unwrap_or_else(|| Status::invalid_argument(field))
-}
-
-fn with_reason(code: Code, reason: &str, message: &str) -> Status {
-    told_with(code, reason, message, HashMap::new())
-}
-
-fn told_with(code: Code, reason: &str, message: &str, told: HashMap<String, String>) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "ordinal", told);
-    Status::with_error_details(code, message, details)
-}
-
 fn not_found(message: &str) -> Status {
-    with_reason(Code::NotFound, "NOT_FOUND", message)
+    Refused::new(Reason::NotFound).say(message)
 }
 
 fn away(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "stock database");
-    let mut details = ErrorDetails::with_error_info("STOCK_UNAVAILABLE", "ordinal", HashMap::new());
-    details.set_retry_info(Some(std::time::Duration::from_millis(500)));
-    let message = "the stock database is not available";
-    Status::with_error_details(Code::Unavailable, message, details)
+    Refused::new(Reason::StockUnavailable)
+        .again_after(AWAY_DELAY)
+        .say("the stock database is not available")
 }
 
 fn refused(error: &SetError, field: &str) -> Status {
+    let message = error.to_string();
     match error {
-        SetError::InsufficientStock { .. } => {
-            with_reason(Code::FailedPrecondition, "INSUFFICIENT_STOCK", &error.to_string())
-        }
-        SetError::TooMany => malformed(field, &error.to_string()),
-        SetError::OnHandMismatch { sku, expected, on_hand } => {
-            let told = [
-                ("sku", sku.to_string()),
-                ("expected", expected.to_string()),
-                ("actual", on_hand.to_string()),
-            ];
-            let told = told.map(|(key, value)| (key.to_owned(), value)).into();
-            told_with(Code::Aborted, "ON_HAND_MISMATCH", &error.to_string(), told)
-        }
+        SetError::InsufficientStock { .. } => Refused::new(Reason::InsufficientStock).say(&message),
+        SetError::TooMany => violation(field, &message),
+        SetError::OnHandMismatch { sku, expected, on_hand } => Refused::new(Reason::OnHandMismatch)
+            .with("sku", sku)
+            .with("expected", expected)
+            .with("actual", on_hand)
+            .say(&message),
         SetError::RequestIdReused { .. } => {
-            with_reason(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error.to_string())
+            Refused::new(Reason::IdempotencyKeyReused).say(&message)
         }
         SetError::Database(error) => away(error),
     }

@@ -1,6 +1,7 @@
 //! `followers`, `follower`, `dead-letter`, `read-model`, `shards`, `operations` and `quarantined`.
 
 use serde_json::{Value, json};
+use shared_events::contract::Reason;
 
 use super::args::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb, Why,
@@ -175,7 +176,7 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
 async fn list_shards(client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = client.call("admin.v1.AdminService/ListShards", json!({})).await;
     let answer = match answer {
-        Err(failure) if failure.reason() == "ONE_WRITER" => {
+        Err(failure) if failure.reason() == Reason::OneWriter.code() => {
             let answer = json!({ "shards": [], "one_writer": true });
             out.answer(&answer, |out, _| {
                 out.line("one process has the whole journal to itself: its shards do not move");

@@ -12,10 +12,11 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use order_actor::grpc::Unanswered;
+use shared_events::contract::Reason;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use super::connections::Talk;
 use super::shares::{Amount, Full, Held};
@@ -49,25 +50,25 @@ pub(super) fn full(full: Full) -> Status {
 
 fn too_slow() -> Status {
     let message = "the message did not arrive in time";
-    refused(Code::DeadlineExceeded, "MESSAGE_TOO_SLOW", message)
+    refused(Reason::MessageTooSlow, message)
 }
 
 pub(super) fn passed() -> Status {
     let message = "the deadline passed before there was an answer";
-    refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+    refused(Reason::DeadlineExceeded, message)
 }
 
 fn malformed(message: &str) -> Status {
-    refused(Code::InvalidArgument, "MALFORMED_MESSAGE", message)
+    refused(Reason::MalformedMessage, message)
 }
 
 fn too_large(announced: usize, most: usize) -> Status {
     let message = format!("a message to this service has at most {most} bytes, not {announced}");
-    refused(Code::InvalidArgument, "MESSAGE_TOO_LARGE", &message)
+    refused(Reason::MessageTooLarge, &message)
 }
 
 fn broken() -> Status {
-    refused(Code::Cancelled, "CANCELLED", "the call broke off")
+    refused(Reason::Cancelled, "the call broke off")
 }
 
 /// The length that the first bytes of a message announce; none before they are all there.

@@ -22,6 +22,7 @@ use notification::grpc::NotificationEdge;
 use notification::grpc::proto::notification_service_server::NotificationServiceServer;
 use order_actor::domain::By;
 use order_actor::grpc::{OrdersEdge, status};
+use service_edge::feed::FactEdge;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,6 @@ use tower::ServiceBuilder;
 use crate::access::Access;
 use crate::actions::asker;
 use crate::admin::AdminEdge;
-use crate::feed::FactEdge;
 use crate::forward::Forwarding;
 
 /// Calls of one connection under way at a time (hyper's own default is 200).
@@ -105,7 +105,7 @@ pub(crate) const DESCRIPTORS: [&[u8]; 5] = [
     inventory_stream::grpc::FILE_DESCRIPTOR_SET,
     notification::grpc::FILE_DESCRIPTOR_SET,
     crate::admin::FILE_DESCRIPTOR_SET,
-    crate::feed::FILE_DESCRIPTOR_SET,
+    service_edge::feed::FILE_DESCRIPTOR_SET,
 ];
 
 /// Stock and messages know callers by role and name.

@@ -26,6 +26,7 @@ use order_actor::outbox::FactSource;
 use order_actor::projections::{Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
+use service_edge::feed::{FactEdge, Log, RemoteFacts};
 use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
 use shared_events::stream::{Candidacy, Database, Scope, Source};
@@ -37,7 +38,6 @@ use tonic::transport::Channel;
 
 use crate::admin::{AdminEdge, AdminParts};
 use crate::edge::{self, Services};
-use crate::feed::{FactEdge, Log, RemoteFacts};
 use crate::followers as names;
 use crate::forward::{Forwarding, NodeChannels};
 use crate::peers::{self, Peers};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::grpc::proto;
 use order_actor::timers::{Clock as _, ManualClock};
+use shared_events::contract::Reason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -299,10 +300,10 @@ impl Shared {
     async fn take_back(&self, credit_note: &Invoice) -> Result<(), Failure> {
         if credit_note.more > 0 {
             self.report.count(|counts| {
-                let refused = counts.returns_refused.entry("TOO_MANY_LINES".to_owned());
+                let refused = counts.returns_refused.entry(Reason::TooManyLines.to_string());
                 *refused.or_default() += credit_note.more;
             });
-            self.beyond(credit_note, "TOO_MANY_LINES");
+            self.beyond(credit_note, Reason::TooManyLines.code());
         }
         // What each line takes from which order; a line is returned once all of its parts are.
         let mut returns: BTreeMap<Uuid, Vec<(usize, Match)>> = BTreeMap::new();

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use service_edge::page::PageSize;
+pub use service_edge::{Violation, Violations};
 use shared_events::contract::{
     CancelReason, Contact, ContactError, Currency, CustomerId, Disposition, Mark, Money,
-    MoneyError, OrderId, ParseIdError, Quantity, RequestId, ReturnId, SellerId, ShipmentId, Sku,
-    TextError, TextRule, Timestamp,
+    MoneyError, OrderId, ParseIdError, Quantity, Reason, RequestId, ReturnId, SellerId, ShipmentId,
+    Sku, TextError, TextRule, Timestamp,
 };
 use shared_events::stream::Cursors;
 use uuid::Uuid;
@@ -19,50 +21,6 @@ use crate::domain::{
     Place, RejectReturn, Rejection, RequestReturn, ReturnLineDisposition, Role, Status,
 };
 use crate::projections::SummaryFilter;
-
-/// A field that is not well formed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Its path, such as `lines[3].unit_price.currency_code`.
-    pub field: String,
-    /// The stable code: LIFECYCLE's where it has one, else [`Violations::INVALID_FIELD`].
-    pub reason: &'static str,
-    /// What a well formed one is; never the value.
-    pub description: String,
-}
-
-/// All that is wrong with a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Violations(Vec<Violation>);
-
-impl Violations {
-    /// The code of fields whose malformation the order itself has no code for.
-    pub const INVALID_FIELD: &'static str = "INVALID_FIELD";
-
-    /// The most violations that a status shows.
-    pub const SHOWN_MAX: usize = 20;
-
-    /// One violation alone.
-    #[must_use]
-    pub fn one(field: &str, reason: &'static str, description: &str) -> Self {
-        let (field, description) = (field.to_owned(), description.to_owned());
-        Self(vec![Violation { field, reason, description }])
-    }
-
-    /// Every violation, in the order of the fields.
-    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
-        self.0.iter()
-    }
-
-    fn add(&mut self, field: impl Into<String>, reason: &'static str, description: impl Display) {
-        let description = description.to_string();
-        self.0.push(Violation { field: field.into(), reason, description });
-    }
-
-    fn none_or(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
-    }
-}
 
 /// What every command may carry besides what it asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -442,18 +400,13 @@ enum Units {
 }
 
 impl Units {
-    const fn reason(self) -> &'static str {
+    const fn reason(self) -> Reason {
         match self {
-            Self::Open => Rejection::INVALID_LINES,
-            Self::Kept => Rejection::INVALID_RETURN_LINES,
+            Self::Open => Reason::InvalidLines,
+            Self::Kept => Reason::InvalidReturnLines,
         }
     }
 }
-
-const INVALID_LINE: &str = Rejection::InvalidLine { line: 0, detail: "" }.code();
-const INVALID_ADDRESS: &str = Rejection::InvalidAddress(AddressError::Street).code();
-const INVALID_CONTACT: &str = Rejection::InvalidContact(ContactError::Email).code();
-const TEXT_TOO_LONG: &str = Rejection::TextTooLong { field: "", max: 0 }.code();
 
 /// A request being taken apart. A part that is not well formed is noted and gives none, so that the
 /// rest is looked at as well.
@@ -543,12 +496,12 @@ impl Form {
 
     fn new_lines(&mut self, lines: &[proto::NewLine]) -> Option<Vec<NewLine>> {
         if lines.is_empty() {
-            let (empty, reason) = (Rejection::EmptyOrder, Rejection::EmptyOrder.code());
+            let (empty, reason) = (Rejection::EmptyOrder, Rejection::EmptyOrder.reason());
             self.violations.add("lines", reason, empty);
             return None;
         }
         if lines.len() > Rejection::LINES_MAX {
-            let (many, reason) = (Rejection::TooManyLines, Rejection::TooManyLines.code());
+            let (many, reason) = (Rejection::TooManyLines, Rejection::TooManyLines.reason());
             self.violations.add("lines", reason, many);
             return None;
         }
@@ -561,7 +514,7 @@ impl Form {
             if line.as_ref().is_some_and(|line| Some(line.unit_price.currency) != first) {
                 self.violations.add(
                     format!("lines[{index}].unit_price.currency_code"),
-                    Rejection::CurrencyMismatch.code(),
+                    Rejection::CurrencyMismatch.reason(),
                     Rejection::CurrencyMismatch,
                 );
             }
@@ -573,37 +526,38 @@ impl Form {
         let sku: Option<Sku> = line.sku.parse().ok();
         if sku.is_none() {
             let field = format!("{path}.sku");
-            self.violations.add(field, INVALID_LINE, "1 to 64 of A-Z a-z 0-9 . _ -");
+            self.violations.add(field, Reason::InvalidLine, "1 to 64 of A-Z a-z 0-9 . _ -");
         }
-        let quantity = self.quantity(&format!("{path}.quantity"), INVALID_LINE, line.quantity);
+        let quantity =
+            self.quantity(&format!("{path}.quantity"), Reason::InvalidLine, line.quantity);
         let price_path = format!("{path}.unit_price");
         let unit_price = match &line.unit_price {
-            Some(price) => self.money(&price_path, INVALID_LINE, price),
+            Some(price) => self.money(&price_path, Reason::InvalidLine, price),
             None => {
-                self.violations.add(&price_path, INVALID_LINE, "required");
+                self.violations.add(&price_path, Reason::InvalidLine, "required");
                 None
             }
         };
         if unit_price.is_some_and(|price| price.minor < 0) {
-            self.violations.add(&price_path, INVALID_LINE, "not below zero");
+            self.violations.add(&price_path, Reason::InvalidLine, "not below zero");
         }
         let seller_id: Option<SellerId> = match line.seller_id.as_str() {
             "" => None,
             text => text
                 .parse()
                 .map_err(|error: ParseIdError| {
-                    self.violations.add(format!("{path}.seller_id"), INVALID_LINE, error);
+                    self.violations.add(format!("{path}.seller_id"), Reason::InvalidLine, error);
                 })
                 .ok(),
         };
         Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
     }
 
-    fn quantity(&mut self, field: &str, reason: &'static str, units: u32) -> Option<Quantity> {
+    fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
         Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
     }
 
-    fn money(&mut self, path: &str, reason: &'static str, money: &proto::Money) -> Option<Money> {
+    fn money(&mut self, path: &str, reason: Reason, money: &proto::Money) -> Option<Money> {
         let currency: Currency = money
             .currency_code
             .parse()
@@ -620,7 +574,7 @@ impl Form {
     }
 
     fn refund(&mut self, refund: &proto::Money) -> Option<Money> {
-        let reason = Rejection::InvalidRefund.code();
+        let reason = Rejection::InvalidRefund.reason();
         let money = self.money("refund", reason, refund)?;
         if money.minor < 0 {
             self.violations.add("refund", reason, "not below zero");
@@ -650,13 +604,7 @@ impl Form {
         parsed.into_iter().collect()
     }
 
-    fn line_number(
-        &mut self,
-        field: &str,
-        reason: &'static str,
-        line: u32,
-        named: &mut BTreeSet<u32>,
-    ) {
+    fn line_number(&mut self, field: &str, reason: Reason, line: u32, named: &mut BTreeSet<u32>) {
         if line == 0 {
             self.violations.add(field, reason, "lines are numbered from 1");
         } else if !named.insert(line) {
@@ -697,7 +645,7 @@ impl Form {
 
     fn address(&mut self, address: Option<proto::Address>) -> Option<Address> {
         let Some(proto::Address { street, city, postal_code, country }) = address else {
-            self.violations.add("address", INVALID_ADDRESS, "required");
+            self.violations.add("address", Reason::InvalidAddress, "required");
             return None;
         };
         let address = Address { street, city, postal_code, country };
@@ -706,7 +654,7 @@ impl Form {
         for _ in 0..4 {
             let Err(error) = mended.check() else { break };
             let field = format!("address.{}", error.field());
-            self.violations.add(field, INVALID_ADDRESS, error);
+            self.violations.add(field, Reason::InvalidAddress, error);
             let part = match error {
                 AddressError::Street => &mut mended.street,
                 AddressError::City => &mut mended.city,
@@ -726,21 +674,21 @@ impl Form {
         ];
         for error in parts.into_iter().filter_map(Result::err) {
             let field = format!("contact.{}", contact_field(error));
-            self.violations.add(field, INVALID_CONTACT, error);
+            self.violations.add(field, Reason::InvalidContact, error);
         }
         // What is an address and hides something is none that was meant.
         if let Err(error @ TextError::Hidden { .. }) =
             TextRule::line(EMAIL_MAX).check(&contact.email)
             && Contact::new(&contact.email, "", "").is_ok()
         {
-            self.violations.add("contact.email", INVALID_CONTACT, error);
+            self.violations.add("contact.email", Reason::InvalidContact, error);
         }
         Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
     }
 
     fn reason(&mut self, field: &'static str, text: String) -> Option<String> {
         if text.trim().is_empty() {
-            let code = Rejection::ReasonRequired.code();
+            let code = Rejection::ReasonRequired.reason();
             self.violations.add(field, code, Rejection::ReasonRequired);
             return None;
         }
@@ -759,7 +707,7 @@ impl Form {
         match rule.check(&text) {
             Ok(()) => return Some(text),
             Err(error @ TextError::TooLong { .. }) => {
-                self.violations.add(field, TEXT_TOO_LONG, error);
+                self.violations.add(field, Reason::TextTooLong, error);
             }
             Err(error @ TextError::Hidden { .. }) => self.wrong(field, error),
         }
@@ -814,15 +762,7 @@ impl Form {
     }
 
     fn page_size(&mut self, size: i32, (default, max): (u32, u32)) -> Option<u32> {
-        match u32::try_from(size) {
-            Ok(0) => Some(default),
-            Ok(size) => Some(size.min(max)),
-            Err(_) => {
-                let wanted = format!("not below 0; 0 is {default}, and above {max} is {max}");
-                self.wrong("page_size", wanted);
-                None
-            }
-        }
+        PageSize { default, max }.read(size, &mut self.violations)
     }
 
     fn place(

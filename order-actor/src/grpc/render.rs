@@ -21,8 +21,7 @@ pub fn money(money: Money) -> proto::Money {
 /// An instant.
 #[must_use]
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
-    let nanos = i32::try_from(time.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: time.micros().div_euclid(1_000_000), nanos }
+    service_edge::time::timestamp(time)
 }
 
 /// A headline.

@@ -4,7 +4,6 @@
 use order_actor::domain::{By, Command, Role, Status};
 use order_actor::grpc::parse::{self, AsOf, Violations};
 use order_actor::grpc::proto;
-use order_actor::grpc::status::malformed;
 use shared_events::contract::{CancelReason, CustomerId, Timestamp};
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -121,7 +120,7 @@ fn reject() -> proto::RejectReturnRequest {
 /// What is wrong, as (field, reason).
 fn wrong<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
     let violations = parsed.unwrap_err();
-    violations.iter().map(|violation| (violation.field.clone(), violation.reason)).collect()
+    violations.iter().map(|violation| (violation.field.clone(), violation.reason.code())).collect()
 }
 
 type Spoil<T> = fn(&mut T);
@@ -436,7 +435,7 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
             "contact.locale",
         ]
     );
-    let status = malformed(&violations);
+    let status = tonic::Status::from(&violations);
     assert_eq!(status.code(), Code::InvalidArgument);
     let details = status.get_error_details();
     assert_eq!(details.bad_request().unwrap().field_violations.len(), 10);
@@ -455,7 +454,7 @@ fn a_status_of_thousands_of_violations_still_fits_into_headers() {
     request.lines = vec![bad; 2_000];
     let violations = parse::place_order(request, &ops()).unwrap_err();
     assert_eq!(violations.iter().count(), 4_000);
-    let status = malformed(&violations);
+    let status = tonic::Status::from(&violations);
     let details = status.get_error_details();
     assert_eq!(details.bad_request().unwrap().field_violations.len(), Violations::SHOWN_MAX);
     assert_eq!(details.error_info().unwrap().metadata["violations"], "4000");

@@ -12,6 +12,7 @@ mod money; // minor units and their currency
 mod notification_fact; // what others may know about messages
 mod order_fact; // what others may know about an order
 mod quantity; // units, positive by construction
+mod reason; // why a call is refused, with status, meaning and remedy
 mod sku; // what is sold
 mod text; // what a text may hold
 mod timestamp; // instants, in UTC microseconds
@@ -32,6 +33,7 @@ pub use order_fact::{
     CancelReason, Disposition, LineUnits, OrderFact, OrderHeader, OrderLineFact, ReturnedUnits,
 };
 pub use quantity::{Quantity, QuantityError};
+pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};
 pub use text::{TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};

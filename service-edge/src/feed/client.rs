@@ -12,8 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::proto::fact_service_client::FactServiceClient;
-use super::{cursors, place, positions, proto, read_history};
-use crate::peers::Identity;
+use super::{Identity, cursors, place, positions, proto, read_history};
 
 /// A message holds at most 1 MiB of facts, or one fact that is larger.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
