@@ -1,20 +1,26 @@
 //! The edge of the stock service: the only place that knows its proto.
 //! Never here: rules about stock.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod parse; // what is asked, or every field at fault
+mod refusal; // why not
+mod render; // what is shown
 
-use service_edge::page::{PageSize, Tokens, cut};
+use std::sync::Arc;
+
+use service_edge::page::{Tokens, cut};
 use service_edge::time::timestamp;
-use service_edge::{Refused, Violations, violation};
-use shared_events::contract::{OrderId, Reason, RequestId, Sku, TextRule, Timestamp};
-use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Tx, Verb};
+use service_edge::{Violations, violation};
+use shared_events::contract::{OrderId, Sku, Timestamp};
+use shared_events::stream::{AskedBy, Database, OperatorAction, Tx, Verb};
 use tonic::{Request, Response, Status};
 
 use crate::cache::{Found, StockCache};
-use crate::domain::{Reservation, ReservationState};
-use crate::movements::{self, Cause, Did, MovementPlace, StockMovement};
-use crate::store::{self, Asked, Moved, Movement, Outcome, SetError, Stock, UNITS_MAX};
+use crate::movements::{self, MovementPlace};
+use crate::store::{self, Asked, Moved, Movement, Outcome, Stock, UNITS_MAX};
+
+use parse::{Setting, movement_place, page_size, parsed, setting, told};
+use refusal::{away, not_found, refused};
+use render::{rendered, rendered_movement, rendered_reservation};
 
 /// Messages and services of `ordinal.inventory.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -28,9 +34,6 @@ use proto::inventory_service_server::InventoryService;
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 const BATCH_MAX: usize = 1_000;
-const REASON_MAX: usize = 500;
-/// After this a caller may ask again that found the database unavailable.
-const AWAY_DELAY: Duration = Duration::from_millis(500);
 
 /// The stock service as gRPC sees it.
 pub struct StockEdge {
@@ -328,51 +331,6 @@ impl InventoryService for StockEdge {
     }
 }
 
-/// What is asked of one product.
-struct Setting {
-    sku: Sku,
-    movement: Movement,
-    reason: String,
-    request_id: Option<String>,
-}
-
-fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Violations> {
-    let mut violations = Violations::default();
-    let sku = violations.parsed::<Sku>(&format!("{path}sku"), &request.sku);
-    let units = 0..=UNITS_MAX;
-    let expected = request.expected_on_hand;
-    let both = [("on_hand", Some(request.on_hand)), ("expected_on_hand", expected)];
-    for (field, number) in both {
-        if number.is_some_and(|number| !units.contains(&number)) {
-            violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
-        }
-    }
-    if request.only_if_absent && expected.is_some() {
-        violations.wrong(format!("{path}expected_on_hand"), "not beside only_if_absent");
-    }
-    let request_id = told(path, &request.reason, &request.request_id, &mut violations);
-    match sku {
-        Some(sku) if violations.is_empty() => {
-            let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
-            let movement = Movement::Set { on_hand, only_if_absent, expected };
-            Ok(Setting { sku, movement, reason: request.reason.clone(), request_id })
-        }
-        _ => Err(violations),
-    }
-}
-
-/// The request id, if there is one; what is wrong with it or with the reason is added.
-fn told(path: &str, reason: &str, request_id: &str, violations: &mut Violations) -> Option<String> {
-    if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
-        violations.wrong(format!("{path}reason"), error);
-    }
-    if request_id.is_empty() {
-        return None;
-    }
-    let id = violations.parsed::<RequestId>(&format!("{path}request_id"), request_id);
-    id.map(|id| id.to_string())
-}
-
 fn asked_by<T>(request: &Request<T>) -> AskedBy {
     request.extensions().get::<AskedBy>().cloned().unwrap_or_default()
 }
@@ -389,127 +347,5 @@ fn products(settings: &[(usize, Setting)]) -> String {
             format!("{} products from {} to {}", settings.len(), first.sku, last.sku)
         }
         [] => String::new(),
-    }
-}
-
-fn page_size(asked: i32) -> Result<u32, Status> {
-    let mut violations = Violations::default();
-    PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
-}
-
-/// The place that a token of a product's movements names.
-fn movement_place(place: &str) -> Option<MovementPlace> {
-    let (number, index) = place.split_once('.')?;
-    Some(MovementPlace { number: number.parse().ok()?, index: index.parse().ok()? })
-}
-
-fn rendered_movement(movement: StockMovement) -> proto::Movement {
-    use proto::MovementCause as Shown;
-    let cause = match (movement.cause, movement.fact.as_ref().map(|fact| fact.did)) {
-        (_, Some(Did::Reserved)) => Shown::Reserved,
-        (_, Some(Did::Released)) => Shown::Released,
-        (_, Some(Did::Committed)) => Shown::Committed,
-        (_, Some(Did::Restocked)) => Shown::Restocked,
-        (Cause::Set, None) => Shown::Set,
-        (Cause::Adjusted, None) => Shown::Adjusted,
-        (Cause::SetBack, None) => Shown::SetBack,
-        (Cause::Earlier, None) => Shown::Earlier,
-        (Cause::Orders, None) => Shown::Unspecified,
-    };
-    let after = movement.after.unzip();
-    let (order_id, fact_id, fact_shard, fact_position) =
-        movement.fact.map_or_else(Default::default, |fact| {
-            (fact.order_id, fact.id, u32::from(fact.shard), fact.position)
-        });
-    proto::Movement {
-        number: movement.place.number,
-        index: movement.place.index,
-        at: Some(timestamp(movement.at)),
-        cause: cause.into(),
-        on_hand_change: movement.on_hand_change,
-        reserved_change: movement.reserved_change,
-        on_hand: after.0,
-        reserved: after.1,
-        order_id,
-        fact_id,
-        fact_shard,
-        fact_position,
-        reason: movement.reason,
-        asked_by: movement.asked_by,
-        request_id: movement.request_id,
-    }
-}
-
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-    field: &str,
-    text: &str,
-) -> Result<T, Status> {
-    let mut violations = Violations::default();
-    violations.parsed(field, text).ok_or_else(|| violations.into())
-}
-
-fn rendered(stock: &Stock) -> proto::Stock {
-    proto::Stock {
-        sku: stock.sku.to_string(),
-        on_hand: stock.level.on_hand,
-        reserved: stock.level.reserved,
-        available: stock.level.available(),
-    }
-}
-
-fn rendered_reservation(found: &Reservation) -> proto::Reservation {
-    let state = match found.state {
-        ReservationState::Waiting => proto::ReservationState::Waiting,
-        ReservationState::Reserved => proto::ReservationState::Reserved,
-        ReservationState::Rejected => proto::ReservationState::Rejected,
-        ReservationState::Released => proto::ReservationState::Released,
-    };
-    let holds = found.state == ReservationState::Reserved;
-    proto::Reservation {
-        order_id: found.order_id.to_string(),
-        reservation_id: found.reservation_id.to_string(),
-        state: state.into(),
-        lines: found
-            .lines
-            .iter()
-            .map(|held| proto::ReservationLine {
-                line: held.line,
-                sku: held.sku.to_string(),
-                quantity: held.quantity,
-                held: if holds { held.open() } else { 0 },
-                released: held.released,
-                committed: held.committed,
-                restocked: held.restocked,
-            })
-            .collect(),
-        missing_skus: found.missing.iter().map(Sku::to_string).collect(),
-    }
-}
-
-fn not_found(message: &str) -> Status {
-    Refused::new(Reason::NotFound).say(message)
-}
-
-fn away(error: &DatabaseError) -> Status {
-    tracing::warn!(%error, "stock database");
-    Refused::new(Reason::StockUnavailable)
-        .again_after(AWAY_DELAY)
-        .say("the stock database is not available")
-}
-
-fn refused(error: &SetError, field: &str) -> Status {
-    let message = error.to_string();
-    match error {
-        SetError::InsufficientStock { .. } => Refused::new(Reason::InsufficientStock).say(&message),
-        SetError::TooMany => violation(field, &message),
-        SetError::OnHandMismatch { sku, expected, on_hand } => Refused::new(Reason::OnHandMismatch)
-            .with("sku", sku)
-            .with("expected", expected)
-            .with("actual", on_hand)
-            .say(&message),
-        SetError::RequestIdReused { .. } => {
-            Refused::new(Reason::IdempotencyKeyReused).say(&message)
-        }
-        SetError::Database(error) => away(error),
     }
 }
