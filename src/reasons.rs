@@ -249,8 +249,8 @@ fn table(page: &mut String, reasons: &[Said]) {
 
 const HEAD: &str = "# Errors and their reasons
 
-Every error is a refusal with a stable reason. gRPC clients find it in `google.rpc.ErrorInfo` (`reason`, with
-`domain` \"ordinal\" and further values in `metadata`), and for each field at fault in
+Every error is a refusal with a stable reason. gRPC clients find it in `google.rpc.ErrorInfo`
+(`reason`, with `domain` \"ordinal\" and further values in `metadata`), and for each field at fault in
 `google.rpc.BadRequest`; where asking again helps, `google.rpc.RetryInfo` says after how long.
 [examples/clients](../examples/clients/README.md) reads all three in Python, TypeScript and with
 `buf curl`. The command line shows the reason behind `error: `, and with `--json` as `reason`.

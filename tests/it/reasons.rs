@@ -106,10 +106,11 @@ fn limits_are_said_with_the_numbers_that_bind() {
 }
 
 /// Calls that make a refusal with a code, or a line that is left out.
-const MAKERS: [&str; 10] = [
+const MAKERS: [&str; 11] = [
     "with_error_info(",
     "refused(",
-    "Reason::",
+    " Reason::",
+    "(Reason::",
     "Failure::Refused {",
     "Problem::new(",
     "fn code(&self) -> &'static str",
