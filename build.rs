@@ -1,4 +1,4 @@
-//! Compiles the protos: the admin and the fact service of this package as code, and all services
+//! Compiles the protos: the admin service of this package as code, and all services
 //! as descriptors, by which the command line writes requests and shows answers.
 
 use std::path::{Path, PathBuf};
@@ -8,13 +8,9 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    for (name, proto) in
-        [("admin", "ordinal/admin/v1/admin.proto"), ("facts", "ordinal/facts/v1/facts.proto")]
-    {
-        let service = protox::compile([proto], ["proto"])?;
-        std::fs::write(out.join(format!("{name}_descriptor.bin")), service.encode_to_vec())?;
-        tonic_prost_build::configure().compile_fds(service)?;
-    }
+    let admin = protox::compile(["ordinal/admin/v1/admin.proto"], ["proto"])?;
+    std::fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(admin)?;
 
     let mut protos = Vec::new();
     find(Path::new("proto"), &mut protos)?;

@@ -13,7 +13,6 @@
 pub mod client; // calls an engine, and shows what it answers
 mod edge; // the gRPC server as a stack
 pub mod engine; // one process of the engine, with the parts of its role
-mod feed; // facts to and from other processes
 mod flags; // what flags are read with
 mod lab; // load, faults, a cluster, a demo
 pub mod verbs;
@@ -24,6 +23,3 @@ pub use edge::{Turns, take_descriptors};
 pub use engine::serve_routes;
 pub use engine::streams; // the Redis streams, by flags
 pub use lab::cluster; // all processes on this machine
-
-// By these names `feed` knows them.
-use edge::{peers, refusal};

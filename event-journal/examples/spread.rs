@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use event_journal::{Journal, NewEvent, Options, ShardMap, StreamId, open_spread};
-use shared_events::contract::Timestamp;
 use shared_events::chance::Chance;
+use shared_events::contract::Timestamp;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -14,13 +14,12 @@ use std::time::Duration;
 
 use shared_events::contract::{Fact, FactBody, InventoryFact, Sku, Timestamp};
 use shared_events::stream::redis::{Cache, CachePlace, Cached, Redis};
-use shared_events::stream::{Cursors, Database, Source as _};
+use shared_events::stream::{Cursors, Database, Outbox, Source as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Level;
-use crate::outbox::OutboxSource;
 use crate::store::{self, Generation, Stock};
 
 /// How often it is looked for what others told.
@@ -42,8 +41,7 @@ struct Inner {
     cache: Cache,
     keep: Duration,
     database: Database,
-    source: OutboxSource,
-    told: Arc<Notify>,
+    outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
     /// Somebody wants a look at once.
@@ -107,13 +105,12 @@ impl StockCache {
         redis: Redis,
         keep: Duration,
         database: Database,
-        told: Arc<Notify>,
+        outbox: Outbox,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
-        let source = OutboxSource::new(database.clone(), Arc::clone(&told));
         let (cache, state) = (Cache::new(redis), Mutex::default());
         let wanted = Notify::new();
-        Self { inner: Arc::new(Inner { cache, keep, database, source, told, now, state, wanted }) }
+        Self { inner: Arc::new(Inner { cache, keep, database, outbox, now, state, wanted }) }
     }
 
     /// What it has of a product, within a tenth of a second.
@@ -168,7 +165,7 @@ impl StockCache {
         let mut looked = None;
         while !stop.is_cancelled() {
             // Heard from before the look, so that nothing told after it is missed.
-            let told = self.inner.told.notified();
+            let told = self.inner.outbox.told();
             let wanted = self.inner.wanted.notified();
             if let Err(error) = self.look(&mut looked).await {
                 looked = None;
@@ -184,7 +181,7 @@ impl StockCache {
     }
 
     async fn look(&self, looked: &mut Option<Looked>) -> Result<(), String> {
-        let Inner { cache, database, source, .. } = &*self.inner;
+        let Inner { cache, database, outbox, .. } = &*self.inner;
         let at = Instant::now();
         if std::mem::take(&mut self.state().doubtful) {
             *looked = None;
@@ -204,7 +201,7 @@ impl StockCache {
         };
         let Looked { cursors, .. } = looked.insert(standing);
         loop {
-            let batch = source.read_after(cursors, BATCH).await;
+            let batch = outbox.read_after(cursors, BATCH).await;
             let batch = batch.map_err(|error| error.to_string())?;
             if batch.items.is_empty() {
                 break;
@@ -221,8 +218,8 @@ impl StockCache {
 
     /// Begins a generation, whose values know everything that was told until now.
     async fn begin(&self, servers: String) -> Result<Looked, String> {
-        let Inner { database, source, .. } = &*self.inner;
-        let cursors = source.heads().await.map_err(|error| error.to_string())?;
+        let Inner { database, outbox, .. } = &*self.inner;
+        let cursors = outbox.heads().await.map_err(|error| error.to_string())?;
         store::begin_generation(database).await.map_err(|error| error.to_string())?;
         let generation = store::generation(database).await.map_err(|error| error.to_string())?;
         let place = generation.map(|generation| generation.place).unwrap_or_default();

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shared_events::contract::{
     Disposition, Fact, FactBody, FactId, FactSource, InventoryFact, LineUnits, OrderFact, OrderId,
-    Sku, SpecVersion, Timestamp,
+    Sku, Timestamp,
 };
-use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
-use tokio::sync::Notify;
+use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
 use crate::domain::{Impossible, Reservation, ReservationState, Seen, Shelf, Step, StepKind};
 use crate::movements::{self, Cause};
-use crate::{outbox, store};
+use crate::store;
 
 /// Reservations looked at in one step when the log was set back.
 const PAGE: u32 = 1_000;
@@ -20,25 +19,24 @@ const PAGE: u32 = 1_000;
 /// each row once, so that a product that everybody wants costs one update per batch.
 pub struct StockFollower {
     database: Database,
-    told: Arc<Notify>,
+    outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl StockFollower {
     pub(crate) const fn new(
         database: Database,
-        told: Arc<Notify>,
+        outbox: Outbox,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
-        Self { database, told, now }
+        Self { database, outbox, now }
     }
 }
 
 #[async_trait]
 impl Handler<Fact> for StockFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let orders: BTreeSet<OrderId> =
-            facts.iter().filter(|fact| matters(&fact.body)).map(|fact| fact.subject).collect();
+        let orders: BTreeSet<OrderId> = facts.iter().filter_map(moves_stock_of).collect();
         if orders.is_empty() {
             return Ok(());
         }
@@ -46,56 +44,28 @@ impl Handler<Fact> for StockFollower {
         let skus = skus(facts, &reservations);
         let mut shelf = Shelf::new(store::lock(&self.database, tx, &skus).await?);
         let mut touched = BTreeSet::new();
-        let mut told: Vec<(&Fact, InventoryFact)> = Vec::new();
+        let mut answers = Vec::new();
         for (index, fact) in facts.iter().enumerate() {
-            if !matters(&fact.body) {
-                continue;
-            }
+            let Some(order_id) = moves_stock_of(fact) else { continue };
             let reservation =
-                reservations.entry(fact.subject).or_insert_with(|| Reservation::new(fact.subject));
+                reservations.entry(order_id).or_insert_with(|| Reservation::new(order_id));
             reservation.saw(fact.shard, fact.position);
-            let answers = apply(reservation, fact, &mut shelf)
+            let answered = apply(reservation, fact, &mut shelf)
                 .map_err(|error| Blame::Item { index, error: error.to_string() })?;
-            touched.insert(fact.subject);
-            told.extend(answers.into_iter().map(|answer| (fact, answer)));
+            touched.insert(order_id);
+            answers.extend((0..).zip(answered).map(|(nth, answer)| answer_to(fact, nth, answer)));
         }
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
-        let mut heads = outbox::heads(tx).await?;
-        let mut rows = Vec::with_capacity(told.len());
-        let (mut last, mut nth) = (None, 0);
-        for (cause, answer) in told {
-            nth = if last == Some(cause.id) { nth + 1 } else { 0 };
-            last = Some(cause.id);
-            let shard = cause.shard;
-            let head = heads.entry(shard).or_insert(0);
-            *head += 1;
-            let position = *head;
-            rows.push(Fact {
-                specversion: SpecVersion::V1,
-                id: FactId::caused_by(FactSource::Inventory, cause.id, answer.kind(), nth),
-                source: FactSource::Inventory,
-                time: now,
-                subject: cause.subject,
-                sequence: cause.sequence,
-                shard,
-                position,
-                index: 0,
-                causationid: Some(cause.id.to_string()),
-                traceparent: cause.traceparent.clone(),
-                mark: None,
-                body: FactBody::Inventory(answer),
-            });
-        }
-        outbox::write(&self.database, tx, &rows).await?;
-        let (cause, moved) = (Cause::Orders, movements::of_facts(&rows));
+        let told = self.outbox.write(tx, answers, now).await?;
+        let (cause, moved) = (Cause::Orders, movements::of_facts(&told));
         store::change(&self.database, tx, cause, shelf.changes(), &moved, now).await?;
         Ok(())
     }
 
     fn committed(&mut self) {
-        self.told.notify_waiters();
+        self.outbox.committed();
     }
 
     /// Lets go of everything that is held, and forgets everything that was heard, for orders of which
@@ -165,6 +135,17 @@ impl StockFollower {
         store::forget_reservations(&self.database, tx, gone.iter().map(|one| one.order_id)).await?;
         Ok(())
     }
+}
+
+/// What stock tells because of a fact, the `nth` of its answers.
+fn answer_to(fact: &Fact, nth: u16, answer: InventoryFact) -> NewFact {
+    let id = FactId::caused_by(FactSource::Inventory, fact.id, answer.kind(), nth);
+    NewFact::caused_by(fact, id, FactBody::Inventory(answer))
+}
+
+/// The order of which a fact moves stock, if it does.
+fn moves_stock_of(fact: &Fact) -> Option<OrderId> {
+    fact.body.order_id().filter(|_| matters(&fact.body))
 }
 
 /// Which facts move stock.

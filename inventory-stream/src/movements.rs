@@ -263,11 +263,11 @@ async fn facts(
     let places: Vec<(u16, u64)> = named.iter().map(|moved| (moved.0, moved.1)).collect();
     let places = serde_json::to_string(&places).map_err(|_| DatabaseError::Corrupt("movement"))?;
     let sql = database.sql(
-        "SELECT outbox.shard, outbox.position, order_id, fact::json ->> 'id'
+        "SELECT outbox.shard, outbox.position, outbox.subject, fact::json ->> 'id'
          FROM json_array_elements($1::json) AS place
          JOIN outbox ON outbox.shard = (place.value ->> 0)::bigint
              AND outbox.position = (place.value ->> 1)::bigint",
-        "SELECT outbox.shard, outbox.position, order_id, fact ->> 'id'
+        "SELECT outbox.shard, outbox.position, outbox.subject, fact ->> 'id'
          FROM json_each($1) AS place
          JOIN outbox ON outbox.shard = place.value ->> 0 AND outbox.position = place.value ->> 1",
     );

@@ -4,13 +4,12 @@ use std::time::Duration;
 use include_dir::{Dir, include_dir};
 use shared_events::contract::Timestamp;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Database, Dialect, migrations};
+use shared_events::stream::{Database, Dialect, Outbox, migrations};
 use sqlx::migrate::Migrator;
-use tokio::sync::Notify;
 
 use crate::grpc::StockEdge;
 use crate::grpc::proto::inventory_service_server::InventoryServiceServer;
-use crate::{OutboxSource, StockCache, StockFollower};
+use crate::{StockCache, StockFollower};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -28,7 +27,7 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 #[derive(Clone)]
 pub struct Inventory {
     database: Database,
-    told: Arc<Notify>,
+    outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     cache: Option<StockCache>,
 }
@@ -37,16 +36,17 @@ impl Inventory {
     /// Over a database with its tables; `now` dates what it tells.
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { database, told: Arc::default(), now, cache: None }
+        let outbox = Outbox::new(database.clone());
+        Self { database, outbox, now, cache: None }
     }
 
     /// With a cache in this Redis, whose values stand for so long at most. It is used while
     /// [`StockCache::run`] runs.
     #[must_use]
     pub fn cached(mut self, redis: Redis, keep: Duration) -> Self {
-        let (database, told, now) =
-            (self.database.clone(), Arc::clone(&self.told), Arc::clone(&self.now));
-        self.cache = Some(StockCache::new(redis, keep, database, told, now));
+        let (database, outbox, now) =
+            (self.database.clone(), self.outbox.clone(), Arc::clone(&self.now));
+        self.cache = Some(StockCache::new(redis, keep, database, outbox, now));
         self
     }
 
@@ -65,13 +65,13 @@ impl Inventory {
     /// What follows order facts.
     #[must_use]
     pub fn follower(&self) -> StockFollower {
-        StockFollower::new(self.database.clone(), Arc::clone(&self.told), Arc::clone(&self.now))
+        StockFollower::new(self.database.clone(), self.outbox.clone(), Arc::clone(&self.now))
     }
 
     /// What it tells others.
     #[must_use]
-    pub fn facts(&self) -> Arc<OutboxSource> {
-        Arc::new(OutboxSource::new(self.database.clone(), Arc::clone(&self.told)))
+    pub fn facts(&self) -> Arc<Outbox> {
+        Arc::new(self.outbox.clone())
     }
 
     /// What answers its calls.

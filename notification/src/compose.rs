@@ -110,7 +110,7 @@ fn say(fact: &Fact, config: &Config, returns: bool) -> Vec<Message> {
             id: notification_id(fact.id, channel),
             fact_id: fact.id,
             place: (fact.shard, fact.position),
-            order_id: fact.subject,
+            order_id: order.order().order_id,
             channel,
             kind,
             recipient: recipient.to_owned(),

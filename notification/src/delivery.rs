@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Backoff, Database, DatabaseError};
+use shared_events::stream::{Backoff, Database, DatabaseError, Outbox};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::StreamExt as _;
@@ -73,6 +73,7 @@ impl Due {
 /// Sends what is due until told to stop.
 pub(crate) struct Delivery {
     pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
     pub(crate) config: Arc<Config>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) due: Arc<Due>,
@@ -309,7 +310,8 @@ impl<'a> Lane<'a> {
         let delivery = self.delivery;
         if !left.is_empty() {
             let now = (delivery.now)();
-            self.meanwhile(ledger::delivered(&delivery.database, left, now)).await?;
+            self.meanwhile(ledger::delivered(&delivery.database, &delivery.outbox, left, now))
+                .await?;
             left.clear();
         }
         while let Some((entry, error)) = kept.front() {

@@ -1,14 +1,16 @@
 //! The edge of the message service: the only place that knows its proto.
 //! Never here: what a message says, or how it leaves.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use service_edge::page::{PageSize, Tokens, cut};
+use service_edge::time::timestamp;
+use service_edge::{Refused, Violations};
 use shared_events::chance::Chance;
-use shared_events::contract::{NotificationId, TextRule, Timestamp};
+use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
-use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic::{Request, Response, Status};
 
 use crate::Channel;
 use crate::delivery::Due;
@@ -25,9 +27,9 @@ use proto::notification_service_server::NotificationService;
 /// The descriptors of `ordinal.notifications.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-const PAGE_DEFAULT: u32 = 20;
-const PAGE_MAX: u32 = 100;
 const REASON_MAX: usize = 500;
+/// After this a caller may ask again that found the database unavailable.
+const AWAY_DELAY: Duration = Duration::from_millis(500);
 
 /// The message service as gRPC sees it.
 pub struct NotificationEdge {
@@ -55,60 +57,45 @@ impl NotificationService for NotificationEdge {
         request: Request<proto::ListNotificationsRequest>,
     ) -> Result<Response<proto::ListNotificationsResponse>, Status> {
         let request = request.into_inner();
-        let mut violations = Vec::new();
-        let mut wrong = |field: &str, what: &str| violations.push(FieldViolation::new(field, what));
+        let mut violations = Violations::default();
         let mut filter = Filter::default();
         if !request.order_id.is_empty() {
-            filter.order_id =
-                request.order_id.parse().map_err(|_| wrong("order_id", "not a UUID")).ok();
+            filter.order_id = request
+                .order_id
+                .parse()
+                .map_err(|_| violations.wrong("order_id", "not a UUID"))
+                .ok();
         }
         filter.state = match proto::NotificationState::try_from(request.state) {
             Ok(state) => state_of(state),
             Err(_) => {
-                wrong("state", "not a state");
+                violations.wrong("state", "not a state");
                 None
             }
         };
         if !request.channel.is_empty() {
             filter.channel = Channel::all().find(|channel| channel.code() == request.channel);
             if filter.channel.is_none() {
-                wrong("channel", "EMAIL, SMS or WEBHOOK");
+                violations.wrong("channel", "EMAIL, SMS or WEBHOOK");
             }
         }
-        let size = match u32::try_from(request.page_size) {
-            Ok(0) => PAGE_DEFAULT,
-            Ok(size) => size.min(PAGE_MAX),
-            Err(_) => {
-                wrong("page_size", "not below 0");
-                PAGE_DEFAULT
-            }
+        let size = PageSize::LIST.read(request.page_size, &mut violations);
+        let filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        let tokens = Tokens::of(filtered);
+        let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
+        let after = after.unwrap_or_else(|foreign| {
+            violations.extend(foreign);
+            None
+        });
+        let (Some(size), true) = (size, violations.is_empty()) else {
+            return Err(violations.into());
         };
-        // The filter stands in the token, so that it fits no other list.
-        let list = format!("{}/{}/{}/", request.order_id, request.state, request.channel);
-        let after = match request.page_token.as_str() {
-            "" => 0,
-            token => token
-                .strip_prefix(&list)
-                .and_then(|serial| serial.parse().ok())
-                .unwrap_or_else(|| {
-                    wrong("page_token", "not a token of this list");
-                    0
-                }),
-        };
-        if !violations.is_empty() {
-            return Err(malformed(violations));
-        }
-        let mut entries = ledger::list(&self.database, &filter, after, size + 1)
+        let mut entries = ledger::list(&self.database, &filter, after.unwrap_or(0), size + 1)
             .await
             .map_err(|error| away(&error))?;
-        let page = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = entries.len() > page;
-        entries.truncate(page);
-        let next_page_token = entries
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{list}{}", last.serial))
-            .unwrap_or_default();
+        let more = cut(&mut entries, size);
+        let last = entries.last().filter(|_| more);
+        let next_page_token = last.map(|last| tokens.after(last.serial)).unwrap_or_default();
         let notifications = entries.iter().map(listed).collect();
         Ok(Response::new(proto::ListNotificationsResponse { notifications, next_page_token }))
     }
@@ -117,8 +104,9 @@ impl NotificationService for NotificationEdge {
         &self,
         request: Request<proto::GetNotificationRequest>,
     ) -> Result<Response<proto::GetNotificationResponse>, Status> {
-        let id = notification_id(&request.into_inner().notification_id);
-        let id = id.map_err(|violation| malformed(vec![violation]))?;
+        let mut violations = Violations::default();
+        let id = notification_id(&request.into_inner().notification_id, &mut violations);
+        let id = id.ok_or(violations)?;
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
         let found = ledger::get(&mut tx, id).await.map_err(|error| away(&error))?;
         let found = found.ok_or_else(not_found)?;
@@ -133,11 +121,13 @@ impl NotificationService for NotificationEdge {
         let by = by.unwrap_or_default();
         let request = request.into_inner();
         let reason = request.reason.trim();
-        let id = match (notification_id(&request.notification_id), wrong_reason(reason)) {
-            (Ok(id), None) => id,
-            (id, reason) => {
-                return Err(malformed(id.err().into_iter().chain(reason).collect()));
-            }
+        let mut violations = Violations::default();
+        let id = notification_id(&request.notification_id, &mut violations);
+        if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
+            violations.wrong("reason", error);
+        }
+        let (Some(id), true) = (id, violations.is_empty()) else {
+            return Err(violations.into());
         };
         let (again, now) = (NotificationId::from_uuid(self.chance.uuid()), (self.now)());
         let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
@@ -146,7 +136,7 @@ impl NotificationService for NotificationEdge {
             Resent::Again(entry) => entry,
             Resent::NotFinished => {
                 let message = "the message is still on its way, or another that says it again";
-                return Err(with_reason(Code::FailedPrecondition, "NOT_FINISHED", message));
+                return Err(Refused::new(Reason::NotFinished).say(message));
             }
             Resent::NotFound => return Err(not_found()),
         };
@@ -163,13 +153,8 @@ impl NotificationService for NotificationEdge {
     }
 }
 
-fn notification_id(text: &str) -> Result<NotificationId, FieldViolation> {
-    text.parse().map_err(|_| FieldViolation::new("notification_id", "not a UUID"))
-}
-
-fn wrong_reason(text: &str) -> Option<FieldViolation> {
-    let error = TextRule::line(REASON_MAX).check(text).err()?;
-    Some(FieldViolation::new("reason", error.to_string()))
+fn notification_id(text: &str, violations: &mut Violations) -> Option<NotificationId> {
+    text.parse().map_err(|_| violations.wrong("notification_id", "not a UUID")).ok()
 }
 
 const fn state_of(state: proto::NotificationState) -> Option<State> {
@@ -206,9 +191,9 @@ fn whole(entry: &Entry) -> proto::Notification {
         body: entry.body.clone(),
         attempts: entry.attempts,
         last_error: entry.last_error.clone(),
-        created_at: Some(time(entry.created_at)),
-        delivered_at: entry.delivered_at.map(time),
-        next_try_at: (entry.state == State::RetryAt).then(|| time(entry.next_try_at)),
+        created_at: Some(timestamp(entry.created_at)),
+        delivered_at: entry.delivered_at.map(timestamp),
+        next_try_at: (entry.state == State::RetryAt).then(|| timestamp(entry.next_try_at)),
         resend_of: entry.resend_of.map(|id| id.to_string()).unwrap_or_default(),
         asked_by: entry.asked_by.clone().unwrap_or_default(),
     }
@@ -225,45 +210,13 @@ fn listed(entry: &Entry) -> proto::Notification {
     proto::Notification { body: String::new(), recipient, ..whole(entry) }
 }
 
-fn time(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.micros();
-    let nanos = micros.rem_euclid(1_000_000) * 1_000;
-    prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: i32::try_from(nanos).unwrap_or(0),
-    }
-}
-
-fn malformed(mut violations: Vec<FieldViolation>) -> Status {
-    let reason = "INVALID_FIELD";
-    let total = violations.len();
-    let told = HashMap::from([("violations".to_owned(), total.to_string())]);
-    let message = violations.first().map_or_else(String::new, |first| {
-        let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
-        format!("{}: {}{more}", first.field, first.description)
-    });
-    for violation in &mut violations {
-        reason.clone_into(&mut violation.reason);
-    }
-    let mut details = ErrorDetails::with_error_info(reason, "ordinal", told);
-    details.set_bad_request(violations);
-    Status::with_error_details(Code::InvalidArgument, message, details)
-}
-
-fn with_reason(code: Code, reason: &str, message: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "ordinal", HashMap::new());
-    Status::with_error_details(code, message, details)
-}
-
 fn not_found() -> Status {
-    with_reason(Code::NotFound, "NOT_FOUND", "no such message")
+    Refused::new(Reason::NotFound).say("no such message")
 }
 
 fn away(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "notification database");
-    let mut details =
-        ErrorDetails::with_error_info("NOTIFICATIONS_UNAVAILABLE", "ordinal", HashMap::new());
-    details.set_retry_info(Some(std::time::Duration::from_millis(500)));
-    let message = "the notification database is not available";
-    Status::with_error_details(Code::Unavailable, message, details)
+    Refused::new(Reason::NotificationsUnavailable)
+        .again_after(AWAY_DELAY)
+        .say("the notification database is not available")
 }

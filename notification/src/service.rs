@@ -3,7 +3,7 @@ use std::sync::Arc;
 use include_dir::{Dir, include_dir};
 use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Database, Dialect, migrations};
+use shared_events::stream::{Database, Dialect, Outbox, migrations};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ pub fn migrator(dialect: Dialect) -> Migrator {
 #[derive(Clone)]
 pub struct Notifications {
     database: Database,
+    outbox: Outbox,
     config: Arc<Config>,
     channels: Arc<Channels>,
     due: Arc<Due>,
@@ -47,8 +48,9 @@ impl Notifications {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Result<Self, ChannelError> {
         let channels = Arc::new(Channels::new(config.clone())?);
-        let (config, due, chance) = (Arc::new(config), Arc::default(), Chance::system());
-        Ok(Self { database, config, channels, due, now, chance })
+        let (outbox, config) = (Outbox::new(database.clone()), Arc::new(config));
+        let (due, chance) = (Arc::default(), Chance::system());
+        Ok(Self { database, outbox, config, channels, due, now, chance })
     }
 
     /// Pauses and ids are drawn from there, and not from the machine.
@@ -69,10 +71,23 @@ impl Notifications {
         )
     }
 
+    /// Its database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What it tells others.
+    #[must_use]
+    pub fn facts(&self) -> Arc<Outbox> {
+        Arc::new(self.outbox.clone())
+    }
+
     /// Sends what is due until told to stop.
     pub async fn run_delivery(&self, stop: CancellationToken) {
         let delivery = Delivery {
             database: self.database.clone(),
+            outbox: self.outbox.clone(),
             config: Arc::clone(&self.config),
             channels: Arc::clone(&self.channels),
             due: Arc::clone(&self.due),

@@ -1,7 +1,7 @@
 //! An event as the journal keeps it, with its types: the private event, and why it happened.
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Mark, OrderId, RequestId, Timestamp};
+use shared_events::contract::{Mark, OrderId, RequestId, Subject, Timestamp};
 use shared_events::stream::Item;
 
 use crate::domain::{By, EVENTS_MAX, Event};
@@ -66,8 +66,8 @@ impl Item for RecordedEvent {
         0
     }
 
-    fn order_id(&self) -> OrderId {
-        self.order_id
+    fn subject(&self) -> Subject {
+        self.order_id.into()
     }
 
     fn kind(&self) -> &str {

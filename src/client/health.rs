@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use shared_events::contract::Reason;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -20,7 +21,7 @@ pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> Resu
     match answer {
         Ok(Ok(answer)) => Ok(answer.into_inner().status == i32::from(ServingStatus::Serving)),
         Ok(Err(status)) if status.code() == Code::NotFound => Err(Failure::Refused {
-            reason: "NOT_FOUND".to_owned(),
+            reason: Reason::NotFound.to_string(),
             message: format!("the process has no service {service}; liveness is one, or none"),
         }),
         _ => Ok(false),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use order_actor::domain::{By, Role};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use shared_events::contract::{CustomerId, TextRule};
+use shared_events::contract::{CustomerId, Reason, TextRule};
 use tonic::Status;
 
 use super::calls::Calls;
@@ -220,7 +220,7 @@ impl Access {
             Ok(Some(by))
         } else {
             let message = format!("the role {} may not call {path}", by.role().code());
-            Err(refused(tonic::Code::PermissionDenied, "FORBIDDEN", &message))
+            Err(refused(Reason::Forbidden, &message))
         }
     }
 
@@ -233,7 +233,7 @@ impl Access {
                 .cloned()
                 .ok_or_else(|| {
                     let message = "a known bearer token is required in authorization";
-                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", message)
+                    refused(Reason::Unauthenticated, message)
                 }),
             Self::Development => {
                 let role = match text("ordinal-role") {
@@ -243,16 +243,12 @@ impl Access {
                     Some(role) if role.eq_ignore_ascii_case("ops") => Role::Ops,
                     Some(_) => {
                         let message = "ordinal-role is customer, service or ops";
-                        return Err(refused(
-                            tonic::Code::Unauthenticated,
-                            "UNAUTHENTICATED",
-                            message,
-                        ));
+                        return Err(refused(Reason::Unauthenticated, message));
                     }
                 };
                 holder(role, text("ordinal-subject").unwrap_or("developer")).map_err(|what| {
                     let message = format!("ordinal-subject and ordinal-role: {what}");
-                    refused(tonic::Code::Unauthenticated, "UNAUTHENTICATED", &message)
+                    refused(Reason::Unauthenticated, &message)
                 })
             }
         }

@@ -1,12 +1,13 @@
 //! Which methods there are, here or in other processes, how each is called and who may call it.
 //! Never here: which services those are; each says so in its own row.
 
+use shared_events::contract::Reason;
 use std::collections::BTreeMap;
 
 use order_actor::domain::Role;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::refusal::refused;
 
@@ -88,7 +89,7 @@ impl Calls {
                 format!("there is no such service; there are {}", services.join(", "))
             }
         };
-        Err(refused(Code::Unimplemented, "UNIMPLEMENTED", &message))
+        Err(refused(Reason::Unimplemented, &message))
     }
 
     /// Whether a role may call a method. What no row allows is denied.

@@ -13,8 +13,8 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use order_actor::grpc::Nodes;
 use order_actor::grpc::status::{FORWARDED_HEADER, OWNER_HEADER};
+use shared_events::contract::Reason;
 use tokio::time::Instant;
-use tonic::Code;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::{Layer, Service, ServiceExt as _};
@@ -147,9 +147,9 @@ where
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message = "a message has at most 1 MiB";
-            return refused(Code::InvalidArgument, "MESSAGE_TOO_LARGE", message).into_http();
+            return refused(Reason::MessageTooLarge, message).into_http();
         }
-        Err(_) => return refused(Code::Cancelled, "CANCELLED", "the call broke off").into_http(),
+        Err(_) => return refused(Reason::Cancelled, "the call broke off").into_http(),
     };
     let again = |head: &http::request::Parts| {
         let mut head = head.clone();
@@ -188,7 +188,7 @@ async fn carry(channel: Channel, mut request: Request<Body>, mark: &'static str)
             // It may have arrived; nobody knows.
             let message = "the process that answers this is away; whether it was done is not known \
                            yet; ask again with the same order id or request id";
-            away("OUTCOME_UNKNOWN", message).into_http()
+            away(Reason::OutcomeUnknown, message).into_http()
         }
     }
 }

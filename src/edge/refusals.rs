@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// Refusals of a connection that are told at once, of each [`WINDOW`].
 const AT_ONCE: u32 = 16;
 /// As long as refused callers are told to wait before they ask again.
-const WINDOW: Duration = crate::edge::refusal::OVERLOADED_DELAY;
+const WINDOW: Duration = service_edge::OVERLOADED_DELAY;
 
 /// The refusals of one connection. Their calls are bounded by those that it may have at a time.
 #[derive(Default)]

@@ -24,7 +24,7 @@ use super::stores;
 use crate::edge::Turns;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
-use crate::feed::{Log, RemoteFacts};
+use service_edge::feed::{Log, RemoteFacts};
 
 /// What time it is.
 pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -154,8 +154,8 @@ fn letters_wait(waiting: &LettersWaiting) -> Reason {
         letters => format!("{letters} dead letters wait"),
     };
     let text = format!(
-        "{many} for an operator; the first is {} of order {}: {}",
-        first.kind, first.order_id, first.error
+        "{many} for an operator; the first is {} of {}: {}",
+        first.kind, first.subject, first.error
     );
     Reason { text, since: *since }
 }

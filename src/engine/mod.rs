@@ -35,7 +35,7 @@ use crate::edge::admin::{AdminEdge, AdminParts, Elsewhere};
 use crate::edge::forward::{Forwarding, NodeChannels};
 use crate::edge::health::Health;
 use crate::edge::{self, Services};
-use crate::feed::FactEdge;
+use service_edge::feed::FactEdge;
 
 pub use building::Building;
 pub use peers::{PeerArgs, Peers};

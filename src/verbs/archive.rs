@@ -203,7 +203,7 @@ pub(super) async fn followed(
     let mut orders = HashSet::new();
     for (_, database) in &stores.databases {
         let letters = DeadLetters::new(database.clone()).all(None).await.context("dead letters")?;
-        orders.extend(letters.iter().map(|letter| letter.order_id));
+        orders.extend(letters.iter().map(|letter| OrderId::from_uuid(letter.subject.uuid())));
     }
     Ok(orders)
 }

@@ -1,6 +1,7 @@
 //! `followers`, `follower`, `dead-letter`, `read-model`, `shards`, `operations` and `quarantined`.
 
 use serde_json::{Value, json};
+use shared_events::contract::Reason;
 
 use super::args::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb, Why,
@@ -77,8 +78,8 @@ pub async fn dead_letters(
             let request = json!({ "follower": follower });
             pages(client, out, method, request, &page, show::dead_letters).await
         }
-        DeadLetterVerb::Show { follower, order_id } => {
-            let request = json!({ "follower": follower, "order_id": order_id });
+        DeadLetterVerb::Show { follower, subject } => {
+            let request = json!({ "follower": follower, "subject": subject });
             ask(client, out, "GetDeadLetter", request, |out, answer| {
                 for letter in answer["dead_letters"].as_array().into_iter().flatten() {
                     show::dead_letter(out, letter);
@@ -87,15 +88,15 @@ pub async fn dead_letters(
             })
             .await
         }
-        DeadLetterVerb::PutBack { follower, order_id, why: Why { reason } } => {
-            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
+        DeadLetterVerb::PutBack { follower, subject, why: Why { reason } } => {
+            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
             ask(client, out, "PutBackDeadLetters", request, |out, answer| {
                 out.line(format!("put back: {}; they are tried next", text(answer, "put_back")));
             })
             .await
         }
-        DeadLetterVerb::Drop { follower, order_id, reason } => {
-            let request = json!({ "follower": follower, "order_id": order_id, "reason": reason });
+        DeadLetterVerb::Drop { follower, subject, reason } => {
+            let request = json!({ "follower": follower, "subject": subject, "reason": reason });
             ask(client, out, "DropDeadLetter", request, |out, answer| {
                 out.line("dropped; this will never happen:");
                 show::dead_letter(out, &answer["dropped"]);
@@ -175,7 +176,7 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
 async fn list_shards(client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = client.call("admin.v1.AdminService/ListShards", json!({})).await;
     let answer = match answer {
-        Err(failure) if failure.reason() == "ONE_WRITER" => {
+        Err(failure) if failure.reason() == Reason::OneWriter.code() => {
             let answer = json!({ "shards": [], "one_writer": true });
             out.answer(&answer, |out, _| {
                 out.line("one process has the whole journal to itself: its shards do not move");

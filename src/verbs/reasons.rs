@@ -1,450 +1,32 @@
-//! Every stable reason with what it means and what to do about it: the page docs/reasons.md.
+//! The page docs/reasons.md: every stable reason with what it means and what to do about it. Those that
+//! calls are refused with are [`Reason`]; here are those that only the command line says.
 //!
-//! A reason that has no row here does not pass the tests: they look through the sources for codes,
-//! and at every refusal that they provoke.
+//! A reason that has no row does not compile, or does not pass the tests: they look through the sources
+//! for codes, and at every refusal that they provoke.
 
 use std::fmt::Write as _;
 
-use tonic::Code;
+use shared_events::contract::{Reason, StatusCode};
 
-use crate::client::code_name;
 use crate::verify::laws_and_meanings;
 
-/// A stable reason.
+/// A stable reason that no call is refused with: `reason` or `code` of the command line's JSON.
 #[derive(Clone, Copy, Debug)]
-pub struct Reason {
-    /// As programs compare it: `ErrorInfo.reason`, `FieldViolation.reason`, `reason` or `code` of
-    /// the command line's JSON.
+pub struct Said {
+    /// As programs compare it.
     pub code: &'static str,
-    /// The gRPC statuses that it comes with; none where no call was refused.
-    pub statuses: &'static [Code],
     /// What happened.
     pub meaning: &'static str,
     /// What to do about it.
     pub remedy: &'static str,
 }
 
-const fn of(
-    code: &'static str,
-    statuses: &'static [Code],
-    meaning: &'static str,
-    remedy: &'static str,
-) -> Reason {
-    Reason { code, statuses, meaning, remedy }
+const fn said(code: &'static str, meaning: &'static str, remedy: &'static str) -> Said {
+    Said { code, meaning, remedy }
 }
-
-const fn said(code: &'static str, meaning: &'static str, remedy: &'static str) -> Reason {
-    of(code, &[], meaning, remedy)
-}
-
-const ABORTED: &[Code] = &[Code::Aborted];
-const DENIED: &[Code] = &[Code::PermissionDenied];
-const EXISTS: &[Code] = &[Code::AlreadyExists];
-const INVALID: &[Code] = &[Code::InvalidArgument];
-const LATE: &[Code] = &[Code::DeadlineExceeded];
-const LOST: &[Code] = &[Code::DataLoss];
-const NONE: &[Code] = &[Code::NotFound];
-const STATE: &[Code] = &[Code::FailedPrecondition];
-const AWAY: &[Code] = &[Code::Unavailable];
-
-/// What calls are refused with, by the alphabet.
-pub const CALLS: &[Reason] = &[
-    of(
-        "ALREADY_EXISTS",
-        EXISTS,
-        "An order, parcel, return or judgement with this id is there with other content. `existing` says which; `differs` names the fields, to whoever may see the order.",
-        "Take another id, or send what was sent first. Sent again unchanged, the call succeeds and changes nothing.",
-    ),
-    of("AMOUNT_OVERFLOW", INVALID, "The total of the order does not fit.", "Split the order."),
-    of(
-        "ARCHIVED",
-        STATE,
-        "What is to be read has left the journal for an archive, and this process does not read it. `file` names the file.",
-        "Operators: start `serve` with `--archive`. Readers: begin after `through`.",
-    ),
-    of(
-        "ASKED_TOO_OFTEN",
-        STATE,
-        "A customer has cancelled units of the order, or asked for returns, as often as customers may.",
-        "Let an operator or a service do it.",
-    ),
-    of(
-        "CANCELLED",
-        &[Code::Cancelled],
-        "The call broke off before its message was there.",
-        "Send it again.",
-    ),
-    of(
-        "CURRENCY_MISMATCH",
-        INVALID,
-        "The lines have more than one currency.",
-        "One order for each currency.",
-    ),
-    of(
-        "DEADLINE_EXCEEDED",
-        LATE,
-        "The deadline passed before there was an answer. A command may have been carried out.",
-        "Ask again with the same ids. The deadline is the client's, up to a limit, or the engine's where it sets none ([limits.md](limits.md)).",
-    ),
-    of("EMPTY_ORDER", INVALID, "An order without a line.", "Name at least one line."),
-    of(
-        "EVENT_TOO_LARGE",
-        INVALID,
-        "The order is larger than one event may be.",
-        "Fewer lines, shorter texts.",
-    ),
-    of(
-        "FORBIDDEN",
-        DENIED,
-        "The caller's role may not do this. `role` names it, where an order said so.",
-        "Call with a token of a role that may: [security.md](security.md) has the table.",
-    ),
-    of(
-        "FORBIDDEN_REASON",
-        DENIED,
-        "The caller's role may not cancel for this reason. Some reasons only the engine gives.",
-        "Customers give CUSTOMER_REQUEST, operators OPS.",
-    ),
-    of(
-        "HISTORY_FORKED",
-        &[Code::OutOfRange],
-        "The log does not hold what was read at the place that the reader names: it was set back to an earlier state.",
-        "Begin again from the start, or from the heads as they are now. What came after the place is not the history any more.",
-    ),
-    of(
-        "IDEMPOTENCY_KEY_REUSED",
-        EXISTS,
-        "The request id was used for another command.",
-        "A new request id for each command; the same only to repeat it.",
-    ),
-    of(
-        "IMPOSSIBLE_HISTORY",
-        STATE,
-        "A read model was not built again: an order's events cannot follow each other.",
-        "Operators: `ordinal verify` names the order.",
-    ),
-    of(
-        "INSUFFICIENT_STOCK",
-        STATE,
-        "Stock cannot be brought below what is held for orders, or below nothing.",
-        "Cancel orders that hold it, or set it higher.",
-    ),
-    of(
-        "INTERNAL",
-        &[
-            Code::Internal,
-            Code::Unknown,
-            Code::Cancelled,
-            Code::DeadlineExceeded,
-            Code::ResourceExhausted,
-        ],
-        "The call failed outside the services, for no reason that has a code of its own.",
-        "Ask again with the same ids. Where it stays so, it is a defect: report it.",
-    ),
-    of(
-        "INVALID_ADDRESS",
-        INVALID,
-        "The address cannot be written on a parcel. The violation names the field.",
-        "Correct that field.",
-    ),
-    of(
-        "INVALID_CONTACT",
-        INVALID,
-        "The e-mail address, phone number or language cannot be used to write to the customer.",
-        "Correct that field.",
-    ),
-    of(
-        "INVALID_FIELD",
-        INVALID,
-        "A field is not as it should be. Every violation has the path, a code and what a right value is.",
-        "Correct the fields that are named. The same request is refused again.",
-    ),
-    of(
-        "INVALID_LINE",
-        INVALID,
-        "A line cannot be ordered as it is: its sku, quantity or price.",
-        "Correct the line that is named (`line`, from 1).",
-    ),
-    of(
-        "INVALID_LINES",
-        INVALID,
-        "The units named are not open units of the order: no such line, named twice, or more than are open.",
-        "Read the order: `open` of each line says how many there are.",
-    ),
-    of(
-        "INVALID_REFUND",
-        INVALID,
-        "The refund is below zero or in another currency than the order.",
-        "0 or more, in the order's currency.",
-    ),
-    of(
-        "INVALID_RETURN_LINES",
-        INVALID,
-        "The units named cannot be returned: no such line, named twice, or more than were delivered and not returned.",
-        "Read the order, and name delivered units.",
-    ),
-    of(
-        "INVALID_TRANSITION",
-        STATE,
-        "The order is in a state that does not take this call. `from` is the state, `asked` the call, `allowed` what the state takes.",
-        "Read the order again and decide anew.",
-    ),
-    of(
-        "IN_USE",
-        AWAY,
-        "A read model was not exchanged: somebody reads the old one for long.",
-        "Ask again when a running `verify` or report has ended.",
-    ),
-    of(
-        "JOURNAL_BROKEN",
-        LOST,
-        "The journal holds what no writer can have written. Reading on would skip something.",
-        "Operators: `ordinal verify` names the place; restore a copy ([operations.md](operations.md)).",
-    ),
-    of(
-        "JOURNAL_DOUBTED",
-        AWAY,
-        "The journal was set back, and an operator has not accepted that yet. Nothing was appended.",
-        "Operators: `ordinal journal restored`, or bring the right journal back ([operations.md](operations.md)).",
-    ),
-    of(
-        "JOURNAL_UNAVAILABLE",
-        AWAY,
-        "The journal's database does not answer. Nothing was appended.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "LOG_BROKEN",
-        LOST,
-        "A log of facts holds what cannot have been written.",
-        "Operators: `ordinal verify` names the place.",
-    ),
-    of(
-        "LOG_UNAVAILABLE",
-        AWAY,
-        "A log of facts cannot be read at the moment.",
-        "Ask again after RetryInfo, from the same place.",
-    ),
-    of(
-        "MALFORMED_MESSAGE",
-        INVALID,
-        "The bytes are no message of this method: cut, of another type, compressed, or more than one.",
-        "Generate the client from the protos that the engine serves by reflection.",
-    ),
-    of(
-        "MESSAGE_TOO_LARGE",
-        INVALID,
-        "The message is larger than the method takes.",
-        "[limits.md](limits.md) has the sizes.",
-    ),
-    of(
-        "MESSAGE_TOO_SLOW",
-        LATE,
-        "The message did not come within the time for it.",
-        "Send it at once after the headers; [limits.md](limits.md) has the times.",
-    ),
-    of(
-        "NODE_UNKNOWN",
-        STATE,
-        "No order node has this name.",
-        "The message names those that there are.",
-    ),
-    of(
-        "NOTIFICATIONS_UNAVAILABLE",
-        AWAY,
-        "The database of messages does not answer.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "NOT_FINISHED",
-        STATE,
-        "The message is still being delivered, so it is not sent again.",
-        "Wait until it is DELIVERED or FAILED.",
-    ),
-    of(
-        "NOT_FOUND",
-        NONE,
-        "There is no such thing, or it is somebody else's: the two are told alike.",
-        "Check the id, and who calls.",
-    ),
-    of(
-        "NOT_IN_THIS_ROLE",
-        STATE,
-        "This process does not run the part that the call is about.",
-        "Call an order node (`serve --role orders` or `all`).",
-    ),
-    of(
-        "ONE_WRITER",
-        STATE,
-        "This journal has one writer, so its shards do not move.",
-        "Several order nodes need Postgres.",
-    ),
-    of(
-        "ON_HAND_MISMATCH",
-        ABORTED,
-        "Other units are on hand than were expected: something came between. `expected` and `actual` say both.",
-        "Look at the stock again and decide anew.",
-    ),
-    of(
-        "ORDER_ARCHIVED",
-        STATE,
-        "The order is over and has left for an archive that this node does not read. `file` names it.",
-        "Operators: start `serve` with `--archive`.",
-    ),
-    of(
-        "ORDER_QUARANTINED",
-        STATE,
-        "The order's history is impossible; it takes no command.",
-        "Operators: `ordinal verify` says what is wrong.",
-    ),
-    of(
-        "OUTCOME_UNKNOWN",
-        AWAY,
-        "Whether it was done is not known yet: the answer of the database, or of another node, was lost.",
-        "Ask again with the same order id or request id, after RetryInfo: it is done once.",
-    ),
-    of(
-        "OVERLOADED",
-        &[Code::ResourceExhausted],
-        "Too much is under way, by this caller or by all; nothing was begun. `bound` says which limit was met.",
-        "Ask again after RetryInfo, with fewer at once. [limits.md](limits.md) has the numbers.",
-    ),
-    of(
-        "READER_TOO_SLOW",
-        &[Code::ResourceExhausted],
-        "Nothing of the stream was taken for minutes.",
-        "Open it again from the last place that was read.",
-    ),
-    of(
-        "READ_MODEL_BEHIND",
-        AWAY,
-        "The list does not include yet what `at_least` asks for.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "READ_MODEL_UNAVAILABLE",
-        AWAY,
-        "The database of lists does not answer.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "REASON_REQUIRED",
-        INVALID,
-        "The reason is missing, or blank.",
-        "Say why; the message says how long it may be.",
-    ),
-    of(
-        "REFUND_NEEDS_REASON",
-        STATE,
-        "The refund is above the value of the units that come back.",
-        "Give `refund_reason`, or refund less.",
-    ),
-    of(
-        "REFUND_TOO_LARGE",
-        STATE,
-        "More would be paid back than was paid for, less what was cancelled and refunded. `most` is what is left.",
-        "At most that.",
-    ),
-    of(
-        "RETURN_MISMATCH",
-        STATE,
-        "The return that is named is not the one that waits.",
-        "Read the order: it names the return that waits.",
-    ),
-    of(
-        "RETURN_WINDOW_EXPIRED",
-        STATE,
-        "The time in which units may be sent back is over.",
-        "None: `return_until` of the order has passed.",
-    ),
-    of(
-        "SHARD_FROZEN",
-        AWAY,
-        "An operator has closed this part of the journal. `shard` and `reason` say which and why.",
-        "Ask again later. Operators: `ordinal shards unfreeze`.",
-    ),
-    of(
-        "SHARD_NOT_HERE",
-        AWAY,
-        "Another node has this part of the journal, or none has yet. `owner` is its address, where known.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "STOCK_UNAVAILABLE",
-        AWAY,
-        "The database of stock does not answer.",
-        "Ask again after RetryInfo.",
-    ),
-    of(
-        "STOPPING",
-        AWAY,
-        "The process is being stopped; the stream ends.",
-        "Open it again elsewhere or later, from the last place that was read.",
-    ),
-    of(
-        "SUPERSEDED",
-        ABORTED,
-        "A read model was not built again: somebody else began to, after this.",
-        "Wait for theirs.",
-    ),
-    of(
-        "TEXT_TOO_LONG",
-        INVALID,
-        "A text has more characters than it may; the violation names the field and the limit.",
-        "Shorten it.",
-    ),
-    of(
-        "TOO_MANY_EVENTS",
-        STATE,
-        "The order has as many events as one may have, or nearly. What ends it is still accepted.",
-        "Cancel or fulfil all that is open at once.",
-    ),
-    of(
-        "TOO_MANY_LINES",
-        INVALID,
-        "The order has more lines than one may have; the message says how many.",
-        "Split the order.",
-    ),
-    of(
-        "UNAUTHENTICATED",
-        &[Code::Unauthenticated],
-        "Who calls is not known: no token, or one that the engine does not have.",
-        "Send `authorization: Bearer TOKEN` ([security.md](security.md)).",
-    ),
-    of(
-        "UNAVAILABLE",
-        AWAY,
-        "A store or a process behind the engine did not answer; from the command line, no engine answers at all.",
-        "Ask again after RetryInfo; is the address right?",
-    ),
-    of(
-        "UNIMPLEMENTED",
-        &[Code::Unimplemented],
-        "There is no such service or method. The message names those that there are.",
-        "Check the path; is the engine older than the client?",
-    ),
-    of(
-        "UNRENDERABLE",
-        &[Code::Internal],
-        "A fact could not be written as JSON, which no fact is known to cause.",
-        "It is a defect: report it.",
-    ),
-    of(
-        "VERSION_MISMATCH",
-        ABORTED,
-        "The order is not at the version (or etag) that was expected. `expected` and `actual` say both.",
-        "Read the order again and decide anew.",
-    ),
-    of(
-        "VERSION_NOT_FOUND",
-        NONE,
-        "The order does not have that version. `newest` is its newest.",
-        "A version from 1 to the newest.",
-    ),
-];
 
 /// What the command line says by itself.
-pub const COMMAND_LINE: &[Reason] = &[
+pub const COMMAND_LINE: &[Said] = &[
     said(
         "ARCHIVE_FOREIGN",
         "A file in the archive is of another journal, or was changed.",
@@ -531,7 +113,7 @@ pub const COMMAND_LINE: &[Reason] = &[
 ];
 
 /// Why `ordinal load` left a line of a file out, beside the reasons of refused calls.
-pub const LOAD: &[Reason] = &[
+pub const LOAD: &[Said] = &[
     said(
         "CUSTOMERS_MIXED",
         "The lines of one invoice name several customers.",
@@ -629,15 +211,10 @@ pub const LOAD: &[Reason] = &[
     ),
 ];
 
-/// What may be told for a status without a code of its own.
-#[must_use]
-pub fn of_call(code: &str) -> Option<&'static Reason> {
-    CALLS.iter().find(|reason| reason.code == code)
-}
-
 /// Every code of the page.
-pub fn all() -> impl Iterator<Item = &'static Reason> {
-    CALLS.iter().chain(COMMAND_LINE).chain(LOAD)
+pub fn all() -> impl Iterator<Item = &'static str> {
+    let said = COMMAND_LINE.iter().chain(LOAD).map(|said| said.code);
+    Reason::ALL.iter().map(|reason| reason.code()).chain(said)
 }
 
 /// docs/reasons.md.
@@ -646,9 +223,10 @@ pub fn page() -> String {
     let mut page = String::from(HEAD);
     page.push_str("\n## Refused calls\n\n");
     page.push_str("| Reason | Status | What happened | What to do |\n|---|---|---|---|\n");
-    for Reason { code, statuses, meaning, remedy } in CALLS {
-        let statuses: Vec<&str> = statuses.iter().map(|status| code_name(*status)).collect();
-        let _ = writeln!(page, "| `{code}` | {} | {meaning} | {remedy} |", statuses.join(", "));
+    for reason in Reason::ALL {
+        let statuses: Vec<&str> = reason.statuses().iter().copied().map(StatusCode::name).collect();
+        let (meaning, remedy) = (reason.meaning(), reason.remedy());
+        let _ = writeln!(page, "| `{reason}` | {} | {meaning} | {remedy} |", statuses.join(", "));
     }
     page.push_str(COMMAND_LINE_HEAD);
     table(&mut page, COMMAND_LINE);
@@ -662,23 +240,24 @@ pub fn page() -> String {
     page
 }
 
-fn table(page: &mut String, reasons: &[Reason]) {
+fn table(page: &mut String, reasons: &[Said]) {
     page.push_str("| Reason | What happened | What to do |\n|---|---|---|\n");
-    for Reason { code, meaning, remedy, .. } in reasons {
+    for Said { code, meaning, remedy } in reasons {
         let _ = writeln!(page, "| `{code}` | {meaning} | {remedy} |");
     }
 }
 
-const HEAD: &str = "# Reasons
+const HEAD: &str = "# Errors and their reasons
 
-Every refusal has a stable reason. gRPC clients find it in `google.rpc.ErrorInfo` (`reason`, with
-`domain` \"ordinal\" and further values in `metadata`), and for each field at fault in
+Every error is a refusal with a stable reason. gRPC clients find it in `google.rpc.ErrorInfo`
+(`reason`, with `domain` \"ordinal\" and further values in `metadata`), and for each field at fault in
 `google.rpc.BadRequest`; where asking again helps, `google.rpc.RetryInfo` says after how long.
 [examples/clients](../examples/clients/README.md) reads all three in Python, TypeScript and with
 `buf curl`. The command line shows the reason behind `error: `, and with `--json` as `reason`.
 
 Reasons are compared, texts are read: a text may change, a reason keeps its meaning. Made from
-[src/verbs/reasons.rs](../src/verbs/reasons.rs); a test holds the two together.
+[one table](../shared-events/src/contract/reason/table.rs) and [src/reasons.rs](../src/reasons.rs); a
+test holds page and code together.
 ";
 
 const COMMAND_LINE_HEAD: &str = "

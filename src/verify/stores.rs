@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use order_actor::journal::JournalError;
 use order_actor::outbox::FactIds;
 use order_actor::record::order_of;
-use shared_events::contract::OrderId;
+use shared_events::contract::{OrderId, Subject};
 use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
 use super::history::{History, Seen};
@@ -100,10 +100,10 @@ pub(super) fn promises(stores: &Stores) -> impl Iterator<Item = Promise> {
     stores.databases.iter().filter_map(|(service, _)| service.promises)
 }
 
-/// How far each follower got, and which orders it has parked something of.
+/// How far each follower got, and which subjects it has parked something of.
 pub(super) struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
-    parked: BTreeSet<(String, OrderId)>,
+    parked: BTreeSet<(String, Subject)>,
     // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
     pub(super) all_answers_heard: bool,
     /// How facts are named.
@@ -158,7 +158,7 @@ impl Followers {
 
     /// Whether the follower has handled all it saw of this order.
     fn handled(&self, name: &str, order_id: OrderId) -> bool {
-        !self.parked.contains(&(name.to_owned(), order_id))
+        !self.parked.contains(&(name.to_owned(), order_id.into()))
     }
 }
 
@@ -166,20 +166,20 @@ async fn parked(
     report: &mut Report,
     name: &str,
     database: &Database,
-) -> anyhow::Result<Vec<(String, OrderId)>> {
+) -> anyhow::Result<Vec<(String, Subject)>> {
     let letters = DeadLetters::new(database.clone());
     let mut after = None;
-    let mut orders = Vec::new();
+    let mut subjects = Vec::new();
     report.check(Law::NothingParked);
     loop {
         let place = after.map(|(shard, position, index)| (name, shard, position, index));
         let page = letters.list(Some(name), place, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(orders) };
+        let Some(last) = page.last() else { return Ok(subjects) };
         after = Some((last.shard, last.position, last.index));
         for letter in page {
             let detail = format!("{name} has parked {}: {}", letter.kind, letter.error);
-            report.find(Law::NothingParked, format!("order/{}", letter.order_id), detail);
-            orders.push((name.to_owned(), letter.order_id));
+            report.find(Law::NothingParked, format!("subject/{}", letter.subject), detail);
+            subjects.push((name.to_owned(), letter.subject));
         }
     }
 }

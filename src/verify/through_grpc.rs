@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use notification::Channel;
 use serde_json::{Value, json};
-use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId};
+use shared_events::contract::{Disposition, Fact, FactBody, FactSource, OrderFact, OrderId};
 
 use super::laws;
 use super::report::{Law, Report};
@@ -67,7 +67,7 @@ async fn dead_letters(report: &mut Report, client: &Client) -> Result<(), Failur
     for letter in pages(client, method, "dead_letters", json!({})).await? {
         let (follower, kind) = (text(&letter, "follower"), text(&letter, "kind"));
         let detail = format!("{follower} has parked {kind}: {}", text(&letter, "error"));
-        report.find(Law::NothingParked, format!("order/{}", text(&letter, "order_id")), detail);
+        report.find(Law::NothingParked, format!("subject/{}", text(&letter, "subject")), detail);
     }
     Ok(())
 }
@@ -109,14 +109,14 @@ async fn events(report: &mut Report, client: &Client) -> Result<BTreeMap<OrderId
 
 async fn facts(client: &Client) -> Result<BTreeMap<OrderId, Vec<Fact>>, Failure> {
     let mut facts: BTreeMap<OrderId, Vec<Fact>> = BTreeMap::new();
-    let mut answers =
-        client.stream("orders.v1.JournalService/ReadFacts", json!({ "live": false })).await?;
+    let request = json!({ "source": FactSource::Orders.uri(), "live": false });
+    let mut answers = client.stream("facts.v1.FactService/ReadFacts", request).await?;
     while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        if answer["fact"].is_object() {
-            let fact = Fact::from_json(&text(&answer["fact"], "json"))
-                .map_err(|error| Failure::Other(error.into()))?;
-            facts.entry(fact.subject).or_default().push(fact);
+        for json in items(&answer?["facts"]).filter_map(Value::as_str) {
+            let fact = Fact::from_json(json).map_err(|error| Failure::Other(error.into()))?;
+            if let Some(order_id) = fact.body.order_id() {
+                facts.entry(order_id).or_default().push(fact);
+            }
         }
     }
     Ok(facts)

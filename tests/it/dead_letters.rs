@@ -94,7 +94,7 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     let letters = shop.dead_letters(4).await;
     shop.settled().await;
     assert_eq!(shop.stock("MUG").await, (7, 2));
-    assert!(letters.iter().all(|l| l["order_id"] == json!(poisoned) && l["follower"] == "stock"));
+    assert!(letters.iter().all(|l| l["subject"] == json!(poisoned) && l["follower"] == "stock"));
     let states: Vec<&str> = letters.iter().map(|l| l["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["POISON", "BEHIND", "BEHIND", "BEHIND"]);
     assert_eq!(letters[0]["kind"], "order.fulfilled.v1");
@@ -115,12 +115,12 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let named = report["findings"].as_array().unwrap().iter().any(|finding| {
         finding["law"] == "nothing_parked"
-            && finding["subject"] == json!(format!("order/{poisoned}"))
+            && finding["subject"] == json!(format!("subject/{poisoned}"))
     });
     assert!(named, "{report}");
 
     // Put back before it is mended, it comes back.
-    let place = json!({ "follower": "stock", "order_id": poisoned });
+    let place = json!({ "follower": "stock", "subject": poisoned });
     shop.admin("PutBackDeadLetters", place.clone()).await;
     let patience = Instant::now() + PATIENCE;
     loop {
@@ -150,7 +150,7 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
 async fn what_is_dropped_is_gone_and_says_so() {
     let (mut shop, poisoned, _) = with_a_poisoned_order().await;
     shop.dead_letters(4).await;
-    let request = json!({ "follower": "stock", "order_id": poisoned, "reason": "counted by hand" });
+    let request = json!({ "follower": "stock", "subject": poisoned, "reason": "counted by hand" });
     let dropped = shop.admin("DropDeadLetter", request).await["dropped"].take();
     assert_eq!(dropped["kind"], "order.fulfilled.v1");
     // What waited behind it is for the operator to put back or to drop.

@@ -55,3 +55,57 @@ async fn a_shard_that_there_is_not_is_the_readers_mistake_on_sqlite() {
 async fn a_shard_that_there_is_not_is_the_readers_mistake_on_postgres() {
     a_shard_that_there_is_not_is_the_readers_mistake(On::Postgres, 16).await;
 }
+
+/// What a service has published, from its first fact on.
+async fn published(shop: &Shop, source: &str) -> Vec<Value> {
+    let request = json!({ "source": source, "live": false });
+    let mut answers = shop.ops.stream("facts.v1.FactService/ReadFacts", request).await.unwrap();
+    let mut facts = Vec::new();
+    while let Some(answer) = answers.next().await {
+        for json in answer.unwrap()["facts"].as_array().into_iter().flatten() {
+            facts.push(serde_json::from_str(json.as_str().unwrap()).unwrap());
+        }
+    }
+    facts
+}
+
+async fn every_service_publishes_what_it_promises(on: On) {
+    let shop = Shop::open(on).await;
+    shop.set_stock("MUG", 5).await;
+    let order = shop.place(&[("MUG", 1)]).await;
+    shop.until(&order, "CONFIRMED").await;
+    shop.settled().await;
+    for (source, kinds) in [
+        ("/ordinal/orders", &["order.created.v1", "order.confirmed.v1"][..]),
+        ("/ordinal/inventory", &["inventory.reserved.v1"]),
+        ("/ordinal/notifications", &["notification.sent.v1", "notification.sent.v1"]),
+    ] {
+        let patience = tokio::time::Instant::now() + crate::support::PATIENCE;
+        let facts = loop {
+            let facts = published(&shop, source).await;
+            if facts.len() == kinds.len() {
+                break facts;
+            }
+            assert!(tokio::time::Instant::now() < patience, "{source}: {facts:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        for (position, (fact, kind)) in (1_u64..).zip(facts.iter().zip(kinds)) {
+            assert_eq!((&fact["type"], &fact["subject"]), (&json!(kind), &json!(order)), "{fact}");
+            assert_eq!(fact["source"], source);
+            assert_eq!(fact["position"], json!(position), "{fact}");
+            // In the shard of the order, wherever it is told.
+            assert_eq!(fact["shard"], published(&shop, "/ordinal/orders").await[0]["shard"]);
+        }
+    }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_service_publishes_what_it_promises_on_sqlite() {
+    every_service_publishes_what_it_promises(On::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_service_publishes_what_it_promises_on_postgres() {
+    every_service_publishes_what_it_promises(On::Postgres).await;
+}

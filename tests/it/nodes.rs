@@ -377,7 +377,11 @@ fn roles(mut redis: Option<RedisServer>) {
         assert_eq!(nodes, ["first", "second"], "{name}");
     }
     assert_eq!(inventory.ask(&["followers"])["followers"].as_array().unwrap().len(), all().count());
-    let relays = if redis.is_some() { vec!["relay-inventory", "relay-orders"] } else { vec![] };
+    let relays = if redis.is_some() {
+        vec!["relay-inventory", "relay-notifications", "relay-orders"]
+    } else {
+        vec![]
+    };
     let mut expected =
         [vec!["deadlines", "notifications", "order-summaries", "stock", "stock-answers"], relays]
             .concat();

@@ -136,7 +136,7 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
 
 async fn what_was_refused_is_not_written_down(shop: Shop) {
     let nobody = Uuid::now_v7();
-    let letter = json!({ "follower": "stock", "order_id": nobody, "reason": "x" });
+    let letter = json!({ "follower": "stock", "subject": nobody, "reason": "x" });
     for (method, request) in [
         ("PauseFollower", json!({ "follower": "stock" })),
         ("PauseFollower", json!({ "follower": "nobody", "reason": "x" })),

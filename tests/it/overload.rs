@@ -26,7 +26,6 @@ const LIST: &str = "/ordinal.orders.v1.OrderService/ListOrders";
 const WATCH: &str = "/ordinal.orders.v1.OrderService/WatchOrders";
 const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
 const EVENTS: &str = "/ordinal.orders.v1.JournalService/ReadEvents";
-const FACTS: &str = "/ordinal.orders.v1.JournalService/ReadFacts";
 const FEED: &str = "/ordinal.facts.v1.FactService/ReadFacts";
 
 const FLOOD: &str = "018f6f3e-0000-7000-8000-00000000000a";
@@ -222,13 +221,11 @@ async fn a_customer_with_many_streams_leaves_the_others_theirs() {
     assert_eq!((open.len(), refused), (16, 284));
     let other = customer(OTHER);
     let (service, ops) = (token("SERVICE", "shop"), token("OPS", "anna"));
-    let facts = proto::ReadFactsRequest { live: true, ..Default::default() };
     let feed = Feed { source: "/ordinal/orders".into(), live: true };
     let events = proto::ReadEventsRequest { live: true, ..Default::default() };
     for (path, token, message) in [
         (WATCH, &other, framed(&proto::WatchOrdersRequest::default())),
         (EVENTS, &ops, framed(&events)),
-        (FACTS, &service, framed(&facts)),
         (FEED, &service, framed(&feed)),
     ] {
         let wire = shop.wire().await;

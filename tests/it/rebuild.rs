@@ -207,7 +207,7 @@ impl Shop {
             let state = if event.sequence == 1 { "POISON" } else { "BEHIND" };
             let item = serde_json::to_string(&decode(event).unwrap()).unwrap();
             sqlx::query(
-                "INSERT INTO dead_letters (follower, shard, position, idx, order_id, state, kind,
+                "INSERT INTO dead_letters (follower, shard, position, idx, subject, state, kind,
                                            item, error, attempts, parked_at)
                  VALUES ('order-summaries', $1, $2, 0, $3, $4, 'OrderPlaced', $5, 'crafted', 1, 0)",
             )
@@ -237,7 +237,7 @@ async fn what_was_put_back_meanwhile_is_not_missing() {
     // Without what stands among dead letters, as in the old one.
     let rebuilding = begun(&shop, 1).await;
     assert_eq!(listed(&shop.ops).await, std::slice::from_ref(&other));
-    let put_back = json!({ "follower": "order-summaries", "order_id": poison });
+    let put_back = json!({ "follower": "order-summaries", "subject": poison });
     shop.ops.call("admin.v1.AdminService/PutBackDeadLetters", put_back).await.unwrap();
     let patience = Instant::now() + PATIENCE;
     while listed(&shop.ops).await.len() < 2 {

@@ -466,9 +466,9 @@ async fn every_field_that_is_malformed_is_named(shop: Shop) {
         (messages, "GetNotification", json!({ "notification_id": id })),
         (messages, "ResendNotification", json!({ "notification_id": id })),
         (admin, "ListDeadLetters", page(json!({ "follower": "stock" }))),
-        (admin, "GetDeadLetter", json!({ "follower": "stock", "order_id": id })),
-        (admin, "PutBackDeadLetters", json!({ "follower": "stock", "order_id": id })),
-        (admin, "DropDeadLetter", json!({ "follower": "stock", "order_id": id, "reason": "x" })),
+        (admin, "GetDeadLetter", json!({ "follower": "stock", "subject": id })),
+        (admin, "PutBackDeadLetters", json!({ "follower": "stock", "subject": id })),
+        (admin, "DropDeadLetter", json!({ "follower": "stock", "subject": id, "reason": "x" })),
         (admin, "RebuildReadModel", json!({ "name": "deadlines" })),
     ];
     let heads = shop.heads().await;

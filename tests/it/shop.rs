@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use notification::Mail;
+use order_actor::clock::{Clock as _, ManualClock};
 use ordinal::client::{Caller, Client, Connection, Failure};
 use ordinal::engine::{Backend, Databases, Engine, Settings};
 use serde_json::{Value, json};

@@ -83,7 +83,7 @@ fn an_address_is_taken_with_and_without_a_scheme_and_never_spoken_to_in_clear_te
 fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
     let letter = |state: &str, position: u64, error: &str| {
         json!({
-            "follower": "stock", "order_id": ID, "state": state, "kind": "order.fulfilled.v1",
+            "follower": "stock", "subject": ID, "state": state, "kind": "order.fulfilled.v1",
             "shard": 0, "position": position, "error": error, "attempts": 1, "parked_at": TIME,
         })
     };
@@ -120,7 +120,7 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["dead-letter", "list"],
             admin("ListDeadLetters"),
             json!({ "dead_letters": [letter("POISON", 5, poison), letter("BEHIND", 7, "waits")] }),
-            vec!["follower  order", "behind", ID, "POISON", "order.fulfilled.v1", "0:5", poison],
+            vec!["follower  subject", "behind", ID, "POISON", "order.fulfilled.v1", "0:5", poison],
         ),
         (
             vec!["dead-letter", "show", "stock", ID],

@@ -6,7 +6,7 @@ use inventory_stream::{Inventory, StockFollower, migrator};
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, FactSource, LineUnits,
     Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReturnId, ReturnedUnits,
-    ShipmentId, Sku, SpecVersion, Timestamp,
+    ShipmentId, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
 use uuid::Uuid;
@@ -102,22 +102,12 @@ impl Story {
             contact: Contact::default(),
             total: Money::zero(gbp),
         };
-        Fact {
-            specversion: SpecVersion::V1,
-            // Its place stands for one nobody else has.
-            id: FactId::at(FactSource::Orders, self.facts, self.order_id.uuid().as_u64_pair().1, 0),
-            source: FactSource::Orders,
-            time: Timestamp::default(),
-            subject: self.order_id,
-            sequence: u64::from(self.facts),
-            shard: 0,
-            position: u64::from(self.facts),
-            index: 0,
-            causationid: None,
-            traceparent: None,
-            mark: None,
-            body: FactBody::Order(body(header)),
-        }
+        // Its place stands for one nobody else has.
+        let place = self.order_id.uuid().as_u64_pair().1;
+        let id = FactId::at(FactSource::Orders, self.facts, place, 0);
+        let position = u64::from(self.facts);
+        let body = FactBody::Order(body(header));
+        Fact::new(id, (0, position, 0), position, Timestamp::default(), body)
     }
 
     pub fn placed(&mut self, lines: &[(&str, u32)]) -> Fact {

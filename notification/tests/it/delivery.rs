@@ -14,7 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Bench, SmtpServer, free_port, hook, placed, secret, server, start};
+use crate::support::{
+    Bench, SmtpServer, delivered, free_port, hook, placed, secret, server, start,
+};
 
 fn all_are(state: State, count: usize) -> impl Fn(&[notification::ledger::Entry]) -> bool {
     move |entries| entries.len() == count && entries.iter().all(|entry| entry.state == state)
@@ -46,7 +48,7 @@ async fn a_plan_made_while_nothing_was_due_takes_no_more_than_asked_for() {
         let until = start().plus(Duration::from_secs(60));
         let entries =
             ledger::claim(&bench.database, Channel::Email, start(), until, 64).await.unwrap();
-        ledger::delivered(&bench.database, &entries, start()).await.unwrap();
+        delivered(&bench.database, &entries, start()).await.unwrap();
         entries.len()
     };
     bench.follow(&[placed(1)]).await;
@@ -120,8 +122,8 @@ async fn messages_that_leave_together_are_each_told_once(dialect: Dialect) {
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
     let taken = ledger::claim(&bench.database, Channel::Email, now, until, 3).await.unwrap();
-    ledger::delivered(&bench.database, &taken[..2], now).await.unwrap();
-    ledger::delivered(&bench.database, &taken, now).await.unwrap();
+    delivered(&bench.database, &taken[..2], now).await.unwrap();
+    delivered(&bench.database, &taken, now).await.unwrap();
     let causes = |entries: &[Entry]| -> Vec<_> {
         (1..).zip(entries.iter().map(|entry| Some(entry.fact_id.clone()))).collect()
     };

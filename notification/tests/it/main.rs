@@ -12,6 +12,7 @@
 mod composing;
 mod delivery;
 mod interrupted; // when the ledger or a server fails half-way
+mod published; // what others are told of sent messages
 mod resends; // what somebody has sent again
 mod retries; // how long, how often, and when no more
 mod set_back; // what is not sent after the journal was set back

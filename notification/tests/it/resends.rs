@@ -7,7 +7,7 @@ use notification::ledger::{self, Entry, Resent, State};
 use shared_events::contract::NotificationId;
 use shared_events::stream::Dialect;
 
-use crate::support::{Bench, placed};
+use crate::support::{self, Bench, placed};
 
 async fn resend(bench: &Bench, id: NotificationId, by: &str) -> Resent {
     let now = *bench.clock.lock().unwrap();
@@ -73,7 +73,7 @@ async fn many_wishes_at_once_are_one_message(dialect: Dialect) {
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
     let taken = ledger::claim(&bench.database, Channel::Email, now, until, 1).await.unwrap();
-    ledger::delivered(&bench.database, &taken, now).await.unwrap();
+    support::delivered(&bench.database, &taken, now).await.unwrap();
     let wishes = futures::future::join_all((0..20).map(|_| resend(&bench, taken[0].id, "anna")));
     let others = async {
         for position in 2..=40 {

@@ -8,7 +8,7 @@ use notification::ledger::{self, Entry, State};
 use shared_events::contract::{Fact, Timestamp};
 use shared_events::stream::{Cursors, Dialect, Handler as _};
 
-use crate::support::{Bench, placed, start};
+use crate::support::{Bench, delivered, placed, start};
 
 const CLAIMED_FOR: Duration = Duration::from_secs(180);
 
@@ -49,7 +49,7 @@ async fn one_of_each(dialect: Dialect) -> (Bench, Vec<Fact>, Vec<Entry>) {
     bench.follow(&facts).await;
     let taken = claim(&bench, start(), 6).await;
     let database = &bench.database;
-    ledger::delivered(database, &taken[1..2], start()).await.unwrap();
+    delivered(database, &taken[1..2], start()).await.unwrap();
     let later = Some(start().plus(Duration::from_secs(30)));
     ledger::failed(database, &taken[2], "not now", later).await.unwrap();
     ledger::failed(database, &taken[5], "no", None).await.unwrap();
@@ -88,13 +88,13 @@ async fn a_message_under_way_is_tried_no_more_and_keeps_its_place(dialect: Diale
     assert_eq!(taken.iter().map(|entry| entry.serial).collect::<Vec<_>>(), [1, 7]);
     let dropped = &held[2..];
     assert!(dropped[0].serial == 7 && dropped[0].id != taken[1].id);
-    ledger::delivered(database, dropped, start()).await.unwrap();
+    delivered(database, dropped, start()).await.unwrap();
     ledger::failed(database, &dropped[0], "no", None).await.unwrap();
     ledger::failed(database, &dropped[0], "no", Some(start())).await.unwrap();
     ledger::away(database, &[&dropped[0]], "away", start()).await.unwrap();
     assert_eq!(states(&bench).await.last(), Some(&(7, State::Sending, false)));
     assert_eq!(told(&bench).await, 1);
-    ledger::delivered(database, &taken, start()).await.unwrap();
+    delivered(database, &taken, start()).await.unwrap();
     assert_eq!(told(&bench).await, 3);
 
     // What was under way ends as it ends, and is not tried again.
@@ -118,7 +118,7 @@ async fn a_message_under_way_is_tried_no_more_and_keeps_its_place(dialect: Diale
 
 async fn what_left_although_its_history_went_is_told(dialect: Dialect) {
     let (bench, facts, held) = one_of_each(dialect).await;
-    ledger::delivered(&bench.database, &held[..1], start()).await.unwrap();
+    delivered(&bench.database, &held[..1], start()).await.unwrap();
     assert_eq!(told(&bench).await, 2);
     // The process that had the other died: nobody sends it again.
     let later = start().plus(CLAIMED_FOR);
@@ -170,7 +170,7 @@ async fn who_drops_and_who_reports_do_not_wait_for_each_other() {
             let taken = claim(&bench, start(), 8).await;
             let Some((first, rest)) = taken.split_first() else { break };
             ledger::away(&bench.database, &[first], "away", start().plus(CLAIMED_FOR)).await?;
-            ledger::delivered(&bench.database, rest, start()).await?;
+            delivered(&bench.database, rest, start()).await?;
         }
         Ok::<_, shared_events::stream::DatabaseError>(())
     };

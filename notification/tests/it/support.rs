@@ -8,9 +8,9 @@ use notification::ledger::{self, Entry, Filter};
 use notification::{Config, Notifications, Webhook, WebhookSecret, migrator};
 use shared_events::contract::{
     Contact, CustomerId, Fact, FactBody, FactId, FactSource, Money, OrderFact, OrderHeader,
-    OrderId, SpecVersion, Timestamp,
+    OrderId, Timestamp,
 };
-use shared_events::stream::{Database, Dialect, Handler as _};
+use shared_events::stream::{Database, DatabaseError, Dialect, Handler as _, Outbox};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -117,6 +117,15 @@ pub fn secret(byte: u8) -> (String, WebhookSecret) {
 }
 
 /// A webhook at that URL.
+/// The channels took these, as the delivery loop reports it.
+pub async fn delivered(
+    database: &Database,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    ledger::delivered(database, &Outbox::new(database.clone()), entries, now).await
+}
+
 pub fn hook(url: String) -> Webhook {
     Webhook { url, secrets: vec![secret(7).1], authorities: Vec::new() }
 }
@@ -129,21 +138,8 @@ pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact 
         contact: Contact::new("ada@example.org", "+442071838750", "en").unwrap(),
         total: Money::new(1530, "GBP".parse().unwrap()),
     };
-    Fact {
-        specversion: SpecVersion::V1,
-        id: FactId::at(FactSource::Orders, 0, position, 0),
-        source: FactSource::Orders,
-        time: start(),
-        subject: order_id,
-        sequence: 1,
-        shard: 0,
-        position,
-        index: 0,
-        causationid: None,
-        traceparent: None,
-        mark: None,
-        body: FactBody::Order(body(header)),
-    }
+    let id = FactId::at(FactSource::Orders, 0, position, 0);
+    Fact::new(id, (0, position, 0), 1, start(), FactBody::Order(body(header)))
 }
 
 pub fn placed(position: u64) -> Fact {

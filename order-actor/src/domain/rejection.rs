@@ -1,4 +1,4 @@
-use shared_events::contract::{CancelReason, ContactError, Money};
+use shared_events::contract::{CancelReason, ContactError, Money, Reason};
 
 use super::{AddressError, Role, Status, bounds};
 
@@ -182,38 +182,39 @@ fn allowed(from: Status) -> String {
 }
 
 impl Rejection {
-    /// The code of units that are not open units of the order.
-    pub const INVALID_LINES: &'static str = "INVALID_LINES";
-    /// The code of units that cannot be returned.
-    pub const INVALID_RETURN_LINES: &'static str = "INVALID_RETURN_LINES";
-
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
+        self.reason().code()
+    }
+
+    /// The reason that callers compare.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Forbidden { .. } => "FORBIDDEN",
-            Self::EmptyOrder => "EMPTY_ORDER",
-            Self::TooManyLines => "TOO_MANY_LINES",
-            Self::InvalidLine { .. } => "INVALID_LINE",
-            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
-            Self::AmountOverflow => "AMOUNT_OVERFLOW",
-            Self::InvalidAddress(_) => "INVALID_ADDRESS",
-            Self::InvalidContact(_) => "INVALID_CONTACT",
-            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
-            Self::NotFound => "NOT_FOUND",
-            Self::InvalidTransition { .. } => "INVALID_TRANSITION",
-            Self::InvalidLines { .. } => Self::INVALID_LINES,
-            Self::ForbiddenReason { .. } => "FORBIDDEN_REASON",
-            Self::ReasonRequired => "REASON_REQUIRED",
-            Self::TextTooLong { .. } => "TEXT_TOO_LONG",
-            Self::ReturnWindowExpired => "RETURN_WINDOW_EXPIRED",
-            Self::InvalidReturnLines { .. } => Self::INVALID_RETURN_LINES,
-            Self::ReturnMismatch => "RETURN_MISMATCH",
-            Self::InvalidRefund => "INVALID_REFUND",
-            Self::RefundNeedsReason => "REFUND_NEEDS_REASON",
-            Self::RefundTooLarge { .. } => "REFUND_TOO_LARGE",
-            Self::AskedTooOften { .. } => "ASKED_TOO_OFTEN",
-            Self::TooManyEvents => "TOO_MANY_EVENTS",
+            Self::Forbidden { .. } => Reason::Forbidden,
+            Self::EmptyOrder => Reason::EmptyOrder,
+            Self::TooManyLines => Reason::TooManyLines,
+            Self::InvalidLine { .. } => Reason::InvalidLine,
+            Self::CurrencyMismatch => Reason::CurrencyMismatch,
+            Self::AmountOverflow => Reason::AmountOverflow,
+            Self::InvalidAddress(_) => Reason::InvalidAddress,
+            Self::InvalidContact(_) => Reason::InvalidContact,
+            Self::AlreadyExists { .. } => Reason::AlreadyExists,
+            Self::NotFound => Reason::NotFound,
+            Self::InvalidTransition { .. } => Reason::InvalidTransition,
+            Self::InvalidLines { .. } => Reason::InvalidLines,
+            Self::ForbiddenReason { .. } => Reason::ForbiddenReason,
+            Self::ReasonRequired => Reason::ReasonRequired,
+            Self::TextTooLong { .. } => Reason::TextTooLong,
+            Self::ReturnWindowExpired => Reason::ReturnWindowExpired,
+            Self::InvalidReturnLines { .. } => Reason::InvalidReturnLines,
+            Self::ReturnMismatch => Reason::ReturnMismatch,
+            Self::InvalidRefund => Reason::InvalidRefund,
+            Self::RefundNeedsReason => Reason::RefundNeedsReason,
+            Self::RefundTooLarge { .. } => Reason::RefundTooLarge,
+            Self::AskedTooOften { .. } => Reason::AskedTooOften,
+            Self::TooManyEvents => Reason::TooManyEvents,
         }
     }
 }

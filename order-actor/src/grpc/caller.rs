@@ -71,5 +71,5 @@ pub(super) fn visible(by: &By, asked: Option<CustomerId>) -> Result<Option<Custo
 
 /// The value, or all that is wrong with the request.
 pub(super) fn well_formed<T>(parsed: Result<T, Violations>) -> Result<T, Status> {
-    parsed.map_err(|violations| status::malformed(&violations))
+    Ok(parsed?)
 }

@@ -21,7 +21,7 @@ pub const HIDDEN_UNTIL: Duration = Duration::from_millis(10);
 
 /// By when the caller wants the answer.
 pub(super) fn deadline<T>(request: &Request<T>) -> Result<Instant, Status> {
-    let wait = wait(request.metadata()).map_err(|violations| status::malformed(&violations))?;
+    let wait = wait(request.metadata())?;
     Ok(Instant::now() + wait)
 }
 

@@ -15,7 +15,6 @@ use super::{proto, status};
 use crate::actor::{Refusal, Registry};
 use crate::domain::{By, Rejection, Role};
 use crate::journal::{Journal, JournalError};
-use crate::outbox::FactSource;
 use crate::projections::OrderSummaries;
 
 /// The most bytes of one request.
@@ -61,7 +60,6 @@ pub struct OrdersEdge {
     pub(super) registry: Registry,
     pub(super) summaries: OrderSummaries,
     pub(super) journal: Journal,
-    pub(super) facts: Arc<FactSource>,
     pub(super) changes: Changes,
     pub(super) stop: CancellationToken,
     pub(super) nodes: Option<Arc<dyn Nodes>>,
@@ -72,18 +70,12 @@ pub struct OrdersEdge {
 impl OrdersEdge {
     /// Over these parts.
     #[must_use]
-    pub fn new(
-        registry: Registry,
-        summaries: OrderSummaries,
-        journal: Journal,
-        facts: Arc<FactSource>,
-    ) -> Self {
+    pub fn new(registry: Registry, summaries: OrderSummaries, journal: Journal) -> Self {
         Self {
             registry,
             summaries,
             changes: Changes::new(journal.clone()),
             journal,
-            facts,
             stop: CancellationToken::new(),
             nodes: None,
             turns: None,

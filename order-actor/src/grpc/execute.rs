@@ -8,14 +8,13 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use prost::Message as _;
-use shared_events::contract::OrderId;
+use shared_events::contract::{OrderId, Reason};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
-use tonic_types::StatusExt as _;
 
 use super::caller::{Asked, well_formed};
 use super::commands::Asking;
@@ -314,7 +313,7 @@ impl Caller {
 /// have the same code, and nobody knows what became of its command.
 fn was_not_begun(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted
-        && status.get_details_error_info().is_some_and(|info| info.reason == status::OVERLOADED)
+        && service_edge::reason_of(status) == Some(Reason::Overloaded)
 }
 
 fn outcome(
@@ -355,7 +354,7 @@ mod tests {
         assert!(was_not_begun(&status::refused(&Refusal::Overloaded)));
         // As tonic makes it of a stream that h2 ends with ENHANCE_YOUR_CALM.
         assert!(!was_not_begun(&Status::resource_exhausted("h2 protocol error")));
-        assert!(!was_not_begun(&status::reader_too_slow()));
+        assert!(!was_not_begun(&service_edge::Refused::reader_too_slow()));
         assert!(!was_not_begun(&status::stopping()));
     }
 }

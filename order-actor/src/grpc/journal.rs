@@ -1,21 +1,18 @@
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use prost::Message as _;
 use shared_events::contract::Mark;
-use shared_events::stream::{Cursors, Source as _};
+use shared_events::stream::Cursors;
 use tonic::{Request, Response, Status};
 
 use super::caller::{caller_in, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::Reading;
 use super::proto::journal_service_server::JournalService;
-use super::proto::{read_events_response, read_facts_response};
+use super::proto::read_events_response;
 use super::tail::{Messages, READ_AT_ONCE, Stretch, Telling, Told, tail};
 use super::{OrdersEdge, diff, history, page, parse, proto, render, status};
 use crate::domain::{Order, Role};
 use crate::journal::Journal;
-use crate::outbox::FactSource;
 
 /// The most bytes of a page, but for its last event.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -127,22 +124,6 @@ impl JournalService for OrdersEdge {
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
         Ok(Response::new(tail(Events(journal.clone()), stretch, journal, stop)))
     }
-
-    type ReadFactsStream = Messages<proto::ReadFactsResponse>;
-
-    async fn read_facts(
-        &self,
-        request: Request<proto::ReadFactsRequest>,
-    ) -> Result<Response<Self::ReadFactsStream>, Status> {
-        caller_in(&request, &[Role::Service, Role::Ops])?;
-        let deadline = deadline(&request)?;
-        let shards = self.journal.shards();
-        let reading = well_formed(parse::read_facts(request.get_ref(), shards))?;
-        let stretch = self.stretch(reading, deadline).await?;
-        let facts = Facts(Arc::clone(&self.facts));
-        let (journal, stop) = (self.journal.clone(), self.stop.clone());
-        Ok(Response::new(tail(facts, stretch, journal, stop)))
-    }
 }
 
 /// Every event.
@@ -170,29 +151,5 @@ impl Telling for Events {
 
     fn progress(progress: proto::Progress) -> Self::Message {
         proto::ReadEventsResponse { item: Some(read_events_response::Item::Progress(progress)) }
-    }
-}
-
-/// Every fact.
-struct Facts(Arc<FactSource>);
-
-#[async_trait]
-impl Telling for Facts {
-    type Message = proto::ReadFactsResponse;
-
-    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status> {
-        let batch =
-            self.0.read_after(after, READ_AT_ONCE).await.map_err(|error| status::source(&error))?;
-        let mut messages = Vec::with_capacity(batch.items.len());
-        for fact in &batch.items {
-            let shown = render::fact(fact).map_err(|_| status::unrenderable())?;
-            let item = Some(read_facts_response::Item::Fact(shown));
-            messages.push((fact.shard, fact.position, proto::ReadFactsResponse { item }));
-        }
-        Ok(Told { messages, through: batch.through })
-    }
-
-    fn progress(progress: proto::Progress) -> Self::Message {
-        proto::ReadFactsResponse { item: Some(read_facts_response::Item::Progress(progress)) }
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use service_edge::Refused;
 use shared_events::stream::Cursors;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -144,7 +145,7 @@ type Sender<M> = mpsc::Sender<Result<M, Status>>;
 async fn send<M>(sender: &Sender<M>, message: M) -> Result<(), End> {
     match timeout(TAKEN_WITHIN, sender.send(Ok(message))).await {
         Ok(sent) => sent.map_err(|_| End::ClientGone),
-        Err(_) => Err(End::Failed(status::reader_too_slow())),
+        Err(_) => Err(End::Failed(Refused::reader_too_slow())),
     }
 }
 

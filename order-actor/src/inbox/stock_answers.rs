@@ -123,7 +123,7 @@ impl Handler<Fact> for StockAnswers {
                 context.request_id = Some(fact.id.as_request_id());
                 context.causation = Some(fact.id.to_string());
                 context.traceparent.clone_from(&fact.traceparent);
-                Some((index, fact.subject, command_of(fact)?, context))
+                Some((index, fact.body.order_id()?, command_of(fact)?, context))
             })
             .collect();
         let mut answers = futures::stream::iter(commands)

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, FactId, FactSource as Promiser, SpecVersion};
+use shared_events::contract::{Fact, FactBody, FactId, FactSource as Promiser};
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 use tokio::sync::Mutex;
 
@@ -48,9 +48,9 @@ impl FactIds {
         if position <= self.by_position_through.get(&shard).copied().unwrap_or(0) {
             return FactId::at(Promiser::Orders, shard, position, index);
         }
-        let order = (recorded.order_id, recorded.sequence);
+        let event = (recorded.order_id.into(), recorded.sequence);
         let place = (shard, position);
-        FactId::of_event(Promiser::Orders, order, place, recorded.recorded_at, index)
+        FactId::of_event(Promiser::Orders, event, place, recorded.recorded_at, index)
     }
 }
 
@@ -65,20 +65,12 @@ pub fn facts_of(recorded: &RecordedEvent, step: &Step, ids: &FactIds) -> Vec<Fac
         .or_else(|| recorded.metadata.request_id.map(|id| id.to_string()));
     (0_u16..)
         .zip(translate(&step.after, &recorded.event))
-        .map(|(index, fact)| Fact {
-            specversion: SpecVersion::V1,
-            id: ids.id(recorded, index),
-            source: Promiser::Orders,
-            time: recorded.event.at(),
-            subject: recorded.order_id,
-            sequence: recorded.sequence,
-            shard,
-            position,
-            index,
-            causationid: causation.clone(),
-            traceparent: recorded.metadata.traceparent.clone(),
-            mark: recorded.mark,
-            body: FactBody::Order(fact),
+        .map(|(index, fact)| {
+            let (id, place) = (ids.id(recorded, index), (shard, position, index));
+            let (sequence, time) = (recorded.sequence, recorded.event.at());
+            Fact::new(id, place, sequence, time, FactBody::Order(fact))
+                .caused(causation.clone(), recorded.metadata.traceparent.clone())
+                .marked(recorded.mark)
         })
         .collect()
 }

@@ -11,11 +11,10 @@ use order_actor::domain::{By, CUSTOMER_ASKS_MAX, Policy};
 use order_actor::grpc::OrdersEdge;
 use order_actor::grpc::proto::journal_service_server::JournalService as _;
 use order_actor::grpc::proto::order_service_server::OrderService as _;
-use order_actor::grpc::proto::{self, read_events_response, read_facts_response};
+use order_actor::grpc::proto::{self, read_events_response};
 use order_actor::journal::{
     Fault, Journal, MemoryDisk, Options, open_memory, open_memory_on, open_sqlite,
 };
-use order_actor::outbox::FactSource;
 use order_actor::projections::{OrderSummaries, migrator};
 use order_actor::replay::JournalSource;
 use shared_events::contract::{CustomerId, OrderId, Timestamp};
@@ -61,8 +60,7 @@ async fn shop_over(journal: Journal) -> Shop {
     )
     .await
     .unwrap();
-    let facts = Arc::new(FactSource::new(journal.clone()));
-    let edge = OrdersEdge::new(registry, summaries, journal, facts).stopping_with(stop.clone());
+    let edge = OrdersEdge::new(registry, summaries, journal).stopping_with(stop.clone());
     Shop { edge, clock, stop, _directory: directory }
 }
 
@@ -285,22 +283,6 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
     let ahead = vec![proto::ShardPosition { shard: 1, position: 99, mark: None }];
     let refused = read(0, true, ahead, false).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "INVALID_FIELD".into()));
-
-    let request = proto::ReadFactsRequest::default();
-    let service = By::service("stock");
-    let stream = shop.edge.read_facts(by(&service, request)).await.unwrap().into_inner();
-    let told: Vec<_> = soon(stream.collect()).await;
-    let facts = told.into_iter().filter(|item| {
-        let item = item.as_ref().unwrap().item.as_ref().unwrap();
-        matches!(item, read_facts_response::Item::Fact(_))
-    });
-    assert_eq!(facts.count(), 12);
-    let refused = shop
-        .edge
-        .read_facts(by(&By::customer(customer), proto::ReadFactsRequest::default()))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
 /// Each begins at the heads, which the database tells before the process that wrote them knows.

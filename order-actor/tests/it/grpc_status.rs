@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use order_actor::actor::Refusal;
 use order_actor::domain::{AddressError, Existing, Rejection, Role, Status as OrderStatus};
-use order_actor::grpc::status::{DOMAIN, refused};
+use order_actor::grpc::status::refused;
+use service_edge::DOMAIN;
 use shared_events::contract::{CancelReason, ContactError, Money};
 use tonic::Code;
 use tonic_types::StatusExt as _;

@@ -1,152 +1,10 @@
 use std::fmt;
-use std::str::FromStr;
 
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::{InventoryFact, Mark, NotificationFact, OrderFact, OrderId, RequestId, Timestamp};
-
-/// The service that promises a fact, as CloudEvents `source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FactSource {
-    /// The order service.
-    #[serde(rename = "/ordinal/orders")]
-    Orders,
-    /// The stock service.
-    #[serde(rename = "/ordinal/inventory")]
-    Inventory,
-    /// The message service.
-    #[serde(rename = "/ordinal/notifications")]
-    Notifications,
-}
-
-impl FactSource {
-    /// The URI reference that stands in CloudEvents `source`.
-    #[must_use]
-    pub const fn uri(self) -> &'static str {
-        match self {
-            Self::Orders => "/ordinal/orders",
-            Self::Inventory => "/ordinal/inventory",
-            Self::Notifications => "/ordinal/notifications",
-        }
-    }
-}
-
-/// A fact's id: the same for the same fact however often it is published or read, and another for
-/// every other one, also where a log that was set back gives a place to something else, or another
-/// installation has the same place. A UUID (version 5 of what it is made of).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FactId(Uuid);
-
-/// The namespace of fact ids, chosen once. Another value would make every fact a new one.
-const FACTS: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6661_6374_7300);
-
-impl FactId {
-    /// The id of the `index`-th fact that an event tells. The event is known by its order and version,
-    /// by where it stands and by when the journal took it (microseconds since 1970).
-    #[must_use]
-    pub fn of_event(
-        source: FactSource,
-        (order_id, sequence): (OrderId, u64),
-        (shard, position): (u16, u64),
-        recorded_at: Timestamp,
-        index: u16,
-    ) -> Self {
-        let (source, at) = (source.uri(), recorded_at.micros());
-        let name = format!("{source}/{order_id}/{sequence}/{shard}/{position}/{at}/{index}");
-        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
-    }
-
-    /// The id of the `nth` fact of this kind that a service tells because of another one: the same
-    /// again where that service has to follow it a second time.
-    #[must_use]
-    pub fn caused_by(source: FactSource, cause: Self, kind: &str, nth: u16) -> Self {
-        let name = format!("{}/{cause}/{kind}/{nth}", source.uri());
-        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
-    }
-
-    /// As facts were named before: by a position alone. What was told under such an id keeps it.
-    #[must_use]
-    pub fn at(source: FactSource, shard: u16, position: u64, index: u16) -> Self {
-        let name = format!("{}/{shard}/{position}/{index}", source.uri());
-        Self(Uuid::new_v5(&FACTS, name.as_bytes()))
-    }
-
-    /// The 128 bits.
-    #[must_use]
-    pub const fn uuid(self) -> Uuid {
-        self.0
-    }
-
-    /// This id as the request id of the command that reacts to the fact.
-    #[must_use]
-    pub const fn as_request_id(self) -> RequestId {
-        RequestId::from_uuid(self.0)
-    }
-}
-
-impl fmt::Display for FactId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for FactId {
-    type Err = super::ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self).map_err(|_| super::ParseIdError::NoUuid)
-    }
-}
-
-/// The body of a fact, by the service that promises it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum FactBody {
-    /// About an order.
-    Order(OrderFact),
-    /// About stock.
-    Inventory(InventoryFact),
-    /// About a message.
-    Notification(NotificationFact),
-}
-
-impl FactBody {
-    /// What a service promises by CloudEvents `type` and `data`. Behind its type, data is read without a
-    /// detour; both are JSON by themselves, so the whole is too.
-    fn of(source: FactSource, kind: &str, data: &RawValue) -> Result<Self, FactError> {
-        let kind = serde_json::to_string(kind)?;
-        let json = format!(r#"{{"type":{kind},"data":{data}}}"#);
-        Ok(match source {
-            FactSource::Orders => Self::Order(serde_json::from_str(&json)?),
-            FactSource::Inventory => Self::Inventory(serde_json::from_str(&json)?),
-            FactSource::Notifications => Self::Notification(serde_json::from_str(&json)?),
-        })
-    }
-
-    /// The versioned type name, CloudEvents `type`.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Order(fact) => fact.kind(),
-            Self::Inventory(fact) => fact.kind(),
-            Self::Notification(fact) => fact.kind(),
-        }
-    }
-
-    /// The order it is about: every fact is about one.
-    #[must_use]
-    pub const fn order_id(&self) -> OrderId {
-        match self {
-            Self::Order(fact) => fact.order().order_id,
-            Self::Inventory(fact) => fact.order_id(),
-            Self::Notification(fact) => fact.order_id(),
-        }
-    }
-}
+use super::{FactBody, FactId, FactSource, Mark, Subject, Timestamp};
 
 /// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
 /// CloudEvents JSON format, with `type` and `data` from the body.
@@ -161,9 +19,9 @@ pub struct Fact {
     pub source: FactSource,
     /// When it happened, by the service that promises it.
     pub time: Timestamp,
-    /// The order it is about; CloudEvents `subject`.
-    pub subject: OrderId,
-    /// Version of the order (or sequence of the service's own log) at this fact.
+    /// What it is about; CloudEvents `subject`.
+    pub subject: Subject,
+    /// Version of the subject (or sequence of the service's own log) at this fact.
     pub sequence: u64,
     /// Shard of the source's log.
     pub shard: u16,
@@ -188,7 +46,7 @@ struct Written<'a> {
     id: FactId,
     source: FactSource,
     time: Timestamp,
-    subject: OrderId,
+    subject: Subject,
     sequence: Digits,
     shard: u16,
     position: u64,
@@ -270,7 +128,7 @@ struct Envelope {
     id: FactId,
     source: FactSource,
     time: Timestamp,
-    subject: OrderId,
+    subject: Subject,
     sequence: Digits,
     shard: u16,
     position: u64,
@@ -319,10 +177,60 @@ pub enum SpecVersion {
 
 /// The JSON is not a fact that this version knows.
 #[derive(Debug, thiserror::Error)]
-#[error("not a known fact: {0}")]
-pub struct FactError(#[from] serde_json::Error);
+pub enum FactError {
+    /// It is malformed, or its data are not of its type.
+    #[error("not a known fact: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The service is not known to promise anything of this type.
+    #[error("not a known fact: {promiser} promises no {kind}")]
+    UnknownType {
+        /// The service.
+        promiser: &'static str,
+        /// The type.
+        kind: String,
+    },
+}
 
 impl Fact {
+    /// A fact at its place: shard, position, and which of the facts there it is. Who promises it and
+    /// what it is about, its body says.
+    #[must_use]
+    pub fn new(
+        id: FactId,
+        (shard, position, index): (u16, u64, u16),
+        sequence: u64,
+        time: Timestamp,
+        body: FactBody,
+    ) -> Self {
+        Self {
+            specversion: SpecVersion::V1,
+            id,
+            source: body.source(),
+            time,
+            subject: body.subject(),
+            sequence,
+            shard,
+            position,
+            index,
+            causationid: None,
+            traceparent: None,
+            mark: None,
+            body,
+        }
+    }
+
+    /// The same, with what caused it and the trace of the command behind it.
+    #[must_use]
+    pub fn caused(self, causationid: Option<String>, traceparent: Option<String>) -> Self {
+        Self { causationid, traceparent, ..self }
+    }
+
+    /// The same, with what stands at its position of its log.
+    #[must_use]
+    pub fn marked(self, mark: Option<Mark>) -> Self {
+        Self { mark, ..self }
+    }
+
     /// What a reader remembers of its place, to know the log again: that of the journal's hash for
     /// facts about orders, of the fact's own id for those of other services. None in facts that
     /// were told before there were marks.
@@ -341,7 +249,7 @@ impl Fact {
     /// # Errors
     /// [`FactError`] where the JSON is malformed or of an unknown type.
     pub fn from_json(json: &str) -> Result<Self, FactError> {
-        Ok(serde_json::from_str(json)?)
+        serde_json::from_str::<Envelope>(json)?.try_into()
     }
 
     /// To CloudEvents JSON.

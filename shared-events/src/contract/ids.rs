@@ -86,4 +86,13 @@ ids! {
     NotificationId
     /// What makes a retry of a command recognisable.
     RequestId
+    /// What a fact or an event is about, whatever kind of thing that is: an order, or something that
+    /// has no order. Items of one subject stay in order.
+    Subject
+}
+
+impl From<OrderId> for Subject {
+    fn from(order: OrderId) -> Self {
+        Self(order.0)
+    }
 }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::body::facts;
 use super::{
     Contact, CustomerId, Money, OrderId, Quantity, ReservationId, ReturnId, ShipmentId, Sku,
     Timestamp,
@@ -95,132 +96,99 @@ pub struct ReturnedUnits {
     pub disposition: Disposition,
 }
 
-/// What others may know about an order. Each variant is one versioned CloudEvents type; its
-/// fields are its JSON data. A published version never changes: add a new one beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-#[expect(
-    missing_docs,
-    reason = "each field is documented on the type it has, or named as on the wire"
-)]
-pub enum OrderFact {
-    /// `order.created.v1`: placed, not yet confirmed.
-    #[serde(rename = "order.created.v1")]
-    Created {
-        #[serde(flatten)]
-        order: OrderHeader,
-        lines: Vec<OrderLineFact>,
-        placed_at: Timestamp,
-        confirm_by: Timestamp,
-    },
-    /// `order.confirmed.v1`: all units are reserved.
-    #[serde(rename = "order.confirmed.v1")]
-    Confirmed {
-        #[serde(flatten)]
-        order: OrderHeader,
-        reservation_id: ReservationId,
-    },
-    /// `order.lines.cancelled.v1`: these units will not be delivered; the order goes on.
-    #[serde(rename = "order.lines.cancelled.v1")]
-    LinesCancelled {
-        #[serde(flatten)]
-        order: OrderHeader,
-        lines: Vec<LineUnits>,
-        reason: CancelReason,
-    },
-    /// `order.cancelled.v1`: the rest of the order (all of it) will not be delivered.
-    #[serde(rename = "order.cancelled.v1")]
-    Cancelled {
-        #[serde(flatten)]
-        order: OrderHeader,
-        reason: CancelReason,
-        was_confirmed: bool,
-        /// The skus that were missing, for `INSUFFICIENT_STOCK`.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        skus: Vec<Sku>,
-    },
-    /// `order.lines.fulfilled.v1`: a parcel left, more are to come.
-    #[serde(rename = "order.lines.fulfilled.v1")]
-    LinesFulfilled {
-        #[serde(flatten)]
-        order: OrderHeader,
-        shipment_id: ShipmentId,
-        lines: Vec<LineUnits>,
-        carrier: String,
-        tracking: String,
-    },
-    /// `order.fulfilled.v1`: the last parcel left; `lines` are those of this parcel.
-    #[serde(rename = "order.fulfilled.v1")]
-    Fulfilled {
-        #[serde(flatten)]
-        order: OrderHeader,
-        shipment_id: ShipmentId,
-        lines: Vec<LineUnits>,
-        carrier: String,
-        tracking: String,
-        return_until: Timestamp,
-    },
-    /// `order.return.requested.v1`: somebody asks to send units back.
-    #[serde(rename = "order.return.requested.v1")]
-    ReturnRequested {
-        #[serde(flatten)]
-        order: OrderHeader,
-        return_id: ReturnId,
-        lines: Vec<LineUnits>,
-        reason: String,
-    },
-    /// `order.return.overdue.v1`: nobody judged the return in time; operators should look.
-    #[serde(rename = "order.return.overdue.v1")]
-    ReturnOverdue {
-        #[serde(flatten)]
-        order: OrderHeader,
-        return_id: ReturnId,
-    },
-    /// `order.return.rejected.v1`: the units stay with the customer.
-    #[serde(rename = "order.return.rejected.v1")]
-    ReturnRejected {
-        #[serde(flatten)]
-        order: OrderHeader,
-        return_id: ReturnId,
-        reason: String,
-    },
-    /// `order.returned.v1`: units came back.
-    #[serde(rename = "order.returned.v1")]
-    Returned {
-        #[serde(flatten)]
-        order: OrderHeader,
-        return_id: ReturnId,
-        lines: Vec<ReturnedUnits>,
-    },
-    /// `refund.requested.v1`: this much is owed to the customer.
-    #[serde(rename = "refund.requested.v1")]
-    RefundRequested {
-        #[serde(flatten)]
-        order: OrderHeader,
-        return_id: ReturnId,
-        refund: Money,
-    },
+facts! {
+    /// What others may know about an order. Each variant is one versioned CloudEvents type; its
+    /// fields are its JSON data. A published version never changes: add a new one beside it.
+    OrderFact {
+        /// `order.created.v1`: placed, not yet confirmed.
+        "order.created.v1" => Created {
+            #[serde(flatten)]
+            order: OrderHeader,
+            lines: Vec<OrderLineFact>,
+            placed_at: Timestamp,
+            confirm_by: Timestamp,
+        }
+        /// `order.confirmed.v1`: all units are reserved.
+        "order.confirmed.v1" => Confirmed {
+            #[serde(flatten)]
+            order: OrderHeader,
+            reservation_id: ReservationId,
+        }
+        /// `order.lines.cancelled.v1`: these units will not be delivered; the order goes on.
+        "order.lines.cancelled.v1" => LinesCancelled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            lines: Vec<LineUnits>,
+            reason: CancelReason,
+        }
+        /// `order.cancelled.v1`: the rest of the order (all of it) will not be delivered.
+        "order.cancelled.v1" => Cancelled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            reason: CancelReason,
+            was_confirmed: bool,
+            /// The skus that were missing, for `INSUFFICIENT_STOCK`.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            skus: Vec<Sku>,
+        }
+        /// `order.lines.fulfilled.v1`: a parcel left, more are to come.
+        "order.lines.fulfilled.v1" => LinesFulfilled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            lines: Vec<LineUnits>,
+            carrier: String,
+            tracking: String,
+        }
+        /// `order.fulfilled.v1`: the last parcel left; `lines` are those of this parcel.
+        "order.fulfilled.v1" => Fulfilled {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            lines: Vec<LineUnits>,
+            carrier: String,
+            tracking: String,
+            return_until: Timestamp,
+        }
+        /// `order.return.requested.v1`: somebody asks to send units back.
+        "order.return.requested.v1" => ReturnRequested {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+            lines: Vec<LineUnits>,
+            reason: String,
+        }
+        /// `order.return.overdue.v1`: nobody judged the return in time; operators should look.
+        "order.return.overdue.v1" => ReturnOverdue {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+        }
+        /// `order.return.rejected.v1`: the units stay with the customer.
+        "order.return.rejected.v1" => ReturnRejected {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+            reason: String,
+        }
+        /// `order.returned.v1`: units came back.
+        "order.returned.v1" => Returned {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+            lines: Vec<ReturnedUnits>,
+        }
+        /// `refund.requested.v1`: this much is owed to the customer.
+        "refund.requested.v1" => RefundRequested {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+            refund: Money,
+        }
+    }
 }
 
 impl OrderFact {
-    /// The versioned type name.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Created { .. } => "order.created.v1",
-            Self::Confirmed { .. } => "order.confirmed.v1",
-            Self::LinesCancelled { .. } => "order.lines.cancelled.v1",
-            Self::Cancelled { .. } => "order.cancelled.v1",
-            Self::LinesFulfilled { .. } => "order.lines.fulfilled.v1",
-            Self::Fulfilled { .. } => "order.fulfilled.v1",
-            Self::ReturnRequested { .. } => "order.return.requested.v1",
-            Self::ReturnOverdue { .. } => "order.return.overdue.v1",
-            Self::ReturnRejected { .. } => "order.return.rejected.v1",
-            Self::Returned { .. } => "order.returned.v1",
-            Self::RefundRequested { .. } => "refund.requested.v1",
-        }
-    }
-
     /// What the fact says of its order.
     #[must_use]
     pub const fn order(&self) -> &OrderHeader {

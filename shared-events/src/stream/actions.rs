@@ -44,9 +44,9 @@ pub enum Verb {
     PauseFollower,
     /// A follower is to go on.
     ResumeFollower,
-    /// An order's dead letters are tried again.
+    /// A subject's dead letters are tried again.
     PutBackDeadLetters,
-    /// An order's first dead letter is dropped.
+    /// A subject's first dead letter is dropped.
     DropDeadLetter,
     /// A follower's dead letters of orders that the journal does not hold are dropped.
     DropLettersOfLostOrders,

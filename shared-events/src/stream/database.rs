@@ -398,16 +398,6 @@ async fn probe(options: &AnyConnectOptions) -> Result<(), DatabaseError> {
     Ok(AnyConnection::connect_with(options).await?.close().await?)
 }
 
-pub(super) fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    if starts_well && schema.len() <= 63 && schema.bytes().all(legal) {
-        Ok(())
-    } else {
-        Err(DatabaseError::SchemaName)
-    }
-}
-
 fn sqlite_url(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");

@@ -11,7 +11,7 @@ pub enum Blame {
     #[error("{0}")]
     World(String),
     /// One item can never be handled as it is: it becomes a dead letter, and later items of its
-    /// order wait behind it.
+    /// subject wait behind it.
     #[error("item {index} of the batch: {error}")]
     Item {
         /// Which item of the slice.

@@ -17,6 +17,7 @@ mod history; // which history a log tells, and what stood at a place of it
 mod installation; // which SQLite files belong together
 mod lease; // which of several processes follows under a name
 mod migrations; // tables, from a folder that was compiled in
+mod outbox; // what a service tells, written with its effect, read as a source
 mod pause; // followers that an operator stopped for a while
 mod places; // where a follower has been
 pub mod redis; // a window of the latest facts, for many readers
@@ -39,6 +40,7 @@ pub use history::{Comparison, Finding, History, Place};
 pub use installation::{Contents, Installation};
 pub use lease::Candidacy;
 pub use migrations::migrations;
+pub use outbox::{NewFact, Outbox};
 pub use pause::Pause;
 pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};

@@ -12,7 +12,7 @@ use sqlx::{
     Type,
 };
 
-use super::database::{DatabaseError, check_schema_name};
+use super::database::DatabaseError;
 
 /// How long a session may sit in a transaction without asking anything: much longer than this
 /// program ever does, so that a process that hangs does not hold its locks for ever.
@@ -174,4 +174,14 @@ fn label(options: &AnyConnectOptions) -> String {
         name => name,
     };
     format!("{host}:{}/{name}", url.port().unwrap_or(5432))
+}
+
+fn check_schema_name(schema: &str) -> Result<(), DatabaseError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if starts_well && schema.len() <= 63 && schema.bytes().all(legal) {
+        Ok(())
+    } else {
+        Err(DatabaseError::SchemaName)
+    }
 }

@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Comparison, Cursors, Place};
-use crate::contract::{Fact, OrderId};
+use crate::contract::{Fact, Subject};
 
 /// Something that stands at a position of a log: an event of the journal, or a fact.
 /// Its JSON is what a dead letter keeps.
@@ -14,8 +14,9 @@ pub trait Item: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
     fn position(&self) -> u64;
     /// Which of the items at that position it is, from 0.
     fn index(&self) -> u16;
-    /// The order whose items must stay in order: when one waits, the later ones wait behind it.
-    fn order_id(&self) -> OrderId;
+    /// What it is about. Items of one subject stay in order: when one waits, the later ones wait
+    /// behind it.
+    fn subject(&self) -> Subject;
     /// What it is, for people: the versioned type name.
     fn kind(&self) -> &str;
 }
@@ -33,7 +34,7 @@ impl Item for Fact {
         self.index
     }
 
-    fn order_id(&self) -> OrderId {
+    fn subject(&self) -> Subject {
         self.subject
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::Row as _;
 
-use super::dead_letter::{DeadLetter, DeadLetterState, blocked_orders, park, remove};
+use super::dead_letter::{DeadLetter, DeadLetterState, blocked_subjects, park, remove};
 use super::follow::Sink;
 use super::places::Places;
 use super::{
     Batch, Blame, Cursors, Database, DeadLetters, Handler, History, Item, Place, Scope, Tx, cursor,
 };
-use crate::contract::{OrderId, Timestamp};
+use crate::contract::{Subject, Timestamp};
 
 /// A [`Sink`] over a database: effect, cursor and dead letters commit together.
 pub struct Transactional<H> {
@@ -78,8 +78,8 @@ impl<H> Transactional<H> {
         there(0)
     }
 
-    /// Tries the letters that were put back, an order at a time and in order, each with its own
-    /// transaction; one that fails again stops its order again.
+    /// Tries the letters that were put back, a subject at a time and in order, each with its own
+    /// transaction; one that fails again stops its subject again.
     async fn retry<T: Item>(&mut self, scope: &Scope) -> Result<bool, Blame>
     where
         H: Handler<T>,
@@ -125,8 +125,8 @@ impl<H> Transactional<H> {
         }
         if let (Some(letter), None) = (letters.first(), &blocked) {
             tracing::warn!(
-                follower = self.follower, order = %letter.order_id, letters = letters.len(),
-                "dead letters of this order are handled, none is left"
+                follower = self.follower, subject = %letter.subject, letters = letters.len(),
+                "dead letters of this subject are handled, none is left"
             );
         }
         Ok(!letters.is_empty())
@@ -229,7 +229,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
-        // Why each order stands still: it had letters before, or an item of this batch is poison.
+        // Why each subject stands still: it had letters before, or an item of this batch is poison.
         let mut poison: BTreeMap<usize, String> = BTreeMap::new();
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is("cursor-before-effect") {
@@ -238,18 +238,18 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         }
         loop {
             let mut tx = self.begin(&batch.through).await?;
-            let mut blocked: BTreeSet<OrderId> = match self.seen.letters {
-                true => blocked_orders(&mut tx, &self.follower).await?,
+            let mut blocked: BTreeSet<Subject> = match self.seen.letters {
+                true => blocked_subjects(&mut tx, &self.follower).await?,
                 false => BTreeSet::new(),
             };
             let mut live: Vec<T> = Vec::with_capacity(batch.items.len());
             let mut live_at: Vec<usize> = Vec::with_capacity(batch.items.len());
             let mut parked: Vec<(usize, DeadLetterState)> = Vec::new();
             for (at, item) in batch.items.iter().enumerate() {
-                if blocked.contains(&item.order_id()) {
+                if blocked.contains(&item.subject()) {
                     parked.push((at, DeadLetterState::Behind));
                 } else if poison.contains_key(&at) {
-                    blocked.insert(item.order_id());
+                    blocked.insert(item.subject());
                     parked.push((at, DeadLetterState::Poison));
                 } else {
                     live.push(item.clone());
@@ -281,7 +281,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     for (at, error) in &poison {
                         let item = &batch.items[*at];
                         tracing::error!(
-                            follower = self.follower, order = %item.order_id(),
+                            follower = self.follower, subject = %item.subject(),
                             position = item.position(), error, "dead letter"
                         );
                     }

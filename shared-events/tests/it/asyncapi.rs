@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::streams::StreamRangeReply;
 use serde_json::{Map, Value, json};
-use shared_events::contract::{Fact, FactBody, FactSource};
+use shared_events::contract::{Fact, FactSource};
 use shared_events::stream::Sink as _;
 use shared_events::stream::redis::Relay;
 use shared_events::stream::{Batch, Cursors};
@@ -46,17 +46,14 @@ async fn every_entry_of_a_stream_is_as_documented() {
     let server = Server::start(&[]);
     let redis = server.redis();
     let mut kinds = BTreeSet::new();
-    for (promiser, channel) in
-        [(FactSource::Orders, "orders"), (FactSource::Inventory, "inventory")]
-    {
+    for (promiser, channel) in [
+        (FactSource::Orders, "orders"),
+        (FactSource::Inventory, "inventory"),
+        (FactSource::Notifications, "notifications"),
+    ] {
         let facts: Vec<Fact> = bodies()
             .into_iter()
-            .filter(|body| match body {
-                FactBody::Order(_) => promiser == FactSource::Orders,
-                FactBody::Inventory(_) => promiser == FactSource::Inventory,
-                // Told nowhere yet.
-                FactBody::Notification(_) => false,
-            })
+            .filter(|body| body.source() == promiser)
             .zip(1_u64..)
             .map(|(body, position)| Fact { position, shard: 3, index: 0, ..fact(body) })
             .collect();

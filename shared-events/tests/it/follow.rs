@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{OrderId, Timestamp};
+use shared_events::contract::{Subject, Timestamp};
 use shared_events::stream::{
     ActionsAsked, AskedBy, Batch, Blame, Candidacy, Cursors, Database, DeadLetterState,
     DeadLetters, FollowStatus, Handler, Item, OperatorAction, Scope, Sink, Source, SourceError,
@@ -29,7 +29,7 @@ fn action(verb: Verb) -> OperatorAction {
 struct Thing {
     shard: u16,
     position: u64,
-    order: OrderId,
+    subject: Subject,
 }
 
 impl Item for Thing {
@@ -45,8 +45,8 @@ impl Item for Thing {
         0
     }
 
-    fn order_id(&self) -> OrderId {
-        self.order
+    fn subject(&self) -> Subject {
+        self.subject
     }
 
     fn kind(&self) -> &str {
@@ -61,10 +61,10 @@ struct Log {
 }
 
 impl Log {
-    fn push(&self, shard: u16, order: OrderId) {
+    fn push(&self, shard: u16, subject: Subject) {
         let mut things = self.things.lock().unwrap();
         let position = 1 + things.iter().filter(|thing| thing.shard == shard).count() as u64;
-        things.push(Thing { shard, position, order });
+        things.push(Thing { shard, position, subject });
         drop(things);
         self.more.notify_waiters();
     }
@@ -101,7 +101,7 @@ impl Source<Thing> for Log {
 
 /// Writes a row per thing; fails as told.
 struct Writer {
-    poison: Arc<Mutex<Vec<OrderId>>>,
+    poison: Arc<Mutex<Vec<Subject>>>,
     outages: Arc<AtomicU64>,
 }
 
@@ -111,10 +111,10 @@ impl Handler<Thing> for Writer {
         for (index, thing) in things.iter().enumerate() {
             sqlx::query("INSERT INTO effects (at, order_id) VALUES ($1, $2)")
                 .bind(format!("{}/{}", thing.shard, thing.position))
-                .bind(thing.order.to_string())
+                .bind(thing.subject.to_string())
                 .execute(&mut **tx)
                 .await?;
-            if self.poison.lock().unwrap().contains(&thing.order) {
+            if self.poison.lock().unwrap().contains(&thing.subject) {
                 return Err(Blame::Item { index, error: "cannot be handled".to_owned() });
             }
         }
@@ -128,7 +128,7 @@ impl Handler<Thing> for Writer {
 struct Bench {
     database: Database,
     log: Arc<Log>,
-    poison: Arc<Mutex<Vec<OrderId>>>,
+    poison: Arc<Mutex<Vec<Subject>>>,
     outages: Arc<AtomicU64>,
     status: FollowStatus,
     stop: CancellationToken,
@@ -215,7 +215,7 @@ impl Bench {
 
 async fn outages_and_restarts_change_nothing(backend: &str) {
     let mut bench = Bench::on(backend).await;
-    let orders: Vec<OrderId> = (0..4).map(|_| OrderId::mint()).collect();
+    let orders: Vec<Subject> = (0..4).map(|_| Subject::mint()).collect();
     bench.outages.store(3, Ordering::SeqCst);
     for round in 0..10_u16 {
         bench.log.push(round % 2, orders[usize::from(round % 4)]);
@@ -235,10 +235,10 @@ async fn outages_and_restarts_change_nothing(backend: &str) {
 
 async fn poison_stops_its_order_alone(backend: &str) {
     let mut bench = Bench::on(backend).await;
-    let (good, bad) = (OrderId::mint(), OrderId::mint());
+    let (good, bad) = (Subject::mint(), Subject::mint());
     bench.poison.lock().unwrap().push(bad);
-    for order in [good, bad, good, bad, good] {
-        bench.log.push(0, order);
+    for subject in [good, bad, good, bad, good] {
+        bench.log.push(0, subject);
     }
     bench.start();
     bench.level().await;
@@ -257,12 +257,12 @@ async fn poison_stops_its_order_alone(backend: &str) {
 
     // Put back before it is mended: it is poison again, one try later, and nothing was lost.
     letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();
-    bench.until(async || letters.of_order("writer", bad).await.unwrap()[0].attempts == 2).await;
-    assert_eq!(letters.of_order("writer", bad).await.unwrap().len(), 3);
+    bench.until(async || letters.of_subject("writer", bad).await.unwrap()[0].attempts == 2).await;
+    assert_eq!(letters.of_subject("writer", bad).await.unwrap().len(), 3);
 
     bench.poison.lock().unwrap().clear();
     letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();
-    bench.until(async || letters.of_order("writer", bad).await.unwrap().is_empty()).await;
+    bench.until(async || letters.of_subject("writer", bad).await.unwrap().is_empty()).await;
     assert_eq!(bench.effects().await, ["0/1", "0/2", "0/3", "0/4", "0/5", "0/6", "0/7"]);
     bench.log.push(0, bad);
     bench.level().await;
@@ -275,12 +275,12 @@ async fn poison_stops_its_order_alone(backend: &str) {
 /// follower would then never come to the end.
 async fn two_of_one_name_have_no_effect_twice(backend: &str) {
     let mut bench = Bench::on(backend).await;
-    let order = OrderId::mint();
+    let subject = Subject::mint();
     bench.start();
     let (first, stop_first) = (bench.task.take(), bench.stop.clone());
     bench.start();
     for round in 0..60_u16 {
-        bench.log.push(round % 3, order);
+        bench.log.push(round % 3, subject);
         if round % 7 == 0 {
             tokio::task::yield_now().await;
         }
@@ -337,20 +337,21 @@ async fn one_of_several_candidates_follows_and_the_next_takes_over() {
 
 async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     let mut bench = Bench::on(backend).await;
-    let order = OrderId::mint();
-    bench.poison.lock().unwrap().push(order);
-    bench.log.push(0, order);
-    bench.log.push(0, order);
+    let subject = Subject::mint();
+    bench.poison.lock().unwrap().push(subject);
+    bench.log.push(0, subject);
+    bench.log.push(0, subject);
     bench.start();
     bench.level().await;
     bench.poison.lock().unwrap().clear();
     let letters = DeadLetters::new(bench.database.clone());
-    let dropped = letters.drop_first("writer", order, action(Verb::DropDeadLetter)).await.unwrap();
+    let dropped =
+        letters.drop_first("writer", subject, action(Verb::DropDeadLetter)).await.unwrap();
     assert_eq!(dropped.position, 1);
-    bench.until(async || letters.of_order("writer", order).await.unwrap().is_empty()).await;
+    bench.until(async || letters.of_subject("writer", subject).await.unwrap().is_empty()).await;
     assert_eq!(bench.effects().await, ["0/2"]);
-    assert!(letters.put_back("writer", order, action(Verb::PutBackDeadLetters)).await.is_err());
-    assert!(letters.drop_first("writer", order, action(Verb::DropDeadLetter)).await.is_err());
+    assert!(letters.put_back("writer", subject, action(Verb::PutBackDeadLetters)).await.is_err());
+    assert!(letters.drop_first("writer", subject, action(Verb::DropDeadLetter)).await.is_err());
     // What was done is written down, what was refused is not, and neither can be changed.
     let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
     let done = OperatorAction::list(&bench.database, &asked).await.unwrap();
@@ -419,7 +420,7 @@ impl Source<Thing> for Portions {
             return Ok(Batch::default());
         }
         let (_, more) = portions.pop_front().unwrap();
-        let thing = Thing { shard: 0, position: cursors.get(0) + 1, order: OrderId::mint() };
+        let thing = Thing { shard: 0, position: cursors.get(0) + 1, subject: Subject::mint() };
         let through = [(0, thing.position)].into_iter().collect();
         Ok(Batch { items: vec![thing], through, more })
     }

@@ -14,4 +14,5 @@ mod follow;
 mod installation;
 mod redis_streams;
 mod set_back;
+mod subjects; // of what was kept before there were any
 mod values;

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Fact, FactBody, FactId, FactSource, InventoryFact, OrderId, ReservationId, SpecVersion,
-    Timestamp,
+    Fact, FactBody, FactId, FactSource, InventoryFact, OrderId, ReservationId, Timestamp,
 };
 use shared_events::stream::redis::{Keep, Redis, RedisOptions, RedisSource, Relay, retain};
 use shared_events::stream::{
@@ -161,25 +160,9 @@ impl Log {
 fn fact(shard: u16, position: u64, index: u16) -> Fact {
     let order_id = OrderId::mint();
     let reservation_id = ReservationId::mint();
-    Fact {
-        specversion: SpecVersion::V1,
-        id: FactId::at(PROMISER, shard, position, index),
-        source: PROMISER,
-        time: clock(),
-        subject: order_id,
-        sequence: position,
-        shard,
-        position,
-        index,
-        causationid: None,
-        traceparent: None,
-        mark: None,
-        body: FactBody::Inventory(InventoryFact::Reserved {
-            order_id,
-            reservation_id,
-            lines: Vec::new(),
-        }),
-    }
+    let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
+    let (id, place) = (FactId::at(PROMISER, shard, position, index), (shard, position, index));
+    Fact::new(id, place, position, clock(), FactBody::Inventory(body))
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Mark, OrderId, Timestamp};
+use shared_events::contract::{Mark, Subject, Timestamp};
 use shared_events::stream::{
     Batch, Blame, Comparison, Cursors, Database, Finding, FollowStatus, Handler, History, Item,
     Place, Source, SourceError, Transactional, Tx, everything, follow,
@@ -39,8 +39,8 @@ impl Item for Thing {
         0
     }
 
-    fn order_id(&self) -> OrderId {
-        OrderId::from_uuid(Uuid::nil())
+    fn subject(&self) -> Subject {
+        Subject::from_uuid(Uuid::nil())
     }
 
     fn kind(&self) -> &str {

@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::{items, next_page, place, plain, short_time, text};
 use crate::client::Output;
 
-/// Dead letters, without their content: those that wait behind another of their order are counted
+/// Dead letters, without their content: those that wait behind another of their subject are counted
 /// beside it.
 pub fn dead_letters(out: &Output, answer: &Value) {
     let mut shown: Vec<(&Value, u64)> = Vec::new();
@@ -11,19 +11,28 @@ pub fn dead_letters(out: &Output, answer: &Value) {
         let same = |field: &str, other: &Value| other[field] == letter[field];
         let first = shown
             .iter_mut()
-            .find(|(first, _)| same("follower", first) && same("order_id", first))
+            .find(|(first, _)| same("follower", first) && same("subject", first))
             .filter(|_| letter["state"] == "BEHIND");
         match first {
             Some((_, behind)) => *behind += 1,
             None => shown.push((letter, 0)),
         }
     }
-    let head =
-        ["follower", "order", "state", "kind", "place", "tries", "behind", "set aside at", "error"];
+    let head = [
+        "follower",
+        "subject",
+        "state",
+        "kind",
+        "place",
+        "tries",
+        "behind",
+        "set aside at",
+        "error",
+    ];
     let rows = shown.into_iter().map(|(letter, behind)| {
         vec![
             text(letter, "follower"),
-            text(letter, "order_id"),
+            text(letter, "subject"),
             text(letter, "state"),
             text(letter, "kind"),
             place(letter),
@@ -41,7 +50,7 @@ pub fn dead_letters(out: &Output, answer: &Value) {
 pub fn dead_letter(out: &Output, letter: &Value) {
     out.pairs([
         ("follower", text(letter, "follower")),
-        ("order", text(letter, "order_id")),
+        ("subject", text(letter, "subject")),
         ("state", text(letter, "state")),
         ("kind", text(letter, "kind")),
         ("place", place(letter)),

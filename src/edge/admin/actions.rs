@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use order_actor::domain::By;
 use order_actor::journal::Journal;
+use service_edge::page::{PageSize, foreign_token};
+use service_edge::time::timestamp;
 use shared_events::contract::{TextRule, Timestamp};
 use shared_events::stream::{ActionsAsked, AskedBy, Database, OperatorAction, TARGET_KINDS};
 use tonic::{Request, Response, Status};
@@ -16,8 +18,6 @@ use super::peers::{Peer, carried_for_others};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::violation;
 
-const PAGE_SIZE_DEFAULT: u32 = 20;
-const PAGE_SIZE_MAX: u32 = 100;
 /// Longer than any name or target is.
 const FILTER_LEN_MAX: usize = 500;
 
@@ -76,10 +76,7 @@ pub(crate) struct Page {
 impl Page {
     /// As a request says it.
     pub(crate) fn parse(request: &proto::ListOperatorActionsRequest) -> Result<Self, Status> {
-        let size = match request.page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            size => size.min(PAGE_SIZE_MAX),
-        };
+        let size = PageSize::LIST.of(request.page_size);
         let kind = request.target_kind.as_str();
         if !kind.is_empty() && !TARGET_KINDS.contains(&kind) {
             return Err(violation("target_kind", &format!("one of {}", TARGET_KINDS.join(", "))));
@@ -98,8 +95,7 @@ impl Page {
             limit: size.saturating_add(1),
         };
         if !request.page_token.is_empty() {
-            let foreign = || violation("page_token", "not a token of this list");
-            asked.before = Some(place(&asked, &request.page_token).ok_or_else(foreign)?);
+            asked.before = Some(place(&asked, &request.page_token).ok_or_else(foreign_token)?);
         }
         Ok(Self { asked, size: usize::try_from(size).unwrap_or(usize::MAX) })
     }
@@ -173,13 +169,9 @@ fn place(asked: &ActionsAsked, token: &str) -> Option<(Timestamp, Uuid)> {
 }
 
 fn message(action: OperatorAction) -> proto::OperatorAction {
-    let micros = action.at.micros();
     proto::OperatorAction {
         action_id: action.id.to_string(),
-        at: Some(prost_types::Timestamp {
-            seconds: micros.div_euclid(1_000_000),
-            nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
-        }),
+        at: Some(timestamp(action.at)),
         role: action.by.role,
         subject: action.by.subject,
         verb: action.verb,

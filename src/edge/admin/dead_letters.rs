@@ -1,19 +1,18 @@
 use std::collections::BTreeSet;
 
 use order_actor::journal::Journal;
-use shared_events::contract::{OrderId, ParseIdError};
+use service_edge::page::{PageSize, foreign_token};
+use service_edge::time::timestamp;
+use shared_events::contract::{Fact, OrderId, ParseIdError, Reason, Subject};
 use shared_events::stream::{
     AskedBy, DeadLetter, DeadLetterError, DeadLetterState, DeadLetters, OperatorAction, Verb,
 };
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::peers::{Peer, carried};
-use super::values::{operators_reason, optional_reason, timestamp, unavailable};
+use super::values::{operators_reason, optional_reason, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::{refused, violation};
-
-const PAGE_SIZE_DEFAULT: u32 = 20;
-const PAGE_SIZE_MAX: u32 = 100;
 
 impl AdminEdge {
     pub(super) async fn list_dead_letters(
@@ -32,10 +31,7 @@ impl AdminEdge {
             elsewhere.push(peer.list_dead_letters(asked).await?.into_inner());
         }
         let request = request.into_inner();
-        let size = match request.page_size {
-            0 => PAGE_SIZE_DEFAULT,
-            size => size.min(PAGE_SIZE_MAX),
-        };
+        let size = PageSize::LIST.of(request.page_size);
         let after = PageToken::parse(&request.page_token)?;
         if !request.follower.is_empty() {
             self.letters_of(&request.follower)?;
@@ -86,8 +82,8 @@ impl AdminEdge {
         }
         let request = request.into_inner();
         let letters = self.letters_of(&request.follower)?;
-        let order_id = order_id(&request.order_id)?;
-        let found = letters.of_order(&request.follower, order_id).await.map_err(unavailable)?;
+        let subject = subject(&request.subject)?;
+        let found = letters.of_subject(&request.follower, subject).await.map_err(unavailable)?;
         if found.is_empty() {
             return Err(letter_refused(DeadLetterError::NotFound));
         }
@@ -103,16 +99,15 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::PutBackDeadLettersRequest { follower, order_id: order, reason } =
+        let proto::PutBackDeadLettersRequest { follower, subject: about, reason } =
             request.get_ref();
         let letters = self.letters_of(follower)?;
-        let order_id = order_id(order)?;
+        let subject = subject(about)?;
         let reason = optional_reason(reason)?;
-        let target = letters_target(follower, order_id);
+        let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::PutBackDeadLetters, &target, reason);
-        let put_back =
-            letters.put_back(follower, order_id, action).await.map_err(letter_refused)?;
-        tracing::info!(follower, order = %order_id, put_back, "dead letters put back");
+        let put_back = letters.put_back(follower, subject, action).await.map_err(letter_refused)?;
+        tracing::info!(follower, %subject, put_back, "dead letters put back");
         Ok(Response::new(proto::PutBackDeadLettersResponse { put_back }))
     }
 
@@ -124,16 +119,16 @@ impl AdminEdge {
         if let Some(answer) = self.elsewhere(&request, ask).await {
             return answer;
         }
-        let proto::DropDeadLetterRequest { follower, order_id: order, reason } = request.get_ref();
+        let proto::DropDeadLetterRequest { follower, subject: about, reason } = request.get_ref();
         let letters = self.letters_of(follower)?;
-        let order_id = order_id(order)?;
+        let subject = subject(about)?;
         let reason = operators_reason(reason)?;
-        let target = letters_target(follower, order_id);
+        let target = letters_target(follower, subject);
         let action = self.action(&request, Verb::DropDeadLetter, &target, reason);
         let dropped =
-            letters.drop_first(follower, order_id, action).await.map_err(letter_refused)?;
+            letters.drop_first(follower, subject, action).await.map_err(letter_refused)?;
         tracing::warn!(
-            follower = dropped.follower, order = %order_id, kind = dropped.kind,
+            follower = dropped.follower, %subject, kind = dropped.kind,
             shard = dropped.shard, position = dropped.position, reason, "dead letter dropped"
         );
         let dropped = Some(message(dropped, true));
@@ -163,10 +158,11 @@ impl AdminEdge {
         let mut dropped = 0;
         for (follower, letters) in &self.parts.letters {
             let all = letters.all(Some(follower)).await?;
-            let orders: BTreeSet<OrderId> = all.iter().map(|letter| letter.order_id).collect();
+            let orders: BTreeSet<OrderId> = all.iter().filter_map(order_of).collect();
             let asked: Vec<OrderId> = orders.iter().copied().collect();
             let there = journal.versions(&asked).await?;
-            let gone = orders.into_iter().filter(|id| !there.contains_key(&(*id).into())).collect();
+            let gone = orders.into_iter().filter(|id| !there.contains_key(&(*id).into()));
+            let gone = gone.map(Subject::from).collect();
             let verb = Verb::DropLettersOfLostOrders;
             let action = OperatorAction::new(by, verb, follower, reason, (self.parts.now)());
             let gone = letters.drop_of(follower, &gone, action).await?;
@@ -184,9 +180,18 @@ impl AdminEdge {
     }
 }
 
-/// A follower's dead letters of an order, as operators name them.
-fn letters_target(follower: &str, order_id: OrderId) -> String {
-    format!("{follower} {order_id}")
+/// The order that a dead letter is about; none of a fact about something else.
+fn order_of(letter: &DeadLetter) -> Option<OrderId> {
+    match Fact::from_json(&letter.item) {
+        Ok(fact) => fact.body.order_id(),
+        // An event of the journal, or what this program cannot read.
+        Err(_) => Some(OrderId::from_uuid(letter.subject.uuid())),
+    }
+}
+
+/// A follower's dead letters of a subject, as operators name them.
+fn letters_target(follower: &str, subject: Subject) -> String {
+    format!("{follower} {subject}")
 }
 
 fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
@@ -198,7 +203,7 @@ fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
     };
     proto::DeadLetter {
         follower: letter.follower,
-        order_id: letter.order_id.to_string(),
+        subject: letter.subject.to_string(),
         state: state.into(),
         kind: letter.kind,
         shard: u32::from(letter.shard),
@@ -246,7 +251,7 @@ impl PageToken {
             let follower = parts.next()?.to_owned();
             Some(Self { follower, shard, position, index })
         };
-        token().map(Some).ok_or_else(|| violation("page_token", "not a token of this list"))
+        token().map(Some).ok_or_else(foreign_token)
     }
 }
 
@@ -256,17 +261,17 @@ impl std::fmt::Display for PageToken {
     }
 }
 
-fn order_id(text: &str) -> Result<OrderId, Status> {
+fn subject(text: &str) -> Result<Subject, Status> {
     text.parse().map_err(|error: ParseIdError| match text {
-        "" => violation("order_id", "required: a UUID"),
-        _ => violation("order_id", &error.to_string()),
+        "" => violation("subject", "required: a UUID"),
+        _ => violation("subject", &error.to_string()),
     })
 }
 
 fn letter_refused(error: DeadLetterError) -> Status {
     match error {
         DeadLetterError::NotFound => {
-            refused(Code::NotFound, "NOT_FOUND", "that follower has no dead letter of that order")
+            refused(Reason::NotFound, "that follower has no dead letter of that subject")
         }
         DeadLetterError::Database(error) => unavailable(error),
     }
@@ -274,6 +279,7 @@ fn letter_refused(error: DeadLetterError) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
     use tonic_types::StatusExt as _;
 
     use super::*;

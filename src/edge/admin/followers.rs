@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use service_edge::time::timestamp;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, Database, DeadLetters, Pause, Verb};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
 use super::peers::{Peer, carried_for_others};
-use super::values::{operators_reason, optional_reason, positions, timestamp, unavailable};
+use super::values::{operators_reason, optional_reason, positions, unavailable};
 use super::{AdminEdge, FollowerEntry, proto};
 use crate::edge::refusal::violation;
 

@@ -1,8 +1,8 @@
 use order_actor::journal::Incarnation;
+use service_edge::time::timestamp;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use super::values::timestamp;
 use super::{AdminEdge, NOTES_WITHIN, proto};
 
 impl AdminEdge {

@@ -1,9 +1,11 @@
 use order_actor::journal::{Chronicle, Incarnation, Journal, JournalError};
+use service_edge::time::timestamp;
+use shared_events::contract::Reason;
 use shared_events::stream::Verb;
 use tonic::{Request, Response, Status};
 
 use super::actions::asked_by;
-use super::values::{operators_reason, positions, timestamp};
+use super::values::{operators_reason, positions};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::away;
 
@@ -41,7 +43,8 @@ impl AdminEdge {
 }
 
 fn away_journal(error: &JournalError) -> Status {
-    away(error.code(), &error.to_string())
+    let reason = Reason::of(error.code()).unwrap_or(Reason::JournalUnavailable);
+    away(reason, &error.to_string())
 }
 
 /// Which history the journal tells; none of one that is forgotten with its process.

@@ -19,11 +19,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::domain::Role;
 use order_actor::journal::{Journal, Node};
-use shared_events::contract::Timestamp;
+use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::calls::Rpc;
 use super::forward::NodeChannels;
@@ -143,7 +143,7 @@ impl AdminEdge {
         let (journal, orders) = (self.parts.journal.as_ref(), self.parts.orders.as_ref());
         journal.zip(orders).ok_or_else(|| {
             let message = "orders are not in this process; ask an order node";
-            refused(Code::FailedPrecondition, "NOT_IN_THIS_ROLE", message)
+            refused(Reason::NotInThisRole, message)
         })
     }
 

@@ -1,8 +1,10 @@
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
+use service_edge::time::timestamp;
+use shared_events::contract::Reason;
 use shared_events::stream::{OperatorAction, Verb};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::values::{optional_reason, timestamp, unavailable};
+use super::values::{optional_reason, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::{away, refused, violation};
 
@@ -20,7 +22,7 @@ impl AdminEdge {
         let rebuilding = tokio::spawn(async move {
             tokio::select! {
                 rebuilt = edge.rebuild(&name, action) => rebuilt,
-                () = edge.parts.stop.cancelled() => Err(away("STOPPING", "the engine is stopping")),
+                () = edge.parts.stop.cancelled() => Err(away(Reason::Stopping, "the engine is stopping")),
             }
         });
         let events = rebuilding.await.map_err(unavailable)??;
@@ -61,12 +63,13 @@ impl AdminEdge {
 
 fn rebuild_refused(error: RebuildError) -> Status {
     let why = format!("nothing was changed: {error}");
-    let (reason, message) = match error {
-        RebuildError::Away(error) => return unavailable(error),
-        RebuildError::Archived(_) => ("ARCHIVED", format!("{why}; serve reads it with --archive")),
-        RebuildError::Impossible { .. } => ("IMPOSSIBLE_HISTORY", why),
-        RebuildError::Superseded => return refused(Code::Aborted, "SUPERSEDED", &why),
-        RebuildError::InUse => return away("IN_USE", &why),
-    };
-    refused(Code::FailedPrecondition, reason, &message)
+    match error {
+        RebuildError::Away(error) => unavailable(error),
+        RebuildError::Archived(_) => {
+            refused(Reason::Archived, &format!("{why}; serve reads it with --archive"))
+        }
+        RebuildError::Impossible { .. } => refused(Reason::ImpossibleHistory, &why),
+        RebuildError::Superseded => refused(Reason::Superseded, &why),
+        RebuildError::InUse => away(Reason::InUse, &why),
+    }
 }

@@ -1,6 +1,7 @@
 use order_actor::journal::{JournalError, ShardState};
+use shared_events::contract::Reason;
 use shared_events::stream::Verb;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::values::{operators_reason, optional_reason, unavailable, written};
 use super::{AdminEdge, proto};
@@ -30,7 +31,7 @@ impl AdminEdge {
             if !nodes.iter().any(|known| known.name == node) {
                 let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
                 let message = format!("there is no such node; there are {}", names.join(", "));
-                return Err(refused(Code::FailedPrecondition, "NODE_UNKNOWN", &message));
+                return Err(refused(Reason::NodeUnknown, &message));
             }
         }
         let action = self.action(&request, Verb::MoveShard, &shard.to_string(), reason);
@@ -73,13 +74,13 @@ fn shard_number(shard: u32) -> Result<u16, Status> {
 }
 
 fn found(found: bool) -> Result<(), Status> {
-    let none = || refused(Code::NotFound, "NOT_FOUND", "there is no such shard");
+    let none = || refused(Reason::NotFound, "there is no such shard");
     found.then_some(()).ok_or_else(none)
 }
 
 fn shards_refused(error: JournalError) -> Status {
     match error {
-        JournalError::Invalid(message) => refused(Code::FailedPrecondition, "ONE_WRITER", &message),
+        JournalError::Invalid(message) => refused(Reason::OneWriter, &message),
         error => unavailable(error),
     }
 }

@@ -1,4 +1,5 @@
-use shared_events::contract::{TextRule, Timestamp};
+use service_edge::time;
+use shared_events::contract::{Reason, TextRule};
 use shared_events::stream::Cursors;
 use tonic::Status;
 
@@ -31,32 +32,12 @@ pub(super) fn written(field: &str, text: &str) -> Result<(), Status> {
 }
 
 pub(super) fn positions(cursors: &Cursors) -> Vec<proto::ShardPosition> {
-    cursors
-        .iter()
-        .map(|(shard, position)| proto::ShardPosition { shard: u32::from(shard), position })
+    time::positions(cursors)
+        .map(|(shard, position, _)| proto::ShardPosition { shard, position })
         .collect()
-}
-
-pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let micros = time.micros();
-    prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
-    }
 }
 
 pub(super) fn unavailable(error: impl std::fmt::Display) -> Status {
     tracing::warn!(%error, "admin call failed");
-    away("UNAVAILABLE", "a store did not answer; try again")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_instant_before_1970_keeps_its_microseconds() {
-        let time = timestamp(Timestamp::from_micros(-1));
-        assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
-    }
+    away(Reason::Unavailable, "a store did not answer; try again")
 }

@@ -3,6 +3,7 @@
 
 mod answer; // what is sent, and whether it is taken
 
+use shared_events::contract::Reason;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use order_actor::grpc::Unanswered;
 use tokio::time::{Instant, Sleep, sleep};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::{Amount, Full, Held};
@@ -41,25 +42,25 @@ pub(super) fn full(full: Full) -> Status {
 
 fn too_slow() -> Status {
     let message = "the message did not arrive in time";
-    refused(Code::DeadlineExceeded, "MESSAGE_TOO_SLOW", message)
+    refused(Reason::MessageTooSlow, message)
 }
 
 pub(super) fn passed() -> Status {
     let message = "the deadline passed before there was an answer";
-    refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
+    refused(Reason::DeadlineExceeded, message)
 }
 
 fn malformed(message: &str) -> Status {
-    refused(Code::InvalidArgument, "MALFORMED_MESSAGE", message)
+    refused(Reason::MalformedMessage, message)
 }
 
 fn too_large(announced: usize, most: usize) -> Status {
     let message = format!("a message to this service has at most {most} bytes, not {announced}");
-    refused(Code::InvalidArgument, "MESSAGE_TOO_LARGE", &message)
+    refused(Reason::MessageTooLarge, &message)
 }
 
 fn broken() -> Status {
-    refused(Code::Cancelled, "CANCELLED", "the call broke off")
+    refused(Reason::Cancelled, "the call broke off")
 }
 
 /// The length that the first bytes of a message announce; none before they are all there.

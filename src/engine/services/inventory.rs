@@ -5,10 +5,10 @@ use futures::future::BoxFuture;
 use inventory_stream::grpc::FILE_DESCRIPTOR_SET;
 use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
 use order_actor::domain::Role;
-use order_actor::clock::{Clock as _, SystemClock};
+use service_edge::feed;
 use shared_events::contract::FactSource;
-use shared_events::stream::Database;
 use shared_events::stream::redis::Redis;
+use shared_events::stream::{Database, Outbox};
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
@@ -18,7 +18,6 @@ use crate::engine::building::Building;
 use crate::engine::health::Alarm;
 use crate::engine::reconcile::Reconcile;
 use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
-use crate::feed;
 
 /// Stock.
 pub static SERVICE: Service = Service {
@@ -50,10 +49,7 @@ pub static SERVICE: Service = Service {
 const PROMISE: Promise = Promise {
     source: FactSource::Inventory,
     relay: "relay-inventory",
-    log: |stores| {
-        let database = stores.of(&SERVICE)?.clone();
-        Ok(Inventory::new(database, Arc::new(|| SystemClock.now())).facts())
-    },
+    log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
 
 /// Holds stock for orders, lets it go, counts it out and in.

@@ -12,7 +12,7 @@ use order_actor::domain::Role as Caller;
 
 use super::service::{Log, Role, Service};
 use crate::edge::calls::{Calls, Rpc};
-use crate::feed;
+use service_edge::feed;
 
 /// A list of services.
 pub type Services = &'static [&'static Service];

@@ -4,13 +4,15 @@ use std::time::Duration;
 use notification::Notifications;
 use notification::grpc::FILE_DESCRIPTOR_SET;
 use order_actor::domain::Role;
+use service_edge::feed;
 use shared_events::contract::FactSource;
+use shared_events::stream::Outbox;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::telling_who_asks;
 use crate::engine::building::Building;
-use crate::engine::service::{Follow, Follower, Log, Process, Runs, Service, Store};
+use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
 
 /// Messages to customers.
 pub static SERVICE: Service = Service {
@@ -35,10 +37,16 @@ pub static SERVICE: Service = Service {
         },
         message_bytes_max: 64 * 1024,
     }],
-    promises: None,
+    promises: Some(PROMISE),
     followers: &[NOTIFICATIONS],
     processes: &[Process { name: "notifications", port: 20, flags: &["--mail-dir", "{dir}/mail"] }],
     open: |building| Box::pin(open(building)),
+};
+
+const PROMISE: Promise = Promise {
+    source: FactSource::Notifications,
+    relay: "relay-notifications",
+    log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
 
 /// Composes messages.
@@ -55,6 +63,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let config = building.settings.notifications.clone();
     let now = Arc::clone(&building.now);
     let notifications = Notifications::new(database.clone(), config, now)?;
+    let told = notifications.clone();
+    let log: feed::Log = Arc::new(move || told.facts());
+    building.promise_once(PROMISE, log, &database);
     building.routes.add_service(InterceptedService::new(notifications.grpc(), telling_who_asks));
     Ok(Box::new(move |building| {
         let follower = notifications.follower();

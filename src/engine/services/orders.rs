@@ -20,7 +20,7 @@ use crate::engine::followers::SOON;
 use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
 use crate::engine::settings::Backend;
 use crate::engine::{Orders, stores};
-use crate::feed;
+use service_edge::feed;
 
 /// Orders: the journal, its actors and timers, the lists.
 pub static SERVICE: Service = Service {
@@ -111,8 +111,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         summaries: OrderSummaries::new(database.clone()),
         deadlines: Deadlines::new(database.clone()),
     };
-    let facts = Arc::new(OrderFacts::new(journal.clone()));
-    let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone(), facts)
+    let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone())
         .stopping_with(building.stop_edge.clone());
     let edge = match building.settings.backend {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),

@@ -7,7 +7,9 @@ use order_actor::domain::{
 use order_actor::grpc::render;
 use order_actor::journal::{EVENTS_PER_STREAM_MAX, StoredEvent};
 use order_actor::record::decode;
-use shared_events::contract::{CancelReason, OrderId, Quantity, RequestId, ShipmentId, Timestamp};
+use shared_events::contract::{
+    CancelReason, OrderId, Quantity, Reason, RequestId, ShipmentId, Timestamp,
+};
 use tokio::time::Instant;
 
 use super::clients::{Call, Told, Wish};
@@ -138,8 +140,10 @@ fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
             *shown == version && shown_as == Some(*status)
         }
         Told::Refused(reason) => match (call.wish, state) {
-            (Wish::Get, Order::Absent) => reason == "NOT_FOUND",
-            _ if reason == "TOO_MANY_EVENTS" && version >= EVENTS_PER_STREAM_MAX => true,
+            (Wish::Get, Order::Absent) => *reason == Reason::NotFound.code(),
+            _ if *reason == Reason::TooManyEvents.code() && version >= EVENTS_PER_STREAM_MAX => {
+                true
+            }
             (Wish::Get | Wish::Place, _) => false,
             _ => {
                 match decide(state, &command(call), &operator(), call_time(), &Policy::default()) {

@@ -1,3 +1,4 @@
+use shared_events::contract::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 
 use order_actor::grpc::proto;
@@ -15,10 +16,10 @@ impl Shared {
     pub(super) async fn take_back(&self, credit_note: &Invoice) -> Result<(), Failure> {
         if credit_note.more > 0 {
             self.report.count(|counts| {
-                let refused = counts.returns_refused.entry("TOO_MANY_LINES".to_owned());
+                let refused = counts.returns_refused.entry(Reason::TooManyLines.to_string());
                 *refused.or_default() += credit_note.more;
             });
-            self.beyond(credit_note, "TOO_MANY_LINES");
+            self.beyond(credit_note, Reason::TooManyLines.code());
         }
         // What each line takes from which order; a line is returned once all of its parts are.
         let mut returns: BTreeMap<Uuid, Vec<(usize, Match)>> = BTreeMap::new();

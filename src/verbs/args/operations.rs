@@ -14,28 +14,28 @@ pub enum DeadLetterVerb {
         #[command(flatten)]
         page: Page,
     },
-    /// Show a follower's dead letters of one order with their content (personal data).
+    /// Show a follower's dead letters of one subject with their content (personal data).
     Show {
         /// Whose.
         follower: String,
-        /// Of which order, a UUID.
-        order_id: Id,
+        /// About what: the UUID that the list shows, such as an order's id.
+        subject: Id,
     },
-    /// Have a follower try an order's dead letters again.
+    /// Have a follower try a subject's dead letters again.
     PutBack {
         /// Whose.
         follower: String,
-        /// Of which order, a UUID.
-        order_id: Id,
+        /// About what: the UUID that the list shows, such as an order's id.
+        subject: Id,
         #[command(flatten)]
         why: Why,
     },
-    /// Drop an order's first dead letter for good; those behind it are tried.
+    /// Drop a subject's first dead letter for good; those behind it are tried.
     Drop {
         /// Whose.
         follower: String,
-        /// Of which order, a UUID.
-        order_id: Id,
+        /// About what: the UUID that the list shows, such as an order's id.
+        subject: Id,
         /// Why; it is kept, see `ordinal operations list`.
         #[arg(long, value_name = "TEXT")]
         reason: String,

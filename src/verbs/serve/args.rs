@@ -242,7 +242,8 @@ impl ServeArgs {
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {
-        self.peer_token.as_deref().map_or_else(|| Ok(Identity::default()), Identity::with_token)
+        let Some(token) = &self.peer_token else { return Ok(Identity::default()) };
+        Ok(Identity::with_token(token)?)
     }
 
     /// The token file: as said, or the one that is kept beside the data.

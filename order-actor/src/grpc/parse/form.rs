@@ -1,7 +1,9 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use shared_events::contract::{OrderId, ParseIdError, RequestId, TextError, TextRule, Timestamp};
+use shared_events::contract::{
+    OrderId, ParseIdError, Reason, RequestId, TextError, TextRule, Timestamp,
+};
 
 use super::Violations;
 use crate::domain::{Command, Rejection, bounds};
@@ -28,8 +30,6 @@ pub struct Parsed {
     /// What comes with it.
     pub options: Options,
 }
-
-const TEXT_TOO_LONG: &str = Rejection::TextTooLong { field: "", max: 0 }.code();
 
 /// A request being taken apart. A part that is not well formed is noted and gives none, so that the
 /// rest is looked at as well.
@@ -116,7 +116,7 @@ impl Form {
 
     pub(crate) fn reason(&mut self, field: &'static str, text: String) -> Option<String> {
         if text.trim().is_empty() {
-            let code = Rejection::ReasonRequired.code();
+            let code = Rejection::ReasonRequired.reason();
             self.violations.add(field, code, Rejection::ReasonRequired);
             return None;
         }
@@ -141,7 +141,7 @@ impl Form {
         match rule.check(&text) {
             Ok(()) => return Some(text),
             Err(error @ TextError::TooLong { .. }) => {
-                self.violations.add(field, TEXT_TOO_LONG, error);
+                self.violations.add(field, Reason::TextTooLong, error);
             }
             Err(error @ TextError::Hidden { .. }) => self.wrong(field, error),
         }

@@ -1,14 +1,12 @@
 use std::collections::BTreeSet;
 
 use shared_events::contract::{
-    Currency, Disposition, Money, MoneyError, ParseIdError, Quantity, SellerId, Sku,
+    Currency, Disposition, Money, MoneyError, ParseIdError, Quantity, Reason, SellerId, Sku,
 };
 
 use super::Form;
 use crate::domain::{LineQuantity, NewLine, Rejection, ReturnLineDisposition, bounds};
 use crate::grpc::proto;
-
-const INVALID_LINE: &str = Rejection::InvalidLine { line: 0, detail: "" }.code();
 
 /// Which units a command names, and so which code a malformed line has.
 #[derive(Clone, Copy)]
@@ -20,10 +18,10 @@ pub(crate) enum Units {
 }
 
 impl Units {
-    const fn reason(self) -> &'static str {
+    const fn reason(self) -> Reason {
         match self {
-            Self::Open => Rejection::INVALID_LINES,
-            Self::Kept => Rejection::INVALID_RETURN_LINES,
+            Self::Open => Reason::InvalidLines,
+            Self::Kept => Reason::InvalidReturnLines,
         }
     }
 }
@@ -31,12 +29,12 @@ impl Units {
 impl Form {
     pub(crate) fn new_lines(&mut self, lines: &[proto::NewLine]) -> Option<Vec<NewLine>> {
         if lines.is_empty() {
-            let (empty, reason) = (Rejection::EmptyOrder, Rejection::EmptyOrder.code());
+            let (empty, reason) = (Rejection::EmptyOrder, Rejection::EmptyOrder.reason());
             self.violations.add("lines", reason, empty);
             return None;
         }
         if lines.len() > bounds::LINES_MAX {
-            let (many, reason) = (Rejection::TooManyLines, Rejection::TooManyLines.code());
+            let (many, reason) = (Rejection::TooManyLines, Rejection::TooManyLines.reason());
             self.violations.add("lines", reason, many);
             return None;
         }
@@ -49,7 +47,7 @@ impl Form {
             if line.as_ref().is_some_and(|line| Some(line.unit_price.currency) != first) {
                 self.violations.add(
                     format!("lines[{index}].unit_price.currency_code"),
-                    Rejection::CurrencyMismatch.code(),
+                    Rejection::CurrencyMismatch.reason(),
                     Rejection::CurrencyMismatch,
                 );
             }
@@ -61,45 +59,41 @@ impl Form {
         let sku: Option<Sku> = line.sku.parse().ok();
         if sku.is_none() {
             let field = format!("{path}.sku");
-            self.violations.add(field, INVALID_LINE, "1 to 64 of A-Z a-z 0-9 . _ -");
+            self.violations.add(field, Reason::InvalidLine, "1 to 64 of A-Z a-z 0-9 . _ -");
         }
-        let quantity = self.quantity(&format!("{path}.quantity"), INVALID_LINE, line.quantity);
+        let quantity =
+            self.quantity(&format!("{path}.quantity"), Reason::InvalidLine, line.quantity);
         let price_path = format!("{path}.unit_price");
         let unit_price = match &line.unit_price {
-            Some(price) => self.money(&price_path, INVALID_LINE, price),
+            Some(price) => self.money(&price_path, Reason::InvalidLine, price),
             None => {
-                self.violations.add(&price_path, INVALID_LINE, "required");
+                self.violations.add(&price_path, Reason::InvalidLine, "required");
                 None
             }
         };
         if unit_price.is_some_and(|price| price.minor < 0) {
-            self.violations.add(&price_path, INVALID_LINE, "not below zero");
+            self.violations.add(&price_path, Reason::InvalidLine, "not below zero");
         }
         let seller_id: Option<SellerId> = match line.seller_id.as_str() {
             "" => None,
             text => text
                 .parse()
                 .map_err(|error: ParseIdError| {
-                    self.violations.add(format!("{path}.seller_id"), INVALID_LINE, error);
+                    self.violations.add(format!("{path}.seller_id"), Reason::InvalidLine, error);
                 })
                 .ok(),
         };
         Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
     }
 
-    pub(crate) fn quantity(
-        &mut self,
-        field: &str,
-        reason: &'static str,
-        units: u32,
-    ) -> Option<Quantity> {
+    pub(crate) fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
         Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
     }
 
     pub(crate) fn money(
         &mut self,
         path: &str,
-        reason: &'static str,
+        reason: Reason,
         money: &proto::Money,
     ) -> Option<Money> {
         let currency: Currency = money
@@ -118,7 +112,7 @@ impl Form {
     }
 
     pub(crate) fn refund(&mut self, refund: &proto::Money) -> Option<Money> {
-        let reason = Rejection::InvalidRefund.code();
+        let reason = Rejection::InvalidRefund.reason();
         let money = self.money("refund", reason, refund)?;
         if money.minor < 0 {
             self.violations.add("refund", reason, "not below zero");
@@ -155,7 +149,7 @@ impl Form {
     pub(crate) fn line_number(
         &mut self,
         field: &str,
-        reason: &'static str,
+        reason: Reason,
         line: u32,
         named: &mut BTreeSet<u32>,
     ) {

@@ -1,11 +1,8 @@
-use shared_events::contract::{Contact, ContactError, TextError, TextRule};
+use shared_events::contract::{Contact, ContactError, Reason, TextError, TextRule};
 
 use super::Form;
-use crate::domain::{Address, AddressError, Rejection};
+use crate::domain::{Address, AddressError};
 use crate::grpc::proto;
-
-const INVALID_ADDRESS: &str = Rejection::InvalidAddress(AddressError::Street).code();
-const INVALID_CONTACT: &str = Rejection::InvalidContact(ContactError::Email).code();
 
 /// Characters of an e-mail address.
 const EMAIL_MAX: usize = 254;
@@ -23,7 +20,7 @@ pub const fn contact_field(error: ContactError) -> &'static str {
 impl Form {
     pub(crate) fn address(&mut self, address: Option<proto::Address>) -> Option<Address> {
         let Some(proto::Address { street, city, postal_code, country }) = address else {
-            self.violations.add("address", INVALID_ADDRESS, "required");
+            self.violations.add("address", Reason::InvalidAddress, "required");
             return None;
         };
         let address = Address { street, city, postal_code, country };
@@ -32,7 +29,7 @@ impl Form {
         for _ in 0..4 {
             let Err(error) = mended.check() else { break };
             let field = format!("address.{}", error.field());
-            self.violations.add(field, INVALID_ADDRESS, error);
+            self.violations.add(field, Reason::InvalidAddress, error);
             let part = match error {
                 AddressError::Street => &mut mended.street,
                 AddressError::City => &mut mended.city,
@@ -52,14 +49,14 @@ impl Form {
         ];
         for error in parts.into_iter().filter_map(Result::err) {
             let field = format!("contact.{}", contact_field(error));
-            self.violations.add(field, INVALID_CONTACT, error);
+            self.violations.add(field, Reason::InvalidContact, error);
         }
         // What is an address and hides something is none that was meant.
         if let Err(error @ TextError::Hidden { .. }) =
             TextRule::line(EMAIL_MAX).check(&contact.email)
             && Contact::new(&contact.email, "", "").is_ok()
         {
-            self.violations.add("contact.email", INVALID_CONTACT, error);
+            self.violations.add("contact.email", Reason::InvalidContact, error);
         }
         Contact::new(&contact.email, &contact.phone, &contact.locale).ok()
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use service_edge::page::PageSize;
 use shared_events::contract::Mark;
 use shared_events::stream::Cursors;
 
@@ -8,15 +9,7 @@ use crate::grpc::proto;
 
 impl Form {
     pub(crate) fn page_size(&mut self, size: i32, (default, max): (u32, u32)) -> Option<u32> {
-        match u32::try_from(size) {
-            Ok(0) => Some(default),
-            Ok(size) => Some(size.min(max)),
-            Err(_) => {
-                let wanted = format!("not below 0; 0 is {default}, and above {max} is {max}");
-                self.wrong("page_size", wanted);
-                None
-            }
-        }
+        PageSize { default, max }.read(size, &mut self.violations)
     }
 
     pub(crate) fn place(

@@ -154,13 +154,6 @@ pub fn read_events(request: &proto::ReadEventsRequest, shards: u16) -> Result<Re
     reading(after, only_named, request.live, request.limit, shards)
 }
 
-/// # Errors
-/// Every field at fault.
-pub fn read_facts(request: &proto::ReadFactsRequest, shards: u16) -> Result<Reading, Violations> {
-    let (after, only_named) = (&request.after, request.only_named);
-    reading(after, only_named, request.live, request.limit, shards)
-}
-
 fn reading(
     after: &[proto::ShardPosition],
     only_named: bool,

@@ -3,9 +3,7 @@
 mod event; // what happened
 
 pub use event::event;
-use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactError, Mark, Money, Sku, Timestamp,
-};
+use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
@@ -24,8 +22,7 @@ pub fn money(money: Money) -> proto::Money {
 /// An instant.
 #[must_use]
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
-    let nanos = i32::try_from(time.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: time.micros().div_euclid(1_000_000), nanos }
+    service_edge::time::timestamp(time)
 }
 
 /// A headline.
@@ -273,22 +270,4 @@ pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
         unreadable: String::new(),
         hash: String::new(),
     }
-}
-
-/// A fact.
-///
-/// # Errors
-/// [`FactError`], which no fact is known to cause.
-pub fn fact(fact: &Fact) -> Result<proto::FactEnvelope, FactError> {
-    Ok(proto::FactEnvelope {
-        id: fact.id.to_string(),
-        source: fact.source.uri().to_owned(),
-        r#type: fact.body.kind().to_owned(),
-        subject: fact.subject.to_string(),
-        time: Some(time(fact.time)),
-        sequence: fact.sequence,
-        position: Some(place(fact.shard, fact.position, fact.mark())),
-        index: u32::from(fact.index),
-        json: fact.to_json()?,
-    })
 }

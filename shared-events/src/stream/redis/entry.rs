@@ -100,32 +100,18 @@ fn text(value: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{
-        FactBody, FactId, FactSource, InventoryFact, OrderId, SpecVersion, Timestamp,
-    };
+    use crate::contract::{FactBody, FactId, FactSource, InventoryFact, OrderId, Timestamp};
 
     fn entry() -> Entry {
         let order_id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
         let reservation_id = "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap();
-        let fact = Fact {
-            specversion: SpecVersion::V1,
-            id: FactId::at(FactSource::Inventory, 3, 17, 1),
-            source: FactSource::Inventory,
-            time: Timestamp::from_micros(1_800_000_000_123_456),
-            subject: order_id,
-            sequence: 42,
-            shard: 3,
-            position: 17,
-            index: 1,
-            causationid: Some("say \"why\"".to_owned()),
-            traceparent: None,
-            mark: None,
-            body: FactBody::Inventory(InventoryFact::Reserved {
-                order_id,
-                reservation_id,
-                lines: Vec::new(),
-            }),
-        };
+        let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
+        let (id, time) = (
+            FactId::at(FactSource::Inventory, 3, 17, 1),
+            Timestamp::from_micros(1_800_000_000_123_456),
+        );
+        let fact = Fact::new(id, (3, 17, 1), 42, time, FactBody::Inventory(body))
+            .caused(Some("say \"why\"".to_owned()), None);
         Entry { fact, prev: 12, prev_mark: Some(Mark::from_bits(7)) }
     }
 

@@ -9,6 +9,7 @@
 
 mod cache; // values of a store, for a while
 mod connection; // to one server or a cluster, with password and TLS
+mod entries; // a run of entries, and whether it goes on from where the reader is
 mod entry; // fact ↔ fields of a stream entry; pure
 mod relay; // source → streams
 mod retention; // what the streams let go of
@@ -16,6 +17,7 @@ mod source; // streams → reader, with the source behind them
 
 pub use cache::{Cache, CachePlace, Cached};
 pub use connection::{Redis, RedisError, RedisOptions};
+pub use entries::page;
 pub use relay::Relay;
 pub use retention::{Keep, retain};
-pub use source::{RedisSource, page};
+pub use source::RedisSource;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, Redis, RedisError, answered};
+use super::entries::{Trouble, chained, facts, no_reply};
 use super::entry::{self, Entry};
-use crate::contract::{Fact, FactSource as Promiser, Mark, Timestamp};
+use crate::contract::{Fact, FactSource as Promiser, Timestamp};
 use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
 
 /// How long one wait for entries lasts; less than a follower's own look.
@@ -55,27 +56,6 @@ struct State {
     incarnation: u64,
     /// Whether all streams have been seen to be of it.
     streams_of_it: bool,
-}
-
-/// Why the streams cannot say what comes next.
-enum Trouble {
-    Gap {
-        shard: u16,
-        after: u64,
-        next: u64,
-    },
-    /// The stream goes on from something else than what the reader saw there.
-    Forked {
-        shard: u16,
-        position: u64,
-    },
-    Redis(RedisError),
-}
-
-impl From<RedisError> for Trouble {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
 }
 
 impl RedisSource {
@@ -307,62 +287,6 @@ impl RedisSource {
         *self.waiting.lock().await = Some(connection);
         Ok(())
     }
-}
-
-/// A page of a stream as it stands, from the first entry behind an id on: each fact with the position
-/// that its entry names as the one before.
-///
-/// # Errors
-/// [`RedisError`] where Redis does not answer, or an entry is no fact.
-pub async fn page(
-    redis: &Redis,
-    promiser: Promiser,
-    shard: u16,
-    behind: Option<&Fact>,
-    count: u32,
-) -> Result<Vec<(Fact, u64)>, RedisError> {
-    let key = redis.stream(promiser, shard);
-    let from = match behind {
-        Some(fact) => format!("({}", entry::id(fact.position, fact.index)),
-        None => "-".to_owned(),
-    };
-    let mut range = redis::cmd("XRANGE");
-    range.arg(&key).arg(from).arg("+").arg("COUNT").arg(count);
-    let found: redis::Value = redis.query(&range).await?;
-    let entries = facts(&key, &found)?;
-    Ok(entries.into_iter().map(|entry| (entry.fact, entry.prev)).collect())
-}
-
-/// The entries of the stream with this key.
-fn facts(key: &str, stream: &redis::Value) -> Result<Vec<Entry>, RedisError> {
-    let of = |detail| RedisError::Entry { key: key.to_owned(), detail };
-    let entries = entry::entries(stream).ok_or_else(no_reply)?;
-    entries.iter().map(|(id, fields)| entry::read(id, fields).map_err(of)).collect()
-}
-
-fn no_reply() -> RedisError {
-    RedisError::Server((redis::ErrorKind::UnexpectedReturnType, "no reply of a stream").into())
-}
-
-/// Each entry must follow the one before it, and the first one the cursor.
-fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
-    let mut at: HashMap<u16, (u64, Option<Mark>)> = HashMap::new();
-    for Entry { fact, prev, prev_mark } in entries {
-        let shard = fact.shard;
-        let (here, mark) = at.entry(shard).or_insert_with(|| (after.get(shard), after.mark(shard)));
-        let differ = mark.zip(*prev_mark).is_some_and(|(mark, prev_mark)| mark != prev_mark);
-        if *prev == *here && differ {
-            return Err(Trouble::Forked { shard, position: *here });
-        }
-        if *prev > *here && fact.position != *here {
-            return Err(Trouble::Gap { shard, after: *here, next: fact.position });
-        }
-        if fact.position != *here {
-            // A position has the mark of its first fact.
-            (*here, *mark) = (fact.position, fact.mark());
-        }
-    }
-    Ok(())
 }
 
 #[async_trait]

@@ -12,8 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::proto::fact_service_client::FactServiceClient;
-use super::{cursors, place, positions, proto, read_history};
-use crate::peers::Identity;
+use super::{Identity, cursors, place, positions, proto, read_history};
 
 /// A message holds at most 1 MiB of facts, or one fact that is larger.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -198,9 +197,7 @@ impl Source<Fact> for RemoteFacts {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use shared_events::contract::{
-        FactBody, FactId, InventoryFact, OrderId, SpecVersion, Timestamp,
-    };
+    use shared_events::contract::{FactBody, FactId, InventoryFact, OrderId, Timestamp};
     use tokio::net::TcpListener;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::transport::{Endpoint, Server};
@@ -245,26 +242,14 @@ mod tests {
     }
 
     fn message(position: u64, json: Option<&str>) -> proto::ReadFactsResponse {
-        let order_id = OrderId::mint();
-        let fact = Fact {
-            specversion: SpecVersion::V1,
-            id: FactId::at(Promiser::Inventory, 0, position, 0),
-            source: Promiser::Inventory,
-            time: Timestamp::from_micros(1_800_000_000_000_000),
-            subject: order_id,
-            sequence: 1,
-            shard: 0,
-            position,
-            index: 0,
-            causationid: None,
-            traceparent: None,
-            mark: None,
-            body: FactBody::Inventory(InventoryFact::Reserved {
-                order_id,
-                reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
-                lines: Vec::new(),
-            }),
-        };
+        let body = FactBody::Inventory(InventoryFact::Reserved {
+            order_id: OrderId::mint(),
+            reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
+            lines: Vec::new(),
+        });
+        let id = FactId::at(Promiser::Inventory, 0, position, 0);
+        let time = Timestamp::from_micros(1_800_000_000_000_000);
+        let fact = Fact::new(id, (0, position, 0), 1, time, body);
         let facts = vec![json.map_or_else(|| fact.to_json().unwrap(), str::to_owned)];
         proto::ReadFactsResponse {
             facts,

@@ -2,13 +2,17 @@
 //! processes. Never here: what a fact means.
 
 mod client; // another process's facts as a source
+mod identity; // who reads
 mod server; // the sources of this process as a service
 
 pub use client::RemoteFacts;
+pub use identity::{Identity, NoToken};
 pub use server::{FactEdge, Log};
 
 use shared_events::contract::Mark;
 use shared_events::stream::{Cursors, History, Place, Scope};
+
+use crate::time;
 
 /// The generated messages, server and client.
 pub mod proto {
@@ -23,28 +27,17 @@ pub mod proto {
 }
 
 /// The service's descriptors, for reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/facts_descriptor.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 fn positions(cursors: &Cursors) -> Vec<proto::FactPosition> {
-    cursors
-        .iter()
-        .map(|(shard, position)| proto::FactPosition {
-            shard: u32::from(shard),
-            position,
-            mark: cursors.mark(shard).map(Mark::bits),
-        })
+    time::positions(cursors)
+        .map(|(shard, position, mark)| proto::FactPosition { shard, position, mark })
         .collect()
 }
 
 /// None where a shard's number is none.
 fn cursors(positions: &[proto::FactPosition]) -> Option<Cursors> {
-    let mut cursors = Cursors::default();
-    for place in positions.iter().filter(|place| place.position > 0) {
-        let mark = place.mark.map(Mark::from_bits);
-        cursors.advance_to(u16::try_from(place.shard).ok()?, place.position, mark);
-    }
-    Some(cursors)
+    time::cursors(positions.iter().map(|place| (place.shard, place.position, place.mark)))
 }
 
 fn place(place: &Place) -> proto::FactPosition {

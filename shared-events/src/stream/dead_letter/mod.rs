@@ -1,20 +1,21 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod decided; // what becomes of them: tried again, or dropped
+
+use std::collections::BTreeSet;
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::actions::OperatorAction;
 use super::cursor::Scope;
 use super::database::{Database, DatabaseError, Tx};
 use super::source::Item;
-use crate::contract::{OrderId, Timestamp};
+use crate::contract::{Subject, Timestamp};
 
 /// Where a dead letter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterState {
     /// Could not be handled.
     Poison,
-    /// Waits behind a poison item of the same order.
+    /// Waits behind a poison item of the same subject.
     Behind,
     /// Put back: is tried again next.
     Retry,
@@ -43,8 +44,8 @@ pub struct DeadLetter {
     pub position: u64,
     /// Index at that position.
     pub index: u16,
-    /// The order it belongs to.
-    pub order_id: OrderId,
+    /// What its item is about.
+    pub subject: Subject,
     /// Where it stands.
     pub state: DeadLetterState,
     /// The item's versioned type name.
@@ -62,7 +63,7 @@ pub struct DeadLetter {
 /// Why an operator's word about dead letters was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    /// This follower has no dead letter of that order.
+    /// This follower has no dead letter of that subject.
     #[error("no such dead letter")]
     NotFound,
     /// The database failed.
@@ -100,53 +101,9 @@ pub struct DeadLetters {
 const PAGE: u32 = 500;
 
 const COLUMNS: &str =
-    "follower, shard, position, idx, order_id, state, kind, item, error, attempts, parked_at";
+    "follower, shard, position, idx, subject, state, kind, item, error, attempts, parked_at";
 
 impl DeadLetters {
-    /// Drops those of a follower behind a position of a shard; how many.
-    pub(super) async fn drop_after(
-        tx: &mut Tx,
-        follower: &str,
-        shard: u16,
-        position: u64,
-    ) -> Result<u64, DatabaseError> {
-        let gone = sqlx::query(
-            "DELETE FROM dead_letters WHERE follower = $1 AND shard = $2 AND position > $3",
-        )
-        .bind(follower)
-        .bind(i64::from(shard))
-        .bind(i64::try_from(position).unwrap_or(i64::MAX))
-        .execute(&mut **tx)
-        .await?;
-        Ok(gone.rows_affected())
-    }
-
-    /// Drops those of a follower that belong to these orders; how many. Where there is none, nothing
-    /// was done and nothing is written.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]
-    pub async fn drop_of(
-        &self,
-        follower: &str,
-        orders: &BTreeSet<OrderId>,
-        action: OperatorAction,
-    ) -> Result<u64, DatabaseError> {
-        let mut gone = 0;
-        let mut tx = self.database.begin().await?;
-        for order_id in orders {
-            let sql = "DELETE FROM dead_letters WHERE follower = $1 AND order_id = $2";
-            let query = sqlx::query(sql).bind(follower).bind(order_id.to_string());
-            gone += query.execute(&mut *tx).await?.rows_affected();
-        }
-        if gone > 0 {
-            let before = format!("{gone} of {} orders that the journal lacks", orders.len());
-            action.changing(&before, "none").write(&mut tx).await?;
-        }
-        tx.commit().await?;
-        Ok(gone)
-    }
-
     /// Those of this database.
     #[must_use]
     pub const fn new(database: Database) -> Self {
@@ -222,161 +179,64 @@ impl DeadLetters {
         Ok(first.map(|first| LettersWaiting { letters, first, since }))
     }
 
-    /// A follower's dead letters of one order, in order.
+    /// A follower's dead letters of one subject, in order.
     ///
     /// # Errors
     /// [`DatabaseError`]
-    pub async fn of_order(
+    pub async fn of_subject(
         &self,
         follower: &str,
-        order_id: OrderId,
+        subject: Subject,
     ) -> Result<Vec<DeadLetter>, DatabaseError> {
         let rows = sqlx::query(&format!(
-            "SELECT {COLUMNS} FROM dead_letters WHERE follower = $1 AND order_id = $2
+            "SELECT {COLUMNS} FROM dead_letters WHERE follower = $1 AND subject = $2
              ORDER BY shard, position, idx"
         ))
         .bind(follower)
-        .bind(order_id.to_string())
+        .bind(subject.to_string())
         .fetch_all(self.database.reader())
         .await?;
         rows.iter().map(letter).collect()
     }
 
-    /// Has a follower try an order's dead letters again, in order, soon.
-    ///
-    /// # Errors
-    /// [`DeadLetterError::NotFound`] where it has none of that order.
-    pub async fn put_back(
-        &self,
-        follower: &str,
-        order_id: OrderId,
-        action: OperatorAction,
-    ) -> Result<u64, DeadLetterError> {
-        let mut tx = self.database.begin().await?;
-        let before = states(&self.database, &mut tx, follower, order_id).await?;
-        let put_back = sqlx::query(
-            "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
-        )
-        .bind(follower)
-        .bind(order_id.to_string())
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        if put_back == 0 {
-            return Err(DeadLetterError::NotFound);
-        }
-        let after = format!("{put_back} {}", DeadLetterState::Retry.code());
-        action.changing(&before, &after).write(&mut tx).await?;
-        tx.commit().await?;
-        Ok(put_back)
-    }
-
-    /// Drops an order's first poison item for good and has the ones behind it tried. Only a
-    /// person may say so: what the item meant to bring about will never happen.
-    ///
-    /// # Errors
-    /// [`DeadLetterError::NotFound`] where the follower has none of that order.
-    pub async fn drop_first(
-        &self,
-        follower: &str,
-        order_id: OrderId,
-        action: OperatorAction,
-    ) -> Result<DeadLetter, DeadLetterError> {
-        let mut tx = self.database.begin().await?;
-        let row = sqlx::query(&format!(
-            "SELECT {COLUMNS} FROM dead_letters WHERE follower = $1 AND order_id = $2
-             ORDER BY shard, position, idx LIMIT 1"
-        ))
-        .bind(follower)
-        .bind(order_id.to_string())
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(DeadLetterError::NotFound)?;
-        let first = letter(&row)?;
-        remove(&mut tx, &first).await?;
-        let behind = sqlx::query(
-            "UPDATE dead_letters SET state = 'RETRY' WHERE follower = $1 AND order_id = $2",
-        )
-        .bind(follower)
-        .bind(order_id.to_string())
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        let DeadLetter { shard, position, kind, attempts, error, .. } = &first;
-        let before = format!("{kind} at {shard}:{position}, tried {attempts} times: {error}");
-        let after = match behind {
-            0 => "dropped".to_owned(),
-            behind => format!("dropped, {behind} behind it {}", DeadLetterState::Retry.code()),
-        };
-        action.changing(&before, &after).write(&mut tx).await?;
-        tx.commit().await?;
-        Ok(first)
-    }
-
-    /// The first order in scope that was put back, with its letters in order.
+    /// The first subject in scope that was put back, with its letters in order.
     pub(super) async fn to_retry(
         &self,
         follower: &str,
         scope: &Scope,
     ) -> Result<Vec<DeadLetter>, DatabaseError> {
         let rows = sqlx::query(
-            "SELECT shard, order_id FROM dead_letters WHERE follower = $1 AND state = 'RETRY'
+            "SELECT shard, subject FROM dead_letters WHERE follower = $1 AND state = 'RETRY'
              ORDER BY shard, position, idx",
         )
         .bind(follower)
         .fetch_all(self.database.reader())
         .await?;
         for row in &rows {
-            let (shard, order_id): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            let (shard, subject): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
             if u16::try_from(shard).is_ok_and(|shard| scope.includes(shard)) {
-                let order_id = OrderId::recorded(&order_id)
-                    .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?;
-                return self.of_order(follower, order_id).await;
+                let subject = Subject::recorded(&subject)
+                    .map_err(|_| DatabaseError::Corrupt("subject of a dead letter"))?;
+                return self.of_subject(follower, subject).await;
             }
         }
         Ok(Vec::new())
     }
 }
 
-/// How many dead letters of an order a follower has in which state, for operators.
-async fn states(
-    database: &Database,
+/// The subjects of which a follower has dead letters.
+pub(super) async fn blocked_subjects(
     tx: &mut Tx,
     follower: &str,
-    order_id: OrderId,
-) -> Result<String, DatabaseError> {
-    let sql = database.sql(
-        "SELECT state FROM dead_letters WHERE follower = $1 AND order_id = $2 FOR UPDATE",
-        "SELECT state FROM dead_letters WHERE follower = $1 AND order_id = $2",
-    );
-    let all: Vec<String> = sqlx::query_scalar(sql)
-        .bind(follower)
-        .bind(order_id.to_string())
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for state in &all {
-        *counts.entry(state).or_default() += 1;
-    }
-    let words: Vec<String> =
-        counts.into_iter().rev().map(|(state, count)| format!("{count} {state}")).collect();
-    Ok(words.join(", "))
-}
-
-/// The orders of which a follower has dead letters.
-pub(super) async fn blocked_orders(
-    tx: &mut Tx,
-    follower: &str,
-) -> Result<BTreeSet<OrderId>, DatabaseError> {
-    let rows = sqlx::query("SELECT DISTINCT order_id FROM dead_letters WHERE follower = $1")
+) -> Result<BTreeSet<Subject>, DatabaseError> {
+    let rows = sqlx::query("SELECT DISTINCT subject FROM dead_letters WHERE follower = $1")
         .bind(follower)
         .fetch_all(&mut **tx)
         .await?;
     rows.iter()
         .map(|row| {
             let text: String = row.try_get(0)?;
-            OrderId::recorded(&text)
-                .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))
+            Subject::recorded(&text).map_err(|_| DatabaseError::Corrupt("subject of a dead letter"))
         })
         .collect()
 }
@@ -394,7 +254,7 @@ pub(super) async fn park<T: Item>(
     let json = serde_json::to_string(item)
         .map_err(|_| DatabaseError::Corrupt("item for a dead letter"))?;
     sqlx::query(
-        "INSERT INTO dead_letters (follower, shard, position, idx, order_id, state, kind, item,
+        "INSERT INTO dead_letters (follower, shard, position, idx, subject, state, kind, item,
                                    error, attempts, parked_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (follower, shard, position, idx) DO UPDATE
@@ -404,7 +264,7 @@ pub(super) async fn park<T: Item>(
     .bind(i64::from(item.shard()))
     .bind(i64::try_from(item.position()).unwrap_or(i64::MAX))
     .bind(i64::from(item.index()))
-    .bind(item.order_id().to_string())
+    .bind(item.subject().to_string())
     .bind(state.code())
     .bind(item.kind())
     .bind(json)
@@ -445,8 +305,8 @@ fn letter(row: &AnyRow) -> Result<DeadLetter, DatabaseError> {
         shard: small("shard")?,
         position: number("position")?,
         index: small("idx")?,
-        order_id: OrderId::recorded(&text("order_id")?)
-            .map_err(|_| DatabaseError::Corrupt("order id of a dead letter"))?,
+        subject: Subject::recorded(&text("subject")?)
+            .map_err(|_| DatabaseError::Corrupt("subject of a dead letter"))?,
         state: match text("state")?.as_str() {
             "POISON" => DeadLetterState::Poison,
             "BEHIND" => DeadLetterState::Behind,

@@ -2,17 +2,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use order_actor::grpc::status::reader_too_slow;
-use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::contract::{Fact, FactSource as Promiser, Reason};
 use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
 use super::{cursors, history, places, positions, proto, scope};
-use crate::refusal::{away, refused, violation};
+use crate::{Refused, violation};
 
 /// Facts read at once.
 const READ_AT_ONCE: usize = 512;
@@ -85,7 +84,7 @@ impl FactService for FactEdge {
         tokio::spawn(async move {
             let end = tokio::select! {
                 end = tell(log.as_ref(), after, request.live, &sender) => end,
-                () = stop.cancelled() => Err(away("STOPPING", "this process is stopping")),
+                () = stop.cancelled() => Err(Refused::away(Reason::Stopping).say("this process is stopping")),
                 () = sender.closed() => Ok(()),
             };
             if let (Err(status), Ok(last_word)) = (end, last_word) {
@@ -188,7 +187,7 @@ async fn tell(
 
 fn forked() -> Status {
     let message = "the log does not hold what was read: it was set back";
-    refused(Code::OutOfRange, "HISTORY_FORKED", message)
+    Refused::new(Reason::HistoryForked).say(message)
 }
 
 /// Whether the reader is still there.
@@ -198,23 +197,21 @@ async fn send(
 ) -> Result<bool, Status> {
     match tokio::time::timeout(TAKEN_WITHIN, reader.send(Ok(message))).await {
         Ok(sent) => Ok(sent.is_ok()),
-        Err(_) => Err(reader_too_slow()),
+        Err(_) => Err(Refused::reader_too_slow()),
     }
 }
 
 fn broken(detail: &str) -> Status {
-    refused(Code::DataLoss, "LOG_BROKEN", detail)
+    Refused::new(Reason::LogBroken).say(detail)
 }
 
 fn status(error: &SourceError) -> Status {
     match error {
         SourceError::Away(error) => {
             tracing::warn!(error, "a log could not be read");
-            away("LOG_UNAVAILABLE", "the log cannot be read at the moment")
+            Refused::away(Reason::LogUnavailable).say("the log cannot be read at the moment")
         }
-        SourceError::Archived { .. } => {
-            refused(Code::FailedPrecondition, "ARCHIVED", &error.to_string())
-        }
+        SourceError::Archived { .. } => Refused::new(Reason::Archived).say(&error.to_string()),
         SourceError::Forked { .. } => forked(),
         SourceError::Broken { .. } => broken(&error.to_string()),
     }

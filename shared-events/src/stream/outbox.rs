@@ -4,40 +4,177 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use shared_events::contract::{Fact, OrderId};
-use shared_events::stream::{
-    Batch, Comparison, Cursors, Database, DatabaseError, Finding, Place, Source, SourceError, Tx,
-};
 use sqlx::Row as _;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::{
+    Batch, Comparison, Cursors, Database, DatabaseError, Finding, Place, Source, SourceError, Tx,
+};
+use crate::contract::{Fact, FactBody, FactId, Subject, Timestamp};
 
 /// Readers look again at least this often, whoever else wakes them: another process may have told
 /// something. One look is one indexed read.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What the stock service tells others, as a source: each fact in the shard of the order it is
-/// about, positions from 1 without a gap.
-pub struct OutboxSource {
+/// What a service tells others, in a database of its own, where it is written in the transaction of
+/// what it tells: each fact in the shard of what it is about, positions from 1 without a gap. The same
+/// value writes them and is the source from which others read them.
+///
+/// Its tables are made by the service:
+///
+/// ```sql
+/// CREATE TABLE outbox (
+///     shard BIGINT NOT NULL, position BIGINT NOT NULL, subject TEXT NOT NULL, fact TEXT NOT NULL,
+///     PRIMARY KEY (shard, position)
+/// );
+/// CREATE TABLE outbox_heads (shard BIGINT PRIMARY KEY, position BIGINT NOT NULL);
+/// ```
+///
+/// Rows stay for as long as what they tell of: how many of them readers get from a faster place is
+/// what the Redis streams keep.
+#[derive(Clone)]
+pub struct Outbox {
     database: Database,
     told: Arc<Notify>,
 }
 
-impl OutboxSource {
-    pub(crate) const fn new(database: Database, told: Arc<Notify>) -> Self {
-        Self { database, told }
+/// A fact that has no place yet.
+#[derive(Clone, Debug)]
+pub struct NewFact {
+    /// Its id.
+    pub id: FactId,
+    /// The shard of what it is about.
+    pub shard: u16,
+    /// The version of what it is about; the fact's own position where it has none.
+    pub sequence: Option<u64>,
+    /// What caused it.
+    pub causationid: Option<String>,
+    /// The trace of the command behind it.
+    pub traceparent: Option<String>,
+    /// What it says.
+    pub body: FactBody,
+}
+
+impl NewFact {
+    /// The fact that this one caused, in the same shard and with the same version and trace.
+    #[must_use]
+    pub fn caused_by(cause: &Fact, id: FactId, body: FactBody) -> Self {
+        Self {
+            id,
+            shard: cause.shard,
+            sequence: Some(cause.sequence),
+            causationid: Some(cause.id.to_string()),
+            traceparent: cause.traceparent.clone(),
+            body,
+        }
+    }
+
+    fn at(self, position: u64, time: Timestamp) -> Fact {
+        let sequence = self.sequence.unwrap_or(position);
+        Fact::new(self.id, (self.shard, position, 0), sequence, time, self.body)
+            .caused(self.causationid, self.traceparent)
     }
 }
 
-/// Where each shard stands. Its row is moved by [`write`], where a second writer waits.
-pub(crate) async fn heads(tx: &mut Tx) -> Result<BTreeMap<u16, u64>, DatabaseError> {
-    let rows = sqlx::query("SELECT shard, position FROM outbox_heads").fetch_all(&mut **tx).await?;
-    rows.iter()
-        .map(|row| {
-            let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let head = u16::try_from(shard).ok().zip(u64::try_from(position).ok());
-            head.ok_or(DatabaseError::Corrupt("head of the outbox"))
-        })
-        .collect()
+impl Outbox {
+    /// In this database, which has its tables.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database, told: Arc::default() }
+    }
+
+    /// Writes facts in their order, each at the next position of its shard, and says where they stand.
+    /// Whoever writes to the same shards meanwhile waits for this transaction.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn write(
+        &self,
+        tx: &mut Tx,
+        facts: Vec<NewFact>,
+        time: Timestamp,
+    ) -> Result<Vec<Fact>, DatabaseError> {
+        if facts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
+        for fact in &facts {
+            *counts.entry(fact.shard).or_default() += 1;
+        }
+        let mut next = self.take(tx, &counts).await?;
+        let place = |fact: NewFact| {
+            let position = next.get_mut(&fact.shard).ok_or(DatabaseError::Corrupt(HEAD))?;
+            *position += 1;
+            Ok(fact.at(*position, time))
+        };
+        let facts = facts.into_iter().map(place).collect::<Result<Vec<_>, DatabaseError>>()?;
+        let row = |fact: &Fact| {
+            let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
+            Ok(Row {
+                shard: fact.shard,
+                position: fact.position,
+                subject: fact.subject,
+                fact: json,
+            })
+        };
+        let rows = facts.iter().map(row).collect::<Result<Vec<_>, DatabaseError>>()?;
+        let sql = self.database.sql(
+            "INSERT INTO outbox (shard, position, subject, fact)
+             SELECT shard, position, subject, fact FROM json_to_recordset($1::json)
+                 AS row(shard BIGINT, position BIGINT, subject TEXT, fact TEXT)",
+            "INSERT INTO outbox (shard, position, subject, fact)
+             SELECT value ->> 'shard', value ->> 'position', value ->> 'subject', value ->> 'fact'
+             FROM json_each($1)",
+        );
+        let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("fact"))?;
+        sqlx::query(sql).bind(rows).execute(&mut **tx).await?;
+        Ok(facts)
+    }
+
+    /// Takes so many positions of each shard; the last position before them. Shards are taken in
+    /// order, so that two who write wait for each other in one direction only.
+    async fn take(
+        &self,
+        tx: &mut Tx,
+        counts: &BTreeMap<u16, u64>,
+    ) -> Result<BTreeMap<u16, u64>, DatabaseError> {
+        let rows: Vec<_> = counts
+            .iter()
+            .map(|(shard, count)| serde_json::json!({ "shard": shard, "count": count }))
+            .collect();
+        let sql = self.database.sql(
+            "INSERT INTO outbox_heads (shard, position)
+             SELECT shard, count FROM json_to_recordset($1::json) AS row(shard BIGINT, count BIGINT)
+             ORDER BY shard
+             ON CONFLICT (shard) DO UPDATE
+             SET position = outbox_heads.position + excluded.position
+             RETURNING shard, position",
+            "INSERT INTO outbox_heads (shard, position)
+             SELECT value ->> 'shard', value ->> 'count' FROM json_each($1) WHERE TRUE
+             ON CONFLICT (shard) DO UPDATE
+             SET position = outbox_heads.position + excluded.position
+             RETURNING shard, position",
+        );
+        let rows = serde_json::Value::from(rows).to_string();
+        let heads: Vec<(i64, i64)> = sqlx::query_as(sql).bind(rows).fetch_all(&mut **tx).await?;
+        let before = |(shard, head): (i64, i64)| {
+            let (shard, head) = u16::try_from(shard).ok().zip(u64::try_from(head).ok())?;
+            Some((shard, head.checked_sub(*counts.get(&shard)?)?))
+        };
+        let before = heads.into_iter().map(|head| before(head).ok_or(DatabaseError::Corrupt(HEAD)));
+        before.collect()
+    }
+
+    /// What was written is committed: readers look at once.
+    pub fn committed(&self) {
+        self.told.notify_waiters();
+    }
+
+    /// Completes when something may have been committed by this process.
+    pub fn told(&self) -> Notified<'_> {
+        self.told.notified()
+    }
 }
 
 /// A fact as the database reads it.
@@ -45,62 +182,12 @@ pub(crate) async fn heads(tx: &mut Tx) -> Result<BTreeMap<u16, u64>, DatabaseErr
 struct Row {
     shard: u16,
     position: u64,
-    order_id: OrderId,
+    subject: Subject,
     fact: String,
 }
 
-/// Writes facts behind the heads, and moves these.
-pub(crate) async fn write(
-    database: &Database,
-    tx: &mut Tx,
-    facts: &[Fact],
-) -> Result<(), DatabaseError> {
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let rows = facts
-        .iter()
-        .map(|fact| {
-            let json = fact.to_json().map_err(|_| DatabaseError::Corrupt("fact"))?;
-            Ok(Row {
-                shard: fact.shard,
-                position: fact.position,
-                order_id: fact.subject,
-                fact: json,
-            })
-        })
-        .collect::<Result<Vec<_>, DatabaseError>>()?;
-    let rows = serde_json::to_string(&rows).map_err(|_| DatabaseError::Corrupt("fact"))?;
-    let sql = database.sql(
-        "INSERT INTO outbox (shard, position, order_id, fact)
-         SELECT shard, position, order_id, fact FROM json_to_recordset($1::json)
-             AS row(shard BIGINT, position BIGINT, order_id TEXT, fact TEXT)",
-        "INSERT INTO outbox (shard, position, order_id, fact)
-         SELECT value ->> 'shard', value ->> 'position', value ->> 'order_id', value ->> 'fact'
-         FROM json_each($1)",
-    );
-    sqlx::query(sql).bind(&rows).execute(&mut **tx).await?;
-    let mut heads: BTreeMap<u16, u64> = BTreeMap::new();
-    for fact in facts {
-        let head = heads.entry(fact.shard).or_default();
-        *head = fact.position.max(*head);
-    }
-    let heads: Vec<_> = heads
-        .into_iter()
-        .map(|(shard, position)| serde_json::json!({"shard": shard, "position": position}))
-        .collect();
-    let sql = database.sql(
-        "INSERT INTO outbox_heads (shard, position)
-         SELECT shard, position FROM json_to_recordset($1::json)
-             AS row(shard BIGINT, position BIGINT)
-         ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
-        "INSERT INTO outbox_heads (shard, position)
-         SELECT value ->> 'shard', value ->> 'position' FROM json_each($1) WHERE TRUE
-         ON CONFLICT (shard) DO UPDATE SET position = excluded.position",
-    );
-    sqlx::query(sql).bind(serde_json::Value::from(heads).to_string()).execute(&mut **tx).await?;
-    Ok(())
-}
+/// What is wrong where a head is no position.
+const HEAD: &str = "head of the outbox";
 
 /// Positions of one shard, `after` exclusive, `through` inclusive.
 #[derive(Clone, Copy, Serialize)]
@@ -110,7 +197,7 @@ struct Range {
     through: u64,
 }
 
-impl OutboxSource {
+impl Outbox {
     /// What stands at these places.
     async fn findings(&self, places: &[Place]) -> Result<Vec<Finding>, SourceError> {
         if places.is_empty() {
@@ -195,7 +282,7 @@ impl OutboxSource {
 }
 
 #[async_trait]
-impl Source<Fact> for OutboxSource {
+impl Source<Fact> for Outbox {
     async fn read_after(
         &self,
         cursors: &Cursors,
@@ -262,8 +349,8 @@ impl Source<Fact> for OutboxSource {
         }
     }
 
-    /// What stock tells is told again from orders' facts when stock is set back, under the same ids and
-    /// at the same places: it declares no history.
+    /// A service that is set back tells again what comes of other services' facts, under the same ids:
+    /// its outbox declares no history, and a reader that finds another fact at a place reads again.
     async fn compare(
         &self,
         places: &[Place],

@@ -1,0 +1,82 @@
+use service_edge::time::timestamp;
+use shared_events::contract::Sku;
+
+use super::proto;
+use crate::domain::{Reservation, ReservationState};
+use crate::movements::{Cause, Did, StockMovement};
+use crate::store::Stock;
+
+pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
+    use proto::MovementCause as Shown;
+    let cause = match (movement.cause, movement.fact.as_ref().map(|fact| fact.did)) {
+        (_, Some(Did::Reserved)) => Shown::Reserved,
+        (_, Some(Did::Released)) => Shown::Released,
+        (_, Some(Did::Committed)) => Shown::Committed,
+        (_, Some(Did::Restocked)) => Shown::Restocked,
+        (Cause::Set, None) => Shown::Set,
+        (Cause::Adjusted, None) => Shown::Adjusted,
+        (Cause::SetBack, None) => Shown::SetBack,
+        (Cause::Earlier, None) => Shown::Earlier,
+        (Cause::Orders, None) => Shown::Unspecified,
+    };
+    let after = movement.after.unzip();
+    let (order_id, fact_id, fact_shard, fact_position) =
+        movement.fact.map_or_else(Default::default, |fact| {
+            (fact.order_id, fact.id, u32::from(fact.shard), fact.position)
+        });
+    proto::Movement {
+        number: movement.place.number,
+        index: movement.place.index,
+        at: Some(timestamp(movement.at)),
+        cause: cause.into(),
+        on_hand_change: movement.on_hand_change,
+        reserved_change: movement.reserved_change,
+        on_hand: after.0,
+        reserved: after.1,
+        order_id,
+        fact_id,
+        fact_shard,
+        fact_position,
+        reason: movement.reason,
+        asked_by: movement.asked_by,
+        request_id: movement.request_id,
+    }
+}
+
+pub(super) fn rendered(stock: &Stock) -> proto::Stock {
+    proto::Stock {
+        sku: stock.sku.to_string(),
+        on_hand: stock.level.on_hand,
+        reserved: stock.level.reserved,
+        available: stock.level.available(),
+    }
+}
+
+pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
+    let state = match found.state {
+        ReservationState::Waiting => proto::ReservationState::Waiting,
+        ReservationState::Reserved => proto::ReservationState::Reserved,
+        ReservationState::Rejected => proto::ReservationState::Rejected,
+        ReservationState::Released => proto::ReservationState::Released,
+    };
+    let holds = found.state == ReservationState::Reserved;
+    proto::Reservation {
+        order_id: found.order_id.to_string(),
+        reservation_id: found.reservation_id.to_string(),
+        state: state.into(),
+        lines: found
+            .lines
+            .iter()
+            .map(|held| proto::ReservationLine {
+                line: held.line,
+                sku: held.sku.to_string(),
+                quantity: held.quantity,
+                held: if holds { held.open() } else { 0 },
+                released: held.released,
+                committed: held.committed,
+                restocked: held.restocked,
+            })
+            .collect(),
+        missing_skus: found.missing.iter().map(Sku::to_string).collect(),
+    }
+}

@@ -1,0 +1,210 @@
+//! The only SQL about stock. Rows are locked by sku in sorted order, so that two writers never
+//! wait for each other in a circle.
+//! Never here: what a fact means.
+
+mod generation; // which values of the stock cache count
+mod reservations; // what is held for orders
+mod set; // what people set and adjust
+
+pub(crate) use generation::{
+    Generation, begin_generation, generation, hold_generation, void_generation,
+};
+pub use reservations::{
+    forget_reservations, get_reservation, list_reservations, reservations, write_reservations,
+};
+use set::adjust;
+pub use set::{Asked, Moved, Movement, Outcome, SetError, move_stock};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use shared_events::contract::{Sku, Timestamp};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::domain::{Level, ShelfChange};
+use crate::movements::{Cause, MovedBy};
+
+/// The most units a product may have or a movement may move: far inside 64 bits in any sum.
+pub const UNITS_MAX: i64 = 1_000_000_000_000;
+
+/// The stock of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stock {
+    /// Which.
+    pub sku: Sku,
+    /// Its level.
+    pub level: Level,
+}
+
+/// The stock of these products, locked until the transaction ends.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn lock(
+    database: &Database,
+    tx: &mut Tx,
+    skus: &BTreeSet<Sku>,
+) -> Result<BTreeMap<Sku, Level>, DatabaseError> {
+    let sql = database.sql(
+        "SELECT sku, on_hand, reserved FROM stock
+         WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+         ORDER BY sku FOR UPDATE",
+        "SELECT sku, on_hand, reserved FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
+    );
+    let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
+    rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
+}
+
+/// What a batch did to a product, as the database reads it.
+#[derive(Serialize)]
+struct ChangedRow<'a> {
+    sku: &'a Sku,
+    reserved: i64,
+    committed: i64,
+    restocked: i64,
+    facts: Option<&'a Vec<MovedBy>>,
+}
+
+/// Applies what a batch changed, each product with its movement. By difference, so that a product
+/// that appeared meanwhile loses nothing.
+///
+/// # Errors
+/// [`DatabaseError`], also where the schema refuses a level below zero.
+pub async fn change<'a>(
+    database: &Database,
+    tx: &mut Tx,
+    cause: Cause,
+    changes: impl Iterator<Item = (&'a Sku, &'a ShelfChange)>,
+    moved: &BTreeMap<Sku, Vec<MovedBy>>,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let rows: Vec<_> = changes
+        .map(|(sku, change)| (sku, change, moved.get(sku)))
+        .filter(|(_, change, moved)| !change.is_nothing() || moved.is_some())
+        .map(|(sku, change, facts)| ChangedRow {
+            sku,
+            reserved: change.reserved,
+            committed: change.committed,
+            restocked: change.restocked,
+            facts,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let json = json(&rows)?;
+    let written = match database.dialect() {
+        Dialect::Postgres => {
+            // One round trip: the movements are what the update returns.
+            let sql = "
+                WITH moved AS (
+                    UPDATE stock SET reserved = stock.reserved + row.reserved,
+                           on_hand = stock.on_hand - row.committed + row.restocked,
+                           committed = stock.committed + row.committed,
+                           restocked = stock.restocked + row.restocked,
+                           moves = stock.moves + 1
+                    FROM json_to_recordset($1::json) AS row(sku TEXT, reserved BIGINT,
+                        committed BIGINT, restocked BIGINT, facts TEXT)
+                    WHERE stock.sku = row.sku
+                    RETURNING stock.sku, moves, row.restocked - row.committed AS delta,
+                        row.reserved AS held, stock.on_hand, stock.reserved, facts
+                )
+                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
+                SELECT sku, moves, delta, held, on_hand, reserved, $2, facts, $3 FROM moved";
+            let written = sqlx::query(sql).bind(&json).bind(cause.code()).bind(now.micros());
+            written.execute(&mut **tx).await?
+        }
+        Dialect::Sqlite => {
+            let update = "
+                UPDATE stock SET reserved = stock.reserved + row.reserved,
+                       on_hand = stock.on_hand - row.committed + row.restocked,
+                       committed = stock.committed + row.committed,
+                       restocked = stock.restocked + row.restocked,
+                       moves = stock.moves + 1
+                FROM (SELECT value ->> 'sku' AS sku, value ->> 'reserved' AS reserved,
+                             value ->> 'committed' AS committed, value ->> 'restocked' AS restocked
+                      FROM json_each($1)) AS row
+                WHERE stock.sku = row.sku";
+            sqlx::query(update).bind(&json).execute(&mut **tx).await?;
+            let insert = "
+                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
+                SELECT stock.sku, moves, (value ->> 'restocked') - (value ->> 'committed'),
+                       value ->> 'reserved', on_hand, stock.reserved, $2, value ->> 'facts', $3
+                FROM json_each($1) JOIN stock ON stock.sku = value ->> 'sku'";
+            let written = sqlx::query(insert).bind(&json).bind(cause.code()).bind(now.micros());
+            written.execute(&mut **tx).await?
+        }
+    };
+    // Units are held only where stock was set, so every row is there.
+    if written.rows_affected() == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
+        Ok(())
+    } else {
+        Err(DatabaseError::Corrupt("stock row that is missing"))
+    }
+}
+
+/// Units that are in the house although no history accounts for them: a movement.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn found(
+    tx: &mut Tx,
+    sku: &Sku,
+    units: i64,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let asked = Asked { by: "engine:stock", reason, request_id: None };
+    let found = adjust(tx, sku, units, Cause::Adjusted, &units.to_string(), asked, now).await;
+    found.map_err(|error| match error {
+        SetError::Database(error) => error,
+        _ => DatabaseError::Corrupt("movement"),
+    })
+}
+
+/// The stock of a product, if anything was ever said of it.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, DatabaseError> {
+    let row = sqlx::query("SELECT sku, on_hand, reserved FROM stock WHERE sku = $1")
+        .bind(sku.as_str())
+        .fetch_optional(database.reader())
+        .await?;
+    row.as_ref().map(stock).transpose()
+}
+
+/// The stock of products whose sku starts so, after one of them, by sku.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list(
+    database: &Database,
+    prefix: &str,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Stock>, DatabaseError> {
+    let rows = sqlx::query(
+        "SELECT sku, on_hand, reserved FROM stock
+         WHERE sku > $1 AND substr(sku, 1, length($2)) = $2 ORDER BY sku LIMIT $3",
+    )
+    .bind(after)
+    .bind(prefix)
+    .bind(i64::from(limit))
+    .fetch_all(database.reader())
+    .await?;
+    rows.iter().map(stock).collect()
+}
+
+fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
+    serde_json::to_string(value).map_err(|_| DatabaseError::Corrupt("row"))
+}
+
+fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
+    let sku: String = row.try_get(0)?;
+    let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
+    let level = Level { on_hand: row.try_get(1)?, reserved: row.try_get(2)? };
+    Ok(Stock { sku, level })
+}

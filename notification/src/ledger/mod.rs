@@ -1,0 +1,246 @@
+//! Said once: the only SQL about messages.
+//! Never here: what a message says, or how it leaves.
+
+mod read; // single messages and lists of them
+mod report; // what a channel takes, and what became of it
+mod resend; // the same again, because somebody asks for it
+mod write; // composed, or dropped because its history is gone
+
+pub use read::{Filter, due, get, list};
+pub use report::{away, claim, delivered, failed, in_doubt};
+pub use resend::{Resent, resend};
+pub use write::{drop_unsent, write};
+
+use serde::Serialize;
+use shared_events::contract::{NotificationId, OrderId, Timestamp};
+use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::Channel;
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// Waits for its first try.
+    Queued,
+    /// Is being sent.
+    Sending,
+    /// The channel took it.
+    Delivered,
+    /// A try failed; another is due.
+    RetryAt,
+    /// All tries failed, or the channel refused it for good.
+    Failed,
+}
+
+impl State {
+    /// Whether another try is to come, or is being made.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sending | Self::RetryAt)
+    }
+
+    /// Every state: the first one, and what stands after each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Queued), |state| state.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Queued => Some(Self::Sending),
+            Self::Sending => Some(Self::Delivered),
+            Self::Delivered => Some(Self::RetryAt),
+            Self::RetryAt => Some(Self::Failed),
+            Self::Failed => None,
+        }
+    }
+
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::Sending => "SENDING",
+            Self::Delivered => "DELIVERED",
+            Self::RetryAt => "RETRY_AT",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A message in the ledger. Holds personal data; prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: NotificationId,
+    /// Its place among all.
+    pub serial: i64,
+    /// The fact it tells.
+    pub fact_id: String,
+    /// The order it is about.
+    pub order_id: OrderId,
+    /// The shard of that order; 0 of messages that were composed before it was kept.
+    pub shard: u16,
+    /// Which way out.
+    pub channel: Channel,
+    /// What it says.
+    pub kind: String,
+    /// To whom.
+    pub recipient: String,
+    /// Subject line.
+    pub subject: String,
+    /// Text.
+    pub body: String,
+    /// Where it stands.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Tries of which nobody knows whether it was taken.
+    pub in_doubt: u32,
+    /// What the last try failed with.
+    pub last_error: String,
+    /// Whether the fact that it told is of a history that is gone: the journal was set back since.
+    pub gone: bool,
+    /// When it was composed.
+    pub created_at: Timestamp,
+    /// When it was last asked for: composed, or to be sent again.
+    pub asked_at: Timestamp,
+    /// When the next try is due.
+    pub next_try_at: Timestamp,
+    /// When the channel took it.
+    pub delivered_at: Option<Timestamp>,
+    /// The message that it says again, where somebody asked for that.
+    pub resend_of: Option<NotificationId>,
+    /// Who asked for that.
+    pub asked_by: Option<String>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("channel", &self.channel)
+            .field("kind", &self.kind)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
+                       subject, body, state, attempts, last_error, created_at, asked_at, \
+                       next_try_at, delivered_at, gone, resend_of, asked_by, \
+                       in_doubt, COALESCE(shard, 0) AS shard";
+
+/// What the last error begins with where a message was being sent when its history went: it was not
+/// taken, and there is no other try.
+const GONE: &str = "its history is gone; ";
+
+/// The messages of a report, `$2` their serials and `$3` their ids. By both: after the journal was set back
+/// a serial may be another message's.
+fn reported(database: &Database) -> &'static str {
+    database.sql(
+        "serial = ANY (ARRAY(
+             SELECT value::bigint FROM json_array_elements_text($2::json) AS serials(value)))
+         AND notification_id = ANY (ARRAY(
+             SELECT value FROM json_array_elements_text($3::json) AS ids(value)))",
+        "serial IN (SELECT value FROM json_each($2))
+         AND notification_id IN (SELECT value FROM json_each($3))",
+    )
+}
+
+fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NotificationId> {
+    entries.into_iter().map(|entry| entry.id).collect()
+}
+
+/// Nobody else claims or reports these meanwhile. Whoever claims takes the list before the messages,
+/// and so does whoever reports: in another order they would wait for each other.
+async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+    // SQLite has one writer at a time.
+    if database.dialect() == Dialect::Postgres {
+        sqlx::query(
+            "SELECT serial FROM due WHERE serial = ANY (ARRAY(
+                 SELECT value::bigint FROM json_array_elements_text($1::json) AS held(value)))
+             ORDER BY serial FOR UPDATE",
+        )
+        .bind(json(serials)?)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// These are due no more.
+async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+    if serials.is_empty() {
+        return Ok(());
+    }
+    let sql = database.sql(
+        "DELETE FROM due WHERE serial = ANY (ARRAY(
+             SELECT value::bigint FROM json_array_elements_text($1::json) AS gone(value)))",
+        "DELETE FROM due WHERE serial IN (SELECT value FROM json_each($1))",
+    );
+    sqlx::query(sql).bind(json(serials)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// This one is due again then.
+async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "INSERT INTO due (serial, at, channel)
+         SELECT serial, $2, channel FROM notifications WHERE serial = $1
+         ON CONFLICT (serial) DO UPDATE SET at = excluded.at",
+    )
+    .bind(serial)
+    .bind(at.micros())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, DatabaseError> {
+    serde_json::to_string(rows).map_err(|_| DatabaseError::Corrupt("rows"))
+}
+
+fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
+    let text = |column: &str| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
+    let time = |column: &str| -> Result<Timestamp, DatabaseError> {
+        Ok(Timestamp::from_micros(row.try_get(column)?))
+    };
+    let (channel, state) = (text("channel")?, text("state")?);
+    let attempts: i64 = row.try_get("attempts")?;
+    let in_doubt: i64 = row.try_get("in_doubt")?;
+    let delivered_at: Option<i64> = row.try_get("delivered_at")?;
+    let resend_of: Option<String> = row.try_get("resend_of")?;
+    let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
+    Ok(Entry {
+        id: NotificationId::recorded(&text("notification_id")?)
+            .map_err(|_| DatabaseError::Corrupt("message id"))?,
+        serial: row.try_get("serial")?,
+        fact_id: text("fact_id")?,
+        order_id: OrderId::recorded(&text("order_id")?)
+            .map_err(|_| DatabaseError::Corrupt("order id"))?,
+        shard: u16::try_from(row.try_get::<i64, _>("shard")?)
+            .map_err(|_| DatabaseError::Corrupt("shard of a message"))?,
+        channel: Channel::all()
+            .find(|known| known.code() == channel)
+            .ok_or(DatabaseError::Corrupt("channel"))?,
+        kind: text("kind")?,
+        recipient: text("recipient")?,
+        subject: text("subject")?,
+        body: text("body")?,
+        state: State::all()
+            .find(|known| known.code() == state)
+            .ok_or(DatabaseError::Corrupt("state of a message"))?,
+        attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
+        in_doubt: u32::try_from(in_doubt).map_err(|_| DatabaseError::Corrupt("tries in doubt"))?,
+        last_error: text("last_error")?,
+        gone: row.try_get::<i64, _>("gone")? != 0,
+        created_at: time("created_at")?,
+        asked_at: time("asked_at")?,
+        next_try_at: time("next_try_at")?,
+        delivered_at: delivered_at.map(Timestamp::from_micros),
+        resend_of: resend_of.map_err(|_| DatabaseError::Corrupt("message id"))?,
+        asked_by: row.try_get("asked_by")?,
+    })
+}

@@ -1,0 +1,71 @@
+use std::collections::HashSet;
+
+use shared_events::contract::{NotificationId, OrderId};
+use shared_events::stream::{Database, DatabaseError, Tx};
+
+use super::{COLUMNS, Entry, State, entry};
+use crate::Channel;
+
+/// The serials of all messages that are on the list of due ones.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn due(database: &Database) -> Result<HashSet<i64>, DatabaseError> {
+    let serials: Vec<i64> =
+        sqlx::query_scalar("SELECT serial FROM due").fetch_all(database.reader()).await?;
+    Ok(serials.into_iter().collect())
+}
+
+/// One message, if it is there.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn get(tx: &mut Tx, id: NotificationId) -> Result<Option<Entry>, DatabaseError> {
+    let sql = format!("SELECT {COLUMNS} FROM notifications WHERE notification_id = $1");
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    row.as_ref().map(entry).transpose()
+}
+
+/// Which messages a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this order.
+    pub order_id: Option<OrderId>,
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this channel.
+    pub channel: Option<Channel>,
+}
+
+/// Messages after a serial, oldest first, at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn list(
+    database: &Database,
+    filter: &Filter,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Entry>, DatabaseError> {
+    // Only what is asked for stands in the text, so that the index on it is used.
+    let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE serial > $1");
+    let wanted = [
+        ("order_id", filter.order_id.map(|id| id.to_string())),
+        ("state", filter.state.map(|state| state.code().to_owned())),
+        ("channel", filter.channel.map(|channel| channel.code().to_owned())),
+    ];
+    let mut texts = Vec::new();
+    for (column, text) in wanted {
+        if let Some(text) = text {
+            texts.push(text);
+            sql.push_str(&format!(" AND {column} = ${}", 1 + texts.len()));
+        }
+    }
+    sql.push_str(&format!(" ORDER BY serial LIMIT ${}", 2 + texts.len()));
+    let mut query = sqlx::query(&sql).bind(after);
+    for text in texts {
+        query = query.bind(text);
+    }
+    let rows = query.bind(i64::from(limit)).fetch_all(database.reader()).await?;
+    rows.iter().map(entry).collect()
+}

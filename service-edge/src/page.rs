@@ -1,0 +1,123 @@
+//! Pages of lists: how large they are, and where the next one begins.
+
+use tonic::Status;
+
+use crate::{Violations, violation};
+
+/// How large the pages of a list are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// Where none is asked for.
+    pub default: u32,
+    /// The most.
+    pub max: u32,
+}
+
+impl PageSize {
+    /// Of most lists.
+    pub const LIST: Self = Self { default: 20, max: 100 };
+
+    /// The size that is meant, of a field that is never below 0.
+    #[must_use]
+    pub const fn of(self, asked: u32) -> u32 {
+        match asked {
+            0 => self.default,
+            size if size > self.max => self.max,
+            size => size,
+        }
+    }
+
+    /// The size that is meant; what is wrong with it is added, and none given.
+    pub fn read(self, asked: i32, violations: &mut Violations) -> Option<u32> {
+        let Self { default, max } = self;
+        match u32::try_from(asked) {
+            Ok(size) => Some(self.of(size)),
+            Err(_) => {
+                let wanted = format!("not below 0; 0 is {default}, and above {max} is {max}");
+                violations.wrong("page_size", wanted);
+                None
+            }
+        }
+    }
+}
+
+/// Takes a page from what was read, which is one more than fits where there is more; whether there is.
+pub fn cut<T>(found: &mut Vec<T>, size: u32) -> bool {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = found.len() > size;
+    found.truncate(size);
+    more
+}
+
+/// The tokens of a list's pages: what was asked of the list stands in them, so that they fit no other.
+#[derive(Clone, Debug)]
+pub struct Tokens(String);
+
+impl Tokens {
+    /// Of a list that was asked this.
+    #[must_use]
+    pub fn of(asked: impl std::fmt::Display) -> Self {
+        Self(format!("{asked}/"))
+    }
+
+    /// The token of the page after this place.
+    #[must_use]
+    pub fn after(&self, place: impl std::fmt::Display) -> String {
+        format!("{}{place}", self.0)
+    }
+
+    /// The place that a token names; none for the first page.
+    ///
+    /// # Errors
+    /// A violation of `page_token` where it is no token of this list.
+    pub fn place<T>(
+        &self,
+        token: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Violations> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let place = token.strip_prefix(&self.0).and_then(read);
+        let foreign = || Violations::one("page_token", Violations::INVALID_FIELD, FOREIGN);
+        place.map(Some).ok_or_else(foreign)
+    }
+}
+
+const FOREIGN: &str = "not a token of this list";
+
+/// Refuses a token that is none of the list's.
+#[must_use]
+pub fn foreign_token() -> Status {
+    violation("page_token", FOREIGN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_on_after_its_place_and_fits_its_list_alone() {
+        let (mugs, cups) = (Tokens::of("MUG"), Tokens::of("CUP"));
+        let number = |text: &str| text.parse::<u32>().ok();
+        assert_eq!(mugs.place(&mugs.after(7), number), Ok(Some(7)));
+        assert_eq!(mugs.place("", number), Ok(None));
+        for foreign in [cups.after(7), mugs.after("x"), "x".to_owned()] {
+            let refused = mugs.place(&foreign, number).unwrap_err();
+            assert_eq!(refused.iter().next().unwrap().field, "page_token", "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_page_ends_where_it_is_full() {
+        let mut found = vec![1, 2, 3];
+        assert!(cut(&mut found, 2));
+        assert_eq!(found, [1, 2]);
+        assert!(!cut(&mut found, 2));
+        let mut violations = Violations::default();
+        assert_eq!(PageSize::LIST.read(0, &mut violations), Some(20));
+        assert_eq!(PageSize::LIST.read(101, &mut violations), Some(100));
+        assert_eq!(PageSize::LIST.read(-1, &mut violations), None);
+        assert!(!violations.is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared_events::contract::{Reason, StatusCode};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::{Violation, Violations};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "ordinal";
+
+/// After this a caller may ask again that found a queue full.
+pub const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
+/// After this a caller may ask again that found a store or another process unavailable: about as long
+/// as an order takes to be rebuilt, and short of a new lease.
+pub const AWAY_DELAY: Duration = Duration::from_secs(1);
+
+/// A call that is refused: why, and what else the caller is told. It becomes a status with its words,
+/// which show neither personal data nor what went wrong inside.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    reason: Reason,
+    code: Code,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    field: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Refused {
+    /// For this reason, with the status that it comes with.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            code: code(reason.status()),
+            metadata: HashMap::new(),
+            violations: Vec::new(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// Something that this process needs is unavailable for now: the caller may ask again soon.
+    #[must_use]
+    pub fn away(reason: Reason) -> Self {
+        Self::new(reason).again_after(AWAY_DELAY)
+    }
+
+    /// With another of the statuses that the reason comes with.
+    #[must_use]
+    pub const fn with_code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// With a further value for programs.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// About this field: it is told as a violation, with the words of the whole.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The same call may succeed after this time.
+    #[must_use]
+    pub const fn again_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// The client of a stream took nothing of it for minutes.
+    #[must_use]
+    pub fn reader_too_slow() -> Status {
+        Self::away(Reason::ReaderTooSlow)
+            .say("the stream was not read for 2 minutes; it can go on where it was")
+    }
+
+    /// The status, with these words.
+    #[must_use]
+    pub fn say(self, message: &str) -> Status {
+        let mut details = ErrorDetails::with_error_info(self.reason.code(), DOMAIN, self.metadata);
+        let mut violations = self.violations;
+        violations.extend(self.field.map(|field| shown(field, self.reason, message)));
+        if !violations.is_empty() {
+            details.set_bad_request(violations);
+        }
+        if let Some(delay) = self.retry_after {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(self.code, message, details)
+    }
+
+    /// Every field at fault, up to [`Violations::SHOWN_MAX`] of them, because statuses travel in
+    /// headers. The reason is the first one's.
+    pub(crate) fn malformed(violations: &Violations) -> Status {
+        let mut all = violations.iter();
+        let Some(first) = all.next() else {
+            return Self::new(Reason::InvalidField).say("the request is malformed");
+        };
+        let total = 1 + all.count();
+        let refusal = Self::new(first.reason).with_code(Code::InvalidArgument);
+        let mut refusal = refusal.with("violations", total);
+        refusal.violations = violations
+            .iter()
+            .take(Violations::SHOWN_MAX)
+            .map(|Violation { field, reason, description }| {
+                shown(field.clone(), *reason, description)
+            })
+            .collect();
+        let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
+        refusal.say(&format!("{}: {}{more}", first.field, first.description))
+    }
+}
+
+/// A field at fault, as every service tells it: its path, a stable code, and words.
+fn shown(field: String, reason: Reason, description: &str) -> FieldViolation {
+    let reason = reason.code().to_owned();
+    FieldViolation { reason, ..FieldViolation::new(field, description) }
+}
+
+/// The reason of a status, where it is one of ours.
+#[must_use]
+pub fn reason_of(status: &Status) -> Option<Reason> {
+    Reason::of(&status.get_details_error_info()?.reason)
+}
+
+const fn code(status: StatusCode) -> Code {
+    match status {
+        StatusCode::Aborted => Code::Aborted,
+        StatusCode::AlreadyExists => Code::AlreadyExists,
+        StatusCode::Cancelled => Code::Cancelled,
+        StatusCode::DataLoss => Code::DataLoss,
+        StatusCode::DeadlineExceeded => Code::DeadlineExceeded,
+        StatusCode::FailedPrecondition => Code::FailedPrecondition,
+        StatusCode::Internal => Code::Internal,
+        StatusCode::InvalidArgument => Code::InvalidArgument,
+        StatusCode::NotFound => Code::NotFound,
+        StatusCode::OutOfRange => Code::OutOfRange,
+        StatusCode::PermissionDenied => Code::PermissionDenied,
+        StatusCode::ResourceExhausted => Code::ResourceExhausted,
+        StatusCode::Unauthenticated => Code::Unauthenticated,
+        StatusCode::Unavailable => Code::Unavailable,
+        StatusCode::Unimplemented => Code::Unimplemented,
+        StatusCode::Unknown => Code::Unknown,
+    }
+}

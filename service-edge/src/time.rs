@@ -1,0 +1,43 @@
+//! Instants and positions as protos have them.
+
+use shared_events::contract::{Mark, Timestamp};
+use shared_events::stream::Cursors;
+
+/// An instant.
+#[must_use]
+pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+/// Each shard with its position there, and the mark of it where it is known: what the messages of
+/// places are made of.
+pub fn positions(cursors: &Cursors) -> impl Iterator<Item = (u32, u64, Option<u64>)> + '_ {
+    cursors
+        .iter()
+        .map(|(shard, position)| (u32::from(shard), position, cursors.mark(shard).map(Mark::bits)))
+}
+
+/// The cursors that such messages name; none where a shard's number is none. A place before the first
+/// position is none.
+pub fn cursors(places: impl IntoIterator<Item = (u32, u64, Option<u64>)>) -> Option<Cursors> {
+    let mut cursors = Cursors::default();
+    for (shard, position, mark) in places.into_iter().filter(|(_, position, _)| *position > 0) {
+        cursors.advance_to(u16::try_from(shard).ok()?, position, mark.map(Mark::from_bits));
+    }
+    Some(cursors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_before_1970_keeps_its_microseconds() {
+        let time = timestamp(Timestamp::from_micros(-1));
+        assert_eq!((time.seconds, time.nanos), (-1, 999_999_000));
+    }
+}

@@ -1,0 +1,99 @@
+use std::fmt::Display;
+use std::str::FromStr;
+
+use shared_events::contract::Reason;
+use tonic::Status;
+
+use crate::Refused;
+
+/// A field that is not well formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `lines[3].unit_price.currency_code`.
+    pub field: String,
+    /// Why: the domain's own reason where it has one, else [`Violations::INVALID_FIELD`].
+    pub reason: Reason,
+    /// What a well formed one is; never the value, which may be personal data.
+    pub description: String,
+}
+
+/// All that is wrong with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// The reason of fields for whose malformation the domain has none of its own.
+    pub const INVALID_FIELD: Reason = Reason::InvalidField;
+
+    /// The most violations that a status shows.
+    pub const SHOWN_MAX: usize = 20;
+
+    /// One violation alone.
+    #[must_use]
+    pub fn one(field: &str, reason: Reason, description: &str) -> Self {
+        let mut one = Self::default();
+        one.add(field, reason, description);
+        one
+    }
+
+    /// Every violation, in the order of the fields.
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+        self.0.iter()
+    }
+
+    /// Adds all that is wrong with another part of the request.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Something is wrong with a field.
+    pub fn add(&mut self, field: impl Into<String>, reason: Reason, description: impl Display) {
+        let description = description.to_string();
+        self.0.push(Violation { field: field.into(), reason, description });
+    }
+
+    /// The same, for no reason but that the field is malformed.
+    pub fn wrong(&mut self, field: impl Into<String>, description: impl Display) {
+        self.add(field, Self::INVALID_FIELD, description);
+    }
+
+    /// What a text says, if it says it; else that is noted.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        let required = if text.is_empty() { "required; " } else { "" };
+        text.parse()
+            .map_err(|error: T::Err| self.wrong(field, format_args!("{required}{error}")))
+            .ok()
+    }
+
+    /// What was made of the request, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn none_or(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl From<&Violations> for Status {
+    fn from(violations: &Violations) -> Self {
+        Refused::malformed(violations)
+    }
+}
+
+impl From<Violations> for Status {
+    fn from(violations: Violations) -> Self {
+        Refused::malformed(&violations)
+    }
+}
+
+/// A field that is not as it should be: its path, and what a right one is.
+#[must_use]
+pub fn violation(field: &str, description: &str) -> Status {
+    Violations::one(field, Violations::INVALID_FIELD, description).into()
+}

@@ -1,0 +1,128 @@
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{FactError, FactSource, InventoryFact, NotificationFact, OrderFact, OrderId, Subject};
+
+/// What one service promises: a table of its facts, each with its versioned type name and the fields
+/// of its JSON data. Whoever adds one adds a row; a published row never changes.
+macro_rules! facts {
+    (
+        $(#[$doc:meta])*
+        $name:ident {
+            $(
+                $(#[$about:meta])*
+                $kind:literal => $variant:ident {
+                    $( $(#[$attribute:meta])* $field:ident: $type:ty ),* $(,)?
+                }
+            )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+        #[serde(tag = "type", content = "data")]
+        #[expect(
+            missing_docs,
+            reason = "each field is documented on the type it has, or named as on the wire"
+        )]
+        pub enum $name {
+            $(
+                $(#[$about])*
+                #[serde(rename = $kind)]
+                $variant { $( $(#[$attribute])* $field: $type ),* },
+            )*
+        }
+
+        impl $name {
+            /// The versioned type name.
+            #[must_use]
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $( Self::$variant { .. } => $kind, )*
+                }
+            }
+
+            /// The fact of this type with these data; none where the type is not known.
+            pub(super) fn of(
+                kind: &str,
+                data: &serde_json::value::RawValue,
+            ) -> Result<Option<Self>, serde_json::Error> {
+                Ok(Some(match kind {
+                    $(
+                        $kind => {
+                            #[derive(serde::Deserialize)]
+                            struct Data { $( $(#[$attribute])* $field: $type ),* }
+                            let Data { $( $field ),* } = serde_json::from_str(data.get())?;
+                            Self::$variant { $( $field ),* }
+                        }
+                    )*
+                    _ => return Ok(None),
+                }))
+            }
+        }
+    };
+}
+pub(super) use facts;
+
+/// The body of a fact, by the service that promises it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum FactBody {
+    /// About an order.
+    Order(OrderFact),
+    /// About stock.
+    Inventory(InventoryFact),
+    /// About a message.
+    Notification(NotificationFact),
+}
+
+impl FactBody {
+    /// What a service promises by CloudEvents `type` and `data`.
+    pub(super) fn of(source: FactSource, kind: &str, data: &RawValue) -> Result<Self, FactError> {
+        let body = match source {
+            FactSource::Orders => OrderFact::of(kind, data)?.map(Self::Order),
+            FactSource::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
+            FactSource::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
+        };
+        body.ok_or_else(|| FactError::UnknownType { promiser: source.uri(), kind: kind.to_owned() })
+    }
+
+    /// Who promises it.
+    #[must_use]
+    pub const fn source(&self) -> FactSource {
+        match self {
+            Self::Order(_) => FactSource::Orders,
+            Self::Inventory(_) => FactSource::Inventory,
+            Self::Notification(_) => FactSource::Notifications,
+        }
+    }
+
+    /// The versioned type name, CloudEvents `type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Order(fact) => fact.kind(),
+            Self::Inventory(fact) => fact.kind(),
+            Self::Notification(fact) => fact.kind(),
+        }
+    }
+
+    /// The order it is about; none of a fact about something else.
+    #[must_use]
+    pub const fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Self::Order(fact) => Some(fact.order().order_id),
+            Self::Inventory(fact) => Some(fact.order_id()),
+            Self::Notification(fact) => Some(fact.order_id()),
+        }
+    }
+
+    /// What it is about, CloudEvents `subject`.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Order(fact) => fact.order().order_id.into(),
+            Self::Inventory(fact) => fact.order_id().into(),
+            Self::Notification(fact) => fact.order_id().into(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a call was refused: every stable reason of every service, with its gRPC status, what it means and
+//! what to do about it. docs/reasons.md is printed from it.
+//! Never here: how a refusal travels, or its words for one case.
+
+mod table; // the reasons, by the alphabet
+
+pub use table::Reason;
+
+/// The gRPC status that a refusal comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusCode {
+    /// `ABORTED`
+    Aborted,
+    /// `ALREADY_EXISTS`
+    AlreadyExists,
+    /// `CANCELLED`
+    Cancelled,
+    /// `DATA_LOSS`
+    DataLoss,
+    /// `DEADLINE_EXCEEDED`
+    DeadlineExceeded,
+    /// `FAILED_PRECONDITION`
+    FailedPrecondition,
+    /// `INTERNAL`
+    Internal,
+    /// `INVALID_ARGUMENT`
+    InvalidArgument,
+    /// `NOT_FOUND`
+    NotFound,
+    /// `OUT_OF_RANGE`
+    OutOfRange,
+    /// `PERMISSION_DENIED`
+    PermissionDenied,
+    /// `RESOURCE_EXHAUSTED`
+    ResourceExhausted,
+    /// `UNAUTHENTICATED`
+    Unauthenticated,
+    /// `UNAVAILABLE`
+    Unavailable,
+    /// `UNIMPLEMENTED`
+    Unimplemented,
+    /// `UNKNOWN`
+    Unknown,
+}
+
+impl StatusCode {
+    /// The name, such as `NOT_FOUND`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aborted => "ABORTED",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::Cancelled => "CANCELLED",
+            Self::DataLoss => "DATA_LOSS",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Internal => "INTERNAL",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// The table: for each reason its stable code, the statuses that it comes with (the usual one first),
+/// what happened, and what to do about it. A reason exists only with its row.
+macro_rules! reasons {
+    (
+        $(
+            $code:literal => $name:ident [ $status:ident $(, $more:ident)* ]
+                $meaning:literal, $remedy:literal;
+        )*
+    ) => {
+        /// Why a call was refused. Programs compare the code: it keeps its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $( #[doc = $meaning] $name, )*
+        }
+
+        impl Reason {
+            /// Every reason, by the alphabet.
+            pub const ALL: &[Self] = &[ $( Self::$name, )* ];
+
+            /// As programs compare it: `ErrorInfo.reason`, `FieldViolation.reason`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $( Self::$name => $code, )* }
+            }
+
+            /// The gRPC statuses that it comes with, the usual one first.
+            #[must_use]
+            pub const fn statuses(self) -> &'static [StatusCode] {
+                match self { $( Self::$name => &[ StatusCode::$status $(, StatusCode::$more)* ], )* }
+            }
+
+            /// The status that it comes with, unless a caller of this says otherwise.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $( Self::$name => StatusCode::$status, )* }
+            }
+
+            /// What happened.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $( Self::$name => $meaning, )* }
+            }
+
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self { $( Self::$name => $remedy, )* }
+            }
+
+            /// The reason with this code, if there is one.
+            #[must_use]
+            pub fn of(code: &str) -> Option<Self> {
+                match code { $( $code => Some(Self::$name), )* _ => None }
+            }
+        }
+    };
+}
+pub(super) use reasons;
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}

@@ -1,0 +1,103 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::stream::Cursors;
+
+/// What operators see of a follower, written by [`follow`](super::follow) and read by anyone.
+#[derive(Clone, Debug)]
+pub struct FollowStatus {
+    name: Arc<str>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) cursors: Cursors,
+    pub(super) moved: Instant,
+    pub(super) error: Option<String>,
+    pub(super) trouble: Option<String>,
+    /// Why it is not known whether this process is to follow.
+    pub(super) unled: Option<String>,
+    pub(super) stopped: bool,
+}
+
+impl FollowStatus {
+    /// Of a follower that has not started yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let inner = Inner {
+            cursors: Cursors::default(),
+            moved: Instant::now(),
+            error: None,
+            trouble: None,
+            unled: None,
+            stopped: false,
+        };
+        Self { name: name.into(), inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// The follower's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far it got.
+    #[must_use]
+    pub fn cursors(&self) -> Cursors {
+        self.read(|inner| inner.cursors.clone())
+    }
+
+    /// How long ago its cursor last moved, or it last saw that there is nothing to do.
+    #[must_use]
+    pub fn still_for(&self) -> Duration {
+        self.read(|inner| inner.moved.elapsed())
+    }
+
+    /// What it last failed with, if it has not moved since.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.read(|inner| inner.error.clone())
+    }
+
+    /// Why it will not go on until somebody has done something: its source is broken, or tells
+    /// another history than it followed. None while it follows or only waits.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.read(|inner| inner.trouble.clone())
+    }
+
+    /// Why its lease has not been renewed for so long that nobody may be following at all. None where it
+    /// has the lease, or stands by.
+    #[must_use]
+    pub fn unled(&self) -> Option<String> {
+        self.read(|inner| inner.unled.clone())
+    }
+
+    pub(in crate::stream) fn led(&self, trouble: Option<String>) {
+        self.write(|inner| inner.unled = trouble);
+    }
+
+    /// Whether it has stopped for good.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.read(|inner| inner.stopped)
+    }
+
+    pub(super) fn read<R>(&self, look: impl FnOnce(&Inner) -> R) -> R {
+        look(&self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn write(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn moved(&self, cursors: &Cursors) {
+        self.write(|inner| {
+            inner.cursors = cursors.clone();
+            inner.moved = Instant::now();
+            inner.error = None;
+            inner.trouble = None;
+        });
+    }
+}
