@@ -118,7 +118,7 @@ async fn call(
         NewEvent::from_json(kind, "1", payload, r#"{"by":"spread"}"#)
     };
     while !stop.load(Ordering::Relaxed) {
-        let mut ids = std::iter::repeat_with(|| StreamId::from(Uuid::now_v7()));
+        let mut ids = std::iter::repeat_with(|| StreamId::from(Chance::system().uuid()));
         let Some(id) = ids.find(|id| shards.contains(&journal.shard_of(*id))) else { continue };
         let steps = [("OrderPlaced", PAYLOAD_LEN), ("OrderConfirmed", 60), ("OrderFulfilled", 120)];
         for (version, (kind, bytes)) in (0..).zip(steps) {

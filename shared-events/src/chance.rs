@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::contract::{
     CustomerId, NotificationId, OrderId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId,
+    Subject,
 };
 
 /// Where random numbers and ids come from: the machine, unless it has a seed. Clones draw from the
@@ -82,7 +83,7 @@ macro_rules! minted {
     )*};
 }
 
-minted! { OrderId CustomerId SellerId ReservationId ShipmentId ReturnId NotificationId RequestId }
+minted! { Subject OrderId CustomerId SellerId ReservationId ShipmentId ReturnId NotificationId RequestId }
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! Dead letters that were set aside when every item was about an order are found by their subject.
 
+use include_dir::include_dir;
 use shared_events::contract::{OrderId, Subject};
-use shared_events::stream::{Database, DeadLetterState, DeadLetters};
+use shared_events::stream::{Database, DeadLetterState, DeadLetters, migrations};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -35,7 +36,10 @@ async fn a_letter_of_an_order_is_found_by_its_subject_on_sqlite() {
     let path = folder.path().join("stock.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    before(&sqlx::migrate!("migrations/sqlite"), 8).run(&pool).await.unwrap();
+    before(&migrations(&include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite")), 8)
+        .run(&pool)
+        .await
+        .unwrap();
     pool.execute(OLD).await.unwrap();
     pool.close().await;
     let none = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
@@ -50,7 +54,10 @@ async fn a_letter_of_an_order_is_found_by_its_subject_on_postgres() {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let begin = format!("CREATE SCHEMA {schema}; SET search_path TO {schema}");
     connection.execute(begin.as_str()).await.unwrap();
-    before(&sqlx::migrate!("migrations/postgres"), 7).run(&mut connection).await.unwrap();
+    before(&migrations(&include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres")), 7)
+        .run(&mut connection)
+        .await
+        .unwrap();
     connection.execute(OLD).await.unwrap();
     connection.close().await.unwrap();
     let none = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
