@@ -551,7 +551,7 @@ pub const LOAD: &[Reason] = &[
     said(
         "MALFORMED_LINE",
         "The line is no record of the table: too few columns, too long, or not UTF-8.",
-        "Correct the line; [README](../README.md#load-real-orders) tells the format.",
+        "Correct the line; [importing.md](importing.md) tells the format.",
     ),
     said("NO_CUSTOMER", "A credit note without a customer.", "Name the customer of the order."),
     said(
