@@ -133,7 +133,7 @@ pub const LOAD: &[Said] = &[
     said(
         "MALFORMED_LINE",
         "The line is no record of the table: too few columns, too long, or not UTF-8.",
-        "Correct the line; [README](../README.md#load-real-orders) tells the format.",
+        "Correct the line; [importing.md](importing.md) tells the format.",
     ),
     said("NO_CUSTOMER", "A credit note without a customer.", "Name the customer of the order."),
     said(
@@ -256,7 +256,7 @@ Every error is a refusal with a stable reason. gRPC clients find it in `google.r
 `buf curl`. The command line shows the reason behind `error: `, and with `--json` as `reason`.
 
 Reasons are compared, texts are read: a text may change, a reason keeps its meaning. Made from
-[one table](../shared-events/src/contract/reason/table.rs) and [src/reasons.rs](../src/reasons.rs); a
+[one table](../shared-events/src/contract/reason/table.rs) and [src/verbs/reasons.rs](../src/verbs/reasons.rs); a
 test holds page and code together.
 ";
 

@@ -10,6 +10,7 @@
 
 mod archive;
 mod backup;
+mod book;
 mod calendar;
 mod chaos;
 mod cli;
@@ -32,6 +33,7 @@ mod load;
 mod nodes;
 mod operations;
 mod overload;
+mod readme;
 mod reasons;
 mod rebuild;
 mod refusals;

@@ -285,7 +285,7 @@ fn no_column(head: &Record, name: &str) -> String {
     } else {
         String::new()
     };
-    format!("the head has no column {name}{hint}; see the README")
+    format!("the head has no column {name}{hint}; see docs/importing.md")
 }
 
 /// Eight bytes that stand for an invoice; two share them once in 10^19 pairs.

@@ -44,7 +44,7 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 /// Flags of `ordinal load`.
 #[derive(Debug, clap::Args)]
 pub struct LoadArgs {
-    /// The file, in the import format of the README; gzip where its name ends in .gz.
+    /// The file, in the format of docs/importing.md; gzip where its name ends in .gz.
     #[arg(long, value_name = "FILE", required_unless_present = "rate")]
     csv: Option<PathBuf>,
     /// Instead of a file: so many calls a second, whatever becomes of those before. Latencies count from

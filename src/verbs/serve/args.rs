@@ -78,7 +78,7 @@ pub struct ServeArgs {
     /// Listen on this address, or on that of a name such as localhost; port 0 takes a free one.
     #[arg(help_heading = "Who may call", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::flags::listen)]
     listen: SocketAddr,
-    /// Callers by bearer token (TOML, see the README). Without it, on loopback they are believed;
+    /// Callers by bearer token (TOML, see docs/security.md). Without it, on loopback they are believed;
     /// elsewhere an engine on SQLite draws tokens at its first start, into its directory.
     #[arg(help_heading = "Who may call", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     pub(super) tokens: Option<PathBuf>,
