@@ -33,6 +33,7 @@ fn around(input: &MessageDescriptor) -> Value {
     let mut request = json!({});
     let known = [
         ("order_id", json!(Uuid::now_v7())),
+        ("subject", json!(Uuid::now_v7())),
         ("sku", json!("MUG")),
         ("delta", json!(1)),
         ("on_hand", json!(1)),

@@ -372,7 +372,7 @@ fn stock_that_has_lost_everything_breaks_no_promise() {
         letters = engines[0].ask(&["dead-letter", "list"])["dead_letters"].take();
         letters.as_array().is_some_and(|letters| !letters.is_empty())
     });
-    assert_eq!(letters[0]["order_id"], json!(order));
+    assert_eq!(letters[0]["subject"], json!(order));
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("refuses what it had confirmed"), "{letters}");
     engines[0].until(&order, "CONFIRMED");
