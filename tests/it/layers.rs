@@ -200,6 +200,27 @@ fn no_files_of_event_journal_know_each_other_in_a_circle() {
     assert!(named.is_empty(), "{named:#?}");
 }
 
+/// Lines of a file of the product. Who opens one is to see what it is about.
+const LINES_MAX: usize = 400;
+
+#[test]
+fn no_file_of_the_product_is_long() {
+    for folder in CRATES {
+        let mut folders = vec![root().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+                    assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
+                }
+            }
+        }
+    }
+}
+
 /// Libraries, each with the only places that may name it.
 const HOMES: &[(&str, &[&str])] = &[
     ("ractor", &["order-actor/src/actor/"]),

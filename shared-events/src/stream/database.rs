@@ -1,16 +1,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use include_dir::{Dir, include_dir};
 use sqlx::any::{Any, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::migrations;
 use super::session::{self, Session};
-
-static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
-static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
 /// A transaction on a [`Database`] of either kind.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -289,10 +285,7 @@ impl Database {
     /// meet in the table of applied migrations. They are run as one, so that what neither of them
     /// knows is seen: a newer program's.
     async fn migrate(&self, own: &Migrator) -> Result<(), DatabaseError> {
-        let stream = migrations::migrations(match self.dialect {
-            Dialect::Postgres => &POSTGRES,
-            Dialect::Sqlite => &SQLITE,
-        });
+        let stream = migrations::of_streams(self.dialect);
         let all = stream.iter().chain(own.iter()).cloned().collect::<Vec<_>>();
         let together =
             Migrator { migrations: all.into(), ignore_missing: false, locking: true, no_tx: false };

@@ -1,8 +1,21 @@
 //! Migrations out of a folder that was compiled in, as `sqlx::migrate!` makes them. That macro
 //! compiles all of sqlx, SQLite and TLS a second time, for the machine that builds.
 
-use include_dir::Dir;
+use include_dir::{Dir, include_dir};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::database::Dialect;
+
+static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
+static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
+
+/// The tables of this crate's own.
+pub(super) fn of_streams(dialect: Dialect) -> Migrator {
+    migrations(match dialect {
+        Dialect::Postgres => &POSTGRES,
+        Dialect::Sqlite => &SQLITE,
+    })
+}
 
 /// The migrations of a folder, by their number: files named `<number>_<words>.sql`. Applied ones are
 /// known by number and by a hash of their text, so neither may ever change.
@@ -67,9 +80,7 @@ mod tests {
 
     #[test]
     fn a_migration_is_known_by_number_words_and_hash() {
-        static FOLDER: Dir<'static> =
-            include_dir::include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
-        let migrator = migrations(&FOLDER);
+        let migrator = of_streams(Dialect::Postgres);
         let versions: Vec<i64> = migrator.iter().map(|migration| migration.version).collect();
         assert!(versions.is_sorted() && versions[..2] == [1, 2], "{versions:?}");
         let second = &migrator.migrations[1];
