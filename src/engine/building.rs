@@ -120,10 +120,11 @@ impl Building {
     /// Others may read from here on what a service promises; it goes into the streams, if there are
     /// any, in the shards of the scope.
     pub(crate) fn promise(&mut self, promise: Promise, log: Log, scope: watch::Receiver<Scope>) {
+        let Promise { source, relay, .. } = promise;
         if let (Some(redis), Some(streams)) = (&self.redis, &self.settings.streams) {
-            self.followers.relay(promise, log(), scope, redis, streams.keep);
+            self.followers.relay(relay, source, log(), scope, redis, streams.keep);
         }
-        self.logs.insert(promise.source.uri(), (promise.source, log));
+        self.logs.insert(source.uri(), (source, log));
     }
 
     /// The same, of a service that tells out of its own database: one of its processes at a time puts

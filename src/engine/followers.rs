@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_events::contract::{Fact, Timestamp};
+use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
     Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::service::{Follower, Log, Promise};
+use super::service::{Follower, Log};
 use crate::edge::admin::{FollowerEntry, Standing};
 
 /// A stream that was emptied is filled with so many of the last positions of its shard.
@@ -96,13 +96,13 @@ impl Followers {
     /// Puts facts into the streams of the shards in scope, and shortens these.
     pub(super) fn relay(
         &mut self,
-        promise: Promise,
+        name: &'static str,
+        promiser: Promiser,
         source: Arc<dyn Source<Fact>>,
         scope: watch::Receiver<Scope>,
         redis: &Redis,
         keep: Keep,
     ) {
-        let Promise { source: promiser, relay: name, pace, .. } = promise;
         let relay = {
             let (redis, source) = (redis.clone(), Arc::clone(&source));
             move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL)
@@ -134,7 +134,7 @@ impl Followers {
         );
         self.tasks.spawn(shortened);
         self.tasks.spawn(async move {
-            let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
+            let _ = follow_paced(&*source, &mut sink, SOON, scope, &status, &stop).await;
         });
     }
 

@@ -69,8 +69,6 @@ pub struct Promise {
     pub source: FactSource,
     /// The follower that puts them into the Redis streams, where there are any.
     pub relay: &'static str,
-    /// How long it rests between two batches once it has caught up.
-    pub pace: Duration,
     /// All of them, as stores have them.
     pub log: fn(&Stores) -> anyhow::Result<Arc<dyn Source<Fact>>>,
 }

@@ -185,7 +185,7 @@ pub(super) async fn followed(
         }
     }
     let promises = stores.databases.iter().filter_map(|(service, _)| service.promises);
-    for Promise { source, relay: name, log, .. } in promises {
+    for Promise { source, relay: name, log } in promises {
         if let Some(redis) = redis.clone().filter(|_| Log::Facts(source).is_of_journal()) {
             let mut relay = Relay::new(redis, source, log(stores)?, 0);
             let at = relay.cursors().await;

@@ -149,3 +149,14 @@ async fn shuffled_batches_leave_the_same_tables_on_sqlite() {
 async fn shuffled_batches_leave_the_same_tables_on_postgres() {
     shuffled_batches_leave_the_same_tables(Dialect::Postgres).await;
 }
+
+#[test]
+fn every_state_of_a_reservation_has_a_name() {
+    let states = [
+        (ReservationState::Waiting, "WAITING"),
+        (ReservationState::Reserved, "RESERVED"),
+        (ReservationState::Rejected, "REJECTED"),
+        (ReservationState::Released, "RELEASED"),
+    ];
+    assert!(states.iter().all(|(state, name)| state.code() == *name));
+}

@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 use shared_events::contract::{
-    Contact, ContactError, Currency, Email, Locale, Mark, Money, MoneyError, OrderId, ParseIdError,
-    ParseTimestampError, Quantity, Sku, TextError, TextRule, Timestamp,
+    CancelReason, Contact, ContactError, Currency, Email, FactId, FactSource, Locale, Mark, Money,
+    MoneyError, OrderId, ParseIdError, ParseTimestampError, Quantity, Reason, Sku, Subject,
+    TextError, TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
+use std::collections::BTreeSet;
 use std::time::Duration;
+use uuid::Uuid;
 
 fn gbp() -> Currency {
     "GBP".parse().unwrap()
@@ -388,4 +391,83 @@ fn whoever_stands_where_a_log_has_nothing_is_beyond_it() {
     for (beyond, shard) in [((0, 6, 60), 0), ((1, 8, 0), 1), ((2, 1, 10), 2), ((1, 7, 71), 1)] {
         assert_eq!(at(&[beyond]).beyond(&head), Some(shard));
     }
+}
+
+#[test]
+fn a_fact_has_one_id_for_each_thing_it_can_be_told_apart_by() {
+    let [subject, other] = [1, 2].map(|bits| Subject::from_uuid(Uuid::from_u128(bits)));
+    let at = |micros| Timestamp::from_micros(micros);
+    let of =
+        |source, event, place, time, index| FactId::of_event(source, event, place, time, index);
+    let orders = FactSource::Orders;
+    let one = of(orders, (subject, 1), (0, 1), at(1), 0);
+    assert_eq!(one, of(orders, (subject, 1), (0, 1), at(1), 0));
+    let others = [
+        of(FactSource::Inventory, (subject, 1), (0, 1), at(1), 0),
+        of(orders, (other, 1), (0, 1), at(1), 0),
+        of(orders, (subject, 2), (0, 1), at(1), 0),
+        of(orders, (subject, 1), (1, 1), at(1), 0),
+        of(orders, (subject, 1), (0, 2), at(1), 0),
+        of(orders, (subject, 1), (0, 1), at(2), 0),
+        of(orders, (subject, 1), (0, 1), at(1), 1),
+        FactId::caused_by(orders, one, "order.created.v1", 0),
+        FactId::caused_by(orders, one, "order.created.v1", 1),
+        FactId::once(orders, subject.uuid(), "order.created.v1"),
+        FactId::at(orders, 0, 1, 0),
+    ];
+    let all: BTreeSet<FactId> = others.into_iter().chain([one]).collect();
+    assert_eq!(all.len(), 12);
+    assert_eq!(one.to_string().parse(), Ok(one));
+    assert!("1".parse::<FactId>().is_err());
+    assert_eq!(one.as_request_id().uuid(), one.uuid());
+}
+
+#[test]
+fn a_mark_survives_the_wire_in_one_spelling() {
+    let mark = Mark::from_bits(0xab);
+    assert_eq!(serde_json::to_string(&mark).unwrap(), "\"00000000000000ab\"");
+    assert_eq!(serde_json::from_str::<Mark>("\"00000000000000ab\"").unwrap(), mark);
+    assert_eq!(format!("{mark:?}"), "00000000000000ab");
+    for text in ["\"ab\"", "\"00000000000000xy\"", "171"] {
+        assert!(serde_json::from_str::<Mark>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn every_reason_has_a_code_a_status_a_meaning_and_a_remedy() {
+    let codes: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    assert_eq!(codes.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        assert_eq!(Reason::of(&reason.to_string()), Some(*reason));
+        assert_eq!(reason.statuses().first(), Some(&reason.status()), "{reason}");
+        let spelt = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        assert!(reason.statuses().iter().all(|status| spelt(status.name())), "{reason}");
+        for text in [reason.meaning(), reason.remedy()] {
+            assert!(text.ends_with(['.', '?']), "{reason}: {text}");
+        }
+    }
+    assert_eq!(Reason::of("NO_SUCH_REASON"), None);
+}
+
+#[test]
+fn values_are_taken_away_and_shown() {
+    let pounds = |minor| Money::new(minor, gbp());
+    assert_eq!(pounds(3).minus(pounds(5)), Ok(pounds(-2)));
+    let euro = Money::new(1, "EUR".parse().unwrap());
+    assert_eq!(pounds(3).minus(euro), Err(MoneyError::CurrencyMismatch));
+    assert_eq!(pounds(i64::MIN).minus(pounds(1)), Err(MoneyError::Overflow));
+    assert_eq!(Quantity::new(7).unwrap().to_string(), "7");
+    let later = Timestamp::from_micros(5);
+    assert_eq!(later.since(Timestamp::from_micros(2)), Duration::from_micros(3));
+    assert_eq!(Timestamp::from_micros(2).since(later), Duration::ZERO);
+    let reasons = [
+        (CancelReason::CustomerRequest, "CUSTOMER_REQUEST"),
+        (CancelReason::InsufficientStock, "INSUFFICIENT_STOCK"),
+        (CancelReason::SlaTimeout, "SLA_TIMEOUT"),
+        (CancelReason::PaymentFailed, "PAYMENT_FAILED"),
+        (CancelReason::Ops, "OPS"),
+    ];
+    assert!(reasons.iter().all(|(reason, code)| reason.code() == *code));
+    let contact = Contact::new("", "", "de-CH").unwrap();
+    assert_eq!(contact.locale.language(), "de");
 }

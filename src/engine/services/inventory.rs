@@ -15,7 +15,6 @@ use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
 use crate::edge::telling_who_asks;
 use crate::engine::building::Building;
-use crate::engine::followers::SOON;
 use crate::engine::health::Alarm;
 use crate::engine::reconcile::Reconcile;
 use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
@@ -50,7 +49,6 @@ pub static SERVICE: Service = Service {
 const PROMISE: Promise = Promise {
     source: FactSource::Inventory,
     relay: "relay-inventory",
-    pace: SOON,
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
 

@@ -46,8 +46,6 @@ pub static SERVICE: Service = Service {
 const PROMISE: Promise = Promise {
     source: FactSource::Notifications,
     relay: "relay-notifications",
-    // Nobody waits for them, and what is put together costs less.
-    pace: Duration::from_millis(250),
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
 

@@ -66,7 +66,6 @@ pub static SERVICE: Service = Service {
 const PROMISE: Promise = Promise {
     source: FactSource::Orders,
     relay: "relay-orders",
-    pace: SOON,
     log: |stores| Ok(Arc::new(OrderFacts::new(stores.journal.clone()))),
 };
 
