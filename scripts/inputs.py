@@ -264,7 +264,9 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(grpc.insecure_channel(sys.argv[1])))
 method = pool.FindServiceByName("ordinal.admin.v1.AdminService").FindMethodByName("ListDeadLetters")
-answer = json_format.ParseDict(json.load(open(sys.argv[2])), message_factory.GetMessageClass(method.output_type)())
+# Letters are about a subject since; the input is as it was found, when that was always an order.
+said = json.loads(open(sys.argv[2]).read().replace('"order_id"', '"subject"'))
+answer = json_format.ParseDict(said, message_factory.GetMessageClass(method.output_type)())
 handler = grpc.unary_unary_rpc_method_handler(lambda request, context: answer, response_serializer=lambda m: m.SerializeToString())
 server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
 server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("ordinal.admin.v1.AdminService", {"ListDeadLetters": handler})])
@@ -277,7 +279,7 @@ server.wait_for_termination(60)
     try:
         port = fake.stdout.readline().strip()
         answer = trial.ordinal("dead-letter", "list", at=f"127.0.0.1:{port}")
-        words = ["follower", "order", "stock", "01a21f8e-2ca7-779c-8d7f-b83080de8fc7", "POISON", "order.fulfilled.v1"]
+        words = ["follower", "subject", "stock", "01a21f8e-2ca7-779c-8d7f-b83080de8fc7", "POISON", "order.fulfilled.v1"]
         said(answer, 0, *words, "line 1: more units than are held")
     finally:
         fake.kill()
