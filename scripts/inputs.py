@@ -88,7 +88,10 @@ def time_with_offset(trial):
     expect(trial.loaded("time-with-offset.csv", 0)["placed"] == 3, "not all are placed")
     trial.engine()
     trial.ordinal("load", "--csv", trial.inputs / "time-with-offset.csv")
-    orders = trial.json("order", "list")["orders"]
+    # The list follows the journal a moment later.
+    until = time.monotonic() + 10
+    while len(orders := trial.json("order", "list")["orders"]) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
     times = sorted(order["ordered_at"] for order in orders)
     expect(times == ["2026-03-02T09:15:00Z"] + 2 * ["2026-03-02T14:15:00Z"], f"ordered at {times}")
 
