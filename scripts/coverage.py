@@ -71,6 +71,9 @@ def table(sums, what):
 def page(report, target):
     files = list(lines_of(report))
     text = pathlib.Path(target).read_text()
+    for marker in ("<!-- figures -->", "<!-- /figures -->"):
+        if text.count(marker) != 1:
+            sys.exit(f"{target} has {marker} {text.count(marker)} times, not once")
     head, _, rest = text.partition("<!-- figures -->")
     _, _, tail = rest.partition("<!-- /figures -->")
     lowest = sorted(

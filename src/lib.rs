@@ -10,13 +10,19 @@
 )]
 
 // In the order in which they know each other; `tests/it/layers.rs` keeps the arrows.
-pub mod client; // calls an engine, and shows what it answers
-mod edge; // the gRPC server as a stack
-pub mod engine; // one process of the engine, with the parts of its role
 mod flags; // what flags are read with
+
+mod edge; // the gRPC server as a stack
+
+pub mod client; // calls an engine, and shows what it answers
+
+pub mod engine; // one process of the engine, with the parts of its role
+
+mod verify; // every law over everything
+
 mod lab; // load, faults, a cluster, a demo
-pub mod verbs;
-mod verify; // every law over everything // the command line
+
+pub mod verbs; // the command line
 
 pub use edge::access; // who may call what
 pub use edge::{Turns, take_descriptors};

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, OrderId, RequestId, Subject, Timestamp};
 use shared_events::stream::Item;
 
-use crate::domain::{By, EVENTS_MAX, Event};
+use crate::domain::bounds::EVENTS_MAX;
+use crate::domain::{By, Event};
 use crate::journal::{EVENTS_PER_STREAM_MAX, JournalError, NewEvent, StoredEvent, StreamId};
 use crate::upcast::{LIFTS, lifted};
 

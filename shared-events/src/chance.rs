@@ -1,5 +1,5 @@
-//! Chance as an input: random numbers and ids come from a [`Chance`] that is handed around. This is
-//! the only file that draws them from the machine, and a seed makes every draw repeatable.
+//! Chance as an input: random numbers and ids come from a [`Chance`] that is handed around, and a seed
+//! makes every draw repeatable. Outside `stream` nothing else in this crate draws them.
 //! Never here: what is done with a draw.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! Who gets in. In front of every service: proves who calls, takes a place of their share before
 //! anything of the call is read, reads its message into room that was counted, waits for a turn, and
-//! keeps the place until the answer is taken. What is refused is refused at once.
+//! keeps the place until the answer is taken. What is refused has cost nothing but its headers.
 //! Never here: what a call means.
 
 use std::convert::Infallible;
@@ -118,7 +118,11 @@ where
                     pulse.refuse();
                 }
                 let connection = request.extensions().get::<Arc<Connection>>();
-                let told = connection.and_then(|from| from.refusals.one_more(Instant::now()));
+                let now = Instant::now();
+                let told = connection.and_then(|from| from.refusals.one_more(now));
+                // Early enough for the client to hear why.
+                let left = order_actor::grpc::timeout(request.headers());
+                let told = told.map(|told| left.map_or(told, |left| told.min(now + left / 2)));
                 // What it still sends is not kept meanwhile.
                 drop(request);
                 return Box::pin(async move {

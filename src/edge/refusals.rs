@@ -1,7 +1,7 @@
-//! How soon a connection hears that it is refused. The first refusals are told at once; one that asks
-//! again and again, without waiting as it was told to, hears the others when that time is over. Its own
-//! calls wait for it then, not those of others: a refusal costs some ten microseconds of CPU, and
-//! thousands of them would be asked for again in the moment in which they are told.
+//! How soon a connection hears that calls of it are refused before they are read. The first refusals are
+//! told at once; one that asks again and again hears the others a moment later. Meanwhile they take of
+//! the calls that the connection may have at a time, and of nobody else's. Told at once, thousands of
+//! them would be asked for again in the same moment, and take the time of everybody.
 //! Never here: who is refused.
 
 use std::sync::{Mutex, PoisonError};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use order_actor::record::RecordedEvent;
 use shared_events::contract::{Fact, FactSource, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
 use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source};
@@ -17,14 +18,14 @@ use tonic::transport::Channel;
 use super::Orders;
 use super::followers::Followers;
 use super::health::Alarm;
-use super::service::{Follower, Promise, Runs, Service};
+use super::service::{Follower, Log, Promise, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
 use super::stores;
 use crate::edge::Turns;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
-use service_edge::feed::{Log, RemoteFacts};
+use service_edge::feed::{self, RemoteFacts};
 
 /// What time it is.
 pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -38,7 +39,7 @@ pub struct Building {
     pub(super) redis: Option<Redis>,
     pub(super) followers: Followers,
     pub(super) databases: Vec<(&'static str, Database)>,
-    pub(super) logs: BTreeMap<&'static str, (FactSource, Log)>,
+    pub(super) logs: BTreeMap<&'static str, (FactSource, feed::Log)>,
     pub(super) alarms: Vec<Alarm>,
     pub(super) routes: RoutesBuilder,
     pub(super) turns: Turns,
@@ -119,7 +120,12 @@ impl Building {
 
     /// Others may read from here on what a service promises; it goes into the streams, if there are
     /// any, in the shards of the scope.
-    pub(crate) fn promise(&mut self, promise: Promise, log: Log, scope: watch::Receiver<Scope>) {
+    pub(crate) fn promise(
+        &mut self,
+        promise: Promise,
+        log: feed::Log,
+        scope: watch::Receiver<Scope>,
+    ) {
         let Promise { source, relay, .. } = promise;
         if let (Some(redis), Some(streams)) = (&self.redis, &self.settings.streams) {
             self.followers.relay(relay, source, log(), scope, redis, streams.keep);
@@ -129,7 +135,7 @@ impl Building {
 
     /// The same, of a service that tells out of its own database: one of its processes at a time puts
     /// it into the streams.
-    pub(crate) fn promise_once(&mut self, promise: Promise, log: Log, database: &Database) {
+    pub(crate) fn promise_once(&mut self, promise: Promise, log: feed::Log, database: &Database) {
         let (candidacy, scope) = Candidacy::new(database.clone(), promise.relay);
         if self.redis.is_some() {
             self.followers.run(|stop| candidacy.run(stop));
@@ -160,46 +166,60 @@ impl Building {
         })
     }
 
-    /// Starts a follower; where it runs, as its row says, is what comes back.
+    /// Follows the events of the journal, as a follower's row says; where it runs is what comes back.
     ///
     /// # Errors
-    /// Where it is to run by shard and there is no journal here.
-    pub(crate) fn follow<T: Item, H: Handler<T>>(
+    /// Where the row says otherwise, or there is no journal here.
+    pub(crate) fn follow_events<H: Handler<RecordedEvent>>(
         &mut self,
         follower: &'static Follower,
-        database: &Database,
-        source: Arc<dyn Source<T>>,
+        events: Arc<dyn Source<RecordedEvent>>,
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
-        let mut known = self.settings.services.iter().flat_map(|service| service.followers);
-        anyhow::ensure!(
-            known.any(|row| row.name == follower.name),
-            "the follower {} stands in no row",
-            follower.name
-        );
-        match follower.scope {
-            Runs::Once => Ok(self.followers.start_one(follower, database, source, handler)),
-            Runs::ByShard => {
-                let orders = self.orders.as_ref().context("shards are where the journal is")?;
-                let scope = orders.journal.scope();
-                self.followers.start(follower, database, source, scope.clone(), handler);
-                Ok(scope)
-            }
-        }
+        let name = follower.name;
+        anyhow::ensure!(follower.follows == Log::Journal, "the row of {name} names facts");
+        self.follow(follower, events, handler)
     }
 
-    /// Follows the facts that a follower's row names.
+    /// Follows the facts that a follower's row names; where it runs is what comes back.
     ///
     /// # Errors
-    /// As [`Self::facts`] and [`Self::follow`].
+    /// Where the row names none, nobody is known who publishes them, or there is no journal here.
     pub(crate) fn follow_facts<H: Handler<Fact>>(
         &mut self,
         follower: &'static Follower,
-        source: FactSource,
-        database: &Database,
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
+        let Log::Facts(source) = follower.follows else {
+            anyhow::bail!("the row of {} names no facts", follower.name)
+        };
         let facts = self.facts(source, follower.name)?;
-        self.follow(follower, database, facts, handler)
+        self.follow(follower, facts, handler)
+    }
+
+    /// Starts a follower on the database of the service in whose row it stands: the archive's guard
+    /// and `verify` look for its cursor there.
+    fn follow<T: Item, H: Handler<T>>(
+        &mut self,
+        follower: &'static Follower,
+        source: Arc<dyn Source<T>>,
+        handler: H,
+    ) -> anyhow::Result<watch::Receiver<Scope>> {
+        let name = follower.name;
+        let stands_in = |service: &&&Service| service.followers.iter().any(|row| row.name == name);
+        let service = self.settings.services.iter().find(stands_in);
+        let service = service.with_context(|| format!("the follower {name} stands in no row"))?;
+        let open = self.databases.iter().find(|(open, _)| *open == service.name);
+        let (_, database) = open.with_context(|| format!("{} is not open here", service.name))?;
+        let database = database.clone();
+        match follower.scope {
+            Runs::Once => Ok(self.followers.start_one(follower, &database, source, handler)),
+            Runs::ByShard => {
+                let orders = self.orders.as_ref().context("shards are where the journal is")?;
+                let scope = orders.journal.scope();
+                self.followers.start(follower, &database, source, scope.clone(), handler);
+                Ok(scope)
+            }
+        }
     }
 }

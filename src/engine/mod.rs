@@ -231,7 +231,9 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
     let peer = |service: &Service| {
         let followers: Vec<_> = service.followers.iter().map(|follower| follower.name).collect();
         let channel = building.channels.to(service)?;
-        Some((*followers.first()?, Elsewhere { followers, channel }))
+        // Operators know it by what it follows with, where it does.
+        let name = followers.first().copied().unwrap_or(service.name);
+        Some((name, Elsewhere { followers, channel }))
     };
     AdminParts {
         followers: building.followers.entries(),

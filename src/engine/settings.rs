@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::actor::Limits;
 use order_actor::clock::{Clock, SystemClock};
-use order_actor::domain::{Policy, WINDOW_MAX};
+use order_actor::domain::Policy;
+use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 

@@ -49,12 +49,13 @@ impl Stores {
             anyhow::ensure!(found, "{} holds no engine's data", directory.display());
         }
         let mut databases = Vec::new();
-        for service in services {
+        // No follower is seen ahead of what it follows.
+        for service in services::followers_first(services) {
             let named = || match backend {
                 Backend::Sqlite(_) => service.file(),
                 Backend::Postgres(_) => format!("schema {}", service.name),
             };
-            databases.push((*service, snapshot(backend, service).await.with_context(named)?));
+            databases.push((service, snapshot(backend, service).await.with_context(named)?));
         }
         let journal = match backend {
             Backend::Sqlite(directory) => {

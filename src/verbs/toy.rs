@@ -56,9 +56,9 @@ const FOLLOWER: Follower = Follower {
 };
 
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
-    let database = building.database(&TOY).await?;
+    building.database(&TOY).await?;
     Ok(Box::new(move |building| {
-        building.follow_facts(&FOLLOWER, FactSource::Orders, &database, Refusing)?;
+        building.follow_facts(&FOLLOWER, Refusing)?;
         Ok(())
     }))
 }

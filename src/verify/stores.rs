@@ -300,3 +300,15 @@ fn laws_here(stores: &Stores) -> impl Iterator<Item = &'static Laws> {
     let open = |name| stores.databases.iter().any(|(service, _)| service.name == name);
     LAWS.iter().filter(move |laws| open(laws.service))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_has_its_laws() {
+        let with: Vec<&str> = LAWS.iter().map(|laws| laws.service).collect();
+        let all: Vec<&str> = services::ALL.iter().map(|service| service.name).collect();
+        assert_eq!(with, all);
+    }
+}

@@ -13,10 +13,10 @@ use crate::write::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, Request};
 
 impl Journal {
     /// Appends events to a stream that is at `expected_version` (0: it does not exist), all or
-    /// none. When this returns `Ok` they are on disk.
+    /// none, in the tenure of now. When this returns `Ok` they are on disk.
     ///
     /// # Errors
-    /// [`JournalError`]; only [`JournalError::OutcomeUnknown`] leaves open whether they were
+    /// [`JournalError::NotOwner`] where the shard is not ours at this moment; only [`JournalError::OutcomeUnknown`] leaves open whether they were
     /// appended.
     pub async fn append(
         &self,

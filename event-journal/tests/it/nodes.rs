@@ -497,6 +497,10 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
         }
     }
     assert_eq!(a.read_after(&Cursors::default(), 10).await.unwrap().len(), 3);
+    // What was decided on in the tenure before is not appended, although its version is right.
+    let late = a.append_in(tenure, id, 3, vec![event(9)]).await;
+    assert_eq!(late, Err(JournalError::NotOwner { shard }));
+    assert_eq!(a.load(id).await.unwrap().len(), 3);
     // Past the old end it is still another history, also to those who are read from memory.
     for version in 3..6 {
         a.append(id, version, vec![event(version)]).await.unwrap();

@@ -23,7 +23,7 @@ pub const CITY_MAX: usize = 100;
 pub const POSTAL_CODE_MAX: usize = 20;
 
 /// 9999-01-01T00:00:00Z, in microseconds: instants from here on stand for no end, and nothing was
-/// ordered then.
+/// ordered then. Only the edge looks: when something was ordered decides nothing.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
 
 /// The most events of an order; one that is ordinary has tens.

@@ -23,7 +23,6 @@ mod policy; // the windows that a shop chooses
 mod rejection; // why not: ordered by precedence, stable codes
 
 pub use address::{Address, AddressError};
-pub use bounds::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX, WINDOW_MAX};
 pub use caller::{By, Name, Part, Role};
 pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};

@@ -52,29 +52,30 @@ impl OrdersEdge {
         let by = caller(&request)?;
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
-        let mut wish = well_formed(parse::list_orders(request.into_inner(), shards))?;
-        wish.filter.customer_id = visible(&by, wish.filter.customer_id)?;
-        let asked = page::asked_for_orders(&wish.filter);
-        let after = well_formed(page::after_in_orders(asked, &wish.token))?;
-        let told = self.told_by(&wish.token, deadline).await?;
+        let mut page_asked = well_formed(parse::list_orders(request.into_inner(), shards))?;
+        page_asked.filter.customer_id = visible(&by, page_asked.filter.customer_id)?;
+        let asked = page::asked_for_orders(&page_asked.filter);
+        let after = well_formed(page::after_in_orders(asked, &page_asked.token))?;
+        let told = self.told_by(&page_asked.token, deadline).await?;
         let answer_by = deadline.checked_sub(ANSWER_TIME).unwrap_or(deadline);
-        if let Some((shard, position, _)) = &mut wish.at_least {
+        if let Some((shard, position, _)) = &mut page_asked.at_least {
             *position = self.position_of(&by, *shard, *position).await?;
         }
-        if let Some((shard, position, Some(mark))) = wish.at_least {
+        if let Some((shard, position, Some(mark))) = page_asked.at_least {
             let place: Cursors = [Place { shard, position, mark }].into_iter().collect();
             self.has_what_was_told(&place, deadline).await?;
         }
-        if let Some((shard, position, _)) = wish.at_least
+        if let Some((shard, position, _)) = page_asked.at_least
             && !self.summaries.includes(shard, position, answer_by).await
         {
             return Err(status::behind());
         }
         // One more than asked for tells whether there is a next page.
-        let read = self.summaries.list(&wish.filter, after, wish.size.saturating_add(1));
+        let read =
+            self.summaries.list(&page_asked.filter, after, page_asked.size.saturating_add(1));
         let mut summaries =
             within(deadline, read).await?.map_err(|error| status::read_model(&error))?;
-        let size = usize::try_from(wish.size).unwrap_or(usize::MAX);
+        let size = usize::try_from(page_asked.size).unwrap_or(usize::MAX);
         let more = summaries.len() > size;
         summaries.truncate(size);
         let next_page_token = summaries
@@ -94,29 +95,29 @@ impl OrdersEdge {
         let by = caller(&request)?;
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
-        let wish = well_formed(parse::watch_orders(request.get_ref(), shards))?;
-        let customer_id = visible(&by, wish.customer_id)?;
+        let watching = well_formed(parse::watch_orders(request.get_ref(), shards))?;
+        let customer_id = visible(&by, watching.customer_id)?;
         let mut after = Cursors::default();
-        for (shard, position) in wish.after.iter() {
+        for (shard, position) in watching.after.iter() {
             let position = self.position_of(&by, shard, position).await?;
-            after.advance_to(shard, position, wish.after.mark(shard));
+            after.advance_to(shard, position, watching.after.mark(shard));
         }
         self.has_what_was_told(&after, deadline).await?;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
         for (shard, head) in heads.iter() {
-            if !wish.from_beginning && !wish.named.contains(&shard) {
+            if !watching.from_beginning && !watching.named.contains(&shard) {
                 after.advance_to(shard, head, heads.mark(shard));
             }
         }
         // Shards without an order that could fit are left out.
         let homes: Vec<u16> =
-            wish.order_ids.iter().map(|order_id| self.journal.shard_of(*order_id)).collect();
+            watching.order_ids.iter().map(|order_id| self.journal.shard_of(*order_id)).collect();
         let without =
             (0..shards).filter(|shard| !homes.is_empty() && !homes.contains(shard)).collect();
         let journal = self.journal.clone();
         let veil = (by.role() == Role::Customer).then(|| self.journal.clone());
-        let (changes, order_ids) = (self.changes.clone(), wish.order_ids);
+        let (changes, order_ids) = (self.changes.clone(), watching.order_ids);
         let watch = Watch { changes, order_ids, customer_id, veil };
         let stretch = well_formed(Stretch::new(after, without, &heads))?;
         let stretch = Stretch { veiled: by.role() == Role::Customer, ..stretch };

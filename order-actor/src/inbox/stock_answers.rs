@@ -35,20 +35,15 @@ impl StockAnswers {
     }
 }
 
-/// Whose fault it is that an answer does not go in.
-enum Blamed {
-    Fact(String),
-    World(String),
-}
-
 impl StockAnswers {
     /// Whether the order has heard an answer, or need not; `Err(None)` is an answer that takes back
     /// what stock had promised.
     async fn judge(
         &mut self,
+        index: usize,
         fact: &Fact,
         outcome: Result<Executed, Option<Refusal>>,
-    ) -> Result<(), Blamed> {
+    ) -> Result<(), Blame> {
         match outcome {
             // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
             // released by that fact. An order that was archived was over before.
@@ -63,12 +58,12 @@ impl StockAnswers {
                 tracing::warn!(order = %fact.subject, "an answer about an order that is gone");
             }
             Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound))) if self.may_be_gone() => {
-                return Err(Blamed::World(refusal.to_string()));
+                return Err(Blame::World(refusal.to_string()));
             }
             // Stock has lost what it held: that is for people, and no reason to break a promise.
             Err(None) => {
                 let error = "stock refuses what it had confirmed".to_owned();
-                return Err(Blamed::Fact(error));
+                return Err(Blame::Item { index, error });
             }
             Err(Some(
                 refusal @ (Refusal::Rejected(_)
@@ -77,8 +72,8 @@ impl StockAnswers {
                 | Refusal::TooLarge
                 | Refusal::TooManyEvents
                 | Refusal::VersionMismatch { .. }),
-            )) => return Err(Blamed::Fact(refusal.to_string())),
-            Err(Some(refusal)) => return Err(Blamed::World(refusal.to_string())),
+            )) => return Err(Blame::Item { index, error: refusal.to_string() }),
+            Err(Some(refusal)) => return Err(Blame::World(refusal.to_string())),
         }
         Ok(())
     }
@@ -143,10 +138,7 @@ impl Handler<Fact> for StockAnswers {
             })
             .buffer_unordered(REACTIONS_AT_ONCE);
         while let Some((index, outcome)) = answers.next().await {
-            self.judge(&facts[index], outcome).await.map_err(|blamed| match blamed {
-                Blamed::Fact(error) => Blame::Item { index, error },
-                Blamed::World(error) => Blame::World(error),
-            })?;
+            self.judge(index, &facts[index], outcome).await?;
         }
         self.missing_since = None;
         Ok(())

@@ -86,13 +86,12 @@ fn follow(building: &mut Building, inventory: &Inventory) -> anyhow::Result<()> 
     if !building.settings.stock_follower {
         return Ok(());
     }
-    let (database, orders) = (inventory.database(), FactSource::Orders);
-    let scope = building.follow_facts(&STOCK, orders, database, inventory.follower())?;
+    let scope = building.follow_facts(&STOCK, inventory.follower())?;
     let every = building.settings.reconcile_every;
     if !every.is_zero() {
         let backend = building.settings.backend.clone();
         let clock = Arc::clone(&building.settings.clock);
-        let reconcile = Reconcile { database: database.clone(), backend, clock, every };
+        let reconcile = Reconcile { database: inventory.database().clone(), backend, clock, every };
         building.followers.run(|stop| reconcile.run(scope, stop));
     }
     Ok(())

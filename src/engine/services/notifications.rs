@@ -69,7 +69,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.routes.add_service(InterceptedService::new(notifications.grpc(), telling_who_asks));
     Ok(Box::new(move |building| {
         let follower = notifications.follower();
-        building.follow_facts(&NOTIFICATIONS, FactSource::Orders, &database, follower)?;
+        building.follow_facts(&NOTIFICATIONS, follower)?;
         // Every process delivers: each message is claimed in the ledger before it is sent.
         let delivery = notifications;
         building.followers.run(|stop| async move { delivery.run_delivery(stop).await });

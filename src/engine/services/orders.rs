@@ -48,7 +48,6 @@ pub static SERVICE: Service = Service {
             name: "ordinal.orders.v1.JournalService",
             may_call: |method, role| match method {
                 "ListOrderEvents" | "DiffOrder" => true,
-                "ReadFacts" => matches!(role, Role::Service | Role::Ops),
                 _ => role == Role::Ops,
             },
             message_bytes_max: 1024 * 1024,
@@ -133,17 +132,17 @@ struct Lists {
 
 /// Each order node follows for the shards that it has.
 fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
-    let Some(Orders { journal, registry, database, clock }) = building.orders.clone() else {
+    let Some(Orders { journal, registry, clock, .. }) = building.orders.clone() else {
         return Ok(());
     };
     let Lists { summaries, deadlines } = lists;
     let events = Arc::new(JournalSource::new(journal.clone()));
     let handler = summaries.handler(journal.clone());
-    building.follow(&SUMMARIES, &database, events.clone(), handler)?;
+    building.follow_events(&SUMMARIES, events.clone(), handler)?;
     let handler = deadlines.handler(journal);
-    building.follow(&DEADLINES, &database, events, handler)?;
+    building.follow_events(&DEADLINES, events, handler)?;
     let handler = StockAnswers::new(registry.clone());
-    building.follow_facts(&STOCK_ANSWERS, FactSource::Inventory, &database, handler)?;
+    building.follow_facts(&STOCK_ANSWERS, handler)?;
     let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&building.settings.clock));
     let alarm = alarm.held(clock.timers().held());
     building.followers.run(|stop| alarm.run(stop));

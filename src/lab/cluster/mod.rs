@@ -128,7 +128,7 @@ pub(crate) fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
 
 /// By which addresses each process reaches the servers.
 pub(crate) struct Ways {
-    /// Each Postgres server, by process: order nodes, stock, messages.
+    /// Each Postgres server, by process, in the order of the services.
     pub(crate) postgres: Vec<Vec<SocketAddr>>,
     /// Redis, by process as above.
     pub(crate) redis: Vec<SocketAddr>,
@@ -150,7 +150,7 @@ impl Ways {
 pub(crate) struct Cluster {
     pub(crate) postgres: Vec<Process>,
     pub(crate) redis: Process,
-    /// Order nodes, stock, messages.
+    /// In the order of the services.
     pub(crate) services: Vec<Process>,
 }
 

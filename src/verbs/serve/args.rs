@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::actor::Limits;
-use order_actor::domain::{Policy, WINDOW_MAX};
+use order_actor::domain::Policy;
+use order_actor::domain::bounds::WINDOW_MAX;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use super::tokens;
@@ -119,7 +120,7 @@ pub struct ServeArgs {
     /// Let timers act on the clock of this machine however far it is from the newest event.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
-    /// Start although this file of the SQLite directory (orders.db or notifications.db) is missing, and make it anew; the refusal of a start says what that comes to.
+    /// Start although this file of the SQLite directory is missing, and make it anew; the refusal of a start says what that comes to.
     #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
     make_anew: Vec<String>,
     /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a

@@ -132,12 +132,7 @@ impl Form {
         self.written(field, text, TextRule::line(max))
     }
 
-    pub(crate) fn written(
-        &mut self,
-        field: &'static str,
-        text: String,
-        rule: TextRule,
-    ) -> Option<String> {
+    fn written(&mut self, field: &'static str, text: String, rule: TextRule) -> Option<String> {
         match rule.check(&text) {
             Ok(()) => return Some(text),
             Err(error @ TextError::TooLong { .. }) => {

@@ -55,7 +55,7 @@ impl Form {
         parsed.into_iter().collect()
     }
 
-    pub(crate) fn new_line(&mut self, path: &str, line: &proto::NewLine) -> Option<NewLine> {
+    fn new_line(&mut self, path: &str, line: &proto::NewLine) -> Option<NewLine> {
         let sku: Option<Sku> = line.sku.parse().ok();
         if sku.is_none() {
             let field = format!("{path}.sku");
@@ -86,16 +86,11 @@ impl Form {
         Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
     }
 
-    pub(crate) fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
+    fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
         Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
     }
 
-    pub(crate) fn money(
-        &mut self,
-        path: &str,
-        reason: Reason,
-        money: &proto::Money,
-    ) -> Option<Money> {
+    fn money(&mut self, path: &str, reason: Reason, money: &proto::Money) -> Option<Money> {
         let currency: Currency = money
             .currency_code
             .parse()
@@ -146,13 +141,7 @@ impl Form {
         parsed.into_iter().collect()
     }
 
-    pub(crate) fn line_number(
-        &mut self,
-        field: &str,
-        reason: Reason,
-        line: u32,
-        named: &mut BTreeSet<u32>,
-    ) {
+    fn line_number(&mut self, field: &str, reason: Reason, line: u32, named: &mut BTreeSet<u32>) {
         if line == 0 {
             self.violations.add(field, reason, "lines are numbered from 1");
         } else if !named.insert(line) {

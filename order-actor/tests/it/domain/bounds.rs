@@ -1,8 +1,8 @@
 //! However long an order gets, it can be brought to its end.
 
+use order_actor::domain::bounds::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX};
 use order_actor::domain::{
-    By, CUSTOMER_ASKS_MAX, Command, ENDING_ROOM, EVENTS_MAX, Existing, Order, Place, Policy,
-    Rejection, Status, decide, evolve,
+    By, Command, Existing, Order, Place, Policy, Rejection, Status, decide, evolve,
 };
 use shared_events::contract::CancelReason;
 
