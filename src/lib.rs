@@ -25,7 +25,7 @@ mod lab; // load, faults, a cluster, a demo
 pub mod verbs; // the command line
 
 pub use edge::access; // who may call what
-pub use edge::{Turns, take_descriptors};
+pub use edge::{Slots, take_descriptors};
 pub use engine::serve_routes;
 pub use engine::streams; // the Redis streams, by flags
 pub use lab::cluster; // all processes on this machine

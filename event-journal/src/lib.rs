@@ -47,7 +47,7 @@ pub use journal::{
     Incarnation, Journal, migrate_postgres, open_memory, open_memory_on, open_postgres,
     open_spread, open_sqlite,
 };
-pub use keys::{Fingerprints, Veil};
+pub use keys::{Fingerprints, PositionCipher};
 pub use options::{Node, Options};
 pub use shards::{ShardMap, ShardSet};
 pub use spread::{Holding, Moved, Relocation, holding};

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Disposition, Fact, FactBody, FactId, FactSource, InventoryFact, LineUnits, OrderFact, OrderId,
-    Sku, Timestamp,
+    Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderFact, OrderId, Origin, Sku,
+    Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
@@ -139,7 +139,7 @@ impl StockFollower {
 
 /// What stock tells because of a fact, the `nth` of its answers.
 fn answer_to(fact: &Fact, nth: u16, answer: InventoryFact) -> NewFact {
-    let id = FactId::caused_by(FactSource::Inventory, fact.id, answer.kind(), nth);
+    let id = FactId::caused_by(Origin::Inventory, fact.id, answer.kind(), nth);
     NewFact::caused_by(fact, id, FactBody::Inventory(answer))
 }
 

@@ -25,7 +25,7 @@ const NOT_CONNECTED: &str = "Connection error";
 pub(crate) enum DeliveryError {
     /// Nobody is there to take any message: no connection came about, so that none was taken.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     /// It was answered that this one is not taken now; and perhaps for how long that holds.
     #[error("{what}")]
     NotNow { what: String, again_after: Option<Duration> },
@@ -198,7 +198,7 @@ impl Channels {
             Ok(answer) => answer,
             // reqwest's text would name the URL, which may hold a secret.
             Err(error) if error.is_connect() => {
-                return Err(DeliveryError::Away("webhook: no connection".to_owned()));
+                return Err(DeliveryError::Unavailable("webhook: no connection".to_owned()));
             }
             Err(error) => {
                 let what = if error.is_timeout() { "no answer in time" } else { "the call broke" };
@@ -256,7 +256,7 @@ fn not_sent(error: &lettre::transport::smtp::Error, plain: bool) -> DeliveryErro
     } else if error.is_transient() {
         DeliveryError::not_now(format!("smtp: not now: {code}"))
     } else if error.to_string().starts_with(NOT_CONNECTED) || error.is_tls() {
-        DeliveryError::Away("smtp: no answer".to_owned())
+        DeliveryError::Unavailable("smtp: no answer".to_owned())
     } else {
         DeliveryError::Unknown("smtp: the connection broke".to_owned())
     }

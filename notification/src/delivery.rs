@@ -117,7 +117,9 @@ impl Delivery {
         let at = now.plus(wait).min(end).max(now.plus(SOONEST));
         match error {
             // The try counts for nothing: nobody was there.
-            DeliveryError::Away(error) => ledger::away(&self.database, &[entry], error, at).await,
+            DeliveryError::Unavailable(error) => {
+                ledger::away(&self.database, &[entry], error, at).await
+            }
             DeliveryError::Unknown(error) => {
                 ledger::in_doubt(&self.database, entry, error, at).await
             }
@@ -132,7 +134,7 @@ impl Delivery {
         let longest = match (error, mail) {
             (DeliveryError::Permanent(_), _) => return None,
             _ if waited >= self.config.retry_for(entry.channel) => return None,
-            (DeliveryError::Away(_), _) => self.config.backoff.longest,
+            (DeliveryError::Unavailable(_), _) => self.config.backoff.longest,
             // Who has taken a mail and did not say so gets it again with each try. A webhook knows
             // it by its id.
             (DeliveryError::Unknown(_), true) => {

@@ -1,5 +1,5 @@
 //! Who gets in. In front of every service: proves who calls, takes a place of their share before
-//! anything of the call is read, reads its message into room that was counted, waits for a turn, and
+//! anything of the call is read, reads its message into room that was counted, waits for a slot, and
 //! keeps the place until the answer is taken. What is refused has cost nothing but its headers.
 //! Never here: what a call means.
 
@@ -29,7 +29,7 @@ use super::explained;
 use super::forward::waited;
 use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
-use super::turns::Turns;
+use super::slots::Slots;
 
 /// A command that another node carries here by a stream of its own ends within this.
 const CARRIED_WITHIN: Duration = Duration::from_secs(35);
@@ -45,23 +45,23 @@ pub struct Admission {
     access: Access,
     calls: Arc<Calls>,
     shares: Shares,
-    turns: Turns,
+    slots: Slots,
 }
 
 impl Admission {
     /// Of callers that have access, within shares, each in turn.
     #[must_use]
-    pub const fn new(access: Access, calls: Arc<Calls>, shares: Shares, turns: Turns) -> Self {
-        Self { access, calls, shares, turns }
+    pub const fn new(access: Access, calls: Arc<Calls>, shares: Shares, slots: Slots) -> Self {
+        Self { access, calls, shares, slots }
     }
 }
 
-/// Commands of streams wait for their turn as calls do.
+/// Commands of streams wait for their slot as calls do.
 #[async_trait]
-impl order_actor::grpc::Turns for Turns {
-    async fn turn(&self, by: &By) -> Box<dyn Send + Sync> {
+impl order_actor::grpc::Slots for Slots {
+    async fn slot(&self, by: &By) -> Box<dyn Send + Sync> {
         let caller = Caller::of(Some(by), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Box::new(Self::turn(self, &caller).await)
+        Box::new(Self::slot(self, &caller).await)
     }
 }
 
@@ -136,9 +136,9 @@ where
         // The one that was polled ready is used, its copy waits for the next call.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
-        let turns = self.admission.turns.clone();
+        let slots = self.admission.slots.clone();
         Box::pin(async move {
-            Ok(asked.answer(inner, request, turns).await.unwrap_or_else(Status::into_http))
+            Ok(asked.answer(inner, request, slots).await.unwrap_or_else(Status::into_http))
         })
     }
 }
@@ -192,13 +192,13 @@ impl Asked {
         mut self,
         inner: S,
         request: Request<Body>,
-        turns: Turns,
+        slots: Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let by = self.by;
-        let answer = self.carried_out(inner, request, turns);
+        let answer = self.carried_out(inner, request, slots);
         let answer = match by {
             Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
             None => answer.await,
@@ -216,7 +216,7 @@ impl Asked {
         &mut self,
         mut inner: S,
         request: Request<Body>,
-        turns: Turns,
+        slots: Slots,
     ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -234,20 +234,20 @@ impl Asked {
             return Ok(answer);
         }
         let message = message(body, self.most, &mut self.held).await?;
-        let turn = match self.waits {
+        let slot = match self.waits {
             true => {
-                let turn = turns.of_call(self.held.caller()).await;
-                let turn = turn.ok_or_else(|| overloaded("calls that are carried out at once"))?;
-                head.extensions.insert(turn.clone());
-                Some(turn)
+                let slot = slots.of_call(self.held.caller()).await;
+                let slot = slot.ok_or_else(|| overloaded("calls that are carried out at once"))?;
+                head.extensions.insert(slot.clone());
+                Some(slot)
             }
             false => None,
         };
         waited(&mut head.headers, self.since.elapsed());
         let body = Body::new(OneFrame::new(message));
         let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
-        if let Some(turn) = turn {
-            turn.end();
+        if let Some(slot) = slot {
+            slot.end();
         }
         Ok(answer)
     }
@@ -276,7 +276,7 @@ mod tests {
             Access::development(),
             Arc::new(Calls::new([order_actor::grpc::FILE_DESCRIPTOR_SET], [ORDERS])),
             Shares::new(Numbers::default()),
-            Turns::default(),
+            Slots::default(),
         );
         let (sees, seen) = tokio::sync::oneshot::channel();
         let sees = Arc::new(std::sync::Mutex::new(Some(sees)));

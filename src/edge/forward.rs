@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::{Layer, Service, ServiceExt as _};
 
-use super::TurnOfCall;
+use super::CallSlot;
 use super::peers;
 use super::refusal::{away, refused};
 
@@ -164,8 +164,8 @@ where
         return answer;
     }
     // It changed hands on the way, perhaps to us. Not carried again: who is not here now is away.
-    if let Some(turn) = head.extensions.get::<TurnOfCall>()
-        && !turn.again().await
+    if let Some(slot) = head.extensions.get::<CallSlot>()
+        && !slot.again().await
     {
         return answer;
     }
@@ -175,10 +175,10 @@ where
 }
 
 /// What another process answers. The mark tells it that the call is on its way already. It waits for
-/// its turn there, and makes room here.
+/// its slot there, and makes room here.
 async fn carry(channel: Channel, mut request: Request<Body>, mark: &'static str) -> Response<Body> {
-    if let Some(turn) = request.extensions_mut().remove::<TurnOfCall>() {
-        turn.end();
+    if let Some(slot) = request.extensions_mut().remove::<CallSlot>() {
+        slot.end();
     }
     request.headers_mut().insert(mark, HeaderValue::from_static("1"));
     match channel.oneshot(request).await {

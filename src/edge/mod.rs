@@ -14,12 +14,12 @@ pub(crate) mod peers; // channels to other processes, and who this one is to the
 pub(crate) mod refusal; // statuses of this package's own services
 mod refusals; // how soon who asks too often hears of it
 mod shares; // who may have how much at once
-mod turns; // whose call is carried out next
+mod slots; // whose call is carried out next
 
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
 pub use shares::{Numbers, Shares};
-pub use turns::{TurnOfCall, Turns};
+pub use slots::{CallSlot, Slots};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub struct Services {
     /// Every method that there is, here or elsewhere.
     pub calls: Arc<Calls>,
     /// Whose call is carried out next.
-    pub turns: Turns,
+    pub slots: Slots,
     /// Operations.
     pub admin: AdminEdge,
     /// Who may call.
@@ -127,8 +127,8 @@ pub async fn serve(
         }
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "reflection is not served"),
     }
-    let Services { access, calls, turns, .. } = services;
-    let admission = Admission::new(access, calls, Shares::new(services.numbers), turns);
+    let Services { access, calls, slots, .. } = services;
+    let admission = Admission::new(access, calls, Shares::new(services.numbers), slots);
     let stack = ServiceBuilder::new()
         .layer(admission)
         .layer(services.forwarding)
@@ -141,10 +141,10 @@ pub async fn serve_routes(
     listener: TcpListener,
     routes: Routes,
     (access, calls): (Access, Arc<Calls>),
-    turns: Turns,
+    slots: Slots,
     stop: CancellationToken,
 ) {
-    let admission = Admission::new(access, calls, Shares::new(Numbers::default()), turns);
+    let admission = Admission::new(access, calls, Shares::new(Numbers::default()), slots);
     let stack = ServiceBuilder::new().layer(admission).service(routes.prepare());
     connections::serve(listener, stack, Bounds::default(), stop).await;
 }

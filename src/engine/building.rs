@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use order_actor::record::RecordedEvent;
-use shared_events::contract::{Fact, FactSource, Timestamp};
+use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisSource};
 use shared_events::stream::{Candidacy, Database, Handler, Item, Scope, Source};
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::service::{Follower, Log, Promise, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
 use super::stores;
-use crate::edge::Turns;
+use crate::edge::Slots;
 use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
 use service_edge::feed::{self, RemoteFacts};
@@ -39,10 +39,10 @@ pub struct Building {
     pub(super) redis: Option<Redis>,
     pub(super) followers: Followers,
     pub(super) databases: Vec<(&'static str, Database)>,
-    pub(super) logs: BTreeMap<&'static str, (FactSource, feed::Log)>,
+    pub(super) logs: BTreeMap<&'static str, (Origin, feed::Log)>,
     pub(super) alarms: Vec<Alarm>,
     pub(super) routes: RoutesBuilder,
-    pub(super) turns: Turns,
+    pub(super) slots: Slots,
     /// The other order nodes, where there may be any.
     pub(super) nodes: NodeChannels,
     /// The order service, where it is here.
@@ -75,7 +75,7 @@ pub(super) fn elsewhere(settings: &Settings) -> impl Iterator<Item = &'static Se
 }
 
 /// The one of these services that promises the facts of a source.
-pub(super) fn promising(services: Services, source: FactSource) -> Option<&'static Service> {
+pub(super) fn promising(services: Services, source: Origin) -> Option<&'static Service> {
     let promises = |service: &Service| service.promises.is_some_and(|all| all.source == source);
     services.iter().copied().find(|service| promises(service))
 }
@@ -103,7 +103,7 @@ impl Building {
             logs: BTreeMap::new(),
             alarms: Vec::new(),
             routes: Routes::builder(),
-            turns: Turns::default(),
+            slots: Slots::default(),
             nodes: NodeChannels::default(),
             orders: None,
             stop_edge,
@@ -146,7 +146,7 @@ impl Building {
     /// What a service promises: from its log, where that is here, or from its process.
     pub(crate) fn facts(
         &self,
-        source: FactSource,
+        source: Origin,
         reader: &str,
     ) -> anyhow::Result<Arc<dyn Source<Fact>>> {
         if let Some((_, log)) = self.logs.get(source.uri()) {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
+use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Keep, Redis, Relay, retain};
 use shared_events::stream::{
     Candidacy, Cursors, Database, DeadLetters, FollowStatus, Handler, Item, Scope, Sink as _,
@@ -97,7 +97,7 @@ impl Followers {
     pub(super) fn relay(
         &mut self,
         name: &'static str,
-        promiser: Promiser,
+        origin: Origin,
         source: Arc<dyn Source<Fact>>,
         scope: watch::Receiver<Scope>,
         redis: &Redis,
@@ -105,12 +105,12 @@ impl Followers {
     ) {
         let relay = {
             let (redis, source) = (redis.clone(), Arc::clone(&source));
-            move || Relay::new(redis.clone(), promiser, Arc::clone(&source), REFILL)
+            move || Relay::new(redis.clone(), origin, Arc::clone(&source), REFILL)
         };
         let mut sink = relay();
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
-            of_journal: Log::Facts(promiser).is_of_journal(),
+            of_journal: Log::Facts(origin).is_of_journal(),
             // The streams themselves say how far they got, whoever filled them.
             cursors: Arc::new(move || {
                 let mut look = relay();
@@ -125,7 +125,7 @@ impl Followers {
         let log = Arc::clone(&source);
         let shortened = retain(
             redis.clone(),
-            promiser,
+            origin,
             log,
             scope.clone(),
             keep,

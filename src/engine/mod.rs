@@ -109,7 +109,7 @@ impl Engine {
             names: names(&settings),
             calls: services::calls(settings.services),
             routes: building.routes,
-            turns: building.turns,
+            slots: building.slots,
             admin,
             access: settings.access,
             numbers: settings.shares,
@@ -278,11 +278,11 @@ pub async fn serve_routes(
     listener: TcpListener,
     routes: Routes,
     access: Access,
-    turns: edge::Turns,
+    slots: edge::Slots,
     stop: CancellationToken,
 ) {
     let calls = services::calls(services::ALL);
-    edge::serve_routes(listener, routes, (access, calls), turns, stop).await;
+    edge::serve_routes(listener, routes, (access, calls), slots, stop).await;
 }
 
 async fn keep_looking(mut checks: Checks, draining: CancellationToken) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use shared_events::contract::{Fact, FactSource};
+use shared_events::contract::{Fact, Origin};
 use shared_events::stream::{Dialect, Source};
 use sqlx::migrate::Migrator;
 
@@ -66,7 +66,7 @@ pub struct Store {
 #[derive(Clone, Copy)]
 pub struct Promise {
     /// Whose.
-    pub source: FactSource,
+    pub source: Origin,
     /// The follower that puts them into the Redis streams, where there are any.
     pub relay: &'static str,
     /// All of them, as stores have them.
@@ -92,7 +92,7 @@ pub enum Log {
     /// The events of the journal.
     Journal,
     /// The facts of a service.
-    Facts(FactSource),
+    Facts(Origin),
 }
 
 impl Log {
@@ -100,7 +100,7 @@ impl Log {
     /// events.
     #[must_use]
     pub const fn is_of_journal(self) -> bool {
-        matches!(self, Self::Journal | Self::Facts(FactSource::Orders))
+        matches!(self, Self::Journal | Self::Facts(Origin::Orders))
     }
 }
 

@@ -1,5 +1,5 @@
 use anyhow::Context as _;
-use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::contract::{Fact, Origin};
 use shared_events::stream::redis::{Redis, RedisError, page};
 use shared_events::stream::{Cursors, Scope, Source};
 
@@ -16,14 +16,14 @@ const PAGE: u32 = 500;
 /// # Errors
 /// Where Redis or a database does not answer; what differs is no error.
 pub async fn check(report: &mut Report, stores: &Stores, redis: &Redis) -> anyhow::Result<()> {
-    for Promise { source: promiser, log, .. } in promises(stores) {
+    for Promise { source: origin, log, .. } in promises(stores) {
         let log = log(stores)?;
         let heads = log.heads().await.context("heads")?;
         let begins_after = log.begins_after().await.context("archives")?;
         for (shard, head) in heads.iter() {
-            let key = redis.stream(promiser, shard);
+            let key = redis.stream(origin, shard);
             let promised = (shard, begins_after.get(shard), head);
-            match stream(report, redis, promiser, promised, log.as_ref()).await {
+            match stream(report, redis, origin, promised, log.as_ref()).await {
                 Ok(()) => {}
                 Err(Trouble::Entry(detail)) => report.find(Law::StreamsAsFacts, key, detail),
                 Err(Trouble::Other(error)) => return Err(error),
@@ -50,14 +50,14 @@ impl From<RedisError> for Trouble {
 async fn stream(
     report: &mut Report,
     redis: &Redis,
-    promiser: Promiser,
+    origin: Origin,
     (shard, archived, head): (u16, u64, u64),
     log: &dyn Source<Fact>,
 ) -> Result<(), Trouble> {
     let mut told: Option<Told<'_>> = None;
     let mut last: Option<Fact> = None;
     loop {
-        let entries = page(redis, promiser, shard, last.as_ref(), PAGE).await?;
+        let entries = page(redis, origin, shard, last.as_ref(), PAGE).await?;
         if entries.is_empty() {
             return Ok(());
         }
@@ -103,7 +103,7 @@ async fn stream(
 /// Whether a stream tells what was promised. A service that was restored from a copy tells the same
 /// again, at another time; a stream keeps what it was told first.
 fn is_told(promised: &Fact, fact: &Fact) -> bool {
-    let again = fact.source != Promiser::Orders && promised.time != fact.time;
+    let again = fact.source != Origin::Orders && promised.time != fact.time;
     if again { *promised == Fact { time: promised.time, ..fact.clone() } } else { promised == fact }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use notification::Channel;
 use serde_json::{Value, json};
-use shared_events::contract::{Disposition, Fact, FactBody, FactSource, OrderFact, OrderId};
+use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId, Origin};
 
 use super::laws;
 use super::report::{Law, Report};
@@ -109,7 +109,7 @@ async fn events(report: &mut Report, client: &Client) -> Result<BTreeMap<OrderId
 
 async fn facts(client: &Client) -> Result<BTreeMap<OrderId, Vec<Fact>>, Failure> {
     let mut facts: BTreeMap<OrderId, Vec<Fact>> = BTreeMap::new();
-    let request = json!({ "source": FactSource::Orders.uri(), "live": false });
+    let request = json!({ "source": Origin::Orders.uri(), "live": false });
     let mut answers = client.stream("facts.v1.FactService/ReadFacts", request).await?;
     while let Some(answer) = answers.next().await {
         for json in items(&answer?["facts"]).filter_map(Value::as_str) {

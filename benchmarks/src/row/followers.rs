@@ -4,10 +4,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use inventory_stream::Inventory;
 use order_actor::clock::{Clock, SystemClock};
-use order_actor::outbox::FactSource;
+use order_actor::outbox::OrderFacts;
 use redis::streams::{StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
-use shared_events::contract::{Fact, FactSource as Promiser, Timestamp};
+use shared_events::contract::{Fact, Origin, Timestamp};
 use shared_events::stream::redis::{Redis, RedisOptions, RedisSource, Relay};
 use shared_events::stream::{
     Cursors, Database, Dialect, FollowStatus, Sink as _, Source, Transactional, everything, follow,
@@ -74,9 +74,9 @@ async fn through_redis(lab: &Lab, facts: u64) -> anyhow::Result<f64> {
     let prefix = format!("bench-{}", uuid::Uuid::now_v7());
     let urls = vec![lab.redis_url()];
     let redis = Redis::new(&RedisOptions { urls, cluster: false, authority: None, prefix })?;
-    let log: Arc<dyn Source<Fact>> = Arc::new(FactSource::new(engine.journal.clone()));
+    let log: Arc<dyn Source<Fact>> = Arc::new(OrderFacts::new(engine.journal.clone()));
     let heads = log.heads().await?;
-    let through = Promiser::Orders;
+    let through = Origin::Orders;
 
     let stop = CancellationToken::new();
     let since = Instant::now();

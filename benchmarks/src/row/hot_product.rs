@@ -6,7 +6,7 @@ use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
 use order_actor::grpc::proto::{self, OrderStatus, watch_orders_response::Item};
-use order_actor::outbox::FactSource;
+use order_actor::outbox::OrderFacts;
 use ordinal::engine::{Backend, Databases, Engine, Settings};
 use serde_json::json;
 use shared_events::contract::OrderId;
@@ -131,7 +131,7 @@ async fn stock_alone(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> 
     move_stock(&database, &mut tx, &hot, &set, asked, SystemClock.now()).await?;
     tx.commit().await?;
 
-    let facts = FactSource::new(engine.journal.clone());
+    let facts = OrderFacts::new(engine.journal.clone());
     let heads = facts.heads().await?;
     let since = Instant::now();
     stock_follows(&facts, &database, &heads).await?;

@@ -9,7 +9,7 @@ use order_actor::grpc::proto::order_service_server::{OrderService, OrderServiceS
 use order_actor::grpc::{OrdersEdge, proto, render};
 use order_actor::projections::{OrderSummaries, migrator};
 use ordinal::access::Access;
-use ordinal::{Turns, serve_routes, take_descriptors};
+use ordinal::{Slots, serve_routes, take_descriptors};
 use shared_events::chance::Chance;
 use shared_events::contract::OrderId;
 use shared_events::stream::{Database, Dialect};
@@ -23,7 +23,7 @@ use super::engine::{Engine, SHARDS};
 use super::framework::Framework;
 
 /// `ordinal-bench serve`: a contender behind the engine's own gRPC edge, with its limits, its
-/// turns and its check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
+/// slots and its check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where.
@@ -60,7 +60,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if let Some(url) = framework {
         let edge = FrameworkEdge(Framework::open(&url).await?);
         let orders = OrderServiceServer::new(edge);
-        return listen(args.listen, orders, Turns::default()).await;
+        return listen(args.listen, orders, Slots::default()).await;
     }
     let engine = match (postgres, sqlite) {
         (Some(url), _) => Engine::postgres(&url, SHARDS).await?,
@@ -72,10 +72,10 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let lists = Database::sqlite(&file, &migrator(Dialect::Sqlite)).await?;
     let summaries = OrderSummaries::new(lists);
     let (registry, journal) = (engine.registry.clone(), engine.journal.clone());
-    let turns = Turns::default();
+    let slots = Slots::default();
     let edge = OrdersEdge::new(registry, summaries, journal);
-    let (orders, _) = edge.taking_turns(Arc::new(turns.clone())).into_services();
-    listen(args.listen, orders, turns).await?;
+    let (orders, _) = edge.taking_slots(Arc::new(slots.clone())).into_services();
+    listen(args.listen, orders, slots).await?;
     engine.close().await;
     Ok(())
 }
@@ -83,14 +83,14 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 async fn listen<S: OrderService>(
     address: SocketAddr,
     orders: OrderServiceServer<S>,
-    turns: Turns,
+    slots: Slots,
 ) -> anyhow::Result<()> {
     take_descriptors();
     let listener = TcpListener::bind(address).await?;
     let mut term = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let routes = Routes::new(orders);
-    let serving = serve_routes(listener, routes, Access::development(), turns, stop.clone());
+    let serving = serve_routes(listener, routes, Access::development(), slots, stop.clone());
     tokio::spawn(async move {
         term.recv().await;
         stop.cancel();

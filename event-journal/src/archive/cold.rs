@@ -74,7 +74,7 @@ impl Cold {
 fn unreadable(file: &Archived, error: ArchiveError) -> JournalError {
     let detail = error.to_string();
     match error {
-        ArchiveError::Away { .. } => JournalError::Unavailable(format!("archive: {detail}")),
+        ArchiveError::Unavailable { .. } => JournalError::Unavailable(format!("archive: {detail}")),
         ArchiveError::Damaged { .. } => {
             JournalError::Broken { shard: file.shard, position: file.first - 1, detail }
         }

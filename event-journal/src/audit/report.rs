@@ -33,7 +33,8 @@ pub struct ArchiveDamage {
 
 impl ArchiveDamage {
     pub(super) fn of(error: &ArchiveError) -> Self {
-        let (ArchiveError::Away { file, detail } | ArchiveError::Damaged { file, detail }) = error;
+        let (ArchiveError::Unavailable { file, detail } | ArchiveError::Damaged { file, detail }) =
+            error;
         Self { file: file.clone(), detail: detail.clone() }
     }
 }

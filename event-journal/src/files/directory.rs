@@ -27,7 +27,7 @@ const BLOCK_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub enum ArchiveError {
     /// It is not there, or the disk does not answer.
     #[error("{file}: {detail}")]
-    Away {
+    Unavailable {
         /// Which.
         file: String,
         /// What the system said.
@@ -45,7 +45,7 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     fn away(file: &str, error: impl ToString) -> Self {
-        Self::Away { file: file.to_owned(), detail: error.to_string() }
+        Self::Unavailable { file: file.to_owned(), detail: error.to_string() }
     }
 
     pub(crate) fn damaged(file: &str, detail: impl ToString) -> Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::handle::{Journal, no_such_shard};
 use crate::error::JournalError;
-use crate::keys::{Fingerprints, Veil};
+use crate::keys::{Fingerprints, PositionCipher};
 
 impl Journal {
     /// Up to which position of each shard facts have ids that are made of their position. Of the
@@ -43,7 +43,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Self::fingerprints`].
-    pub async fn veil(&self, shard: u16) -> Result<&Veil, JournalError> {
-        self.fingerprints(shard).await.map(Fingerprints::veil)
+    pub async fn position_cipher(&self, shard: u16) -> Result<&PositionCipher, JournalError> {
+        self.fingerprints(shard).await.map(Fingerprints::position_cipher)
     }
 }

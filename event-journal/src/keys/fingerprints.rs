@@ -2,13 +2,13 @@
 //! without one would confirm a guessed address to whoever sees it.
 
 use super::key::Key;
-use super::veil::Veil;
+use super::position_cipher::PositionCipher;
 
 /// The keys of a part of the journal. Makes fingerprints, and compares them with what is said now.
 #[derive(Clone, Default)]
 pub struct Fingerprints {
     keys: Vec<Key>,
-    veil: Veil,
+    cipher: PositionCipher,
 }
 
 impl std::fmt::Debug for Fingerprints {
@@ -22,13 +22,13 @@ const UNDER: char = ':';
 
 impl Fingerprints {
     pub(crate) fn new(keys: Vec<Key>) -> Self {
-        let veil = Veil::under(&keys);
-        Self { keys, veil }
+        let cipher = PositionCipher::under(&keys);
+        Self { keys, cipher }
     }
 
     /// What hides positions under the same keys.
-    pub(crate) const fn veil(&self) -> &Veil {
-        &self.veil
+    pub(crate) const fn position_cipher(&self) -> &PositionCipher {
+        &self.cipher
     }
 
     /// The fingerprint of what is said: the first half of its BLAKE3 hash as 32 hexadecimal digits,

@@ -2,9 +2,9 @@
 
 mod fingerprints; // what a request said, as a hash under a key
 mod key; // a key, and its name
-mod veil; // positions as customers are shown them
+mod position_cipher; // positions as customers are shown them
 
 pub(crate) use key::Key;
 
 pub use fingerprints::Fingerprints;
-pub use veil::Veil;
+pub use position_cipher::PositionCipher;

@@ -213,7 +213,7 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// Turns what other processes announce into what readers and the writer here wait for.
+/// Slots what other processes announce into what readers and the writer here wait for.
 struct Ear {
     committed: watch::Sender<Cursors>,
     nudged: Arc<Notify>,

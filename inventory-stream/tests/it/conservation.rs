@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use inventory_stream::domain::{Level, Reservation, ReservationState, Shelf, Step, StepKind};
 use proptest::prelude::*;
 use shared_events::contract::{
-    Disposition, Fact, FactId, FactSource, LineUnits, OrderId, Quantity, Sku,
+    Disposition, Fact, FactId, LineUnits, OrderId, Origin, Quantity, Sku,
 };
 use shared_events::stream::Dialect;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ fn story() -> impl Strategy<Value = Vec<Said>> {
             let units = |kind, quantity: u32, number: u16| {
                 Quantity::new(quantity).ok().map(|quantity| {
                     let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity }];
-                    let fact_id = FactId::at(FactSource::Orders, number, seed, 0);
+                    let fact_id = FactId::at(Origin::Orders, number, seed, 0);
                     Said::Step(Step { fact_id, kind, lines })
                 })
             };

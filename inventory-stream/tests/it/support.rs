@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use inventory_stream::{Inventory, StockFollower, migrator};
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, FactSource, LineUnits,
-    Money, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReturnId, ReturnedUnits,
+    CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, LineUnits, Money,
+    OrderFact, OrderHeader, OrderId, OrderLineFact, Origin, Quantity, ReturnId, ReturnedUnits,
     ShipmentId, Sku, Timestamp,
 };
 use shared_events::stream::{Blame, Cursors, Database, Dialect, Handler as _, Source as _};
@@ -104,7 +104,7 @@ impl Story {
         };
         // Its place stands for one nobody else has.
         let place = self.order_id.uuid().as_u64_pair().1;
-        let id = FactId::at(FactSource::Orders, self.facts, place, 0);
+        let id = FactId::at(Origin::Orders, self.facts, place, 0);
         let position = u64::from(self.facts);
         let body = FactBody::Order(body(header));
         Fact::new(id, (0, position, 0), position, Timestamp::default(), body)

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use shared_events::contract::{FactBody, FactId, FactSource, NotificationFact, Timestamp};
+use shared_events::contract::{FactBody, FactId, NotificationFact, Origin, Timestamp};
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 
 use super::{COLUMNS, Entry, GONE, due_again, entry, finished, hold, ids, json, reported};
@@ -110,7 +110,7 @@ fn sent(entry: &Entry) -> NewFact {
         channel: entry.channel.code().to_owned(),
     };
     NewFact {
-        id: FactId::once(FactSource::Notifications, entry.id.uuid(), sent.kind()),
+        id: FactId::once(Origin::Notifications, entry.id.uuid(), sent.kind()),
         shard: entry.shard,
         sequence: None,
         causationid: Some(entry.fact_id.clone()),

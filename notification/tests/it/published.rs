@@ -6,7 +6,7 @@ use std::sync::Arc;
 use notification::ledger::{self, Filter};
 use notification::{Channel, migrator};
 use shared_events::contract::{
-    Fact, FactBody, FactId, FactSource, NotificationFact, NotificationId, OrderId,
+    Fact, FactBody, FactId, NotificationFact, NotificationId, OrderId, Origin,
 };
 use shared_events::stream::{Cursors, Database, Dialect, Outbox, Source as _};
 use sqlx::migrate::Migrator;
@@ -54,7 +54,7 @@ fn sent(position: u64) -> Fact {
         notification_id: NotificationId::mint(),
         channel: "EMAIL".to_owned(),
     });
-    let id = FactId::at(FactSource::Notifications, 0, position, 0);
+    let id = FactId::at(Origin::Notifications, 0, position, 0);
     Fact::new(id, (0, position, 0), position, start(), body)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use notification::ledger::{self, Entry, Filter};
 use notification::{Config, Notifications, Webhook, WebhookSecret, migrator};
 use shared_events::contract::{
-    Contact, CustomerId, Fact, FactBody, FactId, FactSource, Money, OrderFact, OrderHeader,
-    OrderId, Timestamp,
+    Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact, OrderHeader, OrderId, Origin,
+    Timestamp,
 };
 use shared_events::stream::{Database, DatabaseError, Dialect, Handler as _, Outbox};
 use tokio_util::sync::CancellationToken;
@@ -138,7 +138,7 @@ pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact 
         contact: Contact::new("ada@example.org", "+442071838750", "en").unwrap(),
         total: Money::new(1530, "GBP".parse().unwrap()),
     };
-    let id = FactId::at(FactSource::Orders, 0, position, 0);
+    let id = FactId::at(Origin::Orders, 0, position, 0);
     Fact::new(id, (0, position, 0), 1, start(), FactBody::Order(body(header)))
 }
 

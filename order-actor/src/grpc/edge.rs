@@ -29,9 +29,9 @@ pub trait Nodes: Send + Sync {
 /// Whose command is carried out next. Calls have waited before they come here, streams of commands
 /// wait here.
 #[async_trait]
-pub trait Turns: Send + Sync {
-    /// Waits for a turn of this caller; it is over when what is returned is dropped.
-    async fn turn(&self, by: &By) -> Box<dyn Send + Sync>;
+pub trait Slots: Send + Sync {
+    /// Waits for a slot of this caller; it is over when what is returned is dropped.
+    async fn slot(&self, by: &By) -> Box<dyn Send + Sync>;
 }
 
 /// Bytes of commands that a stream has read and not answered, and of answers that wait for its client.
@@ -63,7 +63,7 @@ pub struct OrdersEdge {
     pub(super) changes: Changes,
     pub(super) stop: CancellationToken,
     pub(super) nodes: Option<Arc<dyn Nodes>>,
-    pub(super) turns: Option<Arc<dyn Turns>>,
+    pub(super) slots: Option<Arc<dyn Slots>>,
     pub(super) chance: Chance,
 }
 
@@ -78,7 +78,7 @@ impl OrdersEdge {
             journal,
             stop: CancellationToken::new(),
             nodes: None,
-            turns: None,
+            slots: None,
             chance: Chance::system(),
         }
     }
@@ -99,11 +99,11 @@ impl OrdersEdge {
         self
     }
 
-    /// Commands of streams wait for their turn among all that is carried out; without this they are
+    /// Commands of streams wait for a slot among all that is carried out; without this they are
     /// carried out at once.
     #[must_use]
-    pub fn taking_turns(mut self, turns: Arc<dyn Turns>) -> Self {
-        self.turns = Some(turns);
+    pub fn taking_slots(mut self, slots: Arc<dyn Slots>) -> Self {
+        self.slots = Some(slots);
         self
     }
 
@@ -155,7 +155,7 @@ impl OrdersEdge {
         if by.role() != Role::Customer {
             return Some(place);
         }
-        veiled(&self.journal, place).await.ok()
+        hidden(&self.journal, place).await.ok()
     }
 
     /// A position that this caller was shown.
@@ -168,18 +168,19 @@ impl OrdersEdge {
         if by.role() != Role::Customer {
             return Ok(position);
         }
-        let veil = self.journal.veil(shard).await.map_err(|error| status::journal(&error))?;
+        let cipher =
+            self.journal.position_cipher(shard).await.map_err(|error| status::journal(&error))?;
         // What nobody was shown here was shown by another journal, if at all.
-        veil.see(shard, position).ok_or_else(status::forked)
+        cipher.see(shard, position).ok_or_else(status::forked)
     }
 }
 
 /// A place with its position hidden.
-pub(super) async fn veiled(
+pub(super) async fn hidden(
     journal: &Journal,
     place: proto::ShardPosition,
 ) -> Result<proto::ShardPosition, JournalError> {
     let shard = u16::try_from(place.shard).unwrap_or(u16::MAX);
-    let position = journal.veil(shard).await?.hide(shard, place.position);
+    let position = journal.position_cipher(shard).await?.hide(shard, place.position);
     Ok(proto::ShardPosition { position, ..place })
 }

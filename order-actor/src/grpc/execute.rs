@@ -144,7 +144,7 @@ impl CommandStream {
             self.unanswered.are(self.bytes);
             let count = under_way.len() + self.waiting + self.ready.len();
             let reads = end.is_none() && count < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX;
-            // What is under way is polled whatever its client does: each has a turn that others
+            // What is under way is polled whatever its client does: each has a slot that others
             // wait for, and gives it back when it is done.
             tokio::select! {
                 biased;
@@ -248,8 +248,8 @@ impl Caller {
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
         let Work { tag, brief, parsed, original, .. } = work;
         // Its time begins when it is carried out: those that wait before it are its client's own.
-        let turn = match &self.edge.turns {
-            Some(turns) => Some(turns.turn(&self.asked.by).await),
+        let slot = match &self.edge.slots {
+            Some(slots) => Some(slots.slot(&self.asked.by).await),
             None => None,
         };
         let began = Instant::now();
@@ -268,14 +268,14 @@ impl Caller {
             (&refusal, original, self.asked.forwarded)
             && let Some(channel) = self.edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner))
         {
-            // It waits for a turn there. Two nodes that wait for each other hold none.
-            drop(turn);
+            // It waits for a slot there. Two nodes that wait for each other hold none.
+            drop(slot);
             return self.ask(owner, channel, command, deadline).await;
         }
         if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) =
             (&refusal, &self.asked.by)
         {
-            drop(turn);
+            drop(slot);
             sleep_until(began + HIDDEN_UNTIL).await;
         }
         refused(tag, &status::refused(&refusal))

@@ -21,7 +21,7 @@ mod tail; // streams of the journal, with a live end
 mod watch; // changes of the orders that fit
 
 pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, HIDDEN_UNTIL, timeout};
-pub use edge::{Nodes, OrdersEdge, Turns, Unanswered};
+pub use edge::{Nodes, OrdersEdge, Slots, Unanswered};
 pub use history::recorded_event;
 
 /// Every message and service of `ordinal.orders.v1`, client and server, and `google.type.Money`.

@@ -116,11 +116,11 @@ impl OrdersEdge {
         let without =
             (0..shards).filter(|shard| !homes.is_empty() && !homes.contains(shard)).collect();
         let journal = self.journal.clone();
-        let veil = (by.role() == Role::Customer).then(|| self.journal.clone());
+        let positions = (by.role() == Role::Customer).then(|| self.journal.clone());
         let (changes, order_ids) = (self.changes.clone(), watching.order_ids);
-        let watch = Watch { changes, order_ids, customer_id, veil };
+        let watch = Watch { changes, order_ids, customer_id, positions };
         let stretch = well_formed(Stretch::new(after, without, &heads))?;
-        let stretch = Stretch { veiled: by.role() == Role::Customer, ..stretch };
+        let stretch = Stretch { hidden: by.role() == Role::Customer, ..stretch };
         Ok(Response::new(tail(watch, stretch, journal, self.stop.clone())))
     }
 }

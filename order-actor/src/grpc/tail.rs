@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::edge::veiled;
+use super::edge::hidden;
 use super::parse::Violations;
 use super::{proto, render, status};
 use crate::journal::Journal;
@@ -61,7 +61,7 @@ pub(super) struct Stretch {
     /// At most so many messages, but for the rest of a place.
     pub(super) limit: Option<u64>,
     /// Whether positions are hidden, and how often something happens as well.
-    pub(super) veiled: bool,
+    pub(super) hidden: bool,
 }
 
 impl Stretch {
@@ -80,7 +80,7 @@ impl Stretch {
         for shard in &without {
             after.advance_to(*shard, heads.get(*shard), heads.mark(*shard));
         }
-        Ok(Self { after, without, until: None, limit: None, veiled: false })
+        Ok(Self { after, without, until: None, limit: None, hidden: false })
     }
 
     /// How far a reader has come who is told nothing of the shards that are left out.
@@ -158,8 +158,8 @@ async fn run<T: Telling>(
     let mut cursors = stretch.after.clone();
     let progress = async |through: &Cursors| -> Result<T::Message, Status> {
         let mut progress = render::progress(through);
-        for place in progress.through.iter_mut().filter(|_| stretch.veiled) {
-            let hidden = veiled(journal, *place).await;
+        for place in progress.through.iter_mut().filter(|_| stretch.hidden) {
+            let hidden = hidden(journal, *place).await;
             *place = hidden.map_err(|error| status::journal(&error))?;
         }
         Ok(T::progress(progress))
@@ -200,9 +200,9 @@ async fn run<T: Telling>(
         }
         let through = stretch.within(&stretch.told_of(&told.through));
         // One word for each thing that happens to others would be a count, too.
-        let withheld = stretch.veiled && spoke.elapsed() < SPEAKS_EVERY;
+        let withheld = stretch.hidden && spoke.elapsed() < SPEAKS_EVERY;
         if !said.covers(&through) && !withheld {
-            let place = if stretch.veiled { stretch.told_of(&cursors) } else { through };
+            let place = if stretch.hidden { stretch.told_of(&cursors) } else { through };
             send(sender, progress(&place).await?).await?;
             spoke = Instant::now();
         }

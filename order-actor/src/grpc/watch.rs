@@ -6,7 +6,7 @@ use shared_events::stream::Cursors;
 use tonic::Status;
 
 use super::changes::{Change, Changes};
-use super::edge::veiled;
+use super::edge::hidden;
 use super::proto::{Progress, WatchOrdersResponse, watch_orders_response::Item};
 use super::status;
 use super::tail::{Telling, Told};
@@ -18,7 +18,7 @@ pub(super) struct Watch {
     pub(super) order_ids: BTreeSet<OrderId>,
     pub(super) customer_id: Option<CustomerId>,
     /// What hides positions, for customers.
-    pub(super) veil: Option<Journal>,
+    pub(super) positions: Option<Journal>,
 }
 
 impl Watch {
@@ -38,8 +38,8 @@ impl Telling for Watch {
         let mut messages = Vec::new();
         for Change { shard, position, change, .. } in fitting {
             let mut change = change.clone();
-            if let (Some(journal), Some(place)) = (&self.veil, change.position) {
-                let hidden = veiled(journal, place).await;
+            if let (Some(journal), Some(place)) = (&self.positions, change.position) {
+                let hidden = hidden(journal, place).await;
                 change.position = Some(hidden.map_err(|error| status::journal(&error))?);
             }
             let item = Some(Item::Change(change));

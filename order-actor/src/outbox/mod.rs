@@ -4,5 +4,5 @@
 mod source; // the journal seen as a source of facts
 mod translate; // private event → public facts; pure, exhaustive
 
-pub use source::{FactIds, FactSource, facts_of};
+pub use source::{FactIds, OrderFacts, facts_of};
 pub use translate::translate;

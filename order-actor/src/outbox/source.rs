@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use shared_events::contract::{Fact, FactBody, FactId, FactSource as Promiser};
+use shared_events::contract::{Fact, FactBody, FactId, Origin};
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 use tokio::sync::Mutex;
 
@@ -11,12 +11,12 @@ use crate::record::RecordedEvent;
 use crate::replay::{Step, Unfold};
 
 /// The journal as a source of facts. The same place always gives the same facts with the same ids.
-pub struct FactSource {
+pub struct OrderFacts {
     journal: Journal,
     unfold: Mutex<Unfold>,
 }
 
-impl FactSource {
+impl OrderFacts {
     /// Over this journal. Each follower takes its own, so that their readings do not disturb each
     /// other's memory.
     #[must_use]
@@ -46,11 +46,11 @@ impl FactIds {
     pub fn id(&self, recorded: &RecordedEvent, index: u16) -> FactId {
         let (shard, position) = (recorded.shard, recorded.position);
         if position <= self.by_position_through.get(&shard).copied().unwrap_or(0) {
-            return FactId::at(Promiser::Orders, shard, position, index);
+            return FactId::at(Origin::Orders, shard, position, index);
         }
         let event = (recorded.order_id.into(), recorded.sequence);
         let place = (shard, position);
-        FactId::of_event(Promiser::Orders, event, place, recorded.recorded_at, index)
+        FactId::of_event(Origin::Orders, event, place, recorded.recorded_at, index)
     }
 }
 
@@ -76,7 +76,7 @@ pub fn facts_of(recorded: &RecordedEvent, step: &Step, ids: &FactIds) -> Vec<Fac
 }
 
 #[async_trait]
-impl Source<Fact> for FactSource {
+impl Source<Fact> for OrderFacts {
     async fn read_after(
         &self,
         cursors: &Cursors,
@@ -101,7 +101,7 @@ impl Source<Fact> for FactSource {
                         .await
                         .map_err(crate::replay::away_or_broken)?;
                 }
-                Err(error) => return Err(SourceError::Away(error.to_string())),
+                Err(error) => return Err(SourceError::Unavailable(error.to_string())),
             }
         }
         Ok(Batch { items, through, more })

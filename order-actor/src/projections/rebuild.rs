@@ -31,7 +31,7 @@ const EXCHANGED_WITHIN: Duration = Duration::from_secs(15 * 60);
 pub enum RebuildError {
     /// A store did not answer.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     /// What it is built from has left the journal's table, and no archive is at hand.
     #[error("{0}")]
     Archived(String),
@@ -53,7 +53,7 @@ pub enum RebuildError {
 
 impl From<DatabaseError> for RebuildError {
     fn from(error: DatabaseError) -> Self {
-        Self::Away(error.to_string())
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -65,7 +65,7 @@ impl From<sqlx::Error> for RebuildError {
 
 impl From<CursorError> for RebuildError {
     fn from(error: CursorError) -> Self {
-        Self::Away(error.to_string())
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -73,7 +73,7 @@ impl From<SourceError> for RebuildError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Archived { .. } => Self::Archived(error.to_string()),
-            error => Self::Away(error.to_string()),
+            error => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -220,7 +220,7 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         let mut batch = self.source.read_after(&after.clone().scoped(lagging), BATCH).await?;
         if batch.is_empty() {
             let error = "the journal ends before the follower's cursor";
-            return Err(RebuildError::Away(error.to_owned()));
+            return Err(RebuildError::Unavailable(error.to_owned()));
         }
         let mut through = Cursors::default();
         for (shard, position) in batch.through.iter() {
@@ -243,7 +243,7 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
                 Blame::Item { index, error } if index < batch.items.len() => {
                     RebuildError::Impossible { order_id: batch.items[index].order_id, error }
                 }
-                blame => RebuildError::Away(blame.to_string()),
+                blame => RebuildError::Unavailable(blame.to_string()),
             })?;
         }
         self.replayed = self.replayed.saturating_add(batch.items.len() as u64);
@@ -279,7 +279,7 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         let compared = self.source.compare(&places, 0).await?;
         if compared.differing(&places).next().is_some() {
             let error = "the journal was set back meanwhile; begin again";
-            return Err(RebuildError::Away(error.to_owned()));
+            return Err(RebuildError::Unavailable(error.to_owned()));
         }
         let beside = beside(table);
         let renames = [(table, "rebuilt"), (&beside, table), ("rebuilt", &beside)];

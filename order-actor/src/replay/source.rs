@@ -55,7 +55,7 @@ pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
         JournalError::Archived { shard, through, file } => {
             SourceError::Archived { shard, through, file }
         }
-        other => SourceError::Away(other.to_string()),
+        other => SourceError::Unavailable(other.to_string()),
     }
 }
 

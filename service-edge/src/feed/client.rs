@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use shared_events::contract::{Fact, FactSource as Promiser};
+use shared_events::contract::{Fact, Origin};
 use shared_events::stream::{
     Batch, Comparison, Cursors, Finding, Place, Scope, Source, SourceError,
 };
@@ -22,7 +22,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Another process's facts, through one stream that goes on where the reader is. Lost, it is
 /// opened again; what the reader has not committed is read again.
 pub struct RemoteFacts {
-    promiser: Promiser,
+    origin: Origin,
     client: FactServiceClient<Channel>,
     identity: Identity,
     live: Mutex<Option<Live>>,
@@ -41,9 +41,9 @@ struct Live {
 impl RemoteFacts {
     /// What this service promises, as told by whoever answers on the channel.
     #[must_use]
-    pub fn new(promiser: Promiser, channel: Channel, identity: Identity) -> Self {
+    pub fn new(origin: Origin, channel: Channel, identity: Identity) -> Self {
         let client = FactServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Self { promiser, client, identity, live: Mutex::default() }
+        Self { origin, client, identity, live: Mutex::default() }
     }
 
     async fn open(&self, after: &Cursors) -> Result<Live, SourceError> {
@@ -52,7 +52,7 @@ impl RemoteFacts {
             Scope::Only(shards) => shards.iter().copied().map(u32::from).collect(),
         };
         let request = self.identity.request(proto::ReadFactsRequest {
-            source: self.promiser.uri().to_owned(),
+            source: self.origin.uri().to_owned(),
             after: positions(after),
             shards,
             live: true,
@@ -92,7 +92,7 @@ async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T,
     match timeout(ANSWERS_WITHIN, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(status)) => Err(failed(&status)),
-        Err(_) => Err(SourceError::Away(format!("no answer within {ANSWERS_WITHIN:?}"))),
+        Err(_) => Err(SourceError::Unavailable(format!("no answer within {ANSWERS_WITHIN:?}"))),
     }
 }
 
@@ -102,7 +102,7 @@ fn failed(status: &Status) -> SourceError {
         // A log with a hole, or with another history than was read from it: nobody may read on.
         Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: said },
         Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: said },
-        _ => SourceError::Away(said),
+        _ => SourceError::Unavailable(said),
     }
 }
 
@@ -122,7 +122,7 @@ impl Source<Fact> for RemoteFacts {
                 Some(Ok(batch)) => batch,
                 // Servers end connections that are old; that alone is no trouble.
                 Some(Err(status)) => {
-                    tracing::debug!(%status, source = self.promiser.uri(), "feed opened again");
+                    tracing::debug!(%status, source = self.origin.uri(), "feed opened again");
                     open = self.open(after).await?;
                     open.next.take().unwrap_or_default()
                 }
@@ -159,7 +159,7 @@ impl Source<Fact> for RemoteFacts {
 
     async fn compare(&self, known: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
         let request = self.identity.request(proto::CompareRequest {
-            source: self.promiser.uri().to_owned(),
+            source: self.origin.uri().to_owned(),
             places: known.iter().map(place).collect(),
             incarnation,
         });
@@ -173,8 +173,9 @@ impl Source<Fact> for RemoteFacts {
         };
         let findings: Option<Vec<Finding>> = answer.findings().map(finding).collect();
         let findings = findings.filter(|findings| findings.len() == known.len());
-        let findings = findings
-            .ok_or_else(|| SourceError::Away("an answer that compares nothing".to_owned()))?;
+        let findings = findings.ok_or_else(|| {
+            SourceError::Unavailable("an answer that compares nothing".to_owned())
+        })?;
         let history = answer.history.as_ref().and_then(read_history);
         Ok(Comparison { history, findings })
     }
@@ -184,12 +185,11 @@ impl Source<Fact> for RemoteFacts {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        let request = self
-            .identity
-            .request(proto::GetHeadsRequest { source: self.promiser.uri().to_owned() });
+        let request =
+            self.identity.request(proto::GetHeadsRequest { source: self.origin.uri().to_owned() });
         let mut client = self.client.clone();
         let heads = answered(client.get_heads(request)).await?.into_inner().heads;
-        cursors(&heads).ok_or_else(|| SourceError::Away("a head in no shard".to_owned()))
+        cursors(&heads).ok_or_else(|| SourceError::Unavailable("a head in no shard".to_owned()))
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
             reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
             lines: Vec::new(),
         });
-        let id = FactId::at(Promiser::Inventory, 0, position, 0);
+        let id = FactId::at(Origin::Inventory, 0, position, 0);
         let time = Timestamp::from_micros(1_800_000_000_000_000);
         let fact = Fact::new(id, (0, position, 0), 1, time, body);
         let facts = vec![json.map_or_else(|| fact.to_json().unwrap(), str::to_owned)];
@@ -267,7 +267,7 @@ mod tests {
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(serving);
         let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
-        let source = RemoteFacts::new(Promiser::Inventory, channel, Identity::default());
+        let source = RemoteFacts::new(Origin::Inventory, channel, Identity::default());
         let mut cursors = Cursors::default();
         let refused = loop {
             match source.read_after(&cursors, 100).await {

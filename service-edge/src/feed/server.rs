@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_events::contract::{Fact, FactSource as Promiser, Reason};
+use shared_events::contract::{Fact, Origin, Reason};
 use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,8 +37,8 @@ pub struct FactEdge {
 impl FactEdge {
     /// Over these logs. Streams end at `stop`.
     #[must_use]
-    pub fn new(logs: impl IntoIterator<Item = (Promiser, Log)>, stop: CancellationToken) -> Self {
-        let logs = logs.into_iter().map(|(promiser, log)| (promiser.uri(), log)).collect();
+    pub fn new(logs: impl IntoIterator<Item = (Origin, Log)>, stop: CancellationToken) -> Self {
+        let logs = logs.into_iter().map(|(origin, log)| (origin.uri(), log)).collect();
         Self { logs: Arc::new(logs), stop }
     }
 
@@ -207,7 +207,7 @@ fn broken(detail: &str) -> Status {
 
 fn status(error: &SourceError) -> Status {
     match error {
-        SourceError::Away(error) => {
+        SourceError::Unavailable(error) => {
             tracing::warn!(error, "a log could not be read");
             Refused::away(Reason::LogUnavailable).say("the log cannot be read at the moment")
         }

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{FactError, FactSource, InventoryFact, NotificationFact, OrderFact, OrderId, Subject};
+use super::{FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, Subject};
 
 /// What one service promises: a table of its facts, each with its versioned type name and the fields
 /// of its JSON data. Whoever adds one adds a row; a published row never changes.
@@ -77,22 +77,22 @@ pub enum FactBody {
 
 impl FactBody {
     /// What a service promises by CloudEvents `type` and `data`.
-    pub(super) fn of(source: FactSource, kind: &str, data: &RawValue) -> Result<Self, FactError> {
+    pub(super) fn of(source: Origin, kind: &str, data: &RawValue) -> Result<Self, FactError> {
         let body = match source {
-            FactSource::Orders => OrderFact::of(kind, data)?.map(Self::Order),
-            FactSource::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
-            FactSource::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
+            Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
+            Origin::Inventory => InventoryFact::of(kind, data)?.map(Self::Inventory),
+            Origin::Notifications => NotificationFact::of(kind, data)?.map(Self::Notification),
         };
-        body.ok_or_else(|| FactError::UnknownType { promiser: source.uri(), kind: kind.to_owned() })
+        body.ok_or_else(|| FactError::UnknownType { origin: source.uri(), kind: kind.to_owned() })
     }
 
     /// Who promises it.
     #[must_use]
-    pub const fn source(&self) -> FactSource {
+    pub const fn source(&self) -> Origin {
         match self {
-            Self::Order(_) => FactSource::Orders,
-            Self::Inventory(_) => FactSource::Inventory,
-            Self::Notification(_) => FactSource::Notifications,
+            Self::Order(_) => Origin::Orders,
+            Self::Inventory(_) => Origin::Inventory,
+            Self::Notification(_) => Origin::Notifications,
         }
     }
 

@@ -4,7 +4,7 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{FactBody, FactId, FactSource, Mark, Subject, Timestamp};
+use super::{FactBody, FactId, Mark, Origin, Subject, Timestamp};
 
 /// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
 /// CloudEvents JSON format, with `type` and `data` from the body.
@@ -16,7 +16,7 @@ pub struct Fact {
     /// Unique and repeatable; see [`FactId`].
     pub id: FactId,
     /// Who promises it.
-    pub source: FactSource,
+    pub source: Origin,
     /// When it happened, by the service that promises it.
     pub time: Timestamp,
     /// What it is about; CloudEvents `subject`.
@@ -44,7 +44,7 @@ pub struct Fact {
 struct Written<'a> {
     specversion: SpecVersion,
     id: FactId,
-    source: FactSource,
+    source: Origin,
     time: Timestamp,
     subject: Subject,
     sequence: Digits,
@@ -126,7 +126,7 @@ impl Visitor<'_> for Digits {
 struct Envelope {
     specversion: SpecVersion,
     id: FactId,
-    source: FactSource,
+    source: Origin,
     time: Timestamp,
     subject: Subject,
     sequence: Digits,
@@ -182,10 +182,10 @@ pub enum FactError {
     #[error("not a known fact: {0}")]
     Malformed(#[from] serde_json::Error),
     /// The service is not known to promise anything of this type.
-    #[error("not a known fact: {promiser} promises no {kind}")]
+    #[error("not a known fact: {origin} promises no {kind}")]
     UnknownType {
         /// The service.
-        promiser: &'static str,
+        origin: &'static str,
         /// The type.
         kind: String,
     },
@@ -237,10 +237,8 @@ impl Fact {
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         match self.source {
-            FactSource::Orders => self.mark,
-            FactSource::Inventory | FactSource::Notifications => {
-                Some(Mark::of(self.id.uuid().as_bytes()))
-            }
+            Origin::Orders => self.mark,
+            Origin::Inventory | Origin::Notifications => Some(Mark::of(self.id.uuid().as_bytes())),
         }
     }
 

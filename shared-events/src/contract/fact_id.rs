@@ -8,7 +8,7 @@ use super::{ParseIdError, RequestId, Subject, Timestamp};
 
 /// The service that promises a fact, as CloudEvents `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FactSource {
+pub enum Origin {
     /// The order service.
     #[serde(rename = "/ordinal/orders")]
     Orders,
@@ -20,7 +20,7 @@ pub enum FactSource {
     Notifications,
 }
 
-impl FactSource {
+impl Origin {
     /// The URI reference that stands in CloudEvents `source`.
     #[must_use]
     pub const fn uri(self) -> &'static str {
@@ -47,7 +47,7 @@ impl FactId {
     /// by where it stands and by when the journal took it (microseconds since 1970).
     #[must_use]
     pub fn of_event(
-        source: FactSource,
+        source: Origin,
         (subject, sequence): (Subject, u64),
         (shard, position): (u16, u64),
         recorded_at: Timestamp,
@@ -61,7 +61,7 @@ impl FactId {
     /// The id of the `nth` fact of this kind that a service tells because of another one: the same
     /// again where that service has to follow it a second time.
     #[must_use]
-    pub fn caused_by(source: FactSource, cause: Self, kind: &str, nth: u16) -> Self {
+    pub fn caused_by(source: Origin, cause: Self, kind: &str, nth: u16) -> Self {
         let name = format!("{}/{cause}/{kind}/{nth}", source.uri());
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
@@ -69,14 +69,14 @@ impl FactId {
     /// The id of a fact of this kind that a service tells once of a thing of its own, such as a message
     /// that left.
     #[must_use]
-    pub fn once(source: FactSource, thing: Uuid, kind: &str) -> Self {
+    pub fn once(source: Origin, thing: Uuid, kind: &str) -> Self {
         let name = format!("{}/{thing}/{kind}", source.uri());
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
 
     /// As facts were named before: by a position alone. What was told under such an id keeps it.
     #[must_use]
-    pub fn at(source: FactSource, shard: u16, position: u64, index: u16) -> Self {
+    pub fn at(source: Origin, shard: u16, position: u64, index: u16) -> Self {
         let name = format!("{}/{shard}/{position}/{index}", source.uri());
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }

@@ -20,7 +20,7 @@ mod timestamp; // instants, in UTC microseconds
 pub use body::FactBody;
 pub use contact::{Contact, ContactError, Email, Locale};
 pub use envelope::{Fact, FactError, SpecVersion};
-pub use fact_id::{FactId, FactSource};
+pub use fact_id::{FactId, Origin};
 pub use ids::{
     CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
     SellerId, ShipmentId, Subject,

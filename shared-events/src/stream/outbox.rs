@@ -238,7 +238,7 @@ impl Outbox {
 
     /// All that is told in these ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
-        let away = |error: &dyn std::fmt::Display| SourceError::Away(error.to_string());
+        let away = |error: &dyn std::fmt::Display| SourceError::Unavailable(error.to_string());
         let sql = self.database.sql(
             "SELECT told.shard, told.position, told.fact FROM json_to_recordset($1::json)
                  AS range(shard BIGINT, after BIGINT, through BIGINT)
@@ -360,7 +360,7 @@ impl Source<Fact> for Outbox {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        let away = |error: sqlx::Error| SourceError::Away(error.to_string());
+        let away = |error: sqlx::Error| SourceError::Unavailable(error.to_string());
         let rows = sqlx::query("SELECT shard, position FROM outbox_heads ORDER BY shard")
             .fetch_all(self.database.reader())
             .await

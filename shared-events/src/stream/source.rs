@@ -75,7 +75,7 @@ impl<T> Batch<T> {
 pub enum SourceError {
     /// The other side is away; the same call may succeed later.
     #[error("source is away: {0}")]
-    Away(String),
+    Unavailable(String),
     /// What comes next has left for an archive that is not at hand there. Reading waits until it is.
     #[error("positions of shard {shard} up to {through} are archived: {file}")]
     Archived {

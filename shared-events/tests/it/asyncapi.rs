@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::streams::StreamRangeReply;
 use serde_json::{Map, Value, json};
-use shared_events::contract::{Fact, FactSource};
+use shared_events::contract::{Fact, Origin};
 use shared_events::stream::Sink as _;
 use shared_events::stream::redis::Relay;
 use shared_events::stream::{Batch, Cursors};
@@ -46,20 +46,20 @@ async fn every_entry_of_a_stream_is_as_documented() {
     let server = Server::start(&[]);
     let redis = server.redis();
     let mut kinds = BTreeSet::new();
-    for (promiser, channel) in [
-        (FactSource::Orders, "orders"),
-        (FactSource::Inventory, "inventory"),
-        (FactSource::Notifications, "notifications"),
+    for (origin, channel) in [
+        (Origin::Orders, "orders"),
+        (Origin::Inventory, "inventory"),
+        (Origin::Notifications, "notifications"),
     ] {
         let facts: Vec<Fact> = bodies()
             .into_iter()
-            .filter(|body| body.source() == promiser)
+            .filter(|body| body.source() == origin)
             .zip(1_u64..)
             .map(|(body, position)| Fact { position, shard: 3, index: 0, ..fact(body) })
             .collect();
         let through: Cursors = [(3, facts.len() as u64)].into_iter().collect();
         let log = Arc::new(Log::default());
-        let mut relay = Relay::new(redis.clone(), promiser, log, 1_000);
+        let mut relay = Relay::new(redis.clone(), origin, log, 1_000);
         relay.cursors().await.unwrap();
         relay.apply(&Batch { items: facts.clone(), through, more: false }).await.unwrap();
 

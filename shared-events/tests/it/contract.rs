@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactBody, FactId, FactSource, InventoryFact,
-    LineUnits, Money, NotificationFact, OrderFact, OrderHeader, OrderLineFact, Quantity,
-    ReturnedUnits, StockLine, Timestamp,
+    CancelReason, Contact, Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, Money,
+    NotificationFact, OrderFact, OrderHeader, OrderLineFact, Origin, Quantity, ReturnedUnits,
+    StockLine, Timestamp,
 };
 
 const ID: &str = "0190a0b0-0000-7000-8000-000000000001";
@@ -211,9 +211,9 @@ fn an_unknown_fact_is_refused() {
 
 #[test]
 fn the_same_place_always_has_the_same_id() {
-    let id = FactId::at(FactSource::Orders, 3, 17, 0);
+    let id = FactId::at(Origin::Orders, 3, 17, 0);
     // Fixed for ever: reactions recognise what they did by it.
     assert_eq!(id.to_string(), "6847518a-48d5-57a9-b501-eeceb44ea401");
-    assert_ne!(id, FactId::at(FactSource::Orders, 3, 17, 1));
-    assert_ne!(id, FactId::at(FactSource::Inventory, 3, 17, 0));
+    assert_ne!(id, FactId::at(Origin::Orders, 3, 17, 1));
+    assert_ne!(id, FactId::at(Origin::Inventory, 3, 17, 0));
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use shared_events::contract::{
-    Fact, FactBody, FactId, FactSource, InventoryFact, OrderId, ReservationId, Timestamp,
+    Fact, FactBody, FactId, InventoryFact, OrderId, Origin, ReservationId, Timestamp,
 };
 use shared_events::stream::redis::{Keep, Redis, RedisOptions, RedisSource, Relay, retain};
 use shared_events::stream::{
@@ -20,7 +20,7 @@ use shared_events::stream::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-const PROMISER: FactSource = FactSource::Inventory;
+const PROMISER: Origin = Origin::Inventory;
 const SHARDS: u16 = 3;
 const SOON: Duration = Duration::from_secs(30);
 

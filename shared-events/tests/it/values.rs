@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use shared_events::contract::{
-    CancelReason, Contact, ContactError, Currency, Email, FactId, FactSource, Locale, Mark, Money,
-    MoneyError, OrderId, ParseIdError, ParseTimestampError, Quantity, Reason, Sku, Subject,
-    TextError, TextRule, Timestamp,
+    CancelReason, Contact, ContactError, Currency, Email, FactId, Locale, Mark, Money, MoneyError,
+    OrderId, Origin, ParseIdError, ParseTimestampError, Quantity, Reason, Sku, Subject, TextError,
+    TextRule, Timestamp,
 };
 use shared_events::stream::{Backoff, Cursors};
 use std::collections::BTreeSet;
@@ -399,11 +399,11 @@ fn a_fact_has_one_id_for_each_thing_it_can_be_told_apart_by() {
     let at = |micros| Timestamp::from_micros(micros);
     let of =
         |source, event, place, time, index| FactId::of_event(source, event, place, time, index);
-    let orders = FactSource::Orders;
+    let orders = Origin::Orders;
     let one = of(orders, (subject, 1), (0, 1), at(1), 0);
     assert_eq!(one, of(orders, (subject, 1), (0, 1), at(1), 0));
     let others = [
-        of(FactSource::Inventory, (subject, 1), (0, 1), at(1), 0),
+        of(Origin::Inventory, (subject, 1), (0, 1), at(1), 0),
         of(orders, (other, 1), (0, 1), at(1), 0),
         of(orders, (subject, 2), (0, 1), at(1), 0),
         of(orders, (subject, 1), (1, 1), at(1), 0),

@@ -64,7 +64,7 @@ impl AdminEdge {
 fn rebuild_refused(error: RebuildError) -> Status {
     let why = format!("nothing was changed: {error}");
     match error {
-        RebuildError::Away(error) => unavailable(error),
+        RebuildError::Unavailable(error) => unavailable(error),
         RebuildError::Archived(_) => {
             refused(Reason::Archived, &format!("{why}; serve reads it with --archive"))
         }

@@ -6,7 +6,7 @@ use inventory_stream::grpc::FILE_DESCRIPTOR_SET;
 use inventory_stream::{DISCREPANCIES_KEPT, Inventory, Reconciled};
 use order_actor::domain::Role;
 use service_edge::feed;
-use shared_events::contract::FactSource;
+use shared_events::contract::Origin;
 use shared_events::stream::redis::Redis;
 use shared_events::stream::{Database, Outbox};
 use tonic::service::interceptor::InterceptedService;
@@ -47,7 +47,7 @@ pub static SERVICE: Service = Service {
 };
 
 const PROMISE: Promise = Promise {
-    source: FactSource::Inventory,
+    source: Origin::Inventory,
     relay: "relay-inventory",
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
@@ -55,7 +55,7 @@ const PROMISE: Promise = Promise {
 /// Holds stock for orders, lets it go, counts it out and in.
 pub const STOCK: Follower = Follower {
     name: "stock",
-    follows: Log::Facts(FactSource::Orders),
+    follows: Log::Facts(Origin::Orders),
     // A batch is a dozen statements.
     pace: Duration::from_millis(20),
     scope: Runs::Once,

@@ -5,7 +5,7 @@ use notification::Notifications;
 use notification::grpc::FILE_DESCRIPTOR_SET;
 use order_actor::domain::Role;
 use service_edge::feed;
-use shared_events::contract::FactSource;
+use shared_events::contract::Origin;
 use shared_events::stream::Outbox;
 use tonic::service::interceptor::InterceptedService;
 
@@ -44,7 +44,7 @@ pub static SERVICE: Service = Service {
 };
 
 const PROMISE: Promise = Promise {
-    source: FactSource::Notifications,
+    source: Origin::Notifications,
     relay: "relay-notifications",
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
@@ -52,7 +52,7 @@ const PROMISE: Promise = Promise {
 /// Composes messages.
 pub const NOTIFICATIONS: Follower = Follower {
     name: "notifications",
-    follows: Log::Facts(FactSource::Orders),
+    follows: Log::Facts(Origin::Orders),
     // It leaves for another system.
     pace: Duration::from_millis(250),
     scope: Runs::Once,

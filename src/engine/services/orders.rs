@@ -6,11 +6,11 @@ use order_actor::domain::Role;
 use order_actor::grpc::{FILE_DESCRIPTOR_SET, OrdersEdge};
 use order_actor::inbox::StockAnswers;
 use order_actor::limits::IDLE_SWEEP;
-use order_actor::outbox::FactSource as OrderFacts;
+use order_actor::outbox::OrderFacts;
 use order_actor::projections::{self, Deadlines, OrderSummaries};
 use order_actor::replay::JournalSource;
 use order_actor::timers::Alarm;
-use shared_events::contract::FactSource;
+use shared_events::contract::Origin;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::calls::Rpc;
@@ -63,7 +63,7 @@ pub static SERVICE: Service = Service {
 };
 
 const PROMISE: Promise = Promise {
-    source: FactSource::Orders,
+    source: Origin::Orders,
     relay: "relay-orders",
     log: |stores| Ok(Arc::new(OrderFacts::new(stores.journal.clone()))),
 };
@@ -89,7 +89,7 @@ pub const DEADLINES: Follower = Follower {
 /// Tells orders what stock answered.
 pub const STOCK_ANSWERS: Follower = Follower {
     name: "stock-answers",
-    follows: Log::Facts(FactSource::Inventory),
+    follows: Log::Facts(Origin::Inventory),
     // An order waits for it.
     pace: SOON,
     scope: Runs::ByShard,
@@ -116,7 +116,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
         Backend::Postgres(_) => edge.among(Arc::new(building.nodes.clone())),
         Backend::Sqlite(_) => edge,
     };
-    let (orders, events) = edge.taking_turns(Arc::new(building.turns.clone())).into_services();
+    let (orders, events) = edge.taking_slots(Arc::new(building.slots.clone())).into_services();
     building.routes.add_service(orders);
     building.routes.add_service(events);
     let clock = Believed::by(&journal, building.settings.trust_clock).await;

@@ -72,7 +72,7 @@ impl Loads {
             if queue.under_way < AT_ONCE_MAX {
                 queue.under_way += 1;
                 let (pool, queue) = (self.pool.clone(), Arc::clone(&self.queue));
-                Some(Turn { pool, queue, session: None })
+                Some(Slot { pool, queue, session: None })
             } else {
                 queue.waiting.push((stream_id, answer));
                 None
@@ -94,7 +94,7 @@ impl Loads {
 
 /// One of the reads under way. Whoever has it reads; however that ends, those who have gathered
 /// meanwhile are read next.
-struct Turn {
+struct Slot {
     pool: PgPool,
     queue: Arc<Mutex<Queue>>,
     /// From one read to the next; none while it reads.
@@ -103,7 +103,7 @@ struct Turn {
 
 type Waiting = HashMap<StreamId, oneshot::Sender<Answer>>;
 
-impl Drop for Turn {
+impl Drop for Slot {
     fn drop(&mut self) {
         let runtime = Handle::try_current();
         let taken = {
@@ -139,7 +139,7 @@ fn take(queue: &mut Queue) -> Waiting {
     taken
 }
 
-impl Turn {
+impl Slot {
     async fn those_who_wait(mut self, taken: Waiting) {
         let mut read = self.read(taken.keys().copied()).await;
         for (stream_id, answer) in taken {

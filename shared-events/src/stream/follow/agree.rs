@@ -28,7 +28,7 @@ pub(super) async fn agree_again<T: Item>(
     };
     match asked.await {
         Ok(loaded) => *known = loaded,
-        Err(Trouble::Away(error)) => {
+        Err(Trouble::Unavailable(error)) => {
             tracing::debug!(follower = status.name(), error, "its log is not compared");
             *known = Some(cursors);
         }

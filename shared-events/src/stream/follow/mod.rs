@@ -161,7 +161,7 @@ pub async fn follow_paced<T: Item>(
                     () = stop.cancelled() => {}
                 }
             }
-            Err(Trouble::Away(error)) => {
+            Err(Trouble::Unavailable(error)) => {
                 let wait = Backoff::FOLLOWER.wait(attempt, rand::random());
                 // Once for as long as it waits; what it waits for now stands in its status.
                 if attempt == 0 {
@@ -185,22 +185,22 @@ pub async fn follow_paced<T: Item>(
 }
 
 enum Trouble {
-    Away(String),
+    Unavailable(String),
     Forked(SourceError),
     Broken(SourceError),
 }
 
 impl From<Blame> for Trouble {
     fn from(blame: Blame) -> Self {
-        Self::Away(blame.to_string())
+        Self::Unavailable(blame.to_string())
     }
 }
 
 impl From<SourceError> for Trouble {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Away(error) => Self::Away(error),
-            SourceError::Archived { .. } => Self::Away(error.to_string()),
+            SourceError::Unavailable(error) => Self::Unavailable(error),
+            SourceError::Archived { .. } => Self::Unavailable(error.to_string()),
             SourceError::Forked { .. } => Self::Forked(error),
             SourceError::Broken { .. } => Self::Broken(error),
         }

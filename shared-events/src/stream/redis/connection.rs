@@ -11,7 +11,7 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::contract::FactSource as Promiser;
+use crate::contract::Origin;
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -147,18 +147,18 @@ impl Redis {
 
     /// The stream of a shard. The braces keep all keys of a shard in one slot of a cluster.
     #[must_use]
-    pub fn stream(&self, promiser: Promiser, shard: u16) -> String {
-        format!("{}:facts", self.tag(promiser, shard))
+    pub fn stream(&self, origin: Origin, shard: u16) -> String {
+        format!("{}:facts", self.tag(origin, shard))
     }
 
     /// Hash of the followers of a shard: name → position and when, in milliseconds since 1970.
-    pub(super) fn readers(&self, promiser: Promiser, shard: u16) -> String {
-        format!("{}:readers", self.tag(promiser, shard))
+    pub(super) fn readers(&self, origin: Origin, shard: u16) -> String {
+        format!("{}:readers", self.tag(origin, shard))
     }
 
     /// Of which incarnation of the log the stream of a shard is.
-    pub(super) fn incarnation(&self, promiser: Promiser, shard: u16) -> String {
-        format!("{}:incarnation", self.tag(promiser, shard))
+    pub(super) fn incarnation(&self, origin: Origin, shard: u16) -> String {
+        format!("{}:incarnation", self.tag(origin, shard))
     }
 
     /// First part of every key.
@@ -166,8 +166,8 @@ impl Redis {
         &self.target.prefix
     }
 
-    fn tag(&self, promiser: Promiser, shard: u16) -> String {
-        let service = promiser.uri().trim_start_matches("/ordinal/");
+    fn tag(&self, origin: Origin, shard: u16) -> String {
+        let service = origin.uri().trim_start_matches("/ordinal/");
         format!("{}:{{{service}:{shard}}}", self.target.prefix)
     }
 

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::connection::{Redis, RedisError};
 use super::entry::{self, Entry};
-use crate::contract::{Fact, FactSource as Promiser, Mark};
+use crate::contract::{Fact, Mark, Origin};
 use crate::stream::Cursors;
 
 /// Why the streams cannot say what comes next.
@@ -33,12 +33,12 @@ impl From<RedisError> for Trouble {
 /// [`RedisError`] where Redis does not answer, or an entry is no fact.
 pub async fn page(
     redis: &Redis,
-    promiser: Promiser,
+    origin: Origin,
     shard: u16,
     behind: Option<&Fact>,
     count: u32,
 ) -> Result<Vec<(Fact, u64)>, RedisError> {
-    let key = redis.stream(promiser, shard);
+    let key = redis.stream(origin, shard);
     let from = match behind {
         Some(fact) => format!("({}", entry::id(fact.position, fact.index)),
         None => "-".to_owned(),

@@ -100,14 +100,14 @@ fn text(value: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{FactBody, FactId, FactSource, InventoryFact, OrderId, Timestamp};
+    use crate::contract::{FactBody, FactId, InventoryFact, OrderId, Origin, Timestamp};
 
     fn entry() -> Entry {
         let order_id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
         let reservation_id = "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap();
         let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
         let (id, time) = (
-            FactId::at(FactSource::Inventory, 3, 17, 1),
+            FactId::at(Origin::Inventory, 3, 17, 1),
             Timestamp::from_micros(1_800_000_000_123_456),
         );
         let fact = Fact::new(id, (3, 17, 1), 42, time, FactBody::Inventory(body))

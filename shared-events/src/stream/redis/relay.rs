@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::connection::{Redis, RedisError};
 use super::entry;
-use crate::contract::{Fact, FactSource as Promiser, Mark};
+use crate::contract::{Fact, Mark, Origin};
 use crate::stream::{Batch, Blame, Cursors, History, Scope, Sink, Source, SourceError};
 
 /// Appends entries behind the id that the stream must end with, all or none; otherwise says with
@@ -43,7 +43,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// behind the last id; two at once do no harm, because each append names the id that it follows.
 pub struct Relay {
     redis: Redis,
-    promiser: Promiser,
+    origin: Origin,
     source: Arc<dyn Source<Fact>>,
     refill: u64,
     /// Where the streams stood when they were last seen.
@@ -58,21 +58,16 @@ impl Relay {
     /// Of what this service promises. A stream that is found empty is filled with the last
     /// `refill` positions of its shard; readers that need more have the source.
     #[must_use]
-    pub fn new(
-        redis: Redis,
-        promiser: Promiser,
-        source: Arc<dyn Source<Fact>>,
-        refill: u64,
-    ) -> Self {
+    pub fn new(redis: Redis, origin: Origin, source: Arc<dyn Source<Fact>>, refill: u64) -> Self {
         let (at, last_ids, looked) = (Cursors::default(), BTreeMap::new(), Instant::now());
-        Self { redis, promiser, source, refill, at, last_ids, looked, incarnation: 0 }
+        Self { redis, origin, source, refill, at, last_ids, looked, incarnation: 0 }
     }
 
     /// The ids with which the streams of these shards end.
     async fn last_ids(&self, shards: &[u16]) -> Result<BTreeMap<u16, String>, RedisError> {
         let asked = shards.iter().map(|shard| {
             let mut info = redis::cmd("XINFO");
-            info.arg("STREAM").arg(self.redis.stream(self.promiser, *shard));
+            info.arg("STREAM").arg(self.redis.stream(self.origin, *shard));
             info
         });
         let infos = self.redis.all::<HashMap<String, redis::Value>>(asked.collect()).await?;
@@ -92,7 +87,7 @@ impl Relay {
     async fn incarnations(&self, shards: &[u16]) -> Result<BTreeMap<u16, u64>, RedisError> {
         let asked = shards.iter().map(|shard| {
             let mut get = redis::cmd("GET");
-            get.arg(self.redis.incarnation(self.promiser, *shard));
+            get.arg(self.redis.incarnation(self.origin, *shard));
             get
         });
         let known = self.redis.all::<Option<u64>>(asked.collect()).await?;
@@ -106,7 +101,7 @@ impl Relay {
     async fn last_marks(&self, shards: &[u16]) -> Result<BTreeMap<u16, (u64, Mark)>, RedisError> {
         let asked = shards.iter().map(|shard| {
             let mut last = redis::cmd("XREVRANGE");
-            last.arg(self.redis.stream(self.promiser, *shard)).arg("+").arg("-");
+            last.arg(self.redis.stream(self.origin, *shard)).arg("+").arg("-");
             last.arg("COUNT").arg(1);
             last
         });
@@ -118,7 +113,7 @@ impl Relay {
             let last = entry::entries(&reply).unwrap_or_default().into_iter().next();
             let last = last.and_then(|(id, fields)| entry::read(id, &fields).ok());
             if let Some(entry::Entry { fact, .. }) = last
-                && (fact.index == 0 || fact.source == Promiser::Orders)
+                && (fact.index == 0 || fact.source == Origin::Orders)
                 && let Some(mark) = fact.mark()
             {
                 marks.insert(*shard, (fact.position, mark));
@@ -157,7 +152,7 @@ impl Relay {
 
     /// What appends the facts of one shard.
     fn calls(&self, shard: u16, facts: &[&Fact]) -> Result<Vec<Call>, Blame> {
-        let stream = self.redis.stream(self.promiser, shard);
+        let stream = self.redis.stream(self.origin, shard);
         let behind = self.last_ids.get(&shard).map_or(EMPTY, String::as_str);
         let mut calls = vec![Call::new(&stream, shard, behind)];
         let (mut prev, mut here) = (self.at.get(shard), self.at.get(shard));
@@ -183,7 +178,7 @@ impl Relay {
     async fn tells(&self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
         let noted = shards.iter().map(|shard| {
             let mut set = redis::cmd("SET");
-            set.arg(self.redis.incarnation(self.promiser, *shard)).arg(incarnation);
+            set.arg(self.redis.incarnation(self.origin, *shard)).arg(incarnation);
             set
         });
         for answer in self.redis.all::<String>(noted.collect()).await? {
@@ -294,7 +289,7 @@ impl Sink<Fact> for Relay {
         let shards: Vec<u16> = from.iter().map(|(shard, _)| shard).collect();
         let gone = shards.iter().map(|shard| {
             let mut del = redis::cmd("DEL");
-            del.arg(self.redis.stream(self.promiser, *shard));
+            del.arg(self.redis.stream(self.origin, *shard));
             del
         });
         for answer in self.redis.all::<u64>(gone.collect()).await? {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Redis, RedisError};
 use super::entry::{self, place};
-use crate::contract::{Fact, FactSource as Promiser, Timestamp};
+use crate::contract::{Fact, Origin, Timestamp};
 use crate::stream::{Scope, Source};
 
 /// Entries looked at in one go.
@@ -38,7 +38,7 @@ impl Default for Keep {
 /// Shortens the streams of the shards in scope until `stop`.
 pub async fn retain(
     redis: Redis,
-    promiser: Promiser,
+    origin: Origin,
     source: Arc<dyn Source<Fact>>,
     scope: watch::Receiver<Scope>,
     keep: Keep,
@@ -49,7 +49,7 @@ pub async fn retain(
         let scope = scope.borrow().clone();
         let Ok(heads) = source.heads().await else { continue };
         for (shard, _) in heads.iter().filter(|(shard, _)| scope.includes(*shard)) {
-            let stream = Stream { redis: &redis, promiser, shard };
+            let stream = Stream { redis: &redis, origin, shard };
             if let Err(error) = stream.trim(keep, now()).await {
                 tracing::debug!(shard, %error, "a stream was not shortened");
                 break;
@@ -60,7 +60,7 @@ pub async fn retain(
 
 struct Stream<'a> {
     redis: &'a Redis,
-    promiser: Promiser,
+    origin: Origin,
     shard: u16,
 }
 
@@ -73,7 +73,7 @@ fn too_old((_, time): &Old, keep: Keep, now: Timestamp) -> bool {
 
 impl Stream<'_> {
     fn key(&self) -> String {
-        self.redis.stream(self.promiser, self.shard)
+        self.redis.stream(self.origin, self.shard)
     }
 
     /// The first entries.
@@ -126,7 +126,7 @@ impl Stream<'_> {
 
     /// The position up to which every active follower has read; none where nobody reads.
     async fn needed_after(&self, now: Timestamp) -> Result<Option<u64>, RedisError> {
-        let key = self.redis.readers(self.promiser, self.shard);
+        let key = self.redis.readers(self.origin, self.shard);
         let readers: HashMap<String, String> =
             self.redis.query(redis::cmd("HGETALL").arg(key)).await?;
         let active = readers.values().filter_map(|report| {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::connection::{Connection, Redis, RedisError, answered};
 use super::entries::{Trouble, chained, facts, no_reply};
 use super::entry::{self, Entry};
-use crate::contract::{Fact, FactSource as Promiser, Timestamp};
+use crate::contract::{Fact, Origin, Timestamp};
 use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
 
 /// How long one wait for entries lasts; less than a follower's own look.
@@ -28,7 +28,7 @@ const PER_SHARD_MIN: usize = 32;
 /// do not answer. The reader's cursor alone says where it is, so either way gives it the same facts.
 pub struct RedisSource {
     redis: Redis,
-    promiser: Promiser,
+    origin: Origin,
     /// Who promises the facts.
     source: Arc<dyn Source<Fact>>,
     /// What the reader is called, so that the streams keep what it needs.
@@ -63,7 +63,7 @@ impl RedisSource {
     #[must_use]
     pub fn new(
         redis: Redis,
-        promiser: Promiser,
+        origin: Origin,
         source: Arc<dyn Source<Fact>>,
         reader: &str,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -80,7 +80,7 @@ impl RedisSource {
         };
         Self {
             redis,
-            promiser,
+            origin,
             source,
             reader: reader.to_owned(),
             now,
@@ -165,7 +165,7 @@ impl RedisSource {
         let read = self.source.read_after(&at, limit).await;
         self.source.rest().await;
         let lacked = match read {
-            Err(SourceError::Away(error)) if !batch.is_empty() => {
+            Err(SourceError::Unavailable(error)) if !batch.is_empty() => {
                 tracing::debug!(reader = self.reader, error, "the streams may lack something");
                 return Ok(());
             }
@@ -192,8 +192,8 @@ impl RedisSource {
     async fn all_of(&self, shards: &[u16], incarnation: u64) -> bool {
         let asked = shards.iter().flat_map(|shard| {
             let (mut of, mut there) = (redis::cmd("GET"), redis::cmd("EXISTS"));
-            of.arg(self.redis.incarnation(self.promiser, *shard));
-            there.arg(self.redis.stream(self.promiser, *shard));
+            of.arg(self.redis.incarnation(self.origin, *shard));
+            there.arg(self.redis.stream(self.origin, *shard));
             [of, there]
         });
         let Ok(answers) = self.redis.all::<Option<u64>>(asked.collect()).await else {
@@ -211,7 +211,7 @@ impl RedisSource {
         let millis = (self.now)().micros() / 1_000;
         let reports = shards.iter().map(|shard| {
             let mut report = redis::cmd("HSET");
-            report.arg(self.redis.readers(self.promiser, *shard)).arg(&self.reader);
+            report.arg(self.redis.readers(self.origin, *shard)).arg(&self.reader);
             report.arg(format!("{} {millis}", after.get(*shard)));
             report
         });
@@ -227,7 +227,7 @@ impl RedisSource {
         }
         read.arg("STREAMS");
         for shard in shards {
-            read.arg(self.redis.stream(self.promiser, *shard));
+            read.arg(self.redis.stream(self.origin, *shard));
         }
         for shard in shards {
             // Behind the last fact of the position.

@@ -11,39 +11,39 @@ fn known(role: Role, name: &str) -> Caller {
 
 #[tokio::test]
 async fn a_flood_waits_for_itself() {
-    let turns = Turns::default();
+    let slots = Slots::default();
     let (flood, other) = (known(Role::Customer, "flood"), known(Role::Customer, "other"));
-    let alone: Vec<Turn> = std::iter::from_fn(|| unconstrained(turns.turn(&flood)).now_or_never())
+    let alone: Vec<Slot> = std::iter::from_fn(|| unconstrained(slots.slot(&flood)).now_or_never())
         .take(1_000)
         .collect();
     assert_eq!(alone.len(), OF_ONE);
-    assert!(unconstrained(turns.turn(&other)).now_or_never().is_some());
+    assert!(unconstrained(slots.slot(&other)).now_or_never().is_some());
     drop(alone);
-    let among: Vec<Turn> = std::iter::from_fn(|| unconstrained(turns.turn(&flood)).now_or_never())
+    let among: Vec<Slot> = std::iter::from_fn(|| unconstrained(slots.slot(&flood)).now_or_never())
         .take(1_000)
         .collect();
     assert_eq!(among.len(), OF_ONE_AMONG_OTHERS);
-    assert!(unconstrained(turns.turn(&known(Role::Ops, "anna"))).now_or_never().is_some());
+    assert!(unconstrained(slots.slot(&known(Role::Ops, "anna"))).now_or_never().is_some());
 }
 
 #[tokio::test]
 async fn many_floods_leave_room_for_services_and_are_served_in_turn() {
-    let turns = Turns::default();
+    let slots = Slots::default();
     let customers: Vec<Caller> =
         (0..100).map(|number| known(Role::Customer, &number.to_string())).collect();
     let mut running = Vec::new();
     for customer in &customers {
         running.extend(
-            std::iter::from_fn(|| unconstrained(turns.turn(customer)).now_or_never()).take(50),
+            std::iter::from_fn(|| unconstrained(slots.slot(customer)).now_or_never()).take(50),
         );
     }
     assert_eq!(running.len(), AT_ONCE - KEPT);
-    assert!(unconstrained(turns.turn(&known(Role::Service, "shop"))).now_or_never().is_some());
+    assert!(unconstrained(slots.slot(&known(Role::Service, "shop"))).now_or_never().is_some());
     // Two that wait are served one after the other, whoever came first.
     let (first, second) = (customers[98].clone(), customers[99].clone());
     let mut waiting: Vec<_> = [&first, &first, &second]
         .into_iter()
-        .map(|caller| Box::pin(unconstrained(turns.turn(caller))))
+        .map(|caller| Box::pin(unconstrained(slots.slot(caller))))
         .collect();
     for one in &mut waiting {
         assert!(futures::poll!(one.as_mut()).is_pending());
@@ -60,28 +60,28 @@ async fn many_floods_leave_room_for_services_and_are_served_in_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_leaves_has_no_turn_until_it_is_back() {
-    let turns = Turns::default();
+    let slots = Slots::default();
     let shop = known(Role::Service, "shop");
     let mut calls = Vec::new();
     for _ in 0..OF_ONE {
-        calls.push(turns.of_call(&shop).await.unwrap());
+        calls.push(slots.of_call(&shop).await.unwrap());
     }
-    assert!(turns.of_call(&shop).await.is_none());
+    assert!(slots.of_call(&shop).await.is_none());
     let left = calls.pop().unwrap();
     left.clone().end();
-    let other = turns.of_call(&shop).await.unwrap();
+    let other = slots.of_call(&shop).await.unwrap();
     assert!(!left.again().await);
     drop(other);
     assert!(left.again().await);
     drop((left, calls));
-    assert_eq!(turns.state().running, 0);
+    assert_eq!(slots.state().running, 0);
 }
 
 #[test]
 fn a_long_line_of_those_who_wait_is_seldom_walked() {
-    let turns = Turns::default();
+    let slots = Slots::default();
     let flood = known(Role::Customer, "flood");
-    let mut state = turns.state();
+    let mut state = slots.state();
     state.running = AT_ONCE;
     let mut waiting = Vec::new();
     let mut walked = 0;
@@ -106,7 +106,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let turns = Turns::default();
+            let slots = Slots::default();
             let (mut waiting, mut running) = (Vec::new(), Vec::new());
             for (number, goes) in steps {
                 let role = if number < 4 { Role::Customer } else { Role::Service };
@@ -116,23 +116,23 @@ proptest! {
                 } else if goes {
                     waiting.pop();
                 } else {
-                    let turns = turns.clone();
-                    waiting.push(Box::pin(async move { turns.turn(&caller).await }));
+                    let slots = slots.clone();
+                    waiting.push(Box::pin(async move { slots.slot(&caller).await }));
                 }
                 for mut one in std::mem::take(&mut waiting) {
                     match futures::poll!(one.as_mut()) {
-                        std::task::Poll::Ready(turn) => running.push(turn),
+                        std::task::Poll::Ready(slot) => running.push(slot),
                         std::task::Poll::Pending => waiting.push(one),
                     }
                 }
-                let state = turns.state();
+                let state = slots.state();
                 assert_eq!(state.running, running.len());
                 let sum: usize = state.lines.values().map(|line| line.running).sum();
                 assert_eq!(sum, running.len());
             }
             drop(waiting);
             drop(running);
-            let mut state = turns.state();
+            let mut state = slots.state();
             state.serve();
             assert_eq!((state.running, state.open_running), (0, 0));
             assert!(state.lines.values().all(|line| line.running == 0));

@@ -14,15 +14,15 @@ const ROUNDS: u8 = 6;
 /// Hides positions under the keys of a part of the journal. One without keys, which is forgotten
 /// with its process, hides nothing.
 #[derive(Clone, Default)]
-pub struct Veil(Arc<[[u8; 32]]>);
+pub struct PositionCipher(Arc<[[u8; 32]]>);
 
-impl std::fmt::Debug for Veil {
+impl std::fmt::Debug for PositionCipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Veil(..)")
+        f.write_str("PositionCipher(..)")
     }
 }
 
-impl Veil {
+impl PositionCipher {
     pub(crate) fn under(keys: &[Key]) -> Self {
         let derived = |key: &Key| blake3::derive_key("ordinal positions for customers", &key.bytes);
         Self(keys.iter().map(derived).collect())
@@ -93,9 +93,9 @@ mod tests {
 
     use super::*;
 
-    fn veil(keys: &[u8]) -> Veil {
+    fn under_keys(keys: &[u8]) -> PositionCipher {
         let key = |byte: &u8| Key { id: byte.to_string(), bytes: [*byte; 32] };
-        Veil::under(&keys.iter().map(key).collect::<Vec<_>>())
+        PositionCipher::under(&keys.iter().map(key).collect::<Vec<_>>())
     }
 
     proptest! {
@@ -104,26 +104,26 @@ mod tests {
             shard in 0..1024_u16,
             position in 1..=POSITION_MAX,
         ) {
-            let shown = veil(&[1]).hide(shard, position);
+            let shown = under_keys(&[1]).hide(shard, position);
             prop_assert_ne!(shown, 0);
-            prop_assert_eq!(veil(&[1]).see(shard, shown), Some(position));
+            prop_assert_eq!(under_keys(&[1]).see(shard, shown), Some(position));
             // A part that took the shard over has its own key and the one from before.
-            prop_assert_eq!(veil(&[0, 1]).see(shard, shown), Some(position));
-            prop_assert_ne!(veil(&[2]).see(shard, shown), Some(position));
-            prop_assert_ne!(veil(&[1]).see(shard + 1, shown), Some(position));
+            prop_assert_eq!(under_keys(&[0, 1]).see(shard, shown), Some(position));
+            prop_assert_ne!(under_keys(&[2]).see(shard, shown), Some(position));
+            prop_assert_ne!(under_keys(&[1]).see(shard + 1, shown), Some(position));
         }
     }
 
     #[test]
     fn neighbours_are_no_neighbours_and_the_beginning_is_the_beginning() {
-        let veil = veil(&[7]);
-        let shown: Vec<u64> = (1..1_000).map(|position| veil.hide(3, position)).collect();
+        let cipher = under_keys(&[7]);
+        let shown: Vec<u64> = (1..1_000).map(|position| cipher.hide(3, position)).collect();
         let ascending = shown.windows(2).filter(|pair| pair[0] < pair[1]).count();
         assert!((400..600).contains(&ascending), "{ascending}");
         let near = shown.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 1 << 40).count();
         assert!(near < 10, "{near}");
-        assert_eq!((veil.hide(3, 0), veil.see(3, 0)), (0, Some(0)));
-        let none = Veil::default();
+        assert_eq!((cipher.hide(3, 0), cipher.see(3, 0)), (0, Some(0)));
+        let none = PositionCipher::default();
         assert_eq!((none.hide(3, 5), none.see(3, 5)), (5, Some(5)));
     }
 }

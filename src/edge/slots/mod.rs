@@ -24,15 +24,15 @@ const OF_ONE_AMONG_OTHERS: usize = 16;
 /// In a line that is as long as this those are looked for who have gone, and again when it is twice as
 /// long as it was then.
 const WAITING_LOOKED_AT: usize = 4_096;
-/// A call that waits longer for its turn is told to come again: what is carried out is carried out in
+/// A call that waits longer for its slot is told to come again: what is carried out is carried out in
 /// time.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
+const SLOT_WITHIN: Duration = Duration::from_secs(2);
 /// Others call who called so long ago at most.
 const AMONG_OTHERS: Duration = Duration::from_secs(1);
 
 /// The lines. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<State>>);
+pub struct Slots(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -110,7 +110,7 @@ impl State {
         Some(caller)
     }
 
-    /// Gives turns to those that may have them.
+    /// Gives slots to those that may have them.
     fn serve(&mut self) {
         while let Some(caller) = self.next() {
             let most = self.most(&caller);
@@ -120,7 +120,7 @@ impl State {
                 continue;
             }
             while let Some(waiting) = line.waiting.pop_front() {
-                // Who has gone meanwhile needs no turn.
+                // Who has gone meanwhile needs no slot.
                 if waiting.send(()).is_ok() {
                     line.running += 1;
                     self.running += 1;
@@ -183,63 +183,63 @@ impl State {
     }
 }
 
-impl Turns {
+impl Slots {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn. Whoever stops waiting leaves the line.
-    pub async fn turn(&self, caller: &Caller) -> Turn {
+    /// Waits for a slot. Whoever stops waiting leaves the line.
+    pub async fn slot(&self, caller: &Caller) -> Slot {
         let receiver = {
             let mut state = self.state();
             state.called(caller);
             if state.begin_at_once(caller) { None } else { Some(state.wait(caller)) }
         };
         if let Some(receiver) = receiver {
-            let mut waiting = Waiting { turns: self.clone(), caller: caller.clone(), receiver };
+            let mut waiting = Waiting { slots: self.clone(), caller: caller.clone(), receiver };
             // It is answered as long as there is a line.
             let _ = (&mut waiting.receiver).await;
         }
-        Turn { turns: self.clone(), caller: caller.clone() }
+        Slot { slots: self.clone(), caller: caller.clone() }
     }
 
-    /// A turn for a call, unless it does not come in time.
-    pub(super) async fn of_call(&self, caller: &Caller) -> Option<TurnOfCall> {
-        let turn = timeout(TURN_WITHIN, self.turn(caller)).await.ok()?;
-        Some(TurnOfCall(Arc::new(Mutex::new(Some(turn))), self.clone(), caller.clone()))
+    /// A slot for a call, unless it does not come in time.
+    pub(super) async fn of_call(&self, caller: &Caller) -> Option<CallSlot> {
+        let slot = timeout(SLOT_WITHIN, self.slot(caller)).await.ok()?;
+        Some(CallSlot(Arc::new(Mutex::new(Some(slot))), self.clone(), caller.clone()))
     }
 }
 
-/// The turn of a call, which goes along with its request. A call that leaves for another process waits
-/// for a turn there and has none here meanwhile: two processes that wait for each other hold nothing.
+/// The slot of a call, which goes along with its request. A call that leaves for another process waits
+/// for a slot there and has none here meanwhile: two processes that wait for each other hold nothing.
 /// Clones are the same.
 #[derive(Clone)]
-pub struct TurnOfCall(Arc<Mutex<Option<Turn>>>, Turns, Caller);
+pub struct CallSlot(Arc<Mutex<Option<Slot>>>, Slots, Caller);
 
-impl TurnOfCall {
-    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
+impl CallSlot {
+    fn slot(&self) -> MutexGuard<'_, Option<Slot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes room.
     pub fn end(&self) {
         // Outside the lock: it makes room under another.
-        let turn = self.turn().take();
-        drop(turn);
+        let slot = self.slot().take();
+        drop(slot);
     }
 
-    /// Waits for another turn; whether it came in time.
+    /// Waits for another slot; whether it came in time.
     pub async fn again(&self) -> bool {
-        let turn = timeout(TURN_WITHIN, self.1.turn(&self.2)).await.ok();
-        let came = turn.is_some();
-        *self.turn() = turn;
+        let slot = timeout(SLOT_WITHIN, self.1.slot(&self.2)).await.ok();
+        let came = slot.is_some();
+        *self.slot() = slot;
         came
     }
 }
 
 /// A place in a line.
 struct Waiting {
-    turns: Turns,
+    slots: Slots,
     caller: Caller,
     receiver: oneshot::Receiver<()>,
 }
@@ -247,22 +247,22 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.receiver.close();
-        // The turn came in the moment in which nobody waited for it any more.
+        // The slot came in the moment in which nobody waited for it any more.
         if self.receiver.try_recv().is_ok() {
-            self.turns.state().done(&self.caller);
+            self.slots.state().done(&self.caller);
         }
     }
 }
 
 /// Is carried out; makes room when it is dropped.
-pub struct Turn {
-    turns: Turns,
+pub struct Slot {
+    slots: Slots,
     caller: Caller,
 }
 
-impl Drop for Turn {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.turns.state().done(&self.caller);
+        self.slots.state().done(&self.caller);
     }
 }
 
