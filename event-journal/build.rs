@@ -1,4 +1,4 @@
-//! Migrations are part of the program: one that changes or comes is compiled in again.
+//! Migrations are compiled in: a changed or new one triggers a new build.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

@@ -2,8 +2,8 @@
 //! (as many as there are), side by side in one run.
 //!
 //! `cargo run --profile dist -p event-journal --example spread -- URL…`, or `scripts/spread`, which
-//! brings servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas
-//! are made and dropped.
+//! starts servers of its own. URLs of different servers, so that each has a WAL of its own. Schemas
+//! are created and dropped.
 
 #![expect(clippy::print_stdout, reason = "this is a command line")]
 
@@ -21,15 +21,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 const SHARDS: u16 = 16;
-/// So many wait for an answer at any time, of each database: one, whose commits nobody shares, and
-/// many.
+/// Concurrent callers per database: one, which shares its commits with no other, and many.
 const CALLERS: [u64; 3] = [1, 16, 256];
-/// Each number of databases so often, one after the other, so that whatever else the machine does
-/// comes to all alike.
+/// Rounds per number of databases, one after the other, so that other load on the machine affects
+/// all alike.
 const ROUNDS: u32 = 3;
 const WARM_UP: Duration = Duration::from_secs(1);
 const LASTS: Duration = Duration::from_secs(4);
-/// About what a stream with three lines takes.
+/// About the size of an order with three lines.
 const PAYLOAD_LEN: usize = 600;
 
 fn now() -> Timestamp {

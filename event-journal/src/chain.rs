@@ -1,4 +1,4 @@
-//! The hash over everything that was written.
+//! The hash chain over all events.
 
 use crate::event::{EventRef, StoredEvent};
 
@@ -13,8 +13,8 @@ pub const GENESIS: [u8; 32] = [0; 32];
 /// 3. event type, event version, payload and metadata, each as its length in bytes (8 bytes,
 ///    little-endian) and its UTF-8 bytes as stored.
 ///
-/// Lengths are hashed too, so that no byte can move from one field to the next unseen. This layout
-/// never changes: journals live longer than programs.
+/// Lengths are hashed too, so that no byte can move from one field to the next unnoticed. This
+/// layout never changes: journals live longer than programs.
 #[must_use]
 pub fn chain_hash(previous: &[u8; 32], event: &StoredEvent) -> [u8; 32] {
     chain_hash_of(previous, &event.into())

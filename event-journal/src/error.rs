@@ -4,11 +4,12 @@ use shared_events::stream::DatabaseError;
 
 use crate::id::{AGGREGATE_TYPE, StreamId};
 
-/// Why the journal did not do what was asked. Cloned to everybody who waited for the same batch.
+/// Why the journal did not do what was asked. Cloned to every caller that waited for the same
+/// batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// The stream is not at the expected version; nothing was appended.
-    #[error("{}/{stream_id}@{expected}: somebody else appended first", AGGREGATE_TYPE)]
+    #[error("{}/{stream_id}@{expected}: another writer appended first", AGGREGATE_TYPE)]
     Conflict {
         /// The stream.
         stream_id: StreamId,
@@ -21,17 +22,17 @@ pub enum JournalError {
     /// writer has stopped.
     #[error("another writer has taken the journal over")]
     Superseded,
-    /// Another node has the stream's shard, or nobody has; nothing was appended.
+    /// Another node has the stream's shard, or no node has it; nothing was appended.
     #[error("shard {shard} is not here")]
     NotOwner {
         /// The shard.
         shard: u16,
     },
-    /// The database is away or refused; surely nothing was appended.
+    /// The database is unavailable or refused; nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
-    /// The journal is not the one that was followed: it was set back, and nobody has accepted that.
-    /// Nothing was appended.
+    /// The journal was set back: it is not the one that readers followed, and no operator has
+    /// accepted that. Nothing was appended.
     #[error("the journal is not the one that was followed: {0}")]
     Doubted(String),
     /// A reader remembers what the journal does not hold.
@@ -41,16 +42,16 @@ pub enum JournalError {
         shard: u16,
         /// Where the reader is.
         position: u64,
-        /// What is there.
+        /// What the journal has there.
         detail: String,
     },
-    /// A database is not the one that is to hold these shards of this journal; nothing was written.
+    /// A database does not hold these shards of this journal; nothing was written.
     #[error("the databases are not those of the journal: {0}")]
     WrongDatabase(String),
     /// The connection was lost while committing: it is appended or not, all or nothing.
-    #[error("it is not known whether the journal took it: {0}")]
+    #[error("it is not known whether the journal appended it: {0}")]
     OutcomeUnknown(String),
-    /// The journal holds what no writer can have written. Reading on would skip something.
+    /// The journal holds what no writer can have written. Reading on would skip events.
     #[error("the journal is broken in shard {shard} after position {position}: {detail}")]
     Broken {
         /// The shard.
@@ -60,22 +61,22 @@ pub enum JournalError {
         /// What is wrong.
         detail: String,
     },
-    /// Events have left for a file, and no archive is at hand to read it from.
+    /// Events are archived, and no archive is given to read them from.
     #[error("positions of shard {shard} up to {through} are archived: {file}")]
     Archived {
         /// The shard.
         shard: u16,
         /// The last position of that file.
         through: u64,
-        /// The file that the next event stands in, by its path in the archive.
+        /// The file that holds the next event, by its path in the archive.
         file: String,
     },
-    /// The stream has left for files, and no archive is at hand to read them from.
+    /// The stream is archived, and no archive is given to read it from.
     #[error("{}/{stream_id} is archived: {file}", AGGREGATE_TYPE)]
     StreamArchived {
         /// The stream.
         stream_id: StreamId,
-        /// The file that its first event stands in, by its path in the archive.
+        /// The file that holds its first event, by its path in the archive.
         file: String,
     },
     /// An event is larger than the bound; nothing was appended.
@@ -94,8 +95,8 @@ pub enum JournalError {
         /// The bound.
         max: u64,
     },
-    /// What was to be appended is no event; nothing was appended.
-    #[error("not an event: {0}")]
+    /// The input is not a valid event; nothing was appended.
+    #[error("invalid event: {0}")]
     Invalid(String),
     /// The journal was closed, or was opened for reading only.
     #[error("the journal is closed for writing")]
@@ -126,7 +127,7 @@ impl JournalError {
     }
 }
 
-/// Why the tables were not brought up to date.
+/// A failed migration as an error of the journal.
 pub(crate) fn not_migrated(error: sqlx::migrate::MigrateError) -> JournalError {
     JournalError::Unavailable(DatabaseError::from(error).to_string())
 }

@@ -1,4 +1,4 @@
-//! What is appended and what is read back.
+//! Events as they are appended and as they are read back.
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -7,8 +7,8 @@ use shared_events::contract::Timestamp;
 use crate::error::JournalError;
 use crate::id::StreamId;
 
-/// An event to be appended. Whoever has one has seen that it can be: a database refuses text that
-/// is not JSON, and nobody else in a batch should pay for it.
+/// An event to be appended, known to be valid: a database refuses text that is not JSON, and other
+/// requests in the batch should not pay for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
     event_type: String,
@@ -39,7 +39,7 @@ impl NewEvent {
         })
     }
 
-    /// An event of texts that others have written. They are stored byte for byte.
+    /// An event from texts that were serialized elsewhere. They are stored byte for byte.
     ///
     /// # Errors
     /// [`JournalError::Invalid`] where type or version are not 1 to 255 bytes, or a text is not
@@ -103,21 +103,21 @@ impl NewEvent {
 }
 
 fn not_json(what: &str) -> JournalError {
-    JournalError::Invalid(format!("its {what} is not JSON"))
+    JournalError::Invalid(format!("the {what} is not JSON"))
 }
 
 /// An event as the journal holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Whose.
+    /// Its stream.
     pub stream_id: StreamId,
     /// The stream's version after it, from 1.
     pub sequence: u64,
-    /// The shard it stands in.
+    /// Its shard.
     pub shard: u16,
     /// Its position there, from 1 and gapless.
     pub position: u64,
-    /// When the writer took it; the same for everything of one batch.
+    /// When the writer received it; the same for all events of one batch.
     pub recorded_at: Timestamp,
     /// Its type.
     pub event_type: String,
@@ -129,7 +129,7 @@ pub struct StoredEvent {
     pub metadata: String,
 }
 
-/// A [`StoredEvent`] whose texts are elsewhere.
+/// A [`StoredEvent`] that borrows its texts.
 pub(crate) struct EventRef<'a> {
     pub(crate) stream_id: StreamId,
     pub(crate) sequence: u64,
@@ -174,17 +174,17 @@ impl EventRef<'_> {
     }
 }
 
-/// An event with its link of the hash chain.
+/// An event with its hash in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainedEvent {
     /// The event.
     pub event: StoredEvent,
-    /// The stored hash; right where it equals [`chain_hash`](crate::chain_hash) of the hash before
-    /// and the event.
+    /// The stored hash; valid if it equals [`chain_hash`](crate::chain_hash) of the hash before and
+    /// the event.
     pub hash: [u8; 32],
 }
 
-/// What an append brought about.
+/// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The stream's version now.
@@ -193,14 +193,14 @@ pub struct Appended {
     pub shard: u16,
     /// The position of the last event.
     pub position: u64,
-    /// When.
+    /// When it was recorded.
     pub recorded_at: Timestamp,
 }
 
 /// A stream whose history is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Which.
+    /// The stream.
     pub stream_id: StreamId,
     /// Why, as it was found last.
     pub reason: String,

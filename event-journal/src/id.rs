@@ -1,14 +1,14 @@
-//! Whose events they are. What that is, the journal does not know.
+//! Stream ids. The journal does not know what a stream is about.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The aggregate type of every event. The tables were made for orders, and keep the word.
+/// The aggregate type of every event. The tables were created for orders, and keep the word.
 pub const AGGREGATE_TYPE: &str = "order";
 
-/// Names a stream of events, which have one version after the other.
+/// The id of a stream of events, which has consecutive versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StreamId(Uuid);
@@ -20,13 +20,13 @@ impl StreamId {
         self.0
     }
 
-    /// An id that was written down earlier, whatever it is.
+    /// Parses an id from a table, whatever kind of UUID it is.
     pub(crate) fn recorded(text: &str) -> Result<Self, uuid::Error> {
         Uuid::try_parse(text).map(Self)
     }
 }
 
-/// Whatever has 128 bits may name a stream.
+/// Any 128-bit id may name a stream.
 impl<T: Into<Uuid>> From<T> for StreamId {
     fn from(id: T) -> Self {
         Self(id.into())

@@ -1,24 +1,23 @@
 //! An append-only journal of events: what happened to every stream, in the order it was written.
 //!
-//! A [`Journal`] is a handle on one store, or on several that hold some of the shards each: a
-//! writer task per store that groups what many callers append, and readers. It knows ids, versions
-//! and bytes; what an event means is its caller's. Laws, whatever the store:
+//! A [`Journal`] is a handle on one store, or on several with some of the shards each: a writer
+//! task per store that groups the appends of many callers, and readers. It knows ids, versions and
+//! bytes; the caller knows what an event means. Laws, whatever the store:
 //!
 //! - one writer per shard, fenced in the append itself: a superseded one appends nothing;
 //! - positions are gapless per shard, sequences per stream; readers assert it and stop otherwise;
 //! - a batch is all or nothing, and a conflicting stream fails alone, never its batch;
-//! - events are never changed, and a hash chain tells if they were.
+//! - events are never changed, and a hash chain shows if they were.
 //!
-//! Never here: what an event means, telling anyone. In reading order: nothing here knows what
-//! stands below it.
+//! Never here: what an event means, publishing. In reading order: no module uses one below it.
 
-mod chain; // the hash over everything that was written
-mod error; // why there is no new version, with stable codes
-mod event; // what is appended and what is read back
-mod id; // whose events they are
+mod chain; // the hash chain over all events
+mod error; // why nothing was appended or read, with stable codes
+mod event; // events as they are appended and read back
+mod id; // stream ids
 
-mod files; // files of events that left a journal
-mod keys; // hashes and veils under keys that the journal keeps
+mod files; // files of archived events
+mod keys; // fingerprints and the position cipher, under keys that the journal stores
 mod options; // how a journal is opened
 mod shards; // which shards there are, and which database holds which
 
@@ -26,14 +25,14 @@ mod store; // the port of databases, and the databases
 
 mod write; // who may write, and the task that does
 
-mod archive; // what has left the table, and how it leaves
+mod archive; // moves old events from the table to files
 mod audit; // follows the chain and names every damage
 
 mod spread; // one journal over several databases
 
-mod journal; // the face: open, append, load, read, wait
+mod journal; // the public handle: open, append, load, read, wait
 
-pub use archive::{Archiving, ArchivingError, Leaving, Left};
+pub use archive::{ArchivedCounts, Archiving, ArchivingError, Selection};
 pub use audit::{
     ArchiveDamage, Audit, Damage, DamageKind, End, Guards, Unchecked, postgres_guards,
     sqlite_guards,

@@ -12,7 +12,7 @@ use crate::files::Archive;
 /// A process among several that write to one journal, each to its own shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What operators call it; no two that live have the same.
+    /// Its name for operators; unique among live nodes.
     pub name: String,
     /// Where the others reach it: host and port.
     pub address: String,
@@ -21,15 +21,15 @@ pub struct Node {
 /// How a journal is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// Shards of a journal that is created now; an existing one keeps its number for ever.
+    /// Number of shards of a new journal; an existing one keeps its number for ever.
     pub shards: u16,
-    /// For how long others believe a writer that they do not hear of.
+    /// How long others treat a silent writer as alive.
     pub lease: Duration,
     /// How often the writer renews it.
     pub renew: Duration,
     /// How long after its last good renewal the writer stops by itself; less than the lease.
     pub self_stop: Duration,
-    /// How long opening waits for another writer to go before it gives up.
+    /// How long opening waits for another writer to end before it gives up.
     pub standby: Duration,
     /// Take over although another writer is alive. For tests; the other one appends nothing more.
     pub force_takeover: bool,
@@ -37,12 +37,12 @@ pub struct Options {
     pub read_only: bool,
     /// Share the shards with other nodes, where the store can; without it all shards are taken.
     pub node: Option<Node>,
-    /// Where the files are that events have left for; without it they are not read.
+    /// The directory of archived events; without it they are not read.
     pub archive: Option<Archive>,
-    /// Sessions for reading with each of its Postgres databases, and of them those that listen; the
-    /// writer has one of its own, and reads of single streams two.
+    /// Sessions for reading per Postgres database, including those that listen; the writer has one
+    /// of its own, and reads of single streams two.
     pub connections: u32,
-    /// What time it is.
+    /// The wall clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 

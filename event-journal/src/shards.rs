@@ -1,4 +1,4 @@
-//! Shards: which of them a set holds, which database holds which, and in which a stream is.
+//! Shards: sets of them, the database that holds each, and the shard of a stream.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::id::StreamId;
 
-/// A journal has at most so many shards.
+/// The most shards a journal can have.
 pub(crate) const SHARDS_MAX: u16 = 1_024;
 
 /// Shards by their numbers; written as `0-7,12`.
@@ -14,7 +14,7 @@ pub(crate) const SHARDS_MAX: u16 = 1_024;
 pub struct ShardSet(BTreeSet<u16>);
 
 impl ShardSet {
-    /// The shards of a journal that has so many.
+    /// The shards of a journal with this number of them.
     #[must_use]
     pub fn first(count: u16) -> Self {
         Self((0..count).collect())
@@ -74,7 +74,7 @@ impl FromStr for ShardSet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no list of shards such as 0-7,12");
+        let wrong = || format!("{text:?} is not a list of shards such as 0-7,12");
         let number = |text: &str| text.parse::<u16>().ok().filter(|shard| *shard < SHARDS_MAX);
         let mut shards = BTreeSet::new();
         for run in text.split(',') {
@@ -94,7 +94,7 @@ pub struct ShardMap {
     places: Vec<Place>,
 }
 
-/// A database, and the shards that it is to hold; all there are where that is not said.
+/// A database, and the shards that it should hold; all shards where none are named.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) url: String,
@@ -116,10 +116,11 @@ impl ShardMap {
     }
 
     /// A map of several databases, each entry `SHARDS=URL` such as `0-7=postgres://…`. Together
-    /// they hold every shard from 0 to the highest once; a URL named twice holds what both say.
+    /// they hold every shard from 0 to the highest once; a URL given twice holds the shards of
+    /// both.
     ///
     /// # Errors
-    /// What is wrong with it, without any URL.
+    /// What is wrong with the map, without any URL.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut places: Vec<Place> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -142,9 +143,9 @@ impl ShardMap {
             return Err(format!("shard {missing} is missing"));
         }
         if places.is_empty() {
-            return Err("it names no database".to_owned());
+            return Err("the map names no database".to_owned());
         }
-        // Always in the same order: the first one decides while a journal is made.
+        // Always in the same order: the first one decides while a journal is created.
         places.sort_by_key(|place| place.holds.iter().flat_map(ShardSet::iter).min());
         Ok(Self { places })
     }
@@ -153,7 +154,7 @@ impl ShardMap {
         &self.places
     }
 
-    /// The number of shards, where the map says it.
+    /// The number of shards, where the map tells it.
     pub(crate) fn shards(&self) -> Option<u16> {
         let counts = self.places.iter().map(|place| place.holds.as_ref().map(ShardSet::len));
         counts.sum::<Option<usize>>().and_then(|count| u16::try_from(count).ok())
@@ -161,7 +162,7 @@ impl ShardMap {
 }
 
 /// The first eight bytes of BLAKE3 over the id's 16 bytes, little-endian, modulo the number of
-/// shards. It never changes: events are where it once put them.
+/// shards. It never changes: it decides where existing events are found.
 pub(crate) fn shard_of(stream_id: StreamId, shards: u16) -> u16 {
     let hash = blake3::hash(stream_id.uuid().as_bytes());
     let mut first = [0; 8];
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_written_as_they_are_read() {
+    fn a_shard_set_survives_its_text() {
         for text in ["0", "0-7", "0-7,12", "3,5,7-9"] {
             assert_eq!(text.parse::<ShardSet>().unwrap().to_string(), text);
         }
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_names_every_shard_once_and_no_url_when_it_is_refused() {
+    fn a_refused_map_shows_no_url() {
         let spread = map(&["8-15=postgres://b/x", "0-3=postgres://a/x", "4-7=postgres://a/x"]);
         let spread = spread.unwrap();
         assert_eq!(spread.shards(), Some(16));
@@ -204,9 +205,9 @@ mod tests {
             (&["0-7=postgres://a", "7-15=postgres://b"][..], "shard 7 is named twice"),
             (&["0-6=postgres://a", "8-15=postgres://b"], "shard 7 is missing"),
             (&["1-15=postgres://a"], "shard 0 is missing"),
-            (&[], "it names no database"),
+            (&[], "the map names no database"),
             (&["postgres://user:secret@a"], "an entry is SHARDS=URL"),
-            (&["0-x=postgres://user:secret@a"], "\"0-x\" is no list"),
+            (&["0-x=postgres://user:secret@a"], "\"0-x\" is not a list"),
         ] {
             let refused = map(entries).unwrap_err();
             assert!(refused.starts_with(why) && !refused.contains("secret"), "{refused}");

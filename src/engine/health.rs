@@ -98,7 +98,7 @@ impl Checks {
         }
         let journal = async {
             if let Some(journal) = &self.journal {
-                let trouble = journal.trouble().await.map(|error| error.to_string());
+                let trouble = journal.failure().await.map(|error| error.to_string());
                 let doubt = self.doubt.as_ref().map(|why| {
                     format!("it was set back and nobody has accepted that (ordinal journal restored): {why}")
                 });

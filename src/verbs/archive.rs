@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::{Order, evolve};
-use order_actor::journal::{ArchivingError, Leaving, Left, Manifest, StoredEvent};
+use order_actor::journal::{ArchivedCounts, ArchivingError, Manifest, Selection, StoredEvent};
 use order_actor::record::{decode, order_of};
 use serde::Serialize;
 use shared_events::contract::{OrderId, Timestamp};
@@ -126,7 +126,7 @@ pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
             continue;
         }
         let written = archiving.write(&reach, &args.to).await.map_err(failed)?;
-        let left = archiving.leave(&written, &leaving).await.map_err(failed)?;
+        let left = archiving.remove_archived(&written, &leaving).await.map_err(failed)?;
         report.left(&written, left);
     }
     show(&report, out);
@@ -209,14 +209,14 @@ pub(super) async fn followed(
 }
 
 impl Report {
-    fn selected(&mut self, leaving: &Leaving) {
+    fn selected(&mut self, leaving: &Selection) {
         self.orders += leaving.streams;
         self.events += leaving.events;
-        self.staying += leaving.staying;
+        self.staying += leaving.retained;
     }
 
     /// Adds what has left one of the journal's databases.
-    fn left(&mut self, written: &[Manifest], left: Left) {
+    fn left(&mut self, written: &[Manifest], left: ArchivedCounts) {
         for manifest in written {
             let month = self.months.entry(manifest.month.clone()).or_default();
             month.files += 1;

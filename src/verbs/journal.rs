@@ -55,7 +55,7 @@ pub enum JournalVerb {
         /// Give up a move of these shards that was begun and did not end: they are served again
         /// where they were.
         #[arg(long)]
-        take_back: bool,
+        cancel: bool,
     },
 }
 
@@ -95,10 +95,10 @@ pub async fn run(
         }
         JournalVerb::Archive(args) => return crate::verbs::archive::run(args, out).await,
         JournalVerb::Show { databases } => show(&databases, out).await?,
-        JournalVerb::Move { shards, from, to, take_back } => {
+        JournalVerb::Move { shards, from, to, cancel } => {
             let relocation = Relocation::new(&from, &to, JOURNAL, shards.clone());
             let relocation = relocation.map_err(anyhow::Error::from)?;
-            let done = if take_back {
+            let done = if cancel {
                 took_back(&relocation, &shards, out).await
             } else {
                 moved(&relocation, &shards, out).await
@@ -182,7 +182,7 @@ async fn moved(relocation: &Relocation, shards: &ShardSet, out: &Output) -> anyh
 }
 
 async fn took_back(relocation: &Relocation, shards: &ShardSet, out: &Output) -> anyhow::Result<()> {
-    relocation.take_back().await?;
+    relocation.cancel().await?;
     if out.json {
         out.value(&json!({ "taken_back": shards.to_string() }));
     } else {

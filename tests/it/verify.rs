@@ -460,7 +460,7 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
             "DROP TRIGGER events_are_forever ON events;
              CREATE TRIGGER events_are_forever BEFORE UPDATE OR DELETE OR TRUNCATE ON events
              FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
-            "trigger events_are_forever on events is not the one that was made",
+            "trigger events_are_forever on events differs from its migration",
         ),
         (
             "DROP TRIGGER events_are_forever ON events;
@@ -470,7 +470,7 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
             "DROP TRIGGER events_are_forever ON events;
              CREATE TRIGGER events_are_forever BEFORE UPDATE OR DELETE OR TRUNCATE ON events
              FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_forget()",
-            "trigger events_are_forever on events is not the one that was made",
+            "trigger events_are_forever on events differs from its migration",
         ),
         (
             "DROP TRIGGER archived_orders_only_grow ON archived_orders;
@@ -482,7 +482,7 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
              FOR EACH ROW WHEN (NEW.order_id <> OLD.order_id
                  OR NEW.positions[1:cardinality(OLD.positions)] <> OLD.positions)
              EXECUTE FUNCTION refuse_to_forget()",
-            "trigger archived_orders_only_grow on archived_orders is not the one that was made",
+            "trigger archived_orders_only_grow on archived_orders differs from its migration",
         ),
         (
             "CREATE OR REPLACE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS
@@ -491,7 +491,7 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
              $$ BEGIN
                 RAISE EXCEPTION 'the journal is append-only: % on % is refused', TG_OP, TG_TABLE_NAME;
              END $$",
-            "trigger archives_are_forever on archives is not the one that was made",
+            "trigger archives_are_forever on archives differs from its migration",
         ),
     ] {
         db.execute(damage).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a journal reads where its table has nothing.
+//! Reads archived events, where the table no longer holds them.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use crate::files::{Archive, ArchiveError, Archived};
 use crate::id::{AGGREGATE_TYPE, StreamId};
 use crate::store::{Range, Store};
 
-/// What a journal reads where its table has nothing. It asks the database each time, because
-/// events may leave while it is open; that costs only those who read what has left.
-pub(crate) struct Cold {
+/// Reads archived events. It asks the database each time, because events may be archived while the
+/// journal is open; only reads of archived events pay for that.
+pub(crate) struct ArchiveReader {
     store: Arc<dyn Store>,
     archive: Option<Archive>,
 }
 
-impl Cold {
+impl ArchiveReader {
     pub(crate) fn new(store: Arc<dyn Store>, archive: Option<Archive>) -> Self {
         Self { store, archive }
     }
@@ -24,7 +24,7 @@ impl Cold {
         self.archive.as_ref()
     }
 
-    /// The first events of a range, at least one; none where they have not left.
+    /// The first events of a range, at least one; none where they are not archived.
     pub(crate) async fn read(
         &self,
         range: Range,
@@ -42,7 +42,7 @@ impl Cold {
         read.map(Some).map_err(|error| unreadable(&file, error))
     }
 
-    /// The events of a stream that has left, from where they stand.
+    /// The events of an archived stream, from its recorded positions.
     pub(crate) async fn load(
         &self,
         stream_id: StreamId,
@@ -52,7 +52,7 @@ impl Cold {
         let mut events = Vec::with_capacity(positions.len());
         for position in positions {
             let Some(file) = self.store.archive_with(shard, *position).await? else {
-                let detail = format!("{AGGREGATE_TYPE}/{stream_id} has left for no file");
+                let detail = format!("{AGGREGATE_TYPE}/{stream_id} is archived in no known file");
                 return Err(JournalError::Broken { shard, position: position - 1, detail });
             };
             let Some(archive) = &self.archive else {

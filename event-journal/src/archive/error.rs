@@ -1,20 +1,20 @@
-//! Why events did not leave.
+//! Why archiving failed.
 
 use crate::error::JournalError;
 use crate::files::ArchiveError;
-use crate::store::away;
+use crate::store::unavailable;
 
-/// Why events did not leave. Nothing was taken from the table; files that were written are found
-/// and used by the next run.
+/// Why archiving failed. Nothing was removed from the table; files that were written are found and
+/// used by the next run.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchivingError {
-    /// Another run is at work on this journal.
-    #[error("another archiving is at work on this journal")]
+    /// Another archiving run is active on this journal.
+    #[error("another archiving run is active on this journal")]
     Busy,
-    /// The journal holds what nobody can have written.
-    #[error("the journal is damaged, so nothing leaves it: {0}; see ordinal verify")]
+    /// The journal holds rows that no writer can have written.
+    #[error("the journal is damaged, so nothing is archived: {0}; see ordinal verify")]
     Damaged(String),
-    /// A file in the archive is of another journal, or was changed.
+    /// A file in the archive belongs to another journal, or was changed.
     #[error("{file}: {detail}")]
     Foreign {
         /// Its path in the archive.
@@ -22,17 +22,16 @@ pub enum ArchivingError {
         /// What is wrong.
         detail: String,
     },
-    /// A file that was written is not what is read back, or cannot be written.
+    /// A written file reads back differently, or cannot be written.
     #[error("the archive cannot be written: {0}")]
     Archive(String),
-    /// Somebody has added something to the table that a new one would not have.
+    /// The table has an addition, such as an index, that the new table would not have.
     #[error("the table of events has {0}, which would be lost; drop it first")]
     Unexpected(String),
-    /// A stream came back while its events were about to leave, or others read the old table all
-    /// the time.
+    /// A stream that was about to be archived changed, or readers held the old table all the time.
     #[error("{0}; run it again")]
     Disturbed(String),
-    /// The database is away or refused.
+    /// The database is unavailable or refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -55,7 +54,7 @@ impl ArchivingError {
 
 impl From<sqlx::Error> for ArchivingError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Journal(away(error))
+        Self::Journal(unavailable(error))
     }
 }
 
@@ -65,8 +64,8 @@ impl From<ArchiveError> for ArchivingError {
     }
 }
 
-pub(super) fn came_back() -> ArchivingError {
-    ArchivingError::Disturbed("something happened to an order that was over".to_owned())
+pub(super) fn changed_meanwhile() -> ArchivingError {
+    ArchivingError::Disturbed("a finished order changed meanwhile".to_owned())
 }
 
 pub(super) fn damaged(error: JournalError) -> ArchivingError {

@@ -1,22 +1,24 @@
-//! What has left the table of events: files in a directory, which the journal's database names.
-//! Laws:
+//! Archives old events: moves them from the table to files in a directory, which the journal's
+//! database names. Laws:
 //!
-//! - nothing leaves the table that was not written, synced, read back and found unchanged;
-//! - a shard's files and its table are one chain: the last hash of one is where the next goes on;
+//! - no event is removed from the table before its file was written, synced and read back
+//!   unchanged;
+//! - a shard's files and its table are one chain: the table continues from the last file's last
+//!   hash;
 //! - a stream is in the table with all its versions, or in files with all of them.
 //!
-//! Never here: which streams may leave (who runs it says so), and any change of an event.
+//! Never here: which streams may be archived (the caller decides), and any change of an event.
 
-mod cold; // what the journal reads where its table has nothing
-mod error; // why events did not leave
-mod run; // a run over a Postgres journal: begins, says how far it can go
-mod select; // finds the streams that can leave
-mod swap; // puts a new table, without what leaves, in the place of the old one
-mod write; // writes what leaves into files, and reads it back
+mod cold; // reads archived events
+mod error; // why archiving failed
+mod run; // a run over a Postgres journal: begins, reports how far it can go
+mod select; // finds the streams that can be archived
+mod swap; // swaps in a new table without the archived events
+mod write; // writes the selected events into files, and reads them back
 
 pub use error::ArchivingError;
 pub use run::Archiving;
-pub use select::Leaving;
-pub use swap::Left;
+pub use select::Selection;
+pub use swap::ArchivedCounts;
 
-pub(crate) use cold::Cold;
+pub(crate) use cold::ArchiveReader;

@@ -1,4 +1,4 @@
-//! A run that takes old events out of the table of a Postgres journal.
+//! A run that moves old events out of the table of a Postgres journal.
 
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, Session};
@@ -10,36 +10,36 @@ use crate::chain::GENESIS;
 use crate::event::ChainedEvent;
 use crate::files::Archived;
 use crate::shards::ShardMap;
-use crate::store::{Instant, READ, archived, away, chained};
+use crate::store::{Instant, READ, archived, chained, unavailable};
 
-/// Events read at once.
+/// Events read per query.
 pub(super) const PAGE: i64 = 1_000;
 
-/// A run that takes old events out of the table of a Postgres journal, beside whoever writes to it.
+/// A run that moves old events out of the table of a Postgres journal, while writers continue.
 ///
-/// The table is never deleted from. What is to stay is copied into a new table, which is easy
-/// because nothing in it ever changes; what was appended meanwhile follows; then the new one takes
-/// the name of the old one in one transaction, which also writes down which files hold the rest.
-/// Killed anywhere, it leaves the old table or the new one, whole, and files that the next run
-/// uses. All of it is one session, whose end ends the run.
+/// The table is never deleted from. The events to keep are copied into a new table, which is easy
+/// because events never change; events appended meanwhile are copied after them; then the new table
+/// takes the old one's name in one transaction, which also records the files that hold the others.
+/// A run killed at any point leaves either the old or the new table, complete, and files that the
+/// next run uses. A run is one database session and ends with it.
 pub struct Archiving {
     pub(super) db: PgConnection,
     pub(super) files: Vec<Archived>,
 }
 
 impl Archiving {
-    /// On the journal in this schema. One run at a time.
+    /// Begins a run on the journal in this schema. One run at a time.
     ///
     /// # Errors
-    /// [`ArchivingError::Busy`], [`ArchivingError::Damaged`] where events stand where no writer can
-    /// have put them, [`ArchivingError::Unexpected`], [`ArchivingError::Journal`].
+    /// [`ArchivingError::Busy`], [`ArchivingError::Damaged`] where events are at positions that no
+    /// writer can have written, [`ArchivingError::Unexpected`], [`ArchivingError::Journal`].
     pub async fn begin(url: &str, schema: &str) -> Result<Self, ArchivingError> {
-        let options: PgConnectOptions = url.parse().map_err(away)?;
+        let options: PgConnectOptions = url.parse().map_err(unavailable)?;
         let options = options.application_name("ordinal-archive").disable_statement_logging();
         let mut db = PgConnection::connect_with(&options).await?;
-        let session = Session::new(schema).map_err(away)?.unhurried();
+        let session = Session::new(schema).map_err(unavailable)?.unhurried();
         session.begin::<Postgres>(&mut db).await?;
-        // Given up with the session. It saves work; what makes two runs safe is the swap.
+        // Released with the session. This lock saves work; the swap makes two runs safe.
         let alone: bool =
             sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
                 .bind(format!("ordinal archive {schema}"))
@@ -80,7 +80,7 @@ impl Archiving {
         Ok(Self { db, files })
     }
 
-    /// On each database of a journal.
+    /// Begins a run on each database of a journal.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -92,8 +92,8 @@ impl Archiving {
         Ok(all)
     }
 
-    /// How far each shard that is served here can be archived: all that comes before its first
-    /// event of that instant or later. Shards that cannot go further are absent.
+    /// How far each shard that is served here can be archived: everything before its first event of
+    /// that instant or later. Shards that cannot go further are absent.
     ///
     /// # Errors
     /// [`ArchivingError::Journal`]
@@ -103,7 +103,7 @@ impl Archiving {
             .fetch_all(&mut self.db)
             .await?;
         for (shard, head) in self.heads().await? {
-            // The others are on their way, or have gone: their events here may be a copy.
+            // The others are being moved or have moved away: their events here may be a copy.
             if !here.contains(&i32::from(shard)) {
                 continue;
             }
@@ -126,7 +126,7 @@ impl Archiving {
         Ok(reach)
     }
 
-    /// Where the archive of a shard ends now.
+    /// Where the archive of a shard ends now: position and hash.
     pub(super) fn end(&self, shard: u16) -> (u64, [u8; 32]) {
         let last = self.files.iter().rfind(|file| file.shard == shard);
         last.map_or((0, GENESIS), |file| (file.last, file.last_hash))
@@ -159,17 +159,17 @@ impl Archiving {
         let events: Vec<ChainedEvent> =
             rows.iter().map(chained).collect::<Result<_, _>>().map_err(damaged)?;
         if events.is_empty() && after < through {
-            let detail = format!("shard {shard} has nothing after position {after}");
+            let detail = format!("shard {shard} has no event after position {after}");
             return Err(ArchivingError::Damaged(detail));
         }
         Ok(events)
     }
 
-    /// Gives the session up, and with it the run: the next one can begin at once.
+    /// Closes the session, and with it the run: the next one can begin immediately.
     pub async fn close(mut self) {
         let unlocked = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.db).await;
         if let Err(error) = unlocked.and(self.db.close().await) {
-            tracing::debug!(%error, "the archiving's session did not end well");
+            tracing::debug!(%error, "the archiving session did not close cleanly");
         }
     }
 }

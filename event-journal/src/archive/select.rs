@@ -1,4 +1,4 @@
-//! Finds the streams that can leave.
+//! Finds the streams that can be archived.
 
 use shared_events::stream::Cursors;
 
@@ -8,21 +8,21 @@ use crate::event::StoredEvent;
 use crate::id::StreamId;
 use crate::store::stored;
 
-/// What would leave, or leaves.
+/// What a run would archive, or archives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leaving {
-    /// Streams of which nothing stays in the table.
+pub struct Selection {
+    /// Streams that are archived completely.
     pub streams: u64,
     /// Their events.
     pub events: u64,
-    /// Events of the same positions that stay in the table besides, because their streams are not
-    /// over or were at work later.
-    pub staying: u64,
+    /// Events of the same positions that also stay in the table, because their streams are not
+    /// finished or were active later.
+    pub retained: u64,
 }
 
 impl Archiving {
-    /// Finds the streams that can leave: `over` says of a whole history that nothing can happen to
-    /// it any more, and all of it is within reach.
+    /// Finds the streams that can be archived: `over` reports for a complete history that nothing
+    /// can happen to it any more, and all of it is within reach.
     ///
     /// # Errors
     /// [`ArchivingError`]
@@ -30,11 +30,11 @@ impl Archiving {
         &mut self,
         reach: &Cursors,
         over: impl Fn(&[StoredEvent]) -> bool,
-    ) -> Result<Leaving, ArchivingError> {
+    ) -> Result<Selection, ArchivingError> {
         sqlx::query("CREATE TEMPORARY TABLE leaving (order_id text PRIMARY KEY, positions text)")
             .execute(&mut self.db)
             .await?;
-        let mut leaving = Leaving::default();
+        let mut selection = Selection::default();
         let (mut history, mut chosen) = (Vec::new(), Vec::new());
         let mut after = (String::new(), 0);
         let mut archived = 0;
@@ -44,7 +44,7 @@ impl Archiving {
             if let Some(last) = page.last() {
                 after = (last.stream_id.to_string(), last.sequence.cast_signed());
             }
-            // Nothing, behind the last event, ends the last history.
+            // The None after the last event ends the last history.
             for event in page.into_iter().map(Some).chain(at_end.then_some(None)) {
                 let next = event.as_ref().map(|event: &StoredEvent| event.stream_id);
                 let ended = |first: &StoredEvent| Some(first.stream_id) != next;
@@ -52,8 +52,8 @@ impl Archiving {
                     let within = self.within(&history, reach);
                     archived += within;
                     if within == length(&history) && is_whole(&history) && over(&history) {
-                        leaving.streams += 1;
-                        leaving.events += within;
+                        selection.streams += 1;
+                        selection.events += within;
                         chosen.extend(positions(&history));
                     }
                     history.clear();
@@ -62,13 +62,13 @@ impl Archiving {
             }
             self.choose(std::mem::take(&mut chosen)).await?;
             if at_end {
-                leaving.staying = archived - leaving.events;
-                return Ok(leaving);
+                selection.retained = archived - selection.events;
+                return Ok(selection);
             }
         }
     }
 
-    /// Events behind this stream and version, by stream and version.
+    /// Events after this stream and version, by stream and version.
     async fn by_stream(
         &mut self,
         (stream_id, sequence): &(String, i64),
@@ -109,13 +109,13 @@ fn length<T>(items: impl IntoIterator<Item = T>) -> u64 {
     u64::try_from(items.into_iter().count()).unwrap_or(u64::MAX)
 }
 
-/// Whether it begins with the first version. One that does not came back after it had left, and
-/// stays.
+/// Whether it begins with the first version. A stream that does not was active again after it was
+/// archived, and stays.
 fn is_whole(history: &[StoredEvent]) -> bool {
     history.iter().zip(1..).all(|(event, version)| event.sequence == version)
 }
 
-/// Where a stream's events stand, as an array of Postgres.
+/// The positions of a stream's events, as a Postgres array.
 fn positions(history: &[StoredEvent]) -> Option<(StreamId, String)> {
     let positions: Vec<String> = history.iter().map(|event| event.position.to_string()).collect();
     Some((history.first()?.stream_id, format!("{{{}}}", positions.join(","))))

@@ -1,72 +1,72 @@
-//! Puts a new table, without what leaves, in the place of the old one.
+//! Swaps in a new table without the archived events.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::error::{ArchivingError, came_back};
+use super::error::{ArchivingError, changed_meanwhile};
 use super::run::{Archiving, PAGE};
-use super::select::Leaving;
+use super::select::Selection;
 use crate::files::Manifest;
 
 /// Rows copied in one statement: short enough that vacuum is not held back.
 const COPY: i64 = 50_000;
 
-/// The new table is swapped in once no more than this is left to copy while appends wait.
+/// The new table is swapped in once no more than this remains to be copied while appends wait.
 const REST_MAX: u64 = 2_000;
 
-/// How long the swap waits for whoever reads the old table, and everybody else behind it; then it
-/// lets them go and tries again.
+/// How long the swap waits for readers of the old table, with every later query queued behind it;
+/// then it lets them go and tries again.
 const LOCK_WITHIN: &str = "SET LOCAL lock_timeout = '1500ms'";
 
 const LOCK_AGAIN: Duration = Duration::from_secs(1);
 
 const LOCK_TRIES: u32 = 60;
 
-/// What belongs to the table and not to its rows. Triggers last: they name the table.
+/// Indexes, grants and triggers of the table, without its rows. Triggers last: they name the table.
 const BELONGS: &str = include_str!("sql/belongs.sql");
 
-/// What a run brought about.
+/// What a run did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct ArchivedCounts {
     /// Events in the table now.
     pub remaining: u64,
-    /// For how long appends may have had to wait.
+    /// How long appends may have had to wait.
     pub locked: Duration,
     /// Bytes of the table and its indexes, before.
     pub bytes_before: u64,
-    /// And after.
+    /// Bytes of the table and its indexes, after.
     pub bytes_after: u64,
 }
 
 impl Archiving {
-    /// Takes what was written into these files and belongs to the selected streams out of the
-    /// table. The files must be on disk, read back, before.
+    /// Removes the events of the selected streams that these files hold from the table. The files
+    /// must be on disk and read back before.
     ///
     /// # Errors
-    /// [`ArchivingError`]; then nothing has left.
-    pub async fn leave(
+    /// [`ArchivingError`]; then nothing was removed.
+    pub async fn remove_archived(
         mut self,
         written: &[Manifest],
-        leaving: &Leaving,
-    ) -> Result<Left, ArchivingError> {
-        let left = self.replace(written, leaving).await;
-        if left.is_err() {
-            // Else it would take its room until the next run, which drops it too.
+        selection: &Selection,
+    ) -> Result<ArchivedCounts, ArchivingError> {
+        let removed = self.replace(written, selection).await;
+        if removed.is_err() {
+            // Otherwise it would occupy disk space until the next run, which drops it too.
             let dropped = sqlx::query("DROP TABLE IF EXISTS events_next").execute(&mut self.db);
             if let Err(error) = dropped.await {
-                tracing::warn!(%error, "the half-made table stays until the next run");
+                tracing::warn!(%error, "the unfinished table stays until the next run");
             }
         }
         self.close().await;
-        left
+        removed
     }
 
     async fn replace(
         &mut self,
         written: &[Manifest],
-        leaving: &Leaving,
-    ) -> Result<Left, ArchivingError> {
+        selection: &Selection,
+    ) -> Result<ArchivedCounts, ArchivingError> {
         let bytes_before = self.bytes().await?;
         self.name_streams().await?;
         sqlx::query("ANALYZE leaving").execute(&mut self.db).await?;
@@ -78,17 +78,20 @@ impl Archiving {
             new.map_or(known, |file| file.last_position)
         };
         let mut copied = Vec::new();
-        let mut staying = 0;
+        let mut retained = 0;
         for (shard, head) in self.heads().await? {
             let archived = ends(shard, self.end(shard).0);
-            staying += self.copy(shard, 0, archived).await?;
+            retained += self.copy(shard, 0, archived).await?;
             if self.copy(shard, archived, head).await? != head - archived {
-                return Err(came_back());
+                return Err(changed_meanwhile());
             }
             copied.push((shard, head));
         }
-        if staying != leaving.staying {
-            let detail = format!("{staying} events would stay instead of {}", leaving.staying);
+        if retained != selection.retained {
+            let detail = format!(
+                "{retained} events would stay in the table instead of {}",
+                selection.retained
+            );
             return Err(ArchivingError::Disturbed(detail));
         }
         for sql in [
@@ -106,21 +109,21 @@ impl Archiving {
                 Ok(locked) => {
                     let remaining =
                         copied.iter().map(|(shard, head)| head - ends(*shard, self.end(*shard).0));
-                    break (locked, remaining.sum::<u64>() + staying);
+                    break (locked, remaining.sum::<u64>() + retained);
                 }
                 Err(Swap::Waited) if tries < LOCK_TRIES => {
                     tries += 1;
                     sleep(LOCK_AGAIN).await;
                 }
                 Err(Swap::Waited) => {
-                    let detail = "somebody reads the table of events all the time".to_owned();
+                    let detail = "the table of events is being read all the time".to_owned();
                     return Err(ArchivingError::Disturbed(detail));
                 }
                 Err(Swap::Failed(error)) => return Err(error),
             }
         };
         let bytes_after = self.bytes().await?;
-        Ok(Left { remaining, locked, bytes_before, bytes_after })
+        Ok(ArchivedCounts { remaining, locked, bytes_before, bytes_after })
     }
 
     async fn bytes(&mut self) -> Result<u64, ArchivingError> {
@@ -130,13 +133,14 @@ impl Archiving {
         Ok(bytes.cast_unsigned())
     }
 
-    /// Says where the streams that leave are, before they do: it counts only once they have.
+    /// Records the positions of the selected streams before they are removed; the record counts
+    /// only once they are.
     async fn name_streams(&mut self) -> Result<(), ArchivingError> {
         let mut after = String::new();
         loop {
             let last: Option<String> = sqlx::query_scalar(
                 "WITH page AS (
-                     SELECT * FROM leaving WHERE order_id > $1 ORDER BY order_id LIMIT $2
+                     SELECT * FROM selection WHERE order_id > $1 ORDER BY order_id LIMIT $2
                  ), named AS (
                      INSERT INTO archived_orders
                      SELECT order_id::uuid, positions::bigint[] FROM page
@@ -154,12 +158,12 @@ impl Archiving {
                 None => break,
             }
         }
-        // Appends and reads of one stream look here: their plans must know how many there are.
+        // Appends and reads of one stream look here: their plans must know the number of rows.
         sqlx::query("ANALYZE archived_orders").execute(&mut self.db).await?;
         Ok(())
     }
 
-    /// Copies what stays of a shard between two positions: how many events that is.
+    /// Copies the events to keep of a shard between two positions; returns how many.
     async fn copy(&mut self, shard: u16, after: u64, through: u64) -> Result<u64, ArchivingError> {
         let (mut after, through) = (after.cast_signed(), through.cast_signed());
         let mut copied = 0;
@@ -180,7 +184,7 @@ impl Archiving {
             let done = sqlx::query(
                 "INSERT INTO events_next SELECT * FROM events
                  WHERE shard = $1 AND position > $2 AND position <= $3
-                   AND NOT EXISTS (SELECT FROM leaving WHERE order_id = aggregate_id)",
+                   AND NOT EXISTS (SELECT FROM selection WHERE order_id = aggregate_id)",
             )
             .bind(i32::from(shard))
             .bind(after)
@@ -193,13 +197,13 @@ impl Archiving {
         Ok(copied)
     }
 
-    /// Copies what was appended meanwhile, until that is little.
+    /// Copies what was appended meanwhile, until little remains.
     async fn catch_up(&mut self, copied: &mut [(u16, u64)]) -> Result<(), ArchivingError> {
         loop {
             let mut rest = 0;
             for ((shard, head), (_, at)) in self.heads().await?.into_iter().zip(&mut *copied) {
                 if self.copy(shard, *at, head).await? != head - *at {
-                    return Err(came_back());
+                    return Err(changed_meanwhile());
                 }
                 rest += head - *at;
                 *at = head;
@@ -210,7 +214,7 @@ impl Archiving {
         }
     }
 
-    /// The new table takes the place of the old one, all or nothing.
+    /// The new table replaces the old one, all or nothing.
     async fn swap(
         &mut self,
         written: &[Manifest],
@@ -231,11 +235,11 @@ impl Archiving {
         copied: &mut [(u16, u64)],
     ) -> Result<Instant, Swap> {
         let since = Instant::now();
-        // Waits for appends and reads in flight. Whoever comes later finds the new table.
+        // Waits for appends and reads in flight. Later ones find the new table.
         sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut self.db).await?;
         for ((shard, head), (_, at)) in self.heads().await?.into_iter().zip(copied) {
             if self.copy(shard, *at, head).await? != head - *at {
-                return Err(Swap::Failed(came_back()));
+                return Err(Swap::Failed(changed_meanwhile()));
             }
             *at = head;
         }
@@ -272,7 +276,7 @@ impl Archiving {
 
 /// Why the swap did not happen.
 enum Swap {
-    /// Somebody else had the table for too long.
+    /// Other sessions held the table for too long.
     Waited,
     Failed(ArchivingError),
 }

@@ -1,4 +1,4 @@
-//! Writes what leaves into files.
+//! Writes the selected events into files.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::chain::chain_hash;
 use crate::files::{Archive, FileWriter, Manifest, sync_folders};
 
 impl Archiving {
-    /// Writes everything up to there into files, a file per shard and month, follows the chain
-    /// meanwhile, and reads each file back. What an earlier run left behind is read and used.
+    /// Writes everything up to these positions into files, a file per shard and month, following
+    /// the chain, and reads each file back. Files of an earlier run are read and used.
     ///
     /// # Errors
     /// [`ArchivingError`]
@@ -43,7 +43,7 @@ impl Archiving {
         Ok(written)
     }
 
-    /// A file that an earlier run wrote and that says what this one would.
+    /// A file that an earlier run wrote with the same content as this one would.
     async fn found(
         &mut self,
         archive: &Archive,
@@ -53,7 +53,7 @@ impl Archiving {
     ) -> Result<Option<Manifest>, ArchivingError> {
         let Some(first) = self.page(shard, after, after + 1).await?.pop() else { return Ok(None) };
         let file = Manifest::beginning(&first, &month(first.event.recorded_at), hash).file;
-        // Without a manifest that can be read the file was not finished.
+        // Without a readable manifest the file was not finished.
         let Ok(manifest) = archive.manifest(&file) else { return Ok(None) };
         let last = manifest.last_position;
         let here = match last {
@@ -69,10 +69,10 @@ impl Archiving {
             return Err(ArchivingError::Foreign { file, detail });
         }
         archive.read_back(&manifest).await.map_err(|error| ArchivingError::Foreign {
-            detail: format!("{error}; remove it, it is written again"),
+            detail: format!("{error}; remove it, and it is written again"),
             file: file.clone(),
         })?;
-        // Whoever wrote it may have been killed before its folders were on disk.
+        // The earlier run may have been killed before its folders were on disk.
         sync_folders(archive.directory(), &file).map_err(unwritable)?;
         Ok(Some(Manifest::clone(&manifest)))
     }
@@ -94,7 +94,7 @@ impl Archiving {
                 }
                 let month = month(event.recorded_at);
                 let to = match &mut writer {
-                    // A clock that was set back does not open an earlier month again.
+                    // A clock that was set back does not reopen an earlier month.
                     Some(writer) if month.as_str() > writer.month() => break 'file,
                     Some(writer) => writer,
                     None => {

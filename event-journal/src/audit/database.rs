@@ -1,4 +1,4 @@
-//! Audits a whole database: in one pass where it can be read at once, shard by shard otherwise.
+//! Audits a complete database: in one pass where possible, shard by shard otherwise.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::files::{Archive, Archived};
 use crate::id::StreamId;
 use crate::store::{Head, Rows, Store};
 
-/// Pieces of a table that wait to be looked at.
+/// Pieces of a table that wait to be processed.
 const PIECES_AHEAD: usize = 4;
 
-/// Events beyond the heads that an audit names, of each database; one is enough to know.
+/// Events ahead of the heads that an audit names, per database; one is enough to know.
 const BEYOND_MAX: u32 = 100;
 
 impl Audit {
-    /// Reads everything of a database up to these heads, and hands every event to `each`: what has
-    /// left its table too, where an archive is at hand.
+    /// Reads everything of a database up to these heads, and hands every event to `each`: archived
+    /// events too, where an archive is given.
     pub(crate) async fn database(
         &mut self,
         store: &Arc<dyn Store>,
@@ -48,12 +48,12 @@ impl Audit {
         if store.archives().await? == files {
             Ok(())
         } else {
-            Err(JournalError::Unavailable("events were archived meanwhile; ask again".to_owned()))
+            Err(JournalError::Unavailable("events were archived meanwhile; try again".to_owned()))
         }
     }
 
-    /// Reads a shard of which nothing has left up to its head and hands every event to `each`. Goes
-    /// on behind what is wrong.
+    /// Reads a shard without archived events up to its head and hands every event to `each`.
+    /// Continues after damage.
     pub(crate) async fn shard(
         &mut self,
         store: &dyn Store,
@@ -64,7 +64,7 @@ impl Audit {
         auditing.table(&mut Chain::new(head.shard), &head).await
     }
 
-    /// Names events where no writer can have put one.
+    /// Reports events at positions that no writer can have written.
     async fn beyond(&mut self, store: &dyn Store) -> Result<(), JournalError> {
         for (shard, position, stream_id) in store.beyond_heads(BEYOND_MAX).await? {
             self.damages.push(Damage {
@@ -78,8 +78,8 @@ impl Audit {
     }
 }
 
-/// Reads a whole table at once, behind what has left for files. Finds nothing sound where that
-/// cannot be done, or where there is a row that cannot be read.
+/// Reads a whole table in one pass, after the archived positions. Reports no shard as sound where
+/// that is not possible, or where a row cannot be read.
 async fn sweep(
     store: &Arc<dyn Store>,
     heads: &[Head],

@@ -1,5 +1,5 @@
 //! The triggers by which a database refuses to change or forget what the journal has written.
-//! Whoever may change the schema can take them away; an audit says so, since nobody else would
+//! Anyone who may change the schema can remove them; an audit reports it, since nothing else would
 //! notice.
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,14 +13,14 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::JournalError;
 use crate::shards::ShardMap;
-use crate::store::{away, migrator};
+use crate::store::{migrator, unavailable};
 
-/// What was looked at, and what is not as it was made.
+/// How many triggers were checked, and which differ from their migration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guards {
-    /// Triggers that there should be.
+    /// Triggers that should exist.
     pub expected: u64,
-    /// Those that do not guard: which one, on what, and why not.
+    /// Triggers that do not guard: which one, on what, and why not.
     pub damages: Vec<String>,
 }
 
@@ -30,20 +30,21 @@ pub struct Guards {
 /// [`JournalError::Unavailable`] where it cannot be read.
 pub async fn sqlite_guards(file: &Path) -> Result<Guards, JournalError> {
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
-    let mut db = options.disable_statement_logging().connect().await.map_err(away)?;
-    let applied: Vec<i64> = sqlx::query_scalar(APPLIED).fetch_all(&mut db).await.map_err(away)?;
+    let mut db = options.disable_statement_logging().connect().await.map_err(unavailable)?;
+    let applied: Vec<i64> =
+        sqlx::query_scalar(APPLIED).fetch_all(&mut db).await.map_err(unavailable)?;
     let found: Vec<(String, String)> =
         sqlx::query_as("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             .fetch_all(&mut db)
             .await
-            .map_err(away)?;
-    db.close().await.map_err(away)?;
+            .map_err(unavailable)?;
+    db.close().await.map_err(unavailable)?;
     let found: BTreeMap<String, String> =
-        found.into_iter().map(|(name, sql)| (name, words(&sql).join(" "))).collect();
-    let made = Made::by(&migrator(Dialect::Sqlite), &applied);
+        found.into_iter().map(|(name, sql)| (name, tokens(&sql).join(" "))).collect();
+    let made = Expected::by(&migrator(Dialect::Sqlite), &applied);
     Ok(made.compare(|guard| match found.get(&guard.name) {
         None => Some("is missing"),
-        Some(sql) => (*sql != guard.text).then_some("is not the one that was made"),
+        Some(sql) => (*sql != guard.text).then_some("differs from its migration"),
     }))
 }
 
@@ -65,11 +66,12 @@ pub async fn postgres_guards(map: &ShardMap, schema: &str) -> Result<Guards, Jou
 type Found = (String, String, bool, i16, String, String, String);
 
 async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalError> {
-    let options = url.parse::<PgConnectOptions>().map_err(away)?.disable_statement_logging();
-    let mut db = options.connect().await.map_err(away)?;
+    let options = url.parse::<PgConnectOptions>().map_err(unavailable)?.disable_statement_logging();
+    let mut db = options.connect().await.map_err(unavailable)?;
     let applied = format!("SELECT version FROM {schema}._sqlx_migrations WHERE success");
-    let applied: Vec<i64> = sqlx::query_scalar(&applied).fetch_all(&mut db).await.map_err(away)?;
-    // 'R' is for replicas alone.
+    let applied: Vec<i64> =
+        sqlx::query_scalar(&applied).fetch_all(&mut db).await.map_err(unavailable)?;
+    // 'R' fires on replicas only.
     let found: Vec<Found> = sqlx::query_as(
         "SELECT tgname::text, relname::text, tgenabled IN ('O', 'A'), tgtype,
                 pg_get_triggerdef(pg_trigger.oid), proname::text, prosrc
@@ -82,9 +84,9 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
     .bind(schema)
     .fetch_all(&mut db)
     .await
-    .map_err(away)?;
-    db.close().await.map_err(away)?;
-    let made = Made::by(&migrator(Dialect::Postgres), &applied);
+    .map_err(unavailable)?;
+    db.close().await.map_err(unavailable)?;
+    let made = Expected::by(&migrator(Dialect::Postgres), &applied);
     let of_its_name = |guard: &Guard| {
         found.iter().find(|(name, table, ..)| (name, table) == (&guard.name, &guard.table))
     };
@@ -93,17 +95,17 @@ async fn postgres_guards_at(url: &str, schema: &str) -> Result<Guards, JournalEr
         Some((_, _, false, ..)) => Some("is switched off"),
         Some((_, _, true, kind, text, function, body)) => {
             let same = (*kind, function) == (guard.kind(), &guard.function())
-                && Guard::parse(text).is_some_and(|found| found.narrowed() == guard.narrowed())
-                && made.bodies.get(function) == Some(&words(body).join(" "));
-            (!same).then_some("is not the one that was made")
+                && Guard::parse(text).is_some_and(|found| found.conditions() == guard.conditions())
+                && made.bodies.get(function) == Some(&tokens(body).join(" "));
+            (!same).then_some("differs from its migration")
         }
     }))
 }
 
 const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success";
 
-/// The words of a text of SQL, without comments.
-fn words(sql: &str) -> Vec<String> {
+/// The tokens of an SQL text, without comments.
+fn tokens(sql: &str) -> Vec<String> {
     let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let text = lines.collect::<Vec<_>>().join("\n").replace('(', " ( ").replace(')', " ) ");
     text.split_whitespace().map(str::to_owned).collect()
@@ -118,10 +120,10 @@ struct Guard {
 
 impl Guard {
     fn parse(text: &str) -> Option<Self> {
-        let words = words(text);
-        let on = words.iter().position(|word| word == "ON")?;
-        let (name, table) = (words.get(2)?.clone(), words.get(on + 1)?.clone());
-        Some(Self { name, table, text: words.join(" ") })
+        let tokens = tokens(text);
+        let on = tokens.iter().position(|word| word == "ON")?;
+        let (name, table) = (tokens.get(2)?.clone(), tokens.get(on + 1)?.clone());
+        Some(Self { name, table, text: tokens.join(" ") })
     }
 
     fn has(&self, word: &str) -> bool {
@@ -141,13 +143,13 @@ impl Guard {
         bits.iter().filter(|(word, _)| self.has(word)).map(|(_, bit)| bit).sum()
     }
 
-    /// Which columns it sees changes of (UPDATE OF), and under which condition (WHEN); empty for
-    /// all and always. Postgres sets parentheses and letters in its own way.
-    fn narrowed(&self) -> [String; 2] {
+    /// The columns whose changes fire it (UPDATE OF), and its condition (WHEN); empty for all and
+    /// always. Postgres writes parentheses and letter case in its own way.
+    fn conditions(&self) -> [String; 2] {
         [("OF", "ON"), ("WHEN", "EXECUTE")].map(|(from, to)| {
-            let words = self.text.split(' ').skip_while(|word| *word != from).skip(1);
-            let words = words.take_while(|word| *word != to);
-            words
+            let tokens = self.text.split(' ').skip_while(|word| *word != from).skip(1);
+            let tokens = tokens.take_while(|word| *word != to);
+            tokens
                 .flat_map(str::chars)
                 .filter(|char| !"()".contains(*char))
                 .collect::<String>()
@@ -156,19 +158,19 @@ impl Guard {
     }
 
     fn function(&self) -> String {
-        let mut words = self.text.split(' ').skip_while(|word| *word != "FUNCTION").skip(1);
-        words.next().unwrap_or_default().to_owned()
+        let mut tokens = self.text.split(' ').skip_while(|word| *word != "FUNCTION").skip(1);
+        tokens.next().unwrap_or_default().to_owned()
     }
 }
 
-/// What the migrations of a database have made.
-struct Made {
+/// The triggers that the migrations of a database create.
+struct Expected {
     guards: BTreeMap<String, Guard>,
-    /// Of the functions in Postgres, by name.
+    /// Bodies of the Postgres functions, by name.
     bodies: BTreeMap<String, String>,
 }
 
-impl Made {
+impl Expected {
     fn by(migrator: &Migrator, applied: &[i64]) -> Self {
         let applied: HashSet<&i64> = applied.iter().collect();
         let mut made = Self { guards: BTreeMap::new(), bodies: BTreeMap::new() };
@@ -179,8 +181,7 @@ impl Made {
     }
 
     fn read(&mut self, sql: &str) {
-        // A trigger of SQLite ends with END, whatever stands in between; one of Postgres has no
-        // body.
+        // A trigger of SQLite ends with END, whatever is between; one of Postgres has no body.
         let mut rest = sql;
         while let Some(at) = rest.find("CREATE TRIGGER").into_iter().chain(drop_at(rest)).min() {
             let text = rest.get(at..).unwrap_or_default();
@@ -195,7 +196,7 @@ impl Made {
                 self.guards
                     .extend(Guard::parse(statement).map(|guard| (guard.name.clone(), guard)));
             } else {
-                self.guards.retain(|name, _| !words(statement).contains(name));
+                self.guards.retain(|name, _| !tokens(statement).contains(name));
             }
             rest = text.get(end..).unwrap_or_default();
         }
@@ -205,7 +206,7 @@ impl Made {
             if let (Some(head), Some(body)) = (parts.next(), parts.next())
                 && head.contains("RETURNS trigger")
             {
-                self.bodies.insert(name.to_owned(), words(body).join(" "));
+                self.bodies.insert(name.to_owned(), tokens(body).join(" "));
             }
         }
     }
@@ -229,13 +230,13 @@ fn drop_at(sql: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn all(migrator: &Migrator) -> Made {
+    fn all(migrator: &Migrator) -> Expected {
         let applied: Vec<i64> = migrator.iter().map(|migration| migration.version).collect();
-        Made::by(migrator, &applied)
+        Expected::by(migrator, &applied)
     }
 
     #[test]
-    fn every_trigger_that_a_migration_makes_is_known() {
+    fn every_trigger_of_the_migrations_is_expected() {
         for migrator in [Dialect::Sqlite, Dialect::Postgres].map(migrator) {
             let made = all(&migrator);
             let texts: Vec<&str> = migrator.iter().map(|migration| &*migration.sql).collect();
@@ -252,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_that_is_dropped_is_expected_no_more() {
-        let mut made = Made { guards: BTreeMap::new(), bodies: BTreeMap::new() };
+    fn a_dropped_trigger_is_not_expected() {
+        let mut made = Expected { guards: BTreeMap::new(), bodies: BTreeMap::new() };
         made.read("CREATE TRIGGER a BEFORE UPDATE ON t BEGIN SELECT 1; SELECT 2; END; SELECT 3;");
         made.read("CREATE TRIGGER b BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION f();");
         assert_eq!(made.guards["a"].text.split(' ').next_back(), Some("END"));

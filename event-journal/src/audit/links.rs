@@ -1,14 +1,14 @@
-//! Follows one shard's chain of hashes, link by link.
+//! Follows one shard's chain of hashes, event by event.
 
 use super::report::{Damage, DamageKind};
 use crate::chain::{GENESIS, chain_hash};
 use crate::event::ChainedEvent;
 
-/// Follows one shard's chain, event by event.
+/// The state of one shard's chain.
 pub(crate) struct Chain {
     shard: u16,
     pub(super) position: u64,
-    // Unknown behind a gap: the next event cannot be judged, those after it can.
+    // Unknown after a gap: the next event cannot be checked, later ones can.
     hash: Option<[u8; 32]>,
 }
 
@@ -32,7 +32,7 @@ impl Chain {
         damages
     }
 
-    /// Everything up to here was read; what did not come is missing.
+    /// Everything up to here was read; positions that did not come are missing.
     pub(crate) fn reached(&mut self, position: u64) -> Option<Damage> {
         if position <= self.position {
             return None;
@@ -44,8 +44,8 @@ impl Chain {
         Some(Damage { shard: self.shard, position: first, stream_id: None, kind })
     }
 
-    /// What stands before this position is elsewhere: the event there cannot be judged.
-    pub(crate) fn passed_over(&mut self, position: u64) {
+    /// Events before this position are elsewhere: the event there cannot be checked.
+    pub(crate) fn skipped(&mut self, position: u64) {
         if position > self.position + 1 {
             self.position = position - 1;
             self.hash = None;
@@ -57,13 +57,13 @@ impl Chain {
         self.hash.is_none_or(|here| here == *hash)
     }
 
-    /// The chain goes on from here, whatever was seen before.
-    pub(crate) fn go_on_from(&mut self, position: u64, hash: [u8; 32]) {
+    /// The chain continues from here, regardless of what was read before.
+    pub(crate) fn continue_from(&mut self, position: u64, hash: [u8; 32]) {
         self.position = position;
         self.hash = Some(hash);
     }
 
-    /// The events from here on could not be read; the next one that can cannot be judged.
+    /// The events from here on could not be read; the first readable one cannot be checked.
     pub(crate) fn unreadable(&mut self, position: u64) -> Option<Damage> {
         self.hash = None;
         let kind = DamageKind::Unreadable;

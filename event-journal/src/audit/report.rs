@@ -7,22 +7,23 @@ use crate::store::Head;
 /// What an audit of the journal found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// How far it looked: where the shards end that hold something, by shard. The hashes are those
-    /// of the shards' own rows, which the chain came to unless `damages` says otherwise.
+    /// How far it read: the last position of every shard that holds events, by shard. The hashes
+    /// are those of the shards' own rows, which the chain reached unless `damages` reports
+    /// otherwise.
     pub ends: Vec<End>,
     /// Events that were read.
     pub events: u64,
-    /// What nobody can have written, by shard and position.
+    /// Positions that no writer can have written, by shard and position.
     pub damages: Vec<Damage>,
-    /// Files that events have left for, which were read from their first byte to their last.
+    /// Archive files that were read from their first byte to their last.
     pub files: u64,
     /// What is wrong with such files; their events were not read.
     pub archives: Vec<ArchiveDamage>,
-    /// What was not looked at because no archive is at hand.
+    /// Positions that were not checked because no archive is given.
     pub unchecked: Vec<Unchecked>,
 }
 
-/// A file of an archive that is not what it should be.
+/// A file of an archive that is damaged or missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveDamage {
     /// Its path in the archive.
@@ -39,8 +40,8 @@ impl ArchiveDamage {
     }
 }
 
-/// Positions of a shard that have left for files. Streams that did not leave have theirs in the
-/// table too; those were read, but what they follow is not at hand.
+/// Archived positions of a shard that were not checked. Events of them that are also in the table
+/// were read, but not against the event before them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("positions {first} to {last} of shard {shard}: archived, the last of them in {file}")]
 pub struct Unchecked {
@@ -54,8 +55,8 @@ pub struct Unchecked {
     pub file: String,
 }
 
-/// A place of a shard with its hash, which stands for everything up to it: nobody can change that
-/// and keep the hash.
+/// A position of a shard with its hash, which stands for everything up to it: none of that can be
+/// changed without changing the hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// The shard.
@@ -72,7 +73,7 @@ impl From<&Head> for End {
     }
 }
 
-/// A place of the journal that nobody can have written so.
+/// A position of the journal that no writer can have written so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("position {position}: {kind}")]
 pub struct Damage {
@@ -80,25 +81,25 @@ pub struct Damage {
     pub shard: u16,
     /// The first position that is wrong.
     pub position: u64,
-    /// Whose event stands there, if one does.
+    /// The stream of the event at this position, if there is one.
     pub stream_id: Option<StreamId>,
     /// What is wrong.
     pub kind: DamageKind,
 }
 
-/// What is wrong at a place of the journal.
+/// What is wrong at a position of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DamageKind {
-    /// No event stands there, up to this position.
+    /// No event, up to this position.
     #[error("missing, up to position {0}")]
     Missing(u64),
-    /// More than one event stands there.
+    /// More than one event.
     #[error("more than one event")]
     Twice,
-    /// The event is not the one that was written there: changed, moved or inserted.
+    /// The event is not the one that was written: changed, moved or inserted.
     #[error("not the event that was written there")]
     Changed,
-    /// An event stands behind the shard's head, or in no shard: no writer has put it there.
+    /// An event after the shard's head, or in no shard: no writer wrote it.
     #[error("behind the head of its shard, where no writer has written")]
     Beyond,
     /// From here on, up to a page, events cannot be read.

@@ -1,6 +1,6 @@
-//! Follows the chains of all shards of a table at once, in whatever order the events stand there.
-//! Whether a shard is as it should be is all that it tells: what is wrong with one that is not, the
-//! audit finds by reading it in order.
+//! Follows the chains of all shards of a table in one pass, in whatever order the rows are stored.
+//! It reports only whether a shard is sound: the audit finds what is wrong with an unsound one by
+//! reading it in order.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::event::ChainedEvent;
 use crate::id::StreamId;
 use crate::store::{Copied, Head};
 
-/// Events that came before their turn and wait for it; a table with more of them is read in order.
+/// Events read before their predecessors, waiting for them; a table with more is read in order.
 const WAITING_MAX: usize = 20_000;
 
 /// One shard, up to its head.
@@ -30,8 +30,8 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// Of shards with these heads, each from the position on, and its hash, that `begins_after`
-    /// says.
+    /// A sweep of shards with these heads, each from the position and hash that `begins_after`
+    /// returns.
     pub(crate) fn new(heads: &[Head], begins_after: impl Fn(u16) -> (u64, [u8; 32])) -> Self {
         let lane = |head: &Head| {
             let (position, hash) = begins_after(head.shard);
@@ -42,11 +42,11 @@ impl Sweep {
         Self { lanes: heads.iter().map(lane).collect(), waiting: 0 }
     }
 
-    /// The next event of the table. Those whose turn it is go to `each`.
+    /// Takes the next event of the table. Events that follow their predecessor go to `each`.
     pub(crate) fn event(&mut self, copied: &Copied<'_>, each: &mut impl FnMut(StreamId, u16, u64)) {
         let event = &copied.event;
         let Some(lane) = self.lanes.get_mut(&event.shard).filter(|lane| lane.sound) else { return };
-        // What left for files before, and what was appended after the heads were read, is not ours.
+        // Archived events, and those appended after the heads were read, are not checked here.
         if event.position <= lane.began_after || event.position > lane.head.position {
             return;
         }
@@ -69,7 +69,7 @@ impl Sweep {
         }
     }
 
-    /// How many events a shard has that is as it should be; none where it has to be read in order.
+    /// The number of events of a sound shard; none where it has to be read in order.
     pub(crate) fn sound(&self, shard: u16) -> Option<u64> {
         let lane = self.lanes.get(&shard)?;
         let whole = lane.position == lane.head.position && lane.hash == lane.head.hash;
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_after_the_head_was_read_is_not_looked_at() {
+    fn events_appended_after_the_head_was_read_are_ignored() {
         let events = chain(3, 50);
         assert_eq!(swept(&events[29], &events).0, Some(30));
     }
 
     #[test]
-    fn a_shard_is_not_sound_where_anything_is_changed_missing_doubled_or_added() {
+    fn a_changed_missing_doubled_or_added_event_makes_a_shard_unsound() {
         let events = chain(3, 20);
         let head = events[19].clone();
         let mut changed = events.clone();

@@ -1,5 +1,5 @@
-//! Reads shards in the order of their positions: the table, and the files before it where they are
-//! at hand. Goes on behind what is wrong.
+//! Reads shards in the order of their positions: the table, and the archive files before it where
+//! they are given. Continues after damage.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,10 +11,10 @@ use crate::files::{Archive, ArchiveError, Archived};
 use crate::id::StreamId;
 use crate::store::{ArchivedStreams, Head, Range, Store};
 
-/// Events read at once when everything is verified.
+/// Events per read when everything is verified.
 const PAGE: u64 = 1_000;
 
-/// An audit under way: over the table, and over the files before it where they are at hand.
+/// An audit in progress: over the table, and over the archive files before it where they are given.
 pub(super) struct Auditing<'a, E> {
     pub(super) store: &'a dyn Store,
     pub(super) archive: Option<&'a Archive>,
@@ -30,7 +30,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         (self.each)(event.stream_id, event.shard, event.position);
     }
 
-    /// Some of the table; none where a row cannot be read, which is written down.
+    /// A range of the table; none where a row cannot be read, which is recorded.
     async fn page(
         &mut self,
         chain: &mut Chain,
@@ -46,13 +46,13 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         }
     }
 
-    /// Where the table goes on after a position, up to another.
+    /// Where the table continues after a position, at most up to `end`.
     async fn next_after(&self, shard: u16, after: u64, end: u64) -> Result<u64, JournalError> {
         let next = self.store.next_after(shard, after).await?;
         Ok(next.map_or(end, |next| next - 1).clamp(after, end))
     }
 
-    /// What has not left of a shard.
+    /// The part of a shard that is not archived.
     pub(super) async fn table(
         &mut self,
         chain: &mut Chain,
@@ -68,7 +68,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
                     self.event(chain, chained);
                 }
                 if events.is_empty() {
-                    // A head that somebody moved may lie far away: straight on to what is there.
+                    // A damaged head may be far away: skip to the next row that exists.
                     after = self.next_after(head.shard, through, head.position).await?;
                 }
             }
@@ -78,7 +78,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         Ok(())
     }
 
-    /// What has left for a file, and what of the same positions is still in the table.
+    /// An archive file, and the events of the same positions that are still in the table.
     pub(super) async fn file(
         &mut self,
         chain: &mut Chain,
@@ -89,7 +89,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         let read = match self.archive {
             Some(archive) => {
                 self.audit.files += 1;
-                let read = self.left(chain, archive, file).await?;
+                let read = self.archive_file(chain, archive, file).await?;
                 if let Err(error) = &read {
                     self.audit.archives.push(ArchiveDamage::of(error));
                 }
@@ -101,9 +101,9 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
             }
         };
         if !read {
-            self.stayed(chain, shard, last).await?;
+            self.retained(chain, shard, last).await?;
         }
-        chain.go_on_from(last, last_hash);
+        chain.continue_from(last, last_hash);
         Ok(())
     }
 
@@ -118,8 +118,8 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         }
     }
 
-    /// Reads the file; the table must have the same events, or their streams have left.
-    async fn left(
+    /// Reads the file; the table must have the same events, or their streams are archived.
+    async fn archive_file(
         &mut self,
         chain: &mut Chain,
         archive: &Archive,
@@ -146,7 +146,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         if chain.is_at(&file.last_hash) {
             Ok(Ok(()))
         } else {
-            let detail = "its chain does not end in the hash that the journal remembers";
+            let detail = "its chain does not end in the hash that the journal recorded";
             Ok(Err(ArchiveError::Damaged { file: file.file.clone(), detail: detail.to_owned() }))
         }
     }
@@ -160,14 +160,14 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
             table.into_iter().map(|chained| (chained.event.position, chained)).collect();
         let streams: Vec<StreamId> =
             archived.iter().map(|chained| chained.event.stream_id).collect();
-        let may_have_left = self.store.archived_streams(ArchivedStreams::Among(&streams)).await?;
-        let may_have_left: HashSet<StreamId> = may_have_left.into_iter().collect();
+        let may_be_archived = self.store.archived_streams(ArchivedStreams::Among(&streams)).await?;
+        let may_be_archived: HashSet<StreamId> = may_be_archived.into_iter().collect();
         for chained in archived {
             let (position, stream_id) = (chained.event.position, chained.event.stream_id);
             let kind = match table.remove(&position) {
                 Some(here) if here == *chained => continue,
                 Some(_) => DamageKind::Changed,
-                None if may_have_left.contains(&stream_id) => continue,
+                None if may_be_archived.contains(&stream_id) => continue,
                 None => DamageKind::Missing(position),
             };
             let (shard, stream_id) = (chained.event.shard, Some(stream_id));
@@ -176,8 +176,8 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
         Ok(())
     }
 
-    /// What is still in the table of positions that have left: streams that were not over.
-    async fn stayed(
+    /// Events at archived positions that are still in the table: of streams that were not finished.
+    async fn retained(
         &mut self,
         chain: &mut Chain,
         shard: u16,
@@ -192,7 +192,7 @@ impl<E: FnMut(StreamId, u16, u64) + Send> Auditing<'_, E> {
             let through = last.min(after + PAGE);
             let events = self.page(chain, Range { shard, after, through }).await?;
             for chained in events.unwrap_or_default() {
-                chain.passed_over(chained.event.position);
+                chain.skipped(chained.event.position);
                 self.event(chain, &chained);
             }
             after = through;

@@ -1,4 +1,4 @@
-//! Finds and reads what is in files.
+//! Finds and reads events in files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,27 +16,27 @@ use super::manifest::{Archived, Manifest, path_of};
 use crate::chain::chain_hash;
 use crate::event::ChainedEvent;
 
-/// Blocks and manifests that are kept in memory: some 256 KiB a block.
+/// Blocks and manifests kept in memory: some 256 KiB a block.
 const BLOCKS_MAX: usize = 128;
 const MANIFESTS_MAX: usize = 128;
-/// A block is no larger than its last event and what came before it.
+/// Bound of a block: its last event and the events before it.
 const BLOCK_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// Why a file of an archive does not give what it should. `file` is its path in the directory.
+/// Why a file of an archive cannot be read. `file` is its path in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
-    /// It is not there, or the disk does not answer.
+    /// It is missing, or the disk does not answer.
     #[error("{file}: {detail}")]
     Unavailable {
-        /// Which.
+        /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         detail: String,
     },
     /// It is not as it was written.
     #[error("{file}: {detail}")]
     Damaged {
-        /// Which.
+        /// The file.
         file: String,
         /// What is wrong.
         detail: String,
@@ -44,7 +44,7 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    fn away(file: &str, error: impl ToString) -> Self {
+    fn unavailable(file: &str, error: impl ToString) -> Self {
         Self::Unavailable { file: file.to_owned(), detail: error.to_string() }
     }
 
@@ -55,7 +55,7 @@ impl ArchiveError {
 
 type Block = Arc<Vec<ChainedEvent>>;
 
-/// A directory of files with events that left a journal. Clones share what they have read.
+/// A directory of files with archived events. Clones share their cache.
 #[derive(Clone)]
 pub struct Archive {
     directory: PathBuf,
@@ -64,7 +64,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// In this directory, which need not exist yet.
+    /// An archive in this directory, which need not exist yet.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
         let most = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
@@ -80,7 +80,7 @@ impl Archive {
         &self.directory
     }
 
-    /// What is said of every file that is there, by shard and position.
+    /// The manifest of every file in the directory, by shard and position.
     ///
     /// # Errors
     /// [`ArchiveError`] where the directory or a manifest cannot be read.
@@ -89,13 +89,16 @@ impl Archive {
             std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
         };
         let shown = |path: &Path| path.display().to_string();
-        let away = |path: &Path, error: std::io::Error| ArchiveError::away(&shown(path), error);
+        let unavailable =
+            |path: &Path, error: std::io::Error| ArchiveError::unavailable(&shown(path), error);
         let mut found = BTreeMap::new();
-        for folder in listed(&self.directory).map_err(|error| away(&self.directory, error))? {
+        for folder in
+            listed(&self.directory).map_err(|error| unavailable(&self.directory, error))?
+        {
             if !folder.is_dir() {
                 continue;
             }
-            for path in listed(&folder).map_err(|error| away(&folder, error))? {
+            for path in listed(&folder).map_err(|error| unavailable(&folder, error))? {
                 if path.extension().is_some_and(|extension| extension == "json") {
                     let inside = path.strip_prefix(&self.directory).unwrap_or(&path);
                     let manifest = self.parsed(inside)?;
@@ -109,14 +112,14 @@ impl Archive {
     fn parsed(&self, path: &Path) -> Result<Manifest, ArchiveError> {
         let name = path.display().to_string();
         let text = std::fs::read(self.directory.join(path))
-            .map_err(|error| ArchiveError::away(&name, error))?;
+            .map_err(|error| ArchiveError::unavailable(&name, error))?;
         serde_json::from_slice(&text)
             .ok()
             .filter(Manifest::is_readable)
-            .ok_or_else(|| ArchiveError::damaged(&name, "is no manifest"))
+            .ok_or_else(|| ArchiveError::damaged(&name, "is not a manifest"))
     }
 
-    /// What is said of a file, by the directory itself.
+    /// The manifest of a file, as it is in the directory.
     pub(crate) fn manifest(&self, file: &str) -> Result<Arc<Manifest>, ArchiveError> {
         let mut known = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(manifest) = known.get(file) {
@@ -127,7 +130,7 @@ impl Archive {
         Ok(manifest)
     }
 
-    /// The manifest of a file that the journal's database remembers.
+    /// The manifest of a file that the journal's database recorded.
     fn manifest_of(&self, known: &Archived) -> Result<Arc<Manifest>, ArchiveError> {
         let manifest = self.manifest(&known.file)?;
         if manifest.archived() == *known {
@@ -136,24 +139,24 @@ impl Archive {
             let name = path_of(&known.file).display().to_string();
             Err(ArchiveError::damaged(
                 &name,
-                "tells of another file than the one that was archived",
+                "describes another file than the one that was archived",
             ))
         }
     }
 
-    /// Reads the file from its first byte to its last: its checksum is the one that is remembered.
+    /// Reads the file from its first byte to its last: its checksum must be the recorded one.
     ///
     /// # Errors
     /// [`ArchiveError`]
     pub(crate) async fn unchanged(&self, known: &Archived) -> Result<(), ArchiveError> {
         let (archive, known) = (self.clone(), known.clone());
         self.blocking(&known.file.clone(), move || {
-            let away = |error: std::io::Error| ArchiveError::away(&known.file, error);
-            let mut file = File::open(archive.directory.join(&known.file)).map_err(away)?;
+            let unavailable = |error: std::io::Error| ArchiveError::unavailable(&known.file, error);
+            let mut file = File::open(archive.directory.join(&known.file)).map_err(unavailable)?;
             let mut sha = Sha256::new();
             let mut piece = vec![0; 1024 * 1024];
             loop {
-                let read = file.read(&mut piece).map_err(away)?;
+                let read = file.read(&mut piece).map_err(unavailable)?;
                 match piece.get(..read) {
                     Some(read) if !read.is_empty() => sha.update(read),
                     _ => break,
@@ -192,7 +195,7 @@ impl Archive {
         .await
     }
 
-    /// Reads a file that no database may know, by its own manifest, and follows its chain.
+    /// Reads a file that may be in no database, by its own manifest, and follows its chain.
     ///
     /// # Errors
     /// [`ArchiveError`]
@@ -213,11 +216,11 @@ impl Archive {
         if hash == manifest.hash_after {
             Ok(())
         } else {
-            Err(ArchiveError::damaged(&known.file, "its chain ends elsewhere"))
+            Err(ArchiveError::damaged(&known.file, "its chain does not end in the recorded hash"))
         }
     }
 
-    /// The events of a file after a position, by its own manifest: as [`Self::read`].
+    /// The events of a file after a position, by its own manifest: like [`Self::read`].
     ///
     /// # Errors
     /// [`ArchiveError`]
@@ -235,7 +238,7 @@ impl Archive {
         work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, ArchiveError> {
         let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| Err(ArchiveError::away(file, error)))
+        done.unwrap_or_else(|error| Err(ArchiveError::unavailable(file, error)))
     }
 
     fn block_with(&self, known: &Archived, position: u64) -> Result<Block, ArchiveError> {
@@ -268,13 +271,13 @@ impl Archive {
         (first, last): (u64, u64),
         (offset, end): (u64, u64),
     ) -> Result<Vec<ChainedEvent>, ArchiveError> {
-        let away = |error: std::io::Error| ArchiveError::away(&known.file, error);
+        let unavailable = |error: std::io::Error| ArchiveError::unavailable(&known.file, error);
         let damaged = || {
             let detail = format!("positions {first} to {last} are not as they were written");
             ArchiveError::damaged(&known.file, detail)
         };
-        let mut file = File::open(self.directory.join(&known.file)).map_err(away)?;
-        file.seek(SeekFrom::Start(offset)).map_err(away)?;
+        let mut file = File::open(self.directory.join(&known.file)).map_err(unavailable)?;
+        file.seek(SeekFrom::Start(offset)).map_err(unavailable)?;
         let mut text = String::new();
         let mut lines = GzDecoder::new(file.take(end - offset)).take(BLOCK_BYTES_MAX);
         lines.read_to_string(&mut text).map_err(|_| damaged())?;

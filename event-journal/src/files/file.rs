@@ -1,4 +1,4 @@
-//! Events as lines in blocks, written once.
+//! Events as lines in compressed blocks, written once.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -16,13 +16,14 @@ use super::manifest::{Manifest, path_of};
 use crate::event::{ChainedEvent, StoredEvent};
 use crate::id::StreamId;
 
-/// A block ends after so many events, or so many bytes before compression: what has to be read for
-/// one event.
+/// A block ends after so many events, or so many bytes before compression: it is what has to be
+/// read for one event.
 const BLOCK_EVENTS_MAX: u64 = 256;
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// An event as a line. Payload and metadata stand in it as the JSON they are, byte for byte; one
-/// that would not keep its bytes there (a line break, blanks around it, `null`) stands as text.
+/// An event as a line. Payload and metadata are embedded as the JSON they are, byte for byte; JSON
+/// that would not keep its bytes there (a line break, surrounding blanks, `null`) is embedded as a
+/// string.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     shard: u16,
@@ -72,7 +73,7 @@ pub(crate) fn to_line(chained: &ChainedEvent) -> serde_json::Result<String> {
     })
 }
 
-/// None where it is no such line.
+/// None where it is not such a line.
 pub(crate) fn from_line(line: &str) -> Option<ChainedEvent> {
     let line: Line<'_> = serde_json::from_str(line).ok()?;
     let text = |raw: Option<&RawValue>, text: Option<Cow<'_, str>>| {
@@ -94,7 +95,7 @@ pub(crate) fn from_line(line: &str) -> Option<ChainedEvent> {
     })
 }
 
-/// Writes one file and its manifest. Until both are on disk neither has its name.
+/// Writes one file and its manifest. Neither has its final name before both are on disk.
 pub(crate) struct FileWriter {
     directory: PathBuf,
     out: File,
@@ -105,7 +106,7 @@ pub(crate) struct FileWriter {
 }
 
 impl FileWriter {
-    /// Of what this manifest begins; what an unfinished run left there is written over.
+    /// Begins the file of this manifest; the remains of an unfinished run are overwritten.
     pub(crate) fn create(directory: &Path, manifest: Manifest) -> io::Result<Self> {
         let path = directory.join(&manifest.file);
         if let Some(folder) = path.parent() {
@@ -154,13 +155,13 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Syncs the file, gives it its name, and then does so with its manifest.
+    /// Syncs and names the file, then its manifest.
     pub(crate) fn finish(mut self) -> io::Result<Manifest> {
         self.end_block()?;
         self.manifest.sha256 = self.sha.finalize().into();
         let file = self.manifest.file.clone();
         named(&self.out, &self.directory.join(&file))?;
-        // A manifest is there only where its file is.
+        // A manifest exists only where its file does.
         sync_folders(&self.directory, &file)?;
         let path = self.directory.join(path_of(&file));
         let mut out = File::create(partial(&path))?;
@@ -183,7 +184,7 @@ fn named(file: &File, path: &Path) -> io::Result<()> {
     std::fs::rename(partial(path), path)
 }
 
-/// Puts the names of a file, of its folder and of the directory on disk.
+/// Syncs the names of a file, of its folder and of the directory to disk.
 pub(crate) fn sync_folders(directory: &Path, file: &str) -> io::Result<()> {
     let directory = std::fs::canonicalize(directory)?;
     let folder = directory.join(file);

@@ -1,4 +1,4 @@
-//! What is said of a file.
+//! The description of a file.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,19 @@ use shared_events::contract::Timestamp;
 
 use crate::event::ChainedEvent;
 
-/// The layout of files and manifests. Another one gets another name.
+/// The layout of files and manifests. A changed layout gets another name.
 const FORMAT: &str = "ordinal-archive/1";
 
-/// A file of events that left, as the journal's database remembers it.
+/// A file of archived events, as the journal's database records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archived {
     /// The shard.
     pub shard: u16,
     /// Its first position.
     pub first: u64,
-    /// Its last position; those between are all in the file.
+    /// Its last position; the file holds every position from the first to this one.
     pub last: u64,
-    /// The hash of the last event, from which the chain goes on.
+    /// The hash of the last event, from which the chain continues.
     pub last_hash: [u8; 32],
     /// Its path in the archive's directory.
     pub file: String,
@@ -34,7 +34,7 @@ impl Archived {
     }
 }
 
-/// What is said of a file, in a file of its own beside it.
+/// The description of a file, in a file of its own beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The layout of the file.
@@ -55,7 +55,7 @@ pub struct Manifest {
     pub first_recorded_at: Timestamp,
     /// When the last one was recorded.
     pub last_recorded_at: Timestamp,
-    /// The hash that its first event follows; zeros where nothing came before.
+    /// The hash before its first event; zeros where nothing came before.
     #[serde(with = "hex")]
     pub hash_before: [u8; 32],
     /// The hash of its last event.
@@ -66,12 +66,13 @@ pub struct Manifest {
     /// SHA-256 of its bytes, as `sha256sum` prints it.
     #[serde(with = "hex")]
     pub sha256: [u8; 32],
-    /// The first position of each block and the byte at which it begins. A block is gzip by itself.
+    /// The first position of each block and the byte at which it begins. Each block is a gzip
+    /// stream of its own.
     pub blocks: Vec<(u64, u64)>,
 }
 
 impl Manifest {
-    /// Of a file that is to begin with this event.
+    /// The manifest of a file that begins with this event.
     pub(crate) fn beginning(first: &ChainedEvent, month: &str, hash_before: [u8; 32]) -> Self {
         let (shard, position) = (first.event.shard, first.event.position);
         Self {
@@ -92,7 +93,7 @@ impl Manifest {
         }
     }
 
-    /// As the journal's database remembers it.
+    /// The file as the journal's database records it.
     #[must_use]
     pub fn archived(&self) -> Archived {
         Archived {
@@ -114,7 +115,7 @@ impl Manifest {
     }
 }
 
-/// Where the manifest of a file is.
+/// The path of a file's manifest.
 pub(crate) fn path_of(file: &str) -> PathBuf {
     PathBuf::from(format!("{}.json", file.trim_end_matches(".jsonl.gz")))
 }

@@ -1,10 +1,10 @@
-//! Files of events that left a journal: consecutive positions of one shard as JSON lines in gzip,
-//! and a manifest beside each that says what is in it (docs/archive.md).
+//! Files of archived events: consecutive positions of one shard as JSON lines in gzip, and a
+//! manifest beside each that describes it (docs/archive.md).
 //! Never here: a database. A directory is all that is needed to read one.
 
-mod directory; // finds and reads what is in files
-mod file; // events as lines in blocks, written once
-mod manifest; // what is said of a file
+mod directory; // finds and reads events in files
+mod file; // events as lines in compressed blocks, written once
+mod manifest; // the description of a file
 
 pub use directory::{Archive, ArchiveError};
 pub use manifest::{Archived, Manifest};

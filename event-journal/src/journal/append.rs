@@ -13,11 +13,11 @@ use crate::write::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, Request};
 
 impl Journal {
     /// Appends events to a stream that is at `expected_version` (0: it does not exist), all or
-    /// none, in the tenure of now. When this returns `Ok` they are on disk.
+    /// none, in the current tenure. When this returns `Ok` they are on disk.
     ///
     /// # Errors
-    /// [`JournalError::NotOwner`] where the shard is not ours at this moment; only [`JournalError::OutcomeUnknown`] leaves open whether they were
-    /// appended.
+    /// [`JournalError::NotOwner`] where the shard is not ours at this moment; only
+    /// [`JournalError::OutcomeUnknown`] leaves open whether they were appended.
     pub async fn append(
         &self,
         stream_id: impl Into<StreamId>,
@@ -29,8 +29,8 @@ impl Journal {
         self.request(tenure, stream_id, expected_version, events).await
     }
 
-    /// As [`Self::append`], by somebody who knows the stream since the shard became ours in this
-    /// epoch (see [`Self::tenure`]). Where others may have written to it since, nothing is
+    /// As [`Self::append`], for a caller that has known the stream since the shard became ours in
+    /// this epoch (see [`Self::tenure`]). Where others may have written to it since, nothing is
     /// appended.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Journal {
         let shard = self.shard_of(stream_id);
         let requests = self.database(shard)?.requests.as_ref().ok_or(JournalError::Closed)?;
         if requests.is_closed() {
-            return Err(self.gone());
+            return Err(self.stopped_error());
         }
         let tenure = tenure.ok_or(JournalError::NotOwner { shard })?;
         let (reply, answer) = oneshot::channel();
@@ -77,20 +77,20 @@ impl Journal {
             return Ok(Appended { version, shard, position: 0, recorded_at });
         }
         if requests.send(request).await.is_err() {
-            return Err(self.gone());
+            return Err(self.stopped_error());
         }
-        // Dropped unanswered: only where the writer itself died, whatever it had begun.
+        // The reply was dropped: the writer itself died, with an unknown outcome.
         let outcome = answer.await.unwrap_or_else(|_| {
             Err(JournalError::OutcomeUnknown("the writer ended without an answer".to_owned()))
         });
-        self.shared.pulse.heard(&outcome);
+        self.shared.append_health.record(&outcome);
         outcome
     }
 }
 
 fn admit(stream_id: StreamId, expected: u64, events: &[NewEvent]) -> Result<(), JournalError> {
     if events.is_empty() {
-        return Err(JournalError::Invalid("nothing to append".to_owned()));
+        return Err(JournalError::Invalid("there is nothing to append".to_owned()));
     }
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
     if expected.saturating_add(count) > EVENTS_PER_STREAM_MAX {

@@ -1,4 +1,4 @@
-//! Checks everything that the journal holds, and says what of it has left for files.
+//! Checks everything that the journal holds, and reports what of it is archived.
 
 use futures::future::try_join_all;
 use shared_events::stream::Cursors;
@@ -10,11 +10,11 @@ use crate::id::StreamId;
 use crate::store::ArchivedStreams;
 
 impl Journal {
-    /// Reads everything up to the heads, follows the hash chain and tells `each` the stream, shard
-    /// and position of every event, in no order, and of a shard with something wrong in it perhaps
-    /// twice. Goes on behind what it finds wrong, so that one damage does not hide the next. What
-    /// has left is read from the archive where one is at hand, and is one chain with the rest;
-    /// where none is, the chain is followed from where it left the table.
+    /// Reads everything up to the heads, follows the hash chain and calls `each` with the stream,
+    /// shard and position of every event, in no order, possibly twice for the events of a damaged
+    /// shard. Continues after damage, so that one does not hide the next. Archived events are read
+    /// from the archive where one is given, as part of the same chain; without one the chain is
+    /// followed from where the table begins.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`]; damage is no error here.
@@ -32,7 +32,7 @@ impl Journal {
         Ok(audit)
     }
 
-    /// Reads everything up to the heads and follows the hash chain: the number of events.
+    /// Reads everything up to the heads and follows the hash chain; returns the number of events.
     ///
     /// # Errors
     /// [`JournalError::Broken`] at the first event that was changed, moved, inserted or removed.
@@ -52,8 +52,8 @@ impl Journal {
         }
     }
 
-    /// The hash that stands at a place at or before the head; none where it has left for an archive
-    /// that is not at hand, or where nothing can be read.
+    /// The hash at a position at or before the head; none where it is archived and no archive is
+    /// given, or where the event cannot be read.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where its database does not answer.
@@ -76,8 +76,8 @@ impl Journal {
         }
     }
 
-    /// Before which position of each shard events may have left: reading from there on needs no
-    /// archive. All of them where one is at hand.
+    /// The position of each shard up to which events may be archived: reading from there on needs
+    /// no archive. Zero for all where one is given.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where a database does not answer.
@@ -90,8 +90,8 @@ impl Journal {
         Ok(files.iter().map(|file| (file.shard, file.last)).collect())
     }
 
-    /// Streams that have left, after this one by id; at most `limit`. An archiving that did not end
-    /// may have named some that are still here.
+    /// Archived streams, after this one by id; at most `limit`. An unfinished run of archiving may
+    /// have named some that are still in the table.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where a database does not answer.

@@ -9,7 +9,7 @@ use shared_events::stream::{Cursors, Scope};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::pulse::Pulse;
+use super::append_health::AppendHealth;
 use crate::error::JournalError;
 use crate::id::StreamId;
 use crate::keys::Fingerprints;
@@ -20,7 +20,7 @@ use crate::store::Chronicle;
 use crate::write::{LostTail, Ownership, Tail};
 
 /// A handle on the journal; clones are cheap and share one writer per database. When the last one
-/// is dropped the writers finish what they accepted, give their leases up and stop.
+/// is dropped the writers finish what they accepted, release their leases and stop.
 #[derive(Clone)]
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
@@ -38,14 +38,14 @@ pub(super) struct Shared {
     pub(super) leaving: CancellationToken,
     pub(super) lost: CancellationToken,
     pub(super) closing: CancellationToken,
-    /// What the databases last said of the journal's history.
-    pub(super) told: watch::Sender<Option<Chronicle>>,
-    /// Of each database, once it has been asked.
+    /// The latest state of the journal's history that the databases reported.
+    pub(super) last_chronicle: watch::Sender<Option<Chronicle>>,
+    /// Per database, once it has been asked.
     pub(super) ids_by_position: Vec<OnceCell<BTreeMap<u16, u64>>>,
-    /// Of each database, once it has been asked.
+    /// Per database, once it has been asked.
     pub(super) fingerprints: Vec<OnceCell<Fingerprints>>,
     pub(super) options: Options,
-    pub(super) pulse: Pulse,
+    pub(super) append_health: AppendHealth,
 }
 
 impl Drop for Shared {
@@ -67,26 +67,26 @@ impl Journal {
         self.shared.shards
     }
 
-    /// The shards that are ours, as the scope of those who follow them; changes with them.
+    /// The shards that are ours, as the scope of their followers; changes with them.
     #[must_use]
     pub fn scope(&self) -> watch::Receiver<Scope> {
         self.shared.scope.subscribe()
     }
 
-    /// Which shards are ours, and where the others are; follows every change.
+    /// Which shards are ours, and which nodes have the others; follows every change.
     #[must_use]
     pub fn ownership(&self) -> watch::Receiver<Ownership> {
         self.shared.ownership.subscribe()
     }
 
-    /// What the databases have lost of what they had committed, by shard, since this journal was
-    /// opened: their history is another one since. Changes with every loss that is found.
+    /// Committed events that the databases have lost, by shard, since this journal was opened: the
+    /// journal continues as another history. Changes with every loss that is found.
     #[must_use]
     pub fn lost_tails(&self) -> watch::Receiver<Vec<LostTail>> {
         self.shared.lost_tails.subscribe()
     }
 
-    /// The epoch in which a shard became ours; none where it is not.
+    /// The epoch in which a shard became ours; none where it is not ours.
     #[must_use]
     pub fn tenure(&self, shard: u16) -> Option<u64> {
         self.shared.ownership.borrow().tenure(shard)
@@ -98,14 +98,14 @@ impl Journal {
         self.shared.lost.clone().cancelled_owned()
     }
 
-    /// Changes whenever this process forgets what it knew of the databases: they may tell another
-    /// history. Whoever keeps what it read is to forget it as well.
+    /// Changes whenever this process discards its cached state of the databases, because their
+    /// history may have changed. A holder of derived state must discard it too.
     pub fn generation(&self) -> u64 {
         self.shared.tail.generation()
     }
 
-    /// Finishes what was accepted, gives the lease up and closes every connection. Appends that
-    /// come later get [`JournalError::Closed`].
+    /// Finishes what was accepted, releases the lease and closes every connection. Later appends
+    /// get [`JournalError::Closed`].
     pub async fn close(&self) {
         self.shared.closing.cancel();
         join_all(self.databases().iter().map(Database::close)).await;
@@ -121,8 +121,8 @@ impl Journal {
         &self.shared.databases
     }
 
-    pub(crate) fn told(&self) -> &watch::Sender<Option<Chronicle>> {
-        &self.shared.told
+    pub(crate) fn last_chronicle(&self) -> &watch::Sender<Option<Chronicle>> {
+        &self.shared.last_chronicle
     }
 
     pub(crate) fn tail(&self) -> &Tail {
@@ -133,11 +133,11 @@ impl Journal {
         (self.shared.options.now)()
     }
 
-    pub(crate) fn pulse(&self) -> &Pulse {
-        &self.shared.pulse
+    pub(crate) fn append_health(&self) -> &AppendHealth {
+        &self.shared.append_health
     }
 
-    pub(super) fn gone(&self) -> JournalError {
+    pub(super) fn stopped_error(&self) -> JournalError {
         if self.shared.lost.is_cancelled() {
             JournalError::Superseded
         } else {

@@ -1,14 +1,14 @@
-//! Where the shards end, as the databases say it, or as this process knows it.
+//! Where the shards end, as the databases report it or as this process knows it.
 
 use futures::future::{join_all, try_join_all};
 use shared_events::stream::{Cursors, Place, Scope};
 
 use super::handle::Journal;
 use crate::error::JournalError;
-use crate::spread::{Database, cursors_of, learn};
+use crate::spread::{Database, cursors_of, publish_heads};
 
 impl Journal {
-    /// The last position of each shard, from the databases: what is committed.
+    /// The last committed position of each shard, from the databases.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where one of them does not answer.
@@ -17,19 +17,19 @@ impl Journal {
         Ok(cursors_of(&heads.concat()))
     }
 
-    /// As [`Self::heads`], in those databases that answer: it reads their shards and no others.
+    /// As [`Self::heads`], for the databases that answer: the result has their shards only.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where none of them does.
-    pub async fn heads_there(&self) -> Result<Cursors, JournalError> {
-        self.standing(&Cursors::default()).await
+    pub async fn available_heads(&self) -> Result<Cursors, JournalError> {
+        self.readable_heads(&Cursors::default()).await
     }
 
-    /// Where the shards of these places end, in the databases that answer: it reads their shards.
+    /// The last positions of the shards of these places, in the databases that answer.
     pub(super) async fn heads_of(&self, places: &[Place]) -> Result<Cursors, JournalError> {
         let shards = places.iter().map(|place| place.shard).collect();
-        match self.standing(&Cursors::default().scoped(Scope::Only(shards))).await {
-            // All of them are in databases that are away; of others something may be known.
+        match self.readable_heads(&Cursors::default().scoped(Scope::Only(shards))).await {
+            // All of them are in unavailable databases; other shards may still be readable.
             Err(JournalError::Unavailable(_)) if self.databases().len() > 1 => {
                 Ok(Cursors::default().scoped(Scope::nothing()))
             }
@@ -37,8 +37,8 @@ impl Journal {
         }
     }
 
-    /// Where the shards end that are read, if all of them are ours: nobody else can have added to
-    /// them, so what we committed last is their end.
+    /// The last positions of the shards that are read, if all of them are ours: no other process
+    /// can have added to them, so our last commit is their end.
     pub(super) fn own_heads(&self, cursors: &Cursors) -> Option<Cursors> {
         if self.shared.lost.is_cancelled() {
             return None;
@@ -49,38 +49,38 @@ impl Journal {
         all.then(|| self.shared.committed.borrow().clone())
     }
 
-    /// Where the shards stand in the databases that answer, of those that hold something that these
-    /// cursors read; it reads the shards of these and no others. An error where none answers.
-    pub(super) async fn standing(&self, cursors: &Cursors) -> Result<Cursors, JournalError> {
+    /// The last positions in the databases that answer, of those with shards that these cursors
+    /// read; the result has no other shards. An error where none answers.
+    pub(super) async fn readable_heads(&self, cursors: &Cursors) -> Result<Cursors, JournalError> {
         let mut asked = Vec::new();
         for database in self.databases() {
             if database.holds.iter().any(|shard| cursors.reads(shard)) {
                 asked.push(database.heads());
             }
         }
-        let (mut heads, mut away, all) = (Vec::new(), Vec::new(), asked.len());
+        let (mut heads, mut unavailable, all) = (Vec::new(), Vec::new(), asked.len());
         for answer in join_all(asked).await {
             match answer {
-                Ok(standing) => heads.extend(standing),
-                // One that came late may turn out to be the wrong one.
+                Ok(readable_heads) => heads.extend(readable_heads),
+                // A database that came late may turn out to be the wrong one.
                 Err(error @ (JournalError::Unavailable(_) | JournalError::WrongDatabase(_))) => {
-                    away.push(error)
+                    unavailable.push(error)
                 }
                 Err(error) => return Err(error),
             }
         }
-        if away.len() == all
-            && let Some(error) = away.pop()
+        if unavailable.len() == all
+            && let Some(error) = unavailable.pop()
         {
             return Err(error);
         }
         let there = heads.iter().map(|head| head.shard).collect();
         let heads = cursors_of(&heads);
-        learn(&self.shared.committed, &heads);
+        publish_heads(&self.shared.committed, &heads);
         Ok(heads.scoped(Scope::Only(there)))
     }
 
-    /// Events after these cursors, as far as this process knows: others may have added some.
+    /// Events after these cursors, as far as this process knows: others may have added more.
     pub fn known_after(&self, cursors: &Cursors) -> u64 {
         let committed = self.shared.committed.borrow();
         let after = |(shard, head): (u16, u64)| head.saturating_sub(cursors.get(shard));

@@ -1,5 +1,5 @@
-//! Which history the journal tells: its id, its incarnation, and whether somebody remembers more
-//! than it holds.
+//! The journal's history: its id, its incarnation, and whether a reader remembers more than it
+//! holds.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::error::JournalError;
 use crate::spread::{ANSWERS_WITHIN, within};
 use crate::store::{Beginning, Chronicle, Range};
 
-/// A reader may know more incarnations than a journal that was set back; one that claims so many
+/// A reader may know more incarnations than a journal that was set back; one that claims this many
 /// more is mistaken, and would use up the numbers.
 const AHEAD_MAX: u64 = 1 << 20;
 
-/// Others may begin an incarnation at the same time; so often the next number is tried.
+/// Other nodes may begin an incarnation at the same time; the next number is tried this often.
 const NUMBERS_TRIED: u64 = 16;
 
 /// An incarnation after the first.
@@ -26,11 +26,11 @@ pub struct Incarnation {
     pub number: u64,
     /// When it began.
     pub began_at: Timestamp,
-    /// Why: what an operator said, or what the database had lost.
+    /// Why: an operator's reason, or what the database had lost.
     pub reason: String,
-    /// Who said so.
+    /// Who accepted it.
     pub said_by: String,
-    /// Where the shards stood.
+    /// The last positions of the shards then.
     pub heads: Cursors,
 }
 
@@ -48,26 +48,26 @@ impl From<Beginning> for Incarnation {
 }
 
 impl Journal {
-    /// What the databases that answer say of the journal's history: the latest incarnation of them,
-    /// and any doubt. None of a journal that is forgotten with its process.
+    /// What the databases that answer report of the journal's history: their latest incarnation,
+    /// and any doubt. None for a journal in memory.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where none of them answers.
     pub async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
-        let (mut found, mut away) = (Vec::new(), None);
+        let (mut found, mut unavailable) = (Vec::new(), None);
         let there = self.databases().iter().map(|database| async move {
-            match database.away() {
-                Some(away) => Err(away),
+            match database.unavailable() {
+                Some(unavailable) => Err(unavailable),
                 None => within(ANSWERS_WITHIN, database.store.chronicle()).await,
             }
         });
         for answer in join_all(there).await {
             match answer {
                 Ok(chronicle) => found.push(chronicle),
-                Err(error) => away = Some(error),
+                Err(error) => unavailable = Some(error),
             }
         }
-        if let (true, Some(error)) = (found.is_empty(), away) {
+        if let (true, Some(error)) = (found.is_empty(), unavailable) {
             return Err(error);
         }
         Ok(found.into_iter().flatten().reduce(|one, other| Chronicle {
@@ -83,8 +83,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Unavailable`] where none of them answers.
     pub async fn incarnations(&self) -> Result<Vec<Incarnation>, JournalError> {
-        let (mut found, mut away) = (BTreeMap::new(), None);
-        let asked = self.databases().iter().filter(|database| database.away().is_none());
+        let (mut found, mut unavailable) = (BTreeMap::new(), None);
+        let asked = self.databases().iter().filter(|database| database.unavailable().is_none());
         let asked = asked.map(|database| within(ANSWERS_WITHIN, database.store.incarnations()));
         let mut answered = false;
         for answer in join_all(asked).await {
@@ -95,40 +95,40 @@ impl Journal {
                         found.entry(beginning.number).or_insert_with(|| beginning.into());
                     }
                 }
-                Err(error) => away = Some(error),
+                Err(error) => unavailable = Some(error),
             }
         }
-        match away.filter(|_| !answered) {
+        match unavailable.filter(|_| !answered) {
             Some(error) => Err(error),
             None => Ok(found.into_values().collect()),
         }
     }
 
-    /// Why nothing is appended for now: somebody remembers what the journal does not hold.
+    /// Why nothing is appended for now: a reader remembers what the journal does not hold.
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
-        self.told().borrow().as_ref().and_then(|chronicle| chronicle.doubted.clone())
+        self.last_chronicle().borrow().as_ref().and_then(|chronicle| chronicle.doubted.clone())
     }
 
-    /// Returns once [`Self::doubt`] says something else than this.
+    /// Returns once [`Self::doubt`] differs from this.
     pub async fn doubt_other_than(&self, known: Option<&str>) {
         let said = |chronicle: &Option<Chronicle>| {
             chronicle.as_ref().and_then(|chronicle| chronicle.doubted.as_deref()) != known
         };
         // The sender lives as long as the journal.
-        let _ = self.told().subscribe().wait_for(said).await;
+        let _ = self.last_chronicle().subscribe().wait_for(said).await;
     }
 
-    /// Which history it tells, as it was last seen, a second ago at most; none of a journal that is
-    /// forgotten with its process, or of which nothing is known yet.
+    /// The journal's history, as read at most a second ago; none for a journal in memory, or before
+    /// the first read.
     #[must_use]
     pub fn history(&self) -> Option<History> {
-        self.told().borrow().as_ref().map(Chronicle::history)
+        self.last_chronicle().borrow().as_ref().map(Chronicle::history)
     }
 
-    /// What the journal has at places that somebody remembers, who read there last in this
-    /// incarnation (0: not known). Where it is not what they remember, and that was no earlier
-    /// incarnation, the journal itself is doubted from now on: it was set back, and nobody has
+    /// Compares places that a reader remembers with the journal. `incarnation` is the one in which
+    /// it last read there (0: not known). Where the journal differs, and that was no earlier
+    /// incarnation, the journal itself is doubted from now on: it was set back, and no operator has
     /// accepted that yet.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Journal {
         };
         if incarnation > chronicle.incarnation.saturating_add(AHEAD_MAX) {
             let text =
-                format!("nobody can have followed incarnation {incarnation} of this journal");
+                format!("this journal has had no incarnation {incarnation} that could be followed");
             return Err(JournalError::Invalid(text));
         }
         let findings = self.findings(places).await?;
@@ -154,17 +154,17 @@ impl Journal {
             && incarnation >= chronicle.incarnation
         {
             let what = match finding {
-                Finding::Beyond => "it ends before that",
-                _ => "something else stands there",
+                Finding::Beyond => "the shard ends before that",
+                _ => "another event is there",
             };
             let doubt = format!("{who} read position {position} ({mark}) of shard {shard}: {what}");
-            self.say_doubt(&doubt, incarnation).await?;
+            self.record_doubt(&doubt, incarnation).await?;
         }
         Ok(comparison)
     }
 
-    /// Whether the journal has what it told at these places. What was appended here lately costs no
-    /// question to a database.
+    /// Whether the journal still holds these places. Recently appended places are answered from
+    /// memory.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where a database does not answer.
@@ -181,16 +181,16 @@ impl Journal {
         Ok(compared.differing(&asked).next().is_none())
     }
 
-    /// What stands at these places.
+    /// Compares each place with the journal.
     async fn findings(&self, places: &[Place]) -> Result<Vec<Finding>, JournalError> {
         let heads = self.heads_of(places).await?;
-        // What is in a database that is away is not read; it is compared when it is.
-        let away = |shard: u16| !heads.reads(shard);
+        // A place in an unavailable database is not compared until the database is back.
+        let unavailable = |shard: u16| !heads.reads(shard);
         let mut findings = Vec::with_capacity(places.len());
         let mut asked = Vec::new();
         for Place { shard, position, mark } in places {
             let head = heads.get(*shard);
-            findings.push(if away(*shard) {
+            findings.push(if unavailable(*shard) {
                 Finding::Same
             } else if *position > head {
                 Finding::Beyond
@@ -205,7 +205,7 @@ impl Journal {
         }
         let there = self.marks(&asked).await?;
         for (place, finding) in places.iter().zip(&mut findings) {
-            // What is archived was followed to its end before it left.
+            // Archived events were verified to the end before they were archived.
             let mark = there.get(&(place.shard, place.position));
             if mark.is_some_and(|mark| *mark != place.mark) {
                 *finding = Finding::Other;
@@ -214,10 +214,10 @@ impl Journal {
         Ok(findings)
     }
 
-    /// Has it known in every database that answers that the journal is not the one that was
-    /// followed: one is enough for all nodes.
-    async fn say_doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
-        let there = self.databases().iter().filter(|database| database.away().is_none());
+    /// Records in every database that answers that the journal is not the one that was followed:
+    /// one is enough for all nodes.
+    async fn record_doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
+        let there = self.databases().iter().filter(|database| database.unavailable().is_none());
         let said =
             there.map(|database| within(ANSWERS_WITHIN, database.store.doubt(why, incarnation)));
         let (said, failed): (Vec<_>, Vec<_>) =
@@ -225,25 +225,25 @@ impl Journal {
         if said.is_empty() {
             failed.into_iter().collect::<Result<Vec<()>, _>>()?;
         }
-        self.look_at_history().await
+        self.refresh_history().await
     }
 
-    /// Accepts the journal as it is: it goes on as another incarnation, and whoever remembers more
-    /// goes back to the last place that it has. Where an operator said so, that is written with it,
-    /// in every database.
+    /// Accepts the journal as it is: it continues as another incarnation, and a reader that
+    /// remembers more goes back to the last place that it has. An operator's action is written with
+    /// it, in every database.
     ///
     /// # Errors
-    /// [`JournalError::Invalid`] where the journal is forgotten with its process,
-    /// [`JournalError::Unavailable`].
+    /// [`JournalError::Invalid`] for a journal in memory, [`JournalError::Unavailable`].
     pub async fn accept(
         &self,
         reason: &str,
         said_by: &str,
         action: Option<OperatorAction>,
     ) -> Result<Chronicle, JournalError> {
-        let known = self.chronicle().await?.ok_or_else(|| {
-            JournalError::Invalid("this journal is forgotten with its process".to_owned())
-        })?;
+        let known = self
+            .chronicle()
+            .await?
+            .ok_or_else(|| JournalError::Invalid("this journal is in memory only".to_owned()))?;
         let heads: BTreeMap<String, u64> =
             self.heads().await?.iter().map(|(shard, at)| (shard.to_string(), at)).collect();
         let mut beginning = Beginning {
@@ -270,10 +270,10 @@ impl Journal {
             if try_join_all(begun).await?.into_iter().all(|begun| begun) {
                 break;
             }
-            // Another one has this number, for a reason of its own: both are remembered.
+            // Another incarnation, with its own reason, has this number: both are kept.
             beginning.number = beginning.number.saturating_add(1);
             if beginning.number > last {
-                let text = "others go on with it at the same time".to_owned();
+                let text = "other nodes begin incarnations at the same time".to_owned();
                 return Err(JournalError::Unavailable(text));
             }
         }
@@ -281,16 +281,16 @@ impl Journal {
             incarnation = beginning.number,
             reason,
             by = said_by,
-            "the journal goes on as another incarnation"
+            "the journal continues as another incarnation"
         );
-        self.look_at_history().await?;
+        self.refresh_history().await?;
         Ok(Chronicle { incarnation: beginning.number, doubted: None, ..known })
     }
 
-    /// Looks once which history it tells, and whether it is doubted.
-    pub(crate) async fn look_at_history(&self) -> Result<(), JournalError> {
+    /// Reads once which history the journal has, and whether it is doubted.
+    pub(crate) async fn refresh_history(&self) -> Result<(), JournalError> {
         let found = self.chronicle().await?;
-        self.told().send_if_modified(|known| {
+        self.last_chronicle().send_if_modified(|known| {
             if *known == found {
                 return false;
             }

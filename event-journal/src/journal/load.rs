@@ -1,4 +1,4 @@
-//! Single streams: their histories, their versions, and those whose history is impossible.
+//! Single streams: their histories, their versions, and the quarantined ones.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Broken`] where a version is missing, [`JournalError::StreamArchived`] where
-    /// it has left and no archive is at hand, [`JournalError::Unavailable`].
+    /// it is archived and no archive is given, [`JournalError::Unavailable`].
     pub async fn load(
         &self,
         stream_id: impl Into<StreamId>,
@@ -26,8 +26,8 @@ impl Journal {
         let Loaded { mut events, positions } = database.store.load(stream_id).await?;
         let begun = events.first().is_some_and(|first| first.sequence == 1);
         if !begun && !positions.is_empty() {
-            let left = database.cold.load(stream_id, shard, &positions).await?;
-            events.splice(..0, left);
+            let archived = database.cold.load(stream_id, shard, &positions).await?;
+            events.splice(..0, archived);
         }
         for (before, event) in (0..).zip(&events) {
             if event.sequence != before + 1 || event.shard != shard {
@@ -62,7 +62,7 @@ impl Journal {
         Ok(try_join_all(asked).await?.into_iter().flatten().collect())
     }
 
-    /// Remembers, for operators, that a stream's history is impossible and why. Said again, the
+    /// Records, for operators, that a stream's history is impossible and why. Recorded again, the
     /// reason is replaced and the time of the first finding stays.
     ///
     /// # Errors

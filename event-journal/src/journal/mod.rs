@@ -1,19 +1,19 @@
-//! The face: what somebody with a journal can do.
+//! The public handle: open, append, load, read, wait, operate.
 
 mod append; // appends events to a stream
-mod check; // checks everything that it holds
+mod append_health; // how recent appends went
+mod check; // checks everything that the journal holds
+mod failure; // why nothing can be appended, for health
 mod handle; // the handle, and what its clones share
 mod heads; // where the shards end
-mod history; // which history it tells, and whether somebody remembers another
-mod kept; // what its databases keep beside the events
+mod history; // which history it has, and whether a reader remembers another
+mod keys; // what its databases store beside the events
 mod load; // single streams
 mod open; // opens one, wherever it is
-mod operate; // what operators ask and do
-mod pulse; // how appends have gone lately
+mod operate; // what operators read and do
 mod read; // reads in the order of positions
-mod trouble; // why nothing can be appended, for health
-mod wait; // waits for what others do
-mod watch; // looks again and again which history it tells
+mod wait; // waits for events and for owners of shards
+mod watch; // polls which history the journal has
 
 pub use handle::Journal;
 pub use history::Incarnation;

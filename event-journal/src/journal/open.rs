@@ -8,17 +8,17 @@ use shared_events::stream::Scope;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::append_health::AppendHealth;
 use super::handle::{Journal, Shared};
-use super::pulse::Pulse;
 use crate::error::JournalError;
 use crate::options::Options;
 use crate::shards::ShardMap;
 use crate::spread::{Database, Opened, Taken, cursors_of, migrate, open_databases};
-use crate::store::{MemoryDisk, MemoryStore, SqliteStore, legal};
-use crate::write::{Ownership, Tail, Wires};
+use crate::store::{MemoryDisk, MemoryStore, SqliteStore, check_schema_name};
+use crate::write::{Channels, Ownership, Tail};
 
 /// Opens a journal in a schema of a Postgres database; both the schema and the tables are created
-/// if absent. Waits until another writer is gone.
+/// if absent. Waits until another writer has ended.
 ///
 /// # Errors
 /// As [`open_spread`].
@@ -32,36 +32,36 @@ pub async fn open_postgres(
 
 /// Opens a journal whose shards are spread over Postgres databases, in a schema of each; the
 /// schema, the tables and the journal itself are created if absent in all of them. Waits until
-/// another writer is gone.
+/// another writer has ended.
 ///
 /// # Errors
 /// [`JournalError::WrongDatabase`] where a database is not the one that holds these shards, before
 /// anything is written; [`JournalError::Unavailable`] where a server cannot be reached, the schema
 /// cannot be used, or another writer stays. For a node among others it is enough that one of
-/// several databases of an existing journal answers; the others are looked at when they do.
+/// several databases of an existing journal answers; the others are checked when they do.
 pub async fn open_spread(
     map: &ShardMap,
     schema: &str,
     options: Options,
 ) -> Result<Journal, JournalError> {
-    legal(schema)?;
+    check_schema_name(schema)?;
     let mut taken = Vec::new();
-    for Opened { store, holds, away } in open_databases(map, schema, &options).await? {
-        taken.push(match away {
-            Some(away) => Taken::nothing(store, holds, away),
+    for Opened { store, holds, unavailable } in open_databases(map, schema, &options).await? {
+        taken.push(match unavailable {
+            Some(unavailable) => Taken::unavailable(store, holds, unavailable),
             None => Taken::from(store, Some(holds), &options).await?,
         });
     }
     start(taken, options).await
 }
 
-/// Brings the tables of a journal in a schema of each of its Postgres databases up to date, beside
-/// whoever uses them.
+/// Migrates the tables of a journal in a schema of each of its Postgres databases, while they are
+/// in use.
 ///
 /// # Errors
 /// As [`open_spread`].
 pub async fn migrate_postgres(map: &ShardMap, schema: &str) -> Result<(), JournalError> {
-    legal(schema)?;
+    check_schema_name(schema)?;
     let options = Options::new(Arc::new(Timestamp::default));
     migrate(map, schema, &options).await
 }
@@ -76,15 +76,15 @@ pub async fn open_sqlite(path: &Path, options: Options) -> Result<Journal, Journ
     start(vec![Taken::from(store, None, &options).await?], options).await
 }
 
-/// Opens a journal that is forgotten with its last handle.
+/// Opens a journal in memory; its events are gone with the last handle.
 ///
 /// # Errors
-/// None that is known.
+/// None known.
 pub async fn open_memory(options: Options) -> Result<Journal, JournalError> {
     open_memory_on(&MemoryDisk::default(), options).await
 }
 
-/// Opens a journal on a disk that outlives it; waits until another writer's lease has run out.
+/// Opens a journal on a simulated disk; waits until another writer's lease has run out.
 ///
 /// # Errors
 /// [`JournalError::Unavailable`] where another writer stays.
@@ -93,7 +93,7 @@ pub async fn open_memory_on(disk: &MemoryDisk, options: Options) -> Result<Journ
     start(vec![Taken::from(store, None, &options).await?], options).await
 }
 
-/// Starts everything that belongs to what was taken.
+/// Starts the tasks of every database that was taken.
 async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalError> {
     let several = all.len() > 1;
     let among_others = all.iter().all(|taken| taken.is_shared(&options));
@@ -108,26 +108,26 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
     let (scope, _) = watch::channel(Scope::nothing());
     let (leaving, lost) = (CancellationToken::new(), CancellationToken::new());
     let closing = CancellationToken::new();
-    // What was started before another database failed is stopped with it.
+    // Tasks that were started before another database failed are stopped with it.
     let unfinished = closing.clone().drop_guard();
     let mut databases = Vec::new();
     for taken in all {
-        let wires = Wires {
+        let channels = Channels {
             committed: committed.clone(),
             tail: Arc::clone(&tail),
             lost_tails: lost_tails.clone(),
             ownership: ownership.clone(),
             scope: scope.clone(),
-            nudged: Arc::new(Notify::new()),
+            shards_changed: Arc::new(Notify::new()),
             leaving: leaving.clone(),
-            left: CancellationToken::new(),
+            handed_over: CancellationToken::new(),
             lost: lost.clone(),
             closing: closing.clone(),
         };
-        databases.push(Database::start(taken, shards, several, &options, wires).await?);
+        databases.push(Database::start(taken, shards, several, &options, channels).await?);
     }
     unfinished.disarm();
-    let (told, _) = watch::channel(None);
+    let (last_chronicle, _) = watch::channel(None);
     let ids_by_position = databases.iter().map(|_| OnceCell::new()).collect();
     let fingerprints = databases.iter().map(|_| OnceCell::new()).collect();
     let shared = Shared {
@@ -141,11 +141,11 @@ async fn start(all: Vec<Taken>, options: Options) -> Result<Journal, JournalErro
         leaving,
         lost,
         closing,
-        told,
+        last_chronicle,
         ids_by_position,
         fingerprints,
         options,
-        pulse: Pulse::default(),
+        append_health: AppendHealth::default(),
     };
     let journal = Journal { shared: Arc::new(shared) };
     if !journal.shared.options.read_only {

@@ -1,4 +1,4 @@
-//! Reads all streams in the order of their positions, after those that a reader has seen.
+//! Reads all streams in the order of their positions, after a reader's cursors.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::store::Range;
 
 impl Journal {
     /// At most `limit` events after these cursors, by shard and position. Shards that have more
-    /// share the page, so that a busy one cannot keep the others waiting. Of several databases,
-    /// those that do not answer have nothing for now.
+    /// share the page, so that a busy one cannot delay the others. Databases that do not answer
+    /// contribute nothing, if others do.
     ///
     /// # Errors
     /// [`JournalError::Broken`] where a position is missing or a cursor is ahead of the journal,
-    /// [`JournalError::Archived`] where what comes next has left and no archive is at hand,
+    /// [`JournalError::Archived`] where the next event is archived and no archive is given,
     /// [`JournalError::Unavailable`] where no database answers.
     pub async fn read_after(
         &self,
@@ -29,7 +29,7 @@ impl Journal {
         Ok(events.into_iter().map(|chained| chained.event).collect())
     }
 
-    /// The same, and whether there was more.
+    /// As [`Self::read_after`], and whether there was more.
     pub async fn page_after(
         &self,
         cursors: &Cursors,
@@ -38,16 +38,16 @@ impl Journal {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.database(shard)?;
         }
-        // What was committed we know a moment later than the database, which a reader may have
-        // asked; and of a history that the database has lost we know too much. So it is the
-        // database that decides what is broken.
+        // We learn of our own commits a moment after the database, which a reader may have asked
+        // directly; and after the database lost events we know too much. So the database decides
+        // what is broken.
         if let Some(heads) = self.own_heads(cursors) {
             match self.page_before(heads, cursors, limit).await {
                 Err(JournalError::Broken { .. } | JournalError::Forked { .. }) => {}
                 page => return page,
             }
         }
-        let heads = self.standing(cursors).await?;
+        let heads = self.readable_heads(cursors).await?;
         self.page_before(heads, cursors, limit).await
     }
 
@@ -77,7 +77,7 @@ impl Journal {
             Some(events) => events.into_iter().flatten().collect(),
             None => {
                 let events = self.read(ranges.clone()).await?;
-                self.goes_on_from(&ranges, cursors).await?;
+                self.check_continues(&ranges, cursors).await?;
                 events
             }
         };
@@ -85,9 +85,13 @@ impl Journal {
         Ok((events, more))
     }
 
-    /// Whether what was read goes on from what the reader saw last. Asked after the reading, so
-    /// that a database that was exchanged in between is noticed.
-    async fn goes_on_from(&self, ranges: &[Range], cursors: &Cursors) -> Result<(), JournalError> {
+    /// Whether the events follow what the reader saw last. Checked after the read, so that a
+    /// database that was exchanged in between is noticed.
+    async fn check_continues(
+        &self,
+        ranges: &[Range],
+        cursors: &Cursors,
+    ) -> Result<(), JournalError> {
         let seen = ranges.iter().filter(|range| cursors.mark(range.shard).is_some());
         let seen = seen.filter(|range| range.after > 0);
         let seen: Vec<Range> = seen
@@ -122,8 +126,8 @@ impl Journal {
         self.read(share(vec![range_after(shard, head.position, after)?], limit)).await
     }
 
-    /// Reads ranges that lie before the heads, each from its database: every position must be
-    /// there, or have left. Up to a position that has left, and some of what is archived there.
+    /// Reads ranges before the heads, each from its database: every position must exist, or be
+    /// archived. Stops at an archived position and returns some of the events archived there.
     async fn read(&self, ranges: Vec<Range>) -> Result<Vec<ChainedEvent>, JournalError> {
         let reads = self.databases().iter().filter_map(|database| {
             let ours = ranges.iter().filter(|range| database.holds.contains(range.shard));
@@ -132,7 +136,7 @@ impl Journal {
         });
         let mut events = try_join_all(reads).await?.concat();
         if self.databases().len() > 1 {
-            // Each came sorted; their shards may lie in between each other.
+            // Each part came sorted; their shards may interleave.
             events.sort_by_key(|chained| (chained.event.shard, chained.event.position));
         }
         let mut found = 0;
@@ -142,9 +146,9 @@ impl Journal {
                 let next = next.map(|chained| (chained.event.shard, chained.event.position));
                 if next != Some((range.shard, position)) {
                     let rest = Range { after: position - 1, ..range };
-                    if let Some(left) = self.database(range.shard)?.cold.read(rest).await? {
+                    if let Some(archived) = self.database(range.shard)?.cold.read(rest).await? {
                         events.truncate(found);
-                        events.extend(left);
+                        events.extend(archived);
                         return Ok(events);
                     }
                     return Err(JournalError::Broken {
@@ -164,8 +168,8 @@ impl Journal {
         Ok(events)
     }
 
-    /// The marks of these places, each given as a range of one position, as far as they stand in
-    /// the tables.
+    /// The marks of these places, each given as a range of one position, as far as they are in the
+    /// tables.
     pub(crate) async fn marks(
         &self,
         places: &[Range],
@@ -187,7 +191,7 @@ impl Journal {
 }
 
 fn forked(shard: u16, position: u64) -> JournalError {
-    let detail = format!("what was read at position {position} is not there");
+    let detail = format!("the event read at position {position} is not there");
     JournalError::Forked { shard, position, detail }
 }
 
@@ -202,17 +206,17 @@ fn range_after(shard: u16, head: u64, after: u64) -> Result<Range, JournalError>
     Ok(Range { shard, after, through: head })
 }
 
-/// Cuts ranges so that all together are at most `limit` long: the shortest get all they want, the
-/// others equal parts of the rest.
+/// Cuts ranges so that together they are at most `limit` long: the shortest are kept, the others
+/// get equal parts of the rest.
 fn share(mut ranges: Vec<Range>, limit: usize) -> Vec<Range> {
-    let mut left = u64::try_from(limit).unwrap_or(u64::MAX);
+    let mut archived = u64::try_from(limit).unwrap_or(u64::MAX);
     ranges.retain(|range| range.through > range.after);
     ranges.sort_by_key(|range| range.through - range.after);
     let mut sharers = u64::try_from(ranges.len()).unwrap_or(u64::MAX);
     for range in &mut ranges {
-        let part = (range.through - range.after).min(left.div_ceil(sharers.max(1)));
+        let part = (range.through - range.after).min(archived.div_ceil(sharers.max(1)));
         range.through = range.after + part;
-        left -= part;
+        archived -= part;
         sharers -= 1;
     }
     ranges.retain(|range| range.through > range.after);

@@ -1,4 +1,4 @@
-//! Looks again and again which history the journal tells, for as long as it is open.
+//! Polls which history the journal has, for as long as it is open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::time::timeout;
 use super::handle::Journal;
 use crate::write::LostTail;
 
-/// How often each process looks whether others have found the journal doubtful, or accepted it.
+/// How often each process checks whether others have doubted the journal, or accepted it.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Journal {
-    /// Looks again and again whether the journal is doubted, for as long as it is open. The first
-    /// look is over when this returns: what others doubted is known before anything is appended.
-    /// Where the database lost what was committed while we were at work, the journal goes on by
-    /// itself.
+    /// Polls whether the journal is doubted, for as long as it is open. The first check is done
+    /// when this returns: doubts of others are known before anything is appended. Where the
+    /// database lost committed events while we were running, the journal continues as another
+    /// incarnation by itself.
     pub(super) async fn watch_history(&self) {
-        // One that is away is looked at when it is back.
-        let _ = self.look_at_history().await;
+        // An unavailable database is checked when it is back.
+        let _ = self.refresh_history().await;
         let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
         let mut lost = self.lost_tails();
         tokio::spawn(async move {
@@ -28,7 +28,7 @@ impl Journal {
                 let journal = Self { shared };
                 if lost.has_changed().unwrap_or(false) {
                     let all = lost.borrow_and_update().clone();
-                    to_say = Some((lost_in_words(&since(&said, &all)), all));
+                    to_say = Some((describe_losses(&since(&said, &all)), all));
                 }
                 if let Some((reason, all)) = &to_say {
                     match journal.accept(reason, "engine:failover", None).await {
@@ -37,19 +37,19 @@ impl Journal {
                             (to_say, failing) = (None, false);
                         }
                         Err(error) if !failing => {
-                            tracing::warn!(%error, reason, "not noted yet; it is tried again");
+                            tracing::warn!(%error, reason, "the loss is not recorded yet; it is tried again");
                             failing = true;
                         }
                         Err(_) => {}
                     }
                 }
-                let _ = journal.look_at_history().await;
+                let _ = journal.refresh_history().await;
             }
         });
     }
 }
 
-/// What was lost besides what was said already.
+/// Losses that were not reported before.
 pub(crate) fn since(said: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
     let before = |lost: &LostTail| said.iter().find(|known| known.shard == lost.shard);
     let news = all.iter().filter(|lost| before(lost) != Some(lost));
@@ -60,8 +60,8 @@ pub(crate) fn since(said: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
     .collect()
 }
 
-/// What was lost, in words.
-pub(crate) fn lost_in_words(tails: &[LostTail]) -> String {
+/// A description of the losses.
+pub(crate) fn describe_losses(tails: &[LostTail]) -> String {
     let events: u64 = tails.iter().map(|lost| lost.events).sum();
     let shards: Vec<String> = tails
         .iter()

@@ -1,10 +1,10 @@
-//! What a request said, as a hash under a key that the journal keeps beside its events. A hash
-//! without one would confirm a guessed address to whoever sees it.
+//! Fingerprints of requests: hashes under a key that the journal stores beside its events. A hash
+//! without a key would confirm a guessed address to anyone who reads it.
 
 use super::key::Key;
 use super::position_cipher::PositionCipher;
 
-/// The keys of a part of the journal. Makes fingerprints, and compares them with what is said now.
+/// The keys of a database of the journal. Makes fingerprints and compares them with a request.
 #[derive(Clone, Default)]
 pub struct Fingerprints {
     keys: Vec<Key>,
@@ -17,7 +17,7 @@ impl std::fmt::Debug for Fingerprints {
     }
 }
 
-/// Between a key's name and a hash.
+/// Separates a key's name from a hash.
 const UNDER: char = ':';
 
 impl Fingerprints {
@@ -26,36 +26,39 @@ impl Fingerprints {
         Self { keys, cipher }
     }
 
-    /// What hides positions under the same keys.
+    /// Hides positions under the same keys.
     pub(crate) const fn position_cipher(&self) -> &PositionCipher {
         &self.cipher
     }
 
-    /// The fingerprint of what is said: the first half of its BLAKE3 hash as 32 hexadecimal digits,
-    /// with the name of its key before it. A journal that is forgotten with its process has no key.
+    /// The fingerprint of a request: the first half of its BLAKE3 hash as 32 hexadecimal digits,
+    /// preceded by the name of its key. A journal in memory has no key.
     #[must_use]
-    pub fn of(&self, said: &[u8]) -> String {
+    pub fn of(&self, request: &[u8]) -> String {
         match self.keys.first() {
-            Some(key) => format!("{}{UNDER}{}", key.id, half(blake3::keyed_hash(&key.bytes, said))),
-            None => half(blake3::hash(said)),
+            Some(key) => {
+                format!("{}{UNDER}{}", key.id, first_half(blake3::keyed_hash(&key.bytes, request)))
+            }
+            None => first_half(blake3::hash(request)),
         }
     }
 
-    /// Whether a fingerprint is of what is said now. Those from before there were keys have none.
+    /// Whether a fingerprint was made from this request. Fingerprints from before there were keys
+    /// name none.
     #[must_use]
-    pub fn is_of(&self, fingerprint: &str, said: &[u8]) -> bool {
+    pub fn matches(&self, fingerprint: &str, request: &[u8]) -> bool {
         match fingerprint.split_once(UNDER) {
-            None => fingerprint == half(blake3::hash(said)),
+            None => fingerprint == first_half(blake3::hash(request)),
             Some((id, hash)) => self
                 .keys
                 .iter()
                 .find(|key| key.id == id)
-                .is_some_and(|key| hash == half(blake3::keyed_hash(&key.bytes, said))),
+                .is_some_and(|key| hash == first_half(blake3::keyed_hash(&key.bytes, request))),
         }
     }
 }
 
-fn half(hash: blake3::Hash) -> String {
+fn first_half(hash: blake3::Hash) -> String {
     hex::encode(hash.as_bytes().get(..16).unwrap_or_default())
 }
 
@@ -69,21 +72,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_recognised_under_its_key_and_tells_nothing_without_it() {
+    fn a_fingerprint_matches_under_its_key_only() {
         let (one, other) = (keys(&[("a", 1)]), keys(&[("b", 2)]));
         let made = one.of(b"said");
-        assert!(one.is_of(&made, b"said") && !one.is_of(&made, b"else"));
-        assert!(!other.is_of(&made, b"said"));
-        assert!(keys(&[("b", 2), ("a", 1)]).is_of(&made, b"said"));
+        assert!(one.matches(&made, b"said") && !one.matches(&made, b"else"));
+        assert!(!other.matches(&made, b"said"));
+        assert!(keys(&[("b", 2), ("a", 1)]).matches(&made, b"said"));
         assert_ne!(one.of(b"said").split_once(':'), other.of(b"said").split_once(':'));
-        assert!(!made.contains(&half(blake3::hash(b"said"))));
+        assert!(!made.contains(&first_half(blake3::hash(b"said"))));
     }
 
     #[test]
-    fn one_from_before_there_were_keys_is_recognised() {
+    fn a_fingerprint_from_before_keys_matches() {
         let old = Fingerprints::default().of(b"said");
         assert_eq!((old.len(), old.contains(UNDER)), (32, false));
-        assert!(keys(&[("a", 1)]).is_of(&old, b"said"));
-        assert!(!keys(&[("a", 1)]).is_of(&old, b"else"));
+        assert!(keys(&[("a", 1)]).matches(&old, b"said"));
+        assert!(!keys(&[("a", 1)]).matches(&old, b"else"));
     }
 }

@@ -1,6 +1,6 @@
 //! A key, and its name.
 
-/// A key, and the name by which hashes say that they are made with it.
+/// A key, and the name by which hashes refer to it.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) id: String,

@@ -1,8 +1,8 @@
-//! What is made with the keys that a journal keeps beside its events.
+//! What is derived from the keys that a journal stores beside its events.
 
-mod fingerprints; // what a request said, as a hash under a key
+mod fingerprints; // fingerprints of requests, as hashes under a key
 mod key; // a key, and its name
-mod position_cipher; // positions as customers are shown them
+mod position_cipher; // positions as customers see them
 
 pub(crate) use key::Key;
 

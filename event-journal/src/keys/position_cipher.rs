@@ -1,18 +1,18 @@
-//! Positions as customers are shown them: another number for each, that only this journal can turn
-//! back. Counted, a shard's positions would tell them how much the shop sells.
+//! Positions as customers see them: each encrypted as another number that only this journal can
+//! decrypt. Plain positions would show them how much the shop sells.
 
 use std::sync::Arc;
 
 use super::key::Key;
 
-/// More never stand in a shard. What turns back to more was not shown by us.
+/// A shard never has more positions. A number that decrypts to more was not issued by us.
 const POSITION_MAX: u64 = 1 << 48;
 /// A Feistel network of four rounds is a strong pseudorandom permutation; two more, since its
 /// halves are short.
 const ROUNDS: u8 = 6;
 
-/// Hides positions under the keys of a part of the journal. One without keys, which is forgotten
-/// with its process, hides nothing.
+/// Encrypts positions under the keys of a database of the journal. A journal in memory has no keys
+/// and encrypts nothing.
 #[derive(Clone, Default)]
 pub struct PositionCipher(Arc<[[u8; 32]]>);
 
@@ -28,50 +28,50 @@ impl PositionCipher {
         Self(keys.iter().map(derived).collect())
     }
 
-    /// The number by which a position is shown; 0, before all, is 0.
+    /// The number that stands for a position; 0, before all, stays 0.
     #[must_use]
     pub fn hide(&self, shard: u16, position: u64) -> u64 {
         match (self.0.first(), position) {
             (None, position) | (_, position @ 0) => position,
-            (Some(key), position) => match permuted(key, shard, position) {
-                // Taken already. What 0 becomes is free.
-                0 => permuted(key, shard, 0),
+            (Some(key), position) => match permute(key, shard, position) {
+                // 0 is taken already; the number that 0 would become is free.
+                0 => permute(key, shard, 0),
                 shown => shown,
             },
         }
     }
 
-    /// The position that is shown by this number; none where no position is, under any key.
+    /// The position behind this number; none where it is a position under no key.
     #[must_use]
-    pub fn see(&self, shard: u16, shown: u64) -> Option<u64> {
+    pub fn reveal(&self, shard: u16, shown: u64) -> Option<u64> {
         if shown == 0 || self.0.is_empty() {
             return Some(shown);
         }
-        let seen = self.0.iter().map(|key| match turned_back(key, shard, shown) {
-            0 => turned_back(key, shard, 0),
+        let seen = self.0.iter().map(|key| match inverse(key, shard, shown) {
+            0 => inverse(key, shard, 0),
             position => position,
         });
         seen.into_iter().find(|position| *position <= POSITION_MAX)
     }
 }
 
-fn permuted(key: &[u8; 32], shard: u16, number: u64) -> u64 {
+fn permute(key: &[u8; 32], shard: u16, number: u64) -> u64 {
     let (mut left, mut right) = halves(number);
     for round in 0..ROUNDS {
-        (left, right) = (right, left ^ mixed(key, shard, round, right));
+        (left, right) = (right, left ^ round_function(key, shard, round, right));
     }
-    whole(left, right)
+    join(left, right)
 }
 
-fn turned_back(key: &[u8; 32], shard: u16, number: u64) -> u64 {
+fn inverse(key: &[u8; 32], shard: u16, number: u64) -> u64 {
     let (mut left, mut right) = halves(number);
     for round in (0..ROUNDS).rev() {
-        (left, right) = (right ^ mixed(key, shard, round, left), left);
+        (left, right) = (right ^ round_function(key, shard, round, left), left);
     }
-    whole(left, right)
+    join(left, right)
 }
 
-fn mixed(key: &[u8; 32], shard: u16, round: u8, half: u32) -> u32 {
+fn round_function(key: &[u8; 32], shard: u16, round: u8, half: u32) -> u32 {
     let ([a, b], [c, d, e, f]) = (shard.to_be_bytes(), half.to_be_bytes());
     let hash = blake3::keyed_hash(key, &[a, b, round, c, d, e, f]);
     let [a, b, c, d, ..] = *hash.as_bytes();
@@ -83,7 +83,7 @@ fn halves(number: u64) -> (u32, u32) {
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
-fn whole(left: u32, right: u32) -> u64 {
+fn join(left: u32, right: u32) -> u64 {
     u64::from(left) << 32 | u64::from(right)
 }
 
@@ -100,30 +100,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_hidden_is_seen_again_and_by_nobody_else(
+        fn a_hidden_position_is_revealed_under_its_key_only(
             shard in 0..1024_u16,
             position in 1..=POSITION_MAX,
         ) {
             let shown = under_keys(&[1]).hide(shard, position);
             prop_assert_ne!(shown, 0);
-            prop_assert_eq!(under_keys(&[1]).see(shard, shown), Some(position));
-            // A part that took the shard over has its own key and the one from before.
-            prop_assert_eq!(under_keys(&[0, 1]).see(shard, shown), Some(position));
-            prop_assert_ne!(under_keys(&[2]).see(shard, shown), Some(position));
-            prop_assert_ne!(under_keys(&[1]).see(shard + 1, shown), Some(position));
+            prop_assert_eq!(under_keys(&[1]).reveal(shard, shown), Some(position));
+            // A database that took the shard over has its own key and the one from before.
+            prop_assert_eq!(under_keys(&[0, 1]).reveal(shard, shown), Some(position));
+            prop_assert_ne!(under_keys(&[2]).reveal(shard, shown), Some(position));
+            prop_assert_ne!(under_keys(&[1]).reveal(shard + 1, shown), Some(position));
         }
     }
 
     #[test]
-    fn neighbours_are_no_neighbours_and_the_beginning_is_the_beginning() {
+    fn adjacent_positions_are_scattered_and_zero_stays_zero() {
         let cipher = under_keys(&[7]);
         let shown: Vec<u64> = (1..1_000).map(|position| cipher.hide(3, position)).collect();
         let ascending = shown.windows(2).filter(|pair| pair[0] < pair[1]).count();
         assert!((400..600).contains(&ascending), "{ascending}");
         let near = shown.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 1 << 40).count();
         assert!(near < 10, "{near}");
-        assert_eq!((cipher.hide(3, 0), cipher.see(3, 0)), (0, Some(0)));
+        assert_eq!((cipher.hide(3, 0), cipher.reveal(3, 0)), (0, Some(0)));
         let none = PositionCipher::default();
-        assert_eq!((none.hide(3, 5), none.see(3, 5)), (5, Some(5)));
+        assert_eq!((none.hide(3, 5), none.reveal(3, 5)), (5, Some(5)));
     }
 }

@@ -1,5 +1,5 @@
-//! Whether the databases at hand are the ones they should be. A wrong one is refused before
-//! anything is written.
+//! Whether the given databases are the right ones. A wrong one is refused before anything is
+//! written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::store::{Charter, PostgresStore, Territory, check, impossible, wrong};
 /// What is known of the databases of a journal together.
 #[derive(Debug, PartialEq, Eq)]
 enum Known {
-    /// Nothing: they are new, or were left while they were made (under this id).
+    /// Nothing: they are new, or their creation (under this id) was interrupted.
     Unmade(Option<Uuid>),
-    /// All of them are made.
+    /// All of them are initialised.
     Made { journal: Uuid, shards: u16 },
 }
 
-/// A database, what it answered and what it is to hold.
+/// A database, its answer, and the shards that it should hold.
 type Answer<'a> = (&'a Place, &'a str, Result<Option<Charter>, JournalError>);
 
-/// What the databases say together; an error where they do not belong together. One that is away is
-/// no objection where all the others are known to be complete.
+/// The combined answer of the databases; an error where they do not belong together. An unavailable
+/// one is accepted where all the others are known to be complete.
 fn agree(answers: &[Answer<'_>], shards: Option<u16>) -> Result<Known, JournalError> {
     let mut made: Option<(&str, &Charter)> = None;
     for (place, label, answer) in answers {
@@ -48,14 +48,14 @@ fn agree(answers: &[Answer<'_>], shards: Option<u16>) -> Result<Known, JournalEr
         }
     }
     let Some((label, known)) = made.filter(|(_, known)| known.complete) else {
-        // Whoever does not answer may be one that is made.
-        let away = answers.iter().find_map(|(_, _, answer)| answer.as_ref().err());
-        return match away {
-            Some(away) => Err(away.clone()),
+        // A database that does not answer may be an initialised one.
+        let unavailable = answers.iter().find_map(|(_, _, answer)| answer.as_ref().err());
+        return match unavailable {
+            Some(unavailable) => Err(unavailable.clone()),
             None => Ok(Known::Unmade(made.map(|(_, charter)| charter.journal))),
         };
     };
-    // Complete says that every other one has been made.
+    // Complete means that every other one has been initialised.
     let empty = answers.iter().find(|(_, _, answer)| matches!(answer, Ok(None)));
     if let Some((_, empty, _)) = empty {
         return Err(wrong(format!(
@@ -69,12 +69,12 @@ fn agree(answers: &[Answer<'_>], shards: Option<u16>) -> Result<Known, JournalEr
 pub(crate) struct Opened {
     pub(crate) store: Arc<PostgresStore>,
     pub(crate) holds: ShardSet,
-    /// Why it has not been seen to be the right one. It will be looked at before it is used.
-    pub(crate) away: Option<JournalError>,
+    /// Why its identity was not checked yet. It will be checked before it is used.
+    pub(crate) unavailable: Option<JournalError>,
 }
 
-/// Opens the databases of a map, those of a new journal after making them. If `options` name a node
-/// it is enough that one of several answers.
+/// Opens the databases of a map; those of a new journal are initialised first. If `options` name a
+/// node it is enough that one of several answers.
 ///
 /// # Errors
 /// [`JournalError::WrongDatabase`], [`JournalError::Unavailable`].
@@ -87,7 +87,7 @@ pub(crate) async fn open(
     let mut answers = ask(map, &stores).await;
     let mut known = agree(&answers, map.shards());
     if let Err(JournalError::WrongDatabase(_)) = known {
-        // Somebody else may have made one after it was asked and before another one was.
+        // Another process may have created one after it was asked and before the next one was.
         answers = ask(map, &stores).await;
         known = agree(&answers, map.shards());
     }
@@ -112,18 +112,17 @@ pub(crate) async fn open(
             make(map, &stores, journal, map.shards().unwrap_or(options.shards)).await?
         }
     };
-    let away: Vec<_> = answers.into_iter().map(|(_, _, answer)| answer.err()).collect();
+    let unavailable: Vec<_> = answers.into_iter().map(|(_, _, answer)| answer.err()).collect();
     let mut opened = Vec::new();
-    for ((store, place), away) in stores.into_iter().zip(map.places()).zip(away) {
+    for ((store, place), unavailable) in stores.into_iter().zip(map.places()).zip(unavailable) {
         let holds = place.holds.clone().unwrap_or_else(|| ShardSet::first(shards));
-        store.is_to_be(Territory { journal, shards, holds: holds.clone() });
-        opened.push(Opened { store, holds, away });
+        store.expect_territory(Territory { journal, shards, holds: holds.clone() });
+        opened.push(Opened { store, holds, unavailable });
     }
     Ok(opened)
 }
 
-/// Brings the tables of those that answered up to date: the id of the journal, which tables that
-/// are older than it get only then.
+/// Migrates the databases that answered. Tables older than the journal's id get one only then.
 async fn up_to_date(
     answers: &[Answer<'_>],
     stores: &[Arc<PostgresStore>],
@@ -141,7 +140,7 @@ async fn up_to_date(
     }
 }
 
-/// Brings the tables of every database up to date, unless they do not belong together.
+/// Migrates every database, unless they do not belong together.
 ///
 /// # Errors
 /// As [`open`].
@@ -173,7 +172,7 @@ fn connect(
 }
 
 async fn ask<'a>(map: &'a ShardMap, stores: &'a [Arc<PostgresStore>]) -> Vec<Answer<'a>> {
-    // Of several, one that is away is not waited for any longer than readers do.
+    // Of several, an unavailable one is waited for no longer than readers do.
     let patience = if stores.len() > 1 { ANSWERS_WITHIN } else { Duration::MAX };
     let found = join_all(stores.iter().map(|store| within(patience, store.charter()))).await;
     let places = map.places().iter().zip(stores);
@@ -181,9 +180,9 @@ async fn ask<'a>(map: &'a ShardMap, stores: &'a [Arc<PostgresStore>]) -> Vec<Ans
     answers.map(|((place, store), found)| (place, store.label(), found)).collect()
 }
 
-/// Makes every database of a new journal, and says in each that they are all there only then: one
-/// that is empty later is known to be the wrong one. The id of the journal and its number of
-/// shards; whoever was first with the first database has chosen them.
+/// Initialises every database of a new journal, and only then records in each that they are
+/// complete: an empty one found later is known to be the wrong one. Returns the id of the journal
+/// and its number of shards, which were chosen by whoever reached the first database first.
 async fn make(
     map: &ShardMap,
     stores: &[Arc<PostgresStore>],

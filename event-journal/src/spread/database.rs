@@ -1,5 +1,5 @@
-//! One database of a journal: its store, the writer to it, and whether it answers. Most journals
-//! have one; of several, one that is away keeps nobody from the others.
+//! One database of a journal: its store, its writer, and whether it answers. Most journals have
+//! one; of several, an unavailable one does not block the others.
 
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
@@ -11,47 +11,47 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Cold;
+use crate::archive::ArchiveReader;
 use crate::error::JournalError;
 use crate::options::Options;
 use crate::shards::{SHARDS_MAX, ShardSet};
 use crate::store::{Head, News, Store};
-use crate::write::{REQUESTS_WAITING_MAX, Request, Wires, Writer, complete, take_over};
+use crate::write::{Channels, REQUESTS_WAITING_MAX, Request, Writer, complete, take_over};
 
-/// One of several databases that takes longer to say what it holds, or how far that is, is away.
+/// One of several databases that takes longer to report its shards or heads counts as unavailable.
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is looked whether one that was away is back.
+/// How often an unavailable database is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Database {
     pub(crate) store: Arc<dyn Store>,
-    /// What has left its table.
-    pub(crate) cold: Cold,
+    /// Reads what is archived.
+    pub(crate) cold: ArchiveReader,
     pub(crate) holds: ShardSet,
     pub(crate) requests: Option<mpsc::Sender<Request>>,
-    /// Shards may have changed: the writer looks again.
-    pub(crate) nudged: Arc<Notify>,
-    /// Whether everything that somebody takes was handed over.
-    pub(crate) left: CancellationToken,
+    /// Shards may have changed: the writer checks again.
+    pub(crate) shards_changed: Arc<Notify>,
+    /// Set once every shard that another node takes was handed over.
+    pub(crate) handed_over: CancellationToken,
     one_of_several: bool,
-    away: Arc<Lock<Option<JournalError>>>,
+    unavailable: Arc<Lock<Option<JournalError>>>,
     closing: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A store, and what of it is ours before the writer starts.
+/// A store, and which shards of it are ours before the writer starts.
 pub(crate) struct Taken {
     store: Arc<dyn Store>,
     pub(crate) holds: ShardSet,
     pub(crate) heads: Vec<Head>,
     since: Instant,
     /// Why nothing is known of it yet.
-    away: Option<JournalError>,
+    unavailable: Option<JournalError>,
 }
 
 impl Taken {
-    /// Takes what is to be ours: everything, or our place among the other nodes. A store of which
-    /// it is not said what it holds has all shards.
+    /// Takes the shards that are to be ours: everything, or our place among the other nodes. A
+    /// store for which no shards are named has all of them.
     pub(crate) async fn from(
         store: Arc<dyn Store>,
         holds: Option<ShardSet>,
@@ -71,117 +71,140 @@ impl Taken {
         };
         let all = || ShardSet::first(u16::try_from(heads.len()).unwrap_or(u16::MAX));
         let holds = holds.unwrap_or_else(all);
-        // Waiting for another writer took its time; the lease began at the claim that succeeded.
+        // Waiting for another writer took time; the lease began at the claim that succeeded.
         let since = since.max(Instant::now() - options.renew);
-        Ok(Self { store, heads: complete(heads, &holds)?, holds, since, away: None })
+        Ok(Self { store, heads: complete(heads, &holds)?, holds, since, unavailable: None })
     }
 
-    /// Whether it is written to by other nodes too.
+    /// Whether other nodes write to it too.
     pub(crate) fn is_shared(&self, options: &Options) -> bool {
         options.node.is_some() && !options.read_only && self.store.shared().is_some()
     }
 
-    /// Nothing yet, of a database that does not answer. Its writer takes what there is to take as
-    /// soon as it does.
-    pub(crate) fn nothing(store: Arc<dyn Store>, holds: ShardSet, away: JournalError) -> Self {
-        Self { store, holds, heads: Vec::new(), since: Instant::now(), away: Some(away) }
+    /// Nothing yet, for a database that does not answer. Its writer takes its shards as soon as it
+    /// does.
+    pub(crate) fn unavailable(
+        store: Arc<dyn Store>,
+        holds: ShardSet,
+        unavailable: JournalError,
+    ) -> Self {
+        Self {
+            store,
+            holds,
+            heads: Vec::new(),
+            since: Instant::now(),
+            unavailable: Some(unavailable),
+        }
     }
 }
 
 impl Database {
-    /// Starts the writer to it and listens to what others write.
+    /// Starts the writer to it and listens for other writers.
     pub(crate) async fn start(
         taken: Taken,
         shards: u16,
         one_of_several: bool,
         options: &Options,
-        wires: Wires,
+        channels: Channels,
     ) -> Result<Self, JournalError> {
-        let Taken { store, holds, heads, since, away } = taken;
-        let (nudged, left) = (Arc::clone(&wires.nudged), wires.left.clone());
-        let closing = wires.closing.clone();
+        let Taken { store, holds, heads, since, unavailable } = taken;
+        let (shards_changed, handed_over) =
+            (Arc::clone(&channels.shards_changed), channels.handed_over.clone());
+        let closing = channels.closing.clone();
         let among_others = options.node.is_some();
         if options.read_only || among_others {
-            let ear = Ear { committed: wires.committed.clone(), nudged: Arc::clone(&nudged) };
-            tokio::spawn(ear.hear(Arc::clone(&store), closing.clone()));
+            let listener = Listener {
+                committed: channels.committed.clone(),
+                shards_changed: Arc::clone(&shards_changed),
+            };
+            tokio::spawn(listener.listen(Arc::clone(&store), closing.clone()));
         }
         let (mut requests, mut writer) = (None, None);
         if !options.read_only {
             let (sender, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
             requests = Some(sender);
             let ours = if among_others { Vec::new() } else { heads };
-            let mut task =
-                Writer::new(Arc::clone(&store), shards, holds.clone(), ours, options, since, wires);
-            if away.is_none() {
+            let mut task = Writer::new(
+                Arc::clone(&store),
+                shards,
+                holds.clone(),
+                ours,
+                options,
+                since,
+                channels,
+            );
+            if unavailable.is_none() {
                 task.begin().await?;
             }
             writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
         }
-        let cold = Cold::new(Arc::clone(&store), options.archive.clone());
+        let cold = ArchiveReader::new(Arc::clone(&store), options.archive.clone());
         let part = Self {
             store,
             cold,
             holds,
             requests,
-            nudged,
-            left,
+            shards_changed,
+            handed_over,
             one_of_several,
-            away: Arc::default(),
+            unavailable: Arc::default(),
             closing,
             writer: Mutex::new(writer),
         };
-        if let Some(error) = away {
-            part.went_away(error);
+        if let Some(error) = unavailable {
+            part.became_unavailable(error);
         }
         Ok(part)
     }
 
-    /// Where its shards stand. One of several databases that did not answer is not asked again
-    /// until it was seen to be back, so that nobody waits for it who reads the others too.
+    /// The heads of its shards. One of several databases that did not answer is not asked again
+    /// until it was seen to be back, so that reads of the others do not wait for it.
     pub(crate) async fn heads(&self) -> Result<Vec<Head>, JournalError> {
         if !self.one_of_several {
             return self.store.heads().await;
         }
-        if let Some(error) = self.away() {
+        if let Some(error) = self.unavailable() {
             return Err(error);
         }
         let answer = ask(&*self.store).await;
         if let Err(error @ JournalError::Unavailable(_)) = &answer {
-            self.went_away(error.clone());
+            self.became_unavailable(error.clone());
         }
         answer
     }
 
     /// Why it is not asked for now.
-    pub(crate) fn away(&self) -> Option<JournalError> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn unavailable(&self) -> Option<JournalError> {
+        self.unavailable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn went_away(&self, error: JournalError) {
-        if self.away().is_some() {
+    fn became_unavailable(&self, error: JournalError) {
+        if self.unavailable().is_some() {
             return;
         }
-        let (store, away, holds) =
-            (Arc::clone(&self.store), Arc::clone(&self.away), self.holds.clone());
-        let say = move |error: Option<JournalError>| {
-            let mut away = away.lock().unwrap_or_else(PoisonError::into_inner);
-            if *away != error {
+        let (store, unavailable, holds) =
+            (Arc::clone(&self.store), Arc::clone(&self.unavailable), self.holds.clone());
+        let set = move |error: Option<JournalError>| {
+            let mut unavailable = unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+            if *unavailable != error {
                 match &error {
                     Some(error) => {
-                        tracing::warn!(%error, shards = %holds, "a database of the journal is away")
+                        tracing::warn!(%error, shards = %holds, "a database of the journal is unavailable")
                     }
-                    None => tracing::warn!(shards = %holds, "a database of the journal is back"),
+                    None => {
+                        tracing::warn!(shards = %holds, "a database of the journal is available again")
+                    }
                 }
             }
-            *away = error;
+            *unavailable = error;
         };
-        say(Some(error));
+        set(Some(error));
         let back = async move {
             while let Err(error) = ask(&*store).await {
-                say(Some(error));
+                set(Some(error));
                 sleep(LOOK_EVERY).await;
             }
-            say(None);
+            set(None);
         };
         let closing = self.closing.clone();
         tokio::spawn(async move { closing.run_until_cancelled(back).await });
@@ -213,31 +236,31 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// Slots what other processes announce into what readers and the writer here wait for.
-struct Ear {
+/// Passes announcements of other processes on to the readers and the writer here.
+struct Listener {
     committed: watch::Sender<Cursors>,
-    nudged: Arc<Notify>,
+    shards_changed: Arc<Notify>,
 }
 
-impl Ear {
-    async fn hear(self, store: Arc<dyn Store>, stop: CancellationToken) {
+impl Listener {
+    async fn listen(self, store: Arc<dyn Store>, stop: CancellationToken) {
         loop {
             let news = tokio::select! {
                 () = stop.cancelled() => return,
                 news = store.announced() => news,
             };
             if news == News::Shards {
-                self.nudged.notify_one();
+                self.shards_changed.notify_one();
             }
             if let Ok(heads) = store.heads().await {
-                learn(&self.committed, &cursors_of(&heads));
+                publish_heads(&self.committed, &cursors_of(&heads));
             }
         }
     }
 }
 
-/// What was seen committed in the database wakes whoever waits for it here.
-pub(crate) fn learn(committed: &watch::Sender<Cursors>, heads: &Cursors) {
+/// Publishes positions that were found committed, which wakes those who wait for them here.
+pub(crate) fn publish_heads(committed: &watch::Sender<Cursors>, heads: &Cursors) {
     committed.send_if_modified(|known| {
         let news = !known.covers(heads);
         known.merge(heads);

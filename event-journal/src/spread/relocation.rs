@@ -1,9 +1,9 @@
-//! Moves shards of a journal from one database to another, while no node is at work: copies, checks
-//! the copy to its last hash, and only then lets go of the original. Begun again after whatever
-//! ended it, it goes on where it was. At every step each shard is served in one place at most.
+//! Moves shards of a journal from one database to another, while no node is running: copies, checks
+//! the copy to its last hash, and only then releases the original. Run again after an interruption,
+//! it resumes where it was. At every step each shard is served in one place at most.
 //!
-//! HERE in the one → LEAVING it and COMING to the other → copied and checked → GONE from the one →
-//! HERE in the other.
+//! HERE in the source → LEAVING it and COMING to the target → copied and checked → GONE from the
+//! source → HERE in the target.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use crate::error::JournalError;
 use crate::options::Options;
 use crate::shards::ShardSet;
 use crate::store::{
-    Charter, Fields, Head, PostgresStore, Reads as _, Store as _, away, head, legal, wrong,
+    Charter, Fields, Head, PostgresStore, Reads as _, Store as _, check_schema_name, head,
+    unavailable, wrong,
 };
 
 /// What a move did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// Events that were copied; what an earlier attempt had copied is not among them.
+    /// Events that were copied by this run, not by an earlier attempt.
     pub copied: u64,
     /// Events of the copy that were checked.
     pub checked: u64,
@@ -39,7 +40,7 @@ pub struct Holding {
     pub shards: u16,
     /// The shards that are served here.
     pub holds: ShardSet,
-    /// Shards that are on their way from here or to here.
+    /// Shards that are being moved from here or to here.
     pub in_transit: ShardSet,
     /// Events in the shards that are served here.
     pub events: u64,
@@ -61,7 +62,7 @@ fn options() -> Options {
 /// # Errors
 /// [`JournalError::Unavailable`]
 pub async fn holding(url: &str, schema: &str) -> Result<Option<Holding>, JournalError> {
-    legal(schema)?;
+    check_schema_name(schema)?;
     let store = PostgresStore::connect(url, schema, &Options { read_only: true, ..options() })?;
     let found = store.charter().await?;
     let heads = match &found {
@@ -81,30 +82,31 @@ pub async fn holding(url: &str, schema: &str) -> Result<Option<Holding>, Journal
 }
 
 impl Relocation {
-    /// Between two databases, of these shards. Nothing is done yet.
+    /// A move of these shards between two databases. Nothing is done yet.
     ///
     /// # Errors
-    /// [`JournalError::Unavailable`] where a URL is none.
+    /// [`JournalError::Unavailable`] where a URL is invalid.
     pub fn new(from: &str, to: &str, schema: &str, shards: ShardSet) -> Result<Self, JournalError> {
-        legal(schema)?;
+        check_schema_name(schema)?;
         let connect = |url: &str| PostgresStore::connect(url, schema, &options());
         Ok(Self { from: connect(from)?, to: connect(to)?, shards })
     }
 
-    /// Does it, or what is left of it. `progress` hears of events copied and of how many there are.
+    /// Runs the move, or what remains of it. `progress` gets the number of events copied so far,
+    /// and of all.
     ///
     /// # Errors
-    /// [`JournalError::WrongDatabase`] where the databases do not fit together or a node is at work
-    /// in one: nothing was changed. [`JournalError::Broken`] where a hash says that an event is not
-    /// the one that was written; the shards stay where they were, closed, until
-    /// [`Self::take_back`]. After [`JournalError::Unavailable`] it is called again.
+    /// [`JournalError::WrongDatabase`] where the databases do not fit together or a node is running
+    /// in one: nothing was changed. [`JournalError::Broken`] where a hash does not match its event;
+    /// the shards stay where they were, closed, until [`Self::cancel`]. After
+    /// [`JournalError::Unavailable`] it is called again.
     pub async fn run(&self, mut progress: impl FnMut(u64, u64)) -> Result<Moved, JournalError> {
-        let here = self.fits().await?;
+        let here = self.check_fit().await?;
         if here.is_none() {
             return Ok(Moved { copied: 0, checked: self.check().await? });
         }
-        self.leave().await?;
-        self.arrive().await?;
+        self.close_originals().await?;
+        self.prepare_target().await?;
         let heads = self.heads(&self.from).await?;
         let all = heads.values().map(|head| head.position).sum();
         let (mut copied, arrived) = (0, self.heads(&self.to).await?);
@@ -126,18 +128,18 @@ impl Relocation {
         Ok(Moved { copied, checked })
     }
 
-    /// Gives up a move that was begun and not finished: the shards are served again where they
-    /// were. What was copied is kept, and not copied again by the next attempt.
+    /// Cancels an unfinished move: the shards are served again where they were. Copied events are
+    /// kept, and not copied again by the next attempt.
     ///
     /// # Errors
-    /// [`JournalError::WrongDatabase`] where no move of exactly these shards is under way, or it is
-    /// past its check.
-    pub async fn take_back(&self) -> Result<(), JournalError> {
+    /// [`JournalError::WrongDatabase`] where no move of exactly these shards is in progress, or it
+    /// is past its check.
+    pub async fn cancel(&self) -> Result<(), JournalError> {
         let (leaving, coming) =
             (self.of(&self.from, "LEAVING").await?, self.of(&self.to, "COMING").await?);
         if leaving != self.shards || !(coming.is_empty() || coming == self.shards) {
             return Err(wrong(format!(
-                "no move of shards {} from {} is under way that could be given up",
+                "no move of shards {} from {} is in progress that could be cancelled",
                 self.shards,
                 self.from.label()
             )));
@@ -147,13 +149,13 @@ impl Relocation {
     }
 
     /// Whether the shards are still to be moved; none where they have been.
-    async fn fits(&self) -> Result<Option<()>, JournalError> {
+    async fn check_fit(&self) -> Result<Option<()>, JournalError> {
         let (from, to, shards) = (self.from.label(), self.to.label(), &self.shards);
         let source =
             known(&self.from).await?.ok_or_else(|| wrong(format!("{from} holds no journal")))?;
         if self.from.archives().await?.iter().any(|file| shards.contains(file.shard)) {
             return Err(wrong(format!(
-                "events of shards {shards} have left {from} for an archive: they cannot be moved"
+                "events of shards {shards} of {from} are archived: they cannot be moved"
             )));
         }
         let target = known(&self.to).await?;
@@ -174,7 +176,7 @@ impl Relocation {
         for (label, under_way) in [(from, leaving), (to, &coming)] {
             if !under_way.is_empty() && under_way != shards {
                 return Err(wrong(format!(
-                    "shards {under_way} of {label} are being moved: let that end first"
+                    "shards {under_way} of {label} are being moved: let that move end first"
                 )));
             }
         }
@@ -196,11 +198,14 @@ impl Relocation {
         Ok(Some(()))
     }
 
-    /// Closes the originals to everybody. In the same transaction it is seen once more that nobody
-    /// is at work; who starts later finds them closed.
-    async fn leave(&self) -> Result<(), JournalError> {
-        let mut tx = begin(self.from.unchecked()).await.map_err(away)?;
-        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
+    /// Closes the originals to all writers. The same transaction checks once more that no node is
+    /// running; one that starts later finds them closed.
+    async fn close_originals(&self) -> Result<(), JournalError> {
+        let mut tx = begin(self.from.unchecked()).await.map_err(unavailable)?;
+        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE")
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
         if let Some(name) = busy(&mut tx).await? {
             return Err(wrong(format!(
                 "{name} is at work in {}: stop it first",
@@ -214,41 +219,42 @@ impl Relocation {
         .bind(self.numbers())
         .execute(&mut *tx)
         .await
-        .map_err(away)?;
-        tx.commit().await.map_err(away)
+        .map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
     }
 
-    /// The originals are let go of first: between the two steps nobody serves the shards.
+    /// Releases the originals first: between the two steps no database serves the shards.
     async fn switch(&self) -> Result<(), JournalError> {
-        let wishes = sqlx::query("SELECT shard, frozen, pinned FROM shards WHERE shard = ANY ($1)")
-            .bind(self.numbers())
-            .fetch_all(self.from.unchecked())
-            .await
-            .map_err(away)?;
+        let settings =
+            sqlx::query("SELECT shard, frozen, pinned FROM shards WHERE shard = ANY ($1)")
+                .bind(self.numbers())
+                .fetch_all(self.from.unchecked())
+                .await
+                .map_err(unavailable)?;
         let quarantined = self.quarantined().await?;
         self.set(&self.from, "LEAVING", "GONE").await?;
-        for row in &wishes {
-            // What operators wished of a shard is true of it in its new place.
+        for row in &settings {
+            // The operators' settings of a shard hold in its new place.
             let sql =
                 "UPDATE shards SET frozen = $2, pinned = $3 WHERE shard = $1 AND state = 'COMING'";
             sqlx::query(sql)
                 .bind(i32::from(row.shard()?))
-                .bind(row.try_get::<Option<String>, _>("frozen").map_err(away)?)
-                .bind(row.try_get::<Option<String>, _>("pinned").map_err(away)?)
+                .bind(row.try_get::<Option<String>, _>("frozen").map_err(unavailable)?)
+                .bind(row.try_get::<Option<String>, _>("pinned").map_err(unavailable)?)
                 .execute(self.to.unchecked())
                 .await
-                .map_err(away)?;
+                .map_err(unavailable)?;
         }
         self.set(&self.to, "COMING", "HERE").await?;
         sqlx::query("DELETE FROM quarantined WHERE order_id = ANY ($1)")
             .bind(quarantined.iter().map(|stream| stream.stream_id.to_string()).collect::<Vec<_>>())
             .execute(self.from.unchecked())
             .await
-            .map_err(away)
+            .map_err(unavailable)
             .map(drop)
     }
 
-    /// All shards that are in this state get that one, at once and in a new epoch.
+    /// Moves all shards in one state to another one, together and in a new epoch.
     async fn set(&self, store: &PostgresStore, is: &str, then: &str) -> Result<(), JournalError> {
         if known(store).await?.is_none() {
             return Ok(());
@@ -262,7 +268,7 @@ impl Relocation {
         .bind(then)
         .execute(store.unchecked())
         .await
-        .map_err(away)
+        .map_err(unavailable)
         .map(drop)
     }
 
@@ -275,11 +281,11 @@ impl Relocation {
             .bind(state)
             .fetch_all(store.unchecked())
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(Fields::shard).collect()
     }
 
-    /// Where the shards stand in a database, served or not.
+    /// The heads of the shards in a database, served or not.
     pub(super) async fn heads(
         &self,
         store: &PostgresStore,
@@ -288,7 +294,7 @@ impl Relocation {
             .bind(self.numbers())
             .fetch_all(store.unchecked())
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(|row| head(row).map(|head| (head.shard, head))).collect()
     }
 
@@ -312,7 +318,7 @@ impl Relocation {
     }
 }
 
-/// What a database with tables of this version remembers.
+/// What a database with tables of this version records.
 pub(super) async fn known(store: &PostgresStore) -> Result<Option<Charter>, JournalError> {
     let found = store.charter().await?;
     if found.as_ref().is_some_and(|charter| charter.journal.is_nil()) {
@@ -325,10 +331,10 @@ pub(super) async fn known(store: &PostgresStore) -> Result<Option<Charter>, Jour
 }
 
 async fn at_work(store: &PostgresStore) -> Result<Option<String>, JournalError> {
-    busy(&mut *store.unchecked().acquire().await.map_err(away)?).await
+    busy(&mut *store.unchecked().acquire().await.map_err(unavailable)?).await
 }
 
-/// A node that lives, or a writer that has the journal to itself.
+/// A live node, or a writer that has the journal to itself.
 async fn busy(connection: &mut PgConnection) -> Result<Option<String>, JournalError> {
     sqlx::query_scalar(
         "SELECT 'the node ' || name FROM nodes WHERE lease_until > clock_timestamp()
@@ -339,5 +345,5 @@ async fn busy(connection: &mut PgConnection) -> Result<Option<String>, JournalEr
     )
     .fetch_optional(connection)
     .await
-    .map_err(away)
+    .map_err(unavailable)
 }

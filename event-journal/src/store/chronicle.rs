@@ -1,24 +1,24 @@
-//! Which history a database tells.
+//! The history of the journal, as a database records it.
 
 use shared_events::contract::Timestamp;
 use shared_events::stream::History;
 use uuid::Uuid;
 
-/// What a database of a journal says of the journal's history.
+/// The history of the journal, as one of its databases records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chronicle {
     /// The journal.
     pub journal: Uuid,
-    /// Counts from 1; raised each time the journal goes on from an earlier place.
+    /// Counts from 1; raised each time the journal continues from an earlier position.
     pub incarnation: u64,
-    /// Who remembers what the journal does not hold; nothing is appended while somebody does.
+    /// Who remembers what the journal does not hold; while set, nothing is appended.
     pub doubted: Option<String>,
     /// The highest incarnation that they followed.
     pub doubted_incarnation: u64,
 }
 
 impl Chronicle {
-    /// What readers remember of it.
+    /// The part that readers remember.
     #[must_use]
     pub const fn history(&self) -> History {
         History { log: self.journal, incarnation: self.incarnation }
@@ -32,6 +32,6 @@ pub(crate) struct Beginning {
     pub(crate) at: Timestamp,
     pub(crate) reason: String,
     pub(crate) said_by: String,
-    /// Where the shards stood, as JSON.
+    /// The last positions of the shards, as JSON.
     pub(crate) heads: String,
 }

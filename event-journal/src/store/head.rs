@@ -1,11 +1,11 @@
-//! Where a shard stands, and what is written to it.
+//! The head of a shard, and what is written to it.
 
 use std::collections::BTreeSet;
 
 use crate::event::{ChainedEvent, StoredEvent};
 use crate::id::StreamId;
 
-/// Where a shard stands, and in which epoch.
+/// The last position of a shard, its hash and its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) shard: u16,
@@ -14,7 +14,7 @@ pub(crate) struct Head {
     pub(crate) hash: [u8; 32],
 }
 
-/// What must be true of a shard when a batch commits, and what is true afterwards.
+/// The required state of a shard when a batch commits, and its state afterwards.
 #[derive(Clone, Debug)]
 pub(crate) struct Fence {
     pub(crate) before: Head,
@@ -31,30 +31,30 @@ pub(crate) struct Batch {
 /// Why a batch was not committed.
 #[derive(Clone, Debug)]
 pub(crate) enum CommitError {
-    /// A shard is not in the writer's epoch, or not where the writer left it. Nothing happened.
+    /// A shard is not in the writer's epoch, or not at its position. Nothing happened.
     Superseded,
-    /// At least one stream has moved on. Nothing happened.
+    /// At least one stream is at another version. Nothing happened.
     Conflict,
-    /// The database refuses something of this batch, and would again. Nothing happened.
+    /// The database refuses something in this batch, and would again. Nothing happened.
     Refused(String),
-    /// The database gave up on it. Nothing happened.
+    /// The database rolled it back. Nothing happened.
     Unavailable(String),
     /// The answer did not arrive.
     Unknown(String),
 }
 
-/// By what right shards are taken.
+/// On what condition shards are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Nobody else is alive.
+    /// No other owner is alive.
     Vacant,
-    /// Whoever is alive.
+    /// Unconditionally.
     Force,
     /// They are ours; a fresh epoch makes sure that nothing sent earlier can still arrive.
     Own,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 pub(crate) enum Claimed {
     /// All shards are ours, each in a new epoch.
     Taken(Vec<Head>),
@@ -65,9 +65,9 @@ pub(crate) enum Claimed {
 /// What a renewal of the lease found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Renewed {
-    /// Everything is ours.
+    /// All shards are ours.
     Everything,
-    /// These shards are.
+    /// These shards are ours.
     Shards(BTreeSet<u16>),
 }
 
@@ -80,10 +80,10 @@ impl Renewed {
     }
 }
 
-/// What the other writers of a journal say to one that listens.
+/// What other writers of a journal announce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// Something was appended.
+    /// Events were appended.
     Appended,
     /// Shards or nodes have changed.
     Shards,
@@ -94,18 +94,18 @@ pub(crate) enum News {
 pub(crate) struct Loaded {
     /// Its events, by sequence.
     pub(crate) events: Vec<StoredEvent>,
-    /// Where its first events stand in the shard, by version, if they may have left.
+    /// The positions of its first events, by version, if they may be archived.
     pub(crate) positions: Vec<u64>,
 }
 
 impl Loaded {
-    /// All that there is.
+    /// A stream without archived events.
     pub(crate) fn whole(events: Vec<StoredEvent>) -> Self {
         Self { events, positions: Vec::new() }
     }
 }
 
-/// Which streams that may have left are asked for.
+/// Which streams that may be archived are asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ArchivedStreams<'a> {
     /// Those among these.

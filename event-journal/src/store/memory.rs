@@ -1,4 +1,4 @@
-//! The same laws for simulation.
+//! A store in memory, with the same laws, for simulation.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::error::JournalError;
 use crate::event::{ChainedEvent, Quarantined, StoredEvent};
 use crate::id::StreamId;
 
-/// What goes wrong with the next commits of a [`MemoryDisk`], one each.
+/// Faults of the next commits of a [`MemoryDisk`], one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The commit takes this long.
@@ -27,7 +27,7 @@ pub enum Fault {
     LostAfter,
 }
 
-/// What a journal in memory is written on. Clones are the same disk.
+/// The simulated disk of a journal in memory. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
@@ -48,30 +48,30 @@ struct State {
 }
 
 impl MemoryDisk {
-    /// Plans what goes wrong with the commit after those already planned for.
+    /// Plans the fault of the next commit without one.
     pub fn inject(&self, fault: Fault) {
         self.lock().faults.push_back(fault);
     }
 
-    /// From now on no lease is renewed, or again.
+    /// Whether renewals of leases fail from now on.
     pub fn fail_renewals(&self, fail: bool) {
         self.lock().renewals_fail = fail;
     }
 
-    /// Events that were read so far by their places; those of one stream are
-    /// counted by [`Self::streams_read`].
+    /// Events that were read by position so far; reads of one stream are counted by
+    /// [`Self::streams_read`].
     #[must_use]
     pub fn events_read(&self) -> usize {
         self.lock().events_read
     }
 
-    /// How often the events of one stream were read so far.
+    /// How often one stream was read so far.
     #[must_use]
     pub fn streams_read(&self) -> usize {
         self.lock().streams_read
     }
 
-    /// Changes a stored event behind the journal's back; false where there is none.
+    /// Changes a stored event behind the journal's back; false where it does not exist.
     pub fn tamper(&self, shard: u16, position: u64, change: impl FnOnce(&mut StoredEvent)) -> bool {
         let mut state = self.lock();
         let index = usize::try_from(position).unwrap_or(usize::MAX).wrapping_sub(1);
@@ -79,7 +79,7 @@ impl MemoryDisk {
         found.map(|chained| change(&mut chained.event)).is_some()
     }
 
-    // Nothing here panics while it holds the lock.
+    // No code panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,7 +185,7 @@ impl Store for MemoryStore {
         Box::new(MemoryRenewal { disk: self.disk.clone(), owner: self.owner.clone() })
     }
 
-    /// Its time is that of the runtime.
+    /// Its clock is the runtime's.
     fn renews_beside(&self) -> bool {
         false
     }
@@ -256,7 +256,7 @@ impl Reads for MemoryStore {
         Ok(events)
     }
 
-    /// Memory is not tampered with.
+    /// Memory is never damaged.
     async fn next_after(&self, _shard: u16, _after: u64) -> Result<Option<u64>, JournalError> {
         Ok(None)
     }

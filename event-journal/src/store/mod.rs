@@ -1,18 +1,18 @@
 //! The port of databases, and the databases: Postgres, SQLite, memory. All keep the same laws.
 //!
-//! A [`Store`] is one database: who may write ([`Store`]), what is read of the events ([`Reads`])
-//! and what is remembered beside them ([`Notes`]); several nodes need a [`SharedStore`]. Never
-//! here: a rule, but for the fence in every append.
+//! A [`Store`] is one database: who may write ([`Store`]), reads of events ([`Reads`]) and records
+//! beside them ([`Notes`]); several nodes need a [`SharedStore`]. Never here: a rule, except for
+//! the fence in every append.
 
-mod chronicle; // which history a database tells
-mod head; // where a shard stands, and what is written to it
-mod memory; // the same laws for simulation
+mod chronicle; // the history of the journal, as a database records it
+mod head; // the head of a shard, and what is written to it
+mod memory; // a store in memory, for simulation
 mod nodes; // the port: what several nodes need
 mod port; // the port: what a database must do
-mod postgres; // the store of production, in the table of postgres-es
-mod rows; // what rows of either database say
-mod sqlite; // the same laws on the embedded default
-mod tables; // what migrations make
+mod postgres; // the production store, in the table of postgres-es
+mod rows; // reads rows of either database
+mod sqlite; // the embedded default
+mod tables; // the tables, by migrations
 
 pub use chronicle::Chronicle;
 pub use memory::{Fault, MemoryDisk};
@@ -24,15 +24,15 @@ pub(crate) use head::{
 };
 pub(crate) use memory::MemoryStore;
 #[cfg(test)]
-pub(crate) use nodes::NodeSeen;
-pub(crate) use nodes::{ShardSeen, SharedStore, Sight};
+pub(crate) use nodes::NodeView;
+pub(crate) use nodes::{ShardView, SharedStore, View};
 pub(crate) use port::{Notes, Reads, Renewal, Store};
 pub(crate) use postgres::{
-    Charter, Copied, Instant, PostgresStore, READ, Rows, Territory, charter, check, join_journal,
-    legal, wrong,
+    Charter, Copied, Instant, PostgresStore, READ, Rows, Territory, charter, check,
+    check_schema_name, join_journal, wrong,
 };
 pub(crate) use rows::{
-    Fields, NOTE_ACTION, archived, away, chained, head, impossible, stored, with_action,
+    Fields, NOTE_ACTION, archived, chained, head, impossible, stored, unavailable, with_action,
 };
 pub(crate) use sqlite::SqliteStore;
 pub(crate) use tables::migrator;

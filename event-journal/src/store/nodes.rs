@@ -10,21 +10,21 @@ use super::head::Head;
 use crate::error::JournalError;
 use crate::options::Node;
 
-/// What a node sees of the others and of the shards.
+/// What a node sees of the other nodes and of the shards.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sight {
-    /// Those that live, by id; with the one that looks unless it is leaving.
-    pub(crate) nodes: Vec<NodeSeen>,
+pub(crate) struct View {
+    /// The live ones, by id; including the one that asks, unless it is leaving.
+    pub(crate) nodes: Vec<NodeView>,
     /// All shards of this database, by number.
-    pub(crate) shards: Vec<ShardSeen>,
+    pub(crate) shards: Vec<ShardView>,
 }
 
-/// A node that lives.
+/// A live node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NodeSeen {
+pub(crate) struct NodeView {
     /// The process.
     pub(crate) id: String,
-    /// What operators call it.
+    /// Its name for operators.
     pub(crate) name: String,
     /// Where the others reach it.
     pub(crate) address: String,
@@ -32,40 +32,39 @@ pub(crate) struct NodeSeen {
 
 /// A shard, and who has it.
 #[derive(Clone, Debug)]
-pub(crate) struct ShardSeen {
+pub(crate) struct ShardView {
     pub(crate) head: Head,
     /// The last node that had it.
     pub(crate) owner: String,
-    /// That one is gone, or its lease ran out.
+    /// That one has ended, or its lease ran out.
     pub(crate) vacant: bool,
-    /// How long its lease is, as the database writes it.
+    /// When its lease ends, as the database writes it.
     pub(crate) lease: String,
-    /// Why nobody may have it.
+    /// Why no node may have it.
     pub(crate) frozen: Option<String>,
     /// The name of the node that is to have it.
     pub(crate) pinned: Option<String>,
 }
 
-/// What a database must do for a journal that several nodes write to, each to its own shards.
-/// A node is known here by the store that it opened.
+/// What a database must do for a journal that several nodes write to, each to its own shards. A
+/// node is identified by the store that it opened.
 #[async_trait]
 pub(crate) trait SharedStore: Send + Sync {
     /// Announces this node.
     async fn join(&self, node: &Node, lease: Duration) -> Result<(), JournalError>;
-    /// Takes this node off the list, so that it counts for nothing when shards are shared out.
+    /// Removes this node from the list, so that it gets no shards when they are distributed.
     async fn leave(&self) -> Result<(), JournalError>;
-    /// Who lives, and who has what.
-    async fn look(&self, grace: Duration) -> Result<Sight, JournalError>;
-    /// Takes a shard, in an epoch that is new and above this one, if it is still as it was seen and
-    /// vacant.
+    /// The live nodes, and who has which shard.
+    async fn view(&self, grace: Duration) -> Result<View, JournalError>;
+    /// Takes a shard, in a new epoch above this one, if it is unchanged and vacant.
     async fn claim_one(
         &self,
-        seen: &ShardSeen,
+        seen: &ShardView,
         above: u64,
         lease: Duration,
     ) -> Result<Option<Head>, JournalError>;
-    /// All that is ours, each in an epoch that is new and above these, so that nothing sent earlier
-    /// can still arrive.
+    /// Takes all shards that are ours again, each in a new epoch above these, so that nothing sent
+    /// earlier can still arrive.
     async fn claim_own(
         &self,
         above: &BTreeMap<u16, u64>,
@@ -73,16 +72,16 @@ pub(crate) trait SharedStore: Send + Sync {
     ) -> Result<Vec<Head>, JournalError>;
     /// Hands a shard over, in a new epoch.
     async fn give(&self, shard: &Head, to: &str, lease: Duration) -> Result<(), JournalError>;
-    /// Closes a shard to everybody, in a new epoch, or opens it again; false where there is none.
-    /// What an operator did is written with it.
+    /// Closes a shard to all writers, in a new epoch, or opens it again; false where it does not
+    /// exist. The operator's action is written with it.
     async fn freeze(
         &self,
         shard: u16,
         reason: Option<&str>,
         action: &OperatorAction,
     ) -> Result<bool, JournalError>;
-    /// Says which node is to have a shard, or that none is; false where there is no such shard.
-    /// What an operator did is written with it.
+    /// Assigns a shard to a node, or to any; false where the shard does not exist. The operator's
+    /// action is written with it.
     async fn pin(
         &self,
         shard: u16,

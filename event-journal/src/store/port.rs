@@ -1,5 +1,5 @@
-//! What a database must do for a journal, or for the shards of one that it holds, and nothing more.
-//! Implementations hold no rule but the fence.
+//! What a database must do for a journal, or for its shards of one, and nothing more.
+//! Implementations hold no rule except the fence.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -32,29 +32,29 @@ pub(crate) trait Store: Reads + Notes + Send + Sync + 'static {
     ) -> Result<Claimed, JournalError>;
     /// The id under which this store owns shards.
     fn owner(&self) -> &str;
-    /// What extends the lease, on a connection of its own.
+    /// Extends the lease, on a connection of its own.
     fn renewal(&self) -> Box<dyn Renewal>;
-    /// Whether that is to have a thread of its own, beside all others.
+    /// Whether renewals need a thread of their own.
     fn renews_beside(&self) -> bool {
         true
     }
-    /// Whether others may take the shards of a living process that does not renew its lease.
+    /// Whether others may take the shards of a live process that does not renew its lease.
     fn lease_runs_out(&self) -> bool {
         true
     }
-    /// Gives the lease up, for whoever waits.
+    /// Releases the lease, for waiting writers.
     async fn release(&self);
-    /// All of the batch and its fences, or nothing.
+    /// Commits all of the batch under its fences, or nothing.
     async fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
     /// Wakes readers in other processes, soon; never fails and never waits.
     fn announce(&self);
-    /// Returns what another process announced; never where the store cannot tell.
+    /// Returns what another process announced; never returns where the store has no notifications.
     async fn announced(&self) -> News;
     /// What several nodes need; none where one process has the store to itself.
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
     }
-    /// Whether it takes writes now, as far as can be told without an append.
+    /// Whether it takes writes now, as far as can be known without an append.
     async fn takes_writes(&self) -> Result<(), JournalError> {
         self.heads().await.map(drop)
     }
@@ -62,34 +62,34 @@ pub(crate) trait Store: Reads + Notes + Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// What is read of the events.
+/// Reads of the events.
 #[async_trait]
 pub(crate) trait Reads {
     /// The versions of these streams; those that are absent do not exist.
     async fn versions(&self, streams: &[StreamId]) -> Result<HashMap<StreamId, u64>, JournalError>;
     /// Everything of a stream, by sequence.
     async fn load(&self, stream_id: StreamId) -> Result<Loaded, JournalError>;
-    /// Where all shards of this database stand, by shard.
+    /// The heads of all shards of this database, by shard.
     async fn heads(&self) -> Result<Vec<Head>, JournalError>;
-    /// These ranges, by shard and position.
+    /// The events of these ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<ChainedEvent>, JournalError>;
-    /// Everything of the table as [`Rows`](super::postgres::Rows) takes it apart, in no order;
-    /// nothing where the store has no such way.
+    /// The whole table, in no order, as pieces for [`Rows`](super::postgres::Rows); nothing where
+    /// the store has no such way.
     async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), JournalError> {
         drop(pieces);
         Ok(())
     }
-    /// The first position of a shard after this one at which an event stands.
+    /// The first position of a shard after this one that has an event.
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError>;
-    /// Events where no writer can have put one, behind the head of their shard or in none: shard,
-    /// position and stream, at most `limit`. Seen in one look, so that a writer at work is no
-    /// fault.
+    /// Events at positions that no writer can have written, after the head of their shard or in no
+    /// shard: shard, position and stream, at most `limit`. Read in one statement, so that a
+    /// concurrent writer causes no false report.
     async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError>;
-    /// The files that events have left for, by shard and position.
+    /// The archive files, by shard and position.
     async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
         Ok(Vec::new())
     }
-    /// The file that this position has left for.
+    /// The archive file with this position.
     async fn archive_with(
         &self,
         shard: u16,
@@ -98,7 +98,7 @@ pub(crate) trait Reads {
         let files = self.archives().await?;
         Ok(files.into_iter().find(|file| file.has(shard, position)))
     }
-    /// Streams that may have left, by id.
+    /// Streams that may be archived, by id.
     async fn archived_streams(
         &self,
         asked: ArchivedStreams<'_>,
@@ -108,20 +108,19 @@ pub(crate) trait Reads {
     }
 }
 
-/// What is remembered beside the events.
+/// Records beside the events.
 #[async_trait]
 pub(crate) trait Notes {
-    /// What the database says of the journal's history; none where it is forgotten with the
-    /// process.
+    /// The journal's history as recorded here; none for a journal in memory.
     async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
         Ok(None)
     }
-    /// Remembers that somebody who followed this incarnation knows what is not here.
+    /// Records that a reader that followed this incarnation remembers more than the journal holds.
     async fn doubt(&self, _why: &str, _incarnation: u64) -> Result<(), JournalError> {
         Ok(())
     }
-    /// Goes on as another incarnation, which ends every doubt; false where another one has its
-    /// number. Where an operator said so, that is written with it.
+    /// Begins another incarnation, which ends every doubt; false where its number is taken. An
+    /// operator's action is written with it.
     async fn begin_incarnation(
         &self,
         _beginning: &Beginning,
@@ -140,15 +139,15 @@ pub(crate) trait Notes {
     ) -> Result<Vec<OperatorAction>, JournalError> {
         Ok(Vec::new())
     }
-    /// Up to which position of each shard facts have ids that are made of their position.
+    /// Up to which position of each shard facts have ids derived from their position.
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
         Ok(BTreeMap::new())
     }
-    /// The keys of fingerprints; none where the journal is forgotten with its process.
+    /// The keys of fingerprints; none for a journal in memory.
     async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
         Ok(Vec::new())
     }
-    /// Remembers a stream with an impossible history.
+    /// Records a stream with an impossible history.
     async fn quarantine(
         &self,
         stream_id: StreamId,
@@ -162,6 +161,6 @@ pub(crate) trait Notes {
 /// Extends the lease of a store's owner.
 #[async_trait]
 pub(crate) trait Renewal: Send {
-    /// By so long; [`CommitError::Superseded`] where the shards are no longer ours.
+    /// Extends it by so long; [`CommitError::Superseded`] where the shards are no longer ours.
     async fn renew(&mut self, lease: Duration) -> Result<Renewed, CommitError>;
 }

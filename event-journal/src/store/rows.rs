@@ -1,4 +1,4 @@
-//! What rows of either database say, read in one place.
+//! Reads rows of either database, in one place.
 
 use shared_events::contract::Timestamp;
 use shared_events::stream::{DatabaseError, OperatorAction};
@@ -14,11 +14,11 @@ use crate::files::Archived;
 use crate::id::StreamId;
 use crate::keys::Key;
 
-/// Where a table goes on after a position.
+/// The first position after this one that has an event.
 pub(crate) const NEXT_AFTER: &str =
     "SELECT MIN(position) FROM events WHERE shard = $1 AND position > $2";
 
-/// Events where no writer can have put one.
+/// Events at positions that no writer can have written.
 pub(crate) const BEYOND_HEADS: &str = "
 SELECT CAST(events.shard AS BIGINT) AS in_shard, position, aggregate_id
 FROM events LEFT JOIN shards ON shards.shard = events.shard
@@ -28,7 +28,7 @@ ORDER BY 1, 2 LIMIT $1";
 /// The keys of fingerprints.
 pub(crate) const KEYS: &str = "SELECT id, key FROM fingerprint_keys ORDER BY id";
 
-/// Remembers a stream with an impossible history; the first finding keeps its time.
+/// Records a stream with an impossible history; the first finding keeps its time.
 pub(crate) const QUARANTINE: &str = "
 INSERT INTO quarantined (order_id, reason, since) VALUES ($1, $2, $3)
 ON CONFLICT (order_id) DO UPDATE SET reason = excluded.reason";
@@ -36,12 +36,13 @@ ON CONFLICT (order_id) DO UPDATE SET reason = excluded.reason";
 /// All of them.
 pub(crate) const QUARANTINED: &str = "SELECT * FROM quarantined ORDER BY order_id";
 
-/// Remembers that somebody knows more than the journal holds, who followed no earlier incarnation.
+/// Records that a reader remembers more than the journal holds, unless it followed an earlier
+/// incarnation.
 pub(crate) const DOUBT: &str = "
 UPDATE journal SET doubted = $1, doubted_incarnation = $2
 WHERE incarnation <= $2 AND (doubted IS NULL OR doubted_incarnation < $2)";
 
-/// What an operator did.
+/// Records an operator's action.
 pub(crate) const NOTE_ACTION: &str = "
 INSERT INTO operator_actions (id, at, role, subject, verb, kind, target, reason, before, after)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
@@ -64,7 +65,7 @@ pub(crate) trait Fields {
     fn journal_id(&self) -> Result<Uuid, JournalError>;
 }
 
-pub(crate) fn away(error: impl std::fmt::Display) -> JournalError {
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> JournalError {
     JournalError::Unavailable(error.to_string())
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn impossible(detail: &str) -> JournalError {
     }
 }
 
-/// A number that no table of ours has below zero.
+/// A number that is never negative in our tables.
 pub(crate) fn unsigned(row: &impl Fields, column: &'static str) -> Result<u64, JournalError> {
     u64::try_from(row.number(column)?).map_err(|_| impossible(column))
 }
@@ -89,7 +90,7 @@ fn stream_id(row: &impl Fields, column: &'static str) -> Result<StreamId, Journa
     StreamId::recorded(row.text(column)?).map_err(|_| impossible("order id"))
 }
 
-/// Where a shard stands, from a row of `shards`.
+/// The head of a shard, from a row of `shards`.
 pub(crate) fn head(row: &impl Fields) -> Result<Head, JournalError> {
     Ok(Head {
         shard: row.shard()?,
@@ -114,7 +115,7 @@ pub(crate) fn stored(row: &impl Fields) -> Result<StoredEvent, JournalError> {
     })
 }
 
-/// An event with its link of the chain.
+/// An event with its hash in the chain.
 pub(crate) fn chained(row: &impl Fields) -> Result<ChainedEvent, JournalError> {
     Ok(ChainedEvent { event: stored(row)?, hash: hash(row, "hash")? })
 }
@@ -126,7 +127,7 @@ pub(crate) fn version(row: &impl Fields) -> Result<(StreamId, u64), JournalError
 
 /// A row of [`BEYOND_HEADS`].
 pub(crate) fn beyond(row: &impl Fields) -> Result<(u64, u64, String), JournalError> {
-    let number = |column| u64::try_from(row.number(column)?).map_err(away);
+    let number = |column| u64::try_from(row.number(column)?).map_err(unavailable);
     Ok((number("in_shard")?, number("position")?, row.text("aggregate_id")?.to_owned()))
 }
 
@@ -163,7 +164,7 @@ pub(crate) fn beginning(row: &impl Fields) -> Result<Beginning, JournalError> {
     })
 }
 
-/// A shard, and up to which position of it facts have ids that are made of their position.
+/// A shard, and up to which position its facts have ids derived from their position.
 pub(crate) fn through(row: &impl Fields) -> Result<(u16, u64), JournalError> {
     Ok((row.shard()?, unsigned(row, "through")?))
 }
@@ -191,12 +192,12 @@ where
     for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
 {
     OperatorAction::read(row).map_err(|error| match error {
-        DatabaseError::Sql(error) => away(error),
+        DatabaseError::Sql(error) => unavailable(error),
         _ => impossible("action of an operator"),
     })
 }
 
-/// What [`NOTE_ACTION`] asks for.
+/// Binds the values of [`NOTE_ACTION`].
 pub(crate) fn with_action<'q, DB: sqlx::Database>(
     query: Query<'q, DB, DB::Arguments<'q>>,
     action: &'q OperatorAction,

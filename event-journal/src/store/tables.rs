@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
-/// What makes them, in a schema of a Postgres database or in an SQLite file.
+/// The migrations, for a schema of a Postgres database or an SQLite file.
 pub(crate) fn migrator(dialect: Dialect) -> Migrator {
     migrations(match dialect {
         Dialect::Postgres => &POSTGRES,
@@ -22,8 +22,7 @@ mod tests {
 
     type Applied = (i64, &'static str, &'static str);
 
-    /// Number, name, and the beginning of the checksum that databases remember. Lines are added
-    /// only.
+    /// Number, name, and the beginning of the checksum that databases record. Lines are only added.
     const MADE_IN_POSTGRES: &[Applied] = &[
         (1, "journal", "3388ca34cf31f4487a97593d236c19d7"),
         (2, "nodes", "d86290e798454ac23b854b53192c8901"),
@@ -43,7 +42,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_was_applied_never_changes() {
+    fn applied_migrations_never_change() {
         let made = [(Dialect::Postgres, MADE_IN_POSTGRES), (Dialect::Sqlite, MADE_IN_SQLITE)];
         for (dialect, known) in made {
             let found: Vec<(i64, String, String)> = migrator(dialect)

@@ -1,4 +1,4 @@
-//! What requests become that are written together. Positions and the hash chain are assigned here.
+//! Turns requests into a batch: positions and the hash chain are assigned here.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::id::StreamId;
 use crate::shards::shard_of;
 use crate::store::{Batch, Fence, Head};
 
-/// A batch and what to answer where it is committed.
+/// A batch and the answers for when it is committed.
 pub(super) struct Sealed {
     pub(super) batch: Batch,
     pub(super) answers: Vec<Result<Appended, JournalError>>,
@@ -42,8 +42,7 @@ impl Writer {
                 continue;
             }
             let shard = shard_of(stream_id, self.shards);
-            // A stream that was decided on in an earlier tenure may lack what others did in
-            // between.
+            // A decision from an earlier tenure may have missed what others appended in between.
             let outdated = self.tenures.get(&shard) != Some(&request.tenure);
             let Some(current) = self.heads.get(&shard).filter(|_| !outdated) else {
                 answers.push(Err(JournalError::NotOwner { shard }));

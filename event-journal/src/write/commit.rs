@@ -1,4 +1,4 @@
-//! Commits batches and answers everybody who waits for one.
+//! Commits batches and answers their callers.
 
 use std::collections::VecDeque;
 
@@ -17,16 +17,16 @@ use crate::store::{Batch, CommitError};
 const ATTEMPTS_MAX: u32 = 4;
 
 /// Why a batch has no answers of its own.
-enum Trouble {
+enum BatchError {
     /// The database would refuse it again; nothing was appended.
     Refused(String),
-    /// This for everybody in it; the writer goes on.
+    /// All its requests get this error; the writer continues.
     Failed(JournalError),
-    /// This for everybody in it; the writer stops.
+    /// All its requests get this error; the writer stops.
     Lost(JournalError),
 }
 
-impl Trouble {
+impl BatchError {
     fn of(error: JournalError) -> Self {
         match error {
             JournalError::Superseded => Self::Lost(error),
@@ -36,7 +36,7 @@ impl Trouble {
 }
 
 impl Writer {
-    /// Writes these requests and answers each; an error says that the writer has to stop.
+    /// Writes these requests and answers each; an error means that the writer has to stop.
     pub(super) async fn write(&mut self, requests: Vec<Request>) -> Result<(), JournalError> {
         let mut alone = VecDeque::from([requests]);
         while let Some(requests) = alone.pop_front() {
@@ -46,15 +46,15 @@ impl Writer {
                         request.answer(answer);
                     }
                 }
-                Err(Trouble::Refused(_)) if requests.len() > 1 => {
-                    // One of them is at fault and must not take the others with it.
+                Err(BatchError::Refused(_)) if requests.len() > 1 => {
+                    // One of them is at fault and must not make the others fail.
                     alone.extend(requests.into_iter().map(|request| vec![request]));
                 }
-                Err(Trouble::Refused(detail)) => {
+                Err(BatchError::Refused(detail)) => {
                     answer_all(requests, &JournalError::Invalid(detail));
                 }
-                Err(Trouble::Failed(error)) => answer_all(requests, &error),
-                Err(Trouble::Lost(error)) => {
+                Err(BatchError::Failed(error)) => answer_all(requests, &error),
+                Err(BatchError::Lost(error)) => {
                     self.lost.cancel();
                     answer_all(requests, &error);
                     for requests in alone {
@@ -70,10 +70,10 @@ impl Writer {
     async fn write_together(
         &mut self,
         requests: &[Request],
-    ) -> Result<Vec<Result<Appended, JournalError>>, Trouble> {
+    ) -> Result<Vec<Result<Appended, JournalError>>, BatchError> {
         for _ in 0..ATTEMPTS_MAX {
             if self.uncertain {
-                self.recover().await.map_err(Trouble::of)?;
+                self.recover().await.map_err(BatchError::of)?;
             }
             self.learn_versions(requests).await?;
             let sealed = self.seal(requests);
@@ -89,15 +89,15 @@ impl Writer {
             match outcome {
                 Ok(()) => return Ok(self.committed(sealed)),
                 Err(CommitError::Superseded) if self.node.is_some() => {
-                    // One shard of the batch is somebody else's now; the others go on.
-                    self.sight().await.map_err(Trouble::of)?;
+                    // Another node has one shard of the batch now; the others continue.
+                    self.refresh_view().await.map_err(BatchError::of)?;
                 }
                 Err(CommitError::Superseded) => {
-                    return Err(Trouble::Lost(JournalError::Superseded));
+                    return Err(BatchError::Lost(JournalError::Superseded));
                 }
-                Err(CommitError::Refused(detail)) => return Err(Trouble::Refused(detail)),
+                Err(CommitError::Refused(detail)) => return Err(BatchError::Refused(detail)),
                 Err(CommitError::Unavailable(detail)) => {
-                    return Err(Trouble::Failed(JournalError::Unavailable(detail)));
+                    return Err(BatchError::Failed(JournalError::Unavailable(detail)));
                 }
                 Err(CommitError::Conflict) => self.find_conflicts(requests).await?,
                 Err(CommitError::Unknown(detail)) => {
@@ -109,34 +109,33 @@ impl Writer {
                 }
             }
         }
-        Err(Trouble::Failed(JournalError::Unavailable(format!(
+        Err(BatchError::Failed(JournalError::Unavailable(format!(
             "gave up after {ATTEMPTS_MAX} tries"
         ))))
     }
 
-    /// Whether a batch, of which nothing was heard, is in the journal after all; an error where
-    /// that cannot be said.
-    async fn has_arrived(&mut self, batch: &Batch, detail: String) -> Result<bool, Trouble> {
+    /// Whether an unanswered batch is in the journal after all; an error where that is not known.
+    async fn has_arrived(&mut self, batch: &Batch, detail: String) -> Result<bool, BatchError> {
         self.uncertain = true;
-        self.next_look = Instant::now();
+        self.next_rebalance = Instant::now();
         self.versions.clear();
         self.tail.forget();
         let after = batch.fences.iter().map(|fence| fence.after.clone());
         self.in_doubt = after.map(|head| (head.shard, head)).collect();
         let unknown = JournalError::OutcomeUnknown(detail);
         match self.recover().await {
-            // Theirs now, but ours may be among it.
-            Err(JournalError::Superseded) => Err(Trouble::Lost(unknown)),
-            // In the second case the database has another history: what was sent may be in neither.
-            Err(_) | Ok(true) => Err(Trouble::Failed(unknown)),
-            // Nothing sent before can arrive any more, so the heads tell.
-            Ok(false) => self.stands_after(batch).ok_or(Trouble::Failed(unknown)),
+            // The shards are another writer's now, but our batch may be in them.
+            Err(JournalError::Superseded) => Err(BatchError::Lost(unknown)),
+            // In the second case the database has another history: the batch may be in neither.
+            Err(_) | Ok(true) => Err(BatchError::Failed(unknown)),
+            // Nothing sent before can arrive any more, so the heads show it.
+            Ok(false) => self.stands_after(batch).ok_or(BatchError::Failed(unknown)),
         }
     }
 
-    /// Asks for the versions of streams that should exist and that we do not know; those that
-    /// should not exist are told by the primary key.
-    async fn learn_versions(&mut self, requests: &[Request]) -> Result<(), Trouble> {
+    /// Asks for the versions of streams that should exist and that we do not know; streams that
+    /// should not exist are detected by the primary key.
+    async fn learn_versions(&mut self, requests: &[Request]) -> Result<(), BatchError> {
         let unknown: Vec<StreamId> = requests
             .iter()
             .filter(|request| request.expected > 0 && !self.versions.contains(&request.stream_id))
@@ -145,17 +144,17 @@ impl Writer {
         if unknown.is_empty() { Ok(()) } else { self.ask_versions(&unknown).await }
     }
 
-    async fn find_conflicts(&mut self, requests: &[Request]) -> Result<(), Trouble> {
+    async fn find_conflicts(&mut self, requests: &[Request]) -> Result<(), BatchError> {
         let streams: Vec<StreamId> = requests.iter().map(|request| request.stream_id).collect();
         self.ask_versions(&streams).await
     }
 
-    async fn ask_versions(&mut self, streams: &[StreamId]) -> Result<(), Trouble> {
+    async fn ask_versions(&mut self, streams: &[StreamId]) -> Result<(), BatchError> {
         let found = timeout(self.lease.length(), self.store.versions(streams))
             .await
             .map_err(|_| JournalError::Unavailable("no answer".to_owned()))
             .and_then(|found| found)
-            .map_err(Trouble::of)?;
+            .map_err(BatchError::of)?;
         for stream_id in streams {
             self.versions.put(*stream_id, found.get(stream_id).copied().unwrap_or(0));
         }
@@ -163,7 +162,7 @@ impl Writer {
     }
 
     fn committed(&mut self, sealed: Sealed) -> Vec<Result<Appended, JournalError>> {
-        // Before anybody is told that it is there.
+        // Before any caller learns that it is committed.
         self.tail.add(sealed.batch.events, &sealed.batch.fences);
         for fence in sealed.batch.fences {
             if let Some(head) = self.heads.get_mut(&fence.after.shard) {

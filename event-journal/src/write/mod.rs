@@ -1,17 +1,17 @@
 //! Who may write, and the one task per database that does.
 //! Never here: SQL.
 
-mod batch; // what is written together: positions and hashes are assigned here
-mod commit; // commits batches and answers everybody who waits
-mod lease; // the belief that our shards are ours
-mod ownership; // which shards are ours, and where the others are
-mod recover; // an outcome that is not known, a database that was set back
-mod request; // what waits to be written, and how much of it goes together
-mod share; // how nodes share the shards out; pure
+mod batch; // a batch: positions and hashes are assigned here
+mod commit; // commits batches and answers their callers
+mod lease; // our leases, and how long we may trust them
+mod ownership; // which shards are ours, and which nodes have the others
+mod recover; // recovers after an unknown outcome, or when a database was set back
+mod request; // requests that wait, and how many go into one batch
+mod share; // distributes the shards over the nodes; pure
 mod sharing; // takes the shards that are to be ours, hands over the others
-mod tail; // what was committed last, for readers that are level
+mod tail; // the last committed events, for readers that are caught up
 mod take_over; // takes all shards when a lone writer starts
-mod writer; // the task, and all that it knows
+mod writer; // the task, and its state
 
 pub use ownership::{Ownership, ShardState};
 pub use request::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX};
@@ -20,4 +20,4 @@ pub use tail::LostTail;
 pub(crate) use request::{REQUESTS_WAITING_MAX, Request};
 pub(crate) use tail::Tail;
 pub(crate) use take_over::{complete, take_over};
-pub(crate) use writer::{Wires, Writer};
+pub(crate) use writer::{Channels, Writer};

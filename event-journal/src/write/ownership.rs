@@ -1,4 +1,4 @@
-//! Which shards are ours, and where the others are.
+//! Which shards are ours, and which nodes have the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use super::lease::Lease;
 use crate::error::JournalError;
 use crate::options::Node;
 use crate::shards::ShardSet;
-use crate::store::{ShardSeen, Sight};
+use crate::store::{ShardView, View};
 
-/// Which shards this process writes, and where the others are.
+/// Which shards this process writes, and which nodes have the others.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
     /// Ours, each with the epoch in which it became ours.
     tenures: BTreeMap<u16, u64>,
-    /// What says for how long we may believe it; for as long as the writer lives where absent.
-    believed: BTreeMap<u16, Arc<Lease>>,
+    /// The lease that each depends on; a shard without one is ours until the writer ends.
+    leased: BTreeMap<u16, Arc<Lease>>,
     /// Our lease in each database, by its first shard.
     leases: BTreeMap<u16, Arc<Lease>>,
-    /// Address of the node that has a shard which is not ours, where one is known.
+    /// The address of the node that has a shard which is not ours, where it is known.
     elsewhere: BTreeMap<u16, Arc<str>>,
-    /// Why nobody may write to a shard.
+    /// Why a shard is closed to all writers.
     frozen: BTreeMap<u16, Arc<str>>,
 }
 
@@ -35,24 +35,24 @@ pub struct ShardState {
     pub epoch: u64,
     /// Its last position.
     pub position: u64,
-    /// The living node that has it.
+    /// The live node that has it.
     pub node: Option<Node>,
-    /// Why it is closed to everybody, if it is.
+    /// Why it is closed to all writers, if it is.
     pub frozen: Option<String>,
-    /// The name of the node that is to have it, if an operator said so.
+    /// The name of the node that should have it, if an operator assigned one.
     pub pinned: Option<String>,
 }
 
 impl ShardState {
-    /// A shard whose database does not answer: this is known of it.
+    /// The state of a shard whose database does not answer, as far as it is known.
     pub(crate) fn unknown(shard: u16, position: u64, why: &JournalError) -> Self {
         let frozen = Some(why.to_string());
         Self { shard, epoch: 0, position, node: None, frozen, pinned: None }
     }
 
-    pub(crate) fn of(sight: Sight) -> Vec<Self> {
-        let Sight { nodes, shards } = sight;
-        let state = |seen: ShardSeen| Self {
+    pub(crate) fn of(view: View) -> Vec<Self> {
+        let View { nodes, shards } = view;
+        let state = |seen: ShardView| Self {
             shard: seen.head.shard,
             epoch: seen.head.epoch,
             position: seen.head.position,
@@ -68,18 +68,18 @@ impl ShardState {
 }
 
 impl Ownership {
-    /// The epoch in which a shard became ours; none where it is not. As long as it is the same,
-    /// nobody else has written to the shard, though its epoch may have been raised by ourselves.
+    /// The epoch in which a shard became ours; none where it is not ours. While it is the same, no
+    /// other process has written to the shard, though we may have raised its epoch.
     #[must_use]
     pub fn tenure(&self, shard: u16) -> Option<u64> {
-        let believed = self.believed.get(&shard).is_none_or(|lease| lease.holds(shard));
-        self.tenures.get(&shard).copied().filter(|_| believed)
+        let leased = self.leased.get(&shard).is_none_or(|lease| lease.holds(shard));
+        self.tenures.get(&shard).copied().filter(|_| leased)
     }
 
-    /// Whether no lease of this node holds, so that nothing can be its own.
+    /// Whether no lease of this node is valid, so that it can have no shard.
     pub(crate) fn is_in_doubt(&self) -> bool {
         let now = Instant::now();
-        !self.leases.is_empty() && self.leases.values().all(|lease| lease.believed_until() <= now)
+        !self.leases.is_empty() && self.leases.values().all(|lease| lease.valid_until() <= now)
     }
 
     /// The shards that this process has.
@@ -94,13 +94,13 @@ impl Ownership {
         self.elsewhere.get(&shard).cloned()
     }
 
-    /// Why a shard is closed to everybody, if it is.
+    /// Why a shard is closed to all writers, if it is.
     #[must_use]
     pub fn frozen(&self, shard: u16) -> Option<Arc<str>> {
         self.frozen.get(&shard).cloned()
     }
 
-    /// Of the shards of one database these are ours, for as long as the lease says.
+    /// Sets which shards of one database are ours, for as long as the lease is valid.
     pub(crate) fn set_ours(
         &mut self,
         of: &ShardSet,
@@ -108,17 +108,17 @@ impl Ownership {
         lease: Option<&Arc<Lease>>,
     ) {
         self.tenures.retain(|shard, _| !of.contains(*shard));
-        self.believed.retain(|shard, _| !of.contains(*shard));
+        self.leased.retain(|shard, _| !of.contains(*shard));
         if let Some(lease) = lease {
-            self.believed.extend(tenures.keys().map(|shard| (*shard, Arc::clone(lease))));
+            self.leased.extend(tenures.keys().map(|shard| (*shard, Arc::clone(lease))));
             self.leases.extend(of.iter().next().map(|first| (first, Arc::clone(lease))));
         }
         self.tenures.extend(tenures);
     }
 
-    /// Keeps what is ours and learns from a look at all shards of a database where the rest is.
-    pub(crate) fn saw(&mut self, sight: &Sight) {
-        for seen in &sight.shards {
+    /// Keeps what is ours and learns from a view of all shards of a database who has the others.
+    pub(crate) fn learn_from(&mut self, view: &View) {
+        for seen in &view.shards {
             let shard = seen.head.shard;
             self.elsewhere.remove(&shard);
             self.frozen.remove(&shard);
@@ -126,14 +126,14 @@ impl Ownership {
                 self.frozen.insert(shard, reason.as_str().into());
             } else if !seen.vacant
                 && !self.tenures.contains_key(&shard)
-                && let Some(node) = sight.nodes.iter().find(|node| node.id == seen.owner)
+                && let Some(node) = view.nodes.iter().find(|node| node.id == seen.owner)
             {
                 self.elsewhere.insert(shard, node.address.as_str().into());
             }
         }
     }
 
-    /// Whether others would do anything differently for it.
+    /// Whether watchers would act differently on it.
     pub(crate) fn differs(&self, other: &Self) -> bool {
         self.tenures != other.tenures
             || self.elsewhere != other.elsewhere

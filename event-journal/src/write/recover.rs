@@ -1,4 +1,4 @@
-//! What a writer does that does not know what became of its last batch, or whose database has
+//! Recovery of a writer that does not know the outcome of its last batch, or whose database has
 //! another history than it knew.
 
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use crate::error::JournalError;
 use crate::store::{Batch, Claim, Claimed, Head};
 
 impl Writer {
-    /// Takes our own shards again, in a fresh epoch, and reads where they stand. Tells whether the
-    /// database has lost something that we knew.
+    /// Takes our own shards again, in a fresh epoch, and reads their heads. Returns whether the
+    /// database has lost events that we knew.
     pub(super) async fn recover(&mut self) -> Result<bool, JournalError> {
         let since = Instant::now();
         let (store, length) = (Arc::clone(&self.store), self.lease.length());
@@ -50,7 +50,7 @@ impl Writer {
             lost |= diverged;
             let before = self.heads.get(&head.shard).map(|before| before.epoch + 1);
             if diverged || before != Some(head.epoch) {
-                // Somebody else may have had it since we last knew it.
+                // Another process may have had it since we last knew it.
                 self.versions.clear();
                 self.tenures.insert(head.shard, head.epoch);
             }
@@ -62,13 +62,13 @@ impl Writer {
         self.uncertain = false;
         self.in_doubt.clear();
         self.publish();
-        self.tell_ownership(None);
+        self.publish_ownership(None);
         Ok(lost)
     }
 
-    /// Whether the database, which says that a shard stands here, has another history than the one
-    /// we knew: a standby that lagged was promoted, or a backup restored. What memory has of ours
-    /// is forgotten, and what was lost is said.
+    /// Whether the database, by this head of a shard, has another history than the one we knew: a
+    /// standby that lagged was promoted, or a backup restored. Then our cached state is discarded
+    /// and the loss recorded.
     pub(super) fn has_lost(&mut self, found: &Head) -> bool {
         let Some(known) = self.known.get(&found.shard) else { return false };
         let is = |head: &Head| (head.position, head.hash) == (found.position, found.hash);
@@ -91,7 +91,7 @@ impl Writer {
             last_known = lost.known,
             last_found = lost.found,
             events = lost.events,
-            "the database lacks events that it had committed; it was set back, or a standby that \
+            "committed events are missing in the database; it was set back, or a standby that \
              lagged was promoted"
         );
         self.tail.forget();
@@ -104,8 +104,7 @@ impl Writer {
         true
     }
 
-    /// Readers are told that a shard ends here, although it had been further, or had something else
-    /// here.
+    /// Publishes that a shard ends here, although it had been further, or had another event here.
     pub(super) fn lower(&self, found: &Head) {
         let (shard, mark) = (found.shard, Mark::of(&found.hash));
         self.committed.send_if_modified(|cursors| {
@@ -129,8 +128,8 @@ impl Writer {
         });
     }
 
-    /// Whether a batch, of which it was not known, is in the journal: all of it or nothing, so one
-    /// shard tells for all. None where no shard of it is ours any more.
+    /// Whether a batch of unknown outcome is in the journal: all of it or nothing, so one shard
+    /// shows it for all. None where no shard of it is ours any more.
     pub(super) fn stands_after(&self, batch: &Batch) -> Option<bool> {
         batch.fences.iter().find_map(|fence| {
             let head = self.heads.get(&fence.after.shard)?;

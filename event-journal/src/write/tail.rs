@@ -1,4 +1,4 @@
-//! What was committed last, for readers that are level.
+//! The last committed events, for readers that are caught up.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,15 +9,15 @@ use shared_events::contract::Mark;
 use crate::event::ChainedEvent;
 use crate::store::{Fence, Range};
 
-/// Payload and metadata that are remembered, in bytes; what is older is read from the database.
+/// Bytes of payload and metadata that are cached; older events are read from the database.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The last events that this process committed, for readers that are level with the writer: they
-/// need not ask the database for what it has just been told. Never holds what is not committed.
+/// The last events that this process committed, for readers that are caught up with the writer:
+/// they need not ask the database for what it was just sent. Never holds uncommitted events.
 #[derive(Default)]
 pub(crate) struct Tail {
     inner: Mutex<Inner>,
-    /// How often everything was forgotten.
+    /// How often the cache was cleared.
     generation: AtomicU64,
 }
 
@@ -29,18 +29,18 @@ struct Inner {
     bytes: usize,
 }
 
-/// What is remembered of a shard.
+/// The cached events of a shard.
 #[derive(Default)]
 struct Known {
     /// Without gaps.
     events: VecDeque<ChainedEvent>,
-    /// What stands before the first of them.
+    /// The mark before the first of them.
     before: Option<Mark>,
 }
 
 impl Known {
-    /// Whether an event that was appended behind this fence follows what is remembered.
-    fn goes_on(&self, position: u64, fence: Option<&Fence>) -> bool {
+    /// Whether an event that was appended behind this fence follows the cached ones.
+    fn continues(&self, position: u64, fence: Option<&Fence>) -> bool {
         let Some(last) = self.events.back() else { return false };
         let behind = fence.filter(|fence| fence.before.position + 1 == position);
         last.event.position + 1 == position
@@ -63,7 +63,7 @@ impl Tail {
             let fence = fences.binary_search_by_key(&shard, |fence| fence.before.shard);
             let fence = fence.ok().and_then(|at| fences.get(at));
             let known = shards.entry(shard).or_default();
-            if !known.goes_on(position, fence) {
+            if !known.continues(position, fence) {
                 *bytes -= known.events.drain(..).map(|gone| size(&gone)).sum::<usize>();
                 known.before = fence.map(|fence| Mark::of(&fence.before.hash));
             }
@@ -83,18 +83,18 @@ impl Tail {
         }
     }
 
-    /// Forgets everything: whether the database still has it is in doubt.
+    /// Clears the cache: whether the database still has the events is in doubt.
     pub(crate) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Inner::default();
     }
 
-    /// Changes whenever everything is forgotten.
+    /// Changes whenever the cache is cleared.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// What stands at a place, where it is remembered.
+    /// The mark at a position, where it is cached.
     pub(crate) fn mark(&self, shard: u16, position: u64) -> Option<Mark> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let events = &inner.shards.get(&shard)?.events;
@@ -102,7 +102,7 @@ impl Tail {
         events.get(usize::try_from(at).ok()?).map(|event| Mark::of(&event.hash))
     }
 
-    /// A range, where all of it is remembered and goes on from what the reader saw before it.
+    /// A range, where all of it is cached and follows what the reader saw before it.
     pub(crate) fn read(&self, range: Range, seen: Option<Mark>) -> Option<Vec<ChainedEvent>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let known = inner.shards.get(&range.shard)?;
@@ -121,8 +121,8 @@ impl Tail {
     }
 }
 
-/// Events that were committed, and that the database does not have any more: a standby that lagged
-/// was promoted, or a backup restored under a running process.
+/// Events that were committed and that the database lost: a standby that lagged was promoted, or a
+/// backup restored under a running process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostTail {
     /// The shard.
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_answered_whole_or_not_at_all() {
+    fn a_range_is_read_completely_or_not_at_all() {
         let tail = Tail::default();
         tail.add((5..=8).map(|position| event(1, position, 1)).collect(), &[fence(1, 4, 4)]);
         assert_eq!(read(&tail, 1, 4, 8), Some(vec![5, 6, 7, 8]));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_in_between_is_no_part_of_it() {
+    fn events_of_others_restart_the_cached_tail() {
         let tail = Tail::default();
         tail.add(vec![event(0, 1, 1), event(0, 2, 1)], &[]);
         tail.add(vec![event(0, 9, 1)], &[]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_leave_when_there_are_too_many_bytes() {
+    fn the_oldest_events_are_evicted_beyond_the_byte_limit() {
         let tail = Tail::default();
         let third = BYTES_MAX / 3;
         tail.add(vec![event(0, 1, third), event(1, 1, third), event(0, 2, third)], &[]);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(read(&tail, 0, 0, 2), None);
         assert_eq!(read(&tail, 0, 1, 2), Some(vec![2]));
         assert_eq!(read(&tail, 1, 0, 2), Some(vec![1, 2]));
-        // A gap frees what stood before it, and what is left of it in the order of leaving does no
+        // A gap frees the events before it; their remaining entries in the order of eviction do no
         // harm.
         tail.add(vec![event(1, 9, third), event(0, 3, third), event(0, 4, third)], &[]);
         assert_eq!(read(&tail, 1, 8, 9), Some(vec![9]));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_goes_on_here_from_another_history() {
+    fn a_reader_of_another_history_finds_nothing_in_the_tail() {
         let tail = Tail::default();
         let seen = |position: u8| Some(Mark::of(&[position; 32]));
         tail.add((5..=8).map(|position| event(1, position, 1)).collect(), &[fence(1, 4, 4)]);
@@ -220,7 +220,7 @@ mod tests {
             (Some(4), Some(2), Some(2))
         );
         assert_eq!((read(4, seen(9)), read(6, seen(9))), (None, None));
-        // What was committed behind something else than the last that is remembered begins anew.
+        // An event that was committed behind another one than the last cached begins anew.
         tail.add(vec![event(1, 9, 1)], &[fence(1, 8, 77)]);
         let range = |after| Range { shard: 1, after, through: 9 };
         assert!(tail.read(range(7), None).is_none());

@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::shards::ShardSet;
 use crate::store::{Claim, Claimed, Head, Store};
 
-/// How often a waiting writer looks whether the other one is gone.
+/// How often a waiting writer checks whether the other one has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Takes every shard of a database over, waiting for another writer's lease to run out.
@@ -32,7 +32,7 @@ pub(crate) async fn take_over(
     }
 }
 
-/// The shards that a database is to hold, one after the other.
+/// The shards that a database should hold, in order.
 pub(crate) fn complete(heads: Vec<Head>, holds: &ShardSet) -> Result<Vec<Head>, JournalError> {
     if heads.is_empty() {
         return Err(JournalError::Unavailable("the journal was never opened for writing".into()));

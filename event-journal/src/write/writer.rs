@@ -1,5 +1,5 @@
-//! One task that collects what many actors append, over all shards, and commits it as one batch;
-//! while it is in flight the next one fills.
+//! One task that collects the appends of many actors, over all shards, and commits them as one
+//! batch; while it is in flight the next one fills.
 //! Never here: SQL.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::lease::{Lease, Standing};
+use super::lease::{Lease, LeaseState};
 use super::ownership::Ownership;
 use super::request::{REQUESTS_WAITING_MAX, Request, take_batch};
 use super::tail::{LostTail, Tail};
@@ -23,41 +23,41 @@ use crate::options::{Node, Options};
 use crate::shards::ShardSet;
 use crate::store::{Head, Store};
 
-/// Streams whose version the writer remembers, so that it need not ask; some 10 MB.
+/// Streams whose version the writer caches, so that it need not ask; some 10 MB.
 const VERSIONS_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// The writer to one database.
 pub(crate) struct Writer {
     pub(super) store: Arc<dyn Store>,
-    /// Of all shards there are, in all databases.
+    /// The number of shards of the journal, in all databases.
     pub(super) shards: u16,
-    /// The shards of our database; others write to some of them.
+    /// The shards of our database; other nodes write to some of them.
     pub(super) holds: ShardSet,
     /// The shards that are ours.
     pub(super) heads: BTreeMap<u16, Head>,
-    /// Where each shard that we have had stood when we last knew, and the highest epoch in which it
-    /// was ours. A database that knows less has lost something.
+    /// The last known head of each shard that we have had, and the highest epoch in which it was
+    /// ours. A database that knows less has lost events.
     pub(super) known: BTreeMap<u16, Head>,
-    /// Where shards stand if a batch arrived of which that is not known.
+    /// The heads that shards have if a batch of unknown outcome arrived.
     pub(super) in_doubt: BTreeMap<u16, Head>,
-    /// The epoch in which each of them became ours. Later epochs are still ours, without anybody
-    /// else in between.
+    /// The epoch in which each of them became ours. In later epochs they stayed ours without
+    /// another owner in between.
     pub(super) tenures: BTreeMap<u16, u64>,
-    /// Who we are, where others write to the same journal.
+    /// Our identity, where several nodes write to the same journal.
     pub(super) node: Option<Node>,
-    /// Shards may have changed: look again.
-    pub(super) nudged: Arc<Notify>,
+    /// Shards may have changed: check again.
+    pub(super) shards_changed: Arc<Notify>,
     /// Asked to hand everything over, and whether that is done.
     pub(super) leaving: CancellationToken,
-    pub(super) left: CancellationToken,
+    pub(super) handed_over: CancellationToken,
     pub(super) ownership: watch::Sender<Ownership>,
     pub(super) scope: watch::Sender<Scope>,
     pub(super) versions: LruCache<StreamId, u64>,
     pub(super) lease: Arc<Lease>,
-    /// When the other nodes are looked at next.
-    pub(super) next_look: Instant,
-    /// Whether the last look failed, which was said.
-    pub(super) look_failed: bool,
+    /// When the other nodes are checked next.
+    pub(super) next_rebalance: Instant,
+    /// Whether the last check failed, which was logged.
+    pub(super) rebalance_failed: bool,
     pub(super) lost_tails: watch::Sender<Vec<LostTail>>,
     /// Whether something sent earlier may still arrive at the database.
     pub(super) uncertain: bool,
@@ -68,16 +68,16 @@ pub(crate) struct Writer {
     pub(super) lost: CancellationToken,
 }
 
-/// What a writer is told, and by what it tells others.
-pub(crate) struct Wires {
+/// The channels between a writer and the rest of the process.
+pub(crate) struct Channels {
     pub(crate) committed: watch::Sender<Cursors>,
     pub(crate) tail: Arc<Tail>,
     pub(crate) lost_tails: watch::Sender<Vec<LostTail>>,
     pub(crate) ownership: watch::Sender<Ownership>,
     pub(crate) scope: watch::Sender<Scope>,
-    pub(crate) nudged: Arc<Notify>,
+    pub(crate) shards_changed: Arc<Notify>,
     pub(crate) leaving: CancellationToken,
-    pub(crate) left: CancellationToken,
+    pub(crate) handed_over: CancellationToken,
     pub(crate) lost: CancellationToken,
     pub(crate) closing: CancellationToken,
 }
@@ -91,42 +91,42 @@ impl Writer {
         heads: Vec<Head>,
         options: &Options,
         since: Instant,
-        wires: Wires,
+        channels: Channels,
     ) -> Self {
         let lease = Arc::new(Lease::new(options, store.lease_runs_out(), since));
         let known = heads.iter().map(|head| (head.shard, head.clone())).collect();
         Self {
             known,
             in_doubt: BTreeMap::new(),
-            next_look: Instant::now(),
-            look_failed: false,
-            lost_tails: wires.lost_tails,
+            next_rebalance: Instant::now(),
+            rebalance_failed: false,
+            lost_tails: channels.lost_tails,
             store,
             shards,
             holds,
             tenures: heads.iter().map(|head| (head.shard, head.epoch)).collect(),
             heads: heads.into_iter().map(|head| (head.shard, head)).collect(),
             node: options.node.clone(),
-            nudged: wires.nudged,
-            leaving: wires.leaving,
-            left: wires.left,
-            ownership: wires.ownership,
-            scope: wires.scope,
+            shards_changed: channels.shards_changed,
+            leaving: channels.leaving,
+            handed_over: channels.handed_over,
+            ownership: channels.ownership,
+            scope: channels.scope,
             versions: LruCache::new(VERSIONS_KNOWN_MAX),
             lease,
             uncertain: false,
             now: Arc::clone(&options.now),
             recorded_at: Timestamp::MIN,
-            committed: wires.committed,
-            tail: wires.tail,
-            lost: wires.lost,
+            committed: channels.committed,
+            tail: channels.tail,
+            lost: channels.lost,
         }
     }
 
-    /// Tells which shards it has; a node among others takes its first share. Where it could not, it
-    /// does at the next look.
+    /// Publishes which shards it has; a node among others takes its first share. A failed attempt
+    /// is repeated at the next check.
     pub(crate) async fn begin(&mut self) -> Result<(), JournalError> {
-        self.tell_ownership(None);
+        self.publish_ownership(None);
         if self.node.is_some() { self.share_out(true).await } else { Ok(()) }
     }
 
@@ -145,14 +145,14 @@ impl Writer {
         requests.close();
         match end {
             Ok(()) => {
-                if !self.left.is_cancelled() {
-                    self.leave().await;
+                if !self.handed_over.is_cancelled() {
+                    self.hand_over_all().await;
                 }
                 self.store.release().await;
             }
             Err(error) => {
                 tracing::error!(code = error.code(), %error, "the journal's writer has stopped");
-                // First the sign, then the answers: who is refused finds the journal stopped.
+                // First the signal, then the answers: a refused caller finds the journal stopped.
                 self.lost.cancel();
                 while let Some(request) = requests.recv().await {
                     waiting.push_back(request);
@@ -180,12 +180,12 @@ impl Writer {
                         requests.close();
                         continue;
                     }
-                    () = sleep_until(self.wakes_at()) => self.keep().await?,
-                    () = lease.news() => self.keep().await?,
-                    () = self.leaving.cancelled(), if !self.left.is_cancelled() => {
-                        self.leave().await;
+                    () = sleep_until(self.wakes_at()) => self.keep_lease().await?,
+                    () = lease.news() => self.keep_lease().await?,
+                    () = self.leaving.cancelled(), if !self.handed_over.is_cancelled() => {
+                        self.hand_over_all().await;
                     }
-                    () = self.nudged.notified() => self.look().await,
+                    () = self.shards_changed.notified() => self.rebalance().await,
                     count = requests.recv_many(&mut received, REQUESTS_WAITING_MAX) => {
                         if count == 0 {
                             return Ok(());
@@ -194,11 +194,11 @@ impl Writer {
                 }
                 waiting.extend(received);
             }
-            // Whoever gave up waiting is not written for.
+            // Nothing is written for a caller that gave up waiting.
             waiting.retain(|request| !request.reply.is_closed());
             let batch = take_batch(waiting);
             if !batch.is_empty() {
-                if let Err(error) = self.keep().await {
+                if let Err(error) = self.keep_lease().await {
                     waiting.extend(batch);
                     return Err(error);
                 }
@@ -207,32 +207,33 @@ impl Writer {
         }
     }
 
-    /// When there is something to do although nobody asks.
+    /// When there is something to do without a request.
     fn wakes_at(&self) -> Instant {
         match (&self.node, self.uncertain) {
-            (Some(_), _) => self.next_look,
-            (None, true) => self.next_look.min(self.lease.believed_until()),
-            (None, false) => self.lease.believed_until(),
+            (Some(_), _) => self.next_rebalance,
+            (None, true) => self.next_rebalance.min(self.lease.valid_until()),
+            (None, false) => self.lease.valid_until(),
         }
     }
 
-    /// Sees to it that what we believe to be ours is; an error where the writer has to stop.
-    async fn keep(&mut self) -> Result<(), JournalError> {
+    /// Makes sure that the shards we believe to be ours are; an error where the writer has to stop.
+    async fn keep_lease(&mut self) -> Result<(), JournalError> {
         if self.lease.in_doubt() {
-            // The database is away, and may come back as another one: what it has, it has to say.
+            // The database is unavailable, and may return as another one: its state must be read
+            // from it.
             self.tail.forget();
         }
-        match self.lease.standing() {
-            Standing::Superseded => return Err(JournalError::Superseded),
-            Standing::RanOut if self.node.is_none() => {
+        match self.lease.state() {
+            LeaseState::Superseded => return Err(JournalError::Superseded),
+            LeaseState::RanOut if self.node.is_none() => {
                 tracing::error!("the journal's lease could not be renewed; stopping");
                 return Err(JournalError::Superseded);
             }
-            Standing::RanOut | Standing::Believed => {}
+            LeaseState::RanOut | LeaseState::Valid => {}
         }
         self.drop_lapsed();
-        if self.uncertain && Instant::now() >= self.next_look {
-            self.next_look = Instant::now() + self.lease.again();
+        if self.uncertain && Instant::now() >= self.next_rebalance {
+            self.next_rebalance = Instant::now() + self.lease.again();
             // A lost connection is replaced by a fresh epoch, which is a renewal too.
             match self.recover().await {
                 Err(JournalError::Superseded) => return Err(JournalError::Superseded),
@@ -240,15 +241,15 @@ impl Writer {
                 Ok(_) => {}
             }
         }
-        if Instant::now() >= self.next_look {
-            self.next_look = Instant::now() + self.lease.every();
-            self.look().await;
+        if Instant::now() >= self.next_rebalance {
+            self.next_rebalance = Instant::now() + self.lease.every();
+            self.rebalance().await;
         }
         Ok(())
     }
 
-    /// Lets go of shards that we believe in no more. Somebody else may have them before we are
-    /// told, so they are taken up again in a fresh epoch only.
+    /// Releases shards that we may not trust any more. Another node may have them before we learn
+    /// it, so they are adopted again in a fresh epoch only.
     fn drop_lapsed(&mut self) {
         if self.node.is_none() {
             return;
@@ -268,7 +269,7 @@ impl Writer {
                 "the lease of shards ran out; they are taken again when they are free"
             );
             self.uncertain = true;
-            self.tell_ownership(None);
+            self.publish_ownership(None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What leaves the table of a Postgres journal is in files, and nothing else has changed.
+//! Archived events of a Postgres journal are in files, and nothing else has changed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::spread::fresh;
 
-/// What cqrs-es asks for to read a table; nothing is made of the events.
+/// The minimum that cqrs-es needs to read a table; the events are ignored.
 #[derive(Default, Serialize, Deserialize)]
 struct Anything;
 
@@ -99,7 +99,7 @@ impl Place {
         PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
     }
 
-    /// Archives what was recorded before an instant; these streams are over.
+    /// Archives what was recorded before an instant; these streams are finished.
     async fn archive(
         &self,
         before: &str,
@@ -112,13 +112,13 @@ impl Place {
             |history: &[StoredEvent]| history.iter().all(|event| over.contains(&event.stream_id));
         let leaving = archiving.select(&reach, is_over).await?;
         let written = archiving.write(&reach, directory).await?;
-        archiving.leave(&written, &leaving).await?;
+        archiving.remove_archived(&written, &leaving).await?;
         Ok(leaving.events)
     }
 }
 
 fn event(n: usize) -> NewEvent {
-    // Bytes stay as they are, in files too.
+    // Bytes are kept as they are, in files too.
     let payload = format!("{{\"b\" : {n},\n \"a\":\"é\\u0000\"}}");
     NewEvent::from_json("OrderConfirmed", "1", payload, r#"{ "by":"test" }"#).unwrap()
 }
@@ -141,7 +141,7 @@ async fn everything(journal: &Journal) -> Vec<StoredEvent> {
 }
 
 #[tokio::test]
-async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay() {
+async fn finished_orders_are_archived_with_all_versions_others_stay() {
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     place.at("2026-06-30T23:00:00Z");
     let journal = place.open().await;
@@ -153,14 +153,14 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     for (n, id) in streams[5..15].iter().enumerate() {
         journal.append(*id, 2, vec![event(n)]).await.unwrap();
     }
-    // The clock is set back over the end of the month: the file of July goes on.
+    // The clock is set back over the end of the month: the file of July continues.
     place.at("2026-06-30T23:59:59Z");
     journal.append(streams[15], 2, vec![event(1)]).await.unwrap();
     place.at("2026-08-02T00:00:00Z");
     journal.append(streams[10], 3, vec![event(1)]).await.unwrap();
     let before = everything(&journal).await;
 
-    // Over are the first half and one that was at work in August: that one stays.
+    // The first half is finished, and one stream that was active in August, which stays.
     let over = &streams[..11];
     let left = place.archive("2026-08-01T00:00:00Z", directory.path(), over).await.unwrap();
     assert_eq!(left, 5 * 2 + 5 * 3);
@@ -185,16 +185,16 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     }
     let error = blind.read_after(&Cursors::default(), 10).await.unwrap_err();
     assert!(matches!(error, JournalError::Archived { .. }), "{error}");
-    // From where the table begins nobody needs a file.
+    // Reads from the beginning of the table need no file.
     let table = blind.begins_after().await.unwrap();
     assert_eq!(blind.read_after(&table, 10).await.unwrap().len(), 1);
 
-    // What stays goes on, and so does what left, should anything happen to it after all.
+    // Kept streams continue, and so do archived ones, should anything happen to them after all.
     place.at("2026-08-03T00:00:00Z");
     journal.append(streams[19], 2, vec![event(1)]).await.unwrap();
     journal.append(streams[0], 2, vec![event(1)]).await.unwrap();
-    // What left still has its versions: nothing is placed twice. Nobody else in a batch pays for
-    // it.
+    // Archived streams still have their versions: nothing is placed twice. A conflict makes no
+    // other request of its batch fail.
     for (stream, expected, actual) in [(15, 2, 3), (1, 0, 2), (2, 1, 2), (9, 0, 3), (9, 2, 3)] {
         let other = fresh();
         let (conflict, done) = tokio::join!(
@@ -209,7 +209,8 @@ async fn orders_that_are_over_leave_with_all_their_versions_and_the_others_stay(
     assert_eq!(versions(reading.load(streams[0]).await.unwrap()), [1, 2, 3]);
     assert_eq!(blind.load(streams[0]).await.unwrap_err().code(), "ORDER_ARCHIVED");
 
-    // The next month: another file of each shard, and those of the first that are over by now.
+    // The next month: another file of each shard, with streams of the first that are finished by
+    // now.
     let left =
         place.archive("2026-09-01T00:00:00Z", directory.path(), &streams[1..]).await.unwrap();
     assert_eq!(left, 4 + 4 * 3 + 3 + 3 * 2 + 3);
@@ -279,7 +280,7 @@ async fn the_new_table_is_guarded_as_the_old_one_was() {
     let events = repository.get_events::<Anything>(&here.to_string()).await.unwrap();
     assert_eq!(events.len(), 2);
 
-    // What somebody added is not lost in silence.
+    // An index that was added is not lost silently.
     sqlx::raw_sql("CREATE INDEX mine ON events (recorded_at)").execute(&pool).await.unwrap();
     let error = place.archive("2026-08-01T00:00:00Z", directory.path(), &[here]).await.unwrap_err();
     assert_eq!(error.code(), "EVENTS_TABLE_CHANGED", "{error}");

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::spread;
 
-/// A deadline for what must happen soon; reaching it is the failure.
+/// The deadline for what must happen soon; reaching it fails the test.
 const SOON: Duration = Duration::from_secs(20);
 
 enum Place {
@@ -102,7 +102,7 @@ async fn everything(journal: &Journal) -> Cursors {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_read_back_byte_for_byte() {
+async fn appended_events_are_read_back_byte_for_byte() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let id = stream();
@@ -122,7 +122,7 @@ async fn what_was_appended_is_read_back_byte_for_byte() {
         journal.close().await;
         assert_eq!(journal.append(id, 3, vec![event(4)]).await, Err(JournalError::Closed));
 
-        // And by whoever comes next; the version is then told by the database.
+        // A new writer reads the same; the database tells it the version.
         let journal = place.open(options()).await.unwrap();
         let conflict = journal.append(id, 0, vec![event(9)]).await.unwrap_err();
         assert_eq!(
@@ -177,8 +177,8 @@ async fn of_64_writers_one_wins_each_version() {
     }
 }
 
-/// Readers assert contiguity themselves (`Broken`), and here once more, while writers of all
-/// shards are at work.
+/// Readers check contiguity themselves (`Broken`), and here once more, while writers of all shards
+/// are running.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_never_skip_what_writers_append_at_the_same_time() {
     for place in Place::all().await {
@@ -224,9 +224,9 @@ async fn readers_never_skip_what_writers_append_at_the_same_time() {
     }
 }
 
-/// The database knows of a commit a moment before the process does that made it.
+/// The database knows of a commit a moment before the process that made it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_begins_at_the_heads_is_never_told_that_the_journal_is_broken() {
+async fn a_reader_at_the_heads_never_finds_the_journal_broken() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let writers: Vec<_> = (0..8)
@@ -273,7 +273,7 @@ async fn a_superseded_writer_appends_nothing_and_stops() {
 }
 
 #[tokio::test]
-async fn a_living_writer_is_not_taken_over_and_a_closed_one_at_once() {
+async fn only_a_closed_writer_is_taken_over_immediately() {
     for place in Place::all().await {
         let first = place.open(options()).await.unwrap();
         let impatient = Options { standby: Duration::ZERO, ..options() };
@@ -284,7 +284,7 @@ async fn a_living_writer_is_not_taken_over_and_a_closed_one_at_once() {
     }
 }
 
-/// A short lease: believed for 1.2 s.
+/// A short lease: trusted for 1.2 s.
 fn short() -> Options {
     Options {
         lease: Duration::from_millis(2_000),
@@ -295,12 +295,12 @@ fn short() -> Options {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_not_renewed_runs_out_and_is_watched_for_as_long_as_it_is_believed() {
+async fn a_silent_owners_lease_is_watched_until_it_cannot_be_trusted() {
     let place = Place::postgres();
     let old = place.open(short()).await.unwrap();
     old.append(stream(), 0, vec![event(1)]).await.unwrap();
-    // As one who is cut off: no session, a lease that ran out by the clock of the database, and no
-    // word of where it ran.
+    // Like an owner that is cut off: no session, a lease that ran out by the database's clock, and
+    // no record of its process.
     let pool = place.pool().await;
     sqlx::query("UPDATE shards SET owner = 'silent', lease_until = now() - interval '1 hour'")
         .execute(&pool)
@@ -317,7 +317,7 @@ async fn a_lease_that_is_not_renewed_runs_out_and_is_watched_for_as_long_as_it_i
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_takes_nothing_from_a_writer_that_lives() {
+async fn a_clock_step_takes_nothing_from_a_live_writer() {
     let place = Place::postgres();
     let old = place.open(short()).await.unwrap();
     let pool = place.pool().await;
@@ -334,9 +334,9 @@ async fn a_clock_that_steps_takes_nothing_from_a_writer_that_lives() {
     assert_eq!(old.verify().await.unwrap(), 10);
 }
 
-/// The append waits for room; nothing of what failed is left on the connection.
+/// The append waits for space; nothing of the failed attempt stays on the connection.
 #[tokio::test]
-async fn a_full_disk_heals_when_there_is_room() {
+async fn appends_resume_when_a_full_disk_has_space_again() {
     let folder = tempfile::tempdir().unwrap();
     let mount = std::process::Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
@@ -429,7 +429,7 @@ async fn a_lost_connection_is_resolved_by_the_heads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
+async fn killed_sessions_lose_and_repeat_no_event() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();
     let pool = place.pool().await;
@@ -446,7 +446,7 @@ async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
             })
         })
         .collect();
-    // One kill after another until the writers are done; each hits a session that appends.
+    // One kill after another until the writers are done; each hits a session that is appending.
     let mut kills = 0;
     while writers.iter().any(|writer| !writer.is_finished()) {
         let kill = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -476,7 +476,7 @@ async fn sessions_that_are_killed_lose_nothing_and_repeat_nothing() {
 }
 
 #[tokio::test]
-async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
+async fn concurrent_reads_return_each_its_own_history() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let ids: Vec<StreamId> = (0..100).map(|_| stream()).collect();
@@ -485,7 +485,7 @@ async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
             journal.append(*id, 0, events).await.unwrap();
         }
         let absent: Vec<StreamId> = (0..20).map(|_| stream()).collect();
-        // Each three times: some of them meet in one read, and some do not.
+        // Each three times: some of them share a read, and some do not.
         let asked = ids.iter().chain(&absent).chain(&ids).chain(&ids);
         let loads = asked.map(|id| async { (*id, journal.load(*id).await.unwrap()) });
         for (id, found) in futures::future::join_all(loads).await {
@@ -504,7 +504,7 @@ async fn orders_that_are_read_at_the_same_time_get_each_its_own_history() {
 }
 
 #[tokio::test]
-async fn who_gives_up_a_read_takes_nobody_along() {
+async fn a_cancelled_read_cancels_no_other() {
     let place = Place::postgres();
     let journal = place.open(options()).await.unwrap();
     let pool = place.pool().await;
@@ -518,7 +518,7 @@ async fn who_gives_up_a_read_takes_nobody_along() {
     };
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
                    AND application_name IN (SELECT owner FROM shards)";
-    // These read, and the others wait for a turn.
+    // These are reading, and the others wait for a slot.
     let readers = [load(), load()];
     let both_wait = async {
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() < 2 {
@@ -566,7 +566,7 @@ async fn the_schema_refuses_to_forget() {
 }
 
 #[tokio::test]
-async fn the_chain_tells_what_was_changed() {
+async fn the_chain_reveals_a_changed_event() {
     let disk = MemoryDisk::default();
     let journal = open_memory_on(&disk, Options { shards: 1, ..options() }).await.unwrap();
     let id = stream();
@@ -597,7 +597,7 @@ async fn a_missing_event_stops_readers_loudly() {
     assert_eq!(journal.load(id).await.unwrap_err().code(), "JOURNAL_BROKEN");
     let ahead: Cursors = [(0, 9)].into_iter().collect();
     assert_eq!(journal.read_after(&ahead, 10).await.unwrap_err().code(), "HISTORY_FORKED");
-    // Whoever has just committed it still knows it; everybody else asks the database.
+    // The process that committed it still has it in memory; others ask the database.
     let other = place.open(Options { read_only: true, ..options() }).await.unwrap();
     let error = other.read_after(&Cursors::default(), 10).await.unwrap_err();
     assert!(matches!(error, JournalError::Broken { shard: 0, position: 1, .. }), "{error}");
@@ -608,7 +608,7 @@ async fn a_missing_event_stops_readers_loudly() {
 }
 
 #[tokio::test]
-async fn bounds_are_kept_and_nobody_else_pays() {
+async fn an_oversized_append_fails_alone() {
     for place in Place::all().await {
         let journal = place.open(options()).await.unwrap();
         let large = format!("\"{}\"", "x".repeat(EVENT_BYTES_MAX));
@@ -626,11 +626,11 @@ async fn bounds_are_kept_and_nobody_else_pays() {
 }
 
 #[test]
-fn nobody_has_an_event_that_a_database_would_refuse() {
+fn an_event_that_a_database_would_refuse_cannot_be_built() {
     let long = "x".repeat(256);
     for (event_type, version, payload, metadata, why) in [
-        ("OrderConfirmed", "1", "{", "{}", "its payload is not JSON"),
-        ("OrderConfirmed", "1", "{}", "{} {}", "its metadata is not JSON"),
+        ("OrderConfirmed", "1", "{", "{}", "the payload is not JSON"),
+        ("OrderConfirmed", "1", "{}", "{} {}", "the metadata is not JSON"),
         ("", "1", "{}", "{}", "type and version are 1 to 255 bytes"),
         ("OrderConfirmed", "1\0", "{}", "{}", "type and version are 1 to 255 bytes"),
         (long.as_str(), "1", "{}", "{}", "type and version are 1 to 255 bytes"),
@@ -638,7 +638,7 @@ fn nobody_has_an_event_that_a_database_would_refuse() {
         let error = NewEvent::from_json(event_type, version, payload, metadata).unwrap_err();
         assert_eq!(
             (error.code(), error.to_string()),
-            ("EVENT_INVALID", format!("not an event: {why}"))
+            ("EVENT_INVALID", format!("invalid event: {why}"))
         );
     }
     let named = |event_type| NewEvent::new(event_type, "1", &(), &());

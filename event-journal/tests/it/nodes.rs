@@ -17,11 +17,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::spread;
 
-/// A deadline for what must happen soon; reaching it is the failure.
+/// The deadline for what must happen soon; reaching it fails the test.
 const SOON: Duration = Duration::from_secs(20);
 const SHARDS: u16 = 8;
 
-/// That an operator does this.
+/// An operator's action.
 fn action(verb: Verb) -> OperatorAction {
     let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
     OperatorAction::new(&by, verb, "0", "", Timestamp::default())
@@ -62,7 +62,7 @@ impl Place {
         open_spread(&self.map, &self.schema, options).await.unwrap()
     }
 
-    /// Of the one database.
+    /// A pool on the one database.
     async fn pool(&self) -> PgPool {
         spread::pool(&spread::server(), &self.schema).await
     }
@@ -118,10 +118,10 @@ async fn sharing(place: Place) {
         let refused = other.append(id, 0, vec![event(1)]).await;
         assert_eq!(refused, Err(JournalError::NotOwner { shard }));
         assert_eq!(owner.append(id, 0, vec![event(1)]).await.unwrap().version, 1);
-        // Everybody reads everything.
+        // Every node reads everything.
         assert_eq!(other.load(id).await.unwrap().len(), 1);
     }
-    // Who follows a shard is who has it.
+    // The owner of a shard follows it.
     assert_eq!(*a.scope().borrow(), Scope::Only(shards(&a)));
     assert_eq!(*b.scope().borrow(), Scope::Only(shards(&b)));
     let there = *shards(&b).first().unwrap();
@@ -133,7 +133,7 @@ async fn sharing(place: Place) {
 }
 
 #[tokio::test]
-async fn a_node_that_leaves_hands_everything_over_at_once() {
+async fn a_leaving_node_hands_everything_over_immediately() {
     for place in [Place::new(), Place::spread().await] {
         leaving(place).await;
     }
@@ -144,25 +144,25 @@ async fn leaving(place: Place) {
     count(&b, 4).await;
     count(&a, 4).await;
     let began = Instant::now();
-    // It still answers, that it has nothing any more.
+    // It still answers, and reports that it has no shards any more.
     b.hand_over().await;
     assert_eq!(shards(&b), BTreeSet::new());
     let refused = b.append(stream_in(&a, 0), 0, vec![event(1)]).await;
     assert_eq!(refused, Err(JournalError::NotOwner { shard: 0 }));
     count(&a, 8).await;
     b.close().await;
-    // Nobody is left to take over from the last one: it works on until it is closed.
+    // No node remains to take over from the last one: it works until it is closed.
     a.hand_over().await;
     assert_eq!(shards(&a).len(), 8);
-    // Far less than a lease, which is what it would take if nothing was handed over.
+    // Far less than a lease, which is what it would take without a handover.
     assert!(began.elapsed() < Duration::from_millis(2_000), "{:?}", began.elapsed());
     a.append(stream_in(&a, 7), 0, vec![event(1)]).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with_the_rest() {
+async fn an_owner_superseded_unnoticed_keeps_only_its_other_shards() {
     let place = Place::new();
-    // It looks so seldom that it cannot know.
+    // It checks so seldom that it cannot know.
     let slow = |options: &mut Options| {
         options.lease = Duration::from_secs(600);
         options.renew = Duration::from_secs(200);
@@ -179,8 +179,8 @@ async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with
     .execute(&pool)
     .await
     .unwrap();
-    assert_eq!(a.tenure(3), Some(1), "it still believes");
-    // In one batch: what is still its own goes through, the rest is refused.
+    assert_eq!(a.tenure(3), Some(1), "it still trusts its lease");
+    // In one batch: the shard that is still its own succeeds, the other is refused.
     let (refused, appended) =
         tokio::join!(a.append(lost, 1, vec![event(2)]), a.append(kept, 0, vec![event(1)]));
     assert_eq!(refused, Err(JournalError::NotOwner { shard: 3 }));
@@ -191,14 +191,14 @@ async fn an_owner_that_was_superseded_unnoticed_appends_nothing_and_goes_on_with
 }
 
 #[tokio::test]
-async fn a_node_without_a_lease_loses_everything_and_joins_again() {
+async fn a_node_without_a_lease_loses_its_shards_and_rejoins() {
     let place = Place::new();
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
     count(&a, 4).await;
     let pool = place.pool().await;
     for round in 0..3 {
-        // As if it had slept: everybody else believes it to be gone.
+        // As if it had been suspended: the other nodes treat it as gone.
         sqlx::query(
             "WITH gone AS (UPDATE nodes SET lease_until = now() WHERE name = 'a' RETURNING node_id)
              UPDATE shards SET lease_until = now() FROM gone WHERE owner = gone.node_id",
@@ -206,8 +206,8 @@ async fn a_node_without_a_lease_loses_everything_and_joins_again() {
         .execute(&pool)
         .await
         .unwrap();
-        // Whether b was faster or a has renewed in time, they are even again in the end and every
-        // shard takes appends exactly at its owner.
+        // Whether b was faster or a renewed in time, in the end they are even again and every shard
+        // takes appends at its owner only.
         for shard in 0..SHARDS {
             let id = stream_in(&a, shard);
             let until = Instant::now() + SOON;
@@ -230,7 +230,7 @@ async fn a_node_without_a_lease_loses_everything_and_joins_again() {
 }
 
 #[tokio::test]
-async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_its_lease() {
+async fn a_killed_node_is_replaced_by_its_namesake_before_its_lease_ends() {
     let place = Place::new();
     let b = place.node("b").await;
     let pool = place.pool().await;
@@ -256,7 +256,7 @@ async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_i
             .unwrap();
         }
     };
-    // Of this machine, as its number and the time of its start tell that belongs to nobody.
+    // From this machine, as the identity shows, and with a start time that no process has.
     let sign = "INSERT INTO processes SELECT 'dead', regexp_replace(identity, '[0-9]+$', '1')
                 FROM processes";
     sqlx::query(sign).execute(&pool).await.unwrap();
@@ -266,13 +266,13 @@ async fn a_killed_node_is_replaced_by_its_namesake_at_once_and_by_others_after_i
     assert_eq!(shards(&a), (0..4).collect(), "the namesake need not wait");
     a.close().await;
     count(&b, 8).await;
-    // Of who ran elsewhere nobody knows that; it is waited until it cannot believe in its lease any
-    // more, by its namesake too: it may be a twin that was cut off.
+    // A process that ran elsewhere may be cut off and alive; its lease is waited for until it
+    // cannot trust it any more, also by its namesake.
     for namesake in [false, true] {
         sqlx::query("DELETE FROM processes WHERE process = 'dead'").execute(&pool).await.unwrap();
         let began = Instant::now();
         dead("1500 milliseconds").await;
-        // Before that it still counts what it has lost.
+        // Before that it still counts the shards that were lost.
         count(&b, 4).await;
         if namesake {
             let a = place.node("a").await;
@@ -326,7 +326,7 @@ async fn moving_and_freezing(place: Place) {
     assert_eq!(b.append(id, 1, vec![event(2)]).await.unwrap().version, 2);
     let none = a.freeze(SHARDS, None, &action(Verb::UnfreezeShard)).await.unwrap();
     assert!(!none, "there is no such shard");
-    // Each was written down with its effect, and what had none was not.
+    // Each action was recorded with its effect; one without an effect was not.
     let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
     let (done, away) = b.operator_actions(&asked).await;
     let done: Vec<[&str; 3]> = done
@@ -345,7 +345,7 @@ async fn moving_and_freezing(place: Place) {
 }
 
 #[tokio::test]
-async fn one_order_hammered_through_moving_nodes_has_one_history() {
+async fn concurrent_appends_through_moving_nodes_make_one_history() {
     for place in [Place::new(), Place::spread().await] {
         hammering(place).await;
     }
@@ -399,7 +399,7 @@ async fn hammering(place: Place) {
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_takes_no_shard_from_a_node_that_lives() {
+async fn a_clock_step_takes_no_shard_from_a_live_node() {
     let place = Place::new();
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
@@ -407,7 +407,7 @@ async fn a_clock_that_steps_takes_no_shard_from_a_node_that_lives() {
     let (pool, mine) = (place.pool().await, shards(&a));
     let until = Instant::now() + Duration::from_millis(3_000);
     while Instant::now() < until {
-        // To the clock of the database every lease is long over.
+        // By the database's clock every lease is long over.
         sqlx::query("UPDATE shards SET lease_until = clock_timestamp() - interval '1 hour'")
             .execute(&pool)
             .await
@@ -420,9 +420,9 @@ async fn a_clock_that_steps_takes_no_shard_from_a_node_that_lives() {
     }
 }
 
-/// As when a standby that lagged is promoted: the database answers again, and knows less.
+/// As when a standby that lagged is promoted: the database answers again, and has fewer events.
 #[tokio::test]
-async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
+async fn a_set_back_database_is_accepted_and_its_loss_reported() {
     let place = Place::new();
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
@@ -469,12 +469,12 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
     let told = timeout(SOON, lost.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
     assert_eq!(*told, [LostTail { shard, known: 5, found: 2, events: 3 }]);
     drop(told);
-    // The streams of before know what there is no more, and are rebuilt.
+    // Streams of before have events that no longer exist, and are rebuilt.
     let mut ownership = a.ownership();
     let anew = ownership.wait_for(|now| now.tenure(shard).is_some_and(|t| t != tenure));
     timeout(SOON, anew).await.unwrap().unwrap();
     let until = Instant::now() + SOON;
-    // Sessions that were ended are found out one by one.
+    // Ended sessions are noticed one by one.
     loop {
         match (a.read_after(&heads, 10).await, a.load(id).await) {
             (Err(JournalError::Forked { .. }), Ok(events)) => {
@@ -497,11 +497,11 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
         }
     }
     assert_eq!(a.read_after(&Cursors::default(), 10).await.unwrap().len(), 3);
-    // What was decided on in the tenure before is not appended, although its version is right.
+    // A decision of the earlier tenure is not appended, although its version is right.
     let late = a.append_in(tenure, id, 3, vec![event(9)]).await;
     assert_eq!(late, Err(JournalError::NotOwner { shard }));
     assert_eq!(a.load(id).await.unwrap().len(), 3);
-    // Past the old end it is still another history, also to those who are read from memory.
+    // Past the old end it is still another history, also for reads from memory.
     for version in 3..6 {
         a.append(id, version, vec![event(version)]).await.unwrap();
     }
@@ -515,10 +515,9 @@ async fn a_database_that_was_set_back_is_believed_and_what_it_lost_is_said() {
     assert!(b.lost_tails().borrow().is_empty(), "nothing of its own was lost");
 }
 
-/// To a clock that was set back, or to that of another server, the leases of who is gone run for
-/// long.
+/// By a clock that was set back, or that of another server, the leases of ended nodes run for long.
 #[tokio::test]
-async fn a_clock_that_was_set_back_keeps_no_shard_from_those_who_live() {
+async fn a_clock_set_back_withholds_no_shard_from_live_nodes() {
     let place = Place::new();
     let b = place.node("b").await;
     count(&b, usize::from(SHARDS)).await;
@@ -535,7 +534,7 @@ async fn a_clock_that_was_set_back_keeps_no_shard_from_those_who_live() {
 }
 
 #[tokio::test]
-async fn every_reason_why_a_journal_goes_on_is_remembered() {
+async fn every_reason_for_a_new_incarnation_is_recorded() {
     let place = Place::new();
     let (a, b) = (place.node("a").await, place.node("b").await);
     count(&b, 4).await;
@@ -552,7 +551,7 @@ async fn every_reason_why_a_journal_goes_on_is_remembered() {
     assert_eq!(reasons, ["lost a", "lost b"]);
     assert!(told.iter().all(|one| one.heads == told[0].heads && !one.heads.is_empty()));
 
-    // A reader who claims what cannot be uses up no numbers.
+    // A reader with impossible claims uses up no numbers.
     let (shard, position) = (a.shard_of(id), 1);
     let ghost = Seen { shard, position, mark: Mark::from_bits(1) };
     for wrong in [u64::MAX, i64::MAX as u64, 1 << 40] {
@@ -564,7 +563,7 @@ async fn every_reason_why_a_journal_goes_on_is_remembered() {
     assert!(a.doubt().is_some());
     let accepting = Some(action(Verb::AcceptJournal));
     assert_eq!(a.accept("looked at", "ops", accepting).await.unwrap().incarnation, 8);
-    // Written into every database, and one all the same.
+    // Written into every database, and still reported as one.
     let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
     let (done, _) = b.operator_actions(&asked).await;
     assert_eq!(done.len(), 1, "{done:?}");

@@ -1,4 +1,4 @@
-//! A journal whose shards are spread over databases: each is the one it should be, or nothing is
+//! A journal whose shards are spread over databases: each is the expected one, or nothing is
 //! written.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub fn server() -> String {
         .expect("ORDINAL_TEST_POSTGRES must name a Postgres database for tests")
 }
 
-/// A stream that nobody has appended to.
+/// A new stream id.
 pub fn fresh() -> StreamId {
     Uuid::now_v7().into()
 }
@@ -41,7 +41,7 @@ pub async fn database(nth: usize) -> String {
     let known: bool =
         sqlx::query_scalar(known).bind(&name).fetch_one(&mut connection).await.unwrap();
     if !known {
-        // Whoever comes second finds it made.
+        // The second of two that race finds it created.
         let _ = connection.execute(format!("CREATE DATABASE {name}").as_str()).await;
     }
     let (server, _) = server().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
@@ -108,7 +108,7 @@ async fn refused(map: &ShardMap, schema: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_map_that_does_not_fit_is_refused_before_anything_is_written() {
+async fn a_wrong_map_is_refused_before_anything_is_written() {
     let schema = schema();
     let [zero, one, two] = [database(0).await, database(1).await, database(2).await];
     let of = |entries: &[(&str, &String)]| {
@@ -131,7 +131,7 @@ async fn a_map_that_does_not_fit_is_refused_before_anything_is_written() {
     assert!(refused(&larger, &schema).await.contains("0-3 of 8 and is named for 0-3 of 16"));
     let smaller = of(&[("0-3", &zero)]);
     assert!(refused(&smaller, &schema).await.contains("0-3 of 8 and is named for 0-3 of 4"));
-    // Its place is taken by one that is empty: what it held would seem never to have been.
+    // Its place is taken by an empty one: its events would seem never to have existed.
     let lost = of(&[("0-3", &zero), ("4-7", &two)]);
     let said = refused(&lost, &schema).await;
     assert!(said.contains("ordinal_spread_2 is empty") && !said.contains("postgres@"), "{said}");
@@ -141,7 +141,7 @@ async fn a_map_that_does_not_fit_is_refused_before_anything_is_written() {
     open_spread(&other, &schema, options()).await.unwrap().close().await;
     let mixed = of(&[("0-3", &two), ("4-7", &one)]);
     assert!(refused(&mixed, &schema).await.contains("of another journal"));
-    // One database, said alone, is not the whole journal.
+    // One database, named alone, is not the complete journal.
     let alone = open_postgres(&zero, &schema, options()).await.map(drop).unwrap_err();
     assert_eq!(alone.code(), "JOURNAL_DATABASE_WRONG", "{alone}");
 
@@ -151,13 +151,13 @@ async fn a_map_that_does_not_fit_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn one_database_is_a_map_too_and_a_journal_from_before_maps_stays_as_it_was() {
+async fn a_journal_from_before_maps_opens_with_one_database() {
     let (schema, zero) = (schema(), database(0).await);
     let eight = Options { shards: 8, ..options() };
     let journal = open_postgres(&zero, &schema, eight).await.unwrap();
     fill(&journal).await;
     journal.close().await;
-    // As it was before the table that says of which journal it is.
+    // As it was before the table that names the journal.
     let before = pool(&zero, &schema).await;
     before
         .execute(
@@ -182,12 +182,12 @@ async fn one_database_is_a_map_too_and_a_journal_from_before_maps_stays_as_it_wa
 }
 
 #[tokio::test]
-async fn a_journal_whose_making_was_cut_short_is_made_to_the_end_under_the_same_id() {
+async fn an_interrupted_creation_is_completed_under_the_same_id() {
     let schema = schema();
     let entries = entries(["0-1", "2-3"]).await;
     let [zero, one] = [database(0).await, database(1).await];
     let map = parsed(&entries);
-    // Two that make it at the same time make one.
+    // Two that create it at the same time create one.
     let (a, b) = tokio::join!(
         open_spread(&map, &schema, as_node()),
         open_spread(
@@ -217,14 +217,13 @@ async fn a_journal_whose_making_was_cut_short_is_made_to_the_end_under_the_same_
     assert_eq!(journal.verify().await.unwrap(), 4);
     journal.close().await;
     assert_eq!((id(&zero).await, id(&one).await), (made, made));
-    // Cut short when only one had been told that it is complete: the other is told when it is
-    // opened.
+    // Interrupted when only one was recorded as complete: the other is completed when it is opened.
     first.execute("UPDATE journal SET complete = false").await.unwrap();
     open_spread(&map, &schema, as_node()).await.unwrap().close().await;
     let sql = "SELECT complete FROM journal";
     let complete: bool = sqlx::query_scalar(sql).fetch_one(&first).await.unwrap();
     assert!(complete, "it would be made again if the other were lost");
-    // Complete, it is not made again.
+    // Once complete, it is not created again.
     pool(&one, &schema).await.execute(drop_it.as_str()).await.unwrap();
     assert!(refused(&map, &schema).await.contains("is empty"));
 }
@@ -242,7 +241,7 @@ async fn holds(url: &str, schema: &str) -> (String, String, u64) {
 }
 
 #[tokio::test]
-async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
+async fn a_journal_is_split_over_four_databases_and_merged_again() {
     let schema = schema();
     let mut at = Vec::new();
     for nth in 0..4 {
@@ -258,11 +257,11 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
 
     let moved = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
     assert_eq!(moved, Moved { copied: 5, checked: 5 });
-    // Said again, nothing happens.
+    // Repeated, nothing happens.
     let again = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
     assert_eq!(again, Moved { copied: 0, checked: 5 });
     assert_eq!(holds(&at[0], &schema).await, ("0-3".to_owned(), String::new(), 4));
-    // The old place alone does not serve them any more, to no program of whatever age.
+    // The source alone does not serve them any more, to programs of any version.
     let claim = "UPDATE shards SET owner = 'older', epoch = epoch + 1 WHERE shard = 4";
     assert!(pool(&at[0], &schema).await.execute(claim).await.is_err());
     let alone = open_postgres(&at[0], &schema, options()).await.map(drop).unwrap_err();
@@ -275,8 +274,8 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     fill(&journal).await;
     journal.append(odd, 1, vec![event()]).await.unwrap();
     assert_eq!(journal.verify().await.unwrap(), 18);
-    // What a request said is recognised where its stream is now.
-    assert!(journal.fingerprints(6).await.unwrap().is_of(&said, b"said"));
+    // Fingerprints are recognised where their stream is now.
+    assert!(journal.fingerprints(6).await.unwrap().matches(&said, b"said"));
     let quarantined = journal.quarantined().await.unwrap();
     assert_eq!(quarantined.iter().map(|o| o.stream_id).collect::<Vec<_>>(), [odd]);
     journal.close().await;
@@ -295,14 +294,14 @@ async fn a_journal_is_split_over_four_databases_and_brought_together_again() {
     let journal = open_postgres(&at[0], &schema, options()).await.unwrap();
     fill(&journal).await;
     assert_eq!(journal.verify().await.unwrap(), 26);
-    assert!(journal.fingerprints(6).await.unwrap().is_of(&said, b"said"));
+    assert!(journal.fingerprints(6).await.unwrap().matches(&said, b"said"));
     assert_eq!(journal.load(odd).await.unwrap().len(), 2);
     assert_eq!(journal.quarantined().await.unwrap().len(), 1);
     journal.close().await;
 }
 
 #[tokio::test]
-async fn nothing_is_moved_beside_a_node_or_to_a_place_that_does_not_fit() {
+async fn shards_are_not_moved_beside_a_node_or_to_a_wrong_place() {
     let schema = schema();
     let [zero, one, two] = [database(0).await, database(1).await, database(2).await];
     let two_halves = map(["0-3", "4-7"]).await;
@@ -332,7 +331,7 @@ async fn nothing_is_moved_beside_a_node_or_to_a_place_that_does_not_fit() {
 }
 
 #[tokio::test]
-async fn a_move_that_was_cut_short_ends_when_it_is_begun_again_and_until_then_nobody_writes() {
+async fn an_interrupted_move_is_completed_and_blocks_writes_until_then() {
     let schema = schema();
     let [zero, one, two] = [database(0).await, database(1).await, database(2).await];
     let whole = ShardMap::parse([format!("0-7={zero}").as_str()]).unwrap();
@@ -341,7 +340,7 @@ async fn a_move_that_was_cut_short_ends_when_it_is_begun_again_and_until_then_no
     journal.close().await;
     let (source, target) = (pool(&zero, &schema).await, pool(&one, &schema).await);
 
-    // An event that is not the one that was written stops it before the copy is served.
+    // An event that differs from the one that was written stops it before the copy is served.
     let forge = "ALTER TABLE events DISABLE TRIGGER events_are_forever;
                  UPDATE events SET payload = '{\"forged\":1}' WHERE shard = 5";
     source.execute(forge).await.unwrap();
@@ -351,10 +350,10 @@ async fn a_move_that_was_cut_short_ends_when_it_is_begun_again_and_until_then_no
     let other = relocate(&zero, &one, &schema, "4").await.unwrap_err();
     assert!(other.to_string().contains("shards 4-7 of"), "{other}");
     source.execute("UPDATE events SET payload = '{}' WHERE shard = 5").await.unwrap();
-    // Given up, everything is where it was.
+    // Cancelled, everything is where it was.
     let relocation = Relocation::new(&zero, &one, &schema, "4-7".parse().unwrap()).unwrap();
-    relocation.take_back().await.unwrap();
-    assert!(relocation.take_back().await.is_err(), "there is nothing to take back");
+    relocation.cancel().await.unwrap();
+    assert!(relocation.cancel().await.is_err(), "there is nothing to take back");
     relocation.close().await;
     let journal = open_spread(&whole, &schema, options()).await.unwrap();
     fill(&journal).await;

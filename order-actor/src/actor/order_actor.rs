@@ -267,7 +267,7 @@ impl OrderActor {
             return Ok(Said::Now(Some((id, fingerprints.of(&said)))));
         };
         hidden_from(&recovered.order, command, context)?;
-        if fingerprints.is_of(before, &said) {
+        if fingerprints.matches(before, &said) {
             Ok(Said::Before)
         } else {
             Err(Refusal::RequestIdReused)

@@ -171,7 +171,7 @@ impl OrdersEdge {
         let cipher =
             self.journal.position_cipher(shard).await.map_err(|error| status::journal(&error))?;
         // What nobody was shown here was shown by another journal, if at all.
-        cipher.see(shard, position).ok_or_else(status::forked)
+        cipher.reveal(shard, position).ok_or_else(status::forked)
     }
 }
 

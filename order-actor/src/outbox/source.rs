@@ -125,6 +125,6 @@ impl Source<Fact> for OrderFacts {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.heads_there().await.map_err(crate::replay::away_or_broken)
+        self.journal.available_heads().await.map_err(crate::replay::away_or_broken)
     }
 }

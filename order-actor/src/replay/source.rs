@@ -83,6 +83,6 @@ impl Source<RecordedEvent> for JournalSource {
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.heads_there().await.map_err(away_or_broken)
+        self.journal.available_heads().await.map_err(away_or_broken)
     }
 }

@@ -6,11 +6,11 @@ use super::session::PostgresStore;
 use super::types::Instant;
 use crate::store::head::{Batch, CommitError};
 
-/// One statement, so that one round trip appends or does not. Each event takes its shard from the
-/// row that the fence hit; where it hit none the shard is null, which the table refuses, and
-/// nothing of the statement remains. So it is with a version that a stream has left with, which the
-/// primary key knows no more: it becomes null. Where no stream ever left that is seen once for the
-/// whole statement.
+/// One statement, so that one round trip appends everything or nothing. Each event takes its shard
+/// from the row that the fence hit; where it hit none the shard is null, which the table refuses,
+/// and the statement has no effect. A version that was archived, which the primary key no longer
+/// knows, becomes null likewise; where no stream was ever archived that is found once for the whole
+/// statement.
 const APPEND: &str = include_str!("sql/append.sql");
 
 impl PostgresStore {
@@ -53,8 +53,8 @@ impl PostgresStore {
     }
 }
 
-/// What an error of the append says about what happened. The server's own errors come with a
-/// rollback, except those by which it ends the session: these may follow a commit.
+/// What an error of the append means for its outcome. The server's own errors come with a rollback,
+/// except those that end the session: these may follow a commit.
 fn outcome(error: &sqlx::Error) -> CommitError {
     let sqlx::Error::Database(database) = error else {
         return CommitError::Unknown(error.to_string());

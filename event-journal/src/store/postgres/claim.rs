@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 use tokio::time::Instant;
 
 use super::process;
-use super::session::{PostgresStore, begun};
+use super::session::{PostgresStore, begin_on};
 use super::types::micros;
 use crate::error::JournalError;
 use crate::store::head::{Claim, Claimed, Head};
@@ -16,8 +16,8 @@ use crate::store::rows::head;
 pub(crate) const HEADS: &str = "SELECT * FROM shards WHERE state = 'HERE' ORDER BY shard";
 
 impl PostgresStore {
-    /// Another owner that may live: it did not say goodbye, is not known to be gone, and its lease
-    /// runs or has not been watched for long enough.
+    /// Another owner that may be alive: it did not release its lease, is not known to have ended,
+    /// and its lease runs or has not been watched for long enough.
     async fn held_by(&self, connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
         let asked = Instant::now();
         let rows = sqlx::query(
@@ -34,8 +34,9 @@ impl PostgresStore {
         for row in rows {
             let (owner, lease): (String, String) = (row.try_get("owner")?, row.try_get("lease")?);
             let identity: Option<String> = row.try_get("identity")?;
-            // For so long that its holder cannot believe in it any more.
-            let unrenewed = self.watch.unrenewed_for(owner.clone(), lease, asked) >= self.belief;
+            // Watched for so long that its holder cannot trust it any more.
+            let unrenewed =
+                self.watch.unrenewed_for(owner.clone(), lease, asked) >= self.trusted_for;
             let gone = identity.is_some_and(|identity| process::is_gone(&identity));
             let silent: bool = row.try_get("silent")?;
             let lives = !gone && (!silent || !unrenewed);
@@ -46,8 +47,11 @@ impl PostgresStore {
         Ok(None)
     }
 
-    /// Leaves behind by what it is seen that we are gone.
-    pub(super) async fn sign(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// Records our process identity, by which others can see that we have ended.
+    pub(super) async fn record_identity(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
         let Some(identity) = process::identity() else { return Ok(()) };
         sqlx::query(
             "WITH past AS (
@@ -70,14 +74,14 @@ impl PostgresStore {
         claim: Claim,
         lease: Duration,
     ) -> Result<Result<Claimed, JournalError>, sqlx::Error> {
-        // Without the lock first: a waiting writer must not slow the one at work.
+        // Without the lock first: a waiting writer must not slow the active one.
         if claim == Claim::Vacant
             && let Some(owner) = self.held_by(connection).await?
         {
             return Ok(Ok(Claimed::Held(owner)));
         }
-        let mut tx = begun(connection).await?;
-        // Waits for the append in flight, whoever sent it, and for none of its rows: no deadlock.
+        let mut tx = begin_on(connection).await?;
+        // Waits for any append in flight. Holds no row locks meanwhile: no deadlock.
         sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await?;
         match claim {
             Claim::Vacant => {
@@ -98,7 +102,7 @@ impl PostgresStore {
             }
             Claim::Force => {}
         }
-        self.sign(&mut tx).await?;
+        self.record_identity(&mut tx).await?;
         sqlx::query(
             "UPDATE shards SET epoch = epoch + 1, owner = $1,
                     lease_until = clock_timestamp() + $2 * interval '1 microsecond'

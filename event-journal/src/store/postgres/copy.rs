@@ -1,7 +1,7 @@
-//! Events as `COPY … TO STDOUT (FORMAT binary)` gives them, which for a whole table costs the
-//! server and us far less than the rows of queries do. The format is that of the PostgreSQL manual,
-//! "COPY", "Binary Format": a header, then for each row the number of its fields and each field
-//! with its length, all numbers in network byte order; -1 fields at the end.
+//! Events as `COPY … TO STDOUT (FORMAT binary)` returns them, which for a whole table costs the
+//! server and us far less than query rows. The format is that of the PostgreSQL manual, "COPY",
+//! "Binary Format": a header, then for each row the number of its fields and each field with its
+//! length, all numbers in network byte order; -1 fields at the end.
 
 use shared_events::contract::Timestamp;
 
@@ -9,20 +9,20 @@ use super::types::EPOCH_2000;
 use crate::error::JournalError;
 use crate::event::{ChainedEvent, EventRef};
 use crate::id::{AGGREGATE_TYPE, StreamId};
-use crate::store::rows::{away, impossible};
+use crate::store::rows::{impossible, unavailable};
 
-/// The statement that gives the whole table.
+/// The statement that returns the whole table.
 pub(crate) const COPY: &str = "
 COPY events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
              shard, position, recorded_at, hash) TO STDOUT (FORMAT binary)";
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-/// Of a row, as [`COPY`] asks for them.
+/// The fields of a row, as [`COPY`] asks for them.
 const FIELDS: u16 = 11;
-/// The number of fields that says that there are no more rows.
+/// The number of fields that marks the end.
 const END: u16 = u16::MAX;
 
-/// An event that was copied, with its link of the hash chain.
+/// An event that was copied, with its hash in the chain.
 pub(crate) struct Copied<'a> {
     pub(crate) event: EventRef<'a>,
     pub(crate) hash: [u8; 32],
@@ -34,21 +34,21 @@ impl Copied<'_> {
     }
 }
 
-/// Takes a copy apart as it comes, however it is cut.
+/// Parses a copy piece by piece, wherever the pieces are cut.
 #[derive(Default)]
 pub(crate) struct Rows {
-    /// What came of a row, or of the header, that has not come whole.
+    /// The beginning of a row, or of the header, that is not complete yet.
     rest: Vec<u8>,
     began: bool,
     ended: bool,
 }
 
 impl Rows {
-    /// The next piece of the copy; every row that is whole by now goes to `each`.
+    /// Parses the next piece of the copy; every complete row goes to `each`.
     ///
     /// # Errors
-    /// [`JournalError::Broken`] where a row is none of an event, [`JournalError::Unavailable`]
-    /// where the server says something else than the manual.
+    /// [`JournalError::Broken`] where a row is not an event, [`JournalError::Unavailable`] where
+    /// the server deviates from the manual.
     pub(crate) fn piece(
         &mut self,
         piece: &[u8],
@@ -58,7 +58,7 @@ impl Rows {
         let bytes = std::mem::take(&mut self.rest);
         let mut here = bytes.as_slice();
         while !self.ended {
-            // What is cut off is read again, whole, with the next piece.
+            // An incomplete row is parsed again with the next piece.
             let mut row = Row(here);
             let whole = if self.began { self.row(&mut row, &mut each) } else { row.header() };
             match whole {
@@ -80,15 +80,17 @@ impl Rows {
                     each(&copied);
                 }
             }
-            fields => return Err(Cut::Wrong(away(format!("a copied row of {fields} fields")))),
+            fields => {
+                return Err(Cut::Wrong(unavailable(format!("a copied row of {fields} fields"))));
+            }
         }
         Ok(())
     }
 }
 
-/// Why something could not be taken.
+/// Why something could not be parsed.
 enum Cut {
-    /// More is to come.
+    /// The data is incomplete.
     Short,
     Wrong(JournalError),
 }
@@ -110,14 +112,14 @@ impl<'a> Row<'a> {
         self.take(N)?.try_into().map_err(|_| Cut::Short)
     }
 
-    /// The length of what follows; NULL, of which there is none here, has a negative one.
+    /// The length of the next field; NULL, which does not occur here, has a negative one.
     fn length(&mut self) -> Result<usize, Cut> {
         usize::try_from(i32::from_be_bytes(self.array()?)).map_err(|_| wrong("NULL"))
     }
 
     fn header(&mut self) -> Result<(), Cut> {
         if self.take(SIGNATURE.len())? != SIGNATURE {
-            return Err(Cut::Wrong(away("no binary copy")));
+            return Err(Cut::Wrong(unavailable("not a binary copy")));
         }
         let _flags: [u8; 4] = self.array()?;
         let extension = self.length()?;
@@ -143,7 +145,7 @@ impl<'a> Row<'a> {
         u64::try_from(count).map_err(|_| wrong(what))
     }
 
-    /// None of a stream: none of ours.
+    /// None where it belongs to another aggregate type.
     fn event(&mut self) -> Result<Option<Copied<'a>>, Cut> {
         if self.field()? != AGGREGATE_TYPE.as_bytes() {
             for _ in 1..FIELDS {
@@ -207,7 +209,7 @@ mod tests {
     const ID: &str = "018f2f5e-0000-7000-8000-000000000001";
 
     #[test]
-    fn rows_are_what_the_manual_says_however_they_are_cut() {
+    fn copied_rows_are_parsed_wherever_they_are_cut() {
         let copied = copy(&[row("order", ID, 1), row("basket", "7", 1), row("order", ID, 2)]);
         for size in 1..=copied.len() {
             let (mut rows, mut events) = (Rows::default(), Vec::new());
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_no_event_is_broken_and_what_is_no_copy_is_none() {
+    fn a_copy_with_an_invalid_row_or_header_is_refused() {
         for row in [row("order", "nobody", 1), row("order", ID, -1)] {
             let broken = Rows::default().piece(&copy(&[row]), |_| ());
             assert!(matches!(broken, Err(JournalError::Broken { .. })));

@@ -1,4 +1,4 @@
-//! What processes tell each other by the database's own notifications.
+//! Notifications between processes, through the database.
 
 use std::time::Duration;
 
@@ -9,13 +9,12 @@ use tokio::time::sleep;
 use super::session::PostgresStore;
 use crate::store::head::News;
 
-/// What is said on the channel when shards or nodes have changed; of appends nothing is said but
-/// that there are some.
+/// The payload that announces changed shards or nodes; announcements of appends have none.
 const SHARDS_CHANGED: &str = "shards";
 
 impl PostgresStore {
-    /// Tells the other nodes to look; whoever does not hear it looks in time.
-    pub(crate) async fn say_shards_changed(
+    /// Tells the other nodes to check the shards; one that misses it checks at its next interval.
+    pub(crate) async fn notify_shards_changed(
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
@@ -28,13 +27,13 @@ impl PostgresStore {
     }
 
     /// Returns what another process announced.
-    pub(crate) async fn hear(&self) -> News {
+    pub(crate) async fn next_announcement(&self) -> News {
         let mut slot = self.listener.lock().await;
-        let heard = async {
+        let record = async {
             if slot.is_none() {
                 let mut listener = PgListener::connect_with(&self.reader).await?;
                 listener.listen(&self.channel).await?;
-                // What was said before we listened was not heard: look once.
+                // Announcements from before we listened were missed: check once.
                 *slot = Some(listener);
                 return Ok::<_, sqlx::Error>(News::Shards);
             }
@@ -42,10 +41,10 @@ impl PostgresStore {
             let shards = listener.recv().await?.payload() == SHARDS_CHANGED;
             Ok(if shards { News::Shards } else { News::Appended })
         };
-        match heard.await {
+        match record.await {
             Ok(news) => news,
             Err(error) => {
-                tracing::debug!(%error, "notifications are not heard; readers poll");
+                tracing::debug!(%error, "notifications are not received; readers poll");
                 *slot = None;
                 sleep(Duration::from_secs(1)).await;
                 News::Shards

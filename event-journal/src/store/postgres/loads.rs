@@ -1,5 +1,5 @@
-//! Streams that are read at the same time are read together: while a read is under way the next one
-//! gathers. One that is alone goes at once.
+//! Batches reads of single streams: while a read is in progress the next one collects streams. A
+//! read with no other in progress starts immediately.
 //! Never here: what the events mean.
 
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ use super::types::positions;
 use crate::error::JournalError;
 use crate::id::StreamId;
 use crate::store::head::Loaded;
-use crate::store::rows::{away, stored};
+use crate::store::rows::{stored, unavailable};
 
-/// Reads under way at a time. What a read costs is mostly the way there and back, so few that are
-/// full do more than many that are not.
+/// Concurrent reads. A read costs mostly its round trip, so a few full ones do more than many small
+/// ones.
 const AT_ONCE_MAX: u32 = 2;
 /// Streams of one read; each may have thousands of events.
 const STREAMS_MAX: usize = 64;
 /// How long a read may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// One row at least for each stream: where there is no event its columns are null.
+/// At least one row for each stream: where it has no event the columns are null.
 const LOAD: &str = include_str!("sql/load.sql");
 
 type Answer = Result<Loaded, JournalError>;
@@ -48,7 +48,7 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// Connects when it is first used.
+    /// Connects at first use.
     pub(crate) fn new(connect: &PgConnectOptions, session: Session, connections: u32) -> Self {
         // It is always the same statement, for a few keys. Plans for the lengths of its arrays
         // would be made anew each time, and the one that is kept must look keys up, however small
@@ -64,7 +64,7 @@ impl Loads {
         Self { pool, queue: Arc::default() }
     }
 
-    /// What there is of a stream.
+    /// What the table holds of a stream.
     pub(crate) async fn load(&self, stream_id: StreamId) -> Answer {
         let (answer, answered) = oneshot::channel();
         let turn = {
@@ -83,7 +83,7 @@ impl Loads {
                 let found = turn.read([stream_id].into_iter()).await?.remove(&stream_id.uuid());
                 found.unwrap_or(Ok(Loaded::default()))
             }
-            None => answered.await.unwrap_or_else(|_| Err(away("the read was given up"))),
+            None => answered.await.unwrap_or_else(|_| Err(unavailable("the read was cancelled"))),
         }
     }
 
@@ -92,12 +92,12 @@ impl Loads {
     }
 }
 
-/// One of the reads under way. Whoever has it reads; however that ends, those who have gathered
+/// One of the concurrent reads. Its holder reads; however that ends, the streams collected
 /// meanwhile are read next.
 struct Slot {
     pool: PgPool,
     queue: Arc<Mutex<Queue>>,
-    /// From one read to the next; none while it reads.
+    /// The session, kept from one read to the next; none while it reads.
     session: Option<PoolConnection<Postgres>>,
 }
 
@@ -115,17 +115,18 @@ impl Drop for Slot {
             }
             taken
         };
-        // Not under the lock: a runtime that ends drops the task at once, and this turn with it.
+        // Not under the lock: a runtime that ends drops the task immediately, and this slot with
+        // it.
         if let Ok(runtime) = runtime {
             let (pool, queue) = (self.pool.clone(), Arc::clone(&self.queue));
             let next = Self { pool, queue, session: self.session.take() };
-            // A task of its own: who asked first may give up before the others.
-            runtime.spawn(next.those_who_wait(taken));
+            // A task of its own: the first caller may give up before the others.
+            runtime.spawn(next.read_waiting(taken));
         }
     }
 }
 
-/// Those who wait longest, each stream once. Whoever gave up is not read for.
+/// Takes the longest-waiting streams, each once. Callers that gave up are left out.
 fn take(queue: &mut Queue) -> Waiting {
     let (mut taken, mut rest) = (HashMap::new(), Vec::new());
     for (stream_id, answer) in queue.waiting.drain(..).filter(|(_, answer)| !answer.is_closed()) {
@@ -140,14 +141,14 @@ fn take(queue: &mut Queue) -> Waiting {
 }
 
 impl Slot {
-    async fn those_who_wait(mut self, taken: Waiting) {
+    async fn read_waiting(mut self, taken: Waiting) {
         let mut read = self.read(taken.keys().copied()).await;
         for (stream_id, answer) in taken {
             let loaded = match &mut read {
                 Ok(found) => found.remove(&stream_id.uuid()).unwrap_or(Ok(Loaded::default())),
                 Err(error) => Err(error.clone()),
             };
-            // Nobody may be left to tell.
+            // The caller may be gone.
             drop(answer.send(loaded));
         }
     }
@@ -160,19 +161,19 @@ impl Slot {
             streams.map(|stream_id| (stream_id.to_string(), stream_id.uuid())).unzip();
         let session = match self.session.take() {
             Some(session) => session,
-            None => self.pool.acquire().await.map_err(away)?,
+            None => self.pool.acquire().await.map_err(unavailable)?,
         };
         let mut session = InUse(Some(session));
         let Some(connection) = session.0.as_deref_mut() else { return Ok(HashMap::new()) };
         let read = sqlx::query(LOAD).bind(&keys).bind(&ids).fetch_all(connection);
         let rows = timeout(ANSWERS_WITHIN, read)
             .await
-            .map_err(|_| away(format!("no answer within {ANSWERS_WITHIN:?}")))?
-            .map_err(away)?;
+            .map_err(|_| unavailable(format!("no answer within {ANSWERS_WITHIN:?}")))?
+            .map_err(unavailable)?;
         self.session = session.0.take();
         let mut found: HashMap<Uuid, Answer> = HashMap::with_capacity(ids.len());
         for row in &rows {
-            let id = row.try_get("id").map_err(away)?;
+            let id = row.try_get("id").map_err(unavailable)?;
             let known = found.entry(id).or_insert_with(|| Ok(Loaded::default()));
             if let Ok(loaded) = known
                 && let Err(error) = add(loaded, row)
@@ -184,8 +185,8 @@ impl Slot {
     }
 }
 
-/// A session that has not answered yet. Given up, it is not waited for, and leaves its place to
-/// another one.
+/// A session with an unanswered query. If it is dropped, it is closed without waiting and leaves
+/// its place in the pool to another one.
 struct InUse(Option<PoolConnection<Postgres>>);
 
 impl Drop for InUse {
@@ -200,7 +201,7 @@ fn add(loaded: &mut Loaded, row: &PgRow) -> Result<(), JournalError> {
     if loaded.positions.is_empty() {
         loaded.positions = positions(row)?;
     }
-    if row.try_get::<Option<i64>, _>("sequence").map_err(away)?.is_some() {
+    if row.try_get::<Option<i64>, _>("sequence").map_err(unavailable)?.is_some() {
         loaded.events.push(stored(row)?);
     }
     Ok(())

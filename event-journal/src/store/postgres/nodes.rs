@@ -9,22 +9,22 @@ use sqlx::{PgConnection, Row as _};
 use tokio::time::Instant;
 
 use super::process;
-use super::session::{PostgresStore, begun};
+use super::session::{PostgresStore, begin_on};
 use super::types::micros;
 use crate::error::JournalError;
 use crate::options::Node;
 use crate::store::head::Head;
-use crate::store::nodes::{NodeSeen, ShardSeen, SharedStore, Sight};
-use crate::store::rows::{away, head};
+use crate::store::nodes::{NodeView, ShardView, SharedStore, View};
+use crate::store::rows::{head, unavailable};
 
-/// Whether a process is gone: its lease ran out, or it has no session and so little of its lease
-/// left ($2, microseconds) that it has stopped believing in it.
+/// Whether a process has ended: its lease ran out, or it has no session and so little of its lease
+/// left ($2, microseconds) that it has stopped trusting it.
 const GONE: &str = "
 (lease_until <= clock_timestamp()
  OR lease_until <= clock_timestamp() + $2 * interval '1 microsecond'
     AND NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = process.id))";
 
-/// The lease of who said goodbye.
+/// The lease of a node that released it.
 const NEVER: &str = "-infinity";
 
 impl PostgresStore {
@@ -34,12 +34,12 @@ impl PostgresStore {
         node: &Node,
         lease: Duration,
     ) -> Result<(), sqlx::Error> {
-        let mut tx = begun(connection).await?;
+        let mut tx = begin_on(connection).await?;
         sqlx::query("DELETE FROM nodes WHERE lease_until < clock_timestamp() - interval '1 day'")
             .execute(&mut *tx)
             .await?;
-        // Nodes that are surely gone, as this one before it was killed and started again: their
-        // leases end. Of others that are silent that is not known; their leases are watched.
+        // Leases end of nodes that have certainly ended, such as this one before it was killed and
+        // restarted. For other silent nodes that is not known; their leases are watched.
         let nodes: Vec<(String, String)> = sqlx::query_as(
             "SELECT node_id, identity FROM nodes JOIN processes ON process = node_id
              WHERE node_id <> $1",
@@ -58,7 +58,7 @@ impl PostgresStore {
             .execute(&mut *tx)
             .await?;
         }
-        self.sign(&mut tx).await?;
+        self.record_identity(&mut tx).await?;
         sqlx::query(
             "INSERT INTO nodes (node_id, name, address, lease_until)
              VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 microsecond')
@@ -70,7 +70,7 @@ impl PostgresStore {
         .bind(micros(lease))
         .execute(&mut *tx)
         .await?;
-        self.say_shards_changed(&mut tx).await?;
+        self.notify_shards_changed(&mut tx).await?;
         tx.commit().await
     }
 
@@ -78,18 +78,18 @@ impl PostgresStore {
         &self,
         connection: &mut PgConnection,
         grace: Duration,
-    ) -> Result<Result<Sight, JournalError>, sqlx::Error> {
+    ) -> Result<Result<View, JournalError>, sqlx::Error> {
         let (nodes, listed) = self.nodes_seen(connection, grace).await?;
         let shards = self.shards_seen(connection, grace, listed).await?;
-        Ok(shards.map(|shards| Sight { nodes, shards }))
+        Ok(shards.map(|shards| View { nodes, shards }))
     }
 
-    /// The nodes that live, and whose leases were looked at.
+    /// The live nodes, and the names under which their leases were watched.
     async fn nodes_seen(
         &self,
         connection: &mut PgConnection,
         grace: Duration,
-    ) -> Result<(Vec<NodeSeen>, HashSet<String>), sqlx::Error> {
+    ) -> Result<(Vec<NodeView>, HashSet<String>), sqlx::Error> {
         let asked = Instant::now();
         let rows = sqlx::query(&format!(
             "SELECT node_id, name, address, lease_until::text AS lease FROM nodes
@@ -104,13 +104,13 @@ impl PostgresStore {
         let mut listed = HashSet::with_capacity(rows.len());
         for row in &rows {
             let id: String = row.try_get("node_id")?;
-            // To a clock that was set back, who is gone has a lease for long.
+            // By a clock that was set back, the lease of a node that has ended runs for long.
             let whose = format!("node/{id}");
             let silent = self.watch.unrenewed_for(whose.clone(), row.try_get("lease")?, asked);
             listed.insert(whose);
             if id == self.owner || silent < self.lease {
                 let (name, address) = (row.try_get("name")?, row.try_get("address")?);
-                living.push(NodeSeen { id, name, address });
+                living.push(NodeView { id, name, address });
             }
         }
         Ok((living, listed))
@@ -122,7 +122,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         grace: Duration,
         listed: HashSet<String>,
-    ) -> Result<Result<Vec<ShardSeen>, JournalError>, sqlx::Error> {
+    ) -> Result<Result<Vec<ShardView>, JournalError>, sqlx::Error> {
         let asked = Instant::now();
         let rows = sqlx::query(&format!(
             "SELECT shards.*, lease_until::text AS lease, owner <> $1 AND {GONE} AS vacant FROM shards
@@ -142,13 +142,13 @@ impl PostgresStore {
             let (owner, lease): (String, String) = (row.try_get("owner")?, row.try_get("lease")?);
             let whose = format!("{}/{owner}", head.shard);
             let silent = self.watch.unrenewed_for(whose, lease.clone(), asked);
-            // Never had, or given up by who had it; or silent for long enough.
-            let free = head.epoch == 0 || lease == NEVER || silent >= self.belief;
-            // The database's clock says so, or may be wrong: for a whole lease nobody has renewed
-            // it.
+            // Never owned, or released by its owner; or silent for long enough.
+            let free = head.epoch == 0 || lease == NEVER || silent >= self.trusted_for;
+            // The database's clock reports the lease as over, or may be wrong: for a whole lease it
+            // was not renewed.
             let over: bool = row.try_get("vacant")?;
             let over = over || owner != self.owner && silent >= self.lease;
-            shards.push(ShardSeen {
+            shards.push(ShardView {
                 head,
                 owner,
                 vacant: over && free,
@@ -160,19 +160,19 @@ impl PostgresStore {
         Ok(Ok(shards))
     }
 
-    /// Something an operator wrote into the row of a shard; false where there is no such shard.
-    /// `change` says what of the row; `words` is how that looks before and after. One statement, so
-    /// that what the operator did is written with it or not at all.
-    async fn mark(
+    /// Writes an operator's setting into the row of a shard; false where the shard does not exist.
+    /// `change` sets the columns; `description` describes the row before and after. One statement, so
+    /// that the operator's action is written with it or not at all.
+    async fn write_setting(
         &self,
         change: &str,
-        words: [&str; 2],
+        description: [&str; 2],
         shard: u16,
         text: Option<&str>,
         action: &OperatorAction,
     ) -> Result<bool, JournalError> {
-        let mut connection = self.reader().await?.acquire().await.map_err(away)?;
-        let [before, after] = words;
+        let mut connection = self.reader().await?.acquire().await.map_err(unavailable)?;
+        let [before, after] = description;
         let sql = format!(
             "WITH was AS (
                  SELECT shard, frozen, pinned FROM shards WHERE shard = $1 AND state = 'HERE'
@@ -198,8 +198,8 @@ impl PostgresStore {
             .bind(&action.reason)
             .execute(&mut *connection)
             .await
-            .map_err(away)?;
-        self.say_shards_changed(&mut connection).await.map_err(away)?;
+            .map_err(unavailable)?;
+        self.notify_shards_changed(&mut connection).await.map_err(unavailable)?;
         Ok(hit.rows_affected() > 0)
     }
 }
@@ -208,7 +208,7 @@ impl PostgresStore {
 impl SharedStore for PostgresStore {
     async fn join(&self, node: &Node, lease: Duration) -> Result<(), JournalError> {
         let mut connection = self.writer().await?;
-        self.joined(&mut connection, node, lease).await.map_err(away)?;
+        self.joined(&mut connection, node, lease).await.map_err(unavailable)?;
         self.keep(connection).await;
         Ok(())
     }
@@ -219,27 +219,27 @@ impl SharedStore for PostgresStore {
             .bind(&self.owner)
             .execute(&mut connection)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         self.keep(connection).await;
         Ok(())
     }
 
-    async fn look(&self, grace: Duration) -> Result<Sight, JournalError> {
+    async fn view(&self, grace: Duration) -> Result<View, JournalError> {
         let mut connection = self.writer().await?;
-        let sight = self.seen(&mut connection, grace).await.map_err(away)?;
+        let view = self.seen(&mut connection, grace).await.map_err(unavailable)?;
         self.keep(connection).await;
-        sight
+        view
     }
 
     async fn claim_one(
         &self,
-        seen: &ShardSeen,
+        seen: &ShardView,
         above: u64,
         lease: Duration,
     ) -> Result<Option<Head>, JournalError> {
         let mut connection = self.writer().await?;
-        // Waits for the append in flight, whoever sent it. The lease is the one that was watched:
-        // nobody has renewed it since.
+        // Waits for any append in flight. The lease is the one that was watched: it was not renewed
+        // since.
         let row = sqlx::query(
             "UPDATE shards SET epoch = greatest(epoch, $5) + 1, owner = $1,
                     lease_until = clock_timestamp() + $2 * interval '1 microsecond'
@@ -255,7 +255,7 @@ impl SharedStore for PostgresStore {
         .bind(&seen.lease)
         .fetch_optional(&mut connection)
         .await
-        .map_err(away)?;
+        .map_err(unavailable)?;
         self.keep(connection).await;
         row.as_ref().map(head).transpose()
     }
@@ -267,8 +267,9 @@ impl SharedStore for PostgresStore {
     ) -> Result<Vec<Head>, JournalError> {
         let mut connection = self.writer().await?;
         let taken = async {
-            let mut tx = begun(&mut connection).await?;
-            // One after the other, so that two who do this wait for each other in one direction.
+            let mut tx = begin_on(&mut connection).await?;
+            // In order of the shards, so that two nodes that do this wait for each other in one
+            // direction.
             sqlx::query("SELECT shard FROM shards WHERE owner = $1 ORDER BY shard FOR UPDATE")
                 .bind(&self.owner)
                 .execute(&mut *tx)
@@ -289,7 +290,7 @@ impl SharedStore for PostgresStore {
             tx.commit().await?;
             Ok::<_, sqlx::Error>(rows)
         };
-        let rows = taken.await.map_err(away)?;
+        let rows = taken.await.map_err(unavailable)?;
         self.keep(connection).await;
         rows.iter().map(head).collect()
     }
@@ -308,8 +309,8 @@ impl SharedStore for PostgresStore {
         .bind(&self.owner)
         .execute(&mut connection)
         .await
-        .map_err(away)?;
-        self.say_shards_changed(&mut connection).await.map_err(away)?;
+        .map_err(unavailable)?;
+        self.notify_shards_changed(&mut connection).await.map_err(unavailable)?;
         self.keep(connection).await;
         Ok(())
     }
@@ -320,13 +321,13 @@ impl SharedStore for PostgresStore {
         reason: Option<&str>,
         action: &OperatorAction,
     ) -> Result<bool, JournalError> {
-        // Its owner may be cut off and believe in it for a while: from now on that is watched.
+        // Its owner may be cut off and trust its lease for a while: from now on that is watched.
         let change = "frozen = $2::text, epoch = epoch + 1, owner = '',
                       lease_until = CASE WHEN $2::text IS NULL THEN lease_until
                                          ELSE clock_timestamp() END";
-        let words =
+        let description =
             ["COALESCE('frozen: ' || frozen, 'open')", "COALESCE('frozen: ' || $2::text, 'open')"];
-        self.mark(change, words, shard, reason, action).await
+        self.write_setting(change, description, shard, reason, action).await
     }
 
     async fn pin(
@@ -335,10 +336,10 @@ impl SharedStore for PostgresStore {
         name: Option<&str>,
         action: &OperatorAction,
     ) -> Result<bool, JournalError> {
-        let words = [
+        let description = [
             "COALESCE('for node ' || pinned, 'for any node')",
             "COALESCE('for node ' || $2::text, 'for any node')",
         ];
-        self.mark("pinned = $2::text", words, shard, name, action).await
+        self.write_setting("pinned = $2::text", description, shard, name, action).await
     }
 }

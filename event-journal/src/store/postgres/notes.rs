@@ -1,4 +1,4 @@
-//! What is remembered beside the events.
+//! Records beside the events.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::keys::Key;
 use crate::store::chronicle::{Beginning, Chronicle};
 use crate::store::port::Notes;
 use crate::store::rows::{
-    DOUBT, KEYS, QUARANTINE, QUARANTINED, action, away, beginning, chronicle, key, quarantined,
-    through,
+    DOUBT, KEYS, QUARANTINE, QUARANTINED, action, beginning, chronicle, key, quarantined, through,
+    unavailable,
 };
 
 /// One statement, so that it is all or nothing without a transaction that could be left open.
@@ -25,13 +25,14 @@ const BEGIN_INCARNATION: &str = include_str!("sql/begin_incarnation.sql");
 #[async_trait]
 impl Notes for PostgresStore {
     async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
-        // Tables that are older than it are read by nobody who writes.
+        // Tables older than the column are read only by readers.
         let sql = "SELECT journal_id, to_jsonb(journal) ->> 'doubted' AS doubted,
                  coalesce((to_jsonb(journal) ->> 'incarnation')::bigint, 1) AS incarnation,
                  coalesce((to_jsonb(journal) ->> 'doubted_incarnation')::bigint, 0)
                      AS doubted_incarnation
              FROM journal";
-        let row = sqlx::query(sql).fetch_optional(self.reader().await?).await.map_err(away)?;
+        let row =
+            sqlx::query(sql).fetch_optional(self.reader().await?).await.map_err(unavailable)?;
         row.as_ref().map(chronicle).transpose()
     }
 
@@ -41,7 +42,7 @@ impl Notes for PostgresStore {
             .bind(incarnation.cast_signed())
             .execute(self.reader().await?)
             .await
-            .map_err(away)
+            .map_err(unavailable)
             .map(drop)
     }
 
@@ -68,7 +69,7 @@ impl Notes for PostgresStore {
             .bind(action.map(|action| &action.after))
             .fetch_one(self.reader().await?)
             .await
-            .map_err(away)
+            .map_err(unavailable)
     }
 
     async fn operator_actions(
@@ -85,14 +86,14 @@ impl Notes for PostgresStore {
             .bind(i64::from(asked.limit))
             .fetch_all(self.reader().await?)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(action).collect()
     }
 
     async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {
         let sql = "SELECT number, began_at, reason, said_by, heads::text AS heads
                    FROM incarnations ORDER BY number";
-        let rows = sqlx::query(sql).fetch_all(self.reader().await?).await.map_err(away)?;
+        let rows = sqlx::query(sql).fetch_all(self.reader().await?).await.map_err(unavailable)?;
         rows.iter().map(beginning).collect()
     }
 
@@ -101,23 +102,23 @@ impl Notes for PostgresStore {
         let there: bool = sqlx::query_scalar("SELECT to_regclass('ids_by_position') IS NOT NULL")
             .fetch_one(pool)
             .await
-            .map_err(away)?;
-        // Tables that were not brought up to date have nothing but such ids.
+            .map_err(unavailable)?;
+        // Tables that were not migrated have only such ids.
         let sql = match there {
             true => "SELECT shard, through FROM ids_by_position",
             false => "SELECT shard, head_position AS through FROM shards",
         };
-        let rows = sqlx::query(sql).fetch_all(pool).await.map_err(away)?;
+        let rows = sqlx::query(sql).fetch_all(pool).await.map_err(unavailable)?;
         rows.iter().map(through).collect()
     }
 
     async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
         let pool = self.reader().await?;
         let there = "SELECT to_regclass('fingerprint_keys') IS NOT NULL";
-        if !sqlx::query_scalar(there).fetch_one(pool).await.map_err(away)? {
+        if !sqlx::query_scalar(there).fetch_one(pool).await.map_err(unavailable)? {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(KEYS).fetch_all(pool).await.map_err(away)?;
+        let rows = sqlx::query(KEYS).fetch_all(pool).await.map_err(unavailable)?;
         rows.iter().map(key).collect()
     }
 
@@ -133,13 +134,13 @@ impl Notes for PostgresStore {
             .bind(Instant(now))
             .execute(self.reader().await?)
             .await
-            .map_err(away)
+            .map_err(unavailable)
             .map(drop)
     }
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
         let reader = self.reader().await?;
-        let rows = sqlx::query(QUARANTINED).fetch_all(reader).await.map_err(away)?;
+        let rows = sqlx::query(QUARANTINED).fetch_all(reader).await.map_err(unavailable)?;
         rows.iter().map(quarantined).collect()
     }
 }

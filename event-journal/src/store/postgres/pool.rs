@@ -7,10 +7,10 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Postgres};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that idled longer is asked whether it lives before it is used.
+/// A connection that idled longer is tested before it is used.
 const IDLE_TRUSTED: Duration = Duration::from_secs(5);
 
-/// So many sessions at most, kept for good, each of which is told this first.
+/// A pool of at most so many sessions, kept for good, each initialised by `session`.
 pub(crate) fn sessions(most: u32, session: Session) -> PgPoolOptions {
     PgPoolOptions::new()
         .after_connect(move |connection, _| {

@@ -1,46 +1,46 @@
-//! What a process leaves behind, by which another one on the same machine can see that it is gone.
-//! A lease says that of a process that is silent only after a while, because a silent one may still
-//! answer from memory; one that is gone surely does not.
+//! The identity of a process, by which another one on the same machine can see that it has ended. A
+//! lease shows that of a silent process only after a while, because it may still answer from
+//! memory; a process that has ended certainly does not.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-/// Of this process: the start of the machine, the namespace of its process numbers, its user, its
-/// number and when it was started. None where the system does not tell.
+/// The identity of this process: the boot of the machine, the namespace of process numbers, the
+/// user, its number and its start time. None where the system does not provide them.
 pub(crate) fn identity() -> Option<String> {
     let (number, started) = (std::process::id(), started("self").ok()?.1);
-    Some(format!("{} {number} {started}", place()?))
+    Some(format!("{} {number} {started}", namespace()?))
 }
 
-/// Whether the process of this identity is surely gone. False where that cannot be told: it was
-/// another machine, another start of it, another container or another user.
+/// Whether the process of this identity has certainly ended. False where that is not known: another
+/// machine, another boot of it, another container or another user.
 pub(crate) fn is_gone(identity: &str) -> bool {
     let mut parts = identity.rsplitn(3, ' ');
     let (Some(then), Some(number), Some(there)) = (parts.next(), parts.next(), parts.next()) else {
         return false;
     };
-    if place().as_deref() != Some(there) || number.parse::<u32>().is_err() {
+    if namespace().as_deref() != Some(there) || number.parse::<u32>().is_err() {
         return false;
     }
     match started(number) {
-        // A number is given again; a dead process may wait for its parent to look.
+        // A number is reused; a dead process may wait for its parent to reap it.
         Ok((state, now)) => now != then || matches!(state, 'Z' | 'X'),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
-/// Where process numbers mean the same and are seen.
-fn place() -> Option<String> {
+/// The scope in which process numbers mean the same and are visible.
+fn namespace() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let space = fs::read_link("/proc/self/ns/pid").ok()?;
     let user = fs::metadata("/proc/self").ok()?.uid();
     Some(format!("{} {} {user}", boot.trim(), space.display()))
 }
 
-/// The state of a process, and when it was started, in ticks since the machine was.
+/// The state of a process, and its start time, in ticks since the boot of the machine.
 fn started(process: &str) -> std::io::Result<(char, String)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // Its name may hold anything; the last bracket ends it.
+    // Its name may hold any character; the last bracket ends it.
     let fields: Vec<&str> =
         stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let state = fields.first().and_then(|state| state.chars().next());
@@ -57,21 +57,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_here_and_is_no_more_is_gone() {
+    fn a_process_counts_as_gone_only_where_that_is_certain() {
         let mine = identity().unwrap();
         assert!(!is_gone(&mine));
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let number = child.id().to_string();
-        let theirs = format!("{} {number} {}", place().unwrap(), started(&number).unwrap().1);
+        let theirs = format!("{} {number} {}", namespace().unwrap(), started(&number).unwrap().1);
         assert!(!is_gone(&theirs));
         child.kill().unwrap();
-        // Before it is waited for, and afterwards.
+        // Before it is reaped, and afterwards.
         while !is_gone(&theirs) {
             std::thread::yield_now();
         }
         child.wait().unwrap();
         assert!(is_gone(&theirs));
-        // The same number, somebody else.
+        // The same number, another process.
         let parts: Vec<&str> = mine.split(' ').collect();
         let older = [&parts[..parts.len() - 1], &["1"]].concat().join(" ");
         assert!(is_gone(&older));

@@ -1,4 +1,4 @@
-//! What is read of the events.
+//! Reads of the events.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ use crate::id::StreamId;
 use crate::store::head::{ArchivedStreams, Head, Loaded, Range};
 use crate::store::port::Reads;
 use crate::store::rows::{
-    BEYOND_HEADS, NEXT_AFTER, archived, away, beyond, chained, head, version,
+    BEYOND_HEADS, NEXT_AFTER, archived, beyond, chained, head, unavailable, version,
 };
 
-/// Bytes that are handed over at once where the whole table is read.
+/// Bytes per piece where the whole table is read.
 const PIECE: usize = 512 << 10;
 
 pub(crate) const READ: &str = include_str!("sql/read.sql");
@@ -41,7 +41,7 @@ impl Reads for PostgresStore {
         .bind(streams.iter().map(StreamId::to_string).collect::<Vec<_>>())
         .fetch_all(self.reader().await?)
         .await
-        .map_err(away)?;
+        .map_err(unavailable)?;
         rows.iter().map(version).collect()
     }
 
@@ -54,7 +54,7 @@ impl Reads for PostgresStore {
         let rows = sqlx::query("SELECT * FROM archives ORDER BY shard, first_position")
             .fetch_all(self.reader().await?)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(archived).collect()
     }
 
@@ -71,7 +71,7 @@ impl Reads for PostgresStore {
         .bind(position.cast_signed())
         .fetch_optional(self.reader().await?)
         .await
-        .map_err(away)?;
+        .map_err(unavailable)?;
         let file = row.as_ref().map(archived).transpose()?;
         Ok(file.filter(|file| file.has(shard, position)))
     }
@@ -92,12 +92,12 @@ impl Reads for PostgresStore {
             .bind(after.map(|stream_id| stream_id.uuid()))
             .bind(i64::from(limit)),
         };
-        let found: Vec<Uuid> = found.fetch_all(self.reader().await?).await.map_err(away)?;
+        let found: Vec<Uuid> = found.fetch_all(self.reader().await?).await.map_err(unavailable)?;
         Ok(found.into_iter().map(StreamId::from).collect())
     }
 
     async fn heads(&self) -> Result<Vec<Head>, JournalError> {
-        let rows = sqlx::query(HEADS).fetch_all(self.reader().await?).await.map_err(away)?;
+        let rows = sqlx::query(HEADS).fetch_all(self.reader().await?).await.map_err(unavailable)?;
         rows.iter().map(head).collect()
     }
 
@@ -108,22 +108,22 @@ impl Reads for PostgresStore {
             .bind(ranges.iter().map(|range| range.through.cast_signed()).collect::<Vec<_>>())
             .fetch_all(self.reader().await?)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(chained).collect()
     }
 
     async fn sweep(&self, pieces: mpsc::Sender<Vec<u8>>) -> Result<(), JournalError> {
-        let mut connection = self.reader().await?.acquire().await.map_err(away)?;
-        // From the first page on, where rows stand nearly in the order in which they were written.
-        connection.execute("SET synchronize_seqscans = off").await.map_err(away)?;
-        let mut copy = connection.copy_out_raw(copy::COPY).await.map_err(away)?;
+        let mut connection = self.reader().await?.acquire().await.map_err(unavailable)?;
+        // From the first page on, where rows are nearly in the order in which they were written.
+        connection.execute("SET synchronize_seqscans = off").await.map_err(unavailable)?;
+        let mut copy = connection.copy_out_raw(copy::COPY).await.map_err(unavailable)?;
         let mut piece = Vec::with_capacity(PIECE);
-        while let Some(row) = copy.try_next().await.map_err(away)? {
+        while let Some(row) = copy.try_next().await.map_err(unavailable)? {
             piece.extend_from_slice(&row);
             if piece.len() >= PIECE {
                 let whole = std::mem::replace(&mut piece, Vec::with_capacity(PIECE));
                 if pieces.send(whole).await.is_err() {
-                    // Whoever asked has seen enough; the session still has rows to send.
+                    // The receiver has stopped; the session still has rows to send.
                     drop(copy);
                     drop(connection.detach());
                     return Ok(());
@@ -137,11 +137,11 @@ impl Reads for PostgresStore {
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {
         let next: Option<i64> = sqlx::query_scalar(NEXT_AFTER)
             .bind(i32::from(shard))
-            .bind(i64::try_from(after).map_err(away)?)
+            .bind(i64::try_from(after).map_err(unavailable)?)
             .fetch_one(self.reader().await?)
             .await
-            .map_err(away)?;
-        next.map(u64::try_from).transpose().map_err(away)
+            .map_err(unavailable)?;
+        next.map(u64::try_from).transpose().map_err(unavailable)
     }
 
     async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError> {
@@ -149,7 +149,7 @@ impl Reads for PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(self.reader().await?)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(beyond).collect()
     }
 }

@@ -21,11 +21,11 @@ pub(crate) struct PostgresRenewal {
     pub(super) among_others: bool,
 }
 
-/// Those of our shards that no append has under way. It waits for nobody while it holds some of
-/// them, so that it and an append of several shards never wait for each other.
+/// Renews those of our shards that no append has locked. It waits for no lock while it holds some,
+/// so that it and an append to several shards never wait for each other.
 const RENEW_FREE: &str = include_str!("sql/renew_free.sql");
 
-/// One that an append has under way, when that is done.
+/// Renews one that an append has locked, after that append.
 const RENEW_ONE: &str = "
 UPDATE shards SET lease_until = clock_timestamp() + $2 * interval '1 microsecond'
 WHERE shard = $3 AND owner = $1 AND lease_until > '-infinity' RETURNING shard";
@@ -66,7 +66,7 @@ impl PostgresRenewal {
 impl Renewal for PostgresRenewal {
     async fn renew(&mut self, lease: Duration) -> Result<Renewed, CommitError> {
         let unavailable = |error: sqlx::Error| CommitError::Unavailable(error.to_string());
-        // Out of its place while in use: one that is given up is closed.
+        // Out of its place while in use: a cancelled call closes it.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {

@@ -1,4 +1,4 @@
-//! The sessions of a store with its Postgres database, and whether that is the one it should be.
+//! The sessions of a store with its Postgres database, and whether that is the expected one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,19 +17,19 @@ use super::territory::Territory;
 use super::watched::Watch;
 use crate::error::{JournalError, not_migrated};
 use crate::options::Options;
-use crate::store::rows::away;
+use crate::store::rows::unavailable;
 use crate::store::tables::migrator;
 
 pub(crate) struct PostgresStore {
     /// It may hold a password.
     pub(super) url: String,
-    /// Whether the server has been seen to be one that may be written to.
+    /// Set once the server has been found writable.
     pub(super) inspected: OnceCell<()>,
     pub(super) connect: PgConnectOptions,
-    /// What the writer's session is told.
+    /// The settings of the writer's session.
     pub(super) writes: Session,
-    // Taken out while in use: a call that is given up drops it, and with it the socket, so that
-    // nobody ever waits behind an answer that may not come.
+    // Taken out while in use: a cancelled call drops it, and with it the socket, so that no call
+    // ever waits behind an answer that may not come.
     pub(super) writer: Mutex<Option<PgConnection>>,
     pub(super) reader: PgPool,
     pub(super) loads: Loads,
@@ -40,22 +40,22 @@ pub(crate) struct PostgresStore {
     /// Host, port and database.
     pub(super) label: String,
     pub(super) among_others: bool,
-    /// For how long another process may answer from memory after it renewed its lease.
-    pub(super) belief: Duration,
-    /// For how long a lease is written.
+    /// How long another process may trust its lease, and answer from memory, after a renewal.
+    pub(super) trusted_for: Duration,
+    /// How long a lease is written for.
     pub(super) lease: Duration,
-    /// Leases of others as they were seen first.
+    /// Leases of others, and since when they have not changed.
     pub(super) watch: Watch,
     pub(super) read_only: bool,
     pub(super) schema: String,
     pub(super) territory: OnceLock<Territory>,
-    /// Whether it has been seen to be the database that it is to be.
-    pub(super) entered: OnceCell<()>,
+    /// Set once it was found to be the expected database.
+    pub(super) territory_checked: OnceCell<()>,
     pub(super) _announcer: DropGuard,
 }
 
 impl PostgresStore {
-    /// A store that connects when it is first used.
+    /// A store that connects at first use.
     pub(crate) fn connect(
         url: &str,
         schema: &str,
@@ -64,10 +64,10 @@ impl PostgresStore {
         let owner = format!("ordinal-{}", Uuid::now_v7());
         let connect = url
             .parse::<PgConnectOptions>()
-            .map_err(away)?
+            .map_err(unavailable)?
             .application_name(&owner)
             .disable_statement_logging();
-        let session = Session::new(schema).map_err(away)?;
+        let session = Session::new(schema).map_err(unavailable)?;
         let session = if options.read_only { session.unhurried() } else { session };
         let reader = sessions(options.connections, session.clone())
             // At least one session, by which others see that the owner is alive.
@@ -104,47 +104,47 @@ impl PostgresStore {
             owner,
             label,
             among_others: options.node.is_some(),
-            // A little more than they believe, for clocks that do not go alike.
-            belief: options.self_stop + options.self_stop / 20,
+            // A little more than its holder trusts it, for clocks that run at different speeds.
+            trusted_for: options.self_stop + options.self_stop / 20,
             lease: options.lease.max(options.self_stop + options.self_stop / 20),
             watch: Watch::default(),
             read_only: options.read_only,
             schema: schema.to_owned(),
             territory: OnceLock::new(),
-            entered: OnceCell::new(),
+            territory_checked: OnceCell::new(),
             _announcer: stop.drop_guard(),
         })
     }
 
-    /// Brings the schema and its tables up to date; makes them where there are none.
+    /// Migrates the schema and its tables; creates them where they are missing.
     pub(crate) async fn migrate(&self) -> Result<(), JournalError> {
-        // Two that start together may both try; whoever is second finds it made.
+        // Two processes that start together may both try; the second finds it created.
         match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema))
             .execute(&self.reader)
             .await
         {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
             other => {
-                other.map_err(away)?;
+                other.map_err(unavailable)?;
             }
         }
         migrator(Dialect::Postgres).run(&self.reader).await.map_err(not_migrated)
     }
 
-    /// Which part of which journal is expected here; looked at before the first use.
-    pub(crate) fn is_to_be(&self, territory: Territory) {
-        // Said once, by who opens it.
+    /// Sets which part of which journal is expected here; checked before the first use.
+    pub(crate) fn expect_territory(&self, territory: Territory) {
+        // Set once, when the journal is opened.
         let _ = self.territory.set(territory);
     }
 
-    async fn enter(&self) -> Result<(), JournalError> {
+    async fn check_territory(&self) -> Result<(), JournalError> {
         let Some(territory) = self.territory.get() else { return Ok(()) };
         territory.check(&self.label, self.charter().await?.as_ref())?;
         if self.read_only {
             return Ok(());
         }
         self.migrate().await?;
-        // Said again where whoever made the journal was cut short before it was said here.
+        // Repeated here in case the journal's creation was interrupted before this database got it.
         self.complete().await
     }
 
@@ -153,13 +153,13 @@ impl PostgresStore {
         &self.label
     }
 
-    /// For reading; surely of the right database.
+    /// The pool for reading, from a database that was checked.
     pub(super) async fn reader(&self) -> Result<&PgPool, JournalError> {
-        self.entered.get_or_try_init(|| self.enter()).await?;
+        self.territory_checked.get_or_try_init(|| self.check_territory()).await?;
         Ok(&self.reader)
     }
 
-    /// For finding out which database it is.
+    /// The pool before the check, for finding out which database it is.
     pub(crate) const fn unchecked(&self) -> &PgPool {
         &self.reader
     }
@@ -170,20 +170,21 @@ impl PostgresStore {
         match idle {
             Some(connection) => Ok(connection),
             None => {
-                let mut fresh = PgConnection::connect_with(&self.connect).await.map_err(away)?;
-                self.writes.begin::<Postgres>(&mut fresh).await.map_err(away)?;
+                let mut fresh =
+                    PgConnection::connect_with(&self.connect).await.map_err(unavailable)?;
+                self.writes.begin::<Postgres>(&mut fresh).await.map_err(unavailable)?;
                 Ok(fresh)
             }
         }
     }
 
-    /// Refuses a server that cannot be written to, before anything else is asked of it. Who only
-    /// reads may read a standby.
+    /// Refuses a server that cannot be written to, before anything else is asked of it. A read-only
+    /// journal may read a standby.
     pub(crate) async fn inspect(&self) -> Result<(), JournalError> {
         if self.read_only {
             return Ok(());
         }
-        let look = || async { inspect(&self.url).await.map_err(away) };
+        let look = || async { inspect(&self.url).await.map_err(unavailable) };
         self.inspected.get_or_try_init(look).await.map(drop)
     }
 
@@ -192,10 +193,10 @@ impl PostgresStore {
     }
 }
 
-/// A transaction on a connection that was taken out of its place: whoever is given up meanwhile
-/// drops the connection, and nobody else ever gets it.
+/// A transaction on a connection that was taken out of its place: a cancelled call drops the
+/// connection, and no other call ever gets it.
 #[expect(clippy::disallowed_methods, reason = "not a connection of a pool")]
-pub(crate) async fn begun(
+pub(crate) async fn begin_on(
     connection: &mut PgConnection,
 ) -> Result<sqlx::Transaction<'_, Postgres>, sqlx::Error> {
     connection.begin().await
@@ -207,8 +208,8 @@ fn label(connect: &PgConnectOptions) -> String {
     format!("{}:{}/{database}", connect.get_host(), connect.get_port())
 }
 
-/// Whether a schema may be called so: it stands in statements as it is.
-pub(crate) fn legal(schema: &str) -> Result<(), JournalError> {
+/// Checks the name of a schema: it is put into statements as it is.
+pub(crate) fn check_schema_name(schema: &str) -> Result<(), JournalError> {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let starts_well = schema.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
     if !starts_well || schema.len() > 63 || !schema.bytes().all(legal) {

@@ -1,4 +1,4 @@
-//! Tables of other tools that have only the columns of postgres-es.
+//! Event tables of other tools, with the columns of postgres-es only.
 
 use shared_events::contract::Timestamp;
 use sqlx::{PgPool, Row as _};
@@ -6,11 +6,11 @@ use sqlx::{PgPool, Row as _};
 use crate::error::JournalError;
 use crate::event::StoredEvent;
 use crate::id::{AGGREGATE_TYPE, StreamId};
-use crate::store::rows::{away, unsigned};
+use crate::store::rows::{unavailable, unsigned};
 
-/// Reads a stream from an `events` table that has only the columns of postgres-es, such as one
-/// that another cqrs-es tool made. What those tables do not know is filled: shard and position are
-/// 0, the time is 1970.
+/// Reads a stream from an `events` table with the columns of postgres-es only, such as one that
+/// another cqrs-es tool created. The missing columns get fixed values: shard and position 0, the
+/// time 1970.
 ///
 /// # Errors
 /// [`JournalError::Broken`] where a version is missing, [`JournalError::Unavailable`].
@@ -27,7 +27,7 @@ pub async fn load_standard(
     .bind(stream_id.to_string())
     .fetch_all(pool)
     .await
-    .map_err(away)?;
+    .map_err(unavailable)?;
     let mut events = Vec::with_capacity(rows.len());
     for (before, row) in (0..).zip(&rows) {
         let sequence = unsigned(row, "sequence")?;
@@ -42,10 +42,10 @@ pub async fn load_standard(
             shard: 0,
             position: 0,
             recorded_at: Timestamp::default(),
-            event_type: row.try_get("event_type").map_err(away)?,
-            event_version: row.try_get("event_version").map_err(away)?,
-            payload: row.try_get("payload").map_err(away)?,
-            metadata: row.try_get("metadata").map_err(away)?,
+            event_type: row.try_get("event_type").map_err(unavailable)?,
+            event_version: row.try_get("event_version").map_err(unavailable)?,
+            payload: row.try_get("payload").map_err(unavailable)?,
+            metadata: row.try_get("metadata").map_err(unavailable)?,
         });
     }
     Ok(events)

@@ -12,9 +12,9 @@ use crate::error::JournalError;
 use crate::store::head::{Batch, Claim, Claimed, CommitError, News};
 use crate::store::nodes::SharedStore;
 use crate::store::port::{Renewal, Store};
-use crate::store::rows::away;
+use crate::store::rows::unavailable;
 
-/// How long saying goodbye to the server may take.
+/// How long closing the connections may take.
 const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
@@ -22,12 +22,12 @@ impl Store for PostgresStore {
     async fn claim(
         &self,
         claim: Claim,
-        // They are there since the journal was made.
+        // They exist since the journal was created.
         _shards: u16,
         lease: Duration,
     ) -> Result<Claimed, JournalError> {
         let mut connection = self.writer().await?;
-        let claimed = self.take(&mut connection, claim, lease).await.map_err(away)?;
+        let claimed = self.take(&mut connection, claim, lease).await.map_err(unavailable)?;
         self.keep(connection).await;
         claimed
     }
@@ -53,11 +53,11 @@ impl Store for PostgresStore {
                 .bind(&self.owner)
                 .execute(&mut connection)
                 .await
-                .map_err(away)?;
-            connection.close().await.map_err(away)
+                .map_err(unavailable)?;
+            connection.close().await.map_err(unavailable)
         };
         if let Err(error) = released.await {
-            tracing::warn!(%error, "the journal's lease was not given up; it will run out");
+            tracing::warn!(%error, "the journal's lease was not released; it will run out");
         }
     }
 
@@ -70,7 +70,7 @@ impl Store for PostgresStore {
     }
 
     async fn announced(&self) -> News {
-        self.hear().await
+        self.next_announcement().await
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {
@@ -80,7 +80,8 @@ impl Store for PostgresStore {
     async fn takes_writes(&self) -> Result<(), JournalError> {
         let look = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
         let reader = self.reader().await?;
-        let found: (bool, bool) = sqlx::query_as(look).fetch_one(reader).await.map_err(away)?;
+        let found: (bool, bool) =
+            sqlx::query_as(look).fetch_one(reader).await.map_err(unavailable)?;
         let refused = |what: &str| Err(JournalError::Unavailable(format!("{} {what}", self.label)));
         match found {
             (true, _) => refused("is a standby, which takes no writes"),
@@ -92,7 +93,8 @@ impl Store for PostgresStore {
     async fn close(&self) {
         drop(self.listener.lock().await.take());
         drop(self.writer.lock().await.take());
-        // A server that is away is not taken leave of: its sessions ended without us.
+        // Connections to an unavailable server are not closed politely: its sessions have ended
+        // already.
         let closed = async { tokio::join!(self.reader.close(), self.loads.close()) };
         if timeout(CLOSES_WITHIN, closed).await.is_err() {
             tracing::debug!(database = self.label, "connections were not closed in time");

@@ -1,11 +1,11 @@
-//! Which part of which journal a database holds, and whether that is the part it should be.
+//! Which part of which journal a database holds, and whether that is the expected part.
 
 use uuid::Uuid;
 
 use crate::error::JournalError;
 use crate::shards::ShardSet;
 
-/// What a database remembers.
+/// What a database records of its journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Charter {
     /// The journal.
@@ -16,13 +16,13 @@ pub(crate) struct Charter {
     pub(crate) shards: u16,
     /// The shards that are served here.
     pub(crate) holds: ShardSet,
-    /// Shards that are on their way from here or to here.
+    /// Shards that are being moved from here or to here.
     pub(crate) in_transit: ShardSet,
-    /// Whether every database of the journal has been made.
+    /// Whether every database of the journal has been initialised.
     pub(crate) complete: bool,
 }
 
-/// The part of a journal that a database is to hold.
+/// The part of a journal that a database should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Territory {
     pub(crate) journal: Uuid,

@@ -1,4 +1,4 @@
-//! How Postgres writes what other databases write otherwise.
+//! Postgres types and columns.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sqlx::{Decode, Encode, Postgres, Row as _, Type};
 use uuid::Uuid;
 
 use crate::error::JournalError;
-use crate::store::rows::{Fields, away, impossible};
+use crate::store::rows::{Fields, impossible, unavailable};
 
 /// A timestamptz, exact to the microsecond: Postgres counts them from 2000-01-01.
 pub(crate) struct Instant(pub(crate) Timestamp);
@@ -52,40 +52,40 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Where the first events of a stream stand; empty where it has not left.
+/// The positions of the first events of a stream; empty where none is archived.
 pub(crate) fn positions(row: &PgRow) -> Result<Vec<u64>, JournalError> {
-    let positions: Option<Vec<i64>> = row.try_get("positions").map_err(away)?;
+    let positions: Option<Vec<i64>> = row.try_get("positions").map_err(unavailable)?;
     let positions = positions.unwrap_or_default().into_iter().map(u64::try_from);
     positions.collect::<Result<_, _>>().map_err(|_| impossible("position"))
 }
 
 impl Fields for PgRow {
     fn text(&self, column: &'static str) -> Result<&str, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn text_or_null(&self, column: &'static str) -> Result<Option<String>, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn number(&self, column: &'static str) -> Result<i64, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn bytes(&self, column: &'static str) -> Result<&[u8], JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn shard(&self) -> Result<u16, JournalError> {
-        u16::try_from(self.try_get::<i32, _>("shard").map_err(away)?)
+        u16::try_from(self.try_get::<i32, _>("shard").map_err(unavailable)?)
             .map_err(|_| impossible("shard"))
     }
 
     fn time(&self, column: &'static str) -> Result<Timestamp, JournalError> {
-        self.try_get::<Instant, _>(column).map_err(away).map(|instant| instant.0)
+        self.try_get::<Instant, _>(column).map_err(unavailable).map(|instant| instant.0)
     }
 
     fn journal_id(&self) -> Result<Uuid, JournalError> {
-        self.try_get("journal_id").map_err(away)
+        self.try_get("journal_id").map_err(unavailable)
     }
 }

@@ -1,4 +1,4 @@
-//! Leases of others, as they were seen first: one that does not change has not been renewed.
+//! Leases of others, and since when they have not changed: an unchanged lease was not renewed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +19,8 @@ struct Watched {
 pub(crate) struct Watch(Mutex<HashMap<String, Watched>>);
 
 impl Watch {
-    /// For how long a lease that reads like this now, in an answer to what was asked at `asked`,
-    /// has not been renewed, by our own clock: the database's may have been set.
+    /// How long a lease has not been renewed that reads like this now, in an answer to a query sent
+    /// at `asked`; by our own clock, since the database's may have been set.
     pub(crate) fn unrenewed_for(&self, whose: String, lease: String, asked: Instant) -> Duration {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match watched.get(&whose) {
@@ -32,7 +32,7 @@ impl Watch {
         }
     }
 
-    /// Forgets leases of those who are on no list any more, and have a shard no more.
+    /// Forgets leases of nodes that are no longer listed and have no shard.
     pub(crate) fn watch_only(
         &self,
         listed: HashSet<String>,

@@ -1,4 +1,4 @@
-//! How SQLite writes what other databases write otherwise.
+//! SQLite columns.
 
 use shared_events::contract::Timestamp;
 use sqlx::Row as _;
@@ -6,23 +6,23 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::error::JournalError;
-use crate::store::rows::{Fields, away, impossible};
+use crate::store::rows::{Fields, impossible, unavailable};
 
 impl Fields for SqliteRow {
     fn text(&self, column: &'static str) -> Result<&str, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn text_or_null(&self, column: &'static str) -> Result<Option<String>, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn number(&self, column: &'static str) -> Result<i64, JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn bytes(&self, column: &'static str) -> Result<&[u8], JournalError> {
-        self.try_get(column).map_err(away)
+        self.try_get(column).map_err(unavailable)
     }
 
     fn shard(&self) -> Result<u16, JournalError> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::JournalError;
 use crate::options::Options;
-use crate::store::rows::away;
+use crate::store::rows::unavailable;
 
 /// Readers of one file.
 const READERS_MAX: u32 = 4;
@@ -26,11 +26,11 @@ pub(crate) struct SqliteStore {
     pub(super) reader: SqlitePool,
     pub(super) owner: String,
     pub(super) path: PathBuf,
-    /// The file that was opened, whatever has its name later.
+    /// The file that was opened, whatever file has its name later.
     pub(super) opened: Option<FileId>,
     pub(super) lock_path: PathBuf,
-    // Held for as long as we write. The system lets go of it when the process dies, so whoever
-    // gets it need not wait for a lease.
+    // Held for as long as we write. The system releases it when the process dies, so the next
+    // holder need not wait for a lease.
     pub(super) lock: Mutex<Option<File>>,
 }
 
@@ -48,11 +48,11 @@ impl SqliteStore {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                // Else INSERT OR REPLACE would delete without asking the trigger.
+                // Otherwise INSERT OR REPLACE would delete without firing the trigger.
                 .pragma("recursive_triggers", "ON");
             let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
             let pool = pool.idle_timeout(None).max_lifetime(None);
-            Some(pool.connect_with(connect).await.map_err(away)?)
+            Some(pool.connect_with(connect).await.map_err(unavailable)?)
         };
         let connect = connect.read_only(true);
         let reader = SqlitePoolOptions::new()
@@ -62,7 +62,7 @@ impl SqliteStore {
             .max_lifetime(None)
             .connect_with(connect.clone())
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         Ok(Self {
@@ -77,13 +77,13 @@ impl SqliteStore {
         })
     }
 
-    /// Whether the file is older than a table.
-    pub(super) async fn lacks(&self, table: &str) -> Result<bool, JournalError> {
+    /// Whether a table is missing, because the file is older.
+    pub(super) async fn is_missing(&self, table: &str) -> Result<bool, JournalError> {
         let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = ?")
             .bind(table)
             .fetch_one(&self.reader)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         Ok(found == 0)
     }
 
@@ -92,7 +92,8 @@ impl SqliteStore {
     }
 
     pub(super) fn try_lock(&self) -> Result<bool, JournalError> {
-        let away = |error: std::io::Error| JournalError::Unavailable(format!("lock: {error}"));
+        let unavailable =
+            |error: std::io::Error| JournalError::Unavailable(format!("lock: {error}"));
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_some() {
             return Ok(true);
@@ -102,14 +103,14 @@ impl SqliteStore {
             .truncate(false)
             .write(true)
             .open(&self.lock_path)
-            .map_err(away)?;
+            .map_err(unavailable)?;
         match file.try_lock() {
             Ok(()) => {
                 *lock = Some(file);
                 Ok(true)
             }
             Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-            Err(std::fs::TryLockError::Error(error)) => Err(away(error)),
+            Err(std::fs::TryLockError::Error(error)) => Err(unavailable(error)),
         }
     }
 
@@ -118,7 +119,7 @@ impl SqliteStore {
     }
 
     /// Whether the file that is written to is the one that others will find: it may have been
-    /// deleted or replaced, and then everything would be acknowledged into a file that goes with
+    /// deleted or replaced, and then everything would be acknowledged into a file that is lost with
     /// the process.
     pub(super) fn is_in_place(&self) -> Result<(), String> {
         let name = self.path.display();
@@ -130,7 +131,7 @@ impl SqliteStore {
     }
 }
 
-/// A file, whatever it is called.
+/// The identity of a file, whatever its name.
 #[derive(PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,

@@ -1,4 +1,4 @@
-//! What is remembered beside the events.
+//! Records beside the events.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use crate::keys::Key;
 use crate::store::chronicle::{Beginning, Chronicle};
 use crate::store::port::Notes;
 use crate::store::rows::{
-    DOUBT, KEYS, NOTE_ACTION, QUARANTINE, QUARANTINED, action, away, beginning, chronicle, key,
-    quarantined, through, with_action,
+    DOUBT, KEYS, NOTE_ACTION, QUARANTINE, QUARANTINED, action, beginning, chronicle, key,
+    quarantined, through, unavailable, with_action,
 };
 
 #[async_trait]
 impl Notes for SqliteStore {
     async fn chronicle(&self) -> Result<Option<Chronicle>, JournalError> {
-        if self.lacks("journal").await? {
+        if self.is_missing("journal").await? {
             return Ok(None);
         }
         let row = sqlx::query("SELECT * FROM journal").fetch_one(&self.reader).await;
-        chronicle(&row.map_err(away)?).map(Some)
+        chronicle(&row.map_err(unavailable)?).map(Some)
     }
 
     async fn doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
@@ -34,7 +34,7 @@ impl Notes for SqliteStore {
             .bind(incarnation.cast_signed())
             .execute(self.writer()?)
             .await
-            .map_err(away)
+            .map_err(unavailable)
             .map(drop)
     }
 
@@ -43,7 +43,7 @@ impl Notes for SqliteStore {
         beginning: &Beginning,
         action: Option<&OperatorAction>,
     ) -> Result<bool, JournalError> {
-        let mut tx = begin_immediate(self.writer()?).await.map_err(away)?;
+        let mut tx = begin_immediate(self.writer()?).await.map_err(unavailable)?;
         let begun =
             sqlx::query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
                 .bind(beginning.number.cast_signed())
@@ -53,7 +53,7 @@ impl Notes for SqliteStore {
                 .bind(&beginning.heads)
                 .execute(&mut *tx)
                 .await
-                .map_err(away)?;
+                .map_err(unavailable)?;
         if begun.rows_affected() == 0 {
             return Ok(false);
         }
@@ -61,12 +61,12 @@ impl Notes for SqliteStore {
             .bind(beginning.number.cast_signed())
             .execute(&mut *tx)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         if let Some(action) = action {
             let note = with_action(sqlx::query(NOTE_ACTION), action);
-            note.execute(&mut *tx).await.map_err(away)?;
+            note.execute(&mut *tx).await.map_err(unavailable)?;
         }
-        tx.commit().await.map_err(away)?;
+        tx.commit().await.map_err(unavailable)?;
         Ok(true)
     }
 
@@ -84,34 +84,34 @@ impl Notes for SqliteStore {
             .bind(i64::from(asked.limit))
             .fetch_all(&self.reader)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(action).collect()
     }
 
     async fn incarnations(&self) -> Result<Vec<Beginning>, JournalError> {
-        if self.lacks("incarnations").await? {
+        if self.is_missing("incarnations").await? {
             return Ok(Vec::new());
         }
         let sql = "SELECT * FROM incarnations ORDER BY number";
-        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(away)?;
+        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(unavailable)?;
         rows.iter().map(beginning).collect()
     }
 
     async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
-        // A file that was not opened for writing since has nothing but such ids.
-        let sql = match self.lacks("ids_by_position").await? {
+        // A file that was not opened for writing since has only such ids.
+        let sql = match self.is_missing("ids_by_position").await? {
             true => "SELECT shard, head_position AS through FROM shards",
             false => "SELECT shard, through FROM ids_by_position",
         };
-        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(away)?;
+        let rows = sqlx::query(sql).fetch_all(&self.reader).await.map_err(unavailable)?;
         rows.iter().map(through).collect()
     }
 
     async fn fingerprint_keys(&self) -> Result<Vec<Key>, JournalError> {
-        if self.lacks("fingerprint_keys").await? {
+        if self.is_missing("fingerprint_keys").await? {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(KEYS).fetch_all(&self.reader).await.map_err(away)?;
+        let rows = sqlx::query(KEYS).fetch_all(&self.reader).await.map_err(unavailable)?;
         rows.iter().map(key).collect()
     }
 
@@ -127,12 +127,12 @@ impl Notes for SqliteStore {
             .bind(now.micros())
             .execute(self.writer()?)
             .await
-            .map_err(away)
+            .map_err(unavailable)
             .map(drop)
     }
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
-        let rows = sqlx::query(QUARANTINED).fetch_all(&self.reader).await.map_err(away)?;
+        let rows = sqlx::query(QUARANTINED).fetch_all(&self.reader).await.map_err(unavailable)?;
         rows.iter().map(quarantined).collect()
     }
 }

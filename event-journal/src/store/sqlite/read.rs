@@ -1,4 +1,4 @@
-//! What is read of the events.
+//! Reads of the events.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,9 @@ use crate::event::ChainedEvent;
 use crate::id::StreamId;
 use crate::store::head::{Head, Loaded, Range};
 use crate::store::port::Reads;
-use crate::store::rows::{BEYOND_HEADS, NEXT_AFTER, away, beyond, chained, head, stored, version};
+use crate::store::rows::{
+    BEYOND_HEADS, NEXT_AFTER, beyond, chained, head, stored, unavailable, version,
+};
 
 #[async_trait]
 impl Reads for SqliteStore {
@@ -20,10 +22,10 @@ impl Reads for SqliteStore {
              WHERE aggregate_type = 'order' AND aggregate_id IN (SELECT value FROM json_each(?))
              GROUP BY aggregate_id",
         )
-        .bind(serde_json::to_string(streams).map_err(away)?)
+        .bind(serde_json::to_string(streams).map_err(unavailable)?)
         .fetch_all(&self.reader)
         .await
-        .map_err(away)?;
+        .map_err(unavailable)?;
         rows.iter().map(version).collect()
     }
 
@@ -35,7 +37,7 @@ impl Reads for SqliteStore {
         .bind(stream_id.to_string())
         .fetch_all(&self.reader)
         .await
-        .map_err(away)?;
+        .map_err(unavailable)?;
         rows.iter().map(stored).collect::<Result<_, _>>().map(Loaded::whole)
     }
 
@@ -43,7 +45,7 @@ impl Reads for SqliteStore {
         let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
             .fetch_all(&self.reader)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(head).collect()
     }
 
@@ -59,7 +61,7 @@ impl Reads for SqliteStore {
             .bind(range.through.cast_signed())
             .fetch_all(&self.reader)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
             for row in &rows {
                 events.push(chained(row)?);
             }
@@ -70,11 +72,11 @@ impl Reads for SqliteStore {
     async fn next_after(&self, shard: u16, after: u64) -> Result<Option<u64>, JournalError> {
         let next: Option<i64> = sqlx::query_scalar(NEXT_AFTER)
             .bind(i32::from(shard))
-            .bind(i64::try_from(after).map_err(away)?)
+            .bind(i64::try_from(after).map_err(unavailable)?)
             .fetch_one(&self.reader)
             .await
-            .map_err(away)?;
-        next.map(u64::try_from).transpose().map_err(away)
+            .map_err(unavailable)?;
+        next.map(u64::try_from).transpose().map_err(unavailable)
     }
 
     async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError> {
@@ -82,7 +84,7 @@ impl Reads for SqliteStore {
             .bind(i64::from(limit))
             .fetch_all(&self.reader)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         rows.iter().map(beyond).collect()
     }
 }

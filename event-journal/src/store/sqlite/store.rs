@@ -14,7 +14,7 @@ use crate::event::ChainedEvent;
 use crate::id::AGGREGATE_TYPE;
 use crate::store::head::{Batch, Claim, Claimed, CommitError, News, Renewed};
 use crate::store::port::{Renewal, Store};
-use crate::store::rows::{away, head};
+use crate::store::rows::{head, unavailable};
 use crate::store::tables::migrator;
 
 /// Events per INSERT: eleven values each, of the 32,766 that SQLite binds.
@@ -71,7 +71,7 @@ impl SqliteStore {
 fn not_done(error: sqlx::Error) -> CommitError {
     match &error {
         sqlx::Error::Database(database) if database.is_unique_violation() => {
-            // 1555 is the primary key; 2067 the position, which only a hand can have taken.
+            // 1555 is the primary key; 2067 the position, which only manual changes can have taken.
             if database.code().as_deref() == Some("1555") {
                 CommitError::Conflict
             } else {
@@ -82,7 +82,7 @@ fn not_done(error: sqlx::Error) -> CommitError {
     }
 }
 
-/// All there is to ask is whether somebody took over by force.
+/// Only checks whether another process took over by force.
 struct SqliteRenewal {
     connect: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
@@ -118,17 +118,20 @@ impl Store for SqliteStore {
         let writer = self.writer()?;
         if claim != Claim::Own {
             if !self.try_lock()? && claim != Claim::Force {
-                return Ok(Claimed::Held(format!("who locked {}", self.lock_path.display())));
+                return Ok(Claimed::Held(format!(
+                    "the process that locked {}",
+                    self.lock_path.display()
+                )));
             }
             migrator(Dialect::Sqlite).run(writer).await.map_err(not_migrated)?;
         }
-        let mut tx = begin_immediate(writer).await.map_err(away)?;
+        let mut tx = begin_immediate(writer).await.map_err(unavailable)?;
         if claim == Claim::Own {
             let foreign: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards WHERE owner <> ?")
                 .bind(&self.owner)
                 .fetch_one(&mut *tx)
                 .await
-                .map_err(away)?;
+                .map_err(unavailable)?;
             if foreign > 0 {
                 return Err(JournalError::Superseded);
             }
@@ -136,7 +139,7 @@ impl Store for SqliteStore {
         let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM shards")
             .fetch_one(&mut *tx)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         if count == 0 {
             for shard in 0..shards {
                 sqlx::query("INSERT INTO shards VALUES (?, 0, '', 0, ?)")
@@ -144,20 +147,20 @@ impl Store for SqliteStore {
                     .bind(GENESIS.as_slice())
                     .execute(&mut *tx)
                     .await
-                    .map_err(away)?;
+                    .map_err(unavailable)?;
             }
         }
         sqlx::query("UPDATE shards SET epoch = epoch + 1, owner = ?")
             .bind(&self.owner)
             .execute(&mut *tx)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         let rows = sqlx::query("SELECT * FROM shards ORDER BY shard")
             .fetch_all(&mut *tx)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         let heads = rows.iter().map(head).collect::<Result<_, _>>()?;
-        tx.commit().await.map_err(away)?;
+        tx.commit().await.map_err(unavailable)?;
         Ok(Claimed::Taken(heads))
     }
 
@@ -170,8 +173,8 @@ impl Store for SqliteStore {
         Box::new(SqliteRenewal { connect, connection: None, owner: self.owner.clone() })
     }
 
-    /// The lock is the lease, and the system keeps it for as long as the process lives: a file that
-    /// is slow, full or cannot be opened is a reason to wait, none to give it up.
+    /// The lock is the lease, and the system holds it for as long as the process lives: a file that
+    /// is slow, full or cannot be opened is a reason to wait, not to release it.
     fn lease_runs_out(&self) -> bool {
         false
     }
@@ -186,7 +189,7 @@ impl Store for SqliteStore {
 
     fn announce(&self) {}
 
-    /// SQLite tells nobody; readers of other processes poll.
+    /// SQLite has no notifications; readers of other processes poll.
     async fn announced(&self) -> News {
         std::future::pending().await
     }
@@ -194,11 +197,11 @@ impl Store for SqliteStore {
     async fn takes_writes(&self) -> Result<(), JournalError> {
         self.is_in_place().map_err(JournalError::Unavailable)?;
         let sql = "UPDATE installation SET written = written + 1";
-        sqlx::query(sql).execute(self.writer()?).await.map_err(away).map(drop)
+        sqlx::query(sql).execute(self.writer()?).await.map_err(unavailable).map(drop)
     }
 
-    /// The readers first: who may only read could not bring what is in the -wal file into the other
-    /// one, which is whole by itself afterwards.
+    /// Closes the readers first: a last reader could not merge the -wal file into the main file,
+    /// which is complete by itself afterwards.
     async fn close(&self) {
         self.reader.close().await;
         if let Some(writer) = &self.writer
@@ -206,7 +209,7 @@ impl Store for SqliteStore {
         {
             let merge = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer);
             if let Err(error) = merge.await {
-                tracing::warn!(%error, "the newest events are in the journal's -wal file still");
+                tracing::warn!(%error, "the newest events are still in the journal's -wal file");
             }
             writer.close().await;
         }

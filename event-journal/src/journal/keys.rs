@@ -1,4 +1,4 @@
-//! What the databases keep beside the events, each asked for it once.
+//! What the databases store beside the events, each read once.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use crate::error::JournalError;
 use crate::keys::{Fingerprints, PositionCipher};
 
 impl Journal {
-    /// Up to which position of each shard facts have ids that are made of their position. Of the
-    /// databases that are away nothing is known, nor is anything read.
+    /// Up to which position of each shard facts have ids derived from their position. Unavailable
+    /// databases are left out, as their events are not read either.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where a database does not answer.
     pub async fn ids_by_position(&self) -> Result<BTreeMap<u16, u64>, JournalError> {
         let mut all = BTreeMap::new();
         for (database, known) in self.databases().iter().zip(&self.shared.ids_by_position) {
-            if database.away().is_some() && !known.initialized() {
+            if database.unavailable().is_some() && !known.initialized() {
                 continue;
             }
             all.extend(known.get_or_try_init(|| database.store.ids_by_position()).await?);
@@ -23,7 +23,7 @@ impl Journal {
         Ok(all)
     }
 
-    /// What makes and compares fingerprints of requests to streams of this shard.
+    /// Makes and compares fingerprints of requests to streams of this shard.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] where its database has not been asked yet and does not answer.
@@ -39,7 +39,7 @@ impl Journal {
             .await
     }
 
-    /// What hides positions of this shard from customers.
+    /// Hides positions of this shard from customers.
     ///
     /// # Errors
     /// As [`Self::fingerprints`].

@@ -1,4 +1,4 @@
-//! What is carried from one database to the other: events, and what is remembered beside them.
+//! Copies events, and the records beside them, from one database to another.
 
 use shared_events::stream::{ActionsAsked, begin};
 use sqlx::PgConnection;
@@ -10,24 +10,27 @@ use crate::error::JournalError;
 use crate::event::Quarantined;
 use crate::shards::shard_of;
 use crate::store::{
-    Batch, CommitError, Fence, Head, NOTE_ACTION, Notes as _, Range, Reads as _, Store as _, away,
-    charter, join_journal, with_action, wrong,
+    Batch, CommitError, Fence, Head, NOTE_ACTION, Notes as _, Range, Reads as _, Store as _,
+    charter, join_journal, unavailable, with_action, wrong,
 };
 
 /// Events copied in one commit.
 const PAGE: u64 = 1_000;
 
 impl Relocation {
-    /// Makes room for the copies. What an earlier stay or attempt has left is their beginning.
-    pub(super) async fn arrive(&self) -> Result<(), JournalError> {
+    /// Makes room for the copies. Events that an earlier stay or attempt left are their beginning.
+    pub(super) async fn prepare_target(&self) -> Result<(), JournalError> {
         let source = known(&self.from).await?.ok_or_else(|| self.moving_elsewhere())?;
         self.to.migrate().await?;
-        let mut tx = begin(self.to.unchecked()).await.map_err(away)?;
-        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE").execute(&mut *tx).await.map_err(away)?;
+        let mut tx = begin(self.to.unchecked()).await.map_err(unavailable)?;
+        sqlx::query("LOCK TABLE shards IN EXCLUSIVE MODE")
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
         if charter(&mut tx).await?.is_none() {
             join_journal(&mut tx, source.journal, source.shards, true).await?;
         }
-        self.take_history_along(&mut tx).await?;
+        self.copy_history(&mut tx).await?;
         let epochs = self.heads(&self.from).await?;
         sqlx::query(
             "INSERT INTO shards (shard, epoch, owner, lease_until, head_position, head_hash, state)
@@ -42,12 +45,12 @@ impl Relocation {
         .bind(GENESIS.as_slice())
         .execute(&mut *tx)
         .await
-        .map_err(away)?;
-        tx.commit().await.map_err(away)
+        .map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
     }
 
-    /// Copies the next events of a shard, each with its hash followed from the one before: how far
-    /// the copy is then.
+    /// Copies the next events of a shard, checking each hash against the one before; returns how
+    /// far the copy is then.
     pub(super) async fn copy_page(
         &self,
         copy: Head,
@@ -61,7 +64,11 @@ impl Relocation {
             after.position += 1;
             let expected = chain_hash(&after.hash, &chained.event);
             if chained.event.position != after.position || chained.hash != expected {
-                return Err(self.broken(after.shard, after.position, "is not what was written"));
+                return Err(self.broken(
+                    after.shard,
+                    after.position,
+                    "is not the event that was written",
+                ));
             }
             after.hash = expected;
         }
@@ -72,15 +79,13 @@ impl Relocation {
         match self.to.commit(&batch).await {
             Ok(()) => Ok(after),
             Err(CommitError::Superseded) => Err(wrong(format!(
-                "somebody else moves shard {} to {} at this moment",
+                "another move of shard {} to {} is in progress",
                 after.shard,
                 self.to.label()
             ))),
-            Err(CommitError::Conflict) => Err(self.broken(
-                after.shard,
-                after.position,
-                "stands in the other database already",
-            )),
+            Err(CommitError::Conflict) => {
+                Err(self.broken(after.shard, after.position, "is in the other database already"))
+            }
             Err(
                 CommitError::Refused(detail)
                 | CommitError::Unavailable(detail)
@@ -90,13 +95,13 @@ impl Relocation {
     }
 
     /// Reads the copies from their first event to their last and follows the hashes to those of the
-    /// originals: how many events that were.
+    /// originals; returns the number of events.
     pub(super) async fn check(&self) -> Result<u64, JournalError> {
         let originals = self.heads(&self.from).await?;
         let mut audit = Audit::default();
         for (shard, copy) in self.heads(&self.to).await? {
             let original = originals.get(&shard).ok_or_else(|| self.moving_elsewhere())?;
-            // One that is served already has gone on.
+            // A copy that is served already has new events.
             let gone_on = copy.position > original.position;
             if !gone_on && (copy.position, copy.hash) != (original.position, original.hash) {
                 return Err(self.broken(shard, original.position, "has another hash in the copy"));
@@ -113,7 +118,7 @@ impl Relocation {
         }
     }
 
-    /// Streams with an impossible history have one there too.
+    /// Quarantined streams are quarantined in the copy too.
     pub(super) async fn copy_quarantined(&self) -> Result<(), JournalError> {
         for stream in self.quarantined().await? {
             self.to.quarantine(stream.stream_id, &stream.reason, stream.since).await?;
@@ -128,8 +133,8 @@ impl Relocation {
         Ok(all)
     }
 
-    /// What operators did, which is kept for ever: the old place may be dropped.
-    async fn take_actions_along(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
+    /// Copies operators' actions, which are kept for ever: the old place may be dropped.
+    async fn copy_actions(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
         let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
         let mut asked = ActionsAsked { limit, ..ActionsAsked::default() };
         loop {
@@ -138,21 +143,20 @@ impl Relocation {
             asked.before = Some((last.at, last.id));
             for action in &page {
                 let note = with_action(sqlx::query(NOTE_ACTION), action);
-                note.execute(&mut *tx).await.map_err(away)?;
+                note.execute(&mut *tx).await.map_err(unavailable)?;
             }
         }
     }
 
-    /// Which incarnation the journal is in, which of the facts of these shards have ids of before,
-    /// and under which keys the fingerprints of their requests are: none may be forgotten with the
-    /// old place.
-    async fn take_history_along(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
+    /// Copies the journal's incarnation, which facts of these shards have ids from before, and the
+    /// keys of the fingerprints: all must survive if the old place is dropped.
+    async fn copy_history(&self, tx: &mut PgConnection) -> Result<(), JournalError> {
         if let Some(chronicle) = self.from.chronicle().await? {
             sqlx::query("UPDATE journal SET incarnation = $1 WHERE incarnation < $1")
                 .bind(chronicle.incarnation.cast_signed())
                 .execute(&mut *tx)
                 .await
-                .map_err(away)?;
+                .map_err(unavailable)?;
         }
         for key in self.from.fingerprint_keys().await? {
             sqlx::query(
@@ -162,9 +166,9 @@ impl Relocation {
             .bind(key.bytes.as_slice())
             .execute(&mut *tx)
             .await
-            .map_err(away)?;
+            .map_err(unavailable)?;
         }
-        self.take_actions_along(tx).await?;
+        self.copy_actions(tx).await?;
         for (shard, through) in self.from.ids_by_position().await? {
             if self.shards.contains(shard) {
                 sqlx::query(
@@ -175,7 +179,7 @@ impl Relocation {
                 .bind(through.cast_signed())
                 .execute(&mut *tx)
                 .await
-                .map_err(away)?;
+                .map_err(unavailable)?;
             }
         }
         Ok(())
