@@ -1,4 +1,4 @@
-//! Compiles the proto of the fact feed, without a protoc to install, and keeps its descriptors for
+//! Compiles the proto of the fact feed, without an installed protoc, and keeps its descriptors for
 //! reflection.
 
 use std::error::Error;

@@ -29,7 +29,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 const REASON_MAX: usize = 500;
 /// After this a caller may ask again that found the database unavailable.
-const AWAY_DELAY: Duration = Duration::from_millis(500);
+const UNAVAILABLE_DELAY: Duration = Duration::from_millis(500);
 
 /// The message service as gRPC sees it.
 pub struct NotificationEdge {
@@ -217,6 +217,6 @@ fn not_found() -> Status {
 fn away(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "notification database");
     Refused::new(Reason::NotificationsUnavailable)
-        .again_after(AWAY_DELAY)
+        .again_after(UNAVAILABLE_DELAY)
         .say("the notification database is not available")
 }

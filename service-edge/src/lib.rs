@@ -1,18 +1,19 @@
-//! What the gRPC edges of all services share, so that a caller meets one manner in all of them.
+//! The shared parts of all gRPC edges, so that every service behaves alike towards callers.
 //!
-//! - [`Refused`] and [`Violations`]: how a call is refused. The only place that makes an `ErrorInfo`.
+//! - [`Refused`] and [`Violations`]: refusals of calls. The only place that makes an `ErrorInfo`.
 //! - [`page`]: sizes and tokens of pages.
-//! - [`time`]: instants and positions as protos have them.
-//! - [`feed`]: what a service publishes, as a gRPC stream, and the reader of such a stream.
+//! - [`time`]: instants and positions in protos.
+//! - [`feed`]: a service's published facts as a gRPC stream, and a reader of such a stream.
 //!
-//! A crate of its own, and no part of `shared-events`: tonic and prost are half a minute of building
-//! that journals, followers and the contract can be built beside. Never here: what a service does.
+//! A crate of its own, and not part of `shared-events`: tonic and prost take half a minute to
+//! build, beside which journals, followers and the contract can be built. Never here: what a
+//! service does.
 
 pub mod feed;
 pub mod page;
-mod refusal; // a reason and its words → a status
+mod refusal; // a reason and its message → a status
 pub mod time;
-mod violation; // fields at fault
+mod violation; // invalid fields
 
-pub use refusal::{AWAY_DELAY, DOMAIN, OVERLOADED_DELAY, Refused, reason_of};
+pub use refusal::{DOMAIN, OVERLOADED_DELAY, Refused, UNAVAILABLE_DELAY, reason_of};
 pub use violation::{Violation, Violations, violation};

@@ -4,20 +4,20 @@ use tonic::Status;
 
 use crate::{Violations, violation};
 
-/// How large the pages of a list are.
+/// The sizes of a list's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize {
-    /// Where none is asked for.
+    /// The size where none is requested.
     pub default: u32,
-    /// The most.
+    /// The largest size.
     pub max: u32,
 }
 
 impl PageSize {
-    /// Of most lists.
+    /// The sizes of most lists.
     pub const LIST: Self = Self { default: 20, max: 100 };
 
-    /// The size that is meant, of a field that is never below 0.
+    /// The size for a request's field that is never negative.
     #[must_use]
     pub const fn of(self, asked: u32) -> u32 {
         match asked {
@@ -27,7 +27,7 @@ impl PageSize {
         }
     }
 
-    /// The size that is meant; what is wrong with it is added, and none given.
+    /// The size for a request's field; none, and a violation, where it is invalid.
     pub fn read(self, asked: i32, violations: &mut Violations) -> Option<u32> {
         let Self { default, max } = self;
         match u32::try_from(asked) {
@@ -41,7 +41,8 @@ impl PageSize {
     }
 }
 
-/// Takes a page from what was read, which is one more than fits where there is more; whether there is.
+/// Truncates the items to a page; true where there were more. One more than the page is read for
+/// that.
 pub fn cut<T>(found: &mut Vec<T>, size: u32) -> bool {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = found.len() > size;
@@ -49,27 +50,27 @@ pub fn cut<T>(found: &mut Vec<T>, size: u32) -> bool {
     more
 }
 
-/// The tokens of a list's pages: what was asked of the list stands in them, so that they fit no other.
+/// The page tokens of a list. They contain the list's parameters, so that they fit no other list.
 #[derive(Clone, Debug)]
 pub struct Tokens(String);
 
 impl Tokens {
-    /// Of a list that was asked this.
+    /// The tokens of a list with these parameters.
     #[must_use]
     pub fn of(asked: impl std::fmt::Display) -> Self {
         Self(format!("{asked}/"))
     }
 
-    /// The token of the page after this place.
+    /// The token of the page after this item.
     #[must_use]
     pub fn after(&self, place: impl std::fmt::Display) -> String {
         format!("{}{place}", self.0)
     }
 
-    /// The place that a token names; none for the first page.
+    /// The item that a token names; none for the first page.
     ///
     /// # Errors
-    /// A violation of `page_token` where it is no token of this list.
+    /// A violation of `page_token` where it is not a token of this list.
     pub fn place<T>(
         &self,
         token: &str,
@@ -79,17 +80,17 @@ impl Tokens {
             return Ok(None);
         }
         let place = token.strip_prefix(&self.0).and_then(read);
-        let foreign = || Violations::one("page_token", Violations::INVALID_FIELD, FOREIGN);
+        let foreign = || Violations::one("page_token", Violations::INVALID_FIELD, FOREIGN_TOKEN);
         place.map(Some).ok_or_else(foreign)
     }
 }
 
-const FOREIGN: &str = "not a token of this list";
+const FOREIGN_TOKEN: &str = "not a token of this list";
 
-/// Refuses a token that is none of the list's.
+/// Refuses a token of another list.
 #[must_use]
 pub fn foreign_token() -> Status {
-    violation("page_token", FOREIGN)
+    violation("page_token", FOREIGN_TOKEN)
 }
 
 #[cfg(test)]
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_goes_on_after_its_place_and_fits_its_list_alone() {
+    fn a_page_token_fits_only_its_list() {
         let (mugs, cups) = (Tokens::of("MUG"), Tokens::of("CUP"));
         let number = |text: &str| text.parse::<u32>().ok();
         assert_eq!(mugs.place(&mugs.after(7), number), Ok(Some(7)));

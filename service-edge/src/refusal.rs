@@ -10,14 +10,14 @@ use crate::{Violation, Violations};
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "ordinal";
 
-/// After this a caller may ask again that found a queue full.
+/// When a caller that met a full queue may try again.
 pub const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
-/// After this a caller may ask again that found a store or another process unavailable: about as long
-/// as an order takes to be rebuilt, and short of a new lease.
-pub const AWAY_DELAY: Duration = Duration::from_secs(1);
+/// When a caller that met an unavailable store or process may try again: about the time in which an
+/// order is rebuilt, and shorter than a new lease.
+pub const UNAVAILABLE_DELAY: Duration = Duration::from_secs(1);
 
-/// A call that is refused: why, and what else the caller is told. It becomes a status with its words,
-/// which show neither personal data nor what went wrong inside.
+/// A refused call: the reason, and details for the caller. It becomes a status with a message,
+/// which shows neither personal data nor internal errors.
 #[derive(Clone, Debug)]
 pub struct Refused {
     reason: Reason,
@@ -29,7 +29,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// For this reason, with the status that it comes with.
+    /// A refusal for this reason, with its usual status.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
         Self {
@@ -42,27 +42,27 @@ impl Refused {
         }
     }
 
-    /// Something that this process needs is unavailable for now: the caller may ask again soon.
+    /// A dependency of this process is unavailable for now: the caller may try again soon.
     #[must_use]
-    pub fn away(reason: Reason) -> Self {
-        Self::new(reason).again_after(AWAY_DELAY)
+    pub fn unavailable(reason: Reason) -> Self {
+        Self::new(reason).again_after(UNAVAILABLE_DELAY)
     }
 
-    /// With another of the statuses that the reason comes with.
+    /// With another status of the reason.
     #[must_use]
     pub const fn with_code(mut self, code: Code) -> Self {
         self.code = code;
         self
     }
 
-    /// With a further value for programs.
+    /// Adds a value for programs.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
 
-    /// About this field: it is told as a violation, with the words of the whole.
+    /// Names the field at fault: it becomes a violation, with the message of the refusal.
     #[must_use]
     pub fn about(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
@@ -76,19 +76,19 @@ impl Refused {
         self
     }
 
-    /// The client of a stream took nothing of it for minutes.
+    /// The client of a stream read nothing of it for minutes.
     #[must_use]
     pub fn reader_too_slow() -> Status {
-        Self::away(Reason::ReaderTooSlow)
-            .say("the stream was not read for 2 minutes; it can go on where it was")
+        Self::unavailable(Reason::ReaderTooSlow)
+            .say("the stream was not read for 2 minutes; it can be resumed where it was")
     }
 
-    /// The status, with these words.
+    /// The status, with this message.
     #[must_use]
     pub fn say(self, message: &str) -> Status {
         let mut details = ErrorDetails::with_error_info(self.reason.code(), DOMAIN, self.metadata);
         let mut violations = self.violations;
-        violations.extend(self.field.map(|field| shown(field, self.reason, message)));
+        violations.extend(self.field.map(|field| field_violation(field, self.reason, message)));
         if !violations.is_empty() {
             details.set_bad_request(violations);
         }
@@ -98,7 +98,7 @@ impl Refused {
         Status::with_error_details(self.code, message, details)
     }
 
-    /// Every field at fault, up to [`Violations::SHOWN_MAX`] of them, because statuses travel in
+    /// All invalid fields, up to [`Violations::SHOWN_MAX`] of them, because statuses are sent in
     /// headers. The reason is the first one's.
     pub(crate) fn malformed(violations: &Violations) -> Status {
         let mut all = violations.iter();
@@ -112,7 +112,7 @@ impl Refused {
             .iter()
             .take(Violations::SHOWN_MAX)
             .map(|Violation { field, reason, description }| {
-                shown(field.clone(), *reason, description)
+                field_violation(field.clone(), *reason, description)
             })
             .collect();
         let more = if total > 1 { format!(" (and {} more)", total - 1) } else { String::new() };
@@ -120,8 +120,8 @@ impl Refused {
     }
 }
 
-/// A field at fault, as every service tells it: its path, a stable code, and words.
-fn shown(field: String, reason: Reason, description: &str) -> FieldViolation {
+/// An invalid field in the form of all services: its path, a stable code, and a description.
+fn field_violation(field: String, reason: Reason, description: &str) -> FieldViolation {
     let reason = reason.code().to_owned();
     FieldViolation { reason, ..FieldViolation::new(field, description) }
 }

@@ -1,4 +1,4 @@
-//! Instants and positions as protos have them.
+//! Instants and positions in protos.
 
 use shared_events::contract::{Mark, Timestamp};
 use shared_events::stream::Cursors;
@@ -13,16 +13,15 @@ pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// Each shard with its position there, and the mark of it where it is known: what the messages of
-/// places are made of.
+/// Each shard with its position, and the mark of it where it is known: the fields of the position
+/// messages.
 pub fn positions(cursors: &Cursors) -> impl Iterator<Item = (u32, u64, Option<u64>)> + '_ {
     cursors
         .iter()
         .map(|(shard, position)| (u32::from(shard), position, cursors.mark(shard).map(Mark::bits)))
 }
 
-/// The cursors that such messages name; none where a shard's number is none. A place before the first
-/// position is none.
+/// The cursors from such messages; none where a shard's number is invalid. A position of 0 is none.
 pub fn cursors(places: impl IntoIterator<Item = (u32, u64, Option<u64>)>) -> Option<Cursors> {
     let mut cursors = Cursors::default();
     for (shard, position, mark) in places.into_iter().filter(|(_, position, _)| *position > 0) {

@@ -6,23 +6,23 @@ use tonic::Status;
 
 use crate::Refused;
 
-/// A field that is not well formed.
+/// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Its path, such as `lines[3].unit_price.currency_code`.
     pub field: String,
-    /// Why: the domain's own reason where it has one, else [`Violations::INVALID_FIELD`].
+    /// Why: the domain's own reason where it has one, otherwise [`Violations::INVALID_FIELD`].
     pub reason: Reason,
-    /// What a well formed one is; never the value, which may be personal data.
+    /// What a valid value is; never the value, which may be personal data.
     pub description: String,
 }
 
-/// All that is wrong with a request.
+/// All invalid fields of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// The reason of fields for whose malformation the domain has none of its own.
+    /// The reason of invalid fields for which the domain has none of its own.
     pub const INVALID_FIELD: Reason = Reason::InvalidField;
 
     /// The most violations that a status shows.
@@ -41,29 +41,29 @@ impl Violations {
         self.0.iter()
     }
 
-    /// Adds all that is wrong with another part of the request.
+    /// Adds all violations of another part of the request.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Something is wrong with a field.
+    /// Adds a violation of a field.
     pub fn add(&mut self, field: impl Into<String>, reason: Reason, description: impl Display) {
         let description = description.to_string();
         self.0.push(Violation { field: field.into(), reason, description });
     }
 
-    /// The same, for no reason but that the field is malformed.
+    /// Adds a violation with the general reason.
     pub fn wrong(&mut self, field: impl Into<String>, description: impl Display) {
         self.add(field, Self::INVALID_FIELD, description);
     }
 
-    /// What a text says, if it says it; else that is noted.
+    /// Parses a text; where it is invalid, adds a violation.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         let required = if text.is_empty() { "required; " } else { "" };
         text.parse()
@@ -71,10 +71,10 @@ impl Violations {
             .ok()
     }
 
-    /// What was made of the request, if nothing is wrong with it.
+    /// Ends the checks of a request.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// All violations, if there are any.
     pub fn none_or(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
@@ -92,7 +92,7 @@ impl From<Violations> for Status {
     }
 }
 
-/// A field that is not as it should be: its path, and what a right one is.
+/// A refusal for one invalid field: its path, and what a valid value is.
 #[must_use]
 pub fn violation(field: &str, description: &str) -> Status {
     Violations::one(field, Violations::INVALID_FIELD, description).into()

@@ -12,7 +12,7 @@ pub(crate) fn refused(reason: Reason, message: &str) -> Status {
 
 /// Something that this process needs is away for now.
 pub(crate) fn away(reason: Reason, message: &str) -> Status {
-    Refused::away(reason).say(message)
+    Refused::unavailable(reason).say(message)
 }
 
 /// Nothing was begun, because there is too much under way; which bound was met is told.

@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::store::SetError;
 
 /// After this a caller may ask again that found the database unavailable.
-const AWAY_DELAY: Duration = Duration::from_millis(500);
+const UNAVAILABLE_DELAY: Duration = Duration::from_millis(500);
 
 pub(super) fn not_found(message: &str) -> Status {
     Refused::new(Reason::NotFound).say(message)
@@ -17,7 +17,7 @@ pub(super) fn not_found(message: &str) -> Status {
 pub(super) fn away(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "stock database");
     Refused::new(Reason::StockUnavailable)
-        .again_after(AWAY_DELAY)
+        .again_after(UNAVAILABLE_DELAY)
         .say("the stock database is not available")
 }
 

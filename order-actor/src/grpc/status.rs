@@ -37,14 +37,14 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::DeadlineExceeded => Refused::new(Reason::DeadlineExceeded)
             .say("the deadline passed before there was an answer"),
         Refusal::NotOwner { shard, owner } => not_owner(*shard, owner.as_deref()),
-        Refusal::Frozen { shard, reason } => Refused::away(Reason::ShardFrozen)
+        Refusal::Frozen { shard, reason } => Refused::unavailable(Reason::ShardFrozen)
             .with("shard", shard)
             .with("reason", reason)
             .say("an operator has closed this part of the journal; nothing was appended"),
-        Refusal::Unavailable(_) => Refused::away(Reason::JournalUnavailable)
+        Refusal::Unavailable(_) => Refused::unavailable(Reason::JournalUnavailable)
             .say("the journal is not available; nothing was appended"),
         Refusal::Doubted(_) => doubted(),
-        Refusal::OutcomeUnknown(_) => Refused::away(Reason::OutcomeUnknown).say(
+        Refusal::OutcomeUnknown(_) => Refused::unavailable(Reason::OutcomeUnknown).say(
             "whether it was done is not known yet; ask again with the same order id or request id",
         ),
         Refusal::TooLarge => {
@@ -78,7 +78,7 @@ fn archived(shard: u16, through: u64, file: &str) -> Status {
 /// Another node answers for the order. The one that a client asked carries the call there, if it
 /// finds the owner's address in the status.
 fn not_owner(shard: u16, owner: Option<&str>) -> Status {
-    let row = Refused::away(Reason::ShardNotHere).with("shard", shard);
+    let row = Refused::unavailable(Reason::ShardNotHere).with("shard", shard);
     let row = match owner {
         Some(owner) => row.with("owner", owner),
         None => row,
@@ -181,7 +181,7 @@ pub fn behind() -> Status {
 /// The engine is being stopped; the stream can go on elsewhere or later.
 #[must_use]
 pub fn stopping() -> Status {
-    Refused::away(Reason::Stopping).say("the engine is stopping")
+    Refused::unavailable(Reason::Stopping).say("the engine is stopping")
 }
 
 /// A read of the journal failed.
@@ -193,13 +193,13 @@ pub fn journal(error: &JournalError) -> Status {
         JournalError::Doubted(_) => doubted(),
         JournalError::Forked { .. } => forked(),
         JournalError::Archived { shard, through, file } => archived(*shard, *through, file),
-        _ => Refused::away(Reason::JournalUnavailable).say("the journal is not available"),
+        _ => Refused::unavailable(Reason::JournalUnavailable).say("the journal is not available"),
     }
 }
 
 /// The journal was set back, and nobody has accepted that yet.
 fn doubted() -> Status {
-    Refused::away(Reason::JournalDoubted).say(
+    Refused::unavailable(Reason::JournalDoubted).say(
         "the journal was set back and an operator has not accepted that yet; nothing was appended",
     )
 }
@@ -219,5 +219,5 @@ fn broken() -> Status {
 #[must_use]
 pub fn read_model(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "a read model could not be read");
-    Refused::away(Reason::ReadModelUnavailable).say("the list is not available")
+    Refused::unavailable(Reason::ReadModelUnavailable).say("the list is not available")
 }

@@ -19,8 +19,8 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the other side may take for its first answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Another process's facts, through one stream that goes on where the reader is. Lost, it is
-/// opened again; what the reader has not committed is read again.
+/// Another process's facts, through one stream that continues from the reader's cursors. A lost
+/// stream is opened again; what the reader has not committed is read again.
 pub struct RemoteFacts {
     origin: Origin,
     client: FactServiceClient<Channel>,
@@ -29,17 +29,17 @@ pub struct RemoteFacts {
 }
 
 struct Live {
-    /// Where the reader is when it has done all that was handed over.
+    /// The reader's cursors once it has handled everything that was returned.
     at: Cursors,
     stream: Streaming<proto::ReadFactsResponse>,
-    /// Facts of a batch of which the last message has not come yet.
-    begun: Vec<Fact>,
+    /// Facts of a batch whose last message has not arrived yet.
+    partial: Vec<Fact>,
     /// Read while waiting.
     next: Option<Batch<Fact>>,
 }
 
 impl RemoteFacts {
-    /// What this service promises, as told by whoever answers on the channel.
+    /// The facts of this service, from whichever process answers on the channel.
     #[must_use]
     pub fn new(origin: Origin, channel: Channel, identity: Identity) -> Self {
         let client = FactServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -59,15 +59,15 @@ impl RemoteFacts {
         });
         let mut client = self.client.clone();
         let stream = answered(client.read_facts(request)).await?.into_inner();
-        let mut live = Live { at: after.clone(), stream, begun: Vec::new(), next: None };
-        // The first message comes at once, whether or not there are facts.
+        let mut live = Live { at: after.clone(), stream, partial: Vec::new(), next: None };
+        // The first message comes immediately, with or without facts.
         live.next = Some(answered(live.message()).await?);
         Ok(live)
     }
 }
 
 impl Live {
-    /// The next whole batch.
+    /// The next complete batch.
     async fn message(&mut self) -> Result<Batch<Fact>, Status> {
         loop {
             let message = self.stream.message().await?;
@@ -75,19 +75,19 @@ impl Live {
             for json in &message.facts {
                 let fact = Fact::from_json(json)
                     .map_err(|error| Status::data_loss(format!("unreadable fact: {error}")))?;
-                self.begun.push(fact);
+                self.partial.push(fact);
             }
             let through = cursors(&message.through)
-                .ok_or_else(|| Status::data_loss("a place in no shard"))?;
-            if !through.is_empty() || self.begun.is_empty() {
-                let items = std::mem::take(&mut self.begun);
+                .ok_or_else(|| Status::data_loss("a position without a shard"))?;
+            if !through.is_empty() || self.partial.is_empty() {
+                let items = std::mem::take(&mut self.partial);
                 return Ok(Batch { items, through, more: false });
             }
         }
     }
 }
 
-/// An answer in time, or why not.
+/// The answer in time, or an error.
 async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, SourceError> {
     match timeout(ANSWERS_WITHIN, call).await {
         Ok(Ok(answer)) => Ok(answer),
@@ -99,7 +99,7 @@ async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T,
 fn failed(status: &Status) -> SourceError {
     let said = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
-        // A log with a hole, or with another history than was read from it: nobody may read on.
+        // A log with a gap, or with another history than was read from it: no reader may continue.
         Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: said },
         Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: said },
         _ => SourceError::Unavailable(said),
@@ -120,7 +120,7 @@ impl Source<Fact> for RemoteFacts {
             None => match open.message().now_or_never() {
                 None => Batch::default(),
                 Some(Ok(batch)) => batch,
-                // Servers end connections that are old; that alone is no trouble.
+                // Servers close old connections; that alone is no failure.
                 Some(Err(status)) => {
                     tracing::debug!(%status, source = self.origin.uri(), "feed opened again");
                     open = self.open(after).await?;
@@ -136,7 +136,8 @@ impl Source<Fact> for RemoteFacts {
                     batch.more = !next.is_empty();
                     open.next = Some(next);
                 }
-                // What it was is in nobody's hands: the next reading opens the feed again from here.
+                // No data are lost by an error here: the next read opens the feed again from these
+                // cursors.
                 Some(Err(_)) => return Ok(batch),
             }
         }
@@ -152,7 +153,7 @@ impl Source<Fact> for RemoteFacts {
         };
         match open.message().await {
             Ok(batch) => open.next = Some(batch),
-            // Reading finds out what there is to it.
+            // The next read finds the cause.
             Err(_) => *live = None,
         }
     }
@@ -168,19 +169,18 @@ impl Source<Fact> for RemoteFacts {
         let finding = |finding: proto::Finding| match finding {
             proto::Finding::Same => Some(Finding::Same),
             proto::Finding::Other => Some(Finding::Other),
-            proto::Finding::Beyond => Some(Finding::Beyond),
+            proto::Finding::Beyond => Some(Finding::Ahead),
             proto::Finding::Unspecified => None,
         };
         let findings: Option<Vec<Finding>> = answer.findings().map(finding).collect();
         let findings = findings.filter(|findings| findings.len() == known.len());
-        let findings = findings.ok_or_else(|| {
-            SourceError::Unavailable("an answer that compares nothing".to_owned())
-        })?;
+        let findings = findings
+            .ok_or_else(|| SourceError::Unavailable("an answer without a comparison".to_owned()))?;
         let history = answer.history.as_ref().and_then(read_history);
         Ok(Comparison { history, findings })
     }
 
-    async fn rest(&self) {
+    async fn pause(&self) {
         *self.live.lock().await = None;
     }
 
@@ -189,7 +189,7 @@ impl Source<Fact> for RemoteFacts {
             self.identity.request(proto::GetHeadsRequest { source: self.origin.uri().to_owned() });
         let mut client = self.client.clone();
         let heads = answered(client.get_heads(request)).await?.into_inner().heads;
-        cursors(&heads).ok_or_else(|| SourceError::Unavailable("a head in no shard".to_owned()))
+        cursors(&heads).ok_or_else(|| SourceError::Unavailable("a head without a shard".to_owned()))
     }
 }
 
@@ -206,14 +206,14 @@ mod tests {
     use super::*;
     use crate::feed::proto::fact_service_server::{FactService, FactServiceServer};
 
-    /// Tells these messages, each of one position, to whoever has not had them.
-    struct Teller(Vec<proto::ReadFactsResponse>);
+    /// Sends these messages, each of one position, to readers that have not had them.
+    struct Publisher(Vec<proto::ReadFactsResponse>);
 
     type Messages =
         tokio_stream::Iter<std::vec::IntoIter<Result<proto::ReadFactsResponse, Status>>>;
 
     #[tonic::async_trait]
-    impl FactService for Teller {
+    impl FactService for Publisher {
         type ReadFactsStream = Messages;
 
         async fn read_facts(
@@ -258,10 +258,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_not_passed_over() {
+    async fn an_unreadable_fact_is_not_skipped() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let teller = Teller(vec![message(1, None), message(2, Some("{")), message(3, None)]);
+        let teller = Publisher(vec![message(1, None), message(2, Some("{")), message(3, None)]);
         let serving = Server::builder()
             .add_service(FactServiceServer::new(teller))
             .serve_with_incoming(TcpListenerStream::new(listener));

@@ -4,11 +4,11 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 /// The token cannot be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the peer token is no header value")]
+#[error("the peer token is not a valid header value")]
 pub struct NoToken(#[source] InvalidMetadataValue);
 
-/// Who this process is to its peers: the holder of a token with the role SERVICE, or, where the
-/// cluster trusts its callers, a service by its word.
+/// This process's identity towards its peers: the holder of a token with the role SERVICE, or,
+/// where the cluster trusts its callers, a service without proof.
 #[derive(Clone, Default)]
 pub struct Identity {
     bearer: Option<MetadataValue<Ascii>>,
@@ -32,7 +32,7 @@ impl Identity {
         Ok(Self { bearer: Some(bearer) })
     }
 
-    /// A request in this name.
+    /// A request with this identity.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         match &self.bearer {

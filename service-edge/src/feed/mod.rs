@@ -1,8 +1,9 @@
-//! The fact feed over gRPC: what a service promises, from any place on, for followers in other
-//! processes. Never here: what a fact means.
+//! The fact feed over gRPC: a service's published facts, from any position on, for followers in
+//! other processes.
+//! Never here: what a fact means.
 
 mod client; // another process's facts as a source
-mod identity; // who reads
+mod identity; // the identity of the reader
 mod server; // the sources of this process as a service
 
 pub use client::RemoteFacts;
@@ -35,7 +36,7 @@ fn positions(cursors: &Cursors) -> Vec<proto::FactPosition> {
         .collect()
 }
 
-/// None where a shard's number is none.
+/// None where a shard's number is invalid.
 fn cursors(positions: &[proto::FactPosition]) -> Option<Cursors> {
     time::cursors(positions.iter().map(|place| (place.shard, place.position, place.mark)))
 }
@@ -48,7 +49,7 @@ fn place(place: &Place) -> proto::FactPosition {
     }
 }
 
-/// None where a place has no number of a shard, no position or no mark.
+/// None where a place has no valid shard, no position or no mark.
 fn places(positions: &[proto::FactPosition]) -> Option<Vec<Place>> {
     let place = |place: &proto::FactPosition| {
         Some(Place {
@@ -69,7 +70,7 @@ fn read_history(history: &proto::History) -> Option<History> {
     Some(History { log: history.log.parse().ok()?, incarnation: history.incarnation })
 }
 
-/// None where a shard's number is none.
+/// None where a shard's number is invalid.
 fn scope(shards: &[u32]) -> Option<Scope> {
     if shards.is_empty() {
         return Some(Scope::All);

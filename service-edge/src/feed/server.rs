@@ -13,18 +13,18 @@ use super::proto::fact_service_server::{FactService, FactServiceServer};
 use super::{cursors, history, places, positions, proto, scope};
 use crate::{Refused, violation};
 
-/// Facts read at once.
+/// Facts per read of the log.
 const READ_AT_ONCE: usize = 512;
 /// Bytes of facts after which a message takes no more.
 const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Messages that wait for a slow reader.
 const WAITING_MAX: usize = 4;
-/// Shards of the largest log that there can be.
+/// The most shards a log can have.
 const SHARDS_MAX: u16 = 1_024;
-/// A reader that takes nothing for so long loses its stream; it can go on where it was.
+/// A reader that takes no message for this long loses its stream; it can resume where it was.
 const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
-/// Makes a reader of one log; each stream has its own, so that they do not disturb each other.
+/// Creates a reader of one log; each stream has its own, so that they do not disturb each other.
 pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
 
 /// The fact service of this process.
@@ -35,14 +35,14 @@ pub struct FactEdge {
 }
 
 impl FactEdge {
-    /// Over these logs. Streams end at `stop`.
+    /// Serves these logs. Streams end at `stop`.
     #[must_use]
     pub fn new(logs: impl IntoIterator<Item = (Origin, Log)>, stop: CancellationToken) -> Self {
         let logs = logs.into_iter().map(|(origin, log)| (origin.uri(), log)).collect();
         Self { logs: Arc::new(logs), stop }
     }
 
-    /// As tonic serves it.
+    /// The tonic service.
     #[must_use]
     pub fn into_service(self) -> FactServiceServer<Self> {
         FactServiceServer::new(self)
@@ -51,7 +51,7 @@ impl FactEdge {
     fn log(&self, source: &str) -> Result<Arc<dyn Source<Fact>>, Status> {
         self.logs.get(source).map(|log| log()).ok_or_else(|| {
             let known: Vec<&str> = self.logs.keys().copied().collect();
-            violation("source", &format!("not told here; there is {}", known.join(", ")))
+            violation("source", &format!("not served here; there is {}", known.join(", ")))
         })
     }
 }
@@ -68,7 +68,7 @@ impl FactService for FactEdge {
     ) -> Result<Response<Messages>, Status> {
         let request = request.into_inner();
         let log = self.log(&request.source)?;
-        let (after, scope) = asked(&request, log.shards().unwrap_or(SHARDS_MAX))?;
+        let (after, scope) = parse_request(&request, log.shards().unwrap_or(SHARDS_MAX))?;
         let after = after.scoped(scope);
         let known: Vec<Place> = after.places().filter(|place| after.reads(place.shard)).collect();
         let compared = log.compare(&known, 0).await.map_err(|error| status(&error))?;
@@ -77,14 +77,14 @@ impl FactService for FactEdge {
         if compared.differing(&known).next().is_some() || after.iter().any(ahead) {
             return Err(forked());
         }
-        // One more place, for the last word: however much waits, how the stream ended can be said.
+        // One more place, for the final status: it can be sent however many messages wait.
         let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
         let last_word = sender.clone().try_reserve_owned();
         let stop = self.stop.clone();
         tokio::spawn(async move {
             let end = tokio::select! {
-                end = tell(log.as_ref(), after, request.live, &sender) => end,
-                () = stop.cancelled() => Err(Refused::away(Reason::Stopping).say("this process is stopping")),
+                end = send_facts(log.as_ref(), after, request.live, &sender) => end,
+                () = stop.cancelled() => Err(Refused::unavailable(Reason::Stopping).say("this process is stopping")),
                 () = sender.closed() => Ok(()),
             };
             if let (Err(status), Ok(last_word)) = (end, last_word) {
@@ -119,7 +119,7 @@ impl FactService for FactEdge {
         let finding = |finding: &Finding| match finding {
             Finding::Same => proto::Finding::Same.into(),
             Finding::Other => proto::Finding::Other.into(),
-            Finding::Beyond => proto::Finding::Beyond.into(),
+            Finding::Ahead => proto::Finding::Beyond.into(),
         };
         Ok(Response::new(proto::CompareResponse {
             history: compared.history.map(history),
@@ -128,12 +128,15 @@ impl FactService for FactEdge {
     }
 }
 
-/// Places that one comparison takes.
+/// The most places of one comparison.
 const PLACES_MAX: usize = 2_048;
 
-/// Where a reader goes on and what it reads. A shard that there is not is the reader's mistake, and none
-/// of the log's.
-fn asked(request: &proto::ReadFactsRequest, shards: u16) -> Result<(Cursors, Scope), Status> {
+/// The cursors from which a reader continues, and the shards that it reads. An unknown shard is the
+/// reader's mistake, not the log's.
+fn parse_request(
+    request: &proto::ReadFactsRequest,
+    shards: u16,
+) -> Result<(Cursors, Scope), Status> {
     let unknown = |shard: u32| shard >= u32::from(shards);
     let wrong = |field: String| violation(&field, &format!("the log has {shards} shards, from 0"));
     if let Some(index) = request.after.iter().position(|place| unknown(place.shard)) {
@@ -147,7 +150,7 @@ fn asked(request: &proto::ReadFactsRequest, shards: u16) -> Result<(Cursors, Sco
     Ok((after, scope))
 }
 
-async fn tell(
+async fn send_facts(
     log: &dyn Source<Fact>,
     mut after: Cursors,
     live: bool,
@@ -167,7 +170,8 @@ async fn tell(
         let mut message = proto::ReadFactsResponse::default();
         let mut bytes = 0;
         for fact in &batch.items {
-            let json = fact.to_json().map_err(|_| broken("a fact that has no JSON"))?;
+            let json =
+                fact.to_json().map_err(|_| broken("a fact that cannot be written as JSON"))?;
             if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {
                 if !send(reader, std::mem::take(&mut message)).await? {
                     return Ok(());
@@ -190,7 +194,7 @@ fn forked() -> Status {
     Refused::new(Reason::HistoryForked).say(message)
 }
 
-/// Whether the reader is still there.
+/// Sends to the reader; false where it has gone.
 async fn send(
     reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
     message: proto::ReadFactsResponse,
@@ -209,7 +213,7 @@ fn status(error: &SourceError) -> Status {
     match error {
         SourceError::Unavailable(error) => {
             tracing::warn!(error, "a log could not be read");
-            Refused::away(Reason::LogUnavailable).say("the log cannot be read at the moment")
+            Refused::unavailable(Reason::LogUnavailable).say("the log cannot be read at the moment")
         }
         SourceError::Archived { .. } => Refused::new(Reason::Archived).say(&error.to_string()),
         SourceError::Forked { .. } => forked(),
