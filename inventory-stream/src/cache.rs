@@ -165,7 +165,7 @@ impl StockCache {
         let mut looked = None;
         while !stop.is_cancelled() {
             // Heard from before the look, so that nothing told after it is missed.
-            let told = self.inner.outbox.told();
+            let told = self.inner.outbox.published();
             let wanted = self.inner.wanted.notified();
             if let Err(error) = self.look(&mut looked).await {
                 looked = None;

@@ -1,5 +1,5 @@
-//! Chance as an input: random numbers and ids come from a [`Chance`] that is handed around, and a seed
-//! makes every draw repeatable. Outside `stream` nothing else in this crate draws them.
+//! Chance as an input: random numbers and ids come from a [`Chance`] that is passed around, and a
+//! seed makes every draw repeatable.
 //! Never here: what is done with a draw.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,40 +13,40 @@ use crate::contract::{
     Subject,
 };
 
-/// Where random numbers and ids come from: the machine, unless it has a seed. Clones draw from the
+/// The source of random numbers and ids: the machine, unless it has a seed. Clones draw from the
 /// same source.
 #[derive(Clone, Debug, Default)]
 pub struct Chance(Option<Arc<Mutex<Seeded>>>);
 
-/// What follows from a seed.
+/// The state of a seeded source.
 #[derive(Debug)]
 struct Seeded {
     random: StdRng,
-    /// Ids drawn so far: later ones sort behind earlier ones, as those of the machine do.
+    /// Ids drawn so far: later ones sort after earlier ones, as the machine's do.
     ids: u64,
 }
 
 impl Chance {
-    /// The machine's.
+    /// The machine's source.
     #[must_use]
     pub const fn system() -> Self {
         Self(None)
     }
 
-    /// The same draws for the same seed.
+    /// A source with the same draws for the same seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let seeded = Seeded { random: StdRng::seed_from_u64(seed), ids: 0 };
         Self(Some(Arc::new(Mutex::new(seeded))))
     }
 
-    /// A number, evenly from all that there are.
+    /// A random number, uniform over all 32-bit numbers.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
     }
 
-    /// Sixty-four bits, evenly.
+    /// Sixty-four random bits.
     #[must_use]
     pub fn bits(&self) -> u64 {
         self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_every_draw_and_ids_sort_as_they_were_drawn() {
+    fn a_seed_repeats_every_draw_and_ids_sort_in_order() {
         let draws = |chance: &Chance| (chance.number(), chance.bits(), chance.uuid());
         let (one, again, other) = (Chance::seeded(1), Chance::seeded(1), Chance::seeded(2));
         assert_eq!(draws(&one), draws(&again));

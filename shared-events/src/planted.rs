@@ -1,13 +1,13 @@
-//! Mistakes on purpose, so that the checks can be seen to find them. Compiled in only with the
-//! feature `planted-bugs`; even then nothing is wrong unless the environment asks for it.
+//! Deliberate mistakes, to show that the checks find them. Compiled in only with the feature
+//! `planted-bugs`; even then nothing is wrong unless the environment asks for it.
 
 use std::sync::OnceLock;
 
-/// Names the mistake to make: `answer-before-append`, `append-without-epoch` or
+/// The variable that names the mistake to make: `answer-before-append`, `append-without-epoch` or
 /// `cursor-before-effect`.
 const VARIABLE: &str = "ORDINAL_PLANTED_BUG";
 
-/// Whether this mistake is to be made.
+/// Whether to make this mistake.
 #[must_use]
 pub fn is(bug: &str) -> bool {
     static PLANTED: OnceLock<Option<String>> = OnceLock::new();

@@ -57,7 +57,7 @@ impl Followers {
     ) -> watch::Receiver<Scope> {
         let (candidacy, scope) = Candidacy::new(database.clone(), follower.name);
         let status = self.start(follower, database, source, scope.clone(), handler);
-        self.run(|stop| candidacy.telling(status).run(stop));
+        self.run(|stop| candidacy.reporting_to(status).run(stop));
         scope
     }
 

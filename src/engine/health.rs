@@ -168,7 +168,7 @@ async fn follower(entry: &FollowerEntry) -> Option<String> {
         let error = status.error().unwrap_or_default();
         return Some(format!("it has stopped for good: {error}"));
     }
-    if let Some(trouble) = status.trouble().or_else(|| status.unled()) {
+    if let Some(trouble) = status.failure().or_else(|| status.lease_failure()) {
         return Some(trouble);
     }
     // What fills the streams keeps nobody from serving: readers ask the service.

@@ -37,7 +37,7 @@ impl Archiving {
         let options: PgConnectOptions = url.parse().map_err(unavailable)?;
         let options = options.application_name("ordinal-archive").disable_statement_logging();
         let mut db = PgConnection::connect_with(&options).await?;
-        let session = Session::new(schema).map_err(unavailable)?.unhurried();
+        let session = Session::new(schema).map_err(unavailable)?.without_idle_timeout();
         session.begin::<Postgres>(&mut db).await?;
         // Released with the session. This lock saves work; the swap makes two runs safe.
         let alone: bool =

@@ -31,7 +31,7 @@ impl Archiving {
         reach: &Cursors,
         over: impl Fn(&[StoredEvent]) -> bool,
     ) -> Result<Selection, ArchivingError> {
-        sqlx::query("CREATE TEMPORARY TABLE leaving (order_id text PRIMARY KEY, positions text)")
+        sqlx::query("CREATE TEMPORARY TABLE selected (order_id text PRIMARY KEY, positions text)")
             .execute(&mut self.db)
             .await?;
         let mut selection = Selection::default();
@@ -96,7 +96,7 @@ impl Archiving {
     async fn choose(&mut self, chosen: Vec<(StreamId, String)>) -> Result<(), ArchivingError> {
         let (ids, positions): (Vec<String>, Vec<String>) =
             chosen.into_iter().map(|(id, positions)| (id.to_string(), positions)).unzip();
-        sqlx::query("INSERT INTO leaving SELECT * FROM unnest($1::text[], $2::text[])")
+        sqlx::query("INSERT INTO selected SELECT * FROM unnest($1::text[], $2::text[])")
             .bind(ids)
             .bind(positions)
             .execute(&mut self.db)

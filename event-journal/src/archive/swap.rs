@@ -69,7 +69,7 @@ impl Archiving {
     ) -> Result<ArchivedCounts, ArchivingError> {
         let bytes_before = self.bytes().await?;
         self.name_streams().await?;
-        sqlx::query("ANALYZE leaving").execute(&mut self.db).await?;
+        sqlx::query("ANALYZE selected").execute(&mut self.db).await?;
         sqlx::query("CREATE TABLE events_next (LIKE events INCLUDING ALL EXCLUDING INDEXES)")
             .execute(&mut self.db)
             .await?;
@@ -140,7 +140,7 @@ impl Archiving {
         loop {
             let last: Option<String> = sqlx::query_scalar(
                 "WITH page AS (
-                     SELECT * FROM selection WHERE order_id > $1 ORDER BY order_id LIMIT $2
+                     SELECT * FROM selected WHERE order_id > $1 ORDER BY order_id LIMIT $2
                  ), named AS (
                      INSERT INTO archived_orders
                      SELECT order_id::uuid, positions::bigint[] FROM page
@@ -184,7 +184,7 @@ impl Archiving {
             let done = sqlx::query(
                 "INSERT INTO events_next SELECT * FROM events
                  WHERE shard = $1 AND position > $2 AND position <= $3
-                   AND NOT EXISTS (SELECT FROM selection WHERE order_id = aggregate_id)",
+                   AND NOT EXISTS (SELECT FROM selected WHERE order_id = aggregate_id)",
             )
             .bind(i32::from(shard))
             .bind(after)

@@ -154,7 +154,7 @@ impl Journal {
             && incarnation >= chronicle.incarnation
         {
             let what = match finding {
-                Finding::Beyond => "the shard ends before that",
+                Finding::Ahead => "the shard ends before that",
                 _ => "another event is there",
             };
             let doubt = format!("{who} read position {position} ({mark}) of shard {shard}: {what}");
@@ -193,7 +193,7 @@ impl Journal {
             findings.push(if unavailable(*shard) {
                 Finding::Same
             } else if *position > head {
-                Finding::Beyond
+                Finding::Ahead
             } else if *position == head && heads.mark(*shard).is_some_and(|there| there != *mark) {
                 Finding::Other
             } else {

@@ -186,7 +186,7 @@ impl Store for MemoryStore {
     }
 
     /// Its clock is the runtime's.
-    fn renews_beside(&self) -> bool {
+    fn renews_on_own_thread(&self) -> bool {
         false
     }
 

@@ -35,7 +35,7 @@ pub(crate) trait Store: Reads + Notes + Send + Sync + 'static {
     /// Extends the lease, on a connection of its own.
     fn renewal(&self) -> Box<dyn Renewal>;
     /// Whether renewals need a thread of their own.
-    fn renews_beside(&self) -> bool {
+    fn renews_on_own_thread(&self) -> bool {
         true
     }
     /// Whether others may take the shards of a live process that does not renew its lease.

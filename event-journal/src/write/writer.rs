@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use shared_events::contract::Timestamp;
-use shared_events::stream::{Cursors, Scope, spawn_beside};
+use shared_events::stream::{Cursors, Scope, spawn_for_lease};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -138,8 +138,11 @@ impl Writer {
     ) {
         let mut waiting = VecDeque::new();
         let keeper = Arc::clone(&self.lease).keep(self.store.renewal());
-        let keeper =
-            if self.store.renews_beside() { spawn_beside(keeper) } else { tokio::spawn(keeper) };
+        let keeper = if self.store.renews_on_own_thread() {
+            spawn_for_lease(keeper)
+        } else {
+            tokio::spawn(keeper)
+        };
         let end = self.serve(&mut requests, &mut waiting, &closing).await;
         keeper.abort();
         requests.close();

@@ -3,8 +3,8 @@ use serde_json::value::RawValue;
 
 use super::{FactError, InventoryFact, NotificationFact, OrderFact, OrderId, Origin, Subject};
 
-/// What one service promises: a table of its facts, each with its versioned type name and the fields
-/// of its JSON data. Whoever adds one adds a row; a published row never changes.
+/// The facts that one service publishes: a table, each row with its versioned type name and the
+/// fields of its JSON data. A new fact is a new row; a published row never changes.
 macro_rules! facts {
     (
         $(#[$doc:meta])*
@@ -63,7 +63,7 @@ macro_rules! facts {
 }
 pub(super) use facts;
 
-/// The body of a fact, by the service that promises it.
+/// The body of a fact, by the service that publishes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum FactBody {
@@ -76,7 +76,7 @@ pub enum FactBody {
 }
 
 impl FactBody {
-    /// What a service promises by CloudEvents `type` and `data`.
+    /// The fact of a service, from CloudEvents `type` and `data`.
     pub(super) fn of(source: Origin, kind: &str, data: &RawValue) -> Result<Self, FactError> {
         let body = match source {
             Origin::Orders => OrderFact::of(kind, data)?.map(Self::Order),
@@ -86,7 +86,7 @@ impl FactBody {
         body.ok_or_else(|| FactError::UnknownType { origin: source.uri(), kind: kind.to_owned() })
     }
 
-    /// Who promises it.
+    /// The service that publishes it.
     #[must_use]
     pub const fn source(&self) -> Origin {
         match self {
@@ -106,7 +106,7 @@ impl FactBody {
         }
     }
 
-    /// The order it is about; none of a fact about something else.
+    /// The order it is about; none where it is about something else.
     #[must_use]
     pub const fn order_id(&self) -> Option<OrderId> {
         match self {

@@ -4,11 +4,11 @@ use std::str::FromStr;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
-/// How a customer is reached. Personal data: `Debug` shows nothing of it, and it stands in no log,
+/// How a customer is reached. Personal data: `Debug` shows nothing of it, and it appears in no log,
 /// id, metric or error.
 ///
-/// What is new is checked ([`Contact::new`]); what is read is taken as it was written, by whatever
-/// rule was in force then.
+/// New contacts are checked ([`Contact::new`]); stored ones are read as they were written, under
+/// whatever rule applied then.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub struct Contact {
     /// E-mail address, as it was given; see [`Email`].
@@ -49,8 +49,8 @@ pub enum ContactError {
 }
 
 impl Contact {
-    /// A contact of what a caller gave: blanks around each part do not count, and neither does how a
-    /// phone number is grouped or a language tag spelt. Empty texts count as absent.
+    /// A contact from a caller's input: blanks around each part are dropped, as is the grouping of
+    /// a phone number or the spelling of a language tag. Empty texts count as absent.
     ///
     /// # Errors
     /// [`ContactError`] names the first part that is not well formed.
@@ -80,8 +80,8 @@ impl Contact {
     }
 }
 
-/// An e-mail address as mail is sent to it, in ASCII, so that every mail server takes it. Whoever
-/// accepts an address and whoever writes to it go by this rule.
+/// An e-mail address in the form that mail is sent to, in ASCII, so that every mail server takes
+/// it. Accepting an address and writing to it follow the same rule.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Email {
     local: String,
@@ -89,14 +89,14 @@ pub struct Email {
 }
 
 impl Email {
-    /// What stands before the `@`. In quotes where it must be (RFC 5321): some providers gave
-    /// addresses with dots in a row or at an end.
+    /// The part before the `@`. Quoted where it must be (RFC 5321): some providers gave addresses
+    /// with consecutive dots or a dot at an end.
     #[must_use]
     pub fn local(&self) -> &str {
         &self.local
     }
 
-    /// What stands after it: a domain in lower case, international ones in Punycode.
+    /// The part after it: a domain in lower case, international ones in Punycode.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
@@ -113,11 +113,11 @@ impl FromStr for Email {
     type Err = ContactError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Quotes may hold an @ as well.
+        // Quoted parts may hold an @ as well.
         let (local, domain) = text.rsplit_once('@').ok_or(ContactError::Email)?;
         let local = local_part(local).ok_or(ContactError::Email)?;
         let domain = domain_part(domain).ok_or(ContactError::Email)?;
-        // RFC 5321 4.5.3.1; a text that is longer than what it comes to would only take up room.
+        // RFC 5321 4.5.3.1; a longer text than its result would only take up space.
         let fits = local.len() <= 64
             && local.len() + 1 + domain.len() <= 254
             && text.chars().count() <= 254;
@@ -125,7 +125,7 @@ impl FromStr for Email {
     }
 }
 
-/// RFC 5321 `Local-part`: letters, digits and some signs; anything else that can be printed in quotes.
+/// RFC 5321 `Local-part`: letters, digits and some signs; other printable characters in quotes.
 fn local_part(text: &str) -> Option<String> {
     let quoted = text.strip_prefix('"').map(|rest| rest.strip_suffix('"').unwrap_or_default());
     if let Some(inside) = quoted {
@@ -139,7 +139,7 @@ fn local_part(text: &str) -> Option<String> {
     Some(if dots_between { text.to_owned() } else { format!("\"{text}\"") })
 }
 
-/// Whether this may stand between quotes: printable ASCII, with `\` before a quote or another `\`.
+/// Whether this may be inside quotes: printable ASCII, with `\` before a quote or another `\`.
 fn is_quotable(inside: &str) -> bool {
     let mut characters = inside.chars();
     while let Some(c) = characters.next() {
@@ -151,13 +151,13 @@ fn is_quotable(inside: &str) -> bool {
     !inside.is_empty()
 }
 
-/// A domain by the rules of names in the DNS. No address literal: a customer who gives one is
-/// mistaken, or wants us to connect to a machine of their choice.
+/// A domain by the rules of the DNS. No address literal: a customer who gives one is mistaken, or
+/// wants us to connect to a machine of their choice.
 fn domain_part(text: &str) -> Option<String> {
-    // They would be dropped without a word, and another domain be written to.
+    // They would be dropped silently, and the mail would go to another domain.
     let ignored =
         icu_properties::CodePointSetData::new::<icu_properties::props::DefaultIgnorableCodePoint>();
-    // These two matter in some scripts, and are refused elsewhere by the rule itself.
+    // These two matter in some scripts, and the rule itself refuses them elsewhere.
     let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
     if text.chars().any(|c| ignored.contains(c) && !joins(c)) {
         return None;
@@ -170,10 +170,10 @@ fn domain_part(text: &str) -> Option<String> {
     (!last.bytes().all(|byte| byte.is_ascii_digit())).then(|| domain.into_owned())
 }
 
-/// A phone number without what only groups its digits.
+/// A phone number without the characters that only group its digits.
 fn e164(text: &str) -> Result<String, ContactError> {
-    // Whoever is inside of the country dials it, whoever is outside does not; which digits are
-    // meant is not ours to guess.
+    // It is dialled inside the country and not from outside; we cannot guess which digits are
+    // meant.
     if text.contains("(0)") {
         return Err(ContactError::Phone);
     }
@@ -187,7 +187,7 @@ fn e164(text: &str) -> Result<String, ContactError> {
 
 fn is_e164(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
-        // The shortest that are in use have seven digits with their country's code.
+        // The shortest numbers in use have seven digits with their country code.
         (7..=15).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_digit())
             && !digits.starts_with('0')
@@ -200,7 +200,7 @@ fn is_e164(text: &str) -> bool {
 pub struct Locale(String);
 
 impl Locale {
-    /// The whole tag.
+    /// The complete tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -222,7 +222,7 @@ impl Default for Locale {
 impl FromStr for Locale {
     type Err = ContactError;
 
-    /// Also as others write it: `de_DE`, `DE`, `de-de`.
+    /// Also accepts common other spellings: `de_DE`, `DE`, `de-de`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let given = text.replace('_', "-");
         let mut parts = given.split('-');
@@ -231,7 +231,7 @@ impl FromStr for Locale {
             && (2..=3).contains(&language.len())
             && language.bytes().all(|byte| byte.is_ascii_alphabetic());
         let mut tag = language.to_ascii_lowercase();
-        // Behind a single letter or digit stands what has a rule of its own.
+        // Subtags after a single letter or digit have rules of their own.
         let mut extended = false;
         for part in parts {
             fits &=
@@ -248,7 +248,7 @@ impl FromStr for Locale {
                 _ => tag.push_str(&part.to_ascii_lowercase()),
             }
         }
-        // A single one opens something.
+        // A single one introduces an extension.
         fits &= tag.rsplit('-').next().is_some_and(|last| last.len() > 1);
         if fits { Ok(Self(tag)) } else { Err(ContactError::Locale) }
     }

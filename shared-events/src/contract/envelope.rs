@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::{FactBody, FactId, Mark, Origin, Subject, Timestamp};
 
-/// What a service promises others: CloudEvents 1.0 attributes around a body. Its JSON is the
-/// CloudEvents JSON format, with `type` and `data` from the body.
+/// A published fact: CloudEvents 1.0 attributes around a body. Its JSON is the CloudEvents JSON
+/// format, with `type` and `data` from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Envelope")]
 pub struct Fact {
@@ -15,9 +15,9 @@ pub struct Fact {
     pub specversion: SpecVersion,
     /// Unique and repeatable; see [`FactId`].
     pub id: FactId,
-    /// Who promises it.
+    /// The service that publishes it.
     pub source: Origin,
-    /// When it happened, by the service that promises it.
+    /// When it happened, by the clock of that service.
     pub time: Timestamp,
     /// What it is about; CloudEvents `subject`.
     pub subject: Subject,
@@ -29,17 +29,17 @@ pub struct Fact {
     pub position: u64,
     /// 0 for the first fact of a position, 1 for the second.
     pub index: u16,
-    /// The id of what caused it: the request, or another service's fact.
+    /// The id of its cause: the request, or another service's fact.
     pub causationid: Option<String>,
-    /// W3C trace context of the command behind it.
+    /// W3C trace context of the command that caused it.
     pub traceparent: Option<String>,
-    /// What stands at its position of its log; see [`Fact::mark`]. Order facts carry it.
+    /// The mark of its position in its log; see [`Fact::mark`]. Order facts have it.
     pub mark: Option<Mark>,
-    /// What it says: `type` and `data`.
+    /// Its content: `type` and `data`.
     pub body: FactBody,
 }
 
-/// A fact as it is written.
+/// A fact as it is serialised.
 #[derive(Serialize)]
 struct Written<'a> {
     specversion: SpecVersion,
@@ -84,8 +84,8 @@ impl Serialize for Fact {
     }
 }
 
-/// CloudEvents `sequence`, a text: texts sort as the numbers do, which are below 10^20. Facts of
-/// before had a number there, which is read still.
+/// CloudEvents `sequence`, a text: texts sort as the numbers do, which are below 10^20. Facts
+/// written earlier have a number there, which is still accepted.
 #[derive(Clone, Copy)]
 struct Digits(u64);
 
@@ -121,7 +121,7 @@ impl Visitor<'_> for Digits {
     }
 }
 
-/// A fact as it is read: what `data` is depends on who promises it, and on `type`.
+/// A fact as it is deserialised: what `data` is depends on the publishing service and on `type`.
 #[derive(Deserialize)]
 struct Envelope {
     specversion: SpecVersion,
@@ -166,7 +166,7 @@ impl TryFrom<Envelope> for Fact {
     }
 }
 
-/// CloudEvents `specversion`, of which there is one.
+/// CloudEvents `specversion`, of which one is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SpecVersion {
     /// 1.0
@@ -175,14 +175,14 @@ pub enum SpecVersion {
     V1,
 }
 
-/// The JSON is not a fact that this version knows.
+/// Why JSON is not a fact that this version knows.
 #[derive(Debug, thiserror::Error)]
 pub enum FactError {
-    /// It is malformed, or its data are not of its type.
+    /// It is malformed, or its data do not fit its type.
     #[error("not a known fact: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The service is not known to promise anything of this type.
-    #[error("not a known fact: {origin} promises no {kind}")]
+    /// The service is not known to publish this type.
+    #[error("not a known fact: {origin} publishes no {kind}")]
     UnknownType {
         /// The service.
         origin: &'static str,
@@ -192,8 +192,8 @@ pub enum FactError {
 }
 
 impl Fact {
-    /// A fact at its place: shard, position, and which of the facts there it is. Who promises it and
-    /// what it is about, its body says.
+    /// A fact at its position: shard, position, and its index there. Its body has the publishing
+    /// service and the subject.
     #[must_use]
     pub fn new(
         id: FactId,
@@ -219,21 +219,21 @@ impl Fact {
         }
     }
 
-    /// The same, with what caused it and the trace of the command behind it.
+    /// The same fact with its cause and the trace of the command behind it.
     #[must_use]
     pub fn caused(self, causationid: Option<String>, traceparent: Option<String>) -> Self {
         Self { causationid, traceparent, ..self }
     }
 
-    /// The same, with what stands at its position of its log.
+    /// The same fact with the mark of its position in its log.
     #[must_use]
     pub fn marked(self, mark: Option<Mark>) -> Self {
         Self { mark, ..self }
     }
 
-    /// What a reader remembers of its place, to know the log again: that of the journal's hash for
-    /// facts about orders, of the fact's own id for those of other services. None in facts that
-    /// were told before there were marks.
+    /// The mark that a reader remembers of its position, to recognise the log: that of the
+    /// journal's hash for order facts, of the fact's own id for those of other services. None in
+    /// facts that were published before there were marks.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         match self.source {

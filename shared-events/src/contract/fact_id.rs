@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{ParseIdError, RequestId, Subject, Timestamp};
 
-/// The service that promises a fact, as CloudEvents `source`.
+/// The service that publishes a fact, as CloudEvents `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Origin {
     /// The order service.
@@ -21,7 +21,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The URI reference that stands in CloudEvents `source`.
+    /// The URI reference used as CloudEvents `source`.
     #[must_use]
     pub const fn uri(self) -> &'static str {
         match self {
@@ -32,9 +32,9 @@ impl Origin {
     }
 }
 
-/// A fact's id: the same for the same fact however often it is published or read, and another for
-/// every other one, also where a log that was set back gives a place to something else, or another
-/// installation has the same place. A UUID (version 5 of what it is made of).
+/// A fact's id: the same for the same fact however often it is published or read, and different for
+/// every other one, even where a log that was set back reuses a position, or another installation
+/// has the same position. A UUID (version 5 of its inputs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FactId(Uuid);
@@ -43,8 +43,8 @@ pub struct FactId(Uuid);
 const FACTS: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6661_6374_7300);
 
 impl FactId {
-    /// The id of the `index`-th fact that an event tells. The event is known by its subject and version,
-    /// by where it stands and by when the journal took it (microseconds since 1970).
+    /// The id of the `index`-th fact of an event. The event is identified by its subject and
+    /// version, its position and the time when the journal took it (microseconds since 1970).
     #[must_use]
     pub fn of_event(
         source: Origin,
@@ -58,23 +58,24 @@ impl FactId {
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
 
-    /// The id of the `nth` fact of this kind that a service tells because of another one: the same
-    /// again where that service has to follow it a second time.
+    /// The id of the `nth` fact of this kind that a service publishes because of another one: the
+    /// same again where that service has to follow it a second time.
     #[must_use]
     pub fn caused_by(source: Origin, cause: Self, kind: &str, nth: u16) -> Self {
         let name = format!("{}/{cause}/{kind}/{nth}", source.uri());
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
 
-    /// The id of a fact of this kind that a service tells once of a thing of its own, such as a message
-    /// that left.
+    /// The id of a fact of this kind that a service publishes once about one of its own things,
+    /// such as a message that was sent.
     #[must_use]
     pub fn once(source: Origin, thing: Uuid, kind: &str) -> Self {
         let name = format!("{}/{thing}/{kind}", source.uri());
         Self(Uuid::new_v5(&FACTS, name.as_bytes()))
     }
 
-    /// As facts were named before: by a position alone. What was told under such an id keeps it.
+    /// An id as facts had earlier: from a position alone. Facts that were published under such an
+    /// id keep it.
     #[must_use]
     pub fn at(source: Origin, shard: u16, position: u64, index: u16) -> Self {
         let name = format!("{}/{shard}/{position}/{index}", source.uri());

@@ -4,18 +4,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The text names nobody and nothing.
+/// Why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIdError {
     /// It is not a UUID.
     #[error("not a UUID such as 018f6f3e-0000-7000-8000-00000000000a")]
     NoUuid,
-    /// It is the UUID of zeroes, which stands for a field that was forgotten.
-    #[error("the UUID of zeroes names nothing")]
+    /// It is the nil UUID, which usually is a forgotten field.
+    #[error("the nil UUID is not an id")]
     Nil,
 }
 
-// A table of ids: each is a UUID with a name of its own, so that one cannot stand for another.
+// A table of ids: each is a UUID with a type of its own, so that one cannot be used for another.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -36,8 +36,8 @@ macro_rules! ids {
                 self.0
             }
 
-            /// An id that was written down earlier, whatever it is. What comes from a caller is
-            /// parsed, which refuses the UUID of zeroes.
+            /// Parses an id from storage, whatever UUID it is. Ids from callers are parsed by
+            /// `FromStr`, which refuses the nil UUID.
             ///
             /// # Errors
             /// [`ParseIdError::NoUuid`].
@@ -70,24 +70,24 @@ macro_rules! ids {
 }
 
 ids! {
-    /// An order. Chosen by the client or minted at the edge; the order's idempotency key.
+    /// An order. Chosen by the client or minted at the edge; also the order's idempotency key.
     OrderId
-    /// Who placed an order.
+    /// The customer who placed an order.
     CustomerId
-    /// Who sells a line, where a shop has several sellers.
+    /// The seller of a line, where a shop has several.
     SellerId
-    /// The hold on stock that belongs to an order.
+    /// The reservation of stock for an order.
     ReservationId
     /// A parcel.
     ShipmentId
     /// A return, minted when it is requested.
     ReturnId
-    /// A message to somebody, in the ledger of the notification service.
+    /// A message to a customer, in the ledger of the notification service.
     NotificationId
-    /// What makes a retry of a command recognisable.
+    /// Identifies a command across its retries.
     RequestId
-    /// What a fact or an event is about, whatever kind of thing that is: an order, or something that
-    /// has no order. Items of one subject stay in order.
+    /// What a fact or an event is about: an order, or something else. Items of one subject stay in
+    /// order.
     Subject
 }
 

@@ -6,28 +6,28 @@ use super::{OrderId, Quantity, ReservationId, Sku};
 /// Units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockLine {
-    /// What it is.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
 }
 
 facts! {
-    /// What others may know about stock. One fact per order and step, never one per product.
+    /// Facts about stock. One fact per order and step, never one per product.
     InventoryFact {
-        /// `inventory.reserved.v1`: every unit of the order is held.
+        /// `inventory.reserved.v1`: every unit of the order is reserved.
         "inventory.reserved.v1" => Reserved {
             order_id: OrderId,
             reservation_id: ReservationId,
             lines: Vec<StockLine>,
         }
-        /// `inventory.rejected.v1`: nothing is held; these skus were short.
+        /// `inventory.rejected.v1`: nothing is reserved; these skus were short.
         "inventory.rejected.v1" => Rejected { order_id: OrderId, skus: Vec<Sku> }
         /// `inventory.released.v1`: these units are free again.
         "inventory.released.v1" => Released { order_id: OrderId, lines: Vec<StockLine> }
-        /// `inventory.committed.v1`: these units left the warehouse.
+        /// `inventory.committed.v1`: these units were shipped.
         "inventory.committed.v1" => Committed { order_id: OrderId, lines: Vec<StockLine> }
-        /// `inventory.restocked.v1`: these units came back.
+        /// `inventory.restocked.v1`: these units were returned to stock.
         "inventory.restocked.v1" => Restocked { order_id: OrderId, lines: Vec<StockLine> }
     }
 }

@@ -3,14 +3,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a log holds at a position, as short as it can be remembered: the first eight bytes of the
-/// hash there, big-endian. A position alone says nothing of which history it counts; a position
-/// with its mark does.
+/// Identifies what a log holds at a position: the first eight bytes of the hash there, big-endian.
+/// A position alone does not identify a history; a position with its mark does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
 impl Mark {
-    /// The mark of a place with this hash.
+    /// The mark of a position with this hash.
     #[must_use]
     pub fn of(hash: &[u8]) -> Self {
         let mut first = [0; 8];
@@ -32,13 +31,13 @@ impl Mark {
         self.0
     }
 
-    /// As a database keeps it: the same 64 bits, read as signed.
+    /// As a database stores it: the same 64 bits, read as signed.
     #[must_use]
     pub const fn stored(self) -> i64 {
         self.0.cast_signed()
     }
 
-    /// What a database kept.
+    /// From a database.
     #[must_use]
     pub const fn from_stored(bits: i64) -> Self {
         Self(bits.cast_unsigned())
@@ -57,7 +56,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// The text is no mark.
+/// The text is not a mark.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a mark: 16 hexadecimal digits")]
 pub struct ParseMarkError;
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_marks() {
+    fn other_texts_are_not_marks() {
         for text in ["", "0", "+000000000000000", "00000000000000000", "000000000000000g"] {
             assert_eq!(text.parse::<Mark>(), Err(ParseMarkError), "{text}");
         }

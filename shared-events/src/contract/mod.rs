@@ -1,20 +1,21 @@
-//! What services say to each other. Pure values: parsed once at an edge, never strings again.
+//! The facts and values that services exchange. Pure values: parsed once at an edge, never strings
+//! again.
 //! Never here: IO, clocks, randomness.
 
-mod body; // what a fact says, by who promises it
+mod body; // the content of a fact, by the service that publishes it
 mod contact; // how a customer is reached; personal data
 mod envelope; // CloudEvents attributes around a fact
-mod fact_id; // which fact it is, and who promises it
-mod ids; // who and what is spoken of
-mod inventory_fact; // what others may know about stock
-mod mark; // what a log holds at a position, in eight bytes
+mod fact_id; // the id of a fact, and the service that publishes it
+mod ids; // typed ids
+mod inventory_fact; // facts about stock
+mod mark; // identifies a position of a log by its hash, in eight bytes
 mod money; // minor units and their currency
-mod notification_fact; // what others may know about messages
-mod order_fact; // what others may know about an order
+mod notification_fact; // facts about messages
+mod order_fact; // facts about orders
 mod quantity; // units, positive by construction
 mod reason; // why a call is refused, with status, meaning and remedy
-mod sku; // what is sold
-mod text; // what a text may hold
+mod sku; // stock keeping units
+mod text; // which characters a text may hold
 mod timestamp; // instants, in UTC microseconds
 
 pub use body::FactBody;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Quantity;
 
-/// An ISO 4217 currency. A caller may name those that people pay with today; one that was written
-/// down earlier may have been withdrawn since.
+/// An ISO 4217 currency. Callers may only name those in circulation today; a stored one may have
+/// been withdrawn since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency([u8; 3]);
@@ -18,8 +18,8 @@ impl Currency {
         std::str::from_utf8(&self.0).unwrap_or("???")
     }
 
-    /// A currency that was written down earlier, whatever became of it. What comes from a caller is
-    /// parsed, which refuses what is no money today.
+    /// Parses a currency from storage, even if it was withdrawn since. Currencies from callers are
+    /// parsed by `FromStr`, which refuses those not in circulation.
     ///
     /// # Errors
     /// [`MoneyError::UnknownCurrency`].
@@ -39,16 +39,16 @@ impl Currency {
     }
 }
 
-/// Why an amount of money could not be had.
+/// Why an amount of money is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not the code of an ISO 4217 currency.
     #[error("not an ISO 4217 currency code such as GBP")]
     UnknownCurrency,
-    /// A code that stands for no money, or for one that was withdrawn.
-    #[error("a currency code that is no money, or no longer: withdrawn, a fund, a metal or a test")]
+    /// A code that is not in circulation: withdrawn, or no currency of payments.
+    #[error("not a currency in circulation: withdrawn, a fund, a metal or a test")]
     NoMoney,
-    /// Two currencies met in one sum.
+    /// A sum of two currencies.
     #[error("amounts of different currencies cannot be added")]
     CurrencyMismatch,
     /// The amount does not fit 64 bits of minor units.
@@ -69,10 +69,10 @@ impl FromStr for Currency {
     }
 }
 
-/// Whether people pay with it: ISO 4217 List One as iso_currency 0.7.1 has it, which is that of
-/// January 2026 (XCG and ZWG are in it; ANG, BGN, HRK and ZWL are not, or marked as withdrawn), without
-/// its funds and its codes for metals, units of account, tests and no currency. The crate calls the
-/// bolívar VES superseded by VED, which ISO does not: both are the same money.
+/// Whether it is in circulation: ISO 4217 List One as iso_currency 0.7.1 has it, which is that of
+/// January 2026 (XCG and ZWG are in it; ANG, BGN, HRK and ZWL are not, or marked as withdrawn),
+/// without its funds and its codes for metals, units of account, tests and no currency. The crate
+/// calls the bolívar VES superseded by VED, which ISO does not: both are the same money.
 fn is_money(currency: iso_currency::Currency) -> bool {
     let withdrawn = currency.is_superseded().is_some() && currency != iso_currency::Currency::VES;
     !(withdrawn || currency.is_fund() || currency.is_special())
@@ -108,13 +108,13 @@ pub struct Money {
 }
 
 impl Money {
-    /// So many minor units of a currency.
+    /// This many minor units of a currency.
     #[must_use]
     pub const fn new(minor: i64, currency: Currency) -> Self {
         Self { minor, currency }
     }
 
-    /// Nothing, in a currency.
+    /// Zero, in a currency.
     #[must_use]
     pub const fn zero(currency: Currency) -> Self {
         Self::new(0, currency)
@@ -130,7 +130,7 @@ impl Money {
         Ok(Self::new(minor, self.currency))
     }
 
-    /// The difference; may be below zero.
+    /// The difference; may be negative.
     ///
     /// # Errors
     /// [`MoneyError::CurrencyMismatch`], [`MoneyError::Overflow`].
@@ -140,7 +140,7 @@ impl Money {
         Ok(Self::new(minor, self.currency))
     }
 
-    /// So many units at this price.
+    /// The price of this many units.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
@@ -153,7 +153,7 @@ impl Money {
         if self.currency == other.currency { Ok(()) } else { Err(MoneyError::CurrencyMismatch) }
     }
 
-    /// From whole units and billionths, as `google.type.Money` carries them.
+    /// From whole units and billionths, as in `google.type.Money`.
     ///
     /// # Errors
     /// [`MoneyError::TooFine`] where the billionths are not whole minor units or their sign
@@ -175,7 +175,7 @@ impl Money {
         Ok(Self::new(minor, currency))
     }
 
-    /// Whole units and billionths, as `google.type.Money` carries them.
+    /// Whole units and billionths, as in `google.type.Money`.
     #[must_use]
     pub fn units_nanos(self) -> (i64, i32) {
         let per_unit = 10_i64.pow(self.currency.exponent());

@@ -2,9 +2,9 @@ use super::body::facts;
 use super::{NotificationId, OrderId};
 
 facts! {
-    /// What others may know about messages.
+    /// Facts about messages.
     NotificationFact {
-        /// `notification.sent.v1`: a channel took the message.
+        /// `notification.sent.v1`: a channel accepted the message.
         "notification.sent.v1" => Sent {
             order_id: OrderId,
             notification_id: NotificationId,

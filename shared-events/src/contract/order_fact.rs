@@ -14,9 +14,9 @@ pub enum CancelReason {
     CustomerRequest,
     /// At least one line could not be reserved.
     InsufficientStock,
-    /// Nobody confirmed it in time.
+    /// It was not confirmed in time.
     SlaTimeout,
-    /// The payment did not come.
+    /// The payment was not received.
     PaymentFailed,
     /// Operators decided.
     Ops,
@@ -36,7 +36,7 @@ impl CancelReason {
     }
 }
 
-/// What becomes of returned units.
+/// What happens to returned units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Disposition {
@@ -46,12 +46,12 @@ pub enum Disposition {
     WriteOff,
 }
 
-/// What every fact about an order says of it, so that a reader needs no memory of earlier facts.
+/// The part that every fact about an order has, so that a reader needs no memory of earlier facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderHeader {
     /// The order.
     pub order_id: OrderId,
-    /// Who placed it.
+    /// The customer.
     pub customer_id: CustomerId,
     /// How the customer is reached; personal data.
     pub contact: Contact,
@@ -64,11 +64,11 @@ pub struct OrderHeader {
 pub struct OrderLineFact {
     /// 1-based number of the line.
     pub line: u32,
-    /// What was ordered.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
-    /// The price of one.
+    /// The price of one unit.
     pub unit_price: Money,
 }
 
@@ -77,28 +77,28 @@ pub struct OrderLineFact {
 pub struct LineUnits {
     /// 1-based number of the line.
     pub line: u32,
-    /// What it is.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
 }
 
-/// Returned units of one line, and what becomes of them.
+/// Returned units of one line, and what happens to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReturnedUnits {
     /// 1-based number of the line.
     pub line: u32,
-    /// What it is.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
-    /// Back on the shelf, or written off.
+    /// Restocked, or written off.
     pub disposition: Disposition,
 }
 
 facts! {
-    /// What others may know about an order. Each variant is one versioned CloudEvents type; its
-    /// fields are its JSON data. A published version never changes: add a new one beside it.
+    /// Facts about an order. Each variant is one versioned CloudEvents type; its fields are its
+    /// JSON data. A published version never changes: add a new one beside it.
     OrderFact {
         /// `order.created.v1`: placed, not yet confirmed.
         "order.created.v1" => Created {
@@ -114,7 +114,7 @@ facts! {
             order: OrderHeader,
             reservation_id: ReservationId,
         }
-        /// `order.lines.cancelled.v1`: these units will not be delivered; the order goes on.
+        /// `order.lines.cancelled.v1`: these units will not be delivered; the order continues.
         "order.lines.cancelled.v1" => LinesCancelled {
             #[serde(flatten)]
             order: OrderHeader,
@@ -131,7 +131,7 @@ facts! {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             skus: Vec<Sku>,
         }
-        /// `order.lines.fulfilled.v1`: a parcel left, more are to come.
+        /// `order.lines.fulfilled.v1`: a parcel was shipped, more are to come.
         "order.lines.fulfilled.v1" => LinesFulfilled {
             #[serde(flatten)]
             order: OrderHeader,
@@ -140,7 +140,7 @@ facts! {
             carrier: String,
             tracking: String,
         }
-        /// `order.fulfilled.v1`: the last parcel left; `lines` are those of this parcel.
+        /// `order.fulfilled.v1`: the last parcel was shipped; `lines` are those of this parcel.
         "order.fulfilled.v1" => Fulfilled {
             #[serde(flatten)]
             order: OrderHeader,
@@ -150,7 +150,7 @@ facts! {
             tracking: String,
             return_until: Timestamp,
         }
-        /// `order.return.requested.v1`: somebody asks to send units back.
+        /// `order.return.requested.v1`: the customer asks to send units back.
         "order.return.requested.v1" => ReturnRequested {
             #[serde(flatten)]
             order: OrderHeader,
@@ -158,7 +158,7 @@ facts! {
             lines: Vec<LineUnits>,
             reason: String,
         }
-        /// `order.return.overdue.v1`: nobody judged the return in time; operators should look.
+        /// `order.return.overdue.v1`: the return was not judged in time; operators should check.
         "order.return.overdue.v1" => ReturnOverdue {
             #[serde(flatten)]
             order: OrderHeader,
@@ -171,14 +171,14 @@ facts! {
             return_id: ReturnId,
             reason: String,
         }
-        /// `order.returned.v1`: units came back.
+        /// `order.returned.v1`: units were returned.
         "order.returned.v1" => Returned {
             #[serde(flatten)]
             order: OrderHeader,
             return_id: ReturnId,
             lines: Vec<ReturnedUnits>,
         }
-        /// `refund.requested.v1`: this much is owed to the customer.
+        /// `refund.requested.v1`: this amount is owed to the customer.
         "refund.requested.v1" => RefundRequested {
             #[serde(flatten)]
             order: OrderHeader,
@@ -189,7 +189,7 @@ facts! {
 }
 
 impl OrderFact {
-    /// What the fact says of its order.
+    /// The part about its order.
     #[must_use]
     pub const fn order(&self) -> &OrderHeader {
         match self {

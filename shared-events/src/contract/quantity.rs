@@ -17,7 +17,7 @@ impl Quantity {
     /// The most units of one line: a billion, so that sums over 2,000 lines stay far inside 64 bits.
     pub const MAX: u32 = 1_000_000_000;
 
-    /// So many units.
+    /// This many units.
     ///
     /// # Errors
     /// [`QuantityError`] for 0 and for more than [`Self::MAX`].

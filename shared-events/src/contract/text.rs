@@ -1,14 +1,14 @@
-/// What a text from outside may hold: so many characters that can all be seen. Whatever hides,
-/// turns or overwrites what stands beside it is refused, wherever texts are taken: control characters
-/// (NUL above all, which Postgres takes in no text), marks that turn the direction of writing, and
-/// characters without width that join nothing.
+/// What a text from outside may hold: a number of visible characters. Characters that hide, reverse
+/// or overwrite their neighbours are refused in every text: control characters (above all NUL,
+/// which Postgres accepts in no text), bidirectional marks, and zero-width characters that join
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextRule {
     max: usize,
     lines: bool,
 }
 
-/// What is wrong with a text; never shows it.
+/// What is wrong with a text; never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// Too many characters.
@@ -17,15 +17,15 @@ pub enum TextError {
         /// The bound.
         max: usize,
     },
-    /// A character that may not stand there.
+    /// A forbidden character.
     #[error(
         "no control, bidirectional or invisible characters; character {place} is U+{:04X}",
         u32::from(*character)
     )]
     Hidden {
-        /// Which one, from 1.
+        /// Its place, from 1.
         place: usize,
-        /// What it is.
+        /// The character.
         character: char,
     },
 }
@@ -43,10 +43,10 @@ impl TextRule {
         Self { max, lines: true }
     }
 
-    /// Whether a text is by the rule.
+    /// Whether a text follows the rule.
     ///
     /// # Errors
-    /// [`TextError`] of what is wrong first.
+    /// [`TextError`] for the first violation.
     pub fn check(self, text: &str) -> Result<(), TextError> {
         let mut count = 0_usize;
         let mut characters = text.chars().peekable();
@@ -54,7 +54,7 @@ impl TextRule {
             count += 1;
             let breaks = match character {
                 '\n' | '\t' => true,
-                // Alone it has what follows written over what stands before.
+                // Alone it makes later characters overwrite earlier ones.
                 '\r' => characters.peek() == Some(&'\n'),
                 _ => false,
             };
@@ -66,8 +66,8 @@ impl TextRule {
     }
 }
 
-/// Whether a character hides, turns or overwrites others. U+200C and U+200D do not count: words of
-/// Persian, Hindi and others, and many emoji, are written with them.
+/// Whether a character hides, reverses or overwrites others. U+200C and U+200D do not count: words
+/// of Persian, Hindi and others, and many emoji, contain them.
 #[must_use]
 pub const fn is_hidden(character: char) -> bool {
     match character {
@@ -77,9 +77,9 @@ pub const fn is_hidden(character: char) -> bool {
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
         // Separators of lines and paragraphs.
         '\u{2028}' | '\u{2029}' => true,
-        // Of no width, and joining nothing: U+2066 to U+2069 are the isolates.
+        // Zero-width, and joining nothing: U+2066 to U+2069 are the isolates.
         '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
-        // Annotations, and tags, which spell text that nobody sees.
+        // Annotations, and tags, which spell invisible text.
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,
     }

@@ -6,16 +6,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in UTC, in microseconds since 1970-01-01T00:00:00Z.
 ///
-/// Microseconds because that is what Postgres stores; a finer instant would change on its way
-/// through the journal. Written as RFC 3339 text.
+/// Microseconds because Postgres stores those; a finer instant would change on its way through the
+/// journal. Written as RFC 3339 text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The first instant that is accepted: 0001-01-01T00:00:00Z, the first of protobuf's range.
+    /// The first accepted instant: 0001-01-01T00:00:00Z, the first of protobuf's range.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
-    /// The last instant that is accepted: 9999-12-31T23:59:59.999999Z, the last of protobuf's range
-    /// to the microsecond.
+    /// The last accepted instant: 9999-12-31T23:59:59.999999Z, the last of protobuf's range to the
+    /// microsecond.
     pub const MAX: Self = Self(253_402_300_799_999_999);
 
     /// The instant that many microseconds after 1970, clamped to [`Self::MIN`]..=[`Self::MAX`].
@@ -36,7 +36,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This instant and a while, clamped to [`Self::MAX`].
+    /// This instant plus a duration, clamped to [`Self::MAX`].
     #[must_use]
     pub fn plus(self, while_: Duration) -> Self {
         let micros = i64::try_from(while_.as_micros()).unwrap_or(i64::MAX);
@@ -50,8 +50,9 @@ impl Timestamp {
     }
 }
 
-/// `jiff::Timestamp` keeps room for any zone and so ends at 9999-12-30T22:00:00Z; what it prints of
-/// that second it does not read. The last instants are printed and read as two days earlier.
+/// `jiff::Timestamp` reserves room for any zone and so ends at 9999-12-30T22:00:00Z; it cannot
+/// parse what it prints of that second. The last instants are printed and parsed as two days
+/// earlier.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 impl fmt::Display for Timestamp {
@@ -67,7 +68,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not an instant that is accepted.
+/// The text is not an accepted instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseTimestampError {
     /// It is not RFC 3339 with a zone.
@@ -94,7 +95,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// The microseconds of an instant that `jiff::Timestamp` does not hold; none where the text has no
+/// The microseconds of an instant beyond the range of `jiff::Timestamp`; none where the text has no
 /// time or no zone.
 fn at_the_end(text: &str) -> Result<Option<i64>, jiff::Error> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text)?;

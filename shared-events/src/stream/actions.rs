@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::database::{Database, DatabaseError, Tx};
 use crate::contract::Timestamp;
 
-/// Who calls, as whoever proved it tells in a request's extensions.
+/// The caller, as the authentication put it into a request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedBy {
-    /// In which role, such as `OPS`.
+    /// The role, such as `OPS`.
     pub role: String,
-    /// Which name or id.
+    /// The name or id.
     pub subject: String,
 }
 
@@ -23,7 +23,7 @@ impl AskedBy {
     }
 }
 
-/// Somebody of whom nothing is known.
+/// An unauthenticated caller.
 impl Default for AskedBy {
     fn default() -> Self {
         Self { role: "NOBODY".to_owned(), subject: "unknown".to_owned() }
@@ -37,22 +37,22 @@ impl fmt::Display for AskedBy {
     }
 }
 
-/// What an operator may do, to be written down with its effect.
+/// What an operator may do; recorded with its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// A follower is to handle nothing more.
+    /// A follower stops handling items.
     PauseFollower,
-    /// A follower is to go on.
+    /// A follower resumes.
     ResumeFollower,
-    /// A subject's dead letters are tried again.
+    /// A subject's dead letters are retried.
     PutBackDeadLetters,
     /// A subject's first dead letter is dropped.
     DropDeadLetter,
     /// A follower's dead letters of orders that the journal does not hold are dropped.
     DropLettersOfLostOrders,
-    /// A read model is built again.
+    /// A read model is rebuilt.
     RebuildReadModel,
-    /// A shard is to be had by a node.
+    /// A shard is assigned to a node.
     MoveShard,
     /// A shard is closed.
     FreezeShard,
@@ -60,13 +60,13 @@ pub enum Verb {
     UnfreezeShard,
     /// The journal is accepted as it is.
     AcceptJournal,
-    /// Timers are to believe the clock.
+    /// Timers trust the clock again.
     ResumeTimers,
     /// Stock is set.
     SetStock,
     /// Stock is adjusted.
     AdjustStock,
-    /// A message is said again.
+    /// A message is sent again.
     ResendNotification,
 }
 
@@ -92,7 +92,7 @@ impl Verb {
         }
     }
 
-    /// The stable name of the kind of thing that it is done to.
+    /// The stable name of the kind of target.
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ impl Verb {
     }
 }
 
-/// The kinds of things that something is done to.
+/// The kinds of targets.
 pub const TARGET_KINDS: [&str; 8] = [
     "FOLLOWER",
     "DEAD_LETTER",
@@ -122,11 +122,11 @@ pub const TARGET_KINDS: [&str; 8] = [
     "NOTIFICATION",
 ];
 
-/// Characters of each text at most.
+/// The most characters of each text.
 const TEXT_MAX: usize = 500;
 
-/// What an operator did. Written in the transaction of its effect, so that there is never one
-/// without the other, and never changed.
+/// What an operator did. Written in the transaction of its effect, so that neither exists without
+/// the other, and never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorAction {
     /// Its own id.
@@ -135,22 +135,22 @@ pub struct OperatorAction {
     pub at: Timestamp,
     /// Who.
     pub by: AskedBy,
-    /// What: the code of a [`Verb`], or of one that a newer program knows.
+    /// What: the code of a [`Verb`], or of one that only a newer program knows.
     pub verb: String,
-    /// To what kind of thing.
+    /// The kind of target.
     pub kind: String,
-    /// To which.
+    /// The target.
     pub target: String,
-    /// Why, in their words; empty where they said nothing.
+    /// Why, in the operator's words; empty where none were given.
     pub reason: String,
-    /// How it was.
+    /// The state before.
     pub before: String,
-    /// How it is.
+    /// The state after.
     pub after: String,
 }
 
 impl OperatorAction {
-    /// That somebody does this now; what was and is comes with [`Self::changing`].
+    /// An action that happens now; [`Self::changing`] adds the states before and after.
     #[must_use]
     pub fn new(by: &AskedBy, verb: Verb, target: &str, reason: &str, at: Timestamp) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl OperatorAction {
         }
     }
 
-    /// With how it was and how it is, in a few words each: what is longer is cut.
+    /// Adds the states before and after; long texts are cut.
     #[must_use]
     pub fn changing(mut self, before: &str, after: &str) -> Self {
         self.before = bounded(before);
@@ -174,7 +174,7 @@ impl OperatorAction {
         self
     }
 
-    /// Writes it down with its effect.
+    /// Writes the action in the transaction of its effect.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -199,7 +199,7 @@ impl OperatorAction {
         Ok(())
     }
 
-    /// What was done to what is kept in a database, newest first.
+    /// The recorded actions of a database, newest first.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -220,10 +220,10 @@ impl OperatorAction {
         rows.iter().map(Self::read).collect()
     }
 
-    /// One as [`ActionsAsked::SQL`] gives it, whatever the driver.
+    /// A row of [`ActionsAsked::SQL`], from any driver.
     ///
     /// # Errors
-    /// [`DatabaseError`] where it is none.
+    /// [`DatabaseError`] where the row is invalid.
     pub fn read<R: Row>(row: &R) -> Result<Self, DatabaseError>
     where
         usize: ColumnIndex<R>,
@@ -246,23 +246,23 @@ impl OperatorAction {
     }
 }
 
-/// Which actions are asked for; what is empty stands for all.
+/// Which actions are asked for; an empty field means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActionsAsked {
-    /// Done to things of this kind.
+    /// On targets of this kind.
     pub kind: String,
-    /// Done to this one.
+    /// On this target.
     pub target: String,
-    /// Done by whoever has this name.
+    /// By the caller with this name.
     pub subject: String,
     /// Before this one, by time and id.
     pub before: Option<(Timestamp, Uuid)>,
-    /// So many at most.
+    /// The most to return.
     pub limit: u32,
 }
 
 impl ActionsAsked {
-    /// Asks for them: kind, target, subject, the two of [`Self::before_text`], limit.
+    /// Parameters: kind, target, subject, the two of [`Self::before_text`], limit.
     pub const SQL: &str = "
         SELECT id, at, role, subject, verb, kind, target, reason, before, after
         FROM operator_actions
@@ -270,14 +270,14 @@ impl ActionsAsked {
             AND (at, id) < ($4, $5)
         ORDER BY at DESC, id DESC LIMIT $6";
 
-    /// Time and id before which they are asked for, as they are kept.
+    /// Time and id of [`Self::before`], as they are stored.
     #[must_use]
     pub fn before_text(&self) -> (i64, String) {
         self.before.map_or((i64::MAX, String::new()), |(at, id)| (at.micros(), id.to_string()))
     }
 }
 
-/// In one line, and not longer than is kept.
+/// In one line, and not longer than is stored.
 fn bounded(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     if text.chars().count() <= TEXT_MAX {
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_long_or_has_lines_is_kept_short_and_in_one() {
+    fn texts_of_actions_are_stored_short_and_in_one_line() {
         let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
         let at = Timestamp::default();
         let action = OperatorAction::new(&by, Verb::DropDeadLetter, "stock", "", at)

@@ -20,7 +20,7 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// The database failed, or holds what it should not.
+/// The database failed, or holds invalid data.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The driver's error.
@@ -31,7 +31,7 @@ pub enum DatabaseError {
     Migrate(sqlx::migrate::MigrateError),
     /// A newer program has changed the tables; this one might misread them.
     #[error(
-        "its tables are newer than this program (migration {0} is not of it): run the newer program"
+        "its tables are newer than this program (it does not know migration {0}): run the newer program"
     )]
     Newer(i64),
     /// The server is not one that this program can write to.
@@ -46,7 +46,8 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// Whether an SQLite file is no database, or a damaged one (`SQLITE_NOTADB`, `SQLITE_CORRUPT`).
+    /// Whether an SQLite file is not a database, or a damaged one (`SQLITE_NOTADB`,
+    /// `SQLITE_CORRUPT`).
     #[must_use]
     pub fn is_damage(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else {
@@ -68,8 +69,8 @@ impl From<MigrateError> for DatabaseError {
 }
 
 impl DatabaseError {
-    /// Whether the same call may succeed later without anyone mending anything: the server is
-    /// away, busy, or gave up on this transaction.
+    /// Whether the same call may succeed later without a fix: the server is unavailable, busy, or
+    /// rolled this transaction back.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -109,21 +110,21 @@ impl DatabaseError {
 pub struct Database {
     dialect: Dialect,
     session_name: String,
-    /// What every session is told; none of an SQLite file.
+    /// The settings of every session; none for an SQLite file.
     session: Option<Session>,
     writer: AnyPool,
     reader: AnyPool,
 }
 
-/// Connections of one service to its Postgres, unless it is said; its sibling services take as many.
+/// Connections of one service to its Postgres by default; its sibling services take as many.
 pub const POSTGRES_CONNECTIONS: u32 = 8;
-/// Readers of one SQLite file; writers are one by SQLite's own law.
+/// Readers of one SQLite file; SQLite itself allows one writer.
 const SQLITE_READERS_MAX: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Database {
-    /// Opens an SQLite file, created if absent, and brings its tables up to date. Every commit is
-    /// on disk when it returns (WAL, `synchronous=FULL`).
+    /// Opens an SQLite file, created if absent, and migrates its tables. Every commit is on disk
+    /// when it returns (WAL, `synchronous=FULL`).
     ///
     /// # Errors
     /// [`DatabaseError`] where the file cannot be opened or migrated.
@@ -159,7 +160,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens a schema of a Postgres database, created if absent, and brings its tables up to date.
+    /// Opens a schema of a Postgres database, created if absent, and migrates its tables.
     ///
     /// # Errors
     /// [`DatabaseError`] where the server cannot be reached or the schema not migrated.
@@ -171,7 +172,7 @@ impl Database {
         Self::postgres_with(url, schema, migrations, POSTGRES_CONNECTIONS).await
     }
 
-    /// The same with so many connections at most.
+    /// As [`Self::postgres`], with a maximum number of connections.
     ///
     /// # Errors
     /// As [`Self::postgres`].
@@ -186,12 +187,13 @@ impl Database {
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
         let session_name = format!("ordinal-{}", uuid::Uuid::now_v7());
-        // Plans are kept, and one that was made for an empty table would read it all for every batch
-        // when it has grown. Everything that is asked often has its index; without an index the scan
-        // is made all the same, but looks so dear that it would be compiled first. The same holds for
-        // an index that is read from end to end: rows are asked for by `= ANY (ARRAY(…))`, not by
-        // `IN (SELECT …)`, which such a plan takes for a join of two small tables. And for a bitmap of
-        // all that an index finds, which is sorted afterwards for the few that come first in it.
+        // Plans are kept, and one that was made for an empty table would read all of it for every
+        // batch when it has grown. Every frequent query has its index; without an index the scan
+        // happens all the same, but looks so expensive that it would be compiled first. The same
+        // holds for an index that is read from end to end: rows are selected by `= ANY (ARRAY(…))`,
+        // not by `IN (SELECT …)`, which such a plan takes for a join of two small tables. And for a
+        // bitmap of all that an index finds, which is sorted afterwards for the few that come first
+        // in it.
         let session = session
             .with("application_name", &format!("'{session_name}'"))
             .with("enable_seqscan", "off")
@@ -215,8 +217,8 @@ impl Database {
         Ok(database)
     }
 
-    /// The state of an SQLite file as it is now, for reading only: whatever others write meanwhile,
-    /// every read sees the same.
+    /// The current state of an SQLite file, read-only: every read sees the same, whatever others
+    /// write meanwhile.
     ///
     /// # Errors
     /// [`DatabaseError`] where the file cannot be opened.
@@ -226,9 +228,9 @@ impl Database {
         Self::snapshot(Dialect::Sqlite, &url, None, &begin).await
     }
 
-    /// The state of a Postgres schema as it is now, for reading only: whatever others write
-    /// meanwhile, every read sees the same. Of these tables nobody can make others meanwhile: a
-    /// snapshot finds the table that has the name now, but not the rows that came later.
+    /// The current state of a Postgres schema, read-only: every read sees the same, whatever others
+    /// write meanwhile. Its tables cannot be replaced meanwhile: a snapshot would find the new
+    /// table of that name, but not its later rows.
     ///
     /// # Errors
     /// [`DatabaseError`] where the server cannot be reached.
@@ -237,7 +239,7 @@ impl Database {
         schema: &str,
         tables: &[&str],
     ) -> Result<Self, DatabaseError> {
-        let session = Session::new(schema)?.unhurried();
+        let session = Session::new(schema)?.without_idle_timeout();
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", tables.join(", "));
         let mut begin = vec!["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"];
         if !tables.is_empty() {
@@ -246,8 +248,8 @@ impl Database {
         Self::snapshot(Dialect::Postgres, url, Some(session), &begin).await
     }
 
-    /// One connection that never leaves its transaction. Where it is lost, so is the snapshot,
-    /// and the next read fails.
+    /// One connection that never leaves its transaction. If it is lost, so is the snapshot, and the
+    /// next read fails.
     async fn snapshot(
         dialect: Dialect,
         url: &str,
@@ -273,8 +275,8 @@ impl Database {
         for sql in begin {
             connection.execute(*sql).await?;
         }
-        // The first read takes the snapshot. Nobody else has the connection, and it is not closed
-        // between two reads; a new one after a loss would know no schema and fail.
+        // The first read takes the snapshot. The connection is not shared, and not closed between
+        // two reads; a new one after a loss would know no schema and fail.
         connection.execute("SELECT COUNT(*) FROM cursors").await?;
         drop(connection);
         let (writer, reader) = (pool.clone(), pool);
@@ -282,8 +284,8 @@ impl Database {
     }
 
     /// The stream's own tables come first; services number theirs from 100, so that the two never
-    /// meet in the table of applied migrations. They are run as one, so that what neither of them
-    /// knows is seen: a newer program's.
+    /// collide in the table of applied migrations. They run as one set, so that a migration that
+    /// neither knows is noticed: a newer program's.
     async fn migrate(&self, own: &Migrator) -> Result<(), DatabaseError> {
         let stream = migrations::of_streams(self.dialect);
         let all = stream.iter().chain(own.iter()).cloned().collect::<Vec<_>>();
@@ -292,14 +294,14 @@ impl Database {
         Ok(together.run(&self.writer).await?)
     }
 
-    /// Which SQL it speaks.
+    /// Its SQL dialect.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// By what other sessions of a Postgres server see that this process is connected: the
-    /// `application_name` of all its sessions, different for every process and database.
+    /// The name by which other sessions of a Postgres server see that this process is connected:
+    /// the `application_name` of all its sessions, different for every process and database.
     #[must_use]
     pub fn session_name(&self) -> &str {
         &self.session_name
@@ -314,25 +316,25 @@ impl Database {
         }
     }
 
-    /// For reading outside a transaction.
+    /// The pool for reads outside a transaction.
     #[must_use]
     pub const fn reader(&self) -> &AnyPool {
         &self.reader
     }
 
-    /// Begins a transaction that may write. On SQLite it waits for the one writer. Given up meanwhile,
-    /// it leaves nothing open.
+    /// Begins a transaction that may write. On SQLite it waits for the one writer. Cancelled
+    /// meanwhile, it leaves nothing open.
     ///
     /// # Errors
-    /// [`DatabaseError`] where no connection is to be had in time.
+    /// [`DatabaseError`] where no connection is available in time.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
         Ok(super::begin::begin(&self.writer).await?)
     }
 
-    /// Tells a connection of its own what every session with this database is told.
+    /// Applies the settings of every session to a connection outside the pool.
     ///
     /// # Errors
-    /// [`DatabaseError`] where it does not hear.
+    /// [`DatabaseError`] where it does not answer.
     pub(super) async fn begin_session(
         &self,
         connection: &mut AnyConnection,
@@ -343,7 +345,7 @@ impl Database {
         }
     }
 
-    /// Whether it takes writes now: one small commit on SQLite, a look at a Postgres server, whose
+    /// Whether it takes writes now: one small commit on SQLite, a query on a Postgres server, whose
     /// leases are written all the time.
     ///
     /// # Errors
@@ -364,21 +366,22 @@ impl Database {
         }
     }
 
-    /// Closes every connection, waiting for those in use. An SQLite file is whole by itself then.
+    /// Closes every connection, waiting for those in use. An SQLite file is then complete without
+    /// its -wal file.
     pub async fn close(&self) {
         self.reader.close().await;
         if self.dialect == Dialect::Sqlite && !self.writer.is_closed() {
             let merge = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)");
             if let Err(error) = merge.execute(&self.writer).await {
-                tracing::warn!(%error, "the newest of an SQLite file is in its -wal file still");
+                tracing::warn!(%error, "the newest changes of an SQLite file are still in its -wal file");
             }
         }
         self.writer.close().await;
     }
 }
 
-/// `CREATE SCHEMA IF NOT EXISTS` may still fail when two processes start together: whoever comes
-/// second meets the first one's row in the catalogue, and may go on.
+/// `CREATE SCHEMA IF NOT EXISTS` may still fail when two processes start together: the second one
+/// meets the first one's row in the catalogue, and may continue.
 async fn create_schema(pool: &AnyPool, schema: &str) -> Result<(), DatabaseError> {
     match sqlx::raw_sql(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).execute(pool).await {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
@@ -386,7 +389,8 @@ async fn create_schema(pool: &AnyPool, schema: &str) -> Result<(), DatabaseError
     }
 }
 
-/// Connects once, for the reason why not: a pool tries until its time is up and tells only that.
+/// Connects once, to learn the reason of a failure: a pool retries until its time is up and reports
+/// only that.
 async fn probe(options: &AnyConnectOptions) -> Result<(), DatabaseError> {
     Ok(AnyConnection::connect_with(options).await?.close().await?)
 }

@@ -4,17 +4,18 @@ use super::Cursors;
 use super::cursor::CursorError;
 use super::database::{DatabaseError, Tx};
 
-/// Who is to blame for a batch that failed.
+/// The cause of a failed batch.
 #[derive(Debug, thiserror::Error)]
 pub enum Blame {
-    /// Something outside is away: the same batch is tried again, with backoff, for as long as it takes.
+    /// Something outside is unavailable: the same batch is tried again, with backoff, for as long
+    /// as it takes.
     #[error("{0}")]
     World(String),
     /// One item can never be handled as it is: it becomes a dead letter, and later items of its
     /// subject wait behind it.
     #[error("item {index} of the batch: {error}")]
     Item {
-        /// Which item of the slice.
+        /// The index of the item in the slice.
         index: usize,
         /// What is wrong with it. No personal data: operators see it.
         error: String,
@@ -39,21 +40,21 @@ impl From<sqlx::Error> for Blame {
     }
 }
 
-/// What a follower does with items. The transaction also takes the cursor: either all of it
+/// What a follower does with items. The transaction also contains the cursor: either all of it
 /// happens or nothing.
 #[async_trait]
 pub trait Handler<T>: Send + Sync + 'static {
-    /// Brings about the effect of these items, in order. May be called again with the same items
-    /// (in other groups) when a try was rolled back; effects outside the transaction must bear it.
+    /// Applies the effect of these items, in order. May be called again with the same items (in
+    /// other groups) when a try was rolled back; effects outside the transaction must allow that.
     async fn handle(&mut self, tx: &mut Tx, items: &[T]) -> Result<(), Blame>;
 
-    /// Called when effect and cursor are committed; for waking whoever waits for them.
+    /// Called when effect and cursor are committed; for waking those who wait for them.
     fn committed(&mut self) {}
 
-    /// The log that was followed to `from` tells another history after `to` (both of the shards
-    /// that differ). Undoes what was done for items after `to`, as far as it can be undone, and
-    /// says from where they are to be read again: `to`, or earlier. Items that were handled before
-    /// come again after that.
+    /// The log that was followed to `from` has another history after `to` (both of the shards that
+    /// differ). Undoes the effects of items after `to`, as far as they can be undone, and returns
+    /// the position from which they are to be read again: `to`, or earlier. Items that were handled
+    /// before come again after that.
     async fn set_back(
         &mut self,
         _tx: &mut Tx,

@@ -1,6 +1,6 @@
-//! Which installation an SQLite file belongs to. Each file of a directory remembers its own name, the
-//! id that all of them have, and beside whom it has stood, so that one that is lost, emptied or
-//! somebody else's is found before anything is made anew.
+//! Which installation an SQLite file belongs to. Each file of a directory records its own name, the
+//! id that all of them share, and the files it has been beside, so that a lost, emptied or foreign
+//! one is detected before anything is created anew.
 //! Never here: which files a process needs, and what happens where one is wrong.
 
 use std::collections::BTreeSet;
@@ -15,23 +15,23 @@ use super::DatabaseError;
 
 const BUSY: Duration = Duration::from_secs(5);
 
-/// What a file says of itself.
+/// The state of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// There is none.
+    /// The file does not exist.
     Absent,
     /// It has no tables.
     Empty,
-    /// It has tables, from before files knew each other or not marked yet.
+    /// It has tables, from before files were marked or not marked yet.
     Unmarked {
-        /// Whether nothing was ever kept in them.
+        /// Whether nothing was ever stored in them.
         new: bool,
     },
-    /// It knows where it belongs.
+    /// It is marked.
     Marked {
-        /// To whom.
+        /// Where it belongs.
         installation: Installation,
-        /// Whether nothing was ever kept in its tables.
+        /// Whether nothing was ever stored in its tables.
         new: bool,
     },
 }
@@ -43,16 +43,16 @@ pub struct Installation {
     pub id: Uuid,
     /// The file's own name.
     pub file: String,
-    /// The files that it has stood beside, itself among them.
+    /// The files that it has been beside, itself among them.
     pub siblings: BTreeSet<String>,
 }
 
 impl Contents {
-    /// Reads a file. What a process that was killed left half done in it is undone or done first, as
-    /// SQLite does for whoever opens it next. It is new where these tables hold nothing.
+    /// Reads a file. The unfinished work of a killed process is undone or completed first, as
+    /// SQLite does for whoever opens the file next. It is new where these tables hold nothing.
     ///
     /// # Errors
-    /// [`DatabaseError`] where it is no SQLite file, or cannot be read.
+    /// [`DatabaseError`] where it is not an SQLite file, or cannot be read.
     pub async fn of(path: &Path, kept_in: &[&str]) -> Result<Self, DatabaseError> {
         if !path.exists() {
             return Ok(Self::Absent);
@@ -90,13 +90,13 @@ impl Contents {
         Ok(Self::Marked { installation: Installation { id, file: row.try_get(1)?, siblings }, new })
     }
 
-    /// Whether something was kept in it.
+    /// Whether anything was stored in it.
     #[must_use]
     pub const fn is_used(&self) -> bool {
         matches!(self, Self::Unmarked { new: false } | Self::Marked { new: false, .. })
     }
 
-    /// Where it belongs, if it knows.
+    /// Where it belongs, if it is marked.
     #[must_use]
     pub const fn installation(&self) -> Option<&Installation> {
         match self {
@@ -107,10 +107,10 @@ impl Contents {
 }
 
 impl Installation {
-    /// Has a file know this; what it knows already stays, and its siblings become more.
+    /// Marks a file; an existing mark stays, and its siblings are added to.
     ///
     /// # Errors
-    /// [`DatabaseError`] where its tables are not up to date, or it cannot be written.
+    /// [`DatabaseError`] where its tables are not migrated, or it cannot be written.
     pub async fn mark(&self, path: &Path) -> Result<(), DatabaseError> {
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
         let options = options.synchronous(SqliteSynchronous::Full).disable_statement_logging();

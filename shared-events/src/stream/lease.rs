@@ -5,34 +5,34 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::beside::spawn_beside;
 use super::database::{Database, DatabaseError};
+use super::lease_thread::spawn_for_lease;
 use super::{Dialect, FollowStatus, Scope};
 
-/// For how long others believe a follower that they do not hear of.
+/// How long others treat a silent holder as alive.
 const LEASE: Duration = Duration::from_secs(8);
-/// How often it is renewed, and how often who stands by looks.
+/// How often the lease is renewed, and how often a candidate on standby tries.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// How long after its last good renewal a follower stops by itself.
 const SELF_STOP: Duration = Duration::from_secs(5);
 
-/// A follower of which one process runs at a time; the others stand by. Which one is decided by a
-/// lease in the follower's own database. It decides who does the work, no more: that nothing is
-/// done twice is decided by [`super::Cursors::store`], so a holder that slept past its lease does
-/// no harm.
+/// A candidate for a follower that one process runs at a time; the others stand by. A lease in the
+/// follower's own database selects it. The lease decides only who does the work: double effects are
+/// prevented by [`super::Cursors::store`], so a holder that slept past its lease does no harm.
 pub struct Candidacy {
     database: Database,
     follower: String,
     scope: watch::Sender<Scope>,
-    /// For the lease alone, so that it waits for no place in the pool.
+    /// For the lease alone, so that it never waits for a place in the pool.
     session: Option<AnyConnection>,
-    /// Who is told that the lease cannot be had.
+    /// Gets the failures of the lease.
     status: Option<FollowStatus>,
 }
 
 impl Candidacy {
-    /// For this name. The scope that comes with it is everything while this process has the lease
-    /// and nothing otherwise. On SQLite, which one process has to itself, it is everything always.
+    /// A candidate for this name. The scope returned with it is everything while this process has
+    /// the lease and nothing otherwise. On SQLite, which one process has to itself, it is always
+    /// everything.
     #[must_use]
     pub fn new(database: Database, follower: &str) -> (Self, watch::Receiver<Scope>) {
         let first = match database.dialect() {
@@ -44,23 +44,23 @@ impl Candidacy {
         (Self { database, follower, scope, session: None, status: None }, receiver)
     }
 
-    /// Has operators see of the follower that its lease fails.
+    /// Reports failures of the lease in the follower's status.
     #[must_use]
-    pub fn telling(mut self, status: FollowStatus) -> Self {
+    pub fn reporting_to(mut self, status: FollowStatus) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Takes the lease whenever it is free and renews it until `stop`; then gives it up. On a session and
-    /// a thread that no load holds up.
+    /// Takes the lease whenever it is free and renews it until `stop`; then releases it. Runs on a
+    /// session and a thread of its own, which no load delays.
     pub async fn run(self, stop: CancellationToken) {
         if self.database.dialect() == Dialect::Postgres {
-            // It ends with `stop`, whoever waits for it.
-            drop(spawn_beside(self.stand(stop)).await);
+            // It ends with `stop`, even if it is not awaited.
+            drop(spawn_for_lease(self.compete(stop)).await);
         }
     }
 
-    async fn stand(mut self, stop: CancellationToken) {
+    async fn compete(mut self, stop: CancellationToken) {
         let (mut renewed, mut failing): (Option<Instant>, bool) = (None, false);
         let mut answered = Instant::now();
         while !stop.is_cancelled() {
@@ -83,7 +83,11 @@ impl Candidacy {
             };
             match &error {
                 Some(error) if !failing => {
-                    tracing::warn!(follower = self.follower, error, "its lease is not renewed");
+                    tracing::warn!(
+                        follower = self.follower,
+                        error,
+                        "its lease could not be renewed"
+                    );
                 }
                 None if failing => {
                     tracing::info!(follower = self.follower, "its lease is renewed again");
@@ -96,7 +100,9 @@ impl Candidacy {
             }
             if let Some(status) = &self.status {
                 let silent = error.filter(|_| answered.elapsed() >= LEASE);
-                status.led(silent.map(|error| format!("its lease is not renewed: {error}")));
+                status.set_lease_failure(
+                    silent.map(|error| format!("its lease is not renewed: {error}")),
+                );
             }
             if renewed.is_some_and(|at| at.elapsed() >= SELF_STOP) {
                 renewed = None;
@@ -114,13 +120,14 @@ impl Candidacy {
         }
         self.scope.send_replace(Scope::nothing());
         if renewed.is_some()
-            && let Err(error) = self.give_up().await
+            && let Err(error) = self.release().await
         {
             tracing::warn!(follower = self.follower, %error, "its lease will run out");
         }
     }
 
-    /// The session of the lease, taken out of its place: one that failed or was given up is closed.
+    /// The session of the lease, taken out of its place: one that failed or was cancelled is
+    /// closed.
     async fn session(&mut self) -> Result<AnyConnection, DatabaseError> {
         if let Some(session) = self.session.take() {
             return Ok(session);
@@ -154,7 +161,7 @@ impl Candidacy {
         Ok(hit.rows_affected() == 1)
     }
 
-    async fn give_up(&mut self) -> Result<(), DatabaseError> {
+    async fn release(&mut self) -> Result<(), DatabaseError> {
         let mut session = self.session().await?;
         sqlx::query("DELETE FROM follower_leases WHERE follower = $1 AND holder = $2")
             .bind(&self.follower)

@@ -1,5 +1,5 @@
-//! Migrations out of a folder that was compiled in, as `sqlx::migrate!` makes them. That macro
-//! compiles all of sqlx, SQLite and TLS a second time, for the machine that builds.
+//! Migrations from a folder that was compiled in, equal to those of `sqlx::migrate!`. That macro
+//! compiles all of sqlx, SQLite and TLS a second time, for the build machine.
 
 use include_dir::{Dir, include_dir};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -9,7 +9,7 @@ use super::database::Dialect;
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
 
-/// The tables of this crate's own.
+/// The tables of this crate.
 pub(super) fn of_streams(dialect: Dialect) -> Migrator {
     migrations(match dialect {
         Dialect::Postgres => &POSTGRES,
@@ -17,8 +17,8 @@ pub(super) fn of_streams(dialect: Dialect) -> Migrator {
     })
 }
 
-/// The migrations of a folder, by their number: files named `<number>_<words>.sql`. Applied ones are
-/// known by number and by a hash of their text, so neither may ever change.
+/// The migrations of a folder, by number: files named `<number>_<words>.sql`. Applied ones are
+/// identified by number and by a hash of their text, so neither may ever change.
 #[must_use]
 pub fn migrations(folder: &Dir<'static>) -> Migrator {
     let mut all: Vec<Migration> = folder
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// Every file that lies in a folder of migrations, in any crate.
+    /// Every file in a folder of migrations, in any crate.
     fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_in_a_folder_of_migrations_is_one() {
+    fn every_file_in_a_migrations_folder_is_a_migration() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut found = Vec::new();
         for entry in std::fs::read_dir(root).unwrap() {
@@ -73,19 +73,19 @@ mod tests {
             let name = path.file_name().unwrap().to_str().unwrap();
             assert!(numbered(name).is_some(), "{}", path.display());
             let sql = std::fs::read_to_string(&path).unwrap();
-            // A migration runs in a transaction of its own, always.
+            // A migration always runs in a transaction of its own.
             assert!(!sql.starts_with("-- no-transaction"), "{}", path.display());
         }
     }
 
     #[test]
-    fn a_migration_is_known_by_number_words_and_hash() {
+    fn a_migration_is_identified_by_number_and_hash() {
         let migrator = of_streams(Dialect::Postgres);
         let versions: Vec<i64> = migrator.iter().map(|migration| migration.version).collect();
         assert!(versions.is_sorted() && versions[..2] == [1, 2], "{versions:?}");
         let second = &migrator.migrations[1];
         assert_eq!(second.description, "follower leases");
-        // What databases have that `sqlx::migrate!` made.
+        // The hash in databases that `sqlx::migrate!` migrated.
         let noted = "ebe705dbc3368453cbf5ee9c1e492aa8b5dfb35cfa8c94d4b56a0096139caf1831c52a9fafc780bb0c2a6cf409738b70";
         assert_eq!(hex(&second.checksum), noted);
     }

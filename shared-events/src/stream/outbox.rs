@@ -13,15 +13,15 @@ use super::{
 };
 use crate::contract::{Fact, FactBody, FactId, Subject, Timestamp};
 
-/// Readers look again at least this often, whoever else wakes them: another process may have told
-/// something. One look is one indexed read.
+/// Readers poll at least this often, in addition to every wake-up: another process may have
+/// published something. One poll is one indexed read.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What a service tells others, in a database of its own, where it is written in the transaction of
-/// what it tells: each fact in the shard of what it is about, positions from 1 without a gap. The same
-/// value writes them and is the source from which others read them.
+/// The facts that a service publishes, in its own database, written in the transaction of their
+/// effect: each fact in the shard of its subject, positions from 1 without a gap. The same value
+/// writes them and is the source from which others read them.
 ///
-/// Its tables are made by the service:
+/// The service creates its tables:
 ///
 /// ```sql
 /// CREATE TABLE outbox (
@@ -31,33 +31,33 @@ const POLL: Duration = Duration::from_millis(100);
 /// CREATE TABLE outbox_heads (shard BIGINT PRIMARY KEY, position BIGINT NOT NULL);
 /// ```
 ///
-/// Rows stay for as long as what they tell of: how many of them readers get from a faster place is
-/// what the Redis streams keep.
+/// Rows stay for as long as the data they are about; how many of them readers get from a faster
+/// place is up to the retention of the Redis streams.
 #[derive(Clone)]
 pub struct Outbox {
     database: Database,
-    told: Arc<Notify>,
+    published: Arc<Notify>,
 }
 
-/// A fact that has no place yet.
+/// A fact without a position yet.
 #[derive(Clone, Debug)]
 pub struct NewFact {
     /// Its id.
     pub id: FactId,
-    /// The shard of what it is about.
+    /// The shard of its subject.
     pub shard: u16,
-    /// The version of what it is about; the fact's own position where it has none.
+    /// The version of its subject; the fact's own position where it has none.
     pub sequence: Option<u64>,
-    /// What caused it.
+    /// The id of its cause.
     pub causationid: Option<String>,
-    /// The trace of the command behind it.
+    /// The trace of the command that caused it.
     pub traceparent: Option<String>,
-    /// What it says.
+    /// Its content.
     pub body: FactBody,
 }
 
 impl NewFact {
-    /// The fact that this one caused, in the same shard and with the same version and trace.
+    /// A fact that `cause` has caused, in the same shard and with the same version and trace.
     #[must_use]
     pub fn caused_by(cause: &Fact, id: FactId, body: FactBody) -> Self {
         Self {
@@ -78,14 +78,14 @@ impl NewFact {
 }
 
 impl Outbox {
-    /// In this database, which has its tables.
+    /// The outbox of this database, which has its tables.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, told: Arc::default() }
+        Self { database, published: Arc::default() }
     }
 
-    /// Writes facts in their order, each at the next position of its shard, and says where they stand.
-    /// Whoever writes to the same shards meanwhile waits for this transaction.
+    /// Writes facts in their order, each at the next position of its shard, and returns their
+    /// positions. Other writers to the same shards wait for this transaction.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -102,7 +102,7 @@ impl Outbox {
         for fact in &facts {
             *counts.entry(fact.shard).or_default() += 1;
         }
-        let mut next = self.take(tx, &counts).await?;
+        let mut next = self.reserve(tx, &counts).await?;
         let place = |fact: NewFact| {
             let position = next.get_mut(&fact.shard).ok_or(DatabaseError::Corrupt(HEAD))?;
             *position += 1;
@@ -132,9 +132,9 @@ impl Outbox {
         Ok(facts)
     }
 
-    /// Takes so many positions of each shard; the last position before them. Shards are taken in
-    /// order, so that two who write wait for each other in one direction only.
-    async fn take(
+    /// Reserves this many positions of each shard; returns the last position before them. Shards
+    /// are taken in order, so that two writers wait for each other in one direction only.
+    async fn reserve(
         &self,
         tx: &mut Tx,
         counts: &BTreeMap<u16, u64>,
@@ -166,14 +166,14 @@ impl Outbox {
         before.collect()
     }
 
-    /// What was written is committed: readers look at once.
+    /// The written facts are committed: wakes readers.
     pub fn committed(&self) {
-        self.told.notify_waiters();
+        self.published.notify_waiters();
     }
 
-    /// Completes when something may have been committed by this process.
-    pub fn told(&self) -> Notified<'_> {
-        self.told.notified()
+    /// Completes when this process may have committed facts.
+    pub fn published(&self) -> Notified<'_> {
+        self.published.notified()
     }
 }
 
@@ -186,7 +186,7 @@ struct Row {
     fact: String,
 }
 
-/// What is wrong where a head is no position.
+/// The error of an invalid head.
 const HEAD: &str = "head of the outbox";
 
 /// Positions of one shard, `after` exclusive, `through` inclusive.
@@ -198,7 +198,7 @@ struct Range {
 }
 
 impl Outbox {
-    /// What stands at these places.
+    /// Compares each place with the outbox.
     async fn findings(&self, places: &[Place]) -> Result<Vec<Finding>, SourceError> {
         if places.is_empty() {
             return Ok(Vec::new());
@@ -217,7 +217,7 @@ impl Outbox {
         let mut facts = self.read_each(&ranges).await?.into_iter();
         let finding = |place: &Place| {
             if !there(place) {
-                return Finding::Beyond;
+                return Finding::Ahead;
             }
             match facts.next().and_then(|fact| fact.mark()) {
                 Some(mark) if mark == place.mark => Finding::Same,
@@ -236,7 +236,7 @@ impl Outbox {
         Ok(facts)
     }
 
-    /// All that is told in these ranges, by shard and position.
+    /// The facts of these ranges, by shard and position.
     async fn read(&self, ranges: &[Range]) -> Result<Vec<Fact>, SourceError> {
         let away = |error: &dyn std::fmt::Display| SourceError::Unavailable(error.to_string());
         let sql = self.database.sql(
@@ -300,7 +300,7 @@ impl Source<Fact> for Outbox {
                 ranges.push(Range { shard, after, through: head });
             }
         }
-        // They share the batch, so that a busy shard cannot keep the others waiting.
+        // The ranges share the batch, so that a busy shard cannot delay the others.
         let each = u64::try_from(limit.div_ceil(ranges.len().max(1))).unwrap_or(u64::MAX);
         let mut more = false;
         for range in &mut ranges {
@@ -311,7 +311,8 @@ impl Source<Fact> for Outbox {
         if ranges.is_empty() {
             return Ok(Batch::default());
         }
-        // With what the reader saw last, where it is known: the log must go on from there.
+        // Includes the item that the reader saw last, where it is known: the log must continue from
+        // there.
         let with_last: Vec<Range> = ranges
             .iter()
             .map(|range| {
@@ -326,7 +327,7 @@ impl Source<Fact> for Outbox {
             .partition(|fact| fact.position <= cursors.get(fact.shard));
         if let Some(fact) = last.iter().find(|fact| fact.mark() != cursors.mark(fact.shard)) {
             let (shard, position) = (fact.shard, fact.position);
-            let detail = format!("what was read at position {position} is not there");
+            let detail = format!("the fact read at position {position} is not there");
             return Err(SourceError::Forked { shard, position, detail });
         }
         let mut through: Cursors =
@@ -338,19 +339,20 @@ impl Source<Fact> for Outbox {
     }
 
     async fn changed(&self, cursors: &Cursors) {
-        let told = self.told.notified();
-        // Somebody may have told before this call; the look comes after the ear is open.
+        let published = self.published.notified();
+        // The facts may have been written before this call; the query comes after the subscription.
         if self.heads().await.is_ok_and(|heads| !cursors.covers(&heads)) {
             return;
         }
         tokio::select! {
-            () = told => {}
+            () = published => {}
             () = tokio::time::sleep(POLL) => {}
         }
     }
 
-    /// A service that is set back tells again what comes of other services' facts, under the same ids:
-    /// its outbox declares no history, and a reader that finds another fact at a place reads again.
+    /// A service that is set back publishes the reactions to other services' facts again, under the
+    /// same ids: its outbox declares no history, and a reader that finds another fact at a position
+    /// reads again.
     async fn compare(
         &self,
         places: &[Place],

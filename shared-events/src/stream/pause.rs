@@ -4,19 +4,18 @@ use super::actions::OperatorAction;
 use super::database::{Database, DatabaseError, Tx};
 use crate::contract::Timestamp;
 
-/// That an operator has paused a follower, and why.
+/// An operator's pause of a follower.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// Why, in the operator's words.
     pub reason: String,
-    /// Since when.
+    /// When it began.
     pub since: Timestamp,
 }
 
 impl Pause {
     /// Pauses a follower, for the reason of the action that is written with it: within a second it
-    /// handles nothing more, in whichever process. Said again, the reason is replaced and the time
-    /// stays.
+    /// handles nothing more, in any process. Repeated, the reason is replaced and the time stays.
     ///
     /// # Errors
     /// [`DatabaseError`] where the follower's database does not answer.
@@ -36,12 +35,12 @@ impl Pause {
         .bind(action.at.micros())
         .execute(&mut *tx)
         .await?;
-        let after = words(Some(&action.reason));
-        action.changing(&words(before.as_deref()), &after).write(&mut tx).await?;
+        let after = description(Some(&action.reason));
+        action.changing(&description(before.as_deref()), &after).write(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Lets a follower go on where it was; false where it was not paused.
+    /// Resumes a follower where it was; false where it was not paused.
     ///
     /// # Errors
     /// [`DatabaseError`] where the follower's database does not answer.
@@ -56,12 +55,12 @@ impl Pause {
             .bind(follower)
             .execute(&mut *tx)
             .await?;
-        action.changing(&words(before.as_deref()), &words(None)).write(&mut tx).await?;
+        action.changing(&description(before.as_deref()), &description(None)).write(&mut tx).await?;
         tx.commit().await?;
         Ok(ended.rows_affected() > 0)
     }
 
-    /// Why a follower is paused, as it stays until the transaction ends.
+    /// Why a follower is paused; locked until the transaction ends.
     async fn within(
         database: &Database,
         tx: &mut Tx,
@@ -91,7 +90,7 @@ impl Pause {
     }
 }
 
-/// How a follower is, for operators.
-fn words(paused: Option<&str>) -> String {
+/// The state of a follower, for operators.
+fn description(paused: Option<&str>) -> String {
     paused.map_or_else(|| "follows".to_owned(), |reason| format!("paused: {reason}"))
 }

@@ -1,5 +1,5 @@
-//! Where a follower has been: a few earlier places of its cursor, with what stood there. Where its
-//! log turns out to tell another history, the last place that both remember is found here.
+//! Earlier positions of a follower's cursor, a few, with their marks. Where its log turns out to
+//! have another history, the last common position is found among them.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::database::{Database, DatabaseError, Tx};
 use super::history::Place;
 use crate::contract::Mark;
 
-/// A cursor that moved so many positions since it was last remembered is remembered again.
+/// A place is stored after the cursor has moved this many positions.
 const EVERY: u64 = 256;
-/// Places that are remembered of a shard. They are thinned so that each is about as far from the next as
-/// a fixed part of its age: 32 of them reach back over any number of positions.
+/// Stored places per shard. They are thinned so that the distance of each to the next is about a
+/// fixed part of its age: 32 of them reach back over any number of positions.
 const MOST: usize = 32;
 
-/// The remembered places of one follower.
+/// The stored places of one follower.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     of: BTreeMap<u16, Vec<(u64, Mark)>>,
@@ -44,14 +44,14 @@ impl Places {
         Ok(places)
     }
 
-    /// All of a shard, latest first.
+    /// The places of a shard, latest first.
     pub(super) fn back(&self, shard: u16) -> impl Iterator<Item = Place> + '_ {
         let known = self.of.get(&shard).into_iter().flatten().rev();
         known.map(move |(position, mark)| Place { shard, position: *position, mark: *mark })
     }
 
-    /// Remembers where these cursors are, in the transaction that moves them there, where they are
-    /// far enough from what was remembered. What is to be kept when it has committed.
+    /// Stores the positions of these cursors, in the transaction that moves them there, where they
+    /// are far enough from the stored ones. Returns the places to keep once it has committed.
     pub(super) async fn remember(
         &self,
         database: &Database,
@@ -109,7 +109,8 @@ impl Places {
         Ok(Some(after))
     }
 
-    /// Forgets what lies after these cursors in the shards of `from`: it was another history.
+    /// Deletes the places after these cursors in the shards of `from`: they belong to another
+    /// history.
     pub(super) async fn forget(
         tx: &mut Tx,
         follower: &str,
@@ -130,8 +131,8 @@ impl Places {
     }
 }
 
-/// Takes away the place that is missed least, where there are too many: the one whose neighbours are
-/// closest to each other, measured by how long ago they were.
+/// Removes the place that is missed least, where there are too many: the one whose neighbours are
+/// closest to each other, relative to their age.
 fn thin(known: &mut Vec<(u64, Mark)>) -> Option<u64> {
     if known.len() <= MOST {
         return None;
@@ -139,7 +140,7 @@ fn thin(known: &mut Vec<(u64, Mark)>) -> Option<u64> {
     let last = known.last()?.0;
     let gap = |index: usize| {
         let (before, here, after) = (known[index - 1].0, known[index].0, known[index + 1].0);
-        // Parts in a million of its age; integers, because nothing here is a float.
+        // Millionths of its age; integers, because no floats are used here.
         u128::from(after - before) * 1_000_000 / u128::from((last - here).max(1))
     };
     let least = (1..known.len() - 1).min_by_key(|index| gap(*index))?;
@@ -153,8 +154,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However far a cursor has come, the places that are left are few, and the way back from any
-        /// place to the one before it is no longer than what was followed since, and a little.
+        /// However far a cursor has come, few places are kept, and the distance from any place to
+        /// the one before it is about the distance that was followed since at most.
         #[test]
         fn few_places_reach_back_over_any_number_of_positions(steps in 1_u64..4_000) {
             let mut known = Vec::new();

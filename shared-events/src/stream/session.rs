@@ -1,6 +1,6 @@
-//! What every session with a Postgres server has of its own, and what a server must be before
-//! anything is written to it. Nothing that a role, a database or a pooler says of a session is
-//! trusted: it is set, and read back in the same round trip.
+//! Settings of every session with a Postgres server, and requirements on the server before anything
+//! is written to it. Defaults of a role, a database or a pooler are not trusted: settings are made,
+//! and read back in the same round trip.
 //! Never here: what is stored.
 
 use std::collections::BTreeSet;
@@ -14,15 +14,15 @@ use sqlx::{
 
 use super::database::DatabaseError;
 
-/// How long a session may sit in a transaction without asking anything: much longer than this
-/// program ever does, so that a process that hangs does not hold its locks for ever.
+/// How long a session may be idle in a transaction: much longer than this program ever is, so that
+/// a process that hangs does not hold its locks for ever.
 const IDLE_IN_TRANSACTION: &str = "5min";
-/// How often two connections are compared to see whether a pooler mixes them.
-const LOOKS: usize = 4;
-/// Older servers lack what the journal needs.
+/// How often two connections are compared to detect a pooler that mixes them.
+const COMPARISONS: usize = 4;
+/// Older servers miss features that the journal needs.
 const VERSION_MIN: i32 = 130_000;
 
-/// What a session is told when it begins.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub struct Session {
     schema: String,
@@ -30,7 +30,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Of a schema; every name that is asked for is looked for there and nowhere else.
+    /// For a schema; names are looked up there and nowhere else.
     ///
     /// # Errors
     /// [`DatabaseError::SchemaName`]
@@ -40,24 +40,24 @@ impl Session {
         Ok(Self { schema: schema.to_owned(), script })
     }
 
-    /// The same for who reads in one transaction for as long as it takes.
+    /// The same, for reading in one transaction for as long as it takes.
     #[must_use]
-    pub fn unhurried(mut self) -> Self {
+    pub fn without_idle_timeout(mut self) -> Self {
         self.script.push_str(&time_outs("0"));
         self
     }
 
-    /// With a setting, such as `jit` and `off`. Both are this program's own words.
+    /// With a setting, such as `jit` and `off`. Both are constants of this program.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.script.push_str(&format!("SET {name} TO {value}; "));
         self
     }
 
-    /// Tells a connection, and has it prove that it has heard: one round trip.
+    /// Applies the settings to a connection and verifies them: one round trip.
     ///
     /// # Errors
-    /// The driver's, and where the names would be looked for elsewhere.
+    /// The driver's, and where names would be looked up elsewhere.
     pub async fn begin<DB>(&self, connection: &mut DB::Connection) -> Result<(), sqlx::Error>
     where
         DB: sqlx::Database,
@@ -82,8 +82,8 @@ impl Session {
     }
 }
 
-/// Sets every time-out that the server knows of. A role's own would end what this program has its
-/// own time-outs for, and migrations, copies and checks, which may take long.
+/// Sets every time-out that the server has. A role's own would end calls for which this program has
+/// its own time-outs, and migrations, copies and checks, which may take long.
 fn time_outs(idle_in_transaction: &str) -> String {
     format!(
         "SELECT set_config(name, CASE name WHEN 'idle_in_transaction_session_timeout'
@@ -93,21 +93,21 @@ fn time_outs(idle_in_transaction: &str) -> String {
     )
 }
 
-/// Servers and settings that have been complained about: once per process.
-static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Servers and settings that were warned about: once per process.
+static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Settings that a server which keeps orders should not have, and what is lost by them.
+/// Settings that a server with orders should not have, and the loss that they risk.
 const UNSAFE: [(&str, &str); 3] = [
     ("fsync", "a crash of the machine may destroy the whole database"),
     ("full_page_writes", "a crash of the machine may destroy pages of the database"),
     ("synchronous_commit", "a crash of the server loses what was acknowledged last"),
 ];
 
-/// Connects to a server and sees whether it can be written to by this program, before anything is.
-/// Says loudly, once per process, where its settings may lose what was acknowledged.
+/// Connects to a server and checks whether this program can write to it, before it does. Warns,
+/// once per process, where its settings may lose acknowledged data.
 ///
 /// # Errors
-/// [`DatabaseError::Unfit`] in one sentence; the driver's error where the server is away.
+/// [`DatabaseError::Unfit`] in one sentence; the driver's error where the server is unavailable.
 pub async fn inspect(url: &str) -> Result<(), DatabaseError> {
     sqlx::any::install_default_drivers();
     let options: AnyConnectOptions = url.parse()?;
@@ -133,7 +133,7 @@ pub async fn inspect(url: &str) -> Result<(), DatabaseError> {
         );
     }
     let mut other = AnyConnection::connect_with(&options).await?;
-    if mixed(&mut one, &mut other).await? {
+    if share_sessions(&mut one, &mut other).await? {
         return unfit(
             "is behind a pooler that gives every transaction another session (pgbouncer with \
              pool_mode = transaction or statement): use pool_mode = session, or go past it",
@@ -143,7 +143,7 @@ pub async fn inspect(url: &str) -> Result<(), DatabaseError> {
         let sql = format!("SELECT current_setting('{setting}')");
         let value: String = one.fetch_one(sqlx::raw_sql(&sql)).await?.try_get(0)?;
         let key = format!("{label} {setting}");
-        if value == "off" && SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+        if value == "off" && WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
             tracing::warn!(database = label, setting, "is off at the database: {lost}");
         }
     }
@@ -151,11 +151,14 @@ pub async fn inspect(url: &str) -> Result<(), DatabaseError> {
     Ok(one.close().await?)
 }
 
-/// Whether two open connections share sessions of the server: each has its own, which is the same
-/// at every look, unless a pooler lends sessions for a transaction only.
-async fn mixed(one: &mut AnyConnection, other: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+/// Whether two open connections share server sessions: each has its own, the same every time,
+/// unless a pooler lends sessions per transaction.
+async fn share_sessions(
+    one: &mut AnyConnection,
+    other: &mut AnyConnection,
+) -> Result<bool, sqlx::Error> {
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
-    for _ in 0..LOOKS {
+    for _ in 0..COMPARISONS {
         for (connection, seen) in [&mut *one, &mut *other].into_iter().zip(&mut seen) {
             let row = connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()")).await?;
             seen.insert(row.try_get::<i32, _>(0)?);

@@ -5,19 +5,19 @@ use serde::de::DeserializeOwned;
 use super::{Comparison, Cursors, Place};
 use crate::contract::{Fact, Subject};
 
-/// Something that stands at a position of a log: an event of the journal, or a fact.
-/// Its JSON is what a dead letter keeps.
+/// An item at a position of a log: an event of the journal, or a fact. Its JSON is stored in dead
+/// letters.
 pub trait Item: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
-    /// The shard it stands in.
+    /// Its shard.
     fn shard(&self) -> u16;
     /// Its position there, from 1.
     fn position(&self) -> u64;
-    /// Which of the items at that position it is, from 0.
+    /// Its place among the items at that position, from 0.
     fn index(&self) -> u16;
-    /// What it is about. Items of one subject stay in order: when one waits, the later ones wait
-    /// behind it.
+    /// Its subject. Items of one subject stay in order: when one waits, the later ones wait behind
+    /// it.
     fn subject(&self) -> Subject;
-    /// What it is, for people: the versioned type name.
+    /// Its versioned type name, for people.
     fn kind(&self) -> &str;
 }
 
@@ -43,9 +43,9 @@ impl Item for Fact {
     }
 }
 
-/// What a source hands over: items of several shards, in order within each, and how far the
-/// reader has come when it is done with them. Positions that say nothing to this reader are
-/// passed over by `through` without an item. A position is never split over two batches.
+/// A page from a source: items of several shards, in order within each, and the reader's cursors
+/// after them. Positions without an item for this reader are passed over by `through`. A position
+/// is never split over two batches.
 #[derive(Clone, Debug)]
 pub struct Batch<T> {
     /// The items.
@@ -70,35 +70,35 @@ impl<T> Batch<T> {
     }
 }
 
-/// Why a source could not hand over what comes next.
+/// Why a source could not return the next items.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The other side is away; the same call may succeed later.
-    #[error("source is away: {0}")]
+    /// The source is unavailable; the same call may succeed later.
+    #[error("source is unavailable: {0}")]
     Unavailable(String),
-    /// What comes next has left for an archive that is not at hand there. Reading waits until it is.
+    /// The next items are archived, and the source has no archive. Reading waits until it has.
     #[error("positions of shard {shard} up to {through} are archived: {file}")]
     Archived {
         /// The shard.
         shard: u16,
-        /// The last position that is in that file.
+        /// The last position in that file.
         through: u64,
         /// The file, by its path in the archive.
         file: String,
     },
-    /// The log tells another history than the reader followed: it was restored, failed over to a
+    /// The log has another history than the reader followed: it was restored, failed over to a
     /// standby that lagged, emptied or exchanged. Nothing is read until that has been accepted.
     #[error("another history in shard {shard}: {detail}")]
     Forked {
         /// The shard.
         shard: u16,
-        /// Where the reader is.
+        /// The reader's position.
         position: u64,
         /// What the log has there.
         detail: String,
     },
-    /// The log has a hole or holds what nobody can have written. Reading on would skip
-    /// something, so reading stops until a person has looked.
+    /// The log has a gap or holds what no writer can have written. Reading on would skip items, so
+    /// reading stops until an operator has looked.
     #[error("source is broken in shard {shard} after position {position}: {detail}")]
     Broken {
         /// The shard.
@@ -110,27 +110,27 @@ pub enum SourceError {
     },
 }
 
-/// A log that can be read after a position. Gapless: implementations assert that positions follow
-/// each other in each shard and answer [`SourceError::Broken`] otherwise.
+/// A log that can be read after a position. Gapless: implementations check that positions follow
+/// each other in each shard and return [`SourceError::Broken`] otherwise.
 #[async_trait]
 pub trait Source<T>: Send + Sync + 'static {
     /// About `limit` items after the cursors, over all shards; an empty batch where there are none.
     async fn read_after(&self, cursors: &Cursors, limit: usize) -> Result<Batch<T>, SourceError>;
 
-    /// Returns once there may be something after the cursors; may return early for nothing.
+    /// Returns once there may be items after the cursors; may return early without any.
     async fn changed(&self, cursors: &Cursors);
 
-    /// The reader goes elsewhere for a while: what is held open for it may be closed.
-    async fn rest(&self) {}
+    /// The reader pauses: whatever is held open for it may be closed.
+    async fn pause(&self) {}
 
-    /// Before which positions nothing can be read here, because it has left for an archive.
+    /// The positions before which nothing can be read here, because it is archived.
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
         Ok(Cursors::default())
     }
 
-    /// What the log has at places that a reader remembers, who read there last in this incarnation of
-    /// it (0: not known). A source learns by it that somebody remembers what it does not hold. One
-    /// that cannot be set back has everything that anybody remembers.
+    /// Compares places that a reader remembers with the log. `incarnation` is the one in which it
+    /// last read there (0: not known). A source learns by it that a reader remembers what it does
+    /// not hold. A source that cannot be set back has everything that readers remember.
     async fn compare(
         &self,
         places: &[Place],
@@ -139,11 +139,11 @@ pub trait Source<T>: Send + Sync + 'static {
         Ok(Comparison::same(None, places.len()))
     }
 
-    /// How many shards the log has, where that is fixed and known.
+    /// The number of shards of the log, where it is fixed and known.
     fn shards(&self) -> Option<u16> {
         None
     }
 
-    /// The last position of each shard. A source that cannot tell of all for now reads the others.
+    /// The last position of each shard. A source that knows only some for now returns those.
     async fn heads(&self) -> Result<Cursors, SourceError>;
 }

@@ -19,26 +19,26 @@ pub struct Transactional<H> {
     letters: DeadLetters,
     handler: H,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Where the stored cursors are, as far as we know.
+    /// The stored cursors, as far as we know.
     at: Cursors,
-    /// Where they were before, here and there.
+    /// Earlier places of the cursors.
     places: Places,
-    /// Which incarnation of the log is read.
+    /// The incarnation of the log that is read.
     incarnation: u64,
-    seen: Seen,
+    seen: Pending,
 }
 
-/// What operators and earlier batches left to look at, when it was last looked.
+/// Pending work beside new items, when it was last checked.
 #[derive(Clone, Copy)]
-struct Seen {
-    /// There are dead letters. Nobody but this follower adds one behind its cursor.
+struct Pending {
+    /// There are dead letters. No other process adds one behind this follower's cursor.
     letters: bool,
-    /// Some of them were put back.
+    /// Some of them were put back by an operator.
     put_back: bool,
 }
 
 impl<H> Transactional<H> {
-    /// A follower of this name, whose cursor and effect live in this database. `now` dates dead
+    /// A follower of this name, with its cursor and effect in this database. `now` dates dead
     /// letters.
     pub fn new(
         follower: &str,
@@ -56,12 +56,12 @@ impl<H> Transactional<H> {
             at: Cursors::default(),
             places: Places::default(),
             incarnation: 0,
-            seen: Seen { letters: true, put_back: true },
+            seen: Pending { letters: true, put_back: true },
         }
     }
 
-    /// Whether an operator wants it to wait; and what there is besides items.
-    async fn look(&mut self) -> Result<bool, Blame> {
+    /// Whether an operator paused it; and whether there are dead letters.
+    async fn refresh(&mut self) -> Result<bool, Blame> {
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM paused_followers WHERE follower = $1),
                     (SELECT COUNT(*) FROM
@@ -74,11 +74,11 @@ impl<H> Transactional<H> {
         .fetch_one(self.database.reader())
         .await?;
         let there = |column| -> Result<bool, Blame> { Ok(row.try_get::<i64, _>(column)? > 0) };
-        self.seen = Seen { letters: there(1)?, put_back: there(2)? };
+        self.seen = Pending { letters: there(1)?, put_back: there(2)? };
         there(0)
     }
 
-    /// Tries the letters that were put back, a subject at a time and in order, each with its own
+    /// Retries the letters that were put back, a subject at a time and in order, each in its own
     /// transaction; one that fails again stops its subject again.
     async fn retry<T: Item>(&mut self, scope: &Scope) -> Result<bool, Blame>
     where
@@ -104,7 +104,7 @@ impl<H> Transactional<H> {
                 }
                 (None, Ok(item)) => item,
             };
-            let mut tx = self.begin(&self.standing(letter.shard)).await?;
+            let mut tx = self.begin(&self.cursor_of(letter.shard)).await?;
             match self.handler.handle(&mut tx, std::slice::from_ref(&item)).await {
                 Ok(()) => {
                     remove(&mut tx, letter).await?;
@@ -126,13 +126,13 @@ impl<H> Transactional<H> {
         if let (Some(letter), None) = (letters.first(), &blocked) {
             tracing::warn!(
                 follower = self.follower, subject = %letter.subject, letters = letters.len(),
-                "dead letters of this subject are handled, none is left"
+                "all dead letters of this subject are handled"
             );
         }
         Ok(!letters.is_empty())
     }
 
-    /// Begins a transaction that nobody else of this follower's name can be in for these shards.
+    /// Begins a transaction that excludes other followers of this name for these shards.
     async fn begin(&self, through: &Cursors) -> Result<Tx, Blame> {
         let mut tx = self.database.begin().await?;
         let incarnation = self.incarnation;
@@ -140,8 +140,8 @@ impl<H> Transactional<H> {
         Ok(tx)
     }
 
-    /// A shard's cursor, where it is.
-    fn standing(&self, shard: u16) -> Cursors {
+    /// The cursor of one shard.
+    fn cursor_of(&self, shard: u16) -> Cursors {
         [(shard, self.at.get(shard))].into_iter().collect()
     }
 
@@ -181,9 +181,9 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         Ok(())
     }
 
-    async fn knows(&mut self, here: &[Place]) -> Result<(), Blame> {
+    async fn store_marks(&mut self, here: &[Place]) -> Result<(), Blame> {
         let mut tx = self.database.begin().await?;
-        cursor::knows(&mut tx, &self.follower, here).await?;
+        cursor::store_marks(&mut tx, &self.follower, here).await?;
         Ok(tx.commit().await?)
     }
 
@@ -198,7 +198,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         incarnation: u64,
     ) -> Result<(), Blame> {
         let mut tx = self.database.begin().await?;
-        // The handler's own tables wait for nobody: a second follower of this name fails here.
+        // Locks first, before the handler's tables: a second follower of this name fails here.
         cursor::set_back(&mut tx, &self.follower, from, to, incarnation).await?;
         let begins = self.handler.set_back(&mut tx, from, to).await?;
         if begins != *to {
@@ -206,7 +206,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
             cursor::set_back(&mut tx, &self.follower, &to, &begins, incarnation).await?;
         }
         for (shard, _) in from.iter() {
-            // What comes again is judged again.
+            // Items that are read again are handled again.
             let after = begins.get(shard);
             let gone = DeadLetters::drop_after(&mut tx, &self.follower, shard, after).await?;
             if gone > 0 {
@@ -225,11 +225,11 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
     }
 
     async fn paused(&mut self) -> Result<bool, Blame> {
-        self.look().await
+        self.refresh().await
     }
 
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
-        // Why each subject stands still: it had letters before, or an item of this batch is poison.
+        // Why each subject is blocked: it had letters before, or an item of this batch is poison.
         let mut poison: BTreeMap<usize, String> = BTreeMap::new();
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is("cursor-before-effect") {
@@ -277,7 +277,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
                     self.seen.letters |= set_aside;
                     self.at.merge(&batch.through);
                     self.handler.committed();
-                    // Now, and once: a try that was rolled back set nothing aside.
+                    // Logged now, and once: a try that was rolled back set nothing aside.
                     for (at, error) in &poison {
                         let item = &batch.items[*at];
                         tracing::error!(

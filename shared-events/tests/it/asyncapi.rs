@@ -1,5 +1,5 @@
-//! What `docs/facts.asyncapi.json` says is what stands in the streams: every message as a stock
-//! client reads it, and no message that is not documented.
+//! `docs/facts.asyncapi.json` describes the streams: a stock client reads every message as
+//! documented, and there is no undocumented message.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ fn document() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A part of a message, with what it refers to.
+/// A part of a message, with its references resolved.
 fn schema(document: &Value, kind: &str, part: &str) -> Value {
     let mut schema = document["components"]["messages"][kind][part].clone();
     assert!(!schema.is_null(), "{kind} is not documented");
-    // Nothing is written that is not documented.
+    // Undocumented fields are refused.
     schema["unevaluatedProperties"] = json!(false);
     if let Some(data) = schema.pointer_mut("/properties/data") {
         data["unevaluatedProperties"] = json!(false);
@@ -41,7 +41,7 @@ fn check(document: &Value, kind: &str, part: &str, value: &Value) {
 }
 
 #[tokio::test]
-async fn every_entry_of_a_stream_is_as_documented() {
+async fn every_stream_entry_is_as_documented() {
     let document = document();
     let server = Server::start(&[]);
     let redis = server.redis();

@@ -1,5 +1,5 @@
-//! Facts are promises: every published version still parses, and is written byte for byte as it
-//! was. A golden file is never edited; a new version is a new file.
+//! Every published version of a fact still parses, and is written byte for byte as it was. A golden
+//! file is never edited; a new version is a new file.
 
 use std::path::PathBuf;
 
@@ -127,8 +127,8 @@ pub fn fact(body: FactBody) -> Fact {
     Fact::new(id, (3, 17, 0), 1, at("2010-12-01T08:26:00.000001Z"), body).caused(Some(cause), None)
 }
 
-/// Envelopes that were published, each with a golden file for every fact: the first had `sequence` as
-/// a number, and no `datacontenttype`. The last is what is written today.
+/// Published envelopes, each with a golden file for every fact: the first had `sequence` as a
+/// number, and no `datacontenttype`. The last is what is written today.
 const ENVELOPES: [&str; 2] = ["tests/golden", "tests/golden/text-sequence"];
 
 fn golden(envelope: &str, kind: &str) -> PathBuf {
@@ -136,7 +136,7 @@ fn golden(envelope: &str, kind: &str) -> PathBuf {
 }
 
 #[test]
-fn every_published_fact_is_read_and_written_as_ever() {
+fn published_facts_are_read_and_written_unchanged() {
     for body in bodies() {
         let kind = body.kind();
         let fact = fact(body);
@@ -149,17 +149,17 @@ fn every_published_fact_is_read_and_written_as_ever() {
             let path = golden(envelope, kind);
             let published = std::fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            assert_eq!(Fact::from_json(&published).unwrap(), fact, "{kind} is read otherwise");
+            assert_eq!(Fact::from_json(&published).unwrap(), fact, "{kind} is read differently");
             if envelope == ENVELOPES[1] {
                 let published = published.trim_end();
-                assert_eq!(published, written, "{kind} is written otherwise than published");
+                assert_eq!(published, written, "{kind} is written differently than published");
             }
         }
         assert!(written.contains(&format!("\"type\":\"{kind}\"")), "{kind}");
     }
 }
 
-/// As CloudEvents has it: a text, by which those of one order can be sorted.
+/// As in CloudEvents: a text, by which those of one order can be sorted.
 #[test]
 fn sequences_sort_as_texts_do() {
     let mut told = Vec::new();
@@ -183,7 +183,7 @@ fn sequences_sort_as_texts_do() {
 }
 
 #[test]
-fn there_is_a_golden_file_for_every_fact_and_no_other() {
+fn every_fact_has_golden_files_and_no_other_exists() {
     let mut kinds: Vec<String> =
         bodies().iter().map(|body| format!("{}.json", body.kind())).collect();
     kinds.sort();
@@ -205,14 +205,14 @@ fn an_unknown_fact_is_refused() {
     let known = fact(bodies().remove(1)).to_json().unwrap();
     let unknown = known.replace("order.confirmed.v1", "order.confirmed.v9");
     let refused = Fact::from_json(&unknown).unwrap_err().to_string();
-    assert_eq!(refused, "not a known fact: /ordinal/orders promises no order.confirmed.v9");
+    assert_eq!(refused, "not a known fact: /ordinal/orders publishes no order.confirmed.v9");
     assert!(Fact::from_json("{}").is_err());
 }
 
 #[test]
 fn the_same_place_always_has_the_same_id() {
     let id = FactId::at(Origin::Orders, 3, 17, 0);
-    // Fixed for ever: reactions recognise what they did by it.
+    // Fixed for ever: reactions recognise their cause by it.
     assert_eq!(id.to_string(), "6847518a-48d5-57a9-b501-eeceb44ea401");
     assert_ne!(id, FactId::at(Origin::Orders, 3, 17, 1));
     assert_ne!(id, FactId::at(Origin::Inventory, 3, 17, 0));

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// That an operator does this.
+/// An operator's action.
 fn action(verb: Verb) -> OperatorAction {
     let by = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
     OperatorAction::new(&by, verb, "writer", "", Timestamp::default())
@@ -99,7 +99,7 @@ impl Source<Thing> for Log {
     }
 }
 
-/// Writes a row per thing; fails as told.
+/// Writes a row per thing; fails as configured.
 struct Writer {
     poison: Arc<Mutex<Vec<Subject>>>,
     outages: Arc<AtomicU64>,
@@ -188,8 +188,8 @@ impl Bench {
         }
     }
 
-    /// Until the cursor has reached the head of the log.
-    async fn level(&self) {
+    /// Returns once the cursor has reached the head of the log.
+    async fn caught_up(&self) {
         let heads = self.log.heads().await.unwrap();
         self.until(async || Cursors::load(&self.database, "writer").await.unwrap().covers(&heads))
             .await;
@@ -221,19 +221,19 @@ async fn outages_and_restarts_change_nothing(backend: &str) {
         bench.log.push(round % 2, orders[usize::from(round % 4)]);
     }
     bench.start();
-    bench.level().await;
+    bench.caught_up().await;
     bench.stop().await;
     for round in 0..10_u16 {
         bench.log.push(round % 2, orders[usize::from(round % 4)]);
     }
     bench.start();
-    bench.level().await;
+    bench.caught_up().await;
     bench.stop().await;
-    // The table's key refuses a second effect, so all there is happened once.
+    // The table's key refuses a second effect, so each of these happened once.
     assert_eq!(bench.effects().await.len(), 20);
 }
 
-async fn poison_stops_its_order_alone(backend: &str) {
+async fn poison_stops_only_its_order(backend: &str) {
     let mut bench = Bench::on(backend).await;
     let (good, bad) = (Subject::mint(), Subject::mint());
     bench.poison.lock().unwrap().push(bad);
@@ -241,10 +241,10 @@ async fn poison_stops_its_order_alone(backend: &str) {
         bench.log.push(0, subject);
     }
     bench.start();
-    bench.level().await;
+    bench.caught_up().await;
     bench.log.push(0, bad);
     bench.log.push(0, good);
-    bench.level().await;
+    bench.caught_up().await;
     assert_eq!(bench.effects().await, ["0/1", "0/3", "0/5", "0/7"]);
     let letters = DeadLetters::new(bench.database.clone());
     let parked = letters.list(Some("writer"), None, 10).await.unwrap();
@@ -255,7 +255,7 @@ async fn poison_stops_its_order_alone(backend: &str) {
     );
     assert_eq!(parked[0].error, "cannot be handled");
 
-    // Put back before it is mended: it is poison again, one try later, and nothing was lost.
+    // Put back before it is fixed: it is poison again, one try later, and nothing was lost.
     letters.put_back("writer", bad, action(Verb::PutBackDeadLetters)).await.unwrap();
     bench.until(async || letters.of_subject("writer", bad).await.unwrap()[0].attempts == 2).await;
     assert_eq!(letters.of_subject("writer", bad).await.unwrap().len(), 3);
@@ -265,15 +265,15 @@ async fn poison_stops_its_order_alone(backend: &str) {
     bench.until(async || letters.of_subject("writer", bad).await.unwrap().is_empty()).await;
     assert_eq!(bench.effects().await, ["0/1", "0/2", "0/3", "0/4", "0/5", "0/6", "0/7"]);
     bench.log.push(0, bad);
-    bench.level().await;
+    bench.caught_up().await;
     assert_eq!(bench.effects().await.len(), 8);
     bench.stop().await;
 }
 
-/// Two that follow under one name at once, as when the first one slept past its lease: what one
-/// has done the other does not do again. The effects' key would refuse a repetition, and the
-/// follower would then never come to the end.
-async fn two_of_one_name_have_no_effect_twice(backend: &str) {
+/// Two followers of one name at the same time, as when the first one slept past its lease: neither
+/// repeats the other's effects. The effects' key would refuse a repetition, and the follower would
+/// then never finish.
+async fn followers_of_one_name_have_no_effect_twice(backend: &str) {
     let mut bench = Bench::on(backend).await;
     let subject = Subject::mint();
     bench.start();
@@ -285,7 +285,7 @@ async fn two_of_one_name_have_no_effect_twice(backend: &str) {
             tokio::task::yield_now().await;
         }
     }
-    bench.level().await;
+    bench.caught_up().await;
     stop_first.cancel();
     first.unwrap().await.unwrap();
     bench.stop().await;
@@ -293,7 +293,7 @@ async fn two_of_one_name_have_no_effect_twice(backend: &str) {
 }
 
 #[tokio::test]
-async fn one_of_several_candidates_follows_and_the_next_takes_over() {
+async fn one_candidate_follows_and_the_next_takes_over() {
     let bench = Bench::on("postgres").await;
     let (first, first_scope) = Candidacy::new(bench.database.clone(), "writer");
     let stops = [CancellationToken::new(), CancellationToken::new(), CancellationToken::new()];
@@ -319,7 +319,7 @@ async fn one_of_several_candidates_follows_and_the_next_takes_over() {
     assert!(first_scope.borrow().is_nothing(), "who gives up follows no more");
     bench.until(async || *second_scope.borrow() == Scope::All).await;
 
-    // A holder that was killed has no session; its lease is nobody's.
+    // A holder that was killed has no session; its lease is free.
     stops[1].cancel();
     second.await.unwrap();
     sqlx::query(
@@ -342,7 +342,7 @@ async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     bench.log.push(0, subject);
     bench.log.push(0, subject);
     bench.start();
-    bench.level().await;
+    bench.caught_up().await;
     bench.poison.lock().unwrap().clear();
     let letters = DeadLetters::new(bench.database.clone());
     let dropped =
@@ -352,7 +352,7 @@ async fn a_dropped_letter_lets_the_next_ones_pass(backend: &str) {
     assert_eq!(bench.effects().await, ["0/2"]);
     assert!(letters.put_back("writer", subject, action(Verb::PutBackDeadLetters)).await.is_err());
     assert!(letters.drop_first("writer", subject, action(Verb::DropDeadLetter)).await.is_err());
-    // What was done is written down, what was refused is not, and neither can be changed.
+    // Executed actions are recorded, refused ones are not, and no record can be changed.
     let asked = ActionsAsked { limit: 10, ..ActionsAsked::default() };
     let done = OperatorAction::list(&bench.database, &asked).await.unwrap();
     assert_eq!(done.len(), 1, "{done:?}");
@@ -379,13 +379,13 @@ async fn outages_and_restarts_change_nothing_on_postgres() {
 }
 
 #[tokio::test]
-async fn poison_stops_its_order_alone_on_sqlite() {
-    poison_stops_its_order_alone("sqlite").await;
+async fn poison_stops_only_its_order_on_sqlite() {
+    poison_stops_only_its_order("sqlite").await;
 }
 
 #[tokio::test]
-async fn poison_stops_its_order_alone_on_postgres() {
-    poison_stops_its_order_alone("postgres").await;
+async fn poison_stops_only_its_order_on_postgres() {
+    poison_stops_only_its_order("postgres").await;
 }
 
 #[tokio::test]
@@ -399,16 +399,16 @@ async fn a_dropped_letter_lets_the_next_ones_pass_on_postgres() {
 }
 
 #[tokio::test]
-async fn two_of_one_name_have_no_effect_twice_on_sqlite() {
-    two_of_one_name_have_no_effect_twice("sqlite").await;
+async fn followers_of_one_name_have_no_effect_twice_on_sqlite() {
+    followers_of_one_name_have_no_effect_twice("sqlite").await;
 }
 
 #[tokio::test]
-async fn two_of_one_name_have_no_effect_twice_on_postgres() {
-    two_of_one_name_have_no_effect_twice("postgres").await;
+async fn followers_of_one_name_have_no_effect_twice_on_postgres() {
+    followers_of_one_name_have_no_effect_twice("postgres").await;
 }
 
-/// Gives a thing when it is asked after that instant, one after the other, and says whether it has more.
+/// Returns a thing when it is asked after that instant, in order, and whether it has more.
 struct Portions(Mutex<VecDeque<(Duration, bool)>>, tokio::time::Instant);
 
 #[async_trait]
@@ -438,7 +438,7 @@ impl Source<Thing> for Portions {
     }
 }
 
-/// Remembers when each batch came.
+/// Records when each batch came.
 struct Paced(Arc<Mutex<Vec<u128>>>, tokio::time::Instant);
 
 #[async_trait]
@@ -458,11 +458,12 @@ impl Sink<Thing> for Paced {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_level_is_paced_but_not_after_a_pause() {
+async fn a_caught_up_follower_is_paced_but_not_after_a_pause() {
     let (began, came) = (tokio::time::Instant::now(), Arc::default());
-    let level = |millis| (Duration::from_millis(millis), false);
+    let caught_up = |millis| (Duration::from_millis(millis), false);
     let more = |millis| (Duration::from_millis(millis), true);
-    let portions = [level(0), level(0), more(0), level(0), level(0), level(1_000)];
+    let portions =
+        [caught_up(0), caught_up(0), more(0), caught_up(0), caught_up(0), caught_up(1_000)];
     let source = Portions(Mutex::new(portions.into()), began);
     let mut sink = Paced(Arc::clone(&came), began);
     let (status, stop) = (FollowStatus::new("paced"), CancellationToken::new());
@@ -477,10 +478,10 @@ async fn who_is_level_is_paced_but_not_after_a_pause() {
     assert_eq!(*came.lock().unwrap(), [0, 20, 40, 40, 60, 1_000]);
 }
 
-/// sqlx counts a transaction when its BEGIN was answered; who gives up before that must leave none
-/// open, in which the next one who gets the session would work, uncommitted for ever.
+/// sqlx counts a transaction once its BEGIN was answered; a caller cancelled before that must leave
+/// none open, in which the next user of the session would work, uncommitted for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_gives_up_while_a_transaction_begins_leaves_none_open() {
+async fn a_caller_cancelled_during_begin_leaves_no_open_transaction() {
     let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
     let schema = format!("t_{}", Uuid::new_v4().simple());
     let migrations = Migrator { migrations: vec![].into(), ..Migrator::DEFAULT };
@@ -491,11 +492,11 @@ async fn who_gives_up_while_a_transaction_begins_leaves_none_open() {
             if futures::poll!(begin.as_mut()).is_ready() {
                 break;
             }
-            // Given up at every step of it: before it is sent, while it is answered, afterwards.
+            // Cancelled at every step of it: before it is sent, while it is answered, afterwards.
             tokio::time::sleep(Duration::from_micros(n % 7 * 40)).await;
         }
         drop(begin);
-        // What commits by itself is committed.
+        // A statement outside a transaction is committed.
         let pause = format!("p{n}");
         sqlx::query("INSERT INTO cursors (follower, shard, position) VALUES ($1, 0, 1)")
             .bind(&pause)

@@ -6,8 +6,8 @@ use shared_events::stream::Contents;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
-/// A file whose process was killed in the middle of a transaction: what it had written of it is in the
-/// file, and how it was before is in the journal beside it.
+/// A file whose process was killed in the middle of a transaction: its writes are in the file, and
+/// the original pages are in the journal beside it.
 async fn torn(at: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.db");
@@ -26,7 +26,7 @@ async fn torn(at: &Path) {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_half_done_is_undone_and_read() {
+async fn a_killed_process_is_rolled_back_before_its_file_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("torn.db");
     torn(&path).await;
@@ -35,7 +35,7 @@ async fn what_a_killed_process_left_half_done_is_undone_and_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_damaged_and_what_cannot_be_opened_is_not() {
+async fn only_a_file_that_is_not_a_database_counts_as_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("text.db");
     std::fs::write(&path, "no database, but long enough to be asked for its header".repeat(40))

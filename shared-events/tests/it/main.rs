@@ -1,4 +1,4 @@
-//! What two services of different versions have to agree on, and the loop that carries it.
+//! The contract between services of different versions, and the loop that follows it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,5 +14,5 @@ mod follow;
 mod installation;
 mod redis_streams;
 mod set_back;
-mod subjects; // of what was kept before there were any
+mod subjects; // dead letters from before there were subjects
 mod values;

@@ -1,5 +1,5 @@
-//! Facts through real Redis servers, each test with its own: whatever happens to them, readers
-//! get every fact once and in order.
+//! Facts through real Redis servers, each test with its own: whatever happens to them, readers get
+//! every fact once and in order.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ use shared_events::stream::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-const PROMISER: Origin = Origin::Inventory;
+const ORIGIN: Origin = Origin::Inventory;
 const SHARDS: u16 = 3;
 const SOON: Duration = Duration::from_secs(30);
 
@@ -81,7 +81,7 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// Killed with whatever it had, and started on what it saved.
+    /// Kills it and starts it on what it saved.
     fn restart(&mut self) {
         self.kill();
         self.process = Self::spawn(self.port, &self.folder, &self.flags);
@@ -124,7 +124,7 @@ fn clock() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
-/// A service's log; some positions say nothing to others, some say two things.
+/// A service's log; some positions have no fact, some have two.
 #[derive(Default)]
 pub struct Log {
     facts: Mutex<Vec<Fact>>,
@@ -134,7 +134,7 @@ pub struct Log {
 }
 
 impl Log {
-    fn tell(&self, many: usize) {
+    fn publish(&self, many: usize) {
         for nth in 0..many {
             let shard = u16::try_from(nth).unwrap() % SHARDS;
             let mut heads = self.heads.lock().unwrap();
@@ -161,7 +161,7 @@ fn fact(shard: u16, position: u64, index: u16) -> Fact {
     let order_id = OrderId::mint();
     let reservation_id = ReservationId::mint();
     let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
-    let (id, place) = (FactId::at(PROMISER, shard, position, index), (shard, position, index));
+    let (id, place) = (FactId::at(ORIGIN, shard, position, index), (shard, position, index));
     Fact::new(id, place, position, clock(), FactBody::Inventory(body))
 }
 
@@ -248,7 +248,7 @@ impl Effects {
         assert_eq!(by_shard(self.done.lock().unwrap().clone()), by_shard(log.all()));
     }
 
-    async fn level(&self, log: &Log) {
+    async fn caught_up(&self, log: &Log) {
         let all = log.all().len();
         until(|| self.done.lock().unwrap().len() >= all).await;
         self.check(log);
@@ -264,7 +264,7 @@ async fn until(reached: impl Fn() -> bool) {
     waited.await.expect("not reached in time");
 }
 
-/// Something that follows, until it is stopped.
+/// A running follower, until it is stopped.
 struct Running {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -296,12 +296,12 @@ impl Running {
 }
 
 fn relay(redis: &Redis, log: &Arc<Log>) -> Running {
-    let sink = Relay::new(redis.clone(), PROMISER, log.clone(), 1_000);
+    let sink = Relay::new(redis.clone(), ORIGIN, log.clone(), 1_000);
     Running::start(log.clone(), sink, "relay")
 }
 
 fn reader(redis: &Redis, log: &Arc<Log>, effects: &Effects) -> Running {
-    let source = RedisSource::new(redis.clone(), PROMISER, log.clone(), "reader", Arc::new(clock));
+    let source = RedisSource::new(redis.clone(), ORIGIN, log.clone(), "reader", Arc::new(clock));
     Running::start(Arc::new(source), effects.clone(), "reader")
 }
 
@@ -312,31 +312,31 @@ async fn bench() -> (Server, Redis, Arc<Log>, Effects) {
 }
 
 #[tokio::test]
-async fn every_fact_once_and_in_order_whoever_is_restarted() {
+async fn every_fact_arrives_once_and_in_order_through_restarts() {
     let (server, redis, log, effects) = bench().await;
-    log.tell(100);
+    log.publish(100);
     let mut relays = relay(&redis, &log);
     let mut reads = reader(&redis, &log, &effects);
     for round in 0..6 {
-        log.tell(50);
+        log.publish(50);
         tokio::time::sleep(Duration::from_millis(20)).await;
         if round % 2 == 0 {
             relays.stop().await;
-            log.tell(10);
+            log.publish(10);
             relays = relay(&redis, &log);
         } else {
             reads.stop().await;
-            log.tell(10);
+            log.publish(10);
             reads = reader(&redis, &log, &effects);
         }
     }
-    effects.level(&log).await;
-    // Two relays at once write the same, once.
+    effects.caught_up(&log).await;
+    // Two relays at the same time write the same facts, once.
     let second = relay(&redis, &log);
-    log.tell(300);
-    effects.level(&log).await;
+    log.publish(300);
+    effects.caught_up(&log).await;
     let stored: usize = (0..SHARDS)
-        .map(|shard| server.cli(&["XLEN", &redis.stream(PROMISER, shard)]))
+        .map(|shard| server.cli(&["XLEN", &redis.stream(ORIGIN, shard)]))
         .map(|length| length.trim().parse::<usize>().unwrap())
         .sum();
     assert_eq!(stored, log.all().len());
@@ -346,70 +346,70 @@ async fn every_fact_once_and_in_order_whoever_is_restarted() {
 }
 
 #[tokio::test]
-async fn an_emptied_redis_costs_no_fact_and_repeats_none() {
+async fn an_emptied_redis_loses_and_repeats_no_fact() {
     let (server, redis, log, effects) = bench().await;
     let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
     for _ in 0..5 {
-        log.tell(200);
+        log.publish(200);
         server.cli(&["FLUSHALL"]);
-        log.tell(200);
-        effects.level(&log).await;
+        log.publish(200);
+        effects.caught_up(&log).await;
     }
-    // Nothing new is said, and still it is filled again.
+    // Without a new fact, it is filled again.
     server.cli(&["FLUSHALL"]);
-    let stream = redis.stream(PROMISER, 0);
+    let stream = redis.stream(ORIGIN, 0);
     until(|| server.cli(&["EXISTS", &stream]).trim() == "1").await;
     relays.stop().await;
     reads.stop().await;
 }
 
 #[tokio::test]
-async fn a_redis_that_is_killed_or_set_back_costs_no_fact_and_repeats_none() {
+async fn a_killed_or_set_back_redis_loses_and_repeats_no_fact() {
     let (mut server, redis, log, effects) = bench().await;
     let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
-    log.tell(300);
-    effects.level(&log).await;
+    log.publish(300);
+    effects.caught_up(&log).await;
     // It comes back with nothing.
     server.restart();
-    log.tell(100);
-    effects.level(&log).await;
-    // It comes back with what it had a while ago.
-    let stream = redis.stream(PROMISER, 0);
+    log.publish(100);
+    effects.caught_up(&log).await;
+    // It comes back with an old state.
+    let stream = redis.stream(ORIGIN, 0);
     until(|| server.cli(&["EXISTS", &stream]).trim() == "1").await;
     assert_eq!(server.cli(&["SAVE"]).trim(), "OK");
-    log.tell(300);
-    effects.level(&log).await;
+    log.publish(300);
+    effects.caught_up(&log).await;
     server.restart();
-    log.tell(100);
-    effects.level(&log).await;
-    // Gone for good, facts go on from the source.
+    log.publish(100);
+    effects.caught_up(&log).await;
+    // Once it is gone for good, facts come from the source.
     server.kill();
-    log.tell(100);
-    effects.level(&log).await;
+    log.publish(100);
+    effects.caught_up(&log).await;
     relays.stop().await;
     reads.stop().await;
 }
 
 #[tokio::test]
-async fn a_frozen_redis_stops_nobody() {
+async fn a_frozen_redis_stops_no_reader() {
     let (server, redis, log, effects) = bench().await;
     let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
-    log.tell(100);
-    effects.level(&log).await;
+    log.publish(100);
+    effects.caught_up(&log).await;
     server.signal("-STOP");
-    log.tell(100);
-    effects.level(&log).await;
+    log.publish(100);
+    effects.caught_up(&log).await;
     server.signal("-CONT");
-    log.tell(100);
-    effects.level(&log).await;
+    log.publish(100);
+    effects.caught_up(&log).await;
     relays.stop().await;
     reads.stop().await;
 }
 
 /// Facts of which the streams keep the last five each.
-async fn told_and_trimmed(server: &Server, redis: &Redis, log: &Log) {
-    log.tell(300);
-    let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(PROMISER, shard)).collect();
+async fn publish_and_trim(server: &Server, redis: &Redis, log: &Log) {
+    log.publish(300);
+    let streams: Vec<String> = (0..SHARDS).map(|shard| redis.stream(ORIGIN, shard)).collect();
     let length = |stream: &String| server.cli(&["XLEN", stream]).trim().parse::<u64>().unwrap();
     until(|| streams.iter().all(|stream| length(stream) >= 90)).await;
     for stream in &streams {
@@ -418,16 +418,16 @@ async fn told_and_trimmed(server: &Server, redis: &Redis, log: &Log) {
 }
 
 #[tokio::test]
-async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
+async fn a_reader_behind_the_window_catches_up_from_the_source() {
     let (server, redis, log, effects) = bench().await;
     let relays = relay(&redis, &log);
-    told_and_trimmed(&server, &redis, &log).await;
+    publish_and_trim(&server, &redis, &log).await;
     let reads = reader(&redis, &log, &effects);
-    effects.level(&log).await;
-    // Level again, it reads from the streams: the source is read by the relay alone. The relay
-    // reads each page once, and once more to see that there is nothing.
-    log.tell(3);
-    effects.level(&log).await;
+    effects.caught_up(&log).await;
+    // Caught up again, it reads from the streams: only the relay reads the source. The relay reads
+    // each page once, and once more to see that it is the last.
+    log.publish(3);
+    effects.caught_up(&log).await;
     let before = log.reads.load(Ordering::SeqCst);
     relays.stop().await;
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -435,19 +435,19 @@ async fn who_fell_behind_the_window_catches_up_at_the_source_and_joins_again() {
     reads.stop().await;
 }
 
-/// Tells the log more, over and over, until it is stopped.
-struct Telling {
+/// Publishes more facts, over and over, until it is stopped.
+struct Publishing {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Telling {
+impl Publishing {
     fn start(log: &Arc<Log>, every: Duration) -> Self {
         let (log, stop) = (Arc::clone(log), CancellationToken::new());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             while !stopped.is_cancelled() {
-                log.tell(6);
+                log.publish(6);
                 tokio::time::sleep(every).await;
             }
         });
@@ -460,10 +460,10 @@ impl Telling {
     }
 }
 
-/// A log whose readers are counted, and those who ask where it stands.
+/// A log that counts reads and queries of its heads.
 struct Counted {
     log: Arc<Log>,
-    /// It has always just been told so many more: nobody is ever level with it.
+    /// Its heads are always this far ahead: no reader ever catches up.
     ahead: u64,
     reads: AtomicU64,
     asked: AtomicU64,
@@ -477,7 +477,7 @@ impl Counted {
 
     fn reader(self: &Arc<Self>, redis: &Redis, effects: &Effects) -> Running {
         let log: Arc<dyn Source<Fact>> = Arc::<Self>::clone(self);
-        let source = RedisSource::new(redis.clone(), PROMISER, log, "counted", Arc::new(clock));
+        let source = RedisSource::new(redis.clone(), ORIGIN, log, "counted", Arc::new(clock));
         Running::start(Arc::new(source), effects.clone(), "counted")
     }
 }
@@ -505,46 +505,46 @@ impl Source<Fact> for Counted {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_source_has_only_just_got_is_waited_for() {
+async fn a_reader_waits_for_facts_that_are_new_in_the_source() {
     let (_server, redis, log, effects) = bench().await;
     let counted = Counted::new(&log, 0);
     let reads = counted.reader(&redis, &effects);
     until(|| counted.asked.load(Ordering::SeqCst) >= 2).await;
     assert_eq!(counted.reads.load(Ordering::SeqCst), 0, "level, and nothing is lacking");
-    log.tell(6);
+    log.publish(6);
     let before = counted.asked.load(Ordering::SeqCst);
-    // There is no relay: only the source can give it, but not when it is first seen there.
+    // There is no relay: only the source can provide it, but not when it is first seen there.
     until(|| counted.reads.load(Ordering::SeqCst) > 0).await;
     let looked = counted.asked.load(Ordering::SeqCst) - before;
     assert!(looked >= 2, "{looked} looks");
-    effects.level(&log).await;
+    effects.caught_up(&log).await;
     reads.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_puts_into_its_stream_comes_from_the_source_while_others_flow() {
+async fn facts_missing_in_one_stream_come_from_the_source() {
     let (_server, redis, log, effects) = bench().await;
-    let sink = Relay::new(redis.clone(), PROMISER, log.clone(), 1_000);
+    let sink = Relay::new(redis.clone(), ORIGIN, log.clone(), 1_000);
     let (_kept, scope) = watch::channel(Scope::Only([0].into()));
     let relay = Running::start_within(scope, log.clone(), sink, "relay of one shard");
     let counted = Counted::new(&log, 0);
     let reads = counted.reader(&redis, &effects);
-    // The stream of the first shard never rests.
-    let telling = Telling::start(&log, Duration::from_millis(5));
+    // The stream of the first shard is never idle.
+    let publishing = Publishing::start(&log, Duration::from_millis(5));
     until(|| {
         let done = effects.done.lock().unwrap();
         (0..SHARDS).all(|shard| done.iter().filter(|(of, ..)| *of == shard).count() > 300)
     })
     .await;
-    telling.stop().await;
-    effects.level(&log).await;
+    publishing.stop().await;
+    effects.caught_up(&log).await;
     reads.stop().await;
     relay.stop().await;
 }
 
 impl Counted {
-    /// Until so many came in a row that the source was not asked for.
-    async fn until_spared(&self, effects: &Effects) {
+    /// Returns after this many facts in a row without a read of the source.
+    async fn until_read_from_streams(&self, effects: &Effects) {
         let seen = Mutex::new((u64::MAX, 0));
         until(|| {
             let now = self.reads.load(Ordering::SeqCst);
@@ -559,13 +559,13 @@ impl Counted {
     }
 }
 
-/// As an earlier version wrote them, a field for each attribute, or somebody else.
+/// As an earlier version wrote them, a field for each attribute, or another program.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_that_are_no_facts_are_read_from_the_source_and_what_follows_from_the_streams() {
+async fn foreign_entries_are_replaced_from_the_source() {
     let (server, redis, log, effects) = bench().await;
-    log.tell(60);
+    log.publish(60);
     for (shard, position, index) in log.all() {
-        let (stream, id) = (redis.stream(PROMISER, shard), format!("{position}-{index}"));
+        let (stream, id) = (redis.stream(ORIGIN, shard), format!("{position}-{index}"));
         let prev = (position - 1).to_string();
         let written = server.cli(&["XADD", &stream, &id, "specversion", "1.0", "prev", &prev]);
         assert_eq!(written.trim(), id);
@@ -573,47 +573,47 @@ async fn entries_that_are_no_facts_are_read_from_the_source_and_what_follows_fro
     let relays = relay(&redis, &log);
     let counted = Counted::new(&log, 0);
     let reads = counted.reader(&redis, &effects);
-    effects.level(&log).await;
-    let telling = Telling::start(&log, Duration::from_millis(2));
-    counted.until_spared(&effects).await;
-    telling.stop().await;
-    effects.level(&log).await;
+    effects.caught_up(&log).await;
+    let publishing = Publishing::start(&log, Duration::from_millis(2));
+    counted.until_read_from_streams(&effects).await;
+    publishing.stop().await;
+    effects.caught_up(&log).await;
     relays.stop().await;
     reads.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_fell_behind_joins_the_streams_again_though_the_source_never_rests() {
+async fn a_lagging_reader_rejoins_the_streams_of_a_busy_source() {
     let (server, redis, log, effects) = bench().await;
     let relays = relay(&redis, &log);
-    told_and_trimmed(&server, &redis, &log).await;
+    publish_and_trim(&server, &redis, &log).await;
     let counted = Counted::new(&log, 1);
     let reads = counted.reader(&redis, &effects);
-    let telling = Telling::start(&log, Duration::from_millis(2));
-    counted.until_spared(&effects).await;
-    telling.stop().await;
-    effects.level(&log).await;
+    let publishing = Publishing::start(&log, Duration::from_millis(2));
+    counted.until_read_from_streams(&effects).await;
+    publishing.stop().await;
+    effects.caught_up(&log).await;
     relays.stop().await;
     reads.stop().await;
 }
 
 #[tokio::test]
-async fn streams_keep_what_they_are_told_and_what_active_readers_need() {
+async fn streams_keep_what_is_configured_and_active_readers_need() {
     let (server, redis, log, effects) = bench().await;
     let relays = relay(&redis, &log);
-    log.tell(900);
-    let stream = redis.stream(PROMISER, 0);
+    log.publish(900);
+    let stream = redis.stream(ORIGIN, 0);
     let length = || server.cli(&["XLEN", &stream]).trim().parse::<u64>().unwrap();
     until(|| length() >= 300).await;
     let trim = |keep: Keep| {
         let stop = CancellationToken::new();
         let scope = everything();
-        let task = retain(redis.clone(), PROMISER, log.clone(), scope, keep, clock, stop.clone());
+        let task = retain(redis.clone(), ORIGIN, log.clone(), scope, keep, clock, stop.clone());
         (tokio::spawn(task), stop)
     };
     let (day, every) = (Duration::from_secs(24 * 3600), Duration::from_millis(50));
 
-    // A reader that is at work needs everything after 100; a silent one nothing.
+    // An active reader needs everything after 100; a silent one nothing.
     let report = |name: &str, position: u64, at: Timestamp| {
         let value = format!("{position} {}", at.micros() / 1_000);
         server.cli(&["HSET", "test:{inventory:0}:readers", name, &value]);
@@ -629,13 +629,13 @@ async fn streams_keep_what_they_are_told_and_what_active_readers_need() {
     stop.cancel();
     task.await.unwrap();
 
-    // But not more than there may be at most.
+    // But not more than the maximum.
     let (task, stop) = trim(Keep { entries: 50, age: day, at_most: 120, every });
     until(|| length() == 120).await;
     stop.cancel();
     task.await.unwrap();
 
-    // Nobody reads any more: by number, then by age.
+    // Without readers: by number, then by age.
     server.cli(&["DEL", "test:{inventory:0}:readers"]);
     let (task, stop) = trim(Keep { entries: 50, age: day, at_most: 10_000, every });
     until(|| length() == 50).await;
@@ -647,10 +647,10 @@ async fn streams_keep_what_they_are_told_and_what_active_readers_need() {
     stop.cancel();
     task.await.unwrap();
 
-    // What is left is no hindrance to readers and relays.
+    // What is left does not hinder readers and relays.
     let reads = reader(&redis, &log, &effects);
-    log.tell(30);
-    effects.level(&log).await;
+    log.publish(30);
+    effects.caught_up(&log).await;
     relays.stop().await;
     reads.stop().await;
 }
@@ -678,7 +678,7 @@ fn certificates(folder: &tempfile::TempDir) -> [PathBuf; 3] {
 }
 
 #[tokio::test]
-async fn with_tls_and_a_password_and_not_without() {
+async fn tls_and_password_are_required_and_used() {
     let folder = tempfile::tempdir().unwrap();
     let [certificate, key, authority] = certificates(&folder);
     let server = Server::start(&[
@@ -702,12 +702,12 @@ async fn with_tls_and_a_password_and_not_without() {
     let good =
         connect(format!("rediss://:open-sesame@127.0.0.1:{}", server.port), Some(pem.clone()));
     let (log, effects) = (Arc::new(Log::default()), Effects::default());
-    log.tell(100);
+    log.publish(100);
     let relays = relay(&good, &log);
     let reads = reader(&good, &log, &effects);
-    effects.level(&log).await;
-    log.tell(100);
-    effects.level(&log).await;
+    effects.caught_up(&log).await;
+    log.publish(100);
+    effects.caught_up(&log).await;
     reads.stop().await;
     relays.stop().await;
 
@@ -715,7 +715,7 @@ async fn with_tls_and_a_password_and_not_without() {
         (format!("rediss://:wrong-secret@127.0.0.1:{}", server.port), Some(pem), "assword"),
         (format!("rediss://:open-sesame@127.0.0.1:{}", server.port), None, "ertificate"),
     ] {
-        let mut sink = Relay::new(connect(url, authority), PROMISER, log.clone(), 10);
+        let mut sink = Relay::new(connect(url, authority), ORIGIN, log.clone(), 10);
         let error = sink.cursors().await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("secret") && !error.contains("sesame"), "{error}");
@@ -723,7 +723,7 @@ async fn with_tls_and_a_password_and_not_without() {
 }
 
 #[tokio::test]
-async fn through_a_cluster_of_three() {
+async fn facts_flow_through_a_cluster_of_three() {
     let servers: Vec<Server> = (0..3)
         .map(|_| Server::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]))
         .collect();
@@ -741,11 +741,11 @@ async fn through_a_cluster_of_three() {
     let urls: Vec<String> = servers.iter().map(Server::url).collect();
     let redis = redis(&urls.iter().map(String::as_str).collect::<Vec<_>>());
     let (log, effects) = (Arc::new(Log::default()), Effects::default());
-    log.tell(200);
+    log.publish(200);
     let (relays, reads) = (relay(&redis, &log), reader(&redis, &log, &effects));
-    effects.level(&log).await;
-    log.tell(200);
-    effects.level(&log).await;
+    effects.caught_up(&log).await;
+    log.publish(200);
+    effects.caught_up(&log).await;
     // Each shard has one slot: all its keys are on one server.
     let held = servers.iter().filter(|s| !s.cli(&["KEYS", "*facts"]).trim().is_empty()).count();
     assert!(held > 1, "all on one server");
@@ -753,7 +753,7 @@ async fn through_a_cluster_of_three() {
     reads.stop().await;
 }
 
-/// A log of which the first positions have left for an archive that is not at hand.
+/// A log whose first positions are archived, without an archive.
 struct Archived(Arc<Log>, u64);
 
 #[async_trait]
@@ -775,16 +775,16 @@ impl Source<Fact> for Archived {
     }
 }
 
-/// What is passed over because it is archived has not what the stream's last entry has: the log
-/// would look as if it were another one.
+/// Archived positions that are passed over must not be paired with the mark of the stream's last
+/// entry: the log would look like another one.
 #[tokio::test]
-async fn a_relay_claims_nothing_of_what_it_passes_over() {
+async fn a_relay_claims_no_mark_for_archived_positions() {
     let (_server, redis, log, _) = bench().await;
-    log.tell(usize::from(SHARDS) * 4);
+    log.publish(usize::from(SHARDS) * 4);
     let relaying = relay(&redis, &log);
     let stands = || async {
         let source = Archived(Arc::clone(&log), 0);
-        let mut relay = Relay::new(redis.clone(), PROMISER, Arc::new(source), 1_000);
+        let mut relay = Relay::new(redis.clone(), ORIGIN, Arc::new(source), 1_000);
         let at = relay.cursors().await.unwrap();
         (at.get(0), at.mark(0).is_some())
     };
@@ -794,9 +794,9 @@ async fn a_relay_claims_nothing_of_what_it_passes_over() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     relaying.stop().await;
-    log.tell(usize::from(SHARDS) * 5);
+    log.publish(usize::from(SHARDS) * 5);
     let source = Archived(Arc::clone(&log), 7);
-    let mut relay = Relay::new(redis.clone(), PROMISER, Arc::new(source), 1_000);
+    let mut relay = Relay::new(redis.clone(), ORIGIN, Arc::new(source), 1_000);
     let at = relay.cursors().await.unwrap();
     assert_eq!((at.get(0), at.mark(0)), (7, None));
     assert!(at.mark(1).is_some(), "nothing of that shard has left");

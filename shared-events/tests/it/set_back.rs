@@ -1,5 +1,5 @@
-//! A log that tells another history than was followed: nobody goes on behind it, nobody goes back
-//! before that has been accepted, and whoever may go back does.
+//! A log with another history than was followed: no reader continues or goes back before that has
+//! been accepted, and a reader that may go back does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const FOLLOWER: &str = "reader";
-/// A deadline for what must happen soon; reaching it is the failure.
+/// The deadline for what must happen soon; reaching it fails the test.
 const SOON: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,19 +49,19 @@ impl Item for Thing {
 }
 
 #[derive(Default)]
-struct Told {
+struct State {
     history: Option<History>,
     shards: BTreeMap<u16, Vec<u64>>,
-    /// In which incarnation those had read who remember what is not here.
+    /// The incarnations that readers had read who remember what is not here.
     doubts: Vec<u64>,
 }
 
 /// Marks by shard, in the order of their positions.
 #[derive(Default)]
-struct Log(Mutex<Told>);
+struct Log(Mutex<State>);
 
 impl Log {
-    fn tells(&self, history: Option<History>, shards: &[(u16, &[u64])]) {
+    fn set(&self, history: Option<History>, shards: &[(u16, &[u64])]) {
         let mut told = self.0.lock().unwrap();
         told.history = history;
         told.shards = shards.iter().map(|(shard, marks)| (*shard, marks.to_vec())).collect();
@@ -76,11 +76,11 @@ impl Log {
     }
 }
 
-impl Told {
+impl State {
     fn finding(&self, place: &Place) -> Finding {
         let marks = self.shards.get(&place.shard).map(Vec::as_slice).unwrap_or_default();
         match marks.get(usize::try_from(place.position).unwrap() - 1) {
-            None => Finding::Beyond,
+            None => Finding::Ahead,
             Some(mark) if Mark::from_bits(*mark) == place.mark => Finding::Same,
             Some(_) => Finding::Other,
         }
@@ -140,7 +140,7 @@ impl Source<Thing> for Log {
     }
 }
 
-/// Remembers from where it was set back.
+/// Records the positions it was set back from.
 #[derive(Clone, Default)]
 struct Effects(Arc<Mutex<Vec<Places>>>);
 
@@ -181,7 +181,7 @@ impl Bench {
         let path = folder.path().join("reader.db");
         let database = Database::sqlite(&path, &migrations).await.unwrap();
         let log = Arc::new(Log::default());
-        log.tells(history, shards);
+        log.set(history, shards);
         let (stop, status) = (CancellationToken::new(), FollowStatus::new(FOLLOWER));
         let effects = Effects::default();
         Self { database, log, effects, stop, status, task: None, _folder: folder }
@@ -210,20 +210,20 @@ impl Bench {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let what = || format!("{what}: {:?} {:?}", self.status.cursors(), self.status.trouble());
+        let what = || format!("{what}: {:?} {:?}", self.status.cursors(), self.status.failure());
         tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("{}", what()));
     }
 
     async fn comes_to(&self, shard: u16, position: u64) {
         let here = |bench: &Self| {
-            bench.status.cursors().get(shard) == position && bench.status.trouble().is_none()
+            bench.status.cursors().get(shard) == position && bench.status.failure().is_none()
         };
         self.until(&format!("it comes to {position}"), here).await;
     }
 
     async fn doubts(&self, doubts: &[u64]) {
         self.until("it doubts", |bench| {
-            bench.status.trouble().is_some() && bench.log.doubts().starts_with(doubts)
+            bench.status.failure().is_some() && bench.log.doubts().starts_with(doubts)
         })
         .await;
     }
@@ -232,8 +232,8 @@ impl Bench {
         self.effects.0.lock().unwrap().len()
     }
 
-    /// As an earlier process left it.
-    async fn stood(&self, shard: u16, position: i64, mark: Option<i64>, incarnation: i64) {
+    /// The cursor that an earlier process stored.
+    async fn stored(&self, shard: u16, position: i64, mark: Option<i64>, incarnation: i64) {
         sqlx::query(
             "INSERT INTO cursors (follower, shard, position, mark, incarnation)
              VALUES ($1, $2, $3, $4, $5)",
@@ -258,7 +258,7 @@ async fn a_log_that_is_set_back_twice_is_accepted_twice() {
     let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2, 3])]).await;
     bench.start();
     bench.comes_to(0, 3).await;
-    bench.log.tells(history(1, 1), &[(0, &[1, 22])]);
+    bench.log.set(history(1, 1), &[(0, &[1, 22])]);
     bench.doubts(&[1]).await;
     assert_eq!(bench.set_backs(), 0);
     bench.log.accepted(2);
@@ -266,7 +266,7 @@ async fn a_log_that_is_set_back_twice_is_accepted_twice() {
     assert_eq!(bench.set_backs(), 1);
     let before = bench.log.doubts().len();
 
-    bench.log.tells(history(1, 2), &[(0, &[1, 222, 223, 224])]);
+    bench.log.set(history(1, 2), &[(0, &[1, 222, 223, 224])]);
     bench.until("it doubts anew", |bench| bench.log.doubts().len() > before).await;
     assert_eq!(bench.log.doubts().last(), Some(&2));
     assert_eq!(bench.set_backs(), 1, "nobody has accepted it");
@@ -277,10 +277,10 @@ async fn a_log_that_is_set_back_twice_is_accepted_twice() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_for_one_shard_was_not_for_another() {
+async fn accepting_one_shard_does_not_accept_another() {
     let mut bench = Bench::new(history(1, 2), &[(0, &[1]), (1, &[1])]).await;
-    bench.stood(0, 1, Some(7), 1).await;
-    bench.stood(1, 1, Some(8), 2).await;
+    bench.stored(0, 1, Some(7), 1).await;
+    bench.stored(1, 1, Some(8), 2).await;
     bench.start();
     bench.doubts(&[2]).await;
     assert_eq!(bench.set_backs(), 0);
@@ -291,9 +291,9 @@ async fn what_was_accepted_for_one_shard_was_not_for_another() {
 }
 
 #[tokio::test]
-async fn who_is_ahead_and_does_not_know_what_it_saw_goes_on_too() {
+async fn a_reader_ahead_without_a_mark_is_set_back_too() {
     let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
-    bench.stood(0, 5, None, 1).await;
+    bench.stored(0, 5, None, 1).await;
     bench.start();
     bench.doubts(&[1]).await;
     bench.log.accepted(2);
@@ -303,14 +303,14 @@ async fn who_is_ahead_and_does_not_know_what_it_saw_goes_on_too() {
 }
 
 #[tokio::test]
-async fn who_is_level_and_does_not_know_what_it_saw_learns_it() {
+async fn a_caught_up_reader_without_a_mark_learns_it() {
     let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
-    bench.stood(0, 2, None, 1).await;
+    bench.stored(0, 2, None, 1).await;
     bench.start();
     bench.comes_to(0, 2).await;
     bench.end().await;
-    // Nobody looks while it goes on from an earlier place, past the old end.
-    bench.log.tells(history(1, 1), &[(0, &[1, 22, 23, 24])]);
+    // No reader is running while it continues from an earlier position, past the old end.
+    bench.log.set(history(1, 1), &[(0, &[1, 22, 23, 24])]);
     bench.start();
     bench.doubts(&[1]).await;
     bench.log.accepted(2);
@@ -320,26 +320,26 @@ async fn who_is_level_and_does_not_know_what_it_saw_learns_it() {
 }
 
 #[tokio::test]
-async fn a_log_without_a_history_that_lost_its_end_is_read_on() {
+async fn a_log_without_a_history_that_lost_its_end_is_followed_on() {
     let mut bench = Bench::new(None, &[(0, &[1, 2, 3]), (1, &[1])]).await;
     bench.start();
     bench.comes_to(0, 3).await;
-    bench.log.tells(None, &[(0, &[1, 22]), (1, &[1])]);
+    bench.log.set(None, &[(0, &[1, 22]), (1, &[1])]);
     bench.comes_to(0, 2).await;
     assert_eq!(*bench.effects.0.lock().unwrap(), [[(0, 3)]]);
     bench.end().await;
 }
 
 #[tokio::test]
-async fn another_log_is_not_accepted_by_what_was_accepted_of_it_before() {
+async fn accepting_one_log_does_not_accept_another() {
     let mut bench = Bench::new(history(1, 1), &[(0, &[1, 2])]).await;
     bench.start();
     bench.comes_to(0, 2).await;
     bench.end().await;
-    // Which log it is, is noted where it agrees with what was read.
+    // Which log it is, is stored where it agrees with what was read.
     bench.start();
     bench.comes_to(0, 2).await;
-    bench.log.tells(history(2, 5), &[(0, &[11, 12, 13])]);
+    bench.log.set(history(2, 5), &[(0, &[11, 12, 13])]);
     bench.doubts(&[5]).await;
     bench.end().await;
     bench.start();

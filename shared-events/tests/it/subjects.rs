@@ -1,4 +1,5 @@
-//! Dead letters that were set aside when every item was about an order are found by their subject.
+//! Dead letters from before subjects, when every item was about an order, are found by their
+//! subject.
 
 use include_dir::include_dir;
 use shared_events::contract::{OrderId, Subject};
@@ -8,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
-/// Of a program that had not heard of subjects.
+/// The migrations of a program from before subjects.
 fn before(all: &Migrator, version: i64) -> Migrator {
     let known = all.iter().filter(|migration| migration.version < version).cloned();
     Migrator { migrations: known.collect::<Vec<_>>().into(), ..Migrator::DEFAULT }

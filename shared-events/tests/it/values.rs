@@ -1,4 +1,4 @@
-//! Values are parsed once, and what is not one is refused.
+//! Values are parsed once, and invalid ones are refused.
 
 use proptest::prelude::*;
 use shared_events::contract::{
@@ -42,12 +42,12 @@ fn money_of_different_currencies_is_never_added() {
 }
 
 #[test]
-fn only_what_people_pay_with_is_a_currency() {
+fn only_currencies_in_circulation_are_accepted() {
     for code in
         ["XXX", "XTS", "XAU", "XDR", "XAD", "HRK", "BGN", "ZWL", "SLL", "CUC", "CHE", "USN", "CLF"]
     {
         assert_eq!(code.parse::<Currency>(), Err(MoneyError::NoMoney), "{code}");
-        // What was written down while it was money, or before this was looked at, is still read.
+        // A currency stored while it was in circulation, or unchecked, is still read.
         let json = format!("{{\"minor\":100,\"currency\":\"{code}\"}}");
         assert_eq!(serde_json::from_str::<Money>(&json).unwrap().currency.code(), code);
     }
@@ -61,7 +61,7 @@ fn only_what_people_pay_with_is_a_currency() {
 }
 
 #[test]
-fn an_id_is_a_uuid_that_names_something() {
+fn the_nil_uuid_is_not_an_id() {
     let id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
     for spelling in [
         "018F6F3E-0000-7000-8000-00000000000A",
@@ -78,13 +78,13 @@ fn an_id_is_a_uuid_that_names_something() {
     {
         assert_eq!(spelling.parse::<OrderId>(), Err(ParseIdError::Nil), "{spelling}");
     }
-    // What was written down before this was looked at is still read.
+    // Ids stored before this check are still read.
     assert_eq!(OrderId::recorded(nil).unwrap().to_string(), nil);
     assert!(serde_json::from_str::<OrderId>(&format!("\"{nil}\"")).is_ok());
 }
 
 #[test]
-fn a_text_hides_nothing_and_is_as_long_as_it_may_be() {
+fn hidden_characters_and_long_texts_are_refused() {
     let (line, lines) = (TextRule::line(5), TextRule::lines(5));
     for good in ["", "abcde", "𐍈𐍈𐍈𐍈𐍈", "שלום", "ب\u{200c}ی", "👩\u{200d}👧"]
     {
@@ -108,7 +108,7 @@ fn a_text_hides_nothing_and_is_as_long_as_it_may_be() {
 }
 
 #[test]
-fn what_is_not_a_value_is_refused() {
+fn invalid_values_are_refused() {
     for wrong in ["", "a b", "ß", "x/y", &"a".repeat(65)] {
         assert!(wrong.parse::<Sku>().is_err(), "{wrong:?}");
     }
@@ -127,7 +127,7 @@ fn what_is_not_a_value_is_refused() {
 }
 
 #[test]
-fn an_address_that_is_accepted_is_one_that_every_mail_server_takes() {
+fn an_accepted_address_works_with_every_mail_server() {
     for (given, sent) in [
         ("ada@example.org", "ada@example.org"),
         ("Ada.Lovelace+orders@Example.ORG", "Ada.Lovelace+orders@example.org"),
@@ -146,7 +146,7 @@ fn an_address_that_is_accepted_is_one_that_every_mail_server_takes() {
     ] {
         let email: Email = given.parse().unwrap_or_else(|_| panic!("{given} is refused"));
         assert_eq!(format!("{}@{}", email.local(), email.domain()), sent);
-        // It stands there as the customer gave it.
+        // It is stored as the customer gave it.
         let contact = Contact::new(&format!(" {given}\t"), "", "").unwrap();
         assert_eq!(contact.email.as_deref(), Some(given));
     }
@@ -180,9 +180,9 @@ fn an_address_that_is_accepted_is_one_that_every_mail_server_takes() {
         "a@[127.0.0.1]",
         "a@[IPv6:::1]",
         "a@xn--a.example",
-        // Not every mail server takes this one.
+        // Not every mail server accepts this one.
         "j\u{f6}rg@example.org",
-        // Nobody sees these.
+        // These are invisible.
         "ada@example.com\u{200b}",
         "ada\u{200b}@example.com",
         "ada@exa\u{ad}mple.com",
@@ -203,7 +203,7 @@ fn an_address_that_is_accepted_is_one_that_every_mail_server_takes() {
 }
 
 #[test]
-fn phones_and_languages_are_read_as_people_write_them_and_kept_in_one_way() {
+fn phones_and_languages_are_normalised() {
     for (given, kept) in [
         ("+442071838750", "+442071838750"),
         ("+44 20 7183 8750", "+442071838750"),
@@ -254,7 +254,7 @@ fn phones_and_languages_are_read_as_people_write_them_and_kept_in_one_way() {
 }
 
 #[test]
-fn what_was_accepted_by_older_rules_is_read_as_it_was_written() {
+fn values_stored_under_older_rules_are_read_unchanged() {
     for json in [
         r#"{"email":"a..b@x..com","phone":"+12","locale":"en-12345"}"#,
         r#"{"email":"a@[127.0.0.1]","locale":"en-gb"}"#,
@@ -273,7 +273,7 @@ fn personal_data_is_not_shown_by_debug() {
     assert_eq!(format!("{:?}", "a@example.org".parse::<Email>().unwrap()), "Email(..)");
 }
 
-/// Anywhere, and most of all where they end.
+/// Any instant, above all near the limits.
 fn an_instant() -> impl Strategy<Value = Timestamp> {
     let (min, max) = (Timestamp::MIN.micros(), Timestamp::MAX.micros());
     let week = 7 * 24 * 60 * 60 * 1_000_000;
@@ -287,7 +287,7 @@ fn an_instant() -> impl Strategy<Value = Timestamp> {
 }
 
 #[test]
-fn the_last_instant_of_the_calendar_is_one() {
+fn the_last_instant_of_the_calendar_is_accepted() {
     let last = Timestamp::MAX;
     assert_eq!(last.to_string(), "9999-12-31T23:59:59.999999Z");
     assert_eq!(Timestamp::MIN.to_string(), "0001-01-01T00:00:00.000000Z");
@@ -310,9 +310,9 @@ fn the_last_instant_of_the_calendar_is_one() {
 }
 
 proptest! {
-    /// What is kept is what would be kept of it again, and is read as it was written.
+    /// A stored contact would be stored as the same again, and is read as it was written.
     #[test]
-    fn contacts_are_kept_in_one_way(
+    fn contacts_are_normalised_once(
         email in r#"[ -~\u{fc}\u{200b}]{0,6}[.a-z"]{0,9}@[a-zA-Z0-9.\-\u{fc}\u{200d}]{1,20}|\PC{0,9}@\PC{0,9}|"#,
         phone in r"\+[0-9 \-().]{6,20}|\PC{0,9}|",
         locale in r"[a-zA-Z]{2,3}([_-][a-zA-Z0-9]{1,9}){0,3}|\PC{0,5}|",
@@ -375,7 +375,7 @@ proptest! {
 }
 
 #[test]
-fn whoever_stands_where_a_log_has_nothing_is_beyond_it() {
+fn a_cursor_past_the_log_is_ahead_of_it() {
     let at = |places: &[(u16, u64, u64)]| {
         let mut cursors = Cursors::default();
         for (shard, position, mark) in places {
@@ -387,14 +387,14 @@ fn whoever_stands_where_a_log_has_nothing_is_beyond_it() {
     for level_or_behind in [&[][..], &[(0, 5, 50), (1, 7, 70)], &[(0, 4, 1), (1, 7, 0)]] {
         assert_eq!(at(level_or_behind).beyond(&head), None);
     }
-    // Further than its end, in another shard than it has, or at its end with something else.
+    // Past its end, in another shard than it has, or at its end with another mark.
     for (beyond, shard) in [((0, 6, 60), 0), ((1, 8, 0), 1), ((2, 1, 10), 2), ((1, 7, 71), 1)] {
         assert_eq!(at(&[beyond]).beyond(&head), Some(shard));
     }
 }
 
 #[test]
-fn a_fact_has_one_id_for_each_thing_it_can_be_told_apart_by() {
+fn a_fact_id_depends_on_everything_that_distinguishes_facts() {
     let [subject, other] = [1, 2].map(|bits| Subject::from_uuid(Uuid::from_u128(bits)));
     let at = |micros| Timestamp::from_micros(micros);
     let of =
@@ -450,7 +450,7 @@ fn every_reason_has_a_code_a_status_a_meaning_and_a_remedy() {
 }
 
 #[test]
-fn values_are_taken_away_and_shown() {
+fn values_subtract_and_print() {
     let pounds = |minor| Money::new(minor, gbp());
     assert_eq!(pounds(3).minus(pounds(5)), Ok(pounds(-2)));
     let euro = Money::new(1, "EUR".parse().unwrap());

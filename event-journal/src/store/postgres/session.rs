@@ -68,7 +68,7 @@ impl PostgresStore {
             .application_name(&owner)
             .disable_statement_logging();
         let session = Session::new(schema).map_err(unavailable)?;
-        let session = if options.read_only { session.unhurried() } else { session };
+        let session = if options.read_only { session.without_idle_timeout() } else { session };
         let reader = sessions(options.connections, session.clone())
             // At least one session, by which others see that the owner is alive.
             .min_connections(1)

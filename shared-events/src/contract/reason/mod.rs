@@ -1,12 +1,12 @@
-//! Why a call was refused: every stable reason of every service, with its gRPC status, what it means and
-//! what to do about it. docs/reasons.md is printed from it.
-//! Never here: how a refusal travels, or its words for one case.
+//! Why a call was refused: every stable reason of every service, with its gRPC status, its meaning
+//! and its remedy. docs/reasons.md is generated from it.
+//! Never here: how a refusal is sent, or its message in one case.
 
-mod table; // the reasons, by the alphabet
+mod table; // the reasons, in alphabetical order
 
 pub use table::Reason;
 
-/// The gRPC status that a refusal comes with.
+/// The gRPC status of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusCode {
     /// `ABORTED`
@@ -68,8 +68,8 @@ impl StatusCode {
     }
 }
 
-/// The table: for each reason its stable code, the statuses that it comes with (the usual one first),
-/// what happened, and what to do about it. A reason exists only with its row.
+/// The table: for each reason its stable code, its statuses (the usual one first), what happened,
+/// and what to do about it. A reason exists only with its row.
 macro_rules! reasons {
     (
         $(
@@ -77,14 +77,14 @@ macro_rules! reasons {
                 $meaning:literal, $remedy:literal;
         )*
     ) => {
-        /// Why a call was refused. Programs compare the code: it keeps its meaning.
+        /// Why a call was refused. Programs compare the code, which keeps its meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $( #[doc = $meaning] $name, )*
         }
 
         impl Reason {
-            /// Every reason, by the alphabet.
+            /// Every reason, in alphabetical order.
             pub const ALL: &[Self] = &[ $( Self::$name, )* ];
 
             /// As programs compare it: `ErrorInfo.reason`, `FieldViolation.reason`.
@@ -93,13 +93,13 @@ macro_rules! reasons {
                 match self { $( Self::$name => $code, )* }
             }
 
-            /// The gRPC statuses that it comes with, the usual one first.
+            /// The gRPC statuses that it is sent with, the usual one first.
             #[must_use]
             pub const fn statuses(self) -> &'static [StatusCode] {
                 match self { $( Self::$name => &[ StatusCode::$status $(, StatusCode::$more)* ], )* }
             }
 
-            /// The status that it comes with, unless a caller of this says otherwise.
+            /// The usual status.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self { $( Self::$name => StatusCode::$status, )* }

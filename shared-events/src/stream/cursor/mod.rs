@@ -1,8 +1,8 @@
-mod store; // its rows, by follower
+mod store; // the stored cursors of a follower
 
 pub use store::CursorError;
-pub(super) use store::{knows, read_in, set_back};
 use store::{not_moved, stored};
+pub(super) use store::{read_in, set_back, store_marks};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ use crate::contract::Mark;
 /// Which shards of a log a reader reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// All there are.
+    /// All shards.
     #[default]
     All,
-    /// These.
+    /// These shards.
     Only(BTreeSet<u16>),
 }
 
 impl Scope {
-    /// Nothing, for now.
+    /// No shard, for now.
     #[must_use]
     pub const fn nothing() -> Self {
         Self::Only(BTreeSet::new())
@@ -46,27 +46,26 @@ impl Scope {
     }
 }
 
-/// How far somebody got in each shard of a log that they read: the last position that is done, 0
-/// for none, and what stood there. Shards that are absent stand at 0.
+/// A reader's position in each shard of a log: the last one that is done, 0 for none, and the mark
+/// there. Absent shards are at 0.
 #[derive(Clone, Debug, Default)]
 pub struct Cursors {
     at: BTreeMap<u16, At>,
     scope: Scope,
 }
 
-/// A position, with the mark there where it is known. What was written before marks were
-/// remembered has none.
+/// A position, with its mark where it is known. Cursors stored before there were marks have none.
 #[derive(Clone, Copy, Debug, Default)]
 struct At {
     position: u64,
     mark: Option<Mark>,
-    /// In which incarnation of the log it was read; 0 where that is not known.
+    /// The incarnation of the log in which it was read; 0 where it is not known.
     incarnation: u64,
-    /// Of which log that was; none where that is not known.
+    /// The log; none where it is not known.
     log: Option<Uuid>,
 }
 
-/// The same shards stand at the same positions. Marks prove a history and decide no place.
+/// Equal if the same shards are at the same positions. Marks identify a history, not a position.
 impl PartialEq for Cursors {
     fn eq(&self, other: &Self) -> bool {
         self.scope == other.scope && self.iter().eq(other.iter())
@@ -76,7 +75,7 @@ impl PartialEq for Cursors {
 impl Eq for Cursors {}
 
 impl Cursors {
-    /// The same, of these shards only: what a source hands over after them is of no other.
+    /// The same cursors, limited to these shards: a source returns items of no others.
     #[must_use]
     pub fn scoped(mut self, scope: Scope) -> Self {
         self.at.retain(|shard, _| scope.includes(*shard));
@@ -96,24 +95,24 @@ impl Cursors {
         &self.scope
     }
 
-    /// The last position done in a shard.
+    /// The last position that is done in a shard.
     #[must_use]
     pub fn get(&self, shard: u16) -> u64 {
         self.at.get(&shard).map_or(0, |at| at.position)
     }
 
-    /// What stood at the last position done in a shard, where it is known.
+    /// The mark at the last position that is done in a shard, where it is known.
     #[must_use]
     pub fn mark(&self, shard: u16) -> Option<Mark> {
         self.at.get(&shard).and_then(|at| at.mark)
     }
 
-    /// Moves a shard's cursor forward; one that is already there or further stays.
+    /// Moves a shard's cursor forward, never back.
     pub fn advance(&mut self, shard: u16, position: u64) {
         self.advance_to(shard, position, None);
     }
 
-    /// The same, with what stands there.
+    /// As [`Self::advance`], with the mark there.
     pub fn advance_to(&mut self, shard: u16, position: u64, mark: Option<Mark>) {
         let at = self.at.entry(shard).or_default();
         if position > at.position {
@@ -123,7 +122,7 @@ impl Cursors {
         }
     }
 
-    /// Moves every shard that is read forward to where `other` is.
+    /// Moves every shard that is read forward to the position in `other`.
     pub fn merge(&mut self, other: &Self) {
         for (shard, at) in &other.at {
             if self.reads(*shard) {
@@ -132,32 +131,32 @@ impl Cursors {
         }
     }
 
-    /// The incarnation of the log in which a shard was read last; 0 where it is not known.
+    /// The incarnation of the log in which a shard was last read; 0 where it is not known.
     #[must_use]
     pub fn incarnation(&self, shard: u16) -> u64 {
         self.at.get(&shard).map_or(0, |at| at.incarnation)
     }
 
-    /// Which log was read in a shard, where it is known.
+    /// The log that was read in a shard, where it is known.
     #[must_use]
     pub fn log(&self, shard: u16) -> Option<Uuid> {
         self.at.get(&shard).and_then(|at| at.log)
     }
 
-    /// A shard was read in this incarnation of the log.
+    /// Sets the incarnation of the log in which a shard was read.
     pub fn read_in(&mut self, shard: u16, incarnation: u64) {
         if let Some(at) = self.at.get_mut(&shard) {
             at.incarnation = incarnation;
         }
     }
 
-    /// The positions of which it is not known what stood there.
+    /// The positions without a known mark.
     pub fn unmarked(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         let unmarked = self.at.iter().filter(|(_, at)| at.mark.is_none() && at.position > 0);
         unmarked.map(|(shard, at)| (*shard, at.position))
     }
 
-    /// Every place of which it is known what stood there.
+    /// The positions with a known mark.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
         self.at.iter().filter_map(|(shard, at)| {
             let mark = at.mark?;
@@ -165,13 +164,13 @@ impl Cursors {
         })
     }
 
-    /// Whether no shard of `other` that is read here is further than here.
+    /// Whether no shard of `other` that is read here is ahead of it here.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other.iter().all(|(shard, position)| !self.reads(shard) || self.get(shard) >= position)
     }
 
-    /// How many positions lie between here and `head`, over all shards that are read.
+    /// How many positions this is behind `head`, over all shards that are read.
     #[must_use]
     pub fn behind(&self, head: &Self) -> u64 {
         head.iter()
@@ -180,8 +179,8 @@ impl Cursors {
             .sum()
     }
 
-    /// The first shard in which it stands where a log that ends at `head` has nothing, or has
-    /// something else at its very end: the log was set back.
+    /// The first shard in which this is ahead of a log that ends at `head`, or has another mark
+    /// than the log at its very end: the log was set back.
     #[must_use]
     pub fn beyond(&self, head: &Self) -> Option<u16> {
         let parted = |(shard, position): (u16, u64)| {
@@ -192,7 +191,7 @@ impl Cursors {
         self.iter().filter(|(shard, _)| head.reads(*shard)).find(|at| parted(*at)).map(|at| at.0)
     }
 
-    /// The same, with every shard of `shards`: those that stood nowhere stand at 0.
+    /// The same cursors, with every shard of `shards`: missing ones are at 0.
     pub(super) fn filled(&self, shards: &Self) -> Self {
         let mut filled = self.clone();
         for shard in shards.at.keys() {
@@ -201,14 +200,14 @@ impl Cursors {
         filled
     }
 
-    /// The mark that belongs to where a shard stands when it has moved to `through`.
+    /// The mark of a shard's position after a move to `through`.
     fn mark_at(&self, through: &Self, shard: u16) -> Option<Mark> {
-        // Who moves to where it is (an order's letters are tried again) keeps what it knew.
+        // A move to the same position (a retry of dead letters) keeps the mark.
         let same = through.get(shard) == self.get(shard);
         through.mark(shard).or(if same { self.mark(shard) } else { None })
     }
 
-    /// Every shard that stands somewhere, with its position, by shard.
+    /// Every shard with its position, by shard.
     pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.at.iter().map(|(shard, at)| (*shard, at.position))
     }
@@ -234,12 +233,12 @@ impl Cursors {
     }
 
     /// Moves a follower's stored cursors from here to `through`, in the transaction of its effect
-    /// and before it: two who follow under one name wait for each other here, and the second is
-    /// told that the first has moved them. Where this is `Ok` and the transaction commits, nobody
-    /// else has had any effect in between.
+    /// and before it: two followers of one name wait for each other here, and the second learns
+    /// that the first has moved them. Where this is `Ok` and the transaction commits, no other
+    /// follower has had any effect in between.
     ///
     /// # Errors
-    /// [`CursorError::Moved`] where they are not where they are believed to be.
+    /// [`CursorError::Moved`] where they are not at the expected positions.
     pub async fn store(
         &self,
         database: &Database,
@@ -249,7 +248,7 @@ impl Cursors {
         incarnation: u64,
     ) -> Result<(), CursorError> {
         let incarnation = i64::try_from(incarnation).unwrap_or(i64::MAX);
-        // The first time there is no row to move; two who make it meet at the key.
+        // The first time there is no row to move; two inserts conflict on the key.
         let insert = database.sql(
             "INSERT INTO cursors (follower, shard, position, mark, incarnation)
              SELECT $1, shard, through, mark, $3 FROM json_to_recordset($2::json)
@@ -311,7 +310,7 @@ impl Cursors {
     }
 }
 
-/// How far a cursor moves in a shard, as the database reads it.
+/// The move of a cursor in a shard, as the database reads it.
 #[derive(Serialize)]
 struct Step {
     shard: u16,

@@ -6,11 +6,11 @@ use crate::contract::Mark;
 use crate::stream::history::{History, Place};
 use crate::stream::{DatabaseError, Tx};
 
-/// Moves a follower's stored cursors back to these, in the transaction that undoes what it did after
-/// them: shards of `from` that `to` does not name begin anew.
+/// Moves a follower's stored cursors back to these, in the transaction that undoes its later
+/// effects: shards of `from` that `to` does not name start again.
 ///
 /// # Errors
-/// [`CursorError::Moved`] where they are not where `from` believes them to be.
+/// [`CursorError::Moved`] where they are not at the positions of `from`.
 pub(in crate::stream) async fn set_back(
     tx: &mut Tx,
     follower: &str,
@@ -39,7 +39,7 @@ pub(in crate::stream) async fn set_back(
     Ok(())
 }
 
-/// Remembers of which log these shards are read, and in which incarnation of it.
+/// Stores the log of these shards and its incarnation.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -63,11 +63,11 @@ pub(in crate::stream) async fn read_in(
     Ok(())
 }
 
-/// Remembers what stands at stored cursors of which that was not known.
+/// Stores the marks of stored cursors without one.
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub(in crate::stream) async fn knows(
+pub(in crate::stream) async fn store_marks(
     tx: &mut Tx,
     follower: &str,
     here: &[Place],
@@ -127,10 +127,10 @@ pub(super) fn stored(rows: &[AnyRow]) -> Result<Cursors, DatabaseError> {
 /// Why a follower's cursors were not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
-    /// Somebody else follows under the same name and was faster.
+    /// Another follower of the same name was faster.
     #[error("another one of this name has moved the cursor of shard {shard}")]
     Moved {
-        /// Where.
+        /// The shard.
         shard: u16,
     },
     /// The database failed.

@@ -5,7 +5,7 @@ use crate::contract::Subject;
 use crate::stream::{Database, DatabaseError, OperatorAction, Tx};
 
 impl DeadLetters {
-    /// Drops those of a follower behind a position of a shard; how many.
+    /// Drops a follower's dead letters after a position of a shard; returns how many.
     pub(in crate::stream) async fn drop_after(
         tx: &mut Tx,
         follower: &str,
@@ -23,8 +23,8 @@ impl DeadLetters {
         Ok(gone.rows_affected())
     }
 
-    /// Drops those of a follower that are about these subjects; how many. Where there is none, nothing
-    /// was done and nothing is written.
+    /// Drops a follower's dead letters about these subjects; returns how many. Where there is none,
+    /// nothing is written.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -42,14 +42,15 @@ impl DeadLetters {
             gone += query.execute(&mut *tx).await?.rows_affected();
         }
         if gone > 0 {
-            let before = format!("{gone} of {} orders that the journal lacks", subjects.len());
+            let before =
+                format!("{gone} of {} orders that are missing in the journal", subjects.len());
             action.changing(&before, "none").write(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(gone)
     }
 
-    /// Has a follower try a subject's dead letters again, in order, soon.
+    /// Makes a follower retry a subject's dead letters, in order, soon.
     ///
     /// # Errors
     /// [`DeadLetterError::NotFound`] where it has none of that subject.
@@ -78,8 +79,8 @@ impl DeadLetters {
         Ok(put_back)
     }
 
-    /// Drops a subject's first poison item for good and has the ones behind it tried. Only a
-    /// person may say so: what the item meant to bring about will never happen.
+    /// Drops a subject's first poison item for good and makes the later ones retry. Only an
+    /// operator may decide that: the item's effect will never happen.
     ///
     /// # Errors
     /// [`DeadLetterError::NotFound`] where the follower has none of that subject.
@@ -121,7 +122,7 @@ impl DeadLetters {
     }
 }
 
-/// How many dead letters of a subject a follower has in which state, for operators.
+/// The number of a subject's dead letters by state, for operators.
 async fn states(
     database: &Database,
     tx: &mut Tx,

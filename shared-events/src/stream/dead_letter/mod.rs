@@ -1,4 +1,4 @@
-mod decided; // what becomes of them: tried again, or dropped
+mod decided; // what operators decide about them: retry or drop
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use super::database::{Database, DatabaseError, Tx};
 use super::source::Item;
 use crate::contract::{Subject, Timestamp};
 
-/// Where a dead letter stands.
+/// The state of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterState {
     /// Could not be handled.
     Poison,
     /// Waits behind a poison item of the same subject.
     Behind,
-    /// Put back: is tried again next.
+    /// Put back by an operator: retried next.
     Retry,
 }
 
@@ -36,7 +36,7 @@ impl DeadLetterState {
 /// An item that a follower set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Whose it is.
+    /// The follower.
     pub follower: String,
     /// Shard of the item.
     pub shard: u16,
@@ -44,9 +44,9 @@ pub struct DeadLetter {
     pub position: u64,
     /// Index at that position.
     pub index: u16,
-    /// What its item is about.
+    /// The subject of its item.
     pub subject: Subject,
-    /// Where it stands.
+    /// Its state.
     pub state: DeadLetterState,
     /// The item's versioned type name.
     pub kind: String,
@@ -60,7 +60,7 @@ pub struct DeadLetter {
     pub parked_at: Timestamp,
 }
 
-/// Why an operator's word about dead letters was not carried out.
+/// Why an operator's decision about dead letters was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
     /// This follower has no dead letter of that subject.
@@ -77,18 +77,18 @@ impl From<sqlx::Error> for DeadLetterError {
     }
 }
 
-/// The dead letters of one follower, at a glance.
+/// A summary of one follower's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LettersWaiting {
-    /// How many there are; [`LETTERS_COUNTED`] of so many or more.
+    /// Their number; [`LETTERS_COUNTED`] means that many or more.
     pub letters: u32,
     /// The first of them.
     pub first: DeadLetter,
-    /// When the earliest of those that were counted was set aside.
+    /// When the earliest of the counted ones was set aside.
     pub since: Timestamp,
 }
 
-/// More are not counted: it is asked all the time, and there may be very many.
+/// No more are counted: this is queried all the time, and there may be very many.
 pub const LETTERS_COUNTED: u32 = 100;
 
 /// The dead letters of all followers of one database.
@@ -97,20 +97,20 @@ pub struct DeadLetters {
     database: Database,
 }
 
-/// Letters read at once where all are read.
+/// Letters per query where all are read.
 const PAGE: u32 = 500;
 
 const COLUMNS: &str =
     "follower, shard, position, idx, subject, state, kind, item, error, attempts, parked_at";
 
 impl DeadLetters {
-    /// Those of this database.
+    /// The dead letters of this database.
     #[must_use]
     pub const fn new(database: Database) -> Self {
         Self { database }
     }
 
-    /// All dead letters after a place in their order (follower, shard, position, index), at most
+    /// Dead letters after a position in their order (follower, shard, position, index), at most
     /// `limit`; of one follower where it is named.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl DeadLetters {
         rows.iter().map(letter).collect()
     }
 
-    /// All dead letters, page by page; of one follower where it is named.
+    /// All dead letters, read page by page; of one follower where it is named.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -156,7 +156,7 @@ impl DeadLetters {
         }
     }
 
-    /// How many there are of a follower, about; none where there are none.
+    /// The summary of a follower's dead letters; none where it has none.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -224,7 +224,7 @@ impl DeadLetters {
     }
 }
 
-/// The subjects of which a follower has dead letters.
+/// The subjects of a follower's dead letters.
 pub(super) async fn blocked_subjects(
     tx: &mut Tx,
     follower: &str,
@@ -241,7 +241,7 @@ pub(super) async fn blocked_subjects(
         .collect()
 }
 
-/// Sets an item aside, or changes why it stands aside.
+/// Sets an item aside, or updates the reason.
 pub(super) async fn park<T: Item>(
     tx: &mut Tx,
     follower: &str,
@@ -276,7 +276,7 @@ pub(super) async fn park<T: Item>(
     Ok(())
 }
 
-/// Removes a letter whose item has been handled, or dropped.
+/// Removes a letter whose item was handled or dropped.
 pub(super) async fn remove(tx: &mut Tx, letter: &DeadLetter) -> Result<(), DatabaseError> {
     sqlx::query(
         "DELETE FROM dead_letters

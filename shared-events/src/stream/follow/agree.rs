@@ -1,24 +1,24 @@
-use super::{FollowStatus, Sink, Trouble};
+use super::{FollowStatus, Sink, StepError};
 use crate::contract::Mark;
 use crate::stream::{Comparison, Cursors, Finding, History, Item, Place, Source, SourceError};
 
-/// How reader and log came to agree.
+/// The result of comparing reader and log.
 #[derive(PartialEq, Eq)]
 pub(super) enum Agreed {
     /// The log has what the reader remembers.
     Already,
-    /// The reader went back to where both have the same.
+    /// The reader went back to their last common position.
     SetBack,
 }
 
-/// While everything goes its way: the same question as before anything is read. A log that is away
-/// says nothing; what comes next may be had without it.
+/// Compares again while the follower runs. An unavailable log is not compared; the next items may
+/// be available without it.
 pub(super) async fn agree_again<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     known: &mut Option<Cursors>,
     status: &FollowStatus,
-) -> Result<(), Trouble> {
+) -> Result<(), StepError> {
     let Some(cursors) = known.take() else { return Ok(()) };
     let scope = cursors.scope().clone();
     let asked = async {
@@ -28,8 +28,8 @@ pub(super) async fn agree_again<T: Item>(
     };
     match asked.await {
         Ok(loaded) => *known = loaded,
-        Err(Trouble::Unavailable(error)) => {
-            tracing::debug!(follower = status.name(), error, "its log is not compared");
+        Err(StepError::Unavailable(error)) => {
+            tracing::debug!(follower = status.name(), error, "its log could not be compared");
             *known = Some(cursors);
         }
         Err(trouble) => return Err(trouble),
@@ -37,17 +37,17 @@ pub(super) async fn agree_again<T: Item>(
     Ok(())
 }
 
-/// Before anything is read: does the log have, where the reader is, what the reader saw there? Where
-/// it has not and that has been accepted, the reader goes back to the last place that both have.
+/// Before anything is read: does the log still hold what the reader saw at its position? Where it
+/// does not and that has been accepted, the reader goes back to their last common position.
 pub(super) async fn agree<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     at: &Cursors,
     status: &FollowStatus,
-) -> Result<Agreed, Trouble> {
+) -> Result<Agreed, StepError> {
     let mut places: Vec<Place> = at.places().collect();
     places.extend(unmarked(source, sink, at).await?);
-    // A question only: in which incarnation they were read counts for those that differ.
+    // A comparison only: the incarnation matters for positions that differ.
     let compared = source.compare(&places, 0).await?;
     let differing: Vec<(Place, Finding)> = compared.differing(&places).collect();
     note(sink, at, &compared, &places).await?;
@@ -55,24 +55,26 @@ pub(super) async fn agree<T: Item>(
         return Ok(Agreed::Already);
     }
     let now = compared.history.map_or(0, |history| history.incarnation);
-    // A log that declares no history tells the same again by itself, and nothing is done twice.
+    // A log that declares no history publishes the same facts again by itself, and their ids
+    // prevent double effects.
     let accepted = |place: &Place| {
-        compared.history.is_none_or(|history| then(at, history, place.shard) < history.incarnation)
+        compared
+            .history
+            .is_none_or(|history| last_incarnation(at, history, place.shard) < history.incarnation)
     };
     if let Some((Place { shard, position, mark }, finding)) =
         differing.iter().copied().find(|(place, _)| !accepted(place))
     {
-        // Whoever keeps the log learns that somebody remembers what it does not hold.
+        // The log's owner learns that a reader remembers what it does not hold.
         let refused = differing.iter().map(|(place, _)| *place).filter(|place| !accepted(place));
         let refused: Vec<Place> = refused.collect();
-        let read_in = compared
-            .history
-            .into_iter()
-            .flat_map(|history| refused.iter().map(move |place| then(at, history, place.shard)));
+        let read_in = compared.history.into_iter().flat_map(|history| {
+            refused.iter().map(move |place| last_incarnation(at, history, place.shard))
+        });
         source.compare(&refused, read_in.max().unwrap_or(now)).await?;
         let detail = match finding {
-            Finding::Beyond => format!("it ends before position {position}, which was read"),
-            _ => format!("what stood at position {position} ({mark}) is not there"),
+            Finding::Ahead => format!("the log ends before position {position}, which was read"),
+            _ => format!("the item read at position {position} ({mark}) is not there"),
         };
         return Err(SourceError::Forked { shard, position, detail }.into());
     }
@@ -90,31 +92,30 @@ pub(super) async fn agree<T: Item>(
             shard,
             from = position,
             to = to.get(shard),
-            "set back to where the log has what was read"
+            "set back to the last position that the log has in common"
         );
     }
     sink.set_back(&from, &to, now).await?;
     Ok(Agreed::SetBack)
 }
 
-/// In which incarnation a shard was read last, as far as it counts for what has been accepted: of
-/// another log nothing has been.
-fn then(at: &Cursors, history: History, shard: u16) -> u64 {
+/// The incarnation in which a shard was last read, as far as it counts for acceptance: for another
+/// log nothing was accepted.
+fn last_incarnation(at: &Cursors, history: History, shard: u16) -> u64 {
     match at.log(shard) {
         Some(log) if log != history.log => history.incarnation,
         _ => at.incarnation(shard).max(1),
     }
 }
 
-/// Has the reader remember which history it reads where it agrees with the log; and where it does
-/// not, because the log is another one altogether, which one it met: only what is accepted after
-/// that is.
+/// Stores which history the reader reads where it agrees with the log; and, where the log is
+/// another one altogether, which one it met: only what is accepted after that counts.
 async fn note<T: Item>(
     sink: &mut dyn Sink<T>,
     at: &Cursors,
     compared: &Comparison,
     places: &[Place],
-) -> Result<(), Trouble> {
+) -> Result<(), StepError> {
     let Some(history) = compared.history else {
         return Ok(sink.read_in(&[], None).await?);
     };
@@ -131,13 +132,13 @@ async fn note<T: Item>(
     Ok(sink.read_in(&noted, Some(history)).await?)
 }
 
-/// Of places of which the reader does not know what it saw there: those at which it is ahead of the
-/// log. At its very end it is taken to have seen what is there, and will know it from now on.
+/// The positions without a known mark at which the reader is ahead of the log. At the log's very
+/// end the reader is assumed to have seen what is there, and stores its mark.
 async fn unmarked<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     at: &Cursors,
-) -> Result<Vec<Place>, Trouble> {
+) -> Result<Vec<Place>, StepError> {
     if at.unmarked().next().is_none() {
         return Ok(Vec::new());
     }
@@ -147,7 +148,7 @@ async fn unmarked<T: Item>(
         .filter(|head| at.get(head.shard) == head.position && at.mark(head.shard).is_none());
     let level: Vec<Place> = level.collect();
     if !level.is_empty() {
-        sink.knows(&level).await?;
+        sink.store_marks(&level).await?;
     }
     let beyond = at.unmarked().filter(|(shard, position)| *position > heads.get(*shard));
     let nothing = Mark::from_bits(0);
@@ -159,7 +160,7 @@ async fn last_common<T: Item>(
     source: &dyn Source<T>,
     sink: &mut dyn Sink<T>,
     shard: u16,
-) -> Result<Option<Place>, Trouble> {
+) -> Result<Option<Place>, StepError> {
     let places = sink.places(shard).await?;
     let Comparison { findings, .. } = source.compare(&places, 0).await?;
     let same = places.into_iter().zip(findings).find(|(_, finding)| *finding == Finding::Same);

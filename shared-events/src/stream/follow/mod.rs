@@ -1,4 +1,4 @@
-mod agree; // whether reader and log tell the same history
+mod agree; // whether reader and log have the same history
 mod status; // what operators see of a follower
 
 pub use status::FollowStatus;
@@ -12,56 +12,57 @@ use tokio_util::sync::CancellationToken;
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
 use agree::{Agreed, agree, agree_again};
 
-/// Items asked for at a time: one batch is one transaction, and many share one commit.
+/// Items per read: one batch is one transaction, and many share one commit.
 const BATCH_MAX: usize = 1_024;
-/// How often it is looked whether another history has been accepted.
-const FORKED_LOOK: Duration = Duration::from_secs(1);
-/// How often a follower that is told nothing else looks whether its log is the one it followed, and
-/// notes in which incarnation it reads: a log that goes on as another one, and is set back once
-/// more, must not look as if both had been accepted together.
+/// How often a follower checks whether another history has been accepted.
+const FORKED_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How often a running follower compares its log with what it followed, and stores the incarnation
+/// that it reads: a log that continues as another one, and is set back once more, must not look as
+/// if both had been accepted together.
 const AGREES_EVERY: Duration = Duration::from_secs(10);
-/// How often letters that were put back are looked for while nothing else happens.
+/// How often dead letters to retry are looked for while nothing else happens.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
-/// Where a follower's effect and cursor go, together.
+/// Where a follower's effect and cursor are committed, together.
 #[async_trait]
 pub trait Sink<T: Item>: Send + 'static {
-    /// How far it got.
+    /// The committed cursors.
     async fn cursors(&mut self) -> Result<Cursors, Blame>;
     /// Commits the effect of a batch and its cursors, or neither.
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame>;
-    /// Whether an operator wants it to wait.
+    /// Whether an operator paused it.
     async fn paused(&mut self) -> Result<bool, Blame> {
         Ok(false)
     }
-    /// Remembers that these shards are read in this history from now on, as are all that are read
-    /// later; none where the log declares none.
+    /// Stores that these shards, and all that are read later, are read in this history from now on;
+    /// none where the log declares none.
     async fn read_in(&mut self, _shards: &[u16], _history: Option<History>) -> Result<(), Blame> {
         Ok(())
     }
-    /// Remembers what stands where it is, where it did not know that yet.
-    async fn knows(&mut self, _here: &[Place]) -> Result<(), Blame> {
+    /// Stores the marks of its own position where they were not known.
+    async fn store_marks(&mut self, _here: &[Place]) -> Result<(), Blame> {
         Ok(())
     }
     /// Earlier places of a shard that it remembers, latest first.
     async fn places(&mut self, _shard: u16) -> Result<Vec<Place>, Blame> {
         Ok(Vec::new())
     }
-    /// Undoes what came after `to` in the shards of `from`, where the log tells another history, and
-    /// moves its cursors there or further back.
+    /// Undoes the effects after `to` in the shards of `from`, where the log has another history,
+    /// and moves its cursors there or further back.
     async fn set_back(
         &mut self,
         from: &Cursors,
         to: &Cursors,
         incarnation: u64,
     ) -> Result<(), Blame>;
-    /// Tries what an operator put back of these shards; true where there was something.
+    /// Retries the dead letters of these shards that an operator put back; true where there were
+    /// any.
     async fn retry_parked(&mut self, _scope: &Scope) -> Result<bool, Blame> {
         Ok(false)
     }
 }
 
-/// The scope of one who follows everything, always.
+/// A scope of all shards, for ever.
 #[must_use]
 pub fn everything() -> watch::Receiver<Scope> {
     watch::channel(Scope::All).1
@@ -70,16 +71,16 @@ pub fn everything() -> watch::Receiver<Scope> {
 /// Why a follower stopped for good.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// Its source has a hole; reading on would skip something.
+    /// Its source has a gap; reading on would skip items.
     #[error(transparent)]
     Source(#[from] SourceError),
 }
 
-/// Reads past the cursor and hands over one batch at a time. The sink commits its effect and the
-/// new cursor together, so a crash anywhere repeats a batch but never half of one. Whatever is
-/// away is tried again with backoff; only a broken source ends it before `stop` does. It reads the
-/// shards in scope; where that changes, cursors are read anew, because somebody else has been
-/// following what comes in.
+/// Reads after the cursor and hands over one batch at a time. The sink commits its effect and the
+/// new cursor together, so a crash at any point repeats a batch but never half of one. Failures of
+/// unavailable services are retried with backoff; only a broken source ends it before `stop` does.
+/// It reads the shards in scope; where that changes, cursors are loaded again, because another
+/// process has followed the shards that are added.
 ///
 /// # Errors
 /// [`FollowError`] where the source is broken.
@@ -93,8 +94,8 @@ pub async fn follow<T: Item>(
     follow_paced(source, sink, Duration::ZERO, scope, status, stop).await
 }
 
-/// The same, with at least so long from the beginning of one batch to that of the next while there is
-/// no more than one to read: what can wait a little need not cost a commit per item.
+/// As [`follow`], with at least this time from the beginning of one batch to that of the next while
+/// no more than one is waiting: what can wait a little need not cost a commit per item.
 ///
 /// # Errors
 /// As [`follow`].
@@ -124,54 +125,54 @@ pub async fn follow_paced<T: Item>(
         };
         let stepped = match looked {
             Ok(()) => step(source, sink, pace, &mut cursors, &mut scope, status, stop).await,
-            Err(trouble) => Err(trouble),
+            Err(failure) => Err(failure),
         };
         match stepped {
             Ok(()) => {
                 if attempt > 0 {
-                    tracing::info!(follower = status.name(), tries = attempt, "follower goes on");
+                    tracing::info!(follower = status.name(), tries = attempt, "follower resumes");
                 }
                 attempt = 0;
             }
-            Err(Trouble::Broken(error)) => {
+            Err(StepError::Broken(error)) => {
                 tracing::error!(follower = status.name(), %error, "follower stopped");
                 status.write(|inner| {
                     inner.error = Some(error.to_string());
-                    inner.trouble = Some(error.to_string());
+                    inner.failure = Some(error.to_string());
                 });
                 break Err(error.into());
             }
-            Err(Trouble::Forked(error)) => {
+            Err(StepError::Forked(error)) => {
                 let error = error.to_string();
-                if status.trouble().is_none_or(|known| known != error) {
+                if status.failure().is_none_or(|known| known != error) {
                     tracing::error!(
                         follower = status.name(),
                         error,
-                        "the log tells another history than was followed; nothing is read until \
+                        "the log has another history than was followed; nothing is read until \
                          it is accepted (ordinal journal restored)"
                     );
                 }
                 status.write(|inner| {
                     inner.error = Some(error.clone());
-                    inner.trouble = Some(error);
+                    inner.failure = Some(error);
                 });
                 cursors = None;
                 tokio::select! {
-                    () = tokio::time::sleep(FORKED_LOOK) => {}
+                    () = tokio::time::sleep(FORKED_CHECK_EVERY) => {}
                     () = stop.cancelled() => {}
                 }
             }
-            Err(Trouble::Unavailable(error)) => {
+            Err(StepError::Unavailable(error)) => {
                 let wait = Backoff::FOLLOWER.wait(attempt, rand::random());
-                // Once for as long as it waits; what it waits for now stands in its status.
+                // Logged once per wait; the current reason is in its status.
                 if attempt == 0 {
                     tracing::warn!(follower = status.name(), error, "follower waits");
                 } else {
-                    tracing::debug!(follower = status.name(), error, ?wait, "follower waits still");
+                    tracing::debug!(follower = status.name(), error, ?wait, "follower still waits");
                 }
                 status.write(|inner| inner.error = Some(error));
                 attempt = attempt.saturating_add(1);
-                // What was read in memory may be ahead of what was committed.
+                // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -184,19 +185,19 @@ pub async fn follow_paced<T: Item>(
     outcome
 }
 
-enum Trouble {
+enum StepError {
     Unavailable(String),
     Forked(SourceError),
     Broken(SourceError),
 }
 
-impl From<Blame> for Trouble {
+impl From<Blame> for StepError {
     fn from(blame: Blame) -> Self {
         Self::Unavailable(blame.to_string())
     }
 }
 
-impl From<SourceError> for Trouble {
+impl From<SourceError> for StepError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Unavailable(error) => Self::Unavailable(error),
@@ -215,15 +216,15 @@ async fn step<T: Item>(
     scope: &mut watch::Receiver<Scope>,
     status: &FollowStatus,
     stop: &CancellationToken,
-) -> Result<(), Trouble> {
+) -> Result<(), StepError> {
     let cursors = match known {
         Some(cursors) => cursors,
         None => {
-            // Marked as seen before the look: what changes after it is another change.
+            // Marked as seen before the value is read: a later change is another change.
             let now = scope.borrow_and_update().clone();
             let loaded = sink.cursors().await?.scoped(now);
             if agree(source, sink, &loaded, status).await? == Agreed::SetBack {
-                // Whether log and reader agree now is asked once more, from where the reader is.
+                // Whether log and reader agree is asked once more, from the reader's new position.
                 return Ok(());
             }
             known.insert(loaded)

@@ -15,22 +15,22 @@ pub(super) struct Inner {
     pub(super) cursors: Cursors,
     pub(super) moved: Instant,
     pub(super) error: Option<String>,
-    pub(super) trouble: Option<String>,
-    /// Why it is not known whether this process is to follow.
-    pub(super) unled: Option<String>,
+    pub(super) failure: Option<String>,
+    /// Why it is not known whether this process should follow.
+    pub(super) lease_failure: Option<String>,
     pub(super) stopped: bool,
 }
 
 impl FollowStatus {
-    /// Of a follower that has not started yet.
+    /// The status of a follower that has not started yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let inner = Inner {
             cursors: Cursors::default(),
             moved: Instant::now(),
             error: None,
-            trouble: None,
-            unled: None,
+            failure: None,
+            lease_failure: None,
             stopped: false,
         };
         Self { name: name.into(), inner: Arc::new(Mutex::new(inner)) }
@@ -42,40 +42,40 @@ impl FollowStatus {
         &self.name
     }
 
-    /// How far it got.
+    /// The cursors.
     #[must_use]
     pub fn cursors(&self) -> Cursors {
         self.read(|inner| inner.cursors.clone())
     }
 
-    /// How long ago its cursor last moved, or it last saw that there is nothing to do.
+    /// How long ago its cursor last moved, or it last found nothing to do.
     #[must_use]
     pub fn still_for(&self) -> Duration {
         self.read(|inner| inner.moved.elapsed())
     }
 
-    /// What it last failed with, if it has not moved since.
+    /// Its last error, if it has not moved since.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.read(|inner| inner.error.clone())
     }
 
-    /// Why it will not go on until somebody has done something: its source is broken, or tells
-    /// another history than it followed. None while it follows or only waits.
+    /// Why it will not resume without an operator: its source is broken, or has another history
+    /// than it followed. None while it follows or only waits.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.read(|inner| inner.trouble.clone())
+    pub fn failure(&self) -> Option<String> {
+        self.read(|inner| inner.failure.clone())
     }
 
-    /// Why its lease has not been renewed for so long that nobody may be following at all. None where it
-    /// has the lease, or stands by.
+    /// Why its lease has not been renewed for so long that possibly no process is following. None
+    /// where it has the lease, or stands by.
     #[must_use]
-    pub fn unled(&self) -> Option<String> {
-        self.read(|inner| inner.unled.clone())
+    pub fn lease_failure(&self) -> Option<String> {
+        self.read(|inner| inner.lease_failure.clone())
     }
 
-    pub(in crate::stream) fn led(&self, trouble: Option<String>) {
-        self.write(|inner| inner.unled = trouble);
+    pub(in crate::stream) fn set_lease_failure(&self, failure: Option<String>) {
+        self.write(|inner| inner.lease_failure = failure);
     }
 
     /// Whether it has stopped for good.
@@ -97,7 +97,7 @@ impl FollowStatus {
             inner.cursors = cursors.clone();
             inner.moved = Instant::now();
             inner.error = None;
-            inner.trouble = None;
+            inner.failure = None;
         });
     }
 }

@@ -6,19 +6,19 @@ use uuid::Uuid;
 
 use super::connection::{Redis, RedisError};
 
-/// Who waits for a value could have asked the store by then.
+/// A caller that waits for a value could have asked the store in this time.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
-/// Nobody waits for most of what is dropped.
+/// Most drops have no waiting caller.
 const DROPS_WITHIN: Duration = Duration::from_millis(500);
-/// Who asks the store puts its answer here within this, or not at all.
+/// A caller that asked the store fills its answer in within this time, or not at all.
 const FILLED_WITHIN: Duration = Duration::from_secs(5);
 /// Keys in one command.
 const KEYS_MAX: usize = 500;
-/// With what a place begins that somebody holds. No value does: values begin with their generation.
+/// The first character of a reserved place. Values begin with their generation instead.
 const HELD: &str = "?";
 
-/// The value, if it is of this generation. Otherwise the place is given to who asks, unless somebody
-/// else holds it.
+/// Returns the value, if it is of this generation. Otherwise reserves the place for the caller,
+/// unless another one holds it.
 const ASK: &str = r"
     local there = redis.call('GET', KEYS[1])
     if there and string.sub(there, 1, #ARGV[1]) == ARGV[1] then return there end
@@ -27,34 +27,35 @@ const ASK: &str = r"
     return ARGV[2]
 ";
 
-/// Puts a value where its place is still held by who asked for it.
+/// Fills in a value where its place is still reserved for the caller.
 const FILL: &str = r"
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
     redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
     return 1
 ";
 
-/// Values of a store that stand in Redis for a while. Who finds none is given the place, asks the
-/// store and fills it; whoever changes the store drops the key afterwards, and the place with it. So
-/// what was read before a change is never put there after it, however late it comes, and also where
-/// Redis was emptied meanwhile. Each script has one key, so that any server of a cluster runs it.
+/// A cache in Redis of values from a store. A caller that finds none reserves the place, asks the
+/// store and fills the value in; a change of the store drops the key afterwards, and the
+/// reservation with it. So a value read before a change is never filled in after it, however late
+/// it comes, even where Redis was emptied meanwhile. Each script has one key, so that any server of
+/// a cluster runs it.
 #[derive(Clone)]
 pub struct Cache {
     redis: Redis,
 }
 
-/// What stands in the cache.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Cached {
-    /// A value of the generation that was asked for, without it.
+    /// The value of the requested generation, without its prefix.
     Value(String),
-    /// Nothing, and whoever asked may fill it.
+    /// No value, and the caller may fill it in.
     Absent(CachePlace),
-    /// Nothing, and somebody else is about to fill it.
+    /// No value, and another caller is about to fill it in.
     Held,
 }
 
-/// The right to fill a place once.
+/// The right to fill in a value once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CachePlace {
     key: String,
@@ -63,7 +64,7 @@ pub struct CachePlace {
 }
 
 impl Cache {
-    /// In this Redis.
+    /// A cache in this Redis.
     #[must_use]
     pub const fn new(redis: Redis) -> Self {
         Self { redis }
@@ -73,7 +74,7 @@ impl Cache {
         format!("{}:cache:{key}", self.redis.prefix())
     }
 
-    /// What stands at a key. Values of another generation count as none.
+    /// Looks a key up. Values of another generation count as absent.
     ///
     /// # Errors
     /// [`RedisError`], also where there is no answer within 100 ms.
@@ -95,7 +96,7 @@ impl Cache {
         })
     }
 
-    /// Fills a place for so long; false where it is held no longer.
+    /// Fills a value in, for this time; false where the place is no longer reserved for the caller.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -112,13 +113,13 @@ impl Cache {
         Ok(self.answer::<u8>(ANSWERS_WITHIN, &fill).await? == 1)
     }
 
-    /// Drops what stands at these keys, and the right of all who hold them to fill them.
+    /// Drops the values of these keys, and all reservations of them.
     ///
     /// # Errors
     /// [`RedisError`], also where there is no answer within half a second. Some may have been dropped.
     pub async fn forget(&self, keys: impl Iterator<Item = &str>) -> Result<(), RedisError> {
         let keys: Vec<String> = keys.map(|key| self.key(key)).collect();
-        // The servers of a cluster have some of them each.
+        // The keys are spread over the servers of a cluster.
         let together = if self.redis.reads_shards_together() { KEYS_MAX } else { 1 };
         for keys in keys.chunks(together) {
             let mut del = redis::cmd("DEL");
@@ -128,8 +129,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Which servers there are, and since when they are what they are. Where this has changed, one may
-    /// have come back with what was dropped: from its disk, or a replica that had not heard of it.
+    /// The identities of the servers and of their histories. Where this has changed, one may have
+    /// come back with dropped values: from its disk, or a replica that lagged.
     ///
     /// # Errors
     /// As [`Self::forget`].
@@ -137,8 +138,8 @@ impl Cache {
         let mut all = Vec::new();
         for section in ["server", "replication"] {
             let info = redis::cmd("INFO").arg(section).to_owned();
-            let told: redis::Value = self.answer(DROPS_WITHIN, &info).await?;
-            identities(&told, &mut all);
+            let answer: redis::Value = self.answer(DROPS_WITHIN, &info).await?;
+            identities(&answer, &mut all);
         }
         all.sort_unstable();
         Ok(all.join(" "))
@@ -152,19 +153,20 @@ impl Cache {
         if let Ok(answer) = timeout(within, self.redis.query(cmd)).await {
             return answer;
         }
-        // Of a way that is cut nobody hears; the next one takes another.
+        // No answer comes on a cut connection; the next call opens another one.
         self.redis.forget().await;
         Err(RedisError::Timeout(within))
     }
 }
 
-/// What names a server and its history in an answer of one, or of each of a cluster.
-fn identities(told: &redis::Value, found: &mut Vec<String>) {
-    match told {
-        redis::Value::Map(nodes) => nodes.iter().for_each(|(_, told)| identities(told, found)),
-        redis::Value::Array(nodes) => nodes.iter().for_each(|told| identities(told, found)),
-        told => {
-            let text: String = redis::from_redis_value_ref(told).unwrap_or_default();
+/// The fields that identify a server and its history in its answer, or in the answers of a
+/// cluster's.
+fn identities(answer: &redis::Value, found: &mut Vec<String>) {
+    match answer {
+        redis::Value::Map(nodes) => nodes.iter().for_each(|(_, answer)| identities(answer, found)),
+        redis::Value::Array(nodes) => nodes.iter().for_each(|answer| identities(answer, found)),
+        answer => {
+            let text: String = redis::from_redis_value_ref(answer).unwrap_or_default();
             let names =
                 |line: &&str| line.starts_with("run_id:") || line.starts_with("master_replid:");
             found.extend(text.lines().filter(names).map(str::to_owned));

@@ -15,7 +15,7 @@ use crate::contract::Origin;
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// How long an answer may take; a read that waits for entries waits for less.
+/// How long an answer may take; a read that blocks for entries blocks for less.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the streams are, and how they are named.
@@ -24,12 +24,12 @@ pub struct RedisOptions {
     /// `redis://[user:password@]host:port[/database]`, or `rediss://…` for TLS. Several are nodes
     /// of one cluster.
     pub urls: Vec<String>,
-    /// Whether it is a cluster, also where one node of it is named.
+    /// Whether it is a cluster, even if one node of it is named.
     pub cluster: bool,
     /// PEM of the authority that the server's certificate is checked against; public ones where
     /// absent.
     pub authority: Option<Vec<u8>>,
-    /// First part of every key, so that several installations can share a server.
+    /// Prefix of every key, so that several installations can share a server.
     pub prefix: String,
 }
 
@@ -43,24 +43,24 @@ impl std::fmt::Debug for RedisOptions {
 /// Redis failed. The text shows no password.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
-    /// The server, or the way to it.
+    /// The server or the connection failed.
     #[error("redis: {0}")]
     Server(#[from] redis::RedisError),
     /// No answer in time.
     #[error("redis: no answer within {0:?}")]
     Timeout(Duration),
     /// An entry that no relay of ours wrote.
-    #[error("redis: {key} holds an entry that is no fact: {detail}")]
+    #[error("redis: {key} holds an entry that is not a fact: {detail}")]
     Entry {
-        /// In which stream.
+        /// The key of the stream.
         key: String,
         /// What is wrong.
         detail: String,
     },
 }
 
-/// One server or a cluster. Connects when it is first used and again after a failure. Clones share
-/// their connection.
+/// One server or a cluster. Connects at first use and again after a failure. Clones share their
+/// connection.
 #[derive(Clone)]
 pub struct Redis {
     target: Arc<Target>,
@@ -113,12 +113,12 @@ impl ConnectionLike for Connection {
 }
 
 impl Redis {
-    /// Nothing is connected yet.
+    /// Does not connect yet.
     ///
     /// # Errors
-    /// [`RedisError`] where a URL is none, or the authority is no certificate.
+    /// [`RedisError`] where a URL or the authority's certificate is invalid.
     pub fn new(options: &RedisOptions) -> Result<Self, RedisError> {
-        // Whoever comes second finds one installed, and it is the same.
+        // A second call finds the same provider installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let certificates = options
             .authority
@@ -156,12 +156,12 @@ impl Redis {
         format!("{}:readers", self.tag(origin, shard))
     }
 
-    /// Of which incarnation of the log the stream of a shard is.
+    /// Key of the log's incarnation that the stream of a shard is filled from.
     pub(super) fn incarnation(&self, origin: Origin, shard: u16) -> String {
         format!("{}:incarnation", self.tag(origin, shard))
     }
 
-    /// First part of every key.
+    /// Prefix of every key.
     pub(super) fn prefix(&self) -> &str {
         &self.target.prefix
     }
@@ -171,12 +171,12 @@ impl Redis {
         format!("{}:{{{service}:{shard}}}", self.target.prefix)
     }
 
-    /// Whether one command may read streams of several shards, and wait for them.
+    /// Whether one command may read streams of several shards, and block for them.
     pub(super) fn reads_shards_together(&self) -> bool {
         matches!(self.target.kind, Kind::One(_))
     }
 
-    /// A connection of one's own, for waiting.
+    /// A connection of its own, for blocking reads.
     pub(super) async fn connect(&self) -> Result<Connection, RedisError> {
         let connecting = async {
             Ok::<_, RedisError>(match &self.target.kind {
@@ -207,13 +207,12 @@ impl Redis {
         Ok(connection)
     }
 
-    /// Has the next one connect anew.
+    /// Drops the shared connection, so that the next call opens another one.
     pub(super) async fn forget(&self) {
         *self.shared.lock().await = None;
     }
 
-    /// Commands and what the server said to each: together where one server has all keys, so that
-    /// they cost one way there and back.
+    /// The answers to several commands: in one round trip where one server has all keys.
     pub(super) async fn all<T: FromRedisValue>(
         &self,
         cmds: Vec<Cmd>,
@@ -249,7 +248,7 @@ impl Redis {
         outcome
     }
 
-    /// A command and its answer.
+    /// The answer to a command.
     pub(super) async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, RedisError> {
         let mut connection = self.connection().await?;
         let outcome = answered(cmd.query_async(&mut connection)).await;
@@ -262,13 +261,13 @@ impl Redis {
     }
 }
 
-/// Whether an error is about the command, and says nothing against the server and the way to it.
-/// One that has become a replica, wants a password or is loading may be another one by now.
+/// Whether an error is about the command, and not about the server or the connection. A server that
+/// has become a replica, wants a password or is loading may be another one by now.
 fn is_answer(error: &redis::RedisError) -> bool {
     error.code() == Some("ERR")
 }
 
-/// An answer in time, or why not.
+/// The answer in time, or an error.
 pub(super) async fn answered<T>(
     call: impl Future<Output = Result<T, redis::RedisError>>,
 ) -> Result<T, RedisError> {

@@ -5,14 +5,14 @@ use super::entry::{self, Entry};
 use crate::contract::{Fact, Mark, Origin};
 use crate::stream::Cursors;
 
-/// Why the streams cannot say what comes next.
-pub(super) enum Trouble {
+/// Why the streams cannot provide the next entries.
+pub(super) enum StreamError {
     Gap {
         shard: u16,
         after: u64,
         next: u64,
     },
-    /// The stream goes on from something else than what the reader saw there.
+    /// The stream continues from another item than the one that the reader saw there.
     Forked {
         shard: u16,
         position: u64,
@@ -20,17 +20,17 @@ pub(super) enum Trouble {
     Redis(RedisError),
 }
 
-impl From<RedisError> for Trouble {
+impl From<RedisError> for StreamError {
     fn from(error: RedisError) -> Self {
         Self::Redis(error)
     }
 }
 
-/// A page of a stream as it stands, from the first entry behind an id on: each fact with the position
-/// that its entry names as the one before.
+/// A page of a stream, from the first entry after an id on: each fact with the position that its
+/// entry names as the one before.
 ///
 /// # Errors
-/// [`RedisError`] where Redis does not answer, or an entry is no fact.
+/// [`RedisError`] where Redis does not answer, or an entry is not a fact.
 pub async fn page(
     redis: &Redis,
     origin: Origin,
@@ -61,18 +61,18 @@ pub(super) fn no_reply() -> RedisError {
     RedisError::Server((redis::ErrorKind::UnexpectedReturnType, "no reply of a stream").into())
 }
 
-/// Each entry must follow the one before it, and the first one the cursor.
-pub(super) fn chained(entries: &[Entry], after: &Cursors) -> Result<(), Trouble> {
+/// Checks that each entry follows the one before it, and the first one the cursor.
+pub(super) fn chained(entries: &[Entry], after: &Cursors) -> Result<(), StreamError> {
     let mut at: HashMap<u16, (u64, Option<Mark>)> = HashMap::new();
     for Entry { fact, prev, prev_mark } in entries {
         let shard = fact.shard;
         let (here, mark) = at.entry(shard).or_insert_with(|| (after.get(shard), after.mark(shard)));
         let differ = mark.zip(*prev_mark).is_some_and(|(mark, prev_mark)| mark != prev_mark);
         if *prev == *here && differ {
-            return Err(Trouble::Forked { shard, position: *here });
+            return Err(StreamError::Forked { shard, position: *here });
         }
         if *prev > *here && fact.position != *here {
-            return Err(Trouble::Gap { shard, after: *here, next: fact.position });
+            return Err(StreamError::Gap { shard, after: *here, next: fact.position });
         }
         if fact.position != *here {
             // A position has the mark of its first fact.

@@ -10,7 +10,7 @@ pub(super) const PREV: &str = "prev";
 /// The field that holds the mark of that position, where it is known.
 pub(super) const PREV_MARK: &str = "prevmark";
 
-/// A fact as it stands in a stream, with the position of the fact before it in its shard.
+/// An entry of a stream: a fact, with the position of the fact before it in its shard.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) fact: Fact,
@@ -18,29 +18,29 @@ pub(super) struct Entry {
     pub(super) prev_mark: Option<Mark>,
 }
 
-/// The id of an entry: where its fact stands.
+/// The id of an entry: the position and index of its fact.
 pub(super) fn id(position: u64, index: u16) -> String {
     format!("{position}-{index}")
 }
 
-/// Position and index of an entry; None where the id is none of ours.
+/// Position and index of an entry; none where the id is not one of ours.
 pub(super) fn place(id: &str) -> Option<(u64, u16)> {
     let (position, index) = id.split_once('-')?;
     Some((position.parse().ok()?, index.parse().ok()?))
 }
 
-/// An entry from its fields, with whatever others have added.
+/// Parses an entry from its fields; additional fields are ignored.
 pub(super) fn read(id: &str, fields: &[(&str, &str)]) -> Result<Entry, String> {
-    let place = place(id).ok_or("its id is no position")?;
+    let place = place(id).ok_or("its id is not a position")?;
     let field = |name: &str| {
         let found = fields.iter().find(|(known, _)| *known == name);
         found.map(|(_, text)| *text).ok_or_else(|| format!("it has no {name}"))
     };
-    let prev = field(PREV)?.parse().map_err(|_| format!("its {PREV} is none"))?;
-    // Entries of before there were marks have none.
+    let prev = field(PREV)?.parse().map_err(|_| format!("its {PREV} is not a position"))?;
+    // Entries from before there were marks have none.
     let prev_mark = match field(PREV_MARK) {
         Err(_) | Ok("") => None,
-        Ok(mark) => Some(mark.parse().map_err(|_| format!("its {PREV_MARK} is none"))?),
+        Ok(mark) => Some(mark.parse().map_err(|_| format!("its {PREV_MARK} is not a mark"))?),
     };
     let fact = Fact::from_json(field(FACT)?).map_err(|error| error.to_string())?;
     if (fact.position, fact.index) != place {
@@ -49,7 +49,7 @@ pub(super) fn read(id: &str, fields: &[(&str, &str)]) -> Result<Entry, String> {
     Ok(Entry { fact, prev, prev_mark })
 }
 
-/// When it happened, of a fact that need not be read.
+/// When a fact happened, without parsing all of it.
 pub(super) fn time(fact: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
     struct Happened {
@@ -58,8 +58,8 @@ pub(super) fn time(fact: &str) -> Option<Timestamp> {
     serde_json::from_str(fact).ok().map(|Happened { time }| time)
 }
 
-/// The streams of a reply to XREAD, each with its key and what [`entries`] takes; none where Redis
-/// answered something else.
+/// The streams of a reply to XREAD, each with its key and the argument for [`entries`]; none where
+/// Redis answered something else.
 pub(super) fn streams(reply: &Value) -> Option<Vec<(&str, &Value)>> {
     if let Value::Map(streams) = reply {
         // RESP3
@@ -76,8 +76,8 @@ pub(super) fn streams(reply: &Value) -> Option<Vec<(&str, &Value)>> {
 /// Name and text of each field of an entry.
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 
-/// The entries of a stream, each with its id and its fields, as XREAD and XRANGE give them. Fields that
-/// are no text are none of ours.
+/// The entries of a stream, each with its id and its fields, as XREAD and XRANGE return them.
+/// Fields that are not text are ignored.
 pub(super) fn entries(reply: &Value) -> Option<Vec<(&str, Fields<'_>)>> {
     let mut entries = Vec::new();
     for entry in reply.as_sequence()? {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_comes_out_of_a_stream_as_it_went_in() {
+    fn a_fact_survives_a_stream_entry() {
         let entry = entry();
         let mark = entry.prev_mark.unwrap().to_string();
         let reply =
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_protocol_names_streams_in_a_map() {
+    fn resp3_replies_are_read() {
         let Value::Array(older) = reply(&[("prev", "1")]) else { panic!("no array") };
         let pairs = older.iter().map(|stream| {
             let [key, entries] = stream.as_sequence().unwrap() else { panic!("{stream:?}") };
@@ -148,21 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_streams_has_none_and_another_reply_is_no_reply() {
+    fn an_empty_reply_has_no_streams_and_an_unknown_one_is_refused() {
         assert_eq!(streams(&Value::Nil), Some(Vec::new()));
         assert_eq!(streams(&Value::Int(7)), None);
         assert_eq!(entries(&Value::Array(vec![Value::Int(7)])), None);
     }
 
     #[test]
-    fn what_is_no_fact_is_refused() {
+    fn an_entry_that_is_not_a_fact_is_refused() {
         let good = entry().fact.to_json().unwrap();
         fn fields(fact: &str) -> [(&str, &str); 3] {
             [("added", "by others"), (PREV, "12"), (FACT, fact)]
         }
         assert_eq!(read("17-1", &fields(&good)).unwrap().prev_mark, None);
         let bad_mark = [(PREV, "12"), (PREV_MARK, "7"), (FACT, good.as_str())];
-        assert_eq!(read("17-1", &bad_mark), Err(format!("its {PREV_MARK} is none")));
+        assert_eq!(read("17-1", &bad_mark), Err(format!("its {PREV_MARK} is not a mark")));
         for elsewhere in ["17", "x-1", "18-1", "17-0"] {
             assert!(read(elsewhere, &fields(&good)).is_err(), "{elsewhere}");
         }

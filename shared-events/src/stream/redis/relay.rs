@@ -11,8 +11,8 @@ use super::entry;
 use crate::contract::{Fact, Mark, Origin};
 use crate::stream::{Batch, Blame, Cursors, History, Scope, Sink, Source, SourceError};
 
-/// Appends entries behind the id that the stream must end with, all or none; otherwise says with
-/// what it does end. Where the last entry has that id nothing else need be asked.
+/// Appends entries after the id that the stream must end with, all or none; otherwise returns the
+/// id that it does end with. Where the last entry has that id, no other check is needed.
 const APPEND: &str = r"
     local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
     if not entry or entry[1] ~= ARGV[1] then
@@ -32,38 +32,40 @@ const APPEND: &str = r"
     return 'appended'
 ";
 
-/// The id of a stream that holds and held nothing.
+/// The last id of a stream that never held an entry.
 const EMPTY: &str = "0-0";
-/// Bytes of one call, and of calls that go together, about; a stream takes no call half.
+/// Approximate bytes of one call, and of calls sent together; a stream executes a call completely
+/// or not at all.
 const CALL_BYTES: usize = 1024 * 1024;
-/// How often it is looked whether the streams are still as they were left.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the streams are checked for outside changes.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Puts facts into the streams of their shards. Where a relay was killed the next one goes on
-/// behind the last id; two at once do no harm, because each append names the id that it follows.
+/// Publishes facts into the streams of their shards. After a killed relay the next one resumes
+/// after the last id; two at the same time do no harm, because each append names the id that it
+/// follows.
 pub struct Relay {
     redis: Redis,
     origin: Origin,
     source: Arc<dyn Source<Fact>>,
     refill: u64,
-    /// Where the streams stood when they were last seen.
+    /// The positions of the streams when they were last read.
     at: Cursors,
     last_ids: BTreeMap<u16, String>,
     looked: Instant,
-    /// Of which incarnation of the log the streams are filled.
+    /// The incarnation of the log that the streams are filled from.
     incarnation: u64,
 }
 
 impl Relay {
-    /// Of what this service promises. A stream that is found empty is filled with the last
-    /// `refill` positions of its shard; readers that need more have the source.
+    /// A relay of this service's facts. A stream that is found empty is filled with the last
+    /// `refill` positions of its shard; readers that need more read from the source.
     #[must_use]
     pub fn new(redis: Redis, origin: Origin, source: Arc<dyn Source<Fact>>, refill: u64) -> Self {
         let (at, last_ids, looked) = (Cursors::default(), BTreeMap::new(), Instant::now());
         Self { redis, origin, source, refill, at, last_ids, looked, incarnation: 0 }
     }
 
-    /// The ids with which the streams of these shards end.
+    /// The last ids of the streams of these shards.
     async fn last_ids(&self, shards: &[u16]) -> Result<BTreeMap<u16, String>, RedisError> {
         let asked = shards.iter().map(|shard| {
             let mut info = redis::cmd("XINFO");
@@ -76,14 +78,15 @@ impl Relay {
                 .get("last-generated-id")
                 .and_then(|id| redis::from_redis_value_ref(id).ok())
                 .unwrap_or_else(|| EMPTY.to_owned())),
-            // The only way in which Redis says that there is no such stream.
+            // The only way in which Redis reports a missing stream.
             Err(error) if error.detail() == Some("no such key") => Ok(EMPTY.to_owned()),
             Err(error) => Err(RedisError::Server(error)),
         };
         shards.iter().zip(infos).map(|(shard, info)| Ok((*shard, last_id(info)?))).collect()
     }
 
-    /// Of which incarnation of the log these shards' streams are; 0 where that is not noted.
+    /// The incarnation of the log that these shards' streams are filled from; 0 where it is not
+    /// stored.
     async fn incarnations(&self, shards: &[u16]) -> Result<BTreeMap<u16, u64>, RedisError> {
         let asked = shards.iter().map(|shard| {
             let mut get = redis::cmd("GET");
@@ -109,7 +112,7 @@ impl Relay {
         let mut marks = BTreeMap::new();
         for (shard, reply) in shards.iter().zip(replies) {
             let reply = reply.map_err(RedisError::Server)?;
-            // What is no fact of ours has no mark, and is found elsewhere.
+            // An entry that is not one of our facts has no mark, and is detected elsewhere.
             let last = entry::entries(&reply).unwrap_or_default().into_iter().next();
             let last = last.and_then(|(id, fields)| entry::read(id, &fields).ok());
             if let Some(entry::Entry { fact, .. }) = last
@@ -122,8 +125,12 @@ impl Relay {
         Ok(marks)
     }
 
-    /// The streams of these shards as they are.
-    async fn look(&mut self, heads: &Cursors, begins_after: &Cursors) -> Result<(), RedisError> {
+    /// Reads the positions of the streams of these shards.
+    async fn read_streams(
+        &mut self,
+        heads: &Cursors,
+        begins_after: &Cursors,
+    ) -> Result<(), RedisError> {
         let shards: Vec<u16> = heads.iter().map(|(shard, _)| shard).collect();
         let last_ids = self.last_ids(&shards).await?;
         let mut marks = self.last_marks(&shards).await?;
@@ -136,7 +143,8 @@ impl Relay {
                 }
                 Some((position, _)) => position,
             };
-            // What is archived is passed over; the next entry says so by the one before it.
+            // Archived positions are passed over; the next entry records the gap by its previous
+            // position.
             let position = position.max(begins_after.get(shard));
             let mark = marks.get(&shard).filter(|(of, _)| *of == position).map(|(_, mark)| *mark);
             if position > 0 {
@@ -150,7 +158,7 @@ impl Relay {
         Ok(())
     }
 
-    /// What appends the facts of one shard.
+    /// The calls that append the facts of one shard.
     fn calls(&self, shard: u16, facts: &[&Fact]) -> Result<Vec<Call>, Blame> {
         let stream = self.redis.stream(self.origin, shard);
         let behind = self.last_ids.get(&shard).map_or(EMPTY, String::as_str);
@@ -174,8 +182,8 @@ impl Relay {
         Ok(calls)
     }
 
-    /// Notes of which incarnation of the log the streams of these shards are.
-    async fn tells(&self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
+    /// Stores the incarnation of the log that the streams of these shards are filled from.
+    async fn store_incarnation(&self, shards: &[u16], incarnation: u64) -> Result<(), Blame> {
         let noted = shards.iter().map(|shard| {
             let mut set = redis::cmd("SET");
             set.arg(self.redis.incarnation(self.origin, *shard)).arg(incarnation);
@@ -187,8 +195,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Has them done, in their order.
-    async fn invoke(&mut self, calls: Vec<Call>) -> Result<(), Blame> {
+    /// Executes them, in their order.
+    async fn execute(&mut self, calls: Vec<Call>) -> Result<(), Blame> {
         let (ends, cmds): (Vec<_>, Vec<_>) =
             calls.into_iter().map(|call| ((call.shard, call.last), call.cmd)).unzip();
         let said = self.redis.all::<String>(cmds).await?;
@@ -207,7 +215,7 @@ impl Relay {
 struct Call {
     shard: u16,
     cmd: Cmd,
-    /// With what the stream ends afterwards.
+    /// The last id of the stream afterwards.
     last: String,
     bytes: usize,
 }
@@ -234,7 +242,7 @@ impl Sink<Fact> for Relay {
         let away = |error: SourceError| Blame::World(error.to_string());
         let heads = self.source.heads().await.map_err(away)?;
         let begins_after = self.source.begins_after().await.map_err(away)?;
-        self.look(&heads, &begins_after).await?;
+        self.read_streams(&heads, &begins_after).await?;
         Ok(self.at.clone())
     }
 
@@ -249,12 +257,12 @@ impl Sink<Fact> for Relay {
                 bytes += call.bytes;
                 calls.push(call);
                 if bytes >= CALL_BYTES {
-                    self.invoke(std::mem::take(&mut calls)).await?;
+                    self.execute(std::mem::take(&mut calls)).await?;
                     bytes = 0;
                 }
             }
         }
-        self.invoke(calls).await?;
+        self.execute(calls).await?;
         let mut begun = Vec::new();
         for (shard, facts) in by_shard {
             if let Some(last) = facts.last() {
@@ -268,18 +276,22 @@ impl Sink<Fact> for Relay {
                 begun.push(shard);
             }
         }
-        if begun.is_empty() { Ok(()) } else { self.tells(&begun, self.incarnation).await }
+        if begun.is_empty() {
+            Ok(())
+        } else {
+            self.store_incarnation(&begun, self.incarnation).await
+        }
     }
 
     async fn read_in(&mut self, shards: &[u16], history: Option<History>) -> Result<(), Blame> {
         self.incarnation = history.map_or(0, |history| history.incarnation);
         let older = |shard: &u16| self.at.incarnation(*shard) < self.incarnation;
         let older: Vec<u16> = shards.iter().copied().filter(older).collect();
-        self.tells(&older, self.incarnation).await
+        self.store_incarnation(&older, self.incarnation).await
     }
 
-    /// A stream cannot be shortened at its end: it is emptied, and filled with the last of what the
-    /// log tells now. Readers that need more have the source.
+    /// A stream cannot be shortened at its end: it is emptied, and filled with the last of the
+    /// log's current facts. Readers that need more read from the source.
     async fn set_back(
         &mut self,
         from: &Cursors,
@@ -295,12 +307,12 @@ impl Sink<Fact> for Relay {
         for answer in self.redis.all::<u64>(gone.collect()).await? {
             answer.map_err(RedisError::Server)?;
         }
-        self.tells(&shards, incarnation).await
+        self.store_incarnation(&shards, incarnation).await
     }
 
-    /// Redis may have been emptied, restarted or restored while there was nothing to say.
+    /// Redis may have been emptied, restarted or restored while there were no new facts.
     async fn retry_parked(&mut self, scope: &Scope) -> Result<bool, Blame> {
-        if self.looked.elapsed() < LOOK_EVERY {
+        if self.looked.elapsed() < CHECK_EVERY {
             return Ok(false);
         }
         self.looked = Instant::now();

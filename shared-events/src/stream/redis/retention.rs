@@ -10,19 +10,19 @@ use super::entry::{self, place};
 use crate::contract::{Fact, Origin, Timestamp};
 use crate::stream::{Scope, Source};
 
-/// Entries looked at in one go.
-const LOOK_AT: u64 = 1_000;
-/// A follower that was not heard of for longer needs nothing kept.
+/// Entries checked per call.
+const PAGE: u64 = 1_000;
+/// The facts that a follower needs are kept no longer than this after its last report.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a stream keeps.
+/// The retention of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// Facts beyond so many go, oldest first.
+    /// Facts in excess of this number are dropped, oldest first.
     pub entries: u64,
-    /// Facts older than this go.
+    /// Facts older than this are dropped.
     pub age: Duration,
-    /// What an active follower has not read yet stays, but no more than so many.
+    /// Facts that an active follower has not read yet are kept, but no more than this number.
     pub at_most: u64,
     /// How often streams are shortened.
     pub every: Duration,
@@ -65,9 +65,9 @@ struct Stream<'a> {
 }
 
 /// An entry's id, and when its fact happened.
-type Old = (String, Option<Timestamp>);
+type Oldest = (String, Option<Timestamp>);
 
-fn too_old((_, time): &Old, keep: Keep, now: Timestamp) -> bool {
+fn too_old((_, time): &Oldest, keep: Keep, now: Timestamp) -> bool {
     time.is_some_and(|time| now.since(time) > keep.age)
 }
 
@@ -77,7 +77,7 @@ impl Stream<'_> {
     }
 
     /// The first entries.
-    async fn oldest(&self, count: u64) -> Result<Vec<Old>, RedisError> {
+    async fn oldest(&self, count: u64) -> Result<Vec<Oldest>, RedisError> {
         let mut oldest = redis::cmd("XRANGE");
         oldest.arg(self.key()).arg("-").arg("+").arg("COUNT").arg(count);
         let entries: Vec<(String, HashMap<String, String>)> = self.redis.query(&oldest).await?;
@@ -85,27 +85,27 @@ impl Stream<'_> {
         Ok(entries.into_iter().map(|(id, fields)| (id, time(&fields))).collect())
     }
 
-    /// Lets go of what is too much or too old, but not of what an active follower still needs,
-    /// unless that is too much by far.
+    /// Drops entries that are too many or too old, except those that an active follower still
+    /// needs, unless there are far too many.
     async fn trim(&self, keep: Keep, now: Timestamp) -> Result<(), RedisError> {
         loop {
             let length: u64 = self.redis.query(redis::cmd("XLEN").arg(self.key())).await?;
             if length == 0 {
                 return Ok(());
             }
-            // Entries are long. Most of the time nothing has to go, and the first one says so.
+            // Entries are long. Mostly none has to be dropped, and the first one shows it.
             let surplus = length.saturating_sub(keep.entries.min(keep.at_most));
             let aged = self.oldest(1).await?.iter().any(|entry| too_old(entry, keep, now));
             if surplus == 0 && !aged {
                 return Ok(());
             }
-            let look_at = if aged { LOOK_AT } else { LOOK_AT.min(surplus + 1) };
+            let look_at = if aged { PAGE } else { PAGE.min(surplus + 1) };
             let oldest = self.oldest(look_at).await?;
             let looked = u64::try_from(oldest.len()).unwrap_or(u64::MAX);
             let too_many = length.saturating_sub(keep.entries);
             let too_many_by_far = length.saturating_sub(keep.at_most);
             let needed_after = self.needed_after(now).await?;
-            let goes = |(nth, entry): (u64, &Old)| {
+            let goes = |(nth, entry): (u64, &Oldest)| {
                 let position = place(&entry.0).map_or(0, |(position, _)| position);
                 let wanted = needed_after.is_some_and(|after| position > after);
                 let too_much = nth < too_many || too_old(entry, keep, now);
@@ -124,7 +124,7 @@ impl Stream<'_> {
         }
     }
 
-    /// The position up to which every active follower has read; none where nobody reads.
+    /// The position up to which every active follower has read; none where there is none.
     async fn needed_after(&self, now: Timestamp) -> Result<Option<u64>, RedisError> {
         let key = self.redis.readers(self.origin, self.shard);
         let readers: HashMap<String, String> =

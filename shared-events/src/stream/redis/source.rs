@@ -8,58 +8,60 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, Redis, RedisError, answered};
-use super::entries::{Trouble, chained, facts, no_reply};
+use super::entries::{StreamError, chained, facts, no_reply};
 use super::entry::{self, Entry};
 use crate::contract::{Fact, Origin, Timestamp};
 use crate::stream::{Batch, Comparison, Cursors, Place, Scope, Source, SourceError};
 
-/// How long one wait for entries lasts; less than a follower's own look.
+/// How long one blocking read for entries lasts; less than a follower's own poll.
 const WAIT: Duration = Duration::from_millis(400);
-/// How often a cluster is asked while nothing comes: one command cannot wait for several slots.
+/// How often a cluster is polled: one command cannot block for several slots.
 const CLUSTER_POLL: Duration = Duration::from_millis(25);
 /// How often the heads of the source are compared with the reader, and readers report themselves.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
-/// How long Redis is left alone after it failed.
-const REST: Duration = Duration::from_secs(5);
-/// Entries of one shard read at a time, at least; the facts of a position always fit.
+/// How long Redis is not used after it failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Entries of one shard per read, at least; the facts of a position always fit.
 const PER_SHARD_MIN: usize = 32;
 
 /// Facts from the streams; from the source behind them where the streams have a gap, are behind, or
-/// do not answer. The reader's cursor alone says where it is, so either way gives it the same facts.
+/// do not answer. The reader's cursor alone determines its position, so either way it gets the same
+/// facts.
 pub struct RedisSource {
     redis: Redis,
     origin: Origin,
-    /// Who promises the facts.
+    /// The log that the facts are published from.
     source: Arc<dyn Source<Fact>>,
-    /// What the reader is called, so that the streams keep what it needs.
+    /// The reader's name, so that the streams keep what it needs.
     reader: String,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
-    /// For waiting; taken out while in use, so that a wait that is given up takes it along.
+    /// The connection for blocking reads; taken out while in use, so that a cancelled read closes
+    /// it.
     waiting: Mutex<Option<Connection>>,
 }
 
 struct State {
-    /// The shards that hold something, as far as known.
+    /// The shards that hold facts, as far as known.
     shards: BTreeSet<u16>,
     compared: Option<Instant>,
-    /// Where the source stood when it was last compared.
-    stood: Cursors,
-    /// Behind a gap: reads from the source until it has nothing more, or the streams go on from here.
+    /// The heads of the source when they were last compared.
+    source_heads: Cursors,
+    /// After a gap: reads from the source until it has no more, or the streams continue from here.
     behind: bool,
     /// When the streams were last read.
-    tried: Instant,
+    streams_read: Instant,
     /// When Redis failed last.
     failed: Option<Instant>,
-    /// Which incarnation of the log is read; streams of an earlier one are not read, until they are
-    /// filled anew.
+    /// The incarnation of the log that is read; streams of an earlier one are not read until they
+    /// are filled again.
     incarnation: u64,
-    /// Whether all streams have been seen to be of it.
-    streams_of_it: bool,
+    /// Whether all streams were found to be of it.
+    streams_current: bool,
 }
 
 impl RedisSource {
-    /// Of what this service promises; `source` is where it is promised.
+    /// Facts of this service from the streams; `source` is the log that publishes them.
     #[must_use]
     pub fn new(
         redis: Redis,
@@ -71,12 +73,12 @@ impl RedisSource {
         let state = State {
             shards: BTreeSet::new(),
             compared: None,
-            stood: Cursors::default(),
+            source_heads: Cursors::default(),
             behind: false,
-            tried: Instant::now(),
+            streams_read: Instant::now(),
             failed: None,
             incarnation: 0,
-            streams_of_it: true,
+            streams_current: true,
         };
         Self {
             redis,
@@ -89,7 +91,7 @@ impl RedisSource {
         }
     }
 
-    /// The streams to read: those in scope where the reader names them, else all that are known.
+    /// The streams to read: those in scope where the reader names them, otherwise all known ones.
     fn shards(state: &State, after: &Cursors) -> Vec<u16> {
         if let Scope::Only(shards) = after.scope() {
             return shards.iter().copied().collect();
@@ -98,26 +100,30 @@ impl RedisSource {
         known.collect::<BTreeSet<u16>>().into_iter().collect()
     }
 
-    /// Once a second: what has the source, what do we have; and the streams are told what we need.
-    /// The shards of which the streams should give something now: what the source has only since is on
-    /// its way, but what it had at the comparison before should have come.
+    /// Once a second: compares the source's heads with the reader, and reports the reader's
+    /// position to the streams. Returns the shards whose streams should have facts now: facts new
+    /// in the source are on their way, but those of the comparison before should have arrived.
     ///
     /// # Errors
     /// [`SourceError::Forked`] where the source does not have what the reader has read.
-    async fn look(&self, state: &mut State, after: &Cursors) -> Result<BTreeSet<u16>, SourceError> {
+    async fn compare_heads(
+        &self,
+        state: &mut State,
+        after: &Cursors,
+    ) -> Result<BTreeSet<u16>, SourceError> {
         let mut suspects = BTreeSet::new();
         if state.compared.is_some_and(|at| at.elapsed() < COMPARE_EVERY) {
             return Ok(suspects);
         }
         state.compared = Some(Instant::now());
-        // A source that is away has told the streams all they will have for now.
+        // An unavailable source publishes nothing to the streams for now.
         if let Ok(heads) = self.source.heads().await {
             state.shards.extend(heads.iter().map(|(shard, _)| shard));
-            self.has_what_was_read(&heads, after).await?;
-            let stood = std::mem::replace(&mut state.stood, heads);
+            self.check_history(&heads, after).await?;
+            let source_heads = std::mem::replace(&mut state.source_heads, heads);
             let lacks =
                 |(shard, head): &(u16, u64)| after.reads(*shard) && after.get(*shard) < *head;
-            suspects.extend(stood.iter().filter(lacks).map(|(shard, _)| shard));
+            suspects.extend(source_heads.iter().filter(lacks).map(|(shard, _)| shard));
         }
         if state.failed.is_none()
             && let Err(error) = self.report(&Self::shards(state, after), after).await
@@ -127,8 +133,9 @@ impl RedisSource {
         Ok(suspects)
     }
 
-    /// A reader that is ahead of the source's heads, or saw something else there, read another history.
-    async fn has_what_was_read(&self, heads: &Cursors, after: &Cursors) -> Result<(), SourceError> {
+    /// A reader that is ahead of the source's heads, or saw something else there, has read another
+    /// history.
+    async fn check_history(&self, heads: &Cursors, after: &Cursors) -> Result<(), SourceError> {
         let odd = |place: &Place| {
             let (head, mark) = (heads.get(place.shard), heads.mark(place.shard));
             let other = mark.is_some_and(|mark| mark != place.mark);
@@ -142,13 +149,13 @@ impl RedisSource {
         let Some((Place { shard, position, .. }, _)) = compared.differing(&odd).next() else {
             return Ok(());
         };
-        let detail = format!("what was read at position {position} is not there");
+        let detail = format!("the fact read at position {position} is not there");
         Err(SourceError::Forked { shard, position, detail })
     }
 
-    /// Adds what the streams lack of these shards, whoever should have put it there. Others are not
-    /// kept waiting for it where they have something.
-    async fn add_lacking(
+    /// Adds the facts of these shards that are missing in the streams, from the source. Other
+    /// shards are not delayed by that where they have facts.
+    async fn add_missing(
         &self,
         state: &mut State,
         suspects: BTreeSet<u16>,
@@ -157,16 +164,16 @@ impl RedisSource {
         limit: usize,
     ) -> Result<(), SourceError> {
         let given = |shard: &u16| batch.through.get(*shard) > after.get(*shard);
-        let lacking: BTreeSet<u16> = suspects.into_iter().filter(|shard| !given(shard)).collect();
-        if lacking.is_empty() {
+        let missing: BTreeSet<u16> = suspects.into_iter().filter(|shard| !given(shard)).collect();
+        if missing.is_empty() {
             return Ok(());
         }
-        let at = after.clone().scoped(Scope::Only(lacking));
+        let at = after.clone().scoped(Scope::Only(missing));
         let read = self.source.read_after(&at, limit).await;
-        self.source.rest().await;
+        self.source.pause().await;
         let lacked = match read {
             Err(SourceError::Unavailable(error)) if !batch.is_empty() => {
-                tracing::debug!(reader = self.reader, error, "the streams may lack something");
+                tracing::debug!(reader = self.reader, error, "facts may be missing in the streams");
                 return Ok(());
             }
             read => read?,
@@ -175,7 +182,7 @@ impl RedisSource {
             tracing::info!(
                 reader = self.reader,
                 facts = lacked.items.len(),
-                "the streams lack something"
+                "facts are missing in the streams"
             );
             if lacked.more || lacked.items.len() >= limit / 2 {
                 state.compared = None;
@@ -187,9 +194,8 @@ impl RedisSource {
         Ok(())
     }
 
-    /// Whether every stream of these that holds something is of this incarnation of the log, or a later
-    /// one.
-    async fn all_of(&self, shards: &[u16], incarnation: u64) -> bool {
+    /// Whether every non-empty stream of these is of this incarnation of the log, or a later one.
+    async fn all_current(&self, shards: &[u16], incarnation: u64) -> bool {
         let asked = shards.iter().flat_map(|shard| {
             let (mut of, mut there) = (redis::cmd("GET"), redis::cmd("EXISTS"));
             of.arg(self.redis.incarnation(self.origin, *shard));
@@ -230,19 +236,19 @@ impl RedisSource {
             read.arg(self.redis.stream(self.origin, *shard));
         }
         for shard in shards {
-            // Behind the last fact of the position.
+            // After the last fact of the position.
             read.arg(format!("{}-{}", after.get(*shard), u64::MAX));
         }
         read
     }
 
-    /// What the streams have after these cursors, whole positions only.
+    /// The facts in the streams after these cursors, complete positions only.
     async fn read(
         &self,
         shards: &[u16],
         after: &Cursors,
         limit: usize,
-    ) -> Result<Batch<Fact>, Trouble> {
+    ) -> Result<Batch<Fact>, StreamError> {
         let count = limit.div_ceil(shards.len().max(1)).max(PER_SHARD_MIN);
         let reads = if self.redis.reads_shards_together() {
             vec![self.command(shards, after, count, false)]
@@ -271,7 +277,7 @@ impl RedisSource {
         Ok(batch)
     }
 
-    /// Waits for anything after the cursors, for a while.
+    /// Blocks for entries after the cursors, for a while.
     async fn wait(&self, shards: &[u16], after: &Cursors) -> Result<(), RedisError> {
         if shards.is_empty() || !self.redis.reads_shards_together() {
             sleep(CLUSTER_POLL).await;
@@ -293,22 +299,22 @@ impl RedisSource {
 impl Source<Fact> for RedisSource {
     async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
         let mut state = self.state.lock().await;
-        let suspects = self.look(&mut state, after).await?;
-        let rests = state.failed.is_some_and(|at| at.elapsed() < REST);
-        // Who is behind, and the source goes on, would never be level: the streams go on without a gap
-        // from here, or will as soon as the relay is as far.
-        let again = state.behind && state.tried.elapsed() >= COMPARE_EVERY;
-        if !state.streams_of_it && (again || !state.behind) && !rests {
+        let suspects = self.compare_heads(&mut state, after).await?;
+        let rests = state.failed.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE);
+        // A reader that is behind a busy source would never catch up there: the streams continue
+        // without a gap from here, or will once the relay has come as far.
+        let again = state.behind && state.streams_read.elapsed() >= COMPARE_EVERY;
+        if !state.streams_current && (again || !state.behind) && !rests {
             let shards = Self::shards(&state, after);
-            state.streams_of_it = self.all_of(&shards, state.incarnation).await;
-            state.behind |= !state.streams_of_it;
-            if !state.streams_of_it {
-                state.tried = Instant::now();
+            state.streams_current = self.all_current(&shards, state.incarnation).await;
+            state.behind |= !state.streams_current;
+            if !state.streams_current {
+                state.streams_read = Instant::now();
             }
         }
-        let rests = rests || !state.streams_of_it;
+        let rests = rests || !state.streams_current;
         if (again || !state.behind) && !rests {
-            state.tried = Instant::now();
+            state.streams_read = Instant::now();
             let shards = Self::shards(&state, after);
             let read = if shards.is_empty() {
                 Ok(Batch::default())
@@ -320,35 +326,35 @@ impl Source<Fact> for RedisSource {
                     let elsewhere = std::mem::take(&mut state.behind);
                     if state.failed.take().is_some() || elsewhere {
                         tracing::info!(reader = self.reader, "reads from the streams again");
-                        self.source.rest().await;
+                        self.source.pause().await;
                     }
-                    self.add_lacking(&mut state, suspects, &mut batch, after, limit).await?;
+                    self.add_missing(&mut state, suspects, &mut batch, after, limit).await?;
                     return Ok(batch);
                 }
-                // Either the log was set back and this reader knows more, or the stream holds another
-                // history than its log: the source says which.
-                Err(Trouble::Forked { shard, position }) => {
+                // Either the log was set back and this reader knows more, or the stream holds
+                // another history than its log: the source shows which.
+                Err(StreamError::Forked { shard, position }) => {
                     tracing::warn!(
                         reader = self.reader,
                         shard,
                         position,
-                        "a stream goes on otherwise"
+                        "a stream has another history"
                     );
                     state.behind = true;
                     let places: Vec<Place> =
                         after.places().filter(|place| place.shard == shard).collect();
                     let compared = self.source.compare(&places, 0).await?;
                     if compared.differing(&places).next().is_some() {
-                        let detail = format!("what was read at position {position} is not there");
+                        let detail = format!("the fact read at position {position} is not there");
                         return Err(SourceError::Forked { shard, position, detail });
                     }
                 }
-                Err(Trouble::Gap { .. }) if state.behind => {}
-                Err(Trouble::Gap { shard, after, next }) => {
+                Err(StreamError::Gap { .. }) if state.behind => {}
+                Err(StreamError::Gap { shard, after, next }) => {
                     tracing::info!(reader = self.reader, shard, after, next, "gap in a stream");
                     state.behind = true;
                 }
-                Err(Trouble::Redis(error)) => {
+                Err(StreamError::Redis(error)) => {
                     if state.failed.is_none() {
                         tracing::warn!(reader = self.reader, %error, "reads from the source");
                     }
@@ -359,11 +365,11 @@ impl Source<Fact> for RedisSource {
         let batch = self.source.read_after(after, limit).await?;
         if batch.is_empty()
             && state.behind
-            && state.streams_of_it
+            && state.streams_current
             && after.covers(&self.source.heads().await?)
         {
-            self.source.rest().await;
-            tracing::info!(reader = self.reader, "level; reads from the streams again");
+            self.source.pause().await;
+            tracing::info!(reader = self.reader, "caught up; reads from the streams again");
             state.behind = false;
         }
         Ok(batch)
@@ -387,7 +393,7 @@ impl Source<Fact> for RedisSource {
         let now = compared.history.map_or(0, |history| history.incarnation);
         let mut state = self.state.lock().await;
         if now > 1 && now != state.incarnation {
-            (state.incarnation, state.streams_of_it) = (now, false);
+            (state.incarnation, state.streams_current) = (now, false);
         }
         Ok(compared)
     }
