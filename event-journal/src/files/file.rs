@@ -48,15 +48,15 @@ struct Line<'a> {
     hash: [u8; 32],
 }
 
-fn as_it_stands(json: &str) -> Option<&RawValue> {
+fn as_embedded(json: &str) -> Option<&RawValue> {
     let raw: &RawValue = serde_json::from_str(json).ok()?;
-    let stands = raw.get() == json && json != "null" && !json.contains(['\n', '\r']);
-    stands.then_some(raw)
+    let embeddable = raw.get() == json && json != "null" && !json.contains(['\n', '\r']);
+    embeddable.then_some(raw)
 }
 
 pub(crate) fn to_line(chained: &ChainedEvent) -> serde_json::Result<String> {
     let event = &chained.event;
-    let (payload, metadata) = (as_it_stands(&event.payload), as_it_stands(&event.metadata));
+    let (payload, metadata) = (as_embedded(&event.payload), as_embedded(&event.metadata));
     serde_json::to_string(&Line {
         shard: event.shard,
         position: event.position,

@@ -112,11 +112,11 @@ impl Journal {
 
     /// Returns once [`Self::doubt`] differs from this.
     pub async fn doubt_other_than(&self, known: Option<&str>) {
-        let said = |chronicle: &Option<Chronicle>| {
+        let changed = |chronicle: &Option<Chronicle>| {
             chronicle.as_ref().and_then(|chronicle| chronicle.doubted.as_deref()) != known
         };
         // The sender lives as long as the journal.
-        let _ = self.last_chronicle().subscribe().wait_for(said).await;
+        let _ = self.last_chronicle().subscribe().wait_for(changed).await;
     }
 
     /// The journal's history, as read at most a second ago; none for a journal in memory, or before
@@ -218,11 +218,11 @@ impl Journal {
     /// one is enough for all nodes.
     async fn record_doubt(&self, why: &str, incarnation: u64) -> Result<(), JournalError> {
         let there = self.databases().iter().filter(|database| database.unavailable().is_none());
-        let said =
+        let recording =
             there.map(|database| within(ANSWERS_WITHIN, database.store.doubt(why, incarnation)));
-        let (said, failed): (Vec<_>, Vec<_>) =
-            join_all(said).await.into_iter().partition(Result::is_ok);
-        if said.is_empty() {
+        let (recorded, failed): (Vec<_>, Vec<_>) =
+            join_all(recording).await.into_iter().partition(Result::is_ok);
+        if recorded.is_empty() {
             failed.into_iter().collect::<Result<Vec<()>, _>>()?;
         }
         self.refresh_history().await

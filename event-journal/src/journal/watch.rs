@@ -22,19 +22,19 @@ impl Journal {
         let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
         let mut lost = self.lost_tails();
         tokio::spawn(async move {
-            let (mut said, mut to_say, mut failing) = (Vec::new(), None, false);
+            let (mut reported, mut to_report, mut failing) = (Vec::new(), None, false);
             while timeout(LOOK_EVERY, closing.cancelled()).await.is_err() {
                 let Some(shared) = weak.upgrade() else { return };
                 let journal = Self { shared };
                 if lost.has_changed().unwrap_or(false) {
                     let all = lost.borrow_and_update().clone();
-                    to_say = Some((describe_losses(&since(&said, &all)), all));
+                    to_report = Some((describe_losses(&since(&reported, &all)), all));
                 }
-                if let Some((reason, all)) = &to_say {
+                if let Some((reason, all)) = &to_report {
                     match journal.accept(reason, "engine:failover", None).await {
                         Ok(_) => {
-                            said.clone_from(all);
-                            (to_say, failing) = (None, false);
+                            reported.clone_from(all);
+                            (to_report, failing) = (None, false);
                         }
                         Err(error) if !failing => {
                             tracing::warn!(%error, reason, "the loss is not recorded yet; it is tried again");
@@ -50,12 +50,12 @@ impl Journal {
 }
 
 /// Losses that were not reported before.
-pub(crate) fn since(said: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
-    let before = |lost: &LostTail| said.iter().find(|known| known.shard == lost.shard);
+pub(crate) fn since(reported: &[LostTail], all: &[LostTail]) -> Vec<LostTail> {
+    let before = |lost: &LostTail| reported.iter().find(|known| known.shard == lost.shard);
     let news = all.iter().filter(|lost| before(lost) != Some(lost));
     news.map(|lost| {
-        let said = before(lost).map_or(0, |known| known.events);
-        LostTail { events: lost.events.saturating_sub(said), ..*lost }
+        let reported = before(lost).map_or(0, |known| known.events);
+        LostTail { events: lost.events.saturating_sub(reported), ..*lost }
     })
     .collect()
 }

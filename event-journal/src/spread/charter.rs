@@ -182,7 +182,7 @@ async fn ask<'a>(map: &'a ShardMap, stores: &'a [Arc<PostgresStore>]) -> Vec<Ans
 
 /// Initialises every database of a new journal, and only then records in each that they are
 /// complete: an empty one found later is known to be the wrong one. Returns the id of the journal
-/// and its number of shards, which were chosen by whoever reached the first database first.
+/// and its number of shards, which were chosen by the process that reached the first database first.
 async fn make(
     map: &ShardMap,
     stores: &[Arc<PostgresStore>],

@@ -142,11 +142,11 @@ impl Writer {
             }
             // All that we sent was answered, so its head is the one we know, or it has another
             // history.
-            let stands = |head: &Head| {
+            let unchanged = |head: &Head| {
                 head.epoch != seen.head.epoch
                     || (head.position, head.hash) == (seen.head.position, seen.head.hash)
             };
-            if !self.uncertain && self.heads.get(&shard).is_some_and(|head| !stands(head)) {
+            if !self.uncertain && self.heads.get(&shard).is_some_and(|head| !unchanged(head)) {
                 self.heads.remove(&shard);
                 self.lease.release(shard);
                 set_back = true;

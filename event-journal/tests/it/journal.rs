@@ -459,7 +459,7 @@ async fn killed_sessions_lose_and_repeat_no_event() {
         }
     }
     assert!(kills > 0, "no session was killed while it appended");
-    let mut told = 0;
+    let mut counted = 0;
     for writer in writers {
         for (id, answer) in writer.await.unwrap() {
             let count = journal.load(id).await.unwrap().len();
@@ -468,10 +468,10 @@ async fn killed_sessions_lose_and_repeat_no_event() {
                 Err(JournalError::OutcomeUnknown(_)) => assert!(count == 0 || count == 2),
                 Err(error) => assert_eq!((count, error.code()), (0, "JOURNAL_UNAVAILABLE")),
             }
-            told += u64::try_from(count).unwrap();
+            counted += u64::try_from(count).unwrap();
         }
     }
-    assert_eq!(journal.verify().await.unwrap(), told);
+    assert_eq!(journal.verify().await.unwrap(), counted);
     journal.close().await;
 }
 

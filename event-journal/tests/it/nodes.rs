@@ -466,9 +466,9 @@ async fn a_set_back_database_is_accepted_and_its_loss_reported() {
     .await
     .unwrap();
     let mut lost = a.lost_tails();
-    let told = timeout(SOON, lost.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
-    assert_eq!(*told, [LostTail { shard, known: 5, found: 2, events: 3 }]);
-    drop(told);
+    let found = timeout(SOON, lost.wait_for(|all| !all.is_empty())).await.unwrap().unwrap();
+    assert_eq!(*found, [LostTail { shard, known: 5, found: 2, events: 3 }]);
+    drop(found);
     // Streams of before have events that no longer exist, and are rebuilt.
     let mut ownership = a.ownership();
     let anew = ownership.wait_for(|now| now.tenure(shard).is_some_and(|t| t != tenure));
@@ -545,11 +545,11 @@ async fn every_reason_for_a_new_incarnation_is_recorded() {
     let mut numbers = [one.unwrap().incarnation, other.unwrap().incarnation];
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 3]);
-    let told = b.incarnations().await.unwrap();
-    let mut reasons: Vec<&str> = told.iter().map(|one| one.reason.as_str()).collect();
+    let found = b.incarnations().await.unwrap();
+    let mut reasons: Vec<&str> = found.iter().map(|one| one.reason.as_str()).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["lost a", "lost b"]);
-    assert!(told.iter().all(|one| one.heads == told[0].heads && !one.heads.is_empty()));
+    assert!(found.iter().all(|one| one.heads == found[0].heads && !one.heads.is_empty()));
 
     // A reader with impossible claims uses up no numbers.
     let (shard, position) = (a.shard_of(id), 1);

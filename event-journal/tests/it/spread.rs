@@ -93,18 +93,18 @@ async fn tables(url: &str, schema: &str) -> i64 {
 }
 
 async fn refused(map: &ShardMap, schema: &str) -> String {
-    let mut said = Vec::new();
+    let mut text = Vec::new();
     for options in [options(), as_node(), Options { read_only: true, ..options() }] {
         match open_spread(map, schema, options).await.map(drop) {
-            Err(error @ JournalError::WrongDatabase(_)) => said.push(error.to_string()),
+            Err(error @ JournalError::WrongDatabase(_)) => text.push(error.to_string()),
             other => panic!("{map:?}: {other:?}"),
         }
     }
     let migrated = migrate_postgres(map, schema).await.unwrap_err();
-    said.push(migrated.to_string());
-    said.dedup();
-    assert_eq!(said.len(), 1, "{said:?}");
-    said.remove(0)
+    text.push(migrated.to_string());
+    text.dedup();
+    assert_eq!(text.len(), 1, "{text:?}");
+    text.remove(0)
 }
 
 #[tokio::test]
@@ -133,8 +133,8 @@ async fn a_wrong_map_is_refused_before_anything_is_written() {
     assert!(refused(&smaller, &schema).await.contains("0-3 of 8 and is named for 0-3 of 4"));
     // Its place is taken by an empty one: its events would seem never to have existed.
     let lost = of(&[("0-3", &zero), ("4-7", &two)]);
-    let said = refused(&lost, &schema).await;
-    assert!(said.contains("ordinal_spread_2 is empty") && !said.contains("postgres@"), "{said}");
+    let text = refused(&lost, &schema).await;
+    assert!(text.contains("ordinal_spread_2 is empty") && !text.contains("postgres@"), "{text}");
     assert_eq!(tables(&two, &schema).await, 0, "something was written");
     // And by one of another journal.
     let other = of(&[("0-3", &two), ("4-7", &database(3).await)]);
@@ -252,7 +252,7 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     let odd = std::iter::repeat_with(fresh).find(|id| journal.shard_of(*id) == 6).unwrap();
     journal.append(odd, 0, vec![event()]).await.unwrap();
     journal.quarantine(odd, "impossible").await.unwrap();
-    let said = journal.fingerprints(6).await.unwrap().of(b"said");
+    let text = journal.fingerprints(6).await.unwrap().of(b"said");
     journal.close().await;
 
     let moved = relocate(&at[0], &at[1], &schema, "4-7").await.unwrap();
@@ -275,7 +275,7 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     journal.append(odd, 1, vec![event()]).await.unwrap();
     assert_eq!(journal.verify().await.unwrap(), 18);
     // Fingerprints are recognised where their stream is now.
-    assert!(journal.fingerprints(6).await.unwrap().matches(&said, b"said"));
+    assert!(journal.fingerprints(6).await.unwrap().matches(&text, b"said"));
     let quarantined = journal.quarantined().await.unwrap();
     assert_eq!(quarantined.iter().map(|o| o.stream_id).collect::<Vec<_>>(), [odd]);
     journal.close().await;
@@ -294,7 +294,7 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     let journal = open_postgres(&at[0], &schema, options()).await.unwrap();
     fill(&journal).await;
     assert_eq!(journal.verify().await.unwrap(), 26);
-    assert!(journal.fingerprints(6).await.unwrap().matches(&said, b"said"));
+    assert!(journal.fingerprints(6).await.unwrap().matches(&text, b"said"));
     assert_eq!(journal.load(odd).await.unwrap().len(), 2);
     assert_eq!(journal.quarantined().await.unwrap().len(), 1);
     journal.close().await;

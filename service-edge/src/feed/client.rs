@@ -97,12 +97,12 @@ async fn answered<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T,
 }
 
 fn failed(status: &Status) -> SourceError {
-    let said = format!("{:?}: {}", status.code(), status.message());
+    let detail = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
         // A log with a gap, or with another history than was read from it: no reader may continue.
-        Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: said },
-        Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: said },
-        _ => SourceError::Unavailable(said),
+        Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: detail },
+        Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: detail },
+        _ => SourceError::Unavailable(detail),
     }
 }
 
@@ -261,9 +261,9 @@ mod tests {
     async fn an_unreadable_fact_is_not_skipped() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let teller = Publisher(vec![message(1, None), message(2, Some("{")), message(3, None)]);
+        let publisher = Publisher(vec![message(1, None), message(2, Some("{")), message(3, None)]);
         let serving = Server::builder()
-            .add_service(FactServiceServer::new(teller))
+            .add_service(FactServiceServer::new(publisher))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(serving);
         let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();

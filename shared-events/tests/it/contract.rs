@@ -162,16 +162,16 @@ fn published_facts_are_read_and_written_unchanged() {
 /// As in CloudEvents: a text, by which those of one order can be sorted.
 #[test]
 fn sequences_sort_as_texts_do() {
-    let mut told = Vec::new();
+    let mut sequences = Vec::new();
     for sequence in [0, 1, 9, 10, 10_000, u64::MAX] {
         let fact = Fact { sequence, ..fact(bodies().remove(0)) };
         let json = fact.to_json().unwrap();
         assert_eq!(Fact::from_json(&json).unwrap(), fact);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["datacontenttype"], "application/json");
-        told.push(json["sequence"].as_str().unwrap().to_owned());
+        sequences.push(json["sequence"].as_str().unwrap().to_owned());
     }
-    assert!(told.is_sorted(), "{told:?}");
+    assert!(sequences.is_sorted(), "{sequences:?}");
     let bad = |sequence: &str| {
         let json = fact(bodies().remove(0)).to_json().unwrap();
         Fact::from_json(&json.replace("\"00000000000000000001\"", sequence))

@@ -140,12 +140,12 @@ impl Log {
             let mut heads = self.heads.lock().unwrap();
             let position = heads.get(shard) + 1;
             heads.advance(shard, position);
-            let said = match position % 5 {
+            let count = match position % 5 {
                 0 => 0,
                 3 => 2,
                 _ => 1,
             };
-            let facts = (0..said).map(|index| fact(shard, position, index));
+            let facts = (0..count).map(|index| fact(shard, position, index));
             self.facts.lock().unwrap().extend(facts);
         }
         self.more.notify_waiters();
@@ -198,9 +198,9 @@ impl Source<Fact> for Log {
     }
 
     async fn changed(&self, cursors: &Cursors) {
-        let told = self.more.notified();
+        let more = self.more.notified();
         if cursors.covers(&self.heads.lock().unwrap().clone()) {
-            told.await;
+            more.await;
         }
     }
 
@@ -510,7 +510,7 @@ async fn a_reader_waits_for_facts_that_are_new_in_the_source() {
     let counted = Counted::new(&log, 0);
     let reads = counted.reader(&redis, &effects);
     until(|| counted.asked.load(Ordering::SeqCst) >= 2).await;
-    assert_eq!(counted.reads.load(Ordering::SeqCst), 0, "level, and nothing is lacking");
+    assert_eq!(counted.reads.load(Ordering::SeqCst), 0, "caught up, and nothing is missing");
     log.publish(6);
     let before = counted.asked.load(Ordering::SeqCst);
     // There is no relay: only the source can provide it, but not when it is first seen there.
@@ -782,15 +782,15 @@ async fn a_relay_claims_no_mark_for_archived_positions() {
     let (_server, redis, log, _) = bench().await;
     log.publish(usize::from(SHARDS) * 4);
     let relaying = relay(&redis, &log);
-    let stands = || async {
+    let position_and_mark = || async {
         let source = Archived(Arc::clone(&log), 0);
         let mut relay = Relay::new(redis.clone(), ORIGIN, Arc::new(source), 1_000);
         let at = relay.cursors().await.unwrap();
         (at.get(0), at.mark(0).is_some())
     };
     let patience = tokio::time::Instant::now() + SOON;
-    while stands().await != (4, true) {
-        assert!(tokio::time::Instant::now() < patience, "{:?}", stands().await);
+    while position_and_mark().await != (4, true) {
+        assert!(tokio::time::Instant::now() < patience, "{:?}", position_and_mark().await);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     relaying.stop().await;

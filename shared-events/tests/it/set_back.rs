@@ -62,9 +62,9 @@ struct Log(Mutex<State>);
 
 impl Log {
     fn set(&self, history: Option<History>, shards: &[(u16, &[u64])]) {
-        let mut told = self.0.lock().unwrap();
-        told.history = history;
-        told.shards = shards.iter().map(|(shard, marks)| (*shard, marks.to_vec())).collect();
+        let mut state = self.0.lock().unwrap();
+        state.history = history;
+        state.shards = shards.iter().map(|(shard, marks)| (*shard, marks.to_vec())).collect();
     }
 
     fn accepted(&self, incarnation: u64) {
@@ -90,18 +90,18 @@ impl State {
 #[async_trait]
 impl Source<Thing> for Log {
     async fn read_after(&self, cursors: &Cursors, _: usize) -> Result<Batch<Thing>, SourceError> {
-        let told = self.0.lock().unwrap();
+        let state = self.0.lock().unwrap();
         let forked = |shard, position| {
             let detail = "not what was read".to_owned();
             Err(SourceError::Forked { shard, position, detail })
         };
         for place in cursors.places() {
-            if told.finding(&place) != Finding::Same {
+            if state.finding(&place) != Finding::Same {
                 return forked(place.shard, place.position);
             }
         }
         let mut batch = Batch::default();
-        for (shard, marks) in &told.shards {
+        for (shard, marks) in &state.shards {
             let after = usize::try_from(cursors.get(*shard)).unwrap();
             if after > marks.len() {
                 return forked(*shard, cursors.get(*shard));
@@ -119,24 +119,24 @@ impl Source<Thing> for Log {
     }
 
     async fn compare(&self, places: &[Place], then: u64) -> Result<Comparison, SourceError> {
-        let mut told = self.0.lock().unwrap();
-        let findings = places.iter().map(|place| told.finding(place)).collect();
-        let compared = Comparison { history: told.history, findings };
-        let doubted = told.history.is_some_and(|history| then >= history.incarnation);
+        let mut state = self.0.lock().unwrap();
+        let findings = places.iter().map(|place| state.finding(place)).collect();
+        let compared = Comparison { history: state.history, findings };
+        let doubted = state.history.is_some_and(|history| then >= history.incarnation);
         if doubted && compared.differing(places).next().is_some() {
-            told.doubts.push(then);
+            state.doubts.push(then);
         }
         Ok(compared)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        let told = self.0.lock().unwrap();
+        let state = self.0.lock().unwrap();
         let head = |(shard, marks): (&u16, &Vec<u64>)| Place {
             shard: *shard,
             position: marks.len() as u64,
             mark: Mark::from_bits(marks.last().copied().unwrap_or_default()),
         };
-        Ok(told.shards.iter().map(head).collect())
+        Ok(state.shards.iter().map(head).collect())
     }
 }
 

@@ -100,11 +100,11 @@ fn hidden_characters_and_long_texts_are_refused() {
                   \u{2069}\u{feff}\u{fff9}\u{e0041}";
     for hidden in hidden.chars() {
         let text = format!("ab{hidden}");
-        let told = Err(TextError::Hidden { place: 3, character: hidden });
-        assert_eq!((line.check(&text), lines.check(&text)), (told, told), "{hidden:?}");
+        let refused = Err(TextError::Hidden { place: 3, character: hidden });
+        assert_eq!((line.check(&text), lines.check(&text)), (refused, refused), "{hidden:?}");
     }
-    let told = line.check("a\u{202e}").unwrap_err().to_string();
-    assert!(told.ends_with("character 2 is U+202E"), "{told}");
+    let refused = line.check("a\u{202e}").unwrap_err().to_string();
+    assert!(refused.ends_with("character 2 is U+202E"), "{refused}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) async fn agree_again<T: Item>(
             tracing::debug!(follower = status.name(), error, "its log could not be compared");
             *known = Some(cursors);
         }
-        Err(trouble) => return Err(trouble),
+        Err(error) => return Err(error),
     }
     Ok(())
 }

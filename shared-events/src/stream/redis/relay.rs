@@ -199,11 +199,13 @@ impl Relay {
     async fn execute(&mut self, calls: Vec<Call>) -> Result<(), Blame> {
         let (ends, cmds): (Vec<_>, Vec<_>) =
             calls.into_iter().map(|call| ((call.shard, call.last), call.cmd)).unzip();
-        let said = self.redis.all::<String>(cmds).await?;
-        for ((shard, last), said) in ends.into_iter().zip(said) {
-            let said = said.map_err(RedisError::Server)?;
-            if said != "appended" {
-                return Err(Blame::World(format!("the stream of shard {shard} ends with {said}")));
+        let answer = self.redis.all::<String>(cmds).await?;
+        for ((shard, last), answer) in ends.into_iter().zip(answer) {
+            let answer = answer.map_err(RedisError::Server)?;
+            if answer != "appended" {
+                return Err(Blame::World(format!(
+                    "the stream of shard {shard} ends with {answer}"
+                )));
             }
             self.last_ids.insert(shard, last);
         }

@@ -121,9 +121,9 @@ impl RedisSource {
             state.shards.extend(heads.iter().map(|(shard, _)| shard));
             self.check_history(&heads, after).await?;
             let source_heads = std::mem::replace(&mut state.source_heads, heads);
-            let lacks =
+            let behind_source =
                 |(shard, head): &(u16, u64)| after.reads(*shard) && after.get(*shard) < *head;
-            suspects.extend(source_heads.iter().filter(lacks).map(|(shard, _)| shard));
+            suspects.extend(source_heads.iter().filter(behind_source).map(|(shard, _)| shard));
         }
         if state.failed.is_none()
             && let Err(error) = self.report(&Self::shards(state, after), after).await
