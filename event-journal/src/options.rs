@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
@@ -42,6 +43,9 @@ pub struct Options {
     /// Sessions for reading per Postgres database, including those that listen; the writer has one
     /// of its own, and reads of single streams two.
     pub connections: u32,
+    /// The source of ids. Stores of one journal that draw from equal seeds are taken for one
+    /// another: with a seed, all take clones of one `Chance`.
+    pub chance: Chance,
     /// The wall clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -62,6 +66,7 @@ impl Options {
             node: None,
             archive: None,
             connections: POSTGRES_CONNECTIONS,
+            chance: Chance::system(),
             now,
         }
     }

@@ -43,18 +43,21 @@ impl Chance {
     /// A random number, uniform over all 32-bit numbers.
     #[must_use]
     pub fn number(&self) -> u32 {
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
         self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
     }
 
     /// Sixty-four random bits.
     #[must_use]
     pub fn bits(&self) -> u64 {
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
         self.draw(|seeded| seeded.random.random()).unwrap_or_else(rand::random)
     }
 
     /// A new id, sortable by the time it was drawn (UUID version 7).
     #[must_use]
     pub fn uuid(&self) -> Uuid {
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
         self.draw(|seeded| {
             seeded.ids += 1;
             let mut random = [0; 10];

@@ -91,9 +91,9 @@ async fn sweep(
         last.map_or((0, GENESIS), |file| (file.last, file.last_hash))
     };
     let mut sweep = Sweep::new(heads, begins_after);
-    let (tell, mut pieces) = mpsc::channel(PIECES_AHEAD);
+    let (sender, mut pieces) = mpsc::channel(PIECES_AHEAD);
     let store = Arc::clone(store);
-    let copying = tokio::spawn(async move { store.sweep(tell).await });
+    let copying = shared_events::stream::spawn(async move { store.sweep(sender).await });
     let mut rows = Rows::default();
     while let Some(piece) = pieces.recv().await {
         match rows.piece(&piece, |copied| sweep.event(copied, each)) {

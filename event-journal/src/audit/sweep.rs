@@ -92,8 +92,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::chain::{GENESIS, chain_hash};
     use crate::event::StoredEvent;
@@ -101,7 +99,7 @@ mod tests {
     fn chain(shard: u16, length: u64) -> Vec<ChainedEvent> {
         let mut hash = GENESIS;
         let event = |position| StoredEvent {
-            stream_id: Uuid::now_v7().into(),
+            stream_id: shared_events::chance::Chance::system().uuid().into(),
             sequence: 1,
             shard,
             position,

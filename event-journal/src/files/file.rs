@@ -211,7 +211,7 @@ mod tests {
         ] {
             let chained = ChainedEvent {
                 event: StoredEvent {
-                    stream_id: uuid::Uuid::now_v7().into(),
+                    stream_id: shared_events::chance::Chance::system().uuid().into(),
                     sequence: 1,
                     shard: 3,
                     position: u64::MAX,

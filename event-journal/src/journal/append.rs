@@ -68,7 +68,7 @@ impl Journal {
         if shared_events::planted::is("answer-before-append") {
             let version = expected + request.events.len() as u64;
             let requests = requests.clone();
-            tokio::spawn(async move {
+            shared_events::stream::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 drop(requests.send(request).await);
                 drop(answer.await);

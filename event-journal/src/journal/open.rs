@@ -89,7 +89,7 @@ pub async fn open_memory(options: Options) -> Result<Journal, JournalError> {
 /// # Errors
 /// [`JournalError::Unavailable`] where another writer stays.
 pub async fn open_memory_on(disk: &MemoryDisk, options: Options) -> Result<Journal, JournalError> {
-    let store = Arc::new(MemoryStore::new(disk));
+    let store = Arc::new(MemoryStore::new(disk, &options.chance));
     start(vec![Taken::from(store, None, &options).await?], options).await
 }
 

@@ -21,7 +21,7 @@ impl Journal {
         let _ = self.refresh_history().await;
         let (weak, closing) = (Arc::downgrade(&self.shared), self.shared.closing.clone());
         let mut lost = self.lost_tails();
-        tokio::spawn(async move {
+        shared_events::stream::spawn(async move {
             let (mut reported, mut to_report, mut failing) = (Vec::new(), None, false);
             while timeout(LOOK_EVERY, closing.cancelled()).await.is_err() {
                 let Some(shared) = weak.upgrade() else { return };

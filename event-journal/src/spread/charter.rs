@@ -109,7 +109,13 @@ pub(crate) async fn open(
             ));
         }
         Known::Unmade(journal) => {
-            make(map, &stores, journal, map.shards().unwrap_or(options.shards)).await?
+            make(
+                map,
+                &stores,
+                journal.unwrap_or_else(|| options.chance.uuid()),
+                map.shards().unwrap_or(options.shards),
+            )
+            .await?
         }
     };
     let unavailable: Vec<_> = answers.into_iter().map(|(_, _, answer)| answer.err()).collect();
@@ -186,13 +192,13 @@ async fn ask<'a>(map: &'a ShardMap, stores: &'a [Arc<PostgresStore>]) -> Vec<Ans
 async fn make(
     map: &ShardMap,
     stores: &[Arc<PostgresStore>],
-    journal: Option<Uuid>,
+    journal: Uuid,
     shards: u16,
 ) -> Result<(Uuid, u16), JournalError> {
     try_join_all(stores.iter().map(|store| store.migrate())).await?;
     let mut first: Option<(Uuid, u16)> = None;
     for (place, store) in map.places().iter().zip(stores) {
-        let (journal, shards) = first.unwrap_or((journal.unwrap_or_else(Uuid::now_v7), shards));
+        let (journal, shards) = first.unwrap_or((journal, shards));
         let all = || ShardSet::first(shards);
         let made = store.make(journal, shards, &place.holds.clone().unwrap_or_else(all)).await?;
         let shards = map.shards().unwrap_or(made.shards);

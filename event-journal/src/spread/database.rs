@@ -117,7 +117,7 @@ impl Database {
                 committed: channels.committed.clone(),
                 shards_changed: Arc::clone(&shards_changed),
             };
-            tokio::spawn(listener.listen(Arc::clone(&store), closing.clone()));
+            shared_events::stream::spawn(listener.listen(Arc::clone(&store), closing.clone()));
         }
         let (mut requests, mut writer) = (None, None);
         if !options.read_only {
@@ -136,7 +136,7 @@ impl Database {
             if unavailable.is_none() {
                 task.begin().await?;
             }
-            writer = Some(tokio::spawn(task.run(receiver, closing.clone())));
+            writer = Some(shared_events::stream::spawn(task.run(receiver, closing.clone())));
         }
         let cold = ArchiveReader::new(Arc::clone(&store), options.archive.clone());
         let part = Self {
@@ -207,7 +207,7 @@ impl Database {
             set(None);
         };
         let closing = self.closing.clone();
-        tokio::spawn(async move { closing.run_until_cancelled(back).await });
+        shared_events::stream::spawn(async move { closing.run_until_cancelled(back).await });
     }
 
     /// Returns when the writer has ended and every connection is closed.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use shared_events::chance::Chance;
 use shared_events::contract::Timestamp;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use super::head::{Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range, Renewed};
 use super::port::{Notes, Reads, Renewal, Store};
@@ -91,8 +91,8 @@ pub(crate) struct MemoryStore {
 }
 
 impl MemoryStore {
-    pub(crate) fn new(disk: &MemoryDisk) -> Self {
-        Self { disk: disk.clone(), owner: format!("ordinal-{}", Uuid::now_v7()) }
+    pub(crate) fn new(disk: &MemoryDisk, chance: &Chance) -> Self {
+        Self { disk: disk.clone(), owner: format!("ordinal-{}", chance.uuid()) }
     }
 
     fn commit_now(&self, batch: &Batch) -> Result<(), CommitError> {

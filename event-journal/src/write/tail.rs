@@ -137,16 +137,14 @@ pub struct LostTail {
 
 #[cfg(test)]
 mod tests {
-    use shared_events::contract::Timestamp;
-    use uuid::Uuid;
-
     use super::*;
     use crate::event::StoredEvent;
     use crate::store::Head;
+    use shared_events::contract::Timestamp;
 
     fn event(shard: u16, position: u64, bytes: usize) -> ChainedEvent {
         let event = StoredEvent {
-            stream_id: Uuid::now_v7().into(),
+            stream_id: shared_events::chance::Chance::system().uuid().into(),
             sequence: 1,
             shard,
             position,

@@ -141,7 +141,7 @@ impl Writer {
         let keeper = if self.store.renews_on_own_thread() {
             spawn_for_lease(keeper)
         } else {
-            tokio::spawn(keeper)
+            shared_events::stream::spawn(keeper)
         };
         let end = self.serve(&mut requests, &mut waiting, &closing).await;
         keeper.abort();

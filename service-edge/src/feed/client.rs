@@ -100,8 +100,8 @@ fn failed(status: &Status) -> SourceError {
     let detail = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
         // A log with a gap, or with another history than was read from it: no reader may continue.
-        Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail: detail },
-        Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail: detail },
+        Code::DataLoss => SourceError::Broken { shard: 0, position: 0, detail },
+        Code::OutOfRange => SourceError::Forked { shard: 0, position: 0, detail },
         _ => SourceError::Unavailable(detail),
     }
 }
@@ -265,7 +265,7 @@ mod tests {
         let serving = Server::builder()
             .add_service(FactServiceServer::new(publisher))
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let serving = tokio::spawn(serving);
+        let serving = shared_events::stream::spawn(serving);
         let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
         let source = RemoteFacts::new(Origin::Inventory, channel, Identity::default());
         let mut cursors = Cursors::default();

@@ -81,7 +81,7 @@ impl FactService for FactEdge {
         let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
         let last_word = sender.clone().try_reserve_owned();
         let stop = self.stop.clone();
-        tokio::spawn(async move {
+        shared_events::stream::spawn(async move {
             let end = tokio::select! {
                 end = send_facts(log.as_ref(), after, request.live, &sender) => end,
                 () = stop.cancelled() => Err(Refused::unavailable(Reason::Stopping).say("this process is stopping")),

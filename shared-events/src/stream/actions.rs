@@ -4,6 +4,7 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use uuid::Uuid;
 
 use super::database::{Database, DatabaseError, Tx};
+use crate::chance::Chance;
 use crate::contract::Timestamp;
 
 /// The caller, as the authentication put it into a request's extensions.
@@ -154,7 +155,7 @@ impl OperatorAction {
     #[must_use]
     pub fn new(by: &AskedBy, verb: Verb, target: &str, reason: &str, at: Timestamp) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id: Chance::system().uuid(),
             at,
             by: by.clone(),
             verb: verb.code().to_owned(),

@@ -4,6 +4,8 @@
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Pool, Sqlite, SqlitePool, Transaction};
 
+use super::tasks::spawn;
+
 /// Begins a transaction. A caller that is dropped meanwhile leaves none open: sqlx 0.8 counts a
 /// Postgres transaction only once its `BEGIN` was answered, and a call cancelled in between would
 /// hand the next one a session within a transaction that nobody ends. So the call is a task of its
@@ -15,7 +17,7 @@ pub async fn begin<DB: sqlx::Database>(
     pool: &Pool<DB>,
 ) -> Result<Transaction<'static, DB>, sqlx::Error> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { Transaction::begin(clean(&pool).await?, None).await });
+    let begun = spawn(async move { Transaction::begin(clean(&pool).await?, None).await });
     // It ends early only with the runtime.
     begun.await.unwrap_or(Err(sqlx::Error::PoolClosed))
 }

@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executo
 
 use super::migrations;
 use super::session::{self, Session};
+use crate::chance::Chance;
 
 /// A transaction on a [`Database`] of either kind.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -186,7 +187,7 @@ impl Database {
         session::inspect(url).await?;
         let options: AnyConnectOptions = url.parse()?;
         let options = options.disable_statement_logging();
-        let session_name = format!("ordinal-{}", uuid::Uuid::now_v7());
+        let session_name = format!("ordinal-{}", Chance::system().uuid());
         // Plans are kept, and one that was made for an empty table would read all of it for every
         // batch when it has grown. Every frequent query has its index; without an index the scan
         // happens all the same, but looks so expensive that it would be compiled first. The same

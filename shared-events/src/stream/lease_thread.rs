@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 
+use super::tasks::spawn;
+
 static RUNTIME: LazyLock<io::Result<Handle>> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
@@ -27,7 +29,7 @@ where
         Ok(handle) => handle.spawn(task),
         Err(error) => {
             tracing::warn!(%error, "leases have no thread of their own");
-            tokio::spawn(task)
+            spawn(task)
         }
     }
 }

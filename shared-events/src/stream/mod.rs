@@ -23,6 +23,7 @@ mod places; // earlier positions of a follower
 pub mod redis; // a window of the latest facts, for many readers
 mod session; // settings of Postgres sessions, and requirements on the server
 mod source; // port: items after a cursor, in order
+mod tasks; // the only place that begins a task
 mod transactional; // the sink that commits effect and cursor together
 
 pub use actions::{ActionsAsked, AskedBy, OperatorAction, TARGET_KINDS, Verb};
@@ -44,4 +45,5 @@ pub use outbox::{NewFact, Outbox};
 pub use pause::Pause;
 pub use session::{Session, inspect};
 pub use source::{Batch, Item, Source, SourceError};
+pub use tasks::spawn;
 pub use transactional::Transactional;

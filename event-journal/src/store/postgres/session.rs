@@ -8,7 +8,6 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use super::announce::announcing;
 use super::loads::Loads;
@@ -61,7 +60,7 @@ impl PostgresStore {
         schema: &str,
         options: &Options,
     ) -> Result<Self, JournalError> {
-        let owner = format!("ordinal-{}", Uuid::now_v7());
+        let owner = format!("ordinal-{}", options.chance.uuid());
         let connect = url
             .parse::<PgConnectOptions>()
             .map_err(unavailable)?
@@ -80,7 +79,7 @@ impl PostgresStore {
         if !options.read_only {
             let task = announcing(reader.clone(), channel.clone(), Arc::clone(&news));
             let stop = stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(task).await });
+            shared_events::stream::spawn(async move { stop.run_until_cancelled(task).await });
         }
         // An append is one statement, always the same. A plan for the lengths of its arrays would
         // be made anew each time, and takes a third of the time of a lone one; the plan that is

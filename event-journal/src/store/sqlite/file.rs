@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
-use uuid::Uuid;
 
 use crate::error::JournalError;
 use crate::options::Options;
@@ -69,7 +68,7 @@ impl SqliteStore {
             connect,
             writer,
             reader,
-            owner: format!("ordinal-{}", Uuid::now_v7()),
+            owner: format!("ordinal-{}", options.chance.uuid()),
             path: path.to_owned(),
             opened: FileId::of(path).ok(),
             lock_path: lock_path.into(),

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, Batch, Blame, Cursors, History, Item, Place, Scope, Source, SourceError};
+use crate::chance::Chance;
 use agree::{Agreed, agree, agree_again};
 
 /// Items per read: one batch is one transaction, and many share one commit.
@@ -163,7 +164,7 @@ pub async fn follow_paced<T: Item>(
                 }
             }
             Err(StepError::Unavailable(error)) => {
-                let wait = Backoff::FOLLOWER.wait(attempt, rand::random());
+                let wait = Backoff::FOLLOWER.wait(attempt, Chance::system().number());
                 // Logged once per wait; the current reason is in its status.
                 if attempt == 0 {
                     tracing::warn!(follower = status.name(), error, "follower waits");

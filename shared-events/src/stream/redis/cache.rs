@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use redis::Cmd;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::connection::{Redis, RedisError};
+use crate::chance::Chance;
 
 /// A caller that waits for a value could have asked the store in this time.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
@@ -81,7 +81,7 @@ impl Cache {
     pub async fn ask(&self, key: &str, generation: &str) -> Result<Cached, RedisError> {
         let key = self.key(key);
         let begins = format!("{generation}|");
-        let token = format!("{HELD}{}", Uuid::now_v7());
+        let token = format!("{HELD}{}", Chance::system().uuid());
         let mut ask = redis::cmd("EVAL");
         ask.arg(ASK).arg(1).arg(&key).arg(&begins).arg(&token).arg(millis(FILLED_WITHIN));
         let there: Option<String> = self.answer(ANSWERS_WITHIN, &ask).await?;
