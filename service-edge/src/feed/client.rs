@@ -81,7 +81,7 @@ impl Live {
                 .ok_or_else(|| Status::data_loss("a position without a shard"))?;
             if !through.is_empty() || self.partial.is_empty() {
                 let items = std::mem::take(&mut self.partial);
-                return Ok(Batch { items, through, more: false });
+                return Ok(Batch { items, through, more: message.more });
             }
         }
     }
@@ -133,7 +133,8 @@ impl Source<Fact> for RemoteFacts {
             match open.message().now_or_never() {
                 None => {}
                 Some(Ok(next)) => {
-                    batch.more = !next.is_empty();
+                    // Servers of earlier versions do not send `more`; this message shows it.
+                    batch.more |= !next.is_empty();
                     open.next = Some(next);
                 }
                 // No data are lost by an error here: the next read opens the feed again from these
@@ -254,20 +255,38 @@ mod tests {
         proto::ReadFactsResponse {
             facts,
             through: vec![proto::FactPosition { shard: 0, position, mark: None }],
+            more: false,
+        }
+    }
+
+    async fn serve(
+        messages: Vec<proto::ReadFactsResponse>,
+    ) -> (RemoteFacts, tokio::task::JoinHandle<Result<(), tonic::transport::Error>>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = Server::builder()
+            .add_service(FactServiceServer::new(Publisher(messages)))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let serving = shared_events::stream::spawn(serving);
+        let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
+        (RemoteFacts::new(Origin::Inventory, channel, Identity::default()), serving)
+    }
+
+    #[tokio::test]
+    async fn more_is_what_the_server_sends() {
+        for more in [true, false] {
+            let message = proto::ReadFactsResponse { more, ..message(1, None) };
+            let (source, serving) = serve(vec![message]).await;
+            let batch = source.read_after(&Cursors::default(), 100).await.unwrap();
+            assert_eq!((batch.items.len(), batch.more), (1, more));
+            serving.abort();
         }
     }
 
     #[tokio::test]
     async fn an_unreadable_fact_is_not_skipped() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let publisher = Publisher(vec![message(1, None), message(2, Some("{")), message(3, None)]);
-        let serving = Server::builder()
-            .add_service(FactServiceServer::new(publisher))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let serving = shared_events::stream::spawn(serving);
-        let channel = Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
-        let source = RemoteFacts::new(Origin::Inventory, channel, Identity::default());
+        let messages = vec![message(1, None), message(2, Some("{")), message(3, None)];
+        let (source, serving) = serve(messages).await;
         let mut cursors = Cursors::default();
         let refused = loop {
             match source.read_after(&cursors, 100).await {

@@ -84,7 +84,7 @@ impl FactService for FactEdge {
         shared_events::stream::spawn(async move {
             let end = tokio::select! {
                 end = send_facts(log.as_ref(), after, request.live, &sender) => end,
-                () = stop.cancelled() => Err(Refused::unavailable(Reason::Stopping).say("this process is stopping")),
+                () = stop.cancelled() => Err(stopping()),
                 () = sender.closed() => Ok(()),
             };
             if let (Err(status), Ok(last_word)) = (end, last_word) {
@@ -167,13 +167,14 @@ async fn send_facts(
             continue;
         }
         first = false;
-        let mut message = proto::ReadFactsResponse::default();
+        let mut message = proto::ReadFactsResponse { more: true, ..Default::default() };
         let mut bytes = 0;
         for fact in &batch.items {
             let json =
                 fact.to_json().map_err(|_| broken("a fact that cannot be written as JSON"))?;
             if bytes > 0 && bytes + json.len() > MESSAGE_BYTES {
-                if !send(reader, std::mem::take(&mut message)).await? {
+                let next = proto::ReadFactsResponse { more: true, ..Default::default() };
+                if !send(reader, std::mem::replace(&mut message, next)).await? {
                     return Ok(());
                 }
                 bytes = 0;
@@ -182,11 +183,16 @@ async fn send_facts(
             message.facts.push(json);
         }
         message.through = positions(&batch.through);
+        message.more = batch.more;
         after.merge(&batch.through);
         if !send(reader, message).await? {
             return Ok(());
         }
     }
+}
+
+fn stopping() -> Status {
+    Refused::unavailable(Reason::Stopping).say("this process is stopping")
 }
 
 fn forked() -> Status {
