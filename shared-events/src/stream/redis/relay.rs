@@ -241,9 +241,9 @@ impl Call {
 #[async_trait]
 impl Sink<Fact> for Relay {
     async fn cursors(&mut self) -> Result<Cursors, Blame> {
-        let away = |error: SourceError| Blame::World(error.to_string());
-        let heads = self.source.heads().await.map_err(away)?;
-        let begins_after = self.source.begins_after().await.map_err(away)?;
+        let unavailable = |error: SourceError| Blame::World(error.to_string());
+        let heads = self.source.heads().await.map_err(unavailable)?;
+        let begins_after = self.source.begins_after().await.map_err(unavailable)?;
         self.read_streams(&heads, &begins_after).await?;
         Ok(self.at.clone())
     }
