@@ -148,6 +148,10 @@ impl TryFrom<Envelope> for Fact {
     type Error = FactError;
 
     fn try_from(read: Envelope) -> Result<Self, FactError> {
+        let body = FactBody::of(read.source, &read.kind, &read.data)?;
+        if read.subject != body.subject() {
+            return Err(FactError::WrongSubject { subject: read.subject });
+        }
         Ok(Self {
             specversion: read.specversion,
             id: read.id,
@@ -161,7 +165,7 @@ impl TryFrom<Envelope> for Fact {
             causationid: read.causationid,
             traceparent: read.traceparent,
             mark: read.mark,
-            body: FactBody::of(read.source, &read.kind, &read.data)?,
+            body,
         })
     }
 }
@@ -188,6 +192,12 @@ pub enum FactError {
         origin: &'static str,
         /// The type.
         kind: String,
+    },
+    /// Its `subject` is not what its data are about.
+    #[error("not a known fact: its data are not about its subject {subject}")]
+    WrongSubject {
+        /// The subject.
+        subject: Subject,
     },
 }
 

@@ -9,6 +9,7 @@ use shared_events::contract::{
     StockLine, Timestamp,
 };
 
+const OTHER: &str = "0190a0b0-0000-7000-8000-0000000000ff";
 const ID: &str = "0190a0b0-0000-7000-8000-000000000001";
 
 fn header() -> OrderHeader {
@@ -207,6 +208,22 @@ fn an_unknown_fact_is_refused() {
     let refused = Fact::from_json(&unknown).unwrap_err().to_string();
     assert_eq!(refused, "not a known fact: /ordinal/orders publishes no order.confirmed.v9");
     assert!(Fact::from_json("{}").is_err());
+}
+
+#[test]
+fn a_fact_whose_data_are_about_another_subject_is_refused() {
+    for body in bodies() {
+        let known = fact(body);
+        let written = known.to_json().unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&written).unwrap();
+        json["subject"] = OTHER.into();
+        assert_ne!(known.subject.to_string(), OTHER, "the same subject proves nothing");
+        let refused = Fact::from_json(&json.to_string()).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("not a known fact: its data are not about its subject {OTHER}")
+        );
+    }
 }
 
 #[test]
