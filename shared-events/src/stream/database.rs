@@ -70,8 +70,7 @@ impl From<MigrateError> for DatabaseError {
 }
 
 impl DatabaseError {
-    /// Whether the same call may succeed later without a fix: the server is unavailable, busy, or
-    /// rolled this transaction back.
+    /// Whether the same call may succeed later: unavailable, busy, or rolled back.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -346,8 +345,7 @@ impl Database {
         }
     }
 
-    /// Whether it takes writes now: one small commit on SQLite, a query on a Postgres server, whose
-    /// leases are written all the time.
+    /// Whether it takes writes now: a small commit on SQLite, a query on Postgres.
     ///
     /// # Errors
     /// [`DatabaseError`]: why not.
@@ -390,8 +388,7 @@ async fn create_schema(pool: &AnyPool, schema: &str) -> Result<(), DatabaseError
     }
 }
 
-/// Connects once, to learn the reason of a failure: a pool retries until its time is up and reports
-/// only that.
+/// Connects once, to learn the reason of a failure: a pool reports only that its time is up.
 async fn probe(options: &AnyConnectOptions) -> Result<(), DatabaseError> {
     Ok(AnyConnection::connect_with(options).await?.close().await?)
 }

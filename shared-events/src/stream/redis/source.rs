@@ -36,8 +36,7 @@ pub struct RedisSource {
     reader: String,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
-    /// The connection for blocking reads; taken out while in use, so that a cancelled read closes
-    /// it.
+    /// For blocking reads; taken out while in use, so that a cancelled read closes it.
     waiting: Mutex<Option<Connection>>,
 }
 
@@ -53,8 +52,7 @@ struct State {
     streams_read: Instant,
     /// When Redis failed last.
     failed: Option<Instant>,
-    /// The incarnation of the log that is read; streams of an earlier one are not read until they
-    /// are filled again.
+    /// The log's incarnation; streams of an earlier one are not read until filled again.
     incarnation: u64,
     /// Whether all streams were found to be of it.
     streams_current: bool,
@@ -133,8 +131,7 @@ impl RedisSource {
         Ok(suspects)
     }
 
-    /// A reader that is ahead of the source's heads, or saw something else there, has read another
-    /// history.
+    /// Checks that the reader is not ahead of the source and saw the same at its heads.
     async fn check_history(&self, heads: &Cursors, after: &Cursors) -> Result<(), SourceError> {
         let odd = |place: &Place| {
             let (head, mark) = (heads.get(place.shard), heads.mark(place.shard));
