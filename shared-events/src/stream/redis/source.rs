@@ -150,8 +150,7 @@ impl RedisSource {
         Err(SourceError::Forked { shard, position, detail })
     }
 
-    /// Adds the facts of these shards that are missing in the streams, from the source. Other
-    /// shards are not delayed by that where they have facts.
+    /// Adds facts missing in the streams from the source, without delaying other shards.
     async fn add_missing(
         &self,
         state: &mut State,
