@@ -527,7 +527,7 @@ INPUTS = [
         True,
         None,
     ),
-    ("newcomer", "tokens-empty.toml", tokens("tokens-empty.toml", "it names no token"), True, None),
+    ("newcomer", "tokens-empty.toml", tokens("tokens-empty.toml", "it has no tokens"), True, None),
     ("newcomer", "quantities.csv", quantities, True, None),
     ("newcomer", "mistakes.csv", mistakes, True, "open"),
 ]

@@ -44,7 +44,7 @@ impl Believed {
             held && (now.plus(BEHIND_MAX) < *newest || newest.plus(AHEAD_MAX) < now)
         });
         let Some(newest) = strange else {
-            self.timers.believe();
+            self.timers.trust_clock();
             return None;
         };
         Some(format!(

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::service::{Follower, Log};
-use crate::edge::admin::{FollowerEntry, Standing};
+use crate::edge::admin::{FollowerEntry, ReadCursors};
 
 /// A stream that was emptied is filled with so many of the last positions of its shard.
 const REFILL: u64 = 1_000;
@@ -156,7 +156,7 @@ impl Followers {
     }
 }
 
-fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> Standing {
+fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> ReadCursors {
     let source = Arc::clone(source);
     Arc::new(move || {
         let source = Arc::clone(&source);

@@ -221,7 +221,7 @@ async fn watch(
         alarmed: None,
     };
     checks.look().await;
-    checks.health.tell();
+    checks.health.publish();
     building.followers.run(|_| keep_looking(checks, draining));
 }
 
@@ -296,7 +296,7 @@ async fn keep_looking(mut checks: Checks, draining: CancellationToken) {
         }
         checks.look().await;
         if !draining.is_cancelled() {
-            health.tell();
+            health.publish();
         }
     }
     // A process that is being stopped is not ready, whatever works still.

@@ -13,7 +13,7 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
-use crate::edge::telling_who_asks;
+use crate::edge::with_caller;
 use crate::engine::building::Building;
 use crate::engine::health::Alarm;
 use crate::engine::reconcile::Reconcile;
@@ -77,7 +77,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let told = inventory.clone();
     let log: feed::Log = Arc::new(move || told.facts());
     building.promise_once(PROMISE, log, inventory.database());
-    building.routes.add_service(InterceptedService::new(inventory.grpc(), telling_who_asks));
+    building.routes.add_service(InterceptedService::new(inventory.grpc(), with_caller));
     building.alarms.push(sums(inventory.database().clone()));
     Ok(Box::new(move |building| follow(building, &inventory)))
 }

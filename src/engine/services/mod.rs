@@ -88,9 +88,9 @@ mod tests {
     use super::*;
     use crate::edge::calls::Kind;
 
-    /// Every method that the protos have is known as what it is, and has a row that allows somebody.
+    /// Every method of the protos has its kind, and a row with its message limit.
     #[test]
-    fn methods_are_known_as_the_protos_say() {
+    fn every_method_has_the_kind_that_its_proto_declares() {
         let calls = calls(ALL);
         let mut pool = prost_reflect::DescriptorPool::new();
         for descriptors in calls.descriptors() {
@@ -100,9 +100,9 @@ mod tests {
             for method in service.methods() {
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
-                    (true, _) => Kind::Talks,
-                    (false, true) => Kind::Tells,
-                    (false, false) => Kind::Call,
+                    (true, _) => Kind::BidiStream,
+                    (false, true) => Kind::ServerStream,
+                    (false, false) => Kind::Unary,
                 };
                 assert_eq!(calls.kind(&path, false), kind, "{path}");
                 assert!(calls.message_bytes_max(&path) >= 64 * 1024, "{path}");

@@ -10,7 +10,7 @@ use shared_events::stream::Outbox;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
-use crate::edge::telling_who_asks;
+use crate::edge::with_caller;
 use crate::engine::building::Building;
 use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
 
@@ -66,7 +66,7 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let told = notifications.clone();
     let log: feed::Log = Arc::new(move || told.facts());
     building.promise_once(PROMISE, log, &database);
-    building.routes.add_service(InterceptedService::new(notifications.grpc(), telling_who_asks));
+    building.routes.add_service(InterceptedService::new(notifications.grpc(), with_caller));
     Ok(Box::new(move |building| {
         let follower = notifications.follower();
         building.follow_facts(&NOTIFICATIONS, follower)?;
