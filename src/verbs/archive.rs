@@ -22,7 +22,7 @@ use shared_events::stream::{Cursors, DeadLetters, Sink as _};
 use crate::client::{Failure, Output};
 use crate::engine::databases::DatabaseArgs;
 use crate::engine::streams::RedisArgs;
-use crate::engine::{self, Backend, Databases, Log, Promise, Role, Stores};
+use crate::engine::{self, Backend, Databases, Log, Published, Role, Stores};
 
 /// An order is taken for over only so long after it was, should a node's clock be wrong.
 const CLOCKS_DIFFER_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -184,8 +184,8 @@ pub(super) async fn followed(
             cursors.push((name, Cursors::load(database, name).await.context(name)?));
         }
     }
-    let promises = stores.databases.iter().filter_map(|(service, _)| service.promises);
-    for Promise { source, relay: name, log } in promises {
+    let published = stores.databases.iter().filter_map(|(service, _)| service.published);
+    for Published { source, relay: name, log } in published {
         if let Some(redis) = redis.clone().filter(|_| Log::Facts(source).is_of_journal()) {
             let mut relay = Relay::new(redis, source, log(stores)?, 0);
             let at = relay.cursors().await;

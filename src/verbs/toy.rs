@@ -42,7 +42,7 @@ static TOY: Service = Service {
         may_call: |_, role| role == Caller::Ops,
         message_bytes_max: 1024,
     }],
-    promises: None,
+    published: None,
     followers: &[FOLLOWER],
     processes: &[],
     open: |building| Box::pin(open(building)),
@@ -104,7 +104,7 @@ fn a_new_service_says_whom_it_needs() {
     settings.services = FOUR;
     settings.role = Role::Only("toy");
     let refused = settings.check().unwrap_err().to_string();
-    assert_eq!(refused, "without orders in this process, --orders-at says where it is");
+    assert_eq!(refused, "without orders in this process, --orders-at must say where it is");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 use super::history::{History, Seen};
 use super::report::{Law, Report};
 use super::{of_messages, of_orders, of_stock};
-use crate::engine::{Follower, Log, Promise, Stores, services};
+use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
 /// The subject of what was found among all rows of a table.
@@ -96,8 +96,8 @@ async fn known(
 }
 
 /// What the services promise whose stores are open.
-pub(super) fn promises(stores: &Stores) -> impl Iterator<Item = Promise> {
-    stores.databases.iter().filter_map(|(service, _)| service.promises)
+pub(super) fn published(stores: &Stores) -> impl Iterator<Item = Published> {
+    stores.databases.iter().filter_map(|(service, _)| service.published)
 }
 
 /// How far each follower got, and which subjects it has parked something of.
@@ -120,7 +120,7 @@ impl Followers {
             fact_ids: FactIds::of(&stores.journal).await.context("journal")?,
         };
         let mut told = BTreeMap::new();
-        for Promise { source, log, .. } in promises(stores) {
+        for Published { source, log, .. } in published(stores) {
             let heads = log(stores)?.heads().await;
             told.insert(source, heads.with_context(|| source.uri())?);
         }

@@ -4,8 +4,8 @@ use shared_events::stream::redis::{Redis, RedisError, page};
 use shared_events::stream::{Cursors, Scope, Source};
 
 use super::report::{Law, Report};
-use super::stores::promises;
-use crate::engine::{Promise, Stores};
+use super::stores::published;
+use crate::engine::{Published, Stores};
 
 const PAGE: u32 = 500;
 
@@ -16,7 +16,7 @@ const PAGE: u32 = 500;
 /// # Errors
 /// Where Redis or a database does not answer; what differs is no error.
 pub async fn check(report: &mut Report, stores: &Stores, redis: &Redis) -> anyhow::Result<()> {
-    for Promise { source: origin, log, .. } in promises(stores) {
+    for Published { source: origin, log, .. } in published(stores) {
         let log = log(stores)?;
         let heads = log.heads().await.context("heads")?;
         let begins_after = log.begins_after().await.context("archives")?;
@@ -107,7 +107,7 @@ fn is_told(promised: &Fact, fact: &Fact) -> bool {
     if again { *promised == Fact { time: promised.time, ..fact.clone() } } else { promised == fact }
 }
 
-/// What a service promises, fact by fact.
+/// What a service published, fact by fact.
 struct Told<'a> {
     log: &'a dyn Source<Fact>,
     cursors: Cursors,

@@ -488,13 +488,13 @@ fn settings_that_contradict_each_other_are_refused_at_once() {
     };
     let folder = tempfile::TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
-    refused(&["--role", "inventory", "--data", data], "--orders-at says where it is");
-    refused(&["--role", "orders", "--data", data], "--inventory-at says where it is");
+    refused(&["--role", "inventory", "--data", data], "--orders-at must say where it is");
+    refused(&["--role", "orders", "--data", data], "--inventory-at must say where it is");
     let url = "postgres://nobody@127.0.0.1:1/none";
     let flags =
         ["--role", "orders", "--inventory-database-url", url, "--inventory-at", "http://x:1"];
     refused(&flags, "--orders-database-url or --database-url is needed");
     refused(&["--data", data, "--lease", "1s"], "stops being believed");
     let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
-    refused(&at, "is no address such as");
+    refused(&at, "is not an address such as");
 }

@@ -328,7 +328,7 @@ fn empty_lists_say_so() {
         ("admin.v1.AdminService/ListDeadLetters", "dead-letter list", "no dead letters"),
         ("admin.v1.AdminService/ListQuarantined", "quarantined", "no orders are quarantined"),
         ("orders.v1.OrderService/ListOrders", "order list", "no orders"),
-        ("orders.v1.OrderService/ListOrders", "return list", "no returns wait"),
+        ("orders.v1.OrderService/ListOrders", "return list", "no pending returns"),
         ("inventory.v1.InventoryService/ListStock", "stock list", "no products"),
         (
             "notifications.v1.NotificationService/ListNotifications",
@@ -357,25 +357,25 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         assert_eq!(told.matches(&format!("{line:?}")).count(), 1, "the value once: {told}");
     };
     placed("MUG=2@12.505GBP", "finer than GBP has: 2 decimals");
-    placed("MUG=2@12.50", "names no currency");
-    placed("MUG=2@£12.50", "is no amount such as 19.99GBP");
-    placed("MUG=two@1GBP", "is no whole number");
+    placed("MUG=2@12.50", "has no currency");
+    placed("MUG=2@£12.50", "is not an amount such as 19.99GBP");
+    placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
     for (arguments, said) in [
-        (&["order", "get", "anna"][..], "\"anna\" is no UUID such as"),
-        (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is no UUID"),
-        (&["notification", "get", "7"], "is no UUID"),
+        (&["order", "get", "anna"][..], "\"anna\" is not a UUID such as"),
+        (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),
+        (&["notification", "get", "7"], "is not a UUID"),
         (&["order", "list", "--timeout", "60s"], "at most 30s"),
         (&["order", "list", "--timeout", "soon"], "length of time such as 30s"),
         (&["order", "list", "--page-size", "101"], "is not in 1..=100"),
-        (&["order", "list", "--placed-from", "yesterday"], "is no time such as"),
-        (&["stock", "set", "MUG", "many"], "\"many\" is no whole number"),
+        (&["order", "list", "--placed-from", "yesterday"], "is not a time such as"),
+        (&["stock", "set", "MUG", "many"], "\"many\" is not a whole number"),
         (&["stock", "set", "MUG", "99999999999999999999999"], "is too large"),
         (&["order", "fly"], "unrecognized subcommand"),
         (&["order", "list", "--sku", "MUG"], "unexpected argument '--sku'"),
         (&["events", "replay", "--after", "7"], "is not SHARD:POSITION"),
-        (&["serve", "--listen", "nowhere"], "is no address to listen on"),
-        (&["serve", "--role", "stock"], "is none of all, orders, inventory, notifications"),
+        (&["serve", "--listen", "nowhere"], "is not an address to listen on"),
+        (&["serve", "--role", "stock"], "is not one of all, orders, inventory, notifications"),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
         (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` asks no engine"),
@@ -390,7 +390,7 @@ fn names_are_those_that_tables_show_and_reasons_those_that_callers_may_give() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     let told = engine.refused(2, &["order", "cancel", ID, "--reason", "because"]);
-    assert_eq!(told["message"], "\"because\" is none of CUSTOMER_REQUEST, OPS");
+    assert_eq!(told["message"], "\"because\" is not one of CUSTOMER_REQUEST, OPS");
     let told = engine.refused(2, &["order", "list", "--status", "SHIPPED"])["message"].to_string();
     assert!(told.contains("PENDING, CONFIRMED") && !told.contains("ORDER_STATUS"), "{told}");
     engine.ask(&["order", "list", "--status", "pending"]);
@@ -436,13 +436,13 @@ fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
     let place =
         |file: &str| engine.refused(2, &["order", "place", "--file", file])["message"].take();
     for (more, said) in [
-        (json!({ "contact": { "emial": "x" } }), "contact.emial: there is no such field; email is"),
+        (json!({ "contact": { "emial": "x" } }), "contact.emial: unknown field; did you mean email?"),
         (json!({ "lines": [{ "quantity": "x" }] }), "lines[0].quantity: "),
         (
             json!({ "lines": [{ "unit_price": { "currency": "GBP" } }] }),
             "lines[0].unit_price.currency: ",
         ),
-        (json!({ "adress": {} }), "adress: there is no such field; address is"),
+        (json!({ "adress": {} }), "adress: unknown field; did you mean address?"),
         (json!({ "ordered_at": "yesterday" }), "ordered_at: "),
     ] {
         let told = place(&file(more)).to_string();
@@ -533,7 +533,7 @@ fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
         ("redis-keep = 5", "does nothing without --redis-url"),
         ("orders-at = \"127.0.0.1:1\"", "runs everything"),
         ("without-stock = 3", "without-stock is true or false"),
-        ("lease = 5", "--lease <DURATION>: the value is no length of time"),
+        ("lease = 5", "--lease <DURATION>: the value is not a duration"),
         ("inventory-at = \"https://x:1\"", "no TLS"),
         ("data = \"x\"\ndatabase-url = \"postgres://x/y\"", "cannot be used with"),
     ] {
