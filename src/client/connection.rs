@@ -61,7 +61,8 @@ impl FromStr for Caller {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (role, subject) = text.split_once(':').ok_or("is not ROLE:SUBJECT, such as ops:anna")?;
+        let (role, subject) =
+            text.split_once(':').ok_or("is not ROLE:SUBJECT, such as ops:anna")?;
         match role {
             "customer" if Uuid::try_parse(subject).is_err() => {
                 Err("the subject of a customer must be a UUID".to_owned())

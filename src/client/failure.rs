@@ -158,7 +158,7 @@ fn causes(error: &anyhow::Error) -> String {
         }
     }
     text
-    }
+}
 
 /// A status code as `google.rpc.Code` spells it.
 pub const fn code_name(code: Code) -> &'static str {

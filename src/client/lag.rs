@@ -10,8 +10,8 @@ use super::{Client, Failure, text};
 
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// Each follower's lag in facts, by name. A follower that does not answer, or does not know the head
-/// of its log, counts with at least one.
+/// Each follower's lag in facts, by name. A follower that does not answer, or does not know the
+/// head of its log, counts with at least one.
 ///
 /// # Errors
 /// The engine's refusal.
@@ -27,8 +27,8 @@ pub async fn behind(client: &Client) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(away.chain(here).collect())
 }
 
-/// Waits, for at most `patience`, until every follower is at the head of its log; returns the lag of
-/// each.
+/// Waits, for at most `patience`, until every follower is at the head of its log; returns the lag
+/// of each.
 ///
 /// # Errors
 /// The engine's refusal.

@@ -38,7 +38,9 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(30);
     match duration(text)? {
         Duration::ZERO => Err("must be more than 0s".to_owned()),
-        long if long > MAX => Err("is more than 30s, the longest an engine works on a call".to_owned()),
+        long if long > MAX => {
+            Err("is more than 30s, the longest an engine works on a call".to_owned())
+        }
         timeout => Ok(timeout),
     }
 }

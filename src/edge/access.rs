@@ -1,5 +1,6 @@
-//! Authentication and roles, in front of every service: authenticates the caller and checks the role
-//! against each service's rules for its methods. Ownership of orders is checked by the order service.
+//! Authentication and roles, in front of every service: authenticates the caller and checks the
+//! role against each service's rules for its methods. Ownership of orders is checked by the order
+//! service.
 //! Never here: tokens in logs or errors.
 
 use std::collections::HashMap;
@@ -62,8 +63,8 @@ struct TokenFile {
     hashes: Vec<HashLine>,
 }
 
-/// SHA-256, which every system has a tool for. A fast hash suffices: tokens are random and too long to
-/// be guessed.
+/// SHA-256, which every system has a tool for. A fast hash suffices: tokens are random and too long
+/// to be guessed.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
@@ -155,9 +156,9 @@ impl Access {
         Self::Development
     }
 
-    /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role` (`CUSTOMER`,
-    /// `SERVICE` or `OPS`) and `subject` (a customer id, or a name); or of `[[hashes]]` with `sha256`
-    /// (64 hexadecimal digits) instead of the token.
+    /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
+    /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
+    /// with `sha256` (64 hexadecimal digits) instead of the token.
     ///
     /// # Errors
     /// If the file cannot be read or an entry is invalid; never shows a token.

@@ -25,8 +25,8 @@ use super::refusal::{refused, unavailable};
 
 /// A command is buffered until its owner is known: at most 1 MiB and its frame header.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
-/// Header of a call that a process of another role forwarded here. An order node may still forward it
-/// to the node that owns the order.
+/// Header of a call that a process of another role forwarded here. An order node may still forward
+/// it to the node that owns the order.
 const FROM_ROLE_HEADER: &str = "ordinal-carried";
 /// Shorter waits are not taken from a call's deadline.
 const WAITED_MIN: Duration = Duration::from_millis(1);
@@ -136,8 +136,8 @@ where
     }
 }
 
-/// Tries this process first, which answers its own orders and refuses invalid calls; forwards a call
-/// whose shard another node owns.
+/// Tries this process first, which answers its own orders and refuses invalid calls; forwards a
+/// call whose shard another node owns.
 async fn answer_or_forward<S>(
     forwarding: Forwarding,
     mut inner: S,
@@ -180,8 +180,8 @@ where
     answer
 }
 
-/// Returns another process's answer. The header tells it that the call was forwarded. The call waits
-/// for a slot there and gives up its slot here.
+/// Returns another process's answer. The header tells it that the call was forwarded. The call
+/// waits for a slot there and gives up its slot here.
 async fn forward(
     channel: Channel,
     mut request: Request<Body>,

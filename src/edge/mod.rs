@@ -47,9 +47,9 @@ const CALLS_MAX: u32 = 128;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// Unread bytes that a call may send: HTTP/2's own initial window.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// Unread bytes that a connection may send: the sum of its calls' windows, so that no call waits for
-/// another. h2 counts small frames (256 bytes each) against half of it and closes the connection
-/// beyond that: 8 streams of commands of 60 bytes, unread, come to 1.7 MiB.
+/// Unread bytes that a connection may send: the sum of its calls' windows, so that no call waits
+/// for another. h2 counts small frames (256 bytes each) against half of it and closes the
+/// connection beyond that: 8 streams of commands of 60 bytes, unread, come to 1.7 MiB.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Bytes of an answer that the connection buffers before the client takes them.
 const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;

@@ -1,7 +1,7 @@
-//! When a connection is answered whose calls are refused before they are read. The first refusals are
-//! answered immediately; a connection that keeps calling gets the others a moment later. Meanwhile
-//! they count against that connection's own limit of calls. Answered immediately, thousands of them
-//! would be retried in the same moment and take time from all callers.
+//! When a connection is answered whose calls are refused before they are read. The first refusals
+//! are answered immediately; a connection that keeps calling gets the others a moment later.
+//! Meanwhile they count against that connection's own limit of calls. Answered immediately,
+//! thousands of them would be retried in the same moment and take time from all callers.
 //! Never here: which calls are refused.
 
 use std::sync::{Mutex, PoisonError};

@@ -166,7 +166,8 @@ impl Building {
         })
     }
 
-    /// Follows the events of the journal according to a follower's row; returns the follower's scope.
+    /// Follows the events of the journal according to a follower's row; returns the follower's
+    /// scope.
     ///
     /// # Errors
     /// If the row names another log, or the journal is not in this process.
@@ -177,7 +178,10 @@ impl Building {
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
         let name = follower.name;
-        anyhow::ensure!(follower.follows == Log::Journal, "the row of {name} follows facts, not events");
+        anyhow::ensure!(
+            follower.follows == Log::Journal,
+            "the row of {name} follows facts, not events"
+        );
         self.follow(follower, events, handler)
     }
 
@@ -215,7 +219,10 @@ impl Building {
         match follower.scope {
             Runs::Once => Ok(self.followers.start_one(follower, &database, source, handler)),
             Runs::ByShard => {
-                let orders = self.orders.as_ref().context("a follower by shard needs the journal in its process")?;
+                let orders = self
+                    .orders
+                    .as_ref()
+                    .context("a follower by shard needs the journal in its process")?;
                 let scope = orders.journal.scope();
                 self.followers.start(follower, &database, source, scope.clone(), handler);
                 Ok(scope)

@@ -1,5 +1,6 @@
 //! Whether the clock of a process can be trusted when it starts. A clock that is years off would
-//! cancel every open order immediately, so timers wait until it is right or an operator resumes them.
+//! cancel every open order immediately, so timers wait until it is right or an operator resumes
+//! them.
 //! Never here: the clock itself.
 
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use shared_events::stream::Cursors;
 
 use crate::edge::admin::Timers;
 
-/// The newest event may be this much ahead of the clock: another node's clock was wrong for a while.
+/// The newest event may be this much ahead of the clock: another node's clock was wrong for a
+/// while.
 const BEHIND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The newest event may be this old.
 const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);

@@ -72,7 +72,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Locks and checks the files of a role in this directory, which is created if missing. Those named
+    /// Locks and checks the files of a role in this directory, which is created if missing. Those
+    /// named
     /// `anew` may be missing.
     ///
     /// # Errors

@@ -20,9 +20,9 @@ use crate::edge::admin::{FollowerEntry, ReadCursors};
 const REFILL: u64 = 1_000;
 /// A source that takes longer to answer counts as unavailable.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
-/// The pause of followers that an order waits for. The first item after a quiet time is not delayed.
-/// Without a pause, items that arrive one by one would keep all cores busy with commits and round
-/// trips.
+/// The pause of followers that an order waits for. The first item after a quiet time is not
+/// delayed. Without a pause, items that arrive one by one would keep all cores busy with commits
+/// and round trips.
 pub(super) const SOON: Duration = Duration::from_millis(5);
 /// The followers and other background tasks of this process.
 pub(super) struct Followers {
@@ -92,7 +92,7 @@ impl Followers {
             let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
         });
         returned
-        }
+    }
 
     /// Relays facts to the streams of the shards in scope, and trims these streams.
     pub(super) fn relay(

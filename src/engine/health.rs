@@ -100,7 +100,9 @@ impl Checks {
             if let Some(journal) = &self.journal {
                 let failure = journal.trouble().await.map(|error| error.to_string());
                 let doubt = self.doubt.as_ref().map(|why| {
-                    format!("it was set back and not accepted yet (ordinal journal restored): {why}")
+                    format!(
+                        "it was set back and not accepted yet (ordinal journal restored): {why}"
+                    )
                 });
                 health.set("journal", doubt.or(failure));
             }
@@ -160,8 +162,8 @@ fn letters_wait(waiting: &LettersWaiting) -> Reason {
     Reason { text, since: *since }
 }
 
-/// Why a follower cannot catch up. Not a failure: lagging while it moves, waiting for another service,
-/// and being paused by an operator.
+/// Why a follower cannot catch up. Not a failure: lagging while it moves, waiting for another
+/// service, and being paused by an operator.
 async fn follower(entry: &FollowerEntry) -> Option<String> {
     let status = &entry.status;
     if status.is_stopped() {

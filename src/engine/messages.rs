@@ -11,9 +11,9 @@ pub struct MessageArgs {
     /// Write mail as .eml files to this directory (the default, in the data directory).
     #[arg(long, value_name = "DIR", env = "ORDINAL_MAIL_DIR", conflicts_with = "smtp_url")]
     mail_dir: Option<PathBuf>,
-    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS (port
-    /// 587 unless the URL names one), smtps://user:password@host speaks TLS from the first byte (465),
-    /// smtp://host:port is without TLS (25).
+    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS
+    /// (port 587 unless the URL names one), smtps://user:password@host speaks TLS from the first
+    /// byte (465), smtp://host:port is without TLS (25).
     #[arg(long, value_name = "URL", env = "ORDINAL_SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
     /// Sender of mail; required with an --smtp-url on another machine [default: orders@localhost].
@@ -22,8 +22,8 @@ pub struct MessageArgs {
     /// Name of the shop, in the sender and at the end of customers' mail.
     #[arg(long, value_name = "NAME", env = "ORDINAL_SHOP_NAME", value_parser = shop_name)]
     shop_name: Option<String>,
-    /// Remind operators at this address of returns that were not judged [default: ops@localhost; none
-    /// with an --smtp-url on another machine].
+    /// Remind operators at this address of returns that were not judged [default: ops@localhost;
+    /// none with an --smtp-url on another machine].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
     /// Retry a mail for this long if its server temporarily refuses it, then give up.
@@ -42,7 +42,8 @@ pub struct MessageArgs {
     /// line, while secrets are rotated (docs/webhooks.md).
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
-    /// Trust the authorities in this PEM file for the webhook's certificate, besides the public ones.
+    /// Trust the authorities in this PEM file for the webhook's certificate, besides the public
+    /// ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
     webhook_ca: Option<PathBuf>,
     /// Retry a fact for this long if the webhook temporarily refuses it, then give up.
@@ -80,7 +81,9 @@ impl MessageArgs {
                 "--smtp-url needs --mail-from: no mail server accepts mail from orders@localhost"
             );
             if self.mail_ops.is_none() {
-                tracing::warn!("without --mail-ops no operator is reminded of returns to be judged");
+                tracing::warn!(
+                    "without --mail-ops no operator is reminded of returns to be judged"
+                );
                 config.ops = None;
             }
         }

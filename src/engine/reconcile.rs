@@ -15,9 +15,9 @@ use super::stores;
 /// Log lines per check; `ordinal verify` lists all differences.
 const LOGGED_MAX: usize = 20;
 
-/// Checks stock's sums periodically, from a snapshot on a connection of its own, so that no other work
-/// waits for it. Runs in the process that follows orders for stock, and stores the time and result in
-/// the database, where the process that takes over continues.
+/// Checks stock's sums periodically, from a snapshot on a connection of its own, so that no other
+/// work waits for it. Runs in the process that follows orders for stock, and stores the time and
+/// result in the database, where the process that takes over continues.
 pub(super) struct Reconcile {
     pub(super) database: Database,
     pub(super) backend: Backend,

@@ -25,8 +25,8 @@ pub struct Service {
     pub runs: &'static str,
     /// The help of its flag `--<name>-at`.
     pub answers: &'static str,
-    /// Whether it has the journal. Exactly one has; its processes are the order nodes, which know all
-    /// other processes.
+    /// Whether it has the journal. Exactly one has; its processes are the order nodes, which know
+    /// all other processes.
     pub has_journal: bool,
     /// Its own database.
     pub store: Store,

@@ -78,7 +78,8 @@ pub struct Settings {
     /// The name of this order node for operators; by default the advertised address. Only on
     /// Postgres, where several nodes share the shards.
     pub node_name: Option<String>,
-    /// The host:port at which other order nodes reach this one; by default the address it listens on.
+    /// The host:port at which other order nodes reach this one; by default the address it listens
+    /// on.
     pub advertise: Option<String>,
     /// The addresses of the other roles.
     pub peers: Peers,

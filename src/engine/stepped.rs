@@ -10,8 +10,8 @@ use shared_events::contract::Timestamp;
 /// How often the file is read.
 const READ_EVERY: Duration = Duration::from_millis(100);
 
-/// The machine's clock plus an offset in seconds from a file: simulates a clock that is set wrong and
-/// right again.
+/// The machine's clock plus an offset in seconds from a file: simulates a clock that is set wrong
+/// and right again.
 pub struct SteppedClock {
     micros_off: Arc<AtomicI64>,
 }

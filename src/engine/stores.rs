@@ -20,8 +20,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens read-only snapshots, with or without running processes. The journal comes last, so that no
-    /// follower is ahead of it; archived events are read from the archive, if given.
+    /// Opens read-only snapshots, with or without running processes. The journal comes last, so
+    /// that no follower is ahead of it; archived events are read from the archive, if given.
     ///
     /// # Errors
     /// If one is missing or cannot be read.

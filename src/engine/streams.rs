@@ -42,8 +42,8 @@ pub struct RedisArgs {
     redis_prefix: String,
 }
 
-/// Flags of a Redis and of its streams' retention. Without a Redis, facts go from process to process
-/// over gRPC.
+/// Flags of a Redis and of its streams' retention. Without a Redis, facts go from process to
+/// process over gRPC.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamArgs {
     #[command(flatten)]

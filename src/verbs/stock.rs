@@ -62,10 +62,10 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     Ok(())
 }
 
-/// What a request that moves stock has made of it.
+/// Shows the stock after a change.
 fn moved(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
-        out.line("this request had been carried out before; nothing changed");
+        out.line("this request was executed before; nothing changed");
     }
     show::stock(out, [&answer["stock"]]);
 }

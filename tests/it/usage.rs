@@ -356,7 +356,7 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         let told = refused(&all.iter().map(String::as_str).collect::<Vec<_>>(), said);
         assert_eq!(told.matches(&format!("{line:?}")).count(), 1, "the value once: {told}");
     };
-    placed("MUG=2@12.505GBP", "finer than GBP has: 2 decimals");
+    placed("MUG=2@12.505GBP", "more decimals than GBP: 2");
     placed("MUG=2@12.50", "has no currency");
     placed("MUG=2@£12.50", "is not an amount such as 19.99GBP");
     placed("MUG=two@1GBP", "is not a whole number");
@@ -366,7 +366,7 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),
         (&["notification", "get", "7"], "is not a UUID"),
         (&["order", "list", "--timeout", "60s"], "at most 30s"),
-        (&["order", "list", "--timeout", "soon"], "length of time such as 30s"),
+        (&["order", "list", "--timeout", "soon"], "not a duration such as 30s"),
         (&["order", "list", "--page-size", "101"], "is not in 1..=100"),
         (&["order", "list", "--placed-from", "yesterday"], "is not a time such as"),
         (&["stock", "set", "MUG", "many"], "\"many\" is not a whole number"),
@@ -378,8 +378,8 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         (&["serve", "--role", "stock"], "is not one of all, orders, inventory, notifications"),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
-        (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` asks no engine"),
-        (&["demo", "--as", "ops:anna"], "asks no engine"),
+        (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),
+        (&["demo", "--as", "ops:anna"], "calls no engine"),
     ] {
         refused(arguments, said);
     }
@@ -436,7 +436,10 @@ fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
     let place =
         |file: &str| engine.refused(2, &["order", "place", "--file", file])["message"].take();
     for (more, said) in [
-        (json!({ "contact": { "emial": "x" } }), "contact.emial: unknown field; did you mean email?"),
+        (
+            json!({ "contact": { "emial": "x" } }),
+            "contact.emial: unknown field; did you mean email?",
+        ),
         (json!({ "lines": [{ "quantity": "x" }] }), "lines[0].quantity: "),
         (
             json!({ "lines": [{ "unit_price": { "currency": "GBP" } }] }),
@@ -524,13 +527,16 @@ fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
         error(&output)
     };
     for (text, said) in [
-        ("confirm_within = \"10m\"", "confirm_within is no setting; confirm-within is one"),
+        (
+            "confirm_within = \"10m\"",
+            "confirm_within is not a setting; did you mean confirm-within?",
+        ),
         ("confrim-within = \"10m\"", "confirm-within is one"),
         ("frobnicate = 1", "--print-config"),
-        ("[serve]\nlisten = \"127.0.0.1:1\"", "without a section such as [serve]"),
-        ("archive = \"/nowhere\"\nshards = 4", "does nothing on SQLite"),
-        ("node-name = \"a\"", "does nothing on SQLite"),
-        ("redis-keep = 5", "does nothing without --redis-url"),
+        ("[serve]\nlisten = \"127.0.0.1:1\"", "not in a section such as [serve]"),
+        ("archive = \"/nowhere\"\nshards = 4", "has no effect on SQLite"),
+        ("node-name = \"a\"", "has no effect on SQLite"),
+        ("redis-keep = 5", "has no effect without --redis-url"),
         ("orders-at = \"127.0.0.1:1\"", "runs everything"),
         ("without-stock = 3", "without-stock is true or false"),
         ("lease = 5", "--lease <DURATION>: the value is not a duration"),
@@ -634,10 +640,7 @@ fn every_secret_may_stand_in_a_file() {
     // It is as if they had been said: they go with no others.
     let data = directory.path().to_str().unwrap();
     refused(&["serve", "--data", data, "--database-url-file", &url], "cannot be used with");
-    refused(
-        &["serve", "--database-url-file", &url, "--database-url", "x"],
-        "one of them is enough",
-    );
+    refused(&["serve", "--database-url-file", &url, "--database-url", "x"], "use one of them");
     refused(&["serve", "--database-url-file", &empty], "is empty");
     let output = ordinal(&["serve", "--database-url-file", "/nowhere"]);
     assert!(output.status.code() == Some(1) && error(&output).contains("/nowhere"));
@@ -680,11 +683,11 @@ fn a_variable_that_is_no_setting_is_named() {
 #[test]
 fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
     let told = out(&ordinal(&["--help"]));
-    for heading in ["Operating an engine:", "Running an engine:", "Asking an engine:"] {
+    for heading in ["Operating an engine:", "Running an engine:", "Calling an engine:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");
     }
     let told = out(&ordinal(&["serve", "--help"]));
-    for heading in ["Where things are kept:", "Several processes:", "Messages:", "Bounds:"] {
+    for heading in ["Storage:", "Several processes:", "Messages:", "Limits:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");
     }
     for verb in [&["serve"][..], &["migrate"], &["cluster", "up"], &["chaos"], &["journal", "move"]]
@@ -695,7 +698,7 @@ fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
         }
     }
     let told = out(&ordinal(&["order", "list", "--help"]));
-    assert!(told.contains("Asking an engine:") && told.contains("--address"), "{told}");
+    assert!(told.contains("Calling an engine:") && told.contains("--address"), "{told}");
     // A variable that holds a secret is named, never shown.
     let environment =
         [("ORDINAL_ORDERS_AT", "http://u:geheim@h:1"), ("ORDINAL_PEER_TOKEN", "geheim")];

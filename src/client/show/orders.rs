@@ -69,9 +69,7 @@ pub fn command(out: &Output, answer: &Value, validate_only: bool) {
     let ordered = &answer["order"];
     order(out, ordered);
     if answer["replayed"] == true {
-        out.line(
-            "This request was executed before; use a new request id for a new request.",
-        );
+        out.line("This request was executed before; use a new request id for a new request.");
     }
     if text(ordered, "cancel_reason") == "CANCEL_REASON_INSUFFICIENT_STOCK" {
         out.line("Set stock with `ordinal stock set SKU UNITS`, then place the order again.");

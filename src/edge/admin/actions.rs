@@ -100,7 +100,8 @@ impl Page {
         Ok(Self { asked, size: usize::try_from(size).unwrap_or(usize::MAX) })
     }
 
-    /// The actions in these databases and in the journal, and the names of those that did not answer.
+    /// The actions in these databases and in the journal, and the names of those that did not
+    /// answer.
     pub(crate) async fn here(
         &self,
         databases: &[(&'static str, Database)],

@@ -54,7 +54,8 @@ impl AdminEdge {
                 .map_err(unavailable)?;
             found.extend(page);
         }
-        // Each process returns its first letters in the same order, so merged they are the first overall.
+        // Each process returns its first letters in the same order, so merged they are the first
+        // overall.
         let mut more = found.len() > wanted;
         let mut dead_letters: Vec<proto::DeadLetter> =
             found.into_iter().map(|letter| message(letter, false)).collect();

@@ -101,8 +101,8 @@ impl AdminEdge {
         Some(ask(peer, forwarded(request, request.get_ref().clone())).await)
     }
 
-    /// The answer of an order node, which knows all processes. None if this is one, if one forwarded
-    /// the call, or if none answers; `away` then lists it.
+    /// The answer of an order node, which knows all processes. None if this is one, if one
+    /// forwarded the call, or if none answers; `away` then lists it.
     pub(super) async fn order_node<Q, A, F>(
         &self,
         request: &Request<Q>,

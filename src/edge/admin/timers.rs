@@ -35,7 +35,8 @@ impl AdminEdge {
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
         let database = self.orders()?.1;
         let reason = operators_reason(&request.get_ref().reason)?;
-        // Clocks are per process: the node that was asked records the action before it takes effect.
+        // Clocks are per process: the node that was asked records the action before it takes
+        // effect.
         if !is_forwarded(&request) {
             let held = self.parts.timers.as_ref().is_some_and(|timers| *timers.held().borrow());
             let before = if held { "timers of this node wait" } else { "timers of this node run" };

@@ -246,8 +246,8 @@ impl http_body::Body for Messages {
             return Poll::Ready(Some(Err(status)));
         }
         if let Some(arrive_by) = this.arrive_by.as_mut().filter(|by| by.deadline() <= now) {
-            // A waiting reader is woken at the deadline. Later than that nobody was reading, and the
-            // data may have arrived long ago.
+            // A waiting reader is woken at the deadline. Later than that nobody was reading, and
+            // the data may have arrived long ago.
             if now < arrive_by.deadline() + NOT_READING {
                 this.failed = true;
                 return Poll::Ready(Some(Err(too_slow())));

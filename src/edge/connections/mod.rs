@@ -173,7 +173,8 @@ where
             });
             return;
         };
-        // Refused calls are answered here and now, so that a flood of them does not queue before other work.
+        // Refused calls are answered here and now, so that a flood of them does not queue before
+        // other work.
         if progress.is_refused() {
             let mut future = Box::pin(future);
             if future.as_mut().now_or_never().is_none() {
@@ -258,7 +259,8 @@ pub(super) async fn serve<S>(
                         drop(permit);
                     });
                 }
-                // Closed immediately, so that its client tries elsewhere or later instead of waiting.
+                // Closed immediately, so that its client tries elsewhere or later instead of
+                // waiting.
                 None => notice.begin("the limit of connections is reached; more are closed"),
             },
             Err(error) if is_of_that_connection(&error) => {}

@@ -30,8 +30,8 @@ impl Pool {
         Self { bounds, open: Mutex::default() }
     }
 
-    /// Admits a connection. If the pool is full it evicts one without a call, or else one without an
-    /// authenticated call; none if there is no such connection.
+    /// Admits a connection. If the pool is full it evicts one without a call, or else one without
+    /// an authenticated call; none if there is no such connection.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<(Permit, Arc<Connection>)> {
         let address = network(address);
         let mut open = locked(&self.open);

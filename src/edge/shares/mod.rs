@@ -1,8 +1,8 @@
-//! Fair shares of this process: calls under way, streams, bytes of announced requests and of answers
-//! that are not taken yet. Each caller has a share of its own, and a part of the total is reserved for
-//! services and operators, so that customers cannot crowd them out. Unauthenticated callers, who may
-//! call health and reflection only, have a pool of their own: they take nothing from the others, and
-//! no load of others makes health checks fail. Every operation is O(1).
+//! Fair shares of this process: calls under way, streams, bytes of announced requests and of
+//! answers that are not taken yet. Each caller has a share of its own, and a part of the total is
+//! reserved for services and operators, so that customers cannot crowd them out. Unauthenticated
+//! callers, who may call health and reflection only, have a pool of their own: they take nothing
+//! from the others, and no load of others makes health checks fail. Every operation is O(1).
 //! Never here: what a call means.
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
-//! Fair scheduling of calls. A bounded number is executed at a time; the others wait in one queue per
-//! caller, and the queues are served round robin. A caller that floods delays its own calls; others
-//! wait no longer than a moment.
+//! Fair scheduling of calls. A bounded number is executed at a time; the others wait in one queue
+//! per caller, and the queues are served round robin. A caller that floods delays its own calls;
+//! others wait no longer than a moment.
 //! Never here: what a call means.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::edge::shares::Caller;
 
-/// Calls and commands executed at the same time. Enough for the journal to group what it appends; more
-/// would only wait further inside, where there are no fair queues.
+/// Calls and commands executed at the same time. Enough for the journal to group what it appends;
+/// more would only wait further inside, where there are no fair queues.
 const RUNNING_MAX: usize = 512;
 /// Slots of these reserved for services and operators.
 const RESERVED: usize = 128;
@@ -38,7 +38,8 @@ struct State {
     running: usize,
     open_running: usize,
     queues: HashMap<Caller, Queue>,
-    /// Callers with waiting calls that may start one more: those with reserved slots, and the others.
+    /// Callers with waiting calls that may start one more: those with reserved slots, and the
+    /// others.
     reserved: VecDeque<Caller>,
     open: VecDeque<Caller>,
     /// Whether `open` is served first next time.
@@ -209,8 +210,8 @@ impl Slots {
     }
 }
 
-/// The slot of a call, passed along with its request. A call that is forwarded to another process waits
-/// for a slot there and holds none here meanwhile, so that two processes cannot deadlock.
+/// The slot of a call, passed along with its request. A call that is forwarded to another process
+/// waits for a slot there and holds none here meanwhile, so that two processes cannot deadlock.
 /// Clones share the slot.
 #[derive(Clone)]
 pub struct CallSlot(Arc<Mutex<Option<Slot>>>, Slots, Caller);

@@ -1,5 +1,5 @@
-//! The services, a file each: name, stores, published facts, followers, and how its parts are opened. A
-//! new service is a new file and a line here.
+//! The services, a file each: name, stores, published facts, followers, and how its parts are
+//! opened. A new service is a new file and a line here.
 
 pub(crate) mod inventory; // stock
 pub(crate) mod notifications; // messages
