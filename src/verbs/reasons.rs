@@ -256,7 +256,7 @@ Every error is a refusal with a stable reason. gRPC clients find it in `google.r
 [examples/clients](../examples/clients/README.md) reads all three in Python, TypeScript and with
 `buf curl`. The command line shows the reason after `error: `, and with `--json` as `reason`.
 
-Programs compare reasons, people read texts: a text may change, a reason keeps its meaning. Made from
+Programs compare reasons, people read texts: a text may change, a reason keeps its meaning. Made of
 [one table](../shared-events/src/contract/reason/table.rs) and [src/verbs/reasons.rs](../src/verbs/reasons.rs); a
 test keeps page and code in sync.
 ";
