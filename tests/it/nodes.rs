@@ -162,7 +162,7 @@ fn operators_move_and_freeze_shards() {
     }
     let refused = a.refused(1, &["shards", "move", &home, "c"]);
     assert_eq!(refused["reason"], "NODE_UNKNOWN");
-    assert!(refused["message"].as_str().unwrap().ends_with("there are a, b"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().ends_with("the nodes are a, b"), "{refused}");
     assert_eq!(a.refused(1, &["shards", "move", "16", "a"])["reason"], "NOT_FOUND");
 
     a.ask(&["shards", "freeze", &home, "--reason", "looked into"]);
@@ -494,7 +494,7 @@ fn settings_that_contradict_each_other_are_refused_at_once() {
     let flags =
         ["--role", "orders", "--inventory-database-url", url, "--inventory-at", "http://x:1"];
     refused(&flags, "--orders-database-url or --database-url is needed");
-    refused(&["--data", data, "--lease", "1s"], "stops being believed");
+    refused(&["--data", data, "--lease", "1s"], "must be less than --lease-self-stop");
     let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
     refused(&at, "is not an address such as");
 }

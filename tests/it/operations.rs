@@ -70,7 +70,7 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
             "deadlines",
             "looked odd",
             "in use since it was built last",
-            "rebuilt from 0 events",
+            "built again from 0 events",
         ],
         [
             "RESUME_TIMERS",
