@@ -10,6 +10,8 @@
 )]
 
 // Each module may use those above it; `tests/it/layers.rs` checks this.
+mod tasks; // spawns tasks
+
 mod flags; // parsers of flag values
 
 mod edge; // the gRPC server as a stack
@@ -20,6 +22,7 @@ pub mod engine; // one process of the engine, with the parts of its role
 
 mod verify; // checks all data against the laws
 
+#[allow(clippy::disallowed_methods, reason = "tools bring time, chance and tasks of their own")]
 mod lab; // load, faults, a cluster, a demo
 
 pub mod verbs; // the command line

@@ -114,7 +114,7 @@ pub async fn serve(
             report_health(&health_reporter, &names, now).await;
         }
     });
-    tokio::spawn(reporting);
+    crate::tasks::spawn(reporting);
     let mut routes = services.routes;
     routes.add_service(health);
     routes.add_service(services.admin.into_service());

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared_events::chance::Chance;
 use shared_events::stream::{Contents, Installation};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -101,7 +102,8 @@ impl Files {
         let making = making.with_context(held)?;
         tighten(directory, &kinds);
         let found = inspect(directory, &kinds).await?;
-        let id = belong_together(directory, role, &found, anew)?.unwrap_or_else(Uuid::now_v7);
+        let id = belong_together(directory, role, &found, anew)?
+            .unwrap_or_else(|| Chance::system().uuid());
         let directory = directory.to_owned();
         let making = Some(making);
         Ok(Self { directory, role, kinds, id, _locks: locks, making, watched: Vec::new() })

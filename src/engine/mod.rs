@@ -116,7 +116,7 @@ impl Engine {
             bounds: settings.connections,
         };
         let serving = health.serving();
-        let edge = tokio::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
+        let edge = crate::tasks::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
         Ok(Self {
             address,
             orders,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use inventory_stream::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, reconcile};
 use order_actor::clock::Clock;
+use shared_events::chance::Chance;
 use shared_events::stream::{Backoff, Database, Scope};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,7 @@ impl Reconcile {
                     }
                     attempt += 1;
                     tokio::select! {
-                        () = tokio::time::sleep(Backoff::FOLLOWER.wait(attempt, rand::random())) => {}
+                        () = tokio::time::sleep(Backoff::FOLLOWER.wait(attempt, Chance::system().number())) => {}
                         () = stop.cancelled() => {}
                     }
                 }

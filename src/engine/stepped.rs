@@ -28,7 +28,7 @@ impl SteppedClock {
         // Read once here, so that no time is returned without the offset.
         let micros_off = Arc::new(AtomicI64::new(read(std::fs::read_to_string(&file))));
         let offset = Arc::downgrade(&micros_off);
-        tokio::spawn(async move {
+        crate::tasks::spawn(async move {
             while let Some(offset) = offset.upgrade() {
                 offset.store(read(tokio::fs::read_to_string(&file).await), Ordering::Relaxed);
                 drop(offset);

@@ -20,6 +20,7 @@ mod settings; // shows and checks the settings of serve
 mod status; // an overview for operators
 mod stock; // products and messages
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
 mod toy; // tests with a fourth service
 mod usage; // error texts for an invalid command line
 

@@ -186,6 +186,8 @@ fn message(action: OperatorAction) -> proto::OperatorAction {
 
 #[cfg(test)]
 mod tests {
+    use shared_events::chance::Chance;
+
     use super::*;
 
     fn request() -> proto::ListOperatorActionsRequest {
@@ -195,7 +197,7 @@ mod tests {
 
     fn done(micros: i32) -> proto::OperatorAction {
         proto::OperatorAction {
-            action_id: Uuid::now_v7().to_string(),
+            action_id: Chance::system().uuid().to_string(),
             at: Some(prost_types::Timestamp { seconds: 7, nanos: micros * 1_000 }),
             ..Default::default()
         }

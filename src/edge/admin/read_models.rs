@@ -19,7 +19,7 @@ impl AdminEdge {
         let name = request.into_inner().name;
         // It takes long, and continues when the caller disconnects.
         let edge = self.clone();
-        let rebuilding = tokio::spawn(async move {
+        let rebuilding = crate::tasks::spawn(async move {
             tokio::select! {
                 rebuilt = edge.rebuild(&name, action) => rebuilt,
                 () = edge.parts.stop.cancelled() => Err(refusal::unavailable(Reason::Stopping, "the engine is stopping")),

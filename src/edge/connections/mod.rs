@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -178,7 +179,7 @@ where
         if progress.is_refused() {
             let mut future = Box::pin(future);
             if future.as_mut().now_or_never().is_none() {
-                tokio::spawn(async move {
+                crate::tasks::spawn(async move {
                     future.await;
                 });
             }
@@ -187,7 +188,7 @@ where
         let number = connection.numbers.fetch_add(1, Ordering::Relaxed);
         locked(&connection.calls).insert(number, Arc::clone(&progress));
         let guard = CallGuard { connection, number };
-        tokio::spawn(async move {
+        crate::tasks::spawn(async move {
             progress.ending.run_until_cancelled(future).await;
             drop(guard);
         });
@@ -323,7 +324,7 @@ where
     });
     let serving = bounded(&connection).serve_connection(TokioIo::new(socket), calls);
     let mut serving = std::pin::pin!(serving);
-    let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % AGE.as_secs());
+    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
     let mut lifetime = Lifetime::new(AGE + jitter);
     let mut stopped = false;
     loop {

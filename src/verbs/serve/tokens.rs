@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rand::Rng as _;
+use shared_events::chance::Chance;
 
 use crate::edge::access::hash_of;
 
@@ -60,9 +60,9 @@ pub fn in_directory(data: &Path) -> anyhow::Result<PathBuf> {
 
 /// 256 bits.
 fn generate() -> String {
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    hex::encode(bytes)
+    let chance = Chance::system();
+    let bits = [(); 4].map(|()| chance.bits().to_be_bytes());
+    hex::encode(bits.concat())
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
