@@ -1,10 +1,10 @@
-# Two stages: a static binary, a place for data, and nothing else. Certificate authorities are in the binary.
+# Two stages: the image has a static binary with certificate authorities, and a directory for data.
 #
 #   docker build -t ordinal .
 #   docker run -d --name ordinal --read-only -v ordinal-data:/data -p 127.0.0.1:7400:7400 ordinal
 #   docker exec ordinal /ordinal --token-file ordinal-data/ops.token stock set MUG 50
 #
-# Bases stand here by tag. What is published should name what was tried: put the digests behind the tags
+# Base images are named by tag. For images that you publish, pin the digests that you tested
 # (`docker buildx imagetools inspect rust:1.95-alpine` shows them; docs/supply-chain.md).
 FROM rust:1.95-alpine AS build
 RUN apk add --no-cache build-base
@@ -16,10 +16,10 @@ FROM scratch
 COPY --from=build /ordinal /ordinal
 COPY --from=build /src/LICENSE /LICENSE
 COPY --from=build --chown=65532:65532 /data /data
-# For others than this container; callers prove themselves by tokens, which are drawn at the first start.
+# Listens for other machines; callers authenticate with tokens, which are generated at the first start.
 ENV ORDINAL_LISTEN=0.0.0.0:7400
 USER 65532:65532
-# Data is kept in ./ordinal-data; SQLite and `demo` put what is temporary here too.
+# Data is in ./ordinal-data; temporary files of SQLite and `demo` are here too.
 WORKDIR /data
 VOLUME /data
 EXPOSE 7400

@@ -363,10 +363,10 @@ def mistakes(trial):
     right = {
         "order list --timeout 60s": (2, "at most 30s"),
         "order get 123 --json": (2, '{"error":', '"reason":"USAGE"', "UUID"),
-        "order get anna": (2, "anna", "is no UUID"),
+        "order get anna": (2, "anna", "is not a UUID"),
         "order place --line MUG=2@12.505GBP …": (2, "finer"),
         "order place --line MUG=2@12.50gbp …": (0, "appended OrderPlaced"),
-        "order cancel ID --reason because": (2, "none of CUSTOMER_REQUEST, OPS"),
+        "order cancel ID --reason because": (2, "not one of CUSTOMER_REQUEST, OPS"),
         "order list --status SHIPPED": (2, "none of PENDING, CONFIRMED, FULFILLED"),
         "order list --status pending": (0,),
         "follower pause nosuch --reason x": (2, "there are deadlines, notifications"),
@@ -527,7 +527,7 @@ INPUTS = [
         True,
         None,
     ),
-    ("newcomer", "tokens-empty.toml", tokens("tokens-empty.toml", "it names no token"), True, None),
+    ("newcomer", "tokens-empty.toml", tokens("tokens-empty.toml", "it has no tokens"), True, None),
     ("newcomer", "quantities.csv", quantities, True, None),
     ("newcomer", "mistakes.csv", mistakes, True, "open"),
 ]

@@ -1,31 +1,34 @@
-//! Ordinal, an actor-based, event-sourced order engine: all parts put together.
+//! Ordinal, an actor-based, event-sourced order engine: the composition of all its parts.
 //!
-//! [`engine`] runs them in one process; [`verbs`] is the command line, a gRPC client like any other.
+//! [`engine`] runs them in one process; [`verbs`] is the command line, an ordinary gRPC client.
 //! Never here: rules. Orders, stock and messages each have a crate of their own.
 
 #![expect(clippy::print_stdout, reason = "this is the command line")]
 #![expect(
     unreachable_pub,
-    reason = "pub says what a module shows the others; only what is named here leaves the crate"
+    reason = "pub marks what a module offers the others; only what is named here is exported"
 )]
 
-// In the order in which they know each other; `tests/it/layers.rs` keeps the arrows.
-mod flags; // what flags are read with
+// Each module may use those above it; `tests/it/layers.rs` checks this.
+mod tasks; // spawns tasks
+
+mod flags; // parsers of flag values
 
 mod edge; // the gRPC server as a stack
 
-pub mod client; // calls an engine, and shows what it answers
+pub mod client; // calls an engine and renders its answers
 
 pub mod engine; // one process of the engine, with the parts of its role
 
-mod verify; // every law over everything
+mod verify; // checks all data against the laws
 
+#[allow(clippy::disallowed_methods, reason = "tools bring time, chance and tasks of their own")]
 mod lab; // load, faults, a cluster, a demo
 
 pub mod verbs; // the command line
 
-pub use edge::access; // who may call what
+pub use edge::access; // authentication and roles
 pub use edge::{Slots, take_descriptors};
 pub use engine::serve_routes;
-pub use engine::streams; // the Redis streams, by flags
-pub use lab::cluster; // all processes on this machine
+pub use engine::streams; // flags of the Redis streams
+pub use lab::cluster; // a cluster on this machine

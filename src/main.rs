@@ -5,18 +5,18 @@ use std::process::ExitCode;
 
 use rustix::fs::Mode;
 
-/// Actors free on one thread what was allocated on another, which glibc does slowly.
+/// Actors free memory on other threads than those that allocated it, which is slow in glibc.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // A buffer of which a few bytes are used would cost the 2 MiB of a huge page. Where the system
-    // does not know the setting nothing is lost.
+    // Otherwise a buffer of which a few bytes are used may take a huge page of 2 MiB. Ignored where
+    // the system does not support it.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let logs = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    // What this program writes holds addresses, mails and tokens: it is its owner's only.
+    // Files of this program hold addresses, mails and tokens: only their owner may read them.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(logs)

@@ -1,4 +1,4 @@
-//! How an engine is reached, and as whom, by flags.
+//! Flags for calling an engine: its address, the caller, the timeout.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use uuid::Uuid;
 use super::parse::timeout;
 use crate::flags::address::Address;
 
-/// How an engine is reached, and as whom.
+/// How to reach an engine, and as which caller.
 #[derive(Clone, Debug, Args)]
 pub struct Connection {
-    /// Ask the engine at this address, HOST:PORT or http://HOST:PORT [default: 127.0.0.1:7400].
+    /// Call the engine at this address, HOST:PORT or http://HOST:PORT [default: 127.0.0.1:7400].
     #[arg(long, global = true, value_name = "ADDRESS", env = "ORDINAL_ADDRESS", value_parser = Address::normal)]
     pub address: Option<String>,
-    /// Ask as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Believed only by
+    /// Call as this caller, ROLE:SUBJECT: ops:anna, service:shop or customer:UUID. Trusted only by
     /// an engine without tokens [default: ops:developer].
     #[arg(long = "as", global = true, value_name = "CALLER", env = "ORDINAL_AS")]
     pub caller: Option<Caller>,
-    /// Prove who asks by this bearer token.
+    /// Authenticate with this bearer token.
     #[arg(
         long,
         global = true,
@@ -28,27 +28,27 @@ pub struct Connection {
         hide_env_values = true
     )]
     pub token: Option<String>,
-    /// Wait so long for an answer, at most 30s.
+    /// Wait this long for an answer, at most 30s.
     #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
     pub timeout: Duration,
 }
 
 impl Connection {
-    /// To this address as this caller.
+    /// A connection to this address as this caller.
     #[must_use]
     pub fn new(address: String, caller: Caller) -> Self {
         let timeout = Duration::from_secs(5);
         Self { address: Some(address), caller: Some(caller), token: None, timeout }
     }
 
-    /// Where the engine is.
+    /// The engine's address.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone().unwrap_or_else(|| "http://127.0.0.1:7400".to_owned())
     }
 }
 
-/// Who asks.
+/// A caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// `customer`, `service` or `ops`.
@@ -61,16 +61,17 @@ impl FromStr for Caller {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (role, subject) = text.split_once(':').ok_or("is ROLE:SUBJECT, such as ops:anna")?;
+        let (role, subject) =
+            text.split_once(':').ok_or("is not ROLE:SUBJECT, such as ops:anna")?;
         match role {
             "customer" if Uuid::try_parse(subject).is_err() => {
-                Err("the subject of a customer is a UUID".to_owned())
+                Err("the subject of a customer must be a UUID".to_owned())
             }
             "service" | "ops" if subject.is_empty() => Err("the subject is missing".to_owned()),
             "customer" | "service" | "ops" => {
                 Ok(Self { role: role.to_owned(), subject: subject.to_owned() })
             }
-            _ => Err("the role is customer, service or ops".to_owned()),
+            _ => Err("the role must be customer, service or ops".to_owned()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a command did not succeed, and the exit code that says so.
+//! Why a command failed, and its exit code.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,34 +7,34 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Why a command did not succeed.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command as given makes no sense; nothing was asked of the server.
+    /// The command is invalid; the server was not called.
     Usage(String),
-    /// The same, in the words of who read the command line: several lines that begin with `error: `.
+    /// The same, as text from the parser of the command line: several lines, from `error: ` on.
     CommandLine(String),
-    /// The server answered no, or none answered.
+    /// The server refused, or did not answer.
     Status(Box<Status>),
-    /// What was asked for is not possible as things are, by a stable code.
+    /// The command is not possible in the current state; has a stable code.
     Refused {
         /// The code.
         reason: String,
         /// Why.
         message: String,
     },
-    /// Something else failed, here.
+    /// Something else failed on this side.
     Other(anyhow::Error),
 }
 
 impl Failure {
-    /// What was said makes no sense, and why.
+    /// An invalid command, with the reason.
     #[must_use]
     pub fn usage(error: &anyhow::Error) -> Self {
         Self::Usage(causes(error))
     }
 
-    /// 1: it said no; 2: the command makes no sense; 3: the server is not available.
+    /// 1: refused; 2: the command is invalid; 3: the server is unavailable.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -71,7 +71,7 @@ impl Failure {
     fn message(&self) -> String {
         match self {
             Self::Usage(message) => message.clone(),
-            // What is wrong, without how it is used in general.
+            // The error without the general usage text.
             Self::CommandLine(text) => {
                 let text = text.strip_prefix("error: ").unwrap_or(text);
                 let parts = text.split("\n\n").map(str::trim);
@@ -111,7 +111,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// As people read it: the first line says why, the others which fields are at fault, each once.
+    /// For people: the first line is the reason, the others name each invalid field once.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         if let Self::CommandLine(text) = self {
@@ -121,8 +121,8 @@ impl Failure {
         let fields = self.violations().into_iter().filter_map(|(field, description)| {
             let prefix = format!("{reason}: ");
             let description = description.strip_prefix(&prefix).unwrap_or(&description);
-            let said = message.contains(&field) && message.contains(description);
-            (!said).then(|| format!("  {field}: {description}"))
+            let repeats = message.contains(&field) && message.contains(description);
+            (!repeats).then(|| format!("  {field}: {description}"))
         });
         std::iter::once(format!("error: {reason}: {message}")).chain(fields).collect()
     }
@@ -148,16 +148,16 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// An error and its causes, each said once: many libraries repeat their cause in their own text.
+/// An error and its causes, each once: many libraries repeat their cause in their own text.
 fn causes(error: &anyhow::Error) -> String {
-    let mut said = String::new();
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !said.ends_with(&cause) {
-            let colon = if said.is_empty() { "" } else { ": " };
-            said = format!("{said}{colon}{cause}");
+        if !text.ends_with(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{colon}{cause}");
         }
     }
-    said
+    text
 }
 
 /// A status code as `google.rpc.Code` spells it.
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_tells_whose_fault_it_is() {
+    fn the_exit_code_depends_on_the_kind_of_failure() {
         let is = |failure: Failure, code: u8| {
             assert_eq!(code_of(&failure), format!("{:?}", ExitCode::from(code)), "{failure}");
         };
@@ -222,13 +222,13 @@ mod tests {
         let status = Status::with_error_details(Code::InvalidArgument, "no lines", details);
         let failure = Failure::from(status);
         assert_eq!(failure.to_string(), "error: EMPTY_ORDER: no lines\n  lines: is empty");
-        // What the message has said already is not said again.
+        // A description that the message already contains is not repeated.
         let mut details = ErrorDetails::with_error_info("INVALID_FIELD", "ordinal", HashMap::new());
-        details.add_bad_request_violation("customer_id", "INVALID_FIELD: is no UUID");
-        let message = "customer_id: is no UUID";
+        details.add_bad_request_violation("customer_id", "INVALID_FIELD: is not a UUID");
+        let message = "customer_id: is not a UUID";
         let status = Status::with_error_details(Code::InvalidArgument, message, details);
-        let told = Failure::from(status).to_string();
-        assert_eq!(told, "error: INVALID_FIELD: customer_id: is no UUID");
+        let text = Failure::from(status).to_string();
+        assert_eq!(text, "error: INVALID_FIELD: customer_id: is not a UUID");
         let json = failure.to_json();
         assert_eq!(json["reason"], "EMPTY_ORDER");
         assert_eq!(json["field_violations"][0]["field"], "lines");

@@ -1,5 +1,5 @@
-//! Speaks gRPC by the descriptors of the protos: requests and answers are JSON with the protos'
-//! own field names, so that what `--json` prints is what the protos document.
+//! A gRPC client that works from the protos' descriptors: requests and answers are JSON with the
+//! protos' own field names, so that `--json` prints what the protos document.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::flags::similar;
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ordinal_descriptor.bin"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection to an engine, as somebody.
+/// A connection to an engine as one caller.
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
@@ -39,12 +39,12 @@ impl Client {
     /// Connects.
     ///
     /// # Errors
-    /// `UNAVAILABLE` where nobody answers at the address.
+    /// `UNAVAILABLE` if no engine answers at the address.
     pub async fn connect(connection: &Connection) -> Result<Self, Failure> {
         let wrong = |what: String| Failure::Usage(format!("--address {what}"));
         let address = Address::normal(&connection.address()).map_err(wrong)?;
         let endpoint = Endpoint::from_shared(address.clone())
-            .map_err(|_| Failure::Usage(format!("--address {address} is no address")))?
+            .map_err(|_| Failure::Usage(format!("--address {address} is not an address")))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|_| {
@@ -57,21 +57,21 @@ impl Client {
         Ok(Self { channel, grpc, headers: headers(connection)?, timeout: connection.timeout, pool })
     }
 
-    /// The same connection as somebody else.
+    /// The same connection as another caller.
     ///
     /// # Errors
-    /// Usage where the name cannot be sent.
+    /// Usage if the caller's name cannot be sent.
     pub fn as_caller(&self, connection: &Connection) -> Result<Self, Failure> {
         Ok(Self { headers: headers(connection)?, ..self.clone() })
     }
 
-    /// Every message and method, as the protos say.
+    /// All messages and methods of the protos.
     #[must_use]
     pub const fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
 
-    /// The connection itself, for generated clients.
+    /// The channel, for generated clients.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel.clone()
@@ -88,13 +88,13 @@ impl Client {
     /// Calls a method, such as `orders.OrderService/GetOrder`, once.
     ///
     /// # Errors
-    /// What the server answered.
+    /// The server's refusal.
     pub async fn call(&self, method: &str, request: Value) -> Result<Value, Failure> {
         let (path, method) = self.method(method)?;
         let mut request = self.encode(&method, request)?;
         request.set_timeout(self.timeout);
         let mut grpc = self.grpc.clone();
-        grpc.ready().await.map_err(away)?;
+        grpc.ready().await.map_err(unavailable)?;
         let answer = grpc.unary(request, path, Plain).await?;
         to_json(&method.output(), answer.into_inner())
     }
@@ -102,7 +102,7 @@ impl Client {
     /// Calls a method that answers with a stream.
     ///
     /// # Errors
-    /// What the server answered.
+    /// The server's refusal.
     pub async fn stream(
         &self,
         method: &str,
@@ -111,15 +111,15 @@ impl Client {
         let (path, method) = self.method(method)?;
         let request = self.encode(&method, request)?;
         let mut grpc = self.grpc.clone();
-        grpc.ready().await.map_err(away)?;
+        grpc.ready().await.map_err(unavailable)?;
         let answers = grpc.server_streaming(request, path, Plain).await?.into_inner();
         Ok(answers.map(move |answer| to_json(&method.output(), answer?)))
     }
 
-    /// A message of this type, such as `orders.v1.RecordedEvent`, as calls show it.
+    /// A message of this type, such as `orders.v1.RecordedEvent`, as JSON like in answers.
     ///
     /// # Errors
-    /// Where the protos have no such message.
+    /// If the protos have no such message.
     pub fn shown(&self, name: &str, message: &impl prost::Message) -> Result<Value, Failure> {
         let descriptor = self.pool.get_message_by_name(&format!("ordinal.{name}"));
         let descriptor = descriptor
@@ -127,7 +127,7 @@ impl Client {
         to_json(&descriptor, Bytes::from(message.encode_to_vec()))
     }
 
-    /// The value of an enumeration that somebody named, with or without its prefix.
+    /// The value of an enumeration by its name, with or without prefix.
     ///
     /// # Errors
     /// Usage with the known names.
@@ -135,7 +135,7 @@ impl Client {
         self.named(name, text, |_| true)
     }
 
-    /// The same, where only some of its values make sense.
+    /// The same, if only some of its values are valid.
     ///
     /// # Errors
     /// Usage with their names.
@@ -166,7 +166,7 @@ impl Client {
         let found = known.iter().find(|(name, short)| wanted == **name || wanted == *short);
         found.map(|(name, _)| (*name).clone()).ok_or_else(|| {
             let known: Vec<&str> = known.iter().map(|(_, short)| *short).collect();
-            Failure::Usage(format!("{text:?} is none of {}", known.join(", ")))
+            Failure::Usage(format!("{text:?} is not one of {}", known.join(", ")))
         })
     }
 
@@ -198,8 +198,7 @@ fn read(message: MessageDescriptor, value: Value) -> Result<DynamicMessage, serd
     DynamicMessage::deserialize_with_options(message, value, &options)
 }
 
-/// Where in a message that cannot be read the first fault is, such as `lines[0].quantity`, and what is
-/// wrong there.
+/// The first invalid field of a message, such as `lines[0].quantity`, and the error.
 fn blame(message: &MessageDescriptor, value: &Value) -> Option<(String, String)> {
     for (key, value) in value.as_object()? {
         let alone = Value::Object([(key.clone(), value.clone())].into_iter().collect());
@@ -228,16 +227,16 @@ fn blame(message: &MessageDescriptor, value: &Value) -> Option<(String, String)>
     None
 }
 
-/// That a message has no such field, and which may be meant.
+/// The error text for an unknown field, with the similar field or all fields.
 fn no_field(message: &MessageDescriptor, key: &str) -> String {
     let known: Vec<String> = message.fields().map(|field| field.name().to_owned()).collect();
     match similar(key, known.iter().map(String::as_str)) {
-        Some(meant) => format!("there is no such field; {meant} is"),
-        None => format!("there is no such field; there are {}", known.join(", ")),
+        Some(meant) => format!("unknown field; did you mean {meant}?"),
+        None => format!("unknown field; the fields are {}", known.join(", ")),
     }
 }
 
-fn away(error: tonic::transport::Error) -> Failure {
+fn unavailable(error: tonic::transport::Error) -> Failure {
     Failure::from(Status::unavailable(error.to_string()))
 }
 
@@ -245,7 +244,7 @@ fn headers(connection: &Connection) -> Result<MetadataMap, Failure> {
     let mut headers = MetadataMap::new();
     let ascii = |text: &str| {
         MetadataValue::try_from(text)
-            .map_err(|_| Failure::Usage("--as and --token hold visible ASCII only".to_owned()))
+            .map_err(|_| Failure::Usage("--as and --token must be visible ASCII".to_owned()))
     };
     if let Some(caller) = &connection.caller {
         headers.insert("ordinal-role", ascii(&caller.role)?);
@@ -274,7 +273,7 @@ fn to_json(descriptor: &MessageDescriptor, bytes: Bytes) -> Result<Value, Failur
         .map_err(|e| unreadable(e.into()))
 }
 
-/// Messages as the bytes they are.
+/// Passes messages through as bytes.
 struct Plain;
 
 impl Codec for Plain {

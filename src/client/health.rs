@@ -9,10 +9,10 @@ use tonic_health::pb::health_client::HealthClient;
 use super::Failure;
 use crate::edge::peers;
 
-/// Whether the process at this URL says that a service of it serves; empty for the process as a whole.
+/// Whether the process at this URL reports a service as serving; empty for the process itself.
 ///
 /// # Errors
-/// Where the address is none, or the process knows no such service.
+/// If the address is invalid or the process has no such service.
 pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> Result<bool, Failure> {
     let Some(channel) = peers::channel(&[url.to_owned()])? else { return Ok(false) };
     let request = HealthCheckRequest { service: service.to_owned() };
@@ -22,7 +22,7 @@ pub(crate) async fn serves(url: &str, service: &str, patience: Duration) -> Resu
         Ok(Ok(answer)) => Ok(answer.into_inner().status == i32::from(ServingStatus::Serving)),
         Ok(Err(status)) if status.code() == Code::NotFound => Err(Failure::Refused {
             reason: Reason::NotFound.to_string(),
-            message: format!("the process has no service {service}; liveness is one, or none"),
+            message: format!("the process has no service {service}; use liveness, or leave it out"),
         }),
         _ => Ok(false),
     }

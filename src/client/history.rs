@@ -6,7 +6,7 @@ use super::{Client, Failure};
 
 const HISTORY_PAGE: u32 = 1000;
 
-/// The whole history of an order, page by page.
+/// The complete history of an order, read page by page.
 pub async fn history(client: &Client, order_id: Uuid) -> Result<Vec<Value>, Failure> {
     let mut events = Vec::new();
     let mut token = String::new();

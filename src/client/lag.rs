@@ -1,4 +1,4 @@
-//! How far the followers of an engine are behind, as a client sees it.
+//! The lag of an engine's followers, as a client sees it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::{Client, Failure, text};
 
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// The facts that each follower has still to go, by its name. Who does not answer, or does not know
-/// the head of what it follows, may be anywhere, and has one at least.
+/// Each follower's lag in facts, by name. A follower that does not answer, or does not know the
+/// head of its log, counts with at least one.
 ///
 /// # Errors
-/// What the engine answered.
+/// The engine's refusal.
 pub async fn behind(client: &Client) -> Result<BTreeMap<String, u64>, Failure> {
     let answer = client.call("admin.v1.AdminService/ListFollowers", json!({})).await?;
     let list = |name: &str| answer[name].as_array().into_iter().flatten();
@@ -27,25 +27,25 @@ pub async fn behind(client: &Client) -> Result<BTreeMap<String, u64>, Failure> {
     Ok(away.chain(here).collect())
 }
 
-/// Waits until every follower stands at the head of what it follows, at most so long; the facts
-/// that each has still to go.
+/// Waits, for at most `patience`, until every follower is at the head of its log; returns the lag
+/// of each.
 ///
 /// # Errors
-/// What the engine answered.
+/// The engine's refusal.
 pub async fn caught_up(
     client: &Client,
     patience: Duration,
 ) -> Result<BTreeMap<String, u64>, Failure> {
     let until = Instant::now() + patience;
-    // A follower that was looked at first may have got new work from one that was looked at last.
-    let mut looks_left = 2;
+    // A follower that was read first may have got new work from one that was read later.
+    let mut polls_left = 2;
     loop {
         let lag = behind(client).await?;
-        let level = !lag.is_empty() && lag.values().all(|facts| *facts == 0);
-        looks_left = if level { looks_left - 1 } else { 2 };
-        if looks_left == 0 || Instant::now() > until {
+        let caught_up = !lag.is_empty() && lag.values().all(|facts| *facts == 0);
+        polls_left = if caught_up { polls_left - 1 } else { 2 };
+        if polls_left == 0 || Instant::now() > until {
             return Ok(lag);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }

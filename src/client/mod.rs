@@ -1,17 +1,17 @@
-//! An engine's client, as every verb and tool uses it: calls, what came of them, and how it is shown.
+//! The client of an engine that verbs and tools use: calls, failures and output.
 //!
 //! Never here: a verb, rules about orders, or a database.
 
-mod connection; // how an engine is reached, and as whom
-mod failure; // why not, and the exit code that says so
-mod grpc; // calls by the descriptors of the protos
+mod connection; // flags: the address, the caller, the timeout
+mod failure; // failures and exit codes
+mod grpc; // calls by the protos' descriptors
 mod health; // whether a process serves
-mod history; // of an order, page by page
-pub mod lag; // how far followers are behind
+mod history; // the history of an order, page by page
+pub mod lag; // the followers' lag
 pub(crate) mod output; // tables for people, JSON for programs
-pub(crate) mod parse; // text of flags as protos spell it
-pub(crate) mod progress; // of long work
-pub(crate) mod show; // messages as people read them
+pub(crate) mod parse; // parses flags into the protos' JSON
+pub(crate) mod progress; // progress bars
+pub(crate) mod show; // renders messages for people
 
 pub use connection::{Caller, Connection};
 pub use failure::{Failure, code_name};

@@ -1,7 +1,7 @@
-//! How answers are shown: small tables and `key: value` for people, JSON for programs.
+//! Writes answers: small tables and `key: value` lines for people, JSON for programs.
 //!
-//! What is shown to people was written by others: customers, operators, servers. Here, and nowhere
-//! else, everything in it is escaped that a terminal does not print as itself.
+//! Shown texts come from customers, operators and servers. Everything in them that a terminal does
+//! not print as itself is escaped here, and only here.
 //! Never here: what an answer means.
 
 use std::borrow::Cow;
@@ -11,21 +11,21 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Where answers go and in which form.
+/// The output form of answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Output {
-    /// Whether programs read it: one JSON value per answer, a line each.
+    /// JSON for programs: one value per line.
     pub json: bool,
 }
 
 impl Output {
-    /// In this form.
+    /// Output in this form.
     #[must_use]
     pub const fn new(json: bool) -> Self {
         Self { json }
     }
 
-    /// Writes one line, whatever stands in it. A reader who has gone away is no error.
+    /// Writes one line, escaped. A closed pipe is not an error.
     pub fn line(&self, text: impl AsRef<str>) {
         self.raw(&printable(text.as_ref()));
     }
@@ -37,7 +37,7 @@ impl Output {
         }
     }
 
-    /// Writes what this program made itself as it is, such as a script for a shell.
+    /// Writes text of this program without escaping, such as a shell script.
     pub fn raw(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{text}");
@@ -54,7 +54,7 @@ impl Output {
         if self.json { self.value(value) } else { show(self, value) }
     }
 
-    /// Writes `key: value` lines, keys aligned; empty values are left out.
+    /// Writes aligned `key: value` lines, without empty values.
     pub fn pairs<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, String)>) {
         let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or(0) + 1;
@@ -75,17 +75,16 @@ impl Output {
         self.raw(&table.to_string());
     }
 
-    /// Writes a table of what was listed, without columns that say nothing in any row; where there
-    /// are no rows, says so.
+    /// Writes a table without columns that are empty in all rows; without rows, the text `none`.
     pub fn list(&self, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>, none: &str) {
         let rows: Vec<Vec<String>> = rows.into_iter().collect();
         if rows.is_empty() {
             return self.line(none);
         }
-        let says = |column: usize| {
+        let has_values = |column: usize| {
             rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
         };
-        let kept: Vec<bool> = (0..head.len()).map(says).collect();
+        let kept: Vec<bool> = (0..head.len()).map(has_values).collect();
         let keep = |column: usize| kept.get(column).copied().unwrap_or(false);
         let head: Vec<&str> = (0..).zip(head).filter(|(n, _)| keep(*n)).map(|(_, h)| *h).collect();
         let cells = |row: Vec<String>| {
@@ -94,7 +93,7 @@ impl Output {
         self.table(&head, rows.into_iter().map(cells).collect::<Vec<_>>());
     }
 
-    /// Writes why a command did not succeed, to standard error.
+    /// Writes a failure to standard error.
     pub fn failure(&self, failure: &super::failure::Failure) {
         let mut out = std::io::stderr().lock();
         if self.json {
@@ -107,7 +106,7 @@ impl Output {
     }
 }
 
-/// A text in lines of at most so many characters.
+/// Breaks a text into lines of at most `width` characters.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -122,8 +121,8 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A text with everything escaped that a terminal does not print as itself: controls, line breaks,
-/// what turns the direction of text, what is invisible or not assigned.
+/// Escapes everything that a terminal does not print as itself: control characters, line breaks,
+/// direction marks, invisible and unassigned characters.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
@@ -132,9 +131,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     for character in text.chars() {
         match character {
             ' '..='~' => shown.push(character),
-            // Blanks that are wider or do not break, as addresses have them.
+            // Wide and non-breaking spaces, as addresses have them.
             '\u{a0}' | '\u{202f}' | '\u{3000}' => shown.push(character),
-            // Behind another character, so that a mark on a letter stays one.
+            // Escaped after another character, so that a combining mark stays as it is.
             _ => shown.extend(String::from_iter(['x', character]).escape_debug().skip(1)),
         }
     }
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_forges_a_line_is_escaped() {
+    fn characters_that_could_forge_output_are_escaped() {
         for (text, shown) in [
             ("ok\rstatus: CONFIRMED", r"ok\rstatus: CONFIRMED"),
             ("a\nb\tc", r"a\nb\tc"),
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_stays_as_it_is() {
+    fn ordinary_text_is_not_escaped() {
         for text in [
             "Straße 1, \"Zürich\"\\'",
             "e\u{301}",

@@ -1,5 +1,5 @@
-//! Text of flags as the protos spell it. Amounts never pass through a float. What is wrong is said so
-//! that it ends the sentence "invalid value 'x' for '--y': it …", without the value once more.
+//! Parses flags into the protos' JSON. Amounts never pass through a float. Error texts complete the
+//! sentence "invalid value 'x' for '--y': it …" and do not repeat the value.
 
 use std::fmt;
 use std::num::IntErrorKind;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::flags::duration;
 
-/// An id of whatever kind: a UUID in any spelling.
+/// An id: a UUID in any spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Id(pub Uuid);
@@ -22,7 +22,7 @@ impl FromStr for Id {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |_| "is no UUID such as 018f6f3e-0000-7000-8000-000000000001".to_owned();
+        let wrong = |_| "is not a UUID such as 018f6f3e-0000-7000-8000-000000000001".to_owned();
         Uuid::try_parse(text.trim()).map(Self).map_err(wrong)
     }
 }
@@ -33,22 +33,24 @@ impl fmt::Display for Id {
     }
 }
 
-/// How long an answer may take: as long as an engine takes any call.
+/// A timeout, at most as long as an engine works on a call.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(30);
     match duration(text)? {
-        Duration::ZERO => Err("is more than nothing".to_owned()),
-        long if long > MAX => Err("is at most 30s, for which an engine works on a call".to_owned()),
+        Duration::ZERO => Err("must be more than 0s".to_owned()),
+        long if long > MAX => {
+            Err("is more than 30s, the longest an engine works on a call".to_owned())
+        }
         timeout => Ok(timeout),
     }
 }
 
-/// What is wrong with a whole number.
+/// The error text for an integer.
 pub fn number(error: &std::num::ParseIntError) -> &'static str {
     match error.kind() {
         IntErrorKind::PosOverflow => "is too large",
         IntErrorKind::NegOverflow => "is too small",
-        _ => "is no whole number here",
+        _ => "is not a whole number in this range",
     }
 }
 
@@ -61,26 +63,26 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let wrong = || "is no amount such as 19.99GBP".to_owned();
+        let wrong = || "is not an amount such as 19.99GBP".to_owned();
         let at = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).len();
         let (number, code) = text.split_at_checked(at).ok_or_else(wrong)?;
         let number = number.trim_end();
         let is_number = !number.is_empty()
             && number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
         if !is_number {
-            let why = "digits, a point before the decimals, the currency's code behind it";
+            let why = "digits, a point before the decimals, then the currency code";
             return Err(format!("{}: {why}", wrong()));
         }
         if code.is_empty() {
-            return Err(format!("names no currency, as {number}GBP does"));
+            return Err(format!("has no currency; write {number}GBP, for example"));
         }
         let currency: Currency = code.to_ascii_uppercase().parse().map_err(|_| {
-            format!("names no currency that there is: {code} is no ISO 4217 code such as GBP")
+            format!("has an unknown currency: {code} is not an ISO 4217 code such as GBP")
         })?;
         Money::parse_decimal(number, currency).map(Self).map_err(|error| match error {
             MoneyError::TooFine if number.split('.').count() == 2 => {
                 let decimals = currency.exponent();
-                format!("is finer than {} has: {decimals} decimals", currency.code())
+                format!("has more decimals than {}: {decimals}", currency.code())
             }
             MoneyError::TooFine => wrong(),
             other => other.to_string(),
@@ -96,7 +98,7 @@ impl Amount {
     }
 }
 
-/// A line to be ordered: `SKU=QUANTITY@PRICE`, such as `MUG=2@19.99GBP`.
+/// An order line: `SKU=QUANTITY@PRICE`, such as `MUG=2@19.99GBP`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderLine {
     sku: String,
@@ -108,7 +110,7 @@ impl FromStr for OrderLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "is no line such as MUG=2@19.99GBP: SKU=QUANTITY@PRICE".to_owned();
+        let wrong = || "is not SKU=QUANTITY@PRICE, such as MUG=2@19.99GBP".to_owned();
         let (sku, rest) = text.split_once('=').ok_or_else(wrong)?;
         let (quantity, price) = rest.split_once('@').ok_or_else(wrong)?;
         if sku.is_empty() {
@@ -154,7 +156,7 @@ impl LineUnits {
     }
 }
 
-/// What becomes of a line's returned units: `NUMBER=RESTOCK` or `NUMBER=WRITE_OFF`.
+/// The disposition of a line's returned units: `NUMBER=RESTOCK` or `NUMBER=WRITE_OFF`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineDisposition {
     line: u32,
@@ -183,7 +185,7 @@ impl LineDisposition {
     }
 }
 
-/// A place in the journal: `SHARD:POSITION`, or `SHARD:POSITION:MARK` as a place tells its mark.
+/// A place in the journal: `SHARD:POSITION`, or `SHARD:POSITION:MARK` with its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     shard: u16,
@@ -225,12 +227,12 @@ impl Place {
     }
 }
 
-/// An RFC 3339 instant, or a date for its first instant in UTC; kept as its text in UTC.
+/// An RFC 3339 time, or a date for its start in UTC; returned as text in UTC.
 pub fn instant(text: &str) -> Result<String, String> {
     let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-11-28".len());
     let text = date.map_or_else(|| text.to_owned(), |date| format!("{date}T00:00:00Z"));
     let time: Timestamp = text.parse().map_err(|_| {
-        "is no time such as 2026-11-28T10:05:00Z, 2026-11-28T11:05:00+01:00 or 2026-11-28 (UTC)"
+        "is not a time such as 2026-11-28T10:05:00Z, 2026-11-28T11:05:00+01:00 or 2026-11-28 (UTC)"
             .to_owned()
     })?;
     Ok(time.to_string())
@@ -270,28 +272,28 @@ mod tests {
         assert_eq!(amount("1500JPY"), Ok(1500));
         assert_eq!(amount("-2 GBP"), Ok(-200));
         assert_eq!(amount("12.50gbp"), Ok(1250));
-        for (wrong, said) in [
-            ("12.505GBP", "finer than GBP has: 2 decimals"),
-            ("1.5JPY", "finer than JPY has: 0 decimals"),
-            ("£12.50", "no amount such as"),
-            ("£12.50GBP", "no amount such as"),
-            ("1,234.50GBP", "no amount such as"),
-            ("12.50", "names no currency"),
-            ("12.50XYZ", "no ISO 4217 code"),
-            ("1.2.3GBP", "no amount such as"),
+        for (wrong, expected) in [
+            ("12.505GBP", "more decimals than GBP: 2"),
+            ("1.5JPY", "more decimals than JPY: 0"),
+            ("£12.50", "not an amount such as"),
+            ("£12.50GBP", "not an amount such as"),
+            ("1,234.50GBP", "not an amount such as"),
+            ("12.50", "has no currency"),
+            ("12.50XYZ", "not an ISO 4217 code"),
+            ("1.2.3GBP", "not an amount such as"),
             ("99999999999999999999GBP", "too large"),
-            ("GBP", "no amount such as"),
-            ("", "no amount such as"),
+            ("GBP", "not an amount such as"),
+            ("", "not an amount such as"),
         ] {
             let error = wrong.parse::<Amount>().unwrap_err();
-            assert!(error.contains(said), "{wrong}: {error}");
+            assert!(error.contains(expected), "{wrong}: {error}");
         }
         assert!(amount("é").is_err());
         assert!(amount("99999999999999999999GBP").is_err());
     }
 
     #[test]
-    fn units_dispositions_and_places() {
+    fn units_dispositions_and_places_become_json() {
         assert_eq!(
             "1=2".parse::<LineUnits>().unwrap().to_json(),
             json!({"line": 1, "quantity": 2})
@@ -311,17 +313,17 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_told_in_utc() {
+    fn a_time_is_converted_to_utc() {
         assert_eq!(instant("2011-08-31T19:45:00+02:00").unwrap(), "2011-08-31T17:45:00.000000Z");
         assert_eq!(instant("2026-11-28").unwrap(), "2026-11-28T00:00:00.000000Z");
         assert!(instant("yesterday").is_err());
-        assert!(instant("2026-11-28T10:05:00").is_err(), "without a zone it says no instant");
+        assert!(instant("2026-11-28T10:05:00").is_err(), "a time without a zone is ambiguous");
     }
 
     #[test]
-    fn a_timeout_has_its_bounds() {
+    fn a_timeout_is_positive_and_at_most_30s() {
         assert_eq!(timeout("30s"), Ok(Duration::from_secs(30)));
-        assert!(timeout("60s").unwrap_err().contains("at most 30s"));
+        assert!(timeout("60s").unwrap_err().contains("more than 30s"));
         for wrong in ["0s", "soon", "", "-1s"] {
             assert!(timeout(wrong).is_err(), "{wrong}");
         }

@@ -1,10 +1,10 @@
-//! Progress of long work, on standard error, where somebody is looking.
+//! Progress bars on standard error, if it is a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Output;
 
-/// A bar over so many bytes of a file.
+/// A bar over the bytes of a file.
 pub fn bytes(out: &Output, length: u64) -> ProgressBar {
     let bar = bar(out, "");
     bar.set_length(length);
@@ -14,7 +14,7 @@ pub fn bytes(out: &Output, length: u64) -> ProgressBar {
     bar.with_style(style)
 }
 
-/// A bar without a length yet; silent for programs and where standard error is no terminal.
+/// A bar without a length yet; hidden for programs and if standard error is not a terminal.
 pub fn bar(out: &Output, of: &'static str) -> ProgressBar {
     let target = if out.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let template = "{bar:30} {pos}/{len} {msg} {elapsed_precise} ETA {eta}";

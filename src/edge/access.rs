@@ -1,5 +1,6 @@
-//! Who may call what. Runs in front of every service: proves who calls, and checks the role
-//! against what each service says of its methods. Orders decide for themselves whose they are.
+//! Authentication and roles, in front of every service: authenticates the caller and checks the
+//! role against each service's rules for its methods. Ownership of orders is checked by the order
+//! service.
 //! Never here: tokens in logs or errors.
 
 use std::collections::HashMap;
@@ -16,13 +17,13 @@ use tonic::Status;
 use super::calls::Calls;
 use super::refusal::refused;
 
-/// Who may call.
+/// How callers are authenticated.
 #[derive(Clone)]
 pub enum Access {
-    /// Everybody who reaches the address, which must be loopback; the caller says who they are by
-    /// `ordinal-role` and `ordinal-subject`, and is an operator where they say nothing.
+    /// Without tokens, on loopback only: callers name themselves by `ordinal-role` and
+    /// `ordinal-subject`, and are operators by default.
     Development,
-    /// Those with one of these bearer tokens, by the hash of the token.
+    /// By these bearer tokens; the key is the hash of the token.
     Tokens(Arc<HashMap<[u8; 32], By>>),
 }
 
@@ -44,7 +45,7 @@ struct TokenLine {
     subject: String,
 }
 
-/// A token of which the file has the hash only: whoever reads it cannot call.
+/// A token given as its hash only, so that a reader of the file cannot call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HashLine {
@@ -62,20 +63,20 @@ struct TokenFile {
     hashes: Vec<HashLine>,
 }
 
-/// SHA-256, so that every system has a tool for it. Tokens are drawn, not thought out: nobody tries them
-/// all.
+/// SHA-256, which every system has a tool for. A fast hash suffices: tokens are random and too long
+/// to be guessed.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// The hash that 64 hexadecimal digits say.
+/// Parses 64 hexadecimal digits.
 fn hash(digits: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
     hex::decode_to_slice(digits, &mut hash).ok()?;
     Some(hash)
 }
 
-/// What is wrong with a token file, without a word of what is in it: any of them may be a token.
+/// Describes an error in a token file without quoting the file: any text in it may be a token.
 fn wrong(error: &figment::Error) -> String {
     use figment::error::Kind;
     let path = &error.path;
@@ -93,53 +94,55 @@ fn wrong(error: &figment::Error) -> String {
     let what = match &error.kind {
         Kind::MissingField(name) => format!("{name} is missing"),
         Kind::UnknownField(_, known) => {
-            format!("there is a key that is none of {}", known.join(", "))
+            format!("unknown key; the keys are {}", known.join(", "))
         }
         Kind::UnknownVariant(..) => "role is CUSTOMER, SERVICE or OPS".to_owned(),
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("{field} is not {expected}")
         }
-        // The parser's text has the place in its first line, and the line itself after it.
+        // The parser's text has the place in its first line and quotes the file after it.
         Kind::Message(text) => match text.lines().next() {
             Some(first) if first.starts_with("TOML parse error at line ") => {
                 format!(
-                    "{}: no TOML; a token stands in quotes",
+                    "{}: invalid TOML; tokens must be in quotes",
                     first.replace("TOML parse error ", "")
                 )
             }
-            _ => format!("{field} is wrong"),
+            _ => format!("{field} is invalid"),
         },
         _ => "it cannot be read".to_owned(),
     };
     format!("{line}{what}")
 }
 
-/// A shorter token could be guessed.
+/// Shorter tokens could be guessed.
 const TOKEN_LEN_MIN: usize = 32;
-/// A subject stands in every event that its holder brings about.
+/// A subject is stored in every event that its holder causes.
 const SUBJECT_LEN_MAX: usize = 200;
 
-/// Whether nobody will guess a token, and a header can carry it.
-fn good(token: &str) -> Result<(), String> {
+/// Checks that a token is too long to be guessed and valid in a header.
+fn check_token(token: &str) -> Result<(), String> {
     if token.len() < TOKEN_LEN_MIN {
-        return Err(format!("it has fewer than {TOKEN_LEN_MIN} characters"));
+        return Err(format!("it is shorter than {TOKEN_LEN_MIN} characters"));
     }
-    let carried = token.bytes().all(|byte| byte.is_ascii_graphic());
-    carried.then_some(()).ok_or_else(|| "it has characters that no header may have".to_owned())
+    let printable = token.bytes().all(|byte| byte.is_ascii_graphic());
+    printable
+        .then_some(())
+        .ok_or_else(|| "it has characters that are not allowed in a header".to_owned())
 }
 
-/// Who has a token.
+/// The caller that a token stands for.
 fn holder(role: Role, subject: &str) -> Result<By, String> {
     let named = || match TextRule::line(SUBJECT_LEN_MAX).check(subject) {
         _ if subject.trim().is_empty() => Err("the subject is empty".to_owned()),
         Ok(()) => Ok(subject.to_owned()),
-        Err(error) => Err(format!("the subject is a name: {error}")),
+        Err(error) => Err(format!("the subject must be a name: {error}")),
     };
     match role {
-        Role::Engine => Err("no caller is ENGINE".to_owned()),
+        Role::Engine => Err("role ENGINE is not for callers".to_owned()),
         Role::Customer => match subject.parse::<CustomerId>() {
             Ok(customer) => Ok(By::Customer(customer)),
-            Err(error) => Err(format!("the subject of a CUSTOMER is a customer id: {error}")),
+            Err(error) => Err(format!("the subject of a CUSTOMER must be a customer id: {error}")),
         },
         Role::Service => named().map(|name| By::Service(name.into())),
         Role::Ops => named().map(|name| By::Ops(name.into())),
@@ -147,18 +150,18 @@ fn holder(role: Role, subject: &str) -> Result<By, String> {
 }
 
 impl Access {
-    /// Everybody on this machine.
+    /// Without tokens, for callers on this machine.
     #[must_use]
     pub const fn development() -> Self {
         Self::Development
     }
 
-    /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role` (`CUSTOMER`,
-    /// `SERVICE` or `OPS`) and `subject` (a customer id, or a name); or of `[[hashes]]` with `sha256`
-    /// (64 hexadecimal digits) instead of the token.
+    /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
+    /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
+    /// with `sha256` (64 hexadecimal digits) instead of the token.
     ///
     /// # Errors
-    /// Where the file cannot be read or a line is wrong; never shows a token.
+    /// If the file cannot be read or an entry is invalid; never shows a token.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         use figment::providers::{Format as _, Toml};
         let named = |what: String| anyhow::anyhow!("token file {}: {what}", path.display());
@@ -168,31 +171,31 @@ impl Access {
             .map_err(|error| named(wrong(&error)))?;
         let mut tokens = HashMap::new();
         for (number, line) in (1..).zip(file.tokens) {
-            let by = good(&line.token).and_then(|()| holder(line.role, &line.subject));
+            let by = check_token(&line.token).and_then(|()| holder(line.role, &line.subject));
             let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
             if tokens.insert(hash_of(&line.token), by).is_some() {
-                return Err(named(format!("token {number} stands there twice")));
+                return Err(named(format!("token {number} is a duplicate")));
             }
         }
         for (number, line) in (1..).zip(file.hashes) {
             let wrong = |what: String| named(format!("hash {number}: {what}"));
             let hash = hash(&line.sha256)
-                .ok_or_else(|| wrong("sha256 has 64 hexadecimal digits".to_owned()))?;
+                .ok_or_else(|| wrong("sha256 must have 64 hexadecimal digits".to_owned()))?;
             let by = holder(line.role, &line.subject).map_err(wrong)?;
             if tokens.insert(hash, by).is_some() {
-                return Err(wrong("its token stands there twice".to_owned()));
+                return Err(wrong("its token is a duplicate".to_owned()));
             }
         }
         if tokens.is_empty() {
-            return Err(named("it names no token, so nobody could call".to_owned()));
+            return Err(named("it has no tokens, so nobody could call".to_owned()));
         }
         Ok(Self::Tokens(Arc::new(tokens)))
     }
 
-    /// Whether it is safe to listen there.
+    /// Checks that it is safe to listen at this address.
     ///
     /// # Errors
-    /// Where everybody could call from other machines.
+    /// If callers on other machines could call without a token.
     pub fn check(&self, listen: SocketAddr) -> anyhow::Result<()> {
         anyhow::ensure!(
             matches!(self, Self::Tokens(_)) || listen.ip().is_loopback(),
@@ -201,7 +204,7 @@ impl Access {
         Ok(())
     }
 
-    /// Proves who calls and whether their role may call this method.
+    /// Authenticates the caller and checks that the role may call this method.
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `UNIMPLEMENTED`, `PERMISSION_DENIED`, each with an `ErrorInfo`.
@@ -242,7 +245,7 @@ impl Access {
                     Some(role) if role.eq_ignore_ascii_case("service") => Role::Service,
                     Some(role) if role.eq_ignore_ascii_case("ops") => Role::Ops,
                     Some(_) => {
-                        let message = "ordinal-role is customer, service or ops";
+                        let message = "ordinal-role must be customer, service or ops";
                         return Err(refused(Reason::Unauthenticated, message));
                     }
                 };

@@ -1,6 +1,7 @@
-//! Who gets in. In front of every service: proves who calls, takes a place of their share before
-//! anything of the call is read, reads its message into room that was counted, waits for a slot, and
-//! keeps the place until the answer is taken. What is refused has cost nothing but its headers.
+//! Admission of calls, in front of every service: authenticates the caller, counts the call against
+//! the caller's share before its body is read, reads its message into counted memory, waits for a
+//! slot, and counts the call until its answer is taken. A refused call has cost no more than its
+//! headers.
 //! Never here: what a call means.
 
 use std::convert::Infallible;
@@ -22,24 +23,24 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::access::Access;
-use super::body::{Answer, Messages, Pulse, full, message, passed};
+use super::body::{Answer, Messages, ReadProgress, full, message, passed};
 use super::calls::{Calls, Kind};
-use super::connections::{Connection, Talk};
+use super::connections::{CommandStream, Connection};
 use super::explained;
-use super::forward::waited;
+use super::forward::shorten_deadline;
 use super::refusal::overloaded;
 use super::shares::{Amount, Caller, Held, Shares};
 use super::slots::Slots;
 
-/// A command that another node carries here by a stream of its own ends within this.
-const CARRIED_WITHIN: Duration = Duration::from_secs(35);
+/// A command that another node forwards here on a stream of its own ends within this.
+const FORWARDED_WITHIN: Duration = Duration::from_secs(35);
 const CALL: Amount = Amount { calls: 1, streams: 0, bytes: 0 };
 const STREAM: Amount = Amount { calls: 0, streams: 1, bytes: 0 };
 
-/// Asked when everything else waits, and answered from memory.
+/// Health checks take no slot: they are answered from memory even when all other calls wait.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Who may call, and how much at once. Clones are the same.
+/// Access, limits and slots. Clones share them.
 #[derive(Clone)]
 pub struct Admission {
     access: Access,
@@ -49,14 +50,14 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Of callers that have access, within shares, each in turn.
+    /// Admits callers that have access, within their shares, by fair slots.
     #[must_use]
     pub const fn new(access: Access, calls: Arc<Calls>, shares: Shares, slots: Slots) -> Self {
         Self { access, calls, shares, slots }
     }
 }
 
-/// Commands of streams wait for their slot as calls do.
+/// Commands of streams wait for slots as calls do.
 #[async_trait]
 impl order_actor::grpc::Slots for Slots {
     async fn slot(&self, by: &By) -> Box<dyn Send + Sync> {
@@ -80,20 +81,20 @@ pub struct Admitted<S> {
     inner: S,
 }
 
-/// What is known of a call before anything of it is read.
-struct Asked {
+/// A call that was admitted and not read yet.
+struct AdmittedCall {
     kind: Kind,
-    most: usize,
+    message_max: usize,
     held: Held,
-    pulse: Arc<Pulse>,
-    talk: Option<Talk>,
-    waits: bool,
+    progress: Arc<ReadProgress>,
+    command_stream: Option<CommandStream>,
+    takes_slot: bool,
     of_customer: bool,
     since: Instant,
-    /// Until its answer begins. A client of a stream that waits no longer says so itself.
-    by: Option<Instant>,
-    /// Until its answer ends.
-    ends: Option<Instant>,
+    /// When its answer must begin. A client of a stream cancels it by itself.
+    answer_by: Option<Instant>,
+    /// When its answer must end.
+    end_by: Option<Instant>,
 }
 
 impl<S> Service<Request<Body>> for Admitted<S>
@@ -111,66 +112,66 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let asked = match self.admission.ask(&mut request) {
-            Ok(asked) => asked,
+        let admitted = match self.admission.admit(&mut request) {
+            Ok(admitted) => admitted,
             Err(status) => {
-                if let Some(pulse) = request.extensions().get::<Arc<Pulse>>() {
-                    pulse.refuse();
+                if let Some(progress) = request.extensions().get::<Arc<ReadProgress>>() {
+                    progress.refuse();
                 }
                 let connection = request.extensions().get::<Arc<Connection>>();
                 let now = Instant::now();
-                let told = connection.and_then(|from| from.refusals.one_more(now));
-                // Early enough for the client to hear why.
+                let answer_at = connection.and_then(|from| from.refusals.one_more(now));
+                // Before the client's deadline, so that it learns the reason.
                 let left = order_actor::grpc::timeout(request.headers());
-                let told = told.map(|told| left.map_or(told, |left| told.min(now + left / 2)));
-                // What it still sends is not kept meanwhile.
+                let answer_at = answer_at.map(|at| left.map_or(at, |left| at.min(now + left / 2)));
+                // The rest of its body is not kept meanwhile.
                 drop(request);
                 return Box::pin(async move {
-                    if let Some(told) = told {
-                        sleep_until(told).await;
+                    if let Some(answer_at) = answer_at {
+                        sleep_until(answer_at).await;
                     }
                     Ok(status.into_http())
                 });
             }
         };
-        // The one that was polled ready is used, its copy waits for the next call.
+        // The instance that was polled ready takes this call; its clone takes the next.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
         let slots = self.admission.slots.clone();
         Box::pin(async move {
-            Ok(asked.answer(inner, request, slots).await.unwrap_or_else(Status::into_http))
+            Ok(admitted.answer(inner, request, slots).await.unwrap_or_else(Status::into_http))
         })
     }
 }
 
 impl Admission {
-    /// Takes a place for a call.
-    fn ask(&self, request: &mut Request<Body>) -> Result<Asked, Status> {
+    /// Authenticates a call and counts it against its caller's share.
+    fn admit(&self, request: &mut Request<Body>) -> Result<AdmittedCall, Status> {
         let path = request.uri().path();
-        let carried = request.headers().contains_key(FORWARDED_HEADER);
-        let (kind, most, waits) = (
-            self.calls.kind(path, carried),
+        let forwarded = request.headers().contains_key(FORWARDED_HEADER);
+        let (kind, message_max, takes_slot) = (
+            self.calls.kind(path, forwarded),
             self.calls.message_bytes_max(path),
             !path.starts_with(HEALTH),
         );
         let by = self.access.admit(&self.calls, path, request.headers())?;
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         if let Some(connection) = connection.as_ref().filter(|_| by.is_some()) {
-            connection.is_proved();
+            connection.mark_authenticated();
         }
         let address =
             connection.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.address);
         let caller = Caller::of(by.as_ref(), address);
-        let place = match kind {
-            Kind::Call | Kind::Carried => CALL,
-            Kind::Tells | Kind::Talks => STREAM,
+        let amount = match kind {
+            Kind::Unary | Kind::ForwardedStream => CALL,
+            Kind::ServerStream | Kind::BidiStream => STREAM,
         };
-        let held = self.shares.take(&caller, place).map_err(full)?;
-        let talk = match connection.filter(|_| kind == Kind::Talks) {
+        let held = self.shares.take(&caller, amount).map_err(full)?;
+        let command_stream = match connection.filter(|_| kind == Kind::BidiStream) {
             Some(connection) => Some(
                 connection
-                    .talk()
-                    .ok_or_else(|| overloaded("streams of commands of a connection"))?,
+                    .open_command_stream()
+                    .ok_or_else(|| overloaded("command streams of this connection"))?,
             ),
             None => None,
         };
@@ -178,16 +179,27 @@ impl Admission {
         if let Some(by) = by {
             request.extensions_mut().insert(by);
         }
-        let pulse = request.extensions().get().map_or_else(Pulse::new, Arc::clone);
+        let progress = request.extensions().get().map_or_else(ReadProgress::new, Arc::clone);
         let since = Instant::now();
         let left = order_actor::grpc::timeout(request.headers());
-        let by = left.and_then(|left| since.checked_add(left));
-        let ends = (kind == Kind::Carried).then(|| since + CARRIED_WITHIN);
-        Ok(Asked { kind, most, held, pulse, talk, waits, of_customer, since, by, ends })
+        let answer_by = left.and_then(|left| since.checked_add(left));
+        let end_by = (kind == Kind::ForwardedStream).then(|| since + FORWARDED_WITHIN);
+        Ok(AdmittedCall {
+            kind,
+            message_max,
+            held,
+            progress,
+            command_stream,
+            takes_slot,
+            of_customer,
+            since,
+            answer_by,
+            end_by,
+        })
     }
 }
 
-impl Asked {
+impl AdmittedCall {
     async fn answer<S>(
         mut self,
         inner: S,
@@ -197,22 +209,23 @@ impl Asked {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        let by = self.by;
-        let answer = self.carried_out(inner, request, slots);
-        let answer = match by {
+        let answer_by = self.answer_by;
+        let answer = self.execute(inner, request, slots);
+        let answer = match answer_by {
             Some(by) => timeout_at(by, answer).await.map_err(|_| passed())?,
             None => answer.await,
         }?;
         if self.of_customer && is_not_found(&answer) {
             sleep_until(self.since + HIDDEN_UNTIL).await;
         }
-        // The message has been dealt with; what counts from now on is the answer.
-        self.held.owe_bytes(0);
-        let Self { held, pulse, talk, ends, .. } = self;
-        Ok(explained(answer).map(|body| Body::new(Answer::new(body, held, pulse, ends, talk))))
+        // The message is released; from now on the answer counts.
+        self.held.set_bytes(0);
+        let Self { held, progress, command_stream, end_by, .. } = self;
+        Ok(explained(answer)
+            .map(|body| Body::new(Answer::new(body, held, progress, end_by, command_stream))))
     }
 
-    async fn carried_out<S>(
+    async fn execute<S>(
         &mut self,
         mut inner: S,
         request: Request<Body>,
@@ -222,28 +235,28 @@ impl Asked {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let (mut head, body) = request.into_parts();
-        if matches!(self.kind, Kind::Talks | Kind::Carried) {
+        if matches!(self.kind, Kind::BidiStream | Kind::ForwardedStream) {
             let unanswered = Unanswered::default();
             head.extensions.insert(unanswered.clone());
-            let mut messages = Messages::new(body, self.most, self.held.empty(), unanswered);
-            if self.kind == Kind::Carried {
+            let mut messages = Messages::new(body, self.message_max, self.held.empty(), unanswered);
+            if self.kind == Kind::ForwardedStream {
                 messages.only_one();
             }
             let body = Body::new(messages);
             let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
             return Ok(answer);
         }
-        let message = message(body, self.most, &mut self.held).await?;
-        let slot = match self.waits {
+        let message = message(body, self.message_max, &mut self.held).await?;
+        let slot = match self.takes_slot {
             true => {
                 let slot = slots.of_call(self.held.caller()).await;
-                let slot = slot.ok_or_else(|| overloaded("calls that are carried out at once"))?;
+                let slot = slot.ok_or_else(|| overloaded("calls executed at the same time"))?;
                 head.extensions.insert(slot.clone());
                 Some(slot)
             }
             false => None,
         };
-        waited(&mut head.headers, self.since.elapsed());
+        shorten_deadline(&mut head.headers, self.since.elapsed());
         let body = Body::new(OneFrame::new(message));
         let Ok(answer) = inner.call(Request::from_parts(head, body)).await;
         if let Some(slot) = slot {
@@ -270,7 +283,7 @@ mod tests {
         message_bytes_max: 1024,
     };
 
-    /// What a service sees of the deadline of a call whose message took so long to come.
+    /// The deadline that a service sees of a call whose message took so long to arrive.
     async fn deadline_after(waited: Duration, deadline: &'static str) -> String {
         let admission = Admission::new(
             Access::development(),
@@ -278,12 +291,12 @@ mod tests {
             Shares::new(Numbers::default()),
             Slots::default(),
         );
-        let (sees, seen) = tokio::sync::oneshot::channel();
-        let sees = Arc::new(std::sync::Mutex::new(Some(sees)));
+        let (sender, deadline_seen) = tokio::sync::oneshot::channel();
+        let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
         let inner = tower::service_fn(move |request: Request<Body>| {
             let timeout = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
-            let sees = sees.lock().unwrap().take().unwrap();
-            sees.send(timeout).unwrap();
+            let sender = sender.lock().unwrap().take().unwrap();
+            sender.send(timeout).unwrap();
             std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
         });
         let message = async move {
@@ -296,11 +309,11 @@ mod tests {
             .body(Body::new(body))
             .unwrap();
         admission.layer(inner).call(request).await.unwrap();
-        seen.await.unwrap()
+        deadline_seen.await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_message_takes_to_come_is_taken_from_the_deadline() {
+    async fn the_time_to_receive_a_message_is_taken_from_the_deadline() {
         assert_eq!(deadline_after(Duration::from_millis(1_200), "3S").await, "1800m");
         assert_eq!(deadline_after(Duration::ZERO, "3S").await, "3S");
     }

@@ -1,5 +1,5 @@
-//! Which methods there are, here or in other processes, how each is called and who may call it.
-//! Never here: which services those are; each says so in its own row.
+//! All gRPC methods, here or in other processes: how each is called, and which roles may call it.
+//! Never here: the list of services; each is a row of its own.
 
 use shared_events::contract::Reason;
 use std::collections::BTreeMap;
@@ -12,25 +12,25 @@ use tonic::Status;
 use super::refusal::refused;
 
 const KIB: usize = 1024;
-/// The most bytes of a message that no service of ours gets: health and reflection.
-const OTHERS_BYTES_MAX: usize = 4 * KIB;
+/// The largest message of services that are not ours: health and reflection.
+const FOREIGN_BYTES_MAX: usize = 4 * KIB;
 
-/// Methods of others' services whose answer is a stream.
-const TELLING: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
-/// Methods of others' services that are asked by a stream as well.
-const TALKING: [&str; 2] = [
+/// Server-streaming methods of services that are not ours.
+const SERVER_STREAMS: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
+/// Bidirectional methods of services that are not ours.
+const BIDI_STREAMS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// A gRPC service, as callers know it.
+/// A gRPC service.
 #[derive(Clone, Copy)]
 pub struct Rpc {
-    /// Its full name, such as `ordinal.orders.v1.OrderService`.
+    /// The full name, such as `ordinal.orders.v1.OrderService`.
     pub name: &'static str,
     /// Whether a role may call a method of it.
     pub may_call: fn(&str, Role) -> bool,
-    /// The most bytes of a message.
+    /// The largest message, in bytes.
     pub message_bytes_max: usize,
 }
 
@@ -38,16 +38,16 @@ pub struct Rpc {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// One message, one answer.
-    Call,
+    Unary,
     /// One message, a stream of answers.
-    Tells,
+    ServerStream,
     /// A stream each way.
-    Talks,
-    /// A stream that another node carries here: one message, one answer.
-    Carried,
+    BidiStream,
+    /// A stream that another node forwards here: one message, one answer.
+    ForwardedStream,
 }
 
-/// Every service of an engine, wherever it is answered.
+/// All services of an engine, wherever they are answered.
 pub struct Calls {
     descriptors: Vec<&'static [u8]>,
     rpcs: BTreeMap<&'static str, Rpc>,
@@ -56,7 +56,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Of these services, which these descriptors describe; the admin service is one of them.
+    /// Of these services and their descriptors; adds the admin service.
     #[must_use]
     pub fn new(
         descriptors: impl IntoIterator<Item = &'static [u8]>,
@@ -70,12 +70,12 @@ impl Calls {
         Self { descriptors, rpcs, methods }
     }
 
-    /// What describes all of them, for reflection.
+    /// The descriptors of all services, for reflection.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = &'static [u8]> {
         self.descriptors.iter().copied()
     }
 
-    /// Whether there is such a method.
+    /// Whether the method exists.
     pub(super) fn exists(&self, path: &str) -> Result<(), Status> {
         let (service, method) = split(path);
         let message = match self.methods.get(service) {
@@ -86,35 +86,35 @@ impl Calls {
             }
             None => {
                 let services: Vec<&str> = self.methods.keys().map(String::as_str).collect();
-                format!("there is no such service; there are {}", services.join(", "))
+                format!("there is no such service; the services are {}", services.join(", "))
             }
         };
         Err(refused(Reason::Unimplemented, &message))
     }
 
-    /// Whether a role may call a method. What no row allows is denied.
+    /// Whether a role may call a method. A method that no row allows is denied.
     pub(super) fn may_call(&self, path: &str, role: Role) -> bool {
         let (service, method) = split(path);
         self.rpcs.get(service).is_some_and(|rpc| (rpc.may_call)(method, role))
     }
 
     /// How a method is called.
-    pub(crate) fn kind(&self, path: &str, carried: bool) -> Kind {
+    pub(crate) fn kind(&self, path: &str, forwarded: bool) -> Kind {
         let (service, method) = split(path);
         let known = self.methods.get(service).and_then(|methods| methods.get(method));
         let kind = match known.copied() {
             Some(kind) => kind,
-            None if TALKING.contains(&path) => Kind::Talks,
-            None if TELLING.contains(&path) => Kind::Tells,
-            None => Kind::Call,
+            None if BIDI_STREAMS.contains(&path) => Kind::BidiStream,
+            None if SERVER_STREAMS.contains(&path) => Kind::ServerStream,
+            None => Kind::Unary,
         };
-        if carried && kind == Kind::Talks { Kind::Carried } else { kind }
+        if forwarded && kind == Kind::BidiStream { Kind::ForwardedStream } else { kind }
     }
 
-    /// The most bytes of a message.
+    /// The largest message of a method, in bytes.
     pub(crate) fn message_bytes_max(&self, path: &str) -> usize {
         let rpc = self.rpcs.get(split(path).0);
-        rpc.map_or(OTHERS_BYTES_MAX, |rpc| rpc.message_bytes_max)
+        rpc.map_or(FOREIGN_BYTES_MAX, |rpc| rpc.message_bytes_max)
     }
 }
 
@@ -132,9 +132,9 @@ fn methods(descriptors: &[&'static [u8]]) -> BTreeMap<String, BTreeMap<String, K
             let name = format!("{package}.{}", service.name());
             let methods = service.method.iter().map(|method| {
                 let kind = match (method.client_streaming(), method.server_streaming()) {
-                    (true, _) => Kind::Talks,
-                    (false, true) => Kind::Tells,
-                    (false, false) => Kind::Call,
+                    (true, _) => Kind::BidiStream,
+                    (false, true) => Kind::ServerStream,
+                    (false, false) => Kind::Unary,
                 };
                 (method.name().to_owned(), kind)
             });

@@ -1,5 +1,5 @@
-//! Carries a call to the process that answers it: another service, or the order node that has the
-//! order's shard. A call is carried once; who cannot answer it then says so.
+//! Forwards a call to the process that answers it: another service, or the order node that owns the
+//! order's shard. A call is forwarded between order nodes at most once.
 //! Never here: what a call means.
 
 use std::collections::HashMap;
@@ -21,30 +21,30 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::CallSlot;
 use super::peers;
-use super::refusal::{away, refused};
+use super::refusal::{refused, unavailable};
 
-/// A command is kept until it is known whose it is: 1 MiB, which it may have, and its frame.
+/// A command is buffered until its owner is known: at most 1 MiB and its frame header.
 const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 5;
-/// Header of a call that was carried here from a process of another role. An order node may still
-/// carry it on to the node that has the order.
-const CARRIED_HEADER: &str = "ordinal-carried";
-/// A call that waited less has waited for nothing.
+/// Header of a call that a process of another role forwarded here. An order node may still forward
+/// it to the node that owns the order.
+const FROM_ROLE_HEADER: &str = "ordinal-carried";
+/// Shorter waits are not taken from a call's deadline.
 const WAITED_MIN: Duration = Duration::from_millis(1);
-/// What is asked of orders, by path.
+/// The path of calls to orders.
 const ORDERS: &str = "/ordinal.orders.v1.OrderService/";
-/// A stream of commands to many orders: each command finds its own way.
+/// A stream of commands to many orders: each command is forwarded on its own.
 const COMMANDS: &str = "/ordinal.orders.v1.OrderService/ExecuteCommands";
 
-/// Where calls are carried to that are not answered here.
+/// Where calls are forwarded that are not answered here.
 #[derive(Clone, Default)]
 pub struct Forwarding {
     /// Services of other processes, by the beginning of their paths.
     services: Vec<(&'static str, Channel)>,
-    /// Other order nodes; none where there are no others.
+    /// Other order nodes; none if there cannot be any.
     nodes: Option<NodeChannels>,
 }
 
-/// Channels to other order nodes by their addresses, made when they are first asked for.
+/// Channels to other order nodes by address, created on first use.
 #[derive(Clone, Default)]
 pub struct NodeChannels(Arc<Mutex<HashMap<String, Channel>>>);
 
@@ -61,14 +61,14 @@ impl Nodes for NodeChannels {
 }
 
 impl Forwarding {
-    /// Carries calls of these paths there.
+    /// Forwards calls whose paths begin so.
     #[must_use]
     pub fn with_service(mut self, path: &'static str, channel: Option<Channel>) -> Self {
         self.services.extend(channel.map(|channel| (path, channel)));
         self
     }
 
-    /// Carries what is asked of orders to the node that has them.
+    /// Forwards calls to orders to the node that owns them.
     #[must_use]
     pub fn with_nodes(mut self, nodes: NodeChannels) -> Self {
         self.nodes = Some(nodes);
@@ -118,26 +118,31 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if !request.headers().contains_key(CARRIED_HEADER)
+        if !request.headers().contains_key(FROM_ROLE_HEADER)
             && let Some(channel) = self.forwarding.service(path)
         {
-            return Box::pin(async move { Ok(carry(channel, request, CARRIED_HEADER).await) });
+            return Box::pin(async move { Ok(forward(channel, request, FROM_ROLE_HEADER).await) });
         }
         let of_orders =
             self.forwarding.nodes.is_some() && path.starts_with(ORDERS) && path != COMMANDS;
         if request.headers().contains_key(FORWARDED_HEADER) || !of_orders {
             return Box::pin(self.inner.call(request));
         }
-        // The one that was polled ready is used, its copy waits for the next call.
+        // The instance that was polled ready takes this call; its clone takes the next.
         let copy = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, copy);
         let forwarding = self.forwarding.clone();
-        Box::pin(async move { Ok(ask(forwarding, inner, request).await) })
+        Box::pin(async move { Ok(answer_or_forward(forwarding, inner, request).await) })
     }
 }
 
-/// Asks here first: what is ours, and what is wrong with a call, is known here.
-async fn ask<S>(forwarding: Forwarding, mut inner: S, request: Request<Body>) -> Response<Body>
+/// Tries this process first, which answers its own orders and refuses invalid calls; forwards a
+/// call whose shard another node owns.
+async fn answer_or_forward<S>(
+    forwarding: Forwarding,
+    mut inner: S,
+    request: Request<Body>,
+) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -153,17 +158,18 @@ where
     };
     let again = |head: &http::request::Parts| {
         let mut head = head.clone();
-        waited(&mut head.headers, asked.elapsed());
+        shorten_deadline(&mut head.headers, asked.elapsed());
         Request::from_parts(head, Body::new(Full::new(bytes.clone())))
     };
     let Ok(answer) = inner.call(again(&head)).await;
     let owner = answer.headers().get(OWNER_HEADER).and_then(|owner| owner.to_str().ok());
     let Some(channel) = owner.and_then(|owner| forwarding.node(owner)) else { return answer };
-    let answer = carry(channel, again(&head), FORWARDED_HEADER).await;
+    let answer = forward(channel, again(&head), FORWARDED_HEADER).await;
     if !answer.headers().contains_key(OWNER_HEADER) {
         return answer;
     }
-    // It changed hands on the way, perhaps to us. Not carried again: who is not here now is away.
+    // The shard changed owners meanwhile, perhaps to us. The call is not forwarded again: if the
+    // shard is not here, it is unavailable.
     if let Some(slot) = head.extensions.get::<CallSlot>()
         && !slot.again().await
     {
@@ -174,27 +180,31 @@ where
     answer
 }
 
-/// What another process answers. The mark tells it that the call is on its way already. It waits for
-/// its slot there, and makes room here.
-async fn carry(channel: Channel, mut request: Request<Body>, mark: &'static str) -> Response<Body> {
+/// Returns another process's answer. The header tells it that the call was forwarded. The call
+/// waits for a slot there and gives up its slot here.
+async fn forward(
+    channel: Channel,
+    mut request: Request<Body>,
+    header: &'static str,
+) -> Response<Body> {
     if let Some(slot) = request.extensions_mut().remove::<CallSlot>() {
         slot.end();
     }
-    request.headers_mut().insert(mark, HeaderValue::from_static("1"));
+    request.headers_mut().insert(header, HeaderValue::from_static("1"));
     match channel.oneshot(request).await {
         Ok(answer) => answer,
         Err(error) => {
-            tracing::warn!(%error, "a call could not be carried to its process");
-            // It may have arrived; nobody knows.
-            let message = "the process that answers this is away; whether it was done is not known \
-                           yet; ask again with the same order id or request id";
-            away(Reason::OutcomeUnknown, message).into_http()
+            tracing::warn!(%error, "a call could not be forwarded to its process");
+            // It may have arrived.
+            let message = "the process that answers this is unavailable; the outcome is not known yet; \
+                           ask again with the same order id or request id";
+            unavailable(Reason::OutcomeUnknown, message).into_http()
         }
     }
 }
 
-/// Takes what was waited for from the time that a call has left.
-pub(crate) fn waited(headers: &mut http::HeaderMap, passed: Duration) {
+/// Takes time that has passed from a call's deadline.
+pub(crate) fn shorten_deadline(headers: &mut http::HeaderMap, passed: Duration) {
     if passed >= WAITED_MIN
         && let Some(left) = time_left(headers, passed)
     {
@@ -202,7 +212,7 @@ pub(crate) fn waited(headers: &mut http::HeaderMap, passed: Duration) {
     }
 }
 
-/// A `grpc-timeout` less what has passed, in milliseconds; at least one.
+/// A `grpc-timeout` minus the time that has passed, in milliseconds; at least one.
 fn time_left(headers: &http::HeaderMap, passed: Duration) -> Option<HeaderValue> {
     let timeout = order_actor::grpc::timeout(headers)?;
     let left = timeout.saturating_sub(passed).as_millis().clamp(1, 99_999_999);
@@ -214,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_waited_for_is_taken_from_the_time_that_is_left() {
+    fn time_that_passed_is_taken_from_the_deadline() {
         let left = |text: &'static str, passed| {
             let mut headers = http::HeaderMap::new();
             headers.insert("grpc-timeout", HeaderValue::from_static(text));

@@ -1,6 +1,6 @@
-//! Whether this process can serve, as callers are told: every part raises and clears reasons of its
-//! own, and the process serves while there is none. Each change is said once.
-//! Never here: what the parts look at.
+//! Whether this process can serve. Every part raises and clears reasons of its own; the process
+//! serves while there are none. Each change is logged once.
+//! Never here: the checks themselves (see `engine/health`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(crate) struct Health {
     reasons: Arc<Mutex<BTreeMap<String, Reason>>>,
-    /// What keeps it from nothing, and yet wants somebody.
+    /// Conditions that need attention and do not keep the process from serving.
     alarms: Arc<Mutex<BTreeMap<String, Reason>>>,
     serving: Arc<watch::Sender<bool>>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// Why a part keeps the process from serving.
+/// Why a part keeps the process from serving, or needs attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
     /// Why, for operators.
@@ -28,18 +28,18 @@ pub(crate) struct Reason {
 }
 
 impl Health {
-    /// Of a process that does not serve before it has been looked at.
+    /// Of a process that does not serve before its first check.
     pub(crate) fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         let serving = Arc::new(watch::channel(false).0);
         Self { reasons: Arc::default(), alarms: Arc::default(), serving, now }
     }
 
     /// Raises a reason of a part, or clears it.
-    pub(crate) fn set(&self, part: &str, trouble: Option<String>) {
+    pub(crate) fn set(&self, part: &str, failure: Option<String>) {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
+        match failure {
             Some(text) => match reasons.get_mut(part) {
-                // The words may differ from one try to the next; it is the same trouble.
+                // The text may differ from one check to the next; it is the same failure.
                 Some(known) => known.text = text,
                 None => {
                     tracing::error!(part, reason = text, "cannot serve");
@@ -55,13 +55,13 @@ impl Health {
         }
     }
 
-    /// Why it cannot serve, by part; none where it can.
+    /// Why it cannot serve, by part; empty if it can.
     pub(crate) fn reasons(&self) -> BTreeMap<String, Reason> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Raises an alarm of a part, or ends it. Whoever raised it has said so in the log, once: of
-    /// several processes that see it only the one whose it is.
+    /// Raises an alarm of a part, or clears it. The process that owns the alarm logs it, once; the
+    /// others that see it do not.
     pub(crate) fn alarm(&self, part: &str, alarm: Option<Reason>) {
         let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
         match alarm {
@@ -70,32 +70,32 @@ impl Health {
         }
     }
 
-    /// What keeps it from nothing, and yet wants somebody, by part.
+    /// Conditions that need attention and do not keep it from serving, by part.
     pub(crate) fn alarms(&self) -> BTreeMap<String, Reason> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it serves, as it was last told.
+    /// Whether it serves, as last published.
     pub(crate) fn serving(&self) -> watch::Receiver<bool> {
         self.serving.subscribe()
     }
 
-    /// Tells whether it serves, by the reasons that there are.
-    pub(crate) fn tell(&self) {
-        self.say(self.reasons().is_empty());
+    /// Publishes whether it serves: whether there are no reasons against it.
+    pub(crate) fn publish(&self) {
+        self.set_serving(self.reasons().is_empty());
     }
 
-    /// It serves no longer, whatever works still: it is being stopped.
+    /// Reports that it serves no longer, because it is being stopped.
     pub(crate) fn stopping(&self) {
-        self.say(false);
+        self.set_serving(false);
     }
 
-    /// What time it is, as reasons say since when.
+    /// The clock that reasons take their time from.
     pub(crate) fn now(&self) -> Timestamp {
         (self.now)()
     }
 
-    fn say(&self, now: bool) {
+    fn set_serving(&self, now: bool) {
         self.serving.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 }

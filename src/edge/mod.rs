@@ -1,20 +1,20 @@
-//! The gRPC server as a stack, outermost first: connections → who may call, and how much at once →
-//! who answers (this process or another) → services, health and reflection.
+//! The gRPC server as a stack, outermost first: connections → access and admission → forwarding to
+//! the process that answers → services, health and reflection.
 //! Never here: rules about orders.
 
-pub mod access; // who may call what
-pub(crate) mod admin; // what operators see and may do
-mod admission; // who gets in
-mod body; // what is sent and taken, counted
-pub(crate) mod calls; // which methods there are, and who may call them
-mod connections; // the door
-pub(crate) mod forward; // calls that another process answers
+pub mod access; // which callers may call which methods
+pub(crate) mod admin; // the admin service, for operators
+mod admission; // authentication, limits and slots in front of every call
+mod body; // request and response bodies, counted against limits
+pub(crate) mod calls; // all gRPC methods and the roles that may call them
+mod connections; // accepts connections and bounds their number and lifetime
+pub(crate) mod forward; // forwards calls that another process answers
 pub(crate) mod health; // whether this process can serve
-pub(crate) mod peers; // channels to other processes, and who this one is to them
-pub(crate) mod refusal; // statuses of this package's own services
-mod refusals; // how soon who asks too often hears of it
-mod shares; // who may have how much at once
-mod slots; // whose call is carried out next
+pub(crate) mod peers; // channels to other processes
+pub(crate) mod refusal; // gRPC statuses of this package's own services
+mod refusals; // delays answers to connections that are refused repeatedly
+mod shares; // fair shares of calls, streams and bytes per caller
+mod slots; // fair scheduling of calls by caller
 
 pub use admission::Admission;
 pub use connections::{Bounds, take_descriptors};
@@ -37,7 +37,7 @@ use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
 use access::Access;
-use admin::{AdminEdge, asker};
+use admin::{AdminEdge, recorded_caller};
 use calls::Calls;
 use forward::Forwarding;
 
@@ -45,55 +45,55 @@ use forward::Forwarding;
 const CALLS_MAX: u32 = 128;
 /// Headers of one request; hyper's own default is 16 MB, which invites header bombs.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-/// What a call may send that nobody has read yet: what HTTP/2 itself starts with.
+/// Unread bytes that a call may send: HTTP/2's own initial window.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// What a connection may send that nobody has read yet: as much as all its calls may, so that none
-/// waits for another. h2 lets half of it be spent on small frames (256 bytes each), and cuts the
-/// connection then: 8 streams of commands of 60 bytes, unread, come to 1.7 MiB.
+/// Unread bytes that a connection may send: the sum of its calls' windows, so that no call waits
+/// for another. h2 counts small frames (256 bytes each) against half of it and closes the
+/// connection beyond that: 8 streams of commands of 60 bytes, unread, come to 1.7 MiB.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
-/// What of an answer is put into the connection's own buffer before the client takes it.
+/// Bytes of an answer that the connection buffers before the client takes them.
 const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(20);
 
 const _: () = assert!(CONNECTION_WINDOW >= CALLS_MAX * STREAM_WINDOW);
 
-/// What the server serves: what runs in this process, and where the rest is.
+/// Everything the server serves: services of this process, and routes to the others.
 pub struct Services {
-    /// What is answered here, beside operations and health.
+    /// The services answered here, beside admin and health.
     pub routes: RoutesBuilder,
     /// Their full names, for health.
     pub names: Vec<&'static str>,
-    /// Every method that there is, here or elsewhere.
+    /// All methods, answered here or elsewhere.
     pub calls: Arc<Calls>,
-    /// Whose call is carried out next.
+    /// The scheduler of calls.
     pub slots: Slots,
-    /// Operations.
+    /// The admin service.
     pub admin: AdminEdge,
-    /// Who may call.
+    /// Authentication and roles.
     pub access: Access,
-    /// Where calls are carried to that are not answered here.
+    /// Where calls are forwarded that are not answered here.
     pub forwarding: Forwarding,
-    /// How much callers may have at once.
+    /// The limits of callers.
     pub numbers: Numbers,
-    /// How many connections there may be.
+    /// The limits of connections.
     pub bounds: Bounds,
 }
 
-/// The health of the process itself, whether or not it can serve: for those who would restart it.
+/// The health service name for liveness probes: serving as long as the process runs.
 pub const LIVENESS: &str = "liveness";
 
-/// What services know callers by that do not know `By`: role and name.
-pub(crate) fn telling_who_asks(mut request: Request<()>) -> Result<Request<()>, Status> {
+/// Adds the caller's role and name to a request, for services that do not know `By`.
+pub(crate) fn with_caller(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(by) = request.extensions().get::<By>() {
-        let asked_by = asker(by);
+        let asked_by = recorded_caller(by);
         request.extensions_mut().insert(asked_by);
     }
     Ok(request)
 }
 
-/// Serves until told to stop; then takes no new calls and lets those under way end. Health says
-/// whether the process is `ready`.
+/// Serves until stopped; then takes no new calls and lets those under way finish. Health reports
+/// `ready`.
 pub async fn serve(
     listener: TcpListener,
     services: Services,
@@ -106,19 +106,19 @@ pub async fn serve(
     let mut names = services.names;
     names.extend(["", admin::RPC.name]);
     let now = *ready.borrow();
-    tell_health(&health_reporter, &names, now).await;
-    let following = stop.clone().run_until_cancelled_owned(async move {
+    report_health(&health_reporter, &names, now).await;
+    let reporting = stop.clone().run_until_cancelled_owned(async move {
         let mut ready = ready;
         while ready.changed().await.is_ok() {
             let now = *ready.borrow_and_update();
-            tell_health(&health_reporter, &names, now).await;
+            report_health(&health_reporter, &names, now).await;
         }
     });
-    tokio::spawn(following);
+    crate::tasks::spawn(reporting);
     let mut routes = services.routes;
     routes.add_service(health);
     routes.add_service(services.admin.into_service());
-    // Many clients still ask by the older name of the same service.
+    // Many clients still use the older name of the same service.
     let described = || reflection(&services.calls);
     match (described().build_v1(), described().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => {
@@ -136,7 +136,7 @@ pub async fn serve(
     connections::serve(listener, stack, services.bounds, stop).await;
 }
 
-/// Serves other services by the same door as the engine's own: for those who compare.
+/// Serves other services behind the same stack as the engine's own, for comparisons.
 pub async fn serve_routes(
     listener: TcpListener,
     routes: Routes,
@@ -149,7 +149,7 @@ pub async fn serve_routes(
     connections::serve(listener, stack, Bounds::default(), stop).await;
 }
 
-async fn tell_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
+async fn report_health(reporter: &HealthReporter, names: &[&str], ready: bool) {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in names {
         reporter.set_service_status(name, status).await;
@@ -164,7 +164,7 @@ fn reflection(calls: &Calls) -> tonic_reflection::server::Builder<'static> {
     })
 }
 
-/// Gives a reason to errors that arise before a service sees the call: every error has one.
+/// Adds a reason to errors that arise before a service sees the call: every error has one.
 fn explained(mut response: http::Response<Body>) -> http::Response<Body> {
     let Some(status) = Status::from_header_map(response.headers()) else { return response };
     if status.code() == Code::Ok || !status.details().is_empty() {

@@ -1,5 +1,5 @@
-//! Channels to the other processes of a cluster, and who this one is to them.
-//! Never here: where they are, and what is said to them.
+//! Channels to the other processes of a cluster.
+//! Never here: their addresses, and what is sent.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tonic::transport::{Channel, Endpoint};
 use crate::flags::address::Address;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// A peer that was cut off without a word is noticed after twice this.
+/// A peer that is cut off without closing its connection is noticed after twice this.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
-/// A channel to whoever answers at these URLs; connects when it is first used. None without any.
+/// A channel to the processes at these URLs; connects on first use. None without URLs.
 ///
 /// # Errors
-/// Where one is no address, or https.
+/// If one is not an address, or is https.
 pub fn channel(urls: &[String]) -> anyhow::Result<Option<Channel>> {
     let endpoints = urls.iter().map(|url| endpoint(url)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(match endpoints.as_slice() {

@@ -1,4 +1,4 @@
-//! Refusals of this package's own services.
+//! Statuses with a reason, for this package's own services.
 
 pub(crate) use service_edge::violation;
 use service_edge::{OVERLOADED_DELAY, Refused};
@@ -10,12 +10,12 @@ pub(crate) fn refused(reason: Reason, message: &str) -> Status {
     Refused::new(reason).say(message)
 }
 
-/// Something that this process needs is away for now.
-pub(crate) fn away(reason: Reason, message: &str) -> Status {
+/// Something that this process needs is unavailable for now.
+pub(crate) fn unavailable(reason: Reason, message: &str) -> Status {
     Refused::unavailable(reason).say(message)
 }
 
-/// Nothing was begun, because there is too much under way; which bound was met is told.
+/// Nothing was begun, because too much is under way; names the bound that was reached.
 pub(crate) fn overloaded(bound: &str) -> Status {
     Refused::new(Reason::Overloaded)
         .with("bound", bound)

@@ -1,5 +1,5 @@
-//! What a process is built of, while its services open: databases, logs, followers, routes.
-//! Never here: which services there are.
+//! A process under construction, while its services open: databases, logs, followers, routes.
+//! Never here: the list of services.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use super::Orders;
 use super::followers::Followers;
 use super::health::Alarm;
-use super::service::{Follower, Log, Promise, Runs, Service};
+use super::service::{Follower, Log, Published, Runs, Service};
 use super::services::Services;
 use super::settings::Settings;
 use super::stores;
@@ -27,10 +27,10 @@ use crate::edge::forward::NodeChannels;
 use crate::edge::peers;
 use service_edge::feed::{self, RemoteFacts};
 
-/// What time it is.
+/// The clock.
 pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A process of the engine that is being built.
+/// A process of the engine under construction.
 pub struct Building {
     pub(super) settings: Settings,
     pub(super) address: SocketAddr,
@@ -43,14 +43,14 @@ pub struct Building {
     pub(super) alarms: Vec<Alarm>,
     pub(super) routes: RoutesBuilder,
     pub(super) slots: Slots,
-    /// The other order nodes, where there may be any.
+    /// Channels to the other order nodes, if there can be any.
     pub(super) nodes: NodeChannels,
-    /// The order service, where it is here.
+    /// The order service, if this process runs it.
     pub(super) orders: Option<Orders>,
     pub(super) stop_edge: CancellationToken,
 }
 
-/// To the processes of the services that are not here, by their names.
+/// Channels to the services of other processes, by name.
 pub(super) struct Channels(BTreeMap<&'static str, Channel>);
 
 impl Channels {
@@ -74,10 +74,10 @@ pub(super) fn elsewhere(settings: &Settings) -> impl Iterator<Item = &'static Se
     settings.services.iter().copied().filter(move |service| !role.runs(service))
 }
 
-/// The one of these services that promises the facts of a source.
-pub(super) fn promising(services: Services, source: Origin) -> Option<&'static Service> {
-    let promises = |service: &Service| service.promises.is_some_and(|all| all.source == source);
-    services.iter().copied().find(|service| promises(service))
+/// The service that publishes the facts of this origin.
+pub(super) fn publisher(services: Services, source: Origin) -> Option<&'static Service> {
+    let publishes = |service: &Service| service.published.is_some_and(|all| all.source == source);
+    services.iter().copied().find(|service| publishes(service))
 }
 
 impl Building {
@@ -110,7 +110,7 @@ impl Building {
         })
     }
 
-    /// Opens the database of a service, its tables up to date.
+    /// Opens the database of a service and migrates its tables.
     pub(crate) async fn database(&mut self, service: &'static Service) -> anyhow::Result<Database> {
         let Settings { backend, database_connections, .. } = &self.settings;
         let database = stores::database(backend, service, *database_connections).await?;
@@ -118,32 +118,32 @@ impl Building {
         Ok(database)
     }
 
-    /// Others may read from here on what a service promises; it goes into the streams, if there are
-    /// any, in the shards of the scope.
-    pub(crate) fn promise(
+    /// Publishes a service's facts: through the feed, and through the Redis streams, if there are
+    /// any, for the shards in scope.
+    pub(crate) fn publish(
         &mut self,
-        promise: Promise,
+        facts: Published,
         log: feed::Log,
         scope: watch::Receiver<Scope>,
     ) {
-        let Promise { source, relay, .. } = promise;
+        let Published { source, relay, .. } = facts;
         if let (Some(redis), Some(streams)) = (&self.redis, &self.settings.streams) {
             self.followers.relay(relay, source, log(), scope, redis, streams.keep);
         }
         self.logs.insert(source.uri(), (source, log));
     }
 
-    /// The same, of a service that tells out of its own database: one of its processes at a time puts
-    /// it into the streams.
-    pub(crate) fn promise_once(&mut self, promise: Promise, log: feed::Log, database: &Database) {
-        let (candidacy, scope) = Candidacy::new(database.clone(), promise.relay);
+    /// The same, for a service that publishes from its own database: one of its processes at a time
+    /// relays to the streams.
+    pub(crate) fn publish_once(&mut self, facts: Published, log: feed::Log, database: &Database) {
+        let (candidacy, scope) = Candidacy::new(database.clone(), facts.relay);
         if self.redis.is_some() {
             self.followers.run(|stop| candidacy.run(stop));
         }
-        self.promise(promise, log, scope);
+        self.publish(facts, log, scope);
     }
 
-    /// What a service promises: from its log, where that is here, or from its process.
+    /// The facts of an origin: from its log if it is in this process, or else from its process.
     pub(crate) fn facts(
         &self,
         source: Origin,
@@ -152,9 +152,9 @@ impl Building {
         if let Some((_, log)) = self.logs.get(source.uri()) {
             return Ok(log());
         }
-        let channel = promising(self.settings.services, source)
+        let channel = publisher(self.settings.services, source)
             .and_then(|service| self.channels.to(service))
-            .with_context(|| format!("nobody is known who tells {}", source.uri()))?;
+            .with_context(|| format!("no known process publishes {}", source.uri()))?;
         let identity = self.settings.peers.identity.clone();
         let remote: Arc<dyn Source<Fact>> = Arc::new(RemoteFacts::new(source, channel, identity));
         Ok(match &self.redis {
@@ -166,10 +166,11 @@ impl Building {
         })
     }
 
-    /// Follows the events of the journal, as a follower's row says; where it runs is what comes back.
+    /// Follows the events of the journal according to a follower's row; returns the follower's
+    /// scope.
     ///
     /// # Errors
-    /// Where the row says otherwise, or there is no journal here.
+    /// If the row names another log, or the journal is not in this process.
     pub(crate) fn follow_events<H: Handler<RecordedEvent>>(
         &mut self,
         follower: &'static Follower,
@@ -177,28 +178,31 @@ impl Building {
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
         let name = follower.name;
-        anyhow::ensure!(follower.follows == Log::Journal, "the row of {name} names facts");
+        anyhow::ensure!(
+            follower.follows == Log::Journal,
+            "the row of {name} follows facts, not events"
+        );
         self.follow(follower, events, handler)
     }
 
-    /// Follows the facts that a follower's row names; where it runs is what comes back.
+    /// Follows the facts that a follower's row names; returns the follower's scope.
     ///
     /// # Errors
-    /// Where the row names none, nobody is known who publishes them, or there is no journal here.
+    /// If the row names no facts, no known process publishes them, or the journal is not here.
     pub(crate) fn follow_facts<H: Handler<Fact>>(
         &mut self,
         follower: &'static Follower,
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
         let Log::Facts(source) = follower.follows else {
-            anyhow::bail!("the row of {} names no facts", follower.name)
+            anyhow::bail!("the row of {} follows no facts", follower.name)
         };
         let facts = self.facts(source, follower.name)?;
         self.follow(follower, facts, handler)
     }
 
-    /// Starts a follower on the database of the service in whose row it stands: the archive's guard
-    /// and `verify` look for its cursor there.
+    /// Starts a follower on the database of the service whose row lists it: the archive's guard and
+    /// `verify` look for its cursor there.
     fn follow<T: Item, H: Handler<T>>(
         &mut self,
         follower: &'static Follower,
@@ -206,16 +210,19 @@ impl Building {
         handler: H,
     ) -> anyhow::Result<watch::Receiver<Scope>> {
         let name = follower.name;
-        let stands_in = |service: &&&Service| service.followers.iter().any(|row| row.name == name);
-        let service = self.settings.services.iter().find(stands_in);
-        let service = service.with_context(|| format!("the follower {name} stands in no row"))?;
+        let lists_it = |service: &&&Service| service.followers.iter().any(|row| row.name == name);
+        let service = self.settings.services.iter().find(lists_it);
+        let service = service.with_context(|| format!("no row lists the follower {name}"))?;
         let open = self.databases.iter().find(|(open, _)| *open == service.name);
         let (_, database) = open.with_context(|| format!("{} is not open here", service.name))?;
         let database = database.clone();
         match follower.scope {
             Runs::Once => Ok(self.followers.start_one(follower, &database, source, handler)),
             Runs::ByShard => {
-                let orders = self.orders.as_ref().context("shards are where the journal is")?;
+                let orders = self
+                    .orders
+                    .as_ref()
+                    .context("a follower by shard needs the journal in its process")?;
                 let scope = orders.journal.scope();
                 self.followers.start(follower, &database, source, scope.clone(), handler);
                 Ok(scope)

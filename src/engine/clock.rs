@@ -1,6 +1,7 @@
-//! Whether the clock of a process can be believed when it starts. A machine whose clock is years off
-//! would cancel every open order at once, so timers wait until it is right or an operator says so.
-//! Never here: what time it is.
+//! Whether the clock of a process can be trusted when it starts. A clock that is years off would
+//! cancel every open order immediately, so timers wait until it is right or an operator resumes
+//! them.
+//! Never here: the clock itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,22 @@ use shared_events::stream::Cursors;
 
 use crate::edge::admin::Timers;
 
-/// The newest event may be this much later than the clock: another node's clock was wrong for a while.
+/// The newest event may be this much ahead of the clock: another node's clock was wrong for a
+/// while.
 const BEHIND_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Nothing may have happened for so long.
+/// The newest event may be this old.
 const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Whether timers may act on the clock.
+/// Holds timers until the clock can be trusted.
 #[derive(Debug)]
-pub(crate) struct Believed {
-    /// When the newest event was recorded, if there is any.
+pub(crate) struct TrustedClock {
+    /// When the newest event was recorded, if there is one.
     newest: Option<Timestamp>,
     timers: Timers,
 }
 
-impl Believed {
-    /// By the newest event of a journal; whoever knows better says that it is `trusted`.
+impl TrustedClock {
+    /// Compares with the newest event of a journal, unless `trusted`.
     pub(crate) async fn by(journal: &Journal, trusted: bool) -> Arc<Self> {
         let newest = match newest(journal).await {
             Ok(newest) => newest,
@@ -37,19 +39,19 @@ impl Believed {
         Arc::new(Self { newest, timers: Timers::new(!trusted) })
     }
 
-    /// Why timers wait; they go on by themselves once the clock is right.
-    pub(crate) fn trouble(&self, now: Timestamp) -> Option<String> {
+    /// Why timers wait, if they do. They resume by themselves once the clock is right.
+    pub(crate) fn failure(&self, now: Timestamp) -> Option<String> {
         let held = *self.timers.held().borrow();
-        let strange = self.newest.filter(|newest| {
+        let far_off = self.newest.filter(|newest| {
             held && (now.plus(BEHIND_MAX) < *newest || newest.plus(AHEAD_MAX) < now)
         });
-        let Some(newest) = strange else {
-            self.timers.believe();
+        let Some(newest) = far_off else {
+            self.timers.trust_clock();
             return None;
         };
         Some(format!(
-            "the clock says {now} and the newest event is of {newest}: timers wait until the clock is \
-             set right, or for `ordinal timers resume`"
+            "the clock is at {now} and the newest event is from {newest}: timers wait until the clock \
+             is set right, or for `ordinal timers resume`"
         ))
     }
 

@@ -1,5 +1,5 @@
-//! Where the Postgres database of each service is, by flags.
-//! Never here: what is in it.
+//! Flags that name the Postgres databases of the services and of the journal.
+//! Never here: the databases' contents.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::settings::Databases;
 const SHARED: &str = "database_url";
 const JOURNAL: &str = "journal_database";
 
-/// Flags that name databases: one for all, one for each service, and the parts of the journal.
+/// Flags that name databases: one for all services, one per service, and those of the journal.
 #[derive(Clone)]
 pub struct DatabaseArgs {
     services: Services,
@@ -30,17 +30,17 @@ impl std::fmt::Debug for DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The databases of the services that a role runs; none where no flag names any.
+    /// The databases of the services that a role runs; none if no flag names any.
     ///
     /// # Errors
-    /// Where some are named and one that is needed is not.
+    /// If some are named and a needed one is missing.
     pub fn databases(&self, role: Role) -> anyhow::Result<Option<Databases>> {
         let spread = self.journal()?;
         let Self { services, shared, own, .. } = self.clone();
         if shared.is_none() && own.is_empty() {
             anyhow::ensure!(
                 spread.is_none(),
-                "--journal-database spreads the journal alone: --database-url says where the rest is"
+                "--journal-database is for the journal only: the services also need --database-url"
             );
             return Ok(None);
         }
@@ -57,10 +57,10 @@ impl DatabaseArgs {
         Ok(Some(Databases { journal, shared, own }))
     }
 
-    /// Where the journal is spread, if it is.
+    /// The databases of a journal that is split by shards.
     ///
     /// # Errors
-    /// Where the flags make no map; without any URL.
+    /// If the flags are not a valid shard map; quotes no URL.
     pub fn journal(&self) -> anyhow::Result<Option<ShardMap>> {
         let entries = self.journal.iter().map(|entry| entry.trim());
         let entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
@@ -73,13 +73,13 @@ impl DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The flag of a service, by its id.
+    /// The id of a service's flag.
     #[must_use]
     pub fn id(service: &Service) -> String {
         format!("{}_database_url", service.name)
     }
 
-    /// The ids of all of them, for these services.
+    /// The ids of all database flags of these services.
     #[must_use]
     pub fn ids(services: Services) -> Vec<String> {
         let own = services.iter().map(|service| Self::id(service));
@@ -95,11 +95,11 @@ impl DatabaseArgs {
         };
         let shared = url(SHARED.to_owned(), "database-url".to_owned());
         let mut command = command.arg(shared.help(
-            "Keep everything in this Postgres database instead of files, a schema per service",
+            "Store everything in this Postgres database instead of files, a schema per service",
         ));
         for service in services {
             let own = url(Self::id(service), format!("{}-database-url", service.name));
-            let help = format!("Keep {} in this Postgres database", service.keeps);
+            let help = format!("Store {} in this Postgres database", service.keeps);
             command = command.arg(own.help(help));
             if service.has_journal {
                 command = command.arg(journal());
@@ -109,17 +109,17 @@ impl DatabaseArgs {
         command.group(group)
     }
 
-    /// What was said of these services.
+    /// Reads the flags of these services.
     pub(crate) fn read(matches: &ArgMatches, services: Services) -> Self {
-        let said = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
-        let own = services.iter().filter_map(|one| Some((one.name, said(&Self::id(one))?)));
+        let given = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
+        let own = services.iter().filter_map(|one| Some((one.name, given(&Self::id(one))?)));
         let journal = matches.try_get_many::<String>(JOURNAL).ok().flatten();
         let journal = journal.into_iter().flatten().cloned().collect();
-        Self { services, shared: said(SHARED), own: own.collect(), journal }
+        Self { services, shared: given(SHARED), own: own.collect(), journal }
     }
 }
 
-/// The parts of the journal.
+/// The flag of the journal's databases.
 fn journal() -> Arg {
     Arg::new(JOURNAL)
         .long("journal-database")
@@ -129,10 +129,11 @@ fn journal() -> Arg {
         .value_delimiter(' ')
         .action(ArgAction::Append)
         .help(
-            "Keep these shards of the journal in this Postgres database, such as \
-             0-7=postgres://…, and not in the database of orders; once per database (in the \
-             environment and in a file by spaces), so that every shard is named once. Fixed when \
-             the journal is created, with the number of shards; later `ordinal journal move`",
+            "Store these shards of the journal in this Postgres database, such as \
+             0-7=postgres://…, instead of the database of orders; repeat it for each database (in \
+             the environment and in a file separated by spaces) until every shard is named once. \
+             Fixed when the journal is created, with the number of shards; change it later with \
+             `ordinal journal move`",
         )
 }
 

@@ -1,6 +1,6 @@
-//! The files of an SQLite directory, which belong together: locked for one process each, checked
-//! before anything is opened for writing, and seen to be where they were.
-//! Never here: what is in them.
+//! The files of an SQLite directory, which belong together: each is locked for one process, all are
+//! checked before any is opened for writing, and watched while they are in use.
+//! Never here: their contents.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shared_events::chance::Chance;
 use shared_events::stream::{Contents, Installation};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -16,14 +17,14 @@ use uuid::Uuid;
 use super::service::{Role, Service, Store};
 use super::services::Services;
 
-/// A process that is being stopped lets go of its files within this.
+/// A process that is being stopped releases its files within this.
 const LOCKED_WITHIN: Duration = Duration::from_secs(10);
-/// How long a start waits for a lock before it says for whom.
-const SAID_AFTER: Duration = Duration::from_millis(500);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Who locks it is looking at all files of the directory, or making them.
+/// How long a start waits for a lock before it logs the holder.
+const LOGGED_AFTER: Duration = Duration::from_millis(500);
+const RETRY_EVERY: Duration = Duration::from_millis(100);
+/// Locked while a process checks or creates the files of the directory.
 const DIRECTORY_LOCK: &str = "ordinal.lock";
-/// Less room than this, in bytes, counts as none: a batch may be several MiB.
+/// Less free space than this, in bytes, counts as a full disk: a batch may be several MiB.
 const ROOM_MIN: u64 = 1 << 20;
 
 /// The file of the journal.
@@ -33,11 +34,11 @@ pub(crate) const JOURNAL_FILE: &str = "journal.db";
 #[derive(Clone)]
 struct Kind {
     name: String,
-    /// Whose it is.
+    /// Its service.
     service: &'static Service,
-    /// Tables that hold something as soon as it is used.
+    /// Tables that have rows as soon as it is used.
     kept_in: &'static [&'static str],
-    /// What becomes of it where it is made anew; none where that cannot be.
+    /// The consequence of replacing it by a new file; none if that is not allowed.
     anew: Option<&'static str>,
 }
 
@@ -65,18 +66,19 @@ pub(crate) struct Files {
     id: Uuid,
     /// Held for as long as the process uses them.
     _locks: Vec<File>,
-    /// Held until they are marked.
+    /// Held until the files are marked.
     making: Option<File>,
-    /// Each with what it was when it was opened.
+    /// Each path with its device and inode when it was opened.
     watched: Vec<(PathBuf, Option<(u64, u64)>)>,
 }
 
 impl Files {
-    /// Takes the files of a role in this directory, which is made where it is new, unless they do not
-    /// belong together or another process has them. Those named `anew` may be missing.
+    /// Locks and checks the files of a role in this directory, which is created if missing. Those
+    /// named
+    /// `anew` may be missing.
     ///
     /// # Errors
-    /// Which file is wrong, and what to do.
+    /// If another process holds a file or the files do not belong together; says what to do.
     pub(crate) async fn take(
         directory: &Path,
         services: Services,
@@ -96,29 +98,30 @@ impl Files {
             }
         }
         let making = lock(&directory.join(DIRECTORY_LOCK)).await?;
-        let held = || format!("another process is making files in {}", directory.display());
+        let held = || format!("another process is creating files in {}", directory.display());
         let making = making.with_context(held)?;
         tighten(directory, &kinds);
-        let found = look(directory, &kinds).await?;
-        let id = belong_together(directory, role, &found, anew)?.unwrap_or_else(Uuid::now_v7);
+        let found = inspect(directory, &kinds).await?;
+        let id = belong_together(directory, role, &found, anew)?
+            .unwrap_or_else(|| Chance::system().uuid());
         let directory = directory.to_owned();
         let making = Some(making);
         Ok(Self { directory, role, kinds, id, _locks: locks, making, watched: Vec::new() })
     }
 
-    /// Has every file know to whom it belongs and beside whom it stands, once all of them are open and
-    /// nothing has been kept in the new ones.
+    /// Records in every file its installation and the files beside it, once all are open and before
+    /// anything is stored in new ones.
     ///
     /// # Errors
-    /// Where one cannot be written.
+    /// If a file cannot be written.
     pub(crate) async fn mark(&mut self) -> anyhow::Result<()> {
-        let found = look(&self.directory, &self.kinds).await?;
-        // A file of another role that its own first start has not made yet is nobody's sibling.
+        let found = inspect(&self.directory, &self.kinds).await?;
+        // A file of another role that was never created is not a sibling.
         let there = found.iter().filter(|(kind, contents)| {
             self.role.runs(kind.service) || contents.installation().is_some()
         });
         let siblings: BTreeSet<String> = there.map(|(kind, _)| kind.name.clone()).collect();
-        // New ones first: nobody is told of a file that does not know itself yet.
+        // New files first: no file may refer to one that is not marked itself.
         let (new, old): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(_, contents)| !contents.is_used());
         for (kind, contents) in new.into_iter().chain(old) {
@@ -141,13 +144,13 @@ impl Files {
         Ok(())
     }
 
-    /// What can be looked at while the process runs.
+    /// The check to run while the process works.
     pub(crate) fn watch(&self) -> Watch {
         Watch { directory: self.directory.clone(), files: self.watched.clone() }
     }
 }
 
-/// Looks now and then whether the files are where they were, and have room.
+/// Checks periodically that the files are in place and the disk has space.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     directory: PathBuf,
@@ -155,14 +158,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// What is wrong with the files, if anything is.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    /// Why the files are unusable, if they are.
+    pub(crate) fn failure(&self) -> Option<String> {
         for (path, opened) in &self.files {
             let name = path.display();
             match identity(path) {
                 None => return Some(format!("{name} is gone: it was deleted or moved")),
                 found if found != *opened => {
-                    return Some(format!("{name} was replaced while it was open: start anew"));
+                    return Some(format!("{name} was replaced while it was open: restart"));
                 }
                 Some(_) => {}
             }
@@ -178,16 +181,16 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-async fn look(directory: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<(Kind, Contents)>> {
+async fn inspect(directory: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<(Kind, Contents)>> {
     let mut found = Vec::new();
     for kind in kinds {
         let path = directory.join(&kind.name);
         let contents = Contents::of(&path, kind.kept_in).await;
         let contents = contents.map_err(|error| {
             let why = match error.is_damage() {
-                true => "is damaged: put it back from a backup",
-                // A full disk, for one: nothing is wrong with the file.
-                false => "cannot be opened now; start again when that is mended",
+                true => "is damaged: restore it from a backup",
+                // For example a full disk: the file itself is intact.
+                false => "cannot be opened now; restart when that is fixed",
             };
             anyhow::Error::new(error).context(format!("{} {why}", path.display()))
         })?;
@@ -196,8 +199,8 @@ async fn look(directory: &Path, kinds: &[Kind]) -> anyhow::Result<Vec<(Kind, Con
     Ok(found)
 }
 
-/// The id that the files of a directory have together, if any has one. A file that is missing or empty
-/// is no fault where it never was, and where nothing was ever kept beside it.
+/// The installation id of a directory's files, if any has one. A file may be missing or empty if it
+/// never existed or the files beside it were never used.
 fn belong_together(
     directory: &Path,
     role: Role,
@@ -205,7 +208,7 @@ fn belong_together(
     anew: &[String],
 ) -> anyhow::Result<Option<Uuid>> {
     let path = |kind: &Kind| directory.join(&kind.name).display().to_string();
-    // The id of most of them: whichever differs from it is the stranger.
+    // The id of the majority: a file with another id does not belong here.
     let marked = || {
         let each = |(kind, contents): &(Kind, Contents)| {
             contents.installation().map(|known| (kind.clone(), known.clone()))
@@ -217,13 +220,13 @@ fn belong_together(
     for (kind, known) in marked() {
         anyhow::ensure!(
             known.file == kind.name,
-            "{} is a copy of {}: put the right file in its place",
+            "{} is a copy of {}: restore the right file",
             path(&kind),
             known.file
         );
         anyhow::ensure!(
             Some(known.id) == id,
-            "{} belongs to another installation than the files beside it: put its own file back, from \
+            "{} belongs to another installation than the files beside it: restore its own file from \
              the backup that the others are from",
             path(&kind)
         );
@@ -232,7 +235,7 @@ fn belong_together(
     Ok(id)
 }
 
-/// A file that was there is there still, or may be missing.
+/// Checks that no file is missing that existed before, except those in `anew`.
 fn none_is_missing(
     directory: &Path,
     role: Role,
@@ -252,21 +255,21 @@ fn none_is_missing(
             contents.is_used()
                 && match contents.installation() {
                     Some(known) => known.siblings.contains(&kind.name),
-                    // From before files knew each other: those of one role were made together.
+                    // Not marked yet (an earlier version): files of one role were created together.
                     None => role == Role::All || role.runs(other.service),
                 }
         };
         let Some((other, _)) = found.iter().find(misses) else { continue };
-        let wise = match kind.anew {
+        let advice = match kind.anew {
             Some(then) => format!(
-                ", or start once with --make-anew {} to go on without what it held: {then}",
+                ", or start once with --make-anew {} to continue without its contents: {then}",
                 kind.name
             ),
             None => ", or start in an empty directory".to_owned(),
         };
         anyhow::bail!(
-            "{} {missing}, and {} beside it is in use since long: put it back from the backup that \
-             the others are from{wise}",
+            "{} {missing}, but {} beside it is in use: restore it from the backup that the others \
+             are from{advice}",
             directory.join(&kind.name).display(),
             other.name
         );
@@ -274,29 +277,29 @@ fn none_is_missing(
     Ok(())
 }
 
-/// The lock of a file, once its holder has let go of it; none where it does not.
+/// Locks a file, waiting for its holder; none if the holder keeps it.
 async fn lock(path: &Path) -> anyhow::Result<Option<File>> {
     let cannot = || format!("cannot lock {}", path.display());
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(cannot)?;
     let until = Instant::now() + LOCKED_WITHIN;
-    let mut said = Instant::now() + SAID_AFTER;
+    let mut log_at = Instant::now() + LOGGED_AFTER;
     loop {
-        if Instant::now() > said {
-            said = until;
+        if Instant::now() > log_at {
+            log_at = until;
             let (name, wait) = (path.display(), LOCKED_WITHIN.as_secs());
             tracing::warn!("{name} is locked by {}; waiting up to {wait} s", holder(&file));
         }
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(LOOK_EVERY).await,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(RETRY_EVERY).await,
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
     }
 }
 
-/// Who has locked a file, as far as the system tells.
+/// The process that holds the lock of a file, if the system shows it.
 fn holder(file: &File) -> String {
     let inode = file.metadata().map(|found| found.ino()).unwrap_or_default();
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -316,23 +319,23 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes a directory that is its owner's only; one that is there already is left as it is, and it is
-/// said where others may look into it.
+/// Creates a directory for its owner only. An existing one is not changed; warns if others can read
+/// it.
 ///
 /// # Errors
-/// Where it cannot be made.
+/// If it cannot be created.
 pub(crate) fn make_private(directory: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot create {}", directory.display());
     DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(cannot)?;
     let mode = std::fs::metadata(directory).with_context(cannot)?.mode() & 0o777;
     if mode & 0o007 != 0 {
         let name = directory.display();
-        tracing::warn!("everybody on this machine may look into {name}: chmod o-rwx {name}");
+        tracing::warn!("all users of this machine can read {name}: chmod o-rwx {name}");
     }
     Ok(())
 }
 
-/// Takes the files from everybody but their owner; they hold personal data.
+/// Restricts the files to their owner; they hold personal data.
 fn tighten(directory: &Path, kinds: &[Kind]) {
     for kind in kinds {
         for ending in ["", "-wal", "-shm", ".lock"] {
@@ -342,7 +345,7 @@ fn tighten(directory: &Path, kinds: &[Kind]) {
                 && let Err(error) = std::fs::set_permissions(&path, Permissions::from_mode(0o600))
             {
                 let name = path.display();
-                tracing::warn!(%error, "others than its owner may read {name}: chmod 600 {name}");
+                tracing::warn!(%error, "other users can read {name}: chmod 600 {name}");
             }
         }
     }

@@ -14,16 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::service::{Follower, Log};
-use crate::edge::admin::{FollowerEntry, Standing};
+use crate::edge::admin::{FollowerEntry, ReadCursors};
 
-/// A stream that was emptied is filled with so many of the last positions of its shard.
+/// An emptied stream is refilled with this many of the last positions of its shard.
 const REFILL: u64 = 1_000;
-/// A source that takes longer to answer counts as away.
+/// A source that takes longer to answer counts as unavailable.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
-/// Of what an order waits for on its way, and not for the first after a pause: one by one, while orders
-/// come all the time, they would keep all cores busy with commits and round trips.
+/// The pause of followers that an order waits for. The first item after a quiet time is not
+/// delayed. Without a pause, items that arrive one by one would keep all cores busy with commits
+/// and round trips.
 pub(super) const SOON: Duration = Duration::from_millis(5);
-/// The followers of this process, and whatever else runs until it is told to stop.
+/// The followers and other background tasks of this process.
 pub(super) struct Followers {
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -39,7 +40,7 @@ impl Followers {
         Self { tasks: TaskTracker::new(), stop, now, entries: Vec::new() }
     }
 
-    /// Runs something until it is told to stop.
+    /// Runs a task until it is stopped.
     pub(super) fn run<F: Future<Output = ()> + Send + 'static>(
         &self,
         task: impl FnOnce(CancellationToken) -> F,
@@ -47,7 +48,7 @@ impl Followers {
         self.tasks.spawn(task(self.stop.clone()));
     }
 
-    /// A follower of which one process runs at a time; the scope says whether it is this one.
+    /// A follower that one process runs at a time; the scope says whether it is this one.
     pub(super) fn start_one<T: Item, H: Handler<T>>(
         &mut self,
         follower: &'static Follower,
@@ -84,16 +85,16 @@ impl Followers {
             database: Some(database.clone()),
         };
         let (status, stop) = (entry.status.clone(), self.stop.clone());
-        let told = status.clone();
+        let returned = status.clone();
         self.entries.push(entry);
         self.tasks.spawn(async move {
-            // A broken source has been logged and stands in the status; the others go on.
+            // A broken source was logged and is in the status; other followers continue.
             let _ = follow_paced(&*source, &mut sink, pace, scope, &status, &stop).await;
         });
-        told
+        returned
     }
 
-    /// Puts facts into the streams of the shards in scope, and shortens these.
+    /// Relays facts to the streams of the shards in scope, and trims these streams.
     pub(super) fn relay(
         &mut self,
         name: &'static str,
@@ -111,10 +112,10 @@ impl Followers {
         let entry = FollowerEntry {
             status: FollowStatus::new(name),
             of_journal: Log::Facts(origin).is_of_journal(),
-            // The streams themselves say how far they got, whoever filled them.
+            // The cursors are in the streams themselves, whichever process filled them.
             cursors: Arc::new(move || {
-                let mut look = relay();
-                Box::pin(async move { timeout(HEADS_WITHIN, look.cursors()).await.ok()?.ok() })
+                let mut reader = relay();
+                Box::pin(async move { timeout(HEADS_WITHIN, reader.cursors()).await.ok()?.ok() })
             }),
             heads: heads(&source),
             database: None,
@@ -123,7 +124,7 @@ impl Followers {
         self.entries.push(entry);
         let now = Arc::clone(&self.now);
         let log = Arc::clone(&source);
-        let shortened = retain(
+        let trimming = retain(
             redis.clone(),
             origin,
             log,
@@ -132,7 +133,7 @@ impl Followers {
             move || now(),
             self.stop.clone(),
         );
-        self.tasks.spawn(shortened);
+        self.tasks.spawn(trimming);
         self.tasks.spawn(async move {
             let _ = follow_paced(&*source, &mut sink, SOON, scope, &status, &stop).await;
         });
@@ -156,7 +157,7 @@ impl Followers {
     }
 }
 
-fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> Standing {
+fn heads<T: Item>(source: &Arc<dyn Source<T>>) -> ReadCursors {
     let source = Arc::clone(source);
     Arc::new(move || {
         let source = Arc::clone(&source);

@@ -1,5 +1,5 @@
-//! What keeps this process from serving, looked for again and again in everything it stands on.
-//! Never here: who is told (see `edge/health`).
+//! Periodic checks of everything this process depends on.
+//! Never here: how health is published (see `edge/health`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,45 +11,45 @@ use shared_events::stream::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::clock::Believed;
+use super::clock::TrustedClock;
 use super::files::Watch;
 use crate::edge::admin::FollowerEntry;
 use crate::edge::health::{Health, Reason};
 
-/// Who is behind and has not moved for so long stands still; who moves catches up.
-const STANDS_STILL: Duration = Duration::from_secs(30);
-/// How often it is tried whether a file takes writes while it does.
-const TRIED_EVERY: Duration = Duration::from_secs(10);
-/// How often it is looked for alarms. A look is one short read for each follower.
+/// A lagging follower that has not moved for this long is stuck; one that moves is catching up.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// How often a write is tried in an SQLite file that last accepted one.
+const WRITE_TRIED_EVERY: Duration = Duration::from_secs(10);
+/// How often alarms are checked: one short read per follower.
 const ALARMS_EVERY: Duration = Duration::from_secs(3);
-/// A store that takes longer than this is away.
+/// A store that takes longer than this is unavailable.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
-/// What a service wants somebody for, and what yet keeps it from nothing.
+/// A condition of a service that needs attention and does not keep it from serving.
 pub(crate) struct Alarm {
-    /// What it is called.
+    /// Its name.
     pub(crate) part: &'static str,
-    /// Why, if at all; none where that cannot be said now.
+    /// Whether it holds, and why; the outer option is none if that cannot be read now.
     pub(crate) look: Box<dyn Fn() -> BoxFuture<'static, Option<Option<Reason>>> + Send + Sync>,
 }
 
-/// What is looked at, again and again.
+/// Everything that is checked.
 pub(crate) struct Checks {
     pub(crate) health: Health,
     pub(crate) followers: Vec<FollowerEntry>,
     pub(crate) databases: Vec<Stored>,
     pub(crate) journal: Option<Journal>,
     pub(crate) files: Option<Watch>,
-    pub(crate) clock: Option<Arc<Believed>>,
-    /// The journal's doubt when it was looked at last.
+    pub(crate) clock: Option<Arc<TrustedClock>>,
+    /// The journal's doubt at the last check.
     pub(crate) doubt: Option<String>,
-    /// What services of this process want somebody for.
+    /// The alarms of this process's services.
     pub(crate) of_services: Vec<Alarm>,
-    /// When alarms were looked for last.
+    /// When alarms were checked last.
     pub(crate) alarmed: Option<Instant>,
 }
 
-/// A service's database, and when it was last seen to take writes.
+/// A service's database, and when it last accepted a write.
 pub(crate) struct Stored {
     pub(crate) name: &'static str,
     pub(crate) database: Database,
@@ -61,24 +61,24 @@ impl Stored {
         Self { name, database, good: None }
     }
 
-    async fn trouble(&mut self) -> Option<String> {
-        // On SQLite it costs a commit.
-        let dear = self.database.dialect() == Dialect::Sqlite;
-        if dear && self.good.is_some_and(|good| good.elapsed() < TRIED_EVERY) {
+    async fn failure(&mut self) -> Option<String> {
+        // On SQLite a check costs a commit.
+        let costly = self.database.dialect() == Dialect::Sqlite;
+        if costly && self.good.is_some_and(|good| good.elapsed() < WRITE_TRIED_EVERY) {
             return None;
         }
-        let trouble = match timeout(ANSWERS_WITHIN, self.database.takes_writes()).await {
+        let failure = match timeout(ANSWERS_WITHIN, self.database.takes_writes()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no write within {ANSWERS_WITHIN:?}")),
         };
-        self.good = trouble.is_none().then(Instant::now);
-        trouble
+        self.good = failure.is_none().then(Instant::now);
+        failure
     }
 }
 
 impl Checks {
-    /// Returns once the journal is doubted that was not when it was looked at last, or no more.
+    /// Returns once the journal's doubt differs from the last check.
     pub(crate) async fn doubt_changed(&self) {
         match &self.journal {
             Some(journal) => journal.doubt_other_than(self.doubt.as_deref()).await,
@@ -86,28 +86,30 @@ impl Checks {
         }
     }
 
-    /// Looks at everything once, and tells.
-    pub(crate) async fn look(&mut self) {
+    /// Checks everything once and sets the results.
+    pub(crate) async fn check(&mut self) {
         self.doubt = self.journal.as_ref().and_then(Journal::doubt);
         let health = &self.health;
         if let Some(files) = &self.files {
-            health.set("files", files.trouble());
+            health.set("files", files.failure());
         }
         if let Some(clock) = &self.clock {
-            health.set("clock", clock.trouble(health.now()));
+            health.set("clock", clock.failure(health.now()));
         }
         let journal = async {
             if let Some(journal) = &self.journal {
-                let trouble = journal.failure().await.map(|error| error.to_string());
+                let failure = journal.failure().await.map(|error| error.to_string());
                 let doubt = self.doubt.as_ref().map(|why| {
-                    format!("it was set back and nobody has accepted that (ordinal journal restored): {why}")
+                    format!(
+                        "it was set back and not accepted yet (ordinal journal restored): {why}"
+                    )
                 });
-                health.set("journal", doubt.or(trouble));
+                health.set("journal", doubt.or(failure));
             }
         };
         let databases = join_all(self.databases.iter_mut().map(|stored| async {
             let part = format!("database {}", stored.name);
-            health.set(&part, stored.trouble().await);
+            health.set(&part, stored.failure().await);
         }));
         let followers = join_all(self.followers.iter().map(|entry| async {
             let part = format!("follower {}", entry.status.name());
@@ -119,7 +121,7 @@ impl Checks {
         if self.alarmed.is_none_or(|looked| looked.elapsed() >= ALARMS_EVERY) {
             self.alarmed = Some(Instant::now());
             let (letters, others) = (self.letters(), self.of_services());
-            // What does not answer has reasons of its own; an alarm stays as it was seen last.
+            // A store that does not answer has its own reason; alarms keep their last state.
             let _ = timeout(ANSWERS_WITHIN, async { tokio::join!(letters, others) }).await;
         }
     }
@@ -137,7 +139,7 @@ impl Checks {
 
     async fn of_services(&self) {
         join_all(self.of_services.iter().map(|alarm| async {
-            // One that does not answer has reasons of its own; the alarm stays as it was seen last.
+            // A store that does not answer has its own reason; the alarm keeps its last state.
             if let Some(found) = (alarm.look)().await {
                 self.health.alarm(alarm.part, found);
             }
@@ -160,28 +162,28 @@ fn letters_wait(waiting: &LettersWaiting) -> Reason {
     Reason { text, since: *since }
 }
 
-/// What keeps a follower from ever catching up, as things are. Who is behind and moves is no trouble,
-/// nor is who waits for another service, or for an operator who has paused it.
+/// Why a follower cannot catch up. Not a failure: lagging while it moves, waiting for another
+/// service, and being paused by an operator.
 async fn follower(entry: &FollowerEntry) -> Option<String> {
     let status = &entry.status;
     if status.is_stopped() {
         let error = status.error().unwrap_or_default();
-        return Some(format!("it has stopped for good: {error}"));
+        return Some(format!("it has stopped permanently: {error}"));
     }
-    if let Some(trouble) = status.failure().or_else(|| status.lease_failure()) {
-        return Some(trouble);
+    if let Some(failure) = status.failure().or_else(|| status.lease_failure()) {
+        return Some(failure);
     }
-    // What fills the streams keeps nobody from serving: readers ask the service.
+    // A relay does not keep the process from serving: readers fall back to the service's feed.
     let database = entry.database.as_ref()?;
-    if status.still_for() < STANDS_STILL {
+    if status.still_for() < STUCK_AFTER {
         return None;
     }
-    // A database that does not answer has a reason of its own.
+    // A database that does not answer has its own reason.
     let Ok(None) = Pause::of(database, status.name()).await else { return None };
     let (cursors, heads) = ((entry.cursors)().await?, (entry.heads)().await?);
     let behind = cursors.behind(&heads);
     (behind > 0).then(|| {
         let error = status.error().map(|error| format!(": {error}")).unwrap_or_default();
-        format!("it is behind and has not moved for {STANDS_STILL:?}{error}")
+        format!("it lags and has not moved for {STUCK_AFTER:?}{error}")
     })
 }

@@ -1,32 +1,32 @@
-//! How messages leave, by flags.
+//! Flags of message delivery.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notification::{Config, Mail, Webhook, WebhookSecret};
 
-/// Flags about messages.
+/// Flags of message delivery.
 #[derive(Debug, clap::Args)]
 pub struct MessageArgs {
-    /// Write mail as .eml files into this directory (the default, beside the data).
+    /// Write mail as .eml files to this directory (the default, in the data directory).
     #[arg(long, value_name = "DIR", env = "ORDINAL_MAIL_DIR", conflicts_with = "smtp_url")]
     mail_dir: Option<PathBuf>,
-    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS (port
-    /// 587 unless the URL names one), smtps://user:password@host speaks TLS from the first byte (465),
-    /// smtp://host:port is without TLS (25).
+    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS
+    /// (port 587 unless the URL names one), smtps://user:password@host speaks TLS from the first
+    /// byte (465), smtp://host:port is without TLS (25).
     #[arg(long, value_name = "URL", env = "ORDINAL_SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
-    /// Who mail is from; required with an --smtp-url on another machine [default: orders@localhost].
+    /// Sender of mail; required with an --smtp-url on another machine [default: orders@localhost].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_FROM")]
     mail_from: Option<String>,
-    /// What the shop is called: customers' mail is from it and ends with it.
+    /// Name of the shop, in the sender and at the end of customers' mail.
     #[arg(long, value_name = "NAME", env = "ORDINAL_SHOP_NAME", value_parser = shop_name)]
     shop_name: Option<String>,
-    /// Where operators are reminded of returns that nobody judged [default: ops@localhost; nowhere with
-    /// an --smtp-url on another machine].
+    /// Remind operators at this address of returns that were not judged [default: ops@localhost;
+    /// none with an --smtp-url on another machine].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
-    /// Try a mail for so long that its server does not take for now, then give it up.
+    /// Retry a mail for this long if its server temporarily refuses it, then give up.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = humantime::parse_duration)]
     mail_retry_for: Duration,
     /// Post every order fact to this URL, signed with the secret.
@@ -38,28 +38,29 @@ pub struct MessageArgs {
         requires = "webhook_secret_file"
     )]
     webhook_url: Option<String>,
-    /// A file with the webhook secret, whsec_ and base64, as Standard Webhooks has it; up to 5 of them,
-    /// one a line, while it changes over (docs/webhooks.md).
+    /// A file with the webhook secret, whsec_ and base64, as in Standard Webhooks; up to 5, one per
+    /// line, while secrets are rotated (docs/webhooks.md).
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
-    /// Trust the authorities in this file (PEM) for the webhook's certificate, beside the public ones.
+    /// Trust the authorities in this PEM file for the webhook's certificate, besides the public
+    /// ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
     webhook_ca: Option<PathBuf>,
-    /// Call the webhook for so long about a fact that it does not take for now, then give it up.
+    /// Retry a fact for this long if the webhook temporarily refuses it, then give up.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
     webhook_retry_for: Duration,
 }
 
-/// Secrets that sign a call: the new one and those that receivers may still have.
+/// Secrets that sign a call: the new one and older ones that receivers may still use.
 const SECRETS_MAX: usize = 5;
-/// Characters of a shop's name: it stands in every mail's From.
+/// Characters of a shop's name: it is in the From of every mail.
 const SHOP_NAME_MAX: usize = 100;
 
 impl MessageArgs {
-    /// Changes what the flags say.
+    /// Applies the flags to a configuration.
     ///
     /// # Errors
-    /// Where the secret or the certificates cannot be read, or nothing could leave by it.
+    /// If the secret or the certificates cannot be read, or the result is invalid.
     pub fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(directory) = &self.mail_dir {
             config.mail = Mail::Directory(directory.clone());
@@ -77,11 +78,12 @@ impl MessageArgs {
         if self.smtp_url.as_deref().is_some_and(|url| !is_here(url)) {
             anyhow::ensure!(
                 self.mail_from.is_some(),
-                "--mail-from says who mail is from that goes through --smtp-url: no server takes it \
-                 from orders@localhost"
+                "--smtp-url needs --mail-from: no mail server accepts mail from orders@localhost"
             );
             if self.mail_ops.is_none() {
-                tracing::warn!("without --mail-ops nobody is reminded of returns to be judged");
+                tracing::warn!(
+                    "without --mail-ops no operator is reminded of returns to be judged"
+                );
                 config.ops = None;
             }
         }
@@ -101,7 +103,7 @@ impl MessageArgs {
     }
 }
 
-/// The secrets in a file, one a line.
+/// The secrets in a file, one per line.
 fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
     let text = crate::flags::secrets::read("webhook secret", path)?;
     let mut secrets = Vec::new();
@@ -122,7 +124,7 @@ fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
     Ok(secrets)
 }
 
-/// Whether a mail server is on this machine. A URL that is none is refused later.
+/// Whether a mail server is on this machine. An invalid URL is refused later.
 fn is_here(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return true };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -139,7 +141,7 @@ fn shop_name(text: &str) -> Result<String, String> {
     let name = text.trim();
     let length = name.chars().count();
     if length == 0 || length > SHOP_NAME_MAX || name.chars().any(char::is_control) {
-        return Err(format!("a name has 1 to {SHOP_NAME_MAX} characters, on one line"));
+        return Err(format!("must have 1 to {SHOP_NAME_MAX} characters on one line"));
     }
     Ok(name.to_owned())
 }

@@ -1,21 +1,21 @@
-//! One process of the engine: opens the services of its role, starts every part and drains them in
+//! One process of the engine: opens the services of its role, starts all parts and drains them in
 //! order. Never here: rules, or a service by name.
 
-mod building; // what a process is built of, while its services open
-mod clock; // whether the clock can be believed
-pub(crate) mod databases; // where they are, by flags
-mod files; // the files of an SQLite directory, which belong together
-mod followers; // what follows
-mod health; // what keeps this process from serving
-pub(crate) mod messages; // how they leave, by flags
-mod peers; // the other processes
-mod reconcile; // proves now and then that stock's sums hold
-mod service; // what the engine knows of a service
-pub(crate) mod services; // those that there are, a file each
-mod settings; // which role, where, with what bounds
-mod stepped; // a clock that somebody sets wrong
+mod building; // a process under construction
+mod clock; // whether the clock can be trusted
+pub(crate) mod databases; // flags of the Postgres databases
+mod files; // locks and checks the files of an SQLite directory
+mod followers; // the followers and background tasks of a process
+mod health; // periodic checks of everything a process depends on
+pub(crate) mod messages; // flags of message delivery
+mod peers; // flags of the other processes
+mod reconcile; // checks stock's sums periodically
+mod service; // the type of a service's row
+pub(crate) mod services; // the services, a file each
+mod settings; // the settings of a process
+mod stepped; // a clock with an adjustable offset
 mod stores; // the databases of the services
-pub mod streams; // the Redis streams, by flags
+pub mod streams; // flags of the Redis streams
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use service_edge::feed::FactEdge;
 
 pub use building::Building;
 pub use peers::{PeerArgs, Peers};
-pub use service::{Follow, Follower, Log, Process, Promise, Role, Runs, Service, Store};
+pub use service::{Follow, Follower, Log, Process, Published, Role, Runs, Service, Store};
 pub use settings::{Backend, Databases, LeaseTimes, Settings};
 pub use stores::{Stores, archiving, migrate};
 
@@ -48,13 +48,13 @@ pub(crate) use stepped::SteppedClock;
 pub(crate) use stores::JOURNAL;
 
 use building::{Channels, Now};
-use clock::Believed;
+use clock::TrustedClock;
 use files::Files;
 use followers::Followers;
 use health::{Checks, Stored};
 
-/// How often it is looked whether the process can serve.
-const READY_EVERY: Duration = Duration::from_secs(1);
+/// How often health is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A running process of the engine.
 pub struct Engine {
@@ -62,7 +62,7 @@ pub struct Engine {
     orders: Option<Orders>,
     databases: Vec<Database>,
     health: Health,
-    /// Given up last.
+    /// Released last.
     files: Option<Files>,
     draining: CancellationToken,
     stop_edge: CancellationToken,
@@ -78,14 +78,14 @@ struct Orders {
     journal: Journal,
     registry: Registry,
     database: Database,
-    clock: Arc<Believed>,
+    clock: Arc<TrustedClock>,
 }
 
 impl Engine {
-    /// Starts every part. When it returns, the process answers calls.
+    /// Starts all parts. When it returns, the process answers calls.
     ///
     /// # Errors
-    /// Where the settings make no sense, a store cannot be opened or the address not be bound.
+    /// If the settings are invalid, a store cannot be opened, or the address cannot be bound.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         settings.check()?;
         let listener = TcpListener::bind(settings.listen)
@@ -116,7 +116,7 @@ impl Engine {
             bounds: settings.connections,
         };
         let serving = health.serving();
-        let edge = tokio::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
+        let edge = crate::tasks::spawn(edge::serve(listener, services, serving, stop_edge.clone()));
         Ok(Self {
             address,
             orders,
@@ -132,14 +132,14 @@ impl Engine {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Completes when the process can write no longer: it had the journal to itself, and its lease
-    /// ran out. A node among others loses its shards and takes them again.
+    /// Completes when the process can no longer write: it had the journal to itself and its lease
+    /// expired. A node among others loses its shards and takes them again instead.
     pub async fn failed(&self) {
         match &self.orders {
             Some(orders) => orders.journal.stopped().await,
@@ -147,12 +147,12 @@ impl Engine {
         }
     }
 
-    /// Drains in order: not ready any more, shards handed over (calls are carried to who has them),
-    /// no new calls, calls in flight answered, followers stopped between two batches, orders
-    /// asleep, leases given up.
+    /// Drains in order: reports not ready, hands over shards (calls are forwarded to the new
+    /// owners), takes no new calls, answers calls in flight, stops followers between two batches,
+    /// puts orders to sleep, gives up leases.
     ///
     /// # Errors
-    /// Where the edge failed, or work in flight did not end in time.
+    /// If the edge failed, or work in flight did not finish in time.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.draining.cancel();
         self.health.stopping();
@@ -179,15 +179,15 @@ impl Engine {
     }
 }
 
-/// Opens the services of this process, the journal last; then they begin to follow.
+/// Opens the services of this process, the journal last; then starts their followers.
 async fn open(building: &mut Building, files: Option<&mut Files>) -> anyhow::Result<()> {
     let Settings { services, role, .. } = building.settings;
     let mut opened = Vec::new();
-    // Backwards: what might not open is tried before a node takes shards.
+    // In reverse order: stores that may fail to open come before a node takes shards.
     for service in services.iter().rev().filter(|service| role.runs(service)) {
         opened.push((service.open)(building).await?);
     }
-    // Before anybody follows: a file that something is kept in knows to whom it belongs.
+    // Before followers start: files are marked before anything is stored in them.
     if let Some(files) = files {
         files.mark().await?;
     }
@@ -200,7 +200,7 @@ async fn open(building: &mut Building, files: Option<&mut Files>) -> anyhow::Res
     Ok(())
 }
 
-/// Looks whether the process can serve, now and from now on.
+/// Checks health now and periodically.
 async fn watch(
     building: &mut Building,
     health: &Health,
@@ -220,9 +220,9 @@ async fn watch(
         of_services: std::mem::take(&mut building.alarms),
         alarmed: None,
     };
-    checks.look().await;
-    checks.health.tell();
-    building.followers.run(|_| keep_looking(checks, draining));
+    checks.check().await;
+    checks.health.publish();
+    building.followers.run(|_| keep_checking(checks, draining));
 }
 
 fn admin_parts(building: &Building, health: &Health) -> AdminParts {
@@ -231,7 +231,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
     let peer = |service: &Service| {
         let followers: Vec<_> = service.followers.iter().map(|follower| follower.name).collect();
         let channel = building.channels.to(service)?;
-        // Operators know it by what it follows with, where it does.
+        // Operators know a service by its first follower, if it has one.
         let name = followers.first().copied().unwrap_or(service.name);
         Some((name, Elsewhere { followers, channel }))
     };
@@ -252,7 +252,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
     }
 }
 
-/// Where calls go that are not answered here.
+/// Routes of calls that are not answered here.
 fn forwarding(settings: &Settings, channels: &Channels, nodes: NodeChannels) -> Forwarding {
     let others = building::elsewhere(settings);
     let forwarding = others.fold(Forwarding::default(), |forwarding, service| {
@@ -266,14 +266,14 @@ fn forwarding(settings: &Settings, channels: &Channels, nodes: NodeChannels) -> 
     }
 }
 
-/// The gRPC services of this process by name.
+/// The names of this process's gRPC services.
 fn names(settings: &Settings) -> Vec<&'static str> {
     let here = settings.services.iter().filter(|service| settings.role.runs(service));
     let own = here.flat_map(|service| service.rpcs).map(|rpc| rpc.name);
     own.chain([services::FACTS.name]).collect()
 }
 
-/// Serves other answers to the engine's calls by the same door: for those who compare.
+/// Serves other implementations behind the engine's stack, for comparisons.
 pub async fn serve_routes(
     listener: TcpListener,
     routes: Routes,
@@ -285,20 +285,20 @@ pub async fn serve_routes(
     edge::serve_routes(listener, routes, (access, calls), slots, stop).await;
 }
 
-async fn keep_looking(mut checks: Checks, draining: CancellationToken) {
+async fn keep_checking(mut checks: Checks, draining: CancellationToken) {
     let health = checks.health.clone();
     while !draining.is_cancelled() {
         tokio::select! {
             () = draining.cancelled() => break,
-            () = tokio::time::sleep(READY_EVERY) => {}
-            // Whoever is refused because of it is told the same by health.
+            () = tokio::time::sleep(CHECK_EVERY) => {}
+            // Health must show the reason as soon as calls are refused for it.
             () = checks.doubt_changed() => {}
         }
-        checks.look().await;
+        checks.check().await;
         if !draining.is_cancelled() {
-            health.tell();
+            health.publish();
         }
     }
-    // A process that is being stopped is not ready, whatever works still.
+    // A process that is being stopped is not ready.
     health.stopping();
 }

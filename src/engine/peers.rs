@@ -7,24 +7,24 @@ use super::services::{self, Services};
 use crate::edge::peers::Identity;
 use crate::flags::address::Address;
 
-/// Where the other services answer; each may be several processes.
+/// The addresses of the other services; each may be several processes.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     /// By the name of the service.
     pub at: BTreeMap<&'static str, Vec<String>>,
-    /// Who this process is to them.
+    /// This process's identity to them.
     pub identity: Identity,
 }
 
 impl Peers {
-    /// Where a service answers; empty where that is not known.
+    /// The addresses of a service; empty if unknown.
     #[must_use]
     pub fn at(&self, service: &str) -> &[String] {
         self.at.get(service).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-/// Flags that say where the other services are, one for each service.
+/// Flags with the addresses of the other services, one per service.
 #[derive(Clone, Debug, Default)]
 pub struct PeerArgs(BTreeMap<&'static str, Vec<Address>>);
 
@@ -36,7 +36,7 @@ impl PeerArgs {
         self.0.iter().map(|(name, at)| (*name, texts(at))).collect()
     }
 
-    /// The flag of a service, by its id.
+    /// The id of a service's flag.
     #[must_use]
     pub fn id(service: &Service) -> String {
         format!("{}_at", service.name)
@@ -57,13 +57,13 @@ impl PeerArgs {
         }))
     }
 
-    /// What was said of these services.
+    /// Reads the flags of these services.
     pub(crate) fn read(matches: &ArgMatches, services: Services) -> Self {
-        let said = services.iter().filter_map(|service| {
-            let said = matches.try_get_many::<Address>(&Self::id(service)).ok().flatten()?;
-            Some((service.name, said.cloned().collect()))
+        let given = services.iter().filter_map(|service| {
+            let given = matches.try_get_many::<Address>(&Self::id(service)).ok().flatten()?;
+            Some((service.name, given.cloned().collect()))
         });
-        Self(said.collect())
+        Self(given.collect())
     }
 }
 

@@ -1,7 +1,7 @@
-//! A service is one value. Whatever the engine has to know of it stands in its row: flags, databases,
-//! forwarding, health, the archive's guard, `verify` and the cluster go through the rows and know no
-//! service by name.
-//! Never here: which services there are (see `services`).
+//! A service is one value. Everything the engine needs to know about it is in its row: flags,
+//! databases, forwarding, health, the archive's guard, `verify` and the cluster go through the rows
+//! and know no service by name.
+//! Never here: the list of services (see `services`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,29 +17,29 @@ use crate::edge::calls::Rpc;
 
 /// A service of the engine.
 pub struct Service {
-    /// What it is called as a role, as a database or schema, and at the beginning of its flags.
+    /// Its name as a role, as a database or schema, and as the prefix of its flags.
     pub name: &'static str,
-    /// What people call what it keeps: orders, stock, messages.
+    /// What it stores, for people: orders, stock, messages.
     pub keeps: &'static str,
-    /// What it runs, for the help of `--role`.
+    /// The help of its value of `--role`.
     pub runs: &'static str,
-    /// Which processes answer for it, for the help of `--<name>-at`.
+    /// The help of its flag `--<name>-at`.
     pub answers: &'static str,
     /// Whether it has the journal. Exactly one has; its processes are the order nodes, which know
-    /// everybody.
+    /// all other processes.
     pub has_journal: bool,
     /// Its own database.
     pub store: Store,
-    /// What describes its gRPC services, for reflection.
+    /// The descriptors of its gRPC services, for reflection.
     pub descriptors: &'static [u8],
-    /// The beginning of the paths of its calls, such as `/ordinal.orders.`.
+    /// The prefix of its calls' paths, such as `/ordinal.orders.`.
     pub path: &'static str,
     /// Its gRPC services.
     pub rpcs: &'static [Rpc],
-    /// The facts that it promises, if it promises any.
-    pub promises: Option<Promise>,
-    /// Everything in it that follows a log. What stands in the archive's way, and what `verify`
-    /// compares, is in this list: a follower that is not in it cannot be started.
+    /// The facts that it publishes, if any.
+    pub published: Option<Published>,
+    /// All its followers. The archive waits for those in this list and `verify` compares them; a
+    /// follower that is not in it cannot be started.
     pub followers: &'static [Follower],
     /// Its processes in `ordinal cluster`.
     pub processes: &'static [Process],
@@ -47,40 +47,39 @@ pub struct Service {
     pub open: for<'a> fn(&'a mut Building) -> BoxFuture<'a, anyhow::Result<Follow>>,
 }
 
-/// Begins to follow, once every service of the process is open.
+/// Starts a service's followers, once every service of the process is open.
 pub type Follow = Box<dyn FnOnce(&mut Building) -> anyhow::Result<()> + Send>;
 
 /// The database of a service.
 pub struct Store {
     /// Its tables.
     pub migrator: fn(Dialect) -> Migrator,
-    /// Tables that are exchanged while they are read: a snapshot takes them first.
+    /// Tables that a rebuild exchanges: a snapshot locks them first.
     pub exchanged: &'static [&'static str],
-    /// Tables that hold something as soon as it is used.
+    /// Tables that have rows as soon as the database is used.
     pub kept_in: &'static [&'static str],
-    /// What becomes of its file where it is made anew; none where that cannot be.
+    /// The consequence of replacing a lost file by a new one; none if that is not allowed.
     pub anew: Option<&'static str>,
 }
 
-/// Facts that a service promises.
+/// The facts that a service publishes.
 #[derive(Clone, Copy)]
-pub struct Promise {
-    /// Whose.
+pub struct Published {
+    /// Their origin.
     pub source: Origin,
-    /// The follower that puts them into the Redis streams, where there are any.
+    /// The name of the follower that relays them to Redis streams, if Redis is used.
     pub relay: &'static str,
-    /// All of them, as stores have them.
+    /// Reads them from stores.
     pub log: fn(&Stores) -> anyhow::Result<Arc<dyn Source<Fact>>>,
 }
 
-/// Something that follows a log. Its name is never changed: under another one it starts from the
-/// beginning.
+/// A follower of a log. Its name must never change: under a new name it starts from the beginning.
 pub struct Follower {
-    /// What cursors, dead letters and operators call it.
+    /// Its name in cursors, in dead letters and for operators.
     pub name: &'static str,
-    /// What it follows.
+    /// The log that it follows.
     pub follows: Log,
-    /// How long it rests between batches once it has caught up.
+    /// The pause between batches once it has caught up.
     pub pace: Duration,
     /// Where it runs.
     pub scope: Runs,
@@ -96,8 +95,7 @@ pub enum Log {
 }
 
 impl Log {
-    /// Whether its positions are those of the journal: facts of orders have the places of their
-    /// events.
+    /// Whether its positions are the journal's: facts of orders have the positions of their events.
     #[must_use]
     pub const fn is_of_journal(self) -> bool {
         matches!(self, Self::Journal | Self::Facts(Origin::Orders))
@@ -109,17 +107,17 @@ impl Log {
 pub enum Runs {
     /// In one process of the service at a time.
     Once,
-    /// In each order node, for the shards that it has.
+    /// In each order node, for the shards that it owns.
     ByShard,
 }
 
 /// A process of a service in `ordinal cluster`.
 pub struct Process {
-    /// What people call it.
+    /// Its name.
     pub name: &'static str,
-    /// Where it listens, above the port of the cluster.
+    /// Its port, relative to the cluster's.
     pub port: u16,
-    /// Flags of its own; `{dir}` is the folder of the cluster.
+    /// Its own flags; `{dir}` is the cluster's directory.
     pub flags: &'static [&'static str],
 }
 
@@ -131,7 +129,7 @@ impl Service {
     }
 }
 
-/// Which services a process runs.
+/// The services that a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// All of them.
@@ -151,7 +149,7 @@ impl Role {
         }
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
-use super::building::promising;
+use super::building::publisher;
 use super::peers::Peers;
 use super::service::{Log, Role};
 use super::services::{self, Services};
@@ -20,7 +20,7 @@ use super::streams::Streams;
 use crate::edge::access::Access;
 use crate::edge::{Bounds, Numbers};
 
-/// Where everything is kept.
+/// Where everything is stored.
 #[derive(Clone, Debug)]
 pub enum Backend {
     /// A directory of SQLite files, created if absent.
@@ -29,32 +29,32 @@ pub enum Backend {
     Postgres(Databases),
 }
 
-/// The database of each service. They may be one.
+/// The database of each service; several may share one.
 #[derive(Clone)]
 pub struct Databases {
-    /// The journal: the database of orders, or several that hold some of its shards each.
+    /// The journal's: the database of orders, or several with some of its shards each.
     pub journal: ShardMap,
-    /// That of every service that has none of its own.
+    /// The database of all services without their own.
     pub shared: Option<String>,
-    /// Others, by the name of the service.
+    /// Services' own databases, by name.
     pub own: BTreeMap<&'static str, String>,
 }
 
 impl Databases {
-    /// All services in this one.
+    /// One database for all services.
     #[must_use]
     pub fn one(url: &str) -> Self {
         let journal = ShardMap::one(url);
         Self { journal, shared: Some(url.to_owned()), own: BTreeMap::new() }
     }
 
-    /// That of the service of this name.
+    /// The database of the service of this name.
     ///
     /// # Errors
-    /// Where none was said.
+    /// If none was given.
     pub fn url(&self, service: &str) -> anyhow::Result<&str> {
         let url = self.own.get(service).or(self.shared.as_ref());
-        url.map(String::as_str).with_context(|| format!("nobody said where {service} is kept"))
+        url.map(String::as_str).with_context(|| format!("no database is given for {service}"))
     }
 }
 
@@ -65,68 +65,68 @@ impl std::fmt::Debug for Databases {
     }
 }
 
-/// How a process is to run.
+/// The settings of a process.
 pub struct Settings {
-    /// The services that there are.
+    /// All services.
     pub services: Services,
     /// Which of them it runs.
     pub role: Role,
-    /// Where everything is kept.
+    /// Where everything is stored.
     pub backend: Backend,
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What operators call this order node; the advertised address where absent. Only on Postgres,
-    /// where several nodes share the shards.
+    /// The name of this order node for operators; by default the advertised address. Only on
+    /// Postgres, where several nodes share the shards.
     pub node_name: Option<String>,
-    /// Where the other order nodes reach this one, host:port; where it listens where absent.
+    /// The host:port at which other order nodes reach this one; by default the address it listens
+    /// on.
     pub advertise: Option<String>,
-    /// The processes of the other roles.
+    /// The addresses of the other roles.
     pub peers: Peers,
-    /// The Redis streams that facts go through; without them they go by gRPC.
+    /// The Redis streams that facts go through; without them facts go over gRPC.
     pub streams: Option<Streams>,
-    /// The windows.
+    /// The windows of orders.
     pub policy: Policy,
-    /// Where time comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Whether timers act on it however far it is from the newest event.
+    /// Whether timers act on the clock however far it is from the newest event.
     pub trust_clock: bool,
-    /// How messages leave.
+    /// The delivery of messages.
     pub notifications: notification::Config,
-    /// Who may call.
+    /// Authentication and roles.
     pub access: Access,
-    /// How much callers may have at once.
+    /// The limits of callers.
     pub shares: Numbers,
-    /// How many connections there may be.
+    /// The limits of connections.
     pub connections: Bounds,
-    /// Bounds of the order actors.
+    /// The limits of order actors.
     pub limits: Limits,
-    /// Shards of a journal that is created now, unless it is spread by a map; an existing one keeps
-    /// its number.
+    /// The number of shards of a new journal without a shard map; an existing one keeps its number.
     pub shards: u16,
-    /// The directory with what has left the journal, where it is at hand.
+    /// The directory of the archive, if available.
     pub archive: Option<PathBuf>,
-    /// How an order node's lease on its shards runs.
+    /// The times of an order node's lease.
     pub lease: LeaseTimes,
-    /// How often it is proved that stock's sums hold, where stock is; nothing for never.
+    /// How often stock's sums are checked, in the process that runs stock; zero for never.
     pub reconcile_every: Duration,
-    /// Whether stock reacts to orders; off only to show what happens when it does not answer.
+    /// Whether stock reacts to orders; off only to demonstrate missing answers.
     pub stock_follower: bool,
-    /// Files of an SQLite directory that may be missing although they were there.
+    /// Files of an SQLite directory that may be missing although they existed before.
     pub make_anew: Vec<String>,
-    /// Sessions at most for each kind of work with a Postgres database; see docs/postgres.md.
+    /// The most sessions for each kind of work with a Postgres database; see docs/postgres.md.
     pub database_connections: u32,
-    /// How long work in flight may take when the process is told to stop.
+    /// How long work in flight may take when the process is stopped.
     pub drain: Duration,
 }
 
-/// How a lease runs. Safe whatever they are; they decide how soon others take over.
+/// The times of a lease. Any values are safe; they determine how soon others take over.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTimes {
-    /// For how long others believe a node that they do not hear of.
+    /// How long other nodes respect the lease of a silent node.
     pub length: Duration,
     /// How often it is renewed.
     pub renew: Duration,
-    /// How long after its last good renewal a node stops believing in it; less than its length.
+    /// How long after its last renewal a node itself stops relying on it; less than its length.
     pub self_stop: Duration,
 }
 
@@ -173,20 +173,20 @@ impl Settings {
         }
     }
 
-    /// Whether they make sense together.
+    /// Checks that the settings fit together.
     ///
     /// # Errors
-    /// What is missing or contradicts itself.
+    /// What is missing or contradictory.
     pub fn check(&self) -> anyhow::Result<()> {
         self.access.check(self.listen)?;
         let here = || self.services.iter().filter(|service| self.role.runs(service));
-        // Who follows a service in another process has to know where it is.
+        // A follower of a service in another process needs that service's address.
         for follower in here().flat_map(|service| service.followers) {
             let Log::Facts(source) = follower.follows else { continue };
-            let Some(followed) = promising(self.services, source) else { continue };
+            let Some(followed) = publisher(self.services, source) else { continue };
             anyhow::ensure!(
                 self.role.runs(followed) || !self.peers.at(followed.name).is_empty(),
-                "without {} in this process, --{}-at says where it is",
+                "without {} in this process, --{}-at must say where it is",
                 followed.keeps,
                 followed.name
             );
@@ -195,26 +195,26 @@ impl Settings {
             && matches!(self.backend, Backend::Postgres(_));
         anyhow::ensure!(
             self.advertise.is_some() || !several || !self.listen.ip().is_unspecified(),
-            "other order nodes do not find {}: --advertise says where this one is",
+            "other order nodes cannot reach {}: --advertise must name this node's address",
             self.listen
         );
         for (name, window) in self.policy.windows() {
             anyhow::ensure!(
                 window <= WINDOW_MAX,
-                "--{name} is at most {} days",
+                "--{name} must be at most {} days",
                 WINDOW_MAX.as_secs() / (24 * 60 * 60)
             );
         }
         let LeaseTimes { length, renew, self_stop } = self.lease;
         anyhow::ensure!(
             renew < self_stop && self_stop < length,
-            "a lease is renewed sooner ({renew:?}) than it stops being believed ({self_stop:?}), \
-             which is sooner than it ends ({length:?})"
+            "--lease-renew ({renew:?}) must be less than --lease-self-stop ({self_stop:?}), and that \
+             less than --lease ({length:?})"
         );
         Ok(())
     }
 
-    /// Who this order node is to the others, once it listens here.
+    /// This order node's name and address for the others, given the address it listens on.
     pub(super) fn node(&self, listens: SocketAddr) -> Node {
         let address = self.advertise.clone().unwrap_or_else(|| listens.to_string());
         let name = self.node_name.clone().unwrap_or_else(|| address.clone());

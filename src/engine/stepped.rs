@@ -7,32 +7,32 @@ use async_trait::async_trait;
 use order_actor::clock::{Clock, SystemClock};
 use shared_events::contract::Timestamp;
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the file is read.
+const READ_EVERY: Duration = Duration::from_millis(100);
 
-/// The machine's clock, off by so many seconds as a file says: a clock that somebody sets wrong
+/// The machine's clock plus an offset in seconds from a file: simulates a clock that is set wrong
 /// and right again.
 pub struct SteppedClock {
     micros_off: Arc<AtomicI64>,
 }
 
 impl SteppedClock {
-    /// Off by what this file says, from now on; by nothing while there is none. Must be called
-    /// within a tokio runtime.
+    /// With the offset in this file, or none while it does not exist. Must be called within a tokio
+    /// runtime.
     #[must_use]
     pub fn by(file: PathBuf) -> Self {
         let read = |text: std::io::Result<String>| -> i64 {
             let seconds: i64 = text.unwrap_or_default().trim().parse().unwrap_or(0);
             seconds.saturating_mul(1_000_000)
         };
-        // The first look is here: nobody is told another time before it.
+        // Read once here, so that no time is returned without the offset.
         let micros_off = Arc::new(AtomicI64::new(read(std::fs::read_to_string(&file))));
-        let told = Arc::downgrade(&micros_off);
-        tokio::spawn(async move {
-            while let Some(told) = told.upgrade() {
-                told.store(read(tokio::fs::read_to_string(&file).await), Ordering::Relaxed);
-                drop(told);
-                tokio::time::sleep(LOOK_EVERY).await;
+        let offset = Arc::downgrade(&micros_off);
+        crate::tasks::spawn(async move {
+            while let Some(offset) = offset.upgrade() {
+                offset.store(read(tokio::fs::read_to_string(&file).await), Ordering::Relaxed);
+                drop(offset);
+                tokio::time::sleep(READ_EVERY).await;
             }
         });
         Self { micros_off }
@@ -48,7 +48,7 @@ impl Clock for SteppedClock {
 
     async fn wait_until(&self, time: Timestamp) {
         while self.now() < time {
-            tokio::time::sleep(time.since(self.now()).min(LOOK_EVERY)).await;
+            tokio::time::sleep(time.since(self.now()).min(READ_EVERY)).await;
         }
     }
 }

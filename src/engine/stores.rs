@@ -13,19 +13,18 @@ use super::settings::{Backend, Databases, Settings};
 
 /// The stores of all services.
 pub struct Stores {
-    /// What happened to orders.
+    /// The journal of orders.
     pub journal: Journal,
     /// Each service's own database.
     pub databases: Vec<(&'static Service, Database)>,
 }
 
 impl Stores {
-    /// Opens them as they are now, for reading only, beside running processes or without any. The
-    /// journal comes last, so that no follower is seen ahead of it; what has left it is read from
-    /// the archive, where one is at hand.
+    /// Opens read-only snapshots, with or without running processes. The journal comes last, so
+    /// that no follower is ahead of it; archived events are read from the archive, if given.
     ///
     /// # Errors
-    /// Where one of them is absent or cannot be read.
+    /// If one is missing or cannot be read.
     pub async fn snapshot(backend: &Backend, archive: Option<&Path>) -> anyhow::Result<Self> {
         Self::snapshot_of(services::ALL, backend, archive).await
     }
@@ -49,7 +48,7 @@ impl Stores {
             anyhow::ensure!(found, "{} holds no engine's data", directory.display());
         }
         let mut databases = Vec::new();
-        // No follower is seen ahead of what it follows.
+        // No follower may be ahead of what it follows.
         for service in services::followers_first(services) {
             let named = || match backend {
                 Backend::Sqlite(_) => service.file(),
@@ -70,10 +69,10 @@ impl Stores {
         Ok(Self { journal, databases })
     }
 
-    /// The database of the service of this name.
+    /// The database of a service.
     ///
     /// # Errors
-    /// Where it was not opened.
+    /// If it was not opened.
     pub fn of(&self, service: &Service) -> anyhow::Result<&Database> {
         let mut databases = self.databases.iter();
         let found = databases.find(|(known, _)| known.name == service.name);
@@ -96,7 +95,7 @@ impl Stores {
     }
 }
 
-/// Takes the files of a process, where its stores are files.
+/// Locks and checks the files of a process that stores in files.
 pub(super) async fn take_files(settings: &Settings) -> anyhow::Result<Option<Files>> {
     match &settings.backend {
         Backend::Sqlite(directory) => {
@@ -107,10 +106,10 @@ pub(super) async fn take_files(settings: &Settings) -> anyhow::Result<Option<Fil
     }
 }
 
-/// The schema of the journal, in each of its databases.
+/// The journal's schema in each of its databases.
 pub(crate) const JOURNAL: &str = "orders_journal";
 
-/// Opens the journal for writing. On Postgres as a node among others; on SQLite the file is ours.
+/// Opens the journal for writing: on Postgres as one node of several, on SQLite exclusively.
 pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<Journal> {
     let time = Arc::clone(&settings.clock);
     let options = Options {
@@ -135,7 +134,7 @@ pub(super) async fn journal(settings: &Settings, node: Node) -> anyhow::Result<J
     }
 }
 
-/// Begins to take old events out of each database of the journal.
+/// Begins archiving in each database of the journal.
 ///
 /// # Errors
 /// As [`Archiving::begin`].
@@ -143,10 +142,10 @@ pub async fn archiving(databases: &Databases) -> Result<Vec<Archiving>, Archivin
     Archiving::of_all(&databases.journal, JOURNAL).await
 }
 
-/// Brings the tables of a role up to date: the stores that were.
+/// Migrates the tables of a role; returns the names of the stores.
 ///
 /// # Errors
-/// Where one of them cannot be opened or changed.
+/// If one cannot be opened or changed.
 pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'static str>> {
     let mut done = Vec::new();
     let mut settings = Settings::new(backend.clone());
@@ -155,7 +154,7 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
     let here = || settings.services.iter().copied().filter(|service| role.runs(service));
     if here().any(|service| service.has_journal) {
         match backend {
-            // Whoever opens a file for writing brings it up to date; nobody else may have it open.
+            // Opening a file for writing migrates it; no other process may have it open.
             Backend::Sqlite(_) => {
                 let node = Node { name: String::new(), address: String::new() };
                 journal(&settings, node).await?.close().await;
@@ -176,7 +175,7 @@ pub async fn migrate(backend: &Backend, role: Role) -> anyhow::Result<Vec<&'stat
     Ok(done)
 }
 
-/// The database of a service as it is now, for reading only, on a connection of its own.
+/// A read-only snapshot of a service's database, on a connection of its own.
 pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Result<Database> {
     Ok(match backend {
         Backend::Sqlite(directory) => {
@@ -189,8 +188,8 @@ pub(super) async fn snapshot(backend: &Backend, service: &Service) -> anyhow::Re
     })
 }
 
-/// Opens the database of a service, with so many sessions at most where it is on a server, and brings
-/// its tables up to date.
+/// Opens the database of a service, on a server with at most this many sessions, and migrates its
+/// tables.
 pub(super) async fn database(
     backend: &Backend,
     service: &Service,

@@ -1,5 +1,5 @@
-//! Where the Redis streams are and what they keep, by flags.
-//! Never here: what is in them.
+//! Flags of the Redis streams.
+//! Never here: the streams' contents.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared_events::stream::redis::{Keep, RedisOptions};
 
-/// The streams of a process.
+/// The stream settings of a process.
 #[derive(Clone, Debug)]
 pub struct Streams {
-    /// Where they are.
+    /// The Redis.
     pub redis: RedisOptions,
-    /// What they keep.
+    /// The retention.
     pub keep: Keep,
-    /// For how long stock of single products may be answered from Redis; nothing for never.
+    /// How long the stock of a product may be cached in Redis; zero for never.
     pub stock_cache_for: Duration,
 }
 
 /// Flags that name a Redis.
 #[derive(Clone, clap::Args)]
 pub struct RedisArgs {
-    /// The Redis whose streams carry facts, redis://[user:password@]host:port or rediss://… for
-    /// TLS; several by commas are nodes of a cluster.
+    /// Publish facts through the streams of this Redis, redis://[user:password@]host:port or
+    /// rediss://… for TLS; several, separated by commas, are nodes of a cluster.
     #[arg(
         long,
         value_name = "URL",
@@ -31,34 +31,34 @@ pub struct RedisArgs {
         value_delimiter = ','
     )]
     redis_url: Vec<String>,
-    /// It is a cluster, though one node is named.
+    /// Treat it as a cluster although one node is named.
     #[arg(long, env = "ORDINAL_REDIS_CLUSTER")]
     redis_cluster: bool,
-    /// Check its certificate against the authority in this PEM file, not against public ones.
+    /// Check its certificate against the authority in this PEM file instead of public ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_REDIS_CA")]
     redis_ca: Option<PathBuf>,
-    /// First part of every key, so that several installations can share a Redis.
+    /// Prefix of every key, so that several installations can share a Redis.
     #[arg(long, value_name = "TEXT", env = "ORDINAL_REDIS_PREFIX", default_value = "ordinal")]
     redis_prefix: String,
 }
 
-/// Flags that name a Redis, and what its streams keep. Without a Redis, facts go from process to
-/// process by gRPC.
+/// Flags of a Redis and of its streams' retention. Without a Redis, facts go from process to
+/// process over gRPC.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StreamArgs {
     #[command(flatten)]
     redis: RedisArgs,
-    /// Keep so many facts per shard.
+    /// Keep this many facts per shard.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP", default_value_t = Keep::default().entries)]
     redis_keep: u64,
-    /// Keep facts for so long.
+    /// Keep facts for this long.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_REDIS_KEEP_FOR", default_value = "1day", value_parser = crate::flags::duration)]
     redis_keep_for: Duration,
-    /// Keep what an active follower still needs, but no more facts per shard than this.
+    /// Keep facts that an active follower still needs, but no more per shard than this.
     #[arg(long, value_name = "N", env = "ORDINAL_REDIS_KEEP_AT_MOST", default_value_t = Keep::default().at_most)]
     redis_keep_at_most: u64,
-    /// Answer from Redis what stock a product has, for so long where nothing is known to have changed
-    /// it; 0s is off. Reservations never ask it.
+    /// Cache the stock of products in Redis for this long; known changes invalidate it; 0s is off.
+    /// Reservations never read the cache.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_STOCK_CACHE_FOR", default_value = "5m", value_parser = cache_for)]
     stock_cache_for: Duration,
 }
@@ -79,10 +79,10 @@ impl std::fmt::Debug for RedisArgs {
 }
 
 impl RedisArgs {
-    /// The Redis, where one is named.
+    /// The Redis, if one is named.
     ///
     /// # Errors
-    /// Where the authority's file cannot be read.
+    /// If the authority's file cannot be read.
     pub fn options(&self) -> anyhow::Result<Option<RedisOptions>> {
         if self.redis_url.is_empty() {
             return Ok(None);
@@ -103,7 +103,7 @@ impl RedisArgs {
 }
 
 impl StreamArgs {
-    /// The streams, where a Redis is named.
+    /// The streams, if a Redis is named.
     ///
     /// # Errors
     /// As [`RedisArgs::options`].

@@ -1,58 +1,58 @@
-//! Addresses of processes as people write them, with and without a scheme.
-//! Never here: https spoken to in clear text. This program has no TLS, and says so.
+//! Addresses of processes as people write them, with and without a scheme. https is refused: this
+//! program has no TLS.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// Where a process answers gRPC: `http://HOST:PORT`.
+/// The address of a gRPC server: `http://HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
 
 impl FromStr for Address {
     type Err = String;
 
-    /// What is wrong never repeats the text: it may hold a password.
+    /// Errors never repeat the text: it may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "is no address such as http://127.0.0.1:7400".to_owned();
+        let wrong = || "is not an address such as http://127.0.0.1:7400".to_owned();
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         match scheme.to_ascii_lowercase().as_str() {
             "" | "http" => {}
             "https" => {
-                let why = "is https, and this program speaks no TLS: all of it, tokens too, would \
-                           go in clear text; http:// is for where that is meant";
+                let why = "is https, and this program has no TLS: everything, including tokens, \
+                           would be sent in clear text; use http:// if that is intended";
                 return Err(why.to_owned());
             }
             _ => return Err(wrong()),
         }
         if rest.contains('@') {
-            let why = "holds a name or password, which nobody asks for; tokens prove who asks";
+            let why = "holds a user name or password, which is not supported; use a token";
             return Err(why.to_owned());
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return Err("holds a path; only http://HOST:PORT is used".to_owned());
+            return Err("holds a path; use only http://HOST:PORT".to_owned());
         }
         let uri: Uri = format!("http://{authority}").parse().map_err(|_| wrong())?;
-        // Behind a host in brackets too, what follows a colon is a port.
+        // For a host in brackets too, the port follows the colon after it.
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
         let behind = authority.get(host.len()..).unwrap_or_default();
         if !behind.is_empty() && uri.port_u16().is_none() {
             return Err(wrong());
         }
         if scheme.is_empty() && behind.is_empty() {
-            return Err("has no port; an engine listens on 7400 unless told otherwise".to_owned());
+            return Err("has no port; an engine listens on 7400 by default".to_owned());
         }
         Ok(Self(format!("http://{authority}")))
     }
 }
 
 impl Address {
-    /// The address that a text means, as text.
+    /// Parses an address and formats it in its normal form.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If the text is not an address.
     pub fn normal(text: &str) -> Result<String, String> {
         text.parse().map(|address: Self| address.0)
     }
@@ -83,8 +83,8 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_dropped_or_told_in_clear_text_is_refused() {
-        for (text, said) in [
+    fn an_address_with_ignored_parts_or_https_is_refused() {
+        for (text, expected) in [
             ("https://127.0.0.1:7400", "no TLS"),
             ("HTTPS://127.0.0.1:7400", "no TLS"),
             ("http://127.0.0.1:7400/api", "path"),
@@ -92,15 +92,15 @@ mod tests {
             ("http://anna:secret@127.0.0.1:7400", "password"),
             ("anna:secret@127.0.0.1:7400", "password"),
             ("localhost", "no port"),
-            ("localhost:", "no address"),
-            ("localhost:99999", "no address"),
-            ("ftp://localhost:7400", "no address"),
-            ("http://", "no address"),
-            ("", "no address"),
-            ("a b:1", "no address"),
+            ("localhost:", "not an address"),
+            ("localhost:99999", "not an address"),
+            ("ftp://localhost:7400", "not an address"),
+            ("http://", "not an address"),
+            ("", "not an address"),
+            ("a b:1", "not an address"),
         ] {
             let error = text.parse::<Address>().unwrap_err();
-            assert!(error.contains(said) && !error.contains("secret"), "{text}: {error}");
+            assert!(error.contains(expected) && !error.contains("secret"), "{text}: {error}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What flags are read with: addresses, lengths of time, files that hold secrets.
-//! Never here: which flags there are.
+//! Parsers of flag values: addresses, durations, files with secrets.
+//! Never here: the flags themselves.
 
-pub mod address; // of processes, as people write them
-pub mod secrets; // files that hold them
-mod values; // lengths of time, where to listen, the name that was meant
+pub mod address; // addresses of processes
+pub mod secrets; // files with secrets
+mod values; // durations, listen addresses, similar names
 
 pub use values::{duration, listen, similar};

@@ -1,4 +1,4 @@
-//! Files that hold secrets: read, and complained about where others may read them too.
+//! Reads files with secrets, and warns if other users may read them.
 //! Never here: a secret in a log or an error.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// The text of a file with a secret, called `what`.
+/// The text of a file with a secret; `what` names it in messages.
 ///
 /// # Errors
-/// Where it cannot be read; shows nothing of it.
+/// If it cannot be read; quotes nothing of it.
 pub fn read(what: &str, path: &Path) -> anyhow::Result<String> {
     let named = || format!("{what} {}", path.display());
     let mode = std::fs::metadata(path).with_context(named)?.mode();
     if mode & 0o007 != 0 {
         let name = path.display();
-        tracing::warn!("everybody on this machine may use the {what} {name}: chmod o-rwx {name}");
+        tracing::warn!("all users of this machine can read the {what} {name}: chmod o-rwx {name}");
     }
     std::fs::read_to_string(path).with_context(named)
 }

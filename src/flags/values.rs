@@ -1,20 +1,20 @@
-//! Values of flags that several parts take. What is wrong is said so that it ends the sentence
+//! Values of flags that several parts use. Error texts complete the sentence
 //! "invalid value 'x' for '--y': it …".
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// A length of time, such as `30s`, `15m` or `3days`.
+/// A duration such as `30s`, `15m` or `3days`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
-        .map_err(|_| "is no length of time such as 30s, 15m or 3days".to_owned())
+        .map_err(|_| "is not a duration such as 30s, 15m or 3days".to_owned())
 }
 
-/// Where to listen: an address, or a name that this machine knows, with a port.
+/// An address to listen on: an IP address or a name that resolves on this machine, with a port.
 pub fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     let wrong =
-        || "is no address to listen on, such as 127.0.0.1:7400 or localhost:7400".to_owned();
+        || "is not an address to listen on, such as 127.0.0.1:7400 or localhost:7400".to_owned();
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -23,7 +23,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     first.copied().ok_or_else(wrong)
 }
 
-/// The known name that somebody may have meant.
+/// The known name that is most similar, if one is similar enough to be meant.
 pub fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
     let name = plain(name);

@@ -1,7 +1,7 @@
-//! `ordinal journal archive`: what is old leaves the journal's table for files.
+//! `ordinal journal archive`: moves old events from the journal's table to files.
 //!
-//! It says which orders are over and that every follower has read them; `order_actor::journal`
-//! takes them out. It may run beside working nodes.
+//! It decides which orders are over, and checks that every follower has read them; the journal
+//! crate archives them. It can run beside working nodes.
 //! Never here: how that is done safely (see `journal/archive`).
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,52 +22,53 @@ use shared_events::stream::{Cursors, DeadLetters, Sink as _};
 use crate::client::{Failure, Output};
 use crate::engine::databases::DatabaseArgs;
 use crate::engine::streams::RedisArgs;
-use crate::engine::{self, Backend, Databases, Log, Promise, Role, Stores};
+use crate::engine::{self, Backend, Databases, Log, Published, Role, Stores};
 
-/// An order is taken for over only so long after it was, should a node's clock be wrong.
+/// An order counts as over only after this margin, in case a node's clock is wrong.
 const CLOCKS_DIFFER_AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Flags of `ordinal journal archive`.
 #[derive(Debug, clap::Args)]
 pub struct ArchiveArgs {
-    /// What was recorded before this month (UTC), such as 2026-08; this month at the latest.
+    /// Archive events recorded before this month (UTC), such as 2026-08; the current one at the
+    /// latest.
     #[arg(long, value_name = "MONTH", value_parser = month)]
     before: Timestamp,
-    /// To files in this directory (created if absent), always the same one.
+    /// Write files to this directory (created if absent); always use the same one.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Only say what would leave.
+    /// Only show what would be archived.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     databases: DatabaseArgs,
-    /// Where facts go through Redis: the relay to it must have passed on what leaves.
+    /// With facts through Redis: the relay must have published all events to be archived.
     #[command(flatten)]
     redis: RedisArgs,
 }
 
 /// The first instant of a month.
 fn month(text: &str) -> Result<Timestamp, String> {
-    let wrong = || format!("{text:?} is no month, such as 2026-08");
+    let wrong = || format!("{text:?} is not a month such as 2026-08");
     if text.len() != 7 {
         return Err(wrong());
     }
     format!("{text}-01T00:00:00Z").parse().map_err(|_| wrong())
 }
 
-/// What left, or would.
+/// What was archived, or would be.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     dry_run: bool,
-    /// Files that were written, by month.
+    /// Files written, by month.
     months: BTreeMap<String, Month>,
-    /// Events that are in files now and were not before.
+    /// Events newly in files.
     archived_events: u64,
-    /// Orders that left the table.
+    /// Orders removed from the table.
     orders: u64,
     /// Their events.
     events: u64,
-    /// Archived events that stay in the table as well, because their orders are not over.
+    /// Archived events that also stay in the table, because their orders are not over.
     staying: u64,
     #[serde(flatten)]
     table: Option<Table>,
@@ -88,18 +89,18 @@ struct Table {
     appends_waited_ms: u128,
 }
 
-/// Takes out what is old.
+/// Archives old events.
 ///
 /// # Errors
 /// `NEEDS_POSTGRES`, `MONTH_NOT_OVER`, `FOLLOWER_BEHIND`, and those of [`ArchivingError`].
 pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
     let now = SystemClock.now();
     if args.before > month_of(now)? {
-        let message = "only months that are over can be archived";
+        let message = "only past months can be archived";
         return Err(refused("MONTH_NOT_OVER", message));
     }
     let Some(databases) = args.databases.databases(Role::All)? else {
-        let message = "events leave a journal on Postgres only; --database-url says where it is";
+        let message = "only a journal on Postgres can be archived; --database-url names it";
         return Err(refused("NEEDS_POSTGRES", message));
     };
     let redis = args.redis.options()?;
@@ -112,7 +113,7 @@ pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
         all.merge(&reach);
         runs.push((archiving, reach));
     }
-    let set_aside = passed(&databases, redis, &all).await?;
+    let set_aside = orders_to_keep(&databases, redis, &all).await?;
     let over = |history: &[StoredEvent]| {
         history.first().is_some_and(|first| !set_aside.contains(&order_of(first.stream_id)))
             && is_over(history, now)
@@ -127,7 +128,7 @@ pub async fn run(args: ArchiveArgs, out: &Output) -> Result<ExitCode, Failure> {
         }
         let written = archiving.write(&reach, &args.to).await.map_err(failed)?;
         let left = archiving.remove_archived(&written, &leaving).await.map_err(failed)?;
-        report.left(&written, left);
+        report.archived(&written, left);
     }
     show(&report, out);
     Ok(ExitCode::SUCCESS)
@@ -153,39 +154,40 @@ fn is_over(history: &[StoredEvent], now: Timestamp) -> bool {
         let recorded = decode(stored).ok()?;
         evolve(order, &recorded.event).ok()
     });
-    // What cannot be read is for operators to see, here and not in a file.
+    // An unreadable order stays in the table, where operators can see it.
     let earlier =
         now.micros().saturating_sub(i64::try_from(CLOCKS_DIFFER_AT_MOST.as_micros()).unwrap_or(0));
     replayed.is_some_and(|order| order.is_over(Timestamp::from_micros(earlier)))
 }
 
-/// Every follower has read what is to leave; the orders of which one has set something aside.
-async fn passed(
+/// Checks that every follower has read what is to be archived; returns the orders with dead
+/// letters.
+async fn orders_to_keep(
     databases: &Databases,
     redis: Option<Redis>,
     reach: &Cursors,
 ) -> Result<HashSet<OrderId>, Failure> {
     let stores = Stores::snapshot(&Backend::Postgres(databases.clone()), None).await?;
-    let checked = followed(&stores, redis, reach).await;
+    let checked = check_followers(&stores, redis, reach).await;
     stores.close().await;
     checked
 }
 
-pub(super) async fn followed(
+pub(super) async fn check_followers(
     stores: &Stores,
     redis: Option<Redis>,
     reach: &Cursors,
 ) -> Result<HashSet<OrderId>, Failure> {
     let mut cursors = Vec::new();
-    // Whoever follows the journal, in whatever service, stands in its row; nobody is forgotten.
+    // Every follower of the journal is in its service's row, so none is missed.
     for (follower, database) in stores.followers() {
         if follower.follows.is_of_journal() {
             let name = follower.name;
             cursors.push((name, Cursors::load(database, name).await.context(name)?));
         }
     }
-    let promises = stores.databases.iter().filter_map(|(service, _)| service.promises);
-    for Promise { source, relay: name, log } in promises {
+    let published = stores.databases.iter().filter_map(|(service, _)| service.published);
+    for Published { source, relay: name, log } in published {
         if let Some(redis) = redis.clone().filter(|_| Log::Facts(source).is_of_journal()) {
             let mut relay = Relay::new(redis, source, log(stores)?, 0);
             let at = relay.cursors().await;
@@ -195,8 +197,7 @@ pub(super) async fn followed(
     for (name, cursors) in cursors {
         if let Some((shard, end)) = reach.iter().find(|(shard, end)| cursors.get(*shard) < *end) {
             let at = cursors.get(shard);
-            let message =
-                format!("{name} is at {at} of shard {shard} and must have read {end} first");
+            let message = format!("{name} is at {at} of shard {shard} and must reach {end} first");
             return Err(refused("FOLLOWER_BEHIND", message));
         }
     }
@@ -215,8 +216,8 @@ impl Report {
         self.staying += leaving.retained;
     }
 
-    /// Adds what has left one of the journal's databases.
-    fn left(&mut self, written: &[Manifest], left: ArchivedCounts) {
+    /// Adds what was archived from one of the journal's databases.
+    fn archived(&mut self, written: &[Manifest], left: ArchivedCounts) {
         for manifest in written {
             let month = self.months.entry(manifest.month.clone()).or_default();
             month.files += 1;
@@ -238,24 +239,24 @@ fn show(report: &Report, out: &Output) {
     }
     let Report { orders, events, staying, .. } = report;
     if *orders == 0 {
-        return out.line("No order can leave: none of that time is over.");
+        return out.line("Nothing to archive: no order of that time is over.");
     }
     if report.dry_run {
-        out.line(format!("{orders} orders with {events} events would leave the table."));
-        return out.line(format!("{staying} events would be archived and stay in it as well."));
+        out.line(format!("{orders} orders with {events} events would be removed from the table."));
+        return out.line(format!("{staying} events would be archived and also stay in the table."));
     }
     let rows = report.months.iter().map(|(name, month)| {
         let Month { files, events, bytes } = month;
         vec![name.clone(), files.to_string(), events.to_string(), megabytes(*bytes)]
     });
     out.table(&["month", "files", "events", "size"], rows);
-    out.line(format!("{orders} orders with {events} events have left the table."));
-    out.line(format!("{staying} archived events stay in it: their orders are not over."));
+    out.line(format!("{orders} orders with {events} events were removed from the table."));
+    out.line(format!("{staying} archived events stay in the table: their orders are not over."));
     if let Some(table) = &report.table {
         let (before, after) = (megabytes(table.bytes_before), megabytes(table.bytes_after));
         let (remaining, waited) = (table.remaining, table.appends_waited_ms);
         out.line(format!(
-            "It has {remaining} events, {after} instead of {before}; appends waited {waited} ms."
+            "The table has {remaining} events, {after} instead of {before}; appends waited {waited} ms."
         ));
     }
 }

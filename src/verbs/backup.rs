@@ -1,16 +1,16 @@
-//! `ordinal backup`: the SQLite files of an engine, copied one after the other while it works, so that
-//! together they can be started.
+//! `ordinal backup`: copies the SQLite files of an engine one after the other, also while it works,
+//! into a consistent set.
 //!
-//! Followers first, what they follow last: a copy of a follower that is older than the copy of its log
-//! reads on where it was; one that is newer would remember what its log does not hold.
-//! Never here: Postgres, whose own tools copy it (docs/operations.md).
+//! Followers are copied before what they follow: a follower's copy that is older than that of its
+//! log catches up; a newer one would be ahead of its log.
+//! Never here: Postgres, which has its own tools (docs/operations.md).
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use order_actor::clock::{Clock as _, SystemClock};
@@ -18,18 +18,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::Instant;
 
 use crate::client::{Failure, Output};
 use crate::engine::{JOURNAL_FILE as JOURNAL, Service, services};
 use crate::verify::{self, Head};
 
-/// In the order in which they are copied.
+/// The files in the order in which they are copied.
 fn files() -> Vec<String> {
     let own = services::followers_first(services::ALL);
     own.into_iter().map(Service::file).chain([JOURNAL.to_owned()]).collect()
 }
 
-/// Written last: a folder without it is no backup.
+/// Written last: a directory without it is not a backup.
 const MANIFEST: &str = "manifest.json";
 const FORMAT: u32 = 1;
 
@@ -39,10 +40,10 @@ const FORMAT: u32 = 1;
 pub struct BackupArgs {
     #[command(subcommand)]
     verb: Option<BackupVerb>,
-    /// Copy the SQLite files in this directory; an engine may be working on them.
+    /// Copy the SQLite files in this directory; an engine may be using them.
     #[arg(long, value_name = "DIR", env = "ORDINAL_DATA", default_value = "ordinal-data")]
     data: PathBuf,
-    /// Copy them to this directory, which is made; it may be there if it is empty.
+    /// Copy to this directory; it is created, or must be empty.
     #[arg(long, value_name = "DIR", required = true)]
     to: Option<PathBuf>,
 }
@@ -50,23 +51,23 @@ pub struct BackupArgs {
 /// `ordinal backup …`
 #[derive(Debug, clap::Subcommand)]
 pub enum BackupVerb {
-    /// Whether a backup is whole and every law holds in it; nothing is written.
+    /// Check that a backup is complete and every law holds in it; nothing is written.
     Check {
-        /// Where it is.
+        /// The backup's directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
 }
 
-/// What a backup is, in its `manifest.json`.
+/// The contents of a backup, as in its `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
     format: u32,
     /// The program that made it.
     ordinal: String,
-    /// When it was begun, RFC 3339.
+    /// When the backup began, RFC 3339.
     noted_at: String,
-    /// Where the shards of the journal end in it, each with its hash.
+    /// The heads of the journal's shards in it, each with its hash.
     heads: Vec<Head>,
     files: Vec<Copied>,
 }
@@ -81,7 +82,7 @@ struct Copied {
 /// Makes a backup, or checks one.
 ///
 /// # Errors
-/// Where a file cannot be read or written, or a backup is not whole.
+/// If a file cannot be read or written, or the backup is incomplete.
 pub async fn run(args: BackupArgs, out: &Output) -> Result<ExitCode, Failure> {
     match (args.verb, args.to) {
         (Some(BackupVerb::Check { directory }), _) => check(&directory, out).await,
@@ -91,7 +92,7 @@ pub async fn run(args: BackupArgs, out: &Output) -> Result<ExitCode, Failure> {
             show(&manifest, &to, begun.elapsed(), out);
             Ok(ExitCode::SUCCESS)
         }
-        (None, None) => Err(Failure::Usage("--to says where the backup is to be".to_owned())),
+        (None, None) => Err(Failure::Usage("--to must name the backup's directory".to_owned())),
     }
 }
 
@@ -117,14 +118,13 @@ async fn make(data: &Path, to: &Path) -> anyhow::Result<Manifest> {
     let made = directory(to)?;
     let copied = copy(data, to, &there).await;
     if copied.is_err() {
-        // Half a backup is none. The directory was made or empty: everything in it is ours.
+        // Leave no partial backup. The directory was created or empty: everything in it is ours.
         let _ = if made { std::fs::remove_dir_all(to) } else { empty(to) };
     }
     copied
 }
 
-/// Removes the files in a directory. What SQLite and [`verify::write_new`] put beside theirs has names
-/// of its own.
+/// Removes the files in a directory, including temporary ones of SQLite and [`verify::write_new`].
 fn empty(directory: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         std::fs::remove_file(entry?.path())?;
@@ -132,9 +132,9 @@ fn empty(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A directory for the owner only; whether it was made now.
+/// Prepares a directory for the owner only; returns whether it was created.
 fn directory(to: &Path) -> anyhow::Result<bool> {
-    let cannot = || format!("cannot make {}", to.display());
+    let cannot = || format!("cannot create {}", to.display());
     if to.exists() {
         let mut inside = std::fs::read_dir(to).with_context(cannot)?;
         anyhow::ensure!(inside.next().is_none(), "{} is not empty", to.display());
@@ -163,12 +163,12 @@ async fn copy(data: &Path, to: &Path, names: &[&str]) -> anyhow::Result<Manifest
     let manifest = Manifest { format: FORMAT, ordinal, noted_at, heads, files };
     verify::write_new(&to.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)
         .context(MANIFEST)?;
-    // The names themselves, too.
+    // Sync the directory entries, too.
     File::open(to).and_then(|directory| directory.sync_all()).context("directory")?;
     Ok(manifest)
 }
 
-/// The state of one file as it is now, written anew: what stands beside it in a `-wal` is in it.
+/// Writes a copy of a database's current state, including its `-wal` file.
 async fn copy_database(from: &Path, to: &Path) -> Result<(), sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(from)
@@ -181,7 +181,7 @@ async fn copy_database(from: &Path, to: &Path) -> Result<(), sqlx::Error> {
     db.close().await
 }
 
-/// Sees to it that a file outlives a power cut and is its owner's only; its size and hash, as read back.
+/// Syncs a file and restricts it to its owner; returns its size and hash, as read back.
 fn on_disk(path: &Path) -> std::io::Result<(u64, String)> {
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     File::open(path)?.sync_all()?;
@@ -201,7 +201,7 @@ fn hashed(path: &Path) -> std::io::Result<(u64, String)> {
     }
 }
 
-/// Where the shards end in a copy of the journal.
+/// The heads of the shards in a copy of the journal.
 async fn heads(journal: &Path) -> anyhow::Result<Vec<Head>> {
     let options = SqliteConnectOptions::new().filename(journal).read_only(true);
     let mut db = options.disable_statement_logging().connect().await?;
@@ -228,7 +228,9 @@ async fn check(directory: &Path, out: &Output) -> Result<ExitCode, Failure> {
         return Err(refused(format!("{}: {first}{more}", directory.display())));
     }
     if files().iter().any(|name| !directory.join(name).exists()) {
-        out.line("whole; a directory with some of the services is not verified");
+        out.line(
+            "complete; the laws are not checked in a directory with only some of the services",
+        );
         return Ok(ExitCode::SUCCESS);
     }
     verify::backup(directory, &directory.join(MANIFEST), out).await
@@ -239,7 +241,7 @@ fn read(directory: &Path) -> Result<Manifest, Failure> {
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = "has no manifest.json: it is no backup, or one that did not come to its end";
+            let text = "has no manifest.json: it is not a backup, or an unfinished one";
             return Err(refused(format!("{} {text}", directory.display())));
         }
         Err(error) => return Err(anyhow::Error::from(error).context(MANIFEST).into()),
@@ -248,18 +250,18 @@ fn read(directory: &Path) -> Result<Manifest, Failure> {
         .map_err(|error| refused(format!("{}: {error}", path.display())))?;
     if manifest.format != FORMAT {
         let text = format!("{} has format {}", path.display(), manifest.format);
-        return Err(refused(format!("{text}; this program knows {FORMAT}")));
+        return Err(refused(format!("{text}; this program supports {FORMAT}")));
     }
     Ok(manifest)
 }
 
-/// What is not as it was made.
+/// Differences from the manifest.
 fn damages(directory: &Path, manifest: &Manifest) -> Vec<String> {
     let mut damages = Vec::new();
     for file in &manifest.files {
         let name = &file.name;
         if !files().contains(name) {
-            damages.push(format!("{name} is no file of an engine"));
+            damages.push(format!("{name} is not a file of an engine"));
             continue;
         }
         match hashed(&directory.join(name)) {
@@ -267,14 +269,14 @@ fn damages(directory: &Path, manifest: &Manifest) -> Vec<String> {
                 damages.push(format!("{name} has {bytes} bytes instead of {}", file.bytes));
             }
             Ok((_, sha256)) if sha256 != file.sha256 => {
-                damages.push(format!("{name} is not as it was copied"));
+                damages.push(format!("{name} was changed after it was copied"));
             }
             Ok(_) => {}
             Err(error) => damages.push(format!("{name}: {error}")),
         }
         for beside in ["-wal", "-journal"].map(|end| format!("{name}{end}")) {
             if directory.join(&beside).metadata().is_ok_and(|found| found.len() > 0) {
-                damages.push(format!("{beside} was not copied: somebody has opened {name}"));
+                damages.push(format!("{beside} was not copied: {name} was opened since"));
             }
         }
     }

@@ -1,10 +1,10 @@
-//! The command line put together from what people said: arguments, the environment, the files that
-//! hold secrets, and the settings of `serve` in a file, each key a flag by its long name. A flag wins
-//! over the environment, the environment over the file.
+//! Combines the command line from arguments, the environment, files with secrets, and the settings
+//! file of `serve`, whose keys are flags by their long names. Flags win over the environment, the
+//! environment over the file.
 //!
-//! What the environment and flags do not say is given to clap as further arguments, so that one
-//! place judges all values and what goes with what.
-//! Never here: a secret on a screen.
+//! Values from files are passed to clap as further arguments, so that all values and conflicts are
+//! checked in one place.
+//! Never here: showing a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -23,33 +23,33 @@ use super::usage::{self, is_secret};
 use crate::client::Failure;
 use crate::flags::similar;
 
-/// What was asked for.
-pub struct Asked {
+/// The parsed command line.
+pub struct Parsed {
     /// The command line.
     pub cli: Cli,
-    /// The settings of `serve` as they are in effect, where it runs.
+    /// The effective settings of `serve`, for that verb.
     pub settings: Option<Settings>,
 }
 
-/// Where a value comes from; later ones win.
+/// The origin of a value; later ones win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// The default.
     Default,
     /// The file that `--config` names.
     File,
-    /// A variable.
+    /// An environment variable.
     Environment,
     /// A flag.
     Flag,
 }
 
-/// Reads the command line, and the files that it or the environment names.
+/// Parses the command line and reads the files that it or the environment names.
 ///
 /// # Errors
-/// Usage where it makes no sense or a file cannot be read. `--help` and `--version` end the program.
-pub fn command_line(arguments: &[OsString]) -> Result<Asked, Failure> {
-    name_unknown_variables();
+/// Usage if it is invalid or a file cannot be read. `--help` and `--version` end the program.
+pub fn command_line(arguments: &[OsString]) -> Result<Parsed, Failure> {
+    warn_of_unknown_variables();
     let command = groups::arranged(with_secret_files(Cli::command()));
     let matches = parse(&command, arguments, false)?;
     let (path, leaf) = leaf(&command, &matches);
@@ -58,7 +58,7 @@ pub fn command_line(arguments: &[OsString]) -> Result<Asked, Failure> {
     if let Some(file) = config.filter(|_| path == ["serve"]) {
         said.settle(settings_in(file, leaf.0)?, leaf.0);
     }
-    said.secrets(leaf.1, groups::calls_nobody(&path))?;
+    said.secrets(leaf.1, groups::calls_no_engine(&path))?;
     let matches = parse(&command, &said.arguments(arguments), true)?;
     groups::check(&path, &matches)?;
     let settings = (path == ["serve"])
@@ -68,7 +68,7 @@ pub fn command_line(arguments: &[OsString]) -> Result<Asked, Failure> {
     }
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| usage::failure(&command, error, true))?;
-    Ok(Asked { cli, settings })
+    Ok(Parsed { cli, settings })
 }
 
 fn parse(
@@ -80,7 +80,7 @@ fn parse(
     parsed.map_err(|error| usage::failure(command, error, secretive))
 }
 
-/// The verb that was said, by its path, with its own part of the command line.
+/// The verb's path, with its own part of the command line.
 fn leaf<'a>(
     mut command: &'a Command,
     mut matches: &'a ArgMatches,
@@ -94,11 +94,11 @@ fn leaf<'a>(
     (path, (command, matches))
 }
 
-/// What was said of each flag of a verb, and by whom.
+/// The flags of a verb, with the origins of their values.
 struct Said<'a> {
     flags: BTreeMap<String, &'a Arg>,
     origins: BTreeMap<String, Origin>,
-    // Values that flags and the environment do not say.
+    // Values from files.
     more: BTreeMap<String, Vec<String>>,
 }
 
@@ -128,13 +128,14 @@ impl<'a> Said<'a> {
         self.origins.get(id).copied().unwrap_or(Origin::Default)
     }
 
-    /// Takes what a file says of flags that nobody else speaks of, nor of any that they do not go with.
+    /// Takes values from the settings file, unless a flag or variable sets the same flag or one
+    /// that conflicts with it.
     fn settle(&mut self, settings: Vec<(String, Vec<String>)>, serve: &Command) {
         for (id, values) in settings {
             let Some(flag) = self.flags.get(&id) else { continue };
-            let is_said = |other: &Arg| self.origin(other.get_id().as_str()) > Origin::File;
+            let is_set = |other: &Arg| self.origin(other.get_id().as_str()) > Origin::File;
             let overruled = self.flags.values().any(|other| {
-                is_said(other)
+                is_set(other)
                     && (other.get_id() == flag.get_id()
                         || conflicts(serve, flag, other)
                         || conflicts(serve, other, flag))
@@ -146,12 +147,13 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Reads the files that hold secrets. Who asks nobody needs no token, and may be about to draw it.
-    fn secrets(&mut self, matches: &ArgMatches, calls_nobody: bool) -> Result<(), Failure> {
+    /// Reads the files with secrets. A verb that calls no engine needs no token, which may not
+    /// exist yet.
+    fn secrets(&mut self, matches: &ArgMatches, calls_no_engine: bool) -> Result<(), Failure> {
         for (id, flag) in self.flags.clone() {
             let file = file_of(&id);
             let (own, by_file) = (self.origin(&id), self.origin(&file));
-            let skipped = calls_nobody && id == "token";
+            let skipped = calls_no_engine && id == "token";
             if !self.flags.contains_key(&file)
                 || by_file == Origin::Default
                 || own > by_file
@@ -161,8 +163,7 @@ impl<'a> Said<'a> {
             }
             let long = flag.get_long().unwrap_or_default();
             if own == by_file {
-                let text =
-                    format!("--{long} and --{long}-file say the same; one of them is enough");
+                let text = format!("--{long} and --{long}-file are both given; use one of them");
                 return Err(Failure::Usage(text));
             }
             let path = match self.more.get(&file) {
@@ -176,7 +177,7 @@ impl<'a> Said<'a> {
         Ok(())
     }
 
-    /// The arguments with what was found beside them.
+    /// The arguments with the values from files.
     fn arguments(&self, arguments: &[OsString]) -> Vec<OsString> {
         let mut all = arguments.to_vec();
         let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());
@@ -195,7 +196,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Whether one flag says that it does not go with another.
+/// Whether one flag is declared to conflict with another.
 fn conflicts(command: &Command, one: &Arg, other: &Arg) -> bool {
     !one.is_global_set()
         && command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == other.get_id())
@@ -205,13 +206,13 @@ fn is_switch(flag: &Arg) -> bool {
     matches!(flag.get_action(), ArgAction::SetTrue | ArgAction::SetFalse)
 }
 
-/// The id of the flag that names the file with another's value.
+/// The id of the flag that names a file with another flag's value.
 fn file_of(id: &str) -> String {
     format!("{id}_file")
 }
 
-/// Gives each flag that holds a secret another one that names a file with it: what stands on a
-/// command line is seen by everybody on the machine.
+/// Adds to each flag with a secret another flag that names a file with it: all users of a machine
+/// can see command lines.
 fn with_secret_files(command: Command) -> Command {
     let groups: Vec<(String, String)> = command
         .get_groups()
@@ -226,8 +227,11 @@ fn with_secret_files(command: Command) -> Command {
         if known.contains(file.as_str()) {
             continue;
         }
-        let lines =
-            if flag.get_value_delimiter().is_some() { "lines are" } else { "first line is" };
+        let lines = if flag.get_value_delimiter().is_some() {
+            "from the lines"
+        } else {
+            "from the first line"
+        };
         let mut by_file = Arg::new(id.clone())
             .long(file)
             .value_name("FILE")
@@ -235,7 +239,7 @@ fn with_secret_files(command: Command) -> Command {
             .global(flag.is_global_set())
             .hide(flag.is_hide_set())
             .help(format!(
-                "A file whose {lines} the value of --{long}, which others then do not see"
+                "Read the value of --{long} {lines} of this file, which keeps it off the command line"
             ));
         if let Some(env) = flag.get_env() {
             by_file = by_file.env(format!("{}_FILE", env.to_string_lossy()));
@@ -260,7 +264,7 @@ fn with_secret_files(command: Command) -> Command {
         .fold(arranged, |command, verb| command.mut_subcommand(verb, with_secret_files))
 }
 
-/// What stands in the file: its first line, or each line where there may be several values.
+/// The first line of a file, or each line if the flag takes several values.
 fn read_secret(long: &str, flag: &Arg, path: &Path) -> Result<Vec<String>, Failure> {
     let what = format!("--{long}-file");
     let text = crate::flags::secrets::read(&what, path)?;
@@ -275,33 +279,34 @@ fn read_secret(long: &str, flag: &Arg, path: &Path) -> Result<Vec<String>, Failu
     Ok(lines)
 }
 
-/// What a file says of the settings of `serve`.
+/// Reads the settings of `serve` from a file.
 fn settings_in(path: &Path, serve: &Command) -> Result<Vec<(String, Vec<String>)>, Failure> {
     let wrong = |what: String| Failure::Usage(format!("--config {}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let settings: BTreeMap<String, Value> =
-        Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(no_toml(&error)))?;
+        Figment::from(Toml::string(&text)).extract().map_err(|error| wrong(toml_error(&error)))?;
     let mut found = Vec::new();
     for (key, value) in settings {
         if matches!(value, Value::Dict(..)) {
-            let what = format!("settings stand by themselves, without a section such as [{key}]");
+            let what =
+                format!("settings must be at the top level, not in a section such as [{key}]");
             return Err(wrong(what));
         }
         let flags = || serve.get_arguments().filter(|flag| is_setting(flag));
         let Some(flag) = flags().find(|flag| flag.get_long() == Some(key.as_str())) else {
             let known = flags().filter_map(Arg::get_long);
             let hint = match similar(&key, known) {
-                Some(meant) => format!("{meant} is one"),
-                None => "`ordinal serve --print-config` shows all".to_owned(),
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "`ordinal serve --print-config` lists all".to_owned(),
             };
-            return Err(wrong(format!("{key} is no setting; {hint}")));
+            return Err(wrong(format!("{key} is not a setting; {hint}")));
         };
         let values = texts(&value).filter(|values| {
             !is_switch(flag) || values.iter().all(|value| value == "true" || value == "false")
         });
         let values = values.ok_or_else(|| {
-            let what = if is_switch(flag) { "true or false" } else { "a text, a number or a list" };
-            wrong(format!("{key} is {what}"))
+            let what = if is_switch(flag) { "true or false" } else { "text, a number or a list" };
+            wrong(format!("{key} must be {what}"))
         })?;
         found.push((flag.get_id().to_string(), values));
     }
@@ -332,35 +337,37 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// Where a file is no TOML, without the line that is wrong: it may hold a password.
-fn no_toml(error: &figment::Error) -> String {
-    let told = error.to_string();
-    let first = told.lines().next().unwrap_or_default();
+/// The place of a TOML error, without quoting the line: it may hold a password.
+fn toml_error(error: &figment::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
     match first.strip_prefix("TOML parse error ") {
-        Some(place) => format!("{place}: no TOML; texts stand in quotes, such as listen = \"…\""),
-        None => "is no TOML".to_owned(),
+        Some(place) => {
+            format!("{place}: invalid TOML; text must be in quotes, such as listen = \"…\"")
+        }
+        None => "is not TOML".to_owned(),
     }
 }
 
-/// Says which variables look like settings and are none: a slip of the pen would pass unseen.
-fn name_unknown_variables() {
+/// Warns of variables that look like settings and are not: a typo would go unnoticed.
+fn warn_of_unknown_variables() {
     let mut known = BTreeSet::from([super::LOG_FORMAT.to_owned()]);
     variables(&with_secret_files(Cli::command()), &mut known);
-    let said = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in said.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| name.starts_with("ORDINAL_") && !known.contains(name)) {
         if is_from_elsewhere(&name) {
             continue;
         }
         match similar(&name, known.iter().map(String::as_str)) {
             Some(meant) => {
-                tracing::warn!("{name} in the environment is no setting; {meant} is one")
+                tracing::warn!("{name} in the environment is not a setting; did you mean {meant}?")
             }
-            None => tracing::warn!("{name} in the environment is no setting"),
+            None => tracing::warn!("{name} in the environment is not a setting"),
         }
     }
 }
 
-/// Kubernetes puts the addresses of a service called `ordinal…` there; tests have their own.
+/// Kubernetes sets variables for services named `ordinal…`; tests have their own.
 fn is_from_elsewhere(name: &str) -> bool {
     let linked = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
     linked

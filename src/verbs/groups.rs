@@ -1,4 +1,4 @@
-//! How the verbs are shown, and which of them ask an engine.
+//! The grouping of verbs in the help, and which of them call an engine.
 //! Never here: what a verb does.
 
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::client::output::wrapped;
 
 /// The verbs as `ordinal --help` shows them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Orders and what follows them", &["order", "return", "stock", "notification"]),
+    ("Orders, stock and messages", &["order", "return", "stock", "notification"]),
     ("The journal", &["events", "verify", "journal", "read-model", "quarantined"]),
     (
         "Operating an engine",
@@ -31,8 +31,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("This program", &["completions", "version"]),
 ];
 
-/// Verbs that ask no engine, by the beginning of their path.
-const CALL_NOBODY: [&[&str]; 11] = [
+/// Verbs that call no engine, by the beginning of their path.
+const CALL_NO_ENGINE: [&[&str]; 11] = [
     &["serve"],
     &["migrate"],
     &["backup"],
@@ -46,41 +46,42 @@ const CALL_NOBODY: [&[&str]; 11] = [
     &["journal", "move"],
 ];
 
-/// Those of them that say the same wherever they are asked.
-const INFORM: [&[&str]; 2] = [&["completions"], &["version"]];
+/// Those of them that accept flags for calling an engine and ignore them.
+const IGNORE_CONNECTION: [&[&str]; 2] = [&["completions"], &["version"]];
 
 /// Flags of [`crate::client::Connection`], by their ids.
 const CONNECTION: [&str; 5] = ["address", "caller", "token", "token_file", "timeout"];
 
-/// Whether a verb asks no engine.
-pub fn calls_nobody(path: &[&str]) -> bool {
-    CALL_NOBODY.iter().any(|verb| path.starts_with(verb))
+/// Whether a verb calls no engine.
+pub fn calls_no_engine(path: &[&str]) -> bool {
+    CALL_NO_ENGINE.iter().any(|verb| path.starts_with(verb))
 }
 
-/// Refuses what would do nothing: how to ask, for a verb that asks nobody.
+/// Refuses flags without effect: those for calling an engine, on a verb that calls none.
 ///
 /// # Errors
 /// Usage with the flag.
 pub fn check(path: &[&str], matches: &ArgMatches) -> Result<(), Failure> {
-    if !calls_nobody(path) || INFORM.contains(&path) {
+    if !calls_no_engine(path) || IGNORE_CONNECTION.contains(&path) {
         return Ok(());
     }
     let mut matches = matches;
     while let Some((_, further)) = matches.subcommand() {
         matches = further;
     }
-    let said = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    match CONNECTION.iter().find(said) {
+    let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match CONNECTION.iter().find(is_given) {
         None => Ok(()),
         Some(id) => {
             let flag = if *id == "caller" { "as".to_owned() } else { id.replace('_', "-") };
             let verb = path.join(" ");
-            Err(Failure::Usage(format!("--{flag} does nothing: `ordinal {verb}` asks no engine")))
+            Err(Failure::Usage(format!("--{flag} has no effect: `ordinal {verb}` calls no engine")))
         }
     }
 }
 
-/// The verbs in groups, and without flags in the help of those that they do nothing for.
+/// Groups the verbs in the help, and hides flags from the help of verbs on which they have no
+/// effect.
 pub fn arranged(command: Command) -> Command {
     let mut groups = String::new();
     for (heading, verbs) in GROUPS {
@@ -97,7 +98,7 @@ pub fn arranged(command: Command) -> Command {
         }
         groups.push('\n');
     }
-    // What is left of the usual help where there are no verbs.
+    // The usual help without the verbs.
     let mut flags = command.clone().mut_subcommands(|verb| verb.hide(true));
     flags = flags.help_template("{all-args}").disable_help_subcommand(true);
     let flags = flags.render_help().to_string();
@@ -110,7 +111,7 @@ pub fn arranged(command: Command) -> Command {
         .map(|flag| flag.clone().hide(true))
         .collect();
     let arranged =
-        CALL_NOBODY.iter().fold(command, |command, path| without(command, path, &hidden));
+        CALL_NO_ENGINE.iter().fold(command, |command, path| without(command, path, &hidden));
     arranged.help_template(template)
 }
 
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verb_is_in_one_group() {
+    fn every_verb_is_in_exactly_one_group() {
         let mut verbs: Vec<String> =
             Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         let mut shown: Vec<String> =
@@ -137,7 +138,7 @@ mod tests {
         verbs.sort();
         shown.sort();
         assert_eq!(verbs, shown);
-        for path in CALL_NOBODY {
+        for path in CALL_NO_ENGINE {
             let command = Cli::command();
             let found =
                 path.iter().try_fold(&command, |command, verb| command.find_subcommand(verb));

@@ -1,4 +1,4 @@
-//! `ordinal health`: whether a process can serve, and if not why.
+//! `ordinal health`: whether a process can serve, and if not, why.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use serde_json::Value;
 
 use crate::client::{Client, Connection, Failure, Output, serves, text};
 
-/// What there is to say of a process that serves is not waited for any longer.
+/// The details of a serving process are not waited for longer than this.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Asks a process whether it can serve, or, of `liveness`, whether it lives; and where it cannot
-/// serve, why, which operators are told. Exit code 0 where it does, 3 where it does not or does not
-/// answer.
+/// Shows whether a process can serve, or, for `liveness`, whether it runs; and to operators, why it
+/// cannot serve. Exit code 0 if it can, 3 if it cannot or does not answer.
 ///
 /// # Errors
-/// Where the address is none.
+/// If the address is invalid.
 pub async fn health(
     connection: &Connection,
     service: &str,
@@ -23,11 +22,11 @@ pub async fn health(
 ) -> Result<ExitCode, Failure> {
     let serving = serves(&connection.address(), service, connection.timeout).await?;
     let (reasons, notes) = details(connection, serving).await;
-    let said = if serving { "SERVING" } else { "NOT_SERVING" };
+    let status = if serving { "SERVING" } else { "NOT_SERVING" };
     if out.json {
-        out.value(&serde_json::json!({ "status": said, "reasons": reasons, "notes": notes }));
+        out.value(&serde_json::json!({ "status": status, "reasons": reasons, "notes": notes }));
     } else {
-        out.line(said);
+        out.line(status);
         for reason in &reasons {
             out.line(format!("{}: {}", text(reason, "part"), text(reason, "reason")));
         }
@@ -39,17 +38,18 @@ pub async fn health(
     Ok(if serving { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// Why it cannot serve, and what else is to be known, as far as the caller may know.
+/// Why it cannot serve, and notes, as far as the caller may read them.
 async fn details(connection: &Connection, serving: bool) -> (Vec<Value>, Vec<Value>) {
-    let told = async {
+    let answer = async {
         let client = Client::connect(connection).await.ok()?;
         client.call("admin.v1.AdminService/GetHealth", serde_json::json!({})).await.ok()
     };
-    // One that serves is not waited for.
+    // The details of a serving process are optional.
     let patience = connection.timeout.min(if serving { NOTES_WITHIN } else { Duration::MAX });
-    let mut told = tokio::time::timeout(patience, told).await.ok().flatten().unwrap_or_default();
-    let mut all = |name: &str| told[name].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let mut answer =
+        tokio::time::timeout(patience, answer).await.ok().flatten().unwrap_or_default();
+    let mut all = |name: &str| answer[name].as_array_mut().map(std::mem::take).unwrap_or_default();
     let (reasons, notes) = (all("reasons"), all("notes"));
-    // They may have changed since it was asked whether it serves.
+    // They may have changed since the health check.
     (if serving { Vec::new() } else { reasons }, notes)
 }

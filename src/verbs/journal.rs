@@ -1,6 +1,6 @@
-//! The databases of a journal, for operators: what each holds, and shards moved from one to another
-//! while no order node is at work.
-//! Never here: how they are moved.
+//! `ordinal journal`: the journal's history and databases, archiving, and moving shards between
+//! databases while no order node runs.
+//! Never here: how shards are moved.
 
 use std::process::ExitCode;
 
@@ -15,22 +15,22 @@ use crate::engine::JOURNAL;
 /// `ordinal journal …`
 #[derive(clap::Subcommand)]
 pub enum JournalVerb {
-    /// Move what is old from the journal's tables to files, beside running nodes. All events before
-    /// a month are written; orders that are over leave the table, the others stay in it as well.
+    /// Archive old events to files, beside running nodes. All events before a month are written;
+    /// orders that are over are removed from the table, the others stay.
     Archive(crate::verbs::archive::ArchiveArgs),
-    /// Accept the journal as it is after it was restored from a backup or failed over: orders are taken
-    /// again, and every follower that remembers more goes back to the last place that it has. Asks any
-    /// order node. `ordinal journal history` says whether it is needed.
+    /// Accept the journal after a restore from a backup or a failover: orders are accepted again,
+    /// and followers ahead of the journal are set back to the last position that it has. Calls any
+    /// order node. `ordinal journal history` shows whether this is needed.
     Restored {
-        /// Why, for the journal and for the log.
+        /// Why; it is recorded in the journal and logged.
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Which history the journal tells, and whether somebody remembers more than it holds.
+    /// Show the journal's incarnations, and whether it is doubted.
     History,
     /// Show what Postgres databases hold of a journal; nothing is written.
     Show {
-        /// Which databases, by URL.
+        /// The databases' URLs.
         #[arg(
             value_name = "URL",
             required = true,
@@ -39,11 +39,11 @@ pub enum JournalVerb {
         )]
         databases: Vec<String>,
     },
-    /// Move shards from one Postgres database to another, an empty one or one of the same journal,
-    /// while no order node runs. The copy is checked before it is served; run again after whatever
-    /// ended it, it goes on. What was copied stays in the old place, closed.
+    /// Move shards from one Postgres database to another, which is empty or of the same journal,
+    /// while no order node runs. The copy is checked before it is served. If interrupted, run it
+    /// again to continue. The original stays in the old database, closed.
     Move {
-        /// These, such as 8-15 or 3,5,8-15.
+        /// The shards, such as 8-15 or 3,5,8-15.
         #[arg(long, value_name = "SHARDS")]
         shards: ShardSet,
         /// From the database at this URL.
@@ -52,8 +52,7 @@ pub enum JournalVerb {
         /// To the database at this URL.
         #[arg(long, value_name = "URL", env = "ORDINAL_MOVE_TO", hide_env_values = true)]
         to: String,
-        /// Give up a move of these shards that was begun and did not end: they are served again
-        /// where they were.
+        /// Undo an unfinished move of these shards: they are served from the old database again.
         #[arg(long)]
         cancel: bool,
     },
@@ -69,7 +68,7 @@ impl std::fmt::Debug for JournalVerb {
 /// Runs a verb.
 ///
 /// # Errors
-/// Where a database does not answer, or the databases do not fit together.
+/// If a database does not answer, or the databases do not fit together.
 pub async fn run(
     verb: JournalVerb,
     connection: &Connection,
@@ -83,9 +82,7 @@ pub async fn run(
             out.answer(&answer, |out, answer| {
                 history(out, &answer["history"]);
                 let dropped = text(answer, "letters_dropped");
-                out.line(format!(
-                    "dead letters of orders that it does not hold: {dropped} dropped"
-                ));
+                out.line(format!("dead letters about lost orders: {dropped} dropped"));
             });
         }
         JournalVerb::History => {
@@ -114,13 +111,13 @@ fn history(out: &Output, history: &Value) {
     let (journal, incarnation) = (text(history, "journal"), text(history, "incarnation"));
     out.line(format!("journal {journal}, incarnation {incarnation}"));
     match text(history, "doubt").as_str() {
-        "" => out.line("nobody remembers more than it holds"),
+        "" => out.line("not doubted: no follower is ahead of it"),
         doubt => out.line(format!("doubted, nothing is appended: {doubt}")),
     }
     for past in history["incarnations"].as_array().into_iter().flatten() {
         let part = |name| text(past, name);
         let (number, at, by) = (part("number"), part("began_at"), part("said_by"));
-        out.line(format!("incarnation {number} since {at}, said by {by}: {}", part("reason")));
+        out.line(format!("incarnation {number} since {at}, accepted by {by}: {}", part("reason")));
     }
 }
 
@@ -128,7 +125,7 @@ async fn show(databases: &[String], out: &Output) -> anyhow::Result<()> {
     let mut holdings: Vec<Holding> = Vec::new();
     for url in databases {
         let found = holding(url, JOURNAL).await?;
-        holdings.push(found.context("a database holds no journal")?);
+        holdings.push(found.context("a database has no journal")?);
     }
     if out.json {
         for held in &holdings {
@@ -173,8 +170,8 @@ async fn moved(relocation: &Relocation, shards: &ShardSet, out: &Output) -> anyh
         out.value(&json!({"moved": shards, "copied": moved.copied, "checked": moved.checked}));
     } else {
         out.line(format!(
-            "shards {shards} are in their new database: {} events copied now, {} checked; name it \
-             for them in --journal-database",
+            "shards {shards} are moved: {} events copied now, {} checked; name the new database for \
+             them in --journal-database",
             moved.copied, moved.checked
         ));
     }
@@ -186,7 +183,7 @@ async fn took_back(relocation: &Relocation, shards: &ShardSet, out: &Output) -> 
     if out.json {
         out.value(&json!({ "taken_back": shards.to_string() }));
     } else {
-        out.line(format!("shards {shards} are served again where they were"));
+        out.line(format!("shards {shards} are served from the old database again"));
     }
     Ok(())
 }

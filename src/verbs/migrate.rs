@@ -1,4 +1,4 @@
-//! `ordinal migrate`: tables brought up to date before a start, or beside running processes.
+//! `ordinal migrate`: migrates tables before a start, or beside running processes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ use crate::engine::{self, Backend, Role, services};
 /// `ordinal migrate`
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
-    /// The stores of this service only.
+    /// Migrate the stores of this service only.
     #[arg(long, value_parser = services::roles(services::ALL), value_name = "ROLE", env = "ORDINAL_ROLE", default_value = "all")]
     role: Role,
-    /// SQLite files in this directory.
+    /// Migrate the SQLite files in this directory.
     #[arg(
         long,
         value_name = "DIR",
@@ -26,10 +26,10 @@ pub struct MigrateArgs {
     databases: DatabaseArgs,
 }
 
-/// Brings the tables of a role up to date; where they are, nothing happens.
+/// Migrates the tables of a role; does nothing if they are up to date.
 ///
 /// # Errors
-/// Where a database cannot be opened or changed.
+/// If a database cannot be opened or changed.
 pub async fn migrate(args: MigrateArgs, out: &Output) -> anyhow::Result<ExitCode> {
     let backend = match args.databases.databases(args.role)? {
         Some(databases) => Backend::Postgres(databases),

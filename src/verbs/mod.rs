@@ -1,29 +1,30 @@
-//! The command line: every verb is a gRPC client of an engine like any other, or starts a tool.
-//! Nobody imports a verb.
+//! The command line: every verb is an ordinary gRPC client of an engine, or starts a tool. No
+//! module imports a verb.
 //!
 //! Never here: rules about orders.
 
-mod archive; // what is old leaves the journal's table for files
+mod archive; // moves old events from the journal's table to files
 mod args; // the verbs and their flags
-mod backup; // the files of an engine, copied while it works
-mod config; // arguments, environment and files, put together
-mod groups; // how verbs are shown, and whether they ask an engine
+mod backup; // copies the SQLite files of an engine
+mod config; // combines arguments, environment and files
+mod groups; // groups of verbs in the help; which verbs call an engine
 mod health; // whether a process can serve
-mod journal; // the databases of a journal, and shards moved between them
-mod migrate; // tables brought up to date
+mod journal; // the journal's history and databases
+mod migrate; // migrates tables
 mod operations; // followers, dead letters, read models, quarantine
-mod orders; // orders, returns and their journal
-pub mod reasons; // every stable reason, with what to do about it
-mod run; // from the command line to an exit code
-mod serve; // an engine that runs until it is told to stop
-mod settings; // those of serve, shown and checked
-mod status; // what operators look at first
+mod orders; // orders, returns and events
+pub mod reasons; // all stable reasons, for docs/reasons.md
+mod run; // runs a verb
+mod serve; // runs an engine until it is stopped
+mod settings; // shows and checks the settings of serve
+mod status; // an overview for operators
 mod stock; // products and messages
 #[cfg(test)]
-mod toy; // a fourth service in one file, found everywhere
-mod usage; // what is wrong with a command line
+#[allow(clippy::disallowed_methods, reason = "a test has time and ids of its own")]
+mod toy; // tests with a fourth service
+mod usage; // error texts for an invalid command line
 
-/// How logs are written: `json`, or lines for people where it is something else.
+/// The format of logs: `json`, or lines for people.
 pub const LOG_FORMAT: &str = "ORDINAL_LOG_FORMAT";
 
 pub use run::run;

@@ -91,7 +91,7 @@ pub async fn dead_letters(
         DeadLetterVerb::PutBack { follower, subject, why: Why { reason } } => {
             let request = json!({ "follower": follower, "subject": subject, "reason": reason });
             ask(client, out, "PutBackDeadLetters", request, |out, answer| {
-                out.line(format!("put back: {}; they are tried next", text(answer, "put_back")));
+                out.line(format!("put back: {}; they are retried next", text(answer, "put_back")));
             })
             .await
         }
@@ -115,7 +115,7 @@ pub async fn read_models(
     let ReadModelVerb::Rebuild { name, why: Why { reason } } = verb;
     let request = json!({ "name": name, "reason": reason });
     ask(client, out, "RebuildReadModel", request, |out, answer| {
-        out.line(format!("{name}: built again from {} events", text(answer, "events")));
+        out.line(format!("{name}: rebuilt from {} events", text(answer, "events")));
     })
     .await
 }
@@ -126,16 +126,14 @@ pub async fn follower(client: &Client, out: &Output, verb: FollowerVerb) -> Resu
         FollowerVerb::Pause { name, reason } => {
             let request = json!({ "follower": name, "reason": reason });
             ask(client, out, "PauseFollower", request, |out, _| {
-                out.line(format!(
-                    "{name}: handles nothing more within a second, until it is resumed"
-                ));
+                out.line(format!("{name}: pauses within a second, until it is resumed"));
             })
             .await
         }
         FollowerVerb::Resume { name, why: Why { reason } } => {
             let request = json!({ "follower": name, "reason": reason });
             ask(client, out, "ResumeFollower", request, |out, _| {
-                out.line(format!("{name}: goes on where it was within a second"));
+                out.line(format!("{name}: resumes within a second"));
             })
             .await
         }
@@ -151,14 +149,14 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
             let node = node.unwrap_or_default();
             let request = json!({ "shard": shard, "node": node, "reason": reason });
             ask(client, out, "MoveShard", request, |out, _| {
-                out.line(format!("shard {shard}: moves to {to} within a moment"));
+                out.line(format!("shard {shard}: moves to {to} in a moment"));
             })
             .await
         }
         ShardsVerb::Freeze { shard, reason } => {
             let request = json!({ "shard": shard, "reason": reason });
             ask(client, out, "FreezeShard", request, |out, _| {
-                out.line(format!("shard {shard}: closed to everybody"));
+                out.line(format!("shard {shard}: closed to all callers"));
             })
             .await
         }
@@ -172,14 +170,15 @@ pub async fn shards(client: &Client, out: &Output, verb: ShardsVerb) -> Result<(
     }
 }
 
-/// The shards. A process that has the journal to itself has nothing to list, and that is no error.
+/// Lists the shards. A process that has the journal to itself has none to list, which is not an
+/// error.
 async fn list_shards(client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = client.call("admin.v1.AdminService/ListShards", json!({})).await;
     let answer = match answer {
         Err(failure) if failure.reason() == Reason::OneWriter.code() => {
             let answer = json!({ "shards": [], "one_writer": true });
             out.answer(&answer, |out, _| {
-                out.line("one process has the whole journal to itself: its shards do not move");
+                out.line("one process has the journal to itself: its shards do not move");
             });
             return Ok(());
         }
@@ -216,7 +215,7 @@ pub async fn timers(client: &Client, out: &Output, verb: TimersVerb) -> Result<(
     ask(client, out, "ResumeTimers", json!({ "reason": reason }), |out, answer| {
         for away in answer["away"].as_array().into_iter().flatten() {
             let node = away.as_str().unwrap_or_default();
-            out.line(format!("{node} does not answer: its timers may wait still"));
+            out.line(format!("{node} does not answer: its timers may still wait"));
         }
         out.line("timers run");
     })

@@ -1,8 +1,9 @@
-//! The page docs/reasons.md: every stable reason with what it means and what to do about it. Those that
-//! calls are refused with are [`Reason`]; here are those that only the command line says.
+//! The page docs/reasons.md: all stable reasons with meaning and remedy. Reasons of refused calls
+//! are
+//! [`Reason`]; those that only the command line uses are here.
 //!
-//! A reason that has no row does not compile, or does not pass the tests: they look through the sources
-//! for codes, and at every refusal that they provoke.
+//! A reason without a row does not compile or fails the tests, which search the sources for codes
+//! and check every refusal that they provoke.
 
 use std::fmt::Write as _;
 
@@ -10,10 +11,10 @@ use shared_events::contract::{Reason, StatusCode};
 
 use crate::verify::laws_and_meanings;
 
-/// A stable reason that no call is refused with: `reason` or `code` of the command line's JSON.
+/// A stable reason of the command line: `reason` or `code` in its JSON.
 #[derive(Clone, Copy, Debug)]
-pub struct Said {
-    /// As programs compare it.
+pub struct CliReason {
+    /// The code.
     pub code: &'static str,
     /// What happened.
     pub meaning: &'static str,
@@ -21,203 +22,203 @@ pub struct Said {
     pub remedy: &'static str,
 }
 
-const fn said(code: &'static str, meaning: &'static str, remedy: &'static str) -> Said {
-    Said { code, meaning, remedy }
+const fn reason(code: &'static str, meaning: &'static str, remedy: &'static str) -> CliReason {
+    CliReason { code, meaning, remedy }
 }
 
-/// What the command line says by itself.
-pub const COMMAND_LINE: &[Said] = &[
-    said(
+/// Reasons of the command line itself.
+pub const COMMAND_LINE: &[CliReason] = &[
+    reason(
         "ARCHIVE_FOREIGN",
-        "A file in the archive is of another journal, or was changed.",
-        "Archive to the directory that this journal's files are in.",
+        "A file in the archive is from another journal or was changed.",
+        "Archive to the directory with this journal's files.",
     ),
-    said(
-        "ARCHIVE_INCOMPLETE",
-        "A file is missing between those of the archive.",
-        "Bring it back from a copy.",
-    ),
-    said(
+    reason("ARCHIVE_INCOMPLETE", "A file of the archive is missing.", "Restore it from a copy."),
+    reason(
         "ARCHIVE_UNWRITABLE",
-        "A file of the archive cannot be written, or is not what is read back.",
-        "The message says why. Nothing has left.",
+        "A file of the archive cannot be written, or differs when it is read back.",
+        "The message says why. Nothing was archived.",
     ),
-    said("ARCHIVING_BUSY", "Another `journal archive` runs.", "Wait for it."),
-    said(
+    reason("ARCHIVING_BUSY", "Another `journal archive` is running.", "Wait for it."),
+    reason(
         "ARCHIVING_DISTURBED",
-        "An order came back while its events were about to leave, or others read the old table all the time.",
+        "An order got new events while it was being archived, or the old table was in use all the time.",
         "Run it again.",
     ),
-    said(
+    reason(
         "BACKUP_INCOMPLETE",
-        "A copy of an engine's directory is not whole: a file is missing, cut or changed.",
-        "Take another copy with `ordinal backup`.",
+        "A backup is incomplete: a file is missing, truncated or changed.",
+        "Make another backup with `ordinal backup`.",
     ),
-    said(
+    reason(
         "EVENT_INVALID",
-        "What was to be appended is no event, or the journal does not do what was asked.",
+        "An event is invalid, or the journal does not support the operation.",
         "The message says what.",
     ),
-    said(
+    reason(
         "EVENTS_TABLE_CHANGED",
-        "Somebody has added something to the table of events that a new table would not have.",
+        "The table of events has additions that its replacement would not have.",
         "Drop what the message names, then run it again.",
     ),
-    said(
+    reason(
         "FAILED",
         "Something failed here, not at the engine: a file, a database, a port.",
         "The message says what.",
     ),
-    said(
+    reason(
         "FOLLOWER_BEHIND",
-        "A follower has not read yet what is to leave.",
-        "Wait until `ordinal followers` is level, then run it again.",
+        "A follower has not read yet what is to be archived.",
+        "Wait until `ordinal followers` shows no lag, then run it again.",
     ),
-    said(
+    reason(
         "JOURNAL_CLOSED",
         "The journal was closed, or opened for reading only.",
         "Start the process again.",
     ),
-    said("JOURNAL_CONFLICT", "Somebody else appended to the order first.", "Ask again."),
-    said(
+    reason("JOURNAL_CONFLICT", "Another process appended to the order first.", "Retry."),
+    reason(
         "JOURNAL_DAMAGED",
-        "The journal does not read as it was written.",
-        "`ordinal verify` names the place.",
+        "The journal is damaged: it differs from what was written.",
+        "`ordinal verify` finds the place.",
     ),
-    said(
+    reason(
         "JOURNAL_DATABASE_WRONG",
-        "A database is not the one that is to hold these shards of this journal. Nothing was written.",
-        "`ordinal journal show URL…` tells what databases hold.",
+        "A database does not hold these shards of this journal. Nothing was written.",
+        "`ordinal journal show URL…` shows what databases hold.",
     ),
-    said(
+    reason(
         "JOURNAL_OUTCOME_UNKNOWN",
-        "The connection was lost while committing: all of it is appended, or none.",
+        "The connection was lost during a commit: either everything was appended or nothing.",
         "Run it again.",
     ),
-    said(
+    reason(
         "JOURNAL_SUPERSEDED",
         "Another process has the journal now.",
-        "Only one process writes to a shard; which one, `ordinal shards list` tells.",
+        "Only one process writes to a shard; `ordinal shards list` shows which one.",
     ),
-    said("MONTH_NOT_OVER", "Only months that are over are archived.", "An earlier month."),
-    said(
+    reason("MONTH_NOT_OVER", "Only past months can be archived.", "Name an earlier month."),
+    reason(
         "NEEDS_POSTGRES",
-        "Events leave a journal on Postgres only.",
-        "`--database-url` says where it is.",
+        "Only a journal on Postgres can be archived.",
+        "Name it with `--database-url`.",
     ),
-    said(
+    reason(
         "USAGE",
-        "The command, a setting or a file as given makes no sense. Nothing was asked of an engine.",
-        "The message says what a right value is; `--help` lists all.",
+        "The command, a setting or a file is invalid. No engine was called.",
+        "The message says what is valid; `--help` lists all flags.",
     ),
 ];
 
-/// Why `ordinal load` left a line of a file out, beside the reasons of refused calls.
-pub const LOAD: &[Said] = &[
-    said(
+/// Why `ordinal load` skipped a line of a file, besides the reasons of refused calls.
+pub const LOAD: &[CliReason] = &[
+    reason(
         "CUSTOMERS_MIXED",
-        "The lines of one invoice name several customers.",
-        "One customer for each invoice.",
+        "The lines of one invoice have several customers.",
+        "Use one customer per invoice.",
     ),
-    said(
+    reason(
         "INSUFFICIENT_STOCK",
-        "The order was placed and cancelled: stock did not have it.",
-        "Set more stock before, or load with `--stock unlimited` into a fresh engine.",
+        "The order was placed and cancelled for lack of stock.",
+        "Set more stock first, or load with `--stock unlimited` into a fresh engine.",
     ),
-    said("INVOICE_MISSING", "The line has no invoice number.", "Give it one."),
-    said(
+    reason("INVOICE_MISSING", "The line has no invoice number.", "Add the number."),
+    reason(
         "INVOICE_SPLIT",
-        "More than 100 other lines stand between the lines of one invoice.",
+        "More than 100 other lines are between the lines of one invoice.",
         "Sort the file by invoice.",
     ),
-    said(
+    reason(
         "MALFORMED_LINE",
-        "The line is no record of the table: too few columns, too long, or not UTF-8.",
-        "Correct the line; [importing.md](importing.md) tells the format.",
+        "The line is not a valid record: too few columns, too long, or not UTF-8.",
+        "Correct the line; [importing.md](importing.md) describes the format.",
     ),
-    said("NO_CUSTOMER", "A credit note without a customer.", "Name the customer of the order."),
-    said(
+    reason("NO_CUSTOMER", "A credit note has no customer.", "Name the customer of the order."),
+    reason(
         "NO_EARLIER_ORDER",
         "The customer has no delivered order before the credit note.",
         "Load the orders first, or with them.",
     ),
-    said("NOT_BOUGHT", "The customer bought no such product before.", "Check the product."),
-    said(
+    reason("NOT_BOUGHT", "The customer has not bought this product before.", "Check the product."),
+    reason(
         "OPS",
         "The order was placed and then cancelled by an operator.",
-        "None: somebody decided so.",
+        "None: this was a decision.",
     ),
-    said(
+    reason(
         "CUSTOMER_REQUEST",
         "The order was placed and then cancelled for its customer.",
-        "None: somebody decided so.",
+        "None: this was a decision.",
     ),
-    said(
+    reason(
         "OTHER_LINE_REFUSED",
-        "Another line of the same invoice was at fault; an order is placed whole.",
-        "Correct the line that has a reason of its own.",
+        "Another line of the same invoice was invalid; an order is placed with all its lines or not at all.",
+        "Correct the line with a reason of its own.",
     ),
-    said(
+    reason(
         "OTHER_PRICE",
-        "The customer bought it before, at other prices only.",
-        "A credit note has the price of the sale.",
+        "The customer bought the product at other prices only.",
+        "Use the price of the sale.",
     ),
-    said(
+    reason(
         "PARTLY_RETURNED",
-        "Some units of the line came back, others the engine did not take.",
-        "The detail has the reason of the others.",
+        "Some units of the line were returned, others were refused.",
+        "The detail has the reason.",
     ),
-    said(
+    reason(
         "PAYMENT_FAILED",
-        "The order was placed, and cancelled because it was not paid.",
-        "None: somebody decided so.",
+        "The order was placed and cancelled because it was not paid.",
+        "None: this was a decision.",
     ),
-    said("PRICE_NEGATIVE", "A price below zero.", "0 or more."),
-    said(
+    reason("PRICE_NEGATIVE", "The price is negative.", "Use 0 or more."),
+    reason(
         "PRICE_UNREADABLE",
-        "The price is no amount of the currency; the detail says what is wrong with it.",
-        "Digits and a point, such as 1234.50, with no more decimals than the currency has.",
+        "The price is not an amount of the currency; the detail says why.",
+        "Use digits and a point, such as 1234.50, with no more decimals than the currency has.",
     ),
-    said(
+    reason(
         "QUANTITY_OUT_OF_RANGE",
-        "The units are more than a line may have, or none, or on the wrong side of zero; the detail says which.",
-        "Within these.",
+        "The quantity is too large, zero, or has the wrong sign; the detail says which.",
+        "Use a quantity within the limits.",
     ),
-    said("QUANTITY_UNREADABLE", "The quantity is no whole number.", "Such as 6 or -6."),
-    said(
+    reason(
+        "QUANTITY_UNREADABLE",
+        "The quantity is not a whole number.",
+        "Use a number such as 6 or -6.",
+    ),
+    reason(
         "QUOTE_NOT_CLOSED",
-        "A quote opens in the line and is not closed; the detail says how far it reaches.",
-        "Close it, or double a quote that is text.",
+        "A quote in the line is not closed; the detail says how far it reaches.",
+        "Close it, or double a quote that is part of the text.",
     ),
-    said(
+    reason(
         "SLA_TIMEOUT",
-        "The order was placed, and cancelled because nobody confirmed it in time.",
-        "Does the follower of stock run? `ordinal followers` tells.",
+        "The order was placed and cancelled because it was not confirmed in time.",
+        "Check with `ordinal followers` that the follower of stock runs.",
     ),
-    said(
+    reason(
         "TIME_UNREADABLE",
-        "The time is none.",
-        "Such as 2010-12-01 08:26:00 (UTC) or 2010-12-01T09:26:00+01:00.",
+        "The time is invalid.",
+        "Use a time such as 2010-12-01 08:26:00 (UTC) or 2010-12-01T09:26:00+01:00.",
     ),
-    said(
+    reason(
         "TOO_FEW_UNITS",
-        "The customer has fewer units of it left at this price than come back.",
+        "The customer has fewer units at this price than are returned.",
         "Check the quantity.",
     ),
-    said(
+    reason(
         "UNCONFIRMED",
-        "The order was placed, and stock had not answered when the load had waited long enough.",
+        "The order was placed, and stock had not answered when the load stopped waiting.",
         "Load the file again: nothing is done twice.",
     ),
 ];
 
-/// Every code of the page.
+/// All codes of the page.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    let said = COMMAND_LINE.iter().chain(LOAD).map(|said| said.code);
-    Reason::ALL.iter().map(|reason| reason.code()).chain(said)
+    let reason = COMMAND_LINE.iter().chain(LOAD).map(|reason| reason.code);
+    Reason::ALL.iter().map(|reason| reason.code()).chain(reason)
 }
 
-/// docs/reasons.md.
+/// The page docs/reasons.md.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(HEAD);
@@ -240,9 +241,9 @@ pub fn page() -> String {
     page
 }
 
-fn table(page: &mut String, reasons: &[Said]) {
+fn table(page: &mut String, reasons: &[CliReason]) {
     page.push_str("| Reason | What happened | What to do |\n|---|---|---|\n");
-    for Said { code, meaning, remedy } in reasons {
+    for CliReason { code, meaning, remedy } in reasons {
         let _ = writeln!(page, "| `{code}` | {meaning} | {remedy} |");
     }
 }
@@ -251,36 +252,36 @@ const HEAD: &str = "# Errors and their reasons
 
 Every error is a refusal with a stable reason. gRPC clients find it in `google.rpc.ErrorInfo`
 (`reason`, with `domain` \"ordinal\" and further values in `metadata`), and for each field at fault in
-`google.rpc.BadRequest`; where asking again helps, `google.rpc.RetryInfo` says after how long.
+`google.rpc.BadRequest`; if a retry helps, `google.rpc.RetryInfo` says after how long.
 [examples/clients](../examples/clients/README.md) reads all three in Python, TypeScript and with
-`buf curl`. The command line shows the reason behind `error: `, and with `--json` as `reason`.
+`buf curl`. The command line shows the reason after `error: `, and with `--json` as `reason`.
 
-Reasons are compared, texts are read: a text may change, a reason keeps its meaning. Made from
+Programs compare reasons, people read texts: a text may change, a reason keeps its meaning. Made of
 [one table](../shared-events/src/contract/reason/table.rs) and [src/verbs/reasons.rs](../src/verbs/reasons.rs); a
-test holds page and code together.
+test keeps page and code in sync.
 ";
 
 const COMMAND_LINE_HEAD: &str = "
 ## The command line
 
-Beside those above. Exit codes: 1 refused or found wrong, 2 the command makes no sense
-(INVALID_ARGUMENT, USAGE), 3 no engine answers (UNAVAILABLE, DEADLINE_EXCEEDED). Where a status came
-without a reason, its own name stands for it.
+In addition to those above. Exit codes: 1 refused or differences found, 2 the command is invalid
+(INVALID_ARGUMENT, USAGE), 3 no engine answers (UNAVAILABLE, DEADLINE_EXCEEDED). A status without a
+reason is shown by its own name.
 
 ";
 
 const LOAD_HEAD: &str = "
-## Lines that `ordinal load` leaves out
+## Lines that `ordinal load` skips
 
-`--report` has one for each line; the exit code is 1 where there is any. Beside them, the reason of
-the call that was refused.
+`--report` has one for each skipped line; the exit code is 1 if there are any. Other lines have the
+reason of the refused call.
 
 ";
 
 const LAWS_HEAD: &str = "
 ## Laws of `ordinal verify`
 
-Each finding names the law, of what, and what differs. [operations.md](operations.md) says what to
+Each finding names the law, the object and the difference. [operations.md](operations.md) says what to
 do then.
 
 ";

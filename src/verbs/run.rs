@@ -1,4 +1,4 @@
-//! From the command line to an exit code.
+//! Runs a verb: from the command line to an exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -7,24 +7,24 @@ use clap::CommandFactory as _;
 use serde_json::json;
 
 use super::args::{Cli, Verb};
-use super::config::Asked;
+use super::config::Parsed;
 use super::{operations, orders, status, stock};
 use crate::client::{Client, Failure, Output};
 
-/// Does what a command line says, the name of the program first.
+/// Runs a command line, whose first argument is the program's name.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let asked = match super::config::command_line(&arguments) {
-        Ok(asked) => asked,
+    let parsed = match super::config::command_line(&arguments) {
+        Ok(parsed) => parsed,
         Err(failure) => {
-            // It could not be read; whether a program reads the answer can.
+            // The command line is invalid, but --json still selects the output form.
             let words = arguments.iter().take_while(|word| *word != "--");
             Output::new(words.into_iter().any(|word| word == "--json")).failure(&failure);
             return failure.exit_code();
         }
     };
-    let out = Output::new(asked.cli.json);
-    match act(asked, &out).await {
+    let out = Output::new(parsed.cli.json);
+    match act(parsed, &out).await {
         Ok(code) => code,
         Err(failure) => {
             out.failure(&failure);
@@ -33,8 +33,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-async fn act(asked: Asked, out: &Output) -> Result<ExitCode, Failure> {
-    let Asked { cli, settings } = asked;
+async fn act(parsed: Parsed, out: &Output) -> Result<ExitCode, Failure> {
+    let Parsed { cli, settings } = parsed;
     let connection = cli.connection;
     let connect = || Client::connect(&connection);
     match cli.verb {

@@ -1,5 +1,5 @@
-//! The settings of `serve` as they are in effect: who said what, and what does nothing beside the
-//! others. Shown as the file that `--config` takes.
+//! The effective settings of `serve`, with their origins; refuses settings without effect. Shown in
+//! the format of the file that `--config` reads.
 //! Never here: a secret.
 
 use std::collections::BTreeMap;
@@ -22,16 +22,16 @@ struct Setting {
     name: String,
     origin: Origin,
     values: Vec<String>,
-    // What a value looks like; none for a switch.
+    // The placeholder of a value; none for a switch.
     like: Option<String>,
     help: String,
     heading: String,
     secret: bool,
 }
 
-/// What is for Postgres alone.
+/// Settings for Postgres only.
 const POSTGRES: [&str; 5] = ["shards", "archive", "node_name", "advertise", "database_connections"];
-/// What is about the streams in Redis.
+/// Settings of the Redis streams.
 const REDIS: [&str; 7] = [
     "redis_cluster",
     "redis_ca",
@@ -41,11 +41,11 @@ const REDIS: [&str; 7] = [
     "redis_keep_at_most",
     "stock_cache_for",
 ];
-/// What is about webhooks.
+/// Settings of webhooks.
 const WEBHOOK: [&str; 2] = ["webhook_secret_file", "webhook_ca"];
 
 impl Settings {
-    /// As they were said, of this verb.
+    /// From the parsed flags of the verb.
     pub fn new(serve: &Command, matches: &ArgMatches, origins: &BTreeMap<String, Origin>) -> Self {
         let settings = serve.get_arguments().filter(|flag| is_setting(flag)).map(|flag| {
             let id = flag.get_id().to_string();
@@ -85,10 +85,10 @@ impl Settings {
         self.get(id).is_some_and(|setting| !setting.values.is_empty())
     }
 
-    /// Whether each that somebody set does something.
+    /// Checks that every given setting has an effect.
     ///
     /// # Errors
-    /// Usage with the first that does not.
+    /// Usage with the first that has none.
     pub fn check(&self) -> Result<(), Failure> {
         let databases = DatabaseArgs::ids(services::ALL);
         let peers: Vec<String> = services::ALL.iter().map(|one| PeerArgs::id(one)).collect();
@@ -101,20 +101,20 @@ impl Settings {
             (&["make_anew"], !postgres, "on Postgres; it is for files (--data)"),
             (&REDIS, self.is_set("redis_url"), "without --redis-url"),
             (&WEBHOOK, self.is_set("webhook_url"), "without --webhook-url"),
-            (&peers, !all, "where one process runs everything (--role)"),
+            (&peers, !all, "in a process that runs everything (--role)"),
         ];
         for (ids, works, why) in rules {
-            let idle = ids.iter().filter_map(|id| self.get(id));
-            let idle = idle.filter(|setting| setting.origin >= Origin::File && !works);
-            if let Some(setting) = idle.max_by_key(|setting| setting.origin) {
+            let unused = ids.iter().filter_map(|id| self.get(id));
+            let unused = unused.filter(|setting| setting.origin >= Origin::File && !works);
+            if let Some(setting) = unused.max_by_key(|setting| setting.origin) {
                 let name = &setting.name;
-                return Err(Failure::Usage(format!("--{name} does nothing {why}")));
+                return Err(Failure::Usage(format!("--{name} has no effect {why}")));
             }
         }
         Ok(())
     }
 
-    /// Shows them: for people as a file that `--config` takes.
+    /// Shows the settings; for people in the format of `--config`.
     pub fn show(&self, out: &Output) {
         if out.json {
             let settings = self.0.iter().map(|setting| (setting.name.clone(), setting.to_json()));
@@ -122,11 +122,11 @@ impl Settings {
         }
         out.line("# Settings of `ordinal serve`, as `ordinal serve --print-config` shows them. Each may be a flag");
         out.line("# (--confirm-within 10m), a variable (ORDINAL_CONFIRM_WITHIN=10m) or a line of the file that");
-        out.line("# --config names. Flags win over variables, variables over the file. Behind # stands what is in");
-        out.line("# effect by itself, or an example. What holds a secret may stand in a file of its own, which the");
-        out.line("# same name with -file behind it names: smtp-url-file = \"FILE\".");
+        out.line("# --config names. Flags win over variables, variables over the file. Lines with # show defaults");
+        out.line("# or examples. A secret can be in a file of its own, named by the same key with -file appended:");
+        out.line("# smtp-url-file = \"FILE\".");
         let mut heading = "";
-        // That a secret may stand in a file is said once, above.
+        // The flags that name a file with a secret are explained once, above.
         let by_file = |setting: &&Setting| {
             let own = setting.id.strip_suffix("_file");
             own.and_then(|own| self.get(own)).is_some_and(|setting| setting.secret)
@@ -202,7 +202,7 @@ fn bare(value: &str) -> String {
     if number { value.to_owned() } else { quoted(value) }
 }
 
-/// A text as TOML writes it: as JSON does, but for what JSON leaves as it is.
+/// A TOML string: like JSON, with DEL escaped in addition.
 fn quoted(value: &str) -> String {
     serde_json::to_string(value).unwrap_or_default().replace('\u{7f}', "\\u007f")
 }

@@ -1,4 +1,4 @@
-//! `status`: what an operator looks at first, from what each call says alone.
+//! `status`: an overview of an engine from several calls.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::show::{self, text};
 use crate::client::{Client, Connection, Failure, Output};
 
-/// `ordinal status`: whether the engine serves, who is how far behind, what was set aside.
+/// `ordinal status`: whether the engine serves, the followers' lag, dead letters.
 pub async fn status(
     client: &Client,
     connection: &Connection,
@@ -23,7 +23,7 @@ pub async fn status(
     let many = |answer: &Value, list: &str| answer[list].as_array().map_or(0, Vec::len);
     let serves = health["serving"] == true;
     let more = !text(&letters, "next_page_token").is_empty();
-    let stands = |follower: &&Value| {
+    let waits = |follower: &&Value| {
         follower["stopped"] == true
             || !text(follower, "error").is_empty()
             || !text(follower, "paused").is_empty()
@@ -36,7 +36,7 @@ pub async fn status(
         "reasons": health["reasons"],
         "notes": health["notes"],
         "followers": many(&followers, "followers"),
-        "followers_that_wait": list().filter(stands).map(|follower| text(follower, "name")).collect::<Vec<_>>(),
+        "followers_that_wait": list().filter(waits).map(|follower| text(follower, "name")).collect::<Vec<_>>(),
         "away": followers["away"],
         "furthest_behind": behind,
         "dead_letters": many(&letters, "dead_letters"),
@@ -48,14 +48,14 @@ pub async fn status(
             ("engine", text(answer, "address")),
             ("serves", if serves { "yes" } else { "NO" }.to_owned()),
             ("followers", text(answer, "followers")),
-            ("of them wait", text(answer, "followers_that_wait")),
-            ("do not answer", text(answer, "away")),
-            ("furthest behind", format!("{behind} positions")),
+            ("of them waiting", text(answer, "followers_that_wait")),
+            ("not answering", text(answer, "away")),
+            ("greatest lag", format!("{behind} positions")),
             ("dead letters", text(answer, "dead_letters") + if more { " or more" } else { "" }),
             ("quarantined orders", text(answer, "quarantined")),
         ]);
-        let told = |list: &str| health[list].as_array().into_iter().flatten();
-        for reason in told("reasons").chain(told("notes")) {
+        let entries = |list: &str| health[list].as_array().into_iter().flatten();
+        for reason in entries("reasons").chain(entries("notes")) {
             let since = show::short_time(reason, "since");
             out.line(format!(
                 "{}: {} (since {since})",

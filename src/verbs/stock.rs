@@ -1,7 +1,7 @@
 //! `stock` and `notification`.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
+use shared_events::chance::Chance;
 
 use super::args::{NotificationVerb, StockVerb, Why};
 use super::orders::{id, pages};
@@ -16,7 +16,7 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
     match verb {
         StockVerb::Set { sku, on_hand, expected, why, request_id } => {
-            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
+            let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
             let mut request = json!({
                 "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
             });
@@ -26,7 +26,7 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             out.answer(&ask("SetStock", request).await?, moved);
         }
         StockVerb::Adjust { sku, delta, why: Why { reason }, request_id } => {
-            let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
+            let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
             let request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
             out.answer(&ask("AdjustStock", request).await?, moved);
@@ -62,10 +62,10 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     Ok(())
 }
 
-/// What a request that moves stock has made of it.
+/// Shows the stock after a change.
 fn moved(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
-        out.line("this request had been carried out before; nothing changed");
+        out.line("this request was executed before; nothing changed");
     }
     show::stock(out, [&answer["stock"]]);
 }

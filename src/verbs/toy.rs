@@ -1,4 +1,4 @@
-//! A fourth service in one file, and where it is found once its row stands in the list.
+//! A fourth service in one file: everything works with it once its row is in the list.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::archive::followed;
+use super::archive::check_followers;
 use crate::client::{Caller as Named, Client, Connection, Failure, Output};
 use crate::edge::calls::Rpc;
 use crate::engine::databases::DatabaseArgs;
@@ -42,7 +42,7 @@ static TOY: Service = Service {
         may_call: |_, role| role == Caller::Ops,
         message_bytes_max: 1024,
     }],
-    promises: None,
+    published: None,
     followers: &[FOLLOWER],
     processes: &[],
     open: |building| Box::pin(open(building)),
@@ -63,13 +63,13 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     }))
 }
 
-/// Takes nothing.
+/// Refuses every fact.
 struct Refusing;
 
 #[async_trait]
 impl Handler<Fact> for Refusing {
     async fn handle(&mut self, _: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        let poison = Blame::Item { index: 0, error: "is no toy".to_owned() };
+        let poison = Blame::Item { index: 0, error: "is not a toy".to_owned() };
         if facts.is_empty() { Ok(()) } else { Err(poison) }
     }
 }
@@ -86,25 +86,25 @@ fn a_new_service_has_its_flags() {
     let command = PeerArgs::augment(DatabaseArgs::augment(Command::new("x"), FOUR), FOUR);
     let command =
         command.arg(clap::Arg::new("role").long("role").value_parser(services::roles(FOUR)));
-    let said = ["x", "--role", "toy", "--orders-database-url", "o", "--toy-database-url", "t"];
+    let arguments = ["x", "--role", "toy", "--orders-database-url", "o", "--toy-database-url", "t"];
     let matches =
-        command.try_get_matches_from(said.iter().chain(&["--toy-at", "a:1,b:2"])).unwrap();
+        command.try_get_matches_from(arguments.iter().chain(&["--toy-at", "a:1,b:2"])).unwrap();
     let role = *matches.get_one::<Role>("role").unwrap();
     assert_eq!(role, Role::Only("toy"));
     let databases = DatabaseArgs::read(&matches, FOUR);
-    assert!(databases.databases(Role::All).is_err(), "nobody said where stock is");
+    assert!(databases.databases(Role::All).is_err(), "no database is given for stock");
     let databases = databases.databases(role).unwrap().unwrap();
     assert_eq!(databases.url("toy").unwrap(), "t");
     assert_eq!(PeerArgs::read(&matches, FOUR).addresses()["toy"].len(), 2);
 }
 
 #[test]
-fn a_new_service_says_whom_it_needs() {
+fn a_new_service_requires_the_address_of_what_it_follows() {
     let mut settings = Settings::new(Backend::Sqlite("nowhere".into()));
     settings.services = FOUR;
     settings.role = Role::Only("toy");
     let refused = settings.check().unwrap_err().to_string();
-    assert_eq!(refused, "without orders in this process, --orders-at says where it is");
+    assert_eq!(refused, "without orders in this process, --orders-at must say where it is");
 }
 
 #[test]
@@ -126,7 +126,7 @@ async fn ask(client: &Client, method: &str, request: Value) -> Value {
     client.call(&format!("admin.v1.AdminService/{method}"), request).await.unwrap()
 }
 
-/// What a call answers, once it is as it should be.
+/// Polls a call until its answer is as expected.
 async fn until(client: &Client, method: &str, good: impl Fn(&Value) -> bool) -> Value {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
@@ -162,9 +162,9 @@ async fn stores(directory: &Path) -> Stores {
     Stores::snapshot_of(FOUR, &Backend::Sqlite(directory.to_owned()), None).await.unwrap()
 }
 
-/// In health, among the followers, in the way of the archive and in what `verify` finds.
+/// It is part of health, followers, the archive's guard and `verify`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_service_is_found_everywhere() {
+async fn a_new_service_is_part_of_every_tool() {
     let directory = tempfile::tempdir().unwrap();
     let (engine, client) = start(directory.path()).await;
     ask(&client, "PauseFollower", json!({ "follower": "toy", "reason": "later" })).await;
@@ -178,11 +178,12 @@ async fn a_new_service_is_found_everywhere() {
     assert_eq!(list(&listed, "followers").count(), 6, "{listed}");
     engine.stop().await.unwrap();
 
-    // What only the toys have not read stays.
+    // Events that only the toys have not read are not archived.
     let opened = stores(directory.path()).await;
     let ends = opened.journal.heads().await.unwrap();
-    let Err(Failure::Refused { reason, message }) = followed(&opened, None, &ends).await else {
-        panic!("events leave that toys have not read");
+    let Err(Failure::Refused { reason, message }) = check_followers(&opened, None, &ends).await
+    else {
+        panic!("events are archived that the toys have not read");
     };
     assert_eq!(reason, "FOLLOWER_BEHIND");
     assert!(message.starts_with("toy is at 0 of shard 0"), "{message}");
@@ -190,7 +191,7 @@ async fn a_new_service_is_found_everywhere() {
     assert!(report.lag["toy"] > 0 && report.findings.is_empty(), "{:?}", report.findings);
     opened.close().await;
 
-    // What they set aside wants somebody, and its order stays as well.
+    // Their dead letters raise an alarm and keep their orders in the table.
     let (engine, client) = start(directory.path()).await;
     ask(&client, "ResumeFollower", json!({ "follower": "toy" })).await;
     let health = until(&client, "GetHealth", |answer| {
@@ -199,14 +200,17 @@ async fn a_new_service_is_found_everywhere() {
     assert_eq!(health.await["serving"], true);
     engine.stop().await.unwrap();
     let opened = stores(directory.path()).await;
-    let Ok(set_aside) = followed(&opened, None, &ends).await else { panic!("they have read it") };
+    let Ok(set_aside) = check_followers(&opened, None, &ends).await else {
+        panic!("the toys have read it")
+    };
     assert!(set_aside.contains(&order_id.parse().unwrap()));
     let report = verify::everything(&opened, None, &Output::new(true)).await.unwrap();
-    let toys = report.findings.iter().filter(|found| found.detail.starts_with("toy has parked"));
+    let toys =
+        report.findings.iter().filter(|found| found.detail.starts_with("toy has a dead letter"));
     assert!(toys.count() > 0 && report.breaks(verify::Law::NothingParked));
     opened.close().await;
 
-    // Its file is one of the directory's.
+    // Its file is checked like the others.
     std::fs::remove_file(directory.path().join("toy.db")).unwrap();
     let mut settings = Settings::new(Backend::Sqlite(directory.path().to_owned()));
     settings.services = FOUR;

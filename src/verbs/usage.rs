@@ -1,5 +1,6 @@
-//! What is wrong with a command line, by what clap found: which flag, which value, what to do.
-//! Never here: a secret. Values of flags that hold one are not repeated, nor passwords in URLs.
+//! Error texts for an invalid command line, from clap's errors: which flag, which value, what to
+//! do.
+//! Never here: a secret. Values of secret flags are not repeated, nor passwords in URLs.
 
 use std::num::ParseIntError;
 
@@ -9,18 +10,18 @@ use clap::{Arg, Command};
 use crate::client::Failure;
 use crate::client::parse::number;
 
-/// The failure that clap's error is. Help and version are shown, and end the program.
+/// Converts clap's error to a failure. Shows help and version, and ends the program.
 pub fn failure(command: &Command, error: clap::Error, secretive: bool) -> Failure {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-        _ => Failure::CommandLine(without_passwords(&told(command, &error, secretive))),
+        _ => Failure::CommandLine(without_passwords(&text_of(command, &error, secretive))),
     }
 }
 
-/// In clap's words, unless a value has to be judged or hidden.
-fn told(command: &Command, error: &clap::Error, secretive: bool) -> String {
+/// Clap's text, unless a value must be explained or hidden.
+fn text_of(command: &Command, error: &clap::Error, secretive: bool) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
@@ -34,7 +35,7 @@ fn told(command: &Command, error: &clap::Error, secretive: bool) -> String {
     let shown = if secret { "the value".to_owned() } else { format!("{value:?}") };
     let what = match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(known))) if !known.is_empty() => {
-            format!("is none of {}", known.join(", "))
+            format!("is not one of {}", known.join(", "))
         }
         (ErrorKind::InvalidValue, _) if value.is_empty() => "is empty".to_owned(),
         _ => match std::error::Error::source(error) {
@@ -43,14 +44,14 @@ fn told(command: &Command, error: &clap::Error, secretive: bool) -> String {
                 // Some libraries begin with the value.
                 None => source.to_string().trim_start_matches(&value).trim_start().to_owned(),
             },
-            None if secret => "does not fit".to_owned(),
+            None if secret => "is invalid".to_owned(),
             None => return error.render().to_string(),
         },
     };
     format!("error: {flag}: {shown} {what}\n\nFor more information, try '--help'.")
 }
 
-/// Whether the flag of this name, such as `--token <TOKEN>`, holds a secret, wherever it is.
+/// Whether the flag of this name, such as `--token <TOKEN>`, holds a secret, in any verb.
 fn holds_secret(command: &Command, flag: &str) -> bool {
     let name = flag.split([' ', '=', '[']).next().unwrap_or_default().trim_start_matches("--");
     let named = |arg: &Arg| arg.get_long() == Some(name) || arg.get_id() == name;
@@ -58,13 +59,13 @@ fn holds_secret(command: &Command, flag: &str) -> bool {
         || command.get_subcommands().any(|command| holds_secret(command, flag))
 }
 
-/// Whether a flag holds a secret: those whose value in the environment is not shown.
+/// Whether a flag holds a secret: those whose environment value is hidden in help.
 pub fn is_secret(arg: &Arg) -> bool {
-    // Addresses hide what somebody may put into them, and take no password.
+    // Addresses are hidden for what people may put in them, but they take no password.
     arg.is_hide_env_values_set() && !arg.get_long().is_some_and(|long| long.ends_with("-at"))
 }
 
-/// A text without what stands before the @ of URLs.
+/// A text without the credentials of URLs.
 pub fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

@@ -4,10 +4,10 @@ use order_actor::journal::{postgres_guards, sqlite_guards};
 use super::report::{Law, Report};
 use crate::engine::{Backend, JOURNAL, JOURNAL_FILE};
 
-/// Whether the databases of the journal still refuse to change or forget what is written.
+/// Checks that the journal's databases still refuse to change or delete events.
 ///
 /// # Errors
-/// Where a database cannot be read; what is missing is no error.
+/// If a database cannot be read; a missing guard is a finding, not an error.
 pub async fn check(report: &mut Report, backend: &Backend) -> anyhow::Result<()> {
     let guards = match backend {
         Backend::Sqlite(directory) => sqlite_guards(&directory.join(JOURNAL_FILE)).await,

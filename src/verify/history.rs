@@ -8,15 +8,15 @@ use order_actor::replay::Step;
 use shared_events::contract::{Disposition, Fact, ReservationId};
 use shared_events::stream::Cursors;
 
-/// An order's events and what each made of it.
+/// An order's events and its state after each.
 pub struct History {
     events: Vec<RecordedEvent>,
-    // One more than events: the first is the order before anything happened.
+    // One more than events: the first is the absent order.
     orders: Vec<Arc<Order>>,
 }
 
 impl History {
-    /// Replays an order; the text says which event is impossible.
+    /// Replays an order; the error names the impossible event.
     pub fn replay(stored: &[StoredEvent]) -> Result<Self, String> {
         let mut orders = vec![Arc::new(Order::Absent)];
         let mut events = Vec::with_capacity(stored.len());
@@ -31,18 +31,18 @@ impl History {
         Ok(Self { events, orders })
     }
 
-    /// As far as a follower with these cursors has seen it.
-    pub fn seen(&self, cursors: &Cursors) -> Seen<'_> {
+    /// The part that a follower with these cursors has read.
+    pub fn read_part(&self, cursors: &Cursors) -> ReadPart<'_> {
         let known = |event: &&RecordedEvent| event.position <= cursors.get(event.shard);
-        Seen { history: self, version: self.events.iter().take_while(known).count() }
+        ReadPart { history: self, version: self.events.iter().take_while(known).count() }
     }
 
-    /// The order as it stands.
+    /// The current state.
     pub fn now(&self) -> &Order {
         self.orders.last().map_or(&Order::Absent, Arc::as_ref)
     }
 
-    /// The hold by which it was confirmed, if ever.
+    /// The reservation that confirmed it, if it was ever confirmed.
     pub fn confirmed_by(&self) -> Option<ReservationId> {
         self.events.iter().find_map(|recorded| match recorded.event {
             Event::OrderConfirmed { reservation_id, .. } => Some(reservation_id),
@@ -51,19 +51,19 @@ impl History {
     }
 }
 
-/// The part of a history that a follower has seen.
-pub struct Seen<'a> {
+/// The part of a history that a follower has read.
+pub struct ReadPart<'a> {
     history: &'a History,
     version: usize,
 }
 
-impl Seen<'_> {
-    /// The order after the last event seen.
+impl ReadPart<'_> {
+    /// The order after the last event read.
     pub fn order(&self) -> &Order {
         self.history.orders.get(self.version).map_or(&Order::Absent, Arc::as_ref)
     }
 
-    /// The last event seen.
+    /// The last event read.
     pub fn last(&self) -> Option<&RecordedEvent> {
         self.history.events.get(self.version.checked_sub(1)?)
     }
@@ -72,20 +72,20 @@ impl Seen<'_> {
         self.history.events.iter().take(self.version)
     }
 
-    /// What others were told.
+    /// The facts published of it.
     pub fn facts(&self, ids: &FactIds) -> Vec<Fact> {
         let states = self.history.orders.windows(2);
-        let told = self.events().zip(states).map(|(recorded, states)| match states {
+        let facts = self.events().zip(states).map(|(recorded, states)| match states {
             [before, after] => {
                 let step = Step { before: Arc::clone(before), after: Arc::clone(after) };
                 facts_of(recorded, &step, ids)
             }
             _ => Vec::new(),
         });
-        told.flatten().collect()
+        facts.flatten().collect()
     }
 
-    /// Units of a line that came back to the shelf.
+    /// Units of a line that were restocked.
     pub fn restocked(&self, line: u32) -> u32 {
         let approved = self.events().filter_map(|recorded| match &recorded.event {
             Event::ReturnApproved { lines, .. } => Some(lines),

@@ -6,14 +6,20 @@ use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
 use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
 
-use super::history::Seen;
+use super::history::ReadPart;
 use super::report::{Law, Report};
 
-/// Lists show what the replay gives.
-pub fn summary(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Option<&Summary>) {
+/// Summaries equal the replayed orders.
+pub fn summary(
+    report: &mut Report,
+    subject: &str,
+    read_part: &ReadPart<'_>,
+    found: Option<&Summary>,
+) {
     report.check(Law::SummariesAsReplayed);
-    let expected =
-        seen.last().and_then(|last| Summary::of(seen.order(), last.sequence, last.event.at()));
+    let expected = read_part
+        .last()
+        .and_then(|last| Summary::of(read_part.order(), last.sequence, last.event.at()));
     if expected.as_ref() != found {
         let text = |summary: Option<&Summary>| {
             summary.map_or("none".to_owned(), |summary| {
@@ -27,15 +33,20 @@ pub fn summary(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Optio
             })
         };
         let detail =
-            format!("the list shows {}, the replay {}", text(found), text(expected.as_ref()));
+            format!("the list has {}, the replay {}", text(found), text(expected.as_ref()));
         report.find(Law::SummariesAsReplayed, subject, detail);
     }
 }
 
-/// Every open deadline is armed, and none is armed without one.
-pub fn deadlines(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Option<&DueDeadline>) {
+/// Exactly the open deadlines are armed.
+pub fn deadlines(
+    report: &mut Report,
+    subject: &str,
+    read_part: &ReadPart<'_>,
+    found: Option<&DueDeadline>,
+) {
     report.check(Law::DeadlinesAsReplayed);
-    let expected = deadline(seen.order()).map(|open| (open.kind, open.due));
+    let expected = deadline(read_part.order()).map(|open| (open.kind, open.due));
     let found = found.map(|armed| (armed.kind, armed.due));
     if expected != found {
         let text = |deadline: Option<(order_actor::domain::DeadlineKind, _)>| {
@@ -46,51 +57,51 @@ pub fn deadlines(report: &mut Report, subject: &str, seen: &Seen<'_>, found: Opt
     }
 }
 
-/// What is held fits what became of the order, and units out and back are those it says.
+/// The reservation fits the order's state, and its units delivered and restocked equal the order's.
 // Long: the clauses of one law, each of which presumes those before it.
 pub fn reservation(
     report: &mut Report,
     subject: &str,
-    seen: &Seen<'_>,
+    read_part: &ReadPart<'_>,
     confirmed_by: Option<ReservationId>,
     found: Option<&Reservation>,
 ) {
-    let Some(details) = seen.order().details() else {
+    let Some(details) = read_part.order().details() else {
         if found.is_some() {
-            let detail = "something is held, but stock has not seen the order";
+            let detail = "there is a reservation, but stock has not read the order";
             report.find(Law::ReservationsAsOrders, subject, detail);
         }
         return;
     };
     report.check(Law::ReservationsAsOrders);
     let Some(found) = found else {
-        report.find(Law::ReservationsAsOrders, subject, "its reservation is lost");
+        report.find(Law::ReservationsAsOrders, subject, "its reservation is missing");
         return;
     };
-    let allowed: &[ReservationState] = match (seen.order(), confirmed_by) {
+    let allowed: &[ReservationState] = match (read_part.order(), confirmed_by) {
         (Order::Cancelled(cancelled), None)
             if cancelled.reason == CancelReason::InsufficientStock =>
         {
             &[ReservationState::Rejected]
         }
         (Order::Cancelled(_), Some(_)) => &[ReservationState::Released],
-        // Cancelled before stock answered, whatever it would have said.
+        // Cancelled before stock answered: either answer is possible.
         (Order::Cancelled(_), None) => &[ReservationState::Released, ReservationState::Rejected],
         (_, Some(_)) => &[ReservationState::Reserved],
-        // Stock has answered; the order has not heard it yet.
+        // Stock has answered; the answer has not reached the order yet.
         (_, None) => &[ReservationState::Reserved, ReservationState::Rejected],
     };
     if !allowed.contains(&found.state) {
-        let status = seen.order().status().map_or("absent", order_actor::domain::Status::code);
+        let status = read_part.order().status().map_or("absent", order_actor::domain::Status::code);
         let detail = format!("is {status}, its reservation {}", found.state.code());
         report.find(Law::ReservationsAsOrders, subject, detail);
         return;
     }
     if confirmed_by.is_some_and(|id| id != found.reservation_id) {
-        let detail = "was confirmed by another reservation than the one that is kept";
+        let detail = "was confirmed by another reservation than the stored one";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
-    if let Order::Cancelled(cancelled) = seen.order()
+    if let Order::Cancelled(cancelled) = read_part.order()
         && found.state == ReservationState::Rejected
         && cancelled.reason == CancelReason::InsufficientStock
         && cancelled.skus.iter().collect::<BTreeSet<_>>() != found.missing.iter().collect()
@@ -99,7 +110,7 @@ pub fn reservation(
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
     if !found.waiting.is_empty() {
-        let detail = "facts wait for others that were seen";
+        let detail = "facts wait for others that were read already";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
     let lines: BTreeMap<u32, _> = found.lines.iter().map(|held| (held.line, held)).collect();
@@ -110,7 +121,7 @@ pub fn reservation(
                 .is_some_and(|held| held.sku == line.sku && held.quantity == line.ordered)
         });
     if !same_lines {
-        let detail = "the reservation is about other lines";
+        let detail = "the reservation has other lines";
         report.find(Law::ReservationsAsOrders, subject, detail);
         return;
     }
@@ -120,11 +131,11 @@ pub fn reservation(
     for line in &details.lines {
         report.check(Law::GoodsOutAndBack);
         let Some(held) = lines.get(&line.number) else { continue };
-        let expected = (line.cancelled, line.fulfilled, seen.restocked(line.number));
+        let expected = (line.cancelled, line.fulfilled, read_part.restocked(line.number));
         let is = (held.released, held.committed, held.restocked);
         if expected != is {
             let text = |(released, out, back): (u32, u32, u32)| {
-                format!("{released} released, {out} out, {back} back")
+                format!("{released} released, {out} delivered, {back} restocked")
             };
             let detail = format!(
                 "line {}: stock counts {}, the order {}",
@@ -137,36 +148,35 @@ pub fn reservation(
     }
 }
 
-/// What stock has answered has reached the order, where all answers were heard.
+/// Stock's answer has reached the order, if all answers were read.
 pub fn answer(
     report: &mut Report,
     subject: &str,
-    all_heard: bool,
+    all_answers_read: bool,
     now: &Order,
     found: Option<&Reservation>,
 ) {
     let answered = found.is_some_and(|found| {
         matches!(found.state, ReservationState::Reserved | ReservationState::Rejected)
     });
-    if all_heard && answered && matches!(now, Order::Pending(_)) {
-        let detail = "stock has answered, and the order has not heard it";
+    if all_answers_read && answered && matches!(now, Order::Pending(_)) {
+        let detail = "stock has answered, and the answer has not reached the order";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
 }
 
-/// Each fact is told exactly once per channel, leaving aside what somebody had sent again. Which
-/// webhook and which operators are told, and whether there is a way to phones, is the engine's
-/// configuration, so those may be absent, but never twice; so may units that came back, which older
-/// engines told by their refund alone.
+/// Each fact has exactly one message per channel, not counting messages resent on request. Messages
+/// to webhooks, operators and phones depend on the engine's configuration: they may be absent, but
+/// never double. So may messages of returned units, for which earlier engines sent the refund only.
 pub fn notifications(
     report: &mut Report,
     subject: &str,
     facts: &[Fact],
     found: impl IntoIterator<Item = (String, Channel)>,
 ) {
-    let mut told: BTreeMap<(String, Channel), u32> = BTreeMap::new();
+    let mut sent: BTreeMap<(String, Channel), u32> = BTreeMap::new();
     for message in found {
-        *told.entry(message).or_default() += 1;
+        *sent.entry(message).or_default() += 1;
     }
     let customers_only = Config { ops: None, ..Config::to_directory(std::path::PathBuf::new()) };
     let due: BTreeSet<(String, Channel)> = compose_all(facts, &customers_only)
@@ -177,21 +187,22 @@ pub fn notifications(
         let kind = fact.body.kind();
         for channel in Channel::all() {
             let message = (fact.id.to_string(), channel);
-            let times = told.remove(&message).unwrap_or_default();
-            let may_be = channel != Channel::Email || is_for_operators(fact) || is_return(fact);
-            let is_due = due.contains(&message) && !may_be;
+            let times = sent.remove(&message).unwrap_or_default();
+            let optional = channel != Channel::Email || is_for_operators(fact) || is_return(fact);
+            let is_due = due.contains(&message) && !optional;
             if is_due || times > 0 {
                 report.check(Law::NotificationsOnce);
             }
-            let right = if is_due { times == 1 } else { times == 0 || (may_be && times == 1) };
+            let right = if is_due { times == 1 } else { times == 0 || (optional && times == 1) };
             if !right {
-                let detail = format!("{kind} was told {times} times by {}", channel.code());
+                let detail = format!("{kind} was sent {times} times by {}", channel.code());
                 report.find(Law::NotificationsOnce, subject, detail);
             }
         }
     }
-    for ((fact_id, channel), times) in told {
-        let detail = format!("{times} of {} tell of fact {fact_id}, which is none", channel.code());
+    for ((fact_id, channel), times) in sent {
+        let detail =
+            format!("{times} by {} for the fact {fact_id}, which does not exist", channel.code());
         report.find(Law::NotificationsOnce, subject, detail);
     }
 }

@@ -1,19 +1,19 @@
-//! `ordinal verify`: replays the whole journal and checks every law over all that follows it.
+//! `ordinal verify`: replays the journal and checks all data derived from it against the laws.
 //!
-//! It reads a snapshot of each database, so it may run beside a working engine: what follows the
-//! journal is compared with the replay up to the follower's own cursor, not to the head.
-//! Never here: repair. It says what differs, by law and order.
+//! It reads a snapshot of each database, so it can run beside a working engine: a follower's data
+//! is compared with the replay up to the follower's own cursor, not up to the head.
+//! Never here: repair. It reports differences by law and order.
 
-mod guards; // the databases still refuse to forget
+mod guards; // the journal's databases refuse changes
 mod history; // an order's events, replayed
 mod laws; // what must hold of one order; pure
-mod noted; // the journal goes on from what was noted once
-mod of_messages; // laws of the ledger of messages
-mod of_orders; // laws of the lists
+mod noted; // the journal continues from recorded heads
+mod of_messages; // laws of the message ledger
+mod of_orders; // laws of the read models
 mod of_stock; // laws of reservations and sums
-mod report; // what was checked and what differs
-mod stores; // every law over the databases
-mod streams; // Redis holds what was promised
+mod report; // the laws, and the report of checks and findings
+mod stores; // checks all laws in the databases
+mod streams; // the Redis streams hold the published facts
 mod through_grpc; // the laws that a client can check
 
 use noted::Noted;
@@ -38,31 +38,31 @@ pub struct VerifyArgs {
     /// Check the SQLite files in this directory; nothing is written.
     #[arg(long, value_name = "DIR", conflicts_with = "databases")]
     data: Option<PathBuf>,
-    /// Check these Postgres databases; nothing is written. Without any, what a client can see of
-    /// the engine at --address is checked: no hash chain, no cursors.
+    /// Check these Postgres databases; nothing is written. Without any, check what a client can see
+    /// of the engine at --address: no hash chain, no cursors.
     #[command(flatten)]
     databases: DatabaseArgs,
-    /// With a Postgres database named, the files in this directory too: what has left the journal is
-    /// one chain with the rest. Without it, what was not looked at is told.
+    /// With Postgres databases, check the archive in this directory too: archived events are part
+    /// of the hash chain. Without it, the report lists what was not checked.
     #[arg(long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
     archive: Option<PathBuf>,
-    /// Write down in this file (JSON) where each shard ends, with its hash, where every law holds. Kept
-    /// where nobody who may change the journal can, it is what --expect asks for.
+    /// If every law holds, write the head of each shard with its hash to this JSON file, for
+    /// --expect. Store it where those who can change the journal cannot change it.
     #[arg(long, value_name = "FILE")]
     heads_to: Option<PathBuf>,
-    /// Prove that the journal goes on from where it was when this file was written, by --heads-to or
-    /// as manifest.json of a backup: nothing up to there has been changed, lost or added since.
+    /// Prove that the journal continues from the heads in this file, written by --heads-to or as
+    /// manifest.json of a backup: nothing up to them was changed, lost or added since.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
-    /// With databases named, the streams in Redis too.
+    /// With databases, check the streams in this Redis too.
     #[command(flatten)]
     redis: RedisArgs,
 }
 
-/// Checks, shows what differs; exit code 1 where something does.
+/// Checks and shows the differences; exit code 1 if there are any.
 ///
 /// # Errors
-/// Where a database cannot be read, or no engine answers.
+/// If a database cannot be read, or no engine answers.
 pub async fn run(
     args: VerifyArgs,
     connection: &Connection,
@@ -74,8 +74,7 @@ pub async fn run(
     };
     let noted = args.expect.as_deref().map(noted::read).transpose()?;
     if backend.is_none() && (noted.is_some() || args.heads_to.is_some()) {
-        let text =
-            "--heads-to and --expect need --data or a database: a client follows no hash chain";
+        let text = "--heads-to and --expect need --data or a database: a client cannot read hashes";
         return Err(Failure::Usage(text.to_owned()));
     }
     let report = match backend {
@@ -85,7 +84,8 @@ pub async fn run(
                 Some(options) => Some(Redis::new(&options).map_err(anyhow::Error::from)?),
                 None => None,
             };
-            let checked = whole(&stores, redis.as_ref(), &backend, noted.as_ref(), out).await;
+            let checked =
+                check_stores(&stores, redis.as_ref(), &backend, noted.as_ref(), out).await;
             stores.close().await;
             checked?
         }
@@ -100,11 +100,11 @@ pub async fn run(
     Ok(code)
 }
 
-/// Checks every law over a backup, and that its journal ends as its manifest says; exit code 1 where
-/// something differs.
+/// Checks all laws in a backup, and that its journal has the heads in its manifest; exit code 1 if
+/// anything differs.
 ///
 /// # Errors
-/// Where a file cannot be read.
+/// If a file cannot be read.
 pub async fn backup(
     directory: &std::path::Path,
     manifest: &std::path::Path,
@@ -113,12 +113,12 @@ pub async fn backup(
     let noted = noted::read_any(manifest)?;
     let backend = Backend::Sqlite(directory.to_owned());
     let stores = Stores::snapshot(&backend, None).await?;
-    let report = whole(&stores, None, &backend, Some(&noted), out).await;
+    let report = check_stores(&stores, None, &backend, Some(&noted), out).await;
     stores.close().await;
     Ok(report?.show(out))
 }
 
-async fn whole(
+async fn check_stores(
     stores: &Stores,
     redis: Option<&Redis>,
     backend: &Backend,
@@ -133,10 +133,10 @@ async fn whole(
     Ok(report)
 }
 
-/// Checks every law over these stores, and over the streams where there are any.
+/// Checks all laws in these stores, and in the streams, if given.
 ///
 /// # Errors
-/// Where a database or Redis cannot be read; what differs is no error.
+/// If a database or Redis cannot be read; a difference is a finding, not an error.
 pub async fn everything(
     stores: &Stores,
     redis: Option<&Redis>,

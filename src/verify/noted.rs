@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::report::{Law, Report};
 use crate::engine::Stores;
 
-/// A shard's last place with its hash, as people note it.
+/// A shard's head with its hash, as recorded in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The shard.
     pub shard: u16,
     /// Its last position.
     pub position: u64,
-    /// The hash there, 64 hexadecimal digits. It stands for every event up to it.
+    /// The hash there, 64 hexadecimal digits. It covers every event up to it.
     pub hash: String,
 }
 
@@ -33,30 +33,31 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a journal was at some time: a file that `--heads-to` writes. A backup's manifest may stand for one.
+/// The heads of a journal at some time, as `--heads-to` writes them. A backup's manifest has them
+/// too.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Noted {
-    /// When it was written down, RFC 3339.
+    /// When they were recorded, RFC 3339.
     #[serde(default)]
     noted_at: String,
-    /// Where the shards ended.
+    /// The heads of the shards.
     heads: Vec<Head>,
 }
 
-/// Writes down where a journal ends. Beside the file first, so that nobody finds half of one.
+/// Records the heads of a journal in a file.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn note(path: &Path, heads: &[Head]) -> anyhow::Result<()> {
     let noted = Noted { noted_at: SystemClock.now().to_string(), heads: heads.to_vec() };
     write_new(path, &serde_json::to_vec_pretty(&noted)?)
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Puts a file in its place whole, readable by its owner only.
+/// Writes a file atomically, readable by its owner only.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
@@ -72,27 +73,27 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::rename(beside, path)
 }
 
-/// Reads what was noted.
+/// Reads recorded heads.
 ///
 /// # Errors
-/// Where it cannot be read, or names nothing or one shard twice.
+/// If it cannot be read, or has no shards or a shard twice.
 pub fn read(path: &Path) -> anyhow::Result<Noted> {
     let noted = read_any(path)?;
-    anyhow::ensure!(!noted.heads.is_empty(), "{} names no shard", path.display());
+    anyhow::ensure!(!noted.heads.is_empty(), "{} has no shards", path.display());
     Ok(noted)
 }
 
-/// Reads what was noted, of a journal that may have held nothing then.
+/// Reads recorded heads of a journal that may have been empty.
 ///
 /// # Errors
-/// Where it cannot be read, or names one shard twice.
+/// If it cannot be read, or has a shard twice.
 pub fn read_any(path: &Path) -> anyhow::Result<Noted> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let noted: Noted = serde_json::from_slice(&text)
-        .with_context(|| format!("{} holds no heads of a journal", path.display()))?;
+        .with_context(|| format!("{} is not a file with the heads of a journal", path.display()))?;
     let shards: BTreeMap<u16, u64> =
         noted.heads.iter().map(|head| (head.shard, head.position)).collect();
-    anyhow::ensure!(shards.len() == noted.heads.len(), "{} names a shard twice", path.display());
+    anyhow::ensure!(shards.len() == noted.heads.len(), "{} has a shard twice", path.display());
     anyhow::ensure!(
         noted.heads.iter().all(|head| head.position > 0 && is_hash(&head.hash)),
         "{} has a head without a position and a hash of 64 hexadecimal digits",
@@ -105,12 +106,12 @@ fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether the journal goes on from what was noted: at each place there stands the hash that stood there
-/// then. With the chain unbroken up to it, which is a law of its own, nothing before it has changed. A
-/// place that cannot be read is no proof, and said to be none. The chain was followed before.
+/// Checks that the journal continues from the recorded heads: it must have the recorded hash at
+/// each. As the chain up to it is unbroken, which is checked before by another law, nothing before
+/// it has changed. A position that cannot be read proves nothing and is a finding.
 ///
 /// # Errors
-/// Where a database cannot be read; what differs is no error.
+/// If a database cannot be read; a difference is a finding, not an error.
 pub async fn check(report: &mut Report, stores: &Stores, noted: &Noted) -> anyhow::Result<()> {
     let since = match noted.noted_at.as_str() {
         "" => String::new(),
@@ -126,11 +127,11 @@ pub async fn check(report: &mut Report, stores: &Stores, noted: &Noted) -> anyho
             match here(report, stores, *shard, *position).await? {
                 Some(here) if here.eq_ignore_ascii_case(hash) => None,
                 Some(here) => Some(format!(
-                    "position {position} has the hash {here}; noted{since} was {hash}"
+                    "position {position} has the hash {here}; recorded{since} was {hash}"
                 )),
                 None => Some(format!(
-                    "position {position} cannot be compared with what was noted{since}: it cannot be \
-                     read; if it is archived, --archive reads it"
+                    "position {position} cannot be read and compared with the hash recorded{since}; if it \
+                     is archived, use --archive"
                 )),
             }
         };
@@ -141,8 +142,8 @@ pub async fn check(report: &mut Report, stores: &Stores, noted: &Noted) -> anyho
     Ok(())
 }
 
-/// The hash at a place at or before the end; none where it cannot be read. At the end it is what the shard's
-/// own row says, which the chain was compared with: the last event may have left for an archive.
+/// The hash at a position up to the head; none if it cannot be read. At the head it is that of the
+/// shard's row, which was compared with the chain: the last event may be archived.
 async fn here(
     report: &Report,
     stores: &Stores,
@@ -155,7 +156,7 @@ async fn here(
     }
     match stores.journal.hash_at(shard, position).await {
         Ok(hash) => Ok(hash.map(|hash| hex(&hash))),
-        // Its file is away or damaged; that is told by its own law.
+        // Its file is missing or damaged, which its own law reports.
         Err(JournalError::Unavailable(_)) if report.breaks(Law::ArchiveFiles) => Ok(None),
         Err(error) => Err(error).context("journal"),
     }

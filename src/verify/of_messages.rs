@@ -5,24 +5,24 @@ use super::report::{Law, Report};
 use super::stores::{One, PAGE, ROWS, Rest, readable};
 use crate::engine::services::notifications::{NOTIFICATIONS, SERVICE};
 
-/// Of one order.
+/// Checks one order.
 pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
     let database = one.stores.of(&SERVICE)?;
     if one.handled(&NOTIFICATIONS) {
         let filter = Filter { order_id: Some(one.order_id), ..Filter::default() };
         let found = ledger::list(database, &filter, 0, u32::MAX).await;
         if let Some(found) = readable(report, Law::NotificationsOnce, one.subject, found)? {
-            let facts = one.seen(&NOTIFICATIONS).facts(&one.followers.fact_ids);
-            // What left before the journal was set back was true then.
+            let facts = one.read_part(&NOTIFICATIONS).facts(&one.followers.fact_ids);
+            // Messages sent before the journal was set back were correct then.
             let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
-            let told = found.map(|entry| (entry.fact_id, entry.channel));
-            laws::notifications(report, one.subject, &facts, told);
+            let sent = found.map(|entry| (entry.fact_id, entry.channel));
+            laws::notifications(report, one.subject, &facts, sent);
         }
     }
     Ok(())
 }
 
-/// Of all rows; those about orders that the journal does not name are strays.
+/// Checks all rows; rows of orders that are not in the journal are findings.
 pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {
     let database = rest.stores.of(&SERVICE)?;
     let mut due = ledger::due(database).await?;
@@ -46,7 +46,7 @@ pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Res
         }
     };
     for serial in due.into_iter().filter(|_| all_read) {
-        let detail = "a message is due that is not there".to_owned();
+        let detail = "a missing message is due".to_owned();
         report.find(Law::MessagesDue, format!("message/{serial}"), detail);
     }
     Ok(())

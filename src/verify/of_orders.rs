@@ -6,25 +6,25 @@ use super::report::{Law, Report};
 use super::stores::{One, PAGE, ROWS, Rest, readable};
 use crate::engine::services::orders::{DEADLINES, SERVICE, SUMMARIES};
 
-/// Of one order.
+/// Checks one order.
 pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Result<()> {
     let database = one.stores.of(&SERVICE)?;
     if one.handled(&SUMMARIES) {
         let found = OrderSummaries::new(database.clone()).of_order(one.order_id).await;
         if let Some(found) = readable(report, Law::SummariesAsReplayed, one.subject, found)? {
-            laws::summary(report, one.subject, &one.seen(&SUMMARIES), found.as_ref());
+            laws::summary(report, one.subject, &one.read_part(&SUMMARIES), found.as_ref());
         }
     }
     if one.handled(&DEADLINES) {
         let found = Deadlines::new(database.clone()).of_order(one.order_id).await;
         if let Some(found) = readable(report, Law::DeadlinesAsReplayed, one.subject, found)? {
-            laws::deadlines(report, one.subject, &one.seen(&DEADLINES), found.as_ref());
+            laws::deadlines(report, one.subject, &one.read_part(&DEADLINES), found.as_ref());
         }
     }
     Ok(())
 }
 
-/// Of all rows; those about orders that the journal does not name are strays.
+/// Checks all rows; rows of orders that are not in the journal are findings.
 pub(super) async fn of_rows(report: &mut Report, rest: &Rest<'_>) -> anyhow::Result<()> {
     let database = rest.stores.of(&SERVICE)?;
     let summaries = OrderSummaries::new(database.clone());

@@ -7,44 +7,44 @@ use serde::Serialize;
 use super::noted::Head;
 use crate::client::Output;
 
-/// Findings that people are shown; programs get all.
+/// Findings shown to people; programs get all.
 const SHOWN_MAX: usize = 50;
 
-/// What a law says. In the order in which they build on each other.
+/// The laws, in the order in which they build on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Law {
     /// Positions of each shard are gapless, and every event is the one that was written.
     JournalChain,
-    /// The databases of the journal refuse to change or forget what is written.
+    /// The databases of the journal refuse to change or delete events.
     AppendOnly,
-    /// The journal goes on from where it was noted once.
+    /// The journal continues from the recorded heads.
     AsNoted,
-    /// What has left the journal is in its files, unchanged.
+    /// Archived events are in their files, unchanged.
     ArchiveFiles,
     /// Positions of each shard are gapless, as far as a client can see.
     PositionsGapless,
     /// Each order's versions are gapless, and every event may follow the one before.
     HistoryLegal,
-    /// No follower claims to have seen what the journal does not hold.
+    /// No follower's cursor is ahead of its log.
     CursorsNotAhead,
-    /// No follower has parked what it could not handle.
+    /// No follower has dead letters.
     NothingParked,
-    /// Lists show what the replay gives.
+    /// Summaries equal the replayed orders.
     SummariesAsReplayed,
-    /// Every open deadline is armed, and none is armed without one.
+    /// Exactly the open deadlines are armed.
     DeadlinesAsReplayed,
-    /// What is held for an order fits what became of it.
+    /// The reservation of an order fits its state.
     ReservationsAsOrders,
-    /// Units that left and came back are those delivered and returned.
+    /// Stock's units out and back equal those delivered and returned.
     GoodsOutAndBack,
-    /// Stock sums over movements and reservations.
+    /// Stock equals the sums over movements and reservations.
     StockSums,
-    /// Each fact is told exactly once per channel.
+    /// Each fact has exactly one message per channel.
     NotificationsOnce,
-    /// Every message that has not left is due at some time, and no other is.
+    /// Exactly the messages that are not sent yet are due at some time.
     MessagesDue,
-    /// What stands in Redis is what was promised, without a gap.
+    /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
@@ -94,82 +94,82 @@ impl Law {
         match self {
             Self::JournalChain => "positions gapless, hash chain unbroken",
             Self::AppendOnly => "the tables of the journal refuse changes",
-            Self::AsNoted => "the journal goes on from what was noted",
-            Self::ArchiveFiles => "archived events in their files, unchanged",
-            Self::PositionsGapless => "positions gapless; hashes are not shown to clients",
+            Self::AsNoted => "the journal continues from the recorded heads",
+            Self::ArchiveFiles => "archived events are in their files, unchanged",
+            Self::PositionsGapless => "positions gapless; clients cannot see hashes",
             Self::HistoryLegal => "every event may follow the one before",
-            Self::CursorsNotAhead => "no follower ahead of what it follows",
+            Self::CursorsNotAhead => "no follower ahead of its log",
             Self::NothingParked => "no dead letters",
-            Self::SummariesAsReplayed => "lists show what the replay gives",
-            Self::DeadlinesAsReplayed => "open deadlines armed, no others",
-            Self::ReservationsAsOrders => "holds fit the orders",
-            Self::GoodsOutAndBack => "units out and back as delivered and returned",
+            Self::SummariesAsReplayed => "lists equal the replay",
+            Self::DeadlinesAsReplayed => "exactly the open deadlines are armed",
+            Self::ReservationsAsOrders => "reservations fit the orders",
+            Self::GoodsOutAndBack => "units out and back equal those delivered and returned",
             Self::StockSums => "stock equals movements and reservations",
-            Self::NotificationsOnce => "each fact told once per channel",
-            Self::MessagesDue => "messages that wait are due, no others",
-            Self::StreamsAsFacts => "what stands in Redis is what was promised",
+            Self::NotificationsOnce => "one message per fact and channel",
+            Self::MessagesDue => "exactly the waiting messages are due",
+            Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }
 }
 
-/// Every law and what it says, for the page of reasons.
+/// All laws with their meanings, for docs/reasons.md.
 pub fn laws_and_meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
     Law::ALL.into_iter().map(|law| (law.code(), law.meaning()))
 }
 
-/// Something that differs from what a law says.
+/// A violation of a law.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which law.
+    /// The law.
     pub law: Law,
-    /// Of what: `order/…`, `sku/…`, `shard/…`, `follower/…`.
+    /// The object: `order/…`, `sku/…`, `shard/…`, `follower/…`.
     pub subject: String,
-    /// What differs.
+    /// The difference.
     pub detail: String,
 }
 
-/// What was checked and what differs.
+/// The checks and their findings.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Events that were read.
     pub events: u64,
     /// Orders that were replayed.
     pub orders: u64,
-    /// Where each shard of the journal ends, with the hash there.
+    /// The head of each shard, with its hash.
     pub heads: Vec<Head>,
-    /// Facts each follower has yet to handle; no fault, it works.
+    /// Each follower's lag in facts; not a finding.
     pub lag: BTreeMap<String, u64>,
-    /// How many things each law was checked on.
+    /// The number of objects checked by law.
     pub checked: BTreeMap<&'static str, u64>,
-    /// What could not be looked at, and why; no fault either.
+    /// What could not be checked, and why; not a finding either.
     pub unchecked: Vec<String>,
-    /// What differs.
+    /// The differences.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Counts one thing that a law was checked on.
+    /// Counts one check of a law.
     pub fn check(&mut self, law: Law) {
         self.check_many(law, 1);
     }
 
-    /// Counts things that a law was checked on.
+    /// Counts several checks of a law.
     pub fn check_many(&mut self, law: Law, things: u64) {
         *self.checked.entry(law.code()).or_default() += things;
     }
 
-    /// Writes down what differs.
+    /// Adds a finding.
     pub fn find(&mut self, law: Law, subject: impl Display, detail: impl Display) {
         let (subject, detail) = (subject.to_string(), detail.to_string());
         self.findings.push(Finding { law, subject, detail });
     }
 
-    /// Whether anything differs from what this law says.
+    /// Whether this law has findings.
     pub fn breaks(&self, law: Law) -> bool {
         self.findings.iter().any(|finding| finding.law == law)
     }
 
-    /// Shows it; exit code 1 where something differs.
+    /// Shows the report; exit code 1 if there are findings.
     pub fn show(&self, out: &Output) -> ExitCode {
         if out.json {
             out.value(self);
@@ -203,7 +203,7 @@ impl Report {
             out.table(&["SHARD", "POSITION", "HASH"], heads);
         }
         for (follower, facts) in self.lag.iter().filter(|(_, facts)| **facts > 0) {
-            out.line(format!("{follower} has {facts} facts to go; compared as far as it got"));
+            out.line(format!("{follower} lags by {facts} facts; compared up to its cursor"));
         }
         for unchecked in self.unchecked.iter().take(SHOWN_MAX) {
             out.line(format!("not checked: {unchecked}"));

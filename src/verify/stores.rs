@@ -9,26 +9,26 @@ use order_actor::record::order_of;
 use shared_events::contract::{OrderId, Subject};
 use shared_events::stream::{Cursors, Database, DatabaseError, DeadLetters};
 
-use super::history::{History, Seen};
+use super::history::{History, ReadPart};
 use super::report::{Law, Report};
 use super::{of_messages, of_orders, of_stock};
-use crate::engine::{Follower, Log, Promise, Stores, services};
+use crate::engine::{Follower, Log, Published, Stores, services};
 
 pub(super) const PAGE: u32 = 500;
-/// The subject of what was found among all rows of a table.
+/// The subject of findings about unreadable rows of a table.
 pub(super) const ROWS: &str = "rows";
 
-/// Checks every law.
+/// Checks all laws in the databases.
 ///
 /// # Errors
-/// Where a database cannot be read; what differs is no error.
+/// If a database cannot be read; a difference is a finding, not an error.
 pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let orders = journal(&mut report, stores).await?;
     let followers = Followers::load(&mut report, stores).await?;
     report.orders = u64::try_from(orders.len()).unwrap_or(u64::MAX);
     progress.set_length(report.orders);
-    // In the order in which they began: what is near in time is near in the archive's files.
+    // By first position: orders near in time are near in the archive's files.
     let mut by_place: Vec<_> = orders.iter().map(|(order_id, place)| (*place, *order_id)).collect();
     by_place.sort_unstable();
     for (_, order_id) in by_place {
@@ -44,8 +44,8 @@ pub async fn check(stores: &Stores, progress: &ProgressBar) -> anyhow::Result<Re
     Ok(report)
 }
 
-/// Reads the journal from its first event to its last; the orders that it names, each with the
-/// place where it does so first.
+/// Reads the journal from its first event to its last; returns its orders, each with its first
+/// position.
 async fn journal(
     report: &mut Report,
     stores: &Stores,
@@ -76,12 +76,12 @@ async fn journal(
         report.find(Law::ArchiveFiles, format!("archive/{}", damage.file), damage.detail);
     }
     report.unchecked.extend(audit.unchecked.iter().map(|unchecked| {
-        format!("{unchecked}, which --archive reads; orders that have left are not compared")
+        format!("{unchecked}, which --archive reads; archived orders are not compared")
     }));
     Ok(orders)
 }
 
-/// These orders and those that have left, whether or not their files were read.
+/// These orders and all archived ones, whether or not their files were read.
 async fn known(
     stores: &Stores,
     mut orders: BTreeSet<OrderId>,
@@ -95,18 +95,18 @@ async fn known(
     }
 }
 
-/// What the services promise whose stores are open.
-pub(super) fn promises(stores: &Stores) -> impl Iterator<Item = Promise> {
-    stores.databases.iter().filter_map(|(service, _)| service.promises)
+/// The published facts of the services whose stores are open.
+pub(super) fn published(stores: &Stores) -> impl Iterator<Item = Published> {
+    stores.databases.iter().filter_map(|(service, _)| service.published)
 }
 
-/// How far each follower got, and which subjects it has parked something of.
+/// The cursors of all followers, and the subjects of their dead letters.
 pub(super) struct Followers {
     cursors: BTreeMap<&'static str, Cursors>,
-    parked: BTreeSet<(String, Subject)>,
-    // The orders' snapshot is the older one: whatever stock has said in its own, orders have heard.
-    pub(super) all_answers_heard: bool,
-    /// How facts are named.
+    dead_letters: BTreeSet<(String, Subject)>,
+    // Whether orders have read all of stock's answers. Their snapshot is the older one.
+    pub(super) all_answers_read: bool,
+    /// Generates fact ids.
     pub(super) fact_ids: FactIds,
 }
 
@@ -115,21 +115,21 @@ impl Followers {
         let journal = stores.journal.heads().await.context("journal")?;
         let mut all = Self {
             cursors: BTreeMap::new(),
-            parked: BTreeSet::new(),
-            all_answers_heard: false,
+            dead_letters: BTreeSet::new(),
+            all_answers_read: false,
             fact_ids: FactIds::of(&stores.journal).await.context("journal")?,
         };
-        let mut told = BTreeMap::new();
-        for Promise { source, log, .. } in promises(stores) {
+        let mut fact_heads = BTreeMap::new();
+        for Published { source, log, .. } in published(stores) {
             let heads = log(stores)?.heads().await;
-            told.insert(source, heads.with_context(|| source.uri())?);
+            fact_heads.insert(source, heads.with_context(|| source.uri())?);
         }
         for (Follower { name, follows, .. }, database) in stores.followers() {
             let name: &'static str = name;
             let heads = match follows {
-                Log::Facts(source) if !follows.is_of_journal() => {
-                    told.get(source).with_context(|| format!("nobody tells {}", source.uri()))?
-                }
+                Log::Facts(source) if !follows.is_of_journal() => fact_heads
+                    .get(source)
+                    .with_context(|| format!("no service publishes {}", source.uri()))?,
                 _ => &journal,
             };
             let cursors = Cursors::load(database, name).await;
@@ -144,9 +144,9 @@ impl Followers {
             }
             report.lag.insert(name.to_owned(), cursors.behind(heads));
             if name == services::orders::STOCK_ANSWERS.name {
-                all.all_answers_heard = cursors.covers(heads);
+                all.all_answers_read = cursors.covers(heads);
             }
-            all.parked.extend(parked(report, name, database).await.context(name)?);
+            all.dead_letters.extend(dead_letters(report, name, database).await.context(name)?);
             all.cursors.insert(name, cursors);
         }
         Ok(all)
@@ -156,13 +156,13 @@ impl Followers {
         self.cursors.get(name).cloned().unwrap_or_default()
     }
 
-    /// Whether the follower has handled all it saw of this order.
+    /// Whether the follower has no dead letters about this order.
     fn handled(&self, name: &str, order_id: OrderId) -> bool {
-        !self.parked.contains(&(name.to_owned(), order_id.into()))
+        !self.dead_letters.contains(&(name.to_owned(), order_id.into()))
     }
 }
 
-async fn parked(
+async fn dead_letters(
     report: &mut Report,
     name: &str,
     database: &Database,
@@ -177,14 +177,14 @@ async fn parked(
         let Some(last) = page.last() else { return Ok(subjects) };
         after = Some((last.shard, last.position, last.index));
         for letter in page {
-            let detail = format!("{name} has parked {}: {}", letter.kind, letter.error);
+            let detail = format!("{name} has a dead letter {}: {}", letter.kind, letter.error);
             report.find(Law::NothingParked, format!("subject/{}", letter.subject), detail);
             subjects.push((name.to_owned(), letter.subject));
         }
     }
 }
 
-/// What was read; a row that nobody can have written is a finding of the law it belongs to.
+/// A read result; an impossible row is a finding of its law.
 pub(super) fn readable<T>(
     report: &mut Report,
     law: Law,
@@ -194,7 +194,7 @@ pub(super) fn readable<T>(
     match read {
         Ok(found) => Ok(Some(found)),
         Err(DatabaseError::Corrupt(what)) => {
-            report.find(law, subject, format!("holds an impossible {what}"));
+            report.find(law, subject, format!("has an impossible {what}"));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -232,7 +232,7 @@ async fn order(
     Ok(())
 }
 
-/// An order that is checked.
+/// An order being checked.
 pub(super) struct One<'a> {
     pub(super) stores: &'a Stores,
     pub(super) followers: &'a Followers,
@@ -242,25 +242,25 @@ pub(super) struct One<'a> {
 }
 
 impl One<'_> {
-    /// Whether a follower has handled all it saw of it.
+    /// Whether a follower has no dead letters about it.
     pub(super) fn handled(&self, follower: &Follower) -> bool {
         self.followers.handled(follower.name, self.order_id)
     }
 
-    /// What a follower saw of it.
-    pub(super) fn seen(&self, follower: &Follower) -> Seen<'_> {
-        self.history.seen(&self.followers.cursors(follower.name))
+    /// The part of its history that a follower has read.
+    pub(super) fn read_part(&self, follower: &Follower) -> ReadPart<'_> {
+        self.history.read_part(&self.followers.cursors(follower.name))
     }
 }
 
-/// Rows that are checked once the orders are known.
+/// Checks of rows, once the orders are known.
 pub(super) struct Rest<'a> {
     pub(super) stores: &'a Stores,
     pub(super) orders: &'a BTreeSet<OrderId>,
 }
 
 impl Rest<'_> {
-    /// A row about an order that the journal does not name is a finding.
+    /// Reports a row of an order that is not in the journal.
     pub(super) fn stray(&self, report: &mut Report, law: Law, order_id: OrderId, what: &str) {
         if !self.orders.contains(&order_id) {
             let detail = format!("{what} of an order that the journal does not hold");
@@ -269,8 +269,7 @@ impl Rest<'_> {
     }
 }
 
-/// What must hold of the rows of a service, besides that its followers' cursors and dead letters are
-/// in order.
+/// The laws of a service's rows, besides those of its followers' cursors and dead letters.
 struct Laws {
     service: &'static str,
     of_order: for<'a> fn(&'a mut Report, &'a One<'a>) -> BoxFuture<'a, anyhow::Result<()>>,

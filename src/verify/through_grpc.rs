@@ -15,15 +15,15 @@ use crate::client::{Client, Failure, text};
 const CATCH_UP: Duration = Duration::from_secs(30);
 const PAGE: u32 = 100;
 
-/// Checks what a client can see. Meant for an engine at rest: an order that changes meanwhile may
-/// be seen before by one call and after by the next.
+/// Checks what a client can see. Meant for an idle engine: an order that changes meanwhile may
+/// differ between one call and the next.
 ///
 /// # Errors
-/// What the engine answered; what differs is no error.
+/// The engine's refusal; a difference is a finding, not an error.
 pub async fn check(client: &Client) -> Result<Report, Failure> {
     let lag = lag::caught_up(client, CATCH_UP).await?;
     if let Some((follower, facts)) = lag.iter().find(|(_, facts)| **facts > 0) {
-        let text = format!("{follower} has {facts} facts to go; only an engine at rest is checked");
+        let text = format!("{follower} lags by {facts} facts; only an idle engine can be checked");
         return Err(Failure::Other(anyhow::anyhow!(text)));
     }
     let mut report = Report { lag, ..Report::default() };
@@ -54,8 +54,8 @@ pub async fn check(client: &Client) -> Result<Report, Failure> {
         }
         let facts = facts.get(order_id).map(Vec::as_slice).unwrap_or_default();
         reservation(&mut report, client, &subject, order, facts, &mut held).await?;
-        let told = told(client, order_id).await?;
-        laws::notifications(&mut report, &subject, facts, told);
+        let sent = sent_messages(client, order_id).await?;
+        laws::notifications(&mut report, &subject, facts, sent);
     }
     stock(&mut report, client, held).await?;
     Ok(report)
@@ -66,13 +66,13 @@ async fn dead_letters(report: &mut Report, client: &Client) -> Result<(), Failur
     let method = "admin.v1.AdminService/ListDeadLetters";
     for letter in pages(client, method, "dead_letters", json!({})).await? {
         let (follower, kind) = (text(&letter, "follower"), text(&letter, "kind"));
-        let detail = format!("{follower} has parked {kind}: {}", text(&letter, "error"));
+        let detail = format!("{follower} has a dead letter {kind}: {}", text(&letter, "error"));
         report.find(Law::NothingParked, format!("subject/{}", text(&letter, "subject")), detail);
     }
     Ok(())
 }
 
-/// The last version of each order that the journal names.
+/// The last version of each order in the journal.
 async fn events(report: &mut Report, client: &Client) -> Result<BTreeMap<OrderId, u64>, Failure> {
     let mut versions: BTreeMap<OrderId, u64> = BTreeMap::new();
     let mut positions: BTreeMap<u64, u64> = BTreeMap::new();
@@ -127,15 +127,21 @@ async fn summaries(client: &Client) -> Result<BTreeMap<OrderId, Value>, Failure>
     listed.into_iter().map(|summary| Ok((order_id(&summary)?, summary))).collect()
 }
 
-async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channel)>, Failure> {
+async fn sent_messages(
+    client: &Client,
+    order_id: &OrderId,
+) -> Result<Vec<(String, Channel)>, Failure> {
     let method = "notifications.v1.NotificationService/ListNotifications";
-    let told = pages(client, method, "notifications", json!({ "order_id": order_id })).await?;
-    told.iter()
+    let messages = pages(client, method, "notifications", json!({ "order_id": order_id })).await?;
+    messages
+        .iter()
         .filter(|message| text(message, "resend_of").is_empty())
         .map(|message| {
             let channel = Channel::all()
                 .find(|channel| channel.code() == text(message, "channel"))
-                .ok_or_else(|| Failure::Other(anyhow::anyhow!("a message of no known channel")))?;
+                .ok_or_else(|| {
+                    Failure::Other(anyhow::anyhow!("a message has an unknown channel"))
+                })?;
             Ok((text(message, "fact_id"), channel))
         })
         .collect()
@@ -155,7 +161,7 @@ async fn reservation(
     let answer = match client.call(method, json!({ "order_id": order["order_id"] })).await {
         Ok(answer) => answer,
         Err(Failure::Status(status)) if status.code() == tonic::Code::NotFound => {
-            report.find(Law::ReservationsAsOrders, subject, "its reservation is lost");
+            report.find(Law::ReservationsAsOrders, subject, "its reservation is missing");
             return Ok(());
         }
         Err(failure) => return Err(failure),
@@ -181,7 +187,7 @@ async fn reservation(
         return Ok(());
     }
     if items(&order["lines"]).count() != items(&reservation["lines"]).count() {
-        let detail = "the reservation is about other lines";
+        let detail = "the reservation has other lines";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
     for (line, units) in items(&order["lines"]).zip(items(&reservation["lines"])) {
@@ -205,7 +211,7 @@ async fn reservation(
     Ok(())
 }
 
-/// Units of a line that came back to the shelf.
+/// Units of a line that were restocked.
 fn restocked(facts: &[Fact], line: u64) -> u64 {
     let returned = facts.iter().filter_map(|fact| match &fact.body {
         FactBody::Order(OrderFact::Returned { lines, .. }) => Some(lines),

@@ -154,7 +154,7 @@ fn a_backup_that_is_not_whole_is_said_to_be_none() {
             bytes[5_000] ^= 1;
             std::fs::write(&path, bytes).unwrap();
         },
-        "orders.db is not as it was copied",
+        "orders.db was changed after it was copied",
     );
     let without = |name: &'static str| {
         move |folder: &Path| {

@@ -181,8 +181,8 @@ fn a_secret_that_no_library_reads_is_refused_and_not_shown() {
 fn mail_that_no_server_would_take_is_refused_at_the_start() {
     let folder = TempDir::new().unwrap();
     for (flags, expected) in [
-        (&["--smtp-url", "smtp://mail.example.org"][..], "--mail-from says who mail is from"),
-        (&["--smtp-url", "smtp://us:pw@10.0.0.1:587?tls=required"], "--mail-from says"),
+        (&["--smtp-url", "smtp://mail.example.org"][..], "--smtp-url needs --mail-from"),
+        (&["--smtp-url", "smtp://us:pw@10.0.0.1:587?tls=required"], "--smtp-url needs --mail-from"),
         (&["--mail-from", "orders@example..org"], "--mail-from orders@example..org is"),
         (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
         (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),

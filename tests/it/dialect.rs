@@ -311,7 +311,7 @@ async fn what_there_is_not_is_unimplemented_with_words() {
     let customer = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
     for client in [&shop.ops, &customer] {
         for (path, words) in [
-            ("/foo.Bar/Baz", "there is no such service; there are"),
+            ("/foo.Bar/Baz", "there is no such service; the services are"),
             ("/ordinal.orders.v1.OrdersService/PlaceOrder", "ordinal.orders.v1.OrderService"),
             ("/ordinal.orders.v1.OrderService/PlaceOrders", "PlaceOrder"),
             ("/ordinal.admin.v1.AdminService/Nothing", "PauseFollower"),

@@ -297,7 +297,7 @@ fn tables_of_a_newer_program_are_refused_in_every_file() {
 }
 
 #[test]
-fn a_token_file_that_is_wrong_is_refused_without_a_word_of_a_token() {
+fn an_invalid_token_file_is_refused_without_quoting_a_token() {
     const SECRET: &str = "SECRETTOKEN-0123456789abcdef0123456789";
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("tokens.toml");
@@ -309,15 +309,15 @@ fn a_token_file_that_is_wrong_is_refused_without_a_word_of_a_token() {
     let cases = [
         ("no quotes", line("token", SECRET, "OPS", "anna"), "line 2"),
         ("no end of quotes", line("token", &format!("\"{SECRET}"), "OPS", "anna"), "line 2"),
-        ("twice, in two roles", good("OPS") + &good("SERVICE"), "token 2 stands there twice"),
-        ("twice in one", good("OPS") + &good("OPS"), "token 2 stands there twice"),
+        ("twice, in two roles", good("OPS") + &good("SERVICE"), "token 2 is a duplicate"),
+        ("twice in one", good("OPS") + &good("OPS"), "token 2 is a duplicate"),
         ("no subject", line("token", &quoted, "OPS", ""), "subject"),
         ("a subject of blanks", line("token", &quoted, "OPS", "  "), "subject"),
         ("a subject with a line break", line("token", &quoted, "OPS", "a\\nb"), "control"),
-        ("no such key", line("tokne", &quoted, "OPS", "anna"), "a key that is none of"),
-        ("the token is a key", good("OPS") + SECRET + " = 1\n", "a key that is none of"),
-        ("one key more", good("OPS") + "expires = \"never\"\n", "a key that is none of"),
-        ("a key beside", format!("x = {quoted}\n{}", good("OPS")), "a key that is none of"),
+        ("no such key", line("tokne", &quoted, "OPS", "anna"), "unknown key; the keys are"),
+        ("the token is a key", good("OPS") + SECRET + " = 1\n", "unknown key; the keys are"),
+        ("one key more", good("OPS") + "expires = \"never\"\n", "unknown key; the keys are"),
+        ("a key beside", format!("x = {quoted}\n{}", good("OPS")), "unknown key; the keys are"),
         ("a token that is a number", line("token", "12345678901234567", "OPS", "anna"), "token"),
         ("a list", line("token", &format!("[{quoted}]"), "OPS", "anna"), "token"),
         ("the token as the role", line("token", &quoted, SECRET, "anna"), "role"),

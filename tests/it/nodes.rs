@@ -162,7 +162,7 @@ fn operators_move_and_freeze_shards() {
     }
     let refused = a.refused(1, &["shards", "move", &home, "c"]);
     assert_eq!(refused["reason"], "NODE_UNKNOWN");
-    assert!(refused["message"].as_str().unwrap().ends_with("there are a, b"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().ends_with("the nodes are a, b"), "{refused}");
     assert_eq!(a.refused(1, &["shards", "move", "16", "a"])["reason"], "NOT_FOUND");
 
     a.ask(&["shards", "freeze", &home, "--reason", "looked into"]);
@@ -488,13 +488,13 @@ fn settings_that_contradict_each_other_are_refused_at_once() {
     };
     let folder = tempfile::TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
-    refused(&["--role", "inventory", "--data", data], "--orders-at says where it is");
-    refused(&["--role", "orders", "--data", data], "--inventory-at says where it is");
+    refused(&["--role", "inventory", "--data", data], "--orders-at must say where it is");
+    refused(&["--role", "orders", "--data", data], "--inventory-at must say where it is");
     let url = "postgres://nobody@127.0.0.1:1/none";
     let flags =
         ["--role", "orders", "--inventory-database-url", url, "--inventory-at", "http://x:1"];
     refused(&flags, "--orders-database-url or --database-url is needed");
-    refused(&["--data", data, "--lease", "1s"], "stops being believed");
+    refused(&["--data", data, "--lease", "1s"], "must be less than --lease-self-stop");
     let at = ["--role", "inventory", "--data", data, "--orders-at", "not a url"];
-    refused(&at, "is no address such as");
+    refused(&at, "is not an address such as");
 }

@@ -416,7 +416,7 @@ fn the_command_line_says_why_stock_is_what_it_is() {
     let sent = shown.lines().find(|line| line.contains("COMMITTED")).unwrap();
     assert!(sent.contains(order) && sent.contains("-2"), "{shown}");
     let sum =
-        "MUG: 98 on hand = 100 set and adjusted - 2 delivered + 0 came back; 0 of them reserved";
+        "MUG: 98 on hand = 100 set and adjusted - 2 delivered + 0 restocked; 0 of them reserved";
     assert!(shown.contains(sum), "{shown}");
     let told = engine.ask(&["stock", "movements", "MUG", "--page-size", "1"]);
     assert_eq!(told["movements"].as_array().unwrap().len(), 1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ordinal::verbs::reasons::{COMMAND_LINE, LOAD, Said, all, page};
+use ordinal::verbs::reasons::{COMMAND_LINE, CliReason, LOAD, all, page};
 use shared_events::contract::{Reason, StatusCode};
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -35,16 +35,16 @@ fn the_page_of_reasons_is_made_from_the_code() {
 
 #[test]
 fn each_reason_stands_once_in_order_with_words_that_fit_a_table() {
-    let calls = Reason::ALL.iter().map(|reason| Said {
+    let calls = Reason::ALL.iter().map(|reason| CliReason {
         code: reason.code(),
         meaning: reason.meaning(),
         remedy: reason.remedy(),
     });
-    let calls: Vec<Said> = calls.collect();
+    let calls: Vec<CliReason> = calls.collect();
     for group in [&calls, COMMAND_LINE, LOAD] {
         let codes: BTreeSet<&str> = group.iter().map(|reason| reason.code).collect();
         assert_eq!(codes.len(), group.len(), "one of {codes:?} stands twice");
-        for Said { code, meaning, remedy } in group {
+        for CliReason { code, meaning, remedy } in group {
             for words in [meaning, remedy] {
                 assert!(words.ends_with('.') || words.ends_with('?'), "{code}: {words}");
                 assert!(!words.contains('|') && !words.contains('\n'), "{code}: {words}");

@@ -197,7 +197,7 @@ fn an_engine_that_believes_its_callers_says_so() {
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(lines[0].starts_with("listening on "), "{lines:?}");
-    assert!(lines[1].starts_with("callers are believed"), "{lines:?}");
+    assert!(lines[1].starts_with("callers are not authenticated"), "{lines:?}");
 }
 
 /// All bytes of the files whose names begin so.

@@ -157,7 +157,7 @@ fn a_wrong_map_is_refused_with_a_clear_error_and_a_file_can_say_the_right_one() 
     let alone = format!("--journal-database=0-7={one_url}");
     let output = ordinal(&["serve", &alone]);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("--database-url says where"), "{error}");
+    assert!(!output.status.success() && error.contains("also need --database-url"), "{error}");
 
     assert_eq!(run(&["migrate"], &right), (Some(0), String::new()));
     let folder = tempfile::TempDir::new().unwrap();

@@ -328,7 +328,7 @@ fn empty_lists_say_so() {
         ("admin.v1.AdminService/ListDeadLetters", "dead-letter list", "no dead letters"),
         ("admin.v1.AdminService/ListQuarantined", "quarantined", "no orders are quarantined"),
         ("orders.v1.OrderService/ListOrders", "order list", "no orders"),
-        ("orders.v1.OrderService/ListOrders", "return list", "no returns wait"),
+        ("orders.v1.OrderService/ListOrders", "return list", "no pending returns"),
         ("inventory.v1.InventoryService/ListStock", "stock list", "no products"),
         (
             "notifications.v1.NotificationService/ListNotifications",
@@ -356,30 +356,30 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
         let told = refused(&all.iter().map(String::as_str).collect::<Vec<_>>(), said);
         assert_eq!(told.matches(&format!("{line:?}")).count(), 1, "the value once: {told}");
     };
-    placed("MUG=2@12.505GBP", "finer than GBP has: 2 decimals");
-    placed("MUG=2@12.50", "names no currency");
-    placed("MUG=2@£12.50", "is no amount such as 19.99GBP");
-    placed("MUG=two@1GBP", "is no whole number");
+    placed("MUG=2@12.505GBP", "more decimals than GBP: 2");
+    placed("MUG=2@12.50", "has no currency");
+    placed("MUG=2@£12.50", "is not an amount such as 19.99GBP");
+    placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
     for (arguments, said) in [
-        (&["order", "get", "anna"][..], "\"anna\" is no UUID such as"),
-        (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is no UUID"),
-        (&["notification", "get", "7"], "is no UUID"),
-        (&["order", "list", "--timeout", "60s"], "at most 30s"),
-        (&["order", "list", "--timeout", "soon"], "length of time such as 30s"),
+        (&["order", "get", "anna"][..], "\"anna\" is not a UUID such as"),
+        (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),
+        (&["notification", "get", "7"], "is not a UUID"),
+        (&["order", "list", "--timeout", "60s"], "more than 30s"),
+        (&["order", "list", "--timeout", "soon"], "not a duration such as 30s"),
         (&["order", "list", "--page-size", "101"], "is not in 1..=100"),
-        (&["order", "list", "--placed-from", "yesterday"], "is no time such as"),
-        (&["stock", "set", "MUG", "many"], "\"many\" is no whole number"),
+        (&["order", "list", "--placed-from", "yesterday"], "is not a time such as"),
+        (&["stock", "set", "MUG", "many"], "\"many\" is not a whole number"),
         (&["stock", "set", "MUG", "99999999999999999999999"], "is too large"),
         (&["order", "fly"], "unrecognized subcommand"),
         (&["order", "list", "--sku", "MUG"], "unexpected argument '--sku'"),
         (&["events", "replay", "--after", "7"], "is not SHARD:POSITION"),
-        (&["serve", "--listen", "nowhere"], "is no address to listen on"),
-        (&["serve", "--role", "stock"], "is none of all, orders, inventory, notifications"),
+        (&["serve", "--listen", "nowhere"], "is not an address to listen on"),
+        (&["serve", "--role", "stock"], "is not one of all, orders, inventory, notifications"),
         (&["serve", "--confirm-within", "0s"], "at least 1s"),
         (&["serve", "--return-within", "10000years"], "at most 36500 days"),
-        (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` asks no engine"),
-        (&["demo", "--as", "ops:anna"], "asks no engine"),
+        (&["serve", "--address", "127.0.0.1:7400"], "`ordinal serve` calls no engine"),
+        (&["demo", "--as", "ops:anna"], "calls no engine"),
     ] {
         refused(arguments, said);
     }
@@ -390,7 +390,7 @@ fn names_are_those_that_tables_show_and_reasons_those_that_callers_may_give() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     let told = engine.refused(2, &["order", "cancel", ID, "--reason", "because"]);
-    assert_eq!(told["message"], "\"because\" is none of CUSTOMER_REQUEST, OPS");
+    assert_eq!(told["message"], "\"because\" is not one of CUSTOMER_REQUEST, OPS");
     let told = engine.refused(2, &["order", "list", "--status", "SHIPPED"])["message"].to_string();
     assert!(told.contains("PENDING, CONFIRMED") && !told.contains("ORDER_STATUS"), "{told}");
     engine.ask(&["order", "list", "--status", "pending"]);
@@ -436,13 +436,16 @@ fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
     let place =
         |file: &str| engine.refused(2, &["order", "place", "--file", file])["message"].take();
     for (more, said) in [
-        (json!({ "contact": { "emial": "x" } }), "contact.emial: there is no such field; email is"),
+        (
+            json!({ "contact": { "emial": "x" } }),
+            "contact.emial: unknown field; did you mean email?",
+        ),
         (json!({ "lines": [{ "quantity": "x" }] }), "lines[0].quantity: "),
         (
             json!({ "lines": [{ "unit_price": { "currency": "GBP" } }] }),
             "lines[0].unit_price.currency: ",
         ),
-        (json!({ "adress": {} }), "adress: there is no such field; address is"),
+        (json!({ "adress": {} }), "adress: unknown field; did you mean address?"),
         (json!({ "ordered_at": "yesterday" }), "ordered_at: "),
     ] {
         let told = place(&file(more)).to_string();
@@ -524,16 +527,19 @@ fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
         error(&output)
     };
     for (text, said) in [
-        ("confirm_within = \"10m\"", "confirm_within is no setting; confirm-within is one"),
-        ("confrim-within = \"10m\"", "confirm-within is one"),
+        (
+            "confirm_within = \"10m\"",
+            "confirm_within is not a setting; did you mean confirm-within?",
+        ),
+        ("confrim-within = \"10m\"", "did you mean confirm-within?"),
         ("frobnicate = 1", "--print-config"),
-        ("[serve]\nlisten = \"127.0.0.1:1\"", "without a section such as [serve]"),
-        ("archive = \"/nowhere\"\nshards = 4", "does nothing on SQLite"),
-        ("node-name = \"a\"", "does nothing on SQLite"),
-        ("redis-keep = 5", "does nothing without --redis-url"),
+        ("[serve]\nlisten = \"127.0.0.1:1\"", "not in a section such as [serve]"),
+        ("archive = \"/nowhere\"\nshards = 4", "has no effect on SQLite"),
+        ("node-name = \"a\"", "has no effect on SQLite"),
+        ("redis-keep = 5", "has no effect without --redis-url"),
         ("orders-at = \"127.0.0.1:1\"", "runs everything"),
-        ("without-stock = 3", "without-stock is true or false"),
-        ("lease = 5", "--lease <DURATION>: the value is no length of time"),
+        ("without-stock = 3", "without-stock must be true or false"),
+        ("lease = 5", "--lease <DURATION>: the value is not a duration"),
         ("inventory-at = \"https://x:1\"", "no TLS"),
         ("data = \"x\"\ndatabase-url = \"postgres://x/y\"", "cannot be used with"),
     ] {
@@ -634,10 +640,7 @@ fn every_secret_may_stand_in_a_file() {
     // It is as if they had been said: they go with no others.
     let data = directory.path().to_str().unwrap();
     refused(&["serve", "--data", data, "--database-url-file", &url], "cannot be used with");
-    refused(
-        &["serve", "--database-url-file", &url, "--database-url", "x"],
-        "one of them is enough",
-    );
+    refused(&["serve", "--database-url-file", &url, "--database-url", "x"], "use one of them");
     refused(&["serve", "--database-url-file", &empty], "is empty");
     let output = ordinal(&["serve", "--database-url-file", "/nowhere"]);
     assert!(output.status.code() == Some(1) && error(&output).contains("/nowhere"));
@@ -670,7 +673,8 @@ fn a_variable_that_is_no_setting_is_named() {
     assert!(output.status.success());
     let told = error(&output);
     assert!(
-        told.contains("ORDINAL_CONFRIM_WITHIN") && told.contains("ORDINAL_CONFIRM_WITHIN is one"),
+        told.contains("ORDINAL_CONFRIM_WITHIN")
+            && told.contains("did you mean ORDINAL_CONFIRM_WITHIN?"),
         "{told}"
     );
     assert_eq!(told.lines().count(), 1, "{told}");
@@ -680,11 +684,11 @@ fn a_variable_that_is_no_setting_is_named() {
 #[test]
 fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
     let told = out(&ordinal(&["--help"]));
-    for heading in ["Operating an engine:", "Running an engine:", "Asking an engine:"] {
+    for heading in ["Operating an engine:", "Running an engine:", "Calling an engine:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");
     }
     let told = out(&ordinal(&["serve", "--help"]));
-    for heading in ["Where things are kept:", "Several processes:", "Messages:", "Bounds:"] {
+    for heading in ["Storage:", "Several processes:", "Messages:", "Limits:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");
     }
     for verb in [&["serve"][..], &["migrate"], &["cluster", "up"], &["chaos"], &["journal", "move"]]
@@ -695,7 +699,7 @@ fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
         }
     }
     let told = out(&ordinal(&["order", "list", "--help"]));
-    assert!(told.contains("Asking an engine:") && told.contains("--address"), "{told}");
+    assert!(told.contains("Calling an engine:") && told.contains("--address"), "{told}");
     // A variable that holds a secret is named, never shown.
     let environment =
         [("ORDINAL_ORDERS_AT", "http://u:geheim@h:1"), ("ORDINAL_PEER_TOKEN", "geheim")];

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A shop's calls by `buf curl`, which knows the messages from the engine's reflection alone: sets stock,
-# places an order, sends it, takes it back; then reads what refusals say. The messages in their details
+# A shop's calls with `buf curl`, which gets the messages from the engine's reflection: sets stock,
+# places an order, ships it, takes it back; then reads refusals. The messages in their details
 # are decoded with the protos of this checkout. Needs buf (npm: @bufbuild/buf) and jq.
 #
 #     ./shop.sh http://127.0.0.1:7400
@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 uuid() { cat /proc/sys/kernel/random/uuid; }
 customer=$(uuid) stranger=$(uuid)
 
-# Who calls. Where the engine has tokens, send `authorization: Bearer TOKEN` instead.
+# The caller. If the engine has tokens, send `authorization: Bearer TOKEN` instead.
 role() { case $1 in stranger) echo customer ;; *) echo "$1" ;; esac; }
 subject() { case $1 in customer) echo "$customer" ;; stranger) echo "$stranger" ;; ops) echo anna ;; *) echo shop ;; esac; }
 
@@ -24,7 +24,7 @@ call() {
     -d "$3" "${@:4}" "$address/$2"
 }
 
-# What a refusal says for programs. buf curl shows details as bytes; with -v it shows the whole
+# The machine-readable part of a refusal. buf curl shows details as bytes; with -v it shows the whole
 # google.rpc.Status too, as base64 without its end.
 google=$work/google.binpb
 (cd "$here/../../.." && buf build proto --path proto/google -o "$google")
@@ -49,7 +49,7 @@ refused() {
     }'
 }
 
-# Compares with what refusals.json expects, and shows it.
+# Compares with refusals.json and prints it.
 check() {
   jq -e --argjson said "$2" '
     .code == $said.code and .reason == $said.reason and $said.domain == "ordinal" and $said.message != ""
@@ -94,7 +94,7 @@ echo "FulfillOrder: $(fulfill "$returned" | shown)"
 echo "RequestReturn: $(return_of "$returned" 2 "$(uuid)" | shown)"
 echo "ApproveReturn: $(call ops $orders/ApproveReturn "{\"orderId\": \"$returned\"}" | shown)"
 
-# Orders in other states, for what is refused then.
+# Orders in other states, for further refusals.
 absent=$(uuid) used=$(uuid) confirmed=$(place 1) fulfilled=$(place 1) waiting=$(place 1)
 fulfill "$fulfilled" >/dev/null
 fulfill "$waiting" >/dev/null

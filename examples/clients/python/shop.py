@@ -1,4 +1,4 @@
-"""A shop's client: sets stock, places an order, sends it, takes it back; then reads what refusals say.
+"""A shop's client: sets stock, places an order, ships it, takes it back; then reads refusals.
 
     pip install -r requirements.txt
     python -m grpc_tools.protoc -I ../../../proto --python_out=gen --pyi_out=gen --grpc_python_out=gen \\
@@ -29,7 +29,7 @@ CUSTOMER = str(uuid.uuid4())
 
 
 def caller(role, subject):
-    """Who calls. Where the engine has tokens, send `authorization: Bearer TOKEN` instead."""
+    """The caller. If the engine has tokens, send `authorization: Bearer TOKEN` instead."""
     return (("ordinal-role", role), ("ordinal-subject", subject))
 
 
@@ -42,12 +42,12 @@ WHO = {
 
 
 def decoded(error):
-    """What a refusal says for programs: code, reason, metadata, fields at fault, when to ask again."""
+    """The machine-readable part of a refusal: code, reason, metadata, invalid fields, retry delay."""
     return read(rpc_status.from_call(error))
 
 
 def read(status):
-    """The same of a google.rpc.Status, as it stands in answers of a stream."""
+    """The same for a google.rpc.Status, as in answers of a stream."""
     said = {"code": grpc_code(status.code), "message": status.message, "metadata": {}, "fields": [], "retry": None}
     for detail in status.details:
         info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
@@ -110,7 +110,7 @@ class Shop:
         return self.orders.ApproveReturn(request, metadata=WHO["ops"], timeout=5).order
 
     def refused(self, who, path, request):
-        """Calls a method by its path; what it is refused with."""
+        """Calls a method by its path; returns its refusal."""
         service, method = path.split("/")
         found = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(method)
         message = json_format.ParseDict(request, message_factory.GetMessageClass(found.input_type)())
@@ -144,7 +144,7 @@ def main(address):
         print("RequestReturn:", shown(shop.request_return(order.order_id, 2, str(uuid.uuid4()))))
         print("ApproveReturn:", shown(shop.approve_return(order.order_id)))
 
-        # Orders in other states, for what is refused then.
+        # Orders in other states, for further refusals.
         known["confirmed"] = shop.place(1).order_id
         known["fulfilled"] = shop.fulfill(shop.place(1).order_id).order_id
         known["waiting"] = shop.fulfill(shop.place(1).order_id).order_id
@@ -164,7 +164,7 @@ def main(address):
 
 
 def check(case, said):
-    """Compares with what refusals.json expects, and shows it."""
+    """Compares with refusals.json and prints it."""
     assert said["domain"] == "ordinal" and said["message"], said
     assert (said["code"], said["reason"]) == (case["code"], case["reason"]), said
     assert [field for field, _, _ in said["fields"]] == case.get("fields", []), said

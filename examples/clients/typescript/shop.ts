@@ -1,4 +1,4 @@
-// A shop's client: sets stock, places an order, sends it, takes it back; then reads what refusals say.
+// A shop's client: sets stock, places an order, ships it, takes it back; then reads refusals.
 //
 //     npm install && npm run build && npm start -- http://127.0.0.1:7400
 
@@ -214,7 +214,7 @@ console.log(`FulfillOrder: ${shown(await shop.fulfill(returned.orderId))}`);
 console.log(`RequestReturn: ${shown(await shop.requestReturn(returned.orderId, 2, randomUUID()))}`);
 console.log(`ApproveReturn: ${shown(await shop.approveReturn(returned.orderId))}`);
 
-// Orders in other states, for what is refused then.
+// Orders in other states, for further refusals.
 const known: Record<string, string> = { returned: returned.orderId, absent: randomUUID(), used: randomUUID() };
 known["confirmed"] = (await shop.place(1)).orderId;
 known["fulfilled"] = (await shop.fulfill((await shop.place(1)).orderId)).orderId;
@@ -227,5 +227,5 @@ for (const refusal of JSON.parse(readFileSync(table, "utf8")) as Case[]) {
   check(refusal, await shop.refused(refusal.as, refusal.call, JSON.parse(request)));
 }
 check({ code: "NOT_FOUND", reason: "NOT_FOUND" }, await shop.refusedInStream(known["absent"] ?? ""));
-// The connection would be kept for the next call.
+// Otherwise the connection is kept open for the next call.
 process.exit(0);

@@ -1,6 +1,6 @@
-//! Messages as people read them. Takes the protos' own field names.
+//! Renders messages for people, from JSON with the protos' field names.
 
-mod operations; // dead letters, quarantine, what operators did
+mod operations; // dead letters, quarantine, operators' actions
 mod orders; // orders and their history
 mod stock; // products and messages
 
@@ -13,7 +13,7 @@ use shared_events::contract::Money;
 
 use super::Output;
 
-/// A field as text; empty where absent.
+/// A field as text; empty if absent.
 pub fn text(value: &Value, field: &str) -> String {
     plain(&value[field])
 }
@@ -28,7 +28,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Where something stands in a log: what has a shard and a position.
+/// A place in a log: a shard and a position.
 pub fn place(value: &Value) -> String {
     if value.is_null() {
         return String::new();
@@ -36,7 +36,7 @@ pub fn place(value: &Value) -> String {
     format!("{}:{}", text(value, "shard"), text(value, "position"))
 }
 
-/// An enumeration's value without its prefix.
+/// The value of an enumeration without its prefix.
 pub fn code(value: &Value, field: &str, prefix: &str) -> String {
     let name = text(value, field);
     match name.strip_prefix(prefix) {
@@ -56,7 +56,7 @@ fn money(value: &Value) -> String {
     amount(value).map(|amount| amount.to_string()).unwrap_or_default()
 }
 
-/// An instant without its fraction of a second.
+/// A time without fractions of a second.
 pub fn short_time(value: &Value, field: &str) -> String {
     let text = text(value, field);
     match text.split_once('.') {
@@ -69,12 +69,12 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The headline of an order.
+/// The status of an order.
 pub fn status(order: &Value) -> String {
     code(order, "status", "ORDER_STATUS_")
 }
 
-/// How to see more, where there is more.
+/// The flag for the next page, if there is one.
 pub fn next_page(out: &Output, answer: &Value) {
     let token = text(answer, "next_page_token");
     if !token.is_empty() {
@@ -96,15 +96,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_a_place_is_shown_as_one() {
+    fn only_objects_with_a_position_are_shown_as_places() {
         let letter = json!({"follower": "stock", "shard": 0, "position": 5, "order_id": "x"});
         assert_eq!(place(&letter), "0:5");
-        assert!(plain(&letter).contains("stock"), "an object is never shown as less than it is");
+        assert!(plain(&letter).contains("stock"), "an object is shown in full");
         assert_eq!(place(&json!(null)), "");
     }
 
     #[test]
-    fn codes_lose_their_prefix_and_unspecified_is_silent() {
+    fn codes_lose_their_prefix_and_unspecified_is_empty() {
         let value =
             json!({"status": "ORDER_STATUS_PENDING", "cancel_reason": "CANCEL_REASON_UNSPECIFIED"});
         assert_eq!(status(&value), "PENDING");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_what_happened_in_short() {
+    fn an_event_is_summarized() {
         let event = json!({"name": "LinesFulfilled", "lines_fulfilled": {
             "lines": [{"line": 1, "quantity": 2}], "carrier": "Royal Mail", "tracking": ""}});
         assert_eq!(what(&event), "2 x line 1; Royal Mail");

@@ -3,8 +3,8 @@ use serde_json::Value;
 use super::{items, next_page, place, plain, short_time, text};
 use crate::client::Output;
 
-/// Dead letters, without their content: those that wait behind another of their subject are counted
-/// beside it.
+/// Dead letters without their content: those that wait behind another about the same subject are
+/// counted with it.
 pub fn dead_letters(out: &Output, answer: &Value) {
     let mut shown: Vec<(&Value, u64)> = Vec::new();
     for letter in items(&answer["dead_letters"]) {
@@ -69,7 +69,7 @@ pub fn quarantined(out: &Output, answer: &Value) {
     out.list(&["order", "since", "reason"], rows, "no orders are quarantined");
 }
 
-/// What operators did.
+/// Operators' actions.
 pub fn operations(out: &Output, answer: &Value) {
     let rows = items(&answer["actions"]).map(|action| {
         vec![
@@ -81,10 +81,10 @@ pub fn operations(out: &Output, answer: &Value) {
             format!("{} → {}", text(action, "before"), text(action, "after")),
         ]
     });
-    out.list(&["at", "who", "what", "to", "why", "before → after"], rows, "nothing was done yet");
+    out.list(&["at", "who", "what", "to", "why", "before → after"], rows, "no actions yet");
     for away in items(&answer["away"]) {
         let away = plain(away);
-        out.line(format!("{away} does not answer: what was done there is not shown"));
+        out.line(format!("{away} does not answer: its actions are missing here"));
     }
     next_page(out, answer);
 }

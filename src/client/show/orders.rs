@@ -21,7 +21,7 @@ pub fn order(out: &Output, order: &Value) {
         ("fulfilled at", short_time(order, "fulfilled_at")),
         ("return until", short_time(order, "return_until")),
         ("cancelled for", code(order, "cancel_reason", "CANCEL_REASON_")),
-        ("words", text(order, "cancel_text")),
+        ("note", text(order, "cancel_text")),
         ("missing", text(order, "missing_skus")),
         ("parcels", text(order, "shipment_ids")),
         ("return", text(pending, "return_id")),
@@ -56,7 +56,7 @@ pub fn order(out: &Output, order: &Value) {
     );
 }
 
-/// What a command did.
+/// The result of a command.
 pub fn command(out: &Output, answer: &Value, validate_only: bool) {
     let events: Vec<String> = items(&answer["events"]).map(|event| text(event, "name")).collect();
     let did = match (validate_only, events.is_empty()) {
@@ -69,16 +69,14 @@ pub fn command(out: &Output, answer: &Value, validate_only: bool) {
     let ordered = &answer["order"];
     order(out, ordered);
     if answer["replayed"] == true {
-        out.line(
-            "This request had been carried out before; another request id is another request.",
-        );
+        out.line("This request was executed before; use a new request id for a new request.");
     }
     if text(ordered, "cancel_reason") == "CANCEL_REASON_INSUFFICIENT_STOCK" {
-        out.line("`ordinal stock set SKU UNITS` says what is on hand; then place it anew.");
+        out.line("Set stock with `ordinal stock set SKU UNITS`, then place the order again.");
     }
 }
 
-/// Orders as lists show them.
+/// Orders in a list.
 pub fn orders(out: &Output, answer: &Value) {
     out.list(
         &["order", "status", "total", "refunded", "units", "placed at", "customer"],
@@ -98,7 +96,7 @@ pub fn orders(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
-/// Returns that wait to be judged, with the units that come back and what they cost.
+/// Pending returns, with their units and value.
 pub fn waiting_returns(out: &Output, answer: &Value) {
     let head = ["judge by", "order", "return", "units", "value", "reason"];
     let rows = items(&answer["orders"]).map(|order| {
@@ -114,11 +112,11 @@ pub fn waiting_returns(out: &Output, answer: &Value) {
             text(waiting, "reason"),
         ]
     });
-    out.list(&head, rows, "no returns wait");
+    out.list(&head, rows, "no pending returns");
     next_page(out, answer);
 }
 
-/// What the units of a waiting return cost.
+/// The value of the units of a pending return.
 fn value_of(order: &Value, waiting: &Value) -> Option<Money> {
     let mut sum: Option<Money> = None;
     for units in items(&waiting["lines"]) {
@@ -153,7 +151,7 @@ fn by(recorded: &Value) -> String {
     if subject.is_empty() { role } else { format!("{role}:{subject}") }
 }
 
-/// What an event says, in short; nothing personal.
+/// A summary of an event, without personal data.
 pub fn what(event: &Value) -> String {
     let kinds = [
         "order_placed",
@@ -192,7 +190,7 @@ pub fn what(event: &Value) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// An event of the journal, on one line.
+/// An event of the journal in one line.
 pub fn recorded(out: &Output, recorded: &Value) {
     let event = &recorded["event"];
     let line = [

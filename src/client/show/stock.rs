@@ -10,7 +10,7 @@ pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
     out.list(&["sku", "on hand", "reserved", "available"], rows, "no products");
 }
 
-/// A number with its sign; empty for nothing.
+/// A number with its sign; empty for zero.
 fn signed(value: &Value, field: &str) -> String {
     match value[field].as_i64() {
         None | Some(0) => String::new(),
@@ -18,7 +18,7 @@ fn signed(value: &Value, field: &str) -> String {
     }
 }
 
-/// What moved the stock of a product, and what it adds up to.
+/// The movements of a product's stock, and their sums.
 pub fn movements(out: &Output, answer: &Value) {
     let stock = &answer["stock"];
     let rows = items(&answer["movements"]).map(|movement| {
@@ -49,7 +49,7 @@ pub fn movements(out: &Output, answer: &Value) {
     ];
     out.list(&head, rows, "no movements");
     out.line(format!(
-        "{}: {} on hand = {} set and adjusted - {} delivered + {} came back; {} of them reserved",
+        "{}: {} on hand = {} set and adjusted - {} delivered + {} restocked; {} of them reserved",
         text(stock, "sku"),
         text(stock, "on_hand"),
         text(answer, "adjusted"),
@@ -60,7 +60,7 @@ pub fn movements(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
-/// What is held for an order.
+/// The reservation of an order.
 pub fn reservation(out: &Output, reservation: &Value) {
     out.pairs([
         ("order", text(reservation, "order_id")),
@@ -79,7 +79,7 @@ fn notification_state(notification: &Value) -> String {
     code(notification, "state", "NOTIFICATION_STATE_")
 }
 
-/// Messages as lists show them.
+/// Messages in a list.
 pub fn notifications(out: &Output, answer: &Value) {
     let head =
         ["message", "order", "says", "channel", "to", "state", "tries", "at", "next try", "error"];

@@ -1,6 +1,6 @@
-//! What operators did, as it is listed: from the databases of this process and from the processes
-//! that it may ask, merged newest first.
-//! Never here: writing it down; that happens with the effect.
+//! Lists operators' actions: those in the databases of this process and those of the processes that
+//! it can ask, merged newest first.
+//! Never here: recording an action; that happens in the transaction of its effect.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +14,20 @@ use shared_events::stream::{ActionsAsked, AskedBy, Database, OperatorAction, TAR
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::peers::{Peer, carried_for_others};
+use super::peers::{Peer, forwarded_for_merge};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::violation;
 
-/// Longer than any name or target is.
+/// Longer than any name or target.
 const FILTER_LEN_MAX: usize = 500;
 
-/// Who calls, as it is written down.
+/// The caller of a request, as recorded.
 pub(crate) fn asked_by<T>(request: &Request<T>) -> AskedBy {
-    request.extensions().get::<By>().map(asker).unwrap_or_default()
+    request.extensions().get::<By>().map(recorded_caller).unwrap_or_default()
 }
 
-/// A caller, as it is written down.
-pub(crate) fn asker(by: &By) -> AskedBy {
+/// A caller, as recorded.
+pub(crate) fn recorded_caller(by: &By) -> AskedBy {
     AskedBy { role: by.role().code().to_owned(), subject: by.subject().into_owned() }
 }
 
@@ -39,22 +39,22 @@ impl AdminEdge {
         let page = Page::parse(request.get_ref())?;
         let mut away = Vec::new();
         let ask = |mut peer: Peer, asked| async move { peer.list_operator_actions(asked).await };
-        if let Some(told) = self.order_node(&request, &mut away, ask).await {
-            return Ok(told);
+        if let Some(answer) = self.order_node(&request, &mut away, ask).await {
+            return Ok(answer);
         }
         let (databases, journal) = (&self.parts.databases, self.parts.journal.as_ref());
         let (mut found, silent) = page.here(databases, journal).await;
         away.extend(silent);
         let asked = join_all(self.peers(&request).into_iter().map(|(name, mut peer)| {
-            let asked = carried_for_others(&request, request.get_ref().clone());
+            let asked = forwarded_for_merge(&request, request.get_ref().clone());
             async move { (name, peer.list_operator_actions(asked).await) }
         }));
-        for (name, told) in asked.await {
-            match told {
-                Ok(told) => {
-                    let told = told.into_inner();
-                    found.extend(told.actions);
-                    away.extend(told.away);
+        for (name, answer) in asked.await {
+            match answer {
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    found.extend(answer.actions);
+                    away.extend(answer.away);
                 }
                 Err(status) => {
                     tracing::debug!(name, %status, "its process did not answer");
@@ -66,7 +66,7 @@ impl AdminEdge {
     }
 }
 
-/// Which page is asked for.
+/// The requested page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     asked: ActionsAsked,
@@ -74,7 +74,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// As a request says it.
+    /// From a request.
     pub(crate) fn parse(request: &proto::ListOperatorActionsRequest) -> Result<Self, Status> {
         let size = PageSize::LIST.of(request.page_size);
         let kind = request.target_kind.as_str();
@@ -91,7 +91,7 @@ impl Page {
             target: request.target.clone(),
             subject: request.subject.clone(),
             before: None,
-            // One more than fits tells whether there is a next page.
+            // One more than fits shows whether there is a next page.
             limit: size.saturating_add(1),
         };
         if !request.page_token.is_empty() {
@@ -100,7 +100,8 @@ impl Page {
         Ok(Self { asked, size: usize::try_from(size).unwrap_or(usize::MAX) })
     }
 
-    /// What is in these databases and in the journal, and which of them did not answer.
+    /// The actions in these databases and in the journal, and the names of those that did not
+    /// answer.
     pub(crate) async fn here(
         &self,
         databases: &[(&'static str, Database)],
@@ -114,7 +115,7 @@ impl Page {
             match listed {
                 Ok(actions) => found.extend(actions),
                 Err(error) => {
-                    tracing::warn!(%error, name, "what operators did is not listed");
+                    tracing::warn!(%error, name, "operators' actions cannot be listed");
                     away.push(format!("{name}: its database"));
                 }
             }
@@ -129,13 +130,13 @@ impl Page {
         (found.into_iter().map(message).collect(), away)
     }
 
-    /// The page of all that was found; each gave its own first ones.
+    /// The page out of all actions found; each source returned its first ones.
     pub(crate) fn of(
         &self,
         found: Vec<proto::OperatorAction>,
         away: Vec<String>,
     ) -> proto::ListOperatorActionsResponse {
-        // By time and id; what several tell is one.
+        // By time and id: an action that several processes report is listed once.
         let all: BTreeMap<_, _> = found
             .into_iter()
             .map(|action| {
@@ -158,7 +159,7 @@ impl Page {
     }
 }
 
-/// The filter stands in the token, so that it fits no other list.
+/// The token holds the filter, so that it is refused with any other filter.
 fn list(asked: &ActionsAsked) -> String {
     format!("{}/{}/{}/", asked.kind, asked.target, asked.subject)
 }
@@ -185,6 +186,8 @@ fn message(action: OperatorAction) -> proto::OperatorAction {
 
 #[cfg(test)]
 mod tests {
+    use shared_events::chance::Chance;
+
     use super::*;
 
     fn request() -> proto::ListOperatorActionsRequest {
@@ -194,20 +197,20 @@ mod tests {
 
     fn done(micros: i32) -> proto::OperatorAction {
         proto::OperatorAction {
-            action_id: Uuid::now_v7().to_string(),
+            action_id: Chance::system().uuid().to_string(),
             at: Some(prost_types::Timestamp { seconds: 7, nanos: micros * 1_000 }),
             ..Default::default()
         }
     }
 
     #[test]
-    fn a_page_ends_where_the_next_begins_and_its_token_fits_no_other_list() {
+    fn a_page_token_continues_the_list_and_is_refused_with_another_filter() {
         let page = Page::parse(&request()).unwrap();
         let (older, newer) = (done(1), done(2));
-        // The same action told by two processes is one.
-        let told = page.of(vec![older.clone(), newer.clone(), newer.clone()], Vec::new());
-        assert_eq!(told.actions, std::slice::from_ref(&newer));
-        let token = told.next_page_token;
+        // The same action reported by two processes is listed once.
+        let answer = page.of(vec![older.clone(), newer.clone(), newer.clone()], Vec::new());
+        assert_eq!(answer.actions, std::slice::from_ref(&newer));
+        let token = answer.next_page_token;
         let next = Page::parse(&proto::ListOperatorActionsRequest {
             page_token: token.clone(),
             ..request()

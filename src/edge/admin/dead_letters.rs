@@ -9,7 +9,7 @@ use shared_events::stream::{
 };
 use tonic::{Request, Response, Status};
 
-use super::peers::{Peer, carried};
+use super::peers::{Peer, forwarded};
 use super::values::{operators_reason, optional_reason, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::{refused, violation};
@@ -27,7 +27,7 @@ impl AdminEdge {
             if request.get_ref().follower.is_empty() { self.peers(&request) } else { Vec::new() };
         let mut elsewhere = Vec::new();
         for (_, mut peer) in peers {
-            let asked = carried(&request, request.get_ref().clone());
+            let asked = forwarded(&request, request.get_ref().clone());
             elsewhere.push(peer.list_dead_letters(asked).await?.into_inner());
         }
         let request = request.into_inner();
@@ -54,13 +54,14 @@ impl AdminEdge {
                 .map_err(unavailable)?;
             found.extend(page);
         }
-        // Each process gave its own first ones, in the same order; together they are the first ones.
+        // Each process returns its first letters in the same order, so merged they are the first
+        // overall.
         let mut more = found.len() > wanted;
         let mut dead_letters: Vec<proto::DeadLetter> =
             found.into_iter().map(|letter| message(letter, false)).collect();
-        for told in elsewhere {
-            more |= !told.next_page_token.is_empty();
-            dead_letters.extend(told.dead_letters);
+        for answer in elsewhere {
+            more |= !answer.next_page_token.is_empty();
+            dead_letters.extend(answer.dead_letters);
         }
         dead_letters.sort_by_key(|letter| PageToken::of(letter).sorted());
         more |= dead_letters.len() > wanted;
@@ -143,13 +144,13 @@ impl AdminEdge {
             let known: Vec<&str> = here.chain(there).collect();
             violation(
                 "follower",
-                &format!("no follower has this name; there are {}", known.join(", ")),
+                &format!("no follower has this name; the followers are {}", known.join(", ")),
             )
         })
     }
 
-    /// Drops dead letters of orders that the journal does not hold; how many.
-    pub(super) async fn drop_letters_of_nobody(
+    /// Drops dead letters about orders that the journal does not hold; returns their number.
+    pub(super) async fn drop_letters_of_lost_orders(
         &self,
         journal: &Journal,
         by: &AskedBy,
@@ -171,7 +172,7 @@ impl AdminEdge {
                     follower,
                     letters = gone,
                     by = %by,
-                    "dead letters of orders that are gone were dropped"
+                    "dead letters about lost orders were dropped"
                 );
             }
             dropped += gone;
@@ -180,7 +181,7 @@ impl AdminEdge {
     }
 }
 
-/// The order that a dead letter is about; none of a fact about something else.
+/// The order that a dead letter is about; none for a fact about something else.
 fn order_of(letter: &DeadLetter) -> Option<OrderId> {
     match Fact::from_json(&letter.item) {
         Ok(fact) => fact.body.order_id(),
@@ -189,7 +190,7 @@ fn order_of(letter: &DeadLetter) -> Option<OrderId> {
     }
 }
 
-/// A follower's dead letters of a subject, as operators name them.
+/// The name of a follower's dead letters about a subject, in the record of operators' actions.
 fn letters_target(follower: &str, subject: Subject) -> String {
     format!("{follower} {subject}")
 }
@@ -216,7 +217,7 @@ fn message(letter: DeadLetter, with_item: bool) -> proto::DeadLetter {
     }
 }
 
-/// A place in the list of dead letters, as its page tokens carry it.
+/// A position in the list of dead letters, as encoded in page tokens.
 #[derive(Debug, PartialEq, Eq)]
 struct PageToken {
     follower: String,
@@ -271,7 +272,7 @@ fn subject(text: &str) -> Result<Subject, Status> {
 fn letter_refused(error: DeadLetterError) -> Status {
     match error {
         DeadLetterError::NotFound => {
-            refused(Reason::NotFound, "that follower has no dead letter of that subject")
+            refused(Reason::NotFound, "that follower has no dead letter about that subject")
         }
         DeadLetterError::Database(error) => unavailable(error),
     }
@@ -285,14 +286,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_token_comes_back_as_it_was_given_out() {
+    fn a_page_token_parses_to_what_it_was_made_of() {
         let token = PageToken { follower: "stock".to_owned(), shard: 3, position: 17, index: 2 };
         assert_eq!(PageToken::parse(&token.to_string()).unwrap(), Some(token));
         assert_eq!(PageToken::parse("").unwrap(), None);
     }
 
     #[test]
-    fn a_foreign_page_token_is_refused_with_its_field() {
+    fn an_unknown_page_token_is_refused_with_its_field() {
         for text in ["x", "1.2.3", "99999.1.1.stock", "-1.1.1.stock"] {
             let status = PageToken::parse(text).unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument, "{text}");

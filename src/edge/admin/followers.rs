@@ -7,16 +7,16 @@ use shared_events::stream::{Cursors, Database, DeadLetters, Pause, Verb};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use super::peers::{Peer, carried_for_others};
+use super::peers::{Peer, forwarded_for_merge};
 use super::values::{operators_reason, optional_reason, positions, unavailable};
 use super::{AdminEdge, FollowerEntry, proto};
 use crate::edge::refusal::violation;
 
-/// A follower of which its stores tell no more by then is shown as it knows itself.
-const FOLLOWER_TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// A follower whose stores do not answer by then is shown from the process's own memory.
+const STORES_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 fn set_back(shard: u16) -> String {
-    format!("stands where its log has nothing any more (shard {shard}): the log was set back")
+    format!("is at a position that its log no longer has (shard {shard}): the log was set back")
 }
 
 impl AdminEdge {
@@ -26,20 +26,20 @@ impl AdminEdge {
     ) -> Result<Response<proto::ListFollowersResponse>, Status> {
         let mut away = Vec::new();
         let ask = |mut peer: Peer, asked| async move { peer.list_followers(asked).await };
-        if let Some(told) = self.order_node(&request, &mut away, ask).await {
-            return Ok(told);
+        if let Some(answer) = self.order_node(&request, &mut away, ask).await {
+            return Ok(answer);
         }
         let here = self.parts.followers.iter().map(|entry| self.follower(entry));
         let mut followers = join_all(here).await;
         let others = self.peers(&request).into_iter().map(|(name, peer)| (name.to_owned(), peer));
         let others = others.chain(self.nodes(&request).await);
         let asked = join_all(others.map(|(name, mut peer)| {
-            let asked = carried_for_others(&request, proto::ListFollowersRequest {});
+            let asked = forwarded_for_merge(&request, proto::ListFollowersRequest {});
             async move { (name, peer.list_followers(asked).await) }
         }));
-        for (name, told) in asked.await {
-            match told {
-                Ok(told) => followers.extend(told.into_inner().followers),
+        for (name, answer) in asked.await {
+            match answer {
+                Ok(answer) => followers.extend(answer.into_inner().followers),
                 Err(status) => {
                     tracing::debug!(name, %status, "its process did not answer");
                     away.push(name);
@@ -88,18 +88,18 @@ impl AdminEdge {
 
     async fn follower(&self, entry: &FollowerEntry) -> proto::Follower {
         let status = &entry.status;
-        let until = Instant::now() + FOLLOWER_TOLD_WITHIN;
-        // Where its database does not answer, what it remembers itself, of an end that is not known.
+        let until = Instant::now() + STORES_ANSWER_WITHIN;
+        // If its database does not answer: the cursors in memory, with an unknown head.
         let stored = timeout_at(until, (entry.cursors)()).await.ok().flatten();
         let heads = match stored.is_some() {
             true => timeout_at(until, (entry.heads)()).await.ok().flatten(),
             false => None,
         };
         let cursors = stored.unwrap_or_else(|| status.cursors());
-        // Who stands where its log has nothing is not level: it has yet to learn that it goes back.
-        let beyond = heads.as_ref().and_then(|heads| cursors.beyond(heads));
+        // A follower ahead of its log has not caught up: it will be set back.
+        let ahead = heads.as_ref().and_then(|heads| cursors.beyond(heads));
         let lag = heads.as_ref().map_or(0, |heads| cursors.behind(heads));
-        let lag = lag.max(u64::from(beyond.is_some()));
+        let lag = lag.max(u64::from(ahead.is_some()));
         let oldest_waiting_since = if lag > 0 && entry.of_journal {
             timeout_at(until, self.oldest_waiting(&cursors)).await.ok().flatten()
         } else {
@@ -130,7 +130,7 @@ impl AdminEdge {
             lag,
             oldest_waiting_since: oldest_waiting_since.map(timestamp),
             still_for: status.still_for().try_into().ok(),
-            error: status.error().or_else(|| beyond.map(set_back)).unwrap_or_default(),
+            error: status.error().or_else(|| ahead.map(set_back)).unwrap_or_default(),
             stopped: status.is_stopped(),
             paused: paused.map(|pause| pause.reason).unwrap_or_default(),
         }
@@ -150,7 +150,7 @@ impl AdminEdge {
         let mut entries = self.parts.followers.iter();
         let entry = entries.find(|entry| entry.status.name() == follower);
         entry.and_then(|entry| entry.database.as_ref()).ok_or_else(|| {
-            violation("follower", "this follower keeps nothing in a database and cannot be paused")
+            violation("follower", "this follower has no database and cannot be paused")
         })
     }
 }

@@ -24,11 +24,11 @@ impl AdminEdge {
         Ok(Response::new(proto::GetHealthResponse { serving, reasons, notes }))
     }
 
-    /// How the journal last went on from an earlier place, where it has and says so at once.
+    /// The journal's last incarnation, if it has one and answers in time.
     async fn notes(&self) -> Vec<proto::HealthReason> {
         let Some(journal) = &self.parts.journal else { return Vec::new() };
-        let told = timeout(NOTES_WITHIN, journal.incarnations()).await;
-        let last = told.ok().and_then(Result::ok).and_then(|mut all| all.pop());
+        let answer = timeout(NOTES_WITHIN, journal.incarnations()).await;
+        let last = answer.ok().and_then(Result::ok).and_then(|mut all| all.pop());
         let note = last.map(|Incarnation { number, began_at, reason, said_by, .. }| {
             let reason = format!("incarnation {number}, said by {said_by}: {reason}");
             proto::HealthReason {

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::actions::asked_by;
 use super::values::{operators_reason, positions};
 use super::{AdminEdge, proto};
-use crate::edge::refusal::away;
+use crate::edge::refusal;
 
 impl AdminEdge {
     pub(super) async fn get_journal(
@@ -15,7 +15,7 @@ impl AdminEdge {
         _: Request<proto::GetJournalRequest>,
     ) -> Result<Response<proto::GetJournalResponse>, Status> {
         let journal = self.orders()?.0;
-        let history = history_of(journal).await.map_err(|error| away_journal(&error))?;
+        let history = history_of(journal).await.map_err(|error| journal_refused(&error))?;
         Ok(Response::new(proto::GetJournalResponse { history }))
     }
 
@@ -24,16 +24,16 @@ impl AdminEdge {
         request: Request<proto::AcceptJournalRequest>,
     ) -> Result<Response<proto::AcceptJournalResponse>, Status> {
         let by = asked_by(&request);
-        let said_by = by.to_string();
+        let accepted_by = by.to_string();
         let reason = operators_reason(&request.get_ref().reason)?;
         let journal = self.orders()?.0;
         let action = self.action(&request, Verb::AcceptJournal, "", reason);
-        let accepted = journal.accept(reason, &said_by, Some(action)).await;
-        let accepted = accepted.map_err(|error| away_journal(&error))?;
-        // The journal has been accepted, whatever becomes of letters: they can be dropped one by one.
-        let dropped = self.drop_letters_of_nobody(journal, &by, reason).await;
+        let accepted = journal.accept(reason, &accepted_by, Some(action)).await;
+        let accepted = accepted.map_err(|error| journal_refused(&error))?;
+        // The journal is accepted even if this fails: dead letters can be dropped one by one.
+        let dropped = self.drop_letters_of_lost_orders(journal, &by, reason).await;
         let letters_dropped = dropped.unwrap_or_else(|error| {
-            tracing::warn!(%error, "dead letters of orders that are gone were not dropped");
+            tracing::warn!(%error, "dead letters about lost orders were not dropped");
             0
         });
         let history = history_of(journal).await.ok().flatten();
@@ -42,12 +42,12 @@ impl AdminEdge {
     }
 }
 
-fn away_journal(error: &JournalError) -> Status {
+fn journal_refused(error: &JournalError) -> Status {
     let reason = Reason::of(error.code()).unwrap_or(Reason::JournalUnavailable);
-    away(reason, &error.to_string())
+    refusal::unavailable(reason, &error.to_string())
 }
 
-/// Which history the journal tells; none of one that is forgotten with its process.
+/// The journal's history; none for a journal in memory.
 async fn history_of(journal: &Journal) -> Result<Option<proto::JournalHistory>, JournalError> {
     let Some(chronicle) = journal.chronicle().await? else { return Ok(None) };
     Ok(Some(journal_history(chronicle, journal.incarnations().await?)))

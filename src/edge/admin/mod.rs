@@ -1,16 +1,16 @@
-//! What operators see and may do over gRPC: followers, dead letters, read models, shards, timers.
-//! Never here: who is an operator; `access` has answered that before a call arrives.
+//! The admin service, for operators: followers, dead letters, read models, shards, timers.
+//! Never here: authorization; `access` has checked it before a call arrives.
 
-mod actions; // what operators did, as it is listed
-mod dead_letters; // what followers set aside
-mod followers; // how far they are, and paused
-mod health; // why this process cannot serve, if it cannot
-mod journal; // which history it tells, and which is accepted
-mod peers; // other processes, which are asked for what is there
-mod read_models; // built again; and orders that are closed to commands
-mod shards; // who has them, moved and frozen
-mod timers; // whether they wait for a clock to be right
-mod values; // what requests say and answers show
+mod actions; // lists operators' actions
+mod dead_letters; // lists, retries and drops dead letters
+mod followers; // lists, pauses and resumes followers
+mod health; // why this process cannot serve
+mod journal; // the journal's history, and accepting one that was set back
+mod peers; // calls to the admin service of other processes
+mod read_models; // rebuilds read models; lists quarantined orders
+mod shards; // lists, moves and freezes shards
+mod timers; // holds timers until the clock is trusted
+mod values; // parses and renders common fields
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use super::forward::NodeChannels;
 use super::health::Health;
 use super::refusal::refused;
 
-pub(crate) use actions::asker;
+pub(crate) use actions::recorded_caller;
 pub(crate) use timers::Timers;
 
 use actions::asked_by;
@@ -60,54 +60,54 @@ pub(super) const RPC: Rpc = Rpc {
     message_bytes_max: 64 * 1024,
 };
 
-/// What may be said besides is not waited for.
+/// Optional parts of an answer are not waited for longer than this.
 const NOTES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Where something stands, when asked; none where that does not answer.
-pub(crate) type Standing = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
+/// Reads positions; none if the store does not answer.
+pub(crate) type ReadCursors = Arc<dyn Fn() -> BoxFuture<'static, Option<Cursors>> + Send + Sync>;
 
 /// A follower as operators see it.
 #[derive(Clone)]
 pub(crate) struct FollowerEntry {
-    /// What it says of itself.
+    /// Its own status.
     pub(crate) status: FollowStatus,
     /// Whether its positions are those of the journal.
     pub(crate) of_journal: bool,
-    /// How far it got, whichever process follows.
-    pub(crate) cursors: Standing,
-    /// The last position of each shard of what it follows.
-    pub(crate) heads: Standing,
-    /// Where its dead letters are, if it can have any.
+    /// Its stored cursors, whichever process follows.
+    pub(crate) cursors: ReadCursors,
+    /// The head of each shard of its log.
+    pub(crate) heads: ReadCursors,
+    /// The database with its dead letters, if it can have any.
     pub(crate) database: Option<Database>,
 }
 
-/// What the service looks at.
+/// What the service works on.
 pub struct AdminParts {
     /// Every follower of this process.
     pub followers: Vec<FollowerEntry>,
-    /// The dead letters by follower; each looks into that follower's own database.
+    /// The dead letters by follower, each in that follower's own database.
     pub letters: BTreeMap<String, DeadLetters>,
-    /// What happened to orders, where that is here.
+    /// The journal, if this process has it.
     pub journal: Option<Journal>,
     /// Every database of this process, by the name of its service.
     pub databases: Vec<(&'static str, Database)>,
-    /// The order service's read models, where they are here.
+    /// The database of the order service's read models, if this process has it.
     pub orders: Option<Database>,
-    /// What time it is.
+    /// The clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// What takes long ends, with `UNAVAILABLE` and reason `STOPPING`, when this token says so.
+    /// Ends long calls, with `UNAVAILABLE` and reason `STOPPING`.
     pub stop: CancellationToken,
-    /// Other services, by their first follower's name, and where to ask about all of theirs.
+    /// Services of other processes, by the name of their first follower.
     pub peers: BTreeMap<&'static str, Elsewhere>,
-    /// To the other order nodes.
+    /// Channels to the other order nodes.
     pub nodes: NodeChannels,
-    /// An order node, where orders are in other processes.
+    /// A channel to an order node, if orders are in other processes.
     pub orders_at: Option<Channel>,
-    /// What other processes call this one.
+    /// This process's name and address to others.
     pub node: Node,
-    /// Whether this process can serve.
+    /// The health of this process.
     pub health: Health,
-    /// Whether its timers wait, where it has any.
+    /// Its timers, if it has any.
     pub timers: Option<Timers>,
 }
 
@@ -115,7 +115,7 @@ pub struct AdminParts {
 pub struct Elsewhere {
     /// Its followers.
     pub followers: Vec<&'static str>,
-    /// To its process.
+    /// The channel to its process.
     pub channel: Channel,
 }
 
@@ -147,7 +147,7 @@ impl AdminEdge {
         })
     }
 
-    /// That whoever asks does this now, to be written with its effect.
+    /// An action of the caller, now, to be written with its effect.
     fn action<T>(
         &self,
         request: &Request<T>,

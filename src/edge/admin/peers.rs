@@ -11,9 +11,9 @@ use tonic::{Request, Response, Status};
 use super::proto::admin_service_client::AdminServiceClient;
 use super::{AdminEdge, NOTES_WITHIN, proto};
 
-/// Who takes longer counts as away.
+/// A peer that takes longer counts as unavailable.
 const PEER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// The same of one who is asked for others: what it may take must fit into what who asked us waits.
+/// The same when answers of several are merged: it must fit into the time our own caller waits.
 const ASKED_FOR_OTHERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Another process's admin service.
@@ -61,13 +61,13 @@ impl OfFollower for proto::DropDeadLetterRequest {
     }
 }
 
-/// Whether another process has sent this call on; then it is answered from what is here.
+/// Whether another process forwarded this call; then it is answered from this process alone.
 pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED_HEADER)
 }
 
-/// A request to another process in the name of who asked here.
-pub(super) fn carried<T, U>(asked: &Request<T>, message: U) -> Request<U> {
+/// A request to another process on behalf of this caller.
+pub(super) fn forwarded<T, U>(asked: &Request<T>, message: U) -> Request<U> {
     let mut request = Request::new(message);
     for name in ["authorization", "ordinal-role", "ordinal-subject"] {
         if let Some(value) = asked.metadata().get(name) {
@@ -79,15 +79,15 @@ pub(super) fn carried<T, U>(asked: &Request<T>, message: U) -> Request<U> {
     request
 }
 
-/// The same, of one who is asked for others.
-pub(super) fn carried_for_others<T, U>(asked: &Request<T>, message: U) -> Request<U> {
-    let mut request = carried(asked, message);
+/// The same, for a call whose answer is merged with others.
+pub(super) fn forwarded_for_merge<T, U>(asked: &Request<T>, message: U) -> Request<U> {
+    let mut request = forwarded(asked, message);
     request.set_timeout(ASKED_FOR_OTHERS_WITHIN);
     request
 }
 
 impl AdminEdge {
-    /// What the process answers that knows the follower of a request; none where that is this one.
+    /// The answer of the process that runs the follower of a request; none if that is this one.
     pub(super) async fn elsewhere<Q, A, F>(
         &self,
         request: &Request<Q>,
@@ -98,11 +98,11 @@ impl AdminEdge {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let peer = self.peer(request.get_ref().follower(), request)?;
-        Some(ask(peer, carried(request, request.get_ref().clone())).await)
+        Some(ask(peer, forwarded(request, request.get_ref().clone())).await)
     }
 
-    /// What an order node answers, which knows everybody; none where this is one, or is asked by
-    /// one, or where none answers, which is `away` then.
+    /// The answer of an order node, which knows all processes. None if this is one, if one
+    /// forwarded the call, or if none answers; `away` then lists it.
     pub(super) async fn order_node<Q, A, F>(
         &self,
         request: &Request<Q>,
@@ -114,10 +114,10 @@ impl AdminEdge {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let orders = self.parts.orders_at.as_ref().filter(|_| !is_forwarded(request))?;
-        let mut asked = carried(request, request.get_ref().clone());
+        let mut asked = forwarded(request, request.get_ref().clone());
         asked.metadata_mut().remove(FORWARDED_HEADER);
         match ask(AdminServiceClient::new(orders.clone()), asked).await {
-            Ok(told) => Some(told),
+            Ok(answer) => Some(answer),
             Err(status) => {
                 tracing::debug!(%status, "no order node answered");
                 away.push("orders".to_owned());
@@ -126,21 +126,21 @@ impl AdminEdge {
         }
     }
 
-    /// The process that knows of a follower, if it is another one that may be asked. A call that
-    /// another process carried here is answered from what is here.
+    /// The other process that runs a follower. A call that another process forwarded is answered
+    /// from this process alone.
     fn peer<T>(&self, follower: &str, request: &Request<T>) -> Option<Peer> {
         let mut others = self.parts.peers.values().filter(|_| !is_forwarded(request));
         let there = others.find(|other| other.followers.contains(&follower))?;
         Some(AdminServiceClient::new(there.channel.clone()))
     }
 
-    /// The other order nodes, by name, unless the call was carried here by one.
+    /// The other order nodes, by name; none for a forwarded call.
     pub(super) async fn nodes<T>(&self, request: &Request<T>) -> Vec<(String, Peer)> {
         let journal = self.parts.journal.as_ref().filter(|_| !is_forwarded(request));
         let Some(journal) = journal else {
             return Vec::new();
         };
-        // One that has the journal to itself has no others; a database that is away names none.
+        // A node with an SQLite journal has no others; a database that does not answer names none.
         let nodes = timeout(NOTES_WITHIN, journal.nodes()).await;
         let nodes = nodes.ok().and_then(Result::ok).unwrap_or_default();
         let others = nodes.into_iter().filter(|node| *node != self.parts.node);
@@ -151,7 +151,7 @@ impl AdminEdge {
         others.filter_map(peer).collect()
     }
 
-    /// Every other process that may be asked, once.
+    /// Every other process to ask, once; none for a forwarded call.
     pub(super) fn peers<T>(&self, request: &Request<T>) -> Vec<(&'static str, Peer)> {
         let names = self.parts.peers.keys();
         names.filter_map(|name| Some((*name, self.peer(name, request)?))).collect()

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::values::{optional_reason, unavailable};
 use super::{AdminEdge, proto};
-use crate::edge::refusal::{away, refused, violation};
+use crate::edge::refusal::{self, refused, violation};
 
 impl AdminEdge {
     pub(super) async fn rebuild_read_model(
@@ -17,12 +17,12 @@ impl AdminEdge {
         let name = &request.get_ref().name;
         let action = self.action(&request, Verb::RebuildReadModel, name, reason);
         let name = request.into_inner().name;
-        // It takes long; a caller who goes away need not ask again.
+        // It takes long, and continues when the caller disconnects.
         let edge = self.clone();
-        let rebuilding = tokio::spawn(async move {
+        let rebuilding = crate::tasks::spawn(async move {
             tokio::select! {
                 rebuilt = edge.rebuild(&name, action) => rebuilt,
-                () = edge.parts.stop.cancelled() => Err(away(Reason::Stopping, "the engine is stopping")),
+                () = edge.parts.stop.cancelled() => Err(refusal::unavailable(Reason::Stopping, "the engine is stopping")),
             }
         });
         let events = rebuilding.await.map_err(unavailable)??;
@@ -70,6 +70,6 @@ fn rebuild_refused(error: RebuildError) -> Status {
         }
         RebuildError::Impossible { .. } => refused(Reason::ImpossibleHistory, &why),
         RebuildError::Superseded => refused(Reason::Superseded, &why),
-        RebuildError::InUse => away(Reason::InUse, &why),
+        RebuildError::InUse => refusal::unavailable(Reason::InUse, &why),
     }
 }

@@ -3,7 +3,7 @@ use shared_events::contract::Reason;
 use shared_events::stream::Verb;
 use tonic::{Request, Response, Status};
 
-use super::values::{operators_reason, optional_reason, unavailable, written};
+use super::values::{check_text, operators_reason, optional_reason, unavailable};
 use super::{AdminEdge, proto};
 use crate::edge::refusal::{refused, violation};
 
@@ -23,14 +23,14 @@ impl AdminEdge {
     ) -> Result<Response<proto::MoveShardResponse>, Status> {
         let proto::MoveShardRequest { shard, node, reason } = request.get_ref();
         let (journal, _) = self.orders()?;
-        written("node", node)?;
+        check_text("node", node)?;
         let reason = optional_reason(reason)?;
         let node = Some(node.as_str()).filter(|node| !node.is_empty());
         if let Some(node) = node {
             let nodes = journal.nodes().await.map_err(shards_refused)?;
             if !nodes.iter().any(|known| known.name == node) {
                 let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
-                let message = format!("there is no such node; there are {}", names.join(", "));
+                let message = format!("there is no such node; the nodes are {}", names.join(", "));
                 return Err(refused(Reason::NodeUnknown, &message));
             }
         }

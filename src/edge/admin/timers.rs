@@ -3,22 +3,22 @@ use shared_events::stream::Verb;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::peers::{carried, is_forwarded};
+use super::peers::{forwarded, is_forwarded};
 use super::values::{operators_reason, unavailable};
 use super::{AdminEdge, proto};
 
-/// Whether the timers of this process wait until its clock can be believed. Clones are the same.
+/// Whether the timers of this process wait until its clock is trusted. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers(watch::Sender<bool>);
 
 impl Timers {
-    /// They wait from the start where `held`.
+    /// Waiting from the start if `held`.
     pub(crate) fn new(held: bool) -> Self {
         Self(watch::channel(held).0)
     }
 
-    /// They act on the clock from now on, whatever it says.
-    pub(crate) fn believe(&self) {
+    /// Lets timers act on the clock from now on.
+    pub(crate) fn trust_clock(&self) {
         self.0.send_if_modified(|held| std::mem::replace(held, false));
     }
 
@@ -35,7 +35,8 @@ impl AdminEdge {
     ) -> Result<Response<proto::ResumeTimersResponse>, Status> {
         let database = self.orders()?.1;
         let reason = operators_reason(&request.get_ref().reason)?;
-        // Clocks are in processes: what is meant is written down first, by the node that was asked.
+        // Clocks are per process: the node that was asked records the action before it takes
+        // effect.
         if !is_forwarded(&request) {
             let held = self.parts.timers.as_ref().is_some_and(|timers| *timers.held().borrow());
             let before = if held { "timers of this node wait" } else { "timers of this node run" };
@@ -46,18 +47,18 @@ impl AdminEdge {
             tx.commit().await.map_err(unavailable)?;
         }
         tracing::warn!(reason, "timers resumed by an operator");
-        let away = self.believe_clocks(&request).await;
+        let away = self.trust_clocks(&request).await;
         Ok(Response::new(proto::ResumeTimersResponse { away }))
     }
 
-    /// Has the order nodes that can be reached believe their clocks; those that cannot.
-    async fn believe_clocks(&self, request: &Request<proto::ResumeTimersRequest>) -> Vec<String> {
+    /// Has all reachable order nodes trust their clocks; returns those that did not answer.
+    async fn trust_clocks(&self, request: &Request<proto::ResumeTimersRequest>) -> Vec<String> {
         if let Some(timers) = &self.parts.timers {
-            timers.believe();
+            timers.trust_clock();
         }
         let others = self.nodes(request).await.into_iter();
         let asked = join_all(others.map(|(name, mut peer)| {
-            let asked = carried(request, request.get_ref().clone());
+            let asked = forwarded(request, request.get_ref().clone());
             async move { peer.resume_timers(asked).await.is_err().then_some(name) }
         }));
         asked.await.into_iter().flatten().collect()

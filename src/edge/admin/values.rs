@@ -4,29 +4,29 @@ use shared_events::stream::Cursors;
 use tonic::Status;
 
 use super::proto;
-use crate::edge::refusal::{away, violation};
+use crate::edge::refusal::{self, violation};
 
 const REASON_LEN_MAX: usize = 500;
 
-/// What an operator says for the log and for others.
+/// The reason that an operator must give.
 pub(super) fn operators_reason(text: &str) -> Result<&str, Status> {
     let reason = text.trim();
     if reason.is_empty() {
         return Err(violation("reason", &format!("required: 1 to {REASON_LEN_MAX} characters")));
     }
-    written("reason", reason)?;
+    check_text("reason", reason)?;
     Ok(reason)
 }
 
-/// What an operator may say besides.
+/// A reason that an operator may leave out.
 pub(super) fn optional_reason(text: &str) -> Result<&str, Status> {
     let reason = text.trim();
-    written("reason", reason)?;
+    check_text("reason", reason)?;
     Ok(reason)
 }
 
-/// Whether a text can be shown to operators and kept on every database.
-pub(super) fn written(field: &str, text: &str) -> Result<(), Status> {
+/// Checks that a text can be shown to operators and stored in every database.
+pub(super) fn check_text(field: &str, text: &str) -> Result<(), Status> {
     let rule = TextRule::line(REASON_LEN_MAX);
     rule.check(text).map_err(|error| violation(field, &error.to_string()))
 }
@@ -39,5 +39,5 @@ pub(super) fn positions(cursors: &Cursors) -> Vec<proto::ShardPosition> {
 
 pub(super) fn unavailable(error: impl std::fmt::Display) -> Status {
     tracing::warn!(%error, "admin call failed");
-    away(Reason::Unavailable, "a store did not answer; try again")
+    refusal::unavailable(Reason::Unavailable, "a store did not answer; try again")
 }

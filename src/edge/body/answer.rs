@@ -13,30 +13,30 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::{as_u64, passed};
-use crate::edge::connections::Talk;
+use crate::edge::connections::CommandStream;
 use crate::edge::shares::Held;
 
-/// A stream of a caller that takes nothing of it for so long is ended.
+/// A stream whose caller reads nothing of it for so long is cancelled.
 pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(180);
-/// An answer is handed over in pieces of so many bytes: as many as a frame of HTTP/2 has.
+/// An answer is handed over in pieces of this size: that of an HTTP/2 frame.
 pub(super) const PIECE: usize = 16 * 1024;
-/// What of an answer may be in the connection's buffers and is not counted any more: the last piece of
-/// it, which follows when there is room for more than all that came before.
+/// The last piece of an answer, which is no longer counted although it may be in the connection's
+/// buffers.
 pub(super) const LAST_PIECE: usize = 2 * 1024;
 
-/// Whether a caller takes what it is sent, and how its stream is ended where it does not.
-pub(in crate::edge) struct Pulse {
+/// Whether a caller reads its answer, and the means to cancel its stream if it does not.
+pub(in crate::edge) struct ReadProgress {
     since: Instant,
-    /// Milliseconds after `since` at which a piece was handed over that has not been taken yet, plus
-    /// one; zero where there is none.
+    /// When the piece that is not taken yet was handed over: milliseconds after `since`, plus one;
+    /// zero if there is none.
     handed: AtomicU64,
-    /// It was refused, and its answer is complete.
+    /// The call was refused, and its answer is complete.
     refused: AtomicBool,
-    /// Ends the stream, whatever it is at.
+    /// Cancels the stream.
     pub(in crate::edge) ending: CancellationToken,
 }
 
-impl Pulse {
+impl ReadProgress {
     pub(in crate::edge) fn new() -> Arc<Self> {
         let since = Instant::now();
         Arc::new(Self {
@@ -59,49 +59,57 @@ impl Pulse {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Nothing was taken for longer than anybody may be.
+    /// Whether the caller has read nothing for longer than allowed.
     pub(in crate::edge) fn is_stuck(&self) -> bool {
         let handed = self.handed.load(Ordering::Relaxed);
-        let most = u64::try_from(TAKEN_WITHIN.as_millis()).unwrap_or(u64::MAX);
-        handed > 0 && self.now().saturating_sub(handed) > most
+        let limit = u64::try_from(TAKEN_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        handed > 0 && self.now().saturating_sub(handed) > limit
     }
 }
 
-/// An answer on its way. Has its caller's place until all but the last piece of it is taken.
+/// An answer being sent. Counts against its caller's share until all but its last piece is taken.
 pub(in crate::edge) struct Answer {
     inner: Body,
-    /// What comes before more is asked for.
+    /// What is sent before `inner` is polled again.
     rest: Bytes,
     held: Held,
-    pulse: Arc<Pulse>,
-    by: Option<Pin<Box<Sleep>>>,
-    /// Until it has ended, of a stream of commands.
-    _talk: Option<Talk>,
+    progress: Arc<ReadProgress>,
+    end_by: Option<Pin<Box<Sleep>>>,
+    /// Counted until the answer has ended.
+    _command_stream: Option<CommandStream>,
     ended: bool,
 }
 
 impl Answer {
-    /// By a moment, where its caller has set one.
+    /// Ends at `end_by` at the latest.
     pub(in crate::edge) fn new(
         inner: Body,
         held: Held,
-        pulse: Arc<Pulse>,
-        by: Option<Instant>,
-        talk: Option<Talk>,
+        progress: Arc<ReadProgress>,
+        end_by: Option<Instant>,
+        command_stream: Option<CommandStream>,
     ) -> Self {
-        let by = by.map(|by| Box::pin(sleep_until(by)));
-        Self { inner, rest: Bytes::new(), held, pulse, by, _talk: talk, ended: false }
+        let end_by = end_by.map(|at| Box::pin(sleep_until(at)));
+        Self {
+            inner,
+            rest: Bytes::new(),
+            held,
+            progress,
+            end_by,
+            _command_stream: command_stream,
+            ended: false,
+        }
     }
 
-    /// The next piece of what is there.
+    /// The next piece of `rest`.
     fn piece(&mut self) -> Frame<Bytes> {
         let all = self.rest.len();
-        self.held.owe_bytes(all);
+        self.held.set_bytes(all);
         let size = match all.checked_sub(LAST_PIECE) {
             None | Some(0) => all,
             Some(before) => before.min(PIECE),
         };
-        self.pulse.handed.store(self.pulse.now(), Ordering::Relaxed);
+        self.progress.handed.store(self.progress.now(), Ordering::Relaxed);
         Frame::data(self.rest.split_to(size))
     }
 }
@@ -126,17 +134,17 @@ impl http_body::Body for Answer {
         if this.ended {
             return Poll::Ready(None);
         }
-        // Whoever asks for the next piece has taken the last one.
-        this.pulse.handed.store(0, Ordering::Relaxed);
+        // A poll for the next piece means that the last one was taken.
+        this.progress.handed.store(0, Ordering::Relaxed);
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(this.piece())));
         }
         let frame = match Pin::new(&mut this.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                this.held.owe_bytes(0);
-                if let Some(by) = &mut this.by {
-                    ready!(by.as_mut().poll(context));
+                this.held.set_bytes(0);
+                if let Some(end_by) = &mut this.end_by {
+                    ready!(end_by.as_mut().poll(context));
                     this.ended = true;
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers(&passed())))));
                 }
@@ -156,7 +164,7 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Ok(this.piece())))
             }
             Err(trailers) => {
-                this.held.owe_bytes(0);
+                this.held.set_bytes(0);
                 Poll::Ready(Some(Ok(trailers)))
             }
         }

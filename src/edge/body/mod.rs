@@ -1,7 +1,7 @@
-//! What a caller sends, counted before it is kept, and what it is sent, counted until it is taken.
+//! Request bodies, counted before they are buffered, and answers, counted until they are taken.
 //! Never here: what the bytes mean.
 
-mod answer; // what is sent, and whether it is taken
+mod answer; // answers, and whether they are read
 
 use shared_events::contract::Reason;
 use std::pin::Pin;
@@ -19,23 +19,23 @@ use tonic::body::Body;
 use crate::edge::refusal::{overloaded, refused};
 use crate::edge::shares::{Amount, Full, Held};
 
-pub(super) use answer::{Answer, Pulse};
+pub(super) use answer::{Answer, ReadProgress};
 
-/// Within this a message arrives that has begun, and the message of a call with one.
+/// A message arrives within this once it has begun; so does the message of a unary call.
 pub(super) const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
-/// Whoever looks for a message so long after its time has not been reading.
+/// A poll this long after a message's deadline means that nobody was polling at the deadline.
 const NOT_READING: Duration = Duration::from_secs(1);
-/// The few bytes of a question about health or reflection.
-const QUESTION_WITHIN: Duration = Duration::from_secs(2);
-/// A message of so many bytes at most is such a question.
-const QUESTION_BYTES_MAX: usize = 4 * 1024;
+/// The few bytes of a health or reflection request arrive within this.
+const SMALL_WITHIN: Duration = Duration::from_secs(2);
+/// Messages of services with this limit are such requests.
+const SMALL_BYTES_MAX: usize = 4 * 1024;
 /// Before each message: a flag and its length.
 const PREFIX: usize = 5;
-/// What a stream has read and not answered is counted in steps of so many bytes, so that small commands
-/// cost nothing.
+/// Bytes that a stream has read and not answered are counted in steps of this size, so that small
+/// commands cost nothing.
 const UNANSWERED_STEP: usize = 64 * 1024;
 
-/// A status of a call that its caller broke, or that did not fit.
+/// The status of a call that does not fit into a share.
 pub(super) fn full(full: Full) -> Status {
     overloaded(&full.bound())
 }
@@ -63,7 +63,7 @@ fn broken() -> Status {
     refused(Reason::Cancelled, "the call broke off")
 }
 
-/// The length that the first bytes of a message announce; none before they are all there.
+/// The length in a message's prefix; none until the prefix is complete.
 fn announced(prefix: &[u8]) -> Option<usize> {
     let length: [u8; 4] = prefix.get(1..PREFIX)?.try_into().ok()?;
     usize::try_from(u32::from_be_bytes(length)).ok()
@@ -73,17 +73,18 @@ fn bytes(bytes: usize) -> Amount {
     Amount { bytes, ..Amount::default() }
 }
 
-/// The one message of a call. Room for it is taken when it is announced, memory as it arrives.
+/// The one message of a call. Its length is counted when it is announced; memory is allocated as it
+/// arrives.
 ///
 /// # Errors
-/// A message that is too large, too slow, malformed, or has no room.
+/// If the message is too large, too slow, malformed, or does not fit into the share.
 pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Status> {
     let collect = async {
         let mut whole = BytesMut::new();
         let mut expected = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
-            // What most calls are: one frame with the whole message, which need not be copied.
+            // Most calls are one frame with the complete message, which need not be copied.
             let alone = whole.is_empty() && body.is_end_stream();
             if !alone {
                 whole.extend_from_slice(&data);
@@ -112,7 +113,7 @@ pub(super) async fn message(mut body: Body, most: usize, held: &mut Held) -> Res
         }
         Ok(whole.freeze())
     };
-    let within = if most > QUESTION_BYTES_MAX { MESSAGE_WITHIN } else { QUESTION_WITHIN };
+    let within = if most > SMALL_BYTES_MAX { MESSAGE_WITHIN } else { SMALL_WITHIN };
     tokio::time::timeout(within, collect).await.map_err(|_| too_slow())?
 }
 
@@ -121,23 +122,23 @@ pub(super) struct Messages {
     inner: Body,
     most: usize,
     held: Held,
-    /// What was read before and is not answered.
+    /// Bytes read and not answered.
     unanswered: Unanswered,
     prefix: BytesMut,
     /// Bytes of the message under way, and those of them that are still to come.
     length: usize,
     left: usize,
-    /// When the message under way must have come.
-    by: Option<Pin<Box<Sleep>>>,
-    /// When something of it was given to whoever reads; until they ask for more its time stands still.
+    /// When the message under way must be complete.
+    arrive_by: Option<Pin<Box<Sleep>>>,
+    /// When the reader got the last part of it; its deadline is suspended until the next poll.
     given: Option<Instant>,
-    /// More messages that may come, where they are counted.
+    /// How many more messages may arrive, if limited.
     more: Option<usize>,
     failed: bool,
 }
 
 impl Messages {
-    /// Of a stream whose messages have so many bytes at most.
+    /// Of a stream with messages of at most `most` bytes.
     pub(super) fn new(inner: Body, most: usize, held: Held, unanswered: Unanswered) -> Self {
         Self {
             inner,
@@ -147,7 +148,7 @@ impl Messages {
             prefix: BytesMut::with_capacity(PREFIX),
             length: 0,
             left: 0,
-            by: None,
+            arrive_by: None,
             given: None,
             more: None,
             failed: false,
@@ -159,13 +160,13 @@ impl Messages {
         self.more = Some(1);
     }
 
-    /// Counts what has been read, and this much of what is under way.
-    fn owes(&mut self, under_way: usize) {
+    /// Counts the unanswered bytes, and this much of the message under way.
+    fn count(&mut self, under_way: usize) {
         let unanswered = self.unanswered.bytes() / UNANSWERED_STEP * UNANSWERED_STEP;
-        self.held.owe_bytes(unanswered + under_way);
+        self.held.set_bytes(unanswered + under_way);
     }
 
-    fn look(&mut self, data: &[u8]) -> Result<(), Status> {
+    fn scan(&mut self, data: &[u8]) -> Result<(), Status> {
         let mut rest = data;
         while !rest.is_empty() {
             let of_message = self.left.min(rest.len());
@@ -175,8 +176,8 @@ impl Messages {
                 break;
             }
             if self.prefix.is_empty() {
-                // The time of the one before is not that of the next.
-                self.by = None;
+                // The next message has a deadline of its own.
+                self.arrive_by = None;
             }
             let missing = (PREFIX - self.prefix.len()).min(rest.len());
             let (head, tail) = rest.split_at(missing);
@@ -191,13 +192,13 @@ impl Messages {
                 Some(0) => return Err(malformed("one message may come here, and more was sent")),
                 more => more.map(|more| more - 1),
             };
-            self.owes(0);
+            self.count(0);
             self.held.more(bytes(length)).map_err(full)?;
             (self.length, self.left) = (length, length);
         }
         let under_way = self.left > 0 || !self.prefix.is_empty();
-        self.by = match self.by.take() {
-            Some(by) if under_way => Some(by),
+        self.arrive_by = match self.arrive_by.take() {
+            Some(deadline) if under_way => Some(deadline),
             None if under_way => Some(Box::pin(sleep(MESSAGE_WITHIN))),
             _ => None,
         };
@@ -218,40 +219,40 @@ impl http_body::Body for Messages {
             return Poll::Ready(None);
         }
         let now = Instant::now();
-        if let (Some(given), Some(by)) = (this.given.take(), &mut this.by) {
-            let stood_still = now.saturating_duration_since(given);
-            let until = by.deadline() + stood_still;
-            by.as_mut().reset(until);
+        if let (Some(given), Some(arrive_by)) = (this.given.take(), &mut this.arrive_by) {
+            let suspended = now.saturating_duration_since(given);
+            let until = arrive_by.deadline() + suspended;
+            arrive_by.as_mut().reset(until);
         }
-        // Whoever asks for more has taken all that has come.
-        this.owes(if this.left > 0 { this.length } else { 0 });
+        // A poll for more means that everything before was taken.
+        this.count(if this.left > 0 { this.length } else { 0 });
         let frame = match Pin::new(&mut this.inner).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                if let Some(by) = &mut this.by {
-                    ready!(by.as_mut().poll(context));
+                if let Some(arrive_by) = &mut this.arrive_by {
+                    ready!(arrive_by.as_mut().poll(context));
                     this.failed = true;
                     return Poll::Ready(Some(Err(too_slow())));
                 }
                 return Poll::Pending;
             }
         };
-        let looked = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| this.look(data.chunk())),
+        let scanned = match &frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(Ok(()), |data| this.scan(data.chunk())),
             _ => Ok(()),
         };
-        if let Err(status) = looked {
+        if let Err(status) = scanned {
             this.failed = true;
             return Poll::Ready(Some(Err(status)));
         }
-        if let Some(by) = this.by.as_mut().filter(|by| by.deadline() <= now) {
-            // Whoever reads is woken when the time is over. Later than that nobody was reading, and
-            // what comes now has been there for long.
-            if now < by.deadline() + NOT_READING {
+        if let Some(arrive_by) = this.arrive_by.as_mut().filter(|by| by.deadline() <= now) {
+            // A waiting reader is woken at the deadline. Later than that nobody was reading, and
+            // the data may have arrived long ago.
+            if now < arrive_by.deadline() + NOT_READING {
                 this.failed = true;
                 return Poll::Ready(Some(Err(too_slow())));
             }
-            by.as_mut().reset(now + MESSAGE_WITHIN);
+            arrive_by.as_mut().reset(now + MESSAGE_WITHIN);
         }
         this.given = Some(now);
         Poll::Ready(frame)

@@ -9,7 +9,7 @@ use crate::edge::shares::{Caller, Numbers, Shares};
 
 fn held() -> (Shares, Held) {
     let shares = Shares::new(Numbers::default());
-    let caller = Caller::Nobody(IpAddr::from([127, 0, 0, 1]));
+    let caller = Caller::Unauthenticated(IpAddr::from([127, 0, 0, 1]));
     let held = shares.take(&caller, Amount { calls: 1, ..Amount::default() }).unwrap();
     (shares, held)
 }
@@ -27,7 +27,7 @@ async fn read(body: Body, most: usize) -> Result<Bytes, String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_arrives_whole_however_it_is_cut() {
+async fn a_message_arrives_complete_in_any_number_of_frames() {
     let whole: &[u8] = &[0, 0, 0, 0, 3, 7, 8, 9];
     for cut in 0..whole.len() {
         let (one, two) = whole.split_at(cut);
@@ -46,46 +46,47 @@ async fn a_message_arrives_whole_however_it_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_nobody_takes_is_stuck_after_minutes_and_a_quiet_one_is_not() {
+async fn an_answer_that_is_not_read_is_stuck_and_an_idle_one_is_not() {
     let (_shares, held) = held();
-    let pulse = Pulse::new();
+    let progress = ReadProgress::new();
     let pieces = futures::stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))]);
     let pieces = futures::StreamExt::chain(pieces, futures::stream::pending());
     let mut answer =
-        Answer::new(Body::new(StreamBody::new(pieces)), held, pulse.clone(), None, None);
+        Answer::new(Body::new(StreamBody::new(pieces)), held, progress.clone(), None, None);
     answer.frame().await.unwrap().unwrap();
     tokio::time::advance(TAKEN_WITHIN + Duration::from_secs(1)).await;
-    assert!(pulse.is_stuck());
-    // It is asked for more, and there is nothing: the client waits for us.
+    assert!(progress.is_stuck());
+    // The client polls for more and there is nothing: it waits for us.
     assert!(answer.frame().now_or_never().is_none());
     tokio::time::advance(TAKEN_WITHIN * 10).await;
-    assert!(!pulse.is_stuck());
+    assert!(!progress.is_stuck());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_counted_until_all_but_its_last_piece_is_taken() {
     let (shares, held) = held();
     let whole = Bytes::from((0..100_000_u32).map(|byte| byte.to_le_bytes()[0]).collect::<Vec<_>>());
-    let answer = Answer::new(Body::new(Full::new(whole.clone())), held, Pulse::new(), None, None);
+    let answer =
+        Answer::new(Body::new(Full::new(whole.clone())), held, ReadProgress::new(), None, None);
     let mut answer = Box::pin(answer);
-    let (mut told, mut sizes) = (BytesMut::new(), Vec::new());
+    let (mut received, mut sizes) = (BytesMut::new(), Vec::new());
     while let Some(frame) = answer.frame().await {
         let piece = frame.unwrap().into_data().unwrap();
-        assert_eq!(shares.bytes(), whole.len() - told.len());
-        told.extend_from_slice(&piece);
+        assert_eq!(shares.bytes(), whole.len() - received.len());
+        received.extend_from_slice(&piece);
         sizes.push(piece.len());
         let hint = answer.size_hint();
-        assert_eq!(hint.exact(), Some(as_u64(whole.len() - told.len())));
-        assert_eq!(answer.is_end_stream(), told.len() == whole.len());
+        assert_eq!(hint.exact(), Some(as_u64(whole.len() - received.len())));
+        assert_eq!(answer.is_end_stream(), received.len() == whole.len());
     }
-    assert_eq!(told, whole);
+    assert_eq!(received, whole);
     let last = sizes.pop().unwrap();
     assert!(last == LAST_PIECE && sizes.iter().all(|size| *size <= PIECE), "{sizes:?}");
     drop(answer);
     assert_eq!(shares.bytes(), 0);
 }
 
-/// A stream of these frames, each of which comes so long after the one before.
+/// A stream of these frames, with this gap before each.
 fn paced(frames: Vec<Vec<u8>>, gap: Duration) -> Body {
     let frames = futures::stream::unfold(frames.into_iter(), move |mut left| async move {
         let frame = left.next()?;
@@ -108,22 +109,22 @@ fn reason(frame: Option<Result<Frame<Bytes>, Status>>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_message_of_a_stream_has_its_own_time_however_it_is_cut() {
+async fn each_message_of_a_stream_has_its_own_deadline() {
     let message = |length: u32| {
         [&[0][..], &length.to_be_bytes(), &vec![7; usize::try_from(length).unwrap()]].concat()
     };
-    // A proxy cuts what it passes on into pieces of its own: most end inside a message.
+    // A proxy cuts the stream into frames of its own: most end inside a message.
     let whole: Vec<u8> = (0..100).flat_map(|_| message(1_000)).collect();
     for size in [997, 1_004, 1_500, 2_000] {
         let frames = whole.chunks(size).map(<[u8]>::to_vec).collect();
         let (_shares, _, mut messages) = reading(paced(frames, MESSAGE_WITHIN / 3));
-        let mut told = 0;
+        let mut received = 0;
         while let Some(frame) = messages.frame().await {
-            told += frame.unwrap().into_data().unwrap().len();
+            received += frame.unwrap().into_data().unwrap().len();
         }
-        assert_eq!(told, whole.len(), "{size}");
+        assert_eq!(received, whole.len(), "{size}");
     }
-    // One that trickles is given up, whatever came before it.
+    // A message that trickles in is refused, regardless of those before it.
     let mut frames = vec![[message(1_000), message(1_000)[..500].to_vec()].concat()];
     frames.extend((0..100).map(|_| vec![7]));
     let (_shares, _, mut messages) = reading(paced(frames, Duration::from_secs(1)));
@@ -139,19 +140,19 @@ async fn each_message_of_a_stream_has_its_own_time_however_it_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_message_stands_still_while_nobody_reads() {
+async fn the_deadline_of_a_message_is_suspended_while_nobody_reads() {
     let first = [&[0, 0, 0, 0, 8][..], &[1; 4]].concat();
     let frames = vec![first, vec![2; 2], vec![3; 2]];
     let (_shares, _, mut messages) = reading(paced(frames, MESSAGE_WITHIN / 3));
     messages.frame().await.unwrap().unwrap();
-    // The stream has enough to do with what came before, and so has it when it has looked in vain.
+    // The reader is busy, also after a poll that found nothing.
     tokio::time::advance(MESSAGE_WITHIN * 5).await;
     messages.frame().await.unwrap().unwrap();
     assert!(messages.frame().now_or_never().is_none());
     tokio::time::advance(MESSAGE_WITHIN * 5).await;
     messages.frame().await.unwrap().unwrap();
     assert!(messages.frame().await.is_none());
-    // Time goes on while somebody waits for the rest.
+    // The deadline runs while the reader waits for the rest.
     let pending = futures::stream::pending::<Result<Frame<Bytes>, Status>>();
     let first = Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 8, 1])));
     let body = futures::StreamExt::chain(futures::stream::iter([first]), pending);
@@ -164,7 +165,7 @@ async fn the_time_of_a_message_stands_still_while_nobody_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_stream_has_read_is_counted_until_it_is_answered() {
+async fn bytes_read_from_a_stream_count_until_they_are_answered() {
     let length = 300 * 1024_u32;
     let size = usize::try_from(length).unwrap();
     let message = [&[0][..], &length.to_be_bytes(), &vec![7; size]].concat();
@@ -182,7 +183,7 @@ async fn what_a_stream_has_read_is_counted_until_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_one_message_may_come_the_second_is_refused() {
+async fn a_second_message_is_refused_where_one_is_allowed() {
     let message: &[u8] = &[0, 0, 0, 0, 1, 7];
     for frames in [vec![message, message], vec![&[0, 0, 0, 0, 1, 7, 0, 0, 0, 0, 0][..]]] {
         let (_shares, _, mut messages) = reading(of(frames));

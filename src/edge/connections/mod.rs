@@ -1,9 +1,9 @@
-//! The door: how many connections there may be, and how long one may stay that says nothing. Stores
-//! need descriptors too, and some are kept for them.
-//! Never here: what is said over a connection.
+//! Accepts connections, bounds their number and lifetime, and keeps file descriptors free for
+//! stores.
+//! Never here: what calls mean.
 
-mod house; // who has a place
-mod life; // how long a connection stays
+mod lifetime;
+mod pool; // counts connections and evicts unused ones // when a connection is drained or closed
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use shared_events::chance::Chance;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -26,29 +27,29 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::edge::body::Pulse;
+use crate::edge::body::ReadProgress;
 use crate::edge::refusals::Refusals;
 use crate::edge::{
     CALLS_MAX, CONNECTION_WINDOW, HEADERS_BYTES_MAX, KEEPALIVE_ANSWER, KEEPALIVE_EVERY,
     SEND_BUFFER_BYTES_MAX, STREAM_WINDOW,
 };
 
-use house::House;
-use life::{Life, Next};
+use lifetime::{Lifetime, Next};
+use pool::Pool;
 
-/// Descriptors that are kept for stores, logs and other processes.
+/// Descriptors kept free for stores, logs and other processes.
 const DESCRIPTORS_KEPT: usize = 256;
-/// Connections, unless it is said otherwise or there are fewer descriptors.
+/// Connections by default, if there are descriptors for them.
 const CONNECTIONS_MAX: usize = 8_192;
-/// Connections are renewed so that clients spread again, each after this and up to as much again.
+/// Connections are closed after this plus up to as much again, so that clients spread over nodes.
 const AGE: Duration = Duration::from_secs(300);
-/// After an error that comes of too little of something: room may be made meanwhile.
+/// The pause after an error of exhausted resources.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Streams of commands over one connection. What they do not read yet fills none of what the other
-/// calls of the connection need.
-const TALKING_MAX: usize = 8;
+/// Command streams of one connection. Their unread bytes must leave room in the connection's window
+/// for its other calls.
+const COMMAND_STREAMS_MAX: usize = 8;
 
-/// How many connections there may be.
+/// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// In all.
@@ -64,21 +65,21 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// As many as asked for, where there are descriptors for them beside those that stores need.
+    /// As many as asked for, if there are descriptors for them beside those kept for stores.
     #[must_use]
     pub fn within_descriptors(asked: Option<usize>, of_one_address: Option<usize>) -> Self {
         let files = getrlimit(Resource::Nofile).current;
         let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-        // With very few descriptors half of them.
+        // With very few descriptors, half of them.
         let most = files.saturating_sub(DESCRIPTORS_KEPT).max(files / 2).max(1);
         let connections = asked.unwrap_or(CONNECTIONS_MAX).min(most);
-        // Proxies bring many clients from one address.
+        // A proxy brings many clients from one address.
         let of_one_address = of_one_address.unwrap_or(connections / 2).clamp(1, connections);
         Self { connections, of_one_address }
     }
 }
 
-/// Takes as many file descriptors as the system lets this process have.
+/// Raises the limit of open files to the maximum the system allows.
 pub fn take_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
@@ -88,24 +89,24 @@ pub fn take_descriptors() {
     }
 }
 
-/// A connection, as far as it is known to others than itself.
+/// The shared state of a connection.
 pub(super) struct Connection {
-    /// From where.
+    /// The client's address.
     pub(super) address: IpAddr,
-    /// Whether there has been a call.
+    /// Whether there was a call.
     called: AtomicBool,
-    /// Whether one of them proved who calls.
-    proved: AtomicBool,
+    /// Whether a call was authenticated.
+    authenticated: AtomicBool,
     /// Calls under way, by number.
-    calls: Mutex<HashMap<u64, Arc<Pulse>>>,
+    calls: Mutex<HashMap<u64, Arc<ReadProgress>>>,
     numbers: AtomicU64,
-    /// The call that has just begun and is not carried out by anybody yet.
-    begun: Mutex<Option<Arc<Pulse>>>,
-    talking: AtomicUsize,
-    /// What it was refused.
+    /// The call that has just begun and is not spawned yet.
+    begun: Mutex<Option<Arc<ReadProgress>>>,
+    command_streams: AtomicUsize,
+    /// Its refused calls.
     pub(super) refusals: Refusals,
-    /// Somebody else needs its place.
-    yields: CancellationToken,
+    /// Cancelled when it is closed to make room for another.
+    evicted: CancellationToken,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -117,122 +118,124 @@ impl Connection {
         Arc::new(Self {
             address,
             called: AtomicBool::new(false),
-            proved: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
             calls: Mutex::default(),
             numbers: AtomicU64::new(0),
             begun: Mutex::default(),
-            talking: AtomicUsize::new(0),
+            command_streams: AtomicUsize::new(0),
             refusals: Refusals::default(),
-            yields: CancellationToken::new(),
+            evicted: CancellationToken::new(),
         })
     }
 
-    /// A stream of commands more; none where there are as many as one connection may have.
-    pub(super) fn talk(self: &Arc<Self>) -> Option<Talk> {
-        let talk = Talk(Arc::clone(self));
-        (self.talking.fetch_add(1, Ordering::Relaxed) < TALKING_MAX).then_some(talk)
+    /// Counts another command stream; none at the limit.
+    pub(super) fn open_command_stream(self: &Arc<Self>) -> Option<CommandStream> {
+        let stream = CommandStream(Arc::clone(self));
+        (self.command_streams.fetch_add(1, Ordering::Relaxed) < COMMAND_STREAMS_MAX)
+            .then_some(stream)
     }
 
-    /// Somebody has proved over it who they are.
-    pub(super) fn is_proved(&self) {
-        self.proved.store(true, Ordering::Relaxed);
+    /// A call over it was authenticated.
+    pub(super) fn mark_authenticated(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
     }
 
-    fn begin(&self) -> Arc<Pulse> {
+    fn begin(&self) -> Arc<ReadProgress> {
         self.called.store(true, Ordering::Relaxed);
-        let pulse = Pulse::new();
-        *locked(&self.begun) = Some(Arc::clone(&pulse));
-        pulse
+        let progress = ReadProgress::new();
+        *locked(&self.begun) = Some(Arc::clone(&progress));
+        progress
     }
 }
 
-/// A stream of commands over a connection.
-pub(super) struct Talk(Arc<Connection>);
+/// A command stream of a connection, counted until it is dropped.
+pub(super) struct CommandStream(Arc<Connection>);
 
-impl Drop for Talk {
+impl Drop for CommandStream {
     fn drop(&mut self) {
-        self.0.talking.fetch_sub(1, Ordering::Relaxed);
+        self.0.command_streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Carries out what hyper makes of each call: the call that was begun just before. A call whose caller
-/// takes nothing of its answer is ended from here, since nobody else can reach it.
+/// Runs the future that hyper makes of each call: the call that was begun just before. A call whose
+/// caller does not read its answer is cancelled here, the only place that can reach it.
 #[derive(Clone)]
-struct Calls(Arc<Connection>);
+struct CallExecutor(Arc<Connection>);
 
-impl<F> hyper::rt::Executor<F> for Calls
+impl<F> hyper::rt::Executor<F> for CallExecutor
 where
     F: Future + Send + 'static,
 {
     fn execute(&self, future: F) {
         let connection = Arc::clone(&self.0);
-        let Some(pulse) = locked(&connection.begun).take() else {
+        let Some(progress) = locked(&connection.begun).take() else {
             hyper::rt::Executor::execute(&TokioExecutor::new(), async move {
                 future.await;
             });
             return;
         };
-        // What was refused is told here and now: a flood of them makes no queue before other work.
-        if pulse.is_refused() {
+        // Refused calls are answered here and now, so that a flood of them does not queue before
+        // other work.
+        if progress.is_refused() {
             let mut future = Box::pin(future);
             if future.as_mut().now_or_never().is_none() {
-                tokio::spawn(async move {
+                crate::tasks::spawn(async move {
                     future.await;
                 });
             }
             return;
         }
         let number = connection.numbers.fetch_add(1, Ordering::Relaxed);
-        locked(&connection.calls).insert(number, Arc::clone(&pulse));
-        let ends = Ends { connection, number };
-        tokio::spawn(async move {
-            pulse.ending.run_until_cancelled(future).await;
-            drop(ends);
+        locked(&connection.calls).insert(number, Arc::clone(&progress));
+        let guard = CallGuard { connection, number };
+        crate::tasks::spawn(async move {
+            progress.ending.run_until_cancelled(future).await;
+            drop(guard);
         });
     }
 }
 
-struct Ends {
+struct CallGuard {
     connection: Arc<Connection>,
     number: u64,
 }
 
-impl Drop for Ends {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         locked(&self.connection.calls).remove(&self.number);
     }
 }
 
 impl Connection {
-    fn is_silent(&self) -> bool {
+    fn is_unused(&self) -> bool {
         !self.called.load(Ordering::Relaxed)
     }
 
-    fn is_stranger(&self) -> bool {
-        !self.proved.load(Ordering::Relaxed)
+    fn is_unauthenticated(&self) -> bool {
+        !self.authenticated.load(Ordering::Relaxed)
     }
 }
 
-/// What is told once when it begins and once when it is over.
+/// A condition that is logged once when it begins and once when it ends.
 #[derive(Default)]
-struct Told(Option<&'static str>);
+struct Notice(Option<&'static str>);
 
-impl Told {
-    fn begins(&mut self, what: &'static str) {
-        if self.0 != Some(what) {
-            tracing::warn!("{what}");
-            self.0 = Some(what);
+impl Notice {
+    fn begin(&mut self, text: &'static str) {
+        if self.0 != Some(text) {
+            tracing::warn!("{text}");
+            self.0 = Some(text);
         }
     }
 
-    fn is_over(&mut self) {
+    fn end(&mut self) {
         if self.0.take().is_some() {
             tracing::warn!("connections are accepted again");
         }
     }
 }
 
-/// Accepts connections and serves them until told to stop; then lets what is under way end.
+/// Accepts connections and serves them until stopped; then lets calls under way finish.
 pub(super) async fn serve<S>(
     listener: TcpListener,
     service: S,
@@ -243,48 +246,47 @@ pub(super) async fn serve<S>(
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let house = Arc::new(House::new(bounds));
+    let pool = Arc::new(Pool::new(bounds));
     let tasks = TaskTracker::new();
-    let mut told = Told::default();
+    let mut notice = Notice::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((socket, peer)) => match house.admit(peer.ip()) {
-                Some((seat, connection)) => {
-                    told.is_over();
+            Ok((socket, peer)) => match pool.admit(peer.ip()) {
+                Some((permit, connection)) => {
+                    notice.end();
                     let (service, stop) = (service.clone(), stop.clone());
                     tasks.spawn(async move {
                         run(socket, connection, service, stop).await;
-                        drop(seat);
+                        drop(permit);
                     });
                 }
-                // Closed at once, so that its client asks elsewhere or later and does not wait.
-                None => {
-                    told.begins("there are as many connections as there may be; more are closed")
-                }
+                // Closed immediately, so that its client tries elsewhere or later instead of
+                // waiting.
+                None => notice.begin("the limit of connections is reached; more are closed"),
             },
             Err(error) if is_of_that_connection(&error) => {}
             Err(error) => {
-                told.begins("no connection can be accepted; it is tried again");
+                notice.begin("no connection can be accepted; retrying");
                 tracing::debug!(%error, "a connection could not be accepted");
                 let _ = stop.run_until_cancelled(sleep(PAUSE)).await;
             }
         }
     }
-    // Nobody waits in vain for an answer from a socket that nobody accepts from.
+    // No client waits on a socket that is not accepted from.
     drop(listener);
     tasks.close();
     tasks.wait().await;
 }
 
-/// The client has gone before it was accepted: nothing is wrong here.
+/// The client disconnected before it was accepted.
 fn is_of_that_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }
 
-/// HTTP/2 within our bounds.
-fn bounded(connection: &Arc<Connection>) -> http2::Builder<Calls> {
-    let mut http2 = http2::Builder::new(Calls(Arc::clone(connection)));
+/// HTTP/2 with our limits.
+fn bounded(connection: &Arc<Connection>) -> http2::Builder<CallExecutor> {
+    let mut http2 = http2::Builder::new(CallExecutor(Arc::clone(connection)));
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS_MAX)
@@ -305,7 +307,7 @@ where
 {
     // Without it small answers wait for the client's delayed acknowledgement, 40 ms on Linux.
     if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "a connection that was gone at once");
+        tracing::debug!(%error, "a connection closed immediately");
         return;
     }
     let from = Arc::clone(&connection);
@@ -313,8 +315,8 @@ where
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(from.begin());
         request.extensions_mut().insert(Arc::clone(&from));
-        // Called here and now, so that whether it is refused is known before anybody carries it out.
-        // What is ours is always ready, as a look at it says each time.
+        // Called here and now, so that a refusal is known before the call is spawned. Our services
+        // are always ready; this is asserted each time.
         let mut service = service.clone();
         let ready = futures::future::poll_fn(|context| service.poll_ready(context)).now_or_never();
         debug_assert!(matches!(ready, Some(Ok(()))), "a service that makes calls wait");
@@ -322,8 +324,8 @@ where
     });
     let serving = bounded(&connection).serve_connection(TokioIo::new(socket), calls);
     let mut serving = std::pin::pin!(serving);
-    let jitter = Duration::from_secs(u64::from(rand::random::<u16>()) % AGE.as_secs());
-    let mut life = Life::new(AGE + jitter);
+    let jitter = Duration::from_secs(u64::from(Chance::system().number()) % AGE.as_secs());
+    let mut lifetime = Lifetime::new(AGE + jitter);
     let mut stopped = false;
     loop {
         tokio::select! {
@@ -333,19 +335,19 @@ where
                 }
                 return;
             }
-            () = connection.yields.cancelled() => return,
+            () = connection.evicted.cancelled() => return,
             () = stop.cancelled(), if !stopped => {
                 stopped = true;
-                // Over a connection without a call nothing can be under way.
-                if connection.is_silent() {
+                // A connection without a call has nothing under way.
+                if connection.is_unused() {
                     return;
                 }
                 serving.as_mut().graceful_shutdown();
             }
-            () = sleep_until(life.next_look()) => match life.look(&connection) {
-                Next::Goes => {}
-                Next::Winds => serving.as_mut().graceful_shutdown(),
-                Next::Cut => return,
+            () = sleep_until(lifetime.next_check()) => match lifetime.check(&connection) {
+                Next::Keep => {}
+                Next::Drain => serving.as_mut().graceful_shutdown(),
+                Next::Close => return,
             },
         }
     }

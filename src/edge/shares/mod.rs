@@ -1,9 +1,9 @@
-//! Who may have how much of this process at once: calls under way, streams, bytes of requests that
-//! were announced and of answers that nobody has taken yet. Each caller has a share of its own, and a
-//! part of the whole is kept for services and operators, so that no customer can take their places.
-//! Strangers, who may ask for health and reflection only, have a pool of their own: they take nothing
-//! of the others, and nobody makes a process look ill by what they ask of it. Every look is O(1).
-//! Never here: what a call is about.
+//! Fair shares of this process: calls under way, streams, bytes of announced requests and of
+//! answers that are not taken yet. Each caller has a share of its own, and a part of the total is
+//! reserved for services and operators, so that customers cannot crowd them out. Unauthenticated
+//! callers, who may call health and reflection only, have a pool of their own: they take nothing
+//! from the others, and no load of others makes health checks fail. Every operation is O(1).
+//! Never here: what a call means.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use order_actor::domain::{By, Role};
 
-/// What is counted.
+/// The counted resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Calls with one answer, from their headers to the last byte of that answer.
+    /// Unary calls, from their headers to the last byte of the answer.
     pub calls: usize,
-    /// Watches, reads, feeds and streams of commands.
+    /// Watches, reads, feeds and command streams.
     pub streams: usize,
     /// Bytes.
     pub bytes: usize,
@@ -25,22 +25,22 @@ pub struct Amount {
 
 const MIB: usize = 1024 * 1024;
 
-/// All numbers of this page.
+/// All limits of shares.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
-    /// What the process has.
+    /// The process's total.
     pub whole: Amount,
-    /// The part of it that is kept for services and operators.
+    /// The part of it reserved for services and operators.
     pub kept: Amount,
-    /// What one address has that calls without a token: health and reflection.
+    /// The share of one address that calls without a token: health and reflection.
     pub nobody: Amount,
-    /// What all have together that call without a token.
-    pub strangers: Amount,
-    /// What one customer has.
+    /// The total of all callers without a token.
+    pub unauthenticated: Amount,
+    /// The share of one customer.
     pub customer: Amount,
-    /// What one service has: a shop calls for all of its customers.
+    /// The share of one service: a shop calls for all of its customers.
     pub service: Amount,
-    /// What one operator has.
+    /// The share of one operator.
     pub operator: Amount,
 }
 
@@ -50,8 +50,8 @@ impl Default for Numbers {
             whole: Amount { calls: 4_096, streams: 1_024, bytes: 128 * MIB },
             kept: Amount { calls: 1_024, streams: 512, bytes: 32 * MIB },
             nobody: Amount { calls: 256, streams: 16, bytes: MIB },
-            strangers: Amount { calls: 1_024, streams: 64, bytes: 4 * MIB },
-            // A message may have 1 MiB.
+            unauthenticated: Amount { calls: 1_024, streams: 64, bytes: 4 * MIB },
+            // A message may be 1 MiB.
             customer: Amount { calls: 512, streams: 16, bytes: 16 * MIB },
             service: Amount { calls: 2_048, streams: 256, bytes: 64 * MIB },
             operator: Amount { calls: 2_048, streams: 256, bytes: 64 * MIB },
@@ -59,17 +59,17 @@ impl Default for Numbers {
     }
 }
 
-/// Whose share it is.
+/// The owner of a share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// Who proved it by a token.
+    /// Authenticated by a token.
     Known(Role, Arc<str>),
-    /// Nobody in particular, from this address; of IPv6 the network of a household.
-    Nobody(IpAddr),
+    /// Unauthenticated, from this address; for IPv6, from this /64 network.
+    Unauthenticated(IpAddr),
 }
 
 impl Caller {
-    /// Who calls, as it was proved, or from where.
+    /// The authenticated caller, or the address.
     #[must_use]
     pub fn of(by: Option<&By>, address: IpAddr) -> Self {
         match by {
@@ -79,18 +79,18 @@ impl Caller {
                 Self::Known(Role::Customer, Arc::from(text))
             }
             Some(by) => Self::Known(by.role(), Arc::from(by.subject().as_ref())),
-            None => Self::Nobody(network(address)),
+            None => Self::Unauthenticated(network(address)),
         }
     }
 
-    /// Whether a part of the whole is kept for such callers.
+    /// Whether a part of the total is reserved for such callers.
     #[must_use]
-    pub const fn is_kept_for(&self) -> bool {
+    pub const fn has_reserve(&self) -> bool {
         matches!(Pool::of(self), Pool::Kept)
     }
 }
 
-/// An IPv6 host has 2^64 addresses to choose from: it is counted by its network.
+/// An IPv6 host can choose from 2^64 addresses, so it is counted by its /64 network.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -102,21 +102,21 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What a caller's share is a part of.
+/// The pool that a caller's share is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pool {
-    /// The whole, with the part that is kept.
+    /// The total, including the reserved part.
     Kept,
-    /// The whole without it.
+    /// The total without the reserved part.
     Open,
-    /// What strangers have.
-    Strangers,
+    /// The pool of unauthenticated callers.
+    Unauthenticated,
 }
 
 impl Pool {
     const fn of(caller: &Caller) -> Self {
         match caller {
-            Caller::Nobody(_) => Self::Strangers,
+            Caller::Unauthenticated(_) => Self::Unauthenticated,
             Caller::Known(Role::Customer, _) => Self::Open,
             Caller::Known(Role::Service | Role::Ops | Role::Engine, _) => Self::Kept,
         }
@@ -126,7 +126,7 @@ impl Pool {
 impl Numbers {
     const fn of(&self, caller: &Caller) -> Amount {
         match caller {
-            Caller::Nobody(_) => self.nobody,
+            Caller::Unauthenticated(_) => self.nobody,
             Caller::Known(Role::Customer, _) => self.customer,
             Caller::Known(Role::Service | Role::Engine, _) => self.service,
             Caller::Known(Role::Ops, _) => self.operator,
@@ -134,17 +134,17 @@ impl Numbers {
     }
 }
 
-/// Which bound was met.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// The caller's own share.
     Caller(&'static str),
-    /// What the process has for callers of this kind.
+    /// The process's pool for callers of this kind.
     Process(&'static str),
 }
 
 impl Full {
-    /// The bound, for the details of a status.
+    /// The limit, for the details of a status.
     #[must_use]
     pub fn bound(self) -> String {
         match self {
@@ -171,15 +171,15 @@ impl Amount {
         }
     }
 
-    /// The first of those that are asked for which is beyond its bound.
-    fn beyond(self, bound: Self, asked: Self) -> Option<&'static str> {
+    /// The first requested resource that exceeds its limit.
+    fn over(self, bound: Self, asked: Self) -> Option<&'static str> {
         if asked.calls > 0 && self.calls > bound.calls {
             return Some("calls under way");
         }
         if asked.streams > 0 && self.streams > bound.streams {
             return Some("streams");
         }
-        // Whoever owes bytes of answers that were not taken begins nothing more.
+        // A caller with too many bytes of untaken answers begins nothing more.
         (self.bytes > bound.bytes).then_some("bytes")
     }
 }
@@ -187,40 +187,42 @@ impl Amount {
 #[derive(Default)]
 struct Counts {
     whole: Amount,
-    /// What callers of it have for whom nothing is kept.
+    /// The part of it that customers use.
     open: Amount,
-    /// What those have who call without a token; no part of the whole.
-    strangers: Amount,
+    /// What unauthenticated callers use; not part of the total.
+    unauthenticated: Amount,
     callers: HashMap<Caller, Amount>,
 }
 
 impl Counts {
     /// The sums of a pool.
     fn sums(&mut self, pool: Pool) -> impl Iterator<Item = &mut Amount> {
-        let (whole, open, strangers) = match pool {
+        let (whole, open, unauthenticated) = match pool {
             Pool::Kept => (Some(&mut self.whole), None, None),
             Pool::Open => (Some(&mut self.whole), Some(&mut self.open), None),
-            Pool::Strangers => (None, None, Some(&mut self.strangers)),
+            Pool::Unauthenticated => (None, None, Some(&mut self.unauthenticated)),
         };
-        whole.into_iter().chain(open).chain(strangers)
+        whole.into_iter().chain(open).chain(unauthenticated)
     }
 
-    /// The bound of a pool that would be met with so much more.
-    fn beyond(&self, numbers: &Numbers, pool: Pool, asked: Amount) -> Option<&'static str> {
+    /// The limit of a pool that so much more would exceed.
+    fn over(&self, numbers: &Numbers, pool: Pool, asked: Amount) -> Option<&'static str> {
         let whole = self.whole.plus(asked);
         match pool {
-            Pool::Kept => whole.beyond(numbers.whole, asked),
+            Pool::Kept => whole.over(numbers.whole, asked),
             Pool::Open => {
                 let open = self.open.plus(asked);
-                let beyond = open.beyond(numbers.whole.less(numbers.kept), asked);
-                beyond.or_else(|| whole.beyond(numbers.whole, asked))
+                let over = open.over(numbers.whole.less(numbers.kept), asked);
+                over.or_else(|| whole.over(numbers.whole, asked))
             }
-            Pool::Strangers => self.strangers.plus(asked).beyond(numbers.strangers, asked),
+            Pool::Unauthenticated => {
+                self.unauthenticated.plus(asked).over(numbers.unauthenticated, asked)
+            }
         }
     }
 }
 
-/// What everybody has at the moment. Clones are the same.
+/// The current use of all callers. Clones share it.
 #[derive(Clone)]
 pub struct Shares {
     numbers: Numbers,
@@ -228,26 +230,26 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Of a process in which nobody has anything yet.
+    /// Without any use yet.
     #[must_use]
     pub fn new(numbers: Numbers) -> Self {
         Self { numbers, counts: Arc::default() }
     }
 
-    /// Bytes of strangers at the moment.
+    /// Bytes that unauthenticated callers use now.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.counts().strangers.bytes
+        self.counts().unauthenticated.bytes
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes so much, until it is dropped.
+    /// Takes this amount until the result is dropped.
     ///
     /// # Errors
-    /// The bound that is met; then nothing is taken.
+    /// The limit that was reached; then nothing is taken.
     pub fn take(&self, caller: &Caller, asked: Amount) -> Result<Held, Full> {
         let mut held =
             Held { shares: self.clone(), caller: caller.clone(), amount: Amount::default() };
@@ -255,16 +257,16 @@ impl Shares {
         Ok(held)
     }
 
-    fn add(&self, caller: &Caller, asked: Amount, owes: bool) -> Result<(), Full> {
+    fn add(&self, caller: &Caller, asked: Amount, unchecked: bool) -> Result<(), Full> {
         let pool = Pool::of(caller);
         let mut counts = self.counts();
         let had = counts.callers.get(caller).copied().unwrap_or_default();
         let has = had.plus(asked);
-        if !owes {
-            if let Some(what) = has.beyond(self.numbers.of(caller), asked) {
+        if !unchecked {
+            if let Some(what) = has.over(self.numbers.of(caller), asked) {
                 return Err(Full::Caller(what));
             }
-            if let Some(what) = counts.beyond(&self.numbers, pool, asked) {
+            if let Some(what) = counts.over(&self.numbers, pool, asked) {
                 return Err(Full::Process(what));
             }
         }
@@ -291,7 +293,7 @@ impl Shares {
     }
 }
 
-/// What one call has of its caller's share; given back when it is dropped.
+/// What one call holds of its caller's share; given back on drop.
 pub struct Held {
     shares: Shares,
     caller: Caller,
@@ -299,13 +301,13 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whose it is.
+    /// The owner of the share.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Another one of the same caller, with nothing yet.
+    /// Another one for the same caller, holding nothing yet.
     #[must_use]
     pub fn empty(&self) -> Self {
         let (shares, caller) = (self.shares.clone(), self.caller.clone());
@@ -315,21 +317,21 @@ impl Held {
     /// Takes more.
     ///
     /// # Errors
-    /// The bound that is met; then it has what it had.
+    /// The limit that was reached; then it holds what it held before.
     pub fn more(&mut self, asked: Amount) -> Result<(), Full> {
         self.shares.add(&self.caller, asked, false)?;
         self.amount = self.amount.plus(asked);
         Ok(())
     }
 
-    /// Has so many bytes from now on, whether or not there is room for more: for what is there
-    /// already. Its caller begins nothing else until the room is there again.
-    pub fn owe_bytes(&mut self, bytes: usize) {
+    /// Holds exactly this many bytes from now on, even above the limit: the memory is in use
+    /// already. Its caller begins nothing else until it is below the limit again.
+    pub fn set_bytes(&mut self, bytes: usize) {
         let before = Amount { bytes: self.amount.bytes, ..Amount::default() };
         let now = Amount { bytes, ..Amount::default() };
         if before != now {
             self.shares.give_back(&self.caller, before);
-            // Never refused, since it owes.
+            // Never refused: the limit is not checked.
             let _ = self.shares.add(&self.caller, now, true);
             self.amount.bytes = bytes;
         }

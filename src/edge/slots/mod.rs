@@ -1,7 +1,7 @@
-//! Whose call is carried out next. So many are carried out at a time; the others wait, each caller in a
-//! line of its own, and the lines are served in turn. A caller that floods waits for itself and for
-//! nobody else waits longer than a moment.
-//! Never here: what a call is about.
+//! Fair scheduling of calls. A bounded number is executed at a time; the others wait in one queue
+//! per caller, and the queues are served round robin. A caller that floods delays its own calls;
+//! others wait no longer than a moment.
+//! Never here: what a call means.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,25 +12,24 @@ use tokio::time::{Instant, timeout};
 
 use crate::edge::shares::Caller;
 
-/// Calls and commands that are carried out at once. Enough for the journal to group what it appends;
-/// more would only wait further inside, where nobody is served in turn.
-const AT_ONCE: usize = 512;
-/// Those of them that are kept for services and operators.
-const KEPT: usize = 128;
-/// Of one caller.
-const OF_ONE: usize = 256;
-/// Of one customer, or stranger, while others call: a flood has this many before everybody else.
-const OF_ONE_AMONG_OTHERS: usize = 16;
-/// In a line that is as long as this those are looked for who have gone, and again when it is twice as
-/// long as it was then.
-const WAITING_LOOKED_AT: usize = 4_096;
-/// A call that waits longer for its slot is told to come again: what is carried out is carried out in
-/// time.
+/// Calls and commands executed at the same time. Enough for the journal to group what it appends;
+/// more would only wait further inside, where there are no fair queues.
+const RUNNING_MAX: usize = 512;
+/// Slots of these reserved for services and operators.
+const RESERVED: usize = 128;
+/// Slots of one caller.
+const PER_CALLER_MAX: usize = 256;
+/// Slots of one customer or unauthenticated caller while others call: a flood has at most this many
+/// ahead of the others.
+const PER_CALLER_MAX_CONTENDED: usize = 16;
+/// Cancelled entries are removed from a queue of this length, and again when it has doubled since.
+const CLEAN_UP_AT: usize = 4_096;
+/// A call that waits longer for its slot is refused and asked to retry.
 const SLOT_WITHIN: Duration = Duration::from_secs(2);
-/// Others call who called so long ago at most.
-const AMONG_OTHERS: Duration = Duration::from_secs(1);
+/// A caller counts as calling for this long after its last call.
+const CONTENDED_FOR: Duration = Duration::from_secs(1);
 
-/// The lines. Clones are the same.
+/// The scheduler. Clones share its state.
 #[derive(Clone, Default)]
 pub struct Slots(Arc<Mutex<State>>);
 
@@ -38,30 +37,30 @@ pub struct Slots(Arc<Mutex<State>>);
 struct State {
     running: usize,
     open_running: usize,
-    lines: HashMap<Caller, Line>,
-    /// Callers that have somebody waiting and may have one more: those for whom a part is kept, and
-    /// the others.
-    kept: VecDeque<Caller>,
+    queues: HashMap<Caller, Queue>,
+    /// Callers with waiting calls that may start one more: those with reserved slots, and the
+    /// others.
+    reserved: VecDeque<Caller>,
     open: VecDeque<Caller>,
-    /// Whose line is looked at first next time.
+    /// Whether `open` is served first next time.
     open_first: bool,
-    /// The two that called last.
+    /// The two latest different callers, with the times of their calls.
     last: Option<(Caller, Instant)>,
     before: Option<(Caller, Instant)>,
 }
 
 #[derive(Default)]
-struct Line {
+struct Queue {
     running: usize,
     waiting: VecDeque<oneshot::Sender<()>>,
-    /// How long it may be before those are looked for again who have gone.
-    looked_at: usize,
-    /// Whether it stands among those that may have one more.
+    /// The length at which cancelled entries are removed next.
+    clean_up_at: usize,
+    /// Whether it is in `reserved` or `open`.
     listed: bool,
 }
 
 impl State {
-    fn called(&mut self, caller: &Caller) {
+    fn note_call(&mut self, caller: &Caller) {
         let now = Instant::now();
         match &mut self.last {
             Some((last, at)) if last == caller => *at = now,
@@ -72,59 +71,59 @@ impl State {
         }
     }
 
-    fn others_call(&self, caller: &Caller) -> bool {
+    fn is_contended(&self, caller: &Caller) -> bool {
         [&self.last, &self.before]
             .into_iter()
             .flatten()
-            .any(|(known, at)| known != caller && at.elapsed() < AMONG_OTHERS)
+            .any(|(known, at)| known != caller && at.elapsed() < CONTENDED_FOR)
     }
 
-    fn most(&self, caller: &Caller) -> usize {
-        let alone = caller.is_kept_for() || !self.others_call(caller);
-        if alone { OF_ONE } else { OF_ONE_AMONG_OTHERS }
+    fn limit(&self, caller: &Caller) -> usize {
+        let alone = caller.has_reserve() || !self.is_contended(caller);
+        if alone { PER_CALLER_MAX } else { PER_CALLER_MAX_CONTENDED }
     }
 
-    /// Puts a line among those that may have one more, at the end.
+    /// Appends a caller to its list if it has waiting calls and is not listed yet.
     fn list(&mut self, caller: &Caller) {
-        let Some(line) = self.lines.get_mut(caller) else { return };
-        if line.listed || line.waiting.is_empty() {
+        let Some(queue) = self.queues.get_mut(caller) else { return };
+        if queue.listed || queue.waiting.is_empty() {
             return;
         }
-        line.listed = true;
-        let list = if caller.is_kept_for() { &mut self.kept } else { &mut self.open };
+        queue.listed = true;
+        let list = if caller.has_reserve() { &mut self.reserved } else { &mut self.open };
         list.push_back(caller.clone());
     }
 
-    /// The next line to be served, taken from its list.
+    /// Takes the next caller to serve from the lists.
     fn next(&mut self) -> Option<Caller> {
-        if self.running >= AT_ONCE {
+        if self.running >= RUNNING_MAX {
             return None;
         }
-        let open = if self.open_running < AT_ONCE - KEPT { self.open.len() } else { 0 };
-        let from_open = open > 0 && (self.open_first || self.kept.is_empty());
+        let open = if self.open_running < RUNNING_MAX - RESERVED { self.open.len() } else { 0 };
+        let from_open = open > 0 && (self.open_first || self.reserved.is_empty());
         self.open_first = !from_open;
-        let caller = if from_open { self.open.pop_front() } else { self.kept.pop_front() }?;
-        if let Some(line) = self.lines.get_mut(&caller) {
-            line.listed = false;
+        let caller = if from_open { self.open.pop_front() } else { self.reserved.pop_front() }?;
+        if let Some(queue) = self.queues.get_mut(&caller) {
+            queue.listed = false;
         }
         Some(caller)
     }
 
-    /// Gives slots to those that may have them.
+    /// Gives free slots to waiting calls.
     fn serve(&mut self) {
         while let Some(caller) = self.next() {
-            let most = self.most(&caller);
-            let Some(line) = self.lines.get_mut(&caller) else { continue };
-            if line.running >= most {
-                // Comes back when one of its own is done.
+            let limit = self.limit(&caller);
+            let Some(queue) = self.queues.get_mut(&caller) else { continue };
+            if queue.running >= limit {
+                // Listed again when one of its calls is done.
                 continue;
             }
-            while let Some(waiting) = line.waiting.pop_front() {
-                // Who has gone meanwhile needs no slot.
+            while let Some(waiting) = queue.waiting.pop_front() {
+                // A cancelled call needs no slot.
                 if waiting.send(()).is_ok() {
-                    line.running += 1;
+                    queue.running += 1;
                     self.running += 1;
-                    self.open_running += usize::from(!caller.is_kept_for());
+                    self.open_running += usize::from(!caller.has_reserve());
                     break;
                 }
             }
@@ -133,19 +132,20 @@ impl State {
         }
     }
 
-    /// Where nobody waits and there is room.
-    fn begin_at_once(&mut self, caller: &Caller) -> bool {
-        let open = !caller.is_kept_for();
-        let full = self.running >= AT_ONCE || (open && self.open_running >= AT_ONCE - KEPT);
-        if full || !self.kept.is_empty() || !self.open.is_empty() {
+    /// Starts a call immediately if a slot is free and no call waits.
+    fn try_begin(&mut self, caller: &Caller) -> bool {
+        let open = !caller.has_reserve();
+        let full =
+            self.running >= RUNNING_MAX || (open && self.open_running >= RUNNING_MAX - RESERVED);
+        if full || !self.reserved.is_empty() || !self.open.is_empty() {
             return false;
         }
-        let most = self.most(caller);
-        let line = self.lines.entry(caller.clone()).or_default();
-        if line.running >= most || !line.waiting.is_empty() {
+        let limit = self.limit(caller);
+        let queue = self.queues.entry(caller.clone()).or_default();
+        if queue.running >= limit || !queue.waiting.is_empty() {
             return false;
         }
-        line.running += 1;
+        queue.running += 1;
         self.running += 1;
         self.open_running += usize::from(open);
         true
@@ -153,29 +153,29 @@ impl State {
 
     fn wait(&mut self, caller: &Caller) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        let line = self.lines.entry(caller.clone()).or_default();
-        if line.waiting.len() >= line.looked_at.max(WAITING_LOOKED_AT) {
-            line.waiting.retain(|one| !one.is_closed());
-            line.looked_at = line.waiting.len().saturating_mul(2);
+        let queue = self.queues.entry(caller.clone()).or_default();
+        if queue.waiting.len() >= queue.clean_up_at.max(CLEAN_UP_AT) {
+            queue.waiting.retain(|one| !one.is_closed());
+            queue.clean_up_at = queue.waiting.len().saturating_mul(2);
         }
-        line.waiting.push_back(sender);
+        queue.waiting.push_back(sender);
         self.list(caller);
         self.serve();
         receiver
     }
 
     fn forget(&mut self, caller: &Caller) {
-        let empty = |line: &Line| line.running == 0 && line.waiting.is_empty() && !line.listed;
-        if self.lines.get(caller).is_some_and(empty) {
-            self.lines.remove(caller);
+        let empty = |queue: &Queue| queue.running == 0 && queue.waiting.is_empty() && !queue.listed;
+        if self.queues.get(caller).is_some_and(empty) {
+            self.queues.remove(caller);
         }
     }
 
     fn done(&mut self, caller: &Caller) {
         self.running = self.running.saturating_sub(1);
-        self.open_running = self.open_running.saturating_sub(usize::from(!caller.is_kept_for()));
-        if let Some(line) = self.lines.get_mut(caller) {
-            line.running = line.running.saturating_sub(1);
+        self.open_running = self.open_running.saturating_sub(usize::from(!caller.has_reserve()));
+        if let Some(queue) = self.queues.get_mut(caller) {
+            queue.running = queue.running.saturating_sub(1);
         }
         self.list(caller);
         self.serve();
@@ -188,31 +188,31 @@ impl Slots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a slot. Whoever stops waiting leaves the line.
+    /// Waits for a slot. A dropped call leaves its queue.
     pub async fn slot(&self, caller: &Caller) -> Slot {
         let receiver = {
             let mut state = self.state();
-            state.called(caller);
-            if state.begin_at_once(caller) { None } else { Some(state.wait(caller)) }
+            state.note_call(caller);
+            if state.try_begin(caller) { None } else { Some(state.wait(caller)) }
         };
         if let Some(receiver) = receiver {
             let mut waiting = Waiting { slots: self.clone(), caller: caller.clone(), receiver };
-            // It is answered as long as there is a line.
+            // The sender lives as long as the queue.
             let _ = (&mut waiting.receiver).await;
         }
         Slot { slots: self.clone(), caller: caller.clone() }
     }
 
-    /// A slot for a call, unless it does not come in time.
+    /// A slot for a call; none if it takes too long.
     pub(super) async fn of_call(&self, caller: &Caller) -> Option<CallSlot> {
         let slot = timeout(SLOT_WITHIN, self.slot(caller)).await.ok()?;
         Some(CallSlot(Arc::new(Mutex::new(Some(slot))), self.clone(), caller.clone()))
     }
 }
 
-/// The slot of a call, which goes along with its request. A call that leaves for another process waits
-/// for a slot there and has none here meanwhile: two processes that wait for each other hold nothing.
-/// Clones are the same.
+/// The slot of a call, passed along with its request. A call that is forwarded to another process
+/// waits for a slot there and holds none here meanwhile, so that two processes cannot deadlock.
+/// Clones share the slot.
 #[derive(Clone)]
 pub struct CallSlot(Arc<Mutex<Option<Slot>>>, Slots, Caller);
 
@@ -221,14 +221,14 @@ impl CallSlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room.
+    /// Releases the slot.
     pub fn end(&self) {
-        // Outside the lock: it makes room under another.
+        // Dropped outside this lock: dropping takes the scheduler's lock.
         let slot = self.slot().take();
         drop(slot);
     }
 
-    /// Waits for another slot; whether it came in time.
+    /// Waits for another slot; returns whether it came in time.
     pub async fn again(&self) -> bool {
         let slot = timeout(SLOT_WITHIN, self.1.slot(&self.2)).await.ok();
         let came = slot.is_some();
@@ -237,7 +237,7 @@ impl CallSlot {
     }
 }
 
-/// A place in a line.
+/// A place in a queue, given up on drop.
 struct Waiting {
     slots: Slots,
     caller: Caller,
@@ -247,14 +247,14 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.receiver.close();
-        // The slot came in the moment in which nobody waited for it any more.
+        // The slot arrived in the moment when the call stopped waiting.
         if self.receiver.try_recv().is_ok() {
             self.slots.state().done(&self.caller);
         }
     }
 }
 
-/// Is carried out; makes room when it is dropped.
+/// A slot in use, released on drop.
 pub struct Slot {
     slots: Slots,
     caller: Caller,

@@ -10,24 +10,24 @@ fn known(role: Role, name: &str) -> Caller {
 }
 
 #[tokio::test]
-async fn a_flood_waits_for_itself() {
+async fn a_flood_delays_its_own_calls() {
     let slots = Slots::default();
     let (flood, other) = (known(Role::Customer, "flood"), known(Role::Customer, "other"));
     let alone: Vec<Slot> = std::iter::from_fn(|| unconstrained(slots.slot(&flood)).now_or_never())
         .take(1_000)
         .collect();
-    assert_eq!(alone.len(), OF_ONE);
+    assert_eq!(alone.len(), PER_CALLER_MAX);
     assert!(unconstrained(slots.slot(&other)).now_or_never().is_some());
     drop(alone);
     let among: Vec<Slot> = std::iter::from_fn(|| unconstrained(slots.slot(&flood)).now_or_never())
         .take(1_000)
         .collect();
-    assert_eq!(among.len(), OF_ONE_AMONG_OTHERS);
+    assert_eq!(among.len(), PER_CALLER_MAX_CONTENDED);
     assert!(unconstrained(slots.slot(&known(Role::Ops, "anna"))).now_or_never().is_some());
 }
 
 #[tokio::test]
-async fn many_floods_leave_room_for_services_and_are_served_in_turn() {
+async fn many_floods_leave_slots_for_services_and_are_served_round_robin() {
     let slots = Slots::default();
     let customers: Vec<Caller> =
         (0..100).map(|number| known(Role::Customer, &number.to_string())).collect();
@@ -37,9 +37,9 @@ async fn many_floods_leave_room_for_services_and_are_served_in_turn() {
             std::iter::from_fn(|| unconstrained(slots.slot(customer)).now_or_never()).take(50),
         );
     }
-    assert_eq!(running.len(), AT_ONCE - KEPT);
+    assert_eq!(running.len(), RUNNING_MAX - RESERVED);
     assert!(unconstrained(slots.slot(&known(Role::Service, "shop"))).now_or_never().is_some());
-    // Two that wait are served one after the other, whoever came first.
+    // Two waiting callers are served alternately, regardless of arrival.
     let (first, second) = (customers[98].clone(), customers[99].clone());
     let mut waiting: Vec<_> = [&first, &first, &second]
         .into_iter()
@@ -59,49 +59,49 @@ async fn many_floods_leave_room_for_services_and_are_served_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_leaves_has_no_turn_until_it_is_back() {
+async fn a_forwarded_call_holds_no_slot_until_it_is_back() {
     let slots = Slots::default();
     let shop = known(Role::Service, "shop");
     let mut calls = Vec::new();
-    for _ in 0..OF_ONE {
+    for _ in 0..PER_CALLER_MAX {
         calls.push(slots.of_call(&shop).await.unwrap());
     }
     assert!(slots.of_call(&shop).await.is_none());
-    let left = calls.pop().unwrap();
-    left.clone().end();
+    let forwarded = calls.pop().unwrap();
+    forwarded.clone().end();
     let other = slots.of_call(&shop).await.unwrap();
-    assert!(!left.again().await);
+    assert!(!forwarded.again().await);
     drop(other);
-    assert!(left.again().await);
-    drop((left, calls));
+    assert!(forwarded.again().await);
+    drop((forwarded, calls));
     assert_eq!(slots.state().running, 0);
 }
 
 #[test]
-fn a_long_line_of_those_who_wait_is_seldom_walked() {
+fn a_long_queue_is_seldom_cleaned_up() {
     let slots = Slots::default();
     let flood = known(Role::Customer, "flood");
     let mut state = slots.state();
-    state.running = AT_ONCE;
+    state.running = RUNNING_MAX;
     let mut waiting = Vec::new();
-    let mut walked = 0;
-    for _ in 0..8 * WAITING_LOOKED_AT {
-        let before = state.lines.get(&flood).map_or(0, |line| line.looked_at);
+    let mut cleaned = 0;
+    for _ in 0..8 * CLEAN_UP_AT {
+        let before = state.queues.get(&flood).map_or(0, |queue| queue.clean_up_at);
         waiting.push(state.wait(&flood));
-        walked += usize::from(state.lines[&flood].looked_at != before);
+        cleaned += usize::from(state.queues[&flood].clean_up_at != before);
     }
-    assert_eq!(walked, 3);
-    // Those who have gone make room all the same.
+    assert_eq!(cleaned, 3);
+    // Cancelled calls are removed all the same.
     drop(waiting);
-    for _ in 0..9 * WAITING_LOOKED_AT {
+    for _ in 0..9 * CLEAN_UP_AT {
         drop(state.wait(&flood));
     }
-    assert!(state.lines[&flood].waiting.len() <= 8 * WAITING_LOOKED_AT);
+    assert!(state.queues[&flood].waiting.len() <= 8 * CLEAN_UP_AT);
 }
 
 proptest! {
     #[test]
-    fn whatever_comes_and_goes_nothing_is_left(
+    fn no_slot_leaks_whatever_is_dropped(
         steps in proptest::collection::vec((0_u8..6, any::<bool>()), 1..400)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -127,7 +127,7 @@ proptest! {
                 }
                 let state = slots.state();
                 assert_eq!(state.running, running.len());
-                let sum: usize = state.lines.values().map(|line| line.running).sum();
+                let sum: usize = state.queues.values().map(|queue| queue.running).sum();
                 assert_eq!(sum, running.len());
             }
             drop(waiting);
@@ -135,7 +135,7 @@ proptest! {
             let mut state = slots.state();
             state.serve();
             assert_eq!((state.running, state.open_running), (0, 0));
-            assert!(state.lines.values().all(|line| line.running == 0));
+            assert!(state.queues.values().all(|queue| queue.running == 0));
         });
     }
 }

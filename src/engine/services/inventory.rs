@@ -13,11 +13,11 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
 use crate::edge::health::Reason;
-use crate::edge::telling_who_asks;
+use crate::edge::with_caller;
 use crate::engine::building::Building;
 use crate::engine::health::Alarm;
 use crate::engine::reconcile::Reconcile;
-use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
+use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 
 /// Stock.
 pub static SERVICE: Service = Service {
@@ -30,7 +30,7 @@ pub static SERVICE: Service = Service {
         migrator: inventory_stream::migrator,
         exchanged: &[],
         kept_in: &["cursors", "stock", "reservations"],
-        // Made anew, it would refuse what orders were confirmed by.
+        // A new file would lose the reservations of confirmed orders.
         anew: None,
     },
     descriptors: FILE_DESCRIPTOR_SET,
@@ -40,19 +40,19 @@ pub static SERVICE: Service = Service {
         may_call: |_, role| matches!(role, Role::Service | Role::Ops),
         message_bytes_max: 1024 * 1024,
     }],
-    promises: Some(PROMISE),
+    published: Some(PUBLISHED),
     followers: &[STOCK],
     processes: &[Process { name: "inventory", port: 10, flags: &[] }],
     open: |building| Box::pin(open(building)),
 };
 
-const PROMISE: Promise = Promise {
+const PUBLISHED: Published = Published {
     source: Origin::Inventory,
     relay: "relay-inventory",
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
 };
 
-/// Holds stock for orders, lets it go, counts it out and in.
+/// Reserves stock for orders, releases it, and counts deliveries and returns.
 pub const STOCK: Follower = Follower {
     name: "stock",
     follows: Log::Facts(Origin::Orders),
@@ -67,17 +67,17 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     if let Some(streams) = building.settings.streams.as_ref()
         && !streams.stock_cache_for.is_zero()
     {
-        // Its own connection: who asks waits for no stream.
+        // Its own connection: calls do not wait for stream reads.
         let redis = Redis::new(&streams.redis)?;
         inventory = inventory.cached(redis, streams.stock_cache_for);
     }
     if let Some(cache) = inventory.cache() {
         building.followers.run(|stop| cache.run(stop));
     }
-    let told = inventory.clone();
-    let log: feed::Log = Arc::new(move || told.facts());
-    building.promise_once(PROMISE, log, inventory.database());
-    building.routes.add_service(InterceptedService::new(inventory.grpc(), telling_who_asks));
+    let inventory_facts = inventory.clone();
+    let log: feed::Log = Arc::new(move || inventory_facts.facts());
+    building.publish_once(PUBLISHED, log, inventory.database());
+    building.routes.add_service(InterceptedService::new(inventory.grpc(), with_caller));
     building.alarms.push(sums(inventory.database().clone()));
     Ok(Box::new(move |building| follow(building, &inventory)))
 }
@@ -97,7 +97,7 @@ fn follow(building: &mut Building, inventory: &Inventory) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Wants somebody while stock's sums do not hold.
+/// An alarm while stock's sums do not match.
 fn sums(database: Database) -> Alarm {
     let look = move || -> BoxFuture<'static, Option<Option<Reason>>> {
         let database = database.clone();
@@ -118,6 +118,6 @@ fn sums_differ(reconciled: &Reconciled) -> Reason {
     let first = reconciled.discrepancies.first();
     let first = first.map(ToString::to_string).unwrap_or_default();
     let text =
-        format!("{count}{more} sums do not hold (ordinal verify names all); the first is {first}");
+        format!("{count}{more} sums do not match (ordinal verify lists all); the first is {first}");
     Reason { text, since: reconciled.at }
 }

@@ -1,9 +1,9 @@
-//! The services that there are, each in a file of its own: what it is called, what it keeps, promises
-//! and follows, and how its parts are opened. A new one is a new file and a line here.
+//! The services, a file each: name, stores, published facts, followers, and how its parts are
+//! opened. A new service is a new file and a line here.
 
 pub(crate) mod inventory; // stock
 pub(crate) mod notifications; // messages
-pub(crate) mod orders; // the journal, its actors and timers, the lists
+pub(crate) mod orders; // the journal, its actors and timers, the read models
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use service_edge::feed;
 /// A list of services.
 pub type Services = &'static [&'static Service];
 
-/// All of them, in the order in which people read about them.
+/// All services, in the order of documentation.
 pub const ALL: Services = &[&orders::SERVICE, &inventory::SERVICE, &notifications::SERVICE];
 
-/// The one of this name.
+/// The service of this name.
 pub(crate) fn named(services: Services, name: &str) -> Option<&'static Service> {
     services.iter().copied().find(|service| service.name == name)
 }
 
-/// The one that has the journal.
+/// The service that has the journal.
 pub(crate) fn with_journal(services: Services) -> Option<&'static Service> {
     services.iter().copied().find(|service| service.has_journal)
 }
 
-/// Followers before what they follow, and what is kept in the journal as its followers are: copied in
-/// this order, and the journal last, no follower remembers what its log does not hold.
+/// Services sorted so that followers come before what they follow. Copied in this order, and the
+/// journal last, no copy of a follower is ahead of the copy of its log.
 pub(crate) fn followers_first(services: Services) -> Vec<&'static Service> {
     let mut left: Vec<&'static Service> = services.iter().rev().copied().collect();
     let mut sorted = Vec::new();
     while !left.is_empty() {
         let is_followed = |service: &Service| {
-            let log = service.promises.map(|promise| Log::Facts(promise.source));
+            let log = service.published.map(|facts| Log::Facts(facts.source));
             let mut others = left.iter().flat_map(|other| other.followers);
             others
                 .any(|follower| !follower.follows.is_of_journal() && Some(follower.follows) == log)
@@ -48,13 +48,13 @@ pub(crate) fn followers_first(services: Services) -> Vec<&'static Service> {
     sorted
 }
 
-/// The files of an SQLite directory that may be made anew.
+/// The files of an SQLite directory that may be replaced by new ones.
 pub(crate) fn made_anew(services: Services) -> PossibleValuesParser {
     let files = services.iter().filter(|service| service.store.anew.is_some());
     PossibleValuesParser::new(files.map(|service| service.file()))
 }
 
-/// The names that `--role` takes.
+/// The values of `--role`.
 pub(crate) fn roles(services: Services) -> impl TypedValueParser<Value = Role> {
     let each = services.iter().map(|one| PossibleValue::new(one.name).help(one.runs));
     let all = [PossibleValue::new(Role::All.name()).help("All of them")];
@@ -65,7 +65,7 @@ pub(crate) fn roles(services: Services) -> impl TypedValueParser<Value = Role> {
     })
 }
 
-/// Every method of these services and of the fact feed.
+/// The methods of these services and of the fact feed.
 pub(crate) fn calls(services: Services) -> Arc<Calls> {
     let descriptors = services.iter().map(|service| service.descriptors);
     let rpcs = services.iter().flat_map(|service| service.rpcs).copied();
@@ -73,7 +73,7 @@ pub(crate) fn calls(services: Services) -> Arc<Calls> {
     Arc::new(Calls::new(descriptors, rpcs.chain([FACTS])))
 }
 
-/// What other processes read of the facts of this one.
+/// The feed by which other processes read the facts of this one.
 pub(crate) const FACTS: Rpc = Rpc {
     name: "ordinal.facts.v1.FactService",
     may_call: |_, role| matches!(role, Caller::Service | Caller::Ops),
@@ -88,9 +88,9 @@ mod tests {
     use super::*;
     use crate::edge::calls::Kind;
 
-    /// Every method that the protos have is known as what it is, and has a row that allows somebody.
+    /// Every method of the protos has its kind, and a row with its message limit.
     #[test]
-    fn methods_are_known_as_the_protos_say() {
+    fn every_method_has_the_kind_that_its_proto_declares() {
         let calls = calls(ALL);
         let mut pool = prost_reflect::DescriptorPool::new();
         for descriptors in calls.descriptors() {
@@ -100,9 +100,9 @@ mod tests {
             for method in service.methods() {
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
-                    (true, _) => Kind::Talks,
-                    (false, true) => Kind::Tells,
-                    (false, false) => Kind::Call,
+                    (true, _) => Kind::BidiStream,
+                    (false, true) => Kind::ServerStream,
+                    (false, false) => Kind::Unary,
                 };
                 assert_eq!(calls.kind(&path, false), kind, "{path}");
                 assert!(calls.message_bytes_max(&path) >= 64 * 1024, "{path}");
@@ -116,9 +116,9 @@ mod tests {
         assert_eq!(names, ["notifications", "orders", "inventory"]);
     }
 
-    /// What is written by hand for each service: a manifest of its own, and a process of compose.
+    /// Each service has a hand-written manifest and a process in compose.
     #[test]
-    fn every_service_stands_in_the_manifests() {
+    fn every_service_is_in_the_manifests() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
         for service in ALL {
@@ -126,7 +126,7 @@ mod tests {
             let database = format!("ORDINAL_{capitals}_DATABASE_URL");
             let own = format!("k8s/base/{name}.yaml");
             for path in [own.as_str(), "k8s/base/migrate.yaml", "docker-compose.yml"] {
-                assert!(read(path).contains(&database), "{path} lacks {database}");
+                assert!(read(path).contains(&database), "{path}: missing {database}");
             }
             let (at, role) = (format!("ORDINAL_{capitals}_AT"), format!("ORDINAL_ROLE: {name}"));
             assert!(read("k8s/base/kustomization.yaml").contains(&at), "{at}");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_services_and_followers_are_no_others() {
+    fn names_of_services_and_followers_are_unique() {
         let mut names = BTreeSet::new();
         for service in ALL {
             assert!(names.insert(service.name), "{} twice", service.name);
@@ -145,7 +145,7 @@ mod tests {
         }
         let mut followers = BTreeSet::new();
         for service in ALL {
-            let relay = service.promises.map(|promise| promise.relay);
+            let relay = service.published.map(|facts| facts.relay);
             for name in service.followers.iter().map(|follower| follower.name).chain(relay) {
                 assert!(followers.insert(name), "{name} twice");
             }

@@ -10,9 +10,9 @@ use shared_events::stream::Outbox;
 use tonic::service::interceptor::InterceptedService;
 
 use crate::edge::calls::Rpc;
-use crate::edge::telling_who_asks;
+use crate::edge::with_caller;
 use crate::engine::building::Building;
-use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
+use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 
 /// Messages to customers.
 pub static SERVICE: Service = Service {
@@ -25,7 +25,7 @@ pub static SERVICE: Service = Service {
         migrator: notification::migrator,
         exchanged: &[],
         kept_in: &["cursors", "notifications"],
-        anew: Some("every message there ever was is sent once more"),
+        anew: Some("every message ever sent is sent again"),
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.notifications.",
@@ -37,13 +37,13 @@ pub static SERVICE: Service = Service {
         },
         message_bytes_max: 64 * 1024,
     }],
-    promises: Some(PROMISE),
+    published: Some(PUBLISHED),
     followers: &[NOTIFICATIONS],
     processes: &[Process { name: "notifications", port: 20, flags: &["--mail-dir", "{dir}/mail"] }],
     open: |building| Box::pin(open(building)),
 };
 
-const PROMISE: Promise = Promise {
+const PUBLISHED: Published = Published {
     source: Origin::Notifications,
     relay: "relay-notifications",
     log: |stores| Ok(Arc::new(Outbox::new(stores.of(&SERVICE)?.clone()))),
@@ -53,7 +53,7 @@ const PROMISE: Promise = Promise {
 pub const NOTIFICATIONS: Follower = Follower {
     name: "notifications",
     follows: Log::Facts(Origin::Orders),
-    // It leaves for another system.
+    // Messages go to other systems.
     pace: Duration::from_millis(250),
     scope: Runs::Once,
 };
@@ -63,14 +63,14 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let config = building.settings.notifications.clone();
     let now = Arc::clone(&building.now);
     let notifications = Notifications::new(database.clone(), config, now)?;
-    let told = notifications.clone();
-    let log: feed::Log = Arc::new(move || told.facts());
-    building.promise_once(PROMISE, log, &database);
-    building.routes.add_service(InterceptedService::new(notifications.grpc(), telling_who_asks));
+    let notification_facts = notifications.clone();
+    let log: feed::Log = Arc::new(move || notification_facts.facts());
+    building.publish_once(PUBLISHED, log, &database);
+    building.routes.add_service(InterceptedService::new(notifications.grpc(), with_caller));
     Ok(Box::new(move |building| {
         let follower = notifications.follower();
         building.follow_facts(&NOTIFICATIONS, follower)?;
-        // Every process delivers: each message is claimed in the ledger before it is sent.
+        // Every process delivers: a message is claimed in the ledger before it is sent.
         let delivery = notifications;
         building.followers.run(|stop| async move { delivery.run_delivery(stop).await });
         Ok(())

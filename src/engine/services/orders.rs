@@ -15,32 +15,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge::calls::Rpc;
 use crate::engine::building::Building;
-use crate::engine::clock::Believed;
+use crate::engine::clock::TrustedClock;
 use crate::engine::followers::SOON;
-use crate::engine::service::{Follow, Follower, Log, Process, Promise, Runs, Service, Store};
+use crate::engine::service::{Follow, Follower, Log, Process, Published, Runs, Service, Store};
 use crate::engine::settings::Backend;
 use crate::engine::{Orders, stores};
 use service_edge::feed;
 
-/// Orders: the journal, its actors and timers, the lists.
+/// Orders: the journal, its actors and timers, the read models.
 pub static SERVICE: Service = Service {
     name: "orders",
     keeps: "orders",
-    runs: "Orders: the journal, its actors and timers, the lists",
-    answers: "Order nodes, for the other roles; several by commas",
+    runs: "Orders: the journal, its actors and timers, the read models",
+    answers: "Order nodes, for the other roles; several separated by commas",
     has_journal: true,
     store: Store {
         migrator: projections::migrator,
         exchanged: &projections::TABLES,
         kept_in: &["cursors", "order_summaries"],
-        anew: Some("it is filled again from the journal"),
+        anew: Some("it is rebuilt from the journal"),
     },
     descriptors: FILE_DESCRIPTOR_SET,
     path: "/ordinal.orders.",
     rpcs: &[
         Rpc {
             name: "ordinal.orders.v1.OrderService",
-            // Orders know whose they are and who may do what to them.
+            // The order service itself checks ownership and what each role may do.
             may_call: |_, _| true,
             message_bytes_max: 1024 * 1024,
         },
@@ -53,7 +53,7 @@ pub static SERVICE: Service = Service {
             message_bytes_max: 1024 * 1024,
         },
     ],
-    promises: Some(PROMISE),
+    published: Some(PUBLISHED),
     followers: &[SUMMARIES, DEADLINES, STOCK_ANSWERS],
     processes: &[
         Process { name: "orders-a", port: 0, flags: &["--node-name", "a"] },
@@ -62,31 +62,31 @@ pub static SERVICE: Service = Service {
     open: |building| Box::pin(open(building)),
 };
 
-const PROMISE: Promise = Promise {
+const PUBLISHED: Published = Published {
     source: Origin::Orders,
     relay: "relay-orders",
     log: |stores| Ok(Arc::new(OrderFacts::new(stores.journal.clone()))),
 };
 
-/// Keeps the list of orders.
+/// Maintains the list of orders.
 pub const SUMMARIES: Follower = Follower {
     name: OrderSummaries::FOLLOWER,
     follows: Log::Journal,
-    // People look at it.
+    // People read it.
     pace: Duration::from_millis(100),
     scope: Runs::ByShard,
 };
 
-/// Keeps the list of open deadlines.
+/// Maintains the list of open deadlines.
 pub const DEADLINES: Follower = Follower {
     name: Deadlines::FOLLOWER,
     follows: Log::Journal,
-    // It waits for minutes. What has come and gone in one batch is not written at all.
+    // Deadlines are minutes away. Those that open and close within one batch are never written.
     pace: Duration::from_millis(250),
     scope: Runs::ByShard,
 };
 
-/// Tells orders what stock answered.
+/// Forwards stock's answers to orders.
 pub const STOCK_ANSWERS: Follower = Follower {
     name: "stock-answers",
     follows: Log::Facts(Origin::Inventory),
@@ -95,7 +95,7 @@ pub const STOCK_ANSWERS: Follower = Follower {
     scope: Runs::ByShard,
 };
 
-/// The journal and its actors, and what they tell.
+/// Opens the journal, its actors and their published facts.
 async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let node = building.settings.node(building.address);
     let journal = stores::journal(&building.settings, node).await?;
@@ -103,9 +103,9 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let clock = Arc::clone(&building.settings.clock);
     let (policy, limits) = (building.settings.policy, building.settings.limits);
     let registry = Registry::start(journal.clone(), clock, policy, limits).await?;
-    let told = journal.clone();
-    let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(told.clone())));
-    building.promise(PROMISE, log, journal.scope());
+    let fact_journal = journal.clone();
+    let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(fact_journal.clone())));
+    building.publish(PUBLISHED, log, journal.scope());
     let lists = Lists {
         summaries: OrderSummaries::new(database.clone()),
         deadlines: Deadlines::new(database.clone()),
@@ -119,18 +119,18 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let (orders, events) = edge.taking_slots(Arc::new(building.slots.clone())).into_services();
     building.routes.add_service(orders);
     building.routes.add_service(events);
-    let clock = Believed::by(&journal, building.settings.trust_clock).await;
+    let clock = TrustedClock::by(&journal, building.settings.trust_clock).await;
     building.orders = Some(Orders { journal, registry, database, clock });
     Ok(Box::new(move |building| follow(building, lists)))
 }
 
-/// The lists that orders keep of themselves.
+/// The read models of orders.
 struct Lists {
     summaries: OrderSummaries,
     deadlines: Deadlines,
 }
 
-/// Each order node follows for the shards that it has.
+/// Each order node follows for the shards that it owns.
 fn follow(building: &mut Building, lists: Lists) -> anyhow::Result<()> {
     let Some(Orders { journal, registry, clock, .. }) = building.orders.clone() else {
         return Ok(());

@@ -16,97 +16,95 @@ use crate::client::Connection;
 
 /// Ordinal, an actor-based, event-sourced order engine.
 ///
-/// `ordinal demo` shows everything, `ordinal serve` runs an engine, the other verbs ask a running
-/// one. Exit codes: 0 done, 1 refused or found wrong, 2 the command or its input makes no sense,
-/// 3 no engine answers. docs/reasons.md says what the reason of an error means and what to do.
+/// `ordinal demo` shows everything, `ordinal serve` runs an engine, most other verbs call a running
+/// one. Exit codes: 0 done, 1 refused or differences found, 2 the command or its input is invalid,
+/// 3 no engine answers. docs/reasons.md explains the reasons of errors.
 #[derive(Debug, Parser)]
 #[command(name = "ordinal", version, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten, next_help_heading = "Asking an engine")]
+    #[command(flatten, next_help_heading = "Calling an engine")]
     pub connection: Connection,
-    /// Answer with JSON, one value per line, errors too.
+    /// Print JSON, one value per line, also for errors.
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to do.
+/// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Place, see and change orders.
+    /// Place, show and change orders.
     #[command(subcommand)]
     Order(OrderVerb),
     /// Request and judge returns.
     #[command(subcommand)]
     Return(ReturnVerb),
-    /// See and change stock.
+    /// Show and change stock.
     #[command(subcommand)]
     Stock(StockVerb),
-    /// See messages to customers and send them again.
+    /// Show messages to customers and resend them.
     #[command(subcommand)]
     Notification(NotificationVerb),
     /// Read the journal of all orders.
     #[command(subcommand)]
     Events(EventsVerb),
-    /// What followers set aside because they could not handle it.
+    /// Dead letters: items that followers could not handle.
     #[command(subcommand)]
     DeadLetter(DeadLetterVerb),
-    /// Who follows the journal, how far behind, and what fails.
+    /// List the followers, with their lag and errors.
     Followers,
-    /// Pause a follower, or let it go on.
+    /// Pause or resume a follower.
     #[command(subcommand)]
     Follower(FollowerVerb),
-    /// Read models, which can be filled anew from the journal.
+    /// Rebuild read models from the journal.
     #[command(subcommand)]
     ReadModel(ReadModelVerb),
-    /// The parts of the journal, and which order node has them.
+    /// List, move and freeze the shards of the journal.
     #[command(subcommand)]
     Shards(ShardsVerb),
-    /// The databases of a journal: what each holds, shards moved from one to another, and what is old
-    /// moved to files.
+    /// The databases of a journal: show their contents, move shards between them, archive old
+    /// events.
     #[command(subcommand)]
     Journal(crate::verbs::journal::JournalVerb),
-    /// What operators did: who, what, why, and how it was before and after.
+    /// Operators' actions: who, what, why, before and after.
     #[command(subcommand)]
     Operations(OperationsVerb),
-    /// Timers that wait because a clock was far from the newest event at the start.
+    /// Timers that wait because the clock was far from the newest event at the start.
     #[command(subcommand)]
     Timers(TimersVerb),
-    /// Orders whose history is impossible; they accept no command.
+    /// List orders with an impossible history; they accept no commands.
     Quarantined,
     /// Run an engine.
     Serve(Box<crate::verbs::serve::ServeArgs>),
-    /// Bring the tables of a role up to date, before its processes start or beside them.
+    /// Migrate the tables of a role, before its processes start or while they run.
     Migrate(crate::verbs::migrate::MigrateArgs),
-    /// Copy the SQLite files of an engine while it works, so that they can be started together; see
-    /// docs/operations.md. Postgres is copied by its own tools.
+    /// Back up the SQLite files of an engine, also while it runs; see docs/operations.md. Back up
+    /// Postgres with its own tools.
     Backup(crate::verbs::backup::BackupArgs),
-    /// Ask a process whether it can serve, and if not why: exit code 0 where it does, 3 where not.
+    /// Show whether a process can serve, and if not why: exit code 0 if it can, 3 if not.
     Health {
-        /// Ask of this part of it: `liveness`, or a gRPC service by its full name; the process as a
-        /// whole where absent.
+        /// Check `liveness` or a gRPC service by its full name; by default the process itself.
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         service: String,
     },
-    /// Run three roles and two order nodes here, with a Postgres and a Redis of their own.
+    /// Run a cluster on this machine: three roles, two order nodes, its own Postgres and Redis.
     #[command(subcommand)]
     Cluster(crate::lab::cluster::ClusterVerb),
-    /// Run such a cluster, let everything go wrong under load, and check that nothing was lost or
-    /// done twice.
+    /// Run such a cluster, inject faults under load, and check that nothing was lost or done twice.
     Chaos(crate::lab::chaos::ChaosArgs),
-    /// Drive an engine with the invoices of a CSV file, through gRPC.
+    /// Load the invoices of a CSV file into an engine, through gRPC.
     Load(crate::lab::load::LoadArgs),
-    /// Replay the whole journal and check every law over all that follows it.
+    /// Replay the journal and check all data derived from it.
     Verify(crate::verify::VerifyArgs),
-    /// Walk orders through every ending on a temporary engine.
+    /// Take orders through every outcome on a temporary engine.
     Demo,
-    /// What an operator looks at first: whether the engine serves, who is how far behind, what was set
-    /// aside. Exit code 3 where it does not serve.
+    /// Show an overview: whether the engine serves, lag, dead letters. Exit code 3 if it does not
+    /// serve.
     Status,
     /// Print the version.
     Version,
-    /// Print the completions of a shell.
+    /// Print shell completions.
     Completions {
         /// For this shell.
         shell: clap_complete::Shell,
@@ -116,21 +114,21 @@ pub enum Verb {
 /// One page of a list.
 #[derive(Debug, Args)]
 pub struct Page {
-    /// At most so many, 1 to 100.
+    /// At most this many, 1 to 100.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub page_size: u32,
-    /// Go on where the page before ended, by the token it showed.
+    /// Continue after the previous page, by the token it showed.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     pub page_token: String,
-    /// Show all pages, one after the other.
+    /// Show all pages.
     #[arg(long, conflicts_with = "page_size")]
     pub all: bool,
 }
 
-/// Why something is done, where that need not be said.
+/// An optional reason.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// Why; it is kept.
+    /// Why; it is recorded.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub reason: String,
 }
@@ -142,12 +140,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verbs_fit_together() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_and_verb_has_its_line_of_help() {
+    fn every_flag_and_verb_has_a_help_text() {
         fn check(command: &clap::Command, path: &str) {
             for argument in command.get_arguments() {
                 let id = argument.get_id();

@@ -8,35 +8,35 @@ use crate::client::parse::Id;
 pub enum DeadLetterVerb {
     /// List dead letters.
     List {
-        /// Of this follower; of all where absent.
+        /// Of this follower; by default of all.
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         follower: String,
         #[command(flatten)]
         page: Page,
     },
-    /// Show a follower's dead letters of one subject with their content (personal data).
+    /// Show a follower's dead letters about one subject with their content (personal data).
     Show {
-        /// Whose.
+        /// The follower.
         follower: String,
-        /// About what: the UUID that the list shows, such as an order's id.
+        /// The subject: the UUID that the list shows, such as an order's id.
         subject: Id,
     },
-    /// Have a follower try a subject's dead letters again.
+    /// Let a follower retry its dead letters about a subject.
     PutBack {
-        /// Whose.
+        /// The follower.
         follower: String,
-        /// About what: the UUID that the list shows, such as an order's id.
+        /// The subject: the UUID that the list shows, such as an order's id.
         subject: Id,
         #[command(flatten)]
         why: Why,
     },
-    /// Drop a subject's first dead letter for good; those behind it are tried.
+    /// Drop the first dead letter about a subject permanently; those behind it are retried.
     Drop {
-        /// Whose.
+        /// The follower.
         follower: String,
-        /// About what: the UUID that the list shows, such as an order's id.
+        /// The subject: the UUID that the list shows, such as an order's id.
         subject: Id,
-        /// Why; it is kept, see `ordinal operations list`.
+        /// Why; it is recorded, see `ordinal operations list`.
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
@@ -45,8 +45,8 @@ pub enum DeadLetterVerb {
 /// `ordinal read-model …`
 #[derive(Debug, Subcommand)]
 pub enum ReadModelVerb {
-    /// Build a read model again from the first event on, beside the one in use, and replace that one.
-    /// It goes on where this command is ended or its --timeout is over.
+    /// Rebuild a read model from the first event, beside the one in use, then replace that one. The
+    /// rebuild continues if this command is ended or its --timeout passes.
     Rebuild {
         /// order-summaries or deadlines.
         name: String,
@@ -58,17 +58,17 @@ pub enum ReadModelVerb {
 /// `ordinal follower …`
 #[derive(Debug, Subcommand)]
 pub enum FollowerVerb {
-    /// Have it handle nothing more until it is resumed.
+    /// Pause a follower until it is resumed.
     Pause {
-        /// Which, by name; see `ordinal followers`.
+        /// The follower's name; see `ordinal followers`.
         name: String,
         /// Why; operators see it.
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Let it go on where it was.
+    /// Resume a follower at its cursor.
     Resume {
-        /// Which, by name.
+        /// The follower's name.
         name: String,
         #[command(flatten)]
         why: Why,
@@ -78,20 +78,20 @@ pub enum FollowerVerb {
 /// `ordinal shards …`
 #[derive(Debug, Subcommand)]
 pub enum ShardsVerb {
-    /// List the shards and the order nodes that have them.
+    /// List the shards and their owners.
     List,
-    /// Have a shard moved to an order node, for as long as that lives.
+    /// Move a shard to an order node, for as long as that node lives.
     Move {
-        /// Which, by number.
+        /// The shard's number.
         shard: u16,
-        /// To the node of this name; any may have it again where absent.
+        /// The node's name; by default any node may own the shard again.
         node: Option<String>,
         #[command(flatten)]
         why: Why,
     },
-    /// Close a shard to everybody: its orders accept no command and are not shown.
+    /// Close a shard to all callers: its orders accept no commands and are not shown.
     Freeze {
-        /// Which, by number.
+        /// The shard's number.
         shard: u16,
         /// Why; callers and operators see it.
         #[arg(long, value_name = "TEXT")]
@@ -99,7 +99,7 @@ pub enum ShardsVerb {
     },
     /// Open a frozen shard.
     Unfreeze {
-        /// Which, by number.
+        /// The shard's number.
         shard: u16,
         #[command(flatten)]
         why: Why,
@@ -109,16 +109,16 @@ pub enum ShardsVerb {
 /// `ordinal operations …`
 #[derive(Debug, Subcommand)]
 pub enum OperationsVerb {
-    /// List what operators did, newest first.
+    /// List operators' actions, newest first.
     List {
-        /// Only to this kind of thing: FOLLOWER, DEAD_LETTER, READ_MODEL, SHARD, JOURNAL, TIMERS,
+        /// Only on this kind of target: FOLLOWER, DEAD_LETTER, READ_MODEL, SHARD, JOURNAL, TIMERS,
         /// STOCK or NOTIFICATION.
         #[arg(long, value_name = "KIND", default_value = "", hide_default_value = true)]
         kind: String,
-        /// Only to this one, such as a follower or a product.
+        /// Only on this target, such as a follower or a product.
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         target: String,
-        /// Only by whoever has this name.
+        /// Only by the operator of this name.
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         subject: String,
         #[command(flatten)]
@@ -129,9 +129,9 @@ pub enum OperationsVerb {
 /// `ordinal timers …`
 #[derive(Debug, Subcommand)]
 pub enum TimersVerb {
-    /// Let the timers of all order nodes act on their clocks as they are.
+    /// Let the timers of all order nodes trust their clocks.
     Resume {
-        /// Why; it is kept, see `ordinal operations list`.
+        /// Why; it is recorded, see `ordinal operations list`.
         #[arg(long)]
         reason: String,
     },

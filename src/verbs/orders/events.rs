@@ -14,8 +14,8 @@ use crate::verbs::args::EventsVerb;
 pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(), Failure> {
     let request = match verb {
         EventsVerb::Tail { after } if after.is_empty() => {
-            // A replay that is bounded to no event still says where the journal ends.
-            let after = ends(client).await?;
+            // Begin at the current heads.
+            let after = heads(client).await?;
             json!({ "after": after, "live": true })
         }
         EventsVerb::Tail { after } => json!({ "after": places(&after), "live": true }),
@@ -40,8 +40,8 @@ pub async fn events(client: &Client, out: &Output, verb: EventsVerb) -> Result<(
     Ok(())
 }
 
-/// Shows what is in the files of an archive, shard by shard. The request for the rest, unless the
-/// limit was reached.
+/// Shows archived events, shard by shard. Returns the request for the rest, unless the limit was
+/// reached.
 async fn archived(
     client: &Client,
     out: &Output,
@@ -55,14 +55,14 @@ async fn archived(
     let mut shown = 0;
     for manifest in archive.manifests().map_err(anyhow::Error::from)? {
         let at = after.get(&manifest.shard).copied().unwrap_or(0);
-        let passed_over = only_named && !named.contains(&manifest.shard);
-        if passed_over || at >= manifest.last_position {
+        let skipped = only_named && !named.contains(&manifest.shard);
+        if skipped || at >= manifest.last_position {
             continue;
         }
         if at + 1 < manifest.first_position {
             let Manifest { shard, first_position, .. } = manifest;
             let message = format!(
-                "shard {shard} goes on at position {first_position} instead of {}; a file is missing",
+                "shard {shard} continues at position {first_position} instead of {}; a file is missing",
                 at + 1
             );
             return Err(Failure::Refused { reason: "ARCHIVE_INCOMPLETE".to_owned(), message });
@@ -94,8 +94,8 @@ async fn archived(
     Ok(Some(json!({ "after": after, "only_named": only_named.is_some(), "limit": limit })))
 }
 
-/// Where the journal ends, as the first message of a watch tells.
-async fn ends(client: &Client) -> Result<Value, Failure> {
+/// The heads of the journal, from the first message of a watch.
+async fn heads(client: &Client) -> Result<Value, Failure> {
     let mut changes = client.stream("orders.v1.OrderService/WatchOrders", json!({})).await?;
     while let Some(answer) = changes.next().await {
         let answer = answer?;

@@ -1,7 +1,7 @@
 //! `order`, `return` and `events`.
 
-mod events; // of all orders, and from the files of an archive
-mod returns; // requested and judged
+mod events; // events of all orders, also from an archive
+mod returns; // requests and decisions of returns
 
 pub use events::events;
 pub use returns::returns;
@@ -63,7 +63,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
                 "options": command_options(&options),
             });
             if let Some(reason) = reason {
-                // The others are for the engine to give.
+                // Other reasons are set by the engine only.
                 let callers = ["CUSTOMER_REQUEST", "OPS"];
                 request["reason"] =
                     json!(client.enum_among("orders.v1.CancelReason", &reason, &callers)?);
@@ -112,7 +112,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
     }
 }
 
-/// Shows one page of a list, or all of them, one after the other.
+/// Shows one page of a list, or all pages.
 pub async fn pages(
     client: &Client,
     out: &Output,
@@ -190,7 +190,7 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
     }))
 }
 
-/// The request in a file, with the options of the command line over its own.
+/// The request in a file; options on the command line override its own.
 fn place_file(path: &Path, options: &CommandOptions) -> Result<Value, Failure> {
     let (name, content) = if path.as_os_str() == "-" {
         let mut content = String::new();
@@ -203,9 +203,9 @@ fn place_file(path: &Path, options: &CommandOptions) -> Result<Value, Failure> {
     };
     let wrong = |what: String| Failure::Usage(format!("{name}: {what}"));
     let mut request: Value =
-        serde_json::from_str(&content).map_err(|error| wrong(format!("is no JSON: {error}")))?;
+        serde_json::from_str(&content).map_err(|error| wrong(format!("is not JSON: {error}")))?;
     let Some(fields) = request.as_object_mut() else {
-        return Err(wrong("is no JSON object".to_owned()));
+        return Err(wrong("is not a JSON object".to_owned()));
     };
     let own = fields.entry("options").or_insert_with(|| json!({}));
     if own.is_null() {
@@ -217,9 +217,9 @@ fn place_file(path: &Path, options: &CommandOptions) -> Result<Value, Failure> {
         ("expected_version", "expectedVersion", options.expected_version.map(|n| json!(n))),
         ("validate_only", "validateOnly", options.validate_only.then_some(json!(true))),
     ] {
-        // A field has two spellings; with both it would stand there twice.
-        let said = own.remove(camel);
-        if let Some(value) = value.or(said) {
+        // A field has two spellings; with both it would be set twice.
+        let in_file = own.remove(camel);
+        if let Some(value) = value.or(in_file) {
             own.insert(name.to_owned(), value);
         }
     }
@@ -234,7 +234,7 @@ fn command_options(options: &CommandOptions) -> Value {
     })
 }
 
-/// An id as protos carry it: empty where absent.
+/// An id as in the protos: empty if absent.
 pub fn id(id: Option<Id>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }

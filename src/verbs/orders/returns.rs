@@ -35,7 +35,7 @@ pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<
     }
 }
 
-/// Returns that wait to be judged: what an order's list does not show is asked for, order by order.
+/// Lists pending returns. Their details are not in the list of orders, so each order is read.
 async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(), Failure> {
     let size = if page.all { PAGE_MAX } else { page.page_size };
     let mut token = page.page_token.clone();
@@ -49,12 +49,12 @@ async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(
         for summary in listed["orders"].as_array().into_iter().flatten() {
             let request = json!({ "order_id": summary["order_id"] });
             let mut answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
-            // It may have been judged a moment ago.
+            // It may have been decided meanwhile.
             if answer["order"]["pending_return"].is_object() {
                 orders.push(answer["order"].take());
             }
         }
-        // The one that is to be judged first comes first.
+        // By due time.
         orders.sort_by_key(|order| text(&order["pending_return"], "judge_by"));
         token = text(&listed, "next_page_token");
         let next = if page.all { "" } else { token.as_str() };

@@ -15,20 +15,20 @@ use crate::edge::peers::Identity;
 use crate::edge::{Bounds, Numbers};
 use crate::engine::{Backend, LeaseTimes, PeerArgs, Peers, Role, Settings, SteppedClock, services};
 
-/// Flags of `ordinal serve`; each may also come from the environment, and flags win.
+/// Flags of `ordinal serve`; each may also be set in the environment; flags win.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Take settings from this TOML file: flags by their long names, such as `confirm-within =
+    /// Read settings from this TOML file: flags by their long names, such as `confirm-within =
     /// "10m"`. Flags and the environment win over it.
     #[arg(long, value_name = "FILE", env = "ORDINAL_CONFIG")]
     config: Option<PathBuf>,
-    /// Check the settings and show those that are in effect, with who said what and without secrets,
-    /// as such a file; start nothing.
+    /// Check the settings and print the effective ones as such a file, with their origins and
+    /// without secrets; start nothing.
     #[arg(long)]
     print_config: bool,
-    /// Keep everything in SQLite files in this directory (created if absent).
+    /// Store everything in SQLite files in this directory (created if absent).
     #[arg(
-        help_heading = "Where things are kept",
+        help_heading = "Storage",
         long,
         value_name = "DIR",
         env = "ORDINAL_DATA",
@@ -36,7 +36,7 @@ pub struct ServeArgs {
         conflicts_with = "databases"
     )]
     data: PathBuf,
-    /// Run this service only; the flags below say where the others are.
+    /// Run this service only; the flags below name the addresses of the others.
     #[arg(
         help_heading = "Several processes",
         long,
@@ -46,10 +46,10 @@ pub struct ServeArgs {
         default_value = "all"
     )]
     role: Role,
-    #[command(flatten, next_help_heading = "Where things are kept")]
+    #[command(flatten, next_help_heading = "Storage")]
     databases: crate::engine::databases::DatabaseArgs,
-    /// Name of this order node, for operators; after a crash a node of the same name takes its
-    /// shards back at once [default: the advertised address].
+    /// Name of this order node, for operators; after a crash a node of the same name takes back its
+    /// shards immediately [default: the advertised address].
     #[arg(
         help_heading = "Several processes",
         long,
@@ -57,7 +57,7 @@ pub struct ServeArgs {
         env = "ORDINAL_NODE_NAME"
     )]
     node_name: Option<String>,
-    /// Where the other order nodes reach this one [default: the address it listens on].
+    /// Address at which other order nodes reach this one [default: the address it listens on].
     #[arg(
         help_heading = "Several processes",
         long,
@@ -67,7 +67,7 @@ pub struct ServeArgs {
     advertise: Option<String>,
     #[command(flatten, next_help_heading = "Several processes")]
     peers: PeerArgs,
-    /// Bearer token by which this process asks the others: one with the role SERVICE.
+    /// Bearer token with which this process calls the others; its role must be SERVICE.
     #[arg(
         help_heading = "Several processes",
         long,
@@ -76,66 +76,62 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     peer_token: Option<String>,
-    /// Listen on this address, or on that of a name such as localhost; port 0 takes a free one.
-    #[arg(help_heading = "Who may call", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::flags::listen)]
+    /// Listen on this address or name, such as localhost; port 0 takes a free one.
+    #[arg(help_heading = "Access", long, value_name = "HOST:PORT", env = "ORDINAL_LISTEN", default_value = "127.0.0.1:7400", value_parser = crate::flags::listen)]
     listen: SocketAddr,
-    /// Callers by bearer token (TOML, see docs/security.md). Without it, on loopback they are believed;
-    /// elsewhere an engine on SQLite draws tokens at its first start, into its directory.
-    #[arg(help_heading = "Who may call", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
+    /// Authenticate callers by the bearer tokens in this file (TOML, see docs/security.md). Without
+    /// it, callers on loopback are not authenticated; on other addresses an engine on SQLite
+    /// generates tokens at its first start, in its directory.
+    #[arg(help_heading = "Access", long, value_name = "FILE", env = "ORDINAL_TOKENS")]
     pub(super) tokens: Option<PathBuf>,
-    /// Cancel orders that nobody confirmed for so long; at least 1s.
+    /// Cancel orders that are not confirmed within this time; at least 1s.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_CONFIRM_WITHIN", default_value = "15m", value_parser = confirm_window)]
     confirm_within: Duration,
-    /// Accept returns for so long after fulfilment.
+    /// Accept returns for this long after fulfilment.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RETURN_WITHIN", default_value = "30days", value_parser = window)]
     return_within: Duration,
-    /// Remind operators of returns that nobody judged for so long.
+    /// Remind operators of returns that are not judged within this time.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = window)]
     judge_within: Duration,
-    /// Number of shards of a Postgres journal that is created now, unless --journal-database names
-    /// them; fixed for ever.
-    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Number of shards of a new Postgres journal, unless --journal-database names them; it can
+    /// never be changed.
+    #[arg(help_heading = "Storage", long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
-    /// Show orders that have left the journal, and read its first events, from the files in this
-    /// directory; see `ordinal journal archive`.
-    #[arg(
-        help_heading = "Where things are kept",
-        long,
-        value_name = "DIR",
-        env = "ORDINAL_ARCHIVE"
-    )]
+    /// Read archived orders and events from this directory; see `ordinal journal archive`.
+    #[arg(help_heading = "Storage", long, value_name = "DIR", env = "ORDINAL_ARCHIVE")]
     archive: Option<PathBuf>,
-    /// For how long the other order nodes believe one that they do not hear of.
+    /// How long other order nodes respect the lease of a silent node.
     #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE", default_value = "8s", value_parser = crate::flags::duration)]
     lease: Duration,
     /// How often an order node renews its lease.
     #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_RENEW", default_value = "2s", value_parser = crate::flags::duration)]
     lease_renew: Duration,
-    /// How long after its last renewal an order node stops by itself; less than the lease.
+    /// How long after its last renewal an order node stops writing; less than the lease.
     #[arg(help_heading = "Several processes", long, value_name = "DURATION", env = "ORDINAL_LEASE_SELF_STOP", default_value = "5s", value_parser = crate::flags::duration)]
     lease_self_stop: Duration,
-    /// Orders awake at once; each takes some 10 KB.
-    #[arg(help_heading = "Bounds", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
+    /// Orders awake at the same time; each takes some 10 KB.
+    #[arg(help_heading = "Limits", long, value_name = "N", env = "ORDINAL_ORDERS_AWAKE", default_value_t = Limits::default().awake_max)]
     orders_awake: usize,
-    /// Let timers act on the clock of this machine however far it is from the newest event.
+    /// Let timers trust the clock of this machine however far it is from the newest event.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_TRUST_CLOCK")]
     trust_clock: bool,
-    /// Start although this file of the SQLite directory is missing, and make it anew; the refusal of a start says what that comes to.
-    #[arg(help_heading = "Where things are kept", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
+    /// Start although this file of the SQLite directory is missing, and create a new one; the error
+    /// of a start without this flag names the consequence.
+    #[arg(help_heading = "Storage", long, value_name = "FILE", env = "ORDINAL_MAKE_ANEW", value_parser = services::made_anew(services::ALL))]
     make_anew: Vec<String>,
-    /// Sessions at most for each kind of work with a Postgres database; docs/postgres.md says how many a
-    /// process takes with it.
-    #[arg(help_heading = "Where things are kept", long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
+    /// The most sessions for each kind of work with a Postgres database; docs/postgres.md says how
+    /// many a process takes in total.
+    #[arg(help_heading = "Storage", long, value_name = "N", env = "ORDINAL_DATABASE_CONNECTIONS", default_value_t = POSTGRES_CONNECTIONS, value_parser = clap::value_parser!(u32).range(2..=100))]
     database_connections: u32,
-    #[command(flatten, next_help_heading = "Bounds")]
+    #[command(flatten, next_help_heading = "Limits")]
     bounds: BoundArgs,
-    /// For `ordinal chaos`: be wrong about the time by the seconds that this file says.
+    /// For `ordinal chaos`: shift the clock by the seconds in this file.
     #[arg(long, value_name = "FILE", hide = true)]
     clock_offset_file: Option<PathBuf>,
-    /// Prove so often that stock's sums hold, from a snapshot, and say what differs; 0s is never.
+    /// Check stock's sums this often, from a snapshot, and report differences; 0s is never.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_RECONCILE_EVERY", default_value = "1h", value_parser = reconcile_every)]
     reconcile_every: Duration,
-    /// Do not let stock react to orders, to see what happens when it does not answer.
+    /// Do not let stock react to orders, to demonstrate missing answers.
     #[arg(help_heading = "Orders", long, env = "ORDINAL_WITHOUT_STOCK")]
     without_stock: bool,
     #[command(flatten, next_help_heading = "Facts through Redis")]
@@ -144,51 +140,53 @@ pub struct ServeArgs {
     messages: crate::engine::messages::MessageArgs,
 }
 
-/// How much callers may have at once; docs/limits.md says what else is bounded.
+/// Limits of callers; docs/limits.md lists all limits.
 #[derive(Debug, clap::Args)]
 struct BoundArgs {
-    /// Connections at once [default: 8192, or the limit of open files less 256 that stores need].
+    /// Connections [default: 8192, or the limit of open files minus 256 kept for stores].
     #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_MAX", value_parser = at_least_one)]
     connections_max: Option<usize>,
-    /// Connections at once from one address [default: half of those].
+    /// Connections from one address [default: half of those].
     #[arg(long, value_name = "N", env = "ORDINAL_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
     connections_per_address: Option<usize>,
-    /// Calls under way at once; a quarter is kept for services and operators.
+    /// Concurrent calls; a quarter is reserved for services and operators.
     #[arg(long, value_name = "N", env = "ORDINAL_CALLS_MAX", default_value_t = Numbers::default().whole.calls, value_parser = at_least_one)]
     calls_max: usize,
-    /// Calls under way at once of one customer.
+    /// Concurrent calls of one customer.
     #[arg(long, value_name = "N", env = "ORDINAL_CALLS_PER_CUSTOMER", default_value_t = Numbers::default().customer.calls, value_parser = at_least_one)]
     calls_per_customer: usize,
-    /// Watches and other streams at once; half is kept for services and operators.
+    /// Concurrent watches and other streams; half is reserved for services and operators.
     #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_MAX", default_value_t = Numbers::default().whole.streams, value_parser = at_least_one)]
     streams_max: usize,
-    /// Watches and other streams at once of one customer.
+    /// Concurrent watches and other streams of one customer.
     #[arg(long, value_name = "N", env = "ORDINAL_STREAMS_PER_CUSTOMER", default_value_t = Numbers::default().customer.streams, value_parser = at_least_one)]
     streams_per_customer: usize,
 }
 
-/// A window of an order: no longer than anybody keeps one.
+/// A window of an order, at most [`WINDOW_MAX`].
 fn window(text: &str) -> Result<Duration, String> {
     let window = crate::flags::duration(text)?;
     let days = WINDOW_MAX.as_secs() / (24 * 60 * 60);
     if window > WINDOW_MAX { Err(format!("is at most {days} days")) } else { Ok(window) }
 }
 
-/// One in which somebody can confirm.
+/// A window long enough to confirm an order.
 fn confirm_window(text: &str) -> Result<Duration, String> {
     let window = window(text)?;
     if window < Duration::from_secs(1) {
-        return Err("is at least 1s: every order would be cancelled at once".to_owned());
+        return Err(
+            "must be at least 1s: otherwise every order is cancelled immediately".to_owned()
+        );
     }
     Ok(window)
 }
 
-/// Off, or with a pause in between.
+/// Off, or at least a second.
 fn reconcile_every(text: &str) -> Result<Duration, String> {
     match window(text)? {
         Duration::ZERO => Ok(Duration::ZERO),
         short if short < Duration::from_secs(1) => {
-            Err("is at least 1s, or 0s for never".to_owned())
+            Err("must be at least 1s, or 0s for never".to_owned())
         }
         every => Ok(every),
     }
@@ -197,7 +195,7 @@ fn reconcile_every(text: &str) -> Result<Duration, String> {
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err("is a whole number from 1".to_owned()),
+        _ => Err("must be a whole number from 1".to_owned()),
     }
 }
 
@@ -213,30 +211,30 @@ impl BoundArgs {
 }
 
 impl ServeArgs {
-    /// Whether the settings are to be shown only.
+    /// Whether to print the settings only.
     #[must_use]
     pub const fn print_config(&self) -> bool {
         self.print_config
     }
 
-    /// Whether the settings make sense together; nothing is written.
+    /// Checks that the settings fit together; nothing is written.
     ///
     /// # Errors
-    /// Usage where they do not.
+    /// Usage if they do not.
     pub fn check(&self) -> Result<(), Failure> {
         let checked = || {
             let settings = self.settings(self.tokens.clone())?;
-            // Tokens that are drawn at the first start are not drawn for a look.
-            let drawn = self.tokens.is_none() && matches!(settings.backend, Backend::Sqlite(_));
-            if drawn { Ok(()) } else { settings.check() }
+            // Tokens that the first start would generate do not exist yet.
+            let generates = self.tokens.is_none() && matches!(settings.backend, Backend::Sqlite(_));
+            if generates { Ok(()) } else { settings.check() }
         };
         checked().map_err(|error| Failure::usage(&error))
     }
 
-    /// Where everything is kept.
+    /// Where everything is stored.
     ///
     /// # Errors
-    /// Where the database of a service is not said.
+    /// If no database is given for a service.
     pub fn backend(&self) -> anyhow::Result<Backend> {
         let databases = self.databases.databases(self.role)?;
         Ok(databases.map_or_else(|| Backend::Sqlite(self.data.clone()), Backend::Postgres))
@@ -247,12 +245,12 @@ impl ServeArgs {
         Ok(Identity::with_token(token)?)
     }
 
-    /// The token file: as said, or the one that is kept beside the data.
+    /// The token file: the given one, or the one in the data directory.
     pub(super) fn tokens(&self, backend: &Backend) -> anyhow::Result<Option<PathBuf>> {
         match (&self.tokens, backend) {
             (Some(path), _) => Ok(Some(path.clone())),
             (None, Backend::Sqlite(data)) if !self.listen.ip().is_loopback() => {
-                tokens::kept_in(data).map(Some)
+                tokens::in_directory(data).map(Some)
             }
             (None, _) => Ok(None),
         }

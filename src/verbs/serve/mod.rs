@@ -1,7 +1,7 @@
-//! `ordinal serve`: an engine that runs until it is told to stop.
+//! `ordinal serve`: runs an engine until it is stopped.
 
 mod args; // its flags
-mod tokens; // drawn where none were given
+mod tokens; // generates tokens at the first start
 
 pub use args::ServeArgs;
 
@@ -17,7 +17,7 @@ use crate::engine::{Backend, Engine};
 /// Serves until SIGTERM, SIGINT, or another engine takes the journal over.
 ///
 /// # Errors
-/// Where the engine cannot start.
+/// If the engine cannot start.
 pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     take_descriptors();
     let usage = |error: anyhow::Error| Failure::usage(&error);
@@ -29,31 +29,31 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
         Backend::Sqlite(directory) => format!("sqlite in {}", directory.display()),
         Backend::Postgres(_) => "postgres".to_owned(),
     };
-    // Heard from before anybody is told that it serves: who stops it at once finds it drained, too.
+    // Installed before the address is printed, so that an immediate stop drains the engine, too.
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("cannot listen for SIGTERM")?;
     let engine = tokio::select! {
         started = Engine::start(settings) => started?,
-        // Nothing was begun for anybody.
+        // Stopped before it served.
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
     };
     let address = engine.address().to_string();
     if json {
         let tokens = tokens.as_ref().map(|path| path.display().to_string());
-        let told = json!({
+        let started = json!({
             "listening": address, "backend": backend, "role": role, "tokens": tokens,
         });
-        println!("{told}");
+        println!("{started}");
     } else {
         println!("listening on http://{address} ({role} on {backend})");
         match (&args.tokens, &tokens) {
             (None, Some(path)) => println!(
-                "callers prove themselves by tokens: {} and the files beside it",
+                "callers authenticate with tokens: {} and the files beside it",
                 path.display()
             ),
             (_, None) => println!(
-                "callers are believed, as operators where they say nothing: everybody on this \
-                 machine may do everything (--tokens)"
+                "callers are not authenticated and are operators by default: every user of this \
+                 machine can do everything (see --tokens)"
             ),
             (Some(_), Some(_)) => {}
         }
@@ -65,7 +65,7 @@ pub async fn run(args: &ServeArgs, json: bool) -> Result<ExitCode, Failure> {
     };
     if superseded {
         tracing::error!(
-            "another engine has taken the journal over, or the lease ran out; stopping"
+            "another engine has taken over the journal, or the lease expired; stopping"
         );
     }
     engine.stop().await?;

@@ -1,5 +1,5 @@
-//! Tokens for an engine that was given none and listens for other machines: drawn at its first start
-//! and kept beside its data.
+//! Tokens for an engine that listens for other machines without `--tokens`: generated at its first
+//! start and stored in its data directory.
 //! Never here: a token in a log, an error or on a screen.
 
 use std::fs::{File, OpenOptions};
@@ -8,49 +8,50 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rand::Rng as _;
+use shared_events::chance::Chance;
 
 use crate::edge::access::hash_of;
 
-/// Who gets one: the file it is written to, the role, the subject.
+/// The generated tokens: file, role, subject.
 const CALLERS: [(&str, &str, &str); 2] =
     [("ops.token", "OPS", "ops"), ("service.token", "SERVICE", "shop")];
-/// Hashes of all of them, as `--tokens` takes it.
+/// The file with the hashes of all tokens, in the format of `--tokens`.
 const FILE: &str = "tokens.toml";
-/// Who locks it is drawing.
+/// Locked while tokens are generated.
 const LOCK: &str = "tokens.lock";
 
-/// The token file in this directory; where there is none, tokens are drawn and written beside it, each to
-/// a file that only its owner can read.
+/// The token file in this directory. If it does not exist, generates tokens and writes each to a
+/// file that only its owner can read.
 ///
 /// # Errors
-/// Where a file cannot be written.
-pub fn kept_in(data: &Path) -> anyhow::Result<PathBuf> {
+/// If a file cannot be written.
+pub fn in_directory(data: &Path) -> anyhow::Result<PathBuf> {
     let path = data.join(FILE);
     if path.exists() {
         return Ok(path);
     }
     let cannot = || format!("cannot write tokens to {}", data.display());
     crate::engine::make_private(data)?;
-    // Two first starts at once would each draw: one waits, and finds what the other has drawn.
-    let drawing = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
-    let drawing = drawing.with_context(cannot)?;
-    drawing.lock().with_context(cannot)?;
+    // Of two concurrent first starts one waits, and finds the other's tokens.
+    let lock = File::options().create(true).truncate(false).write(true).open(data.join(LOCK));
+    let lock = lock.with_context(cannot)?;
+    lock.lock().with_context(cannot)?;
     if path.exists() {
         return Ok(path);
     }
     let mut hashes = String::from(
-        "# Drawn at the first start. The tokens themselves are in the files *.token.\n",
+        "# Generated at the first start. The tokens themselves are in the files *.token.\n",
     );
     for (file, role, subject) in CALLERS {
-        let token = draw();
+        let token = generate();
         let hash = hex::encode(hash_of(&token));
         hashes.push_str(&format!(
             "\n[[hashes]]\nsha256 = \"{hash}\"\nrole = \"{role}\"\nsubject = \"{subject}\"\n"
         ));
         write(&data.join(file), &format!("{token}\n")).with_context(cannot)?;
     }
-    // Last and whole: where it is, the tokens are. One that was cut short is drawn again.
+    // Written last and atomically: if it exists, so do the tokens. Otherwise they are generated
+    // again.
     let beside = data.join(".tokens.toml");
     write(&beside, &hashes).with_context(cannot)?;
     std::fs::rename(&beside, &path).with_context(cannot)?;
@@ -58,10 +59,10 @@ pub fn kept_in(data: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// 256 bits.
-fn draw() -> String {
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    hex::encode(bytes)
+fn generate() -> String {
+    let chance = Chance::system();
+    let bits = [(); 4].map(|()| chance.bits().to_be_bytes());
+    hex::encode(bits.concat())
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
