@@ -62,7 +62,7 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
             }
         });
         let taken = (0..5).map(|number| {
-            // An order is begun and placed between any two, however fast they are.
+            // An order is placed between any two backups, however fast they are.
             let patience = Instant::now() + PATIENCE;
             let enough = placed.load(Ordering::Relaxed) + 2;
             while placed.load(Ordering::Relaxed) < enough {
@@ -82,7 +82,7 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
     let (code, _, error) = backup(&data, &first);
     assert_eq!(code, 0, "{error}");
     assert!(engine.stop().success());
-    // Nobody else may read it: it names people.
+    // Only the owner may read it: it contains personal data.
     assert_eq!(mode(&first), 0o700);
     for entry in std::fs::read_dir(&first).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
@@ -93,13 +93,13 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
         assert_eq!((code, &report["findings"]), (0, &json!([])), "{error}{report}");
         assert_eq!(report["checked"]["as_noted"], 1);
         let events = report["events"].as_u64().unwrap();
-        // It grew under them: copies of an engine at rest would prove nothing.
+        // It grew meanwhile: copies of an engine at rest would prove nothing.
         assert!(events > last || number == backups.len(), "{events} after {last}");
         last = events;
-        // Looking has changed nothing in it.
+        // Checking changes nothing in it.
         assert_eq!(std::fs::read_dir(taken).unwrap().count(), 5);
     }
-    // Each is where the one before was, and more: nothing was changed in between.
+    // Each backup continues the one before: nothing was changed in between.
     let manifest = backups[0].join("manifest.json");
     let expect = ["--data", first.to_str().unwrap(), "--expect", manifest.to_str().unwrap()];
     let (code, report, error) = told(&[&["--json", "verify"], &expect[..]].concat());
@@ -119,7 +119,7 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
 }
 
 #[test]
-fn a_backup_that_is_not_whole_is_said_to_be_none() {
+fn an_incomplete_backup_is_refused() {
     let folder = TempDir::new().unwrap();
     let (data, whole) = (folder.path().join("data"), folder.path().join("whole"));
     let engine = Engine::start(&data);
@@ -169,7 +169,7 @@ fn a_backup_that_is_not_whole_is_said_to_be_none() {
         "journal.db-wal was not copied",
     );
 
-    // Nothing is written over, and what could not be made leaves nothing behind.
+    // Nothing is overwritten, and a failed backup leaves nothing behind.
     let (code, _, error) = backup(&data, &whole);
     assert_eq!(code, 1);
     assert!(error.contains("is not empty"), "{error}");
@@ -183,7 +183,7 @@ fn a_backup_that_is_not_whole_is_said_to_be_none() {
     assert_eq!(code, 1);
     assert!(error.contains("orders.db"), "{error}");
     assert!(!folder.path().join("new").exists());
-    // One that fails in its last step: nothing of it stays, and the folder is there as it was.
+    // Fails in its last step: nothing remains, and the folder is as before.
     std::fs::copy(whole.join("orders.db"), data.join("orders.db")).unwrap();
     std::fs::write(data.join("journal.db"), "").unwrap();
     let empty = folder.path().join("empty");

@@ -1,5 +1,5 @@
-//! A journal that is not the one that was followed: it is noticed before anything is skipped, and goes
-//! on when somebody has accepted it.
+//! A journal that is not the one that was followed: it is detected before anything is skipped, and
+//! work continues when somebody has accepted it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
-/// Waits until this is so.
+/// Waits until this holds.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !so() {
@@ -56,7 +56,7 @@ fn lawful(data: &Path) {
 
 const ALL: [&str; 4] = ["journal", "orders", "inventory", "notifications"];
 
-/// The last place of the journal, as it is given back.
+/// The last position of the journal, in the form in which clients return it.
 fn last_place(engine: &Engine) -> String {
     let output = engine.run(&["events", "replay"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -66,13 +66,13 @@ fn last_place(engine: &Engine) -> String {
     format!("{}:{}:{}", part("shard"), part("position"), part("mark"))
 }
 
-/// How an SQLite journal of before is put in the place of the one that was followed: when three orders
-/// were placed and two more after it.
+/// An SQLite journal that is replaced by an earlier copy: made when three orders were placed, with
+/// two more placed after it.
 struct SetBack {
     folder: tempfile::TempDir,
     kept: Vec<String>,
     gone: Vec<String>,
-    /// What the history that went had told: a page of the list, and where its last order stands.
+    /// What the lost history had shown: a page of the list, and the position of its last order.
     page: String,
     place: String,
 }
@@ -96,7 +96,7 @@ impl SetBack {
         let engine = Engine::start(&data);
         let gone: Vec<String> = (0..2).map(|_| place(&engine)).collect();
         gone.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-        // One that stays is cancelled in the history that goes.
+        // One that stays is cancelled in the lost history.
         engine.ask(&["order", "cancel", &kept[0]]);
         level(&engine);
         let page = engine.ask(&["order", "list", "--page-size", "2"]);
@@ -135,7 +135,7 @@ fn a_journal_that_was_set_back_takes_no_orders_until_it_is_accepted() {
     }
     let listed = engine.ask(&["order", "list"]);
     assert_eq!(listed["orders"].as_array().unwrap().len(), 4, "{listed}");
-    // Three of before and the new one hold a unit each.
+    // Three earlier ones and the new one reserve a unit each.
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(4), "{stock}");
     let letters = engine.ask(&["dead-letter", "list"]);
@@ -150,13 +150,13 @@ fn a_journal_that_was_set_back_takes_no_orders_until_it_is_accepted() {
 }
 
 #[test]
-fn what_another_history_told_is_not_gone_on_with() {
+fn positions_of_a_lost_history_are_refused() {
     let set_back = SetBack::of_sqlite();
     let engine = Engine::start(&set_back.data());
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "a drill"]);
     level(&engine);
-    // Past all that was there before.
+    // Ahead of everything that was there before.
     let new: Vec<String> = (0..9).map(|_| place(&engine)).collect();
     new.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
     let SetBack { page, place, .. } = &set_back;
@@ -168,7 +168,7 @@ fn what_another_history_told_is_not_gone_on_with() {
     ] {
         assert_eq!(engine.refused(1, &asked)["reason"], "HISTORY_FORKED", "{asked:?}");
     }
-    // Places that it has are gone on from, with their marks.
+    // Positions that it has are continued from, with their marks.
     let there = last_place(&engine);
     engine.ask(&["order", "list", "--at-least", &there]);
     let rest = engine.run(&["events", "replay", "--after", &there]);
@@ -177,12 +177,12 @@ fn what_another_history_told_is_not_gone_on_with() {
 }
 
 #[test]
-fn an_order_that_is_placed_anew_is_listed_as_it_is_now() {
+fn an_order_placed_again_is_listed_in_its_new_state() {
     let set_back = SetBack::of_sqlite();
     let engine = Engine::start(&set_back.data());
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "a drill"]);
-    // At once, as its client would: while those who follow go back, or before, or afterwards.
+    // Immediately, as its client would: while followers go back, or before, or afterwards.
     let mut again = placing(&["MUG=3@2.00GBP"]);
     again.extend(["--id", &set_back.gone[1]]);
     engine.ask(&again);
@@ -199,8 +199,8 @@ fn an_order_that_is_placed_anew_is_listed_as_it_is_now() {
 }
 
 #[test]
-fn a_journal_that_has_passed_the_old_heads_is_known_for_another() {
-    // Nobody who remembers more looks while it grows.
+fn a_set_back_journal_is_detected_even_past_its_old_heads() {
+    // No reader that remembers more looks while it grows.
     let set_back = SetBack::of_sqlite();
     let data = set_back.data();
     let alone = set_back.folder.path().join("old");
@@ -253,10 +253,10 @@ fn stock_that_was_set_back_catches_up_by_itself() {
     lawful(&data);
 }
 
-/// Stock tells something else then at places that orders have heard of, and would for ever be
-/// behind them.
+/// Stock then publishes other facts at positions that orders have read already, and orders would
+/// stay ahead of it for ever.
 #[test]
-fn orders_and_stock_of_different_days_come_together() {
+fn orders_and_stock_from_backups_of_different_days_agree_again() {
     let folder = tempfile::tempdir().unwrap();
     let (data, old) = (folder.path().join("data"), folder.path().join("old"));
     std::fs::create_dir(&old).unwrap();
@@ -293,7 +293,7 @@ fn psql(url: &str, sql: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Roles in processes of their own on a Postgres server, with a database each, with or without Redis.
+/// Roles in separate processes on one Postgres server, with a database each, with or without Redis.
 struct Roles {
     server: PostgresServer,
     redis: Option<RedisServer>,
@@ -355,7 +355,7 @@ fn stop_all(engines: [Engine; 3]) {
 }
 
 #[test]
-fn stock_that_has_lost_everything_breaks_no_promise() {
+fn stock_that_lost_everything_cancels_no_confirmed_order() {
     let roles = Roles::new(false);
     let engines = roles.start_all();
     engines[0].ask(&["stock", "set", "MUG", "100"]);
@@ -425,11 +425,11 @@ fn roles_notice(redis: bool) {
 }
 
 #[test]
-fn roles_that_follow_by_grpc_notice_and_go_back() {
+fn roles_that_follow_by_grpc_detect_a_set_back_journal() {
     roles_notice(false);
 }
 
 #[test]
-fn roles_that_follow_by_redis_notice_and_go_back() {
+fn roles_that_follow_by_redis_detect_a_set_back_journal() {
     roles_notice(true);
 }

@@ -1,4 +1,4 @@
-//! An id is an id, however it is spelt and whoever says it; used again for something else it is
+//! An id is the same id in every spelling and from every caller; reused for other content it is
 //! refused.
 
 use ordinal::client::Failure;
@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::shop::{Orders as _, Shop, on_both};
 
 on_both!(
-    a_customer_in_capitals_is_the_same_customer,
-    the_uuid_of_zeroes_names_nothing,
-    one_request_through_two_pods_is_one_order,
-    an_id_used_again_is_for_the_same_or_refused,
+    a_customer_id_in_capitals_is_the_same_customer,
+    the_nil_uuid_is_refused_in_every_field,
+    one_request_through_two_nodes_is_one_order,
+    a_reused_id_with_other_content_is_refused,
 );
 
-async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
+async fn a_customer_id_in_capitals_is_the_same_customer(shop: Shop) {
     shop.set_stock("MUG", 10).await;
     let capitals = shop.customer.to_string().to_uppercase();
     let spellings =
@@ -29,7 +29,7 @@ async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
             order["customer_id"] = named;
             order["order_id"] = json!(order["order_id"].as_str().unwrap().to_uppercase());
             let placed = buyer.orders("PlaceOrder", order).await.unwrap();
-            // One spelling comes out.
+            // All are answered in one spelling.
             assert_eq!(placed["order"]["customer_id"], json!(shop.customer));
             let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
             assert_eq!(order_id, order_id.to_lowercase());
@@ -47,7 +47,7 @@ async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
     shop.close().await;
 }
 
-/// The paths of the fields of a message that hold ids, with a value that names nothing.
+/// The paths of the id fields of a message, with a value that names nothing.
 fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
     let nil = json!(Uuid::nil());
     let mut found = Vec::new();
@@ -70,7 +70,7 @@ fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
     found
 }
 
-async fn the_uuid_of_zeroes_names_nothing(shop: Shop) {
+async fn the_nil_uuid_is_refused_in_every_field(shop: Shop) {
     let heads = shop.heads().await;
     let mut tried = Vec::new();
     let services: Vec<_> = shop.ops.pool().services().collect();
@@ -92,7 +92,7 @@ async fn the_uuid_of_zeroes_names_nothing(shop: Shop) {
             }
         }
     }
-    // The callers' own id too.
+    // The caller's own id too.
     let nobody = shop.as_caller("customer", &Uuid::nil().to_string()).await;
     assert_eq!(nobody.refused("ListOrders", json!({})).await, "UNAUTHENTICATED");
     assert!(tried.len() > 25, "{tried:?}");
@@ -111,7 +111,7 @@ async fn violations(shop: &Shop, name: &str, streams: bool, request: Value) -> V
     bad.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
-async fn one_request_through_two_pods_is_one_order(shop: Shop) {
+async fn one_request_through_two_nodes_is_one_order(shop: Shop) {
     shop.set_stock("MUG", 10).await;
     let request_id = Uuid::now_v7();
     let mut order = shop.order(&[("MUG", 1)]);
@@ -130,7 +130,7 @@ async fn one_request_through_two_pods_is_one_order(shop: Shop) {
         ids.insert(placed["order"]["order_id"].to_string());
     }
     assert_eq!(ids.len(), 1);
-    // Another content, another request or another customer is something else.
+    // Other content, another request or another customer is something else.
     let mut other = order.clone();
     other["lines"][0]["quantity"] = json!(2);
     assert_eq!(pods[1].refused("PlaceOrder", other).await, "IDEMPOTENCY_KEY_REUSED");
@@ -141,7 +141,7 @@ async fn one_request_through_two_pods_is_one_order(shop: Shop) {
     shop.close().await;
 }
 
-/// What is said of an id that is used again for something else.
+/// The refusal of an id that is reused for something else.
 async fn told(shop: &Shop, method: &str, request: Value) -> (String, String) {
     let failure = shop.ops.orders(method, request).await.unwrap_err();
     let told = failure.to_json();
@@ -151,7 +151,7 @@ async fn told(shop: &Shop, method: &str, request: Value) -> (String, String) {
     (word("existing"), word("differs"))
 }
 
-async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
+async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     shop.set_stock("MUG", 100).await;
     let says = |existing: &str, differs: &str| (existing.to_owned(), differs.to_owned());
     // An order.
@@ -164,7 +164,7 @@ async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
     other["lines"][0]["quantity"] = json!(5);
     assert_eq!(told(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
     shop.until(order_id.as_str().unwrap(), "CONFIRMED").await;
-    // A parcel, by two packers at once.
+    // A parcel, by two packers at the same time.
     let parcel = |quantity: u32| {
         json!({
             "order_id": order_id, "shipment_id": shipment_id, "carrier": "DHL", "tracking": "1",

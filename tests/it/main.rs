@@ -1,4 +1,4 @@
-//! The whole engine, from outside.
+//! The complete engine, from outside.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,6 @@ mod clients;
 mod commands;
 mod dead_letters;
 mod delivery;
-mod dialect;
 mod edge;
 mod fake;
 mod feed;
@@ -36,6 +35,7 @@ mod overload;
 mod readme;
 mod reasons;
 mod rebuild;
+mod refusal_format;
 mod refusals;
 mod roles;
 mod security;

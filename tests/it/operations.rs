@@ -1,5 +1,5 @@
-//! Who did what to the engine, why, and how it was before: written with its effect, listed once,
-//! whichever process is asked. And why stock is what it is.
+//! Operators' actions: who did what, why, and the state before and after, recorded with the effect,
+//! listed once by every process. And the movements that explain stock.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::shop::{On, Orders as _, Shop, TestDatabase, on_both};
 use crate::support::{Engine, PATIENCE, free_port};
 
 on_both!(
-    every_call_that_changes_something_is_written_down_once,
-    what_was_refused_is_not_written_down,
-    what_was_done_is_listed_in_pages_and_by_whom,
-    stock_is_what_its_movements_add_up_to,
+    every_change_by_an_operator_is_recorded_once,
+    refused_calls_are_not_recorded,
+    operators_actions_are_listed_in_pages_and_by_filter,
+    stock_equals_the_sum_of_its_movements,
 );
 
 async fn admin(client: &Client, method: &str, request: Value) -> Result<Value, Failure> {
@@ -28,7 +28,7 @@ async fn stock(client: &Client, method: &str, request: Value) -> Result<Value, F
     client.call(&format!("inventory.v1.InventoryService/{method}"), request).await
 }
 
-/// What operators did, newest first.
+/// Operators' actions, newest first.
 async fn done(client: &Client, request: Value) -> Vec<Value> {
     let mut answer = admin(client, "ListOperatorActions", request).await.unwrap();
     assert_eq!(answer["away"], json!([]), "{answer}");
@@ -40,7 +40,7 @@ fn told(action: &Value) -> [&str; 5] {
     ["verb", "target", "reason", "before", "after"].map(|field| action[field].as_str().unwrap())
 }
 
-async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
+async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     let lists = json!({ "name": "deadlines", "reason": "looked odd" });
     let pause = |reason: &str| json!({ "follower": "stock", "reason": reason });
     let count = json!({ "sku": "MUG", "on_hand": 5, "reason": "counted" });
@@ -98,16 +98,16 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
             assert_eq!(told(newest), expected);
         }
         assert_eq!((&newest["role"], &newest["subject"]), (&json!("OPS"), &json!("anna")));
-        // Those of one instant have no order among each other.
+        // Those of the same instant have no order among each other.
         shop.advance(Duration::from_secs(1));
     }
-    // What services do is no operator's action; the movement names them.
+    // What a service does is no operator's action; the movement names it.
     let request = json!({ "sku": "MUG", "delta": 3 });
     stock(&shop.service, "AdjustStock", request).await.unwrap();
     assert_eq!(done(&shop.ops, json!({})).await.len(), 8);
     let moved = stock(&shop.ops, "ListMovements", json!({ "sku": "MUG" })).await.unwrap();
     assert_eq!(moved["movements"][0]["asked_by"], "service:shop");
-    // A message that is said again.
+    // A message that is sent again.
     let order = shop.place(&[("MUG", 1)]).await;
     shop.until(&order, "CONFIRMED").await;
     shop.told(&order).await;
@@ -134,7 +134,7 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
     shop.close().await;
 }
 
-async fn what_was_refused_is_not_written_down(shop: Shop) {
+async fn refused_calls_are_not_recorded(shop: Shop) {
     let nobody = Uuid::now_v7();
     let letter = json!({ "follower": "stock", "subject": nobody, "reason": "x" });
     for (method, request) in [
@@ -167,7 +167,7 @@ async fn what_was_refused_is_not_written_down(shop: Shop) {
     shop.close().await;
 }
 
-async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
+async fn operators_actions_are_listed_in_pages_and_by_filter(shop: Shop) {
     let bob = shop.as_caller("ops", "bob").await;
     for nth in 0..45 {
         let by = if nth % 3 == 0 { &bob } else { &shop.ops };
@@ -221,8 +221,8 @@ async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
     shop.close().await;
 }
 
-/// Orders of every ending: what moved stock adds up to it, and says why it is what it is.
-async fn stock_is_what_its_movements_add_up_to(shop: Shop) {
+/// Orders of every ending: movements add up to the stock and explain it.
+async fn stock_equals_the_sum_of_its_movements(shop: Shop) {
     let counted = json!({ "sku": "MUG", "on_hand": 100, "reason": "first count" });
     stock(&shop.ops, "SetStock", counted).await.unwrap();
     let mut orders = Vec::new();
@@ -265,9 +265,9 @@ async fn stock_is_what_its_movements_add_up_to(shop: Shop) {
     shop.close().await;
 }
 
-/// Its effect does not happen where it cannot be written down.
+/// No effect without its record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_done_that_cannot_be_written_down() {
+async fn an_action_that_cannot_be_recorded_is_not_done() {
     let mut shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 5).await;
     shop.stop().await;
@@ -300,9 +300,9 @@ async fn nothing_is_done_that_cannot_be_written_down() {
     shop.stop().await;
 }
 
-/// By the command line, of processes with databases of their own: whoever is asked tells of all.
+/// By the command line, over processes with separate databases: every process lists all actions.
 #[test]
-fn whichever_process_is_asked_tells_what_was_done_in_all() {
+fn every_process_lists_the_operators_actions_of_all() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let [orders_at, stock_at] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let databases = [(); 2].map(|()| runtime.block_on(TestDatabase::create()));
@@ -372,7 +372,7 @@ fn whichever_process_is_asked_tells_what_was_done_in_all() {
         (&told[2]["before"], &told[2]["after"]),
         (&json!("open"), &json!("frozen: looked into"))
     );
-    // Stock is away: the rest is told, and that it is away.
+    // Stock is unavailable: the rest is listed, and that stock is unavailable.
     drop(inventory);
     let told = orders.ask(&["operations", "list"]);
     assert_eq!(told["away"], json!(["stock"]));
@@ -389,7 +389,7 @@ fn whichever_process_is_asked_tells_what_was_done_in_all() {
 
 /// "Why is it 98?", by the command line.
 #[test]
-fn the_command_line_says_why_stock_is_what_it_is() {
+fn the_command_line_explains_stock_by_its_movements() {
     let folder = tempfile::TempDir::new().unwrap();
     let engine = Engine::start(folder.path());
     let id = Uuid::now_v7().to_string();

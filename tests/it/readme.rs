@@ -1,5 +1,5 @@
-//! What README and the quickstart show is what happens: their commands are run in order against the
-//! real program. And the page of settings is what `ordinal serve --help` says.
+//! README and the quickstart show what happens: their commands are run in order against the real
+//! program. And the page of settings matches `ordinal serve --help`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,15 +14,15 @@ use tempfile::TempDir;
 use crate::book::root;
 use crate::support::{Engine, PATIENCE};
 
-/// Where pages say that the engine listens; in tests it takes a free port.
+/// The address in pages; in tests the engine takes a free port.
 const SHOWN_AT: &str = "127.0.0.1:7400";
 /// A line of a page that stands for any lines.
 const ANYTHING: &str = "…";
-/// Verbs that change nothing: asked until they answer what is shown.
+/// Verbs that change nothing: repeated until they print what is shown.
 const LOOKS: [&str; 8] =
     ["get", "list", "status", "history", "movements", "diff", "verify", "health"];
 
-/// A command of a page with what it is shown to print.
+/// A command of a page with its expected output.
 struct Step {
     command: String,
     shown: Vec<String>,
@@ -44,7 +44,8 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// What differs from run to run, each with what stands for it: `0` is a digit, `x` a hexadecimal one.
+/// Text that differs from run to run, each with its placeholder: `0` is a digit, `x` a hexadecimal
+/// one.
 const DIFFERS: [(&str, &str); 4] = [
     ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "HASH"),
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "ID"),
@@ -69,7 +70,7 @@ fn masked(line: &str) -> String {
         if let Some((pattern, name)) = DIFFERS.iter().find(|(like, _)| is_like(rest, like)) {
             masked.push_str(name);
             rest = &rest[pattern.len()..];
-            // Behind a port and a fraction of a second.
+            // After a port and a fraction of a second.
             rest = match *name {
                 "ADDRESS" => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
                 "TIME" => rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'),
@@ -135,7 +136,7 @@ impl Desk {
         command
     }
 
-    /// Starts the engine and leaves it running; what it says first.
+    /// Starts the engine and leaves it running; returns its first output.
     fn serve(&mut self, step: &Step) -> Vec<String> {
         let mut command = self.command(&format!("exec {}", step.command));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -147,7 +148,7 @@ impl Desk {
         said.iter().map(|line| masked(line)).collect()
     }
 
-    /// Runs a command to its end; all it says.
+    /// Runs a command to its end; returns its output.
     fn run(&self, step: &Step) -> Vec<String> {
         let output = self.command(&step.command).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -184,12 +185,12 @@ fn follow(page: &str) {
 }
 
 #[test]
-fn commands_of_the_readme_say_what_it_shows() {
+fn commands_of_the_readme_print_what_it_shows() {
     follow("README.md");
 }
 
 #[test]
-fn commands_of_the_quickstart_say_what_it_shows() {
+fn commands_of_the_quickstart_print_what_it_shows() {
     follow("docs/quickstart.md");
 }
 
@@ -202,7 +203,7 @@ fn the_readme_is_short() {
 const OPENS: &str = "<!-- settings:";
 const CLOSES: &str = "<!-- /settings -->";
 
-/// `ORDINAL_WRITE_GOLDEN=1` writes the page anew.
+/// `ORDINAL_WRITE_GOLDEN=1` rewrites the page.
 #[test]
 fn settings_of_the_page_are_those_of_the_program() {
     let file = root().join("docs/configuration.md");
@@ -290,7 +291,7 @@ fn settings(help: &str) -> String {
 }
 
 fn write_group(page: &mut String, group: &mut [Setting]) {
-    // Those before the first group and behind the last are said in words.
+    // Settings before the first group and after the last are described in the page's prose.
     if !page.contains("\n## ") || group.iter().any(|setting| setting.name() == "--json") {
         return;
     }
@@ -316,7 +317,7 @@ fn write_group(page: &mut String, group: &mut [Setting]) {
     }
 }
 
-/// At most 100 columns wide, where no word is longer.
+/// At most 100 columns wide, except for longer words.
 fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = vec![String::new()];
     let begins = text.len() - text.trim_start().len();

@@ -1,5 +1,5 @@
-//! Every no, through gRPC: its status, its stable reason, the field at fault; and that a refused
-//! call appends nothing.
+//! Every refusal through gRPC: its status, its stable reason and its field; and that a refused call
+//! appends nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use uuid::Uuid;
 use crate::reasons::stands_on_the_page;
 use crate::shop::{Orders as _, Shop, on_both};
 
-on_both!(every_refusal_of_an_order, every_field_that_is_malformed_is_named);
+on_both!(every_refusal_of_an_order, every_malformed_field_is_named);
 
-/// What the answer to a refused call says.
+/// Status code, reason and fields of a refused call.
 fn said(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String>) {
     match answer {
         Ok(answer) => panic!("{what} was accepted: {answer}"),
@@ -314,7 +314,7 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
         assert_eq!(shop.heads().await, heads, "{what} appended something");
         reasons.insert(reason);
     }
-    // Every code of LIFECYCLE, and the edge's own.
+    // Every code of the lifecycle, and the edge's own.
     for code in [
         "EMPTY_ORDER",
         "TOO_MANY_LINES",
@@ -347,8 +347,8 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
     shop.close().await;
 }
 
-/// Paths (of JSON, and as violations spell them) of all fields of a request, with a value that is
-/// none.
+/// Paths (in JSON, and as violations spell them) of all fields of a request, each with an invalid
+/// value.
 fn malformed(
     message: &MessageDescriptor,
     json: &Value,
@@ -384,16 +384,16 @@ fn wrong(field: &FieldDescriptor, kind: &Kind) -> Option<Value> {
         // 0 asks for the default page.
         Kind::Uint32 if field.name() == "page_size" => None,
         Kind::Uint32 => Some(json!(0)),
-        // Stock may also be lowered.
+        // Stock may also be reduced.
         Kind::Int64 if field.name() == "delta" => Some(json!(0)),
         Kind::Int32 if field.name() == "nanos" => Some(json!(1)),
         Kind::Int32 | Kind::Int64 => Some(json!(-1)),
-        // Both values of a flag and every version mean something.
+        // Both values of a flag and every version are valid.
         _ => None,
     }
 }
 
-async fn every_field_that_is_malformed_is_named(shop: Shop) {
+async fn every_malformed_field_is_named(shop: Shop) {
     let id = Uuid::now_v7();
     let options = json!({ "request_id": id, "etag": "1" });
     let order = "ordinal.orders.v1.OrderService";

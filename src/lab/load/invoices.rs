@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_an_invoice_are_put_together_though_others_stand_between() {
+    fn interleaved_lines_of_an_invoice_are_put_together() {
         let found = read(&[line("1"), line("2"), line("1"), line("C3")].concat());
         let short: Vec<_> = found.iter().map(|i| (i.number.as_str(), i.lines(), i.split)).collect();
         assert_eq!(short, [("1", 2, false), ("2", 1, false), ("C3", 1, false)]);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invoice_that_comes_back_too_late_is_said_to_be_split() {
+    fn an_invoice_that_continues_too_late_is_marked_as_split() {
         let between: String = (10..150).map(|n| line(&n.to_string())).collect();
         let found = read(&[line("1"), between, line("1")].concat());
         assert_eq!(found.iter().filter(|invoice| invoice.number == "1").count(), 2);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_line_and_one_that_is_no_text_are_kept_and_marked() {
+    fn short_and_non_text_lines_are_kept_and_marked() {
         let found = read("1,85123A\n");
         assert!(found[0].rows[0].fault.is_some());
         let file = |line: &[u8]| -> Box<dyn Read + Send> {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_or_a_zone_is_heeded_and_a_contradiction_refused() {
+    fn an_offset_or_a_zone_is_applied_and_a_contradiction_refused() {
         let parsed = |text: &str| instant(text).map(|at| at.to_string());
         for (text, expected) in [
             ("2026-03-02 09:15:00", "09:15"),

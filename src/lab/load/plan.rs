@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_is_wrong_is_named() {
+    fn every_invalid_line_is_named() {
         let rows =
             vec![row("0", "1"), row("x", "1"), row("1", "-1"), row("1", "0.001"), row("1", "1")];
         let codes: Vec<_> =
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_told_what_is_wrong_with_it() {
+    fn an_invalid_price_is_reported_with_its_fault() {
         let detail = |price: &str| sale(&row("1", price), gbp()).unwrap_err().detail;
         for finer in ["4.505", "1.999"] {
             assert!(detail(finer).contains("finer than the minor unit"), "{finer}");
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_those_that_the_engine_takes() {
+    fn units_must_be_in_the_range_of_the_engine() {
         assert_eq!(sale(&row("1000000000", "1"), gbp()).unwrap().0, 1_000_000_000);
         for above in ["1000000001", "4294967296"] {
             let detail = sale(&row(above, "1"), gbp()).unwrap_err().detail;
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_somebody_else_on_every_invoice() {
+    fn a_guest_is_another_customer_on_every_invoice() {
         let guest = |number: &str| {
             let number = number.to_owned();
             customer_id(&Invoice { number, customer: String::new(), ..invoice(Vec::new()) })

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn units_are_taken_once_latest_order_first_or_not_at_all() {
+    async fn units_are_taken_once_and_from_the_latest_order_first() {
         let bought = Purchases::new().await.unwrap();
         let [first, second] = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let lines = |units| vec![("MUG".to_owned(), units, pounds(450))];

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_costs_its_own_line() {
+    fn an_unclosed_quote_costs_only_its_own_line() {
         // To the end of the file; up to the next quote; up to one that closes it as if it had been
         // intended.
         assert_eq!(lines("a,b,c\n1,\"x,2\n3,y,4\n"), [(1, None), (2, OPEN), (3, None)]);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn no_field_is_read_without_end() {
+    fn no_field_is_read_without_bound() {
         let long = "x".repeat(RECORD_MAX + 1);
         let text = format!("a,b,c\n1,{long},2\n3,4,5\n");
         assert_eq!(lines(&text), [(1, None), (2, Some("MALFORMED_LINE")), (3, None)]);
