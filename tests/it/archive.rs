@@ -132,7 +132,7 @@ impl Shop {
     }
 
     /// Verifies with the files: every law holds, and nothing was skipped.
-    fn whole(&self) -> Value {
+    fn verify_complete(&self) -> Value {
         let report = self.verify(&["--archive", &self.files()]);
         assert_eq!(
             (&report["findings"], &report["unchecked"]),
@@ -161,7 +161,7 @@ impl Shop {
     }
 
     /// Waits until every follower has caught up, by `verify` as a client.
-    fn level(&self) -> Value {
+    fn until_caught_up(&self) -> Value {
         let report = self.engine().ask(&["verify"]);
         assert_eq!(report["findings"], json!([]), "{report}");
         report
@@ -236,7 +236,7 @@ fn archived_orders_are_still_known() {
     return_of(&shop, &waiting);
     shop.now();
     let new = shop.delivered();
-    shop.level();
+    shop.until_caught_up();
     let known = |engine: &Engine, id: &str| {
         let asked = [&["order", "get", id][..], &["order", "history", id], &["order", "diff", id]];
         asked.map(|asked| engine.ask(asked))
@@ -294,7 +294,7 @@ fn archived_orders_are_still_known() {
     }
     let refused = engine.refused(1, &["read-model", "rebuild", "order-summaries"]);
     assert_eq!(refused["reason"], "ARCHIVED", "{refused}");
-    shop.level_without_files();
+    shop.until_caught_up_without_files();
     let all = replayed(shop.engine(), &["--archive", &shop.files()]);
     assert!(events.iter().all(|(place, event)| all.get(place) == Some(event)));
     let some = replayed(shop.engine(), &["--archive", &shop.files(), "--limit", "5"]);
@@ -325,7 +325,7 @@ fn archived_orders_are_still_known() {
     let report = shop.verify(&["--archive", &shop.files(), "--expect", &noted]);
     assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
     assert!(report["checked"]["as_noted"].as_u64().unwrap() > 0, "{report}");
-    let report = shop.whole();
+    let report = shop.verify_complete();
     assert_eq!(report["events"], all.len(), "{report}");
     assert!(report["checked"]["archive_files"].as_u64().unwrap() > 0);
     let files = shop.files();
@@ -343,19 +343,19 @@ fn archived_orders_are_still_known() {
     assert_eq!(replayed(engine, &[]), all);
     engine.ask(&["read-model", "rebuild", "order-summaries"]);
     assert_eq!(engine.ask(&["order", "get", &new])["order"]["status"], "ORDER_STATUS_FULFILLED");
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 0);
-    shop.whole();
+    shop.verify_complete();
 }
 
 impl Shop {
     /// Waits until every follower has caught up, where a client cannot ask for everything.
-    fn level_without_files(&self) {
-        self.level_but("");
+    fn until_caught_up_without_files(&self) {
+        self.until_caught_up_except("");
     }
 
     /// Waits until every follower but this one has caught up.
-    fn level_but(&self, paused: &str) {
+    fn until_caught_up_except(&self, paused: &str) {
         let patience = Instant::now() + PATIENCE;
         loop {
             let followers = self.engine().ask(&["followers"]);
@@ -376,7 +376,7 @@ fn unread_events_and_the_current_month_are_not_archived() {
     engine.ask(&["follower", "pause", "notifications", "--reason", "the mail server moves"]);
     shop.delivered();
     shop.now();
-    shop.level_but("notifications");
+    shop.until_caught_up_except("notifications");
     let refused = |output: std::process::Output| -> Value {
         assert_eq!(output.status.code(), Some(1));
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
@@ -397,16 +397,16 @@ fn unread_events_and_the_current_month_are_not_archived() {
     assert_eq!(refused(archive(&["--before", "2026-01"])), "NEEDS_POSTGRES");
     assert_eq!(archive(&["--before", "June", "--database-url", &url]).status.code(), Some(2));
     engine.ask(&["follower", "resume", "notifications"]);
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 1);
-    shop.whole();
+    shop.verify_complete();
 }
 
 #[test]
 fn each_database_of_a_journal_archives_its_old_orders() {
     let mut shop = Shop::over(2);
     let orders: Vec<String> = (0..12).map(|_| shop.delivered()).collect();
-    shop.level();
+    shop.until_caught_up();
     let noted = |name: &str| shop.directory.path().join(name).to_str().unwrap().to_owned();
     let (before, after) = (noted("before"), noted("after"));
     let heads = shop.verify(&["--heads-to", &before])["heads"].clone();
@@ -425,13 +425,13 @@ fn each_database_of_a_journal_archives_its_old_orders() {
     assert!(here > 0 && usize::try_from(here).unwrap() < files, "{here} of {files}");
     let report = shop.verify(&[]);
     assert_eq!(report["findings"], json!([]), "{report}");
-    shop.whole();
+    shop.verify_complete();
     let files = shop.files();
     shop.restart(&["--archive", &files]);
     for id in &orders {
         assert_eq!(shop.engine().ask(&["order", "get", id])["order"]["version"], 3);
     }
-    shop.level();
+    shop.until_caught_up();
     // The files of a shard are known where the shard is: it stays there.
     assert!(shop.engine.take().unwrap().stop().success());
     let (one, two) = (shop.url(), shop.second.as_ref().unwrap().url());
@@ -444,7 +444,7 @@ fn each_database_of_a_journal_archives_its_old_orders() {
             assert!(error.contains("have left"), "{shard}: {error}");
         }
     }
-    shop.whole();
+    shop.verify_complete();
 }
 
 #[test]
@@ -458,13 +458,13 @@ fn an_emptied_redis_is_filled_from_the_first_event_in_the_table() {
         shop.delivered();
     }
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&flags)["orders"], 4);
     // Archived facts are still in the streams; then they are removed there too.
     assert_eq!(shop.verify(&flags)["findings"], json!([]));
     redis.cli(&["FLUSHALL"]);
     let new = shop.order();
-    shop.level_without_files();
+    shop.until_caught_up_without_files();
     let report = shop.verify(&flags);
     assert_eq!(report["findings"], json!([]), "{report}");
     assert!(report["checked"]["streams_as_facts"].as_u64().unwrap() > 0, "{report}");
@@ -492,9 +492,9 @@ fn every_damage_to_an_archive_is_reported() {
     }
     let open = shop.order();
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 12);
-    shop.whole();
+    shop.verify_complete();
     assert!(shop.engine.take().unwrap().stop().success());
     let manifests: Vec<Value> = walk(Path::new(&shop.files()))
         .into_iter()
@@ -571,10 +571,8 @@ fn every_damage_to_an_archive_is_reported() {
     };
     for (damage, act, mut expected) in damages {
         let copy = TempDir::new().unwrap();
-        let whole = Path::new(&shop.files()).join(".");
-        assert!(
-            Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap().success()
-        );
+        let all = Path::new(&shop.files()).join(".");
+        assert!(Command::new("cp").arg("-r").args([&all, copy.path()]).status().unwrap().success());
         act(copy.path());
         let report = shop.verify(&["--archive", copy.path().to_str().unwrap()]);
         expected.sort();
@@ -614,7 +612,7 @@ fn a_killed_archiver_beside_a_busy_engine_loses_nothing() {
     let shop = Shop::long_ago();
     let over: Vec<String> = (0..30).map(|_| shop.delivered()).collect();
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     let done = std::sync::atomic::AtomicBool::new(false);
     let placed = std::thread::scope(|scope| {
         let buyer = scope.spawn(|| {
@@ -656,17 +654,17 @@ fn a_killed_archiver_beside_a_busy_engine_loses_nothing() {
         buyer.join().unwrap()
     });
     assert!(!placed.is_empty());
-    shop.level_without_files();
-    let report = shop.whole();
+    shop.until_caught_up_without_files();
+    let report = shop.verify_complete();
     assert!(report["orders"].as_u64().unwrap() >= (over.len() + placed.len()) as u64, "{report}");
     for id in &placed {
         shop.engine().ask(&["order", "get", id]);
     }
-    let gone = shop.number(
+    let remaining_rows = shop.number(
         "SELECT count(DISTINCT aggregate_id) FROM events JOIN archived_orders
                             ON order_id::text = aggregate_id",
     );
-    assert_eq!(gone, 0);
+    assert_eq!(remaining_rows, 0);
     assert_eq!(shop.number("SELECT count(*) FROM archived_orders"), over.len() as i64);
     // Killed runs leave nothing behind.
     assert_eq!(shop.number("SELECT count(*) FROM pg_tables WHERE tablename = 'events_next'"), 0);

@@ -8,10 +8,10 @@ use crate::support::ordinal;
 
 fn round(arguments: &[&str]) -> Value {
     let output = ordinal(&[&["--json", "chaos"], arguments].concat());
-    let told = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{error}");
-    let report: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert!(output.status.success(), "{printed}{error}");
+    let report: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert_eq!(report["contradictions"], json!([]));
     assert_eq!(report["findings"], json!([]));
     assert_eq!(report["appends_of_others"], 0);

@@ -143,21 +143,25 @@ async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
             }
             other => panic!("{other:?}"),
         };
-        let told = refused(&by_tag[&tag]);
-        assert_eq!(told.code, i32::from(status.code()), "{tag}");
+        let brief_refusal = refused(&by_tag[&tag]);
+        assert_eq!(brief_refusal.code, i32::from(status.code()), "{tag}");
         let alone = Refused::decode(status.details()).unwrap();
         let whole = tonic::Status::with_details(
             status.code(),
-            told.message.clone(),
-            told.encode_to_vec().into(),
+            brief_refusal.message.clone(),
+            brief_refusal.encode_to_vec().into(),
         );
         let info = |status: &tonic::Status| {
             let info = status.get_details_error_info().unwrap();
             (info.reason, info.domain, info.metadata)
         };
         // The metadata of a reason is a map, whose bytes have no order.
-        assert_eq!((&told.message, info(&whole)), (&alone.message, info(&status)), "{tag}");
-        assert_eq!(told.details.get(1..), alone.details.get(1..), "{tag}");
+        assert_eq!(
+            (&brief_refusal.message, info(&whole)),
+            (&alone.message, info(&status)),
+            "{tag}"
+        );
+        assert_eq!(brief_refusal.details.get(1..), alone.details.get(1..), "{tag}");
     }
     assert_eq!(refused(&by_tag[&8]).code, i32::from(Code::InvalidArgument));
 
@@ -189,16 +193,16 @@ async fn commands_of_a_client_that_reads_no_answers_are_not_read() {
     }));
     let mut stream = begin(&client, commands).await;
     // Sending begins without a reader and stops before the end.
-    let mut seen = *taken.wait_for(|tag| *tag > 0).await.unwrap();
+    let mut sent = *taken.wait_for(|tag| *tag > 0).await.unwrap();
     loop {
         let more = tokio::time::timeout(std::time::Duration::from_secs(1), taken.changed()).await;
         match more {
-            Ok(Ok(())) => seen = *taken.borrow_and_update(),
+            Ok(Ok(())) => sent = *taken.borrow_and_update(),
             Ok(Err(_)) => panic!("all was sent"),
             Err(_) => break,
         }
     }
-    assert!(seen < 2_900, "{seen} were sent and none read");
+    assert!(sent < 2_900, "{sent} were sent and none read");
     let mut tags = Vec::new();
     while let Some(answer) = stream.message().await.unwrap() {
         done(answer.outcome.as_ref().unwrap());

@@ -26,7 +26,7 @@ impl Shop {
     }
 
     /// Health, once it reports dead letters of stock, or none.
-    async fn until_noted(&self, noted: bool) -> Value {
+    async fn until_reported(&self, noted: bool) -> Value {
         let patience = Instant::now() + PATIENCE;
         loop {
             let health = self.admin("GetHealth", json!({})).await;
@@ -40,7 +40,7 @@ impl Shop {
         }
     }
 
-    async fn letters_of(&self, follower: &str) -> i64 {
+    async fn dead_letters_of(&self, follower: &str) -> i64 {
         let answer = self.admin("ListFollowers", json!({})).await;
         let mut followers = answer["followers"].as_array().unwrap().iter();
         let one = followers.find(|one| one["name"] == json!(follower)).unwrap();
@@ -102,11 +102,11 @@ async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     assert!(error.contains("more units than are held"), "{error}");
 
     // Operators are notified, and the process keeps serving.
-    let health = shop.until_noted(true).await;
+    let health = shop.until_reported(true).await;
     let note = health["notes"][0]["reason"].as_str().unwrap();
     assert!(note.starts_with("4 dead letters wait"), "{health}");
     assert!(note.contains(&poisoned) && note.contains("more units than are held"), "{health}");
-    assert_eq!(shop.letters_of("stock").await, 4);
+    assert_eq!(shop.dead_letters_of("stock").await, 4);
 
     // `verify` reports it.
     let data = shop.data();
@@ -139,8 +139,8 @@ async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     .await;
     assert_eq!(shop.admin("PutBackDeadLetters", place).await["put_back"], 4);
     shop.dead_letters(0).await;
-    shop.until_noted(false).await;
-    assert_eq!(shop.letters_of("stock").await, 0);
+    shop.until_reported(false).await;
+    assert_eq!(shop.dead_letters_of("stock").await, 0);
     // Ten, minus five shipped, plus one returned.
     assert_eq!(shop.stock("MUG").await, (6, 0));
     shop.close().await;
@@ -154,7 +154,7 @@ async fn a_dropped_dead_letter_is_gone_and_recorded() {
     let dropped = shop.admin("DropDeadLetter", request).await["dropped"].take();
     assert_eq!(dropped["kind"], "order.fulfilled.v1");
     // The facts behind it are for the operator to retry or to drop.
-    let left = shop.dead_letters(3).await;
-    assert!(left.iter().all(|letter| letter["kind"] != "order.fulfilled.v1"), "{left:?}");
+    let remaining = shop.dead_letters(3).await;
+    assert!(remaining.iter().all(|letter| letter["kind"] != "order.fulfilled.v1"), "{remaining:?}");
     shop.stop().await;
 }

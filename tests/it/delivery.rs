@@ -86,13 +86,13 @@ fn a_silent_mail_server_delays_neither_webhooks_nor_shutdown() {
     }
     // Each was placed and confirmed: 20 webhooks, while 20 mails wait for the mail server.
     while got.lock().unwrap().len() < 20 || taken.load(Ordering::Relaxed) == 0 {
-        let (left, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
-        assert!(placed.elapsed() < Duration::from_secs(10), "{left} webhooks, {taken} mails");
+        let (webhooks, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
+        assert!(placed.elapsed() < Duration::from_secs(10), "{webhooks} webhooks, {taken} mails");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let told = Instant::now();
+    let stopping = Instant::now();
     assert!(engine.stop().success());
-    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
 
     // Nothing is lost: another process, with a working mail server, sends all of them.
     let mail = folder.path().join("mail");

@@ -29,9 +29,9 @@ async fn an_unknown_shard_is_refused_as_the_readers_error(on: On, shards: u32) {
             ("shards[1]", json!({"source": source, "shards": [0, named]})),
             ("shards[0]", json!({"source": source, "shards": [named], "live": true})),
         ] {
-            let told = refused(&shop, request.clone()).await.expect("it is refused");
-            assert_eq!(told["status"], "INVALID_ARGUMENT", "{request}: {told}");
-            assert_eq!(told["field_violations"][0]["field"], field, "{request}: {told}");
+            let refusal = refused(&shop, request.clone()).await.expect("it is refused");
+            assert_eq!(refusal["status"], "INVALID_ARGUMENT", "{request}: {refusal}");
+            assert_eq!(refusal["field_violations"][0]["field"], field, "{request}: {refusal}");
         }
     }
     let last = json!({"source": "/ordinal/orders", "shards": [shards - 1], "live": false});
@@ -40,9 +40,9 @@ async fn an_unknown_shard_is_refused_as_the_readers_error(on: On, shards: u32) {
     let ahead = refused(&shop, json!({"source": "/ordinal/orders", "after": ahead})).await;
     assert_eq!(ahead.expect("it is refused")["reason"], "HISTORY_FORKED");
     // Stock does not know the number of the orders' shards, but knows the maximum.
-    let beyond = json!({"source": "/ordinal/inventory", "shards": [1_024]});
-    let beyond = refused(&shop, beyond).await.expect("it is refused");
-    assert_eq!(beyond["status"], "INVALID_ARGUMENT", "{beyond}");
+    let too_large = json!({"source": "/ordinal/inventory", "shards": [1_024]});
+    let too_large = refused(&shop, too_large).await.expect("it is refused");
+    assert_eq!(too_large["status"], "INVALID_ARGUMENT", "{too_large}");
     shop.close().await;
 }
 

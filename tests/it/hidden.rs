@@ -18,7 +18,7 @@ fn status(answer: Result<Value, Failure>, what: &str) -> Status {
 }
 
 /// Everything of a refusal that its caller can see, without the order's id.
-fn seen(status: &Status, order: &str) -> String {
+fn visible(status: &Status, order: &str) -> String {
     let headers: Vec<String> = status
         .metadata()
         .clone()
@@ -93,7 +93,7 @@ async fn an_order_of_another_customer_is_refused_like_a_missing_one(shop: Shop) 
                 let what = format!("{method} {theirs}");
                 let theirs = status(stranger.call(method, theirs).await, &what);
                 let none = status(stranger.call(method, none).await, &what);
-                assert_eq!(seen(&theirs, order), seen(&none, &nobodys), "{what}");
+                assert_eq!(visible(&theirs, order), visible(&none, &nobodys), "{what}");
             }
         }
     }

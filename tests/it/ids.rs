@@ -142,12 +142,12 @@ async fn one_request_through_two_nodes_is_one_order(shop: Shop) {
 }
 
 /// The refusal of an id that is reused for something else.
-async fn told(shop: &Shop, method: &str, request: Value) -> (String, String) {
+async fn reuse_refusal(shop: &Shop, method: &str, request: Value) -> (String, String) {
     let failure = shop.ops.orders(method, request).await.unwrap_err();
-    let told = failure.to_json();
-    assert_eq!(told["status"], "ALREADY_EXISTS", "{told}");
-    assert_eq!(told["reason"], "ALREADY_EXISTS", "{told}");
-    let word = |key: &str| told["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let error = failure.to_json();
+    assert_eq!(error["status"], "ALREADY_EXISTS", "{error}");
+    assert_eq!(error["reason"], "ALREADY_EXISTS", "{error}");
+    let word = |key: &str| error["metadata"][key].as_str().unwrap_or_default().to_owned();
     (word("existing"), word("differs"))
 }
 
@@ -162,7 +162,7 @@ async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     let mut other = order.clone();
     other["contact"]["email"] = json!("other@example.com");
     other["lines"][0]["quantity"] = json!(5);
-    assert_eq!(told(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
+    assert_eq!(reuse_refusal(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
     shop.until(order_id.as_str().unwrap(), "CONFIRMED").await;
     // A parcel, by two packers at the same time.
     let parcel = |quantity: u32| {
@@ -181,10 +181,13 @@ async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
         assert!(answer["events"].as_array().is_none_or(Vec::is_empty), "{answer}");
     };
     nothing(shop.ops.orders("FulfillOrder", parcel(left)).await.unwrap());
-    assert_eq!(told(&shop, "FulfillOrder", parcel(never)).await, says("SHIPMENT", "lines"));
+    assert_eq!(
+        reuse_refusal(&shop, "FulfillOrder", parcel(never)).await,
+        says("SHIPMENT", "lines")
+    );
     let mut other = parcel(left);
     other["tracking"] = json!("2");
-    assert_eq!(told(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
+    assert_eq!(reuse_refusal(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
     shop.ops.orders("FulfillOrder", json!({ "order_id": order_id })).await.unwrap();
     // A return.
     let asked = |quantity: u32, reason: &str| {
@@ -195,17 +198,20 @@ async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     };
     shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap();
     nothing(shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap());
-    let differs = told(&shop, "RequestReturn", asked(1, "too small")).await;
+    let differs = reuse_refusal(&shop, "RequestReturn", asked(1, "too small")).await;
     assert_eq!(differs, says("RETURN", "lines,reason"));
     // Its judgement, and the return after it.
     let reject =
         |reason: &str| json!({ "order_id": order_id, "return_id": return_id, "reason": reason });
     shop.ops.orders("RejectReturn", reject("worn")).await.unwrap();
     nothing(shop.ops.orders("RejectReturn", reject("worn")).await.unwrap());
-    assert_eq!(told(&shop, "RejectReturn", reject("late")).await, says("JUDGEMENT", "reason"));
+    assert_eq!(
+        reuse_refusal(&shop, "RejectReturn", reject("late")).await,
+        says("JUDGEMENT", "reason")
+    );
     let approve = json!({ "order_id": order_id, "return_id": return_id });
-    assert_eq!(told(&shop, "ApproveReturn", approve).await, says("JUDGEMENT", "verdict"));
-    let again = told(&shop, "RequestReturn", asked(2, "chipped")).await;
+    assert_eq!(reuse_refusal(&shop, "ApproveReturn", approve).await, says("JUDGEMENT", "verdict"));
+    let again = reuse_refusal(&shop, "RequestReturn", asked(2, "chipped")).await;
     assert_eq!(again, says("REJECTED_RETURN", ""));
     // Approved with one refund, and again with another.
     let return_id = Uuid::now_v7();
@@ -219,7 +225,10 @@ async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     shop.ops.orders("ApproveReturn", approve(None)).await.unwrap();
     nothing(shop.ops.orders("ApproveReturn", approve(Some(10))).await.unwrap());
     nothing(shop.buyer.orders("RequestReturn", another).await.unwrap());
-    assert_eq!(told(&shop, "ApproveReturn", approve(Some(9))).await, says("JUDGEMENT", "refund"));
+    assert_eq!(
+        reuse_refusal(&shop, "ApproveReturn", approve(Some(9))).await,
+        says("JUDGEMENT", "refund")
+    );
     // A movement of stock.
     let adjust = |delta: i64, request_id: Uuid| {
         let request_id = request_id.to_string().to_uppercase();

@@ -54,8 +54,8 @@ fn a_deadline_survives_a_kill_and_fires_once() {
     let findings = report["findings"].as_array().unwrap();
     // Stock was not started, as the flag requests; nothing else may be missing.
     assert!(findings.iter().all(|f| f["law"] == "reservations_as_orders"), "{report}");
-    let told = engine.ask(&["notification", "list", "--order", id]);
-    let kinds: Vec<&str> = told["notifications"]
+    let listed = engine.ask(&["notification", "list", "--order", id]);
+    let kinds: Vec<&str> = listed["notifications"]
         .as_array()
         .unwrap()
         .iter()

@@ -77,7 +77,7 @@ const ARROWS_OF_JOURNAL: &[(&str, &[&str])] = &[
 
 #[test]
 fn modules_of_order_actor_depend_one_way() {
-    point_one_way("order-actor/src/", ARROWS);
+    depend_one_way("order-actor/src/", ARROWS);
 }
 
 /// The modules of the root package, each with those before it that it may use.
@@ -94,12 +94,12 @@ const ROOT_ARROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn modules_of_the_root_package_depend_one_way() {
-    point_one_way("src/", ROOT_ARROWS);
+    depend_one_way("src/", ROOT_ARROWS);
 }
 
 /// Every file has a row in the table and uses only what it may. A module may use only modules
 /// before it, so there are no cycles. A name without a row belongs to another crate.
-fn point_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
+fn depend_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
     let names: Vec<&str> = arrows.iter().map(|(module, _)| *module).collect();
     for (nth, (module, known)) in arrows.iter().enumerate() {
         let behind = known.iter().find(|name| names[nth..].contains(*name));
@@ -128,7 +128,7 @@ fn point_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
 
 #[test]
 fn modules_of_event_journal_depend_one_way() {
-    point_one_way("event-journal/src/", ARROWS_OF_JOURNAL);
+    depend_one_way("event-journal/src/", ARROWS_OF_JOURNAL);
     for (file, code) in sources("event-journal/src") {
         assert!(!code.contains("OrderId"), "{file} knows orders");
     }

@@ -23,19 +23,19 @@ fn load(csv: &str, flags: &[&str]) -> Value {
 /// The report of a load; its exit code says whether a line of the file was left out.
 fn loaded(output: &Output) -> Value {
     let error = String::from_utf8_lossy(&output.stderr);
-    let told: Value = serde_json::from_slice(&output.stdout).expect(&error);
-    let expected = i32::from(told["left_out"] != 0);
-    assert_eq!(output.status.code(), Some(expected), "{told}: {error}");
-    told
+    let summary: Value = serde_json::from_slice(&output.stdout).expect(&error);
+    let expected = i32::from(summary["left_out"] != 0);
+    assert_eq!(output.status.code(), Some(expected), "{summary}: {error}");
+    summary
 }
 
 fn verified(flags: &[&str]) -> Value {
     let mut all = vec!["--json", "verify"];
     all.extend(flags);
     let output = ordinal(&all);
-    let told = String::from_utf8_lossy(&output.stdout);
+    let summary = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{all:?}: {error}{told}");
+    assert!(output.status.success(), "{all:?}: {error}{summary}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -107,8 +107,8 @@ fn load_lines(directory: &Path, lines: &str) -> (Value, Value) {
     let data = directory.join("data");
     std::fs::write(&csv, format!("{HEAD}{lines}")).unwrap();
     let flags = ["--data", data.to_str().unwrap(), "--report", report.to_str().unwrap()];
-    let told = load(csv.to_str().unwrap(), &flags);
-    (told, serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap())
+    let summary = load(csv.to_str().unwrap(), &flags);
+    (summary, serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap())
 }
 
 /// An invoice of one mug.
@@ -133,12 +133,12 @@ fn an_unclosed_quote_costs_its_own_line_and_is_reported() {
             invoice(number, description, TIME)
         })
         .collect();
-    let (told, report) = load_lines(directory.path(), &lines);
-    assert_eq!((&told["lines"], &told["placed"]), (&json!(12), &json!(11)), "{told}");
-    assert_eq!(told["left_out"], 1);
+    let (summary, report) = load_lines(directory.path(), &lines);
+    assert_eq!((&summary["lines"], &summary["placed"]), (&json!(12), &json!(11)), "{summary}");
+    assert_eq!(summary["left_out"], 1);
     assert_eq!(codes(&report), [(6, "QUOTE_NOT_CLOSED")]);
     assert_eq!(report["problems"][0]["invoice"], "70004");
-    assert_eq!(told["first_left_out"], report["problems"]);
+    assert_eq!(summary["first_left_out"], report["problems"]);
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn an_endless_field_is_skipped_in_bounded_memory() {
         invoice(2, &format!("\"{}", "x\n".repeat(200)), TIME),
         invoice(3, "MUG", TIME),
     ];
-    let (told, report) = load_lines(directory.path(), &lines.concat());
-    assert_eq!(told["placed"], 1, "{told}");
+    let (summary, report) = load_lines(directory.path(), &lines.concat());
+    assert_eq!(summary["placed"], 1, "{summary}");
     assert_eq!(codes(&report)[..2], [(2, "MALFORMED_LINE"), (3, "QUOTE_NOT_CLOSED")]);
     // Every line after the quote was read by itself.
-    assert_eq!(told["left_out"], 2 + 200);
+    assert_eq!(summary["left_out"], 2 + 200);
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn offsets_of_times_are_applied() {
         "2026-03-02T09:15:00+02:00[Europe/Berlin]",
     ];
     let lines = (1..).zip(times).map(|(number, time)| invoice(number, "MUG", time));
-    let (told, report) = load_lines(directory.path(), &lines.collect::<String>());
-    assert_eq!(told["placed"], 5, "{told}");
+    let (summary, report) = load_lines(directory.path(), &lines.collect::<String>());
+    assert_eq!(summary["placed"], 5, "{summary}");
     assert_eq!(codes(&report), [(7, "TIME_UNREADABLE")]);
     let engine = Engine::start(&directory.path().join("data"));
     let listed = engine.ask(&["order", "list"]);
@@ -204,12 +204,12 @@ fn a_report_is_replaced_only_when_the_next_is_complete() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("semicolons"), "{error}");
     // Nobody answers there.
-    let away = format!("http://127.0.0.1:{}", free_port());
-    assert_eq!(begins(&["--csv", EXAMPLE, "--address", &away]).status.code(), Some(3));
+    let unreachable = format!("http://127.0.0.1:{}", free_port());
+    assert_eq!(begins(&["--csv", EXAMPLE, "--address", &unreachable]).status.code(), Some(3));
     assert_eq!(std::fs::read_to_string(report).unwrap(), "an earlier one");
     // And nothing is left beside it.
-    let left = std::fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 2);
+    let files = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(files, 2);
 
     load(EXAMPLE, &["--data", data.to_str().unwrap(), "--report", report]);
     assert!(std::fs::read_to_string(report).unwrap().starts_with("{\"problems\":["));
@@ -293,7 +293,7 @@ fn file(directory: &Path) -> String {
 }
 
 /// Kills a load, with the engine in it, twice; the result is as if nothing had happened.
-fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
+fn killed_on_the_way(csv: &str, flags: &[&str], expected: &Value) {
     for at_least in [30, 200] {
         let mut killed = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["load", "--csv", csv])
@@ -321,7 +321,7 @@ fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
         assert!(events < EVENTS, "the load had ended before it was killed");
     }
     let report = load(csv, flags);
-    assert_eq!(outcome(&report), *whole);
+    assert_eq!(outcome(&report), *expected);
     let events = verified(flags)["events"].clone();
     assert_eq!(events, EVENTS);
     assert_eq!(load(csv, flags)["appended"], 0);
@@ -334,8 +334,8 @@ fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
 fn a_load_survives_a_killed_engine() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
@@ -358,7 +358,7 @@ fn a_load_survives_a_killed_engine() {
         engine = Engine::start_with(&flags);
     }
     let report = loaded(&driven.wait_with_output().unwrap());
-    assert_eq!(outcome(&report), whole);
+    assert_eq!(outcome(&report), expected);
     engine.ask(&["verify"]);
     assert!(engine.stop().success());
     assert_eq!(verified(&["--data", data])["events"], EVENTS);
@@ -368,22 +368,22 @@ fn a_load_survives_a_killed_engine() {
 fn a_killed_load_that_is_repeated_ends_the_same_on_sqlite() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
-    assert_eq!(whole["returned"]["lines"], ORDERS / 3);
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
+    assert_eq!(expected["returned"]["lines"], ORDERS / 3);
     let data = directory.path().join("data");
-    killed_on_the_way(&csv, &["--data", data.to_str().unwrap()], &whole);
+    killed_on_the_way(&csv, &["--data", data.to_str().unwrap()], &expected);
 }
 
 #[test]
 fn a_killed_load_that_is_repeated_ends_the_same_on_postgres() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    killed_on_the_way(&csv, &["--database-url", &database.url()], &whole);
+    killed_on_the_way(&csv, &["--database-url", &database.url()], &expected);
     runtime.block_on(database.drop());
 }
 
@@ -407,22 +407,29 @@ fn a_steady_load_keeps_its_rate_and_counts_every_call() {
     ]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let calls = told["calls"].as_object().unwrap();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let calls = summary["calls"].as_object().unwrap();
     let kinds: Vec<&str> = calls.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["cancel", "fulfill", "get", "list", "place"]);
     let number = |value: &Value| value.as_u64().unwrap();
-    assert_eq!(calls.values().map(|told| number(&told["sent"])).sum::<u64>(), 120, "{told}");
-    for (kind, told) in calls {
-        let refused = told["refused"].as_object().unwrap();
-        let all = number(&told["done"]) + refused.values().map(number).sum::<u64>();
-        assert_eq!(number(&told["sent"]), all, "{kind}: {told}");
+    assert_eq!(
+        calls.values().map(|summary| number(&summary["sent"])).sum::<u64>(),
+        120,
+        "{summary}"
+    );
+    for (kind, summary) in calls {
+        let refused = summary["refused"].as_object().unwrap();
+        let all = number(&summary["done"]) + refused.values().map(number).sum::<u64>();
+        assert_eq!(number(&summary["sent"]), all, "{kind}: {summary}");
         // Orders that are not confirmed yet, or cancelled, or shipped, are refused with that
         // reason.
         let known = refused.keys().all(|code| code == "INVALID_TRANSITION");
-        assert!(known && (refused.is_empty() || kind == "fulfill" || kind == "cancel"), "{told}");
-        let latency = &told["latency_micros"];
-        assert!(number(&latency["p50"]) <= number(&latency["p99"]), "{told}");
+        assert!(
+            known && (refused.is_empty() || kind == "fulfill" || kind == "cancel"),
+            "{summary}"
+        );
+        let latency = &summary["latency_micros"];
+        assert!(number(&latency["p50"]) <= number(&latency["p99"]), "{summary}");
     }
     verified(&["--data", data]);
 

@@ -261,8 +261,8 @@ fn roles(mut redis: Option<RedisServer>) {
         let flags = ["migrate", "--role", "orders", "--orders-database-url", &orders_url];
         let output = ordinal(&flags);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(told, "journal: up to date\norders: up to date\n");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(printed, "journal: up to date\norders: up to date\n");
     }
     let first = node("first", &[&order_flags[..], &streams, &["--listen", &orders]].concat());
     let second =
@@ -387,8 +387,8 @@ fn roles(mut redis: Option<RedisServer>) {
             .concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
-    let told = second.ask(&["notification", "list", "--order", &short]);
-    assert_eq!(told["notifications"].as_array().unwrap().len(), 2, "{told}");
+    let listed = second.ask(&["notification", "list", "--order", &short]);
+    assert_eq!(listed["notifications"].as_array().unwrap().len(), 2, "{listed}");
     let urls = [
         "--orders-database-url",
         &orders_url,

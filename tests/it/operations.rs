@@ -36,7 +36,7 @@ async fn done(client: &Client, request: Value) -> Vec<Value> {
 }
 
 /// Verb, target, reason, before, after.
-fn told(action: &Value) -> [&str; 5] {
+fn summary(action: &Value) -> [&str; 5] {
     ["verb", "target", "reason", "before", "after"].map(|field| action[field].as_str().unwrap())
 }
 
@@ -95,7 +95,7 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
             expected[1] = journal;
         }
         if !expected[4].starts_with("built") {
-            assert_eq!(told(newest), expected);
+            assert_eq!(summary(newest), expected);
         }
         assert_eq!((&newest["role"], &newest["subject"]), (&json!("OPS"), &json!("anna")));
         // Those of the same instant have no order among each other.
@@ -110,7 +110,7 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     // A message that is sent again.
     let order = shop.place(&[("MUG", 1)]).await;
     shop.until(&order, "CONFIRMED").await;
-    shop.told(&order).await;
+    shop.message_kinds(&order).await;
     let patience = Instant::now() + PATIENCE;
     let list = json!({ "order_id": order, "state": "NOTIFICATION_STATE_DELIVERED" });
     let message = loop {
@@ -127,7 +127,7 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     shop.ops.call(again, request).await.unwrap();
     let done = done(&shop.ops, json!({ "target_kind": "NOTIFICATION" })).await;
     assert_eq!(done.len(), 1, "{done:?}");
-    let [verb, target, reason, before, after] = told(&done[0]);
+    let [verb, target, reason, before, after] = summary(&done[0]);
     assert_eq!((verb, target, reason), ("RESEND_NOTIFICATION", message.as_str(), "it was lost"));
     assert_eq!(before, "RECEIVED by EMAIL");
     assert!(after.starts_with("said again as "), "{after}");
@@ -181,9 +181,9 @@ async fn operators_actions_are_listed_in_pages_and_by_filter(shop: Shop) {
             shop.advance(Duration::from_secs(1));
         }
     }
-    let whole = done(&shop.ops, json!({ "page_size": 100 })).await;
-    assert_eq!(whole.len(), 45);
-    let times: Vec<&str> = whole.iter().map(|one| one["at"].as_str().unwrap()).collect();
+    let all_actions = done(&shop.ops, json!({ "page_size": 100 })).await;
+    assert_eq!(all_actions.len(), 45);
+    let times: Vec<&str> = all_actions.iter().map(|one| one["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     let (mut paged, mut request) = (Vec::new(), json!({ "page_size": 7 }));
     loop {
@@ -197,7 +197,7 @@ async fn operators_actions_are_listed_in_pages_and_by_filter(shop: Shop) {
         }
         assert!(paged.len() < 100, "the list has no end");
     }
-    assert_eq!(paged, whole);
+    assert_eq!(paged, all_actions);
     for (filter, count) in [
         (json!({ "subject": "bob", "page_size": 100 }), 15),
         (json!({ "target": "notifications", "page_size": 100 }), 22),
@@ -351,32 +351,32 @@ fn every_process_lists_the_operators_actions_of_all() {
         "PAUSE_FOLLOWER",
     ];
     for engine in [&orders, &inventory] {
-        let told = engine.ask(&["operations", "list"]);
-        assert_eq!(told["away"], json!([]));
-        let verbs: Vec<&str> = told["actions"]
+        let listed = engine.ask(&["operations", "list"]);
+        assert_eq!(listed["away"], json!([]));
+        let verbs: Vec<&str> = listed["actions"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| one["verb"].as_str().unwrap())
             .collect();
         assert_eq!(verbs, expected);
-        assert!(told["actions"].as_array().unwrap().iter().all(|one| one["subject"] == "anna"));
+        assert!(listed["actions"].as_array().unwrap().iter().all(|one| one["subject"] == "anna"));
     }
-    let told = orders.ask(&["operations", "list", "--kind", "SHARD", "--target", "3"]);
-    let told = &told["actions"];
+    let listed = orders.ask(&["operations", "list", "--kind", "SHARD", "--target", "3"]);
+    let listed = &listed["actions"];
     assert_eq!(
-        (&told[0]["before"], &told[0]["after"]),
+        (&listed[0]["before"], &listed[0]["after"]),
         (&json!("for any node"), &json!("for node a"))
     );
     assert_eq!(
-        (&told[2]["before"], &told[2]["after"]),
+        (&listed[2]["before"], &listed[2]["after"]),
         (&json!("open"), &json!("frozen: looked into"))
     );
     // Stock is unavailable: the rest is listed, and that stock is unavailable.
     drop(inventory);
-    let told = orders.ask(&["operations", "list"]);
-    assert_eq!(told["away"], json!(["stock"]));
-    assert_eq!(told["actions"].as_array().unwrap().len(), 3);
+    let listed = orders.ask(&["operations", "list"]);
+    assert_eq!(listed["away"], json!(["stock"]));
+    assert_eq!(listed["actions"].as_array().unwrap().len(), 3);
     let shown = crate::support::ordinal(&["--address", &orders.address, "operations", "list"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("ops:anna") && shown.contains("open → frozen: looked into"), "{shown}");
@@ -418,7 +418,7 @@ fn the_command_line_explains_stock_by_its_movements() {
     let sum =
         "MUG: 98 on hand = 100 set and adjusted - 2 delivered + 0 came back; 0 of them reserved";
     assert!(shown.contains(sum), "{shown}");
-    let told = engine.ask(&["stock", "movements", "MUG", "--page-size", "1"]);
-    assert_eq!(told["movements"].as_array().unwrap().len(), 1);
-    assert!(!told["next_page_token"].as_str().unwrap().is_empty());
+    let listed = engine.ask(&["stock", "movements", "MUG", "--page-size", "1"]);
+    assert_eq!(listed["movements"].as_array().unwrap().len(), 1);
+    assert!(!listed["next_page_token"].as_str().unwrap().is_empty());
 }

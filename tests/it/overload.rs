@@ -149,10 +149,13 @@ async fn announced_but_unsent_messages_take_no_memory() {
     assert!(most < before + 60, "{before} MB before, {most} MB at most");
     // A caller that is not refused immediately is refused when the message does not come.
     let ended = within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await;
-    let told = counted(ended);
+    let received = counted(ended);
     let known = ["MESSAGE_TOO_LARGE", "MESSAGE_TOO_SLOW", "OVERLOADED"];
-    assert!(told.keys().all(|reason| known.contains(&reason.as_str())), "{told:?}");
-    assert!(told["MESSAGE_TOO_LARGE"] >= 128 && told["MESSAGE_TOO_SLOW"] >= 64, "{told:?}");
+    assert!(received.keys().all(|reason| known.contains(&reason.as_str())), "{received:?}");
+    assert!(
+        received["MESSAGE_TOO_LARGE"] >= 128 && received["MESSAGE_TOO_SLOW"] >= 64,
+        "{received:?}"
+    );
     assert_eq!(shop.ends(LIST, Some(&service), &proto::ListOrdersRequest::default()).await, "OK");
 }
 
@@ -264,11 +267,11 @@ async fn calls_without_a_message_are_bounded_and_time_out() {
     for (token, customer) in [(customer(OTHER), OTHER), (token("OPS", "anna"), FLOOD)] {
         assert_eq!(shop.ends(PLACE, Some(&token), &order(customer)).await, "OK");
     }
-    let told = counted(
+    let received = counted(
         within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await,
     );
-    assert_eq!(told["OVERLOADED"], 300, "{told:?}");
-    assert_eq!(told["MESSAGE_TOO_SLOW"], 200, "{told:?}");
+    assert_eq!(received["OVERLOADED"], 300, "{received:?}");
+    assert_eq!(received["MESSAGE_TOO_SLOW"], 200, "{received:?}");
     assert_eq!(shop.ends(PLACE, Some(&flood), &order(FLOOD)).await, "OK");
 }
 
@@ -310,17 +313,17 @@ async fn a_flooding_customer_causes_no_error_for_others() {
         let wire = shop.wire().await;
         let flood = flood.clone();
         floods.push(tokio::spawn(async move {
-            let mut told = Vec::new();
+            let mut received = Vec::new();
             while Instant::now() < until {
                 let mut calls = Vec::new();
                 for _ in 0..100 {
                     calls.push(wire.call(PLACE, Some(&flood), &order(FLOOD)).await);
                 }
-                told.extend(
+                received.extend(
                     futures::future::join_all(calls.into_iter().map(WireCall::ended)).await,
                 );
             }
-            counted(told)
+            counted(received)
         }));
     }
     let (wire, other) = (shop.wire().await, customer(OTHER));
@@ -334,12 +337,12 @@ async fn a_flooding_customer_causes_no_error_for_others() {
     }
     assert!(placed > 10 && longest < Duration::from_secs(2), "{placed}, {longest:?}");
     for flood in floods {
-        let told = flood.await.unwrap();
+        let received = flood.await.unwrap();
         assert!(
-            told.keys().all(|reason| ["OK", "OVERLOADED"].contains(&reason.as_str())),
-            "{told:?}"
+            received.keys().all(|reason| ["OK", "OVERLOADED"].contains(&reason.as_str())),
+            "{received:?}"
         );
-        assert!(told.contains_key("OK"), "{told:?}");
+        assert!(received.contains_key("OK"), "{received:?}");
     }
 }
 
@@ -357,9 +360,9 @@ async fn refusals_are_delayed_until_the_caller_may_retry() {
     // Other calls on the connection do not wait for them.
     let ended = within(10, wire.call(PLACE, Some(&flood), &order(FLOOD)).await.ended()).await;
     assert_eq!(ended, "OK");
-    let told = counted(futures::future::join_all(calls.into_iter().map(WireCall::ended)).await);
+    let received = counted(futures::future::join_all(calls.into_iter().map(WireCall::ended)).await);
     assert!(asked.elapsed() >= Duration::from_millis(250), "{:?}", asked.elapsed());
-    assert_eq!(told.keys().collect::<Vec<_>>(), ["UNAUTHENTICATED"], "{told:?}");
+    assert_eq!(received.keys().collect::<Vec<_>>(), ["UNAUTHENTICATED"], "{received:?}");
 }
 
 /// A common client sends many small commands as one frame each.
@@ -391,11 +394,11 @@ async fn many_small_commands_to_one_order_delay_no_other_call() {
         beside += 1;
     }
     sending.await.unwrap();
-    let (told, ended) = reading.await.unwrap();
-    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    let (received, ended) = reading.await.unwrap();
+    assert_eq!((u64::try_from(received.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
     let done =
         |answer: &proto::ExecuteCommandsResponse| matches!(answer.outcome, Some(Outcome::Done(_)));
-    assert!(told.iter().all(done), "{told:?}");
+    assert!(received.iter().all(done), "{received:?}");
     assert!(beside > 0);
 }
 
@@ -469,8 +472,8 @@ async fn a_stream_with_large_unread_answers_is_not_read_further() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(last < COUNT / 2, "{last} commands were read, and no answer was taken");
-    let (told, ended) = within(60, read_all::<proto::ExecuteCommandsResponse>(answer)).await;
-    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    let (received, ended) = within(60, read_all::<proto::ExecuteCommandsResponse>(answer)).await;
+    assert_eq!((u64::try_from(received.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
     sending.await.unwrap();
 }
 
@@ -486,10 +489,10 @@ async fn a_forwarded_stream_may_have_only_one_command() {
         send_all(request, commands, || {}).await;
         within(10, read_all::<proto::ExecuteCommandsResponse>(answer)).await
     };
-    let (told, ended) = carried(1).await;
-    assert_eq!((told.len(), ended.as_str()), (1, "OK"));
-    let (told, ended) = carried(3).await;
-    assert_eq!((told.len(), ended.as_str()), (1, "MALFORMED_MESSAGE"));
+    let (received, ended) = carried(1).await;
+    assert_eq!((received.len(), ended.as_str()), (1, "OK"));
+    let (received, ended) = carried(3).await;
+    assert_eq!((received.len(), ended.as_str()), (1, "MALFORMED_MESSAGE"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -522,14 +525,14 @@ async fn an_unread_answer_keeps_its_place() {
         assert_eq!(shop.ends(GET, Some(&flood), &get).await, "OVERLOADED");
     }
     // And it is complete, in however small pieces it is read.
-    let mut whole = Vec::new();
+    let mut bytes = Vec::new();
     while let Some(data) = within(10, body.data()).await {
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
-        whole.extend_from_slice(&data);
+        bytes.extend_from_slice(&data);
     }
-    let told = proto::GetOrderResponse::decode(&whole[5..]).unwrap();
-    assert_eq!(told.order.unwrap().lines.len(), 200);
+    let received = proto::GetOrderResponse::decode(&bytes[5..]).unwrap();
+    assert_eq!(received.order.unwrap().lines.len(), 200);
     until("OK").await;
 }
 

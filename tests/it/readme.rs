@@ -84,15 +84,15 @@ fn masked(line: &str) -> String {
     masked.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn fits(shown: &[String], said: &[String]) -> bool {
+fn fits(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
-        None => said.is_empty(),
+        None => printed.is_empty(),
         Some((first, shown)) if first == ANYTHING => {
-            (0..=said.len()).any(|skipped| fits(shown, &said[skipped..]))
+            (0..=printed.len()).any(|skipped| fits(shown, &printed[skipped..]))
         }
-        Some((first, shown)) => {
-            said.split_first().is_some_and(|(line, said)| line == first && fits(shown, said))
-        }
+        Some((first, shown)) => printed
+            .split_first()
+            .is_some_and(|(line, printed)| line == first && fits(shown, printed)),
     }
 }
 
@@ -141,21 +141,21 @@ impl Desk {
         let mut command = self.command(&format!("exec {}", step.command));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let said: Vec<String> = lines.take(step.shown.len()).map(Result::unwrap).collect();
-        let address = said.iter().find_map(|line| line.strip_prefix("listening on "));
+        let printed: Vec<String> = lines.take(step.shown.len()).map(Result::unwrap).collect();
+        let address = printed.iter().find_map(|line| line.strip_prefix("listening on "));
         let address = address.and_then(|line| line.split(' ').next()).unwrap_or_default();
         self.engine = Some(Engine { process, address: address.to_owned() });
-        said.iter().map(|line| masked(line)).collect()
+        printed.iter().map(|line| masked(line)).collect()
     }
 
     /// Runs a command to its end; returns its output.
     fn run(&self, step: &Step) -> Vec<String> {
         let output = self.command(&step.command).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
         let refused = step.shown.iter().any(|line| line.starts_with("error: "));
-        assert_eq!(output.status.success(), !refused, "{}: {said}", step.command);
-        said.lines().filter(|line| !line.trim().is_empty()).map(masked).collect()
+        assert_eq!(output.status.success(), !refused, "{}: {printed}", step.command);
+        printed.lines().filter(|line| !line.trim().is_empty()).map(masked).collect()
     }
 }
 
@@ -166,19 +166,19 @@ fn follow(page: &str) {
     let mut desk = Desk::new();
     for step in &steps {
         if step.command.starts_with("ordinal serve") {
-            let said = desk.serve(step);
-            assert!(fits(&step.shown, &said), "{}: {said:#?}", step.command);
+            let printed = desk.serve(step);
+            assert!(fits(&step.shown, &printed), "{}: {printed:#?}", step.command);
             continue;
         }
         let looks = step.command.split(' ').take(3).any(|word| LOOKS.contains(&word));
         let patience = Instant::now() + PATIENCE;
         loop {
-            let said = desk.run(step);
-            if fits(&step.shown, &said) {
+            let printed = desk.run(step);
+            if fits(&step.shown, &printed) {
                 break;
             }
             let again = looks && Instant::now() < patience;
-            assert!(again, "{} is shown as {:#?} and says {said:#?}", step.command, step.shown);
+            assert!(again, "{} is shown as {:#?} and says {printed:#?}", step.command, step.shown);
             std::thread::sleep(Duration::from_millis(50));
         }
     }

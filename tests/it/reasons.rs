@@ -13,9 +13,9 @@ use tonic_types::StatusExt as _;
 pub fn stands_on_the_page(status: &Status) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no reason: {status}"));
     let reason = Reason::of(&info.reason).unwrap_or_else(|| panic!("{} has no row", info.reason));
-    let told = ordinal::client::code_name(status.code());
+    let status_name = ordinal::client::code_name(status.code());
     let listed: Vec<&str> = reason.statuses().iter().copied().map(StatusCode::name).collect();
-    assert!(listed.contains(&told), "{status}: the page says {listed:?}");
+    assert!(listed.contains(&status_name), "{status}: the page says {listed:?}");
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
     for violation in violations.unwrap_or_default() {
         assert!(Reason::of(&violation.reason).is_some(), "{} has no row", violation.reason);
@@ -75,7 +75,7 @@ fn documented_limits_match_the_code() {
     let seconds = |limit: std::time::Duration| format!("{} s", limit.as_secs());
     let deadlines = [order_actor::grpc::DEADLINE_DEFAULT, order_actor::grpc::DEADLINE_MAX];
     let [given, most] = deadlines.map(seconds);
-    for (what, said) in [
+    for (what, documented) in [
         ("lines of an order", number(LINES_MAX)),
         ("units of a line", grouped(Quantity::MAX.into())),
         ("characters of a reason", number(TEXT_MAX)),
@@ -89,7 +89,7 @@ fn documented_limits_match_the_code() {
         let row = limits.lines().find(|line| line.starts_with(&format!("| {what}")));
         let row = row.unwrap_or_else(|| panic!("{what} is not there"));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells[2], said, "{row}");
+        assert_eq!(cells[2], documented, "{row}");
     }
     let reasons: BTreeSet<String> = limits
         .split('`')
@@ -160,7 +160,7 @@ fn every_code_in_the_sources_has_a_row() {
             .filter(|(name, _)| file.ends_with(name))
             .flat_map(|(_, words)| words.iter().copied())
             .collect();
-        for code in said(&text) {
+        for code in codes_used(&text) {
             if known.contains(code.as_str()) {
                 met.insert(code);
             } else if !others.contains(&code.as_str()) {
@@ -169,8 +169,8 @@ fn every_code_in_the_sources_has_a_row() {
         }
     }
     assert!(without.is_empty(), "without a row: {without:#?}");
-    let gone: Vec<&&str> = known.iter().filter(|code| !met.contains(**code)).collect();
-    assert!(gone.is_empty(), "nobody says {gone:?} any more");
+    let unused: Vec<&&str> = known.iter().filter(|code| !met.contains(**code)).collect();
+    assert!(unused.is_empty(), "{unused:?} are used no more");
 }
 
 /// Files with texts that are reasons of calls as well: names of statuses, states of orders and
@@ -246,7 +246,7 @@ fn read(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
 }
 
 /// Codes in use: by their variant, and as texts.
-fn said(text: &str) -> BTreeSet<String> {
+fn codes_used(text: &str) -> BTreeSet<String> {
     let variants = text.match_indices("Reason::").filter_map(|(start, path)| {
         // CancelReason is another enum.
         let ours = !text[..start].ends_with(|before: char| before.is_ascii_alphanumeric());

@@ -220,8 +220,8 @@ impl Shop {
             .await
             .unwrap();
         }
-        let gone = "DELETE FROM order_summaries WHERE order_id = $1";
-        sqlx::query(gone).bind(order).execute(&mut connection).await.unwrap();
+        let delete = "DELETE FROM order_summaries WHERE order_id = $1";
+        sqlx::query(delete).bind(order).execute(&mut connection).await.unwrap();
     }
 }
 

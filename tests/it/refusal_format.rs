@@ -147,9 +147,9 @@ async fn every_text_field_of_every_request_is_validated(shop: Shop) {
                     let Err(status) = refused.await else { panic!("{what} was accepted") };
                     assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
                     let fields = fields(&status, &what);
-                    let whole = field.rsplit_once('.').map_or("", |(whole, _)| whole);
+                    let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
                     assert!(
-                        fields.iter().any(|named| *named == field || named == whole),
+                        fields.iter().any(|named| *named == field || named == parent),
                         "{what}: named are {fields:?}"
                     );
                     assert!(!status.message().contains(text), "{what}");
@@ -211,7 +211,7 @@ async fn orders_of_other_customers_look_missing(shop: Shop) {
         json!({ "request_id": Uuid::now_v7(), "etag": "2", "validate_only": true }),
     ];
     let lines = json!([{ "line": 1, "quantity": 1 }]);
-    let said = |answer: Result<Value, Failure>| {
+    let refusal = |answer: Result<Value, Failure>| {
         let Err(Failure::Status(status)) = answer else { panic!("{answer:?}") };
         let info = status.get_details_error_info().unwrap();
         (status.code(), info.reason, info.metadata, status.message().to_owned())
@@ -231,8 +231,8 @@ async fn orders_of_other_customers_look_missing(shop: Shop) {
                 request
             };
             let absent = Uuid::now_v7().to_string();
-            let absent = said(stranger.orders(method, request(&absent)).await);
-            let theirs = said(stranger.orders(method, request(&foreign)).await);
+            let absent = refusal(stranger.orders(method, request(&absent)).await);
+            let theirs = refusal(stranger.orders(method, request(&foreign)).await);
             assert_eq!(absent, theirs, "{method} {options}");
             let right = if matches!(method, "CancelOrder" | "RequestReturn") {
                 Code::NotFound
@@ -242,7 +242,7 @@ async fn orders_of_other_customers_look_missing(shop: Shop) {
             assert_eq!(absent.0, right, "{method} {options}");
             // Operators get the same answer for a missing order, whatever version they expect.
             let absent = Uuid::now_v7().to_string();
-            let absent = said(shop.ops.orders(method, request(&absent)).await);
+            let absent = refusal(shop.ops.orders(method, request(&absent)).await);
             assert_eq!(absent.0, Code::NotFound, "{method} {options}");
         }
     }
@@ -253,8 +253,8 @@ async fn orders_of_other_customers_look_missing(shop: Shop) {
     ] {
         let method = format!("orders.v1.{service}/{method}");
         let ask = |order_id: String| stranger.call(&method, json!({ "order_id": order_id }));
-        let absent = said(ask(Uuid::now_v7().to_string()).await);
-        assert_eq!(absent, said(ask(foreign.clone()).await), "{method}");
+        let absent = refusal(ask(Uuid::now_v7().to_string()).await);
+        assert_eq!(absent, refusal(ask(foreign.clone()).await), "{method}");
     }
     shop.close().await;
 }

@@ -16,7 +16,7 @@ use crate::shop::{Orders as _, Shop, on_both};
 on_both!(every_refusal_of_an_order, every_malformed_field_is_named);
 
 /// Status code, reason and fields of a refused call.
-fn said(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String>) {
+fn refusal(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String>) {
     match answer {
         Ok(answer) => panic!("{what} was accepted: {answer}"),
         Err(failure) => {
@@ -303,7 +303,8 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
     let mut reasons = BTreeSet::new();
     for (client, method, request, code, reason, field) in table {
         let what = format!("{method} to be refused as {reason}");
-        let (found_code, found_reason, fields) = said(client.orders(method, request).await, &what);
+        let (found_code, found_reason, fields) =
+            refusal(client.orders(method, request).await, &what);
         assert_eq!((found_code, found_reason.as_str()), (code, reason), "{what}");
         let named = if field.is_empty() {
             fields.is_empty()
@@ -481,11 +482,11 @@ async fn every_malformed_field_is_named(shop: Shop) {
         for (path, field, value) in malformed(&descriptor.input(), &request, "", "") {
             let what = format!("{name} with a malformed {field}");
             let answer = shop.ops.call(&name, with(&request, &path, value)).await;
-            let (code, _, fields) = said(answer, &what);
+            let (code, _, fields) = refusal(answer, &what);
             assert_eq!(code, Code::InvalidArgument, "{what}");
             let money = field.contains("unit_price.") || field.starts_with("refund.");
-            let whole = field.rsplit_once('.').map_or("", |(whole, _)| whole);
-            let named = fields.iter().any(|f| *f == field || (money && f.as_str() == whole));
+            let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let named = fields.iter().any(|f| *f == field || (money && f.as_str() == parent));
             assert!(named, "{what}: named are {fields:?}");
             tried += 1;
         }

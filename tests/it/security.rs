@@ -144,19 +144,19 @@ fn personal_data_is_only_where_documented_and_in_no_log() {
     engine.ask(&["return", "request", &placed[1], "--line", "1=1", "--reason", reason]);
     // Refusals do not repeat what they refuse.
     let refused = place(&format!("{street} {}", "x".repeat(300)));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("INVALID_ADDRESS"), "{told}");
+    let refusal = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refusal.contains("INVALID_ADDRESS"), "{refusal}");
     let tokenless =
         engine.run(&["order", "get", &placed[0], "--token", "a-token-that-nobody-drew-ever-1234"]);
     assert!(tokenless.status.success());
     let patience = Instant::now() + PATIENCE;
     loop {
-        let told = engine.ask(&["notification", "list"]).to_string();
-        let waits = ["QUEUED", "SENDING", "RETRY_AT"].iter().any(|state| told.contains(state));
-        if told.contains("RETURN_RECEIVED") && told.contains("CANCELLED") && !waits {
+        let listed = engine.ask(&["notification", "list"]).to_string();
+        let waits = ["QUEUED", "SENDING", "RETRY_AT"].iter().any(|state| listed.contains(state));
+        if listed.contains("RETURN_RECEIVED") && listed.contains("CANCELLED") && !waits {
             break;
         }
-        assert!(Instant::now() < patience, "{told}");
+        assert!(Instant::now() < patience, "{listed}");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(engine.stop().success());
@@ -165,7 +165,7 @@ fn personal_data_is_only_where_documented_and_in_no_log() {
     assert!(log.contains("TRACE"), "the log tells too little");
     for (what, marker) in MARKERS {
         assert!(!log.contains(marker), "{what} is in the log");
-        assert!(!told.contains(marker), "{what} is in a refusal");
+        assert!(!refusal.contains(marker), "{what} is in a refusal");
     }
     assert!(!log.contains("a-token-that-nobody-drew"), "a token is in the log");
 

@@ -220,7 +220,7 @@ impl Shop {
     }
 
     /// Kinds of the messages about an order, in order.
-    pub async fn told(&self, order_id: &str) -> Vec<String> {
+    pub async fn message_kinds(&self, order_id: &str) -> Vec<String> {
         self.settled().await;
         self.messages(order_id, "kind").await
     }
@@ -257,9 +257,9 @@ impl Shop {
             .args(place)
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stdout);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}{error}");
+        assert!(output.status.success(), "{printed}{error}");
         self.stop().await;
         if let Some(database) = self.database.take() {
             database.drop().await;

@@ -197,9 +197,9 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
         let payload = format!("{{\"n\":{:?}}}", "x".repeat(200));
         NewEvent::from_json("OrderConfirmed", "1", payload, "{}").unwrap()
     };
-    let whole = [format!("0-7={one_url}")];
+    let complete = [format!("0-7={one_url}")];
     let halves = [format!("0-3={one_url}"), format!("4-7={two_url}")];
-    let journal = open(&whole).unwrap();
+    let journal = open(&complete).unwrap();
     runtime.block_on(async {
         let mut appends = JoinSet::new();
         for _ in 0..EVENTS / 10 {
@@ -213,7 +213,7 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
     });
     let flags = ["journal", "move", "--shards", "4-7", "--from", &one_url, "--to", &two_url];
     let (mut kills, mut patience) = (0, Duration::from_millis(20));
-    let told = loop {
+    let moved = loop {
         let mut moving = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .arg("--json")
             .args(flags)
@@ -238,9 +238,9 @@ fn a_repeatedly_killed_shard_move_loses_nothing() {
         patience += patience / 4;
     };
     assert!(kills > 3, "{kills}");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["moved"], "4-7", "{told}");
-    let refused = open(&whole).map(drop).unwrap_err();
+    let moved: Value = serde_json::from_str(&moved).unwrap();
+    assert_eq!(moved["moved"], "4-7", "{moved}");
+    let refused = open(&complete).map(drop).unwrap_err();
     assert_eq!(refused.code(), "JOURNAL_DATABASE_WRONG");
     let journal = open(&halves).unwrap();
     runtime.block_on(async {

@@ -70,9 +70,9 @@ impl Shop {
         }
     }
 
-    async fn until_stock(&self, sku: &str, level: (i64, i64)) {
+    async fn until_stock(&self, sku: &str, expected: (i64, i64)) {
         let patience = Instant::now() + PATIENCE;
-        while self.stock(sku).await != level {
+        while self.stock(sku).await != expected {
             assert!(Instant::now() < patience, "{:?}", self.stock(sku).await);
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -80,9 +80,9 @@ impl Shop {
 
     /// Health's note for this part; none where there is no note.
     async fn note(&self, part: &str) -> Option<String> {
-        let told = self.ops.call("admin.v1.AdminService/GetHealth", json!({})).await.unwrap();
-        assert_eq!(told["serving"], json!(true), "{told}");
-        let notes = told["notes"].as_array().cloned().unwrap_or_default();
+        let health = self.ops.call("admin.v1.AdminService/GetHealth", json!({})).await.unwrap();
+        assert_eq!(health["serving"], json!(true), "{health}");
+        let notes = health["notes"].as_array().cloned().unwrap_or_default();
         let note = notes.iter().find(|note| note["part"] == json!(part))?;
         Some(note["reason"].as_str().unwrap().to_owned())
     }
@@ -204,16 +204,16 @@ fn a_lost_redis_is_logged_once_and_answers_stay_correct() {
         assert!(Instant::now() < patience, "the cache is not used");
         std::thread::sleep(LOOK_AGAIN);
     }
-    let away = "the stock cache is not used";
+    let lost = "the stock cache is not used";
     let back = "the stock cache is used again";
-    assert_eq!(lines(&log, away), 0);
+    assert_eq!(lines(&log, lost), 0);
     for round in 1..3 {
         redis.kill();
         for on in 0..5 {
             engine.ask(&["stock", "set", "MUG", &on.to_string()]);
             assert_eq!(on_hand(&engine), on);
         }
-        until_lines(&log, away, round);
+        until_lines(&log, lost, round);
         until_health(&engine, true, "");
         redis.again();
         let patience = Instant::now() + PATIENCE;
@@ -222,7 +222,7 @@ fn a_lost_redis_is_logged_once_and_answers_stay_correct() {
             assert!(Instant::now() < patience, "{back}");
             std::thread::sleep(LOOK_AGAIN);
         }
-        until_lines(&log, away, round);
+        until_lines(&log, lost, round);
         until_lines(&log, back, round);
     }
     let order = engine.place(&["MUG=1@1.00GBP"]);

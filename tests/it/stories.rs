@@ -43,7 +43,7 @@ async fn placed_reserved_confirmed_fulfilled(shop: Shop) {
     shop.settled().await;
     assert_eq!(shop.events(&order).await, ["OrderPlaced", "OrderConfirmed", "OrderFulfilled"]);
     assert_eq!(shop.stock("MUG").await, (3, 0));
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
     shop.close().await;
 }
 
@@ -54,7 +54,7 @@ async fn one_line_out_of_stock_leaves_the_others_untouched(shop: Shop) {
     let cancelled = shop.until(&order, "CANCELLED").await;
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
     assert_eq!(cancelled["missing_skus"], json!(["TEAPOT"]));
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "OUT_OF_STOCK"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "OUT_OF_STOCK"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     assert_eq!(shop.stock("TEAPOT").await, (1, 0));
     shop.close().await;
@@ -73,7 +73,7 @@ async fn engine_down_when_the_window_passed(mut shop: Shop) {
     assert_eq!(shop.events(&order).await, ["OrderPlaced", "OrderCancelled"]);
     // Stock reads both facts only now, and reserves nothing.
     shop.restart(|_| ()).await;
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "EXPIRED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "EXPIRED"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     shop.close().await;
 }
@@ -111,7 +111,7 @@ async fn cancelled_before_stock_heard_of_it(mut shop: Shop) {
     let again = shop.buyer.orders("CancelOrder", cancel).await.unwrap();
     assert_eq!(again["events"], json!([]));
     shop.restart(|_| ()).await;
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "CANCELLED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "CANCELLED"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     shop.close().await;
 }
@@ -161,9 +161,9 @@ async fn returned_until_the_window_ends(shop: Shop) {
     shop.settled().await;
     // Three remained, one came back.
     assert_eq!(shop.stock("MUG").await, (3, 0));
-    let told = shop.told(&order).await;
-    assert_eq!(count(&told, "REFUND"), 1, "{told:?}");
-    assert_eq!(count(&told, "RETURN_REFUSED"), 1, "{told:?}");
+    let kinds = shop.message_kinds(&order).await;
+    assert_eq!(count(&kinds, "REFUND"), 1, "{kinds:?}");
+    assert_eq!(count(&kinds, "RETURN_REFUSED"), 1, "{kinds:?}");
     shop.close().await;
 }
 
@@ -207,7 +207,7 @@ async fn two_parcels_and_everything_between(shop: Shop) {
         "RETURN_RECEIVED",
         "REFUND",
     ];
-    assert_eq!(shop.told(&order).await, expected);
+    assert_eq!(shop.message_kinds(&order).await, expected);
     shop.close().await;
 }
 
@@ -263,7 +263,7 @@ async fn nobody_judges_a_return(shop: Shop) {
     shop.settled().await;
     shop.advance(3 * DAY - Duration::from_secs(1));
     shop.settled().await;
-    assert_eq!(count(&shop.told(&order).await, "RETURN_OVERDUE"), 0);
+    assert_eq!(count(&shop.message_kinds(&order).await, "RETURN_OVERDUE"), 0);
     shop.advance(Duration::from_secs(1));
     let patience = tokio::time::Instant::now() + PATIENCE;
     while count(&shop.events(&order).await, "ReturnEscalated") == 0 {
@@ -272,7 +272,7 @@ async fn nobody_judges_a_return(shop: Shop) {
     }
     shop.advance(30 * DAY);
     shop.settled().await;
-    assert_eq!(count(&shop.told(&order).await, "RETURN_OVERDUE"), 1);
+    assert_eq!(count(&shop.message_kinds(&order).await, "RETURN_OVERDUE"), 1);
     assert_eq!(shop.get(&order).await["status"], "ORDER_STATUS_RETURN_REQUESTED");
     shop.close().await;
 }

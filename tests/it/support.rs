@@ -62,8 +62,8 @@ impl Engine {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).expect("the engine did not start");
-        let address = format!("http://{}", told["listening"].as_str().unwrap());
+        let started: Value = serde_json::from_str(&line).expect("the engine did not start");
+        let address = format!("http://{}", started["listening"].as_str().unwrap());
         Self { process, address }
     }
 
@@ -77,8 +77,8 @@ impl Engine {
     pub fn ask(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{arguments:?}: {error}{told}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{arguments:?}: {error}{printed}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 

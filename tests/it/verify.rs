@@ -60,8 +60,8 @@ impl Shop {
     /// A copy with one file changed directly.
     fn damaged(&self, file: &str, sql: &str) -> TempDir {
         let copy = TempDir::new().unwrap();
-        let whole = self.directory.path().join(".");
-        let status = Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap();
+        let all = self.directory.path().join(".");
+        let status = Command::new("cp").arg("-r").args([&all, copy.path()]).status().unwrap();
         assert!(status.success());
         let path = copy.path().join(file);
         tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -365,8 +365,8 @@ fn a_completely_rewritten_history_differs_from_noted_heads() {
     let verify = |data: &Path, flags: &[&str]| {
         let data = ["--json", "verify", "--data", data.to_str().unwrap()];
         let output = ordinal(&[&data[..], flags].concat());
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+        let report_json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), report_json, String::from_utf8(output.stderr).unwrap())
     };
     let (code, report, _) = verify(shop.directory.path(), &["--heads-to", noted]);
     assert_eq!(code, 0);

@@ -149,7 +149,7 @@ pub async fn send_all<M: prost::Message>(
 /// Reads an answer to its end: its messages, and the reason with which it ended.
 pub async fn read_all<M: prost::Message + Default>(answer: ResponseFuture) -> (Vec<M>, String) {
     let mut body = answer.await.unwrap().into_body();
-    let (mut buffer, mut told) = (BytesMut::new(), Vec::new());
+    let (mut buffer, mut messages) = (BytesMut::new(), Vec::new());
     while let Some(data) = body.data().await {
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
@@ -159,11 +159,11 @@ pub async fn read_all<M: prost::Message + Default>(answer: ResponseFuture) -> (V
             if buffer.len() < end {
                 break;
             }
-            told.push(M::decode(&buffer.split_to(end)[5..]).unwrap());
+            messages.push(M::decode(&buffer.split_to(end)[5..]).unwrap());
         }
     }
     let status = status(&body.trailers().await.unwrap().unwrap()).unwrap();
-    (told, reason(&status))
+    (messages, reason(&status))
 }
 
 impl WireCall {
