@@ -21,7 +21,7 @@ const PAGE: u32 = 100;
 /// # Errors
 /// What the engine answered; what differs is no error.
 pub async fn check(client: &Client) -> Result<Report, Failure> {
-    let lag = lag::caught_up(client, CATCH_UP).await?;
+    let lag = lag::drained(client, CATCH_UP).await?;
     if let Some((follower, facts)) = lag.iter().find(|(_, facts)| **facts > 0) {
         let text = format!("{follower} has {facts} facts to go; only an engine at rest is checked");
         return Err(Failure::Other(anyhow::anyhow!(text)));

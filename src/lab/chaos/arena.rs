@@ -265,7 +265,7 @@ impl Arena {
         let client = self.client(Duration::from_secs(20)).await?;
         let until = Instant::now() + DRAINS_WITHIN;
         loop {
-            let lag = lag::caught_up(&client, Duration::from_secs(20)).await;
+            let lag = lag::drained(&client, Duration::from_secs(20)).await;
             match lag {
                 Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
                 Ok(lag) if Instant::now() > until => return Ok(lag),

@@ -212,7 +212,7 @@ impl MixedCopies {
                 accepted = true;
                 self.count("accepted as it is");
             }
-            let lag = lag::caught_up(&client, Duration::from_secs(5)).await;
+            let lag = lag::drained(&client, Duration::from_secs(5)).await;
             let lag = lag.map_err(|failure| anyhow::anyhow!("{failure}"))?;
             let serves = client::serves(&url, "", Duration::from_secs(2)).await?;
             if serves && !doubted && lag.values().all(|facts| *facts == 0) {

@@ -128,7 +128,7 @@ pub async fn run(
     let loaded = async {
         let client = Client::connect(&connection).await?;
         let done = drive(&args, &csv, client, clock, report, out).await?;
-        caught_up(&connection).await?;
+        drain(&connection).await?;
         Ok(done)
     };
     let loaded = loaded.await;
@@ -152,7 +152,7 @@ async fn steadily(
     let connection = to(&engine, connection);
     let loaded = async {
         steady::run(&connection, rate, args.duration, &args.mix, out).await?;
-        caught_up(&connection).await
+        drain(&connection).await
     };
     let loaded = loaded.await;
     engine.stop().await?;
@@ -169,9 +169,9 @@ fn to(engine: &Engine, connection: &Connection) -> Connection {
 }
 
 /// Lets the followers of an engine started here finish, since nobody else runs them.
-async fn caught_up(connection: &Connection) -> Result<(), Failure> {
+async fn drain(connection: &Connection) -> Result<(), Failure> {
     let client = Client::connect(connection).await?;
-    for (follower, facts) in lag::caught_up(&client, CATCH_UP).await? {
+    for (follower, facts) in lag::drained(&client, CATCH_UP).await? {
         if facts > 0 {
             tracing::warn!(follower, facts, "has not caught up; it continues with the next engine");
         }
