@@ -240,7 +240,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/engine/service.rs",
             "src/lab/chaos/witness.rs",
             "src/lab/cluster/servers.rs",
-            "src/lab/load/bought.rs",
+            "src/lab/load/purchases.rs",
             "src/verbs/backup.rs",
         ],
     ),

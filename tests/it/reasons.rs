@@ -136,7 +136,7 @@ const OTHERS: [(&str, &[&str]); 12] = [
     ("load/calls.rs", &["REFUSED"]),
     ("load/steady.rs", &["GBP"]),
     ("chaos/clients.rs", &["GBP"]),
-    ("chaos/halves.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
+    ("chaos/mixed_copies.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
     // The names of statuses without a reason.
     (
         "client/failure.rs",
