@@ -118,7 +118,7 @@ const MAKERS: [&str; 11] = [
     "stable code",
     // Why an order was cancelled, and why a line of a file matches no order.
     "pub enum CancelReason",
-    "the code that says why",
+    "Result<Vec<Match>, &'static str>",
 ];
 
 /// Codes in the files that create refusals which are not reasons.
