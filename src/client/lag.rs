@@ -16,8 +16,8 @@ pub type Lag = BTreeMap<String, u64>;
 /// Positions by shard.
 type Positions = BTreeMap<u64, u64>;
 
-/// How far the followers are behind now. One that does not answer, or does not know the head of what
-/// it follows, is behind by an unknown number of facts, and counts as one.
+/// How far the followers are behind now. One that does not answer, or does not know the head of
+/// what it follows, is behind by an unknown number of facts, which counts as one.
 ///
 /// # Errors
 /// What the engine answered.
