@@ -1,20 +1,20 @@
-"""What the scripts in Python share. Not run by itself."""
+"""Helpers of the Python scripts. Not run by itself."""
 
 import os, pathlib, random, signal, socket, subprocess, sys, time
 
 
 def end_when_told():
-    """SIGTERM and a terminal that goes away end a script as Ctrl-C does: what it started first."""
+    """SIGTERM and a lost terminal end a script as Ctrl-C does: its children first."""
     for told in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(told, lambda number, _: sys.exit(128 + number))
 
 
 def free_port():
-    """A port of loopback that nobody has. It lies below those that the kernel gives to whoever connects, so
-    that it is free still when somebody listens there a while later."""
+    """A free port on loopback. It is below the kernel's range for outgoing connections, so that it is still
+    free when a server listens there a while later."""
     for port in random.sample(range(12000, 19000), 1000):
         with socket.socket() as bound:
-            # As servers do: a connection of before is no reason to fail.
+            # As servers do: an earlier connection is no reason to fail.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 bound.bind(("127.0.0.1", port))
@@ -30,8 +30,8 @@ def as_root(*command):
 
 
 def venv(folder, *packages):
-    """An environment of its own with these packages from PyPI; its interpreter. Debian has what makes
-    one in a package, which is installed where it is missing."""
+    """Creates a virtual environment with these packages from PyPI; returns its interpreter. On Debian the
+    package for creating one is installed where it is missing."""
     make = [sys.executable, "-m", "venv", "--clear", folder]
     if subprocess.run(make, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
         as_root("apt-get", "update", "-qq")
@@ -44,21 +44,21 @@ def venv(folder, *packages):
 
 
 def postgres_bin():
-    """Where the newest Postgres of the system's packages has its programs, if there is one."""
+    """Folder of the programs of the newest installed Postgres package, if any."""
     found = pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb")
     found = sorted(found, key=lambda path: int(path.parts[4]))
     return found[-1].parent if found else None
 
 
 def as_postgres():
-    """Postgres refuses to run as root; the package brings this user."""
+    """Postgres refuses to run as root; the package creates this user."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
 
 
 def end_group(process, patience=10):
-    """Ends everything that a process started in a session of its own has left, and waits for it."""
+    """Ends the remaining processes of a process group, and waits for them."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, kind)
@@ -71,7 +71,7 @@ def end_group(process, patience=10):
 
 
 def lives(process):
-    """Whether anybody of its group does; who has ended and was not asked for does not."""
+    """Whether a process of its group lives; a zombie does not."""
     process.poll()
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,7 +1,7 @@
 """Reads the report of cargo-tarpaulin: a table by crate, or the gate of scripts/coverage.
 
     coverage.py REPORT PAGE      writes the page
-    coverage.py --gate REPORT    ends with 1 where what decides or is promised is below its bound
+    coverage.py --gate REPORT    exits with 1 where the domain or the contract is below its bound
 """
 
 import collections
@@ -10,14 +10,14 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# In hundredths of the lines that can be run.
+# In percent of the executable lines.
 EACH_CRATE, PURE = 85, 95
-# What decides and what is promised: pure, so nothing excuses a line that no test runs.
+# Domain and contract: pure code, so nothing excuses a line that no test runs.
 PURE_FOLDERS = ("order-actor/src/domain", "inventory-stream/src/domain", "shared-events/src/contract")
 
 
 def lines_of(report):
-    """Of each file: lines that can be run, and those of them that were."""
+    """Per file: its executable lines, and how many of them were run."""
     for file in json.loads(pathlib.Path(report).read_text())["files"]:
         path = pathlib.Path(*file["path"])
         if path.is_relative_to(ROOT) and "src" in path.parts:

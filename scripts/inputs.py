@@ -1,6 +1,6 @@
-"""What is done with those inputs of ../shared/cases that do not run by themselves: each is carried
-out as the README beside it says, and what comes of it is compared with what that calls right. Not run
-by itself; scripts/cases does."""
+"""Steps for the inputs of ../shared/cases that do not run by themselves: each is executed as the README
+beside it describes, and the result is compared with the one called right there. Not run by itself but by
+scripts/cases."""
 
 import csv, http.server, json, pathlib, re, socketserver, subprocess, threading, time
 
@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Wrong(Exception):
-    """What came is not what is right."""
+    """The result is not the right one."""
 
 
 class Trial:
@@ -18,7 +18,7 @@ class Trial:
         self.runner, self.inputs, self.folder, self.at, self.started = runner, inputs, folder, at, started
 
     def ordinal(self, *arguments, at=None):
-        """Runs a verb, against the engine where there is one: its exit code, and all that it says."""
+        """Runs a verb, against the engine where there is one; returns its exit code and output."""
         at = at or self.at
         where = ["--address", at] if at and "--address" not in arguments else []
         done = subprocess.run(
@@ -38,11 +38,11 @@ class Trial:
         return json.loads(said.splitlines()[0])
 
     def engine(self, *flags):
-        """Another engine, with these flags."""
+        """Starts another engine, with these flags."""
         self.at = self.runner.engine(self.folder, self.started, "--data", self.folder / "own", *flags)
 
     def confirmed(self, *flags):
-        """The id of an order that is confirmed."""
+        """Places an order and waits until it is confirmed; returns its id."""
         self.ordinal("stock", "set", "MUG", "1000000")
         line = ["--customer", "018f6f3e-0000-7000-8000-000000000001", "--line", "MUG=1@12.50GBP"]
         address = ["--street", "1 High Street", "--city", "London", "--postal-code", "EC1A 1BB", "--country", "GB"]
@@ -51,7 +51,7 @@ class Trial:
         return order
 
     def loaded(self, file, code, report="report.json"):
-        """Loads a file into an engine of its own; the report."""
+        """Loads a file into a separate engine; returns the report."""
         came, said = self.ordinal("load", "--csv", self.inputs / file, "--report", report, "--data", self.folder / "load")
         expect(came == code, f"the exit code is {came}: {said}")
         return json.loads((self.folder / report).read_text())
@@ -63,7 +63,7 @@ def expect(holds, otherwise):
 
 
 def said(answer, code, *words):
-    """The exit code, and words that are all there."""
+    """Checks the exit code, and that all these texts are in the output."""
     came, text = answer
     flat = " ".join(text.split())
     expect(came == code, f"the exit code is {came}, not {code}: {text}")
@@ -126,7 +126,7 @@ def dry_run_in_a_file(trial):
 
 
 class Deferring(socketserver.StreamRequestHandler):
-    """A mail server that takes nothing for the first seconds, as greylisting does."""
+    """A mail server that accepts nothing for the first seconds, as greylisting does."""
 
     def handle(self):
         def say(text):
@@ -195,7 +195,7 @@ def no_sms_where_none_can_be_sent(trial):
 
 
 def webhook(trial, secret):
-    """One call of the webhook with this secret: its headers and its body."""
+    """One call of a webhook with this secret: its headers and its body."""
     calls = []
 
     class Receiver(http.server.BaseHTTPRequestHandler):
@@ -251,7 +251,7 @@ else:
 
 
 def in_library(trial, *asked):
-    """What the library of Standard Webhooks says."""
+    """The result of the library of Standard Webhooks."""
     run = [trial.runner.python, "-c", LIBRARY]
     done = subprocess.run(run, input=json.dumps(asked), capture_output=True, text=True, timeout=30)
     expect(done.returncode == 0, done.stderr)
@@ -259,7 +259,7 @@ def in_library(trial, *asked):
 
 
 def dead_letters_answer(trial):
-    """An engine that answers this, as `dead-letter list` shows it: made from the engine's own protos."""
+    """A server with this answer, as `dead-letter list` shows it: built from the engine's own protos."""
     code = """
 import concurrent.futures, json, sys
 import grpc
@@ -267,7 +267,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(grpc.insecure_channel(sys.argv[1])))
 method = pool.FindServiceByName("ordinal.admin.v1.AdminService").FindMethodByName("ListDeadLetters")
-# Letters are about a subject since; the input is as it was found, when that was always an order.
+# Letters have a subject by now; the input is from a time when that was always an order.
 said = json.loads(open(sys.argv[2]).read().replace('"order_id"', '"subject"'))
 answer = json_format.ParseDict(said, message_factory.GetMessageClass(method.output_type)())
 handler = grpc.unary_unary_rpc_method_handler(lambda request, context: answer, response_serializer=lambda m: m.SerializeToString())
@@ -308,7 +308,7 @@ def one_request_id_two_callers(trial):
 
 
 def placed(file, *words):
-    """A file that is refused, with these words."""
+    """A file that is refused, with these texts."""
 
     def place(trial):
         said(trial.ordinal("order", "place", "--file", trial.inputs / file), 2, *words)
@@ -332,7 +332,7 @@ def cancel_bidi_text(trial):
 
 
 def settings(file, *words):
-    """A file of settings that is refused at the start, with these words."""
+    """A settings file that is refused at the start, with these texts."""
 
     def start(trial):
         run = ["--data", trial.folder / "data"]
@@ -343,7 +343,7 @@ def settings(file, *words):
 
 def tokens(file, *words):
     def start(trial):
-        # As they are kept: a copy that nobody else reads.
+        # As tokens are stored: a copy that only its owner can read.
         copy = trial.folder / "tokens.toml"
         copy.write_bytes((trial.inputs / file).read_bytes())
         copy.chmod(0o600)
@@ -356,7 +356,7 @@ def tokens(file, *words):
 
 
 def mistakes(trial):
-    """Each command of mistakes.csv, with an order for ID; the third column says what is right."""
+    """Each command of mistakes.csv, with an order for ID; the third column is the right result."""
     order = trial.confirmed("--email", "ann@example.com")
     address = "--street S --city C --postal-code N1 --country GB --email a@b.co --customer 018f6f3e-0000-7000-8000-000000000001"
     file = trial.inputs / "place-file-and-flags.json"
@@ -391,7 +391,7 @@ def mistakes(trial):
 
 
 def stream(commands, window):
-    """stream.py prints what became of its commands; whether nothing is held is asked after it."""
+    """stream.py prints the results of its commands; then no stock may be reserved."""
 
     def run(trial):
         arguments = [trial.at, str(commands), *([str(window)] if window else [])]
@@ -406,8 +406,8 @@ def stream(commands, window):
 
 
 class Prepared:
-    """What prepare.sh of security/ makes, and a server beside it. The scripts were written for the protos
-    of then: a copy passes over methods that have come since (the tests call every method by every role)."""
+    """The output of prepare.sh of security/, with a server. The scripts were written for earlier protos: a
+    copy skips methods added since (the tests call every method by every role)."""
 
     SINCE = {
         "access-matrix.py": ("; assert set(M)==set(METHODS),set(METHODS)-set(M)", ""),
@@ -457,7 +457,7 @@ def access_matrix(trial):
     expect(all_that("unauthenticated variants") == ["unauthenticated variants not refused: []"], str(lines))
     for line in all_that("path "):
         expect(" OK " not in line, line)
-    # An order of others answers as one that does not exist; only its id cannot be taken again.
+    # An order of another customer looks missing; only its id cannot be used again.
     since = lines.index("--- existence oracles as customer B")
     of_absent = [line for line in lines[since:] if " absent  " in line and not line.startswith("PlaceOrder")]
     expect(len(of_absent) > 10, str(lines[since:]))
@@ -479,14 +479,14 @@ def fuzz(trial):
     prepared = Prepared(trial)
     prepared.matrix()
     lines = prepared.run("fuzz.py", prepared.port, "20", "7", "2", "100000", "case")
-    # The text of the Python client, not of the server, where its stream is refused early.
+    # The Python client's own text, where its stream is refused early.
     bad = [line for line in lines if line.startswith("BAD") and "Internal error from Core" not in line]
     expect(not bad, "\n".join(bad))
     expect("slow {}" in lines[0], lines[0])
     expect(prepared.server.poll() is None and "panicked" not in prepared.log.read_text(), "the server panicked")
 
 
-# By folder, the input, what is done with it, whether it takes seconds, and whether it needs an engine.
+# By folder: the input, its steps, whether it takes seconds, and whether it needs an engine.
 INPUTS = [
     ("security", "access-matrix.py", access_matrix, False, None),
     ("security", "fuzz.py", fuzz, False, None),

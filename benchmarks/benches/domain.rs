@@ -1,4 +1,4 @@
-//! What the pure parts of a command cost: `cargo bench -p benchmarks`.
+//! Cost of the pure parts of a command: `cargo bench -p benchmarks`.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark may end where it is wrong")]
 

@@ -1,12 +1,12 @@
-//! Two reports side by side. Never here: a verdict; machines are noisy, and people judge.
+//! Two reports side by side. Never here: a verdict. Machines are noisy, and people judge.
 
 use crate::report::{Figure, Report, Row, short};
 
-/// Figures further apart than their own spread are marked.
+/// Marks figures that differ by more than their own spread.
 const MARK: &str = "  <--";
 
-/// Says what changed from one report to the other.
-pub fn tell(before: &Report, after: &Report) {
+/// Prints what changed from one report to the other.
+pub fn print(before: &Report, after: &Report) {
     println!("before: {} of {}", before.commit, before.date);
     println!("after:  {} of {}", after.commit, after.date);
     for row in &after.rows {

@@ -1,4 +1,4 @@
-//! Where all processes together spend their time, drawn. Never here: what they do.
+//! Flame graphs over all processes together. Never here: what they do.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,23 +12,23 @@ use tokio::process::{Child, Command};
 
 use crate::lab::Lab;
 
-/// Samples a second and core: enough for what takes a hundredth of the time, and no multiple of
-/// anything that a program does on its own.
+/// Samples a second and core: enough to show what takes a hundredth of the time, and no multiple of
+/// any period within a program.
 const SAMPLES: &str = "297";
-/// Hundredths of the time that are drawn, at least.
+/// Smallest share of the time that is drawn, in hundredths.
 const SHOWN_MIN: f64 = 0.3;
 
-/// Samples that `perf` takes of the whole machine.
+/// Samples of the complete machine by `perf`.
 pub struct Recording {
     perf: Child,
     samples: PathBuf,
 }
 
 impl Recording {
-    /// Begins.
+    /// Starts sampling.
     ///
     /// # Errors
-    /// Where there is no `perf`.
+    /// Where `perf` is missing.
     pub fn start(lab: &Lab) -> anyhow::Result<Self> {
         let samples = lab.log("samples");
         let perf = Command::new("perf")
@@ -42,13 +42,13 @@ impl Recording {
         Ok(Self { perf, samples })
     }
 
-    /// Ends it, and draws what these processes did.
+    /// Ends it and draws the time of these processes.
     ///
     /// # Errors
-    /// Where nothing could be recorded: it takes root, or `kernel.perf_event_paranoid` at -1.
+    /// Where nothing could be recorded: it needs root, or `kernel.perf_event_paranoid` at -1.
     pub async fn drawn(mut self, title: &str, names: &[(&str, u32)]) -> anyhow::Result<Vec<u8>> {
         let id = self.perf.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        kill_process(id.context("perf has ended, it may not look")?, Signal::INT)?;
+        kill_process(id.context("perf has ended; it may lack permission")?, Signal::INT)?;
         self.perf.wait().await?;
         let script = Command::new("perf")
             .args(["script", "--no-inline", "--fields", "comm,pid,tid,time,event,ip,sym,dso"])
@@ -57,7 +57,7 @@ impl Recording {
             .stderr(Stdio::null())
             .output()
             .await?;
-        anyhow::ensure!(script.status.success(), "perf could not read what it wrote");
+        anyhow::ensure!(script.status.success(), "perf could not read its recording");
         let mut collapsing = Collapsing::default();
         collapsing.include_pid = true;
         let mut folded = Vec::new();
@@ -75,7 +75,7 @@ impl Recording {
     }
 }
 
-/// A stack with the name of its process in front; none where it is none of ours.
+/// A stack with the name of its process in front; none where the process is not one of these.
 fn named(line: &str, names: &[(&str, u32)]) -> Option<String> {
     let (process, stack) = line.split_once(';')?;
     let (program, id) = process.rsplit_once('-')?;

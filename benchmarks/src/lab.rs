@@ -1,4 +1,5 @@
-//! Private servers for one run of the suite, on loopback and a temporary directory, gone afterwards.
+//! Private servers for one run of the suite, on loopback and in a temporary directory, removed
+//! afterwards.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
-/// A Postgres and a Redis of our own.
+/// A private Postgres and Redis.
 pub struct Lab {
     directory: TempDir,
     mail: Option<TempDir>,
@@ -29,7 +30,7 @@ impl Lab {
     /// Where they are not installed or do not start.
     pub async fn open() -> anyhow::Result<Self> {
         let directory = TempDir::with_prefix("ordinal-bench-").context("temporary directory")?;
-        // The server's own user must come in.
+        // The server's own user needs access.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
         std::fs::set_permissions(directory.path(), open)?;
         std::fs::create_dir(directory.path().join("logs"))?;
@@ -39,7 +40,7 @@ impl Lab {
         Ok(Self { directory, mail, postgres, redis, databases: 0.into() })
     }
 
-    /// Starts them, with the database server counting its statements, which costs it something.
+    /// Starts them with the database server counting its statements, which costs some performance.
     ///
     /// # Errors
     /// As [`Lab::open`].
@@ -77,11 +78,11 @@ impl Lab {
         Ok(path)
     }
 
-    /// A directory for mail, in memory where the machine has such a place: what many small files cost
-    /// the disk's file system is no mail server's cost.
+    /// A directory for mail, in memory where the machine has such a place: the cost of many small
+    /// files on disk is no cost of a mail server.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// Where it cannot be created.
     pub fn mail(&self) -> anyhow::Result<PathBuf> {
         match &self.mail {
             Some(mail) => Ok(mail.path().to_owned()),
@@ -89,10 +90,10 @@ impl Lab {
         }
     }
 
-    /// A new database; its URL.
+    /// Creates a database; returns its URL.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// Where it cannot be created.
     pub async fn database(&self, name: &str) -> anyhow::Result<String> {
         let number = self.databases.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("{name}_{number}");
@@ -102,7 +103,7 @@ impl Lab {
         Ok(database_url(self.postgres.address, &name))
     }
 
-    /// Throws a database away, so that the disk does not fill.
+    /// Drops a database, so that the disk does not fill.
     ///
     /// # Errors
     /// Where that fails.
@@ -113,7 +114,7 @@ impl Lab {
         Ok(admin.close().await?)
     }
 
-    /// To a database of the server.
+    /// Connects to a database of the server.
     ///
     /// # Errors
     /// Where it does not answer.
@@ -121,7 +122,7 @@ impl Lab {
         Ok(PgConnection::connect(&database_url(self.postgres.address, database)).await?)
     }
 
-    /// What the database server says of itself: version and the settings that matter.
+    /// Version of the database server and the settings that matter.
     ///
     /// # Errors
     /// Where it does not answer.
@@ -134,7 +135,7 @@ impl Lab {
         Ok(sqlx::query_as(&sql).fetch_all(&mut admin).await?)
     }
 
-    /// A checkpoint now, so that no contender pays for another's.
+    /// Forces a checkpoint, so that no contender pays for one caused by another.
     ///
     /// # Errors
     /// Where the server does not answer.
@@ -149,7 +150,7 @@ impl Lab {
         format!("redis://{}", self.redis.address)
     }
 
-    /// The log of a process that we start.
+    /// The log of a process that is started here.
     pub fn log(&self, name: &str) -> PathBuf {
         self.directory.path().join("logs").join(format!("{name}.log"))
     }
@@ -170,7 +171,7 @@ impl Lab {
     }
 }
 
-/// A port of loopback that nobody has now.
+/// A free port on loopback.
 ///
 /// # Errors
 /// Where there is none.
@@ -179,19 +180,19 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-/// Starts this program again as a server of its own process, and waits until it listens.
+/// Starts this program again as a server process, and waits until it listens.
 ///
 /// # Errors
-/// Where it does not.
+/// Where it does not listen.
 pub async fn server(lab: &Lab, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-    let program = std::env::current_exe().context("where is this program?")?;
+    let program = std::env::current_exe().context("cannot find this program's file")?;
     start(lab, name, &program, arguments).await
 }
 
-/// Starts a program that takes `--listen`, and waits until it does.
+/// Starts a program with `--listen`, and waits until it listens.
 ///
 /// # Errors
-/// Where it does not.
+/// Where it does not listen.
 pub async fn start(
     lab: &Lab,
     name: &str,
@@ -214,7 +215,7 @@ pub async fn start(
     Ok(process)
 }
 
-/// Ends a process that we started.
+/// Ends a process that was started here.
 pub async fn end(mut process: Process) {
     process.stop(Signal::TERM, STOPS_WITHIN).await;
 }

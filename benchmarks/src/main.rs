@@ -1,19 +1,19 @@
-//! The benchmark suite: Ordinal side by side with what a user would otherwise write, in one run.
+//! The benchmark suite: Ordinal side by side with the usual alternatives, in one run.
 //!
-//! [`row`] has a file for each comparison, [`subject`] the contenders, [`measure`] how it is
-//! measured, [`report`] what is made of it. Never here: anything that the engine needs.
+//! [`row`] has a file for each comparison, [`subject`] the contenders, [`measure`] the method,
+//! [`report`] the output. Never here: anything that the engine needs.
 
 #![expect(clippy::print_stdout, reason = "this is a command line")]
 #![expect(clippy::float_arithmetic, reason = "ratios and rates; no money here")]
-#![allow(unreachable_pub, reason = "a program shows nothing to others")]
+#![allow(unreachable_pub, reason = "a program has no public interface")]
 
-mod compare; // two reports
-mod flame; // where all processes spend their time, drawn
+mod compare; // two reports side by side
+mod flame; // flame graphs over all processes
 mod lab; // private servers
 mod measure; // how something is measured
-mod meter; // what processes and statements cost
+mod meter; // cost of processes and statements
 mod plot; // a plot for each row
-mod profile; // what is driven to see where the time goes
+mod profile; // workloads that are profiled
 mod report; // JSON, page and plots
 mod row; // the comparisons
 mod setting; // the machine and what runs on it
@@ -32,11 +32,11 @@ use crate::lab::Lab;
 use crate::measure::Pace;
 use crate::report::Report;
 
-/// Actors free on one thread what was allocated on another, which glibc does slowly.
+/// Actors free memory on another thread than the one that allocated it, which is slow in glibc.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Ordinal side by side with what a user would otherwise write.
+/// Ordinal side by side with the usual alternatives.
 #[derive(Debug, Parser)]
 #[command(name = "ordinal-bench")]
 struct Cli {
@@ -50,18 +50,18 @@ enum Verb {
     Run(RunArgs),
     /// Compare two reports (BENCHMARKS.json), figure by figure.
     Compare {
-        /// The older one.
+        /// The earlier one.
         before: PathBuf,
-        /// The newer one.
+        /// The later one.
         after: PathBuf,
     },
-    /// Tell where the time goes: CPU and context switches by process, statements by text, each for one
+    /// Show where the time goes: CPU and context switches by process, statements by text, each per
     /// order.
     Profile(profile::ProfileArgs),
     /// Serve a contender; the suite starts these itself.
     #[command(hide = true)]
     Serve(subject::server::ServeArgs),
-    /// The `ordinal` program, with its own flags; the suite starts its processes by it.
+    /// The `ordinal` program, with its own flags; the suite starts its processes with it.
     #[command(hide = true, disable_help_flag = true)]
     Ordinal {
         /// As for `ordinal`.
@@ -72,7 +72,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct RunArgs {
-    /// Take a minute: short runs, small journals. For a look; nothing is to be claimed by it.
+    /// Take a minute: short runs, small journals. For a quick look; its figures prove nothing.
     #[arg(long)]
     quick: bool,
     /// Let a journal grow to ten million events in rows 7 and 9. Takes some minutes and 10 GB more.
@@ -98,7 +98,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Verb::Run(args) => run(args).await,
         Verb::Compare { before, after } => {
-            compare::tell(&Report::read(&before)?, &Report::read(&after)?);
+            compare::print(&Report::read(&before)?, &Report::read(&after)?);
             Ok(())
         }
         Verb::Profile(args) => profile::run(args).await,
@@ -140,12 +140,12 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         let seconds = since.elapsed().as_secs_f64() / measure::number(rows.len() as u64);
         for row in &mut rows {
             row.seconds = seconds;
-            row.tell();
+            row.print();
         }
         report.rows.extend(rows);
     }
     lab.close().await;
-    // They would take longer than all of a look.
+    // They would take longer than all the rest of a quick run.
     if args.rows.is_empty() && !args.quick {
         let lab = Lab::open_counting().await?;
         let time = Duration::from_secs(6);

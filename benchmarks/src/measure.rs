@@ -1,4 +1,5 @@
-//! How something is measured: many callers for a while, several times, the contenders in turn.
+//! How something is measured: many callers for a while, several times, contenders alternating.
+//!
 //! Never here: what is measured.
 
 use std::sync::Arc;
@@ -11,23 +12,23 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long and how often.
+/// Duration and number of runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Before anything counts.
+    /// Warm-up, which does not count.
     pub warm: Duration,
     /// One run.
     pub run: Duration,
-    /// Runs of each contender; they take turns.
+    /// Runs of each contender; contenders alternate.
     pub rounds: usize,
-    /// Whether this is only a look.
+    /// Whether this is a quick run.
     pub quick: bool,
-    /// Whether a journal may become as large as takes longer than all else.
+    /// Whether the largest journals are measured, which takes longer than all the rest.
     pub large: bool,
 }
 
 impl Pace {
-    /// A choice between the full measure of something and what is enough for a look.
+    /// Chooses between the full size and that of a quick run.
     pub const fn pick(&self, full: u64, quick: u64) -> u64 {
         if self.quick { quick } else { full }
     }
@@ -38,7 +39,7 @@ impl Pace {
 pub struct Spread {
     /// The smallest.
     pub min: f64,
-    /// The one in the middle.
+    /// The median.
     pub median: f64,
     /// The largest.
     pub max: f64,
@@ -62,7 +63,7 @@ impl Spread {
         }
     }
 
-    /// One value, measured once.
+    /// A value that was measured once.
     pub fn once(value: f64) -> Self {
         Self::of([value])
     }
@@ -84,9 +85,9 @@ pub fn micros(duration: Duration) -> u64 {
 /// One run of one contender.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Things done per second.
+    /// Operations per second.
     pub rate: f64,
-    /// What each took.
+    /// Their latencies.
     pub latencies: Latencies,
 }
 
@@ -95,24 +96,24 @@ pub struct Run {
 pub struct Runs(pub Vec<Run>);
 
 impl Runs {
-    /// Things done per second.
+    /// Operations per second.
     pub fn rates(&self) -> Spread {
         Spread::of(self.0.iter().map(|run| run.rate))
     }
 
-    /// A quantile of what they took, in microseconds: of each run, and then the middle of the runs.
+    /// A latency quantile in microseconds: of each run, and then the spread over the runs.
     pub fn quantile(&self, quantile: f64) -> Spread {
         #[expect(clippy::cast_precision_loss, reason = "a latency in microseconds")]
         Spread::of(self.0.iter().map(|run| run.latencies.value_at_quantile(quantile) as f64))
     }
 
-    /// How many times as fast as the other, round by round.
+    /// Ratio of the rates, round by round.
     pub fn times(&self, other: &Self) -> Spread {
         let pairs = self.0.iter().zip(&other.0);
         Spread::of(pairs.map(|(ours, theirs)| ours.rate / theirs.rate.max(f64::MIN_POSITIVE)))
     }
 
-    /// How many times the other's latency at a quantile, round by round.
+    /// Ratio of the latencies at a quantile, round by round.
     pub fn latency_times(&self, other: &Self, quantile: f64) -> Spread {
         let pairs = self.0.iter().zip(&other.0);
         #[expect(clippy::cast_precision_loss, reason = "a latency in microseconds")]
@@ -121,7 +122,7 @@ impl Runs {
     }
 }
 
-/// When things count.
+/// The period that counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     from: Instant,
@@ -140,40 +141,40 @@ impl Window {
         Instant::now() >= self.until
     }
 
-    /// Whether something that ends now counts.
+    /// Whether an operation that ends now counts.
     pub fn counts(&self) -> bool {
         (self.from..self.until).contains(&Instant::now())
     }
 
-    /// Things that counted, per second.
+    /// Counted operations per second.
     #[expect(clippy::cast_precision_loss, reason = "a count of a few seconds")]
     pub fn rate(&self, count: u64) -> f64 {
         count as f64 / (self.until - self.from).as_secs_f64()
     }
 }
 
-/// What a caller tells of what it does.
+/// The count of one caller.
 pub struct Tally {
     window: Window,
     latencies: Latencies,
 }
 
 impl Tally {
-    /// Whether to go on.
-    pub fn goes_on(&self) -> bool {
+    /// Whether the caller should continue.
+    pub fn continues(&self) -> bool {
         !self.window.over()
     }
 
-    /// Something was done that began then.
+    /// Counts an operation that began then.
     pub fn done(&mut self, since: Instant) {
         if self.window.counts() {
-            // The histogram grows with what it is told.
+            // The histogram resizes itself.
             let _ = self.latencies.record(micros(since.elapsed()));
         }
     }
 }
 
-/// Lets so many callers do something over and over, each waiting for its answers.
+/// Runs this many callers, each repeating an operation and waiting for its answers.
 ///
 /// # Errors
 /// The first failure of a caller.
@@ -196,9 +197,9 @@ where
     Ok(Run { rate: window.rate(all.len()), latencies: all })
 }
 
-/// Begins something at a steady rate, whatever becomes of what was begun before. Latencies count
-/// from the moment at which each was due, so that a contender that stalls is not spared what it
-/// made others wait (coordinated omission).
+/// Starts operations at a steady rate, whether or not earlier ones have ended. Latencies count from
+/// the moment at which each was due, so that a contender that stalls is charged for the delay of
+/// later operations (no coordinated omission).
 pub struct OpenLoop {
     begun: Instant,
     gap: Duration,
@@ -207,7 +208,7 @@ pub struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// So many a second, for so long.
+    /// This many a second, for this long.
     pub fn new(rate: u64, time: Duration) -> Self {
         let begun = Instant::now();
         let gap = Duration::from_secs(1) / u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
@@ -229,7 +230,7 @@ impl OpenLoop {
     }
 }
 
-/// A count as a number to divide.
+/// A count as a float, for ratios.
 #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 pub const fn number(count: u64) -> f64 {
     count as f64
@@ -240,7 +241,7 @@ pub const fn number(count: u64) -> f64 {
 pub struct Count(Arc<AtomicU64>);
 
 impl Count {
-    /// One more; says which.
+    /// Adds one; returns its index.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
@@ -278,7 +279,7 @@ mod tests {
         let mut due = Vec::new();
         while let Some((index, at)) = open_loop.due().await {
             due.push((index, (at - begun).as_millis()));
-            // Whoever asks is slow; what is due does not wait for it.
+            // The caller is slow; due times do not wait for it.
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
         assert_eq!(due, [(0, 0), (1, 10), (2, 20), (3, 30), (4, 40)]);

@@ -1,4 +1,4 @@
-//! What processes and statements cost, for one order. Never here: what is driven.
+//! Cost per order by process and statement. Never here: the workload.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::flame::Recording;
 use crate::lab::Lab;
 use crate::measure::number;
 
-/// Statements that are told, the most expensive first.
+/// Statements that are listed, the most expensive first.
 const STATEMENTS: i64 = 24;
 /// Characters of a statement.
 const TEXT_MAX: usize = 110;
 
-/// What processes and the database had used when it began.
+/// Usage of processes and database at the start.
 pub struct Meter {
     since: Instant,
     processes: Vec<(&'static str, u32)>,
@@ -32,16 +32,16 @@ struct Used {
     put_aside: u64,
 }
 
-/// What an order cost.
+/// Cost per order.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Cost {
-    /// What was done for it.
+    /// The workload.
     pub of: String,
-    /// Orders.
+    /// Number of orders.
     pub orders: u64,
-    /// How long they took, until everything was level.
+    /// Duration, until every follower had caught up.
     pub seconds: f64,
-    /// What else was seen.
+    /// Other observations.
     pub remarks: Vec<String>,
     /// By process.
     pub processes: Vec<ProcessCost>,
@@ -52,36 +52,36 @@ pub struct Cost {
     pub flame: Option<Vec<u8>>,
 }
 
-/// What a process had for each order.
+/// Cost of a process per order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ProcessCost {
-    /// Which.
+    /// Its name.
     pub name: String,
     /// Microseconds of CPU.
     pub cpu_micros: f64,
-    /// Context switches because a thread waited for something.
+    /// Voluntary context switches: a thread waited.
     pub waits: f64,
-    /// Context switches because another thread's turn came.
+    /// Involuntary context switches: another thread ran instead.
     pub put_aside: f64,
 }
 
-/// What a statement cost, planned and carried out.
+/// Cost of a statement, planning and execution.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StatementCost {
     /// Its text, shortened.
     pub text: String,
-    /// Microseconds for each order, with what it waited for.
+    /// Microseconds per order, including waits.
     pub micros: f64,
-    /// Calls for each order.
+    /// Calls per order.
     pub calls: f64,
-    /// Rows of a call.
+    /// Rows per call.
     pub rows: f64,
-    /// Bytes of the write-ahead log for each order.
+    /// Bytes of the write-ahead log per order.
     pub log_bytes: f64,
 }
 
 impl Meter {
-    /// Begins now, with these processes, the servers and this one.
+    /// Starts now, with these processes, the servers and this process.
     ///
     /// # Errors
     /// Where the database fails.
@@ -100,7 +100,7 @@ impl Meter {
         Ok(Self { since: Instant::now(), processes, used, recording })
     }
 
-    /// What each of so many orders has cost since.
+    /// Cost per order since the start, for this many orders.
     ///
     /// # Errors
     /// Where the database fails.
@@ -153,34 +153,38 @@ impl Meter {
 }
 
 impl Cost {
-    /// As a page shows it.
+    /// As a section of the page.
     ///
     /// # Errors
-    /// None that is known.
+    /// Never in practice.
     pub fn page(&self) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
-        writeln!(page, "{} orders in {:.1} s, until all was level.\n", self.orders, self.seconds)?;
+        writeln!(
+            page,
+            "{} orders in {:.1} s, until all followers had caught up.\n",
+            self.orders, self.seconds
+        )?;
         for remark in &self.remarks {
             writeln!(page, "- {remark}")?;
         }
         if !self.remarks.is_empty() {
             writeln!(page)?;
         }
-        writeln!(page, "| Process | CPU, µs an order | waits | put aside |\n|---|---|---|---|")?;
+        writeln!(page, "| Process | CPU, µs an order | waits | preempted |\n|---|---|---|---|")?;
         for ProcessCost { name, cpu_micros, waits, put_aside } in &self.processes {
             writeln!(page, "| {name} | {cpu_micros:.0} | {waits:.2} | {put_aside:.2} |")?;
         }
-        // What takes less than a thousandth of the time says nothing.
+        // Less than a thousandth of the time is left out.
         let all: f64 = self.statements.iter().map(|statement| statement.micros).sum();
-        let told = || self.statements.iter().filter(|one| one.micros > all / 1e3);
-        if told().next().is_none() {
+        let listed = || self.statements.iter().filter(|one| one.micros > all / 1e3);
+        if listed().next().is_none() {
             return Ok(page);
         }
         writeln!(
             page,
             "\n| µs an order | calls an order | rows a call | log bytes an order | Statement |\n|---|---|---|---|---|"
         )?;
-        for StatementCost { text, micros, calls, rows, log_bytes } in told() {
+        for StatementCost { text, micros, calls, rows, log_bytes } in listed() {
             let text = text.replace('|', "\\|");
             writeln!(page, "| {micros:.1} | {calls:.3} | {rows:.1} | {log_bytes:.0} | {text} |")?;
         }
@@ -199,7 +203,7 @@ impl Cost {
     }
 }
 
-/// What a process and those that it started have used; nothing where it has ended.
+/// Usage of a process and its children; zero where it has ended.
 fn used(process: u32) -> Used {
     read(process).unwrap_or_default()
 }
@@ -208,7 +212,7 @@ fn read(process: u32) -> procfs::ProcResult<Used> {
     let id = i32::try_from(process).map_err(|_| procfs::ProcError::NotFound(None))?;
     let process = Process::new(id)?;
     let stat = process.stat()?;
-    // Children that have ended are counted where their parent saw it.
+    // Children that have ended are counted in their parent.
     let ended = u64::try_from(stat.cutime + stat.cstime).unwrap_or_default();
     let ticks = stat.utime + stat.stime + ended;
     let mut all =
@@ -218,7 +222,7 @@ fn read(process: u32) -> procfs::ProcResult<Used> {
         all.waits += status.voluntary_ctxt_switches.unwrap_or_default();
         all.put_aside += status.nonvoluntary_ctxt_switches.unwrap_or_default();
     }
-    // Our own children are told apart.
+    // Children of this process are listed separately.
     if process.pid().unsigned_abs() != std::process::id() {
         for child in process.task_main_thread()?.children()? {
             let of_child = used(child);

@@ -1,4 +1,4 @@
-//! A plot for each row: a bar for each figure, by the unit that most of them have.
+//! A plot for each row: a bar for each figure, in the unit that most of them have.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub fn row(row: &Row, directory: &Path) -> anyhow::Result<bool> {
         let top = i32::try_from(30 + index * BAR)?;
         let bottom = top + i32::try_from(BAR)? - 6;
         let left = i32::try_from(LABELS)?;
-        // Pixels of a plot: whatever is lost is less than one.
+        // Pixels of a plot: the loss is less than one.
         #[expect(clippy::cast_possible_truncation, reason = "at most the plot's width")]
         let x = |value: f64| left + (value / most * place) as i32;
         let ours = figure.who.starts_with("Ordinal");

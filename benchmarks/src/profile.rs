@@ -1,4 +1,5 @@
-//! Where the time goes: what is driven for a while, and what each order then cost.
+//! Where the time goes: a workload for a while, and its cost per order.
+//!
 //! Never here: what is fast enough.
 
 use std::net::SocketAddr;
@@ -23,8 +24,8 @@ use crate::subject::cluster::operator;
 use crate::subject::engine::{Engine, SHARDS, options};
 use crate::work::{Template, request};
 
-/// Followers see a million orders within this.
-const SEEN_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// Time limit for followers to read a million orders.
+const READ_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Callers, or commands of a stream under way.
 const IN_FLIGHT: usize = 256;
 /// The orders a second of row 4.
@@ -33,43 +34,43 @@ const RATE: u64 = 1_000;
 /// `ordinal-bench profile`
 #[derive(Debug, clap::Args)]
 pub struct ProfileArgs {
-    /// Of what.
+    /// The workload.
     #[arg(value_enum, default_value = "reaction")]
     of: Of,
-    /// For so many seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Draw where all processes spent the time, as SVG. Needs `perf`.
+    /// Draw a flame graph over all processes, as SVG. Needs `perf`.
     #[arg(long, value_name = "FILE")]
     flame: Option<PathBuf>,
-    /// Of the reaction: so many orders a second, and not as many as go through.
+    /// For `reaction`: this many orders a second, instead of as many as possible.
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
-    /// Of the engine: so many callers.
+    /// For `engine`: number of callers.
     #[arg(long, value_name = "N", default_value_t = IN_FLIGHT)]
     callers: usize,
-    /// Of the engine: over this.
+    /// For `engine`: the database.
     #[arg(long, value_enum, default_value = "postgres")]
     on: On,
-    /// Of the engine: a journal of so many shards, on Postgres.
+    /// For `engine`: number of shards of the journal, on Postgres.
     #[arg(long, value_name = "N", default_value_t = SHARDS)]
     shards: u16,
-    /// Of the start: so many open orders.
+    /// For `start`: number of open orders.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     orders: u64,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Of {
-    /// Row 1: placed and confirmed in this process, by nothing but journal and actors.
+    /// Row 1: place and confirm within this process, with journal and actors only.
     Engine,
-    /// Row 2: placed and cancelled by calls.
+    /// Row 2: place and cancel by calls.
     Calls,
-    /// Row 2b: placed and cancelled by a stream.
+    /// Row 2b: place and cancel by a stream.
     Stream,
-    /// Row 4: placed, reserved, confirmed, told, as many as go through.
+    /// Row 4: place, reserve, confirm, notify, as many as possible.
     Reaction,
-    /// The start of `ordinal serve` beside many open orders. Takes some minutes.
+    /// The start of `ordinal serve` with many open orders. Takes some minutes.
     Start,
 }
 
@@ -80,7 +81,7 @@ enum On {
     Memory,
 }
 
-/// Runs it and tells.
+/// Runs a workload and prints its cost.
 ///
 /// # Errors
 /// Where a process or the database fails.
@@ -104,7 +105,7 @@ pub async fn run(args: ProfileArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a report tells, each under the name of its flame graph.
+/// The workloads of a report, each with the name of its flame graph.
 ///
 /// # Errors
 /// As [`run`].
@@ -194,15 +195,15 @@ async fn reaction(lab: &Lab, time: Duration, rate: Option<u64>) -> anyhow::Resul
             (orders, Vec::new(), "as many as go through".to_owned())
         }
     };
-    reaction::level(&cluster).await?;
-    let of = format!("placed, reserved, confirmed, told, {how}");
+    reaction::caught_up(&cluster).await?;
+    let of = format!("placed, reserved, confirmed, notified, {how}");
     let mut cost = meter.cost(lab, &of, orders).await?;
     cost.remarks.extend(remarks);
     cluster.close(lab).await?;
     Ok(cost)
 }
 
-/// All of it counts: what warms it up has run before.
+/// Everything counts: the warm-up has run before.
 fn pace(run: Duration) -> Pace {
     Pace { warm: Duration::ZERO, run, rounds: 1, quick: false, large: false }
 }
@@ -213,8 +214,8 @@ fn of_run(run: &Run) -> String {
     format!("{:.0} commands/s, p99 {p99:.1} ms; an order is two commands.", run.rate)
 }
 
-/// How long `ordinal serve` takes from nothing until it has placed an order, beside so many open ones
-/// that its followers have all seen before.
+/// Time of `ordinal serve` from its start until it has placed an order, with this many open orders
+/// that its followers have all read before.
 async fn start(orders: u64) -> anyhow::Result<()> {
     let lab = Lab::open().await?;
     let url = lab.database("start").await?;
@@ -231,11 +232,11 @@ async fn start(orders: u64) -> anyhow::Result<()> {
     let since = Instant::now();
     let serving = lab::start(&lab, "serve", &program, &flags).await?;
     let client = operator(serving.address).await?;
-    let lag = lag::caught_up(&client, SEEN_WITHIN).await;
+    let lag = lag::caught_up(&client, READ_WITHIN).await;
     let lag = lag.map_err(|failure| anyhow::anyhow!("followers: {failure}"))?;
-    anyhow::ensure!(lag.values().all(|lag| *lag == 0), "not level in time: {lag:?}");
+    anyhow::ensure!(lag.values().all(|lag| *lag == 0), "not caught up in time: {lag:?}");
     println!(
-        "lists, deadlines and messages had seen {orders} orders after {:.0} s",
+        "lists, deadlines and messages had read {orders} orders after {:.0} s",
         seconds(since)
     );
     lab::end(serving).await;

@@ -1,4 +1,4 @@
-//! What was measured, as JSON, as a page and as plots. Never here: measuring.
+//! Results as JSON, as a page and as plots. Never here: measuring.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,12 +11,12 @@ use crate::measure::{Runs, Spread};
 use crate::meter::Cost;
 use crate::plot;
 
-/// A report as its file holds it.
+/// A report, as stored in its file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// When it was begun, RFC 3339.
+    /// Time of its start, RFC 3339.
     pub date: String,
-    /// Whether it is only a look.
+    /// Whether it is a quick run.
     pub quick: bool,
     /// The commit that was measured.
     pub commit: String,
@@ -24,7 +24,7 @@ pub struct Report {
     pub setting: Vec<(String, String)>,
     /// The rows.
     pub rows: Vec<Row>,
-    /// Where the time goes, each under a name.
+    /// Where the time goes, by the name of the workload.
     #[serde(default)]
     pub costs: Vec<(String, Cost)>,
 }
@@ -36,59 +36,59 @@ pub struct Row {
     pub number: String,
     /// What is measured.
     pub title: String,
-    /// What ran where, and what is to be known.
+    /// Setup, and what has to be known about it.
     pub setup: String,
-    /// What was measured.
+    /// The figures.
     pub figures: Vec<Figure>,
-    /// What the goals ask for, and whether it was reached.
+    /// The goals and whether they were reached.
     pub goals: Vec<Goal>,
-    /// What stands in the way, and other remarks.
+    /// Limitations and other remarks.
     pub notes: Vec<String>,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
 /// A measured contender.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// In which case, such as `64 callers`.
+    /// The case, such as `64 callers`.
     pub case: String,
-    /// Who.
+    /// The contender.
     pub who: String,
-    /// Of what, such as `commands/s`.
+    /// The unit, such as `commands/s`.
     pub unit: String,
-    /// How many.
+    /// The value.
     pub value: Spread,
-    /// Latencies in microseconds: the middle, and 99 of 100.
+    /// Latencies in microseconds: median and 99th percentile.
     pub latency: Option<(Spread, Spread)>,
 }
 
 /// A goal of the suite.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Goal {
-    /// What was compared, in words.
+    /// The comparison.
     pub what: String,
-    /// What was reached.
+    /// The value reached.
     pub reached: Spread,
-    /// What was asked for.
+    /// The bound.
     pub bound: Bound,
-    /// In which unit; empty for a ratio.
+    /// The unit; empty for a ratio.
     pub unit: String,
 }
 
-/// What a goal asks of the median.
+/// What a goal requires of the median.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Bound {
-    /// As much as this, or more.
+    /// At least this.
     AtLeast(f64),
-    /// As much as this, or less.
+    /// At most this.
     AtMost(f64),
-    /// Nothing: it is told.
+    /// Nothing: the value is only reported.
     Told,
 }
 
 impl Bound {
-    /// Whether it is met; none where nothing is asked.
+    /// Whether it is met; none where nothing is required.
     pub fn met(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(least) => Some(value >= least),
@@ -112,7 +112,7 @@ impl Row {
         }
     }
 
-    /// What a contender did.
+    /// Adds the runs of a contender.
     pub fn runs(&mut self, case: &str, who: &str, unit: &str, runs: &Runs) {
         self.figures.push(Figure {
             case: case.to_owned(),
@@ -123,20 +123,20 @@ impl Row {
         });
     }
 
-    /// A figure without latencies.
+    /// Adds a figure without latencies.
     pub fn figure(&mut self, case: &str, who: &str, unit: &str, value: Spread) {
         let (case, who, unit) = (case.to_owned(), who.to_owned(), unit.to_owned());
         self.figures.push(Figure { case, who, unit, value, latency: None });
     }
 
-    /// A goal.
+    /// Adds a goal.
     pub fn goal(&mut self, what: &str, reached: Spread, bound: Bound, unit: &str) {
         let (what, unit) = (what.to_owned(), unit.to_owned());
         self.goals.push(Goal { what, reached, bound, unit });
     }
 
-    /// Says on the terminal what was measured.
-    pub fn tell(&self) {
+    /// Prints the row on the terminal.
+    pub fn print(&self) {
         println!("{}. {} ({:.0} s)", self.number, self.title, self.seconds);
         for Figure { case, who, unit, value, latency } in &self.figures {
             let p99 = latency.as_ref().map(|(_, p99)| p99.median / 1_000.0);
@@ -156,7 +156,7 @@ impl Row {
         }
     }
 
-    /// A remark.
+    /// Adds a remark.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
@@ -198,9 +198,9 @@ impl Report {
         writeln!(page, "# Benchmarks\n")?;
         writeln!(
             page,
-            "Written by `scripts/bench{}`; every figure was measured in that one run, contenders in turn. Figures are medians with\n\
+            "Written by `scripts/bench{}`; every figure was measured in that one run, contenders alternating. Figures are medians with\n\
              (minimum–maximum) of the runs, ratios are taken round by round. Compare ratios, not machines.\n",
-            if self.quick { " --quick`, which is only a look: `" } else { "" }
+            if self.quick { " --quick`, a quick run only: `" } else { "" }
         )?;
         for (name, value) in &self.setting {
             writeln!(page, "- {name}: {value}")?;
@@ -221,10 +221,10 @@ impl Report {
                     None => "",
                 };
                 let unit = &goal.unit;
-                let told = matches!(goal.bound, Bound::Told);
+                let reported = matches!(goal.bound, Bound::Told);
                 let unit = if unit.is_empty() { "×".to_owned() } else { format!(" {unit}") };
                 let reached = spread(goal.reached);
-                let asked = if told { asked } else { asked + &unit };
+                let asked = if reported { asked } else { asked + &unit };
                 writeln!(
                     page,
                     "| {} | {} | {asked} | {reached}{unit} | {met} |",
@@ -269,9 +269,9 @@ impl Report {
         writeln!(
             page,
             "\n## Where the time goes\n\n\
-             Apart from the rows, with Postgres counting its statements and perf taking samples, which costs something. CPU of each process, context switches (a thread\n\
-             waited, or was put aside for another), and statements with what they waited for, each for one order. Flame graphs are of all processes\n\
-             together. What is ours was built with frame pointers, also for the rows."
+             Measured apart from the rows, with Postgres counting its statements and perf sampling, which costs some performance. CPU of each process, context switches (a thread\n\
+             waited, or was preempted), and statements including their waits, each per order. Flame graphs are of all processes\n\
+             together. Our binaries were built with frame pointers, also for the rows."
         )?;
         for (name, cost) in &self.costs {
             writeln!(page, "\n### {}\n", cost.of)?;
@@ -284,7 +284,7 @@ impl Report {
     }
 }
 
-/// A number of three digits or of whole units.
+/// A number with three digits, or an integer.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     if size >= 1_000.0 {
@@ -306,7 +306,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// Median (minimum–maximum), or the one value.
+/// Median (minimum–maximum), or the single value.
 pub fn spread(spread: Spread) -> String {
     let Spread { min, median, max } = spread;
     if short(min) == short(max) {

@@ -12,50 +12,50 @@ fn line_of(file: &str, key: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
+fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !said.is_empty()).then_some(said)
 }
 
-/// The commit of the working directory, with a sign where it was changed.
+/// The commit of the working directory, with a remark where it has changes.
 pub fn commit() -> String {
-    let commit = said_by("git", &["rev-parse", "--short", "HEAD"]);
-    let changed = said_by("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
+    let commit = output_of("git", &["rev-parse", "--short", "HEAD"]);
+    let changed = output_of("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
     let commit = commit.unwrap_or_else(|| "unknown".to_owned());
     if changed { format!("{commit} with changes") } else { commit }
 }
 
-/// By name.
+/// Settings by name.
 ///
 /// # Errors
 /// Where the database does not answer.
 pub async fn of(lab: &Lab) -> anyhow::Result<Vec<(String, String)>> {
     let mut setting = Vec::new();
-    let mut tell = |name: &str, value: Option<String>| {
+    let mut add = |name: &str, value: Option<String>| {
         setting.push((name.to_owned(), value.unwrap_or_else(|| "unknown".to_owned())));
     };
     let cores = std::thread::available_parallelism().map(|cores| cores.to_string()).ok();
     let model = line_of("/proc/cpuinfo", "model name").unwrap_or_default();
-    tell("machine", cores.map(|cores| format!("{cores} cores, {model}")));
-    tell("memory", line_of("/proc/meminfo", "MemTotal"));
-    tell("kernel", said_by("uname", &["-sr"]));
-    tell("rustc", said_by("rustc", &["--version"]));
-    tell("redis", said_by("redis-server", &["--version"]));
+    add("machine", cores.map(|cores| format!("{cores} cores, {model}")));
+    add("memory", line_of("/proc/meminfo", "MemTotal"));
+    add("kernel", output_of("uname", &["-sr"]));
+    add("rustc", output_of("rustc", &["--version"]));
+    add("redis", output_of("redis-server", &["--version"]));
     let postgres = lab.postgres_settings().await?;
     let postgres: Vec<String> =
         postgres.into_iter().map(|(name, value)| format!("{name} {value}")).collect();
-    tell("postgres", Some(postgres.join(", ")));
+    add("postgres", Some(postgres.join(", ")));
     let shared = "client, engine and databases share these cores; latencies of closed loops are from sending to the answer, \
                   of open loops from the moment at which sending was due";
-    tell("what ran where", Some(shared.to_owned()));
+    add("what ran where", Some(shared.to_owned()));
     Ok(setting)
 }
 
-/// Cores for what is measured and cores for who asks it, as `taskset` takes them: a load that is
-/// more than the one can carry takes nothing of its cores.
+/// Cores for the measured process and cores for its clients, as `taskset` takes them: a load beyond
+/// the engine's capacity takes none of its cores.
 pub struct Cores {
-    /// Those of both together.
+    /// All of them.
     pub all: String,
     /// One half.
     pub subject: String,
@@ -64,7 +64,8 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Those that this process may use, in halves; none where there is one only, or it is not known.
+    /// The cores that this process may use, in halves; none where there is only one, or they are
+    /// unknown.
     pub fn halved() -> Option<Self> {
         let list = |cores: &[u32]| {
             let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
@@ -81,10 +82,10 @@ impl Cores {
     }
 }
 
-/// Keeps every thread of this process to these cores.
+/// Restricts every thread of this process to these cores.
 ///
 /// # Errors
-/// Where `taskset` does not do it.
+/// Where `taskset` fails.
 pub fn keep_to(cores: &str) -> anyhow::Result<()> {
     let id = std::process::id().to_string();
     let kept = Command::new("taskset").args(["-a", "-c", "-p", cores, &id]).output()?;
@@ -92,12 +93,12 @@ pub fn keep_to(cores: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory that this process occupies, in bytes.
+/// Memory of this process, in bytes.
 pub fn resident_bytes() -> f64 {
     resident_bytes_of(std::process::id())
 }
 
-/// The same of any process, by its id; 0 where it has ended.
+/// Memory of a process by its id, in bytes; 0 where it has ended.
 #[expect(clippy::cast_precision_loss, reason = "memory of a process is far below 2^52 bytes")]
 pub fn resident_bytes_of(process: u32) -> f64 {
     let status = i32::try_from(process).ok().and_then(|id| Process::new(id).ok()?.status().ok());

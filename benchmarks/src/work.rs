@@ -7,7 +7,7 @@ use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, ReservationId};
 use uuid::Uuid;
 
-/// Who asks.
+/// The caller.
 pub fn shop() -> By {
     By::service("shop")
 }
@@ -39,7 +39,7 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
     }
 }
 
-/// Commands that differ in their order only.
+/// Commands that differ only in their order.
 #[derive(Clone)]
 pub struct Template(Place);
 
@@ -47,15 +47,15 @@ impl Template {
     /// Of two lines; parsed once, as the edge does for each.
     ///
     /// # Errors
-    /// Never: the order is sound.
+    /// Never: the order is valid.
     pub fn new() -> anyhow::Result<Self> {
         Self::of(request(OrderId::mint(), ["85123A", "22423"]))
     }
 
-    /// Like this one.
+    /// Of this request.
     ///
     /// # Errors
-    /// Where it is not sound.
+    /// Where it is invalid.
     pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
         let asking = Asking { by: &shop(), ids: &Chance::system() };
         match request.parse(&asking).map(|parsed| parsed.command) {

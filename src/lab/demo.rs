@@ -1,6 +1,7 @@
 //! `ordinal demo`: every ending of an order, through real gRPC, on a temporary engine whose clock
 //! is moved by hand.
-//! Never here: a shortcut past the edge; what is shown is what any client would see.
+//!
+//! Never here: a shortcut past the edge. The demo shows what any client would see.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,48 +18,48 @@ use crate::client::{
 };
 use crate::engine::{Backend, Engine, Settings};
 
-/// How long reactions may take; they take milliseconds.
+/// Time limit for reactions, which take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Time that passes between two steps, so that histories read like days and not like one instant.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+/// Time that passes between two steps, so that histories show distinct times.
 const STEP: Duration = Duration::from_secs(60);
 
-/// An order that was walked to its end.
-struct Walked {
+/// An order with its outcome.
+struct Outcome {
     title: &'static str,
     order_id: Uuid,
-    /// Status, reason of cancellation and state of the last return, as they should be.
+    /// Status, reason of cancellation and state of the last return, as expected.
     expected: &'static str,
     found: String,
 }
 
-/// Walks orders through every ending and shows their histories and messages.
+/// Takes orders to every ending and shows their histories and messages.
 ///
 /// # Errors
 /// Where the engine cannot start, or does not react in time.
 pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
-    // An image has no place for temporary files; where it may write there is one.
+    // An image may have no directory for temporary files; one is created where possible.
     let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
     let directory = directory.context("temporary directory")?;
     let clock = ManualClock::new(SystemClock.now());
-    let mut walked = Vec::new();
+    let mut outcomes = Vec::new();
 
     let engine = start(directory.path(), &clock, true).await?;
     let story = Story::new(&engine, clock.clone()).await?;
-    let told = story.with_stock(&mut walked).await;
-    settle(&story, told).await?;
+    let outcome = story.with_stock(&mut outcomes).await;
+    settle(&story, outcome).await?;
     engine.stop().await?;
 
     // The stock service does not answer: nobody confirms, and the window passes.
     let engine = start(directory.path(), &clock, false).await?;
     let story = Story::new(&engine, clock.clone()).await?;
-    let told = story.without_stock(&mut walked).await;
-    settle(&story, told).await?;
-    let shown = show(&story, out, &walked).await;
+    let outcome = story.without_stock(&mut outcomes).await;
+    settle(&story, outcome).await?;
+    let shown = show(&story, out, &outcomes).await;
     engine.stop().await?;
     shown.map_err(failed)?;
 
-    let all = walked.iter().all(|order| order.found == order.expected);
+    let all = outcomes.iter().all(|order| order.found == order.expected);
     if !out.json {
         out.line(if all {
             "Every order ended as it should."
@@ -69,9 +70,9 @@ pub async fn run(out: &Output) -> anyhow::Result<ExitCode> {
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn settle(story: &Story, told: Result<(), Failure>) -> anyhow::Result<()> {
-    told.map_err(failed)?;
-    story.messages_are_out().await.map_err(failed)
+async fn settle(story: &Story, outcome: Result<(), Failure>) -> anyhow::Result<()> {
+    outcome.map_err(failed)?;
+    story.messages_are_delivered().await.map_err(failed)
 }
 
 fn failed(failure: Failure) -> anyhow::Error {
@@ -112,7 +113,7 @@ impl Story {
         Ok(Self { ops, buyer, customer, clock })
     }
 
-    async fn with_stock(&self, walked: &mut Vec<Walked>) -> Result<(), Failure> {
+    async fn with_stock(&self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         for (sku, on_hand) in [("MUG", 20), ("PLATE", 20), ("TEAPOT", 1)] {
             self.ops
                 .call(
@@ -125,54 +126,55 @@ impl Story {
         let order = self.place(&[("MUG", 2), ("PLATE", 1)]).await?;
         self.until(order, "CONFIRMED").await?;
         self.fulfil(order, &[]).await?;
-        self.end(walked, "Confirmed and delivered", order, "FULFILLED").await?;
+        self.end(outcomes, "Confirmed and delivered", order, "FULFILLED").await?;
 
         let order = self.place(&[("MUG", 1), ("TEAPOT", 5)]).await?;
         self.until(order, "CANCELLED").await?;
-        self.end(walked, "Not enough stock", order, "CANCELLED INSUFFICIENT_STOCK").await?;
+        self.end(outcomes, "Not enough stock", order, "CANCELLED INSUFFICIENT_STOCK").await?;
 
         let order = self.place(&[("MUG", 1)]).await?;
         self.until(order, "CONFIRMED").await?;
-        self.say(
+        self.call(
             &self.buyer,
             "CancelOrder",
             json!({ "order_id": order, "text": "changed my mind" }),
         )
         .await?;
-        self.end(walked, "Cancelled by the customer", order, "CANCELLED CUSTOMER_REQUEST").await?;
+        self.end(outcomes, "Cancelled by the customer", order, "CANCELLED CUSTOMER_REQUEST")
+            .await?;
 
         let order = self.place(&[("MUG", 2), ("PLATE", 3)]).await?;
         self.until(order, "CONFIRMED").await?;
         self.fulfil(order, &[(1, 2), (2, 1)]).await?;
         self.until(order, "CONFIRMED").await?;
         self.fulfil(order, &[]).await?;
-        self.end(walked, "Delivered in two parcels", order, "FULFILLED").await?;
+        self.end(outcomes, "Delivered in two parcels", order, "FULFILLED").await?;
 
         let order = self.delivered_and_sent_back().await?;
         let restocked = json!([{ "line": 1, "disposition": "DISPOSITION_RESTOCK" }]);
         let approve = json!({ "order_id": order, "dispositions": restocked });
-        self.say(&self.ops, "ApproveReturn", approve).await?;
-        self.end(walked, "Return approved", order, "RETURNED, return approved").await?;
+        self.call(&self.ops, "ApproveReturn", approve).await?;
+        self.end(outcomes, "Return approved", order, "RETURNED, return approved").await?;
 
         let order = self.delivered_and_sent_back().await?;
         let reject = json!({ "order_id": order, "reason": "the plates were used" });
-        self.say(&self.ops, "RejectReturn", reject).await?;
-        self.end(walked, "Return rejected", order, "FULFILLED, return rejected").await
+        self.call(&self.ops, "RejectReturn", reject).await?;
+        self.end(outcomes, "Return rejected", order, "FULFILLED, return rejected").await
     }
 
-    async fn without_stock(&self, walked: &mut Vec<Walked>) -> Result<(), Failure> {
+    async fn without_stock(&self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
         let order = self.place(&[("MUG", 1)]).await?;
         self.until(order, "PENDING").await?;
         self.clock.advance(Duration::from_secs(15 * 60));
         self.until(order, "CANCELLED").await?;
-        self.end(walked, "Nobody confirmed in time", order, "CANCELLED SLA_TIMEOUT").await
+        self.end(outcomes, "Nobody confirmed in time", order, "CANCELLED SLA_TIMEOUT").await
     }
 
     async fn delivered_and_sent_back(&self) -> Result<Uuid, Failure> {
         let order = self.place(&[("PLATE", 2)]).await?;
         self.until(order, "CONFIRMED").await?;
         self.fulfil(order, &[]).await?;
-        self.say(
+        self.call(
             &self.buyer,
             "RequestReturn",
             json!({ "order_id": order, "lines": [{ "line": 1, "quantity": 2 }], "reason": "too small" }),
@@ -198,7 +200,7 @@ impl Story {
             },
             "contact": { "email": "customer@example.com", "locale": "en" },
         });
-        self.say(&self.buyer, "PlaceOrder", request).await?;
+        self.call(&self.buyer, "PlaceOrder", request).await?;
         Ok(order)
     }
 
@@ -210,10 +212,10 @@ impl Story {
         let request = json!({
             "order_id": order, "lines": lines, "carrier": "Royal Mail", "tracking": "RM123456785GB",
         });
-        self.say(&self.ops, "FulfillOrder", request).await
+        self.call(&self.ops, "FulfillOrder", request).await
     }
 
-    async fn say(&self, caller: &Client, method: &str, request: Value) -> Result<(), Failure> {
+    async fn call(&self, caller: &Client, method: &str, request: Value) -> Result<(), Failure> {
         caller.call(&format!("orders.v1.OrderService/{method}"), request).await?;
         self.clock.advance(STEP);
         Ok(())
@@ -225,7 +227,7 @@ impl Story {
         Ok(answer["order"].take())
     }
 
-    /// Waits until the order has a status; reactions follow on their own.
+    /// Waits until the order has this status; reactions follow by themselves.
     async fn until(&self, order: Uuid, status: &str) -> Result<(), Failure> {
         let patience = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -237,19 +239,19 @@ impl Story {
                 let error = anyhow::anyhow!("order {order} is {now}, not {status}");
                 return Err(Failure::Other(error));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 
     async fn end(
         &self,
-        walked: &mut Vec<Walked>,
+        outcomes: &mut Vec<Outcome>,
         title: &'static str,
         order_id: Uuid,
         expected: &'static str,
     ) -> Result<(), Failure> {
         let found = ending(&self.order(order_id).await?);
-        walked.push(Walked { title, order_id, expected, found });
+        outcomes.push(Outcome { title, order_id, expected, found });
         Ok(())
     }
 
@@ -265,12 +267,12 @@ impl Story {
         })
     }
 
-    /// Waits until the message service has heard everything and nothing waits for delivery.
-    async fn messages_are_out(&self) -> Result<(), Failure> {
+    /// Waits until the message service has read every fact and no delivery is pending.
+    async fn messages_are_delivered(&self) -> Result<(), Failure> {
         let patience = tokio::time::Instant::now() + PATIENCE;
         loop {
             let answer = self.ops.call("admin.v1.AdminService/ListFollowers", json!({})).await?;
-            let heard = answer["followers"]
+            let caught_up = answer["followers"]
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -282,16 +284,19 @@ impl Story {
                     json!({ "page_size": 100 }),
                 )
                 .await?;
-            let waits = messages["notifications"].as_array().into_iter().flatten().any(|message| {
-                matches!(state(message).as_str(), "QUEUED" | "SENDING" | "RETRY_AT")
-            });
-            if heard && !waits {
+            let pending =
+                messages["notifications"].as_array().into_iter().flatten().any(|message| {
+                    matches!(state(message).as_str(), "QUEUED" | "SENDING" | "RETRY_AT")
+                });
+            if caught_up && !pending {
                 return Ok(());
             }
             if tokio::time::Instant::now() > patience {
-                return Err(Failure::Other(anyhow::anyhow!("the messages did not leave in time")));
+                return Err(Failure::Other(anyhow::anyhow!(
+                    "the messages were not delivered in time"
+                )));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 }
@@ -317,9 +322,9 @@ fn state(message: &Value) -> String {
     }
 }
 
-async fn show(story: &Story, out: &Output, walked: &[Walked]) -> Result<(), Failure> {
+async fn show(story: &Story, out: &Output, outcomes: &[Outcome]) -> Result<(), Failure> {
     let mut orders = Vec::new();
-    for order in walked {
+    for order in outcomes {
         let events = order_history(&story.ops, order.order_id).await?;
         let messages = story.notifications(order.order_id).await?;
         if out.json {
@@ -344,7 +349,7 @@ async fn show(story: &Story, out: &Output, walked: &[Walked]) -> Result<(), Fail
         out.line("");
     }
     if out.json {
-        let ok = walked.iter().all(|order| order.found == order.expected);
+        let ok = outcomes.iter().all(|order| order.found == order.expected);
         out.value(&json!({ "ok": ok, "orders": orders }));
     }
     Ok(())

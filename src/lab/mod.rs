@@ -1,7 +1,7 @@
-//! Tools that try an engine: load, faults, a whole cluster, a demo. They may know everything; verbs
-//! alone know them, and nothing in production stands on them.
+//! Tools that try an engine: load, chaos, a complete cluster, a demo. They may use everything; only
+//! verbs use them, and nothing in production depends on them.
 
-pub(crate) mod chaos; // everything goes wrong, on purpose
+pub(crate) mod chaos; // injects faults into a cluster and checks what is left
 pub mod cluster; // all processes on this machine, with servers of their own
-pub(crate) mod demo; // every ending of an order, on a temporary engine
+pub(crate) mod demo; // shows every ending of an order, on a temporary engine
 pub(crate) mod load; // drives an engine with real invoices

@@ -21,7 +21,7 @@ const PAGE: u32 = 100;
 /// # Errors
 /// The engine's refusal; a difference is a finding, not an error.
 pub async fn check(client: &Client) -> Result<Report, Failure> {
-    let lag = lag::caught_up(client, CATCH_UP).await?;
+    let lag = lag::drained(client, CATCH_UP).await?;
     if let Some((follower, facts)) = lag.iter().find(|(_, facts)| **facts > 0) {
         let text = format!("{follower} lags by {facts} facts; only an idle engine can be checked");
         return Err(Failure::Other(anyhow::anyhow!(text)));

@@ -1,4 +1,4 @@
-//! What is old leaves the journal for files, beside a working engine, and nothing is lost.
+//! Old orders are archived to files beside a working engine, and nothing is lost.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Shop {
         Self::over(1)
     }
 
-    /// With its journal over so many databases, one or two.
+    /// With its journal in this many databases, one or two.
     fn over(databases: usize) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let create = || runtime.block_on(TestDatabase::create());
@@ -54,7 +54,7 @@ impl Shop {
         let map = self.map();
         let map: Vec<&str> = map.iter().map(String::as_str).collect();
         self.engine = Some(Engine::start_with(&[&always.concat(), flags, &map].concat()));
-        // The clock's file is looked at ten times a second.
+        // The clock's file is read ten times a second.
         let patience = Instant::now() + PATIENCE;
         while self.engine().run(&["health"]).status.code() != Some(0) {
             assert!(Instant::now() < patience, "not ready");
@@ -74,7 +74,7 @@ impl Shop {
         self.database.as_ref().unwrap().url()
     }
 
-    /// Which database has which shards, as flags.
+    /// The shard map, as flags.
     fn map(&self) -> Vec<String> {
         let Some(second) = &self.second else { return Vec::new() };
         vec![
@@ -83,7 +83,7 @@ impl Shop {
         ]
     }
 
-    /// The present, once the engine knows.
+    /// Sets the clock to the present and waits until the engine follows.
     fn now(&self) {
         std::fs::write(self.directory.path().join("clock"), "0").unwrap();
         let patience = Instant::now() + PATIENCE;
@@ -131,8 +131,8 @@ impl Shop {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"))
     }
 
-    /// Verifies with the files: everything holds, and nothing was passed over.
-    fn whole(&self) -> Value {
+    /// Verifies with the files: every law holds, and nothing was skipped.
+    fn verify_complete(&self) -> Value {
         let report = self.verify(&["--archive", &self.files()]);
         assert_eq!(
             (&report["findings"], &report["unchecked"]),
@@ -160,8 +160,8 @@ impl Shop {
         })
     }
 
-    /// Every follower has read everything; `verify` of a client waits for that.
-    fn level(&self) -> Value {
+    /// Waits until every follower has caught up, by `verify` as a client.
+    fn until_caught_up(&self) -> Value {
         let report = self.engine().ask(&["verify"]);
         assert_eq!(report["findings"], json!([]), "{report}");
         report
@@ -216,7 +216,7 @@ fn replayed(engine: &Engine, flags: &[&str]) -> BTreeMap<(u64, u64), Value> {
 }
 
 #[test]
-fn what_is_old_leaves_and_everything_is_still_known() {
+fn archived_orders_are_still_known() {
     let mut shop = Shop::long_ago();
     let cancelled = shop.order();
     shop.engine().ask(&["order", "cancel", &cancelled]);
@@ -236,7 +236,7 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     return_of(&shop, &waiting);
     shop.now();
     let new = shop.delivered();
-    shop.level();
+    shop.until_caught_up();
     let known = |engine: &Engine, id: &str| {
         let asked = [&["order", "get", id][..], &["order", "history", id], &["order", "diff", id]];
         asked.map(|asked| engine.ask(asked))
@@ -255,7 +255,7 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     assert_eq!(did["remaining"], remaining);
     assert_eq!(remaining, i64::try_from(events.len()).unwrap() - 11);
 
-    // Without the files the engine says where its orders are once they sleep, and the others go on.
+    // Without the files the engine names the file that a sleeping order is in; other orders work.
     shop.restart(&[]);
     let engine = shop.engine();
     for id in over {
@@ -294,20 +294,20 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     }
     let refused = engine.refused(1, &["read-model", "rebuild", "order-summaries"]);
     assert_eq!(refused["reason"], "ARCHIVED", "{refused}");
-    shop.level_without_files();
+    shop.until_caught_up_without_files();
     let all = replayed(shop.engine(), &["--archive", &shop.files()]);
     assert!(events.iter().all(|(place, event)| all.get(place) == Some(event)));
     let some = replayed(shop.engine(), &["--archive", &shop.files(), "--limit", "5"]);
     assert_eq!(some.len(), 5);
 
-    // With the files everything is as it was before.
+    // With the files everything is as before.
     let report = shop.verify(&[]);
     assert_eq!(report["findings"], json!([]), "{report}");
     assert!(!report["unchecked"].as_array().unwrap().is_empty(), "{report}");
-    // What was noted before it left goes on through the files; without them that is not known, and a
-    // proof that was not made does not pass.
+    // Heads noted before archiving are checked through the files. Without them the check is
+    // impossible, and an impossible check does not pass.
     let report = shop.verify(&["--expect", &noted]);
-    // A shard to which nothing came since has its end in its own row, where it is still known.
+    // The head of a shard without later events is in its own row, which is still there.
     let then: Value = serde_json::from_slice(&std::fs::read(&noted).unwrap()).unwrap();
     let [head] = then["heads"].as_array().unwrap().as_slice() else { panic!("{then}") };
     let ends_there = report["heads"].as_array().unwrap().contains(head);
@@ -325,7 +325,7 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     let report = shop.verify(&["--archive", &shop.files(), "--expect", &noted]);
     assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
     assert!(report["checked"]["as_noted"].as_u64().unwrap() > 0, "{report}");
-    let report = shop.whole();
+    let report = shop.verify_complete();
     assert_eq!(report["events"], all.len(), "{report}");
     assert!(report["checked"]["archive_files"].as_u64().unwrap() > 0);
     let files = shop.files();
@@ -343,19 +343,19 @@ fn what_is_old_leaves_and_everything_is_still_known() {
     assert_eq!(replayed(engine, &[]), all);
     engine.ask(&["read-model", "rebuild", "order-summaries"]);
     assert_eq!(engine.ask(&["order", "get", &new])["order"]["status"], "ORDER_STATUS_FULFILLED");
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 0);
-    shop.whole();
+    shop.verify_complete();
 }
 
 impl Shop {
-    /// Every follower has read everything, where a client cannot ask for all of it.
-    fn level_without_files(&self) {
-        self.level_but("");
+    /// Waits until every follower has caught up, where a client cannot ask for everything.
+    fn until_caught_up_without_files(&self) {
+        self.until_caught_up_except("");
     }
 
-    /// Every follower but this one has read everything.
-    fn level_but(&self, paused: &str) {
+    /// Waits until every follower but this one has caught up.
+    fn until_caught_up_except(&self, paused: &str) {
         let patience = Instant::now() + PATIENCE;
         loop {
             let followers = self.engine().ask(&["followers"]);
@@ -370,13 +370,13 @@ impl Shop {
 }
 
 #[test]
-fn what_somebody_has_not_read_stays_and_so_does_a_month_that_is_not_over() {
+fn unread_events_and_the_current_month_are_not_archived() {
     let shop = Shop::long_ago();
     let engine = shop.engine();
     engine.ask(&["follower", "pause", "notifications", "--reason", "the mail server moves"]);
     shop.delivered();
     shop.now();
-    shop.level_but("notifications");
+    shop.until_caught_up_except("notifications");
     let refused = |output: std::process::Output| -> Value {
         assert_eq!(output.status.code(), Some(1));
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
@@ -397,22 +397,22 @@ fn what_somebody_has_not_read_stays_and_so_does_a_month_that_is_not_over() {
     assert_eq!(refused(archive(&["--before", "2026-01"])), "NEEDS_POSTGRES");
     assert_eq!(archive(&["--before", "June", "--database-url", &url]).status.code(), Some(2));
     engine.ask(&["follower", "resume", "notifications"]);
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 1);
-    shop.whole();
+    shop.verify_complete();
 }
 
 #[test]
-fn old_orders_leave_each_database_of_a_journal() {
+fn each_database_of_a_journal_archives_its_old_orders() {
     let mut shop = Shop::over(2);
     let orders: Vec<String> = (0..12).map(|_| shop.delivered()).collect();
-    shop.level();
+    shop.until_caught_up();
     let noted = |name: &str| shop.directory.path().join(name).to_str().unwrap().to_owned();
     let (before, after) = (noted("before"), noted("after"));
     let heads = shop.verify(&["--heads-to", &before])["heads"].clone();
     let did = shop.archived(&[]);
     assert_eq!((&did["orders"], &did["events"]), (&json!(12), &json!(36)), "{did}");
-    // Also a shard of which everything has left ends somewhere, with its hash.
+    // A shard that is archived completely still has a head, with its hash.
     assert_eq!(shop.number("SELECT count(*) FROM events"), 0);
     assert!(!heads.as_array().unwrap().is_empty());
     for (flag, file) in [("--heads-to", &after), ("--expect", &before), ("--expect", &after)] {
@@ -425,14 +425,14 @@ fn old_orders_leave_each_database_of_a_journal() {
     assert!(here > 0 && usize::try_from(here).unwrap() < files, "{here} of {files}");
     let report = shop.verify(&[]);
     assert_eq!(report["findings"], json!([]), "{report}");
-    shop.whole();
+    shop.verify_complete();
     let files = shop.files();
     shop.restart(&["--archive", &files]);
     for id in &orders {
         assert_eq!(shop.engine().ask(&["order", "get", id])["order"]["version"], 3);
     }
-    shop.level();
-    // The files of a shard are known where it is: it stays there.
+    shop.until_caught_up();
+    // The files of a shard are known where the shard is: it stays there.
     assert!(shop.engine.take().unwrap().stop().success());
     let (one, two) = (shop.url(), shop.second.as_ref().unwrap().url());
     for shard in ["2", "3"] {
@@ -444,11 +444,11 @@ fn old_orders_leave_each_database_of_a_journal() {
             assert!(error.contains("have left"), "{shard}: {error}");
         }
     }
-    shop.whole();
+    shop.verify_complete();
 }
 
 #[test]
-fn a_redis_that_is_emptied_is_filled_from_where_the_table_begins() {
+fn an_emptied_redis_is_filled_from_the_first_event_in_the_table() {
     let redis = RedisServer::start();
     let url = redis.url();
     let flags = ["--redis-url", url.as_str()];
@@ -458,13 +458,13 @@ fn a_redis_that_is_emptied_is_filled_from_where_the_table_begins() {
         shop.delivered();
     }
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&flags)["orders"], 4);
-    // What was archived stands in the streams still; then it is gone from there, too.
+    // Archived facts are still in the streams; then they are removed there too.
     assert_eq!(shop.verify(&flags)["findings"], json!([]));
     redis.cli(&["FLUSHALL"]);
     let new = shop.order();
-    shop.level_without_files();
+    shop.until_caught_up_without_files();
     let report = shop.verify(&flags);
     assert_eq!(report["findings"], json!([]), "{report}");
     assert!(report["checked"]["streams_as_facts"].as_u64().unwrap() > 0, "{report}");
@@ -481,20 +481,20 @@ fn a_redis_that_is_emptied_is_filled_from_where_the_table_begins() {
     assert_eq!((&report["findings"], &report["unchecked"]), (&json!([]), &json!([])), "{report}");
 }
 
-/// What is done to a copy of the files, and which of them are then named.
+/// Damage to a copy of the files, and the files that must be reported.
 type Damage<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>, Vec<String>);
 
 #[test]
-fn every_damage_to_an_archive_is_named() {
+fn every_damage_to_an_archive_is_reported() {
     let mut shop = Shop::long_ago();
     for _ in 0..12 {
         shop.delivered();
     }
     let open = shop.order();
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     assert_eq!(shop.archived(&[])["orders"], 12);
-    shop.whole();
+    shop.verify_complete();
     assert!(shop.engine.take().unwrap().stop().success());
     let manifests: Vec<Value> = walk(Path::new(&shop.files()))
         .into_iter()
@@ -571,16 +571,14 @@ fn every_damage_to_an_archive_is_named() {
     };
     for (damage, act, mut expected) in damages {
         let copy = TempDir::new().unwrap();
-        let whole = Path::new(&shop.files()).join(".");
-        assert!(
-            Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap().success()
-        );
+        let all = Path::new(&shop.files()).join(".");
+        assert!(Command::new("cp").arg("-r").args([&all, copy.path()]).status().unwrap().success());
         act(copy.path());
         let report = shop.verify(&["--archive", copy.path().to_str().unwrap()]);
         expected.sort();
         assert_eq!(found(&report), expected, "{damage}: {report:#}");
     }
-    // What of archived positions is still in the table must be what the files say.
+    // Archived positions that are still in the table must match the files.
     let not_forever = "ALTER TABLE events DISABLE TRIGGER USER;";
     for (damage, sql) in [
         ("changed", format!("UPDATE events SET metadata = '{{}}' WHERE aggregate_id = '{open}'")),
@@ -610,11 +608,11 @@ fn walk(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn killed_anywhere_beside_a_busy_engine_it_loses_nothing() {
+fn a_killed_archiver_beside_a_busy_engine_loses_nothing() {
     let shop = Shop::long_ago();
     let over: Vec<String> = (0..30).map(|_| shop.delivered()).collect();
     shop.now();
-    shop.level();
+    shop.until_caught_up();
     let done = std::sync::atomic::AtomicBool::new(false);
     let placed = std::thread::scope(|scope| {
         let buyer = scope.spawn(|| {
@@ -635,7 +633,7 @@ fn killed_anywhere_beside_a_busy_engine_it_loses_nothing() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            // Each time a little later, until one comes to its end before it is killed.
+            // Each run is killed a little later, until one completes.
             let until = Instant::now() + Duration::from_millis(20 * kills);
             let mut ended = None;
             while ended.is_none() && Instant::now() < until {
@@ -650,24 +648,24 @@ fn killed_anywhere_beside_a_busy_engine_it_loses_nothing() {
             assert!(kills < 500, "it never ends");
         }
         assert!(kills > 3, "it was killed {kills} times only");
-        // Whichever run it was that did it, there is nothing left to do.
+        // Whichever run did it, nothing is left to archive.
         assert_eq!(shop.archived(&[])["orders"], 0);
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         buyer.join().unwrap()
     });
     assert!(!placed.is_empty());
-    shop.level_without_files();
-    let report = shop.whole();
+    shop.until_caught_up_without_files();
+    let report = shop.verify_complete();
     assert!(report["orders"].as_u64().unwrap() >= (over.len() + placed.len()) as u64, "{report}");
     for id in &placed {
         shop.engine().ask(&["order", "get", id]);
     }
-    let gone = shop.number(
+    let remaining_rows = shop.number(
         "SELECT count(DISTINCT aggregate_id) FROM events JOIN archived_orders
                             ON order_id::text = aggregate_id",
     );
-    assert_eq!(gone, 0);
+    assert_eq!(remaining_rows, 0);
     assert_eq!(shop.number("SELECT count(*) FROM archived_orders"), over.len() as i64);
-    // Nothing of the runs that were killed is left behind.
+    // Killed runs leave nothing behind.
     assert_eq!(shop.number("SELECT count(*) FROM pg_tables WHERE tablename = 'events_next'"), 0);
 }

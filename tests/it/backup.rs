@@ -12,17 +12,17 @@ use crate::support::{Engine, PATIENCE, ordinal};
 
 fn backup(data: &Path, to: &Path) -> (i32, Value, String) {
     let paths = ["--data", data.to_str().unwrap(), "--to", to.to_str().unwrap()];
-    told(&[&["--json", "backup"], &paths[..]].concat())
+    run_json(&[&["--json", "backup"], &paths[..]].concat())
 }
 
 fn check(directory: &Path) -> (i32, Value, String) {
-    told(&["--json", "backup", "check", directory.to_str().unwrap()])
+    run_json(&["--json", "backup", "check", directory.to_str().unwrap()])
 }
 
-fn told(arguments: &[&str]) -> (i32, Value, String) {
+fn run_json(arguments: &[&str]) -> (i32, Value, String) {
     let output = ordinal(arguments);
-    let told = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+    let printed = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap(), printed, String::from_utf8(output.stderr).unwrap())
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -62,7 +62,7 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
             }
         });
         let taken = (0..5).map(|number| {
-            // An order is begun and placed between any two, however fast they are.
+            // An order is placed between any two backups, however fast they are.
             let patience = Instant::now() + PATIENCE;
             let enough = placed.load(Ordering::Relaxed) + 2;
             while placed.load(Ordering::Relaxed) < enough {
@@ -82,7 +82,7 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
     let (code, _, error) = backup(&data, &first);
     assert_eq!(code, 0, "{error}");
     assert!(engine.stop().success());
-    // Nobody else may read it: it names people.
+    // Only the owner may read it: it contains personal data.
     assert_eq!(mode(&first), 0o700);
     for entry in std::fs::read_dir(&first).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
@@ -93,16 +93,16 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
         assert_eq!((code, &report["findings"]), (0, &json!([])), "{error}{report}");
         assert_eq!(report["checked"]["as_noted"], 1);
         let events = report["events"].as_u64().unwrap();
-        // It grew under them: copies of an engine at rest would prove nothing.
+        // It grew meanwhile: copies of an engine at rest would prove nothing.
         assert!(events > last || number == backups.len(), "{events} after {last}");
         last = events;
-        // Looking has changed nothing in it.
+        // Checking changes nothing in it.
         assert_eq!(std::fs::read_dir(taken).unwrap().count(), 5);
     }
-    // Each is where the one before was, and more: nothing was changed in between.
+    // Each backup continues the one before: nothing was changed in between.
     let manifest = backups[0].join("manifest.json");
     let expect = ["--data", first.to_str().unwrap(), "--expect", manifest.to_str().unwrap()];
-    let (code, report, error) = told(&[&["--json", "verify"], &expect[..]].concat());
+    let (code, report, error) = run_json(&[&["--json", "verify"], &expect[..]].concat());
     assert_eq!(code, 0, "{error}{report}");
 
     // Restoring is copying the files.
@@ -119,20 +119,20 @@ fn a_backup_of_a_busy_engine_holds_every_law_and_can_be_started() {
 }
 
 #[test]
-fn a_backup_that_is_not_whole_is_said_to_be_none() {
+fn an_incomplete_backup_is_refused() {
     let folder = TempDir::new().unwrap();
-    let (data, whole) = (folder.path().join("data"), folder.path().join("whole"));
+    let (data, complete) = (folder.path().join("data"), folder.path().join("whole"));
     let engine = Engine::start(&data);
     engine.place(&["MUG=1@4.50GBP"]);
     assert!(engine.stop().success());
-    let (code, _, error) = backup(&data, &whole);
+    let (code, _, error) = backup(&data, &complete);
     assert_eq!(code, 0, "{error}");
-    assert_eq!(check(&whole).0, 0);
+    assert_eq!(check(&complete).0, 0);
     let damage = |name: &str, damage: &dyn Fn(&Path), expected: &str| {
         let damaged = folder.path().join(name);
         std::fs::create_dir(&damaged).unwrap();
-        copy(&whole, &damaged);
-        std::fs::copy(whole.join("manifest.json"), damaged.join("manifest.json")).unwrap();
+        copy(&complete, &damaged);
+        std::fs::copy(complete.join("manifest.json"), damaged.join("manifest.json")).unwrap();
         damage(&damaged);
         let (code, _, error) = check(&damaged);
         assert_eq!(code, 1, "{name}: {error}");
@@ -169,11 +169,11 @@ fn a_backup_that_is_not_whole_is_said_to_be_none() {
         "journal.db-wal was not copied",
     );
 
-    // Nothing is written over, and what could not be made leaves nothing behind.
-    let (code, _, error) = backup(&data, &whole);
+    // Nothing is overwritten, and a failed backup leaves nothing behind.
+    let (code, _, error) = backup(&data, &complete);
     assert_eq!(code, 1);
     assert!(error.contains("is not empty"), "{error}");
-    assert_eq!(check(&whole).0, 0);
+    assert_eq!(check(&complete).0, 0);
     let (code, _, error) = backup(&folder.path().join("nothing"), &folder.path().join("new"));
     assert_eq!(code, 1);
     assert!(error.contains("holds no engine's data"), "{error}");
@@ -183,8 +183,8 @@ fn a_backup_that_is_not_whole_is_said_to_be_none() {
     assert_eq!(code, 1);
     assert!(error.contains("orders.db"), "{error}");
     assert!(!folder.path().join("new").exists());
-    // One that fails in its last step: nothing of it stays, and the folder is there as it was.
-    std::fs::copy(whole.join("orders.db"), data.join("orders.db")).unwrap();
+    // Fails in its last step: nothing remains, and the folder is as before.
+    std::fs::copy(complete.join("orders.db"), data.join("orders.db")).unwrap();
     std::fs::write(data.join("journal.db"), "").unwrap();
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();

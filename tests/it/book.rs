@@ -1,5 +1,5 @@
-//! The book of docs/: every link leads somewhere, every page is in the summary, and what pages say
-//! of tests, figures and dates is so.
+//! The book of docs/: links resolve, every page is in the summary, and the tests, figures and dates
+//! that pages name are correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,14 +8,14 @@ use std::path::{Component, Path, PathBuf};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
 
-/// Prose is at most so wide.
+/// Maximum width of prose.
 const COLUMNS: usize = 100;
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page that people read, by its path from the root, but for the report of the benchmarks.
+/// Every page that people read, by its path from the root, except the report of the benchmarks.
 fn pages() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(root()).unwrap() {
@@ -47,7 +47,7 @@ fn keep(path: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Where the links and pictures of a page lead.
+/// Targets of the links and pictures of a page.
 fn links(page: &str) -> Vec<String> {
     Parser::new_ext(page, Options::ENABLE_TABLES)
         .filter_map(|event| match event {
@@ -91,7 +91,7 @@ fn slug(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// A path as it is meant: `docs/../proto` is `proto`.
+/// A path without its dots: `docs/../proto` is `proto`.
 fn plain(path: &Path) -> String {
     let mut parts: Vec<String> = Vec::new();
     for part in path.components() {
@@ -146,7 +146,7 @@ fn the_summary_of_the_book_names_every_page_once() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
 }
 
-/// Tables, code and links may be wider; comments are not seen.
+/// Tables, code and links may be wider; comments are ignored.
 #[test]
 fn prose_of_the_book_wraps() {
     let mut wide = Vec::new();
@@ -165,7 +165,7 @@ fn prose_of_the_book_wraps() {
     assert!(wide.is_empty(), "{wide:#?}");
 }
 
-/// The parts of a line that are in no comment.
+/// The text of a line outside comments.
 fn outside(line: &str) -> impl Iterator<Item = &str> {
     line.split("<!--").enumerate().map(|(part, text)| {
         if part == 0 { text } else { text.split_once("-->").map_or("", |(_, after)| after) }
@@ -173,7 +173,7 @@ fn outside(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn decisions_of_the_book_say_when_and_whether_they_hold() {
+fn decisions_of_the_book_have_a_date_and_a_status() {
     let pages = pages();
     let decisions: Vec<_> =
         pages.iter().filter(|(name, _)| name.starts_with("docs/decisions/")).collect();
@@ -188,9 +188,9 @@ fn decisions_of_the_book_say_when_and_whether_they_hold() {
     }
 }
 
-/// Whoever renames a test, or drops it, says so where it is promised.
+/// A test that is renamed or dropped must be updated where it is named.
 #[test]
-fn tests_that_guarantees_of_the_book_name_are_there() {
+fn tests_named_in_the_guarantees_of_the_book_exist() {
     let sources = sources();
     let page = &pages()["docs/guarantees.md"];
     let mut named = 0;
@@ -206,7 +206,7 @@ fn tests_that_guarantees_of_the_book_name_are_there() {
 }
 
 #[test]
-fn modules_that_limits_of_the_book_name_are_there() {
+fn modules_named_in_the_limits_of_the_book_exist() {
     let sources = sources();
     let page = &pages()["docs/limits.md"];
     let modules = page.split("module `").skip(1).map(|rest| rest.split_once('`').unwrap().0);
@@ -231,7 +231,8 @@ fn sources() -> BTreeMap<String, String> {
     found
 }
 
-/// `module::a_test`, `module::beginning_of_one*`, `module::*`, with macros' modules between.
+/// Whether `module::a_test`, `module::beginning_of_one*` or `module::*` exists, with macros'
+/// modules between.
 fn is_there(name: &str, sources: &BTreeMap<String, String>) -> bool {
     let mut parts = name.split("::");
     let module = parts.next().unwrap();
@@ -243,7 +244,7 @@ fn is_there(name: &str, sources: &BTreeMap<String, String>) -> bool {
     }
 }
 
-/// Sources by the name of their module; those of one name together.
+/// Sources by the name of their module; those of the same name together.
 fn read(folder: &Path, found: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -253,7 +254,7 @@ fn read(folder: &Path, found: &mut BTreeMap<String, String>) {
             let text = fs::read_to_string(&path).unwrap();
             let module = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
             found.entry(module(&path)).or_default().push_str(&text);
-            // A module in a folder of its own goes by that name, too.
+            // A module in a folder also has the name of that folder.
             found.entry(module(folder)).or_default().push_str(&text);
         }
     }
@@ -263,8 +264,8 @@ const OPENS: &str = "<!-- bench:";
 const CLOSES: &str = "<!-- /bench -->";
 
 /// `<!-- bench:ROW / CASE / WHO -->3,665<!-- /bench -->` is the median of a figure of
-/// BENCHMARKS.json, `<!-- bench:ROW / GOAL -->` of what was reached of a goal.
-/// `ORDINAL_WRITE_GOLDEN=1` writes them anew.
+/// BENCHMARKS.json, `<!-- bench:ROW / GOAL -->` of the value reached for a goal.
+/// `ORDINAL_WRITE_GOLDEN=1` rewrites them.
 #[test]
 fn figures_of_the_book_are_those_of_the_benchmarks() {
     let report = fs::read_to_string(root().join("BENCHMARKS.json")).unwrap();
@@ -308,7 +309,7 @@ fn figure(report: &Value, key: &str) -> Option<f64> {
     figure["value"]["median"].as_f64()
 }
 
-/// As the report shows it: whole from a hundred on, three digits below.
+/// As the report shows it: an integer from a hundred on, three digits below.
 fn shown(figure: f64) -> String {
     if figure < 10.0 {
         return format!("{figure:.2}");

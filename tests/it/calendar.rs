@@ -1,4 +1,4 @@
-//! What can be written can be read, to the ends of the calendar.
+//! Every value that can be written can be read, to the ends of the calendar.
 
 use serde_json::json;
 
@@ -18,11 +18,11 @@ async fn instants_at_the_ends_of_the_calendar_are_kept_and_found(mut shop: Shop)
         let placed = shop.buyer.orders("PlaceOrder", order.clone()).await.unwrap();
         let order_id = order["order_id"].as_str().unwrap().to_owned();
         shop.until(&order_id, "CONFIRMED").await;
-        // The same again is the same still.
+        // Repeating the request is still a repetition.
         shop.buyer.orders("PlaceOrder", order).await.unwrap();
         orders.push((order_id, placed["order"]["ordered_at"].clone()));
     }
-    // What stands for no end is no instant at which something was ordered.
+    // The value that means "no end" is no time of an order.
     for instant in [
         "9999-01-01T00:00:00Z",
         "9999-12-30T21:59:59.999999Z",
@@ -37,7 +37,7 @@ async fn instants_at_the_ends_of_the_calendar_are_kept_and_found(mut shop: Shop)
         let words = "ordered_at: an instant of the years 1 to 9998";
         assert!(failure["message"].as_str().unwrap().starts_with(words), "{failure}");
     }
-    // Read back from the journal by a process that does not know them.
+    // Read back from the journal by a process without them in memory.
     shop.restart(|_| ()).await;
     for (order_id, ordered_at) in &orders {
         assert_eq!(shop.get(order_id).await["ordered_at"], *ordered_at);
@@ -53,7 +53,7 @@ async fn instants_at_the_ends_of_the_calendar_are_kept_and_found(mut shop: Shop)
 }
 
 #[test]
-fn windows_that_leave_the_calendar_are_refused_at_the_start() {
+fn windows_beyond_the_calendar_are_refused_at_the_start() {
     let data = tempfile::TempDir::new().unwrap();
     for flag in ["--confirm-within", "--return-within", "--judge-within"] {
         let output = ordinal(&[

@@ -1,4 +1,4 @@
-//! Short rounds of `ordinal chaos`; `ordinal chaos --for 20m --kills 200` is the long one.
+//! Short runs of `ordinal chaos`; `ordinal chaos --for 20m --kills 200` is the long one.
 
 use std::process::Command;
 
@@ -8,33 +8,33 @@ use crate::support::ordinal;
 
 fn round(arguments: &[&str]) -> Value {
     let output = ordinal(&[&["--json", "chaos"], arguments].concat());
-    let told = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{error}");
-    let report: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert!(output.status.success(), "{printed}{error}");
+    let report: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert_eq!(report["contradictions"], json!([]));
     assert_eq!(report["findings"], json!([]));
     assert_eq!(report["appends_of_others"], 0);
-    // A sign of life; how many a busy machine gets through says nothing of the engine.
+    // A sign of life only; how many calls a busy machine completes says nothing about the engine.
     assert!(report["calls"]["done"].as_u64().unwrap() > 20, "{report}");
     report
 }
 
 #[test]
-fn whatever_is_killed_nothing_is_lost_or_done_twice() {
+fn killed_processes_lose_nothing_and_repeat_nothing() {
     let report = round(&["--seed", "11", "--for", "20s"]);
     assert!(report["kills"].as_u64().unwrap() > 3, "{report}");
 }
 
 #[test]
-fn whatever_is_killed_nothing_is_lost_or_done_twice_also_with_the_journal_over_two_databases() {
+fn killed_processes_lose_nothing_with_a_journal_in_two_databases() {
     let report = round(&["--journal-databases", "2", "--seed", "14", "--for", "20s"]);
     assert!(report["kills"].as_u64().unwrap() > 3, "{report}");
 }
 
-/// Where no disk may be mounted, `scripts/test` says so at its start, and the refusal is what is tested.
+/// Where no disk may be mounted, `scripts/test` reports it at its start, and the refusal is tested.
 #[test]
-fn a_disk_that_is_full_costs_nothing_that_was_acknowledged() {
+fn a_full_disk_loses_nothing_acknowledged() {
     let arguments = ["--full-disk", "--seed", "15", "--for", "20s"];
     let mount = ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
     if Command::new("unshare").args(mount).output().is_ok_and(|done| done.status.success()) {
@@ -48,7 +48,7 @@ fn a_disk_that_is_full_costs_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn one_order_at_which_all_clients_are_has_one_history_while_its_shard_moves() {
+fn an_order_keeps_one_history_while_its_shard_moves() {
     let scenario = ["--scenario", "moving-shard", "--clients", "64", "--for", "8s"];
     let report = round(&[&scenario[..], &["--seed", "12", "--pace", "100ms"]].concat());
     assert_eq!(report["orders"], 1);
@@ -61,24 +61,25 @@ fn an_owner_that_slept_past_its_lease_appends_nothing() {
     assert!(report["faults"].as_object().unwrap().keys().all(|kind| kind.starts_with("SIGSTOP")));
 }
 
-/// Whatever the database servers take for now, a shard has one owner, and orders are taken again.
+/// Whatever time the database servers show, a shard has one owner, and orders are accepted again.
 #[test]
-fn a_database_whose_clock_is_set_wrong_loses_nothing_and_gives_no_shard_to_two() {
+fn a_wrong_database_clock_loses_nothing_and_gives_no_shard_two_owners() {
     let report = round(&["--scenario", "stepped-clock", "--seed", "2", "--for", "25s"]);
     assert!(report["faults"]["clock of"].as_u64().unwrap() > 2, "{report}");
 }
 
-/// A standby that lagged takes over, services are restored from copies: orders are taken again, and
-/// nothing but what the copies lacked is gone.
+/// A lagging standby takes over, services are restored from copies: orders are accepted again, and
+/// only what the copies missed is lost.
 #[test]
-fn databases_that_are_set_back_leave_nothing_skipped_and_nothing_that_is_not_there() {
+fn services_agree_after_their_databases_were_set_back() {
     let report = round(&["--scenario", "set-back", "--seed", "1", "--for", "25s"]);
     assert!(report["faults"]["lost tail"].as_u64().unwrap() > 0, "{report}");
 }
 
-/// It is refused by name, catches up by itself, or says that it cannot serve until it is told to.
+/// It is refused by name, catches up by itself, or reports that it cannot serve until it is
+/// accepted.
 #[test]
-fn a_directory_of_several_copies_is_never_served_as_if_it_were_one() {
+fn a_directory_mixed_from_several_copies_is_never_served_unnoticed() {
     let report = round(&["--scenario", "half-copied", "--seed", "1", "--for", "20s"]);
     assert!(report["faults"]["half-copied directory"].as_u64().unwrap() > 1, "{report}");
 }

@@ -44,7 +44,7 @@ fn demo_is_readable_by_people() {
 }
 
 #[test]
-fn an_order_is_placed_seen_listed_and_cancelled() {
+fn an_order_is_placed_read_listed_and_cancelled() {
     let data = tempfile::tempdir().unwrap();
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
@@ -86,7 +86,7 @@ fn an_order_is_placed_seen_listed_and_cancelled() {
 }
 
 #[test]
-fn a_parcel_and_a_return_change_stock_and_are_told() {
+fn a_parcel_and_a_return_change_stock_and_send_messages() {
     let data = tempfile::tempdir().unwrap();
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
@@ -124,7 +124,7 @@ fn a_parcel_and_a_return_change_stock_and_are_told() {
 }
 
 #[test]
-fn a_read_model_that_is_rebuilt_shows_the_same() {
+fn a_rebuilt_read_model_shows_the_same() {
     let data = tempfile::tempdir().unwrap();
     let engine = Engine::start(data.path());
     engine.ask(&["stock", "set", "MUG", "5"]);
@@ -164,7 +164,7 @@ fn an_order_is_placed_from_a_file() {
     let file = file.to_str().unwrap();
     let placed = engine.ask(&["order", "place", "--file", file]);
     assert_eq!(placed["order"]["lines"][0]["ordered"], 1);
-    // No stock: the engine cancels it by itself.
+    // Without stock the engine cancels it by itself.
     let order = placed["order"]["order_id"].as_str().unwrap();
     let ended = engine.until(order, "CANCELLED");
     assert_eq!(ended["missing_skus"], json!(["MUG"]));
@@ -177,7 +177,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
     let nobody = "018f6f3e-0000-7000-8000-0000000000ff";
     assert_eq!(engine.refused(1, &["order", "get", nobody])["reason"], "NOT_FOUND");
 
-    // Malformed by the engine's account: exit code 2, with the field's name.
+    // Malformed according to the engine: exit code 2, with the field's name.
     let malformed = engine.refused(
         2,
         &[
@@ -201,7 +201,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
         "{malformed}"
     );
 
-    // Malformed by the command line's own account.
+    // Malformed according to the command line itself.
     for wrong in [
         vec!["order", "get", "no-uuid"],
         vec!["order", "place", "--line", "MUG"],
@@ -212,7 +212,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
     }
     assert_eq!(engine.refused(2, &["order", "list", "--status", "LOST"])["reason"], "USAGE");
 
-    // Customers are no operators.
+    // Customers are not operators.
     let customer = format!("customer:{CUSTOMER}");
     let refused = engine.refused(1, &["--as", &customer, "followers"]);
     assert_eq!(refused["reason"], "FORBIDDEN");
@@ -223,7 +223,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
 }
 
 #[test]
-fn where_no_engine_answers_the_exit_code_is_3() {
+fn the_exit_code_is_3_where_no_engine_answers() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("http://127.0.0.1:{port}");
@@ -243,7 +243,7 @@ fn help_and_completions_need_no_engine() {
 }
 
 #[test]
-fn a_stock_client_places_and_cancels_by_reflection_alone() {
+fn a_generic_client_places_and_cancels_by_reflection_alone() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::start(directory.path());
     engine.ask(&["stock", "set", "MUG", "10"]);

@@ -1,5 +1,5 @@
-//! Client stacks that others wrote: each places, sends and takes back an order, and reads what
-//! every refusal says. And the protos that they are made from.
+//! Clients in other languages: each places, ships and returns an order, and reads the reason of
+//! every refusal. And the protos that they are generated from.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ fn root() -> PathBuf {
 }
 
 fn tool(variable: &str) -> PathBuf {
-    let told = std::env::var(variable);
-    PathBuf::from(told.unwrap_or_else(|_| panic!("{variable} is not set; scripts/test does")))
+    let path = std::env::var(variable);
+    PathBuf::from(path.unwrap_or_else(|_| panic!("{variable} is not set; scripts/test does")))
 }
 
-/// Programs from npm before those of the system.
+/// With programs from npm before those of the system.
 fn with_npm(program: &str) -> Command {
     let programs = tool("ORDINAL_TEST_TYPESCRIPT").join("node_modules/.bin");
     let path = std::env::var("PATH").unwrap();
@@ -29,16 +29,16 @@ fn with_npm(program: &str) -> Command {
     command
 }
 
-/// What a program prints that must succeed.
-fn said(command: &mut Command) -> String {
+/// Output of a program that must succeed.
+fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let error = String::from_utf8_lossy(&output.stderr);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{command:?}: {said}{error}");
-    said
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{command:?}: {printed}{error}");
+    printed
 }
 
-/// An engine, and what every client has to print: what the README shows.
+/// An engine, and the output that every client must print: what the README shows.
 fn engine() -> (TempDir, Engine, String) {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::start(&directory.path().join("data"));
@@ -47,7 +47,7 @@ fn engine() -> (TempDir, Engine, String) {
     (directory, engine, shown.expect("the README shows the output").0.to_owned())
 }
 
-/// Stubs for Python, made from the protos in this folder.
+/// Python stubs, generated from the protos in this folder.
 fn stubs(folder: &Path, protos_in: &str) -> PathBuf {
     let stubs = folder.join("gen");
     std::fs::create_dir(&stubs).unwrap();
@@ -57,7 +57,7 @@ fn stubs(folder: &Path, protos_in: &str) -> PathBuf {
     let mut protoc = Command::new(tool("ORDINAL_TEST_PYTHON"));
     protoc.args(["-m", "grpc_tools.protoc", "-I", "proto"]).current_dir(root());
     protoc.args([out("python"), out("pyi"), out("grpc_python")]).args(protos);
-    said(&mut protoc);
+    output_of(&mut protoc);
     stubs
 }
 
@@ -67,7 +67,7 @@ fn find(folder: &Path, protos: &mut Vec<PathBuf>) {
         if path.is_dir() {
             find(&path, protos);
         } else if path.extension().is_some_and(|extension| extension == "proto") {
-            // As protoc wants them: beside what it is told by -I.
+            // As protoc requires: relative to its -I path.
             protos.push(path.strip_prefix(root()).unwrap().to_owned());
         }
     }
@@ -79,13 +79,13 @@ fn a_shop_in_python_trades_and_reads_refusals() {
     let mut shop = Command::new(tool("ORDINAL_TEST_PYTHON"));
     shop.arg(root().join(CLIENTS).join("python/shop.py"));
     shop.arg(engine.address.trim_start_matches("http://"));
-    // Those of Google come with googleapis-common-protos.
+    // Google's protos come with googleapis-common-protos.
     shop.env("PYTHONPATH", stubs(directory.path(), "proto/ordinal"));
-    assert_eq!(said(&mut shop), shown);
+    assert_eq!(output_of(&mut shop), shown);
 }
 
-/// The public protos are what everybody else has, so that both fit into one process: as files, as
-/// stubs, and as reflection tells them.
+/// The vendored Google protos must equal the public ones, so that both fit into one process: as
+/// files, as stubs, and by reflection.
 #[test]
 fn protos_of_google_are_those_of_googleapis() {
     const CODE: &str = r#"
@@ -123,11 +123,11 @@ def bare(file):
     return file
 
 with grpc.insecure_channel(address) as channel:
-    told = ProtoReflectionDescriptorDatabase(channel)
+    reflected = ProtoReflectionDescriptorDatabase(channel)
     for name in names:
         known = descriptor_pb2.FileDescriptorProto()
         descriptor_pool.Default().FindFileByName(name).CopyToProto(known)
-        assert bare(told.FindFileByName(name)) == bare(known), f"reflection tells another {name}"
+        assert bare(reflected.FindFileByName(name)) == bare(known), f"reflection serves another {name}"
 print(len(names), "files are the same")
 "#;
     let (directory, engine, _) = engine();
@@ -135,13 +135,13 @@ print(len(names), "files are the same")
     let mut check = Command::new(tool("ORDINAL_TEST_PYTHON"));
     check.args(["-c", CODE]).arg(root().join("proto")).arg(stubs);
     check.arg(engine.address.trim_start_matches("http://"));
-    assert_eq!(said(&mut check), "3 files are the same\n");
+    assert_eq!(output_of(&mut check), "3 files are the same\n");
 }
 
 #[test]
 fn a_shop_in_typescript_trades_and_reads_refusals() {
     let (directory, engine, shown) = engine();
-    // As in a checkout, with what npm installed.
+    // As in a checkout, with npm's packages.
     let clients = directory.path().join(CLIENTS);
     let shop = clients.join("typescript");
     std::fs::create_dir_all(&shop).unwrap();
@@ -153,11 +153,11 @@ fn a_shop_in_typescript_trades_and_reads_refusals() {
     symlink(root().join("proto"), directory.path().join("proto")).unwrap();
     symlink(tool("ORDINAL_TEST_TYPESCRIPT").join("node_modules"), shop.join("node_modules"))
         .unwrap();
-    said(with_npm("buf").arg("generate").current_dir(&shop));
-    said(with_npm("tsc").current_dir(&shop));
+    output_of(with_npm("buf").arg("generate").current_dir(&shop));
+    output_of(with_npm("tsc").current_dir(&shop));
     let mut run = with_npm("node");
     run.args(["build/shop.js", &engine.address]).current_dir(&shop);
-    assert_eq!(said(&mut run), shown);
+    assert_eq!(output_of(&mut run), shown);
 }
 
 #[test]
@@ -165,21 +165,21 @@ fn a_shop_of_buf_curl_trades_by_reflection_and_reads_refusals() {
     let (_directory, engine, shown) = engine();
     let mut shop = with_npm("bash");
     shop.arg(root().join(CLIENTS).join("buf/shop.sh")).arg(&engine.address);
-    assert_eq!(said(&mut shop), shown);
+    assert_eq!(output_of(&mut shop), shown);
     let health = format!("{}/grpc.health.v1.Health/Check", engine.address);
     let mut check = with_npm("buf");
     check.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge", &health]);
-    assert!(said(&mut check).contains("SERVING"));
+    assert!(output_of(&mut check).contains("SERVING"));
 }
 
-/// Without a network: style, and that nobody's stubs of the first release are broken.
+/// Works offline: style, and compatibility with stubs of the first release.
 #[test]
-fn protos_are_in_style_and_break_nobody() {
-    said(with_npm("buf").arg("lint").current_dir(root()));
-    let format = said(
+fn protos_pass_the_linter_and_break_no_client() {
+    output_of(with_npm("buf").arg("lint").current_dir(root()));
+    let format = output_of(
         with_npm("buf").args(["format", "--diff", "--path", "proto/ordinal"]).current_dir(root()),
     );
     assert_eq!(format, "");
     let first = root().join("tests/it/protos-0.1.0.binpb");
-    said(with_npm("buf").args(["breaking", "--against"]).arg(first).current_dir(root()));
+    output_of(with_npm("buf").args(["breaking", "--against"]).arg(first).current_dir(root()));
 }

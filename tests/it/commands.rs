@@ -1,4 +1,4 @@
-//! Commands by the stream: the same answers as by calls, in the order of each order.
+//! Commands by the stream: the same answers as by calls, in order per order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,7 +52,7 @@ fn fulfill(order_id: Uuid) -> Command {
     })
 }
 
-/// Numbered by their place.
+/// Tagged with their index.
 fn tagged(commands: Vec<Command>, brief: bool) -> Vec<proto::ExecuteCommandsRequest> {
     (0..)
         .zip(commands)
@@ -69,7 +69,7 @@ async fn begin(
     orders.execute_commands(request).await.unwrap().into_inner()
 }
 
-/// The answers in the order in which they came.
+/// The answers in the order of their arrival.
 async fn answers(
     client: &Client,
     commands: Vec<proto::ExecuteCommandsRequest>,
@@ -128,7 +128,7 @@ async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
     assert_eq!(done(&by_tag[&2]).order.as_ref().unwrap().status(), proto::OrderStatus::Cancelled);
     assert_eq!((done(&by_tag[&3]).version, done(&by_tag[&3]).events.len()), (2, 0));
 
-    // A refusal is what a call of its own would have ended with.
+    // A refusal equals the one of a separate call.
     let mut orders = OrderServiceClient::new(client.channel());
     for tag in [4, 5, 6, 7] {
         let status = match requests[usize::try_from(tag).unwrap()].command.clone().unwrap() {
@@ -143,25 +143,29 @@ async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
             }
             other => panic!("{other:?}"),
         };
-        let told = refused(&by_tag[&tag]);
-        assert_eq!(told.code, i32::from(status.code()), "{tag}");
+        let brief_refusal = refused(&by_tag[&tag]);
+        assert_eq!(brief_refusal.code, i32::from(status.code()), "{tag}");
         let alone = Refused::decode(status.details()).unwrap();
         let whole = tonic::Status::with_details(
             status.code(),
-            told.message.clone(),
-            told.encode_to_vec().into(),
+            brief_refusal.message.clone(),
+            brief_refusal.encode_to_vec().into(),
         );
         let info = |status: &tonic::Status| {
             let info = status.get_details_error_info().unwrap();
             (info.reason, info.domain, info.metadata)
         };
-        // What a cause has besides its code is a map, whose bytes have no order.
-        assert_eq!((&told.message, info(&whole)), (&alone.message, info(&status)), "{tag}");
-        assert_eq!(told.details.get(1..), alone.details.get(1..), "{tag}");
+        // The metadata of a reason is a map, whose bytes have no order.
+        assert_eq!(
+            (&brief_refusal.message, info(&whole)),
+            (&alone.message, info(&status)),
+            "{tag}"
+        );
+        assert_eq!(brief_refusal.details.get(1..), alone.details.get(1..), "{tag}");
     }
     assert_eq!(refused(&by_tag[&8]).code, i32::from(Code::InvalidArgument));
 
-    // Brief answers say that and where it was done; a repetition appends nothing.
+    // Brief answers say only that it was done and where; a repetition appends nothing.
     let again = answers(&client, tagged(vec![place(one, 3)], true)).await;
     let again = done(&again[0].1);
     assert_eq!((again.version, again.order.clone(), again.events.len()), (2, None, 0));
@@ -175,30 +179,30 @@ async fn a_stream_of_commands_answers_as_calls_do(mut shop: Shop) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_its_answers_is_not_read_from() {
+async fn commands_of_a_client_that_reads_no_answers_are_not_read() {
     let shop = Shop::open(On::Sqlite).await;
     let client = shop.as_caller("ops", "anna").await;
     let (sent, mut taken) = tokio::sync::watch::channel(0_u64);
     let commands = stream::iter((0..3_000).map(move |tag| {
         sent.send_replace(tag);
-        // Larger than what the two sides and the kernels between them hold for each other.
+        // Larger than what both sides and the kernels buffer between them.
         let Command::PlaceOrder(mut order) = place(Uuid::now_v7(), 1) else { unreachable!() };
         order.lines = vec![order.lines[0].clone(); 40];
         let command = Some(Command::PlaceOrder(order));
         proto::ExecuteCommandsRequest { tag, brief: false, command }
     }));
     let mut stream = begin(&client, commands).await;
-    // It begins without anybody who reads, and comes to a halt before the end.
-    let mut seen = *taken.wait_for(|tag| *tag > 0).await.unwrap();
+    // Sending begins without a reader and stops before the end.
+    let mut sent = *taken.wait_for(|tag| *tag > 0).await.unwrap();
     loop {
         let more = tokio::time::timeout(std::time::Duration::from_secs(1), taken.changed()).await;
         match more {
-            Ok(Ok(())) => seen = *taken.borrow_and_update(),
+            Ok(Ok(())) => sent = *taken.borrow_and_update(),
             Ok(Err(_)) => panic!("all was sent"),
             Err(_) => break,
         }
     }
-    assert!(seen < 2_900, "{seen} were sent and none read");
+    assert!(sent < 2_900, "{sent} were sent and none read");
     let mut tags = Vec::new();
     while let Some(answer) = stream.message().await.unwrap() {
         done(answer.outcome.as_ref().unwrap());
@@ -210,7 +214,7 @@ async fn a_client_that_does_not_read_its_answers_is_not_read_from() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
+async fn a_stopping_engine_answers_accepted_commands_and_says_that_it_stops() {
     let mut shop = Shop::open(On::Sqlite).await;
     let client = shop.as_caller("ops", "anna").await;
     let (sender, commands) = tokio::sync::mpsc::channel(1);
@@ -220,7 +224,7 @@ async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
         sender.send(request).await.unwrap();
         done(stream.message().await.unwrap().unwrap().outcome.as_ref().unwrap());
     }
-    // Many more, none of which is waited for.
+    // Many more, without waiting for any answer.
     let orders: Vec<Uuid> = (0..400).map(|_| Uuid::now_v7()).collect();
     let requests = tagged(orders.iter().map(|order| place(*order, 1)).collect(), true);
     let sending = tokio::spawn(async move {
@@ -229,7 +233,7 @@ async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
                 break;
             }
         }
-        // However fast all are carried out: the engine ends the stream, and not the caller.
+        // However fast they are executed, the engine ends the stream, not the caller.
         sender.closed().await;
     });
     let first = stream.message().await.unwrap().unwrap();
@@ -250,7 +254,7 @@ async fn an_engine_that_stops_answers_what_it_took_and_says_that_it_stops() {
     assert_eq!(status.get_error_details().error_info().unwrap().reason, "STOPPING");
     drop(stream);
     sending.await.unwrap();
-    // What was done was answered, and what was answered was done.
+    // Every executed command was answered, and every answered one was executed.
     shop.start(|_| {}).await;
     for (tag, order) in (0..).zip(&orders) {
         let get = proto::GetOrderRequest { order_id: order.to_string(), as_of: None };
@@ -284,7 +288,7 @@ fn a_stream_to_either_of_two_nodes_reaches_every_order() {
             let shards: std::collections::BTreeSet<u32> =
                 came.iter().map(|(_, one)| done(one).position.unwrap().shard).collect();
             assert_eq!(came.len(), 64);
-            // Both nodes have some of them.
+            // Both nodes own some of them.
             assert!(shards.len() > 8, "{shards:?}");
         }
     });

@@ -1,4 +1,4 @@
-//! What a follower cannot handle: seen, put back once mended, or dropped, by an operator.
+//! Facts that a follower cannot handle: listed, retried once fixed, or dropped, by an operator.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::shop::{On, Orders as _, Shop};
 use crate::support::{PATIENCE, ordinal};
 
 impl Shop {
-    /// Changes stock's own tables behind the engine's back, while it is stopped.
+    /// Changes stock's own tables while the engine is stopped.
     async fn tamper(&mut self, sql: &str) {
         self.stop().await;
         let options = SqliteConnectOptions::new().filename(self.data().join("inventory.db"));
@@ -25,8 +25,8 @@ impl Shop {
         self.ops.call(&format!("admin.v1.AdminService/{method}"), request).await.unwrap()
     }
 
-    /// Health, once it notes dead letters of stock, or none.
-    async fn until_noted(&self, noted: bool) -> Value {
+    /// Health, once it reports dead letters of stock, or none.
+    async fn until_reported(&self, noted: bool) -> Value {
         let patience = Instant::now() + PATIENCE;
         loop {
             let health = self.admin("GetHealth", json!({})).await;
@@ -40,14 +40,14 @@ impl Shop {
         }
     }
 
-    async fn letters_of(&self, follower: &str) -> i64 {
+    async fn dead_letters_of(&self, follower: &str) -> i64 {
         let answer = self.admin("ListFollowers", json!({})).await;
         let mut followers = answer["followers"].as_array().unwrap().iter();
         let one = followers.find(|one| one["name"] == json!(follower)).unwrap();
         one["dead_letters"].as_i64().unwrap()
     }
 
-    /// The dead letters, once there are so many.
+    /// The dead letters, once there are this many.
     async fn dead_letters(&self, count: usize) -> Vec<Value> {
         let patience = Instant::now() + PATIENCE;
         loop {
@@ -62,7 +62,7 @@ impl Shop {
     }
 }
 
-/// Two held orders; the reservation of the first says that nothing is left of it.
+/// Two orders with reserved stock; the reservation of the first claims to be used up.
 async fn with_a_poisoned_order() -> (Shop, String, String) {
     let mut shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 10).await;
@@ -88,9 +88,9 @@ async fn with_a_poisoned_order() -> (Shop, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
+async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     let (mut shop, poisoned, _) = with_a_poisoned_order().await;
-    // The parcel, and the facts of the same order behind it; the other order went on.
+    // The parcel, and the later facts of the same order; the other order continued.
     let letters = shop.dead_letters(4).await;
     shop.settled().await;
     assert_eq!(shop.stock("MUG").await, (7, 2));
@@ -101,14 +101,14 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     let error = letters[0]["error"].as_str().unwrap();
     assert!(error.contains("more units than are held"), "{error}");
 
-    // Operators are told, and the process serves on.
-    let health = shop.until_noted(true).await;
+    // Operators are notified, and the process keeps serving.
+    let health = shop.until_reported(true).await;
     let note = health["notes"][0]["reason"].as_str().unwrap();
     assert!(note.starts_with("4 dead letters wait"), "{health}");
     assert!(note.contains(&poisoned) && note.contains("more units than are held"), "{health}");
-    assert_eq!(shop.letters_of("stock").await, 4);
+    assert_eq!(shop.dead_letters_of("stock").await, 4);
 
-    // It is not hidden from a check.
+    // `verify` reports it.
     let data = shop.data();
     let output = ordinal(&["--json", "verify", "--data", data.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
@@ -119,7 +119,7 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     });
     assert!(named, "{report}");
 
-    // Put back before it is mended, it comes back.
+    // Retried before the fix, it fails again.
     let place = json!({ "follower": "stock", "subject": poisoned });
     shop.admin("PutBackDeadLetters", place.clone()).await;
     let patience = Instant::now() + PATIENCE;
@@ -139,22 +139,22 @@ async fn a_poison_fact_stops_its_order_alone_and_goes_on_once_mended() {
     .await;
     assert_eq!(shop.admin("PutBackDeadLetters", place).await["put_back"], 4);
     shop.dead_letters(0).await;
-    shop.until_noted(false).await;
-    assert_eq!(shop.letters_of("stock").await, 0);
-    // Ten, less five sent, and one came back.
+    shop.until_reported(false).await;
+    assert_eq!(shop.dead_letters_of("stock").await, 0);
+    // Ten, minus five shipped, plus one returned.
     assert_eq!(shop.stock("MUG").await, (6, 0));
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_dropped_is_gone_and_says_so() {
+async fn a_dropped_dead_letter_is_gone_and_recorded() {
     let (mut shop, poisoned, _) = with_a_poisoned_order().await;
     shop.dead_letters(4).await;
     let request = json!({ "follower": "stock", "subject": poisoned, "reason": "counted by hand" });
     let dropped = shop.admin("DropDeadLetter", request).await["dropped"].take();
     assert_eq!(dropped["kind"], "order.fulfilled.v1");
-    // What waited behind it is for the operator to put back or to drop.
-    let left = shop.dead_letters(3).await;
-    assert!(left.iter().all(|letter| letter["kind"] != "order.fulfilled.v1"), "{left:?}");
+    // The facts behind it are for the operator to retry or to drop.
+    let remaining = shop.dead_letters(3).await;
+    assert!(remaining.iter().all(|letter| letter["kind"] != "order.fulfilled.v1"), "{remaining:?}");
     shop.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What callers meet before any service does: sizes, deadlines, health.
+//! Checks of the edge before any service is called: sizes, deadlines, health.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::shop::{On, Orders as _, Shop};
 
 fn reason(failure: &Failure) -> (Code, String) {
     let Failure::Status(status) = failure else { panic!("{failure}") };
-    // What the client says by itself has no details.
+    // A failure within the client has no details.
     if !status.details().is_empty() {
         crate::reasons::stands_on_the_page(status);
     }
@@ -23,10 +23,10 @@ fn reason(failure: &Failure) -> (Code, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_beyond_the_limit_is_refused_and_one_within_is_not() {
+async fn a_message_above_the_size_limit_is_refused_and_one_below_is_not() {
     let shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 2_000).await;
-    // The largest order that there is.
+    // The largest order possible.
     let largest = shop.place(&vec![("MUG", 1); 2_000]).await;
     shop.until(&largest, "CONFIRMED").await;
     let mut order = shop.order(&[("MUG", 1)]);
@@ -56,7 +56,7 @@ async fn a_call_whose_deadline_has_passed_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_tells_its_health_and_the_unknown_is_unknown() {
+async fn every_service_reports_its_health_and_an_unknown_one_is_unknown() {
     let mut shop = Shop::open(On::Sqlite).await;
     let mut health = HealthClient::new(shop.ops.channel());
     let services: Vec<String> =
@@ -71,7 +71,7 @@ async fn every_service_tells_its_health_and_the_unknown_is_unknown() {
     shop.stop().await;
 }
 
-/// Bytes that are no message.
+/// Bytes that form no message.
 struct Noise;
 
 impl Codec for Noise {
@@ -110,9 +110,9 @@ impl Decoder for Noise {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_are_no_message_are_the_callers_fault() {
+async fn malformed_bytes_are_reported_as_the_callers_error() {
     let mut shop = Shop::open(On::Sqlite).await;
-    // Far from every field of the real message: a length that its bytes do not have.
+    // No valid field of the real message: a length beyond its bytes.
     let noise = [vec![0x0a, 0xff, 0x01], HealthCheckRequest::default().encode_to_vec()].concat();
     let mut grpc = tonic::client::Grpc::new(shop.ops.channel());
     for method in ["orders.v1.OrderService/PlaceOrder", "inventory.v1.InventoryService/GetStock"] {

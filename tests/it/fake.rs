@@ -1,4 +1,4 @@
-//! A server that answers each method with what it was told, to see how answers are shown.
+//! A server that answers each method with a given value, to see how answers are shown.
 
 use std::collections::HashMap;
 use std::sync::Arc;

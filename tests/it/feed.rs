@@ -1,11 +1,11 @@
-//! Facts from one process to another: what a reader may ask for.
+//! Facts between processes: what a reader may request.
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::shop::{On, Shop};
 
-/// How a reading ends at once: none where it begins.
+/// The error with which a read ends at once; none where it begins.
 async fn refused(shop: &Shop, request: Value) -> Option<Value> {
     let begun = shop.ops.stream("facts.v1.FactService/ReadFacts", request).await;
     let failure = match begun {
@@ -15,7 +15,7 @@ async fn refused(shop: &Shop, request: Value) -> Option<Value> {
     Some(failure.to_json())
 }
 
-async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
+async fn an_unknown_shard_is_refused_as_the_readers_error(on: On, shards: u32) {
     let shop = Shop::open(on).await;
     shop.set_stock("MUG", 5).await;
     let order = shop.place(&[("MUG", 1)]).await;
@@ -29,9 +29,9 @@ async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
             ("shards[1]", json!({"source": source, "shards": [0, named]})),
             ("shards[0]", json!({"source": source, "shards": [named], "live": true})),
         ] {
-            let told = refused(&shop, request.clone()).await.expect("it is refused");
-            assert_eq!(told["status"], "INVALID_ARGUMENT", "{request}: {told}");
-            assert_eq!(told["field_violations"][0]["field"], field, "{request}: {told}");
+            let refusal = refused(&shop, request.clone()).await.expect("it is refused");
+            assert_eq!(refusal["status"], "INVALID_ARGUMENT", "{request}: {refusal}");
+            assert_eq!(refusal["field_violations"][0]["field"], field, "{request}: {refusal}");
         }
     }
     let last = json!({"source": "/ordinal/orders", "shards": [shards - 1], "live": false});
@@ -39,24 +39,24 @@ async fn a_shard_that_there_is_not_is_the_readers_mistake(on: On, shards: u32) {
     let ahead = json!([{"shard": 0, "position": 1_000_000}]);
     let ahead = refused(&shop, json!({"source": "/ordinal/orders", "after": ahead})).await;
     assert_eq!(ahead.expect("it is refused")["reason"], "HISTORY_FORKED");
-    // Stock keeps no list of the shards that orders have; it knows what none can be.
-    let beyond = json!({"source": "/ordinal/inventory", "shards": [1_024]});
-    let beyond = refused(&shop, beyond).await.expect("it is refused");
-    assert_eq!(beyond["status"], "INVALID_ARGUMENT", "{beyond}");
+    // Stock does not know the number of the orders' shards, but knows the maximum.
+    let too_large = json!({"source": "/ordinal/inventory", "shards": [1_024]});
+    let too_large = refused(&shop, too_large).await.expect("it is refused");
+    assert_eq!(too_large["status"], "INVALID_ARGUMENT", "{too_large}");
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shard_that_there_is_not_is_the_readers_mistake_on_sqlite() {
-    a_shard_that_there_is_not_is_the_readers_mistake(On::Sqlite, 1).await;
+async fn an_unknown_shard_is_refused_as_the_readers_error_on_sqlite() {
+    an_unknown_shard_is_refused_as_the_readers_error(On::Sqlite, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shard_that_there_is_not_is_the_readers_mistake_on_postgres() {
-    a_shard_that_there_is_not_is_the_readers_mistake(On::Postgres, 16).await;
+async fn an_unknown_shard_is_refused_as_the_readers_error_on_postgres() {
+    an_unknown_shard_is_refused_as_the_readers_error(On::Postgres, 16).await;
 }
 
-/// What a service has published, from its first fact on.
+/// Everything a service has published, from its first fact.
 async fn published(shop: &Shop, source: &str) -> Vec<Value> {
     let request = json!({ "source": source, "live": false });
     let mut answers = shop.ops.stream("facts.v1.FactService/ReadFacts", request).await.unwrap();
@@ -69,7 +69,7 @@ async fn published(shop: &Shop, source: &str) -> Vec<Value> {
     facts
 }
 
-async fn every_service_publishes_what_it_promises(on: On) {
+async fn every_service_publishes_its_facts(on: On) {
     let shop = Shop::open(on).await;
     shop.set_stock("MUG", 5).await;
     let order = shop.place(&[("MUG", 1)]).await;
@@ -93,7 +93,7 @@ async fn every_service_publishes_what_it_promises(on: On) {
             assert_eq!((&fact["type"], &fact["subject"]), (&json!(kind), &json!(order)), "{fact}");
             assert_eq!(fact["source"], source);
             assert_eq!(fact["position"], json!(position), "{fact}");
-            // In the shard of the order, wherever it is told.
+            // In the shard of the order, whichever service publishes it.
             assert_eq!(fact["shard"], published(&shop, "/ordinal/orders").await[0]["shard"]);
         }
     }
@@ -101,11 +101,11 @@ async fn every_service_publishes_what_it_promises(on: On) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_publishes_what_it_promises_on_sqlite() {
-    every_service_publishes_what_it_promises(On::Sqlite).await;
+async fn every_service_publishes_its_facts_on_sqlite() {
+    every_service_publishes_its_facts(On::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_publishes_what_it_promises_on_postgres() {
-    every_service_publishes_what_it_promises(On::Postgres).await;
+async fn every_service_publishes_its_facts_on_postgres() {
+    every_service_publishes_its_facts(On::Postgres).await;
 }

@@ -1,5 +1,5 @@
-//! The files of an SQLite directory: they know each other, a start without one of them is refused, and
-//! they are their owner's only.
+//! The files of an SQLite directory: they identify each other, a start without one of them is
+//! refused, and only their owner can read them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -17,7 +17,7 @@ use crate::support::{Engine, ordinal};
 
 const FILES: [&str; 4] = ["inventory.db", "journal.db", "notifications.db", "orders.db"];
 
-/// A directory in which an order has been placed and confirmed, after a clean stop; and the order.
+/// A directory in which an order was placed and confirmed, after a clean stop; and the order's id.
 fn used() -> (TempDir, String) {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
@@ -55,7 +55,7 @@ fn run_sql(path: &Path, sql: &str) {
     });
 }
 
-/// The ids of the installation that the files of a directory name.
+/// The installation ids in the files of a directory.
 fn ids(directory: &Path) -> BTreeSet<String> {
     let id = |file: &str| {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -70,7 +70,7 @@ fn ids(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_file_that_is_lost_emptied_or_anothers_refuses_the_start_and_is_named() {
+fn a_missing_empty_or_foreign_file_refuses_the_start_and_is_named() {
     let (whole, order) = used();
     let (stranger, _) = used();
     for (nth, file) in FILES.into_iter().enumerate() {
@@ -106,7 +106,7 @@ fn a_file_that_is_lost_emptied_or_anothers_refuses_the_start_and_is_named() {
 }
 
 #[test]
-fn what_can_be_made_anew_is_where_an_operator_says_so() {
+fn an_operator_can_have_a_lost_list_file_created_again() {
     let (directory, order) = used();
     remove(directory.path(), "orders.db");
     let anew = [&start(directory.path())[..], &["--make-anew", "orders.db"]].concat();
@@ -121,9 +121,10 @@ fn what_can_be_made_anew_is_where_an_operator_says_so() {
     assert_eq!(listed().unwrap()[0]["order_id"], order.as_str());
     assert!(engine.stop().success());
     assert_eq!(ids(directory.path()).len(), 1);
-    // Once: it is one of them again.
+    // Only once: it belongs to the others again.
     Engine::start(directory.path()).until(&order, "CONFIRMED");
-    // The journal is what all others are made from, and stock made anew refuses what was confirmed.
+    // The journal is the source of all others, and a new stock file would refuse what was
+    // confirmed.
     for file in ["journal.db", "inventory.db"] {
         let refused = ordinal(&["serve", "--data", "x", "--make-anew", file]);
         assert_eq!(refused.status.code(), Some(2), "{file}");
@@ -131,7 +132,7 @@ fn what_can_be_made_anew_is_where_an_operator_says_so() {
 }
 
 #[test]
-fn a_file_that_another_role_has_not_made_yet_is_nobodys_sibling() {
+fn a_file_another_role_has_not_created_yet_is_not_missing() {
     let directory = TempDir::new().unwrap();
     let nowhere = "http://127.0.0.1:9";
     let inventory =
@@ -140,7 +141,7 @@ fn a_file_that_another_role_has_not_made_yet_is_nobodys_sibling() {
     let engine = Engine::start_with(&inventory);
     engine.ask(&["stock", "set", "MUG", "5"]);
     assert!(engine.stop().success());
-    // A first start of the orders' role got no further than this.
+    // The first start of the orders' role stopped at this point.
     File::create(directory.path().join("journal.db")).unwrap();
     assert!(Engine::start_with(&inventory).stop().success());
     let orders = [&start(directory.path())[..], &["--role", "orders", "--inventory-at", nowhere]];
@@ -149,7 +150,7 @@ fn a_file_that_another_role_has_not_made_yet_is_nobodys_sibling() {
 }
 
 #[test]
-fn a_first_start_that_is_killed_at_any_moment_is_begun_again() {
+fn a_killed_first_start_can_be_repeated() {
     for after in [5, 15, 30, 45, 60, 80, 110, 150, 220] {
         let directory = TempDir::new().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
@@ -159,7 +160,7 @@ fn a_first_start_that_is_killed_at_any_moment_is_begun_again() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // Not to be lucky: whenever the kill comes, what follows has to hold.
+        // Whenever the kill happens, the following must hold.
         std::thread::sleep(Duration::from_millis(after));
         process.kill().unwrap();
         process.wait().unwrap();
@@ -171,7 +172,7 @@ fn a_first_start_that_is_killed_at_any_moment_is_begun_again() {
 }
 
 #[test]
-fn files_in_which_nothing_was_ever_kept_are_made_again() {
+fn files_that_never_held_data_are_created_again() {
     for file in FILES {
         let directory = TempDir::new().unwrap();
         assert!(Engine::start(directory.path()).stop().success());
@@ -182,7 +183,7 @@ fn files_in_which_nothing_was_ever_kept_are_made_again() {
 }
 
 #[test]
-fn a_directory_from_before_files_knew_each_other_is_taken_as_it_is_if_it_is_whole() {
+fn a_directory_of_an_older_version_is_accepted_if_it_is_complete() {
     let (directory, order) = used();
     for file in FILES {
         let version = if file == "journal.db" { 2 } else { 5 };
@@ -213,7 +214,7 @@ fn roles_share_a_directory_and_no_file_has_two_processes() {
     };
     let stock = Engine::start_with(&of("inventory"));
     stock.ask(&["stock", "set", "MUG", "5"]);
-    // Files that never were are no loss.
+    // Files that never existed are not missing.
     let messages = Engine::start_with(&of("notifications"));
     let error = does_not_start(&of("inventory"));
     assert!(error.contains("inventory.db is open in another process"), "{error}");
@@ -222,14 +223,14 @@ fn roles_share_a_directory_and_no_file_has_two_processes() {
     let stock = Engine::start_with(&of("inventory"));
     assert_eq!(stock.ask(&["stock", "get", "MUG"])["stock"]["sku"], "MUG");
     stock.kill();
-    // What was there is one, whoever asks.
+    // An existing file counts, whoever created it.
     remove(directory.path(), "notifications.db");
     let error = does_not_start(&of("notifications"));
     assert!(error.contains("notifications.db is missing"), "{error}");
 }
 
 #[test]
-fn after_a_clean_stop_each_file_is_whole_by_itself() {
+fn each_file_is_complete_after_a_clean_stop() {
     let (directory, _) = used();
     let copy = TempDir::new().unwrap();
     for file in FILES {
@@ -243,7 +244,7 @@ fn after_a_clean_stop_each_file_is_whole_by_itself() {
 }
 
 #[test]
-fn files_are_their_owners_only_also_those_that_were_not() {
+fn files_are_made_readable_by_their_owner_only() {
     let parent = TempDir::new().unwrap();
     let directory = parent.path().join("data");
     for again in [false, true] {
@@ -269,7 +270,7 @@ fn files_are_their_owners_only_also_those_that_were_not() {
             assert_eq!(mode, 0o700, "{}", folder.display());
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                // Written beside and renamed: it may be gone.
+                // Written beside and renamed: it may be gone already.
                 let Ok(found) = path.metadata() else { continue };
                 if found.is_dir() {
                     folders.push(path);
@@ -297,7 +298,7 @@ fn tables_of_a_newer_program_are_refused_in_every_file() {
 }
 
 #[test]
-fn an_invalid_token_file_is_refused_without_quoting_a_token() {
+fn an_invalid_token_file_is_refused_without_showing_tokens() {
     const SECRET: &str = "SECRETTOKEN-0123456789abcdef0123456789";
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("tokens.toml");

@@ -1,4 +1,4 @@
-//! Health means it: what keeps a process from doing its work is told by it, with the reason, once.
+//! Health: everything that keeps a process from working is reported, with its reason, once.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 use crate::support::{Engine, PATIENCE, PostgresServer, placing};
 
-/// What a start says that must be refused.
+/// The error of a start that must be refused.
 pub fn does_not_start(flags: &[&str]) -> String {
     ends_at_once(flags, 1)
 }
 
-/// An engine that ends at its start with this exit code; what it says.
+/// The output of an engine that must end at its start with this exit code.
 pub fn ends_at_once(flags: &[&str], code: i32) -> String {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
         .args(["serve", "--listen", "127.0.0.1:0"])
@@ -39,7 +39,7 @@ pub fn ends_at_once(flags: &[&str], code: i32) -> String {
     error
 }
 
-/// An engine whose log is kept, started by these words and the program with these flags.
+/// An engine whose log is kept, started through the command `before`, with these flags.
 pub fn logged(before: &[&str], flags: &[&str], log: &Path) -> Engine {
     let program = [before, &[env!("CARGO_BIN_EXE_ordinal")]].concat();
     let mut process = Command::new(program[0])
@@ -59,7 +59,7 @@ pub fn logged(before: &[&str], flags: &[&str], log: &Path) -> Engine {
     Engine { process, address }
 }
 
-/// Waits until a process says that it serves, or that it does not and this is why.
+/// Waits until a process reports that it serves, or that it does not and why.
 pub fn until_health(engine: &Engine, serving: bool, why: &str) -> Value {
     let patience = Instant::now() + 2 * PATIENCE;
     loop {
@@ -79,14 +79,14 @@ pub fn lines(log: &Path, text: &str) -> usize {
 }
 
 #[test]
-fn a_directory_that_is_deleted_or_replaced_is_no_place_for_orders() {
+fn a_deleted_or_replaced_directory_makes_the_engine_unhealthy() {
     let parent = TempDir::new().unwrap();
     let (data, log) = (parent.path().join("data"), parent.path().join("log"));
     let engine = logged(&[], &["--data", data.to_str().unwrap()], &log);
     until_health(&engine, true, "");
     engine.place(&["MUG=1@4.50GBP"]);
 
-    // Moved away and back: it is the same.
+    // Moved away and back: it is the same directory.
     let aside = parent.path().join("aside");
     fs::rename(&data, &aside).unwrap();
     until_health(&engine, false, "is gone");
@@ -96,7 +96,7 @@ fn a_directory_that_is_deleted_or_replaced_is_no_place_for_orders() {
     until_health(&engine, true, "");
     engine.place(&["MUG=1@4.50GBP"]);
 
-    // Another one under its name is not.
+    // Another directory under its name is not.
     fs::rename(&data, &aside).unwrap();
     assert!(Command::new("cp").arg("-r").args([&aside, &data]).status().unwrap().success());
     let told = until_health(&engine, false, "was replaced");
@@ -111,9 +111,9 @@ fn a_directory_that_is_deleted_or_replaced_is_no_place_for_orders() {
     assert!(!fs::read_to_string(&log).unwrap().contains('\u{1b}'), "no colours in a file");
 }
 
-/// Where no disk may be mounted, `scripts/test` says so at its start.
+/// Where no disk may be mounted, `scripts/test` reports it at its start.
 #[test]
-fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
+fn a_full_disk_is_reported_and_recovers_by_itself_at_each_file() {
     let mount = ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
     if !Command::new("unshare").args(mount).output().is_ok_and(|done| done.status.success()) {
         return;
@@ -132,7 +132,7 @@ fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
         placed["order"]["order_id"].as_str().unwrap().to_owned()
     };
     engine.until(&order(&engine), "CONFIRMED");
-    // The disk is the process's own; its way there is by its root.
+    // The mount belongs to the process; it is reached through its root.
     let inside = PathBuf::from(format!("/proc/{}/root", engine.process.id()));
     let ballast = inside.join(disk.strip_prefix("/").unwrap()).join("ballast");
     for round in 0..3 {
@@ -143,13 +143,13 @@ fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
             .args(["-c", &format!("cat /dev/zero >> {}", ballast.display())])
             .stderr(Stdio::null())
             .status();
-        // Commits fail at whichever file has no room left in what it has already.
+        // Commits fail in whichever file has no free space left.
         for _ in 0..40 {
             engine.run(&placing(&["MUG=1@4.50GBP"]));
             engine.run(&["stock", "set", "MUG", "1000"]);
         }
         until_health(&engine, false, "full");
-        // The disk says it before any file has been tried; the journal says it of itself.
+        // The disk is reported before any file was tried; the journal reports itself.
         let patience = Instant::now() + PATIENCE;
         while !engine
             .run(&["health"])
@@ -169,7 +169,7 @@ fn a_full_disk_is_told_and_heals_by_itself_at_each_file() {
 }
 
 #[test]
-fn a_database_that_takes_no_writes_is_told_and_what_catches_up_is_not() {
+fn a_read_only_database_is_unhealthy_and_a_lagging_follower_is_not() {
     let server = PostgresServer::start();
     let folder = TempDir::new().unwrap();
     let (url, log) = (server.url(), folder.path().join("log"));
@@ -198,13 +198,13 @@ fn a_database_that_takes_no_writes_is_told_and_what_catches_up_is_not() {
     server.again();
     until_health(&engine, true, "");
     engine.place(&["MUG=1@4.50GBP"]);
-    // A line when it begins and one when it ends, of each part, however long it lasts.
+    // One line when it begins and one when it ends, for each part, however long it lasts.
     for part in ["journal", "database inventory", "database orders"] {
         let begins = lines(&log, &format!("cannot serve part=\"{part}\""));
         assert!((1..=4).contains(&begins), "{part}: {begins}");
     }
 
-    // Stock that is far behind at the start is no reason; an operator's pause is none.
+    // A stock follower that lags at the start is no reason; neither is an operator's pause.
     engine.ask(&["follower", "pause", "stock", "--reason", "stocktaking"]);
     engine.place(&["MUG=1@4.50GBP"]);
     until_health(&engine, true, "");
@@ -212,7 +212,7 @@ fn a_database_that_takes_no_writes_is_told_and_what_catches_up_is_not() {
 }
 
 #[test]
-fn timers_wait_where_the_clock_is_years_off_until_it_is_right_or_an_operator_says_so() {
+fn timers_wait_while_the_clock_is_years_off() {
     let folder = TempDir::new().unwrap();
     let (data, offset) = (folder.path().join("data"), folder.path().join("offset"));
     let flags = [
@@ -238,7 +238,7 @@ fn timers_wait_where_the_clock_is_years_off_until_it_is_right_or_an_operator_say
         for order in &orders {
             engine.until(order, "PENDING");
         }
-        // Set right, they go on by themselves.
+        // Once the clock is correct, they resume by themselves.
         fs::write(&offset, "0").unwrap();
         until_health(&engine, true, "");
         for order in &orders {

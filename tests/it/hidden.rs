@@ -1,4 +1,5 @@
-//! What a customer does not learn: that somebody else's order exists, and how much the shop sells.
+//! What a customer must not learn: that another customer's order exists, and how much the shop
+//! sells.
 
 use futures::StreamExt as _;
 use ordinal::client::{Client, Failure};
@@ -16,8 +17,8 @@ fn status(answer: Result<Value, Failure>, what: &str) -> Status {
     }
 }
 
-/// Everything of a refusal that its caller can see; the order asked for by one name.
-fn seen(status: &Status, order: &str) -> String {
+/// Everything of a refusal that its caller can see, without the order's id.
+fn visible(status: &Status, order: &str) -> String {
     let headers: Vec<String> = status
         .metadata()
         .clone()
@@ -31,7 +32,7 @@ fn seen(status: &Status, order: &str) -> String {
         .replace(order, "ORDER")
 }
 
-/// Each way to ask for an order, by a customer.
+/// Every way for a customer to ask for an order.
 fn questions(order: &str) -> Vec<(&'static str, Value)> {
     let orders = |method: &'static str, rest: Value| {
         let mut request = json!({ "order_id": order });
@@ -75,7 +76,7 @@ fn questions(order: &str) -> Vec<(&'static str, Value)> {
         .collect()
 }
 
-async fn somebody_elses_order_is_refused_as_one_that_there_is_not(shop: Shop) {
+async fn an_order_of_another_customer_is_refused_like_a_missing_one(shop: Shop) {
     shop.set_stock("MUG", 100).await;
     let pending = shop.place(&[("NONE", 1)]).await;
     let confirmed = shop.place(&[("MUG", 1)]).await;
@@ -92,11 +93,11 @@ async fn somebody_elses_order_is_refused_as_one_that_there_is_not(shop: Shop) {
                 let what = format!("{method} {theirs}");
                 let theirs = status(stranger.call(method, theirs).await, &what);
                 let none = status(stranger.call(method, none).await, &what);
-                assert_eq!(seen(&theirs, order), seen(&none, &nobodys), "{what}");
+                assert_eq!(visible(&theirs, order), visible(&none, &nobodys), "{what}");
             }
         }
     }
-    // Lists and streams by their ids are as empty.
+    // Lists and streams by their ids are equally empty.
     for order in [&confirmed, &Uuid::now_v7().to_string()] {
         let watched = json!({ "order_ids": [order], "from_beginning": true });
         let mut stream =
@@ -118,7 +119,7 @@ async fn place_of(client: &Client, order: &str) -> Value {
     client.orders("GetOrder", json!({ "order_id": order })).await.unwrap()["position"].take()
 }
 
-async fn positions_tell_a_customer_no_number(mut shop: Shop) {
+async fn positions_reveal_no_counts_to_a_customer(mut shop: Shop) {
     let mut shown = Vec::new();
     let mut orders = Vec::new();
     for _ in 0..5 {
@@ -162,7 +163,7 @@ async fn positions_tell_a_customer_no_number(mut shop: Shop) {
         assert!(position(place) > 1 << 32, "{place}");
     }
 
-    // What was shown leads back to where it was, also after a start.
+    // A position that was shown leads back to where it was, also after a restart.
     for _ in 0..2 {
         for place in &shown {
             let listed = shop.buyer.orders("ListOrders", json!({ "at_least": place })).await;
@@ -184,7 +185,7 @@ async fn positions_tell_a_customer_no_number(mut shop: Shop) {
         assert_eq!(again, wanted);
         shop.restart(|_| ()).await;
     }
-    // Numbers that nobody was shown lead nowhere, near or far.
+    // Numbers that were never shown are refused, near or far.
     let shard = &changes[0]["shard"];
     for number in [1_u64, 5, 1 << 40, u64::MAX] {
         let place = json!({ "shard": shard, "position": number });
@@ -201,6 +202,6 @@ async fn positions_tell_a_customer_no_number(mut shop: Shop) {
 }
 
 on_both!(
-    somebody_elses_order_is_refused_as_one_that_there_is_not,
-    positions_tell_a_customer_no_number,
+    an_order_of_another_customer_is_refused_like_a_missing_one,
+    positions_reveal_no_counts_to_a_customer,
 );

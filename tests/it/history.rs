@@ -1,5 +1,5 @@
-//! A journal that is not the one that was followed: it is noticed before anything is skipped, and goes
-//! on when somebody has accepted it.
+//! A journal that is not the one that was followed: it is detected before anything is skipped, and
+//! work continues when somebody has accepted it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
-/// Waits until this is so.
+/// Waits until this holds.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !so() {
@@ -26,7 +26,7 @@ fn followers(engine: &Engine) -> Vec<Value> {
     engine.ask(&["followers"])["followers"].as_array().unwrap().clone()
 }
 
-fn level(engine: &Engine) {
+fn until_caught_up(engine: &Engine) {
     until("followers are level", || {
         followers(engine).iter().all(|one| {
             one["lag"] == json!(0) && one["error"] == json!("") && one["stopped"] == json!(false)
@@ -48,15 +48,15 @@ fn doubt(engine: &Engine) -> String {
     engine.ask(&["journal", "history"])["history"]["doubt"].as_str().unwrap_or_default().to_owned()
 }
 
-fn lawful(data: &Path) {
+fn verify_clean(data: &Path) {
     let verified = ordinal(&["verify", "--data", data.to_str().unwrap()]);
-    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "{told}");
+    let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{printed}");
 }
 
 const ALL: [&str; 4] = ["journal", "orders", "inventory", "notifications"];
 
-/// The last place of the journal, as it is given back.
+/// The last position of the journal, in the form in which clients return it.
 fn last_place(engine: &Engine) -> String {
     let output = engine.run(&["events", "replay"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -66,13 +66,13 @@ fn last_place(engine: &Engine) -> String {
     format!("{}:{}:{}", part("shard"), part("position"), part("mark"))
 }
 
-/// How an SQLite journal of before is put in the place of the one that was followed: when three orders
-/// were placed and two more after it.
+/// An SQLite journal that is replaced by an earlier copy: made when three orders were placed, with
+/// two more placed after it.
 struct SetBack {
     folder: tempfile::TempDir,
     kept: Vec<String>,
-    gone: Vec<String>,
-    /// What the history that went had told: a page of the list, and where its last order stands.
+    lost: Vec<String>,
+    /// What the lost history had shown: a page of the list, and the position of its last order.
     page: String,
     place: String,
 }
@@ -90,15 +90,15 @@ impl SetBack {
         engine.ask(&["stock", "set", "MUG", "100"]);
         let kept: Vec<String> = (0..3).map(|_| place(&engine)).collect();
         kept.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-        level(&engine);
+        until_caught_up(&engine);
         assert!(engine.stop().success());
         ALL.iter().for_each(|name| copy(&data, &old, name));
         let engine = Engine::start(&data);
-        let gone: Vec<String> = (0..2).map(|_| place(&engine)).collect();
-        gone.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-        // One that stays is cancelled in the history that goes.
+        let lost: Vec<String> = (0..2).map(|_| place(&engine)).collect();
+        lost.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
+        // One that stays is cancelled in the lost history.
         engine.ask(&["order", "cancel", &kept[0]]);
-        level(&engine);
+        until_caught_up(&engine);
         let page = engine.ask(&["order", "list", "--page-size", "2"]);
         let page = page["next_page_token"].as_str().unwrap().to_owned();
         engine.ask(&["order", "list", "--page-size", "2", "--page-token", &page]);
@@ -106,7 +106,7 @@ impl SetBack {
         engine.ask(&["order", "list", "--at-least", &place]);
         assert!(engine.stop().success());
         copy(&old, &data, "journal");
-        Self { folder, kept, gone, page, place }
+        Self { folder, kept, lost, page, place }
     }
 }
 
@@ -117,25 +117,25 @@ fn a_journal_that_was_set_back_takes_no_orders_until_it_is_accepted() {
     until("the journal is doubted", || !doubt(&engine).is_empty());
     let refused = engine.refused(3, &placing(&["MUG=1@1.00GBP"]));
     assert_eq!(refused["reason"], "JOURNAL_DOUBTED");
-    let troubled = followers(&engine);
-    assert!(troubled.iter().any(|one| one["error"].as_str().unwrap().contains("another history")));
-    assert!(troubled.iter().all(|one| one["stopped"] == json!(false)), "{troubled:?}");
+    let confused = followers(&engine);
+    assert!(confused.iter().any(|one| one["error"].as_str().unwrap().contains("another history")));
+    assert!(confused.iter().all(|one| one["stopped"] == json!(false)), "{confused:?}");
 
     let accepted = engine.ask(&["journal", "restored", "--reason", "restored from Monday"]);
     assert_eq!(accepted["history"]["incarnation"], json!(2));
-    level(&engine);
+    until_caught_up(&engine);
     assert_eq!(doubt(&engine), "");
     let new = place(&engine);
     engine.until(&new, "CONFIRMED");
     for order in &set_back.kept {
         engine.until(order, "CONFIRMED");
     }
-    for order in &set_back.gone {
+    for order in &set_back.lost {
         assert_eq!(engine.refused(1, &["order", "get", order])["reason"], "NOT_FOUND");
     }
     let listed = engine.ask(&["order", "list"]);
     assert_eq!(listed["orders"].as_array().unwrap().len(), 4, "{listed}");
-    // Three of before and the new one hold a unit each.
+    // Three earlier ones and the new one reserve a unit each.
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(4), "{stock}");
     let letters = engine.ask(&["dead-letter", "list"]);
@@ -146,17 +146,17 @@ fn a_journal_that_was_set_back_takes_no_orders_until_it_is_accepted() {
     let note = health["notes"][0]["reason"].as_str().unwrap_or_default();
     assert!(note.contains("restored from Monday"), "{health}");
     assert!(engine.stop().success());
-    lawful(&set_back.data());
+    verify_clean(&set_back.data());
 }
 
 #[test]
-fn what_another_history_told_is_not_gone_on_with() {
+fn positions_of_a_lost_history_are_refused() {
     let set_back = SetBack::of_sqlite();
     let engine = Engine::start(&set_back.data());
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "a drill"]);
-    level(&engine);
-    // Past all that was there before.
+    until_caught_up(&engine);
+    // Ahead of everything that was there before.
     let new: Vec<String> = (0..9).map(|_| place(&engine)).collect();
     new.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
     let SetBack { page, place, .. } = &set_back;
@@ -168,7 +168,7 @@ fn what_another_history_told_is_not_gone_on_with() {
     ] {
         assert_eq!(engine.refused(1, &asked)["reason"], "HISTORY_FORKED", "{asked:?}");
     }
-    // Places that it has are gone on from, with their marks.
+    // Positions that it has are continued from, with their marks.
     let there = last_place(&engine);
     engine.ask(&["order", "list", "--at-least", &there]);
     let rest = engine.run(&["events", "replay", "--after", &there]);
@@ -177,50 +177,50 @@ fn what_another_history_told_is_not_gone_on_with() {
 }
 
 #[test]
-fn an_order_that_is_placed_anew_is_listed_as_it_is_now() {
+fn an_order_placed_again_is_listed_in_its_new_state() {
     let set_back = SetBack::of_sqlite();
     let engine = Engine::start(&set_back.data());
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "a drill"]);
-    // At once, as its client would: while those who follow go back, or before, or afterwards.
+    // Immediately, as its client would: while followers go back, or before, or afterwards.
     let mut again = placing(&["MUG=3@2.00GBP"]);
-    again.extend(["--id", &set_back.gone[1]]);
+    again.extend(["--id", &set_back.lost[1]]);
     engine.ask(&again);
-    engine.until(&set_back.gone[1], "CONFIRMED");
-    level(&engine);
+    engine.until(&set_back.lost[1], "CONFIRMED");
+    until_caught_up(&engine);
     let listed = engine.ask(&["order", "list"]);
     let orders = listed["orders"].as_array().unwrap();
-    let one = orders.iter().find(|one| one["order_id"] == json!(set_back.gone[1])).unwrap();
+    let one = orders.iter().find(|one| one["order_id"] == json!(set_back.lost[1])).unwrap();
     assert_eq!(one["total"]["units"].to_string().trim_matches('"'), "6", "{one}");
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(6), "{stock}");
     assert!(engine.stop().success());
-    lawful(&set_back.data());
+    verify_clean(&set_back.data());
 }
 
 #[test]
-fn a_journal_that_has_passed_the_old_heads_is_known_for_another() {
-    // Nobody who remembers more looks while it grows.
+fn a_set_back_journal_is_detected_even_past_its_old_heads() {
+    // No reader that remembers more looks while it grows.
     let set_back = SetBack::of_sqlite();
     let data = set_back.data();
     let alone = set_back.folder.path().join("old");
     let engine = Engine::start(&alone);
     let newer: Vec<String> = (0..9).map(|_| place(&engine)).collect();
     newer.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-    level(&engine);
+    until_caught_up(&engine);
     assert!(engine.stop().success());
     copy(&alone, &data, "journal");
 
     let engine = Engine::start(&data);
     until("the journal is doubted", || !doubt(&engine).is_empty());
     engine.ask(&["journal", "restored", "--reason", "it went on elsewhere"]);
-    level(&engine);
+    until_caught_up(&engine);
     let order = place(&engine);
     engine.until(&order, "CONFIRMED");
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(13), "{stock}");
     assert!(engine.stop().success());
-    lawful(&data);
+    verify_clean(&data);
 }
 
 #[test]
@@ -232,31 +232,31 @@ fn stock_that_was_set_back_catches_up_by_itself() {
     engine.ask(&["stock", "set", "MUG", "100"]);
     let first = place(&engine);
     engine.until(&first, "CONFIRMED");
-    level(&engine);
+    until_caught_up(&engine);
     assert!(engine.stop().success());
     copy(&data, &old, "inventory");
     let engine = Engine::start(&data);
     let orders: Vec<String> = (0..5).map(|_| place(&engine)).collect();
     orders.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-    level(&engine);
+    until_caught_up(&engine);
     assert!(engine.stop().success());
     copy(&old, &data, "inventory");
 
     let engine = Engine::start(&data);
-    level(&engine);
+    until_caught_up(&engine);
     assert_eq!(doubt(&engine), "");
     let order = place(&engine);
     engine.until(&order, "CONFIRMED");
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(7), "{stock}");
     assert!(engine.stop().success());
-    lawful(&data);
+    verify_clean(&data);
 }
 
-/// Stock tells something else then at places that orders have heard of, and would for ever be
-/// behind them.
+/// Stock then publishes other facts at positions that orders have read already, and orders would
+/// stay ahead of it for ever.
 #[test]
-fn orders_and_stock_of_different_days_come_together() {
+fn orders_and_stock_from_backups_of_different_days_agree_again() {
     let folder = tempfile::tempdir().unwrap();
     let (data, old) = (folder.path().join("data"), folder.path().join("old"));
     std::fs::create_dir(&old).unwrap();
@@ -267,7 +267,7 @@ fn orders_and_stock_of_different_days_come_together() {
         }
         let orders: Vec<String> = (0..more).map(|_| place(&engine)).collect();
         orders.iter().for_each(|order| drop(engine.until(order, "CONFIRMED")));
-        level(&engine);
+        until_caught_up(&engine);
         assert!(engine.stop().success());
         kept.into_iter().for_each(|name| copy(&data, &old, name));
     }
@@ -278,11 +278,11 @@ fn orders_and_stock_of_different_days_come_together() {
     engine.ask(&["journal", "restored", "--reason", "backups of two days"]);
     let order = place(&engine);
     engine.until(&order, "CONFIRMED");
-    level(&engine);
+    until_caught_up(&engine);
     let stock = engine.ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(2), "{stock}");
     assert!(engine.stop().success());
-    lawful(&data);
+    verify_clean(&data);
 }
 
 fn psql(url: &str, sql: &str) {
@@ -293,7 +293,7 @@ fn psql(url: &str, sql: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Roles in processes of their own on a Postgres server, with a database each, with or without Redis.
+/// Roles in separate processes on one Postgres server, with a database each, with or without Redis.
 struct Roles {
     server: PostgresServer,
     redis: Option<RedisServer>,
@@ -344,8 +344,8 @@ impl Roles {
     }
 }
 
-fn level_all(engines: &[Engine; 3]) {
-    engines.iter().for_each(level);
+fn until_all_caught_up(engines: &[Engine; 3]) {
+    engines.iter().for_each(until_caught_up);
 }
 
 fn stop_all(engines: [Engine; 3]) {
@@ -355,13 +355,13 @@ fn stop_all(engines: [Engine; 3]) {
 }
 
 #[test]
-fn stock_that_has_lost_everything_breaks_no_promise() {
+fn stock_that_lost_everything_cancels_no_confirmed_order() {
     let roles = Roles::new(false);
     let engines = roles.start_all();
     engines[0].ask(&["stock", "set", "MUG", "100"]);
     let order = place(&engines[0]);
     engines[0].until(&order, "CONFIRMED");
-    level_all(&engines);
+    until_all_caught_up(&engines);
     stop_all(engines);
     psql(&roles.server.url(), "DROP DATABASE inventory");
     psql(&roles.server.url(), "CREATE DATABASE inventory");
@@ -389,13 +389,13 @@ fn roles_notice(redis: bool) {
     engines[0].ask(&["stock", "set", "MUG", "100"]);
     let kept = place(&engines[0]);
     engines[0].until(&kept, "CONFIRMED");
-    level_all(&engines);
+    until_all_caught_up(&engines);
     stop_all(engines);
     psql(&server.url(), "CREATE DATABASE before TEMPLATE orders");
     let engines = start_all();
-    let gone: Vec<String> = (0..12).map(|_| place(&engines[0])).collect();
-    gone.iter().for_each(|order| drop(engines[0].until(order, "CONFIRMED")));
-    level_all(&engines);
+    let lost: Vec<String> = (0..12).map(|_| place(&engines[0])).collect();
+    lost.iter().for_each(|order| drop(engines[0].until(order, "CONFIRMED")));
+    until_all_caught_up(&engines);
     stop_all(engines);
     psql(&server.url(), "DROP DATABASE orders");
     psql(&server.url(), "CREATE DATABASE orders TEMPLATE before");
@@ -407,7 +407,7 @@ fn roles_notice(redis: bool) {
     engines[0].ask(&["journal", "restored", "--reason", "a drill"]);
     let new: Vec<String> = (0..40).map(|_| place(&engines[0])).collect();
     new.iter().for_each(|order| drop(engines[0].until(order, "CONFIRMED")));
-    level_all(&engines);
+    until_all_caught_up(&engines);
     let stock = engines[0].ask(&["stock", "get", "MUG"]);
     assert_eq!(stock["stock"]["reserved"], json!(41), "{stock}");
     stop_all(engines);
@@ -425,11 +425,11 @@ fn roles_notice(redis: bool) {
 }
 
 #[test]
-fn roles_that_follow_by_grpc_notice_and_go_back() {
+fn roles_that_follow_by_grpc_detect_a_set_back_journal() {
     roles_notice(false);
 }
 
 #[test]
-fn roles_that_follow_by_redis_notice_and_go_back() {
+fn roles_that_follow_by_redis_detect_a_set_back_journal() {
     roles_notice(true);
 }

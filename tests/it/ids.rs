@@ -1,4 +1,4 @@
-//! An id is an id, however it is spelt and whoever says it; used again for something else it is
+//! An id is the same id in every spelling and from every caller; reused for other content it is
 //! refused.
 
 use ordinal::client::Failure;
@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::shop::{Orders as _, Shop, on_both};
 
 on_both!(
-    a_customer_in_capitals_is_the_same_customer,
-    the_uuid_of_zeroes_names_nothing,
-    one_request_through_two_pods_is_one_order,
-    an_id_used_again_is_for_the_same_or_refused,
+    a_customer_id_in_capitals_is_the_same_customer,
+    the_nil_uuid_is_refused_in_every_field,
+    one_request_through_two_nodes_is_one_order,
+    a_reused_id_with_other_content_is_refused,
 );
 
-async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
+async fn a_customer_id_in_capitals_is_the_same_customer(shop: Shop) {
     shop.set_stock("MUG", 10).await;
     let capitals = shop.customer.to_string().to_uppercase();
     let spellings =
@@ -29,7 +29,7 @@ async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
             order["customer_id"] = named;
             order["order_id"] = json!(order["order_id"].as_str().unwrap().to_uppercase());
             let placed = buyer.orders("PlaceOrder", order).await.unwrap();
-            // One spelling comes out.
+            // All are answered in one spelling.
             assert_eq!(placed["order"]["customer_id"], json!(shop.customer));
             let order_id = placed["order"]["order_id"].as_str().unwrap().to_owned();
             assert_eq!(order_id, order_id.to_lowercase());
@@ -47,7 +47,7 @@ async fn a_customer_in_capitals_is_the_same_customer(shop: Shop) {
     shop.close().await;
 }
 
-/// The paths of the fields of a message that hold ids, with a value that names nothing.
+/// The paths of the id fields of a message, with a value that names nothing.
 fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
     let nil = json!(Uuid::nil());
     let mut found = Vec::new();
@@ -70,7 +70,7 @@ fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
     found
 }
 
-async fn the_uuid_of_zeroes_names_nothing(shop: Shop) {
+async fn the_nil_uuid_is_refused_in_every_field(shop: Shop) {
     let heads = shop.heads().await;
     let mut tried = Vec::new();
     let services: Vec<_> = shop.ops.pool().services().collect();
@@ -92,7 +92,7 @@ async fn the_uuid_of_zeroes_names_nothing(shop: Shop) {
             }
         }
     }
-    // The callers' own id too.
+    // The caller's own id too.
     let nobody = shop.as_caller("customer", &Uuid::nil().to_string()).await;
     assert_eq!(nobody.refused("ListOrders", json!({})).await, "UNAUTHENTICATED");
     assert!(tried.len() > 25, "{tried:?}");
@@ -111,7 +111,7 @@ async fn violations(shop: &Shop, name: &str, streams: bool, request: Value) -> V
     bad.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
-async fn one_request_through_two_pods_is_one_order(shop: Shop) {
+async fn one_request_through_two_nodes_is_one_order(shop: Shop) {
     shop.set_stock("MUG", 10).await;
     let request_id = Uuid::now_v7();
     let mut order = shop.order(&[("MUG", 1)]);
@@ -130,7 +130,7 @@ async fn one_request_through_two_pods_is_one_order(shop: Shop) {
         ids.insert(placed["order"]["order_id"].to_string());
     }
     assert_eq!(ids.len(), 1);
-    // Another content, another request or another customer is something else.
+    // Other content, another request or another customer is something else.
     let mut other = order.clone();
     other["lines"][0]["quantity"] = json!(2);
     assert_eq!(pods[1].refused("PlaceOrder", other).await, "IDEMPOTENCY_KEY_REUSED");
@@ -141,17 +141,17 @@ async fn one_request_through_two_pods_is_one_order(shop: Shop) {
     shop.close().await;
 }
 
-/// What is said of an id that is used again for something else.
-async fn told(shop: &Shop, method: &str, request: Value) -> (String, String) {
+/// The refusal of an id that is reused for something else.
+async fn reuse_refusal(shop: &Shop, method: &str, request: Value) -> (String, String) {
     let failure = shop.ops.orders(method, request).await.unwrap_err();
-    let told = failure.to_json();
-    assert_eq!(told["status"], "ALREADY_EXISTS", "{told}");
-    assert_eq!(told["reason"], "ALREADY_EXISTS", "{told}");
-    let word = |key: &str| told["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let error = failure.to_json();
+    assert_eq!(error["status"], "ALREADY_EXISTS", "{error}");
+    assert_eq!(error["reason"], "ALREADY_EXISTS", "{error}");
+    let word = |key: &str| error["metadata"][key].as_str().unwrap_or_default().to_owned();
     (word("existing"), word("differs"))
 }
 
-async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
+async fn a_reused_id_with_other_content_is_refused(shop: Shop) {
     shop.set_stock("MUG", 100).await;
     let says = |existing: &str, differs: &str| (existing.to_owned(), differs.to_owned());
     // An order.
@@ -162,9 +162,9 @@ async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
     let mut other = order.clone();
     other["contact"]["email"] = json!("other@example.com");
     other["lines"][0]["quantity"] = json!(5);
-    assert_eq!(told(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
+    assert_eq!(reuse_refusal(&shop, "PlaceOrder", other).await, says("ORDER", "lines,contact"));
     shop.until(order_id.as_str().unwrap(), "CONFIRMED").await;
-    // A parcel, by two packers at once.
+    // A parcel, by two packers at the same time.
     let parcel = |quantity: u32| {
         json!({
             "order_id": order_id, "shipment_id": shipment_id, "carrier": "DHL", "tracking": "1",
@@ -181,10 +181,13 @@ async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
         assert!(answer["events"].as_array().is_none_or(Vec::is_empty), "{answer}");
     };
     nothing(shop.ops.orders("FulfillOrder", parcel(left)).await.unwrap());
-    assert_eq!(told(&shop, "FulfillOrder", parcel(never)).await, says("SHIPMENT", "lines"));
+    assert_eq!(
+        reuse_refusal(&shop, "FulfillOrder", parcel(never)).await,
+        says("SHIPMENT", "lines")
+    );
     let mut other = parcel(left);
     other["tracking"] = json!("2");
-    assert_eq!(told(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
+    assert_eq!(reuse_refusal(&shop, "FulfillOrder", other).await, says("SHIPMENT", "tracking"));
     shop.ops.orders("FulfillOrder", json!({ "order_id": order_id })).await.unwrap();
     // A return.
     let asked = |quantity: u32, reason: &str| {
@@ -195,17 +198,20 @@ async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
     };
     shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap();
     nothing(shop.buyer.orders("RequestReturn", asked(2, "chipped")).await.unwrap());
-    let differs = told(&shop, "RequestReturn", asked(1, "too small")).await;
+    let differs = reuse_refusal(&shop, "RequestReturn", asked(1, "too small")).await;
     assert_eq!(differs, says("RETURN", "lines,reason"));
     // Its judgement, and the return after it.
     let reject =
         |reason: &str| json!({ "order_id": order_id, "return_id": return_id, "reason": reason });
     shop.ops.orders("RejectReturn", reject("worn")).await.unwrap();
     nothing(shop.ops.orders("RejectReturn", reject("worn")).await.unwrap());
-    assert_eq!(told(&shop, "RejectReturn", reject("late")).await, says("JUDGEMENT", "reason"));
+    assert_eq!(
+        reuse_refusal(&shop, "RejectReturn", reject("late")).await,
+        says("JUDGEMENT", "reason")
+    );
     let approve = json!({ "order_id": order_id, "return_id": return_id });
-    assert_eq!(told(&shop, "ApproveReturn", approve).await, says("JUDGEMENT", "verdict"));
-    let again = told(&shop, "RequestReturn", asked(2, "chipped")).await;
+    assert_eq!(reuse_refusal(&shop, "ApproveReturn", approve).await, says("JUDGEMENT", "verdict"));
+    let again = reuse_refusal(&shop, "RequestReturn", asked(2, "chipped")).await;
     assert_eq!(again, says("REJECTED_RETURN", ""));
     // Approved with one refund, and again with another.
     let return_id = Uuid::now_v7();
@@ -219,7 +225,10 @@ async fn an_id_used_again_is_for_the_same_or_refused(shop: Shop) {
     shop.ops.orders("ApproveReturn", approve(None)).await.unwrap();
     nothing(shop.ops.orders("ApproveReturn", approve(Some(10))).await.unwrap());
     nothing(shop.buyer.orders("RequestReturn", another).await.unwrap());
-    assert_eq!(told(&shop, "ApproveReturn", approve(Some(9))).await, says("JUDGEMENT", "refund"));
+    assert_eq!(
+        reuse_refusal(&shop, "ApproveReturn", approve(Some(9))).await,
+        says("JUDGEMENT", "refund")
+    );
     // A movement of stock.
     let adjust = |delta: i64, request_id: Uuid| {
         let request_id = request_id.to_string().to_uppercase();

@@ -1,4 +1,4 @@
-//! What a killed engine leaves behind, and what the next one makes of it.
+//! What a killed engine leaves behind, and what the next one does with it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn wait_until(instant: Timestamp) {
 }
 
 #[test]
-fn a_deadline_outlives_the_process_and_rings_once() {
+fn a_deadline_survives_a_kill_and_fires_once() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().to_str().unwrap();
     let flags = &["--data", data, "--without-stock", "--confirm-within", "4s"];
@@ -52,10 +52,10 @@ fn a_deadline_outlives_the_process_and_rings_once() {
     let report = engine.run(&["verify"]);
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap();
-    // Stock was not told, as the flag says; nothing else may be missing.
+    // Stock was not started, as the flag requests; nothing else may be missing.
     assert!(findings.iter().all(|f| f["law"] == "reservations_as_orders"), "{report}");
-    let told = engine.ask(&["notification", "list", "--order", id]);
-    let kinds: Vec<&str> = told["notifications"]
+    let listed = engine.ask(&["notification", "list", "--order", id]);
+    let kinds: Vec<&str> = listed["notifications"]
         .as_array()
         .unwrap()
         .iter()
@@ -65,7 +65,7 @@ fn a_deadline_outlives_the_process_and_rings_once() {
 }
 
 #[test]
-fn a_second_engine_on_the_same_data_is_refused_and_the_first_works_on() {
+fn a_second_engine_on_the_same_data_is_refused() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().to_str().unwrap();
     let engine = Engine::start(directory.path());

@@ -1,4 +1,4 @@
-//! Arrows point one way, libraries stay in their homes, and what we build on may be used.
+//! Modules depend one way, libraries are used only where they may be, and licences allow our use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file under a folder, by its path from the root, with its code without comments.
+/// Every source file under a folder, by its path from the root, as code without comments.
 fn sources(folder: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join(folder)];
@@ -32,14 +32,14 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The modules of order-actor, each with those it may know.
+/// The modules of order-actor, each with those it may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("limits", &[]),
     ("tasks", &[]),
     ("clock", &[]),
     ("upcast", &["domain"]),
-    // `journal` is a crate of its own, under the name that it is known by here.
+    // `journal` is a crate of its own, under its name here.
     ("aggregate", &["domain", "journal"]),
     ("record", &["domain", "journal", "upcast"]),
     ("replay", &["domain", "journal", "limits", "record"]),
@@ -51,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("grpc", &["actor", "domain", "journal", "projections", "record", "replay", "tasks"]),
 ];
 
-/// The rooms of event-journal, each with those it may know.
+/// The modules of event-journal, each with those it may use.
 const ARROWS_OF_JOURNAL: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("error", &["id"]),
@@ -76,11 +76,11 @@ const ARROWS_OF_JOURNAL: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn arrows_of_order_actor_point_one_way() {
-    point_one_way("order-actor/src/", ARROWS);
+fn modules_of_order_actor_depend_one_way() {
+    depend_one_way("order-actor/src/", ARROWS);
 }
 
-/// The modules of the root package, each with those before it that it may know.
+/// The modules of the root package, each with those before it that it may use.
 const ROOT_ARROWS: &[(&str, &[&str])] = &[
     ("tasks", &[]),
     ("flags", &[]),
@@ -89,18 +89,18 @@ const ROOT_ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["edge", "flags", "tasks"]),
     ("verify", &["client", "engine"]),
     ("lab", &["client", "edge", "engine", "flags", "verify"]),
-    // Nobody knows a verb.
+    // No module uses a verb.
     ("verbs", &["client", "edge", "engine", "flags", "lab", "verify"]),
 ];
 
 #[test]
-fn arrows_of_the_root_package_point_one_way() {
-    point_one_way("src/", ROOT_ARROWS);
+fn modules_of_the_root_package_depend_one_way() {
+    depend_one_way("src/", ROOT_ARROWS);
 }
 
-/// Every file has a place in the table and knows only what it may, and each module may know those
-/// only that stand before it: there are no circles. A name without a place is another crate's.
-fn point_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
+/// Every file has a row in the table and uses only what it may. A module may use only modules
+/// before it, so there are no cycles. A name without a row belongs to another crate.
+fn depend_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
     let names: Vec<&str> = arrows.iter().map(|(module, _)| *module).collect();
     for (nth, (module, known)) in arrows.iter().enumerate() {
         let behind = known.iter().find(|name| names[nth..].contains(*name));
@@ -120,7 +120,7 @@ fn point_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
             let name: String =
                 reference.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             let own = module.split('/').next() == Some(name.as_str());
-            // `use crate::{a, b}` would hide its arrows from this test.
+            // `use crate::{a, b}` would hide its dependencies from this test.
             assert!(!name.is_empty(), "{file} uses several modules in one line");
             assert!(own || known.contains(&name.as_str()), "{file} must not know {name}");
         }
@@ -128,15 +128,15 @@ fn point_one_way(folder: &str, arrows: &[(&str, &[&str])]) {
 }
 
 #[test]
-fn arrows_of_event_journal_point_one_way() {
-    point_one_way("event-journal/src/", ARROWS_OF_JOURNAL);
+fn modules_of_event_journal_depend_one_way() {
+    depend_one_way("event-journal/src/", ARROWS_OF_JOURNAL);
     for (file, code) in sources("event-journal/src") {
         assert!(!code.contains("OrderId"), "{file} knows orders");
     }
 }
 
-/// The files of a crate, each with those that it names: by `crate::`, by `super::`, or as what a title
-/// page shows of its own modules.
+/// The files of a crate, each with the files it names: by `crate::`, by `super::`, or by what a
+/// `mod.rs` re-exports of its own modules.
 fn named(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let module = |file: &str| -> Vec<String> {
         let inside =
@@ -172,9 +172,9 @@ fn named(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn no_files_of_event_journal_know_each_other_in_a_circle() {
+fn files_of_event_journal_have_no_cyclic_dependency() {
     let mut named = named("event-journal/src");
-    // Again and again without those that name nobody who is left: a circle is what remains.
+    // Files without remaining dependencies are removed repeatedly: what remains is a cycle.
     while let Some(free) = named.iter().find(|(_, known)| known.is_empty()).map(|(f, _)| f.clone())
     {
         named.remove(&free);
@@ -185,11 +185,11 @@ fn no_files_of_event_journal_know_each_other_in_a_circle() {
     assert!(named.is_empty(), "{named:#?}");
 }
 
-/// Lines of a file of the product. Who opens one is to see what it is about.
+/// Maximum lines of a product file, so that a reader can see what it is about.
 const LINES_MAX: usize = 400;
 
 #[test]
-fn no_file_of_the_product_is_long() {
+fn product_files_stay_within_400_lines() {
     for folder in CRATES {
         let mut folders = vec![root().join(folder)];
         while let Some(folder) = folders.pop() {
@@ -241,7 +241,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/engine/service.rs",
             "src/lab/chaos/witness.rs",
             "src/lab/cluster/servers.rs",
-            "src/lab/load/bought.rs",
+            "src/lab/load/purchases.rs",
             "src/verbs/backup.rs",
         ],
     ),
@@ -263,10 +263,10 @@ const CRATES: [&str; 7] = [
 ];
 
 #[test]
-fn libraries_stay_in_their_homes() {
+fn libraries_are_used_only_where_they_may_be() {
     for (file, code) in CRATES.into_iter().flat_map(sources) {
         for (library, homes) in HOMES {
-            // Our own module of that name is no library.
+            // Our own module of that name is not the library.
             let code = code.replace("stream::redis::", "");
             let named = code.contains(&format!("{library}::"));
             let at_home = homes.iter().any(|home| file.starts_with(home));
@@ -281,9 +281,9 @@ fn libraries_stay_in_their_homes() {
     }
 }
 
-/// Clippy reads the nearest `clippy.toml` only, so a crate with more bans repeats those of all.
+/// Clippy reads only the nearest `clippy.toml`, so a crate with more bans repeats the common ones.
 #[test]
-fn crates_with_bans_of_their_own_have_those_of_the_workspace_too() {
+fn bans_of_a_crate_include_those_of_the_workspace() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let all = read("clippy.toml");
     for member in SERVICES.iter().chain(&["event-journal", "shared-events", "service-edge"]) {
@@ -309,7 +309,7 @@ fn packages() -> Vec<Value> {
 const SERVICES: [&str; 3] = ["order-actor", "inventory-stream", "notification"];
 
 #[test]
-fn services_know_each_others_facts_and_never_each_others_code() {
+fn services_never_depend_on_each_other() {
     for package in packages() {
         let name = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -323,7 +323,7 @@ fn services_know_each_others_facts_and_never_each_others_code() {
     }
 }
 
-/// Licences under which a part of an Apache-2.0 program may come.
+/// Licences that a dependency of an Apache-2.0 program may have.
 const LICENCES: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
@@ -340,12 +340,12 @@ const LICENCES: [&str; 13] = [
     "Zlib",
 ];
 
-/// What only the benchmarks are built with, under licences that ask for nothing but that changes of its
-/// own files be shown.
+/// Build dependencies of the benchmarks only, under licences that require nothing but that changes
+/// of their own files are published.
 const DRAWN_WITH: [(&str, &str); 1] = [("inferno", "CDDL-1.0")];
 
 #[test]
-fn all_that_we_build_on_is_public_and_has_a_licence_that_allows_it() {
+fn dependencies_are_public_and_have_an_allowed_licence() {
     for package in packages() {
         let name = package["name"].as_str().unwrap();
         let source = package["source"].as_str();

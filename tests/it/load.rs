@@ -20,26 +20,26 @@ fn load(csv: &str, flags: &[&str]) -> Value {
     loaded(&ordinal(&all))
 }
 
-/// What a load told; its exit code says whether a line of the file was left out.
+/// The report of a load; its exit code says whether a line of the file was left out.
 fn loaded(output: &Output) -> Value {
     let error = String::from_utf8_lossy(&output.stderr);
-    let told: Value = serde_json::from_slice(&output.stdout).expect(&error);
-    let expected = i32::from(told["left_out"] != 0);
-    assert_eq!(output.status.code(), Some(expected), "{told}: {error}");
-    told
+    let summary: Value = serde_json::from_slice(&output.stdout).expect(&error);
+    let expected = i32::from(summary["left_out"] != 0);
+    assert_eq!(output.status.code(), Some(expected), "{summary}: {error}");
+    summary
 }
 
 fn verified(flags: &[&str]) -> Value {
     let mut all = vec!["--json", "verify"];
     all.extend(flags);
     let output = ordinal(&all);
-    let told = String::from_utf8_lossy(&output.stdout);
+    let summary = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{all:?}: {error}{told}");
+    assert!(output.status.success(), "{all:?}: {error}{summary}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a load found out about its file, without what the run itself took.
+/// The part of a report that depends on the file, not on the run.
 fn outcome(report: &Value) -> Value {
     let mut report = report.clone();
     report.as_object_mut().unwrap().remove("first_left_out").unwrap();
@@ -61,7 +61,7 @@ fn codes(report: &Value) -> Vec<(u64, &str)> {
 }
 
 #[test]
-fn every_line_of_the_example_is_accounted_for_and_a_second_load_changes_nothing() {
+fn every_example_line_is_counted_and_a_second_load_changes_nothing() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
@@ -100,15 +100,15 @@ fn every_line_of_the_example_is_accounted_for_and_a_second_load_changes_nothing(
 const HEAD: &str =
     "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 
-/// Loads these lines below a head, with a report.
+/// Loads these lines below a header, with a report.
 fn load_lines(directory: &Path, lines: &str) -> (Value, Value) {
     let csv = directory.join("lines.csv");
     let report = directory.join("lines.json");
     let data = directory.join("data");
     std::fs::write(&csv, format!("{HEAD}{lines}")).unwrap();
     let flags = ["--data", data.to_str().unwrap(), "--report", report.to_str().unwrap()];
-    let told = load(csv.to_str().unwrap(), &flags);
-    (told, serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap())
+    let summary = load(csv.to_str().unwrap(), &flags);
+    (summary, serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap())
 }
 
 /// An invoice of one mug.
@@ -119,7 +119,7 @@ fn invoice(number: u64, description: &str, time: &str) -> String {
 const TIME: &str = "2026-03-02 09:15:00";
 
 #[test]
-fn a_quote_that_is_never_closed_costs_its_own_line_and_is_told() {
+fn an_unclosed_quote_costs_its_own_line_and_is_reported() {
     let directory = TempDir::new().unwrap();
     let lines: String = (70_001..=70_012)
         .map(|number| {
@@ -133,31 +133,31 @@ fn a_quote_that_is_never_closed_costs_its_own_line_and_is_told() {
             invoice(number, description, TIME)
         })
         .collect();
-    let (told, report) = load_lines(directory.path(), &lines);
-    assert_eq!((&told["lines"], &told["placed"]), (&json!(12), &json!(11)), "{told}");
-    assert_eq!(told["left_out"], 1);
+    let (summary, report) = load_lines(directory.path(), &lines);
+    assert_eq!((&summary["lines"], &summary["placed"]), (&json!(12), &json!(11)), "{summary}");
+    assert_eq!(summary["left_out"], 1);
     assert_eq!(codes(&report), [(6, "QUOTE_NOT_CLOSED")]);
     assert_eq!(report["problems"][0]["invoice"], "70004");
-    assert_eq!(told["first_left_out"], report["problems"]);
+    assert_eq!(summary["first_left_out"], report["problems"]);
 }
 
 #[test]
-fn a_field_without_end_is_passed_over_in_bounded_memory() {
+fn an_endless_field_is_skipped_in_bounded_memory() {
     let directory = TempDir::new().unwrap();
     let lines = [
         invoice(1, &"x".repeat(3 << 20), TIME),
         invoice(2, &format!("\"{}", "x\n".repeat(200)), TIME),
         invoice(3, "MUG", TIME),
     ];
-    let (told, report) = load_lines(directory.path(), &lines.concat());
-    assert_eq!(told["placed"], 1, "{told}");
+    let (summary, report) = load_lines(directory.path(), &lines.concat());
+    assert_eq!(summary["placed"], 1, "{summary}");
     assert_eq!(codes(&report)[..2], [(2, "MALFORMED_LINE"), (3, "QUOTE_NOT_CLOSED")]);
-    // Every line behind the quote was looked at by itself.
-    assert_eq!(told["left_out"], 2 + 200);
+    // Every line after the quote was read by itself.
+    assert_eq!(summary["left_out"], 2 + 200);
 }
 
 #[test]
-fn offsets_of_times_are_heeded() {
+fn offsets_of_times_are_applied() {
     let directory = TempDir::new().unwrap();
     let times = [
         TIME,
@@ -165,12 +165,12 @@ fn offsets_of_times_are_heeded() {
         "2026-03-02T09:15:00Z",
         "2026-03-02 09:15:00 -0500",
         "2026-03-02T09:15:00+01:00[Europe/Berlin]",
-        // Berlin had another one then.
+        // Berlin had another offset then.
         "2026-03-02T09:15:00+02:00[Europe/Berlin]",
     ];
     let lines = (1..).zip(times).map(|(number, time)| invoice(number, "MUG", time));
-    let (told, report) = load_lines(directory.path(), &lines.collect::<String>());
-    assert_eq!(told["placed"], 5, "{told}");
+    let (summary, report) = load_lines(directory.path(), &lines.collect::<String>());
+    assert_eq!(summary["placed"], 5, "{summary}");
     assert_eq!(codes(&report), [(7, "TIME_UNREADABLE")]);
     let engine = Engine::start(&directory.path().join("data"));
     let listed = engine.ask(&["order", "list"]);
@@ -189,7 +189,7 @@ fn offsets_of_times_are_heeded() {
 }
 
 #[test]
-fn a_report_stays_as_it_was_until_the_next_is_whole() {
+fn a_report_is_replaced_only_when_the_next_is_complete() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
     let report = directory.path().join("report.json");
@@ -204,28 +204,28 @@ fn a_report_stays_as_it_was_until_the_next_is_whole() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("semicolons"), "{error}");
     // Nobody answers there.
-    let away = format!("http://127.0.0.1:{}", free_port());
-    assert_eq!(begins(&["--csv", EXAMPLE, "--address", &away]).status.code(), Some(3));
+    let unreachable = format!("http://127.0.0.1:{}", free_port());
+    assert_eq!(begins(&["--csv", EXAMPLE, "--address", &unreachable]).status.code(), Some(3));
     assert_eq!(std::fs::read_to_string(report).unwrap(), "an earlier one");
     // And nothing is left beside it.
-    let left = std::fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 2);
+    let files = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(files, 2);
 
     load(EXAMPLE, &["--data", data.to_str().unwrap(), "--report", report]);
     assert!(std::fs::read_to_string(report).unwrap().starts_with("{\"problems\":["));
-    // What is no file is written to, not replaced.
+    // A path that is no ordinary file is written to, not replaced.
     let flags = ["load", "--csv", EXAMPLE, "--data", data.to_str().unwrap(), "--report"];
     let output = ordinal(&[&flags[..], &["/dev/stdout"]].concat());
     assert!(String::from_utf8_lossy(&output.stdout).contains("OTHER_PRICE"));
 }
 
 #[test]
-fn with_simulated_time_windows_act_as_they_would_have_then() {
+fn windows_follow_the_times_of_the_file_under_simulated_time() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().to_str().unwrap();
     let flags = ["--data", data, "--simulate-time", "--stock", "exact"];
     let report = load(EXAMPLE, &flags);
-    // The last credit note comes 49 days after its order was sent.
+    // The last credit note comes 49 days after its order was shipped.
     assert_eq!(report["returns_refused"], json!({ "RETURN_WINDOW_EXPIRED": 1 }));
     assert_eq!(report["returned"]["lines"], 1);
     assert_eq!(load(EXAMPLE, &flags)["appended"], 0);
@@ -236,12 +236,12 @@ fn with_simulated_time_windows_act_as_they_would_have_then() {
     let listed = engine.ask(&["order", "list"]);
     let placed_at = listed["orders"][0]["placed_at"].as_str().unwrap();
     assert!(placed_at.starts_with("2026-03-03T08:00:00"), "{placed_at}");
-    // 6 + 2 + 1 (refused with its invoice) are sold in all, 8 left the house, 2 came back.
+    // 6 + 2 + 1 (refused with its invoice) are sold in total, 8 were shipped, 2 came back.
     assert_eq!(engine.ask(&["stock", "get", "MUG-BLUE"])["stock"]["on_hand"], 3);
 }
 
 #[test]
-fn what_stock_cannot_hold_is_cancelled_and_counted() {
+fn orders_beyond_the_stock_are_cancelled_and_counted() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     let report = loaded(&engine.run(&["load", "--csv", EXAMPLE, "--stock", "5"]));
@@ -251,7 +251,7 @@ fn what_stock_cannot_hold_is_cancelled_and_counted() {
 }
 
 #[test]
-fn what_is_no_such_file_is_said_before_an_engine_starts() {
+fn an_invalid_file_is_refused_before_an_engine_starts() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
     let wrong = directory.path().join("wrong.csv");
@@ -270,10 +270,10 @@ fn what_is_no_such_file_is_said_before_an_engine_starts() {
 const ORDERS: u64 = 300;
 /// Three per order, two per return.
 const EVENTS: u64 = ORDERS * 3 + ORDERS / 3 * 2;
-/// Slow enough that a load is surely under way when it is looked at.
+/// Slow enough that the load is certainly under way when it is checked.
 const SLOW: [&str; 2] = ["--in-flight", "3"];
 
-/// Orders of 30 customers, who send something back of every third one.
+/// Orders of 30 customers, who return something of every third one.
 fn file(directory: &Path) -> String {
     let mut text =
         "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -292,8 +292,8 @@ fn file(directory: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Kills a load, with the engine in it, twice on its way; the end is as if nothing had happened.
-fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
+/// Kills a load, with the engine in it, twice; the result is as if nothing had happened.
+fn killed_on_the_way(csv: &str, flags: &[&str], expected: &Value) {
     for at_least in [30, 200] {
         let mut killed = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .args(["load", "--csv", csv])
@@ -321,21 +321,21 @@ fn killed_on_the_way(csv: &str, flags: &[&str], whole: &Value) {
         assert!(events < EVENTS, "the load had ended before it was killed");
     }
     let report = load(csv, flags);
-    assert_eq!(outcome(&report), *whole);
+    assert_eq!(outcome(&report), *expected);
     let events = verified(flags)["events"].clone();
     assert_eq!(events, EVENTS);
     assert_eq!(load(csv, flags)["appended"], 0);
     assert_eq!(verified(flags)["events"], events);
 }
 
-/// The engine is killed under a load that runs beside it, and is back a moment later: the load goes
-/// on by itself, and nothing that was acknowledged is lost.
+/// The engine is killed under a load that runs beside it, and is back a moment later: the load
+/// continues by itself, and nothing acknowledged is lost.
 #[test]
-fn it_outlives_the_engine_it_drives() {
+fn a_load_survives_a_killed_engine() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
@@ -358,37 +358,37 @@ fn it_outlives_the_engine_it_drives() {
         engine = Engine::start_with(&flags);
     }
     let report = loaded(&driven.wait_with_output().unwrap());
-    assert_eq!(outcome(&report), whole);
+    assert_eq!(outcome(&report), expected);
     engine.ask(&["verify"]);
     assert!(engine.stop().success());
     assert_eq!(verified(&["--data", data])["events"], EVENTS);
 }
 
 #[test]
-fn killed_and_run_again_it_ends_the_same_on_sqlite() {
+fn a_killed_load_that_is_repeated_ends_the_same_on_sqlite() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
-    assert_eq!(whole["returned"]["lines"], ORDERS / 3);
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
+    assert_eq!(expected["returned"]["lines"], ORDERS / 3);
     let data = directory.path().join("data");
-    killed_on_the_way(&csv, &["--data", data.to_str().unwrap()], &whole);
+    killed_on_the_way(&csv, &["--data", data.to_str().unwrap()], &expected);
 }
 
 #[test]
-fn killed_and_run_again_it_ends_the_same_on_postgres() {
+fn a_killed_load_that_is_repeated_ends_the_same_on_postgres() {
     let directory = TempDir::new().unwrap();
     let csv = file(directory.path());
-    let whole = directory.path().join("whole");
-    let whole = outcome(&load(&csv, &["--data", whole.to_str().unwrap()]));
+    let expected = directory.path().join("whole");
+    let expected = outcome(&load(&csv, &["--data", expected.to_str().unwrap()]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    killed_on_the_way(&csv, &["--database-url", &database.url()], &whole);
+    killed_on_the_way(&csv, &["--database-url", &database.url()], &expected);
     runtime.block_on(database.drop());
 }
 
 #[test]
-fn a_steady_load_asks_as_often_as_it_is_told_and_accounts_for_every_call() {
+fn a_steady_load_keeps_its_rate_and_counts_every_call() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
@@ -407,21 +407,29 @@ fn a_steady_load_asks_as_often_as_it_is_told_and_accounts_for_every_call() {
     ]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let calls = told["calls"].as_object().unwrap();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let calls = summary["calls"].as_object().unwrap();
     let kinds: Vec<&str> = calls.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["cancel", "fulfill", "get", "list", "place"]);
     let number = |value: &Value| value.as_u64().unwrap();
-    assert_eq!(calls.values().map(|told| number(&told["sent"])).sum::<u64>(), 120, "{told}");
-    for (kind, told) in calls {
-        let refused = told["refused"].as_object().unwrap();
-        let all = number(&told["done"]) + refused.values().map(number).sum::<u64>();
-        assert_eq!(number(&told["sent"]), all, "{kind}: {told}");
-        // Orders that are not confirmed yet, or cancelled, or sent, say so.
+    assert_eq!(
+        calls.values().map(|summary| number(&summary["sent"])).sum::<u64>(),
+        120,
+        "{summary}"
+    );
+    for (kind, summary) in calls {
+        let refused = summary["refused"].as_object().unwrap();
+        let all = number(&summary["done"]) + refused.values().map(number).sum::<u64>();
+        assert_eq!(number(&summary["sent"]), all, "{kind}: {summary}");
+        // Orders that are not confirmed yet, or cancelled, or shipped, are refused with that
+        // reason.
         let known = refused.keys().all(|code| code == "INVALID_TRANSITION");
-        assert!(known && (refused.is_empty() || kind == "fulfill" || kind == "cancel"), "{told}");
-        let latency = &told["latency_micros"];
-        assert!(number(&latency["p50"]) <= number(&latency["p99"]), "{told}");
+        assert!(
+            known && (refused.is_empty() || kind == "fulfill" || kind == "cancel"),
+            "{summary}"
+        );
+        let latency = &summary["latency_micros"];
+        assert!(number(&latency["p50"]) <= number(&latency["p99"]), "{summary}");
     }
     verified(&["--data", data]);
 

@@ -1,4 +1,4 @@
-//! The whole engine, from outside.
+//! The complete engine, from outside.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,6 @@ mod clients;
 mod commands;
 mod dead_letters;
 mod delivery;
-mod dialect;
 mod edge;
 mod fake;
 mod feed;
@@ -37,6 +36,7 @@ mod overload;
 mod readme;
 mod reasons;
 mod rebuild;
+mod refusal_format;
 mod refusals;
 mod roles;
 mod security;

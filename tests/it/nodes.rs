@@ -11,7 +11,7 @@ use crate::shop::TestDatabase;
 use crate::support::{Engine, PATIENCE, RedisServer, free_port, ordinal, placing};
 use crate::wire::{Wire, within};
 
-/// Soon enough for a test; leases decide nothing but how soon others take over.
+/// Short for a test; leases decide only how soon others take over.
 const LEASE: [&str; 6] = ["--lease", "1500ms", "--lease-renew", "300ms", "--lease-self-stop", "1s"];
 
 pub fn databases<const N: usize>() -> (tokio::runtime::Runtime, [TestDatabase; N]) {
@@ -24,7 +24,7 @@ pub fn node(name: &str, flags: &[&str]) -> Engine {
     Engine::start_with(&[&["--node-name", name], &LEASE[..], flags].concat())
 }
 
-/// Places an order under an id of its own until it is acknowledged, as a client that retries does.
+/// Places an order under its own id until it is acknowledged, as a client that retries does.
 pub fn place(engine: &Engine, line: &str) -> String {
     let id = Uuid::now_v7().to_string();
     let mut arguments = placing(&[line]);
@@ -48,7 +48,7 @@ pub fn verified(output: &Output) -> Value {
 }
 
 #[test]
-fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
+fn either_node_answers_for_every_order_and_takes_over() {
     let (runtime, [database]) = databases();
     let url = database.url();
     let a = node("a", &["--database-url", &url]);
@@ -59,17 +59,17 @@ fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
         let (one, other) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
         let id = place(one, "MUG=1@4.50GBP");
         other.until(&id, "CONFIRMED");
-        // A refusal is the same whoever is asked.
+        // A refusal is the same from every node.
         let refused =
             other.refused(1, &["return", "request", &id, "--line", "1=1", "--reason", "x"]);
         assert_eq!(refused["reason"], "INVALID_TRANSITION", "{refused}");
         orders.push(id);
     }
-    // Who leaves the choice of the id to the engine is answered by the node that was asked.
+    // Where the engine chooses the id, the node that was asked owns the order.
     for one in [&a, &b, &a, &b, &a, &b] {
         one.place(&["MUG=1@4.50GBP"]);
     }
-    // A planned stop: whoever stays has everything at once.
+    // A planned stop: the remaining node has everything immediately.
     assert!(b.stop().success());
     for id in &orders {
         assert_eq!(version(&a, id), 2);
@@ -92,7 +92,7 @@ fn either_node_answers_for_every_order_and_one_takes_over_from_the_other() {
 }
 
 #[test]
-fn two_nodes_that_are_full_of_calls_for_each_other_answer_all_of_them() {
+fn two_nodes_full_of_forwarded_calls_answer_all_of_them() {
     const CALLS: usize = 400;
     let (runtime, [database]) = databases();
     let url = database.url();
@@ -176,7 +176,7 @@ fn operators_move_and_freeze_shards() {
         assert!(Instant::now() < patience, "{refused}");
     };
     assert_eq!(refused["metadata"]["reason"], "looked into", "{refused}");
-    // Others go on: without an id the order is one of a shard that the node has.
+    // Other shards continue: without an id the order goes to a shard that the node has.
     b.place(&["MUG=1@4.50GBP"]);
     a.ask(&["shards", "unfreeze", &home]);
     has("a");
@@ -194,7 +194,7 @@ fn operators_move_and_freeze_shards() {
 }
 
 /// A node sleeps past its lease, as a paused machine does; another one takes over. Awake again it
-/// writes nothing of what it had begun, and takes its part anew.
+/// appends nothing of what it had begun, and takes its share again.
 #[test]
 fn a_node_that_slept_past_its_lease_appends_nothing_and_joins_again() {
     let (runtime, [database]) = databases();
@@ -218,23 +218,23 @@ fn a_node_that_slept_past_its_lease_appends_nothing_and_joins_again() {
     let output = ordinal(&["--json", "verify", "--database-url", &url]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["events"], acknowledged.len(), "{report}");
-    // Stock was not told, as the flag says.
+    // Stock was not started, as the flag requests.
     let mut findings = report["findings"].as_array().unwrap().iter();
     assert!(findings.all(|f| f["law"] == "reservations_as_orders"), "{report}");
     runtime.block_on(database.drop());
 }
 
 #[test]
-fn roles_with_databases_of_their_own_do_what_one_process_does() {
+fn roles_with_separate_databases_do_what_one_process_does() {
     roles(None);
 }
 
 #[test]
-fn roles_joined_by_redis_do_what_one_process_does_also_when_it_is_emptied_or_killed() {
+fn roles_joined_by_redis_do_what_one_process_does_even_without_it() {
     roles(Some(RedisServer::start()));
 }
 
-/// Three roles, each with its own database, joined by gRPC alone or by Redis too.
+/// Three roles, each with its own database, connected by gRPC alone or by Redis too.
 fn roles(mut redis: Option<RedisServer>) {
     let (runtime, [orders_db, stock_db, mail_db]) = databases();
     let port = || format!("127.0.0.1:{}", free_port());
@@ -256,13 +256,13 @@ fn roles(mut redis: Option<RedisServer>) {
         "--notifications-at",
         &mail_at,
     ];
-    // Tables first, as a deployment does; said again, nothing happens.
+    // Tables first, as a deployment does; repeated, it changes nothing.
     for _ in 0..2 {
         let flags = ["migrate", "--role", "orders", "--orders-database-url", &orders_url];
         let output = ordinal(&flags);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(told, "journal: up to date\norders: up to date\n");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(printed, "journal: up to date\norders: up to date\n");
     }
     let first = node("first", &[&order_flags[..], &streams, &["--listen", &orders]].concat());
     let second =
@@ -319,7 +319,7 @@ fn roles(mut redis: Option<RedisServer>) {
         let after = place(&second, "MUG=3@4.50GBP");
         first.until(&after, "CANCELLED");
     }
-    // An operator pauses stock, through another process; orders wait and nothing is lost.
+    // An operator pauses stock through another process; orders wait and nothing is lost.
     assert_eq!(
         first.refused(2, &["follower", "pause", "nobody", "--reason", "x"])["field_violations"][0]
             ["field"],
@@ -343,12 +343,12 @@ fn roles(mut redis: Option<RedisServer>) {
     while lag("notifications") > 0 {
         assert!(Instant::now() < patience, "messages wait too");
     }
-    // Others have heard of it, and stock has not.
+    // Other followers have read it, and stock has not.
     assert_eq!((lag("stock"), version(&second, &waits)), (1, 1));
     first.ask(&["follower", "resume", "stock"]);
     second.until(&waits, "CANCELLED");
     assert_eq!(paused("stock"), "");
-    // Stock is killed and comes back; what was placed meanwhile is not lost on it.
+    // Stock is killed and comes back; orders placed meanwhile are reserved.
     inventory.kill();
     let meanwhile = place(&first, "MUG=1@4.50GBP");
     let refused = first.refused(3, &["stock", "list"]);
@@ -368,7 +368,7 @@ fn roles(mut redis: Option<RedisServer>) {
     let all = || followers["followers"].as_array().unwrap().iter();
     let mut names: Vec<&str> = all().map(|follower| follower["name"].as_str().unwrap()).collect();
     names.dedup();
-    // Each order node follows for its own shards, and is asked.
+    // Each order node follows for its own shards and is asked.
     for name in ["deadlines", "order-summaries", "stock-answers"] {
         let nodes: Vec<&str> = all()
             .filter(|follower| follower["name"] == name)
@@ -387,8 +387,8 @@ fn roles(mut redis: Option<RedisServer>) {
             .concat();
     expected.sort_unstable();
     assert_eq!(names, expected);
-    let told = second.ask(&["notification", "list", "--order", &short]);
-    assert_eq!(told["notifications"].as_array().unwrap().len(), 2, "{told}");
+    let listed = second.ask(&["notification", "list", "--order", &short]);
+    assert_eq!(listed["notifications"].as_array().unwrap().len(), 2, "{listed}");
     let urls = [
         "--orders-database-url",
         &orders_url,
@@ -400,7 +400,7 @@ fn roles(mut redis: Option<RedisServer>) {
     let check = || ordinal(&[&["--json", "verify"], &urls[..], &streams[..]].concat());
     let report = verified(&check());
     if let Some(redis) = &redis {
-        // What Redis holds is checked too, while everything runs.
+        // Redis is checked too, while everything runs.
         assert!(report["checked"]["streams_as_facts"].as_u64().unwrap() > 4, "{report}");
         let keys = redis.cli(&["KEYS", "ordinal:{orders:*}:facts"]);
         let long = |key: &&str| redis.cli(&["XLEN", key]).trim().parse::<u32>().unwrap() >= 3;
@@ -431,9 +431,9 @@ fn roles(mut redis: Option<RedisServer>) {
     }
 }
 
-/// Processes that believe nobody without a token ask each other with one of their own.
+/// Processes that refuse unauthenticated callers call each other with tokens of their own.
 #[test]
-fn processes_prove_to_each_other_who_they_are() {
+fn processes_authenticate_to_each_other() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (tokens, peer) = (path("tokens.toml"), path("peer"));
@@ -455,13 +455,13 @@ fn processes_prove_to_each_other_who_they_are() {
     let engine = start("orders", &orders, ["--inventory-at", &stock_at], &proven);
     let nobody = start("inventory", &stock, ["--orders-at", &orders_at], &[]);
     let as_ops = |arguments: &[&str]| engine.ask(&[arguments, &["--token", &ops]].concat());
-    // The call is carried in its caller's name.
+    // The call is forwarded in its caller's name.
     as_ops(&["stock", "set", "MUG", "10"]);
     assert_eq!(engine.refused(1, &["stock", "list"])["reason"], "UNAUTHENTICATED");
     let placed = as_ops(&placing(&["MUG=2@4.50GBP"]));
     let id = placed["order"]["order_id"].as_str().unwrap();
     let status = || as_ops(&["order", "get", id])["order"]["status"].take();
-    // Stock cannot say who it is, and is told nothing.
+    // Stock cannot authenticate, and is refused.
     let patience = Instant::now() + PATIENCE;
     let follower = || {
         let followers = nobody.ask(&["followers", "--token", &ops])["followers"].take();
@@ -479,7 +479,7 @@ fn processes_prove_to_each_other_who_they_are() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused_at_once() {
+fn contradictory_settings_are_refused_at_the_start() {
     let refused = |flags: &[&str], expected: &str| {
         let output = ordinal(&[&["serve", "--listen", "127.0.0.1:0"], flags].concat());
         assert!(!output.status.success());

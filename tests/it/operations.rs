@@ -1,5 +1,5 @@
-//! Who did what to the engine, why, and how it was before: written with its effect, listed once,
-//! whichever process is asked. And why stock is what it is.
+//! Operators' actions: who did what, why, and the state before and after, recorded with the effect,
+//! listed once by every process. And the movements that explain stock.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::shop::{On, Orders as _, Shop, TestDatabase, on_both};
 use crate::support::{Engine, PATIENCE, free_port};
 
 on_both!(
-    every_call_that_changes_something_is_written_down_once,
-    what_was_refused_is_not_written_down,
-    what_was_done_is_listed_in_pages_and_by_whom,
-    stock_is_what_its_movements_add_up_to,
+    every_change_by_an_operator_is_recorded_once,
+    refused_calls_are_not_recorded,
+    operators_actions_are_listed_in_pages_and_by_filter,
+    stock_equals_the_sum_of_its_movements,
 );
 
 async fn admin(client: &Client, method: &str, request: Value) -> Result<Value, Failure> {
@@ -28,7 +28,7 @@ async fn stock(client: &Client, method: &str, request: Value) -> Result<Value, F
     client.call(&format!("inventory.v1.InventoryService/{method}"), request).await
 }
 
-/// What operators did, newest first.
+/// Operators' actions, newest first.
 async fn done(client: &Client, request: Value) -> Vec<Value> {
     let mut answer = admin(client, "ListOperatorActions", request).await.unwrap();
     assert_eq!(answer["away"], json!([]), "{answer}");
@@ -36,11 +36,11 @@ async fn done(client: &Client, request: Value) -> Vec<Value> {
 }
 
 /// Verb, target, reason, before, after.
-fn told(action: &Value) -> [&str; 5] {
+fn summary(action: &Value) -> [&str; 5] {
     ["verb", "target", "reason", "before", "after"].map(|field| action[field].as_str().unwrap())
 }
 
-async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
+async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     let lists = json!({ "name": "deadlines", "reason": "looked odd" });
     let pause = |reason: &str| json!({ "follower": "stock", "reason": reason });
     let count = json!({ "sku": "MUG", "on_hand": 5, "reason": "counted" });
@@ -95,22 +95,22 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
             expected[1] = journal;
         }
         if !expected[4].starts_with("built") {
-            assert_eq!(told(newest), expected);
+            assert_eq!(summary(newest), expected);
         }
         assert_eq!((&newest["role"], &newest["subject"]), (&json!("OPS"), &json!("anna")));
-        // Those of one instant have no order among each other.
+        // Those of the same instant have no order among each other.
         shop.advance(Duration::from_secs(1));
     }
-    // What services do is no operator's action; the movement names them.
+    // What a service does is no operator's action; the movement names it.
     let request = json!({ "sku": "MUG", "delta": 3 });
     stock(&shop.service, "AdjustStock", request).await.unwrap();
     assert_eq!(done(&shop.ops, json!({})).await.len(), 8);
     let moved = stock(&shop.ops, "ListMovements", json!({ "sku": "MUG" })).await.unwrap();
     assert_eq!(moved["movements"][0]["asked_by"], "service:shop");
-    // A message that is said again.
+    // A message that is sent again.
     let order = shop.place(&[("MUG", 1)]).await;
     shop.until(&order, "CONFIRMED").await;
-    shop.told(&order).await;
+    shop.message_kinds(&order).await;
     let patience = Instant::now() + PATIENCE;
     let list = json!({ "order_id": order, "state": "NOTIFICATION_STATE_DELIVERED" });
     let message = loop {
@@ -127,14 +127,14 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
     shop.ops.call(again, request).await.unwrap();
     let done = done(&shop.ops, json!({ "target_kind": "NOTIFICATION" })).await;
     assert_eq!(done.len(), 1, "{done:?}");
-    let [verb, target, reason, before, after] = told(&done[0]);
+    let [verb, target, reason, before, after] = summary(&done[0]);
     assert_eq!((verb, target, reason), ("RESEND_NOTIFICATION", message.as_str(), "it was lost"));
     assert_eq!(before, "RECEIVED by EMAIL");
     assert!(after.starts_with("said again as "), "{after}");
     shop.close().await;
 }
 
-async fn what_was_refused_is_not_written_down(shop: Shop) {
+async fn refused_calls_are_not_recorded(shop: Shop) {
     let nobody = Uuid::now_v7();
     let letter = json!({ "follower": "stock", "subject": nobody, "reason": "x" });
     for (method, request) in [
@@ -167,7 +167,7 @@ async fn what_was_refused_is_not_written_down(shop: Shop) {
     shop.close().await;
 }
 
-async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
+async fn operators_actions_are_listed_in_pages_and_by_filter(shop: Shop) {
     let bob = shop.as_caller("ops", "bob").await;
     for nth in 0..45 {
         let by = if nth % 3 == 0 { &bob } else { &shop.ops };
@@ -181,9 +181,9 @@ async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
             shop.advance(Duration::from_secs(1));
         }
     }
-    let whole = done(&shop.ops, json!({ "page_size": 100 })).await;
-    assert_eq!(whole.len(), 45);
-    let times: Vec<&str> = whole.iter().map(|one| one["at"].as_str().unwrap()).collect();
+    let all_actions = done(&shop.ops, json!({ "page_size": 100 })).await;
+    assert_eq!(all_actions.len(), 45);
+    let times: Vec<&str> = all_actions.iter().map(|one| one["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     let (mut paged, mut request) = (Vec::new(), json!({ "page_size": 7 }));
     loop {
@@ -197,7 +197,7 @@ async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
         }
         assert!(paged.len() < 100, "the list has no end");
     }
-    assert_eq!(paged, whole);
+    assert_eq!(paged, all_actions);
     for (filter, count) in [
         (json!({ "subject": "bob", "page_size": 100 }), 15),
         (json!({ "target": "notifications", "page_size": 100 }), 22),
@@ -221,8 +221,8 @@ async fn what_was_done_is_listed_in_pages_and_by_whom(shop: Shop) {
     shop.close().await;
 }
 
-/// Orders of every ending: what moved stock adds up to it, and says why it is what it is.
-async fn stock_is_what_its_movements_add_up_to(shop: Shop) {
+/// Orders of every ending: movements add up to the stock and explain it.
+async fn stock_equals_the_sum_of_its_movements(shop: Shop) {
     let counted = json!({ "sku": "MUG", "on_hand": 100, "reason": "first count" });
     stock(&shop.ops, "SetStock", counted).await.unwrap();
     let mut orders = Vec::new();
@@ -265,9 +265,9 @@ async fn stock_is_what_its_movements_add_up_to(shop: Shop) {
     shop.close().await;
 }
 
-/// Its effect does not happen where it cannot be written down.
+/// No effect without its record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_done_that_cannot_be_written_down() {
+async fn an_action_that_cannot_be_recorded_is_not_done() {
     let mut shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 5).await;
     shop.stop().await;
@@ -300,9 +300,9 @@ async fn nothing_is_done_that_cannot_be_written_down() {
     shop.stop().await;
 }
 
-/// By the command line, of processes with databases of their own: whoever is asked tells of all.
+/// By the command line, over processes with separate databases: every process lists all actions.
 #[test]
-fn whichever_process_is_asked_tells_what_was_done_in_all() {
+fn every_process_lists_the_operators_actions_of_all() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let [orders_at, stock_at] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let databases = [(); 2].map(|()| runtime.block_on(TestDatabase::create()));
@@ -351,32 +351,32 @@ fn whichever_process_is_asked_tells_what_was_done_in_all() {
         "PAUSE_FOLLOWER",
     ];
     for engine in [&orders, &inventory] {
-        let told = engine.ask(&["operations", "list"]);
-        assert_eq!(told["away"], json!([]));
-        let verbs: Vec<&str> = told["actions"]
+        let listed = engine.ask(&["operations", "list"]);
+        assert_eq!(listed["away"], json!([]));
+        let verbs: Vec<&str> = listed["actions"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| one["verb"].as_str().unwrap())
             .collect();
         assert_eq!(verbs, expected);
-        assert!(told["actions"].as_array().unwrap().iter().all(|one| one["subject"] == "anna"));
+        assert!(listed["actions"].as_array().unwrap().iter().all(|one| one["subject"] == "anna"));
     }
-    let told = orders.ask(&["operations", "list", "--kind", "SHARD", "--target", "3"]);
-    let told = &told["actions"];
+    let listed = orders.ask(&["operations", "list", "--kind", "SHARD", "--target", "3"]);
+    let listed = &listed["actions"];
     assert_eq!(
-        (&told[0]["before"], &told[0]["after"]),
+        (&listed[0]["before"], &listed[0]["after"]),
         (&json!("for any node"), &json!("for node a"))
     );
     assert_eq!(
-        (&told[2]["before"], &told[2]["after"]),
+        (&listed[2]["before"], &listed[2]["after"]),
         (&json!("open"), &json!("frozen: looked into"))
     );
-    // Stock is away: the rest is told, and that it is away.
+    // Stock is unavailable: the rest is listed, and that stock is unavailable.
     drop(inventory);
-    let told = orders.ask(&["operations", "list"]);
-    assert_eq!(told["away"], json!(["stock"]));
-    assert_eq!(told["actions"].as_array().unwrap().len(), 3);
+    let listed = orders.ask(&["operations", "list"]);
+    assert_eq!(listed["away"], json!(["stock"]));
+    assert_eq!(listed["actions"].as_array().unwrap().len(), 3);
     let shown = crate::support::ordinal(&["--address", &orders.address, "operations", "list"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("ops:anna") && shown.contains("open → frozen: looked into"), "{shown}");
@@ -389,7 +389,7 @@ fn whichever_process_is_asked_tells_what_was_done_in_all() {
 
 /// "Why is it 98?", by the command line.
 #[test]
-fn the_command_line_says_why_stock_is_what_it_is() {
+fn the_command_line_explains_stock_by_its_movements() {
     let folder = tempfile::TempDir::new().unwrap();
     let engine = Engine::start(folder.path());
     let id = Uuid::now_v7().to_string();
@@ -418,7 +418,7 @@ fn the_command_line_says_why_stock_is_what_it_is() {
     let sum =
         "MUG: 98 on hand = 100 set and adjusted - 2 delivered + 0 restocked; 0 of them reserved";
     assert!(shown.contains(sum), "{shown}");
-    let told = engine.ask(&["stock", "movements", "MUG", "--page-size", "1"]);
-    assert_eq!(told["movements"].as_array().unwrap().len(), 1);
-    assert!(!told["next_page_token"].as_str().unwrap().is_empty());
+    let listed = engine.ask(&["stock", "movements", "MUG", "--page-size", "1"]);
+    assert_eq!(listed["movements"].as_array().unwrap().len(), 1);
+    assert!(!listed["next_page_token"].as_str().unwrap().is_empty());
 }

@@ -1,4 +1,4 @@
-//! One bad caller neither ends the process nor takes the places of the others.
+//! One bad caller neither ends the process nor takes the places of others.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -31,7 +31,7 @@ const FEED: &str = "/ordinal.facts.v1.FactService/ReadFacts";
 const FLOOD: &str = "018f6f3e-0000-7000-8000-00000000000a";
 const OTHER: &str = "018f6f3e-0000-7000-8000-00000000000b";
 
-/// As `ordinal.facts.v1.ReadFactsRequest`.
+/// The wire form of `ordinal.facts.v1.ReadFactsRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Feed {
     #[prost(string, tag = "1")]
@@ -40,8 +40,8 @@ struct Feed {
     live: bool,
 }
 
-/// An engine with tokens for two customers, a service and an operator: each is a role and who it is,
-/// with letters to make it as long as tokens are.
+/// An engine with tokens for two customers, a service and an operator. Each token is role and
+/// subject, padded to the length of a token.
 struct Shielded {
     engine: Engine,
     _directory: TempDir,
@@ -77,7 +77,7 @@ impl Shielded {
         Wire::open(&self.engine.address).await
     }
 
-    /// How a call ends on a connection of its own.
+    /// The result of a call on its own connection.
     async fn ends(&self, path: &str, token: Option<&str>, message: &impl prost::Message) -> String {
         within(10, self.wire().await.call(path, token, message).await.ended()).await
     }
@@ -114,7 +114,7 @@ fn counted(reasons: impl IntoIterator<Item = String>) -> BTreeMap<String, usize>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_that_are_announced_and_not_sent_take_no_memory() {
+async fn announced_but_unsent_messages_take_no_memory() {
     let shop = Shielded::start(&[]);
     let health = HealthCheckRequest::default();
     assert_eq!(shop.ends(HEALTH, None, &health).await, "OK");
@@ -147,17 +147,20 @@ async fn messages_that_are_announced_and_not_sent_take_no_memory() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(most < before + 60, "{before} MB before, {most} MB at most");
-    // Whoever is not told at once is told when the message has not come.
+    // A caller that is not refused immediately is refused when the message does not come.
     let ended = within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await;
-    let told = counted(ended);
+    let received = counted(ended);
     let known = ["MESSAGE_TOO_LARGE", "MESSAGE_TOO_SLOW", "OVERLOADED"];
-    assert!(told.keys().all(|reason| known.contains(&reason.as_str())), "{told:?}");
-    assert!(told["MESSAGE_TOO_LARGE"] >= 128 && told["MESSAGE_TOO_SLOW"] >= 64, "{told:?}");
+    assert!(received.keys().all(|reason| known.contains(&reason.as_str())), "{received:?}");
+    assert!(
+        received["MESSAGE_TOO_LARGE"] >= 128 && received["MESSAGE_TOO_SLOW"] >= 64,
+        "{received:?}"
+    );
     assert_eq!(shop.ends(LIST, Some(&service), &proto::ListOrdersRequest::default()).await, "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_say_nothing_make_room_and_are_closed() {
+async fn idle_connections_make_room_and_are_closed() {
     let directory = TempDir::new().unwrap();
     let own = settings(&directory);
     let flags: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -169,7 +172,7 @@ async fn connections_that_say_nothing_make_room_and_are_closed() {
         within(10, wire.call(PLACE, Some(&customer), &order(OTHER)).await.ended()).await
     };
     assert_eq!(calls(&wire).await, "OK");
-    // This end needs descriptors too.
+    // This process needs descriptors too.
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let all = rustix::process::Rlimit { current: files.maximum, ..files };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
@@ -178,7 +181,8 @@ async fn connections_that_say_nothing_make_room_and_are_closed() {
     assert!(silent.len() > 1_000, "{}", silent.len());
     let opened = Instant::now();
     assert_eq!(calls(&wire).await, "OK");
-    // From the address that has its share a new one may be closed; it gets in once they have gone.
+    // A new connection from the address at its limit may be closed; it is accepted once the others
+    // are gone.
     for link in &silent {
         link.set_read_timeout(Some(PATIENCE)).unwrap();
     }
@@ -196,7 +200,7 @@ async fn connections_that_say_nothing_make_room_and_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_customer_with_many_streams_leaves_the_others_theirs() {
+async fn a_customer_with_many_streams_takes_no_place_of_others() {
     let shop = Shielded::start(&[]);
     let flood = customer(FLOOD);
     let (mut open, mut refused) = (Vec::new(), 0);
@@ -234,7 +238,7 @@ async fn a_customer_with_many_streams_leaves_the_others_theirs() {
         let begun = within(10, call.begun()).await;
         assert!(begun.is_ok(), "{path}: {begun:?}");
     }
-    // A place is free as soon as its stream has gone.
+    // A place is free as soon as its stream has ended.
     drop((open, wires));
     let patience = Instant::now() + PATIENCE;
     loop {
@@ -248,7 +252,7 @@ async fn a_customer_with_many_streams_leaves_the_others_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_without_a_message_are_bounded_and_given_up() {
+async fn calls_without_a_message_are_bounded_and_time_out() {
     let shop = Shielded::start(&["--calls-per-customer", "200"]);
     let flood = customer(FLOOD);
     let (mut wires, mut calls) = (Vec::new(), Vec::new());
@@ -259,20 +263,20 @@ async fn calls_without_a_message_are_bounded_and_given_up() {
         }
         wires.push(wire);
     }
-    // Another customer and the operator notice nothing.
+    // Another customer and the operator are not affected.
     for (token, customer) in [(customer(OTHER), OTHER), (token("OPS", "anna"), FLOOD)] {
         assert_eq!(shop.ends(PLACE, Some(&token), &order(customer)).await, "OK");
     }
-    let told = counted(
+    let received = counted(
         within(20, futures::future::join_all(calls.into_iter().map(WireCall::ended))).await,
     );
-    assert_eq!(told["OVERLOADED"], 300, "{told:?}");
-    assert_eq!(told["MESSAGE_TOO_SLOW"], 200, "{told:?}");
+    assert_eq!(received["OVERLOADED"], 300, "{received:?}");
+    assert_eq!(received["MESSAGE_TOO_SLOW"], 200, "{received:?}");
     assert_eq!(shop.ends(PLACE, Some(&flood), &order(FLOOD)).await, "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_given_up_make_room_at_once() {
+async fn cancelled_calls_free_their_places_immediately() {
     let shop = Shielded::start(&["--calls-per-customer", "100"]);
     let flood = customer(FLOOD);
     let wire = shop.wire().await;
@@ -282,8 +286,9 @@ async fn calls_that_are_given_up_make_room_at_once() {
         let _ = call.request.send_data(announced(100), false);
         calls.push(call);
     }
-    // Each call takes its place when its headers are read, in the order of the connection: when this
-    // later one is answered the 120 have been counted, and 100 of them wait for their messages.
+    // Each call takes its place when its headers are read, in the order of the connection. When
+    // this later one is answered, the 120 have been counted, and 100 of them wait for their
+    // messages.
     let health = wire.call(HEALTH, None, &HealthCheckRequest::default()).await;
     assert_eq!(within(10, health.ended()).await, "OK");
     assert_eq!(shop.ends(PLACE, Some(&flood), &order(FLOOD)).await, "OVERLOADED");
@@ -299,7 +304,7 @@ async fn calls_that_are_given_up_make_room_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_customer_that_floods_costs_the_others_no_error() {
+async fn a_flooding_customer_causes_no_error_for_others() {
     let shop = Shielded::start(&["--without-stock"]);
     let flood = customer(FLOOD);
     let until = Instant::now() + Duration::from_secs(6);
@@ -308,17 +313,17 @@ async fn a_customer_that_floods_costs_the_others_no_error() {
         let wire = shop.wire().await;
         let flood = flood.clone();
         floods.push(tokio::spawn(async move {
-            let mut told = Vec::new();
+            let mut received = Vec::new();
             while Instant::now() < until {
                 let mut calls = Vec::new();
                 for _ in 0..100 {
                     calls.push(wire.call(PLACE, Some(&flood), &order(FLOOD)).await);
                 }
-                told.extend(
+                received.extend(
                     futures::future::join_all(calls.into_iter().map(WireCall::ended)).await,
                 );
             }
-            counted(told)
+            counted(received)
         }));
     }
     let (wire, other) = (shop.wire().await, customer(OTHER));
@@ -332,37 +337,37 @@ async fn a_customer_that_floods_costs_the_others_no_error() {
     }
     assert!(placed > 10 && longest < Duration::from_secs(2), "{placed}, {longest:?}");
     for flood in floods {
-        let told = flood.await.unwrap();
+        let received = flood.await.unwrap();
         assert!(
-            told.keys().all(|reason| ["OK", "OVERLOADED"].contains(&reason.as_str())),
-            "{told:?}"
+            received.keys().all(|reason| ["OK", "OVERLOADED"].contains(&reason.as_str())),
+            "{received:?}"
         );
-        assert!(told.contains_key("OK"), "{told:?}");
+        assert!(received.contains_key("OK"), "{received:?}");
     }
 }
 
-/// Whoever asks again in the moment of a refusal would have refusals take all the time there is.
+/// Otherwise callers that retry immediately would have the engine spend all its time on refusals.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_asks_again_at_once_hears_no_sooner_than_it_may_ask() {
+async fn refusals_are_delayed_until_the_caller_may_retry() {
     let shop = Shielded::start(&["--without-stock"]);
     let (wire, flood) = (shop.wire().await, customer(FLOOD));
     let asked = Instant::now();
     let mut calls = Vec::new();
     for _ in 0..50 {
-        // It does not have the token that it says.
+        // Its token is invalid.
         calls.push(wire.call(GET, Some("nobody's"), &proto::GetOrderRequest::default()).await);
     }
-    // Whatever else is on the connection does not wait for them.
+    // Other calls on the connection do not wait for them.
     let ended = within(10, wire.call(PLACE, Some(&flood), &order(FLOOD)).await.ended()).await;
     assert_eq!(ended, "OK");
-    let told = counted(futures::future::join_all(calls.into_iter().map(WireCall::ended)).await);
+    let received = counted(futures::future::join_all(calls.into_iter().map(WireCall::ended)).await);
     assert!(asked.elapsed() >= Duration::from_millis(250), "{:?}", asked.elapsed());
-    assert_eq!(told.keys().collect::<Vec<_>>(), ["UNAUTHENTICATED"], "{told:?}");
+    assert_eq!(received.keys().collect::<Vec<_>>(), ["UNAUTHENTICATED"], "{received:?}");
 }
 
-/// What a stock client makes of many small commands: a frame for each.
+/// A common client sends many small commands as one frame each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() {
+async fn many_small_commands_to_one_order_delay_no_other_call() {
     const COUNT: u64 = 6_000;
     let shop = Shielded::start(&["--without-stock"]);
     let ops = token("OPS", "anna");
@@ -389,11 +394,11 @@ async fn thousands_of_small_commands_to_one_order_disturb_nothing_beside_them() 
         beside += 1;
     }
     sending.await.unwrap();
-    let (told, ended) = reading.await.unwrap();
-    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    let (received, ended) = reading.await.unwrap();
+    assert_eq!((u64::try_from(received.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
     let done =
         |answer: &proto::ExecuteCommandsResponse| matches!(answer.outcome, Some(Outcome::Done(_)));
-    assert!(told.iter().all(done), "{told:?}");
+    assert!(received.iter().all(done), "{received:?}");
     assert!(beside > 0);
 }
 
@@ -406,7 +411,7 @@ fn placing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_whose_answers_nobody_reads_hold_up_no_other_call() {
+async fn streams_with_unread_answers_delay_no_other_call() {
     const COMMANDS_READ: u64 = 256;
     let shop = Shielded::start(&["--without-stock"]);
     let service = token("SERVICE", "shop");
@@ -421,7 +426,7 @@ async fn streams_whose_answers_nobody_reads_hold_up_no_other_call() {
         });
         unread.push((wire, answer, tokio::spawn(send_all(request, commands, || {}))));
     }
-    // Each of them is read as far as it may be, and all of that is carried out.
+    // Each is read as far as the limit, and all commands read are executed.
     let (wire, patience) = (shop.wire().await, Instant::now() + PATIENCE);
     for last in &ids[ids.len() - 2..] {
         let get = proto::GetOrderRequest { order_id: last.clone(), ..Default::default() };
@@ -438,7 +443,7 @@ async fn streams_whose_answers_nobody_reads_hold_up_no_other_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_whose_large_answers_nobody_reads_is_not_read_on() {
+async fn a_stream_with_large_unread_answers_is_not_read_further() {
     const COUNT: u64 = 64;
     let shop = Shielded::start(&["--without-stock"]);
     let ops = token("OPS", "anna");
@@ -456,7 +461,7 @@ async fn a_stream_whose_large_answers_nobody_reads_is_not_read_on() {
     let sending = tokio::spawn(send_all(request, commands, move || {
         counts.fetch_add(1, Ordering::Relaxed);
     }));
-    // Until it goes no further.
+    // Until it stops.
     let (mut last, mut since, patience) = (0, Instant::now(), Instant::now() + PATIENCE);
     while since.elapsed() < Duration::from_secs(2) {
         assert!(Instant::now() < patience, "it is read on: {last}");
@@ -467,13 +472,13 @@ async fn a_stream_whose_large_answers_nobody_reads_is_not_read_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(last < COUNT / 2, "{last} commands were read, and no answer was taken");
-    let (told, ended) = within(60, read_all::<proto::ExecuteCommandsResponse>(answer)).await;
-    assert_eq!((u64::try_from(told.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
+    let (received, ended) = within(60, read_all::<proto::ExecuteCommandsResponse>(answer)).await;
+    assert_eq!((u64::try_from(received.len()).unwrap(), ended.as_str()), (COUNT, "OK"));
     sending.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_another_node_is_said_to_carry_has_one_command() {
+async fn a_forwarded_stream_may_have_only_one_command() {
     let shop = Shielded::start(&["--without-stock"]);
     let flood = customer(FLOOD);
     let carried = async |count: u64| {
@@ -484,14 +489,14 @@ async fn a_stream_that_another_node_is_said_to_carry_has_one_command() {
         send_all(request, commands, || {}).await;
         within(10, read_all::<proto::ExecuteCommandsResponse>(answer)).await
     };
-    let (told, ended) = carried(1).await;
-    assert_eq!((told.len(), ended.as_str()), (1, "OK"));
-    let (told, ended) = carried(3).await;
-    assert_eq!((told.len(), ended.as_str()), (1, "MALFORMED_MESSAGE"));
+    let (received, ended) = carried(1).await;
+    assert_eq!((received.len(), ended.as_str()), (1, "OK"));
+    let (received, ended) = carried(3).await;
+    assert_eq!((received.len(), ended.as_str()), (1, "MALFORMED_MESSAGE"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_not_taken_keeps_its_place() {
+async fn an_unread_answer_keeps_its_place() {
     let shop = Shielded::start(&["--calls-per-customer", "1", "--without-stock"]);
     let flood = customer(FLOOD);
     let line = |index: usize| proto::NewLine {
@@ -519,20 +524,20 @@ async fn an_answer_that_is_not_taken_keeps_its_place() {
     for _ in 0..50 {
         assert_eq!(shop.ends(GET, Some(&flood), &get).await, "OVERLOADED");
     }
-    // And it comes whole, in however small pieces it is taken.
-    let mut whole = Vec::new();
+    // And it is complete, in however small pieces it is read.
+    let mut bytes = Vec::new();
     while let Some(data) = within(10, body.data()).await {
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
-        whole.extend_from_slice(&data);
+        bytes.extend_from_slice(&data);
     }
-    let told = proto::GetOrderResponse::decode(&whole[5..]).unwrap();
-    assert_eq!(told.order.unwrap().lines.len(), 200);
+    let received = proto::GetOrderResponse::decode(&bytes[5..]).unwrap();
+    assert_eq!(received.order.unwrap().lines.len(), 200);
     until("OK").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_is_told_while_callers_have_all_places() {
+async fn health_is_answered_while_callers_hold_all_places() {
     let shop = Shielded::start(&["--calls-max", "8"]);
     let (flood, wire) = (customer(FLOOD), shop.wire().await);
     let mut calls = Vec::new();
@@ -540,7 +545,7 @@ async fn health_is_told_while_callers_have_all_places() {
         calls.push(wire.begin(PLACE, Some(&flood)).await);
     }
     let health = HealthCheckRequest::default();
-    // What came before it over this connection has its places.
+    // The earlier calls over this connection hold their places.
     assert_eq!(within(10, wire.call(HEALTH, None, &health).await.ended()).await, "OK");
     assert_eq!(shop.ends(PLACE, Some(&customer(OTHER)), &order(OTHER)).await, "OVERLOADED");
     for _ in 0..10 {

@@ -1,5 +1,5 @@
-//! What README and the quickstart show is what happens: their commands are run in order against the
-//! real program. And the page of settings is what `ordinal serve --help` says.
+//! README and the quickstart show what happens: their commands are run in order against the real
+//! program. And the page of settings matches `ordinal serve --help`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,15 +14,15 @@ use tempfile::TempDir;
 use crate::book::root;
 use crate::support::{Engine, PATIENCE};
 
-/// Where pages say that the engine listens; in tests it takes a free port.
+/// The address in pages; in tests the engine takes a free port.
 const SHOWN_AT: &str = "127.0.0.1:7400";
 /// A line of a page that stands for any lines.
 const ANYTHING: &str = "…";
-/// Verbs that change nothing: asked until they answer what is shown.
+/// Verbs that change nothing: repeated until they print what is shown.
 const LOOKS: [&str; 8] =
     ["get", "list", "status", "history", "movements", "diff", "verify", "health"];
 
-/// A command of a page with what it is shown to print.
+/// A command of a page with its expected output.
 struct Step {
     command: String,
     shown: Vec<String>,
@@ -44,7 +44,8 @@ fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
-/// What differs from run to run, each with what stands for it: `0` is a digit, `x` a hexadecimal one.
+/// Text that differs from run to run, each with its placeholder: `0` is a digit, `x` a hexadecimal
+/// one.
 const DIFFERS: [(&str, &str); 4] = [
     ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "HASH"),
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "ID"),
@@ -69,7 +70,7 @@ fn masked(line: &str) -> String {
         if let Some((pattern, name)) = DIFFERS.iter().find(|(like, _)| is_like(rest, like)) {
             masked.push_str(name);
             rest = &rest[pattern.len()..];
-            // Behind a port and a fraction of a second.
+            // After a port and a fraction of a second.
             rest = match *name {
                 "ADDRESS" => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
                 "TIME" => rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'),
@@ -83,15 +84,15 @@ fn masked(line: &str) -> String {
     masked.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn fits(shown: &[String], said: &[String]) -> bool {
+fn fits(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
-        None => said.is_empty(),
+        None => printed.is_empty(),
         Some((first, shown)) if first == ANYTHING => {
-            (0..=said.len()).any(|skipped| fits(shown, &said[skipped..]))
+            (0..=printed.len()).any(|skipped| fits(shown, &printed[skipped..]))
         }
-        Some((first, shown)) => {
-            said.split_first().is_some_and(|(line, said)| line == first && fits(shown, said))
-        }
+        Some((first, shown)) => printed
+            .split_first()
+            .is_some_and(|(line, printed)| line == first && fits(shown, printed)),
     }
 }
 
@@ -135,26 +136,26 @@ impl Desk {
         command
     }
 
-    /// Starts the engine and leaves it running; what it says first.
+    /// Starts the engine and leaves it running; returns its first output.
     fn serve(&mut self, step: &Step) -> Vec<String> {
         let mut command = self.command(&format!("exec {}", step.command));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let said: Vec<String> = lines.take(step.shown.len()).map(Result::unwrap).collect();
-        let address = said.iter().find_map(|line| line.strip_prefix("listening on "));
+        let printed: Vec<String> = lines.take(step.shown.len()).map(Result::unwrap).collect();
+        let address = printed.iter().find_map(|line| line.strip_prefix("listening on "));
         let address = address.and_then(|line| line.split(' ').next()).unwrap_or_default();
         self.engine = Some(Engine { process, address: address.to_owned() });
-        said.iter().map(|line| masked(line)).collect()
+        printed.iter().map(|line| masked(line)).collect()
     }
 
-    /// Runs a command to its end; all it says.
+    /// Runs a command to its end; returns its output.
     fn run(&self, step: &Step) -> Vec<String> {
         let output = self.command(&step.command).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
         let refused = step.shown.iter().any(|line| line.starts_with("error: "));
-        assert_eq!(output.status.success(), !refused, "{}: {said}", step.command);
-        said.lines().filter(|line| !line.trim().is_empty()).map(masked).collect()
+        assert_eq!(output.status.success(), !refused, "{}: {printed}", step.command);
+        printed.lines().filter(|line| !line.trim().is_empty()).map(masked).collect()
     }
 }
 
@@ -165,31 +166,31 @@ fn follow(page: &str) {
     let mut desk = Desk::new();
     for step in &steps {
         if step.command.starts_with("ordinal serve") {
-            let said = desk.serve(step);
-            assert!(fits(&step.shown, &said), "{}: {said:#?}", step.command);
+            let printed = desk.serve(step);
+            assert!(fits(&step.shown, &printed), "{}: {printed:#?}", step.command);
             continue;
         }
         let looks = step.command.split(' ').take(3).any(|word| LOOKS.contains(&word));
         let patience = Instant::now() + PATIENCE;
         loop {
-            let said = desk.run(step);
-            if fits(&step.shown, &said) {
+            let printed = desk.run(step);
+            if fits(&step.shown, &printed) {
                 break;
             }
             let again = looks && Instant::now() < patience;
-            assert!(again, "{} is shown as {:#?} and says {said:#?}", step.command, step.shown);
+            assert!(again, "{} is shown as {:#?} and says {printed:#?}", step.command, step.shown);
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
 #[test]
-fn commands_of_the_readme_say_what_it_shows() {
+fn commands_of_the_readme_print_what_it_shows() {
     follow("README.md");
 }
 
 #[test]
-fn commands_of_the_quickstart_say_what_it_shows() {
+fn commands_of_the_quickstart_print_what_it_shows() {
     follow("docs/quickstart.md");
 }
 
@@ -202,7 +203,7 @@ fn the_readme_is_short() {
 const OPENS: &str = "<!-- settings:";
 const CLOSES: &str = "<!-- /settings -->";
 
-/// `ORDINAL_WRITE_GOLDEN=1` writes the page anew.
+/// `ORDINAL_WRITE_GOLDEN=1` rewrites the page.
 #[test]
 fn settings_of_the_page_are_those_of_the_program() {
     let file = root().join("docs/configuration.md");
@@ -290,7 +291,7 @@ fn settings(help: &str) -> String {
 }
 
 fn write_group(page: &mut String, group: &mut [Setting]) {
-    // Those before the first group and behind the last are said in words.
+    // Settings before the first group and after the last are described in the page's prose.
     if !page.contains("\n## ") || group.iter().any(|setting| setting.name() == "--json") {
         return;
     }
@@ -316,7 +317,7 @@ fn write_group(page: &mut String, group: &mut [Setting]) {
     }
 }
 
-/// At most 100 columns wide, where no word is longer.
+/// At most 100 columns wide, except for longer words.
 fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = vec![String::new()];
     let begins = text.len() - text.trim_start().len();

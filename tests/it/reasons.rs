@@ -1,4 +1,4 @@
-//! Every reason stands on one page with what to do about it, and no reason stands elsewhere only.
+//! Every reason is on one page with its remedy, and no reason is anywhere else only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,22 +9,22 @@ use shared_events::contract::{Reason, StatusCode};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// Fails where the page does not say what a refusal means, or names another status for it.
+/// Fails where the page does not list a refusal, or lists another status for it.
 pub fn stands_on_the_page(status: &Status) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no reason: {status}"));
     let reason = Reason::of(&info.reason).unwrap_or_else(|| panic!("{} has no row", info.reason));
-    let told = ordinal::client::code_name(status.code());
+    let status_name = ordinal::client::code_name(status.code());
     let listed: Vec<&str> = reason.statuses().iter().copied().map(StatusCode::name).collect();
-    assert!(listed.contains(&told), "{status}: the page says {listed:?}");
+    assert!(listed.contains(&status_name), "{status}: the page says {listed:?}");
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
     for violation in violations.unwrap_or_default() {
         assert!(Reason::of(&violation.reason).is_some(), "{} has no row", violation.reason);
     }
 }
 
-/// The page is what the table in the code says. `ORDINAL_WRITE_GOLDEN=1` writes it anew.
+/// The page is generated from the table in the code. `ORDINAL_WRITE_GOLDEN=1` rewrites it.
 #[test]
-fn the_page_of_reasons_is_made_from_the_code() {
+fn the_page_of_reasons_matches_the_code() {
     let file = root().join("docs/reasons.md");
     if std::env::var_os("ORDINAL_WRITE_GOLDEN").is_some() {
         fs::write(&file, page()).unwrap();
@@ -34,7 +34,7 @@ fn the_page_of_reasons_is_made_from_the_code() {
 }
 
 #[test]
-fn each_reason_stands_once_in_order_with_words_that_fit_a_table() {
+fn each_reason_is_listed_once_in_order_with_fitting_text() {
     let calls = Reason::ALL.iter().map(|reason| CliReason {
         code: reason.code(),
         meaning: reason.meaning(),
@@ -58,9 +58,9 @@ fn each_reason_stands_once_in_order_with_words_that_fit_a_table() {
     }
 }
 
-/// Numbers of docs/limits.md are those of the code, and its reasons those of the page.
+/// The numbers of docs/limits.md equal those of the code, and its reasons are on the page.
 #[test]
-fn limits_are_said_with_the_numbers_that_bind() {
+fn documented_limits_match_the_code() {
     use order_actor::domain::bounds::{CUSTOMER_ASKS_MAX, EVENTS_MAX, LINES_MAX, TEXT_MAX};
     use order_actor::grpc::parse::Violations;
     use shared_events::contract::{Quantity, Sku};
@@ -75,7 +75,7 @@ fn limits_are_said_with_the_numbers_that_bind() {
     let seconds = |limit: std::time::Duration| format!("{} s", limit.as_secs());
     let deadlines = [order_actor::grpc::DEADLINE_DEFAULT, order_actor::grpc::DEADLINE_MAX];
     let [given, most] = deadlines.map(seconds);
-    for (what, said) in [
+    for (what, documented) in [
         ("lines of an order", number(LINES_MAX)),
         ("units of a line", grouped(Quantity::MAX.into())),
         ("characters of a reason", number(TEXT_MAX)),
@@ -89,7 +89,7 @@ fn limits_are_said_with_the_numbers_that_bind() {
         let row = limits.lines().find(|line| line.starts_with(&format!("| {what}")));
         let row = row.unwrap_or_else(|| panic!("{what} is not there"));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells[2], said, "{row}");
+        assert_eq!(cells[2], documented, "{row}");
     }
     let reasons: BTreeSet<String> = limits
         .split('`')
@@ -105,7 +105,7 @@ fn limits_are_said_with_the_numbers_that_bind() {
     }
 }
 
-/// Calls that make a refusal with a code, or a line that is left out.
+/// Calls that create a refusal with a code, or a line that is left out.
 const MAKERS: [&str; 11] = [
     "with_error_info(",
     "refused(",
@@ -116,19 +116,19 @@ const MAKERS: [&str; 11] = [
     "fn code(&self) -> &'static str",
     "fn reason(&self) -> String",
     "stable code",
-    // Why an order was cancelled, and why a line of a file comes back to no order.
+    // Why an order was cancelled, and why a line of a file matches no order.
     "pub enum CancelReason",
-    "the code that says why",
+    "Result<Vec<Match>, &'static str>",
 ];
 
-/// Codes in the files that make refusals which are no reasons.
+/// Codes in the files that create refusals which are not reasons.
 const OTHERS: [(&str, &[&str]); 12] = [
     // Metadata of ALREADY_EXISTS.
     ("domain/rejection.rs", &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),
-    // What health is shown as.
+    // Values of health.
     ("src/verbs/health.rs", &["SERVING", "NOT_SERVING"]),
     // Values of enumerations and of fields.
     ("verbs/orders/mod.rs", &["ORDER_STATUS_", "ORDER_STATUS_RETURN_REQUESTED"]),
@@ -136,7 +136,7 @@ const OTHERS: [(&str, &[&str]); 12] = [
     ("load/calls.rs", &["REFUSED"]),
     ("load/steady.rs", &["GBP"]),
     ("chaos/clients.rs", &["GBP"]),
-    ("chaos/halves.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
+    ("chaos/mixed_copies.rs", &["GBP", "MUG", "ORDER_STATUS_CONFIRMED"]),
     // The names of statuses without a reason.
     (
         "client/failure.rs",
@@ -145,7 +145,7 @@ const OTHERS: [(&str, &[&str]); 12] = [
     ("client/failure.rs", &["PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNKNOWN"]),
 ];
 
-/// Nobody can refuse for a reason that has no row: whoever makes refusals is looked through.
+/// Every code in the sources that create refusals must have a row.
 #[test]
 fn every_code_in_the_sources_has_a_row() {
     let known: BTreeSet<&str> = all().collect();
@@ -160,7 +160,7 @@ fn every_code_in_the_sources_has_a_row() {
             .filter(|(name, _)| file.ends_with(name))
             .flat_map(|(_, words)| words.iter().copied())
             .collect();
-        for code in said(&text) {
+        for code in codes_used(&text) {
             if known.contains(code.as_str()) {
                 met.insert(code);
             } else if !others.contains(&code.as_str()) {
@@ -169,12 +169,12 @@ fn every_code_in_the_sources_has_a_row() {
         }
     }
     assert!(without.is_empty(), "without a row: {without:#?}");
-    let gone: Vec<&&str> = known.iter().filter(|code| !met.contains(**code)).collect();
-    assert!(gone.is_empty(), "nobody says {gone:?} any more");
+    let unused: Vec<&&str> = known.iter().filter(|code| !met.contains(**code)).collect();
+    assert!(unused.is_empty(), "{unused:?} are used no more");
 }
 
-/// Files with texts that are reasons of calls as well: names of statuses, states of orders and of what
-/// became of them. The journal knows no calls; its errors are named as the reasons that they become.
+/// Files with texts that are reasons of calls as well: names of statuses, states of orders and
+/// their results. The journal knows no calls; its errors are named as the reasons that they become.
 const ALSO: [&str; 7] = [
     "contract/order_fact.rs",
     "domain/order.rs",
@@ -185,7 +185,7 @@ const ALSO: [&str; 7] = [
     "through_grpc.rs",
 ];
 
-/// Whoever refuses a call names the reason by its variant, which the compiler knows.
+/// A refusal of a call names the reason by its variant, which the compiler checks.
 #[test]
 fn reasons_of_calls_are_named_by_their_variant() {
     for (file, text) in sources() {
@@ -198,7 +198,7 @@ fn reasons_of_calls_are_named_by_their_variant() {
     }
 }
 
-/// An `ErrorInfo` is made where refusals become statuses, and nowhere else.
+/// An `ErrorInfo` is created where refusals become statuses, and nowhere else.
 #[test]
 fn error_infos_are_made_in_one_place() {
     let makers: BTreeSet<String> = sources()
@@ -213,7 +213,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is compiled into the program, without the tests in it and without the page itself.
+/// What is compiled into the program, without its tests and without the page itself.
 fn sources() -> Vec<(PathBuf, String)> {
     let folders =
         ["src", "event-journal/src", "order-actor/src", "inventory-stream/src", "notification/src"];
@@ -245,8 +245,8 @@ fn read(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// Codes that are said: by their variant, and as texts.
-fn said(text: &str) -> BTreeSet<String> {
+/// Codes in use: by their variant, and as texts.
+fn codes_used(text: &str) -> BTreeSet<String> {
     let variants = text.match_indices("Reason::").filter_map(|(start, path)| {
         // CancelReason is another enum.
         let ours = !text[..start].ends_with(|before: char| before.is_ascii_alphanumeric());
@@ -259,7 +259,7 @@ fn said(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Texts that look like codes, but for names of variables, values and packages.
+/// Texts that look like codes, except names of variables, values and packages.
 fn codes(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (start, _) in text.match_indices('"') {

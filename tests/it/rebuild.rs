@@ -1,4 +1,4 @@
-//! A read model is built again beside the one in use: nobody has to wait, and nothing is missing.
+//! A read model is rebuilt beside the one in use: readers never wait, and nothing is missing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::shop::{On, Orders as _, Shop, TestDatabase, on_both};
 use crate::support::{Engine, PATIENCE};
 
-on_both!(orders_are_listed_all_the_time);
+on_both!(orders_stay_listed_during_a_rebuild);
 
 const READ_MODELS: [&str; 2] = ["order-summaries", "deadlines"];
 
@@ -25,14 +25,14 @@ async fn rebuild(ops: Client, name: &str) -> Result<Value, Failure> {
     ops.call("admin.v1.AdminService/RebuildReadModel", json!({ "name": name })).await
 }
 
-/// Which orders are listed, oldest first.
+/// The listed orders, oldest first.
 async fn listed(ops: &Client) -> Vec<String> {
     let answer = ops.orders("ListOrders", json!({ "page_size": 100 })).await.unwrap();
     let orders = answer["orders"].as_array().unwrap().iter().rev();
     orders.map(|order| order["order_id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn orders_are_listed_all_the_time(shop: Shop) {
+async fn orders_stay_listed_during_a_rebuild(shop: Shop) {
     shop.set_stock("MUG", 30).await;
     let ops = shop.ops.clone();
     let rebuilding = tokio::spawn(async move {
@@ -47,7 +47,7 @@ async fn orders_are_listed_all_the_time(shop: Shop) {
         if placed.len() < 90 {
             placed.push(shop.place(&[("MUG", 1)]).await);
         }
-        // Whoever was listed is listed; the newest may take a moment.
+        // Listed orders stay listed; the newest may take a moment.
         let patience = Instant::now() + PATIENCE;
         while listed(&shop.ops).await != placed {
             let known = listed(&shop.ops).await.len();
@@ -62,10 +62,10 @@ async fn orders_are_listed_all_the_time(shop: Shop) {
     shop.close().await;
 }
 
-/// Somebody who reads the orders' tables for long, as `verify` does.
+/// A long-running reader of the orders' tables, such as `verify`.
 struct Reader {
     snapshot: Database,
-    /// What there was to see when it began.
+    /// The count that it saw at its beginning.
     orders: i64,
 }
 
@@ -81,14 +81,14 @@ impl Reader {
         sqlx::query_scalar(count).fetch_one(snapshot.reader()).await.unwrap()
     }
 
-    /// It has seen the same all the time.
+    /// Ends it; it must have seen the same count all the time.
     async fn goes(self) {
         assert_eq!(Self::look(&self.snapshot).await, self.orders);
         self.snapshot.close().await;
     }
 }
 
-/// Starts a rebuild that has to wait, once so many orders are in the table beside.
+/// Starts a rebuild that has to wait, once this many orders are in the new table.
 async fn begun(shop: &Shop, orders: i64) -> JoinHandle<Result<Value, Failure>> {
     let ops = shop.ops.clone();
     let rebuilding = tokio::spawn(async move { rebuild(ops, "order-summaries").await });
@@ -96,7 +96,7 @@ async fn begun(shop: &Shop, orders: i64) -> JoinHandle<Result<Value, Failure>> {
     rebuilding
 }
 
-/// Waits until so many orders are in the table beside.
+/// Waits until this many orders are in the new table.
 async fn beside(url: &str, orders: i64) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let patience = Instant::now() + PATIENCE;
@@ -112,7 +112,7 @@ async fn beside(url: &str, orders: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_reads_the_old_one_is_waited_for_and_the_later_of_two_rebuilds_wins() {
+async fn a_rebuild_waits_for_readers_and_the_later_of_two_wins() {
     let shop = Shop::open(On::Postgres).await;
     let mut placed = vec![shop.place(&[("MUG", 1)]).await, shop.place(&[("MUG", 1)]).await];
     shop.settled().await;
@@ -128,7 +128,7 @@ async fn who_reads_the_old_one_is_waited_for_and_the_later_of_two_rebuilds_wins(
     shop.settled().await;
     assert_eq!(listed(&shop.ops).await, placed);
     reader.goes().await;
-    // Four orders were placed, and cancelled for want of stock.
+    // Four orders were placed, and cancelled for lack of stock.
     assert_eq!(second.await.unwrap().unwrap()["events"], 8);
     assert_eq!(listed(&shop.ops).await, placed);
     placed.push(shop.place(&[("MUG", 1)]).await);
@@ -138,7 +138,7 @@ async fn who_reads_the_old_one_is_waited_for_and_the_later_of_two_rebuilds_wins(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rebuild_that_was_killed_has_changed_nothing_and_is_begun_anew() {
+async fn a_killed_rebuild_changes_nothing_and_can_be_repeated() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let flags = ["--database-url", &url];
@@ -194,7 +194,7 @@ async fn an_engine_that_stops_does_not_wait_for_a_rebuild() {
 }
 
 impl Shop {
-    /// The first event of an order, as it stands among dead letters.
+    /// Adds the first event of an order to the dead letters.
     async fn set_aside(&self, order: &str) {
         let options =
             Options { read_only: true, ..Options::new(Arc::new(|| Timestamp::from_micros(0))) };
@@ -220,13 +220,13 @@ impl Shop {
             .await
             .unwrap();
         }
-        let gone = "DELETE FROM order_summaries WHERE order_id = $1";
-        sqlx::query(gone).bind(order).execute(&mut connection).await.unwrap();
+        let delete = "DELETE FROM order_summaries WHERE order_id = $1";
+        sqlx::query(delete).bind(order).execute(&mut connection).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_put_back_meanwhile_is_not_missing() {
+async fn dead_letters_retried_during_a_rebuild_are_not_missing() {
     let mut shop = Shop::open(On::Postgres).await;
     let (poison, other) = (shop.place(&[("MUG", 1)]).await, shop.place(&[("MUG", 1)]).await);
     shop.settled().await;
@@ -234,7 +234,7 @@ async fn what_was_put_back_meanwhile_is_not_missing() {
     shop.set_aside(&poison).await;
     shop.start(|_| ()).await;
     let reader = Reader::of(&shop.url()).await;
-    // Without what stands among dead letters, as in the old one.
+    // Without the dead letters, as in the old one.
     let rebuilding = begun(&shop, 1).await;
     assert_eq!(listed(&shop.ops).await, std::slice::from_ref(&other));
     let put_back = json!({ "follower": "order-summaries", "subject": poison });

@@ -1,5 +1,5 @@
-//! Every no, through gRPC: its status, its stable reason, the field at fault; and that a refused
-//! call appends nothing.
+//! Every refusal through gRPC: its status, its stable reason and its field; and that a refused call
+//! appends nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::reasons::stands_on_the_page;
 use crate::shop::{Orders as _, Shop, on_both};
 
-on_both!(every_refusal_of_an_order, every_field_that_is_malformed_is_named);
+on_both!(every_refusal_of_an_order, every_malformed_field_is_named);
 
-/// What the answer to a refused call says.
-fn said(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String>) {
+/// Status code, reason and fields of a refused call.
+fn refusal(answer: Result<Value, Failure>, what: &str) -> (Code, String, Vec<String>) {
     match answer {
         Ok(answer) => panic!("{what} was accepted: {answer}"),
         Err(failure) => {
@@ -303,7 +303,8 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
     let mut reasons = BTreeSet::new();
     for (client, method, request, code, reason, field) in table {
         let what = format!("{method} to be refused as {reason}");
-        let (found_code, found_reason, fields) = said(client.orders(method, request).await, &what);
+        let (found_code, found_reason, fields) =
+            refusal(client.orders(method, request).await, &what);
         assert_eq!((found_code, found_reason.as_str()), (code, reason), "{what}");
         let named = if field.is_empty() {
             fields.is_empty()
@@ -314,7 +315,7 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
         assert_eq!(shop.heads().await, heads, "{what} appended something");
         reasons.insert(reason);
     }
-    // Every code of LIFECYCLE, and the edge's own.
+    // Every code of the lifecycle, and the edge's own.
     for code in [
         "EMPTY_ORDER",
         "TOO_MANY_LINES",
@@ -347,8 +348,8 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
     shop.close().await;
 }
 
-/// Paths (of JSON, and as violations spell them) of all fields of a request, with a value that is
-/// none.
+/// Paths (in JSON, and as violations spell them) of all fields of a request, each with an invalid
+/// value.
 fn malformed(
     message: &MessageDescriptor,
     json: &Value,
@@ -384,16 +385,16 @@ fn wrong(field: &FieldDescriptor, kind: &Kind) -> Option<Value> {
         // 0 asks for the default page.
         Kind::Uint32 if field.name() == "page_size" => None,
         Kind::Uint32 => Some(json!(0)),
-        // Stock may also be lowered.
+        // Stock may also be reduced.
         Kind::Int64 if field.name() == "delta" => Some(json!(0)),
         Kind::Int32 if field.name() == "nanos" => Some(json!(1)),
         Kind::Int32 | Kind::Int64 => Some(json!(-1)),
-        // Both values of a flag and every version mean something.
+        // Both values of a flag and every version are valid.
         _ => None,
     }
 }
 
-async fn every_field_that_is_malformed_is_named(shop: Shop) {
+async fn every_malformed_field_is_named(shop: Shop) {
     let id = Uuid::now_v7();
     let options = json!({ "request_id": id, "etag": "1" });
     let order = "ordinal.orders.v1.OrderService";
@@ -481,11 +482,11 @@ async fn every_field_that_is_malformed_is_named(shop: Shop) {
         for (path, field, value) in malformed(&descriptor.input(), &request, "", "") {
             let what = format!("{name} with a malformed {field}");
             let answer = shop.ops.call(&name, with(&request, &path, value)).await;
-            let (code, _, fields) = said(answer, &what);
+            let (code, _, fields) = refusal(answer, &what);
             assert_eq!(code, Code::InvalidArgument, "{what}");
             let money = field.contains("unit_price.") || field.starts_with("refund.");
-            let whole = field.rsplit_once('.').map_or("", |(whole, _)| whole);
-            let named = fields.iter().any(|f| *f == field || (money && f.as_str() == whole));
+            let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let named = fields.iter().any(|f| *f == field || (money && f.as_str() == parent));
             assert!(named, "{what}: named are {fields:?}");
             tried += 1;
         }

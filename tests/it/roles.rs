@@ -1,4 +1,4 @@
-//! Who may call what: every method of every service, by every role, and by nobody.
+//! Access: every method of every service, by every role, and without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::shop::{On, Shop};
 
-/// Methods and the roles that get past the door; what an order allows whom is its own refusal.
+/// Methods and the roles that may call them; what an order itself allows is refused separately.
 pub const TABLE: &str = "
 admin.v1.AdminService/DropDeadLetter                        ops
 admin.v1.AdminService/FreezeShard                           ops
@@ -61,7 +61,7 @@ orders.v1.OrderService/RequestReturn                        customer ops service
 orders.v1.OrderService/WatchOrders                          customer ops service
 ";
 
-/// The code that an empty call ends with; a stream that goes on has begun well.
+/// The code with which an empty call ends; a stream that stays open has begun successfully.
 async fn code(client: &Client, method: &str) -> Code {
     let streams = ["ReadEvents", "ReadFacts", "WatchOrders"];
     let outcome = if streams.iter().any(|stream| method.ends_with(stream)) {
@@ -80,7 +80,7 @@ async fn code(client: &Client, method: &str) -> Code {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_method_by_every_role_and_by_nobody() {
+async fn every_method_is_checked_for_every_role_and_without_one() {
     let folder = TempDir::new().unwrap();
     let customer = Uuid::now_v7().to_string();
     let roles = [("ops", "anna"), ("service", "shop"), ("customer", customer.as_str())];
@@ -107,7 +107,7 @@ async fn every_method_by_every_role_and_by_nobody() {
     };
     let nobody = connect(None).await;
     let forged = connect(Some(token("nobody"))).await;
-    // Roles that somebody only claims count for nothing once there are tokens.
+    // Claimed roles count for nothing once there are tokens.
     let claimed = shop.as_caller("ops", "anna").await;
 
     let methods: BTreeSet<String> = nobody

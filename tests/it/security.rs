@@ -1,4 +1,4 @@
-//! What docs/security.md says: who may what, and where personal data lies.
+//! The claims of docs/security.md: who may do what, and where personal data is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,8 +19,8 @@ use crate::support::{CUSTOMER, PATIENCE};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");
 const ROLES: [&str; 3] = ["customer", "service", "ops"];
 
-/// Roles that an order takes such a command of. The door lets all of them through, and whoever may
-/// not is told so even of an order that there is not.
+/// Roles from which an order takes such a command. The edge lets all of them through, and the
+/// others are refused even for a missing order.
 async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
     let subject = Uuid::now_v7().to_string();
     let mut may = BTreeSet::new();
@@ -42,9 +42,9 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
     may
 }
 
-/// The table of the page names every method, and the roles that get through.
+/// The table of the page names every method, and the roles that may call it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_table_of_roles_is_the_one_that_holds() {
+async fn the_documented_table_of_roles_is_enforced() {
     let page = fs::read_to_string(PAGE).unwrap();
     let mut holds: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
     for line in TABLE.lines().filter(|line| !line.is_empty()) {
@@ -87,7 +87,7 @@ async fn the_table_of_roles_is_the_one_that_holds() {
     assert!(missing.is_empty(), "the page does not name {missing:?}");
 }
 
-/// Words of people, each to be found again; and where the page says that they lie.
+/// Personal texts, each recognisable, and where the page says that they are stored.
 const MARKERS: [(&str, &str); 7] = [
     ("street", "7 Kilmarnock Crescent"),
     ("city", "Quixburgh"),
@@ -98,9 +98,9 @@ const MARKERS: [(&str, &str); 7] = [
     ("tracking", "XQ77HELIO"),
 ];
 
-/// Personal data stands where the page says and nowhere else: not in logs, however much they tell.
+/// Personal data is stored where the page says and nowhere else: not in logs, at any level.
 #[test]
-fn personal_data_lies_where_the_page_says_and_in_no_log() {
+fn personal_data_is_only_where_documented_and_in_no_log() {
     let folder = TempDir::new().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let mail = folder.path().join("mail");
@@ -142,21 +142,21 @@ fn personal_data_lies_where_the_page_says_and_in_no_log() {
     engine.ask(&["order", "cancel", &placed[0], "--text", text]);
     engine.ask(&["order", "fulfill", &placed[1], "--carrier", "Post", "--tracking", tracking]);
     engine.ask(&["return", "request", &placed[1], "--line", "1=1", "--reason", reason]);
-    // Refusals do not say what they refuse.
+    // Refusals do not repeat what they refuse.
     let refused = place(&format!("{street} {}", "x".repeat(300)));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("INVALID_ADDRESS"), "{told}");
+    let refusal = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refusal.contains("INVALID_ADDRESS"), "{refusal}");
     let tokenless =
         engine.run(&["order", "get", &placed[0], "--token", "a-token-that-nobody-drew-ever-1234"]);
     assert!(tokenless.status.success());
     let patience = Instant::now() + PATIENCE;
     loop {
-        let told = engine.ask(&["notification", "list"]).to_string();
-        let waits = ["QUEUED", "SENDING", "RETRY_AT"].iter().any(|state| told.contains(state));
-        if told.contains("RETURN_RECEIVED") && told.contains("CANCELLED") && !waits {
+        let listed = engine.ask(&["notification", "list"]).to_string();
+        let waits = ["QUEUED", "SENDING", "RETRY_AT"].iter().any(|state| listed.contains(state));
+        if listed.contains("RETURN_RECEIVED") && listed.contains("CANCELLED") && !waits {
             break;
         }
-        assert!(Instant::now() < patience, "{told}");
+        assert!(Instant::now() < patience, "{listed}");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(engine.stop().success());
@@ -165,7 +165,7 @@ fn personal_data_lies_where_the_page_says_and_in_no_log() {
     assert!(log.contains("TRACE"), "the log tells too little");
     for (what, marker) in MARKERS {
         assert!(!log.contains(marker), "{what} is in the log");
-        assert!(!told.contains(marker), "{what} is in a refusal");
+        assert!(!refusal.contains(marker), "{what} is in a refusal");
     }
     assert!(!log.contains("a-token-that-nobody-drew"), "a token is in the log");
 
@@ -181,9 +181,9 @@ fn personal_data_lies_where_the_page_says_and_in_no_log() {
     assert!(mails.contains(&"email") && !mails.contains(&"street"), "{mails:?}");
 }
 
-/// Whoever starts an engine that believes its callers is told so.
+/// An engine that trusts its callers warns at its start.
 #[test]
-fn an_engine_that_believes_its_callers_says_so() {
+fn an_engine_that_trusts_its_callers_warns() {
     let folder = TempDir::new().unwrap();
     let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -200,7 +200,7 @@ fn an_engine_that_believes_its_callers_says_so() {
     assert!(lines[1].starts_with("callers are not authenticated"), "{lines:?}");
 }
 
-/// All bytes of the files whose names begin so.
+/// All bytes of the files whose names begin with this.
 fn bytes_of(folder: &Path, name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! Postgres as it is met: behind a pooler, as a standby, with settings of the role that would harm, with
+//! Postgres in practice: behind a pooler, as a standby, with harmful settings of the role, with
 //! tables of a newer program.
 
 use std::fs;
@@ -11,7 +11,7 @@ use crate::health::{does_not_start, logged, until_health};
 use crate::support::{Engine, PATIENCE, PostgresServer, free_port, ordinal};
 
 impl PostgresServer {
-    /// What these statements answer, one value per line.
+    /// The result of these statements, one value per line.
     pub fn sql(&self, statements: &str) -> String {
         let output = Command::new("psql")
             .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", &self.url()])
@@ -88,7 +88,7 @@ fn roles(url: &str) -> [Vec<&str>; 3] {
 }
 
 #[test]
-fn a_pooler_of_sessions_changes_nothing_and_one_of_transactions_is_refused_by_every_role() {
+fn every_role_accepts_session_pooling_and_refuses_transaction_pooling() {
     let server = PostgresServer::start();
     let direct = server.url();
     let engine = Engine::start_with(&["--database-url", &direct]);
@@ -120,7 +120,7 @@ fn a_pooler_of_sessions_changes_nothing_and_one_of_transactions_is_refused_by_ev
 }
 
 #[test]
-fn a_standby_is_refused_by_every_role_in_one_sentence_and_can_be_verified() {
+fn a_standby_is_refused_by_every_role_and_can_be_verified() {
     let server = PostgresServer::start();
     let engine = Engine::start_with(&["--database-url", &server.url()]);
     engine.place(&["MUG=1@4.50GBP"]);
@@ -138,7 +138,7 @@ fn a_standby_is_refused_by_every_role_in_one_sentence_and_can_be_verified() {
 }
 
 #[test]
-fn what_a_role_would_have_for_every_session_harms_none_of_ours() {
+fn session_settings_of_a_database_role_do_no_harm() {
     let server = PostgresServer::start();
     for setting in [
         "statement_timeout = '100ms'",
@@ -166,14 +166,14 @@ fn what_a_role_would_have_for_every_session_harms_none_of_ours() {
     assert!(verified.status.success() && told.contains("every law holds"), "{told}");
     let others = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'elsewhere')";
     assert_eq!(server.sql(others), "0\n");
-    // Said once, of a server that all services have.
+    // Logged once, for a server that all services share.
     let said = fs::read_to_string(&log).unwrap();
     assert_eq!(said.matches("synchronous_commit").count(), 1, "{said}");
     assert!(!said.contains("fsync"), "{said}");
 }
 
 #[test]
-fn a_process_takes_no_more_sessions_than_are_documented() {
+fn a_process_opens_no_more_sessions_than_documented() {
     let server = PostgresServer::start();
     let url = server.url();
     let engine = Engine::start_with(&["--database-url", &url, "--database-connections", "2"]);
@@ -183,8 +183,8 @@ fn a_process_takes_no_more_sessions_than_are_documented() {
     assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ordinal-%'";
     let sessions: u32 = server.sql(count).trim().parse().unwrap();
-    // Of the journal 2 for reading, 2 for orders, 1 that writes, 1 for the lease; 2 each for lists, stock,
-    // messages; 1 for the lease of each of the two followers.
+    // The journal has 2 for reading, 2 for orders, 1 that writes, 1 for the lease; lists, stock and
+    // messages have 2 each; each of the two followers has 1 for its lease.
     assert!(sessions <= 14, "{sessions}");
     until_health(&engine, true, "");
     assert!(engine.stop().success());

@@ -1,5 +1,5 @@
-//! An engine in this process, on either backend, with a clock that is moved by hand; everything is
-//! asked of it through gRPC.
+//! An engine in this process, on either backend, with a clock that is moved by hand; all requests
+//! go through gRPC.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,7 +21,7 @@ use crate::support::PATIENCE;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Which database keeps everything.
+/// The database of a test.
 #[derive(Clone, Copy, Debug)]
 pub enum On {
     Sqlite,
@@ -72,7 +72,7 @@ impl TestDatabase {
         format!("{server}/{}", self.name)
     }
 
-    /// Drops it, with whoever is still connected.
+    /// Drops it and disconnects its sessions.
     pub async fn drop(self) {
         let mut connection = sqlx::PgConnection::connect(&self.server).await.unwrap();
         let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
@@ -109,7 +109,7 @@ impl Shop {
         Self { clock, ops, service, buyer, customer, address, directory, database, engine }
     }
 
-    /// Stops the engine and starts it again, changed.
+    /// Restarts the engine with changed settings.
     pub async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
         self.stop().await;
         self.start(change).await;
@@ -157,7 +157,7 @@ impl Shop {
         })
     }
 
-    /// Places an order and gives its id.
+    /// Places an order and returns its id.
     pub async fn place(&self, lines: &[(&str, u32)]) -> String {
         let placed = self.buyer.orders("PlaceOrder", self.order(lines)).await.unwrap();
         placed["order"]["order_id"].as_str().unwrap().to_owned()
@@ -168,7 +168,7 @@ impl Shop {
         self.ops.call("inventory.v1.InventoryService/SetStock", request).await.unwrap();
     }
 
-    /// Units on hand and of those held.
+    /// Units on hand and reserved units.
     pub async fn stock(&self, sku: &str) -> (i64, i64) {
         let request = json!({ "sku": sku });
         let answer = self.ops.call("inventory.v1.InventoryService/GetStock", request).await;
@@ -194,10 +194,10 @@ impl Shop {
         }
     }
 
-    /// Waits until every follower has done all there is to do.
+    /// Waits until no follower has work left.
     pub async fn settled(&self) {
         let patience = Instant::now() + PATIENCE;
-        // A follower looked at first may have got new work from one looked at last.
+        // A follower that is read first may get new work from one that is read last.
         let mut still = 0;
         while still < 2 {
             let method = "admin.v1.AdminService/ListFollowers";
@@ -219,13 +219,13 @@ impl Shop {
         events.iter().map(|event| event["event"]["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// What was said about an order, in order.
-    pub async fn told(&self, order_id: &str) -> Vec<String> {
+    /// Kinds of the messages about an order, in order.
+    pub async fn message_kinds(&self, order_id: &str) -> Vec<String> {
         self.settled().await;
         self.messages(order_id, "kind").await
     }
 
-    /// How far each of it got.
+    /// The delivery state of each.
     pub async fn states(&self, order_id: &str) -> Vec<String> {
         self.messages(order_id, "state").await
     }
@@ -238,14 +238,14 @@ impl Shop {
         messages.iter().map(|message| message[field].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Where the journal ends.
+    /// The heads of the journal.
     pub async fn heads(&self) -> Value {
         let mut stream =
             self.ops.stream("orders.v1.OrderService/WatchOrders", json!({})).await.unwrap();
         stream.next().await.unwrap().unwrap()["progress"]["through"].take()
     }
 
-    /// Every law holds, and the engine stops as it should.
+    /// Checks every law and stops the engine.
     pub async fn close(mut self) {
         self.settled().await;
         let place = match &self.database {
@@ -257,16 +257,16 @@ impl Shop {
             .args(place)
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stdout);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}{error}");
+        assert!(output.status.success(), "{printed}{error}");
         self.stop().await;
         if let Some(database) = self.database.take() {
             database.drop().await;
         }
     }
 
-    /// The Postgres database that has everything.
+    /// The Postgres database that holds everything.
     pub fn url(&self) -> String {
         self.database.as_ref().expect("a shop on Postgres").url()
     }
@@ -311,7 +311,7 @@ async fn clients(address: &str, customer: Uuid) -> [Client; 3] {
 pub trait Orders {
     async fn orders(&self, method: &str, request: Value) -> Result<Value, Failure>;
 
-    /// A call that must be refused: the reason.
+    /// The reason of a call that must be refused.
     async fn refused(&self, method: &str, request: Value) -> String;
 }
 

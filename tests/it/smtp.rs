@@ -1,4 +1,4 @@
-//! A real SMTP server (aiosmtpd) that keeps what it takes in a Maildir.
+//! A real SMTP server (aiosmtpd) that keeps its mail in a Maildir.
 
 use std::path::Path;
 use std::process::{Child, Command};

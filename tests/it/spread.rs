@@ -1,4 +1,4 @@
-//! The journal spread over several database servers.
+//! A journal spread over several database servers.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::nodes::{databases, node, place, verified, version};
 use crate::support::{Engine, PATIENCE, PostgresServer, RedisServer, free_port, ordinal, placing};
 
-/// Two servers, each for half of the shards: as flags.
+/// Two servers, each with half of the shards: as flags.
 fn halves(servers: &[PostgresServer; 2]) -> Vec<String> {
     let [one, two] = servers;
     vec![
@@ -26,7 +26,7 @@ fn shard(engine: &Engine, id: &str) -> u64 {
     engine.ask(&["order", "get", id])["position"]["shard"].as_u64().unwrap_or(0)
 }
 
-/// Orders of which this many are in shards of the first database.
+/// Places orders, this many of them in shards of the first database.
 fn place_in_the_first(engine: &Engine, count: usize) -> Vec<String> {
     let mut placed = Vec::new();
     let patience = Instant::now() + PATIENCE;
@@ -43,7 +43,7 @@ fn place_in_the_first(engine: &Engine, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_database_that_is_stopped_stops_its_shards_alone() {
+fn a_stopped_database_stops_only_its_own_shards() {
     let (runtime, [database]) = databases();
     let servers = [PostgresServer::start(), PostgresServer::start()];
     let url = database.url();
@@ -68,7 +68,8 @@ fn a_database_that_is_stopped_stops_its_shards_alone() {
 
     let [_, second] = &servers;
     second.crash();
-    // What stock says of the others' orders still arrives, through readers of both databases.
+    // Stock's answers for orders of the other database still arrive, through readers of both
+    // databases.
     for engine in [&a, &b] {
         for id in place_in_the_first(engine, 4) {
             a.until(&id, "CONFIRMED");
@@ -90,7 +91,7 @@ fn a_database_that_is_stopped_stops_its_shards_alone() {
     assert!(shards[8]["frozen"].as_str().unwrap().contains("not available"), "{}", shards[8]);
     let refused = a.refused(3, &["order", "cancel", &there[0], "--timeout", "2s"]);
     assert!(!refused["message"].to_string().contains("postgres://"), "{refused}");
-    // Also a node that starts now has what there is.
+    // A node that starts now serves what is available.
     assert!(b.stop().success());
     let b = node("b", &flags);
     for id in place_in_the_first(&b, 2) {
@@ -104,7 +105,7 @@ fn a_database_that_is_stopped_stops_its_shards_alone() {
         while !b.run(&["order", "cancel", id, "--timeout", "1s"]).status.success() {
             assert!(Instant::now() < patience, "it does not come back");
         }
-        // Its shard may go to the other node meanwhile; who asks then is told to ask again.
+        // Its shard may move to the other node meanwhile; a call is then told to retry.
         while let asked = a.run(&["order", "get", id])
             && !String::from_utf8_lossy(&asked.stdout).contains("CANCELLED")
         {
@@ -127,7 +128,7 @@ fn a_database_that_is_stopped_stops_its_shards_alone() {
 }
 
 #[test]
-fn a_wrong_map_is_refused_with_a_clear_error_and_a_file_can_say_the_right_one() {
+fn a_wrong_shard_map_is_refused_and_a_file_can_hold_the_right_one() {
     let (runtime, [orders, one, two]) = databases();
     let (url, one_url, two_url) = (orders.url(), one.url(), two.url());
     let right = [format!("0-7={one_url}"), format!("8-15={two_url}")];
@@ -180,9 +181,9 @@ fn a_wrong_map_is_refused_with_a_clear_error_and_a_file_can_say_the_right_one() 
     }
 }
 
-/// Killed again and again, each time a little later, a move gets to its end and nothing is lost.
+/// A move that is killed repeatedly, each time a little later, completes and nothing is lost.
 #[test]
-fn a_move_that_is_killed_again_and_again_loses_nothing() {
+fn a_repeatedly_killed_shard_move_loses_nothing() {
     const EVENTS: u64 = 12_000;
     let (runtime, [one, two]) = databases();
     let (one_url, two_url) = (one.url(), two.url());
@@ -196,9 +197,9 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
         let payload = format!("{{\"n\":{:?}}}", "x".repeat(200));
         NewEvent::from_json("OrderConfirmed", "1", payload, "{}").unwrap()
     };
-    let whole = [format!("0-7={one_url}")];
+    let complete = [format!("0-7={one_url}")];
     let halves = [format!("0-3={one_url}"), format!("4-7={two_url}")];
-    let journal = open(&whole).unwrap();
+    let journal = open(&complete).unwrap();
     runtime.block_on(async {
         let mut appends = JoinSet::new();
         for _ in 0..EVENTS / 10 {
@@ -212,7 +213,7 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
     });
     let flags = ["journal", "move", "--shards", "4-7", "--from", &one_url, "--to", &two_url];
     let (mut kills, mut patience) = (0, Duration::from_millis(20));
-    let told = loop {
+    let moved = loop {
         let mut moving = Command::new(env!("CARGO_BIN_EXE_ordinal"))
             .arg("--json")
             .args(flags)
@@ -233,13 +234,13 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
             break String::from_utf8(output.stdout).unwrap();
         }
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "it was not the kill");
-        // Neither place is served alone, and none without the other until it is done.
+        // Neither database is served alone, and none without the other until the move is complete.
         patience += patience / 4;
     };
     assert!(kills > 3, "{kills}");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["moved"], "4-7", "{told}");
-    let refused = open(&whole).map(drop).unwrap_err();
+    let moved: Value = serde_json::from_str(&moved).unwrap();
+    assert_eq!(moved["moved"], "4-7", "{moved}");
+    let refused = open(&complete).map(drop).unwrap_err();
     assert_eq!(refused.code(), "JOURNAL_DATABASE_WRONG");
     let journal = open(&halves).unwrap();
     runtime.block_on(async {
@@ -261,10 +262,10 @@ fn a_move_that_is_killed_again_and_again_loses_nothing() {
     }
 }
 
-/// Stock in a process of its own hears of the orders of one database while the other is down, by Redis
-/// and by gRPC alone; also a process that starts meanwhile.
+/// Stock in its own process reads the orders of one database while the other is down, by Redis and
+/// by gRPC alone; also a process that starts meanwhile.
 #[test]
-fn a_database_that_is_stopped_keeps_nothing_from_other_processes() {
+fn a_stopped_database_hides_no_facts_of_the_others() {
     let (runtime, [orders_db, stock_db]) = databases();
     let servers = [PostgresServer::start(), PostgresServer::start()];
     let redis = RedisServer::start();

@@ -1,5 +1,5 @@
-//! What stock says of itself: from a cache that tells no less than its caller knows, and by a look every
-//! hour at whether its sums hold.
+//! Stock as shown: from a cache that is never older than its caller's knowledge, and checked hourly
+//! for whether its sums hold.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn cached(redis: &RedisServer) -> impl FnOnce(&mut Settings) {
 }
 
 impl Shop {
-    /// Changes stock's own tables behind the engine's back, while it runs.
+    /// Changes stock's own tables while the engine runs.
     async fn tamper_with_stock(&self, sql: &str) {
         sqlx::any::install_default_drivers();
         let (url, sql) = match self.is_on() {
@@ -55,8 +55,8 @@ impl Shop {
         self.ops.call("inventory.v1.InventoryService/GetStock", request).await.unwrap()
     }
 
-    /// Asks until the cache answers: the clock of this shop stands still unless it is moved, so an
-    /// answer that was read before it moved is one.
+    /// Asks until the cache answers: the clock of this shop is still unless it is moved, so an
+    /// answer that was read before the move comes from the cache.
     async fn until_cached(&self, sku: &str) {
         let patience = Instant::now() + PATIENCE;
         loop {
@@ -70,19 +70,19 @@ impl Shop {
         }
     }
 
-    async fn until_stock(&self, sku: &str, level: (i64, i64)) {
+    async fn until_stock(&self, sku: &str, expected: (i64, i64)) {
         let patience = Instant::now() + PATIENCE;
-        while self.stock(sku).await != level {
+        while self.stock(sku).await != expected {
             assert!(Instant::now() < patience, "{:?}", self.stock(sku).await);
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// What keeps nobody from serving, of this part; none where there is nothing.
+    /// Health's note for this part; none where there is no note.
     async fn note(&self, part: &str) -> Option<String> {
-        let told = self.ops.call("admin.v1.AdminService/GetHealth", json!({})).await.unwrap();
-        assert_eq!(told["serving"], json!(true), "{told}");
-        let notes = told["notes"].as_array().cloned().unwrap_or_default();
+        let health = self.ops.call("admin.v1.AdminService/GetHealth", json!({})).await.unwrap();
+        assert_eq!(health["serving"], json!(true), "{health}");
+        let notes = health["notes"].as_array().cloned().unwrap_or_default();
         let note = notes.iter().find(|note| note["part"] == json!(part))?;
         Some(note["reason"].as_str().unwrap().to_owned())
     }
@@ -101,7 +101,7 @@ impl Shop {
     }
 }
 
-async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop) {
+async fn a_cached_answer_is_never_older_than_its_callers_writes(mut shop: Shop) {
     let redis = RedisServer::start();
     shop.restart(cached(&redis)).await;
     shop.set_stock("MUG", 10).await;
@@ -111,7 +111,8 @@ async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop)
         assert_eq!(shop.stock("MUG").await, (on_hand, 0));
         shop.until_cached("MUG").await;
     }
-    // What orders move is seen when they are confirmed, or a moment later; the cache refuses nobody.
+    // Changes by orders are visible when these are confirmed, or a moment later; the cache refuses
+    // nothing.
     let order = shop.place(&[("MUG", 40)]).await;
     shop.until(&order, "CONFIRMED").await;
     shop.until_stock("MUG", (40, 40)).await;
@@ -122,7 +123,7 @@ async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop)
         .unwrap();
     shop.until_stock("MUG", (40, 0)).await;
 
-    // Nobody hears of this.
+    // No service notices this change.
     shop.until_cached("MUG").await;
     shop.tamper_with_stock("UPDATE stock SET on_hand = 41, adjusted = 41").await;
     assert_eq!(shop.stock("MUG").await, (40, 0));
@@ -133,7 +134,7 @@ async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop)
     assert_eq!(shop.stock("MUG").await, (40, 0));
     shop.advance(Duration::from_secs(2));
     assert_eq!(shop.stock("MUG").await, (41, 0));
-    // What decides asks the database always: here nothing is free, whatever the cache believes.
+    // Decisions always read the database: here nothing is free, whatever the cache holds.
     shop.until_cached("MUG").await;
     shop.tamper_with_stock("UPDATE stock SET on_hand = 0, adjusted = 0").await;
     assert_eq!(shop.stock("MUG").await, (41, 0));
@@ -145,19 +146,19 @@ async fn a_cached_answer_is_never_older_than_what_its_caller_did(mut shop: Shop)
     shop.stop().await;
 }
 
-async fn sums_that_do_not_hold_are_an_alarm_until_they_do(mut shop: Shop) {
+async fn wrong_stock_sums_are_reported_until_they_are_fixed(mut shop: Shop) {
     shop.restart(|_| ()).await;
     shop.set_stock("MUG", 10).await;
     let order = shop.place(&[("MUG", 4)]).await;
     shop.until(&order, "CONFIRMED").await;
     shop.advance(Duration::from_secs(60 * 60));
     shop.tamper_with_stock("UPDATE stock SET reserved = 3").await;
-    // It may have looked in between; an hour later it has looked for sure.
+    // A check may have run in between; an hour later it has certainly run.
     shop.advance(Duration::from_secs(60 * 60));
     let (sum, is) = ("stock.reserved of sku MUG", "4 expected, 3 found");
     shop.until_note("stock", Some(sum)).await;
     shop.until_note("stock", Some(is)).await;
-    // Who takes over knows it at once, without a look.
+    // A new process knows it immediately, without a check.
     shop.restart(|_| ()).await;
     shop.until_note("stock", Some(is)).await;
     shop.tamper_with_stock("UPDATE stock SET reserved = 4").await;
@@ -170,8 +171,8 @@ async fn sums_that_do_not_hold_are_an_alarm_until_they_do(mut shop: Shop) {
 }
 
 on_both!(
-    a_cached_answer_is_never_older_than_what_its_caller_did,
-    sums_that_do_not_hold_are_an_alarm_until_they_do,
+    a_cached_answer_is_never_older_than_its_callers_writes,
+    wrong_stock_sums_are_reported_until_they_are_fixed,
 );
 
 fn until_lines(log: &Path, text: &str, count: usize) {
@@ -190,7 +191,7 @@ fn on_hand(engine: &Engine) -> i64 {
 }
 
 #[test]
-fn a_redis_that_goes_and_comes_is_said_once_and_answers_stay_right() {
+fn a_lost_redis_is_logged_once_and_answers_stay_correct() {
     let folder = tempfile::tempdir().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let mut redis = RedisServer::start();
@@ -203,16 +204,16 @@ fn a_redis_that_goes_and_comes_is_said_once_and_answers_stay_right() {
         assert!(Instant::now() < patience, "the cache is not used");
         std::thread::sleep(LOOK_AGAIN);
     }
-    let away = "the stock cache is not used";
+    let lost = "the stock cache is not used";
     let back = "the stock cache is used again";
-    assert_eq!(lines(&log, away), 0);
+    assert_eq!(lines(&log, lost), 0);
     for round in 1..3 {
         redis.kill();
         for on in 0..5 {
             engine.ask(&["stock", "set", "MUG", &on.to_string()]);
             assert_eq!(on_hand(&engine), on);
         }
-        until_lines(&log, away, round);
+        until_lines(&log, lost, round);
         until_health(&engine, true, "");
         redis.again();
         let patience = Instant::now() + PATIENCE;
@@ -221,7 +222,7 @@ fn a_redis_that_goes_and_comes_is_said_once_and_answers_stay_right() {
             assert!(Instant::now() < patience, "{back}");
             std::thread::sleep(LOOK_AGAIN);
         }
-        until_lines(&log, away, round);
+        until_lines(&log, lost, round);
         until_lines(&log, back, round);
     }
     let order = engine.place(&["MUG=1@1.00GBP"]);
@@ -229,9 +230,9 @@ fn a_redis_that_goes_and_comes_is_said_once_and_answers_stay_right() {
     assert!(engine.stop().success());
 }
 
-/// What a lost history had put into the cache is not shown, although the server still has it.
+/// Values that a lost history had cached are not shown, although Redis still has them.
 #[test]
-fn a_stock_database_that_is_put_back_shows_nothing_of_what_it_lost() {
+fn a_restored_stock_database_shows_no_lost_values() {
     let folder = tempfile::tempdir().unwrap();
     let (data, kept) = (folder.path().join("data"), folder.path().join("kept.db"));
     let redis = RedisServer::start();
@@ -272,7 +273,7 @@ fn a_stock_database_that_is_put_back_shows_nothing_of_what_it_lost() {
 }
 
 #[test]
-fn each_sum_that_does_not_hold_is_said_once() {
+fn each_wrong_stock_sum_is_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     let (data, log) = (folder.path().join("data"), folder.path().join("log"));
     let flags = ["--data", data.to_str().unwrap(), "--reconcile-every", "1s"];
@@ -289,9 +290,9 @@ fn each_sum_that_does_not_hold_is_said_once() {
         });
     };
     tamper("UPDATE stock SET reserved = 1");
-    // What is reserved, and what movements add up to.
+    // Reserved units, and the sum of the movements.
     until_lines(&log, "stock does not add up", 2);
-    // Other looks later it is the same.
+    // Later checks find the same.
     tamper(
         "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked) VALUES ('CUP', 0, 0, 1, 0, 0)",
     );

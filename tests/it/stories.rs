@@ -1,5 +1,5 @@
-//! The stories of an order's life, each through gRPC against a whole engine, on both backends.
-//! After each of them every law must hold.
+//! Stories of an order's life, each through gRPC against a complete engine, on both backends. After
+//! each of them every law must hold.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 on_both!(
     placed_reserved_confirmed_fulfilled,
     one_line_out_of_stock_leaves_the_others_untouched,
-    down_when_the_window_passed,
+    engine_down_when_the_window_passed,
     confirm_and_lapse_in_the_same_instant,
     cancelled_before_stock_heard_of_it,
     the_same_order_a_hundred_times_at_once,
     returned_until_the_window_ends,
     two_parcels_and_everything_between,
     a_thousand_buyers_of_the_last_unit,
-    read_models_filled_again,
+    read_models_built_again,
     nobody_judges_a_return,
-    mail_is_away_for_an_hour,
+    mail_is_unavailable_for_an_hour,
 );
 
 fn count(kinds: &[String], kind: &str) -> usize {
@@ -43,7 +43,7 @@ async fn placed_reserved_confirmed_fulfilled(shop: Shop) {
     shop.settled().await;
     assert_eq!(shop.events(&order).await, ["OrderPlaced", "OrderConfirmed", "OrderFulfilled"]);
     assert_eq!(shop.stock("MUG").await, (3, 0));
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
     shop.close().await;
 }
 
@@ -54,13 +54,13 @@ async fn one_line_out_of_stock_leaves_the_others_untouched(shop: Shop) {
     let cancelled = shop.until(&order, "CANCELLED").await;
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
     assert_eq!(cancelled["missing_skus"], json!(["TEAPOT"]));
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "OUT_OF_STOCK"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "OUT_OF_STOCK"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     assert_eq!(shop.stock("TEAPOT").await, (1, 0));
     shop.close().await;
 }
 
-async fn down_when_the_window_passed(mut shop: Shop) {
+async fn engine_down_when_the_window_passed(mut shop: Shop) {
     shop.set_stock("MUG", 5).await;
     shop.restart(|settings| settings.stock_follower = false).await;
     let order = shop.place(&[("MUG", 2)]).await;
@@ -71,9 +71,9 @@ async fn down_when_the_window_passed(mut shop: Shop) {
     let cancelled = shop.until(&order, "CANCELLED").await;
     assert_eq!(cancelled["cancel_reason"], "CANCEL_REASON_SLA_TIMEOUT");
     assert_eq!(shop.events(&order).await, ["OrderPlaced", "OrderCancelled"]);
-    // Stock hears of both only now, and holds nothing.
+    // Stock reads both facts only now, and reserves nothing.
     shop.restart(|_| ()).await;
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "EXPIRED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "EXPIRED"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     shop.close().await;
 }
@@ -107,11 +107,11 @@ async fn cancelled_before_stock_heard_of_it(mut shop: Shop) {
     let order = shop.place(&[("MUG", 2)]).await;
     let cancel = json!({ "order_id": order, "reason": "CANCEL_REASON_CUSTOMER_REQUEST" });
     shop.buyer.orders("CancelOrder", cancel.clone()).await.unwrap();
-    // Once more is no error and changes nothing.
+    // Repeating it is no error and changes nothing.
     let again = shop.buyer.orders("CancelOrder", cancel).await.unwrap();
     assert_eq!(again["events"], json!([]));
     shop.restart(|_| ()).await;
-    assert_eq!(shop.told(&order).await, ["RECEIVED", "CANCELLED"]);
+    assert_eq!(shop.message_kinds(&order).await, ["RECEIVED", "CANCELLED"]);
     assert_eq!(shop.stock("MUG").await, (5, 0));
     shop.close().await;
 }
@@ -159,11 +159,11 @@ async fn returned_until_the_window_ends(shop: Shop) {
     let approved = shop.ops.orders("ApproveReturn", json!({ "order_id": order })).await.unwrap();
     assert_eq!(approved["order"]["refunded"]["units"], 10);
     shop.settled().await;
-    // Three left, one came back.
+    // Three remained, one came back.
     assert_eq!(shop.stock("MUG").await, (3, 0));
-    let told = shop.told(&order).await;
-    assert_eq!(count(&told, "REFUND"), 1, "{told:?}");
-    assert_eq!(count(&told, "RETURN_REFUSED"), 1, "{told:?}");
+    let kinds = shop.message_kinds(&order).await;
+    assert_eq!(count(&kinds, "REFUND"), 1, "{kinds:?}");
+    assert_eq!(count(&kinds, "RETURN_REFUSED"), 1, "{kinds:?}");
     shop.close().await;
 }
 
@@ -207,7 +207,7 @@ async fn two_parcels_and_everything_between(shop: Shop) {
         "RETURN_RECEIVED",
         "REFUND",
     ];
-    assert_eq!(shop.told(&order).await, expected);
+    assert_eq!(shop.message_kinds(&order).await, expected);
     shop.close().await;
 }
 
@@ -215,7 +215,7 @@ async fn a_thousand_buyers_of_the_last_unit(shop: Shop) {
     shop.set_stock("MUG", 1).await;
     let requests: Vec<Value> = (0..1_000).map(|_| shop.order(&[("MUG", 1)])).collect();
     let calls = requests.iter().map(|request| async {
-        // As many as a connection may have under way; the rest wait their turn.
+        // As many as a connection may have under way; the rest wait for a place.
         shop.buyer.orders("PlaceOrder", request.clone()).await.unwrap();
     });
     futures::StreamExt::for_each(
@@ -234,7 +234,7 @@ async fn a_thousand_buyers_of_the_last_unit(shop: Shop) {
     shop.close().await;
 }
 
-async fn read_models_filled_again(shop: Shop) {
+async fn read_models_built_again(shop: Shop) {
     shop.set_stock("MUG", 3).await;
     for units in 1..=4 {
         shop.place(&[("MUG", units)]).await;
@@ -263,7 +263,7 @@ async fn nobody_judges_a_return(shop: Shop) {
     shop.settled().await;
     shop.advance(3 * DAY - Duration::from_secs(1));
     shop.settled().await;
-    assert_eq!(count(&shop.told(&order).await, "RETURN_OVERDUE"), 0);
+    assert_eq!(count(&shop.message_kinds(&order).await, "RETURN_OVERDUE"), 0);
     shop.advance(Duration::from_secs(1));
     let patience = tokio::time::Instant::now() + PATIENCE;
     while count(&shop.events(&order).await, "ReturnEscalated") == 0 {
@@ -272,12 +272,12 @@ async fn nobody_judges_a_return(shop: Shop) {
     }
     shop.advance(30 * DAY);
     shop.settled().await;
-    assert_eq!(count(&shop.told(&order).await, "RETURN_OVERDUE"), 1);
+    assert_eq!(count(&shop.message_kinds(&order).await, "RETURN_OVERDUE"), 1);
     assert_eq!(shop.get(&order).await["status"], "ORDER_STATUS_RETURN_REQUESTED");
     shop.close().await;
 }
 
-async fn mail_is_away_for_an_hour(mut shop: Shop) {
+async fn mail_is_unavailable_for_an_hour(mut shop: Shop) {
     let port = free_port();
     shop.restart(|settings| settings.notifications.mail = Mail::Smtp(smtp(port))).await;
     shop.set_stock("MUG", 5).await;

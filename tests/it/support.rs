@@ -43,7 +43,7 @@ impl Engine {
         Self::spawn(command, flags)
     }
 
-    /// With so many file descriptors at most.
+    /// With this many file descriptors at most.
     pub fn start_with_files(files: u32, flags: &[&str]) -> Self {
         let mut limited = Command::new("sh");
         let program = env!("CARGO_BIN_EXE_ordinal");
@@ -62,8 +62,8 @@ impl Engine {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).expect("the engine did not start");
-        let address = format!("http://{}", told["listening"].as_str().unwrap());
+        let started: Value = serde_json::from_str(&line).expect("the engine did not start");
+        let address = format!("http://{}", started["listening"].as_str().unwrap());
         Self { process, address }
     }
 
@@ -73,16 +73,16 @@ impl Engine {
         ordinal(&all)
     }
 
-    /// Runs a verb that must succeed and gives its answer.
+    /// Runs a verb that must succeed and returns its answer.
     pub fn ask(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{arguments:?}: {error}{told}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{arguments:?}: {error}{printed}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs a verb that must fail with this exit code and gives its error.
+    /// Runs a verb that must fail with this exit code and returns its error.
     pub fn refused(&self, code: i32, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -91,7 +91,7 @@ impl Engine {
         error["error"].clone()
     }
 
-    /// Memory that it has now, in MB.
+    /// Its resident memory, in MB.
     pub fn resident(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -99,7 +99,7 @@ impl Engine {
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
     }
 
-    /// Kills it as a power cut would, between any two instructions.
+    /// Kills it like a power cut, at any instruction.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -111,7 +111,7 @@ impl Engine {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Tells it to stop (SIGTERM) and waits until it has.
+    /// Stops it (SIGTERM) and waits for its end.
     pub fn stop(mut self) -> ExitStatus {
         self.signal("-TERM");
         self.process.wait().unwrap()
@@ -191,7 +191,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Killed with all it had, and started with nothing.
+    /// Killed with everything in memory, and started empty.
     pub fn restart(&mut self) {
         self.kill();
         self.again();
@@ -233,7 +233,7 @@ impl PostgresServer {
     pub fn start() -> Self {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::TempDir::new().unwrap();
-        // Postgres refuses to run as root: the server's own user has to get through.
+        // Postgres refuses to run as root: the server's own user needs access.
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(folder.path(), open).unwrap();
         let server = Self { port: free_port(), folder };
@@ -242,7 +242,7 @@ impl PostgresServer {
         server
     }
 
-    /// Started with all it had.
+    /// Started with its data.
     pub fn again(&self) {
         let flags = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1",
@@ -253,7 +253,7 @@ impl PostgresServer {
         self.run("pg_ctl", &["start", "-s", "-w", "-l", &log, "-o", &flags]);
     }
 
-    /// Stopped, and started as one that waits for what a primary sends, which never comes.
+    /// Restarted as a standby of a primary that never sends.
     pub fn becomes_a_standby(&self) {
         self.run("pg_ctl", &["stop", "-s", "-w", "-m", "fast"]);
         let signal = self.folder.path().join("data/standby.signal");

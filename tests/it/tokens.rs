@@ -1,4 +1,4 @@
-//! Tokens: drawn where none were given, kept as hashes, never shown.
+//! Tokens: drawn where none were given, stored as hashes, never shown.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::support::ordinal;
 
-/// On this machine alone, but no loopback address to those who only look at it: as in a container.
+/// Reaches only this machine, but does not look like a loopback address: as in a container.
 const OFF_LOOPBACK: &str = "[::ffff:127.0.0.1]:0";
 
-/// An engine that was given no tokens; where it listens, and what it told.
+/// An engine without given tokens; its address, and its first output.
 fn serve(data: &Path) -> (Child, String, Value) {
     let log = std::fs::File::options().create(true).append(true).open(data.with_extension("log"));
     let mut process = Command::new(env!("CARGO_BIN_EXE_ordinal"))
@@ -47,7 +47,7 @@ fn ask(address: &str, token_file: Option<&Path>, verb: &[&str]) -> (i32, String)
 }
 
 #[test]
-fn who_listens_for_others_and_was_given_no_tokens_draws_them_once() {
+fn an_engine_off_loopback_without_tokens_draws_them_once() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let [ops, service] = ["ops.token", "service.token"].map(|name| data.join(name));
@@ -74,7 +74,7 @@ fn who_listens_for_others_and_was_given_no_tokens_draws_them_once() {
     assert_eq!(ask(&address, Some(&ops), &["stock", "get", "MUG"]).0, 0);
     end(process);
 
-    // Nobody else reads them, and nothing shows them, logs at trace included.
+    // Nobody else can read them, and nothing shows them, logs at trace included.
     for file in ["ops.token", "service.token", "tokens.toml"] {
         let mode = std::fs::metadata(data.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -87,7 +87,7 @@ fn who_listens_for_others_and_was_given_no_tokens_draws_them_once() {
 }
 
 #[test]
-fn without_a_directory_of_its_own_an_engine_is_to_be_given_tokens() {
+fn an_engine_without_a_directory_requires_tokens() {
     let flags =
         ["serve", "--listen", OFF_LOOPBACK, "--database-url", "postgres://nobody@127.0.0.1:1/x"];
     let output = ordinal(&flags);
@@ -97,7 +97,7 @@ fn without_a_directory_of_its_own_an_engine_is_to_be_given_tokens() {
 }
 
 #[test]
-fn a_file_of_hashes_is_as_good_as_one_of_tokens_and_a_wrong_one_is_refused() {
+fn a_file_of_token_hashes_is_accepted_and_an_invalid_one_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("tokens.toml");
     let token = "a-token-of-a-test-of-enough-characters";

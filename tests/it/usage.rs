@@ -1,4 +1,4 @@
-//! What the command line says to people: answers as tables, mistakes with their remedy, settings.
+//! The command line for people: answers as tables, errors with their remedy, settings.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::support::{CUSTOMER, Engine, ordinal, placing};
 
 const ID: &str = "018f6f3e-0000-7000-8000-0000000000aa";
 const TIME: &str = "2026-11-28T00:29:07.296796Z";
-/// What reaches a terminal as it is forges lines, colours them or turns them round.
+/// Printed raw on a terminal it would forge lines, colour or reverse them.
 const EVIL: &str = "ok\rstatus: CONFIRMED\n\u{1b}[31m\u{202e}txt\u{200b}\u{9b}2J\u{7f}";
 
 fn out(output: &Output) -> String {
@@ -33,7 +33,7 @@ fn ordinal_in(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// A command line that is refused before anybody is asked: exit code 2, in words and as JSON.
+/// A command line that is refused before any call: exit code 2, as text and as JSON.
 fn refused(arguments: &[&str], said: &str) -> String {
     let output = ordinal(arguments);
     let told = error(&output);
@@ -49,7 +49,7 @@ fn refused(arguments: &[&str], said: &str) -> String {
 }
 
 #[test]
-fn an_address_is_taken_with_and_without_a_scheme_and_never_spoken_to_in_clear_text_for_https() {
+fn a_scheme_is_optional_and_https_is_never_called_in_clear_text() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     let bare = engine.address.trim_start_matches("http://");
@@ -78,8 +78,7 @@ fn an_address_is_taken_with_and_without_a_scheme_and_never_spoken_to_in_clear_te
     assert!(listener.accept().is_err(), "somebody was spoken to");
 }
 
-/// Each verb that lists or shows something, with what it asks and an answer full of what others
-/// wrote.
+/// Each verb that lists or shows something, with its method and an answer full of foreign texts.
 fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
     let letter = |state: &str, position: u64, error: &str| {
         json!({
@@ -299,7 +298,7 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
 }
 
 #[test]
-fn every_answer_is_made_for_people_and_nothing_in_it_reaches_the_terminal_raw() {
+fn every_answer_is_readable_and_nothing_reaches_the_terminal_raw() {
     for (verb, method, answer, expected) in shown() {
         let order =
             shown().into_iter().find(|(verb, ..)| verb.starts_with(&["order", "get"])).unwrap();
@@ -316,14 +315,14 @@ fn every_answer_is_made_for_people_and_nothing_in_it_reaches_the_terminal_raw() 
         let wrong = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{200b}".contains(c));
         assert!(!told.contains(wrong), "{verb:?}: {told:?}");
         assert!(!told.contains("\nstatus: CONFIRMED"), "{verb:?}: a line is forged: {told}");
-        // Programs get it as it is.
+        // Programs get it unchanged.
         let output = ordinal(&[&["--json", "--address", &fake.address], &verb[..]].concat());
         serde_json::from_str::<Value>(out(&output).lines().next().unwrap()).unwrap();
     }
 }
 
 #[test]
-fn empty_lists_say_so() {
+fn empty_lists_are_reported_as_empty() {
     let answers = [
         ("admin.v1.AdminService/ListDeadLetters", "dead-letter list", "no dead letters"),
         ("admin.v1.AdminService/ListQuarantined", "quarantined", "no orders are quarantined"),
@@ -345,7 +344,7 @@ fn empty_lists_say_so() {
 }
 
 #[test]
-fn a_mistake_is_told_with_its_value_and_its_remedy() {
+fn an_invalid_argument_is_reported_with_value_and_remedy() {
     let place = |line: &str| -> Vec<String> {
         let mut all: Vec<String> = placing(&[]).into_iter().map(str::to_owned).collect();
         all.extend(["--line".to_owned(), line.to_owned()]);
@@ -386,7 +385,7 @@ fn a_mistake_is_told_with_its_value_and_its_remedy() {
 }
 
 #[test]
-fn names_are_those_that_tables_show_and_reasons_those_that_callers_may_give() {
+fn arguments_take_the_names_that_tables_show() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     let told = engine.refused(2, &["order", "cancel", ID, "--reason", "because"]);
@@ -428,7 +427,7 @@ fn order(more: &Value) -> Value {
 }
 
 #[test]
-fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
+fn an_order_file_is_checked_by_path_and_excludes_flags() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(&directory.path().join("data"));
     engine.ask(&["stock", "set", "MUG", "5"]);
@@ -462,7 +461,7 @@ fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
     ] {
         refused(&["order", "place", "--file", &path, flag, value], "cannot be used with");
     }
-    // A dry run that stands in the file is told as one, in either spelling.
+    // A dry run in the file is reported as one, in either spelling.
     for options in [json!({ "validate_only": true }), json!({ "validateOnly": true })] {
         let path = file(json!({ "options": options }));
         let place = ["--address", &engine.address, "order", "place", "--file", &path];
@@ -475,11 +474,11 @@ fn a_file_with_an_order_is_judged_by_the_path_and_goes_with_no_flag() {
 }
 
 #[test]
-fn all_pages_come_one_after_the_other() {
+fn all_pages_are_listed_in_order() {
     let directory = TempDir::new().unwrap();
     let engine = Engine::start(directory.path());
     for number in 0..101 {
-        // One call sets one; a hundred and one do not fit a page.
+        // One call sets one; a hundred and one do not fit on a page.
         engine.ask(&["stock", "set", &format!("SKU-{number:03}"), "1"]);
     }
     let pages = engine.run(&["stock", "list", "--all", "--prefix", "SKU-"]);
@@ -494,7 +493,7 @@ fn all_pages_come_one_after_the_other() {
 }
 
 #[test]
-fn who_locks_the_files_is_said_within_a_second() {
+fn the_process_that_locks_the_files_is_named_within_a_second() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().to_str().unwrap();
     let engine = Engine::start(directory.path());
@@ -505,7 +504,7 @@ fn who_locks_the_files_is_said_within_a_second() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The directory of a test is everybody's, which is said first.
+    // The directory of a test is readable by everybody, which is reported first.
     let mut lines = BufReader::new(second.stderr.take().unwrap()).lines().map(Result::unwrap);
     let line = lines.find(|line| line.contains("locked")).unwrap();
     let took = since.elapsed();
@@ -513,12 +512,12 @@ fn who_locks_the_files_is_said_within_a_second() {
     second.wait().unwrap();
     let holder = format!("is locked by process {}", engine.process.id());
     assert!(line.contains(&holder), "{line}");
-    // It says so after half a second; the machine may be busy.
+    // Reported after half a second; the machine may be busy.
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
-fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
+fn errors_in_a_settings_file_never_repeat_its_content() {
     let directory = TempDir::new().unwrap();
     let serve = |text: &str| {
         let file = write(directory.path(), "ordinal.toml", text);
@@ -546,7 +545,7 @@ fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
         let told = serve(text);
         assert!(told.contains(said), "{text}: {told}");
     }
-    // Whatever is wrong with them, and wherever they stand by mistake.
+    // Whatever is wrong with them, and wherever they are by mistake.
     for text in [
         "database-url = postgres://u:geheim@h/d",
         "listen = \"postgres://u:geheim@h/d\"",
@@ -563,7 +562,7 @@ fn a_settings_file_is_told_what_is_wrong_with_it_and_never_repeated() {
 }
 
 #[test]
-fn settings_in_effect_are_shown_without_secrets_and_can_be_used_again() {
+fn effective_settings_are_shown_without_secrets_and_reusable() {
     let directory = TempDir::new().unwrap();
     let sample = ordinal(&["serve", "--print-config"]);
     assert!(sample.status.success(), "{}", error(&sample));
@@ -603,7 +602,7 @@ fn settings_in_effect_are_shown_without_secrets_and_can_be_used_again() {
 }
 
 #[test]
-fn every_secret_may_stand_in_a_file() {
+fn every_secret_can_be_read_from_a_file() {
     let directory = TempDir::new().unwrap();
     let url = write(directory.path(), "url", "postgres://u:geheim@127.0.0.1:1/x\n");
     let redis = write(directory.path(), "redis", "redis://:geheim@a:1\nredis://:geheim@b:1\n");
@@ -637,18 +636,18 @@ fn every_secret_may_stand_in_a_file() {
         assert!(told.lines().any(|shown| shown == line), "{line} is not in\n{told}");
     }
     assert!(!told.contains("geheim"), "{told}");
-    // It is as if they had been said: they go with no others.
+    // They act like the flags: they exclude the same others.
     let data = directory.path().to_str().unwrap();
     refused(&["serve", "--data", data, "--database-url-file", &url], "cannot be used with");
     refused(&["serve", "--database-url-file", &url, "--database-url", "x"], "use one of them");
     refused(&["serve", "--database-url-file", &empty], "is empty");
     let output = ordinal(&["serve", "--database-url-file", "/nowhere"]);
     assert!(output.status.code() == Some(1) && error(&output).contains("/nowhere"));
-    // A flag wins over a variable, the nearer over the farther.
+    // A flag overrides a variable, and a nearer file a farther one.
     let environment = [("ORDINAL_DATABASE_URL_FILE", "/nowhere")];
     let flag = ["serve", "--print-config", "--database-url", "postgres://h/d"];
     assert!(ordinal_in(&environment, &flag).status.success());
-    // Other verbs take them as well: this one gets as far as the database, which is not there.
+    // Other verbs take them as well: this one gets as far as the missing database.
     for verb in [
         &["verify", "--database-url-file", &url][..],
         &["migrate", "--database-url-file", &url],
@@ -663,7 +662,7 @@ fn every_secret_may_stand_in_a_file() {
 }
 
 #[test]
-fn a_variable_that_is_no_setting_is_named() {
+fn an_unknown_variable_is_reported() {
     let environment = [
         ("ORDINAL_CONFRIM_WITHIN", "geheim"),
         ("ORDINAL_SERVICE_HOST", "10.0.0.1"),
@@ -682,7 +681,7 @@ fn a_variable_that_is_no_setting_is_named() {
 }
 
 #[test]
-fn help_is_in_groups_and_keeps_what_asks_an_engine_apart() {
+fn help_is_grouped_and_keeps_client_flags_apart() {
     let told = out(&ordinal(&["--help"]));
     for heading in ["Operating an engine:", "Running an engine:", "Calling an engine:"] {
         assert!(told.contains(heading), "{heading} is not in\n{told}");

@@ -1,4 +1,4 @@
-//! `ordinal verify` on what a real engine left behind, whole and damaged.
+//! `ordinal verify` on the data of a real engine, intact and damaged.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::shop::TestDatabase;
 use crate::support::{Engine, ordinal};
 
 /// An order that was returned in part, one whose return waits for judgement (so a deadline is
-/// open), one out of stock, one held.
+/// open), one out of stock, one with reserved stock.
 struct Shop {
     directory: TempDir,
     returned: String,
@@ -46,7 +46,7 @@ impl Shop {
             assert_eq!(answer["order"]["status"], "ORDER_STATUS_RETURN_REQUESTED");
         }
         engine.ask(&["return", "approve", &returned, "--line", "1=RESTOCK"]);
-        // What a client sees; it waits until every follower has caught up.
+        // Through a client; it waits until every follower has caught up.
         let report = engine.ask(&["verify"]);
         assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report}");
         assert_eq!(report["orders"], 4, "{report}");
@@ -57,11 +57,11 @@ impl Shop {
         Self { directory, returned, waiting, held }
     }
 
-    /// A copy of one file of it with something changed behind the engine's back.
+    /// A copy with one file changed directly.
     fn damaged(&self, file: &str, sql: &str) -> TempDir {
         let copy = TempDir::new().unwrap();
-        let whole = self.directory.path().join(".");
-        let status = Command::new("cp").arg("-r").args([&whole, copy.path()]).status().unwrap();
+        let all = self.directory.path().join(".");
+        let status = Command::new("cp").arg("-r").args([&all, copy.path()]).status().unwrap();
         assert!(status.success());
         let path = copy.path().join(file);
         tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -89,7 +89,7 @@ fn clean(data: &Path) -> Value {
 }
 
 #[test]
-fn every_damage_is_named_by_law_and_order() {
+fn every_damage_is_reported_by_law_and_order() {
     let shop = Shop::closed();
     let report = clean(shop.directory.path());
     assert!(report["events"].as_u64().unwrap() > 10);
@@ -253,7 +253,7 @@ fn every_damage_is_named_by_law_and_order() {
                      event_version, payload, metadata, shard, position + 1000000, recorded_at, hash
                  FROM events WHERE aggregate_id = '{held}' AND sequence = 2"
             ),
-            // Its order takes it for true, and two confirmations are impossible.
+            // Replay takes it as true, and two confirmations are impossible.
             vec![("journal_chain", order(held)), ("history_legal", order(held))],
         ),
         (
@@ -310,8 +310,9 @@ fn every_damage_is_named_by_law_and_order() {
     }
 }
 
-/// Changes an address as somebody would who may do anything with the database and knows how the chain
-/// is made: the triggers are taken away and put back, and all hashes behind the change are made anew.
+/// Changes an address as somebody would who has all rights on the database and knows how the chain
+/// is computed: the triggers are removed and restored, and all hashes after the change are
+/// recomputed.
 async fn rewrite(file: &Path, order: &str) {
     let options = SqliteConnectOptions::new().filename(file);
     let db = SqlitePool::connect_with(options).await.unwrap();
@@ -355,17 +356,17 @@ async fn rewrite(file: &Path, order: &str) {
     db.close().await;
 }
 
-/// Against somebody who may change everything only what was written down elsewhere helps.
+/// Against an attacker with all rights only heads noted elsewhere help.
 #[test]
-fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
+fn a_completely_rewritten_history_differs_from_noted_heads() {
     let shop = Shop::closed();
     let noted = shop.directory.path().join("noted.json");
     let noted = noted.to_str().unwrap();
     let verify = |data: &Path, flags: &[&str]| {
         let data = ["--json", "verify", "--data", data.to_str().unwrap()];
         let output = ordinal(&[&data[..], flags].concat());
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        (output.status.code().unwrap(), told, String::from_utf8(output.stderr).unwrap())
+        let report_json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), report_json, String::from_utf8(output.stderr).unwrap())
     };
     let (code, report, _) = verify(shop.directory.path(), &["--heads-to", noted]);
     assert_eq!(code, 0);
@@ -374,9 +375,9 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
     let file: Value = serde_json::from_slice(&std::fs::read(noted).unwrap()).unwrap();
     assert_eq!(file["heads"], report["heads"]);
 
-    // It grows, and goes on from what was noted.
+    // It grows and continues what was noted.
     let engine = Engine::start(shop.directory.path());
-    // An export has the same hash at the same place, and one for each event.
+    // An export has the same hash at the same position, and one for each event.
     let events = String::from_utf8(engine.run(&["events", "replay"]).stdout).unwrap();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let hashes: Vec<Value> = events.map(|event| event["hash"].clone()).collect();
@@ -389,7 +390,7 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
     assert_eq!((code, &report["checked"]["as_noted"]), (0, &Value::from(1)), "{report}");
     assert!(report["heads"][0]["position"].as_u64() > head["position"].as_u64());
 
-    // Rewritten, it holds every law but that; and nothing new is noted of it.
+    // Rewritten, it satisfies every law but that one, and no new heads are noted.
     let copy = shop.damaged("journal.db", "SELECT 1");
     tokio::runtime::Runtime::new()
         .unwrap()
@@ -406,7 +407,7 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
     assert!(detail.starts_with(&position) && detail.contains(head["hash"].as_str().unwrap()));
     assert!(!again.exists());
 
-    // Set back to before what was noted.
+    // Set back to before the noted heads.
     let mut later = file.clone();
     later["heads"][0]["position"] = 1_000.into();
     std::fs::write(&again, later.to_string()).unwrap();
@@ -414,7 +415,7 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
     assert_eq!(code, 1);
     assert!(report["findings"].to_string().contains("ended at position 1000"), "{report}");
 
-    // What cannot be such a file is refused, and so is asking a client for it.
+    // An invalid heads file is refused, and so is the flag with a client.
     for wrong in
         ["", "{}", r#"{"heads": []}"#, r#"{"heads": [{"shard": 0, "position": 1, "hash": "x"}]}"#]
     {
@@ -427,7 +428,7 @@ fn a_history_that_was_rewritten_whole_is_not_the_one_that_was_noted() {
 }
 
 #[tokio::test]
-async fn triggers_that_are_gone_are_named_on_postgres() {
+async fn missing_triggers_are_reported_on_postgres() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let verify = || {
@@ -507,7 +508,7 @@ async fn triggers_that_are_gone_are_named_on_postgres() {
 }
 
 #[test]
-fn a_directory_without_an_engine_is_said_to_be_one() {
+fn a_directory_without_an_engine_is_refused() {
     let empty = TempDir::new().unwrap();
     let output = ordinal(&["--json", "verify", "--data", empty.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));

@@ -1,4 +1,4 @@
-//! Plain HTTP/2, for what no client library would do.
+//! Plain HTTP/2, for what no client library does.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct WireCall {
     pub request: SendStream<Bytes>,
 }
 
-/// A message with its prefix.
+/// A message with its length prefix.
 pub fn framed(message: &impl prost::Message) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
@@ -37,7 +37,7 @@ pub fn framed(message: &impl prost::Message) -> Bytes {
     bytes.freeze()
 }
 
-/// The beginning of a message of so many bytes.
+/// The prefix of a message of this many bytes.
 pub fn announced(length: u32) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
@@ -55,7 +55,7 @@ impl Wire {
         Self { send, driver: tokio::spawn(connection) }
     }
 
-    /// As a client that takes so many bytes of an answer at a time.
+    /// As a client that takes this many bytes of an answer at a time.
     pub async fn open_with_window(address: &str, window: u32) -> Self {
         let socket = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
         socket.set_nodelay(true).unwrap();
@@ -65,12 +65,12 @@ impl Wire {
         Self { send, driver: tokio::spawn(connection) }
     }
 
-    /// Begins a call as the holder of a token.
+    /// Begins a call with a token.
     pub async fn begin(&self, path: &str, token: Option<&str>) -> WireCall {
         self.begin_with(path, token, &[]).await
     }
 
-    /// Begins a call with further headers.
+    /// Begins a call with additional headers.
     pub async fn begin_with(
         &self,
         path: &str,
@@ -104,25 +104,25 @@ impl Wire {
         call
     }
 
-    /// Whether the server has not closed it.
+    /// Whether the server has left it open.
     pub fn is_open(&self) -> bool {
         !self.driver.is_finished()
     }
 }
 
-/// The status of these headers, if they have one.
+/// The status in these headers, if any.
 pub fn status(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(headers)
 }
 
-/// The stable reason of a status; OK where all is well.
+/// The stable reason of a status; OK without an error.
 pub fn reason(status: &Status) -> String {
     let Some(info) = status.get_details_error_info() else { return "OK".to_owned() };
     crate::reasons::stands_on_the_page(status);
     info.reason
 }
 
-/// Sends messages one after the other, each in frames of its own, as fast as the server lets it.
+/// Sends messages one after the other, each in frames of its own, as fast as the server allows.
 pub async fn send_all<M: prost::Message>(
     mut request: SendStream<Bytes>,
     messages: impl IntoIterator<Item = M>,
@@ -146,10 +146,10 @@ pub async fn send_all<M: prost::Message>(
     request.send_data(Bytes::new(), true).unwrap();
 }
 
-/// Reads an answer to its end: what each message of it says, and the reason with which it ended.
+/// Reads an answer to its end: its messages, and the reason with which it ended.
 pub async fn read_all<M: prost::Message + Default>(answer: ResponseFuture) -> (Vec<M>, String) {
     let mut body = answer.await.unwrap().into_body();
-    let (mut buffer, mut told) = (BytesMut::new(), Vec::new());
+    let (mut buffer, mut messages) = (BytesMut::new(), Vec::new());
     while let Some(data) = body.data().await {
         let data = data.unwrap();
         body.flow_control().release_capacity(data.len()).unwrap();
@@ -159,15 +159,15 @@ pub async fn read_all<M: prost::Message + Default>(answer: ResponseFuture) -> (V
             if buffer.len() < end {
                 break;
             }
-            told.push(M::decode(&buffer.split_to(end)[5..]).unwrap());
+            messages.push(M::decode(&buffer.split_to(end)[5..]).unwrap());
         }
     }
     let status = status(&body.trailers().await.unwrap().unwrap()).unwrap();
-    (told, reason(&status))
+    (messages, reason(&status))
 }
 
 impl WireCall {
-    /// The reason with which it ended, all of its answer read.
+    /// The final reason, after reading the answer.
     pub async fn ended(self) -> String {
         let Self { answer, request } = self;
         let _request = request;
@@ -189,7 +189,7 @@ impl WireCall {
         }
     }
 
-    /// The body of the answer once it has begun, or the reason why not.
+    /// The body of the answer once it has begun, or the reason why it did not.
     pub async fn begun(self) -> Result<(RecvStream, SendStream<Bytes>), String> {
         let Self { answer, request } = self;
         let answer = answer.await.map_err(|error| error.to_string())?;
@@ -200,7 +200,7 @@ impl WireCall {
     }
 }
 
-/// What it says within this time.
+/// The result within this time.
 pub async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
 }

@@ -9,7 +9,7 @@ use crate::measure::{Pace, Run, Runs};
 use crate::report::{Bound, Row};
 use crate::subject::client::by_calls;
 
-/// A row of as many bytes as one of our events has, inserted by a transaction of its own.
+/// A row of about the size of an event, inserted in a transaction of its own.
 const INSERT: &str = "INSERT INTO bare (payload) VALUES (repeat('x', 700));\n";
 
 /// Row 2: the same through gRPC.
@@ -22,7 +22,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "place + cancel by calls of gRPC, on Postgres",
         "The client in its own process, over loopback, 64 calls at most on a connection; each caller waits for each answer. Client, server and \
          database share the cores. pgbench inserts one row of 700 bytes per transaction with as many clients (prepared, 2 threads). \
-         The framework stands behind the same edge: same limits, same parsing, and it reads the order again to show it. \
+         The framework runs behind the same edge: same limits, same parsing, and it reads the order again to return it. \
          A journal in memory shows what the edge and the actors alone cost. Of the engine only the path of a command runs.",
     );
     let (ours, theirs) = (lab.database("calls").await?, lab.database("framework").await?);
@@ -76,7 +76,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Makes the table.
+    /// Creates the table.
     ///
     /// # Errors
     /// Where that fails.
@@ -91,7 +91,7 @@ impl Bare {
         Ok(Self { url, script })
     }
 
-    /// Runs it with so many clients.
+    /// Runs it with this many clients.
     ///
     /// # Errors
     /// Where it fails.

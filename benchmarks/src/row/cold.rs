@@ -17,7 +17,7 @@ use crate::work::{Template, shop};
 /// Connections of the peer: as many as the journal's readers.
 const CONNECTIONS: u32 = 8;
 
-/// Row 6: orders that sleep.
+/// Row 6: orders that are asleep.
 ///
 /// # Errors
 /// Where a contender fails.
@@ -26,7 +26,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         "6",
         "cold orders: wake and answer",
         "20,000 orders of two events, none in memory. Ours wakes an actor, reads the order's events, replays them and answers with the order; \
-         the actor goes to sleep when room is needed (5,000 stay awake). The peer reads the same rows by the same index and looks at none of them.",
+         the actor goes to sleep when space is needed (5,000 stay awake). The peer reads the same rows by the same index and decodes none of them.",
     );
     let orders = pace.pick(20_000, 5_000);
     let url = lab.database("cold").await?;
@@ -69,8 +69,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-/// Each caller goes through all of them at a step that shares no factor with their number, so that
-/// nobody meets an order soon again.
+/// Each caller visits all orders with a step that shares no factor with their number, so that no
+/// order is visited again soon.
 fn walk(ids: &Arc<[OrderId]>) -> impl Fn() -> OrderId + Clone + Send + use<> {
     let (ids, at) = (Arc::clone(ids), Arc::new(AtomicUsize::new(0)));
     move || ids[at.fetch_add(7_919, Ordering::Relaxed) % ids.len()]
@@ -86,7 +86,7 @@ async fn wakes(
     closed(pace, callers, move |_, mut tally| {
         let (registry, next, by) = (registry.clone(), next.clone(), by.clone());
         async move {
-            while tally.goes_on() {
+            while tally.continues() {
                 let since = Instant::now();
                 let view = registry.view(next(), &by).await?;
                 anyhow::ensure!(view.version == 2, "version {}", view.version);
@@ -108,7 +108,7 @@ async fn selects(
     closed(pace, callers, move |_, mut tally| {
         let (pool, next) = (pool.clone(), next.clone());
         async move {
-            while tally.goes_on() {
+            while tally.continues() {
                 let since = Instant::now();
                 let rows = sqlx::query(
                     "SELECT *, payload::text, metadata::text FROM journal.events

@@ -27,21 +27,21 @@ use crate::setting;
 use crate::subject::engine::{SHARDS, options};
 use crate::work::Template;
 
-/// Deadlines that fall due each second.
+/// Deadlines due each second.
 const DUE_PER_SECOND: i64 = 5_000;
 
-/// The machine's clock, moved by an offset.
+/// The machine's clock with an offset.
 #[derive(Clone, Default)]
-struct Moved(Arc<AtomicI64>);
+struct OffsetClock(Arc<AtomicI64>);
 
-impl Moved {
+impl OffsetClock {
     fn to(&self, time: Timestamp) {
         self.0.store(time.micros() - SystemClock.now().micros(), Ordering::SeqCst);
     }
 }
 
 #[async_trait]
-impl Clock for Moved {
+impl Clock for OffsetClock {
     fn now(&self) -> Timestamp {
         let offset = self.0.load(Ordering::SeqCst);
         Timestamp::from_micros(SystemClock.now().micros().saturating_add(offset))
@@ -56,17 +56,17 @@ impl Clock for Moved {
 /// Row 8: many open deadlines.
 ///
 /// # Errors
-/// Where an order is missed or rung twice.
+/// Where a deadline is missed or fires twice.
 pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let open = pace.pick(1_000_000, 20_000);
     let seconds = pace.pick(20, 2);
     let mut row = Row::new(
         "8",
         &format!("{open} open deadlines, 5,000 due a second"),
-        "Orders that nobody confirms, placed so that 5,000 of them fall due in each second; the durable list in Postgres, the alarm and the orders in one \
-         process, and the list itself follows what the alarm brings about. Lateness is the time at which an order was cancelled less its deadline.",
+        "Orders that are never confirmed, placed so that 5,000 of them are due in each second; the durable list in Postgres, the alarm and the orders in one \
+         process, and the list itself follows the events that the alarm causes. Lateness is the time at which an order was cancelled minus its deadline.",
     );
-    let clock = Moved::default();
+    let clock = OffsetClock::default();
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let begin: Timestamp = "2026-03-02T09:00:00Z".parse()?;
     let url = lab.database("deadlines").await?;
@@ -75,7 +75,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let database = Database::postgres(&url, "orders", &migrator(Dialect::Postgres)).await?;
     let deadlines = Deadlines::new(database.clone());
 
-    // What was placed, in the order of its deadlines.
+    // The placed orders, in order of their deadlines.
     let template = Template::new()?;
     let mut placed = futures::stream::iter(0..open)
         .map(|index| {
@@ -115,7 +115,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
             .await
             .map_err(anyhow::Error::from)
     });
-    level(&source, &status).await?;
+    until_caught_up(&source, &status).await?;
     let listed = number(open) / since.elapsed().as_secs_f64();
     row.figure("put on the list", "Ordinal", "orders/s", Spread::once(listed));
 
@@ -123,7 +123,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let registry =
         Registry::start(journal.clone(), Arc::clone(&shared), policy, Limits::default()).await?;
     let alarm = Alarm::new(deadlines, registry.clone(), Arc::clone(&shared));
-    // The first one is due a second from now.
+    // The first is due a second from now.
     let first = begin.plus(policy.confirm_within);
     clock.to(Timestamp::from_micros(first.micros() - 1_000_000));
     let ringing = tokio::spawn(alarm.run(stop.clone()));
@@ -136,7 +136,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     follower.await??;
     let memory = setting::resident_bytes() - before;
 
-    let (mut late, mut rung) = (latencies()?, 0_u64);
+    let (mut late, mut fired) = (latencies()?, 0_u64);
     let mut cursors = Cursors::default();
     let mut deadlines_of = std::collections::HashMap::new();
     let mut missed = 0_u64;
@@ -157,7 +157,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
                         missed -= 1;
                         anyhow::ensure!(at >= due, "an order lapsed before its time");
                         let _ = late.record(u64::try_from(at.micros() - due.micros())?);
-                        rung += 1;
+                        fired += 1;
                     }
                 }
                 _ => {}
@@ -166,7 +166,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     }
     anyhow::ensure!(missed == 0, "{missed} deadlines were missed");
     let p99 = Spread::once(number(late.value_at_quantile(0.99)) / 1e6);
-    row.figure("rung", "Ordinal", "orders", Spread::once(number(rung)));
+    row.figure("rung", "Ordinal", "orders", Spread::once(number(fired)));
     let half = Spread::once(number(late.value_at_quantile(0.5)) / 1e6);
     row.figure("lateness p50", "Ordinal", "s", half);
     row.figure("lateness p99", "Ordinal", "s", p99);
@@ -178,7 +178,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         Bound::AtMost(50.0),
         "MB",
     );
-    row.note(format!("{rung} deadlines fell due while it was measured: none was missed, and an order cannot be cancelled twice."));
+    row.note(format!("{fired} deadlines were due during the measurement: none was missed, and an order cannot be cancelled twice."));
     registry.stop();
     journal.close().await;
     database.close().await;
@@ -186,7 +186,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-async fn level(source: &JournalSource, status: &FollowStatus) -> anyhow::Result<()> {
+async fn until_caught_up(source: &JournalSource, status: &FollowStatus) -> anyhow::Result<()> {
     let heads = source.heads().await?;
     while !status.cursors().covers(&heads) {
         anyhow::ensure!(!status.is_stopped(), "{:?}", status.error());

@@ -22,7 +22,7 @@ use crate::report::{Bound, Row};
 use crate::subject::engine::Engine;
 use crate::work::Template;
 
-/// Facts of a pipeline, as the relay sends them.
+/// Facts per pipeline, as the relay sends them.
 const BATCH: usize = 512;
 
 /// Row 10: followers.
@@ -34,8 +34,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "10",
         "followers: journal → Redis → stock, effects committed",
-        "Orders that were placed before travel from the journal through the relay into the streams, are read there by the stock service, and end as \
-         reservations with its cursor in Postgres; all of it at the same time, in one process. The peer is a bare client of Redis that adds the \
+        "The facts of orders placed before are relayed from the journal into the streams, read there by the stock service, and end as \
+         reservations with its cursor in Postgres; all at the same time, in one process. The peer is a bare Redis client that adds the \
          same bytes, reads them as a consumer group and acknowledges them, one by one and in pipelines of 512; it has no journal to read and nothing to commit.",
     );
     let (mut ours, mut single, mut batched) = (Vec::new(), Vec::new(), Vec::new());
@@ -80,15 +80,15 @@ async fn through_redis(lab: &Lab, facts: u64) -> anyhow::Result<f64> {
 
     let stop = CancellationToken::new();
     let since = Instant::now();
-    let (relayed, told) = (stop.clone(), Arc::clone(&log));
-    // From the first fact on, as a stream that has never been emptied.
+    let (relayed, published) = (stop.clone(), Arc::clone(&log));
+    // From the first fact, as in a stream that has never been emptied.
     let mut relay = Relay::new(redis.clone(), through, Arc::clone(&log), u64::MAX);
     let relay = tokio::spawn(async move {
         let status = FollowStatus::new("relay");
-        follow(&*told, &mut relay, everything(), &status, &relayed).await
+        follow(&*published, &mut relay, everything(), &status, &relayed).await
     });
     let source = RedisSource::new(redis, through, log, "stock", now());
-    stock_follows(&source, &database, &heads).await?;
+    until_stock_caught_up(&source, &database, &heads).await?;
     let rate = number(facts) / since.elapsed().as_secs_f64();
     stop.cancel();
     relay.await??;
@@ -103,20 +103,20 @@ fn now() -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
     Arc::new(|| SystemClock.now())
 }
 
-/// The tables of stock in an empty database.
+/// Creates the tables of stock in an empty database.
 ///
 /// # Errors
-/// Where they cannot be made.
+/// Where they cannot be created.
 pub async fn stock_in(url: &str) -> anyhow::Result<Database> {
     let migrations = inventory_stream::migrator(Dialect::Postgres);
     Ok(Database::postgres(url, "inventory", &migrations).await?)
 }
 
-/// Lets stock follow these facts from the first on, until it is level.
+/// Lets stock follow these facts from the first, until it has caught up.
 ///
 /// # Errors
-/// Where it cannot, or is not level in time.
-pub async fn stock_follows(
+/// Where it fails, or does not catch up in time.
+pub async fn until_stock_caught_up(
     source: &dyn Source<Fact>,
     database: &Database,
     heads: &Cursors,
@@ -125,7 +125,7 @@ pub async fn stock_follows(
     let mut sink = Transactional::new("stock", database.clone(), inventory.follower(), now());
     sink.cursors().await.map_err(|error| anyhow::anyhow!("{error}"))?;
     let (status, stop) = (FollowStatus::new("stock"), CancellationToken::new());
-    let level = async {
+    let caught_up = async {
         while !status.cursors().covers(heads) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -133,18 +133,18 @@ pub async fn stock_follows(
     };
     let following = follow(source, &mut sink, everything(), &status, &stop);
     let (followed, ()) =
-        timeout(Duration::from_secs(180), async { tokio::join!(following, level) })
+        timeout(Duration::from_secs(180), async { tokio::join!(following, caught_up) })
             .await
-            .context("stock is not level in time")?;
+            .context("stock did not catch up in time")?;
     followed?;
     anyhow::ensure!(
         Cursors::load(database, "stock").await?.covers(heads),
-        "stock was level before its effects were committed"
+        "stock was reported as caught up before its effects were committed"
     );
     Ok(())
 }
 
-/// XADD, XREADGROUP and XACK of so many entries; adding and reading at the same time, each on a
+/// XADD, XREADGROUP and XACK of this many entries; adding and reading at the same time, each on a
 /// connection of its own.
 async fn bare(lab: &Lab, entries: u64, batch: usize, body: &str) -> anyhow::Result<f64> {
     let client = redis::Client::open(lab.redis_url())?;

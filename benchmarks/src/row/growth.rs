@@ -18,10 +18,10 @@ use crate::setting;
 use crate::subject::engine::{Engine, SHARDS, shop_or_stock};
 use crate::work::Template;
 
-/// Appends under way at once while a journal is filled.
+/// Concurrent appends while a journal is filled.
 const FILLING: usize = 1_024;
 
-/// Rows 7 and 9: what grows, and what should not.
+/// Rows 7 and 9: what grows with a journal, and what should not.
 ///
 /// # Errors
 /// Where a contender fails.
@@ -29,8 +29,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
     let mut replay = Row::new(
         "7",
         "replay of a journal: verified with its hash chain",
-        "A reader of its own goes through every event in order, follows the hash chain and decodes nothing else; the peer is COPY … TO STDOUT, whose \
-         bytes are thrown away. The processor's time of Postgres is part of both.",
+        "A separate reader goes through every event in order, checks the hash chain and decodes nothing else; the peer is COPY … TO STDOUT, whose \
+         bytes are discarded. The CPU time of Postgres is part of both.",
     );
     let mut growth = Row::new(
         "9",
@@ -75,7 +75,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
         replay.goal(what, Spread::once(last / first), Bound::AtMost(1.15), "");
     }
     if !pace.large {
-        replay.note("Ten million events take longer to fill than the suite: `scripts/bench --rows 7 --large`.");
+        replay.note("Ten million events take longer to fill than the complete suite takes: `scripts/bench --rows 7 --large`.");
     }
     engine.close().await;
 
@@ -125,10 +125,10 @@ async fn fill(journal: &Journal, events: u64) -> anyhow::Result<()> {
     fill_with(journal, events / 2, &Template::new()?, orders).await
 }
 
-/// Appends so many of these orders, each with the history that is made of its being placed.
+/// Appends this many orders, each with the history computed from its placing.
 ///
 /// # Errors
-/// Where the journal does not take one.
+/// Where the journal refuses one.
 pub async fn fill_with(
     journal: &Journal,
     orders: u64,
@@ -149,7 +149,7 @@ pub async fn fill_with(
     Ok(())
 }
 
-/// What the commands bring about, one after another, now.
+/// The events of these commands, one after another, now.
 ///
 /// # Errors
 /// Where the order refuses one.
@@ -157,7 +157,7 @@ pub fn history(commands: &[Command]) -> anyhow::Result<Vec<NewEvent>> {
     history_at(commands, SystemClock.now())
 }
 
-/// What the commands bring about at this time.
+/// The events of these commands at this time.
 ///
 /// # Errors
 /// Where the order refuses one.
@@ -217,7 +217,7 @@ async fn copied(url: &str) -> anyhow::Result<Duration> {
     Ok(took)
 }
 
-/// What an order costs that is awake.
+/// Memory per awake order.
 async fn awake(engine: &Engine, pace: Pace, row: &mut Row) -> anyhow::Result<()> {
     let orders = pace.pick(20_000, 5_000);
     let limits = Limits { awake_max: 50_000, ..Limits::default() };
@@ -233,7 +233,7 @@ async fn awake(engine: &Engine, pace: Pace, row: &mut Row) -> anyhow::Result<()>
     let each = (setting::resident_bytes() - before) / number(orders);
     row.figure("an order of two lines that is awake", "Ordinal", "bytes", Spread::once(each));
     row.goal("bytes per awake order", Spread::once(each), Bound::Told, "bytes");
-    row.note("Memory of an awake order is what the process grew by; what it had freed before and took again is not seen, so it is the least that an order may cost.");
+    row.note("Memory of an awake order is what the process grew by; memory that was freed before and reused is not counted, so it is a lower bound.");
     registry.stop();
     Ok(())
 }

@@ -16,7 +16,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::followers::{stock_follows, stock_in};
+use super::followers::{stock_in, until_stock_caught_up};
 use super::growth::{fill_with, history};
 use crate::lab::Lab;
 use crate::measure::{Count, Pace, Spread, number};
@@ -26,10 +26,10 @@ use crate::subject::cluster::{call, operator};
 use crate::subject::engine::{Engine as OrderEngine, SHARDS};
 use crate::work::{Template, request};
 
-/// Buyers of the peer at a time. Other numbers were not tried.
+/// Concurrent buyers of the peer. Other numbers were not tried.
 const BUYERS: usize = 16;
 
-/// Row 5: everybody wants the same product.
+/// Row 5: all orders are for the same product.
 ///
 /// # Errors
 /// Where a contender fails.
@@ -39,11 +39,11 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "5",
         &format!("hot product: {orders} orders for one product, {stock} in stock"),
-        "Ours: one process with everything on Postgres; orders are placed by one stream, and it ends when the last is confirmed or cancelled: \
+        "Ours: one process with everything on Postgres; orders are placed by one stream, and a run ends when the last is confirmed or cancelled: \
          journal, stock, answers and lists included. The peer only keeps stock: a transaction per order reads the product's row, updates it WHERE its \
-         version is unchanged, inserts the reservation, and tries again where somebody was faster; 16 buyers at a time. So that like stands beside \
-         like, our stock is measured alone too: the orders were placed before, and it ends when the last is reserved or refused, with the answer that \
-         it tells the order.",
+         version is unchanged, inserts the reservation, and retries where another buyer was faster; 16 buyers at a time. For a comparison of like with \
+         like, our stock is measured alone too: the orders were placed before, and a run ends when the last is reserved or refused, with the fact that \
+         it publishes.",
     );
     let (mut fast, mut alone, mut slow) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..pace.rounds {
@@ -134,7 +134,7 @@ async fn stock_alone(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> 
     let facts = OrderFacts::new(engine.journal.clone());
     let heads = facts.heads().await?;
     let since = Instant::now();
-    stock_follows(&facts, &database, &heads).await?;
+    until_stock_caught_up(&facts, &database, &heads).await?;
     let rate = number(orders) / since.elapsed().as_secs_f64();
     let held = "SELECT count(*) FROM reservations WHERE state = 'RESERVED'";
     let held: i64 = sqlx::query_scalar(held).fetch_one(database.reader()).await?;

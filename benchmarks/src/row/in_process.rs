@@ -4,7 +4,7 @@ use crate::report::{Bound, Row};
 use crate::subject::engine::{Engine, SHARDS};
 use crate::subject::framework::Framework;
 
-/// Row 1: create and confirm, without any network but the database's.
+/// Row 1: create and confirm, with no network but the database's.
 ///
 /// # Errors
 /// Where a contender fails.
@@ -12,8 +12,8 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "1",
         "create + confirm in one process, on Postgres",
-        "Each caller places an order of two lines, waits, confirms it, waits, and goes on with the next. Callers, actors and journal \
-         (or the framework with its pool of 32 connections) in one process, Postgres beside them on the same cores. \
+        "Each caller places an order of two lines, waits, confirms it, waits, and continues with the next. Callers, actors and journal \
+         (or the framework with its pool of 32 connections) in one process, Postgres on the same cores. \
          The framework runs the same aggregate: the same decide and evolve.",
     );
     let ours = lab.database("in_process").await?;

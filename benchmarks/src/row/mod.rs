@@ -1,11 +1,11 @@
 //! The comparisons, one file each.
 
 mod calls; // 2: through gRPC
-mod cold; // 6: orders that sleep
-mod deadlines; // 8: many that fall due
+mod cold; // 6: orders that are asleep
+mod deadlines; // 8: many due deadlines
 mod followers; // 10: journal, Redis, service
-pub mod growth; // 7 and 9: what grows, and what should not
-mod hot_product; // 5: one product that everybody wants
+pub mod growth; // 7 and 9: what grows with a journal, and what should not
+mod hot_product; // 5: one product in all orders
 mod in_process; // 1: actors and journal
 mod overload; // 15: too many calls, and one bad caller
 pub mod reaction; // 4: everything that follows an order
@@ -16,13 +16,13 @@ use crate::lab::Lab;
 use crate::measure::Pace;
 use crate::report::Row;
 
-/// The rows by number, in the order in which they run; 7 and 9 share their journal.
+/// Row numbers in the order in which they run; 7 and 9 share their journal.
 pub const NUMBERS: [&str; 11] = ["1", "2", "2b", "3", "4", "5", "6", "7+9", "8", "10", "15"];
 
 /// Measures rows.
 ///
 /// # Errors
-/// Where a contender fails: then nothing is claimed.
+/// Where a contender fails: then nothing is reported.
 pub async fn measure(number: &str, lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
     let row = match number {
         "1" => in_process::measure(lab, pace).await,

@@ -30,16 +30,16 @@ const OTHERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of a load; each takes 128 calls at a time.
 const CONNECTIONS: usize = 16;
-/// How often memory is looked at under a load.
-const LOOKED_AT_EVERY: Duration = Duration::from_millis(100);
-/// Calls that are answered within 100 ms, one after the other, by which it is level again.
-const LEVEL_CALLS: u32 = 5;
-/// Calls without an answer that a load has at most.
+/// How often memory is sampled under a load.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+/// Consecutive calls answered within 100 ms after which the engine counts as recovered.
+const RECOVERED_CALLS: u32 = 5;
+/// Maximum of unanswered calls of a load.
 const UNDER_WAY_MAX: u64 = 20_000;
 
 type Orders = OrderServiceClient<Channel>;
 
-/// Row 15: what one caller, or too many calls, cost.
+/// Row 15: the cost of one bad caller, and of too many calls.
 ///
 /// # Errors
 /// Where the engine ends.
@@ -47,12 +47,12 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "15",
         "overload and fairness",
-        "The engine whole in one process on SQLite, with tokens, on one half of the cores, and its clients in another on the other half: what they send that cannot be carried out takes nothing of the engine's cores. Announced: 3 connections without a token \
+        "The complete engine in one process on SQLite, with tokens, on one half of the cores, and its clients in another on the other half: requests beyond its capacity take none of the engine's cores. Announced: 3 connections without a token \
          announce 100 messages of 4 MiB each to health and send 16 bytes of each. Goodput: orders placed within their deadline of 5 s, a second, by a service that \
-         begins them at 2, 5 and 10 times the peak, whatever becomes of them, counted as long as it begins them; the peak is that of 256 callers that wait, before or \
-         after, whichever is more. Level: from the end of the load until 5 calls one after the other are answered within 100 ms each. Memory: the most under the \
-         load, looked at every 100 ms. Fairness: 8 customers place orders at \
-         a steady rate, together 40 of 100 of the peak, alone and beside one that keeps 1,000 calls under way and asks again at once.",
+         begins them at 2, 5 and 10 times the peak, whether or not earlier ones have ended, counted as long as it begins them; the peak is that of 256 callers that wait, before or \
+         after, whichever is more. Recovery: from the end of the load until 5 consecutive calls are answered within 100 ms each. Memory: the most under the \
+         load, sampled every 100 ms. Fairness: 8 customers place orders at \
+         a steady rate, together 40 of 100 of the peak, alone and beside one that keeps 1,000 calls under way and retries immediately.",
     );
     let directory = lab.directory("overload")?;
     let tokens = directory.join("tokens.toml");
@@ -62,7 +62,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let program = std::env::current_exe().context("where is this program?")?.display().to_string();
     let serve = ["ordinal", "serve", "--data", &data, "--tokens", &tokens, "--without-stock"];
     let cores = Cores::halved().context("it takes two cores")?;
-    // It becomes the program, under the same id.
+    // The shell becomes the program, with the same id.
     let kept = ["-c", &cores.subject, &program];
     let arguments = [&kept[..], &serve].concat();
     let process = lab::start(lab, "overload", Path::new("taskset"), &arguments).await?;
@@ -87,14 +87,14 @@ async fn under_load(row: &mut Row, process: &Process, pace: Pace) -> anyhow::Res
     fairness(row, address, id, whole, seconds).await
 }
 
-/// What is done of 2, 5 and 10 times as much as can be done; the peak of a second.
+/// Work done under 2, 5 and 10 times the peak load; the peak is a rate per second.
 async fn goodput(
     row: &mut Row,
     address: SocketAddr,
     process: u32,
     time: Duration,
 ) -> anyhow::Result<u64> {
-    // The first calls find nothing warm; they count for nothing.
+    // Warm-up; not counted.
     peak(address, time).await?;
     let before = peak(address, time).await?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
@@ -105,39 +105,39 @@ async fn goodput(
         let memory = Memory::watch(process);
         let links = clients(address).await?;
         let window = Window::new(time);
-        let (load, level) = tokio::try_join!(
+        let (load, recovery) = tokio::try_join!(
             load(links, service(), whole * times, window),
-            until_level(address, window.end),
+            until_recovered(address, window.end),
         )?;
-        loads.push((format!("{times} times the peak"), load, level, memory.most().await?));
+        loads.push((format!("{times} times the peak"), load, recovery, memory.most().await?));
     }
     let after = peak(address, time).await?;
     row.figure("peak before, 256 callers", "Ordinal", "orders/s", Spread::once(before));
     row.figure("peak after, 256 callers", "Ordinal", "orders/s", Spread::once(after));
-    // The larger one, so that a slow moment of it flatters nothing.
+    // The larger one, so that a slow moment of the peak does not improve the ratio.
     let peak = before.max(after).max(1.0);
-    for (case, load, level, most) in loads {
-        let mut told = |unit: &str, value: f64| {
+    for (case, load, recovery, most) in loads {
+        let mut report = |unit: &str, value: f64| {
             row.figure(&case, "Ordinal", unit, Spread::once(value));
         };
         let a_second = |count: u64| number(count) / time.as_secs_f64();
-        told("begun/s", a_second(load.begun));
-        told("orders/s within their deadline", load.rate(time));
-        told("orders/s answered after the load had ended", a_second(load.late));
-        told("refused/s", a_second(load.refused));
-        told("neither/s", a_second(load.failed));
-        told("MB resident at most", most / 1e6);
+        report("begun/s", a_second(load.begun));
+        report("orders/s within their deadline", load.rate(time));
+        report("orders/s answered after the load had ended", a_second(load.late));
+        report("refused/s", a_second(load.refused));
+        report("neither/s", a_second(load.failed));
+        report("MB resident at most", most / 1e6);
         let of_peak = Spread::once(load.rate(time) / peak);
         row.goal(&format!("goodput at {case}, of the peak"), of_peak, Bound::AtLeast(0.9), "");
-        let level = Spread::once(level);
-        row.goal(&format!("level again after {case}"), level, Bound::AtMost(5.0), "s");
+        let recovery = Spread::once(recovery);
+        row.goal(&format!("recovered after {case}"), recovery, Bound::AtMost(5.0), "s");
         let grown = Spread::once((most - resident).max(0.0) / 1e6);
         row.goal(&format!("memory at {case}"), grown, Bound::AtMost(512.0), "MB more");
     }
     Ok(whole)
 }
 
-/// What one customer that floods costs the others.
+/// The effect of one flooding customer on the others.
 async fn fairness(
     row: &mut Row,
     address: SocketAddr,
@@ -172,13 +172,11 @@ async fn fairness(
     let waits = Spread::once(p99(&beside));
     row.goal("others beside a flood at p99", waits, Bound::AtMost(500.0), "ms");
     row.goal("memory beside a flood", grown, Bound::AtMost(512.0), "MB more");
-    row.note(format!(
-        "The customer that floods had {flooded} answers meanwhile, refusals among them."
-    ));
+    row.note(format!("The flooding customer had {flooded} answers meanwhile, including refusals."));
     Ok(())
 }
 
-/// When a load is begun, and until when answers count.
+/// The time of a load, and the end until which answers count.
 #[derive(Clone, Copy)]
 struct Window {
     begun: Instant,
@@ -197,7 +195,7 @@ impl Window {
     }
 }
 
-/// The memory of a process, looked at all the time.
+/// The memory of a process, sampled continuously.
 struct Memory {
     stop: CancellationToken,
     watching: JoinHandle<f64>,
@@ -209,7 +207,7 @@ impl Memory {
         let stopped = stop.clone();
         let watching = tokio::spawn(async move {
             let mut most = resident_bytes_of(process);
-            while stopped.run_until_cancelled(sleep(LOOKED_AT_EVERY)).await.is_some() {
+            while stopped.run_until_cancelled(sleep(SAMPLE_EVERY)).await.is_some() {
                 most = most.max(resident_bytes_of(process));
             }
             most.max(resident_bytes_of(process))
@@ -217,7 +215,7 @@ impl Memory {
         Self { stop, watching }
     }
 
-    /// The most that there was, in bytes.
+    /// The maximum, in bytes.
     async fn most(self) -> anyhow::Result<f64> {
         self.stop.cancel();
         Ok(self.watching.await?)
@@ -251,7 +249,7 @@ fn token_file() -> String {
     customers.chain([line(&token("service"), "SERVICE", "shop")]).collect()
 }
 
-/// Who places orders, and whose they are.
+/// Caller and customer of orders.
 #[derive(Clone)]
 struct Caller {
     token: String,
@@ -264,7 +262,7 @@ impl Caller {
         Self { token: token(&customer), customer }
     }
 
-    /// Places an order; the code with which it was refused.
+    /// Places an order; the status code where it was refused.
     async fn place(&self, orders: &mut Orders) -> Result<(), Code> {
         let mut order = request(OrderId::mint(), ["85123A", "22423"]);
         order.customer_id.clone_from(&self.customer);
@@ -288,17 +286,17 @@ async fn clients(address: SocketAddr) -> anyhow::Result<Vec<Orders>> {
     Ok(clients)
 }
 
-/// What came of a load.
+/// The result of a load.
 struct Load {
     begun: u64,
-    /// Carried out while it lasted.
+    /// Executed while it lasted.
     done: u64,
-    /// Carried out, and answered after it had ended.
+    /// Executed, but answered after it had ended.
     late: u64,
     refused: u64,
-    /// Neither carried out nor refused within the deadline.
+    /// Neither executed nor refused within the deadline.
     failed: u64,
-    /// Of what was carried out, from the moment at which it was due.
+    /// Latency of the executed ones, from the moment at which they were due.
     latencies: Latencies,
 }
 
@@ -316,7 +314,7 @@ impl Load {
             Ok(()) => {
                 let place = if ended.at <= window.end { &mut self.done } else { &mut self.late };
                 *place += 1;
-                // The histogram grows with what it is told.
+                // The histogram resizes itself.
                 let _ = self.latencies.record(micros(ended.at - ended.due));
             }
             Err(Code::ResourceExhausted) => self.refused += 1,
@@ -334,15 +332,15 @@ impl Load {
     }
 }
 
-/// A call that is over.
+/// An ended call.
 struct Ended {
     answer: Result<(), Code>,
     due: Instant,
     at: Instant,
 }
 
-/// Begins so many calls a second, whatever becomes of those before. Where it cannot begin them as fast
-/// as they are due, those that are left at the end are not begun.
+/// Starts this many calls a second, whether or not earlier ones have ended. Where it cannot start
+/// them as fast as they are due, those left at the end are not started.
 async fn load(
     clients: Vec<Orders>,
     caller: Caller,
@@ -381,7 +379,7 @@ async fn load(
     Ok(load)
 }
 
-/// What 256 callers place a second, each of which waits for its answers.
+/// Orders a second of 256 callers, each waiting for its answers.
 async fn peak(address: SocketAddr, time: Duration) -> anyhow::Result<f64> {
     let clients = clients(address).await?;
     let end = Instant::now() + time;
@@ -400,19 +398,19 @@ async fn peak(address: SocketAddr, time: Duration) -> anyhow::Result<f64> {
     Ok(number(done) / time.as_secs_f64())
 }
 
-/// Seconds from the end of a load until calls are answered as if nothing had been.
-async fn until_level(address: SocketAddr, end: Instant) -> anyhow::Result<f64> {
+/// Seconds from the end of a load until calls are answered normally again.
+async fn until_recovered(address: SocketAddr, end: Instant) -> anyhow::Result<f64> {
     let mut orders = connect(address).await?;
     sleep_until(end).await;
-    let (mut level, mut since) = (0, end);
-    while level < LEVEL_CALLS {
+    let (mut answered, mut since) = (0, end);
+    while answered < RECOVERED_CALLS {
         let asked = Instant::now();
-        anyhow::ensure!(asked - end < Duration::from_secs(60), "not level after a minute");
+        anyhow::ensure!(asked - end < Duration::from_secs(60), "not recovered after a minute");
         let done = service().place(&mut orders).await.is_ok();
         if done && asked.elapsed() < Duration::from_millis(100) {
-            level += 1;
+            answered += 1;
         } else {
-            (level, since) = (0, Instant::now());
+            (answered, since) = (0, Instant::now());
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -477,13 +475,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A header that is in no table.
+/// A header without compression.
 fn header(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap_or(127)], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()
 }
 
-/// Announces messages that nobody sends; the most memory that the process has then, in bytes.
+/// Announces messages that are never sent; returns the maximum memory of the process, in bytes.
 async fn announce(address: SocketAddr, process: u32) -> anyhow::Result<f64> {
     let headers: Vec<u8> = [
         (":method", "POST"),

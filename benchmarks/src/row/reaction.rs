@@ -20,24 +20,24 @@ use crate::subject::client::connect;
 use crate::subject::cluster::Cluster;
 use crate::work::request;
 
-/// Products of the shop.
+/// Number of products.
 const PRODUCTS: u64 = 1_000;
-/// Orders that may wait for stock while it is measured how many a second go through.
+/// Orders waiting for stock at most, while the sustained rate is measured.
 const OPEN_MAX: usize = 2_000;
-/// After the load, followers have so long to be level.
-const LEVEL_WITHIN: Duration = Duration::from_secs(120);
+/// Time limit for followers to catch up after the load.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(120);
 
-/// Row 4: the whole reaction.
+/// Row 4: the complete reaction.
 ///
 /// # Errors
 /// Where a process fails or an order is not confirmed.
 pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "4",
-        "placed → reserved → confirmed → told, all processes on this machine",
-        "Three processes (orders, stock, messages) with a Postgres database each on one server, joined by Redis; the client places orders of \
+        "placed → reserved → confirmed → notified, all processes on this machine",
+        "Three processes (orders, stock, messages) with a Postgres database each on one server, connected by Redis; the client places orders of \
          two lines over 1,000 products by one stream and watches for their confirmation by another. Lists, deadlines, stock and the message \
-         ledger follow at the same time. The steady rates come first, after ten seconds in which the mail of the warm-up leaves. Sustained: 2,000 orders at most wait for stock, so that nothing piles up in front of it.",
+         ledger follow at the same time. The steady rates come first, after ten seconds in which the mail of the warm-up is sent. Sustained: 2,000 orders at most wait for stock, so that no queue builds up in front of it.",
     );
     let cluster = warm(lab).await?;
     tokio::time::sleep(Duration::from_secs(pace.pick(10, 2))).await;
@@ -65,12 +65,12 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         Bound::AtLeast(4_000.0),
         "orders/s",
     );
-    let (lags, took) = level(&cluster).await?;
+    let (lags, took) = caught_up(&cluster).await?;
     row.note(
-        "Messages are in the ledger when their follower is level; they leave from there afterwards, in this suite by files in memory, on the same cores.",
+        "Messages are in the ledger when their follower has caught up; they are sent from there afterwards, in this suite to files in memory, on the same cores.",
     );
     row.note(format!(
-        "When the sustained load ended followers were behind by: {}. All were level {:.1} s later.",
+        "When the sustained load ended followers were behind by: {}. All had caught up {:.1} s later.",
         lags.iter().map(|(name, lag)| format!("{name} {lag}")).collect::<Vec<_>>().join(", "),
         took.as_secs_f64()
     ));
@@ -81,7 +81,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-/// A cluster with full shelves, through which somebody has gone before it counts.
+/// A cluster with stock for all products, after a warm-up.
 ///
 /// # Errors
 /// As [`measure`].
@@ -90,7 +90,7 @@ pub async fn warm(lab: &Lab) -> anyhow::Result<Cluster> {
     let skus: Vec<String> = (0..PRODUCTS).map(sku).collect();
     cluster.fill_shelves(&skus).await?;
     let _ = sustained(&cluster, Duration::from_secs(1)).await?;
-    level(&cluster).await?;
+    caught_up(&cluster).await?;
     Ok(cluster)
 }
 
@@ -98,42 +98,42 @@ fn sku(number: u64) -> String {
     format!("SKU-{:04}", number % PRODUCTS)
 }
 
-/// Orders that were confirmed one after the other.
+/// Orders confirmed one after the other.
 pub struct Sustained {
     /// A second, within the time.
     rate: f64,
-    /// With those that were confirmed after it.
+    /// With those confirmed after it.
     pub orders: u64,
 }
 
-/// What orders took that were placed at a steady rate.
+/// Latencies of orders placed at a steady rate.
 pub struct AtRate {
     /// From when it was due to the answer.
     pub placed: Latencies,
-    /// From when it was due until the client heard that it is confirmed.
+    /// From when it was due until the client learned that it is confirmed.
     pub confirmed: Latencies,
 }
 
-/// Confirmations, as a client that watches hears of them.
+/// Confirmations, as a watching client receives them.
 async fn confirmations(cluster: &Cluster) -> anyhow::Result<mpsc::UnboundedReceiver<OrderId>> {
     let mut orders = connect(cluster.address()).await?;
     let mut changes = orders.watch_orders(proto::WatchOrdersRequest::default()).await?.into_inner();
-    // The first message says where it begins: from here on nothing is missed.
+    // The first message gives the start: nothing after it is missed.
     changes.message().await?.context("the watch ended")?;
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok(Some(message)) = changes.message().await {
             let Some(Item::Change(change)) = message.item else { continue };
             let Some(order) = change.order else { continue };
             if order.status() == OrderStatus::Confirmed
                 && let Ok(order_id) = order.order_id.parse()
-                && tell.send(order_id).is_err()
+                && sender.send(order_id).is_err()
             {
                 return;
             }
         }
     });
-    Ok(told)
+    Ok(receiver)
 }
 
 fn place(tag: u64, order_id: OrderId) -> proto::ExecuteCommandsRequest {
@@ -142,7 +142,7 @@ fn place(tag: u64, order_id: OrderId) -> proto::ExecuteCommandsRequest {
     proto::ExecuteCommandsRequest { tag, brief: true, command }
 }
 
-/// As many as go through.
+/// As many as possible.
 ///
 /// # Errors
 /// As [`measure`].
@@ -177,8 +177,8 @@ pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sust
     while total != Some(all) {
         tokio::select! {
             sent = &mut sending, if total.is_none() => total = Some(sent??),
-            told = timeout(LEVEL_WITHIN, confirmed.recv()) => {
-                told.context("orders are not confirmed")?.context("the watch ended")?;
+            received = timeout(CATCH_UP_WITHIN, confirmed.recv()) => {
+                received.context("orders are not confirmed")?.context("the watch ended")?;
                 open.add_permits(1);
                 all += 1;
                 within += u64::from(since.elapsed() < time);
@@ -189,7 +189,7 @@ pub async fn sustained(cluster: &Cluster, time: Duration) -> anyhow::Result<Sust
     Ok(Sustained { rate: number(within) / time.as_secs_f64(), orders: all })
 }
 
-/// So many a second, whatever becomes of them.
+/// This many a second, whether or not earlier ones have ended.
 ///
 /// # Errors
 /// As [`measure`].
@@ -229,7 +229,7 @@ pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Re
                     let _ = result.placed.record(micros(due.elapsed()));
                     placed += 1;
                     waiting.insert(order_id, due);
-                    // Stock may answer before we do.
+                    // Stock may answer before the placing does.
                     if let Some(at) = early.iter().position(|(early, _)| *early == order_id) {
                         let (_, heard) = early.swap_remove(at);
                         waiting.remove(&order_id);
@@ -239,8 +239,8 @@ pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Re
                 }
                 None => ended = true,
             },
-            told = timeout(LEVEL_WITHIN, confirmed.recv()) => {
-                let order_id = told.context("orders are not confirmed")?.context("the watch ended")?;
+            received = timeout(CATCH_UP_WITHIN, confirmed.recv()) => {
+                let order_id = received.context("orders are not confirmed")?.context("the watch ended")?;
                 match waiting.remove(&order_id) {
                     Some(due) => {
                         let _ = result.confirmed.record(micros(due.elapsed()));
@@ -255,16 +255,16 @@ pub async fn at_rate(cluster: &Cluster, rate: u64, time: Duration) -> anyhow::Re
     Ok(result)
 }
 
-/// Waits until followers are level. What each was behind when it began, and how long it took until
-/// none was.
+/// Waits until every follower has passed the heads of now. Returns how far each was behind, and the
+/// time until none was.
 ///
 /// # Errors
-/// Where they are not in time.
-pub async fn level(cluster: &Cluster) -> anyhow::Result<(BTreeMap<String, u64>, Duration)> {
+/// Where they do not catch up in time.
+pub async fn caught_up(cluster: &Cluster) -> anyhow::Result<(BTreeMap<String, u64>, Duration)> {
     let failed = |failure| anyhow::anyhow!("followers: {failure}");
     let since = Instant::now();
     let first = lag::behind(&cluster.client).await.map_err(failed)?;
-    let last = lag::caught_up(&cluster.client, LEVEL_WITHIN).await.map_err(failed)?;
-    anyhow::ensure!(last.values().all(|lag| *lag == 0), "not level in time: {last:?}");
+    let last = lag::caught_up(&cluster.client, CATCH_UP_WITHIN).await.map_err(failed)?;
+    anyhow::ensure!(last.values().all(|lag| *lag == 0), "not caught up in time: {last:?}");
     Ok((first, since.elapsed()))
 }

@@ -4,7 +4,7 @@ use crate::measure::{Pace, Runs};
 use crate::report::{Bound, Row};
 use crate::subject::client::by_stream;
 
-/// As many commands of one stream as the engine takes at a time.
+/// Commands of one stream that the engine takes at a time.
 const IN_FLIGHT: usize = 256;
 
 /// Row 2b: commands by the stream.
@@ -15,7 +15,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
     let mut row = Row::new(
         "2b",
         "place + cancel by one stream of commands, on Postgres",
-        "As row 2, but the client sends its commands over one stream (ExecuteCommands), 256 under way, with whole answers.",
+        "As row 2, but the client sends its commands over one stream (ExecuteCommands), 256 under way, with complete answers.",
     );
     let ours = lab.database("stream").await?;
     let bare = Bare::open(lab).await?;

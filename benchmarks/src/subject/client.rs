@@ -19,7 +19,7 @@ use crate::work::request;
 const CALLS_PER_CONNECTION: usize = 64;
 const SKUS: [&str; 2] = ["85123A", "22423"];
 
-/// A connection of its own.
+/// A separate connection.
 ///
 /// # Errors
 /// Where nobody listens.
@@ -28,12 +28,12 @@ pub async fn connect(address: SocketAddr) -> anyhow::Result<OrderServiceClient<C
     Ok(OrderServiceClient::new(endpoint.connect().await?))
 }
 
-/// What is cancelled, as an operator does.
+/// Cancellation by an operator.
 fn cancel(order_id: OrderId) -> proto::CancelOrderRequest {
     proto::CancelOrderRequest { order_id: order_id.to_string(), ..Default::default() }
 }
 
-/// So many callers, each of which places an order by a call and cancels it by another.
+/// This many callers, each placing an order by a call and cancelling it by another.
 ///
 /// # Errors
 /// A refusal.
@@ -45,7 +45,7 @@ pub async fn by_calls(pace: Pace, address: SocketAddr, callers: usize) -> anyhow
     closed(pace, callers, move |caller, mut tally: Tally| {
         let mut orders = clients[caller % clients.len()].clone();
         async move {
-            while tally.goes_on() {
+            while tally.continues() {
                 let order_id = OrderId::mint();
                 let since = Instant::now();
                 orders.place_order(request(order_id, SKUS)).await?;
@@ -60,7 +60,7 @@ pub async fn by_calls(pace: Pace, address: SocketAddr, callers: usize) -> anyhow
     .await
 }
 
-/// One stream of commands, so many under way: each order is placed and then cancelled.
+/// One stream with this many commands under way: each order is placed and then cancelled.
 ///
 /// # Errors
 /// A refusal, or the end of the stream.
@@ -100,7 +100,7 @@ async fn stream(
             Some(Outcome::Done(_)) => tally.done(since),
             other => anyhow::bail!("{other:?}"),
         }
-        if tally.goes_on() {
+        if tally.continues() {
             send(&mut under_way, &mut tag, placed.then_some(order_id)).await?;
         } else if under_way.is_empty() {
             break;

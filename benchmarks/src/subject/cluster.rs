@@ -11,7 +11,7 @@ use crate::lab::{Lab, free_address};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
-/// The engine as it is sold: a process per role, a database per role, joined by Redis.
+/// The engine as deployed: a process per role, a database per role, connected by Redis.
 pub struct Cluster {
     orders: Process,
     inventory: Process,
@@ -34,7 +34,7 @@ pub async fn operator(address: SocketAddr) -> anyhow::Result<Client> {
 /// Calls a method by its name.
 ///
 /// # Errors
-/// What it answered.
+/// The engine's answer.
 pub async fn call(client: &Client, method: &str, request: Value) -> anyhow::Result<Value> {
     client.call(method, request).await.map_err(|failure| anyhow::anyhow!("{method}: {failure}"))
 }
@@ -45,7 +45,7 @@ impl Cluster {
     /// # Errors
     /// Where one of them does not start.
     pub async fn start(lab: &Lab) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("where is this program?")?;
+        let program = std::env::current_exe().context("cannot find this program's file")?;
         let (orders, inventory, notifications) =
             (free_address()?, free_address()?, free_address()?);
         let databases = [
@@ -103,12 +103,12 @@ impl Cluster {
         ]
     }
 
-    /// Where orders are placed.
+    /// The address for placing orders.
     pub const fn address(&self) -> SocketAddr {
         self.orders.address
     }
 
-    /// Fills the shelves with as many of each product as nobody can buy.
+    /// Sets more stock of each product than can be sold.
     ///
     /// # Errors
     /// Where stock does not answer.
@@ -134,7 +134,7 @@ impl Cluster {
         for url in &self.databases {
             lab.drop_database(url).await?;
         }
-        // The next one's streams begin anew, as its databases do.
+        // The next cluster's streams start empty, as its databases do.
         let client = redis::Client::open(lab.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         Ok(redis::cmd("FLUSHALL").exec_async(&mut connection).await?)

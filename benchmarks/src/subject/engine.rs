@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use crate::measure::Tally;
 use crate::work::{Template, shop};
 
-/// Shards of a benchmark's journal on Postgres, as `ordinal serve` makes them.
+/// Shards of a benchmark's journal on Postgres, the default of `ordinal serve`.
 pub const SHARDS: u16 = 16;
 
-/// Journal and actors, without anything that follows.
+/// Journal and actors, without followers.
 #[derive(Clone)]
 pub struct Engine {
     /// Its journal.
@@ -25,7 +25,7 @@ pub struct Engine {
     template: Template,
 }
 
-/// Options with the time of this clock.
+/// Options with this clock.
 pub fn options(clock: &Arc<dyn Clock>, shards: u16) -> Options {
     let clock = Arc::clone(clock);
     Options { shards, ..Options::new(Arc::new(move || clock.now())) }
@@ -52,10 +52,10 @@ impl Engine {
         Self::over(journal, clock).await
     }
 
-    /// Over a journal in memory: what is left when nothing has to be written.
+    /// Over a journal in memory: the cost without any write.
     ///
     /// # Errors
-    /// None that is known.
+    /// Never in practice.
     pub async fn memory() -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = open_memory(options(&clock, SHARDS)).await?;
@@ -78,10 +78,10 @@ impl Engine {
         Self { registry, ..self }
     }
 
-    /// Has an order carry something out.
+    /// Executes a command.
     ///
     /// # Errors
-    /// Its refusal.
+    /// The refusal.
     pub async fn execute(&self, order_id: OrderId, command: Command) -> anyhow::Result<()> {
         let context =
             Context::new(shop_or_stock(&command), Instant::now() + Duration::from_secs(30));
@@ -92,7 +92,7 @@ impl Engine {
     /// Places an order.
     ///
     /// # Errors
-    /// Its refusal.
+    /// The refusal.
     pub async fn place(&self) -> anyhow::Result<OrderId> {
         let order_id = OrderId::mint();
         self.execute(order_id, self.template.place(order_id)).await?;
@@ -104,7 +104,7 @@ impl Engine {
     /// # Errors
     /// A refusal.
     pub async fn caller(self, mut tally: Tally) -> anyhow::Result<Tally> {
-        while tally.goes_on() {
+        while tally.continues() {
             let since = Instant::now();
             let order_id = self.place().await?;
             tally.done(since);
@@ -122,7 +122,7 @@ impl Engine {
     }
 }
 
-/// Who may do what: orders are confirmed by the engine itself.
+/// Roles: orders are confirmed by the engine itself.
 pub fn shop_or_stock(command: &Command) -> By {
     match command {
         Command::Confirm(_) => By::Engine(Part::STOCK),

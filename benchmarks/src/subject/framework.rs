@@ -16,7 +16,7 @@ use super::engine::shop_or_stock;
 use crate::measure::Tally;
 use crate::work::Template;
 
-/// Connections of the framework's pool: more than the two cores can keep busy, fewer than callers.
+/// Connections of the framework's pool: more than two cores can keep busy, fewer than callers.
 const CONNECTIONS: u32 = 32;
 
 /// The tables of postgres-es 0.5 (its db/init.sql), restated.
@@ -35,8 +35,8 @@ CREATE TABLE snapshots (
 
 type Store = PersistedEventStore<PostgresEventRepository, OrderAggregate>;
 
-/// The same aggregate, `decide` and `evolve` as a user of cqrs-es would run them: the framework
-/// loads the order's events for each command and commits what it decides.
+/// The same aggregate with `decide` and `evolve`, as a user of cqrs-es would run it: the framework
+/// loads the order's events for each command and commits the new ones.
 #[derive(Clone)]
 pub struct Framework {
     cqrs: Arc<PostgresCqrs<OrderAggregate>>,
@@ -48,7 +48,7 @@ impl Framework {
     /// In a database of its own.
     ///
     /// # Errors
-    /// Where that cannot be used.
+    /// Where it cannot be used.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
         let pool: PgPool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
@@ -61,16 +61,16 @@ impl Framework {
         Ok(Self { cqrs: Arc::new(cqrs), store: Arc::new(store), template: Template::new()? })
     }
 
-    /// Has an order carry something out.
+    /// Executes a command.
     ///
     /// # Errors
-    /// Its refusal.
+    /// The refusal.
     pub async fn execute(&self, order_id: OrderId, command: Command, by: By) -> anyhow::Result<()> {
         let command = (command, by, SystemClock.now());
         Ok(self.cqrs.execute(&order_id.to_string(), command).await?)
     }
 
-    /// The order as the framework gives it.
+    /// The order as the framework loads it.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -84,7 +84,7 @@ impl Framework {
     /// # Errors
     /// A refusal.
     pub async fn caller(self, mut tally: Tally) -> anyhow::Result<Tally> {
-        while tally.goes_on() {
+        while tally.continues() {
             let order_id = OrderId::mint();
             for command in [self.template.place(order_id), Template::confirm()] {
                 let since = Instant::now();

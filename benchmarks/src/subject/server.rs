@@ -22,14 +22,14 @@ use tonic::{Request, Response, Status};
 use super::engine::{Engine, SHARDS};
 use super::framework::Framework;
 
-/// `ordinal-bench serve`: a contender behind the engine's own gRPC edge, with its limits, its
-/// slots and its check of who calls. Of the engine only the path of a command runs: journal, actors, edge.
+/// `ordinal-bench serve`: a contender behind the engine's own gRPC edge, with its limits, its slots
+/// and its authentication. Of the engine only the path of a command runs: journal, actors, edge.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where.
+    /// Listening address.
     #[arg(long)]
     listen: SocketAddr,
-    /// What.
+    /// The contender.
     #[command(flatten)]
     contender: Contender,
 }
@@ -51,10 +51,10 @@ struct Contender {
     framework: Option<String>,
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 ///
 /// # Errors
-/// Where the contender cannot be opened or the address not be bound.
+/// Where the contender cannot be opened or the address cannot be bound.
 pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let Contender { postgres, sqlite, memory: _, framework } = args.contender;
     if let Some(url) = framework {
@@ -99,7 +99,7 @@ async fn listen<S: OrderService>(
     Ok(())
 }
 
-/// The framework behind the same contract: parsed and rendered by the same code.
+/// The framework behind the same contract, with the same parsing and rendering.
 struct FrameworkEdge(Framework);
 
 impl FrameworkEdge {
@@ -120,7 +120,7 @@ impl FrameworkEdge {
         self.shown(order_id).await.map_err(failed)
     }
 
-    /// The framework gives nothing back for a command: who wants the order reads it.
+    /// The framework returns nothing for a command, so the order is read afterwards.
     async fn shown(&self, order_id: OrderId) -> anyhow::Result<Option<proto::Order>> {
         let aggregate = self.0.load(order_id).await?;
         let order = aggregate.order().map_err(|impossible| anyhow::anyhow!("{impossible}"))?;

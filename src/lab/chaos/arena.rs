@@ -1,4 +1,4 @@
-//! A cluster with ways that can be disturbed, and what happens in it.
+//! A cluster whose connections can be disturbed, and one run of chaos on it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,39 +18,39 @@ use super::clients::{self, Memory, PRODUCTS, SCARCE, UNITS, Work};
 use super::clock::ServersClock;
 use super::disk::Disk;
 use super::faults::{SERVICES, Schedule};
-use super::past::Past;
 use super::proxy::{Proxy, Way};
-use super::report::{Report, latencies, told};
+use super::report::{Report, counts, latencies};
+use super::set_back::LossPeriods;
 use super::{ChaosArgs, READY_WITHIN, Scenario, check, witness};
 use crate::client::{Caller, Client, Connection, Output, lag};
 use crate::engine::{Backend, Databases, Stores, services};
 use crate::lab::cluster::{self, Addresses, Cluster, SHARDS, Ways};
 use crate::verify;
 
-/// So that a frozen owner is soon past it.
+/// Short, so that a frozen owner soon outlives its lease.
 const SHORT_LEASES: [&str; 6] =
     ["--lease", "2s", "--lease-renew", "400ms", "--lease-self-stop", "1200ms"];
-/// Units of the one order that all clients are at: more than they can do something to.
+/// Units of the one order that all clients work on: more than they can cancel or ship.
 const UNITS_OF_ONE: u32 = 1_000_000;
-/// How long everything may take to come to rest.
+/// Time limit for draining at the end.
 const DRAINS_WITHIN: Duration = Duration::from_secs(120);
 
-/// A cluster with ways that can be disturbed.
+/// A cluster whose connections can be disturbed.
 pub(super) struct Arena {
     pub(super) addresses: Addresses,
     pub(super) folder: PathBuf,
     pub(super) cluster: Cluster,
-    /// By server, by service.
+    /// By Postgres server, then by service.
     pub(super) to_postgres: Vec<Vec<Proxy>>,
     pub(super) to_redis: Vec<Proxy>,
-    /// The server that the next fault of Postgres is of.
+    /// The server that the next Postgres fault hits.
     pub(super) next_server: usize,
-    /// That of the first Postgres server, where it can be full.
+    /// The disk of the first Postgres server, where it can be full.
     pub(super) disk: Option<Disk>,
     /// The clock of the Postgres servers, where it can be set.
     pub(super) servers_clock: Option<ServersClock>,
-    /// When what was told may have been lost.
-    pub(super) lost: Past,
+    /// Periods whose answers may have been lost.
+    pub(super) lost: LossPeriods,
 }
 
 impl Arena {
@@ -111,11 +111,11 @@ impl Arena {
             servers_clock,
             next_server: 0,
             disk,
-            lost: Past::default(),
+            lost: LossPeriods::default(),
         })
     }
 
-    // Long: one fight from its first call to its report, in order.
+    // Long: one run from its first call to its report, in order.
     pub(super) async fn fight(
         &mut self,
         args: &ChaosArgs,
@@ -123,7 +123,8 @@ impl Arena {
         out: &Output,
     ) -> anyhow::Result<Report> {
         let client = self.client(Duration::from_secs(20)).await?;
-        // Stock that forgot decides anew, and not all would get what was scarce again.
+        // A stock service that was restored decides again, and scarce units may then go to other
+        // orders.
         let scarce = if args.scenario == Scenario::SetBack { 0 } else { SCARCE };
         self.stock(&client, scarce).await?;
         let memory = Memory::default();
@@ -133,7 +134,7 @@ impl Arena {
         let (work, schedule) = match args.scenario {
             Scenario::Everything => (Work::Mixed, Schedule::new(seed, SHARDS, args.full_disk)),
             Scenario::FrozenOwner => (Work::Mixed, Schedule::frozen(seed)),
-            // It has no servers.
+            // This scenario runs without servers.
             Scenario::SteppedClock => (Work::Mixed, Schedule::stepped_clock(seed)),
             Scenario::SetBack | Scenario::HalfCopied => (Work::Mixed, Schedule::set_back(seed)),
             Scenario::MovingShard => {
@@ -162,7 +163,8 @@ impl Arena {
             }
             let words: Vec<&str> = kind.split(' ').take(2).collect();
             *faults.entry(words.join(" ")).or_insert(0) += 1;
-            // Whoever could not start while something was wrong is started again, as anywhere.
+            // A process that could not start during a fault is started again, as any supervisor
+            // does.
             self.cluster.revive_services()?;
             self.disturb(&step).await?;
             sleep(step.peace).await;
@@ -174,8 +176,8 @@ impl Arena {
         let seconds = began.elapsed().as_secs();
         let drained = Instant::now();
         let behind = self.drain().await?;
-        let level = behind.values().all(|facts| *facts == 0);
-        let drained_in_ms = level.then(|| drained.elapsed().as_millis());
+        let drained_fully = behind.values().all(|facts| *facts == 0);
+        let drained_in_ms = drained_fully.then(|| drained.elapsed().as_millis());
         let mut calls = memory.calls();
         self.lost.leave_in_doubt(&mut calls);
         let stores = Stores::snapshot(&Backend::Postgres(self.databases()?), None).await?;
@@ -197,7 +199,7 @@ impl Arena {
             seconds,
             kills,
             faults,
-            calls: told(&calls),
+            calls: counts(&calls),
             latency_ms: latencies(&calls),
             orders: verified.orders,
             events: verified.events,
@@ -231,14 +233,14 @@ impl Arena {
     }
 
     async fn shard_of(&self, client: &Client, order_id: OrderId) -> anyhow::Result<u16> {
-        let asked = json!({ "order_id": order_id.to_string() });
-        let told = client.call("orders.v1.OrderService/GetOrder", asked).await;
-        let told = told.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        let shard = told["position"]["shard"].as_u64().unwrap_or(0);
+        let request = json!({ "order_id": order_id.to_string() });
+        let answer = client.call("orders.v1.OrderService/GetOrder", request).await;
+        let answer = answer.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let shard = answer["position"]["shard"].as_u64().unwrap_or(0);
         Ok(u16::try_from(shard)?)
     }
 
-    /// Some products run out.
+    /// Sets the stock; the first `scarce` products run out.
     async fn stock(&self, client: &Client, scarce: u32) -> anyhow::Result<()> {
         let requests: Vec<serde_json::Value> = (0..PRODUCTS)
             .map(|nth| {
@@ -251,7 +253,7 @@ impl Arena {
         set.map(drop).map_err(|failure| anyhow::anyhow!("{failure}"))
     }
 
-    /// Everything is well again, and followers come to the end; how far behind they are then.
+    /// Ends every fault and waits for the followers; returns how far behind they are then.
     async fn drain(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
         for proxy in self.to_postgres.iter().flatten().chain(&self.to_redis) {
             proxy.set(Way::Open);
@@ -263,7 +265,7 @@ impl Arena {
         let client = self.client(Duration::from_secs(20)).await?;
         let until = Instant::now() + DRAINS_WITHIN;
         loop {
-            let lag = lag::caught_up(&client, Duration::from_secs(20)).await;
+            let lag = lag::drained(&client, Duration::from_secs(20)).await;
             match lag {
                 Ok(lag) if lag.values().all(|facts| *facts == 0) => return Ok(lag),
                 Ok(lag) if Instant::now() > until => return Ok(lag),
@@ -275,7 +277,7 @@ impl Arena {
 }
 
 fn free_addresses(journal_databases: u16) -> anyhow::Result<Addresses> {
-    // All at once, so that none is given out twice.
+    // All are bound together, so that no port is given out twice.
     let services = cluster::processes().count();
     let listeners = (0..=services + usize::from(journal_databases)).map(|_| {
         std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| {

@@ -12,10 +12,10 @@ use shared_events::contract::{
 };
 use tokio::time::Instant;
 
-use super::clients::{Call, Told, Wish};
+use super::clients::{Action, Answer, Call};
 use crate::engine::Stores;
 
-/// What clients saw that no single history explains.
+/// Answers that no single history explains.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct Contradiction {
     /// `lost`, `twice`, `done_though_refused`, `order_of_time`, `impossible`, `unexplained`.
@@ -24,10 +24,11 @@ pub(super) struct Contradiction {
     pub(super) detail: String,
 }
 
-/// Compares what clients remember with the journal, order by order. Each order's history is the
-/// one sequence in which things happened; every call must have a place in it between its sending
-/// and its answer, and have been told what holds at that place. That is linearizability, checked
-/// as Porcupine does it key by key, but without its search: the journal gives the order of writes.
+/// Compares what clients remember with the journal, order by order. Each order's history is the one
+/// sequence in which things happened. Every call must have a place in it between its sending and
+/// its answer, and must have been answered with what holds at that place. That is linearizability,
+/// checked key by key as Porcupine does, but without its search: the journal gives the order of
+/// writes.
 pub(super) async fn agree(stores: &Stores, calls: &[Call]) -> anyhow::Result<Vec<Contradiction>> {
     let mut by_order: BTreeMap<OrderId, Vec<&Call>> = BTreeMap::new();
     for call in calls {
@@ -41,14 +42,14 @@ pub(super) async fn agree(stores: &Stores, calls: &[Call]) -> anyhow::Result<Vec
     Ok(found)
 }
 
-// Long: the clauses of one law, each of which presumes those before it.
+// Long: the clauses of one law, each of which presumes the ones before it.
 fn order(
     order_id: OrderId,
     events: &[StoredEvent],
     mut calls: Vec<&Call>,
     found: &mut Vec<Contradiction>,
 ) {
-    let mut say = |kind: &'static str, detail: String| {
+    let mut report = |kind: &'static str, detail: String| {
         found.push(Contradiction { kind, order_id: order_id.to_string(), detail });
     };
     // The order at each version, and which request made each version.
@@ -56,16 +57,16 @@ fn order(
     let mut made: HashMap<RequestId, Vec<u64>> = HashMap::new();
     for stored in events {
         let Ok(recorded) = decode(stored) else {
-            return say("impossible", format!("version {} is unreadable", stored.sequence));
+            return report("impossible", format!("version {} is unreadable", stored.sequence));
         };
         let before = states.last().cloned().unwrap_or(Order::Absent);
         match evolve(before, &recorded.event) {
             Ok(after) => states.push(after),
             Err(error) => {
-                return say("impossible", format!("version {}: {error}", stored.sequence));
+                return report("impossible", format!("version {}: {error}", stored.sequence));
             }
         }
-        // What the engine asks of itself, stock's answers and deadlines, is in the laws.
+        // The engine's own commands (stock answers, deadlines) are checked by the laws of `verify`.
         if recorded.metadata.by.role() != Role::Engine
             && let Some(request_id) = recorded.metadata.request_id
         {
@@ -78,53 +79,57 @@ fn order(
     for call in calls {
         let versions = made.remove(&call.request_id).unwrap_or_default();
         if versions.len() > 1 {
-            say("twice", format!("{:?} made versions {versions:?}", call.wish));
+            report("twice", format!("{:?} made versions {versions:?}", call.action));
             continue;
         }
         let version = versions.first().copied();
-        // Whatever returned before this call was sent comes before it.
+        // Every call that returned before this one was sent comes before it.
         let at_least =
             placed.iter().filter(|(at, _)| *at < call.invoked).map(|(_, v)| *v).max().unwrap_or(0);
-        let place = match (&call.told, version) {
-            (Told::Done(told), Some(version)) if *told != version => {
-                say("unexplained", format!("{:?} made {version} and was told {told}", call.wish));
+        let place = match (&call.answer, version) {
+            (Answer::Done(answer), Some(version)) if *answer != version => {
+                report(
+                    "unexplained",
+                    format!("{:?} made {version} but was answered {answer}", call.action),
+                );
                 continue;
             }
-            (Told::Done(_) | Told::Repeated | Told::Doubt, Some(version)) => {
+            (Answer::Done(_) | Answer::Repeated | Answer::Doubt, Some(version)) => {
                 // It made this version, so it came after the one before.
                 (version > at_least).then_some(version)
             }
-            (Told::Done(told), None) => {
-                say("lost", format!("{:?} was told version {told}", call.wish));
+            (Answer::Done(answer), None) => {
+                report("lost", format!("{:?} was answered version {answer}", call.action));
                 continue;
             }
-            (Told::Doubt, None) => continue,
-            (told, Some(version)) => {
-                let detail = format!("{:?} was told {told:?} and made {version}", call.wish);
-                say("done_though_refused", detail);
+            (Answer::Doubt, None) => continue,
+            (answer, Some(version)) => {
+                let detail =
+                    format!("{:?} was answered {answer:?} but made {version}", call.action);
+                report("done_though_refused", detail);
                 continue;
             }
-            (told, None) => (at_least..).zip(states.iter().skip(index(at_least))).find_map(
-                |(version, state)| explains(call, told, version, state).then_some(version),
+            (answer, None) => (at_least..).zip(states.iter().skip(index(at_least))).find_map(
+                |(version, state)| explains(call, answer, version, state).then_some(version),
             ),
         };
         match place {
-            // What is in doubt may have happened at any later time.
-            Some(_) if call.told == Told::Doubt => {}
+            // A call without an answer may have taken effect at any later time.
+            Some(_) if call.answer == Answer::Doubt => {}
             Some(place) => placed.push((call.returned, place)),
             None => {
                 let detail = format!(
-                    "{:?} was told {:?}; made {version:?}, at least {at_least} of {}",
-                    call.wish,
-                    call.told,
+                    "{:?} was answered {:?}; made {version:?}, at least {at_least} of {}",
+                    call.action,
+                    call.answer,
                     states.len() - 1
                 );
-                say(if version.is_some() { "order_of_time" } else { "unexplained" }, detail);
+                report(if version.is_some() { "order_of_time" } else { "unexplained" }, detail);
             }
         }
     }
     if let Some((request_id, versions)) = made.into_iter().next() {
-        say("unexplained", format!("nobody asked for {request_id}, which made {versions:?}"));
+        report("unexplained", format!("no client sent {request_id}, which made {versions:?}"));
     }
 }
 
@@ -132,19 +137,19 @@ fn index(version: u64) -> usize {
     usize::try_from(version).unwrap_or(usize::MAX)
 }
 
-/// Whether this is what a client would be told at this version.
-fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
-    match told {
-        Told::Shown(shown, status) => {
+/// Whether this answer is correct at this version.
+fn explains(call: &Call, answer: &Answer, version: u64, state: &Order) -> bool {
+    match answer {
+        Answer::Shown(shown, status) => {
             let shown_as = render::order(state, version, call_time()).map(|order| order.status);
             *shown == version && shown_as == Some(*status)
         }
-        Told::Refused(reason) => match (call.wish, state) {
-            (Wish::Get, Order::Absent) => *reason == Reason::NotFound.code(),
+        Answer::Refused(reason) => match (call.action, state) {
+            (Action::Get, Order::Absent) => *reason == Reason::NotFound.code(),
             _ if *reason == Reason::TooManyEvents.code() && version >= EVENTS_PER_STREAM_MAX => {
                 true
             }
-            (Wish::Get | Wish::Place, _) => false,
+            (Action::Get | Action::Place, _) => false,
             _ => {
                 match decide(state, &command(call), &operator(), call_time(), &Policy::default()) {
                     Ok(_) => false,
@@ -152,14 +157,14 @@ fn explains(call: &Call, told: &Told, version: u64, state: &Order) -> bool {
                 }
             }
         },
-        Told::Nothing(_) | Told::Repeated if call.wish == Wish::Place => version > 0,
-        Told::Nothing(at) => {
+        Answer::Nothing(_) | Answer::Repeated if call.action == Action::Place => version > 0,
+        Answer::Nothing(at) => {
             *at == version
                 && decide(state, &command(call), &operator(), call_time(), &Policy::default())
                     .is_ok_and(|events| events.is_empty())
         }
-        // Said to have been done before, and nothing was.
-        Told::Repeated | Told::Done(_) | Told::Doubt => false,
+        // Reported as done before, but nothing was done.
+        Answer::Repeated | Answer::Done(_) | Answer::Doubt => false,
     }
 }
 
@@ -167,7 +172,7 @@ fn operator() -> By {
     By::ops("developer")
 }
 
-/// None of the wishes depends on it.
+/// No action depends on the time.
 fn call_time() -> Timestamp {
     Timestamp::from_micros(0)
 }
@@ -177,17 +182,17 @@ fn command(call: &Call) -> Command {
         let quantity = Quantity::new(1).ok();
         quantity.map(|quantity| LineQuantity { line: 1, quantity }).into_iter().collect()
     };
-    match call.wish {
-        Wish::FulfillUnit => Command::Fulfill(Fulfill {
+    match call.action {
+        Action::FulfillUnit => Command::Fulfill(Fulfill {
             shipment_id: ShipmentId::from_uuid(call.request_id.uuid()),
             lines: unit(),
             carrier: String::new(),
             tracking: String::new(),
         }),
-        wish => Command::Cancel(Cancel {
+        action => Command::Cancel(Cancel {
             reason: CancelReason::Ops,
             text: String::new(),
-            lines: if wish == Wish::CancelUnit { unit() } else { Vec::new() },
+            lines: if action == Action::CancelUnit { unit() } else { Vec::new() },
             skus: Vec::new(),
         }),
     }

@@ -17,19 +17,19 @@ use crate::edge::peers;
 
 /// How long a client waits for one answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// How often a client asks again, under the same id, before it leaves a call in doubt.
+/// How often a client retries under the same id before it leaves a call in doubt.
 const TRIES: u32 = 4;
-/// Orders that clients still do something to.
+/// Orders that clients still act on.
 const OPEN_MAX: usize = 60;
 /// Units of an order.
 pub(super) const UNITS: u32 = 6;
-/// Products, and those of them that run out.
+/// Number of products, and how many of them run out.
 pub(super) const PRODUCTS: u32 = 20;
 pub(super) const SCARCE: u32 = 4;
 
-/// What a client wanted of an order.
+/// What a client does to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Action {
     Place,
     Get,
     CancelUnit,
@@ -37,20 +37,20 @@ pub(super) enum Wish {
     FulfillUnit,
 }
 
-/// What it was told.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Done now: the version after it.
+pub(super) enum Answer {
+    /// Done now; the version after it.
     Done(u64),
     /// Done before, under the same id.
     Repeated,
-    /// Accepted, and there was nothing to do; the version at that.
+    /// Accepted without any effect; the version at that time.
     Nothing(u64),
-    /// Shown: version and status.
+    /// A read: version and status.
     Shown(u64, i32),
     /// Refused with this reason.
     Refused(String),
-    /// It is not known whether it was done.
+    /// Unknown whether it was done.
     Doubt,
 }
 
@@ -58,11 +58,11 @@ pub(super) enum Told {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) order_id: OrderId,
-    pub(super) wish: Wish,
+    pub(super) action: Action,
     pub(super) request_id: RequestId,
     pub(super) invoked: Instant,
     pub(super) returned: Instant,
-    pub(super) told: Told,
+    pub(super) answer: Answer,
 }
 
 /// All calls of all clients, and the orders that are still open.
@@ -72,12 +72,12 @@ pub(super) struct Memory {
     open: Arc<Mutex<Vec<OrderId>>>,
 }
 
-/// What clients do.
+/// What clients work on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
-    /// Place orders and do something to those of each other.
+    /// They place orders, and act on each other's.
     Mixed,
-    /// All do something to this one order.
+    /// All act on this one order.
     One(OrderId),
 }
 
@@ -104,7 +104,7 @@ impl Memory {
     }
 }
 
-/// One client, at work until it is told to stop.
+/// One client; works until it is stopped.
 pub(super) async fn work(
     nodes: Vec<SocketAddr>,
     work: Work,
@@ -125,24 +125,24 @@ pub(super) async fn work(
             Work::Mixed if drawn < 15 => None,
             Work::Mixed => memory.any(&mut random),
         };
-        let (order_id, wish) = match (known, drawn) {
-            (None, _) => (OrderId::mint(), Wish::Place),
-            (Some(order_id), ..50) => (order_id, Wish::Get),
-            (Some(order_id), ..72) => (order_id, Wish::CancelUnit),
-            (Some(order_id), ..94) => (order_id, Wish::FulfillUnit),
-            // There is but one: it stays open.
-            (Some(order_id), _) if matches!(work, Work::One(_)) => (order_id, Wish::Get),
-            (Some(order_id), _) => (order_id, Wish::CancelAll),
+        let (order_id, action) = match (known, drawn) {
+            (None, _) => (OrderId::mint(), Action::Place),
+            (Some(order_id), ..50) => (order_id, Action::Get),
+            (Some(order_id), ..72) => (order_id, Action::CancelUnit),
+            (Some(order_id), ..94) => (order_id, Action::FulfillUnit),
+            // The only order: it stays open.
+            (Some(order_id), _) if matches!(work, Work::One(_)) => (order_id, Action::Get),
+            (Some(order_id), _) => (order_id, Action::CancelAll),
         };
         let sku = random.random_range(0..PRODUCTS);
         let lines = (sku, UNITS);
-        insist(&channels, &mut random, &memory, (order_id, wish), lines).await;
+        insist(&channels, &mut random, &memory, (order_id, action), lines).await;
         sleep(pace.mul_f64(random.random_range(0.5..1.5))).await;
     }
     Ok(())
 }
 
-/// Places one order with so many units.
+/// Places one order with this many units.
 pub(super) async fn place_one(
     nodes: &[SocketAddr],
     memory: &Memory,
@@ -156,76 +156,76 @@ pub(super) async fn place_one(
     let mut random = StdRng::seed_from_u64(0);
     // The last product does not run out.
     let lines = (PRODUCTS - 1, units);
-    insist(&channels, &mut random, memory, (order_id, Wish::Place), lines).await;
+    insist(&channels, &mut random, memory, (order_id, Action::Place), lines).await;
     Ok(())
 }
 
-/// Asks, and asks again under the same id while the answer leaves a doubt.
+/// Sends a call, and retries under the same id while the outcome is in doubt.
 async fn insist(
     channels: &[Channel],
     random: &mut StdRng,
     memory: &Memory,
-    (order_id, wish): (OrderId, Wish),
+    (order_id, action): (OrderId, Action),
     lines: (u32, u32),
 ) {
     let request_id = RequestId::mint();
     let invoked = Instant::now();
-    if wish == Wish::Place {
-        // Others may meet it from its first moment on.
+    if action == Action::Place {
+        // Other clients may act on it from its first moment.
         memory.opened(order_id);
     }
-    let mut told = Told::Doubt;
+    let mut answer = Answer::Doubt;
     for attempt in 0..TRIES {
         let at = random.random_range(0..channels.len());
         let Some(channel) = channels.get(at) else { break };
-        told = ask(channel.clone(), order_id, wish, request_id, lines).await;
-        if told != Told::Doubt {
+        answer = ask(channel.clone(), order_id, action, request_id, lines).await;
+        if answer != Answer::Doubt {
             break;
         }
         sleep(Duration::from_millis(u64::from(50_u32 << attempt))).await;
     }
     let returned = Instant::now();
-    memory.remember(Call { order_id, wish, request_id, invoked, returned, told });
+    memory.remember(Call { order_id, action, request_id, invoked, returned, answer });
 }
 
-// Long and flat: one arm for each wish.
+// Long and flat: one arm for each action.
 async fn ask(
     channel: Channel,
     order_id: OrderId,
-    wish: Wish,
+    action: Action,
     request_id: RequestId,
     lines: (u32, u32),
-) -> Told {
+) -> Answer {
     let mut orders = OrderServiceClient::new(channel);
     let order = order_id.to_string();
     let options =
         Some(proto::CommandOptions { request_id: request_id.to_string(), ..Default::default() });
     let unit = || vec![proto::LineUnits { line: 1, quantity: 1 }];
     let call = async {
-        let answered = match wish {
-            Wish::Get => {
+        let answered = match action {
+            Action::Get => {
                 let request = proto::GetOrderRequest { order_id: order, ..Default::default() };
                 let shown = orders.get_order(asked(request)).await?.into_inner().order;
                 let shown = shown.unwrap_or_default();
-                return Ok(Told::Shown(shown.version, shown.status));
+                return Ok(Answer::Shown(shown.version, shown.status));
             }
-            Wish::Place => {
+            Action::Place => {
                 let request = placing(order, lines, options);
                 let answer = orders.place_order(asked(request)).await?.into_inner();
                 (answer.order, answer.events, answer.replayed)
             }
-            Wish::CancelUnit | Wish::CancelAll => {
+            Action::CancelUnit | Action::CancelAll => {
                 let request = proto::CancelOrderRequest {
                     order_id: order,
                     reason: proto::CancelReason::Ops.into(),
-                    lines: if wish == Wish::CancelUnit { unit() } else { Vec::new() },
+                    lines: if action == Action::CancelUnit { unit() } else { Vec::new() },
                     options,
                     ..Default::default()
                 };
                 let answer = orders.cancel_order(asked(request)).await?.into_inner();
                 (answer.order, answer.events, answer.replayed)
             }
-            Wish::FulfillUnit => {
+            Action::FulfillUnit => {
                 let request = proto::FulfillOrderRequest {
                     order_id: order,
                     lines: unit(),
@@ -239,26 +239,26 @@ async fn ask(
         let (order, events, replayed) = answered;
         let version = order.unwrap_or_default().version;
         Ok::<_, Status>(match (replayed, events.is_empty()) {
-            (true, _) => Told::Repeated,
-            (false, true) => Told::Nothing(version),
-            (false, false) => Told::Done(version),
+            (true, _) => Answer::Repeated,
+            (false, true) => Answer::Nothing(version),
+            (false, false) => Answer::Done(version),
         })
     };
     match tokio::time::timeout(ANSWERS_WITHIN + Duration::from_secs(1), call).await {
-        Ok(Ok(told)) => told,
+        Ok(Ok(answer)) => answer,
         Ok(Err(status)) => refused(&status),
-        Err(_) => Told::Doubt,
+        Err(_) => Answer::Doubt,
     }
 }
 
-/// Only a no that the order itself said is an answer; all others leave open what happened.
-fn refused(status: &Status) -> Told {
+/// Only a refusal by the order itself is an answer; any other error leaves the outcome open.
+fn refused(status: &Status) -> Answer {
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let said = matches!(
+    let by_order = matches!(
         status.code(),
         Code::NotFound | Code::FailedPrecondition | Code::InvalidArgument | Code::AlreadyExists
     );
-    if said && !reason.is_empty() { Told::Refused(reason) } else { Told::Doubt }
+    if by_order && !reason.is_empty() { Answer::Refused(reason) } else { Answer::Doubt }
 }
 
 fn asked<T>(message: T) -> Request<T> {

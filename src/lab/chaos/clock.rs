@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use crate::lab::cluster::clock_file;
 
-/// The clock of database servers that we start, where libfaketime is installed: their own, as they
-/// see it, and no other program's.
+/// The clock of the database servers that chaos starts, where libfaketime is installed. Only these
+/// servers see it.
 pub(crate) struct ServersClock {
     file: PathBuf,
     seconds_off: i64,
 }
 
 impl ServersClock {
-    /// Right at first. None where the library is not installed.
+    /// Correct at first. None where the library is not installed.
     ///
     /// # Errors
     /// Where its file cannot be written.
@@ -23,15 +23,15 @@ impl ServersClock {
         let environment = vec![
             ("LD_PRELOAD", library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", clock.file.display().to_string()),
-            // It is looked at again after a second.
+            // The file is read again after a second.
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-            // What runs out after a while does, whatever the time is said to be.
+            // Timeouts keep running on real time, whatever the clock shows.
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ];
         Ok(Some((clock, environment)))
     }
 
-    /// Sets it forward, or back.
+    /// Sets it forward or back by these seconds.
     ///
     /// # Errors
     /// Where its file cannot be written.
@@ -40,7 +40,7 @@ impl ServersClock {
         self.write()
     }
 
-    /// Written beside and renamed, so that nobody reads half of it.
+    /// Written to another file and renamed, so that nobody reads a partial one.
     fn write(&self) -> anyhow::Result<()> {
         let beside = self.file.with_extension("new");
         std::fs::write(&beside, format!("{:+}", self.seconds_off))?;
@@ -53,7 +53,7 @@ impl ServersClock {
 /// Variables of a process.
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
-/// As Debian installs it, on whatever kind of machine.
+/// Where Debian installs it, on any architecture.
 fn libfaketime() -> Option<PathBuf> {
     let kinds = std::fs::read_dir("/usr/lib").ok()?.flatten();
     let mut libraries = kinds.map(|kind| kind.path().join("faketime/libfaketime.so.1"));

@@ -1,5 +1,5 @@
-//! A disk that can be full: a tmpfs in mounts of our own, which end with this process. What is
-//! free on it is taken away and given back by mounting it again with another size.
+//! A disk that can be full: a tmpfs in a mount namespace of our own, which ends with this process.
+//! Remounting it with another size takes its free space away and gives it back.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,19 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-/// More than a round writes; what is not written takes no memory.
+/// More than a round writes; unwritten space takes no memory.
 const SIZE: u64 = 4 << 30;
-/// What is left on a full one: less than a database needs to go on for long.
-const LEFT: u64 = 256 << 10;
-/// Says to ourselves that our mounts are our own.
+/// Free space on a full disk: too little for a database to continue for long.
+const FREE_WHEN_FULL: u64 = 256 << 10;
+/// Tells the process started again that it has its own mount namespace.
 const OWN_MOUNTS: &str = "ORDINAL_CHAOS_OWN_MOUNTS";
 
 pub(super) struct Disk {
     at: PathBuf,
 }
 
-/// Starts this program again, by unshare(1), with mounts that nobody else sees; returns in that one.
+/// Starts this program again, by unshare(1), in a mount namespace of its own; returns in that
+/// process.
 ///
 /// # Errors
 /// Where the machine does not permit it.
@@ -33,14 +34,14 @@ pub(super) fn with_own_mounts() -> anyhow::Result<()> {
     }
     let mut permitted = Command::new("unshare");
     permitted.args(unshare.get_args()).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
-    done(&mut permitted).context("--full-disk mounts a disk of its own, which is not permitted")?;
-    let program = std::env::current_exe().context("where is this program?")?;
+    done(&mut permitted).context("--full-disk mounts a tmpfs, which is not permitted here")?;
+    let program = std::env::current_exe().context("cannot find this program's file")?;
     unshare.arg(program).args(std::env::args_os().skip(1)).env(OWN_MOUNTS, "1");
     Err(unshare.exec()).context("unshare")
 }
 
 impl Disk {
-    /// A new one, there.
+    /// Mounts a new one there.
     pub(super) fn mount(at: &Path) -> anyhow::Result<Self> {
         let disk = Self { at: at.to_owned() };
         let size = format!("size={SIZE}");
@@ -48,14 +49,14 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Leaves next to nothing free.
+    /// Leaves almost nothing free.
     pub(super) fn fill(&self) -> anyhow::Result<()> {
         let now = rustix::fs::statvfs(&self.at)?;
         let used = (now.f_blocks - now.f_bfree) * now.f_frsize;
-        self.resize(used + LEFT)
+        self.resize(used + FREE_WHEN_FULL)
     }
 
-    /// Gives it all back.
+    /// Gives all space back.
     pub(super) fn free(&self) -> anyhow::Result<()> {
         self.resize(SIZE)
     }
@@ -65,7 +66,7 @@ impl Disk {
         done(Command::new("mount").args(["-o", &size]).arg(&self.at))
     }
 
-    /// Leaves what is on it in its place, for who wants to look into it.
+    /// Unmounts the disk and keeps its files in the folder, for inspection.
     pub(super) fn keep(&self) -> anyhow::Result<()> {
         let beside = self.at.with_extension("kept");
         done(Command::new("cp").arg("-a").arg(&self.at).arg(&beside))?;
@@ -74,7 +75,7 @@ impl Disk {
         Ok(std::fs::rename(&beside, &self.at)?)
     }
 
-    /// Its place is an empty folder again.
+    /// Unmounts it; an empty folder remains.
     pub(super) fn unmount(&self) -> anyhow::Result<()> {
         done(Command::new("umount").arg(&self.at))
     }
@@ -82,8 +83,8 @@ impl Disk {
 
 fn done(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let told = command.output().with_context(|| format!("cannot run {program}"))?;
-    let error = String::from_utf8_lossy(&told.stderr).trim().to_owned();
-    anyhow::ensure!(told.status.success(), "{program}: {error}");
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    anyhow::ensure!(output.status.success(), "{program}: {error}");
     Ok(())
 }

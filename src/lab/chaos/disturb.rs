@@ -1,4 +1,4 @@
-//! Each fault brought about, and its end.
+//! Brings about each fault and ends it.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use tokio::time::{sleep, timeout};
 use super::arena::Arena;
 use super::faults::{Fault, SERVICES, Step};
 use super::proxy::{Proxy, Way};
-use super::{READY_WITHIN, free_address, past, postgres_again};
+use super::{READY_WITHIN, free_address, postgres_again, set_back};
 use crate::lab::cluster;
 
 const SLOW_BY: Duration = Duration::from_millis(40);
 
 impl Arena {
-    /// Makes a service's way to a Postgres server bad for a while.
+    /// Disturbs a service's connections to a Postgres server for a while.
     async fn way_to_postgres(&mut self, service: usize, how: Way, lasts: Duration) {
-        let server = self.server_in_turn();
+        let server = self.next_server();
         if let Some(ways) = self.to_postgres.get(server) {
             way(ways, service, how, lasts).await;
         }
     }
 
-    /// The server that a fault of Postgres is of: each in turn.
-    fn server_in_turn(&mut self) -> usize {
+    /// The server that a Postgres fault hits: one after another.
+    fn next_server(&mut self) -> usize {
         let server = self.next_server;
         self.next_server = (server + 1) % self.addresses.postgres.len();
         server
     }
 
-    /// Brings a fault about, and its end.
+    /// Brings a fault about and ends it.
     // Long and flat: one arm for each fault.
     pub(super) async fn disturb(&mut self, step: &Step) -> anyhow::Result<()> {
         let Step { fault, lasts, .. } = step;
@@ -46,7 +46,7 @@ impl Arena {
                 }
             }
             Fault::KillPostgres => {
-                let server = self.server_in_turn();
+                let server = self.next_server();
                 if let Some(server) = self.cluster.postgres.get_mut(server) {
                     server.kill().await;
                     sleep(*lasts).await;
@@ -98,7 +98,7 @@ impl Arena {
                 twin.start()?;
                 sleep(*lasts).await;
                 twin.kill().await;
-                // Who is told that another took its place ends.
+                // A process that sees its name taken over ends.
                 if self.service(*node).ended().is_some() {
                     self.service(*node).start()?;
                 }
@@ -109,18 +109,18 @@ impl Arena {
                 }
                 for server in &self.addresses.postgres {
                     let url = cluster::database_url(*server, "orders");
-                    past::step_clock(&url, *seconds).await?;
+                    set_back::step_clock(&url, *seconds).await?;
                 }
             }
             Fault::LoseTail => {
-                let server = self.server_in_turn();
+                let server = self.next_server();
                 if let Some(server) = self.cluster.postgres.get_mut(server) {
-                    self.lost.tail(server, *lasts).await?;
+                    self.lost.fail_over(server, *lasts).await?;
                 }
             }
             Fault::Restore(service) => {
                 let server = *self.addresses.postgres.first().context("there is no server")?;
-                past::restore(server, self.service(*service), *lasts).await?;
+                set_back::restore(server, self.service(*service), *lasts).await?;
             }
         }
         Ok(())
@@ -152,18 +152,18 @@ impl Arena {
         }
     }
 
-    /// An operator's wish; where the node is away it is none.
+    /// An operator's request; it does nothing while the node is unavailable.
     async fn move_shard(&self, shard: u16, to: usize) {
         let node = ["a", "b"].get(to).copied().unwrap_or_default();
         let Ok(client) = self.client(Duration::from_secs(2)).await else { return };
-        let wish = json!({ "shard": shard, "node": node });
-        if let Err(failure) = client.call("admin.v1.AdminService/MoveShard", wish).await {
+        let request = json!({ "shard": shard, "node": node });
+        if let Err(failure) = client.call("admin.v1.AdminService/MoveShard", request).await {
             tracing::info!(%failure, "the shard was not moved");
         }
     }
 }
 
-/// Makes a way bad for a while.
+/// Disturbs a connection for a while.
 async fn way(proxies: &[Proxy], nth: usize, how: Way, lasts: Duration) {
     if let Some(proxy) = proxies.get(nth) {
         proxy.set(how);

@@ -12,7 +12,7 @@ use crate::lab::cluster;
 pub(super) static SERVICES: LazyLock<Vec<&str>> =
     LazyLock::new(|| cluster::processes().map(|(_, process)| process.name).collect());
 
-/// Something that goes wrong, for how long.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// kill -9 of these services, together.
@@ -27,15 +27,15 @@ pub(super) enum Fault {
     Freeze(usize),
     /// SIGSTOP of Redis.
     FreezeRedis,
-    /// A service's connections to the database are cut, and none is taken.
+    /// A service's connections to the database are cut, and new ones are refused.
     CutPostgres(usize),
-    /// What goes between a service and the database is carried no further.
+    /// Traffic between a service and the database stops, without an error.
     SilencePostgres(usize),
-    /// What goes between a service and the database is slow.
+    /// Traffic between a service and the database is slow.
     SlowPostgres(usize),
     /// A service's connections to Redis are cut.
     CutRedis(usize),
-    /// A service is told to stop, as in a rolling deploy.
+    /// SIGTERM to a service, as in a rolling deploy.
     Restart(usize),
     /// A service's clock is set forward or back.
     SetClock { service: usize, hours: i64 },
@@ -45,12 +45,13 @@ pub(super) enum Fault {
     Move { shard: u16, to: usize },
     /// A second process starts under an order node's name, as a deploy that does not wait does.
     Twin(usize),
-    /// The clock of the database servers is set forward or back; where that cannot be done, what
-    /// stands in their leases, as if it had been.
+    /// The clock of the database servers is set forward or back. Where that is not possible, their
+    /// leases are moved instead.
     StepDatabaseClock { seconds: i64 },
-    /// The database server fails over to a standby that lagged: what it committed meanwhile is gone.
+    /// The database server fails over to a standby that lagged: what was committed meanwhile is
+    /// lost.
     LoseTail,
-    /// A service's database is restored from a copy, and no other.
+    /// One service's database is restored from a copy; the others are not.
     Restore(usize),
 }
 
@@ -99,7 +100,7 @@ impl Fault {
     }
 }
 
-/// A fault, how long it lasts and how long there is peace after it.
+/// A fault, its duration, and the pause after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) fault: Fault,
@@ -107,25 +108,25 @@ pub(super) struct Step {
     pub(super) peace: Duration,
 }
 
-/// Faults without an end, the same for the same seed.
+/// Endless faults; the same seed gives the same ones.
 pub(super) struct Schedule {
     random: StdRng,
     kind: Kind,
-    /// Whether there is a disk that can be full.
+    /// Whether a disk can be full.
     disk: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Whatever can go wrong, with a journal of so many shards.
+    /// Every fault, with a journal of this many shards.
     Everything { shards: u16 },
-    /// A shard moves to the other node, again and again.
+    /// A shard moves back and forth between the nodes.
     Moving { shard: u16, to: usize },
-    /// One node after the other sleeps past a lease of 2 s.
+    /// The nodes sleep longer than a lease of 2 s, one after the other.
     Frozen { node: usize },
-    /// The database servers' clock is set wrong, again and again.
+    /// The clock of the database servers is set wrong, again and again.
     SteppedClock,
-    /// Databases lose what they had committed.
+    /// Databases lose committed data.
     SetBack,
 }
 
@@ -165,7 +166,7 @@ impl Schedule {
             82..90 => (Fault::Freeze(node), self.millis(2_000, 9_000)),
             _ => (Fault::KillPostgres, self.millis(0, 1_000)),
         };
-        // Servers look at their clock once a second.
+        // Servers read their clock once a second.
         let peace = self.millis(1_000, 4_000);
         Step { fault, lasts, peace }
     }
@@ -229,7 +230,7 @@ impl Iterator for Schedule {
             46..54 => (Fault::KillPostgres, self.millis(0, 1_000)),
             54..60 => (Fault::KillRedis, self.millis(0, 1_500)),
             60..66 => (Fault::EmptyRedis, Duration::ZERO),
-            // Past every time-out, and short of them.
+            // Longer than every timeout, and shorter.
             66..69 => (Fault::Freeze(node), self.millis(9_000, 12_000)),
             69..74 => (Fault::Freeze(any), self.millis(500, 6_000)),
             74..76 => (Fault::FreezeRedis, self.millis(500, 4_000)),
@@ -263,7 +264,7 @@ mod tests {
         assert_eq!(first, steps(7, true));
         assert_ne!(first, steps(8, true));
         assert!(steps(7, false).iter().all(|step| step.fault != Fault::FillDisk));
-        // Everything that can go wrong does.
+        // Every fault occurs.
         for kind in [
             "kill -9 orders-a orders-b inventory",
             "kill -9 postgres",

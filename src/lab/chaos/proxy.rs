@@ -7,35 +7,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// What a way does with what goes over it.
+/// What happens to traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Carries it.
+    /// Forwarded.
     Open,
-    /// Carries every piece so much later.
+    /// Forwarded after this delay.
     Slow(Duration),
-    /// Carries nothing and says nothing.
+    /// Held back, without an error.
     Silent,
-    /// Ends every connection and takes no new one.
+    /// Every connection is closed, and new ones are refused.
     Cut,
 }
 
-/// A way to a server that can be made slow, silent or cut.
+/// A connection to a server that can be made slow, silent or cut.
 pub(super) struct Proxy {
     pub(super) address: SocketAddr,
     way: watch::Sender<Way>,
 }
 
 impl Proxy {
-    /// To this server, which need not listen yet.
+    /// A proxy to this server, which need not listen yet.
     pub(super) async fn to(target: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (way, told) = watch::channel(Way::Open);
+        let (way, current) = watch::channel(Way::Open);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if *told.borrow() != Way::Cut {
-                    tokio::spawn(carry(client, target, told.clone()));
+                if *current.borrow() != Way::Cut {
+                    tokio::spawn(forward(client, target, current.clone()));
                 }
             }
         });
@@ -47,9 +47,9 @@ impl Proxy {
     }
 }
 
-async fn carry(client: TcpStream, target: SocketAddr, way: watch::Receiver<Way>) {
+async fn forward(client: TcpStream, target: SocketAddr, way: watch::Receiver<Way>) {
     let Ok(server) = TcpStream::connect(target).await else { return };
-    // Small pieces must not wait for each other.
+    // TCP_NODELAY: small pieces must not wait for each other.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::check::Contradiction;
-use super::clients::{Call, Told};
+use super::clients::{Answer, Call};
 use crate::client::Output;
 use crate::verify;
 
@@ -13,22 +13,22 @@ pub(super) struct Report {
     pub(super) kills: u32,
     pub(super) faults: BTreeMap<String, u32>,
     pub(super) calls: BTreeMap<&'static str, usize>,
-    /// What calls took that were answered at the first try or later, in milliseconds.
+    /// Latency of the calls that were answered, over all tries, in milliseconds.
     pub(super) latency_ms: BTreeMap<&'static str, u64>,
     pub(super) orders: u64,
     pub(super) events: u64,
-    /// None where it did not come to rest.
+    /// None where it did not drain in time.
     pub(super) drained_in_ms: Option<u128>,
-    /// How many facts followers are behind in the end.
+    /// How many facts each follower is behind in the end.
     pub(super) behind: BTreeMap<String, u64>,
-    /// Appends that the database took from a process that was not the owner of the shard.
+    /// Appends that the database took from a process that did not own the shard.
     pub(super) appends_of_others: i64,
     pub(super) contradictions: Vec<Contradiction>,
     pub(super) findings: Vec<verify::Finding>,
 }
 
 impl Report {
-    /// Nothing was lost, done twice or by the wrong one, and everything came to rest.
+    /// Nothing was lost, done twice or appended by another than the owner, and everything drained.
     pub(super) fn is_clean(&self) -> bool {
         self.contradictions.is_empty()
             && self.findings.is_empty()
@@ -37,16 +37,16 @@ impl Report {
     }
 }
 
-pub(super) fn told(calls: &[Call]) -> BTreeMap<&'static str, usize> {
+pub(super) fn counts(calls: &[Call]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for call in calls {
-        let kind = match call.told {
-            Told::Done(_) => "done",
-            Told::Repeated => "done by an earlier try",
-            Told::Nothing(_) => "nothing to do",
-            Told::Shown(..) => "shown",
-            Told::Refused(_) => "refused",
-            Told::Doubt => "in doubt",
+        let kind = match call.answer {
+            Answer::Done(_) => "done",
+            Answer::Repeated => "done by an earlier try",
+            Answer::Nothing(_) => "nothing to do",
+            Answer::Shown(..) => "shown",
+            Answer::Refused(_) => "refused",
+            Answer::Doubt => "in doubt",
         };
         *counts.entry(kind).or_insert(0) += 1;
     }
@@ -54,7 +54,7 @@ pub(super) fn told(calls: &[Call]) -> BTreeMap<&'static str, usize> {
 }
 
 pub(super) fn latencies(calls: &[Call]) -> BTreeMap<&'static str, u64> {
-    let answered = calls.iter().filter(|call| call.told != Told::Doubt);
+    let answered = calls.iter().filter(|call| call.answer != Answer::Doubt);
     let mut took: Vec<u64> = answered
         .map(|call| call.returned.duration_since(call.invoked).as_millis())
         .map(|millis| u64::try_from(millis).unwrap_or(u64::MAX))

@@ -1,7 +1,7 @@
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-/// Writes down every append by a session that is not the shard's owner, by looking at the row of
-/// the shard in the same transaction. It knows nothing of what the processes believe.
+/// Records every append by a session that does not own the shard: a trigger reads the shard's row
+/// in the same transaction. It does not depend on what the processes believe.
 const INSTALL: &str = "
 CREATE TABLE IF NOT EXISTS orders_journal.witness
     (shard int, position bigint, epoch bigint, owner text, session text);
@@ -23,7 +23,7 @@ pub(super) async fn install(url: &str) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Appends by others than the owner.
+/// Number of appends by others than the owner.
 pub(super) async fn count(url: &str) -> anyhow::Result<i64> {
     let mut connection = PgConnection::connect(url).await?;
     let count = sqlx::query_scalar("SELECT COUNT(*) FROM orders_journal.witness");

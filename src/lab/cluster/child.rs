@@ -9,27 +9,27 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How often a process that starts is looked at.
+/// How often a starting process is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A process that we start, watch and end; killed when dropped.
+/// A process that is started, watched and ended here; killed when dropped.
 pub struct Process {
-    /// What people call it.
+    /// Its display name.
     pub name: String,
-    /// Where it listens.
+    /// Its listening address.
     pub address: SocketAddr,
     program: PathBuf,
     arguments: Vec<String>,
-    /// Variables beside ours.
+    /// Additional environment variables.
     environment: Vec<(&'static str, String)>,
-    /// Runs as this user and group, where that is not us.
+    /// The user and group it runs as, where these are not ours.
     user: Option<(u32, u32)>,
     log: PathBuf,
     child: Option<Child>,
 }
 
 impl Process {
-    /// A program with its arguments, not started yet; what it will say goes to `log`.
+    /// A program with its arguments, not started yet; its output will go to `log`.
     pub fn new(
         name: &str,
         address: SocketAddr,
@@ -49,21 +49,21 @@ impl Process {
         }
     }
 
-    /// With these variables beside ours.
+    /// With additional environment variables.
     #[must_use]
     pub(crate) fn knowing(mut self, environment: Vec<(&'static str, String)>) -> Self {
         self.environment = environment;
         self
     }
 
-    /// As this user and group.
+    /// Run by this user and group.
     #[must_use]
     pub fn run_by(mut self, user: Option<(u32, u32)>) -> Self {
         self.user = user;
         self
     }
 
-    /// Another of the same program, arguments and user, which listens there instead; not started yet.
+    /// Another process of the same program, arguments and user on another address; not started yet.
     #[must_use]
     pub(crate) fn twin(&self, address: SocketAddr) -> Self {
         let (mine, other) = (self.address.to_string(), address.to_string());
@@ -75,18 +75,18 @@ impl Process {
         Self { name, address, program, arguments, environment, user: self.user, log, child: None }
     }
 
-    /// User and group that it runs as, where that is not us.
+    /// The user and group it runs as, where these are not ours.
     pub(crate) const fn user(&self) -> Option<(u32, u32)> {
         self.user
     }
 
-    /// The folder behind this flag.
+    /// The folder that is this flag's value.
     pub(crate) fn folder_behind(&self, flag: &str) -> Option<PathBuf> {
         let mut arguments = self.arguments.iter().skip_while(|argument| *argument != flag);
         arguments.nth(1).map(PathBuf::from)
     }
 
-    /// Starts it; what it says goes to its log.
+    /// Starts it; its output goes to its log.
     ///
     /// # Errors
     /// Where the program or its log cannot be opened.
@@ -104,7 +104,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C is for us: we end the others in order.
+            // Ctrl-C is for us: children are ended in order.
             .process_group(0)
             .kill_on_drop(true);
         if let Some((user, group)) = self.user {
@@ -129,12 +129,12 @@ impl Process {
         self.child.is_some() && self.ended().is_none()
     }
 
-    /// Its end, if it has ended by itself.
+    /// Its exit status, if it ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
-    /// Starts it again where it died.
+    /// Starts it again if it died.
     pub(crate) fn revive(&mut self) -> anyhow::Result<()> {
         match self.ended() {
             Some(end) => {
@@ -155,13 +155,13 @@ impl Process {
         }
     }
 
-    /// Ends it between any two instructions.
+    /// Kills it, at any instruction.
     pub async fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.gone(Duration::from_secs(10)).await;
     }
 
-    /// Tells it to stop and waits; kills it where it does not.
+    /// Sends a signal and waits; kills it where it does not stop.
     pub async fn stop(&mut self, signal: Signal, patience: Duration) {
         self.signal(signal);
         if !self.gone(patience).await {
@@ -180,17 +180,17 @@ impl Process {
     }
 
     /// The last lines of its log.
-    pub(crate) fn last_words(&self) -> String {
+    pub(crate) fn log_end(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(5).collect();
         let lines: Vec<&str> = lines.into_iter().rev().collect();
         lines.join("\n")
     }
 
-    /// Waits until `answers` says yes.
+    /// Waits until `answers` returns true.
     ///
     /// # Errors
-    /// Where the process ends before, or the patience does; with the end of its log.
+    /// Where the process ends first or the time limit passes; with the end of its log.
     pub async fn until(
         &mut self,
         patience: Duration,
@@ -205,7 +205,7 @@ impl Process {
             if ended.is_some() || Instant::now() > until {
                 let what =
                     ended.map_or("does not answer".to_owned(), |end| format!("ended: {end}"));
-                anyhow::bail!("{} {what}\n{}", self.name, self.last_words());
+                anyhow::bail!("{} {what}\n{}", self.name, self.log_end());
             }
             sleep(LOOK_EVERY).await;
         }

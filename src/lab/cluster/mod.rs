@@ -1,8 +1,9 @@
-//! All processes of a cluster on this machine: three roles, two order nodes, with a Postgres and a
-//! Redis of their own. To try it and to test it; production has its own ways to start processes.
+//! All processes of a cluster on this machine: three roles, two order nodes, with their own
+//! Postgres and Redis. For trying and testing; production starts processes in its own way.
+//!
 //! Never here: what the processes do.
 
-mod child; // a process that we start, watch and end
+mod child; // a process that is started, watched and ended here
 mod servers; // private Postgres and Redis
 
 use std::fs::Permissions;
@@ -27,13 +28,14 @@ use crate::engine::{self, Service, services};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than a process drains.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is looked whether all processes live; one that died is started again then.
+/// How often processes are checked; one that died is started again then.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// `ordinal cluster …`
 #[derive(Debug, clap::Subcommand)]
 pub enum ClusterVerb {
-    /// Run it until Ctrl-C; a process that dies is started again. What it kept is there next time.
+    /// Run it until Ctrl-C; a process that dies is started again. Its data is kept for the next
+    /// run.
     Up {
         /// Keep databases and logs in this directory.
         #[arg(long, value_name = "DIR", default_value = "ordinal-cluster")]
@@ -42,13 +44,13 @@ pub enum ClusterVerb {
         /// and on Postgres, +79 Redis.
         #[arg(long, value_name = "PORT", default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..=65_000))]
         port: u16,
-        /// Spread the journal over so many Postgres servers.
+        /// Spread the journal over this many Postgres servers.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
         journal_databases: u16,
     },
 }
 
-/// Shards of a journal that `serve` creates unless told otherwise.
+/// Default number of shards of a journal that `serve` creates.
 pub(crate) const SHARDS: u16 = 16;
 
 /// The processes of all services, in the order of their rows.
@@ -57,7 +59,7 @@ pub(crate) fn processes() -> impl Iterator<Item = (&'static Service, &'static en
     services::ALL.iter().copied().flat_map(of)
 }
 
-/// Which address each process has.
+/// The address of each process.
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     /// In the order of [`processes`].
@@ -115,24 +117,24 @@ pub async fn run(verb: ClusterVerb, out: &Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder of a cluster, made where it is new, by its whole path.
+/// The folder of a cluster, created where it is new, as an absolute path.
 pub(crate) fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
     let cannot = || format!("cannot create {}", dir.display());
     std::fs::create_dir_all(dir.join("logs")).with_context(cannot)?;
     if rustix::process::geteuid().is_root() {
-        // The server's own user has to get through to its folder, and sees no names.
+        // The server's own user needs access to its folder, but need not list this one.
         std::fs::set_permissions(dir, Permissions::from_mode(0o711)).with_context(cannot)?;
     }
     std::fs::canonicalize(dir).with_context(cannot)
 }
 
-/// By which addresses each process reaches the servers.
+/// The addresses by which each process reaches the servers.
 pub(crate) struct Ways {
     /// Each Postgres server, by process, in the order of the services.
     pub(crate) postgres: Vec<Vec<SocketAddr>>,
     /// Redis, by process as above.
     pub(crate) redis: Vec<SocketAddr>,
-    /// Whether their clocks can be set wrong.
+    /// Whether the clocks can be set wrong.
     pub(crate) clocks: bool,
 }
 
@@ -155,7 +157,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// On servers that run; the services do not yet. Order nodes get further flags.
+    /// On running servers; the services are not started yet. Order nodes get additional flags.
     pub(crate) fn new(
         folder: &Path,
         addresses: &Addresses,
@@ -201,24 +203,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts what died again.
+    /// Restarts every process that died.
     fn revive(&mut self) -> anyhow::Result<()> {
         self.postgres.iter_mut().chain([&mut self.redis]).try_for_each(Process::revive)?;
         self.revive_services()
     }
 
-    /// Starts the services again that died.
+    /// Restarts every service that died.
     pub(crate) fn revive_services(&mut self) -> anyhow::Result<()> {
         self.services.iter_mut().try_for_each(Process::revive)
     }
 
-    /// Stops what follows before what is followed, and the servers last.
+    /// Stops followers before what they follow, and the servers last.
     pub(crate) async fn stop(&mut self) {
         for service in self.services.iter_mut().rev() {
             service.stop(Signal::TERM, STOPS_WITHIN).await;
         }
         self.redis.stop(Signal::TERM, STOPS_WITHIN).await;
-        // The quick way down: sessions are ended, everything is written.
+        // Fast shutdown: sessions are ended, everything is written.
         for server in &mut self.postgres {
             server.stop(Signal::INT, STOPS_WITHIN).await;
         }
@@ -260,7 +262,7 @@ fn arguments(
     ])
 }
 
-/// Where the others are: order nodes know everybody, everybody knows them.
+/// The addresses of the others: order nodes know everyone, everyone knows the order nodes.
 fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
     let others = services::ALL.iter().filter(|other| other.has_journal != service.has_journal);
     let flags = others.flat_map(|other| {
@@ -270,13 +272,13 @@ fn peers(service: &Service, addresses: &Addresses) -> Vec<String> {
     flags.collect()
 }
 
-/// Whether a process says that it can serve.
+/// Whether a process reports that it can serve.
 pub(crate) async fn ready(address: SocketAddr) -> bool {
     let url = format!("http://{address}");
     client::serves(&url, "", Duration::from_secs(2)).await.unwrap_or(false)
 }
 
-/// The file of a service's clock.
+/// The file that sets a service's clock.
 pub(crate) fn clock_file(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("clock-{service}"))
 }

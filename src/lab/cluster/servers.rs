@@ -13,12 +13,12 @@ use super::child::Process;
 use crate::engine::services;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
-/// One per service.
+/// One database per service.
 fn databases() -> Vec<&'static str> {
     services::ALL.iter().map(|service| service.name).collect()
 }
 
-/// A private Postgres in this folder, made there if it is new, with a database per service.
+/// A private Postgres in this folder, created there if it is new, with a database per service.
 ///
 /// # Errors
 /// Where no server is installed, or it does not start.
@@ -26,8 +26,8 @@ pub async fn postgres(folder: &Path, address: SocketAddr) -> anyhow::Result<Proc
     server(folder, "postgres", address, &databases(), Vec::new()).await
 }
 
-/// Several: the first with a database per service, each with one for a part of the journal. They run
-/// with these variables beside ours.
+/// Several servers: the first with a database per service, each with one for a part of the journal.
+/// They run with these additional environment variables.
 pub(crate) async fn postgres_servers(
     folder: &Path,
     addresses: &[SocketAddr],
@@ -55,7 +55,7 @@ async fn server(
     let programs = postgres_programs().context(
         "no Postgres server is installed; on Debian: apt-get install postgresql redis-server",
     )?;
-    // Postgres refuses to run as root; the system's package brings a user for it.
+    // Postgres refuses to run as root; the system's package creates a user for it.
     let user = if rustix::process::geteuid().is_root() {
         Some(user_of("postgres").context("there is no user postgres to run the server as")?)
     } else {
@@ -86,7 +86,7 @@ async fn server(
         format!("port={}", address.port()),
         "listen_addresses=127.0.0.1".to_owned(),
         "max_connections=400".to_owned(),
-        // Sockets have short names; TCP is enough.
+        // Socket paths have a length limit; TCP is enough.
         "unix_socket_directories=".to_owned(),
     ];
     let mut arguments = vec!["-D".to_owned(), data.display().to_string()];
@@ -127,7 +127,7 @@ pub(crate) async fn postgres_answers(address: SocketAddr) -> bool {
     }
 }
 
-/// Carries out statements, one after the other, each for itself.
+/// Executes statements one after the other, each by itself.
 ///
 /// # Errors
 /// The first that is refused, with its text.
@@ -144,8 +144,8 @@ pub fn database_url(address: SocketAddr, database: &str) -> String {
     format!("postgres://postgres@{address}/{database}")
 }
 
-/// What says which shards of the journal each of several servers holds, as `--journal-database`
-/// takes it; nothing where there is one server.
+/// Which shards of the journal each of several servers holds, as `--journal-database` takes it;
+/// empty where there is one server.
 pub(crate) fn shard_map(servers: &[SocketAddr], shards: u16) -> Vec<String> {
     let count = u16::try_from(servers.len()).unwrap_or(u16::MAX);
     if count < 2 {
@@ -158,7 +158,7 @@ pub(crate) fn shard_map(servers: &[SocketAddr], shards: u16) -> Vec<String> {
     (0..).zip(servers).map(entry).collect()
 }
 
-/// A private Redis that keeps nothing on disk: it is a window.
+/// A private Redis without persistence: it holds only recent facts.
 ///
 /// # Errors
 /// Where no server is installed, or it does not start.
@@ -199,7 +199,7 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists())
 }
 
-/// Where the newest installed Postgres has its programs.
+/// The folder of the newest installed Postgres programs.
 pub fn postgres_programs() -> Option<PathBuf> {
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = installed

@@ -15,22 +15,22 @@ use uuid::Uuid;
 
 use crate::client::{Client, Failure};
 
-/// How long an engine may be away before the load gives up. Ids are derived, so asking again is
-/// safe whatever became of the call.
+/// How long an engine may be unavailable before the load gives up. Ids are derived, so retrying is
+/// safe whatever the outcome of the call.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(2) };
 /// Largest answer: an order of 2,000 lines with its event is well below.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 
-/// The engine's no to a command.
+/// A refusal of a command by the engine.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// The stable code.
     pub code: String,
-    /// In words.
+    /// The message.
     pub message: String,
-    /// Fields at fault, such as `lines[3].sku`, and what is wrong with each.
+    /// Invalid fields, such as `lines[3].sku`, and what is wrong with each.
     pub fields: Vec<(String, String)>,
 }
 
@@ -39,17 +39,17 @@ pub struct Refused {
 pub enum Call {
     /// Places an order.
     Place(Box<proto::PlaceOrderRequest>),
-    /// Shows one.
+    /// Reads one.
     Get(String),
-    /// Lists those placed last.
+    /// Lists the newest.
     List,
     /// Cancels one.
     Cancel(String),
-    /// Sends what is open of one.
+    /// Ships the open units of one.
     Fulfill(String),
 }
 
-/// What a command brought: an answer or a refusal.
+/// The result of a command: an answer or a refusal.
 pub type Outcome<T> = Result<T, Refused>;
 
 type Orders = OrderServiceClient<Channel>;
@@ -72,7 +72,7 @@ macro_rules! appends {
 
 appends!(PlaceOrderResponse, FulfillOrderResponse, RequestReturnResponse, ApproveReturnResponse);
 
-/// The engine, with every call repeated until it answers.
+/// The engine; every call is repeated until it answers.
 pub struct Calls {
     client: Client,
     orders: Orders,
@@ -80,10 +80,10 @@ pub struct Calls {
     measured: Mutex<Measured>,
 }
 
-/// What commands took.
+/// Measurements over all commands.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// Microseconds from sending to the answer that counted.
+    /// Microseconds from sending to the final answer.
     pub latencies: Histogram<u64>,
     /// Commands that appended something.
     pub appended: u64,
@@ -103,7 +103,7 @@ impl Calls {
         Ok(Self { client, orders, stock, measured })
     }
 
-    /// What commands took so far.
+    /// Measurements so far.
     pub fn measured(&self) -> Measured {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -117,7 +117,7 @@ impl Calls {
         self.command(request, call).await
     }
 
-    /// Sends an order's parcel.
+    /// Ships an order's parcel.
     pub async fn fulfill(
         &self,
         request: proto::FulfillOrderRequest,
@@ -146,7 +146,7 @@ impl Calls {
         self.command(request, call).await
     }
 
-    /// An order as it stands.
+    /// Reads an order.
     pub async fn get(&self, order_id: String) -> Result<Outcome<proto::GetOrderResponse>, Failure> {
         let request = proto::GetOrderRequest { order_id, as_of: None };
         self.persist(|| {
@@ -156,7 +156,7 @@ impl Calls {
         .await
     }
 
-    /// Makes a call once; the stable code where it does not bring what it asks for.
+    /// Makes a call once; the stable code where it fails.
     pub async fn once(&self, call: Call) -> Result<(), String> {
         let mut orders = self.orders.clone();
         let ask = |order_id| proto::CancelOrderRequest { order_id, ..Default::default() };
@@ -202,7 +202,7 @@ impl Calls {
         Ok(outcome.map(drop))
     }
 
-    /// Follows all orders from these places on.
+    /// Watches all orders from these positions on.
     pub async fn watch(
         &self,
         after: Vec<proto::ShardPosition>,
@@ -214,7 +214,7 @@ impl Calls {
         Ok(self.orders.clone().watch_orders(request).await?.into_inner())
     }
 
-    /// Sends a command, again and again as [`Self::persist`] does, and measures it.
+    /// Sends a command as [`Self::persist`] does, and measures it.
     async fn command<T: Clone, A: Appends, F>(
         &self,
         request: T,
@@ -229,13 +229,13 @@ impl Calls {
             .await?;
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        // The histogram grows with what it is told.
+        // The histogram resizes itself.
         let _ = measured.latencies.record(micros);
         measured.appended += u64::from(outcome.as_ref().is_ok_and(Appends::appended));
         Ok(outcome)
     }
 
-    /// Calls until there is an answer or a refusal.
+    /// Retries until there is an answer or a refusal.
     async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<Outcome<T>, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,

@@ -1,6 +1,6 @@
-/// Names of the file that are not ISO 3166-1 alpha-2 codes themselves (ISO 3166 Maintenance
-/// Agency). Names of no one country (`Channel Islands`, `European Community`, `Unspecified`) are
-/// not here: the engine refuses them, and nobody guesses.
+/// Names in the file that are not ISO 3166-1 alpha-2 codes themselves (ISO 3166 Maintenance
+/// Agency). Names of no single country (`Channel Islands`, `European Community`, `Unspecified`) are
+/// not here: the engine refuses them; nothing is guessed.
 const NAMES: &[(&str, &str)] = &[
     ("Australia", "AU"),
     ("Austria", "AT"),
@@ -40,7 +40,7 @@ const NAMES: &[(&str, &str)] = &[
     ("United Kingdom", "GB"),
 ];
 
-/// The code of a country, or the text as it is, for the engine to judge.
+/// The code of a country, or the text unchanged for the engine to judge.
 pub fn code(text: &str) -> &str {
     NAMES.iter().find(|(name, _)| *name == text).map_or(text, |(_, code)| code)
 }

@@ -10,23 +10,23 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::bought::Bought;
 use super::calls::{Calls, Refused};
 use super::invoices::{Invoice, Invoices};
 use super::plan::{self, Problem};
+use super::purchases::Purchases;
 use super::report::Report;
 use super::stock::Shelf;
 use crate::client::{Client, Failure};
 
-/// How long an order may wait for stock before the load goes on without it.
+/// How long an order may wait for stock before the load continues without it.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
-/// How often it is looked at, where the watch told nothing.
-const LOOK_AGAIN: Duration = Duration::from_secs(3);
-/// How long a lost watch waits before it begins again where it was.
-const WATCH_AGAIN: Duration = Duration::from_millis(200);
+/// How often an order is polled where the watch reported nothing.
+const POLL_EVERY: Duration = Duration::from_secs(3);
+/// Delay before a lost watch is resumed at its position.
+const WATCH_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Sends a file's invoices. Those of one customer go one after another, in the order of the file;
-/// those of different customers go side by side.
+/// Sends a file's invoices: those of one customer one after another, in the order of the file,
+/// those of different customers side by side.
 pub struct Drive {
     shared: Arc<Shared>,
     clock: Option<ManualClock>,
@@ -36,19 +36,19 @@ pub struct Drive {
 
 pub(super) struct Shared {
     pub(super) calls: Calls,
-    pub(super) bought: Bought,
+    pub(super) purchases: Purchases,
     pub(super) report: Report,
-    // Who waits to hear of an order.
+    // Lanes that wait for an order to be answered.
     waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
 
 type Work = (Invoice, OwnedSemaphorePermit);
 
 impl Drive {
-    /// Over this connection; the clock, where there is one, follows the file.
+    /// Over this connection; the clock, where given, follows the file.
     ///
     /// # Errors
-    /// Where the system has no room for temporary files.
+    /// Where the system has no space for temporary files.
     pub async fn new(
         client: Client,
         clock: Option<ManualClock>,
@@ -58,17 +58,17 @@ impl Drive {
     ) -> Result<Self, Failure> {
         let shared = Shared {
             calls: Calls::new(client)?,
-            bought: Bought::new().await?,
+            purchases: Purchases::new().await?,
             report,
             waiting: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), clock, shelf, in_flight })
     }
 
-    /// Sends all of them and tells what became of them.
+    /// Sends all invoices and reports their results.
     ///
     /// # Errors
-    /// Where the file cannot be read or the engine stops answering; what was sent is sent.
+    /// Where the file cannot be read or the engine stops answering; what was sent stays sent.
     pub async fn run(mut self, invoices: Invoices) -> Result<Report, Failure> {
         let since = Instant::now();
         let (ready, watching) = oneshot::channel();
@@ -102,7 +102,7 @@ impl Drive {
         ways: &[mpsc::UnboundedSender<Work>],
         lanes: &mut JoinSet<Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        // The permits bound what is under way, and with it what waits in the lanes.
+        // The permits bound the invoices under way, and with them those queued in the lanes.
         let permits = Arc::new(Semaphore::new(ways.len()));
         for invoice in invoices {
             let invoice = invoice?;
@@ -110,7 +110,7 @@ impl Drive {
             if let (Some(clock), Some(at)) = (&self.clock, invoice.at())
                 && at > clock.now()
             {
-                // Whatever was sent before happens before.
+                // Everything sent before must happen before the clock moves.
                 let idle = permits.acquire_many(self.in_flight);
                 drop(wait(lanes, idle).await?.context("permits")?);
                 clock.advance_to(at);
@@ -118,7 +118,7 @@ impl Drive {
             for request in self.shelf.before(&invoice) {
                 if let Err(refused) = self.shared.calls.set_stock(request).await? {
                     let (code, message) = (refused.code, refused.message);
-                    return Err(anyhow::anyhow!("stock was not set: {code}: {message}").into());
+                    return Err(anyhow::anyhow!("stock could not be set: {code}: {message}").into());
                 }
             }
             let permit = Arc::clone(&permits).acquire_owned();
@@ -127,13 +127,13 @@ impl Drive {
             let way = usize::try_from(lane).ok().and_then(|lane| ways.get(lane));
             way.context("lane")?
                 .send((invoice, permit))
-                .map_err(|_| anyhow::anyhow!("a lane ended before its time"))?;
+                .map_err(|_| anyhow::anyhow!("a lane ended early"))?;
         }
         Ok(())
     }
 }
 
-/// Waits, unless a lane fails: then nothing would end the wait.
+/// Waits, but returns when a lane fails: then nothing else would end the wait.
 async fn wait<T>(
     lanes: &mut JoinSet<Result<(), Failure>>,
     future: impl Future<Output = T>,
@@ -142,7 +142,7 @@ async fn wait<T>(
         done = future => Ok(done),
         Some(ended) = lanes.join_next() => {
             ended.context("a lane")??;
-            Err(anyhow::anyhow!("a lane ended before its time").into())
+            Err(anyhow::anyhow!("a lane ended early").into())
         }
     }
 }
@@ -171,7 +171,7 @@ impl Shared {
             }
         };
         let order_id = plan::order_id(invoice);
-        let told = self.hear_of(order_id);
+        let answered = self.expect_answer(order_id);
         let order = match self.calls.place(request).await? {
             Ok(answer) => answer.order.unwrap_or_default(),
             Err(refused) => {
@@ -181,7 +181,7 @@ impl Shared {
             }
         };
         self.report.count(|counts| counts.placed += 1);
-        let order = self.answered(order, told).await?;
+        let order = self.await_answer(order, answered).await?;
         self.forget(order_id);
         match order.status() {
             proto::OrderStatus::Cancelled => {
@@ -189,11 +189,15 @@ impl Shared {
                 let reason = reason.trim_start_matches("CANCEL_REASON_").to_owned();
                 self.report
                     .count(|counts| *counts.cancelled.entry(reason.clone()).or_default() += 1);
-                self.left(invoice, &reason, "its order was placed and then cancelled");
+                self.not_shipped(invoice, &reason, "its order was placed and then cancelled");
             }
             proto::OrderStatus::Pending | proto::OrderStatus::Unspecified => {
                 self.report.count(|counts| counts.unconfirmed += 1);
-                self.left(invoice, "UNCONFIRMED", "its order was placed; stock has not answered");
+                self.not_shipped(
+                    invoice,
+                    "UNCONFIRMED",
+                    "its order was placed; stock has not answered",
+                );
             }
             _ => {
                 self.report.count(|counts| counts.confirmed += 1);
@@ -205,7 +209,7 @@ impl Shared {
 
     async fn fulfill(&self, invoice: &Invoice, order_id: Uuid) -> Result<(), Failure> {
         if let Err(refused) = self.calls.fulfill(plan::fulfill(order_id)).await? {
-            // Somebody else was faster: sent it already, or cancelled it.
+            // Another client has shipped or cancelled it already.
             self.report.count(|counts| {
                 *counts.fulfil_refused.entry(refused.code.clone()).or_default() += 1;
             });
@@ -221,13 +225,13 @@ impl Shared {
                 let (units, price) = plan::sale(row, currency).ok()?;
                 Some((row.stock_code.clone(), units, price))
             });
-            self.bought.delivered(&invoice.customer, order_id, lines).await?;
+            self.purchases.delivered(&invoice.customer, order_id, lines).await?;
         }
         Ok(())
     }
 
-    /// Counts an order that was refused, and writes down each of its lines: those at fault with
-    /// their own reason, the others because they stand beside them.
+    /// Counts an order that was refused, and records each of its lines: invalid ones with their own
+    /// reason, the others as refused along with them.
     pub(super) fn refuse(&self, invoice: &Invoice, code: &str, problems: &[Problem]) {
         if !invoice.split {
             self.report.count(|counts| *counts.refused.entry(code.to_owned()).or_default() += 1);
@@ -235,21 +239,21 @@ impl Shared {
         for row in &invoice.rows {
             let own = problems.iter().find(|problem| problem.line == row.number);
             let beside =
-                || Problem::new(row, "OTHER_LINE_REFUSED", "its invoice was refused whole");
+                || Problem::new(row, "OTHER_LINE_REFUSED", "its invoice was refused as a unit");
             self.report.problem(invoice, own.unwrap_or(&beside()));
         }
-        self.beyond(invoice, code);
+        self.further_lines(invoice, code);
     }
 
-    /// Writes down that an order was placed and did not leave.
-    pub(super) fn left(&self, invoice: &Invoice, code: &str, detail: &str) {
+    /// Records that an order was placed but not shipped.
+    pub(super) fn not_shipped(&self, invoice: &Invoice, code: &str, detail: &str) {
         for row in &invoice.rows {
             self.report.problem(invoice, &Problem::new(row, code, detail));
         }
     }
 
-    /// Tells of the lines of an invoice that were counted only.
-    pub(super) fn beyond(&self, invoice: &Invoice, code: &str) {
+    /// Records the lines of an invoice that were only counted.
+    pub(super) fn further_lines(&self, invoice: &Invoice, code: &str) {
         if invoice.more == 0 {
             return;
         }
@@ -260,20 +264,20 @@ impl Shared {
     }
 
     /// Waits until stock has answered.
-    pub(super) async fn answered(
+    pub(super) async fn await_answer(
         &self,
         mut order: proto::Order,
-        told: oneshot::Receiver<()>,
+        answered: oneshot::Receiver<()>,
     ) -> Result<proto::Order, Failure> {
         let until = Instant::now() + CONFIRMED_WITHIN;
-        let mut told = Some(told);
+        let mut answered = Some(answered);
         while order.status() == proto::OrderStatus::Pending && Instant::now() < until {
-            // Told or not: the order itself says how it stands.
-            match &mut told {
-                None => tokio::time::sleep(LOOK_AGAIN).await,
-                Some(ear) => {
-                    if tokio::time::timeout(LOOK_AGAIN, ear).await.is_ok() {
-                        told = None;
+            // Reported or not, the order itself is read.
+            match &mut answered {
+                None => tokio::time::sleep(POLL_EVERY).await,
+                Some(receiver) => {
+                    if tokio::time::timeout(POLL_EVERY, receiver).await.is_ok() {
+                        answered = None;
                     }
                 }
             }
@@ -284,11 +288,11 @@ impl Shared {
         Ok(order)
     }
 
-    fn hear_of(&self, order_id: Uuid) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
+    fn expect_answer(&self, order_id: Uuid) -> oneshot::Receiver<()> {
+        let (notify, answered) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(order_id.to_string(), tell);
-        told
+        waiting.insert(order_id.to_string(), notify);
+        answered
     }
 
     fn forget(&self, order_id: Uuid) {
@@ -297,7 +301,7 @@ impl Shared {
     }
 }
 
-/// A refusal of an order, told of the lines that it names; of all where it names none.
+/// A refusal of an order, as problems of the lines that it names; of all where it names none.
 fn problems(invoice: &Invoice, refused: &Refused) -> Vec<Problem> {
     let named: Vec<Problem> = refused
         .fields
@@ -319,8 +323,8 @@ fn problems(invoice: &Invoice, refused: &Refused) -> Vec<Problem> {
     invoice.rows.iter().map(|row| Problem::new(row, &refused.code, detail.clone())).collect()
 }
 
-/// Wakes whoever waits for an order once stock has answered it. A watch that breaks off begins
-/// again where it was.
+/// Wakes the lane that waits for an order once stock has answered it. A watch that breaks off
+/// resumes at its position.
 async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     let mut after: BTreeMap<u32, u64> = BTreeMap::new();
@@ -333,7 +337,8 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
         if let Ok(mut changes) = shared.calls.watch(places.collect()).await {
             while let Ok(Some(message)) = changes.message().await {
                 if let Some(ready) = ready.take() {
-                    // The first message tells where the watch begins; nothing after is missed.
+                    // The first message gives the positions where the watch begins; nothing after
+                    // them is missed.
                     let _ = ready.send(());
                 }
                 use proto::watch_orders_response::Item;
@@ -347,8 +352,8 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
                         if order.status() != proto::OrderStatus::Pending {
                             let mut waiting =
                                 shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                            if let Some(tell) = waiting.remove(&order.order_id) {
-                                let _ = tell.send(());
+                            if let Some(notify) = waiting.remove(&order.order_id) {
+                                let _ = notify.send(());
                             }
                         }
                     }
@@ -359,6 +364,6 @@ async fn watch(shared: Arc<Shared>, ready: oneshot::Sender<()>) {
         if let Some(ready) = ready.take() {
             let _ = ready.send(());
         }
-        tokio::time::sleep(WATCH_AGAIN).await;
+        tokio::time::sleep(WATCH_RETRY_DELAY).await;
     }
 }

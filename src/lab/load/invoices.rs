@@ -12,13 +12,14 @@ use super::plan;
 use super::records::{Fault, Record, Records};
 use crate::client::Failure;
 
-/// Lines of other invoices that may stand between two of the same one.
+/// Lines of other invoices that may come between two of the same one.
 const APART_MAX: u64 = 100;
-/// Lines over which one invoice may reach; beyond, it is split.
+/// Lines over which one invoice may extend; a longer one is split.
 const SPAN_MAX: u64 = 10_000;
-/// Lines of one invoice that are kept: one more than an order may have, so that the engine says so.
+/// Lines of one invoice that are kept: one more than an order may have, so that the engine refuses
+/// it.
 const KEPT_MAX: usize = 2_001;
-/// Bytes of a field that we use; the engine takes no longer ones.
+/// Bytes of a field that is used; the engine accepts no longer ones.
 const FIELD_MAX: usize = 256;
 
 const COLUMNS: [&str; 7] =
@@ -27,13 +28,13 @@ const COLUMNS: [&str; 7] =
 /// A line of the file, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// Its number in the file, the head being 1.
+    /// Its number in the file; the header is line 1.
     pub number: u64,
-    /// What was sold.
+    /// The product.
     pub stock_code: String,
-    /// How many units; below zero on credit notes.
+    /// Number of units; negative on credit notes.
     pub quantity: String,
-    /// The price of one.
+    /// Price of one unit.
     pub price: String,
     /// What is wrong with it as a line of the table.
     pub fault: Option<Fault>,
@@ -42,30 +43,31 @@ pub struct Row {
 /// The lines of one invoice or credit note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invoice {
-    /// Its number; credit notes start with `C`.
+    /// Its number; that of a credit note starts with `C`.
     pub number: String,
-    /// When, as its first line says.
+    /// Its time, from its first line.
     pub time: String,
-    /// Whose, as its first line says; empty where unknown.
+    /// Its customer, from its first line; empty where unknown.
     pub customer: String,
-    /// Where to, as its first line says.
+    /// Its country, from its first line.
     pub country: String,
     /// Its lines, in the order of the file.
     pub rows: Vec<Row>,
-    /// Lines beyond those that are kept.
+    /// Number of lines that are not kept.
     pub more: u64,
     /// Whether a later line names another customer.
     pub mixed: bool,
-    /// Whether its lines had been told before: it came back too late.
+    /// Whether it is the rest of an invoice whose other lines were returned before: it came too
+    /// late.
     pub split: bool,
     /// The line of the file that it begins on.
     pub first: u64,
-    /// The line of the file that it was last seen on.
+    /// The last line of the file that belongs to it.
     pub last: u64,
 }
 
 impl Invoice {
-    /// Whether it takes something back.
+    /// Whether it is a credit note.
     pub fn is_credit_note(&self) -> bool {
         self.number.starts_with('C')
     }
@@ -75,19 +77,19 @@ impl Invoice {
         instant(&self.time)
     }
 
-    /// Lines of it in the file.
+    /// Number of its lines in the file.
     pub fn lines(&self) -> u64 {
         u64::try_from(self.rows.len()).unwrap_or(u64::MAX).saturating_add(self.more)
     }
 }
 
-/// An instant such as `2010-12-01 08:26:00`, with or without an offset (`Z`, `+02:00`, ` -0500`,
-/// `UTC`) or a zone (`[Europe/Berlin]`); none where they contradict each other.
+/// A time such as `2010-12-01 08:26:00`, with or without an offset (`Z`, `+02:00`, ` -0500`, `UTC`)
+/// or a zone (`[Europe/Berlin]`); none where they contradict each other.
 fn instant(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let utc = ["UTC", "GMT"].iter().find_map(|name| text.strip_suffix(name));
     let text = utc.map_or_else(|| text.to_owned(), |text| format!("{}Z", text.trim_end()));
-    // Many write a blank before the offset.
+    // Many programs write a blank before the offset.
     let text = [" +", " -"].iter().fold(text, |text, sign| text.replace(sign, sign.trim_start()));
     let pieces = Pieces::parse(&text).ok()?;
     let instant = if pieces.time_zone_annotation().is_some() {
@@ -100,8 +102,8 @@ fn instant(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_micros(instant.as_microsecond()))
 }
 
-/// The invoices of a file, in the order of their first lines. Only those that are incomplete are
-/// in memory, and eight bytes of each that is done.
+/// The invoices of a file, in the order of their first lines. In memory are only the incomplete
+/// ones, and eight bytes of each complete one.
 pub struct Invoices {
     records: Records,
     columns: [usize; 7],
@@ -114,16 +116,16 @@ pub struct Invoices {
 }
 
 impl Invoices {
-    /// Reads the head; at most `limit` invoices.
+    /// Reads the header; returns at most `limit` invoices.
     ///
     /// # Errors
-    /// Usage where a column is missing, or the file is no text.
+    /// Usage where a column is missing, or the file is not text.
     pub fn new(file: Box<dyn Read + Send>, limit: Option<u64>) -> Result<Self, Failure> {
         let usage = |what: String| Failure::Usage(format!("--csv: {what}"));
         let mut records = Records::new(file);
         let head = records.next().map_err(|error| usage(error.to_string()))?.unwrap_or_default();
         if let Some(fault) = &head.fault {
-            return Err(usage(format!("the head: {}", fault.detail)));
+            return Err(usage(format!("the header: {}", fault.detail)));
         }
         let mut columns = [0; 7];
         for (place, name) in columns.iter_mut().zip(COLUMNS) {
@@ -144,7 +146,7 @@ impl Invoices {
         })
     }
 
-    /// When the first invoice was written.
+    /// The time of the first invoice.
     ///
     /// # Errors
     /// Usage where no invoice has a time.
@@ -164,9 +166,9 @@ impl Invoices {
         }
         if record.len() != self.width {
             let (has, head) = (record.len(), self.width);
-            return Some(Fault::malformed(format!("it has {has} fields, the head has {head}")));
+            return Some(Fault::malformed(format!("it has {has} fields, the header has {head}")));
         }
-        // A description in another encoding harms nobody; what we use must be text.
+        // A description in another encoding does no harm; the columns that are used must be text.
         self.columns.iter().zip(COLUMNS).find_map(|(column, name)| {
             let bytes = record.field(*column);
             if bytes.len() > FIELD_MAX {
@@ -194,7 +196,7 @@ impl Invoices {
             fault: self.fault(record),
         };
         let customer = plan::customer_number(&field(customer)).to_owned();
-        // Lines without a number are an invoice each: nobody can say what belongs together.
+        // Lines without a number are an invoice each: nothing shows which belong together.
         let known = self.open.iter_mut().find(|known| known.number == number && !number.is_empty());
         if let Some(known) = known {
             if known.rows.iter().all(|row| row.fault.is_some()) {
@@ -248,7 +250,7 @@ impl Iterator for Invoices {
             match self.records.next() {
                 Ok(None) => self.ended = true,
                 Ok(Some(record)) => {
-                    // Blank lines are passed over, and a quoted field may hold several.
+                    // Blank lines are skipped, and a quoted field may hold several.
                     self.line = record.line;
                     self.take(&record);
                 }
@@ -266,13 +268,13 @@ impl Iterator for Invoices {
     }
 }
 
-/// Whether a field of the head has this name.
+/// Whether a field of the header has this name.
 fn named(field: &[u8], name: &str) -> bool {
     let field = String::from_utf8_lossy(field);
     field.trim_start_matches('\u{feff}').trim() == name
 }
 
-/// That a column is missing, and why that may be.
+/// Error text for a missing column, with the likely reason.
 fn no_column(head: &Record, name: &str) -> String {
     let first = head.field(0);
     let separator = [(b';', "semicolons"), (b'\t', "tabs"), (b'|', "bars")]
@@ -285,10 +287,10 @@ fn no_column(head: &Record, name: &str) -> String {
     } else {
         String::new()
     };
-    format!("the head has no column {name}{hint}; see docs/importing.md")
+    format!("the header has no column {name}{hint}; see docs/importing.md")
 }
 
-/// Eight bytes that stand for an invoice; two share them once in 10^19 pairs.
+/// Eight bytes that identify an invoice; two have the same once in 10^19 pairs.
 fn mark(number: &str) -> u64 {
     let id = Uuid::new_v5(&plan::NAMESPACE, number.as_bytes());
     id.as_u64_pair().0
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_an_invoice_are_put_together_though_others_stand_between() {
+    fn interleaved_lines_of_an_invoice_are_put_together() {
         let found = read(&[line("1"), line("2"), line("1"), line("C3")].concat());
         let short: Vec<_> = found.iter().map(|i| (i.number.as_str(), i.lines(), i.split)).collect();
         assert_eq!(short, [("1", 2, false), ("2", 1, false), ("C3", 1, false)]);
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invoice_that_comes_back_too_late_is_said_to_be_split() {
+    fn an_invoice_that_continues_too_late_is_marked_as_split() {
         let between: String = (10..150).map(|n| line(&n.to_string())).collect();
         let found = read(&[line("1"), between, line("1")].concat());
         assert_eq!(found.iter().filter(|invoice| invoice.number == "1").count(), 2);
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_line_and_one_that_is_no_text_are_kept_and_marked() {
+    fn short_and_non_text_lines_are_kept_and_marked() {
         let found = read("1,85123A\n");
         assert!(found[0].rows[0].fault.is_some());
         let file = |line: &[u8]| -> Box<dyn Read + Send> {
@@ -343,13 +345,13 @@ mod tests {
             found.next().unwrap().unwrap().rows[0].fault.is_some()
         };
         assert!(malformed(b"1,85\xff,x,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
-        // Only what we use has to be text.
+        // Only the columns that are used must be text.
         assert!(!malformed(b"1,85123A,\xff,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
     }
 
     #[test]
-    fn an_offset_or_a_zone_is_heeded_and_a_contradiction_refused() {
-        let told = |text: &str| instant(text).map(|at| at.to_string());
+    fn an_offset_or_a_zone_is_applied_and_a_contradiction_refused() {
+        let parsed = |text: &str| instant(text).map(|at| at.to_string());
         for (text, expected) in [
             ("2026-03-02 09:15:00", "09:15"),
             ("2026-03-02T09:15:00Z", "09:15"),
@@ -361,11 +363,11 @@ mod tests {
             ("2026-03-02T09:15:00[Europe/Berlin]", "08:15"),
         ] {
             let expected = format!("2026-03-02T{expected}:00.000000Z");
-            assert_eq!(told(text), Some(expected), "{text}");
+            assert_eq!(parsed(text), Some(expected), "{text}");
         }
         for wrong in ["", "yesterday", "2/3/2026 9:15", "2026-03-02T09:15:00+02:00[Europe/Berlin]"]
         {
-            assert_eq!(told(wrong), None, "{wrong}");
+            assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }
 

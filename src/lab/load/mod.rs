@@ -1,21 +1,22 @@
-//! `ordinal load`: drives an engine with the invoices of a CSV file, through gRPC, as a shop's
-//! own system would. Invoices become orders, credit notes become returns.
+//! `ordinal load`: sends the invoices of a CSV file to an engine through gRPC, as a shop's own
+//! system would. Invoices become orders, credit notes become returns.
 //!
 //! Every id is derived from the file, so a load that was interrupted, or is run again, repeats
 //! itself and changes nothing twice.
+//!
 //! Never here: a shortcut past the edge.
 
-mod back; // what a credit note takes back
-mod bought; // what may come back, on disk
-mod calls; // gRPC with retries and latencies
-mod countries; // names as the file has them
-mod drive; // many customers at once, each in the order of the file
-mod invoices; // records of the file, put together
+mod calls; // gRPC calls with retries and latencies
+mod countries; // country names as the file has them
+mod drive; // customers side by side, each one's invoices in the order of the file
+mod invoices; // invoices, put together from the file's records
 mod plan; // invoice → requests, with derived ids; pure
-mod records; // lines of the file, put together as CSV has it
-mod report; // what became of every invoice
+mod purchases; // delivered units that may still be returned, on disk
+mod records; // CSV records, put together from lines
+mod report; // the result of every invoice
+mod returns; // sends the returns of a credit note
 mod steady; // calls at a steady rate, without a file
-mod stock; // how products get theirs
+mod stock; // sets the stock of products
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -38,7 +39,7 @@ use report::Report;
 use steady::Mix;
 use stock::StockPolicy;
 
-/// How long the followers of an engine that load started may take to catch up before it stops.
+/// Time limit for the followers of an engine started here to catch up before it stops.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Flags of `ordinal load`.
@@ -47,14 +48,14 @@ pub struct LoadArgs {
     /// The file, in the format of docs/importing.md; gzip where its name ends in .gz.
     #[arg(long, value_name = "FILE", required_unless_present = "rate")]
     csv: Option<PathBuf>,
-    /// Instead of a file: so many calls a second, whatever becomes of those before. Latencies count from
-    /// the moment at which a call was due.
+    /// Instead of a file: send this many calls a second, whether or not earlier ones have returned.
+    /// Latencies count from the moment at which a call was due.
     #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
-    /// For so long.
+    /// Duration of the calls.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::flags::duration, requires = "rate")]
     duration: Duration,
-    /// What is called, with weights: place, get, list, cancel, fulfill.
+    /// Kinds of calls with weights: place, get, list, cancel, fulfill.
     #[arg(long, value_name = "KIND=WEIGHT,…", default_value = "place=1", requires = "rate")]
     mix: Mix,
     /// Start an engine on SQLite files in this directory [default without --address: ordinal-data].
@@ -64,28 +65,28 @@ pub struct LoadArgs {
     #[arg(long, value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
     /// Let the clock of the started engine follow the file, so that windows and deadlines act as
-    /// they would have acted then.
+    /// they would have then.
     #[arg(long)]
     simulate_time: bool,
     /// Units that a product has before its first sale: a number, unlimited, or exactly as many as
-    /// the file sells. Stock that was set before is left alone.
+    /// the file sells. Stock that was set before is kept.
     #[arg(long, value_name = "unlimited|exact|N", default_value = "unlimited")]
     stock: StockPolicy,
-    /// What prices are in; the file does not say.
+    /// Currency of the prices; the file does not name one.
     #[arg(long, value_name = "CODE", default_value = "GBP")]
     currency: Currency,
-    /// Stop after so many invoices.
+    /// Stop after this many invoices.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Have at most so many invoices under way.
+    /// Have at most this many invoices under way.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100))]
     in_flight: u32,
-    /// Write what became of every invoice, and every line that was not accepted, as JSON.
+    /// Write the result of every invoice, and every line that was not accepted, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
-/// Loads a file and shows what became of it; exit code 1 where a line of it was left out.
+/// Loads a file and shows the results; exit code 1 where a line of it was left out.
 ///
 /// # Errors
 /// Where the file cannot be read, no engine answers, or one stops answering.
@@ -103,7 +104,7 @@ pub async fn run(
     let Some(csv) = args.csv.clone() else {
         return steadily(&args, backend, connection, out).await;
     };
-    // Fails before an engine is started where the file is no such file.
+    // A file that is no invoice file fails before an engine is started.
     let invoices = Invoices::new(open(&csv)?, args.limit)?;
     let report = Report::new(args.report.as_deref(), args.currency)?;
     let Some(backend) = backend else {
@@ -127,7 +128,7 @@ pub async fn run(
     let loaded = async {
         let client = Client::connect(&connection).await?;
         let done = drive(&args, &csv, client, clock, report, out).await?;
-        caught_up(&connection).await?;
+        drain(&connection).await?;
         Ok(done)
     };
     let loaded = loaded.await;
@@ -135,7 +136,7 @@ pub async fn run(
     loaded
 }
 
-/// Calls at a steady rate, an engine of our own or another.
+/// Calls at a steady rate, to an engine started here or another.
 async fn steadily(
     args: &LoadArgs,
     backend: Option<Backend>,
@@ -151,14 +152,14 @@ async fn steadily(
     let connection = to(&engine, connection);
     let loaded = async {
         steady::run(&connection, rate, args.duration, &args.mix, out).await?;
-        caught_up(&connection).await
+        drain(&connection).await
     };
     let loaded = loaded.await;
     engine.stop().await?;
     loaded.map(|()| ExitCode::SUCCESS)
 }
 
-/// To an engine of our own.
+/// A connection to an engine started here.
 fn to(engine: &Engine, connection: &Connection) -> Connection {
     let caller = Caller { role: "ops".to_owned(), subject: "load".to_owned() };
     Connection {
@@ -167,12 +168,12 @@ fn to(engine: &Engine, connection: &Connection) -> Connection {
     }
 }
 
-/// Nobody else will run the followers of an engine of our own, so they end what they have begun.
-async fn caught_up(connection: &Connection) -> Result<(), Failure> {
+/// Lets the followers of an engine started here finish, since nobody else runs them.
+async fn drain(connection: &Connection) -> Result<(), Failure> {
     let client = Client::connect(connection).await?;
-    for (follower, facts) in lag::caught_up(&client, CATCH_UP).await? {
+    for (follower, facts) in lag::drained(&client, CATCH_UP).await? {
         if facts > 0 {
-            tracing::warn!(follower, facts, "has not caught up; it goes on with the next engine");
+            tracing::warn!(follower, facts, "has not caught up; it continues with the next engine");
         }
     }
     Ok(())
@@ -198,8 +199,8 @@ async fn drive(
     let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
     let report = drive.run(invoices).await?;
     bar.finish_and_clear();
-    let whole = report.finish(out)?;
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let complete = report.finish(out)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {

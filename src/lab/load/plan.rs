@@ -5,17 +5,17 @@ use uuid::Uuid;
 use super::countries;
 use super::invoices::{Invoice, Row};
 
-/// The namespace of all ids that are derived from a file. Another value would make a second load
-/// of the same file place everything again.
+/// The namespace of all ids that are derived from a file. With another value a second load of the
+/// same file would place everything again.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_6c6f_6164_0000);
 
-/// What stands in an address that the file does not have.
+/// Placeholder in an address that the file does not have.
 const UNKNOWN: &str = "unknown";
 
 /// A line that cannot be part of an order or a return, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Number of the line in the file.
+    /// Its line number in the file.
     pub line: u64,
     /// A stable code.
     pub code: String,
@@ -24,13 +24,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Of this line.
+    /// A problem of this line.
     pub fn new(row: &Row, code: &str, detail: impl Into<String>) -> Self {
         Self { line: row.number, code: code.to_owned(), detail: detail.into() }
     }
 }
 
-/// The id that this name always has.
+/// The id derived from this name.
 pub fn derived(name: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
@@ -40,7 +40,7 @@ pub fn order_id(invoice: &Invoice) -> Uuid {
     derived(&format!("order/{}", invoice.number))
 }
 
-/// A customer's number; spreadsheets like to write `17850` as `17850.0`.
+/// A customer's number; spreadsheets tend to write `17850` as `17850.0`.
 pub fn customer_number(text: &str) -> &str {
     match text.strip_suffix(".0") {
         Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => number,
@@ -48,7 +48,7 @@ pub fn customer_number(text: &str) -> &str {
     }
 }
 
-/// Whose invoice it is: the customer, or a guest of this one invoice where none is named.
+/// The customer of an invoice, or a guest of this one invoice where none is named.
 pub fn customer_id(invoice: &Invoice) -> Uuid {
     if invoice.customer.is_empty() {
         derived(&format!("guest/{}", invoice.number))
@@ -72,7 +72,7 @@ pub fn sale(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
     Ok((units, price(row, currency)?))
 }
 
-/// Units and price of a line of a credit note, where units are below zero.
+/// Units and price of a line of a credit note, where units are negative.
 pub fn credit(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
     let units = units(row)?;
     let units = units
@@ -82,7 +82,7 @@ pub fn credit(row: &Row, currency: Currency) -> Result<(u32, Money), Problem> {
         .ok_or_else(|| {
             let max = Quantity::MAX;
             let detail = format!(
-                "its number begins with C, so it is a credit note, and the units of one are -1 to -{max}"
+                "its number begins with C, so it is a credit note, and its units must be -1 to -{max}"
             );
             Problem::new(row, "QUANTITY_OUT_OF_RANGE", detail)
         })?;
@@ -94,7 +94,7 @@ fn units(row: &Row) -> Result<i64, Problem> {
         return Err(Problem::new(row, fault.code, fault.detail.clone()));
     }
     row.quantity.parse().map_err(|_| {
-        let detail = format!("{:?} is no whole number such as 6 or -6", row.quantity);
+        let detail = format!("{:?} is not a whole number such as 6 or -6", row.quantity);
         Problem::new(row, "QUANTITY_UNREADABLE", detail)
     })
 }
@@ -109,7 +109,7 @@ fn price(row: &Row, currency: Currency) -> Result<Money, Problem> {
                 format!("{text} is finer than the minor unit of {}", currency.code())
             }
             _ => format!(
-                "{text:?} is no amount such as 1234.50: digits and a point, without a currency's sign \
+                "{text:?} is not an amount such as 1234.50: digits and a point, without a currency's sign \
                  and without separators of thousands"
             ),
         };
@@ -121,7 +121,7 @@ fn price(row: &Row, currency: Currency) -> Result<Money, Problem> {
     Ok(price)
 }
 
-/// The order of an invoice, or why it is none: every line that is wrong.
+/// The order of an invoice, or every line that is wrong.
 pub fn place(
     invoice: &Invoice,
     currency: Currency,
@@ -145,7 +145,7 @@ pub fn place(
     }
     let Some(ordered_at) = invoice.at() else {
         let detail = format!(
-            "{:?} is no time such as 2010-12-01 08:26:00 (UTC), 2010-12-01T08:26:00Z or \
+            "{:?} is not a time such as 2010-12-01 08:26:00 (UTC), 2010-12-01T08:26:00Z or \
              2010-12-01T09:26:00+01:00",
             invoice.time
         );
@@ -172,7 +172,7 @@ fn request(
     lines: Vec<proto::NewLine>,
     ordered_at: Timestamp,
 ) -> proto::PlaceOrderRequest {
-    // RFC 2606: nobody is reached by a name that ends in .invalid.
+    // RFC 2606: no mail reaches a name that ends in .invalid.
     let email = if invoice.customer.is_empty() {
         String::new()
     } else {
@@ -194,7 +194,7 @@ fn request(
     }
 }
 
-/// The one parcel in which an order leaves.
+/// The one parcel in which an order is shipped.
 pub fn fulfill(order_id: Uuid) -> proto::FulfillOrderRequest {
     proto::FulfillOrderRequest {
         order_id: order_id.to_string(),
@@ -203,8 +203,8 @@ pub fn fulfill(order_id: Uuid) -> proto::FulfillOrderRequest {
     }
 }
 
-/// The return of these units of an order by a credit note, and its approval. Both carry request
-/// ids, so that saying them again is recognised whatever happened since.
+/// The return of these units of an order by a credit note, and its approval. Both have request ids,
+/// so that a repetition is recognised whatever happened since.
 pub fn returns(
     credit_note: &Invoice,
     order_id: Uuid,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_is_wrong_is_named() {
+    fn every_invalid_line_is_named() {
         let rows =
             vec![row("0", "1"), row("x", "1"), row("1", "-1"), row("1", "0.001"), row("1", "1")];
         let codes: Vec<_> =
@@ -295,19 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_told_what_is_wrong_with_it() {
+    fn an_invalid_price_is_reported_with_its_fault() {
         let detail = |price: &str| sale(&row("1", price), gbp()).unwrap_err().detail;
         for finer in ["4.505", "1.999"] {
             assert!(detail(finer).contains("finer than the minor unit"), "{finer}");
         }
         for other in ["£4.50", "1,234.50", "4,50", "", "1.2.3", ".5", "1e3", "--1"] {
-            assert!(detail(other).contains("is no amount"), "{other}: {}", detail(other));
+            assert!(detail(other).contains("is not an amount"), "{other}: {}", detail(other));
         }
         assert!(detail("99999999999999999999").contains("too large"));
     }
 
     #[test]
-    fn units_are_those_that_the_engine_takes() {
+    fn units_must_be_in_the_range_of_the_engine() {
         assert_eq!(sale(&row("1000000000", "1"), gbp()).unwrap().0, 1_000_000_000);
         for above in ["1000000001", "4294967296"] {
             let detail = sale(&row(above, "1"), gbp()).unwrap_err().detail;
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_somebody_else_on_every_invoice() {
+    fn a_guest_is_another_customer_on_every_invoice() {
         let guest = |number: &str| {
             let number = number.to_owned();
             customer_id(&Invoice { number, customer: String::new(), ..invoice(Vec::new()) })

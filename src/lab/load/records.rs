@@ -1,30 +1,32 @@
 //! The lines of a CSV file as records, in bounded memory.
 //!
-//! A quoted field may hold line breaks. A quote that is never closed looks the same at first; it costs
-//! its own line and no other: where what follows cannot be a field, the lines after it are read anew.
-//! Never here: what columns mean.
+//! A quoted field may hold line breaks. A quote that is never closed looks the same at first, but
+//! costs only its own line: where the text after it cannot be a field, the lines after it are read
+//! again.
+//!
+//! Never here: the meaning of columns.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 
 use csv_core::{ReadRecordResult, Reader};
 
-/// Bytes of a record: a hundred times what the longest of a shop has.
+/// Bytes of a record: a hundred times the longest of a shop.
 pub const RECORD_MAX: usize = 1024 * 1024;
-/// Lines over which quoted fields of one record may run.
+/// Lines over which quoted fields of one record may extend.
 pub const LINES_MAX: usize = 100;
 
-/// Why a record is not to be believed.
+/// Why a record is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// A stable code.
     pub code: &'static str,
-    /// What is wrong, for people.
+    /// The message.
     pub detail: String,
 }
 
 impl Fault {
-    /// The line is no record of such a table.
+    /// The line is no record of the table.
     pub fn malformed(detail: String) -> Self {
         Self { code: "MALFORMED_LINE", detail }
     }
@@ -35,14 +37,14 @@ impl Fault {
     }
 
     fn too_long() -> Self {
-        Self::malformed(format!("it is longer than {RECORD_MAX} bytes, which nobody reads"))
+        Self::malformed(format!("it is longer than {RECORD_MAX} bytes, the most of a line"))
     }
 }
 
 /// A record: fields, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The line of the file that it begins on, the first being 1.
+    /// The line of the file that it begins on; the first is 1.
     pub line: u64,
     /// What is wrong with it as a record.
     pub fault: Option<Fault>,
@@ -51,12 +53,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// How many fields it has.
+    /// Number of its fields.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// A field; empty where there is none that can be believed.
+    /// A field; empty where it is missing or not trusted.
     pub fn field(&self, column: usize) -> &[u8] {
         let begin = match column.checked_sub(1) {
             Some(before) => self.ends.get(before).copied(),
@@ -66,7 +68,7 @@ impl Record {
         begin.zip(end).and_then(|(begin, end)| self.bytes.get(begin..end)).unwrap_or_default()
     }
 
-    /// Broken within its last field: that one is nobody's.
+    /// Broken within its last field, which is dropped.
     fn broken(mut self, fault: Fault) -> Self {
         self.ends.pop();
         self.fault = Some(fault);
@@ -78,7 +80,7 @@ impl Record {
 struct Line {
     number: u64,
     text: Vec<u8>,
-    // Whether it goes on behind what is kept of it.
+    // Whether the line is longer than what is kept of it.
     cut: bool,
 }
 
@@ -86,7 +88,7 @@ struct Line {
 struct Lines {
     file: BufReader<Box<dyn Read + Send>>,
     number: u64,
-    // Whether the line before ended in CR: an LF belongs to it.
+    // Whether the line before ended in CR: a following LF belongs to it.
     after_cr: bool,
 }
 
@@ -124,7 +126,7 @@ impl Lines {
     }
 }
 
-/// A record that is put together of its lines.
+/// A record that is put together from lines.
 struct Parser {
     reader: Reader,
     bytes: Vec<u8>,
@@ -144,13 +146,13 @@ impl Parser {
         (self.length, self.fields) = (0, 0);
     }
 
-    /// Takes a line; whether the record ends with it.
+    /// Takes a line; returns whether the record ends with it.
     fn line(&mut self, text: &[u8]) -> bool {
-        // No text at all would be the end of the file.
+        // Empty input would mean the end of the file.
         (!text.is_empty() && self.feed(text)) || self.feed(b"\n")
     }
 
-    /// Ends the record where it is.
+    /// Ends the record here.
     fn end(&mut self) {
         self.feed(b"");
     }
@@ -184,26 +186,26 @@ impl Parser {
     }
 }
 
-/// The records of a file. Blank lines are passed over.
+/// The records of a file. Blank lines are skipped.
 pub struct Records {
     lines: Lines,
-    // Lines that were read ahead and are records of their own.
+    // Lines that were read ahead and begin records of their own.
     again: VecDeque<Line>,
-    // Fields of the head; known once that is read.
+    // Number of fields of the header; known once that is read.
     width: Option<usize>,
-    whole: Parser,
+    parser: Parser,
     alone: Parser,
 }
 
 impl Records {
-    /// Of this file, of which the first record is the head.
+    /// Of this file, whose first record is the header.
     pub fn new(file: Box<dyn Read + Send>) -> Self {
         let lines = Lines { file: BufReader::new(file), number: 0, after_cr: false };
-        let (whole, alone) = (Parser::new(), Parser::new());
-        Self { lines, again: VecDeque::new(), width: None, whole, alone }
+        let (parser, alone) = (Parser::new(), Parser::new());
+        Self { lines, again: VecDeque::new(), width: None, parser, alone }
     }
 
-    /// The line that was read last, from 1.
+    /// The number of the last line read, from 1.
     pub fn line(&self) -> u64 {
         self.lines.number
     }
@@ -211,7 +213,7 @@ impl Records {
     /// The next record.
     ///
     /// # Errors
-    /// Where the file cannot be read on.
+    /// Where the file cannot be read.
     pub fn next(&mut self) -> std::io::Result<Option<Record>> {
         let first = loop {
             match self.next_line()? {
@@ -234,33 +236,33 @@ impl Records {
 
     /// The record that begins with this line.
     fn record(&mut self, first: Line) -> std::io::Result<Record> {
-        self.whole.begin();
-        let ended = self.whole.line(&first.text);
+        self.parser.begin();
+        let ended = self.parser.line(&first.text);
         if first.cut {
             if !ended {
-                self.whole.end();
+                self.parser.end();
             }
-            return Ok(self.whole.record(first.number).broken(Fault::too_long()));
+            return Ok(self.parser.record(first.number).broken(Fault::too_long()));
         }
         if ended {
-            return Ok(self.whole.record(first.number));
+            return Ok(self.parser.record(first.number));
         }
-        // A quote is open. Fields that end with the line are whole, the one it is in is the next.
-        let in_first = self.whole.fields == 0;
+        // A quote is open. Fields before it are complete; it is in the next one.
+        let in_first = self.parser.fields == 0;
         let mut more = Vec::new();
-        let fault = self.go_on(in_first, first.text.len(), &mut more)?;
-        let Some(fault) = fault else { return Ok(self.whole.record(first.number)) };
+        let fault = self.read_on(in_first, first.text.len(), &mut more)?;
+        let Some(fault) = fault else { return Ok(self.parser.record(first.number)) };
         for line in more.into_iter().rev() {
             self.again.push_front(line);
         }
-        self.whole.begin();
-        self.whole.line(&first.text);
-        self.whole.end();
-        Ok(self.whole.record(first.number).broken(fault))
+        self.parser.begin();
+        self.parser.line(&first.text);
+        self.parser.end();
+        Ok(self.parser.record(first.number).broken(fault))
     }
 
-    /// Reads on until the record ends; what is wrong with it, if anything.
-    fn go_on(
+    /// Reads on until the record ends; returns what is wrong with it, if anything.
+    fn read_on(
         &mut self,
         in_first: bool,
         mut length: usize,
@@ -272,29 +274,29 @@ impl Records {
             };
             length += line.text.len() + 1;
             let number = line.number;
-            let ended = self.whole.line(&line.text);
+            let ended = self.parser.line(&line.text);
             self.alone.begin();
             let stands_alone = self.alone.line(&line.text)
                 && Some(self.alone.fields) == self.width
-                // Where the field that is open is the first, its last line has all the others.
+                // Where the open field is the first, its last line has all the others.
                 && !(ended && in_first);
             let cut = line.cut;
             more.push(line);
             if stands_alone {
-                let what = format!("line {number} is a line of the table by itself");
+                let what = format!("line {number} is a complete line of the table");
                 return Ok(Some(Fault::quote(&what)));
             }
             if cut || length > RECORD_MAX {
-                let what = format!("{RECORD_MAX} bytes go by");
+                let what = format!("not within {RECORD_MAX} bytes");
                 return Ok(Some(Fault::quote(&what)));
             }
             if ended {
-                let fits = self.width.is_none_or(|width| width == self.whole.fields);
-                let what = || format!("up to line {number} it makes another number of fields");
+                let fits = self.width.is_none_or(|width| width == self.parser.fields);
+                let what = || format!("up to line {number} the number of fields is another");
                 return Ok((!fits).then(|| Fault::quote(&what())));
             }
             if more.len() == LINES_MAX {
-                return Ok(Some(Fault::quote(&format!("{LINES_MAX} lines go by"))));
+                return Ok(Some(Fault::quote(&format!("not within {LINES_MAX} lines"))));
             }
         }
     }
@@ -336,8 +338,9 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_costs_its_own_line() {
-        // To the end of the file; up to the next quote; up to one that closes it as if it had been meant.
+    fn an_unclosed_quote_costs_only_its_own_line() {
+        // To the end of the file; up to the next quote; up to one that closes it as if it had been
+        // intended.
         assert_eq!(lines("a,b,c\n1,\"x,2\n3,y,4\n"), [(1, None), (2, OPEN), (3, None)]);
         assert_eq!(
             lines("a,b,c\n1,\"x,2\n3,\"y\",4\n5,6,7\n"),
@@ -345,7 +348,7 @@ mod tests {
         );
         assert_eq!(lines("a,b,c\n1,\"x,2\n3,y\",4\n"), [(1, None), (2, OPEN), (3, None)]);
         assert_eq!(lines("a,b,c\n\"1,x,2\n3,y,4\n"), [(1, None), (2, OPEN), (3, None)]);
-        // What was read before it is known.
+        // Fields before it are known.
         assert_eq!(read("a,b,c\n1,\"x,2\n")[1].2, ["1"]);
     }
 
@@ -357,11 +360,11 @@ mod tests {
     }
 
     #[test]
-    fn no_field_is_read_without_end() {
+    fn no_field_is_read_without_bound() {
         let long = "x".repeat(RECORD_MAX + 1);
         let text = format!("a,b,c\n1,{long},2\n3,4,5\n");
         assert_eq!(lines(&text), [(1, None), (2, Some("MALFORMED_LINE")), (3, None)]);
-        // Over lines, too.
+        // A record of many lines as well.
         let text = format!("a,b,c\n1,\"{}\n3,4,5\n", "x\n".repeat(LINES_MAX + 1));
         assert_eq!(lines(&text)[1], (2, OPEN));
         assert_eq!(lines(&text).last(), Some(&(LINES_MAX as u64 + 4, None)));

@@ -15,42 +15,42 @@ use super::invoices::Invoice;
 use super::plan::Problem;
 use crate::client::{Failure, Output};
 
-/// Lines that were left out and are shown without a report file.
+/// Lines left out that are shown without a report file.
 const FIRST: usize = 10;
 
-/// What became of a load. Counts are of the file, so that a second load gives the same; only
+/// The result of a load. Counts are of the file, so that a second load gives the same; only
 /// `appended` and the latencies tell the two apart.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counts {
-    /// Lines read, without the head.
+    /// Lines read, without the header.
     pub lines: u64,
     /// Invoices, credit notes included.
     pub invoices: u64,
-    /// Invoices that ask for an order.
+    /// Invoices that are not credit notes.
     pub orders: u64,
     /// Credit notes.
     pub credit_notes: u64,
-    /// Orders that the engine took.
+    /// Orders that the engine accepted.
     pub placed: u64,
     /// Orders that were refused, by the first code.
     pub refused: BTreeMap<String, u64>,
-    /// Orders whose stock was held.
+    /// Orders whose stock was reserved.
     pub confirmed: u64,
     /// Orders that were cancelled, by reason.
     pub cancelled: BTreeMap<String, u64>,
-    /// Orders that nobody confirmed while the load waited.
+    /// Orders that were not confirmed while the load waited.
     pub unconfirmed: u64,
-    /// Orders that left in a parcel.
+    /// Orders that were shipped.
     pub fulfilled: u64,
-    /// Confirmed orders that the engine did not let leave, because somebody else had sent or
+    /// Confirmed orders that the engine refused to ship, because another client had shipped or
     /// cancelled them, by code.
     pub fulfil_refused: BTreeMap<String, u64>,
-    /// What came back.
+    /// Returns.
     pub returned: Returned,
-    /// Lines of credit notes that no earlier order explains, or that are no credit, by reason.
+    /// Lines of credit notes that match no earlier order, or are not valid, by reason.
     pub unmatched: BTreeMap<String, u64>,
-    /// Lines of credit notes whose return the engine refused, by code; `PARTLY_RETURNED` where it took
-    /// the units of some orders and not of others.
+    /// Lines of credit notes whose return the engine refused, by code; `PARTLY_RETURNED` where it
+    /// accepted the units of some orders and not of others.
     pub returns_refused: BTreeMap<String, u64>,
     /// Lines that did not become what the file says: refused, unmatched, or of an order that was
     /// cancelled.
@@ -61,7 +61,7 @@ pub struct Counts {
     pub commands: u64,
     /// Commands that appended something; 0 where all was done before.
     pub appended: u64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: u64,
     /// Commands per second.
     pub commands_per_second: u64,
@@ -69,7 +69,7 @@ pub struct Counts {
     pub latency_micros: Latency,
 }
 
-/// What came back.
+/// Returns and refunds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Returned {
     /// Returns that were approved: one per credit note and order.
@@ -87,11 +87,11 @@ pub struct Returned {
 /// Quantiles of a latency.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Latency {
-    /// Half of all commands took no longer.
+    /// The median.
     pub p50: u64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: u64,
-    /// None took longer.
+    /// The maximum.
     pub max: u64,
 }
 
@@ -100,15 +100,15 @@ pub struct Latency {
 pub struct LeftOut {
     /// Its number in the file.
     pub line: u64,
-    /// Of which invoice.
+    /// Its invoice.
     pub invoice: String,
     /// A stable code.
     pub code: String,
-    /// Why.
+    /// The reason.
     pub detail: String,
 }
 
-/// Counts what becomes of invoices; lines that are not accepted go to the file at once.
+/// Counts the results of invoices; lines that are not accepted go to the file immediately.
 pub struct Report {
     inner: Mutex<Inner>,
     currency: Currency,
@@ -121,8 +121,9 @@ struct Inner {
     failed: Option<std::io::Error>,
 }
 
-/// The report while it is written: beside its place, which it takes when it is whole. What is no
-/// ordinary file, or is another program's, such as /dev/stdout, is written to as it is.
+/// The report while it is written: a temporary file beside its path, which it replaces when
+/// complete. What is not an ordinary file, or belongs to another program, such as /dev/stdout, is
+/// written to directly.
 struct ReportFile {
     path: PathBuf,
     file: BufWriter<File>,
@@ -131,7 +132,7 @@ struct ReportFile {
 
 impl ReportFile {
     fn begin(path: &Path) -> std::io::Result<Self> {
-        // A link goes on pointing to what it points to.
+        // A link is kept, and its target replaced.
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let found = std::fs::metadata(&place).ok();
         let is_open_elsewhere = path.starts_with("/dev") || path.starts_with("/proc");
@@ -164,8 +165,7 @@ impl ReportFile {
 }
 
 impl Report {
-    /// Begins the file, where one is wanted. What stood in its place stays there until the load has
-    /// ended.
+    /// Begins the file, where one is requested. An existing file stays until the load has ended.
     ///
     /// # Errors
     /// Usage where it cannot be written.
@@ -183,12 +183,12 @@ impl Report {
         Ok(Self { inner: Mutex::new(inner), currency })
     }
 
-    /// What prices are in.
+    /// The currency of the prices.
     pub const fn currency(&self) -> Currency {
         self.currency
     }
 
-    /// Counts something.
+    /// Updates the counts.
     pub fn count(&self, count: impl FnOnce(&mut Counts)) {
         count(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts);
     }
@@ -197,7 +197,7 @@ impl Report {
     pub fn read(&self, invoice: &Invoice) {
         self.count(|counts| {
             counts.lines += invoice.lines();
-            // The rest of an invoice that came back too late is no other invoice.
+            // The rest of an invoice that came too late is not another invoice.
             if !invoice.split {
                 counts.invoices += 1;
                 if invoice.is_credit_note() {
@@ -209,12 +209,12 @@ impl Report {
         });
     }
 
-    /// Writes down a line that was left out.
+    /// Records a line that was left out.
     pub fn problem(&self, invoice: &Invoice, problem: &Problem) {
         self.left_out(invoice, problem, 1);
     }
 
-    /// Writes down so many lines that were left out, in one.
+    /// Records several lines that were left out as one problem.
     pub fn left_out(&self, invoice: &Invoice, problem: &Problem, lines: u64) {
         let left_out = LeftOut {
             line: problem.line,
@@ -234,14 +234,14 @@ impl Report {
             }
         }
         *problems += 1;
-        // Lanes are side by side: what is first in the file may be told later.
+        // Lanes run side by side: what is first in the file may be reported later.
         let first = &mut counts.first_left_out;
         let place = first.partition_point(|known| known.line <= left_out.line);
         first.insert(place, left_out);
         first.truncate(FIRST);
     }
 
-    /// What commands took, all together.
+    /// Adds the measurements of all commands.
     pub fn measured(&self, measured: &Measured, elapsed: Duration) {
         let latencies = &measured.latencies;
         self.count(|counts| {
@@ -258,7 +258,7 @@ impl Report {
         });
     }
 
-    /// Ends the file and shows the table. Whether everything became what the file says.
+    /// Ends the file and shows the table. Returns whether everything became what the file says.
     ///
     /// # Errors
     /// Where the file could not be written.
@@ -315,7 +315,7 @@ fn show(out: &Output, counts: &Counts, currency: Currency) {
             out.line(format!("  line {line}, invoice {invoice}: {code}: {detail}"));
         }
         if counts.left_out > u64::try_from(FIRST).unwrap_or(u64::MAX) {
-            out.line("  …; --report FILE tells all of them");
+            out.line("  …; --report FILE lists all of them");
         }
     }
 }

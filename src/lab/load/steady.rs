@@ -18,14 +18,14 @@ use crate::client::{Client, Connection, Failure, Output};
 
 /// Connections over which calls are spread: the engine takes 128 at a time on each.
 const CONNECTIONS: usize = 8;
-/// Calls without an answer; those beyond wait for a place, and it counts as theirs that they do.
+/// Calls under way at most. Further ones wait for a place, and the wait counts in their latency.
 const UNDER_WAY_MAX: usize = 8_192;
-/// Orders placed last, from which those are taken that are asked for, cancelled or fulfilled.
+/// Newest orders, from which calls choose one to read, cancel or fulfil.
 const KNOWN_MAX: usize = 10_000;
-/// Products that orders are about.
+/// Number of products.
 const PRODUCTS: u64 = 100;
 
-/// What is called, each as often as its weight says.
+/// The kinds of calls, each with its weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<(Kind, u32)>);
 
@@ -59,7 +59,7 @@ impl FromStr for Mix {
                 let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
                 format!("{name} is none of {}", names.join(", "))
             })?;
-            let weight = weight.parse().map_err(|_| format!("{weight} is no whole number"))?;
+            let weight = weight.parse().map_err(|_| format!("{weight} is no total number"))?;
             kinds.push((*kind, weight));
         }
         if kinds.iter().all(|(_, weight)| *weight == 0) {
@@ -72,8 +72,8 @@ impl FromStr for Mix {
 impl Mix {
     /// The kind of the next call; `dice` is any number.
     fn pick(&self, dice: u32) -> Kind {
-        let whole: u32 = self.0.iter().map(|(_, weight)| weight).sum();
-        let mut left = dice % whole.max(1);
+        let total: u32 = self.0.iter().map(|(_, weight)| weight).sum();
+        let mut left = dice % total.max(1);
         for (kind, weight) in &self.0 {
             if left < *weight {
                 return *kind;
@@ -84,25 +84,25 @@ impl Mix {
     }
 }
 
-/// What came of a load at a steady rate.
+/// The result of a load at a steady rate.
 #[derive(Debug, Serialize)]
 struct Steady {
-    /// Calls asked for per second.
+    /// Calls requested per second.
     rate: u64,
     /// Seconds from the first call to the last.
     seconds: u64,
     /// Calls answered per second, refusals included.
     answered_per_second: u64,
-    /// By what was called.
-    calls: BTreeMap<&'static str, Told>,
+    /// By kind of call.
+    calls: BTreeMap<&'static str, KindResult>,
 }
 
-/// What came of one kind of call.
+/// The result of one kind of call.
 #[derive(Debug, Serialize)]
-struct Told {
+struct KindResult {
     /// Calls that were due.
     sent: u64,
-    /// Those that brought what they asked for.
+    /// Successful ones.
     done: u64,
     /// The others, by the stable code.
     refused: BTreeMap<String, u64>,
@@ -125,12 +125,12 @@ struct Tally {
     refused: BTreeMap<String, u64>,
 }
 
-/// Calls at a steady rate for a while, whatever becomes of those before, and shows what it took.
-/// Latencies count from the moment at which a call was due: an engine that stalls is not spared
-/// what it made others wait.
+/// Calls at a steady rate for a while, whether or not earlier ones have returned, and shows the
+/// result. Latencies count from the moment at which a call was due, so that an engine that stalls
+/// is charged for the delay of later calls (no coordinated omission).
 ///
 /// # Errors
-/// Where no engine answers at first; later everything that goes wrong is counted.
+/// Where no engine answers at first; later every failure is counted.
 pub async fn run(
     connection: &Connection,
     rate: u64,
@@ -172,11 +172,11 @@ pub async fn run(
             drop(place);
         });
         sent += 1;
-        // What has ended need not be kept.
+        // Ended tasks need not be kept.
         while under_way.try_join_next().is_some() {}
     }
     while under_way.join_next().await.is_some() {}
-    let steady = shared.told(rate, begun.elapsed());
+    let steady = shared.result(rate, begun.elapsed());
     if out.json {
         out.value(&steady);
     } else {
@@ -213,7 +213,7 @@ impl Shared {
         let Some(tally) = name.and_then(|name| self.tallies.get(name)) else { return };
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         let micros = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-        // The histogram grows with what it is told.
+        // The histogram resizes itself.
         let _ = tally.latencies.record(micros);
         match outcome {
             Ok(()) => tally.done += 1,
@@ -236,14 +236,14 @@ impl Shared {
         }
     }
 
-    fn told(&self, rate: u64, elapsed: Duration) -> Steady {
+    fn result(&self, rate: u64, elapsed: Duration) -> Steady {
         let mut calls = BTreeMap::new();
         let mut answered = 0;
         for (name, tally) in &self.tallies {
             let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             let latencies = &tally.latencies;
             answered += latencies.len();
-            let told = Told {
+            let result = KindResult {
                 sent: latencies.len(),
                 done: tally.done,
                 refused: tally.refused.clone(),
@@ -255,7 +255,7 @@ impl Shared {
                     max: latencies.max(),
                 },
             };
-            calls.insert(*name, told);
+            calls.insert(*name, result);
         }
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let answered_per_second = answered.saturating_mul(1_000) / millis;
@@ -263,7 +263,7 @@ impl Shared {
     }
 }
 
-/// Sets what every product needs, where it was never set.
+/// Sets the stock of every product that has none yet.
 async fn fill_shelves(clients: &[Arc<Calls>]) -> Result<(), Failure> {
     let Some(calls) = clients.first() else { return Ok(()) };
     let requests = (0..PRODUCTS)
@@ -277,7 +277,8 @@ async fn fill_shelves(clients: &[Arc<Calls>]) -> Result<(), Failure> {
     match calls.set_stock(BatchSetStockRequest { requests }).await? {
         Ok(()) => Ok(()),
         Err(refused) => {
-            Err(anyhow::anyhow!("stock was not set: {}: {}", refused.code, refused.message).into())
+            Err(anyhow::anyhow!("stock could not be set: {}: {}", refused.code, refused.message)
+                .into())
         }
     }
 }
@@ -320,13 +321,13 @@ fn order(order_id: String, index: u64) -> proto::PlaceOrderRequest {
 fn show(out: &Output, steady: &Steady) {
     let Steady { rate, seconds, answered_per_second, calls } = steady;
     out.line(format!("{rate} calls/s asked for, {answered_per_second} answered, over {seconds} s"));
-    for (name, told) in calls {
-        let Quantiles { p50, p90, p99, p999, max } = told.latency_micros;
+    for (name, result) in calls {
+        let Quantiles { p50, p90, p99, p999, max } = result.latency_micros;
         out.line(format!(
             "{name:<8} {:>8} sent {:>8} done   µs since due: p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}",
-            told.sent, told.done
+            result.sent, result.done
         ));
-        for (code, times) in &told.refused {
+        for (code, times) in &result.refused {
             out.line(format!("         {times:>8} {code}"));
         }
     }

@@ -7,12 +7,12 @@ use shared_events::contract::Sku;
 use super::invoices::{Invoice, Invoices};
 use crate::client::Failure;
 
-/// So many that no file sells them all.
+/// More than any file sells.
 const UNLIMITED: i64 = 1_000_000_000;
-/// Products set by one call, the most that the service takes.
+/// Products set by one call, the most that the service accepts.
 const BATCH: usize = 1_000;
 
-/// How many units a product has before its first sale.
+/// Units that a product has before its first sale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockPolicy {
     /// More than any file sells.
@@ -41,7 +41,7 @@ impl FromStr for StockPolicy {
 /// Units sold of each product.
 pub type Sold = BTreeMap<String, i64>;
 
-/// What all orders of a file sell together.
+/// Units that all orders of a file sell.
 ///
 /// # Errors
 /// Where the file cannot be read.
@@ -73,12 +73,12 @@ impl Shelf {
         Self { policy, sold, set: HashSet::new() }
     }
 
-    /// What to set before this invoice is placed. Stock that somebody set before stays as it is.
+    /// The stock to set before this invoice is placed. Stock that was set earlier stays as it is.
     pub fn before(&mut self, invoice: &Invoice) -> Vec<BatchSetStockRequest> {
         let mut requests = Vec::new();
         for row in invoice.rows.iter().filter(|_| !invoice.is_credit_note()) {
             let sku = &row.stock_code;
-            // What is no sku is for the order to be refused.
+            // An invalid sku is left for the order's refusal.
             if sku.parse::<Sku>().is_err() || !self.set.insert(sku.clone()) {
                 continue;
             }

@@ -18,27 +18,27 @@ use crate::engine::{Backend, JOURNAL_FILE, Stores, services};
 use crate::lab::cluster::{self, Process};
 use crate::verify;
 
-/// The files of a directory, without their endings.
+/// Names of the files of a data directory, without their endings.
 fn files() -> Vec<&'static str> {
     let own = services::ALL.iter().map(|service| service.name);
     JOURNAL_FILE.strip_suffix(".db").into_iter().chain(own).collect()
 }
 
 const ORDERS_A_ROUND: u32 = 12;
-/// How long an engine may take to say that it cannot serve, or that it is level.
-const SAYS_WITHIN: Duration = Duration::from_secs(60);
+/// Time limit for an engine to report that it cannot serve, or to catch up.
+const REPORTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// What happens to a file of the directory.
+/// Damage to a file of the directory.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
-    /// It is the one of an earlier copy.
+    /// Replaced by the one of an earlier copy.
     Older,
     Gone,
     Emptied,
 }
 
-/// One process on SQLite, and a directory that somebody put together from several copies.
-struct Half {
+/// One process on SQLite, with a directory put together from several copies.
+struct MixedCopies {
     process: Process,
     data: PathBuf,
     random: StdRng,
@@ -47,10 +47,10 @@ struct Half {
     findings: Vec<verify::Finding>,
 }
 
-/// Rounds of: work, a copy of all files, work, files of the copy among newer ones or none at all. The
-/// engine refuses them by name, or says that it cannot serve until it is told to go on, or catches up
-/// by itself; and in the end everything agrees.
-pub(super) async fn fight(
+/// Each round: work, copy all files, work, then replace, empty or remove some files. The engine
+/// refuses them by name, or reports that it cannot serve until it is told to accept them, or
+/// catches up by itself. In the end everything agrees.
+pub(super) async fn run(
     dir: &Path,
     args: &ChaosArgs,
     seed: u64,
@@ -62,9 +62,9 @@ pub(super) async fn fight(
     let path = |path: &Path| path.display().to_string();
     let arguments = ["serve", "--data", &path(&data), "--mail-dir", &path(&mail), "--listen"];
     let arguments = arguments.map(str::to_owned).into_iter().chain([address.to_string()]);
-    let program = std::env::current_exe().context("where is this program?")?;
+    let program = std::env::current_exe().context("cannot find this program's file")?;
     let log = folder.join("logs").join("ordinal.log");
-    let mut half = Half {
+    let mut copies = MixedCopies {
         process: Process::new("ordinal", address, &program, arguments, log),
         data,
         random: StdRng::seed_from_u64(seed),
@@ -72,27 +72,27 @@ pub(super) async fn fight(
         calls: BTreeMap::new(),
         findings: Vec::new(),
     };
-    half.process.start()?;
-    half.process.until(READY_WITHIN, cluster::ready).await?;
+    copies.process.start()?;
+    copies.process.until(READY_WITHIN, cluster::ready).await?;
     let stock = json!({ "sku": "MUG", "on_hand": 1_000_000 });
     ask(&client(address).await?, "inventory.v1.InventoryService/SetStock", stock).await?;
     let (began, mut kills, mut orders, mut events) = (Instant::now(), 0, 0, 0);
-    while half.findings.is_empty() && (began.elapsed() < args.lasts || kills < args.kills) {
-        kills += half.round(&folder, out).await?;
-        let stores = Stores::snapshot(&Backend::Sqlite(half.data.clone()), None).await?;
+    while copies.findings.is_empty() && (began.elapsed() < args.lasts || kills < args.kills) {
+        kills += copies.round(&folder, out).await?;
+        let stores = Stores::snapshot(&Backend::Sqlite(copies.data.clone()), None).await?;
         let verified = verify::everything(&stores, None, out).await?;
         stores.close().await;
         (orders, events) = (verified.orders, verified.events);
-        half.findings.extend(verified.findings);
-        half.again().await?;
+        copies.findings.extend(verified.findings);
+        copies.restart().await?;
     }
-    half.process.stop(Signal::TERM, READY_WITHIN).await;
+    copies.process.stop(Signal::TERM, READY_WITHIN).await;
     Ok(Report {
         seed,
         seconds: began.elapsed().as_secs(),
         kills,
-        faults: half.found,
-        calls: half.calls,
+        faults: copies.found,
+        calls: copies.calls,
         latency_ms: BTreeMap::new(),
         orders,
         events,
@@ -100,41 +100,41 @@ pub(super) async fn fight(
         behind: BTreeMap::new(),
         appends_of_others: 0,
         contradictions: Vec::new(),
-        findings: half.findings,
+        findings: copies.findings,
     })
 }
 
-impl Half {
+impl MixedCopies {
     /// Returns how many processes were killed.
     async fn round(&mut self, folder: &Path, out: &Output) -> anyhow::Result<u32> {
         let (older, newer) = (folder.join("older"), folder.join("newer"));
         self.work().await?;
         let mut kills = self.end().await;
         copy(&self.data, &older)?;
-        self.again().await?;
+        self.restart().await?;
         self.work().await?;
         kills += self.end().await;
         copy(&self.data, &newer)?;
-        let said = self.damage(&older)?;
+        let damage = self.damage(&older)?;
         if !out.json {
-            out.line(said);
+            out.line(damage);
         }
         self.process.start()?;
         if self.refused().await? {
             self.count("refused to start");
             copy(&newer, &self.data)?;
-            self.again().await?;
+            self.restart().await?;
         }
-        self.level().await?;
+        self.catch_up().await?;
         self.work().await?;
         Ok(kills + self.end().await)
     }
 
-    /// Some files, not all: a directory that is as it was is no half.
+    /// Damages some files, not all: a complete earlier copy is consistent.
     fn damage(&mut self, older: &Path) -> anyhow::Result<String> {
         let files = files();
         let which = self.random.random_range(1..(1_u32 << files.len()) - 1);
-        let mut said = Vec::new();
+        let mut damages = Vec::new();
         let chosen = files.iter().enumerate().filter(|(nth, _)| which >> nth & 1 == 1);
         for (_, name) in chosen {
             let damage = match self.random.random_range(0..6_u32) {
@@ -153,17 +153,17 @@ impl Half {
                     std::fs::File::create(&here).with_context(|| file.clone())?;
                 }
             }
-            said.push(format!("{} {damage:?}", name));
+            damages.push(format!("{} {damage:?}", name));
         }
         self.count("half-copied directory");
-        Ok(said.join(", ").to_lowercase())
+        Ok(damages.join(", ").to_lowercase())
     }
 
     fn count(&mut self, what: &str) {
         *self.found.entry(what.to_owned()).or_insert(0) += 1;
     }
 
-    /// Ends it by SIGTERM or kill -9; how many were killed.
+    /// Ends it by SIGTERM or kill -9; returns how many processes were killed.
     async fn end(&mut self) -> u32 {
         let kill = self.random.random_bool(0.5);
         match kill {
@@ -173,37 +173,38 @@ impl Half {
         u32::from(kill)
     }
 
-    async fn again(&mut self) -> anyhow::Result<()> {
+    async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.start()?;
         self.process.until(READY_WITHIN, cluster::ready).await
     }
 
-    /// Whether it ends by itself, and names a file.
+    /// Whether it ends by itself and names a file.
     async fn refused(&mut self) -> anyhow::Result<bool> {
-        let until = Instant::now() + SAYS_WITHIN;
-        // It takes calls before its files are open, and answers them after.
+        let until = Instant::now() + REPORTS_WITHIN;
+        // It accepts connections before its files are open, and answers them after.
         while !answers(self.process.address).await {
             if self.process.ended().is_some() {
-                let last = self.process.last_words();
+                let last = self.process.log_end();
                 let named = files().iter().any(|file| last.contains(&format!("{file}.db")));
                 anyhow::ensure!(named, "it did not start, and named no file: {last}");
                 return Ok(true);
             }
-            anyhow::ensure!(Instant::now() < until, "it neither starts nor says why");
+            anyhow::ensure!(Instant::now() < until, "it neither starts nor reports why");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(false)
     }
 
-    /// Waits until everybody is level and it serves; accepts the journal where it is doubted.
-    async fn level(&mut self) -> anyhow::Result<()> {
+    /// Waits until all followers have caught up and it serves; accepts the journal where it is
+    /// doubted.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
         let client = client(self.process.address).await?;
-        let until = Instant::now() + SAYS_WITHIN;
+        let until = Instant::now() + REPORTS_WITHIN;
         let (mut accepted, url) = (false, format!("http://{}", self.process.address));
         loop {
             let history = client.call("admin.v1.AdminService/GetJournal", json!({})).await;
-            let doubted = history.is_ok_and(|told| {
-                told["history"]["doubt"].as_str().is_some_and(|doubt| !doubt.is_empty())
+            let doubted = history.is_ok_and(|answer| {
+                answer["history"]["doubt"].as_str().is_some_and(|doubt| !doubt.is_empty())
             });
             if doubted && !accepted {
                 let why = json!({ "reason": "chaos" });
@@ -211,26 +212,26 @@ impl Half {
                 accepted = true;
                 self.count("accepted as it is");
             }
-            let lag = lag::caught_up(&client, Duration::from_secs(5)).await;
+            let lag = lag::drained(&client, Duration::from_secs(5)).await;
             let lag = lag.map_err(|failure| anyhow::anyhow!("{failure}"))?;
             let serves = client::serves(&url, "", Duration::from_secs(2)).await?;
             if serves && !doubted && lag.values().all(|facts| *facts == 0) {
                 if !accepted {
-                    self.count("level by itself");
+                    self.count("caught up by itself");
                 }
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < until, "not level: {lag:?}, serving: {serves}");
+            anyhow::ensure!(Instant::now() < until, "not caught up: {lag:?}, serving: {serves}");
         }
     }
 
-    /// Places orders; each is confirmed.
+    /// Places orders; each must be confirmed.
     async fn work(&mut self) -> anyhow::Result<()> {
         let client = client(self.process.address).await?;
         for _ in 0..ORDERS_A_ROUND {
             let id = OrderId::mint().to_string();
             ask(&client, "orders.v1.OrderService/PlaceOrder", placing(&id)).await?;
-            let until = Instant::now() + SAYS_WITHIN;
+            let until = Instant::now() + REPORTS_WITHIN;
             loop {
                 let shown = json!({ "order_id": id });
                 let shown = ask(&client, "orders.v1.OrderService/GetOrder", shown).await?;
@@ -263,7 +264,7 @@ async fn client(address: SocketAddr) -> anyhow::Result<Client> {
     Client::connect(&connection).await.map_err(|failure| anyhow::anyhow!("{failure}"))
 }
 
-/// All files, instead of those that were there.
+/// Replaces all files in `to` by those of `from`.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     if to.exists() {
         std::fs::remove_dir_all(to).with_context(|| to.display().to_string())?;

@@ -1,4 +1,4 @@
-//! How refusals are spelt, by whatever service, and what they do not tell.
+//! The form of refusals, the same in every service, and what they must not reveal.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -13,9 +13,9 @@ use uuid::Uuid;
 use crate::reasons::stands_on_the_page;
 use crate::shop::{On, Orders as _, Shop, on_both};
 
-on_both!(every_text_of_every_request_is_looked_at, orders_of_others_look_as_if_they_were_not_there);
+on_both!(every_text_field_of_every_request_is_validated, orders_of_other_customers_look_missing);
 
-/// What no text may hold: each hides, turns or overwrites something.
+/// Characters that no text may contain: each hides, reverses or overwrites something.
 const HOSTILE: [&str; 9] = [
     "a\0b",
     "a\u{1b}[2Kb",
@@ -28,7 +28,7 @@ const HOSTILE: [&str; 9] = [
     "a\u{2028}b",
 ];
 
-/// A request that is right but for the texts that are tried, by the beginning of the method's path.
+/// A valid request except for the tested texts, by the beginning of the method's path.
 fn around(input: &MessageDescriptor) -> Value {
     let mut request = json!({});
     let known = [
@@ -56,7 +56,7 @@ fn around(input: &MessageDescriptor) -> Value {
     request
 }
 
-/// Every text field of a message: how violations name it, and where it stands in JSON.
+/// Every text field of a message: its name in violations, and its path in JSON.
 fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
     let mut found = Vec::new();
     for field in message.fields() {
@@ -106,7 +106,7 @@ async fn asked(client: &Client, name: &str, streams: bool, request: Value) -> Re
     })
 }
 
-/// Whether a refusal is spelt as all are; the fields that it names.
+/// Checks that a refusal has the common form; returns the fields that it names.
 fn fields(status: &Status, what: &str) -> Vec<String> {
     stands_on_the_page(status);
     let details = status.get_error_details();
@@ -128,13 +128,13 @@ fn fields(status: &Status, what: &str) -> Vec<String> {
     violations.into_iter().map(|violation| violation.field).collect()
 }
 
-async fn every_text_of_every_request_is_looked_at(shop: Shop) {
+async fn every_text_field_of_every_request_is_validated(shop: Shop) {
     let heads = shop.heads().await;
     shop.set_stock("MUG", 5).await;
     let services: Vec<_> = shop.ops.pool().services().collect();
     let mut tried = BTreeSet::new();
     for service in services {
-        // A stream of commands says what the calls say.
+        // A stream of commands refuses as calls do.
         for method in service.methods().filter(|method| !method.is_client_streaming()) {
             let name = service.full_name().trim_start_matches("ordinal.");
             let name = format!("{name}/{}", method.name());
@@ -147,9 +147,9 @@ async fn every_text_of_every_request_is_looked_at(shop: Shop) {
                     let Err(status) = refused.await else { panic!("{what} was accepted") };
                     assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
                     let fields = fields(&status, &what);
-                    let whole = field.rsplit_once('.').map_or("", |(whole, _)| whole);
+                    let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
                     assert!(
-                        fields.iter().any(|named| *named == field || named == whole),
+                        fields.iter().any(|named| *named == field || named == parent),
                         "{what}: named are {fields:?}"
                     );
                     assert!(!status.message().contains(text), "{what}");
@@ -177,9 +177,9 @@ async fn every_text_of_every_request_is_looked_at(shop: Shop) {
     shop.close().await;
 }
 
-/// Languages that are written from the right, and words and signs that are joined, are texts.
+/// Right-to-left languages, and joined words and signs, are valid texts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn texts_of_all_languages_are_texts() {
+async fn texts_in_every_language_are_accepted() {
     let shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 5).await;
     for text in [
@@ -198,7 +198,7 @@ async fn texts_of_all_languages_are_texts() {
     shop.close().await;
 }
 
-async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
+async fn orders_of_other_customers_look_missing(shop: Shop) {
     shop.set_stock("MUG", 5).await;
     let foreign = shop.place(&[("MUG", 1)]).await;
     shop.until(&foreign, "CONFIRMED").await;
@@ -211,7 +211,7 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
         json!({ "request_id": Uuid::now_v7(), "etag": "2", "validate_only": true }),
     ];
     let lines = json!([{ "line": 1, "quantity": 1 }]);
-    let said = |answer: Result<Value, Failure>| {
+    let refusal = |answer: Result<Value, Failure>| {
         let Err(Failure::Status(status)) = answer else { panic!("{answer:?}") };
         let info = status.get_details_error_info().unwrap();
         (status.code(), info.reason, info.metadata, status.message().to_owned())
@@ -231,8 +231,8 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
                 request
             };
             let absent = Uuid::now_v7().to_string();
-            let absent = said(stranger.orders(method, request(&absent)).await);
-            let theirs = said(stranger.orders(method, request(&foreign)).await);
+            let absent = refusal(stranger.orders(method, request(&absent)).await);
+            let theirs = refusal(stranger.orders(method, request(&foreign)).await);
             assert_eq!(absent, theirs, "{method} {options}");
             let right = if matches!(method, "CancelOrder" | "RequestReturn") {
                 Code::NotFound
@@ -240,9 +240,9 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
                 Code::PermissionDenied
             };
             assert_eq!(absent.0, right, "{method} {options}");
-            // Operators are told the same of an order that there is not, whatever they expect.
+            // Operators get the same answer for a missing order, whatever version they expect.
             let absent = Uuid::now_v7().to_string();
-            let absent = said(shop.ops.orders(method, request(&absent)).await);
+            let absent = refusal(shop.ops.orders(method, request(&absent)).await);
             assert_eq!(absent.0, Code::NotFound, "{method} {options}");
         }
     }
@@ -253,16 +253,16 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
     ] {
         let method = format!("orders.v1.{service}/{method}");
         let ask = |order_id: String| stranger.call(&method, json!({ "order_id": order_id }));
-        let absent = said(ask(Uuid::now_v7().to_string()).await);
-        assert_eq!(absent, said(ask(foreign.clone()).await), "{method}");
+        let absent = refusal(ask(Uuid::now_v7().to_string()).await);
+        assert_eq!(absent, refusal(ask(foreign.clone()).await), "{method}");
     }
     shop.close().await;
 }
 
-/// When an answer comes says no more than the answer: an order that is awake is found to be somebody
-/// else's sooner than it is found that there is none.
+/// The time of an answer reveals no more than the answer: an order that is awake is found to be
+/// another customer's sooner than an order is found to be missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
+async fn an_order_of_another_customer_is_refused_as_late_as_a_missing_one() {
     use order_actor::grpc::HIDDEN_UNTIL;
     use order_actor::grpc::proto::execute_commands_request::Command;
     use order_actor::grpc::proto::order_service_client::OrderServiceClient;
@@ -296,7 +296,7 @@ async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
     shop.close().await;
 }
 
-/// Calls a path that no proto has.
+/// Calls a path that no proto defines.
 async fn stray(client: &Client, path: &str) -> Status {
     let mut grpc = tonic::client::Grpc::new(client.channel());
     grpc.ready().await.unwrap();
@@ -306,7 +306,7 @@ async fn stray(client: &Client, path: &str) -> Status {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_there_is_not_is_unimplemented_with_words() {
+async fn unknown_methods_are_unimplemented_with_a_message() {
     let mut shop = Shop::open(On::Sqlite).await;
     let customer = shop.as_caller("customer", &Uuid::now_v7().to_string()).await;
     for client in [&shop.ops, &customer] {
@@ -330,7 +330,7 @@ async fn what_there_is_not_is_unimplemented_with_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_is_asked_too_large_is_as_large_as_pages_are() {
+async fn a_page_size_above_the_limit_is_reduced_to_it() {
     let shop = Shop::open(On::Sqlite).await;
     shop.set_stock("MUG", 5).await;
     let order = shop.place(&[("MUG", 1)]).await;
@@ -365,9 +365,9 @@ async fn a_page_that_is_asked_too_large_is_as_large_as_pages_are() {
     shop.close().await;
 }
 
-/// A client that has no proto files finds the health service too.
+/// A client without proto files finds the health service too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reflection_knows_every_service_that_is_served() {
+async fn reflection_lists_every_service() {
     use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// Units of an order's line that a credit note takes back.
+/// Units of an order's line that a credit note returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
     /// Which order.
@@ -18,26 +18,26 @@ pub struct Match {
     pub units: u32,
 }
 
-/// What delivered orders may still have returned, on disk: as large as the file and no larger.
-pub struct Bought {
+/// Delivered units that may still be returned, on disk: as large as the file and no larger.
+pub struct Purchases {
     database: SqlitePool,
-    // Looking and taking are two steps that nobody else may come between.
+    // Makes looking up and taking one step.
     taking: Mutex<()>,
     _directory: TempDir,
 }
 
-impl Bought {
-    /// Nothing yet.
+impl Purchases {
+    /// Empty.
     ///
     /// # Errors
-    /// Where the system has no room for temporary files.
+    /// Where the system has no space for temporary files.
     pub async fn new() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
         let directory = directory.context("temporary directory")?;
         let options = SqliteConnectOptions::new()
             .filename(directory.path().join("bought.db"))
             .create_if_missing(true)
-            // Forgotten at the end anyway.
+            // The database is temporary, so nothing need be durable.
             .journal_mode(SqliteJournalMode::Off)
             .synchronous(SqliteSynchronous::Off)
             .disable_statement_logging();
@@ -60,7 +60,7 @@ impl Bought {
         Ok(Self { database, taking: Mutex::new(()), _directory: directory })
     }
 
-    /// An order was delivered.
+    /// Adds the lines of a delivered order.
     ///
     /// # Errors
     /// Where the temporary database fails.
@@ -87,7 +87,7 @@ impl Bought {
     }
 
     /// Takes units that the customer bought at this price, latest order first, since its return
-    /// window is open longest; all of them, or none and the code that says why.
+    /// window is open longest. Takes all of them, or none and returns the code of the reason.
     ///
     /// # Errors
     /// Where the temporary database fails.
@@ -130,7 +130,7 @@ impl Bought {
         Ok(Ok(matches))
     }
 
-    /// The return was refused: the customer keeps these units.
+    /// Puts units back whose return was refused.
     ///
     /// # Errors
     /// Where the temporary database fails.
@@ -148,7 +148,7 @@ impl Bought {
         Ok(())
     }
 
-    /// Why there are not so many units.
+    /// Why there are not enough units.
     async fn reason(
         &self,
         customer: &str,
@@ -184,8 +184,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn units_are_taken_once_latest_order_first_or_not_at_all() {
-        let bought = Bought::new().await.unwrap();
+    async fn units_are_taken_once_and_from_the_latest_order_first() {
+        let bought = Purchases::new().await.unwrap();
         let [first, second] = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let lines = |units| vec![("MUG".to_owned(), units, pounds(450))];
         bought.delivered("a", first, lines(3)).await.unwrap();

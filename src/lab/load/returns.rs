@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use order_actor::grpc::proto;
 use uuid::Uuid;
 
-use super::bought::Match;
 use super::calls::Refused;
 use super::drive::Shared;
 use super::invoices::Invoice;
 use super::plan::{self, Problem};
+use super::purchases::Match;
 use crate::client::Failure;
 
 impl Shared {
@@ -19,9 +19,10 @@ impl Shared {
                 let refused = counts.returns_refused.entry(Reason::TooManyLines.to_string());
                 *refused.or_default() += credit_note.more;
             });
-            self.beyond(credit_note, Reason::TooManyLines.code());
+            self.further_lines(credit_note, Reason::TooManyLines.code());
         }
-        // What each line takes from which order; a line is returned once all of its parts are.
+        // Which units each line returns from which order; a line counts as returned once all of its
+        // parts are.
         let mut returns: BTreeMap<Uuid, Vec<(usize, Match)>> = BTreeMap::new();
         let mut values = Vec::with_capacity(credit_note.rows.len());
         for (index, row) in credit_note.rows.iter().enumerate() {
@@ -69,7 +70,7 @@ impl Shared {
                 continue;
             }
             if let Some(no) = refused.get(&index) {
-                // Units of several orders: some came back, others the engine did not take.
+                // The engine took the units of some orders and refused those of others.
                 let partly = returned.contains(&index);
                 let code = if partly { "PARTLY_RETURNED" } else { no.code.as_str() };
                 self.report.count(|counts| {
@@ -84,7 +85,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What a line of a credit note takes back, and the price of a unit.
+    /// The delivered units that a line of a credit note returns, and the price of a unit.
     async fn matches(
         &self,
         credit_note: &Invoice,
@@ -110,7 +111,7 @@ impl Shared {
             let detail = "no customer is named, so no order of theirs can be found";
             return Ok(Err(Problem::new(row, "NO_CUSTOMER", detail)));
         }
-        let taken = self.bought.take(customer, &row.stock_code, price, units).await?;
+        let taken = self.purchases.take(customer, &row.stock_code, price, units).await?;
         Ok(taken.map(|matches| (price, matches)).map_err(|code| {
             let detail = match code {
                 "NO_EARLIER_ORDER" => "the customer has no delivered order before it",
@@ -131,7 +132,7 @@ impl Shared {
         let (request, approve) = plan::returns(credit_note, order_id, units_by_line(taken));
         if let Err(refused) = self.calls.request_return(request).await? {
             for (_, taken) in taken {
-                self.bought.give_back(taken).await?;
+                self.purchases.give_back(taken).await?;
             }
             return Ok(Err(refused));
         }

@@ -6,25 +6,25 @@ use anyhow::Context as _;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use super::clients::{Call, Told};
+use super::clients::{Answer, Call};
 use super::postgres_again;
 use crate::lab::cluster::{self, Process};
 
-/// A node that believes in its lease answers from memory until it has asked the database again: so
-/// long after the database came back may pass, by the default lease.
+/// A node that trusts its lease answers from memory until it asks the database again. That may take
+/// this long after the database came back, with the default lease.
 const NOTICED_WITHIN: Duration = Duration::from_secs(8);
 
-/// When databases lost what they had committed.
+/// Periods in which databases lost what they had committed.
 #[derive(Default)]
-pub(super) struct Past {
-    /// From the first commit that may be lost until everybody knows.
+pub(super) struct LossPeriods {
+    /// From the first commit that may be lost until every node knows.
     lost: Vec<(Instant, Instant)>,
 }
 
-impl Past {
-    /// The server is copied, works on for so long, is killed, and the copy takes its place: as a
-    /// standby does that lagged.
-    pub(super) async fn tail(
+impl LossPeriods {
+    /// Copies the server, lets it work on for a while, kills it, and puts the copy in its place, as
+    /// a failover to a lagging standby does.
+    pub(super) async fn fail_over(
         &mut self,
         server: &mut Process,
         lasts: Duration,
@@ -32,7 +32,7 @@ impl Past {
         let data = server.folder_behind("-D").context("a server without a folder")?;
         let copy = data.with_file_name("standby");
         let from = Instant::now();
-        copied(server, &copy).await?;
+        copy_server(server, &copy).await?;
         sleep(lasts).await;
         server.kill().await;
         tokio::fs::remove_dir_all(&data).await.context("cannot remove the old data")?;
@@ -42,21 +42,21 @@ impl Past {
         Ok(())
     }
 
-    /// What a client was told of what may be lost, or saw of it, says nothing for certain.
+    /// Marks every call in doubt whose effect may be lost.
     pub(super) fn leave_in_doubt(&self, calls: &mut [Call]) {
         for call in calls {
             let within = |(from, until): &(Instant, Instant)| {
                 call.returned >= *from && call.invoked <= *until
             };
             if self.lost.iter().any(within) {
-                call.told = Told::Doubt;
+                call.answer = Answer::Doubt;
             }
         }
     }
 }
 
-/// A copy of all databases of a server that is at work, as of one moment.
-async fn copied(server: &Process, to: &Path) -> anyhow::Result<()> {
+/// Copies all databases of a running server, as of one moment.
+async fn copy_server(server: &Process, to: &Path) -> anyhow::Result<()> {
     let programs = cluster::postgres_programs().context("no Postgres server is installed")?;
     let mut copy = Command::new(programs.join("pg_basebackup"));
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
@@ -66,12 +66,13 @@ async fn copied(server: &Process, to: &Path) -> anyhow::Result<()> {
         copy.uid(user).gid(group);
     }
     let done = copy.output().await.context("pg_basebackup")?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    anyhow::ensure!(done.status.success(), "pg_basebackup: {}", said.trim());
+    let error = String::from_utf8_lossy(&done.stderr);
+    anyhow::ensure!(done.status.success(), "pg_basebackup: {}", error.trim());
     Ok(())
 }
 
-/// A service's database is copied, the service works on for so long, and the copy takes its place.
+/// Copies a service's database, lets the service work on for a while, and puts the copy in its
+/// place.
 pub(super) async fn restore(
     server: SocketAddr,
     service: &mut Process,
@@ -83,7 +84,7 @@ pub(super) async fn restore(
     service.kill().await;
     cluster::execute(&postgres, &[
         format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)"),
-        // Whoever is still there of a process that was killed; a template must be nobody's.
+        // A template must have no sessions, so those of a killed process are ended.
         format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
         format!(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -103,8 +104,8 @@ pub(super) async fn restore(
     service.start()
 }
 
-/// A clock that is set forward by an hour finds every lease an hour older, and one that is set back
-/// finds it an hour longer: so they are moved, which needs no rights over the machine's clock.
+/// A clock set forward by an hour finds every lease an hour older, and one set back finds it an
+/// hour longer. So the leases are moved, which needs no rights over the machine's clock.
 pub(super) async fn step_clock(url: &str, seconds: i64) -> anyhow::Result<()> {
     let moved = ["shards", "nodes"].map(|table| {
         format!(
