@@ -1,7 +1,7 @@
 //! The orders of all benchmarks: the same content for every contender.
 
 use order_actor::domain::{By, Command, Confirm, Place};
-use order_actor::grpc::commands::{Asking, CommandRequest as _};
+use order_actor::grpc::commands::{CommandRequest as _, ParseContext};
 use order_actor::grpc::proto;
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, ReservationId};
@@ -57,8 +57,8 @@ impl Template {
     /// # Errors
     /// Where it is not sound.
     pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
-        let asking = Asking { by: &shop(), ids: &Chance::system() };
-        match request.parse(&asking).map(|parsed| parsed.command) {
+        let context = ParseContext { by: &shop(), ids: &Chance::system() };
+        match request.parse(&context).map(|parsed| parsed.command) {
             Ok(Command::Place(place)) => Ok(Self(place)),
             other => anyhow::bail!("{other:?}"),
         }

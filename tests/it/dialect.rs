@@ -263,7 +263,7 @@ async fn orders_of_others_look_as_if_they_were_not_there(shop: Shop) {
 /// else's sooner than it is found that there is none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
-    use order_actor::grpc::HIDDEN_UNTIL;
+    use order_actor::grpc::NOT_FOUND_DELAY;
     use order_actor::grpc::proto::execute_commands_request::Command;
     use order_actor::grpc::proto::order_service_client::OrderServiceClient;
     use order_actor::grpc::proto::{CancelOrderRequest, ExecuteCommandsRequest};
@@ -281,7 +281,7 @@ async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
             let request = json!({ "order_id": order_id });
             let denied = stranger.call(&format!("orders.v1.{method}"), request).await;
             assert_eq!(denied.unwrap_err().reason(), "NOT_FOUND", "{method}");
-            assert!(asked.elapsed() >= HIDDEN_UNTIL, "{method}: {:?}", asked.elapsed());
+            assert!(asked.elapsed() >= NOT_FOUND_DELAY, "{method}: {:?}", asked.elapsed());
         }
         let asked = Instant::now();
         let cancel = CancelOrderRequest { order_id, ..Default::default() };
@@ -291,7 +291,7 @@ async fn an_order_of_others_is_denied_as_late_as_one_that_is_not_there() {
         let mut orders = OrderServiceClient::new(stranger.channel());
         let mut answers = orders.execute_commands(request).await.unwrap().into_inner();
         assert!(answers.message().await.unwrap().is_some());
-        assert!(asked.elapsed() >= HIDDEN_UNTIL, "in a stream: {:?}", asked.elapsed());
+        assert!(asked.elapsed() >= NOT_FOUND_DELAY, "in a stream: {:?}", asked.elapsed());
     }
     shop.close().await;
 }

@@ -5,7 +5,7 @@ use shared_events::contract::Timestamp;
 use super::proto::FieldChange;
 use crate::domain::{Details, Line, Order};
 
-/// Fields by path, those of lines last and by their number.
+/// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
 
 /// Every field that differs between two states of an order.
@@ -25,7 +25,7 @@ pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
         .collect()
 }
 
-/// The fields as the proto names them. What is not set is absent.
+/// The fields under their proto names. Unset fields are absent.
 fn fields(order: &Order) -> Fields {
     let mut fields = Fields::new();
     let Some(details) = order.details() else { return fields };
@@ -43,7 +43,7 @@ fn set(fields: &mut Fields, path: &str, value: String) {
     }
 }
 
-/// What every order has, whatever its state.
+/// Fields that every order has.
 fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, String)) {
     set("order_id", details.order_id.to_string());
     set("customer_id", details.customer_id.to_string());
@@ -68,7 +68,7 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
     }
 }
 
-/// What it has in its state only.
+/// Fields of its state.
 fn set_state(order: &Order, set: &mut dyn FnMut(&str, String)) {
     match order {
         Order::Pending(pending) => set("confirm_by", pending.confirm_by.to_string()),

@@ -2,7 +2,7 @@
 //! told at once; nothing that was given is told back.
 
 use order_actor::domain::{By, Command, Role, Status};
-use order_actor::grpc::commands::{Asking, CommandRequest};
+use order_actor::grpc::commands::{CommandRequest, ParseContext};
 use order_actor::grpc::parse::{self, AsOf, Parsed, Violations};
 use order_actor::grpc::proto;
 use shared_events::chance::Chance;
@@ -19,7 +19,7 @@ fn ops() -> By {
 }
 
 fn parsed<T: CommandRequest>(request: T, by: &By) -> Result<Parsed, Violations> {
-    request.parse(&Asking { by, ids: &Chance::system() })
+    request.parse(&ParseContext { by, ids: &Chance::system() })
 }
 
 fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
@@ -530,8 +530,8 @@ fn ids_that_nobody_named_follow_from_a_seed() {
         (request.order_id, request.options) = (String::new(), None);
         let mut parcel = fulfill();
         (parcel.shipment_id, parcel.options) = (String::new(), None);
-        let asking = Asking { by: &ops(), ids: &Chance::seeded(seed) };
-        (request.parse(&asking).unwrap().command, parcel.parse(&asking).unwrap().command)
+        let context = ParseContext { by: &ops(), ids: &Chance::seeded(seed) };
+        (request.parse(&context).unwrap().command, parcel.parse(&context).unwrap().command)
     };
     assert_eq!(drawn(1), drawn(1));
     let (one, other) = (drawn(1), drawn(2));

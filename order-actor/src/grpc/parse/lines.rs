@@ -8,12 +8,12 @@ use super::Form;
 use crate::domain::{LineQuantity, NewLine, Rejection, ReturnLineDisposition, bounds};
 use crate::grpc::proto;
 
-/// Which units a command names, and so which code a malformed line has.
+/// Which units a command names. It decides the reason code of an invalid line.
 #[derive(Clone, Copy)]
 pub(crate) enum Units {
-    /// Units still to be delivered; naming none names all.
+    /// Undelivered units; naming no line means all.
     Open,
-    /// Units the customer has; at least one line.
+    /// Units the customer holds; at least one line.
     Kept,
 }
 

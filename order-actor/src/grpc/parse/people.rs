@@ -24,17 +24,17 @@ impl Form {
             return None;
         };
         let address = Address { street, city, postal_code, country };
-        // The check names the first part at fault; with that part mended it names the next one.
-        let mut mended = address.clone();
+        // The check reports only the first invalid part. Replacing that part reveals the next one.
+        let mut probe = address.clone();
         for _ in 0..4 {
-            let Err(error) = mended.check() else { break };
+            let Err(error) = probe.check() else { break };
             let field = format!("address.{}", error.field());
             self.violations.add(field, Reason::InvalidAddress, error);
             let part = match error {
-                AddressError::Street => &mut mended.street,
-                AddressError::City => &mut mended.city,
-                AddressError::PostalCode => &mut mended.postal_code,
-                AddressError::Country => &mut mended.country,
+                AddressError::Street => &mut probe.street,
+                AddressError::City => &mut probe.city,
+                AddressError::PostalCode => &mut probe.postal_code,
+                AddressError::Country => &mut probe.country,
             };
             "GB".clone_into(part);
         }
@@ -51,7 +51,7 @@ impl Form {
             let field = format!("contact.{}", contact_field(error));
             self.violations.add(field, Reason::InvalidContact, error);
         }
-        // What is an address and hides something is none that was meant.
+        // A well-formed e-mail address with hidden characters is refused: it is not what was typed.
         if let Err(error @ TextError::Hidden { .. }) =
             TextRule::line(EMAIL_MAX).check(&contact.email)
             && Contact::new(&contact.email, "", "").is_ok()

@@ -5,7 +5,7 @@ use crate::domain::{Event, LineQuantity, PlacedLine, Restitution};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
 
-/// An event that made an order reach a version.
+/// An event, with the version of the order after it.
 #[must_use]
 pub fn event(event: &Event, version: u64) -> proto::Event {
     proto::Event {

@@ -1,6 +1,6 @@
-//! Domain → proto. Total: what the domain can say, the wire can carry.
+//! Domain → proto. Total: every domain value has a wire form.
 
-mod event; // what happened
+mod event; // order events
 
 pub use event::event;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
@@ -25,7 +25,7 @@ pub fn time(time: Timestamp) -> prost_types::Timestamp {
     service_edge::time::timestamp(time)
 }
 
-/// A headline.
+/// A status.
 #[must_use]
 pub const fn status(status: Status) -> proto::OrderStatus {
     match status {
@@ -64,13 +64,13 @@ const fn role(role: Role) -> proto::Role {
     }
 }
 
-/// A place in the journal, with what stands there where it is known.
+/// A position in the journal, with its mark where known.
 #[must_use]
 pub fn place(shard: u16, position: u64, mark: Option<Mark>) -> proto::ShardPosition {
     proto::ShardPosition { shard: u32::from(shard), position, mark: mark.map(Mark::bits) }
 }
 
-/// How far a stream has come.
+/// The position of a stream.
 #[must_use]
 pub fn progress(through: &Cursors) -> proto::Progress {
     let through =
@@ -149,7 +149,7 @@ fn details(details: &Details) -> proto::Order {
     }
 }
 
-/// An order at a version; none where nothing happened yet.
+/// An order at a version; none if it was not placed.
 #[must_use]
 pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto::Order> {
     let mut shown = details(order.details()?);
@@ -188,7 +188,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     Some(shown)
 }
 
-/// An order as it stands.
+/// The current order.
 #[must_use]
 pub fn view(view: &View) -> proto::GetOrderResponse {
     proto::GetOrderResponse {
@@ -197,27 +197,27 @@ pub fn view(view: &View) -> proto::GetOrderResponse {
     }
 }
 
-/// What every command answers. Each has a message of its own with these fields.
+/// The answer to a command. Every command's response message has these fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandResponse {
     /// The order after it.
     pub order: Option<proto::Order>,
-    /// What was appended, or would be.
+    /// The events that were, or would be, appended.
     pub events: Vec<proto::Event>,
-    /// Place of the order's last event.
+    /// Position of the order's last event.
     pub position: Option<proto::ShardPosition>,
-    /// Whether it had been carried out before.
+    /// Whether an earlier call executed it already.
     pub replayed: bool,
 }
 
-/// The order's version after a command, or after it would have been carried out.
+/// The order's version after a command, or after one that was only validated.
 #[must_use]
 pub fn version(executed: &Executed, validate_only: bool) -> u64 {
     let planned = if validate_only { executed.events.len() } else { 0 };
     executed.version.saturating_add(u64::try_from(planned).unwrap_or(u64::MAX))
 }
 
-/// What a command brought about, or would bring about where it was only validated.
+/// The answer to a command that was executed or only validated.
 #[must_use]
 pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
     let count = u64::try_from(executed.events.len()).unwrap_or(u64::MAX);
@@ -253,7 +253,7 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
     }
 }
 
-/// An event with its place and its causes.
+/// An event with its position and metadata.
 #[must_use]
 pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
     let metadata = &recorded.metadata;
