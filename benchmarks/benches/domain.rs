@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box};
 use order_actor::domain::{
-    Address, By, Command, Confirm, Event, NewLine, Order, Part, Place, Policy, decide, evolve,
+    Address, By, Command, Component, Confirm, Event, NewLine, Order, Place, Policy, decide, evolve,
 };
 use order_actor::journal::{GENESIS, StoredEvent, chain_hash};
 use order_actor::record::{Metadata, decode, encode};
@@ -84,7 +84,7 @@ fn decide_place(bencher: Bencher, lines: u32) {
 fn decide_confirm(bencher: Bencher, lines: u32) {
     let order = evolve(Order::Absent, &placed(lines)).unwrap();
     let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
-    let by = By::Engine(Part::STOCK);
+    let by = By::Engine(Component::STOCK);
     bencher.bench_local(|| decided(black_box(&order), &command, &by));
 }
 

@@ -5,7 +5,7 @@ use shared_events::contract::TextRule;
 
 use super::bounds::{CITY_MAX, POSTAL_CODE_MAX, STREET_MAX};
 
-/// Where an order goes. Personal data: `Debug` shows nothing of it, and it stands in no log, id,
+/// A delivery address. Personal data: `Debug` hides it, and it must not appear in any log, id,
 /// metric or error.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
@@ -13,7 +13,7 @@ pub struct Address {
     pub street: String,
     /// City, 1 to [`CITY_MAX`] characters.
     pub city: String,
-    /// Postal code, at most [`POSTAL_CODE_MAX`] characters; may be empty where parcels arrive without one.
+    /// Postal code, at most [`POSTAL_CODE_MAX`] characters; empty where none is required.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2, such as `GB`.
@@ -26,7 +26,7 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Which part of an address is not well formed; never shows the value.
+/// The invalid field of an address; never shows the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Street.
@@ -66,8 +66,8 @@ impl AddressError {
     }
 }
 
-/// Countries in which a parcel does not arrive without a postal code: those of which Google's address
-/// data (libaddressinput, `require`) asks for one. Elsewhere there is none, or shops ask for none.
+/// Countries that require a postal code, by Google's address data (libaddressinput, `require`).
+/// Other countries have none, or do not need one.
 const WITH_POSTAL_CODE: &str = "\
 AS AT AU AX BE BL BR CA CH CN CZ DE DK EE ES FI FK FM FR GB GF GG GL GP GR GS GU HU IM IN IO IT \
 JE JP KR LI LT LU LV MF MH MP MQ MX MY NC NL NO NZ PF PL PM PN PR PT PW RE RO RU SE SG SH SJ SK \

@@ -1,4 +1,4 @@
-//! Units of the lines of an order, counted as an event says.
+//! Counts the units of an order's lines as its events change them.
 //! Never here: which state an order is in.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use shared_events::contract::{Money, Quantity};
 
 use super::{Details, Line, LineQuantity, PlacedLine, Shipment, bounds};
 
-/// Lines as they are at first; their values add up to the total.
+/// The lines of a new order; their values must add up to the total.
 pub(super) fn placed_lines(placed: &[PlacedLine], total: Money) -> Result<Vec<Line>, &'static str> {
     if placed.is_empty() || placed.len() > bounds::LINES_MAX {
         return Err("too few or too many lines");
@@ -42,7 +42,7 @@ pub(super) fn placed_lines(placed: &[PlacedLine], total: Money) -> Result<Vec<Li
     Ok(lines)
 }
 
-/// Units that will not be delivered.
+/// Counts units as cancelled.
 pub(super) fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
     each(details, lines, |line, units| {
         if units > line.open() {
@@ -53,10 +53,10 @@ pub(super) fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<()
     })
 }
 
-/// A parcel leaves.
+/// Records a shipped parcel and counts its units as fulfilled.
 pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &'static str> {
     if details.shipment(shipment.shipment_id).is_some() {
-        return Err("the parcel left before");
+        return Err("the parcel was shipped before");
     }
     each(details, &shipment.lines, |line, units| {
         if units > line.open() {
@@ -69,7 +69,7 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     Ok(())
 }
 
-/// Changes each line named, which is one of the order and named once.
+/// Changes each line named. It must be a line of the order and be named once.
 pub(super) fn each(
     details: &mut Details,
     lines: &[LineQuantity],
@@ -95,7 +95,7 @@ fn index_of(number: u32) -> Option<usize> {
     number.checked_sub(1).and_then(|index| usize::try_from(index).ok())
 }
 
-/// Whether nothing is left to deliver.
+/// Whether no unit is open.
 pub(super) fn nothing_open(details: &Details) -> bool {
     details.lines.iter().all(|line| line.open() == 0)
 }

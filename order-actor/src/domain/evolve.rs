@@ -14,15 +14,15 @@ use super::{
 pub struct Impossible {
     /// The event's name.
     pub event: &'static str,
-    /// The state it met.
+    /// The state of the order.
     pub from: Option<Status>,
     /// What is wrong.
     pub detail: &'static str,
 }
 
-/// The order after an event. Strict, because it guards every replay: a state that does not allow
-/// the event, units that are not there and money that does not fit are refused. Windows and texts
-/// are not judged again: they were, by the policy of their day.
+/// The order after an event. Strict, because it guards every replay: it refuses an event that the
+/// state does not allow, units that do not exist and amounts that do not add up. Time windows and
+/// texts are not checked again: the command was decided under the policy of its time.
 ///
 /// # Errors
 /// [`Impossible`] where the event cannot happen to this order.
@@ -45,7 +45,7 @@ pub fn evolve(order: Order, event: &Event) -> Result<Order, Impossible> {
     Ok(order)
 }
 
-/// The order that these events make, from nothing.
+/// The order after all of these events.
 ///
 /// # Errors
 /// [`Impossible`] at the first event that cannot happen.
@@ -58,7 +58,7 @@ const WRONG_STATE: &str = "the state does not allow it";
 /// The order, or what is wrong with the event.
 type Evolved = Result<Order, &'static str>;
 
-/// The dispatch: each event to what it does.
+/// Applies one event.
 fn apply(order: Order, event: &Event) -> Evolved {
     match event {
         Event::OrderPlaced { .. } => placed(&order, event),
@@ -70,15 +70,15 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at } => {
             let (shipment_id, lines) = (*shipment_id, lines.clone());
             let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_the_rest = false;
-            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            let took_all_open = false;
+            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
             lines_fulfilled(order, shipment, *at)
         }
         Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at } => {
             let (shipment_id, lines) = (*shipment_id, lines.clone());
             let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_the_rest = true;
-            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            let took_all_open = true;
+            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
             order_fulfilled(order, shipment, *at, *return_until)
         }
         Event::ReturnRequested { return_id, lines, reason, judge_by, .. } => {
@@ -118,7 +118,7 @@ fn lines_cancelled(
                     let details = confirmed.details;
                     Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
                 }
-                _ => Err("the return window does not fit the units left"),
+                _ => Err("the return window does not fit the open units"),
             }
         }
         _ => Err(WRONG_STATE),
@@ -177,7 +177,7 @@ fn return_requested(
     }))
 }
 
-/// The return that waits, if it is that one.
+/// The waiting return, if it has this id.
 fn waiting(order: Order, return_id: ReturnId) -> Result<ReturnRequested, &'static str> {
     match order {
         Order::ReturnRequested(requested) if requested.return_id == return_id => Ok(requested),
@@ -276,14 +276,14 @@ fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
         return Err(WRONG_STATE);
     };
     if refund.minor > 0 && !refund_told {
-        return Err("a refund that nobody is told of");
+        return Err("a refund without a published fact");
     }
     let same = lines.len() == requested.lines.len()
-        && lines.iter().zip(&requested.lines).all(|(approved, asked)| {
-            approved.line == asked.line && approved.quantity == asked.quantity
+        && lines.iter().zip(&requested.lines).all(|(approved, requested)| {
+            approved.line == requested.line && approved.quantity == requested.quantity
         });
     if !same {
-        return Err("not the units that were asked for");
+        return Err("not the units that were requested");
     }
     let details = &mut requested.fulfilled.details;
     for line in &mut details.lines {

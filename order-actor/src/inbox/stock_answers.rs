@@ -7,7 +7,7 @@ use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
-use crate::domain::{By, Cancel, Command, Confirm, Order, Part, Rejection};
+use crate::domain::{By, Cancel, Command, Component, Confirm, Order, Rejection};
 use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 
 /// Tells orders whether their stock is held. The effect is a command whose request id is the
@@ -114,7 +114,7 @@ impl Handler<Fact> for StockAnswers {
             .enumerate()
             .filter_map(|(index, fact)| {
                 let mut context =
-                    Context::new(By::Engine(Part::STOCK), Instant::now() + REACTION_DEADLINE);
+                    Context::new(By::Engine(Component::STOCK), Instant::now() + REACTION_DEADLINE);
                 context.request_id = Some(fact.id.as_request_id());
                 context.causation = Some(fact.id.to_string());
                 context.traceparent.clone_from(&fact.traceparent);
@@ -126,7 +126,7 @@ impl Handler<Fact> for StockAnswers {
                 // Only answers of stock confirm, and those of one order come one after the other: whoever
                 // is confirmed was promised the units that stock now says it never held.
                 if let Command::Cancel(_) = &command {
-                    match registry.view(order_id, &By::Engine(Part::STOCK)).await {
+                    match registry.view(order_id, &By::Engine(Component::STOCK)).await {
                         Ok(view) if matches!(*view.order, Order::Confirmed(_)) => {
                             return (index, Err(None));
                         }

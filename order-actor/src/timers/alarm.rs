@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Context, Refusal, Registry};
 use crate::clock::Clock;
-use crate::domain::{By, Part};
+use crate::domain::{By, Component};
 use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
 use crate::projections::{Deadlines, DueDeadline};
 
@@ -142,7 +142,7 @@ struct Rang {
 
 /// Whether the order heard it: did what was due, or had no such deadline any more.
 async fn ring(registry: &Registry, due: &DueDeadline) -> bool {
-    let context = Context::new(By::Engine(Part::TIMER), Instant::now() + REACTION_DEADLINE);
+    let context = Context::new(By::Engine(Component::TIMER), Instant::now() + REACTION_DEADLINE);
     match registry.execute(due.order_id, due.kind.command(), context).await {
         Ok(_) | Err(Refusal::Rejected(_) | Refusal::Quarantined(_) | Refusal::Archived { .. }) => {
             true

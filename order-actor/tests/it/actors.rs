@@ -7,7 +7,7 @@ use futures::future::join_all;
 use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
 use order_actor::clock::{Clock, ManualClock};
 use order_actor::domain::{
-    Address, By, Cancel, Command, Confirm, Existing, Fulfill, NewLine, Part, Place, Policy,
+    Address, By, Cancel, Command, Component, Confirm, Existing, Fulfill, NewLine, Place, Policy,
     Rejection, Status,
 };
 use order_actor::journal::{
@@ -362,7 +362,7 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
         let (order_id, _) = placed(&registry).await;
         clock.advance(Duration::from_secs(15 * 60));
         let mut engine = ops();
-        engine.by = By::Engine(Part::STOCK);
+        engine.by = By::Engine(Component::STOCK);
         let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
         let (confirmed, lapsed) = tokio::join!(
             registry.execute(order_id, confirm, engine.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use order_actor::actor::{Context, Limits};
-use order_actor::domain::{By, Command, Confirm, Part};
+use order_actor::domain::{By, Command, Component, Confirm};
 use order_actor::projections::{Deadlines, migrator};
 use order_actor::record::RecordedEvent;
 use order_actor::replay::JournalSource;
@@ -53,7 +53,7 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
     let placed = join_all((0..ORDERS).map(|_| placed(&registry))).await;
     let confirm = async |(order_id, _): &(OrderId, _)| {
         let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
-        let engine = Context { by: By::Engine(Part::STOCK), ..ops() };
+        let engine = Context { by: By::Engine(Component::STOCK), ..ops() };
         registry.execute(*order_id, command, engine).await.unwrap()
     };
     join_all(placed.iter().map(confirm)).await;

@@ -3,28 +3,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, Money, ReturnId};
 
-use super::{Asked, Decide};
-use crate::domain::guards::{Decision, text_fits, the_same_or, waiting_return};
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, same_or_exists, text_fits, waiting_return};
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity, Order,
     Rejection, Restitution, Role, bounds,
 };
 
-/// Let the units of a return come back.
+/// Take back the units of a return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApproveReturn {
-    /// Which return; the one that waits, where absent.
+    /// The return; the waiting one if absent.
     pub return_id: Option<ReturnId>,
-    /// What becomes of the units of each line; lines that are not named are restocked.
+    /// What to do with the units of each line; lines that are not named are restocked.
     pub dispositions: Vec<ReturnLineDisposition>,
-    /// What is paid back; the value of the units, where absent.
+    /// The refund; the value of the units if absent.
     pub refund: Option<Money>,
     /// Why the refund is above the value of the units; at most
     /// [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub refund_reason: String,
 }
 
-/// What becomes of the returned units of a line.
+/// What to do with the returned units of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReturnLineDisposition {
     /// 1-based number of the line.
@@ -38,17 +38,22 @@ impl Decide for ApproveReturn {
         CommandKind::ApproveReturn
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Ops
     }
 
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         if let Some(judged) = self.return_id.and_then(|named| details.judged(named)) {
-            return self.again(details, judged);
+            return self.repeated(details, judged);
         }
         let waiting = waiting_return(order, self.return_id, "ApproveReturn")?;
         text_fits("refund_reason", &self.refund_reason)?;
-        let (lines, value) = self.what_comes_back(details, &waiting.lines)?;
+        let (lines, value) = self.returned_units(details, &waiting.lines)?;
         let refund = self.refund.unwrap_or(value);
         if refund.minor < 0 || refund.currency != details.total.currency {
             return Err(Rejection::InvalidRefund);
@@ -66,36 +71,36 @@ impl Decide for ApproveReturn {
             refund,
             refund_reason: self.refund_reason.clone(),
             refund_told: refund.minor > 0,
-            at: asked.now,
+            at: context.now,
         }])
     }
 }
 
 impl ApproveReturn {
-    /// What is answered where the return was judged before.
-    fn again(&self, details: &Details, judged: &JudgedReturn) -> Decision {
+    /// The answer if the return was judged before.
+    fn repeated(&self, details: &Details, judged: &JudgedReturn) -> Decision {
         let Judgement::Approved { lines, refund, refund_reason } = &judged.judgement else {
-            return the_same_or(Existing::Judgement, &[("verdict", true)]);
+            return same_or_exists(Existing::Judgement, &[("verdict", true)]);
         };
-        let (asked, value) = self.what_comes_back(details, &judged.lines)?;
+        let (requested, value) = self.returned_units(details, &judged.lines)?;
         let other = [
-            ("dispositions", asked != *lines),
+            ("dispositions", requested != *lines),
             ("refund", self.refund.unwrap_or(value) != *refund),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
-        the_same_or(Existing::Judgement, &other)
+        same_or_exists(Existing::Judgement, &other)
     }
 
-    /// The units of a return and what becomes of them, and what they were sold for.
-    fn what_comes_back(
+    /// The returned units with their dispositions, and their value.
+    fn returned_units(
         &self,
         details: &Details,
-        asked: &[LineQuantity],
+        requested: &[LineQuantity],
     ) -> Result<(Vec<Restitution>, Money), Rejection> {
-        let dispositions = self.dispositions_of(asked)?;
-        let mut lines = Vec::with_capacity(asked.len());
+        let dispositions = self.dispositions_of(requested)?;
+        let mut lines = Vec::with_capacity(requested.len());
         let mut value = Money::zero(details.total.currency);
-        for LineQuantity { line, quantity } in asked {
+        for LineQuantity { line, quantity } in requested {
             let unit_price =
                 details.line(*line).map_or(Money::zero(value.currency), |line| line.unit_price);
             value = unit_price
@@ -108,13 +113,13 @@ impl ApproveReturn {
         Ok((lines, value))
     }
 
-    /// What becomes of each line of a return.
+    /// The disposition of each line of a return.
     fn dispositions_of(
         &self,
-        asked: &[LineQuantity],
+        requested: &[LineQuantity],
     ) -> Result<BTreeMap<u32, Disposition>, Rejection> {
         let mut dispositions: BTreeMap<u32, Disposition> =
-            asked.iter().map(|asked| (asked.line, Disposition::Restock)).collect();
+            requested.iter().map(|units| (units.line, Disposition::Restock)).collect();
         let mut named = BTreeSet::new();
         for (index, chosen) in self.dispositions.iter().enumerate() {
             let ReturnLineDisposition { line, disposition } = chosen;

@@ -5,8 +5,8 @@ use shared_events::contract::{
     Contact, CustomerId, Money, MoneyError, OrderId, Quantity, SellerId, Sku, Timestamp,
 };
 
-use super::{Asked, Decide};
-use crate::domain::guards::{Decision, Differs, the_same_or};
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, CommandKind, Details, Event, Existing, Order, PlacedLine, Rejection, bounds,
 };
@@ -16,28 +16,28 @@ use crate::domain::{
 pub struct Place {
     /// The id the order will have.
     pub order_id: OrderId,
-    /// For whom.
+    /// The customer.
     pub customer_id: CustomerId,
-    /// What; numbered from 1 in this order.
+    /// The lines, numbered from 1 in this order.
     pub lines: Vec<NewLine>,
-    /// Where it goes.
+    /// The delivery address.
     pub address: Address,
-    /// How the customer is reached.
+    /// The customer's contact.
     pub contact: Contact,
-    /// When it was ordered by the client's own account; decides nothing.
+    /// When it was ordered, as reported by the client; no decision depends on it.
     pub ordered_at: Option<Timestamp>,
 }
 
 /// A line to be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewLine {
-    /// What.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
-    /// The price of one, not below zero.
+    /// The price of one unit, not below zero.
     pub unit_price: Money,
-    /// Who sells it, where a shop has several sellers.
+    /// The seller, where a shop has several.
     pub seller_id: Option<SellerId>,
 }
 
@@ -46,7 +46,7 @@ impl Decide for Place {
         CommandKind::Place
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         match by {
             By::Customer(_) => by.owns_orders_of(self.customer_id),
             By::Service(_) | By::Ops(_) => true,
@@ -54,13 +54,16 @@ impl Decide for Place {
         }
     }
 
-    fn check(&self) -> Result<(), Rejection> {
-        self.total()?;
-        self.address.check().map_err(Rejection::InvalidAddress)?;
-        self.contact.check().map_err(Rejection::InvalidContact)
+    fn creates_order(&self) -> bool {
+        true
     }
 
-    fn of_none(&self, asked: &Asked<'_>) -> Decision {
+    fn check(&self) -> Result<(), Rejection> {
+        self.checked_total().map(drop)
+    }
+
+    fn on_absent(&self, context: &DecisionContext<'_>) -> Decision {
+        let total = self.checked_total()?;
         let lines = (1_u32..)
             .zip(&self.lines)
             .map(|(line, new)| PlacedLine {
@@ -75,26 +78,34 @@ impl Decide for Place {
             order_id: self.order_id,
             customer_id: self.customer_id,
             lines,
-            total: self.total()?,
+            total,
             address: Arc::new(self.address.clone()),
             contact: Arc::new(self.contact.clone()),
-            placed_at: asked.now,
+            placed_at: context.now,
             ordered_at: self.ordered_at,
-            confirm_by: asked.now.plus(asked.policy.confirm_within),
+            confirm_by: context.now.plus(context.policy.confirm_within),
         }])
     }
 
-    /// What is in somebody else's order is not told, not even that: only that the id is taken.
+    /// Reveals only that the id is taken, not whose order it is or how it differs.
     fn hidden(&self) -> Rejection {
         Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() }
     }
 
-    fn of(&self, _: &Order, details: &Details, _: &Asked<'_>) -> Decision {
-        the_same_or(Existing::Order, &self.other_than(details))
+    fn on_existing(&self, _: &Order, details: &Details, _: &DecisionContext<'_>) -> Decision {
+        same_or_exists(Existing::Order, &self.compare(details))
     }
 }
 
 impl Place {
+    /// The total of a command that is valid by itself.
+    fn checked_total(&self) -> Result<Money, Rejection> {
+        let total = self.total()?;
+        self.address.check().map_err(Rejection::InvalidAddress)?;
+        self.contact.check().map_err(Rejection::InvalidContact)?;
+        Ok(total)
+    }
+
     fn total(&self) -> Result<Money, Rejection> {
         let Some(first) = self.lines.first() else { return Err(Rejection::EmptyOrder) };
         if self.lines.len() > bounds::LINES_MAX {
@@ -123,8 +134,8 @@ impl Place {
         if overflow { Err(Rejection::AmountOverflow) } else { Ok(total) }
     }
 
-    /// The fields in which an order is not what would be placed.
-    fn other_than(&self, details: &Details) -> [Differs; 5] {
+    /// Compares the fields of an existing order with this command.
+    fn compare(&self, details: &Details) -> [Differs; 5] {
         let Self { order_id: _, customer_id, lines, address, contact, ordered_at } = self;
         let same_lines = details.lines.len() == lines.len()
             && details.lines.iter().zip(lines).all(|(line, new)| {

@@ -123,7 +123,7 @@ impl Form {
     ) -> Option<Vec<LineQuantity>> {
         let reason = units.reason();
         if lines.is_empty() && matches!(units, Units::Kept) {
-            self.violations.add("lines", reason, bounds::SOME_LINE);
+            self.violations.add("lines", reason, bounds::LINE_REQUIRED);
             return None;
         }
         if lines.len() > bounds::LINES_MAX {

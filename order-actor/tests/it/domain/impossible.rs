@@ -87,7 +87,7 @@ fn the_same_parcel_or_return_twice() {
             lines_fulfilled(1, &[(1, 1)], 11),
         ],
         Some(Status::Confirmed),
-        "the parcel left before",
+        "the parcel was shipped before",
     );
     let mut history = waiting(ALL);
     history.extend([return_rejected(1, 30), return_requested(1, ALL, 40)]);
@@ -107,7 +107,7 @@ fn a_judgement_of_other_units_or_another_return() {
     let waits = Some(Status::ReturnRequested);
     check(judged(return_approved(2, &[(1, 1), (2, 1)], 0, 30)), waits, WRONG_STATE);
     check(judged(return_rejected(2, 30)), waits, WRONG_STATE);
-    let other = "not the units that were asked for";
+    let other = "not the units that were requested";
     check(judged(return_approved(1, &[(1, 1)], 0, 30)), waits, other);
     check(judged(return_approved(1, &[(1, 1), (2, 2)], 0, 30)), waits, other);
     let both = &[(1, 1), (2, 1)];
@@ -137,7 +137,7 @@ fn a_cancellation_that_does_not_fit() {
     check(
         vec![placed(), confirmed(), lines_cancelled(ALL, 5)],
         Some(Status::Confirmed),
-        "the return window does not fit the units left",
+        "the return window does not fit the open units",
     );
     check(
         vec![placed(), order_cancelled(request, false, 5), confirmed()],

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Existing, Fulfill, Impossible,
-    LineQuantity, NewLine, Order, Part, Place, PlacedLine, Policy, RejectReturn, Rejection,
+    Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
+    Impossible, LineQuantity, NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection,
     RequestReturn, Restitution, Role, Status, decide, evolve, replay,
 };
 use shared_events::contract::{
@@ -67,7 +67,7 @@ pub fn by_service() -> By {
 }
 
 pub fn by_engine() -> By {
-    By::Engine(Part::STOCK)
+    By::Engine(Component::STOCK)
 }
 
 pub fn units(lines: &[(u32, u32)]) -> Vec<LineQuantity> {
