@@ -1,4 +1,4 @@
-//! Compiles the protos of the order service, without a protoc, and keeps their descriptors for
+//! Compiles the protos of the order service without protoc, and stores their descriptors for
 //! reflection.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use protox::prost::Message as _;
 const PROTOS: [&str; 3] = [
     "ordinal/orders/v1/orders.proto",
     "ordinal/orders/v1/journal.proto",
-    // What a refusal in a stream holds, for those who read it by reflection.
+    // The details of a refusal in a stream, for clients that use reflection.
     "google/rpc/error_details.proto",
 ];
 const INCLUDE: &str = "../proto";

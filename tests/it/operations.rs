@@ -69,8 +69,8 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
             "REBUILD_READ_MODEL",
             "deadlines",
             "looked odd",
-            "in use since it was built last",
-            "built again from 0 events",
+            "in use since the last build",
+            "rebuilt from 0 events",
         ],
         [
             "RESUME_TIMERS",

@@ -119,7 +119,7 @@ pub enum Refusal {
     /// The journal is unavailable; certainly nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
-    /// The journal was set back and no operator has accepted that yet; certainly nothing was appended.
+    /// The journal was set back, which no operator has accepted; certainly nothing was appended.
     #[error("the journal is not the one that was followed: {0}")]
     Doubted(String),
     /// It is not known whether it was appended; retry with the same request id.

@@ -131,7 +131,7 @@ const fn is_in_doubt(refusal: &Refusal) -> bool {
 
 impl OrderActor {
     /// Loads the order from the journal and drops it. For a missing order every call reads the
-    /// journal; an awake order of another customer does the same, so that timing does not reveal it.
+    /// journal; an awake order of another customer does too, so that timing does not reveal it.
     async fn load_as_if_absent(&self, memory: &Memory) {
         drop(self.shared.journal.load(memory.order_id).await);
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// The awake orders; `A` is the handle of an order's actor.
 pub(super) struct Places<A> {
     slots: HashMap<OrderId, Slot<A>>,
-    /// Exactly the orders that no call waits for, least recently used first, with the time since when.
+    /// Exactly the orders that no call waits for, least recently used first, and since when.
     idle: LruCache<OrderId, Instant>,
     /// Calls that wait for any order, including orders removed meanwhile.
     waiting: usize,

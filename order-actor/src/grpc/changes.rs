@@ -17,7 +17,7 @@ use super::{render, status};
 use crate::journal::{ChainedEvent, Journal, StoredEvent};
 use crate::projections::Summary;
 use crate::record::decode;
-use crate::replay::{Unfold, UnfoldError};
+use crate::replay::{OrderReplay, ReplayError};
 
 /// Bytes of events in a page; one event may be larger. A watch with a slow client holds one page.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
@@ -70,8 +70,8 @@ struct Line {
 
 impl Line {
     fn new(journal: &Journal) -> Self {
-        let unfold = Unfold::new(journal.clone());
-        let reader = Reader { unfold, generation: journal.generation() };
+        let replay = OrderReplay::new(journal.clone());
+        let reader = Reader { replay, generation: journal.generation() };
         Self { reader: tokio::sync::Mutex::new(reader), at: Mutex::default() }
     }
 
@@ -86,7 +86,7 @@ impl Line {
 
 /// Orders as of the last position read, in one generation of the journal.
 struct Reader {
-    unfold: Unfold,
+    replay: OrderReplay,
     generation: u64,
 }
 
@@ -144,7 +144,7 @@ impl Changes {
             return Ok(page);
         }
         if reader.generation != key.0 {
-            reader.unfold.forget();
+            reader.replay.forget();
             reader.generation = key.0;
         }
         let page = Arc::new(reader.page(journal, after).await?);
@@ -194,13 +194,13 @@ impl Reader {
     /// The change, if it can be shown. Other components report impossible histories to operators.
     async fn change(&mut self, stored: &StoredEvent, mark: Mark) -> Result<Option<Change>, Status> {
         let Ok(recorded) = decode(stored) else { return Ok(None) };
-        let step = match self.unfold.step(&recorded).await {
+        let step = match self.replay.step(&recorded).await {
             Ok(step) => step,
             Err(error) if error.is_history() => {
                 tracing::warn!(order = %stored.stream_id, %error, "not shown: quarantined order");
                 return Ok(None);
             }
-            Err(UnfoldError::Journal(error)) => return Err(status::journal(&error)),
+            Err(ReplayError::Journal(error)) => return Err(status::journal(&error)),
             Err(_) => return Ok(None),
         };
         let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());

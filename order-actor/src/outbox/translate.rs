@@ -4,8 +4,8 @@ use shared_events::contract::{
 
 use crate::domain::{Details, Event, LineQuantity, Order, PlacedLine, Restitution};
 
-/// What others are told of an event: private events and public facts are separate types, and this
-/// is the only bridge between them. `after` is the order as the event made it.
+/// The facts published for an event. Private events and public facts are separate types, and this
+/// is the only bridge between them. `after` is the order after the event.
 #[must_use]
 pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };
@@ -97,7 +97,7 @@ fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
 }
 
-/// `evolve` has accepted the event, so its lines are lines of the order.
+/// The product of a line. `evolve` has accepted the event, so the line exists.
 fn sku_of(details: &Details, line: u32) -> Option<Sku> {
     details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
 }

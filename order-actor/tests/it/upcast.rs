@@ -5,7 +5,7 @@ use std::path::Path;
 use order_actor::domain::Event;
 use order_actor::journal::StoredEvent;
 use order_actor::record::decode;
-use order_actor::upcast::{Lift, lifted};
+use order_actor::upcast::{Upcast, upcast};
 use serde_json::{Value, json};
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
@@ -58,10 +58,10 @@ fn dated(payload: &mut Value) -> Result<(), &'static str> {
 }
 
 // Versions that never were, in two steps to the first that was published.
-const LIFTS: &[Lift] = &[
-    Lift { event_type: "ReturnRejected", from: "0.1", to: "0.2", change: renamed },
-    Lift { event_type: "ReturnRejected", from: "0.2", to: "1", change: dated },
-    Lift { event_type: "OrderPlaced", from: "0.1", to: "0.1", change: |_| Ok(()) },
+const UPCASTS: &[Upcast] = &[
+    Upcast { event_type: "ReturnRejected", from: "0.1", to: "0.2", change: renamed },
+    Upcast { event_type: "ReturnRejected", from: "0.2", to: "1", change: dated },
+    Upcast { event_type: "OrderPlaced", from: "0.1", to: "0.1", change: |_| Ok(()) },
 ];
 
 #[test]
@@ -69,19 +69,19 @@ fn an_old_event_takes_every_step_to_the_version_of_today() {
     let id = Uuid::from_u128(7);
     let old = json!({ "ReturnRejected": { "return_id": id, "text": "worn", "seconds": 60 } });
     let old = old.to_string();
-    let new = lifted(LIFTS, "ReturnRejected", "0.1", &old).unwrap();
+    let new = upcast(UPCASTS, "ReturnRejected", "0.1", &old).unwrap();
     let recorded = decode(&stored("ReturnRejected", Event::VERSION, &new)).unwrap();
     let Event::ReturnRejected { reason, at, .. } = recorded.event else { panic!("{new}") };
     assert_eq!((reason.as_str(), at.micros()), ("worn", 60_000_000));
     // What is of today is passed on byte for byte.
     let same = " {\"any\": 1}";
-    assert_eq!(lifted(LIFTS, "ReturnRejected", Event::VERSION, same).unwrap(), same);
+    assert_eq!(upcast(UPCASTS, "ReturnRejected", Event::VERSION, same).unwrap(), same);
 }
 
 #[test]
 fn what_no_step_leads_on_from_is_refused() {
     let refused = |event_type: &str, version: &str, payload: &str| {
-        lifted(LIFTS, event_type, version, payload).unwrap_err()
+        upcast(UPCASTS, event_type, version, payload).unwrap_err()
     };
     assert_eq!(refused("ReturnRejected", "2", "{}"), "unknown version");
     assert_eq!(refused("OrderCancelled", "0.1", "{}"), "unknown version");

@@ -1,5 +1,5 @@
 //! The bytes of every event, version 1. A file here never changes: a new shape is a new version,
-//! and the old one is lifted on reading. `ORDINAL_WRITE_GOLDEN=1` writes files that are missing.
+//! and the old one is upcast on reading. `ORDINAL_WRITE_GOLDEN=1` writes files that are missing.
 
 use std::collections::BTreeSet;
 use std::fs;
