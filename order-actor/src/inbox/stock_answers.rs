@@ -28,8 +28,8 @@ impl StockAnswers {
         Self { registry, missing_since: None }
     }
 
-    /// Whether the order may be missing because the journal was set back, unnoticed so far. The time
-    /// is shared by all answers and ends with the next batch that succeeds.
+    /// Whether the order may be missing because the journal was set back, unnoticed so far. The
+    /// time is shared by all answers and ends with the next batch that succeeds.
     fn may_be_set_back(&mut self) -> bool {
         self.missing_since.get_or_insert_with(Instant::now).elapsed() < SETBACK_NOTICED_WITHIN
     }

@@ -79,7 +79,7 @@ impl Deadlines {
         let (due_at, order_id) = after.map_or((i64::MIN, String::new()), |(due, order_id)| {
             (due.micros(), order_id.to_string())
         });
-        // In the collation of the index by time; on Postgres the key has another one (migration 0102).
+        // In the collation of the index by time; on Postgres it differs from the key's (0102).
         let sql = self.database.sql(
             r#"SELECT order_id, kind, due_at FROM deadlines
                WHERE due_at <= $1 AND (due_at, order_id COLLATE "C") > ($2, $3)
@@ -221,8 +221,8 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
         self.list.changed.notify_waiters();
     }
 
-    /// Removes deadlines of orders that are ahead of the journal. The list does not know which other
-    /// orders have a deadline again, so these shards are read from their beginning.
+    /// Removes deadlines of orders that are ahead of the journal. The list does not know which
+    /// other orders have a deadline again, so these shards are read from their beginning.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
