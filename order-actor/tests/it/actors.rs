@@ -87,7 +87,7 @@ pub async fn placed(registry: &Registry) -> (OrderId, Executed) {
 }
 
 #[tokio::test]
-async fn the_same_order_placed_a_hundred_times_at_once_is_one_order() {
+async fn a_hundred_concurrent_placements_of_one_id_make_one_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let all =
@@ -101,7 +101,7 @@ async fn the_same_order_placed_a_hundred_times_at_once_is_one_order() {
 }
 
 #[tokio::test]
-async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
+async fn a_reused_order_id_reveals_nothing_of_the_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let stranger = CustomerId::mint();
@@ -120,7 +120,7 @@ async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
 
 /// Nothing in memory knows it, in no process: the journal alone does.
 #[tokio::test]
-async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
+async fn an_earlier_order_is_not_placed_again_and_its_batch_is_accepted() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(start()));
     let file = folder.path().join("journal.db");
     let customer_id = CustomerId::mint();
@@ -189,7 +189,7 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
 
 /// A hash that everybody can make would confirm a guessed address.
 #[tokio::test]
-async fn what_a_request_said_is_kept_under_a_key_of_its_journal() {
+async fn request_fingerprints_are_keyed_by_their_journal() {
     let clock = ManualClock::new(start());
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let mut context = ops();
@@ -222,7 +222,7 @@ async fn what_a_request_said_is_kept_under_a_key_of_its_journal() {
 /// A connection is lost in the middle of an append, which is then tried again in a fresh epoch. Who
 /// looks meanwhile must not bring about a second actor that never hears of what the first one did.
 #[tokio::test(start_paused = true)]
-async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
+async fn an_append_that_succeeds_on_retry_is_visible_to_later_reads() {
     let disk = MemoryDisk::default();
     let clock = ManualClock::new(start());
     let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
@@ -246,7 +246,7 @@ async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
 }
 
 #[tokio::test]
-async fn an_expected_version_that_is_not_the_orders_is_refused() {
+async fn a_wrong_expected_version_is_refused() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let mut context = ops();
@@ -257,7 +257,7 @@ async fn an_expected_version_that_is_not_the_orders_is_refused() {
 }
 
 #[tokio::test]
-async fn validating_only_tells_what_would_happen_and_lets_nothing_happen() {
+async fn validate_only_answers_the_outcome_and_appends_nothing() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let mut context = ops();
@@ -271,7 +271,7 @@ async fn validating_only_tells_what_would_happen_and_lets_nothing_happen() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_does_nothing() {
+async fn a_command_past_its_deadline_does_nothing() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let late = Context::new(By::ops("anna"), Instant::now());
@@ -299,7 +299,7 @@ async fn a_full_engine_puts_idle_orders_to_sleep_and_finds_them_again() {
 }
 
 #[tokio::test]
-async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
+async fn too_many_commands_for_one_order_are_refused_before_its_mailbox() {
     let limits = Limits { waiting_max: 4, ..Limits::default() };
     let (registry, journal, _) = in_memory(limits).await;
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
@@ -313,7 +313,7 @@ async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
 }
 
 #[tokio::test]
-async fn calls_are_bounded_for_all_orders_together_and_customers_leave_room_for_the_others() {
+async fn calls_are_limited_in_total_and_customers_leave_room_for_others() {
     let disk = MemoryDisk::default();
     let clock = ManualClock::new(start());
     let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
@@ -341,7 +341,7 @@ async fn calls_are_bounded_for_all_orders_together_and_customers_leave_room_for_
 }
 
 #[tokio::test]
-async fn an_impossible_history_closes_its_order_alone() {
+async fn an_impossible_history_quarantines_only_its_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (good, _) = placed(&registry).await;
     let bad = OrderId::mint();
@@ -452,7 +452,7 @@ impl Engine {
 }
 
 #[tokio::test]
-async fn what_nobody_confirms_is_cancelled_on_time_and_once() {
+async fn an_unconfirmed_order_is_cancelled_on_time_and_once() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let engine = Engine::start(folder.path(), &clock).await;
@@ -469,7 +469,7 @@ async fn what_nobody_confirms_is_cancelled_on_time_and_once() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passed_while_the_engine_was_down_rings_at_once_after_the_start() {
+async fn a_deadline_passed_while_the_engine_was_down_is_handled_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let engine = Engine::start(folder.path(), &clock).await;

@@ -13,7 +13,7 @@ use shared_events::contract::{OrderId, ReservationId, Timestamp};
 use crate::postgres::{pool, schema, server};
 
 #[tokio::test]
-async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
+async fn cqrs_es_and_the_journal_read_each_others_events() {
     let confirmed = Event::OrderConfirmed {
         reservation_id: ReservationId::mint(),
         at: Timestamp::from_micros(1_800_000_000_000_000),

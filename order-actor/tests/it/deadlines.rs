@@ -46,7 +46,7 @@ async fn entries_read(
 /// Plans are kept, also those that were made while nothing was open. None may read the whole list to
 /// find the orders that it was asked for.
 #[tokio::test]
-async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
+async fn a_plan_made_while_the_list_was_empty_reads_only_requested_rows() {
     const ORDERS: usize = 600;
     const PAGE: usize = 50;
     let (registry, journal, _) = in_memory(Limits::default()).await;

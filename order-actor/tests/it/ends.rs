@@ -126,7 +126,7 @@ fn metadata() -> [Metadata; 2] {
 }
 
 #[test]
-fn every_event_is_read_as_it_was_written() {
+fn every_event_is_decoded_as_it_was_encoded() {
     let mut tried = 0;
     for (name, event) in golden::samples() {
         let whole = serde_json::to_value(&event).unwrap();
@@ -163,7 +163,7 @@ fn every_event_is_read_as_it_was_written() {
 }
 
 #[test]
-fn every_fact_is_read_as_it_was_written() {
+fn every_fact_is_decoded_as_it_was_encoded() {
     let folder: PathBuf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared-events/tests/golden");
     let mut tried = 0;

@@ -121,7 +121,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
+async fn an_order_is_read_at_any_version_and_by_its_owner_only() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let placed = shop.place(customer).await.order.unwrap();
@@ -175,7 +175,7 @@ async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
 }
 
 #[tokio::test]
-async fn a_customer_who_cancels_unit_by_unit_is_stopped_and_may_still_cancel_the_order() {
+async fn a_customer_may_cancel_the_order_after_too_many_single_cancellations() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let order_id = shop.place_units(customer, 1_000).await.order.unwrap().order_id;
@@ -196,7 +196,7 @@ async fn a_customer_who_cancels_unit_by_unit_is_stopped_and_may_still_cancel_the
 }
 
 #[tokio::test]
-async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
+async fn lists_include_own_writes_and_a_token_fits_only_its_filter() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let (mut last, mut all) = (None, Vec::new());
@@ -242,7 +242,7 @@ async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
 }
 
 #[tokio::test]
-async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens() {
+async fn streams_end_at_the_head_or_the_limit_or_continue_live() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     for _ in 0..6 {
@@ -288,7 +288,7 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
 
 /// Each begins at the heads, which the database tells before the process that wrote them knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole() {
+async fn watches_opened_while_orders_are_placed_miss_no_event() {
     let directory = tempfile::tempdir().unwrap();
     let now = || Timestamp::from_micros(1_300_000_000_000_000);
     let options = Options { shards: 1, ..Options::new(Arc::new(now)) };
@@ -323,7 +323,7 @@ async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole(
 
 /// However many begin at the beginning, and whosever orders they show.
 #[tokio::test]
-async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
+async fn the_journal_is_read_once_for_all_watches_from_its_start() {
     const ORDERS: usize = 700;
     const WATCHES: usize = 30;
     let disk = MemoryDisk::default();
@@ -372,7 +372,7 @@ async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
 
 /// One whose client is slow for a while knows the orders that it has shown already.
 #[tokio::test]
-async fn a_watch_that_falls_behind_reads_no_order_again() {
+async fn a_lagging_watch_reads_no_order_again() {
     const ORDERS: usize = 600;
     use proto::watch_orders_response::Item;
     let disk = MemoryDisk::default();

@@ -410,7 +410,7 @@ fn reads_refuse_each_field_by_name() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
+fn every_invalid_field_is_reported_together_and_no_value_is_echoed() {
     let mut request = place();
     request.order_id = "order-of-ada".into();
     request.lines[0].sku = "secret sku".into();
@@ -468,7 +468,7 @@ fn a_status_of_thousands_of_violations_still_fits_into_headers() {
 }
 
 #[test]
-fn a_well_formed_order_is_read_whole() {
+fn a_well_formed_order_is_parsed_completely() {
     let read = parsed(place(), &ops()).unwrap();
     assert_eq!(read.order_id.to_string(), ID);
     assert_eq!(read.options.expected_version, Some(3));
@@ -481,7 +481,7 @@ fn a_well_formed_order_is_read_whole() {
 }
 
 #[test]
-fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
+fn omitted_ids_are_equal_for_every_retry_and_new_otherwise() {
     let placed = |request_id: &str, by: &By| {
         let mut request = place();
         request.order_id.clear();
@@ -524,7 +524,7 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
 }
 
 #[test]
-fn ids_that_nobody_named_follow_from_a_seed() {
+fn omitted_ids_are_drawn_from_the_seed() {
     let drawn = |seed: u64| {
         let mut request = place();
         (request.order_id, request.options) = (String::new(), None);
@@ -539,7 +539,7 @@ fn ids_that_nobody_named_follow_from_a_seed() {
 }
 
 #[test]
-fn what_is_left_out_has_its_stated_meaning() {
+fn omitted_fields_have_their_documented_defaults() {
     let customer: CustomerId = OTHER_ID.parse().unwrap();
     let by = By::customer(customer);
     let mut request = place();

@@ -172,7 +172,7 @@ fn each_state_shows_its_own_data_and_only_that() {
 }
 
 #[test]
-fn a_cancelled_order_says_why() {
+fn a_cancelled_order_shows_its_reason() {
     let cancelled = Event::OrderCancelled {
         reason: CancelReason::InsufficientStock,
         text: "sold out".into(),
@@ -217,7 +217,7 @@ fn instants_before_1970_and_fractions_are_rendered_exactly() {
 }
 
 #[test]
-fn events_of_a_command_are_numbered_as_they_are_or_would_be() {
+fn events_of_a_command_are_numbered_also_when_only_validated() {
     let life = life();
     let executed = |version: u64| Executed {
         order: Arc::new(replay(&life[..2]).unwrap()),

@@ -112,7 +112,7 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
 }
 
 #[test]
-fn a_rejection_by_state_says_which_state_what_was_asked_and_what_is_taken() {
+fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
     let told = |from: OrderStatus, asked: &'static str| {
         let rejection = Rejection::InvalidTransition { from, asked };
         let status = refused(&Refusal::Rejected(rejection));

@@ -65,7 +65,7 @@ const UPCASTS: &[Upcast] = &[
 ];
 
 #[test]
-fn an_old_event_takes_every_step_to_the_version_of_today() {
+fn an_old_event_is_upcast_step_by_step_to_the_current_version() {
     let id = Uuid::from_u128(7);
     let old = json!({ "ReturnRejected": { "return_id": id, "text": "worn", "seconds": 60 } });
     let old = old.to_string();
@@ -79,7 +79,7 @@ fn an_old_event_takes_every_step_to_the_version_of_today() {
 }
 
 #[test]
-fn what_no_step_leads_on_from_is_refused() {
+fn a_version_without_an_upcast_is_refused() {
     let refused = |event_type: &str, version: &str, payload: &str| {
         upcast(UPCASTS, event_type, version, payload).unwrap_err()
     };

@@ -50,7 +50,7 @@ impl Long {
 }
 
 #[test]
-fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
+fn an_order_near_its_limit_accepts_only_commands_that_end_it() {
     let mut full = Long::confirmed();
     full.until_full();
     assert_eq!(full.events(), EVENTS_MAX - ENDING_ROOM);
@@ -89,7 +89,7 @@ fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
 }
 
 #[test]
-fn a_pending_order_that_is_full_can_be_answered_and_lapses() {
+fn a_pending_order_near_its_limit_can_be_confirmed_and_lapses() {
     let mut full = Long { order: Order::Absent };
     let lines = vec![new_line("MUG", 50_000, gbp(1))];
     full.say(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
@@ -110,7 +110,7 @@ fn a_pending_order_that_is_full_can_be_answered_and_lapses() {
 }
 
 #[test]
-fn a_customer_asks_so_often_and_no_more_and_others_go_on() {
+fn customers_requests_are_limited_and_other_roles_are_not() {
     let mut order = Long::confirmed();
     let some = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
     for _ in 0..CUSTOMER_ASKS_MAX {

@@ -14,7 +14,7 @@ fn check(history: Vec<Event>, from: Option<Status>, detail: &str) {
 const WRONG_STATE: &str = "the state does not allow it";
 
 #[test]
-fn nothing_before_it_was_placed_and_placed_once() {
+fn the_first_event_is_the_placement_and_there_is_only_one() {
     check(vec![confirmed()], None, WRONG_STATE);
     check(vec![placed(), placed()], Some(Status::Pending), WRONG_STATE);
     assert_eq!(
@@ -24,7 +24,7 @@ fn nothing_before_it_was_placed_and_placed_once() {
 }
 
 #[test]
-fn lines_and_amounts_of_a_placed_order() {
+fn lines_and_amounts_of_a_placed_order_must_add_up() {
     let change = |change: fn(&mut Event)| {
         let mut event = placed();
         change(&mut event);
@@ -55,7 +55,7 @@ fn lines_and_amounts_of_a_placed_order() {
 }
 
 #[test]
-fn units_that_are_not_there() {
+fn units_that_do_not_exist_are_refused() {
     let shipped = |lines: &[(u32, u32)]| vec![placed(), confirmed(), lines_fulfilled(1, lines, 10)];
     let confirmed_ = Some(Status::Confirmed);
     check(shipped(&[]), confirmed_, "no lines");
@@ -78,7 +78,7 @@ fn units_that_are_not_there() {
 }
 
 #[test]
-fn the_same_parcel_or_return_twice() {
+fn a_parcel_or_return_id_occurs_once() {
     check(
         vec![
             placed(),
@@ -98,7 +98,7 @@ fn the_same_parcel_or_return_twice() {
 }
 
 #[test]
-fn a_judgement_of_other_units_or_another_return() {
+fn a_judgement_is_of_the_waiting_return_and_its_units() {
     let judged = |judgement| {
         let mut history = waiting(&[(1, 1), (2, 1)]);
         history.push(judgement);
@@ -116,7 +116,7 @@ fn a_judgement_of_other_units_or_another_return() {
 }
 
 #[test]
-fn a_cancellation_that_does_not_fit() {
+fn a_cancellation_must_fit_the_state_of_the_order() {
     let request = CancelReason::CustomerRequest;
     check(vec![placed(), order_cancelled(request, true, 5)], Some(Status::Pending), WRONG_STATE);
     check(

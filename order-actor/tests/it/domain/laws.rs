@@ -232,7 +232,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn decided_events_are_legal_conserve_units_and_money_and_ended_orders_stay(steps in steps()) {
+    fn decided_events_conserve_units_and_money_and_ended_orders_stay_ended(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
         for step in steps {
             now = now.plus(step.pause);
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn a_prefix_and_then_the_rest_is_the_whole(steps in steps(), at in any::<prop::sample::Index>()) {
+    fn replaying_a_prefix_and_then_the_rest_equals_replaying_all(steps in steps(), at in any::<prop::sample::Index>()) {
         let (history, order) = live(&steps);
         let (prefix, rest) = history.split_at(at.index(history.len() + 1));
         let before = replay(prefix).unwrap();
@@ -339,7 +339,7 @@ proptest! {
 
 /// The laws above would say little if the commands went nowhere.
 #[test]
-fn the_commands_reach_every_state_event_and_refusal_of_weight() {
+fn generated_commands_reach_every_state_event_and_main_rejection() {
     let mut runner = TestRunner::deterministic();
     let (mut states, mut events, mut refusals) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
