@@ -1,4 +1,4 @@
-//! One mailbox per order: what callers may rely on, whatever happens to the actor behind it.
+//! One mailbox per order: the guarantees for callers, whatever happens to the actor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,10 +104,10 @@ async fn a_hundred_concurrent_placements_of_one_id_make_one_order() {
 async fn a_reused_order_id_reveals_nothing_of_the_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
-    let stranger = CustomerId::mint();
+    let other_customer = CustomerId::mint();
     let mut context = ops();
-    context.by = By::customer(stranger);
-    let again = registry.execute(order_id, place(order_id, stranger), context.clone()).await;
+    context.by = By::customer(other_customer);
+    let again = registry.execute(order_id, place(order_id, other_customer), context.clone()).await;
     let hidden = Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() };
     assert_eq!(again.unwrap_err(), Refusal::Rejected(hidden));
     let seen = registry.view(order_id, &context.by).await;
@@ -118,7 +118,7 @@ async fn a_reused_order_id_reveals_nothing_of_the_order() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
 }
 
-/// Nothing in memory knows it, in no process: the journal alone does.
+/// Only the journal knows the earlier order, not the memory of any process.
 #[tokio::test]
 async fn an_earlier_order_is_not_placed_again_and_its_batch_is_accepted() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(start()));
@@ -128,7 +128,7 @@ async fn an_earlier_order_is_not_placed_again_and_its_batch_is_accepted() {
     for fresh in [&orders[..20], &orders[20..]] {
         let journal = open_sqlite(&file, options(&clock)).await.unwrap();
         let registry = self::registry(&journal, &clock, Limits::default()).await;
-        // Old and new ones together, so that they meet in one batch.
+        // Earlier and new orders together, so that they share a batch.
         let known = orders.iter().position(|id| *id == fresh[0]).unwrap();
         let all = orders[..known].iter().chain(fresh);
         let all = join_all(all.map(|id| registry.execute(*id, place(*id, customer_id), ops())));
@@ -136,10 +136,11 @@ async fn an_earlier_order_is_not_placed_again_and_its_batch_is_accepted() {
             let executed = executed.unwrap();
             assert_eq!((executed.version, executed.events.is_empty()), (1, index < known));
         }
-        let stranger = registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
+        let other_customer =
+            registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
         let exists =
             Rejection::AlreadyExists { existing: Existing::Order, differs: vec!["customer_id"] };
-        assert_eq!(stranger.await.unwrap_err(), Refusal::Rejected(exists));
+        assert_eq!(other_customer.await.unwrap_err(), Refusal::Rejected(exists));
         for id in &orders[..known] {
             assert_eq!(journal.load(*id).await.unwrap().len(), 1);
         }
@@ -160,7 +161,7 @@ async fn an_unknown_order_costs_no_memory() {
             tokio::task::yield_now().await;
         }
     });
-    asleep.await.expect("unknown orders stay awake");
+    asleep.await.expect("unknown orders stayed awake");
 }
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
 }
 
-/// A hash that everybody can make would confirm a guessed address.
+/// A hash without a secret key could be used to confirm a guessed address.
 #[tokio::test]
 async fn request_fingerprints_are_keyed_by_their_journal() {
     let clock = ManualClock::new(start());
@@ -219,8 +220,8 @@ async fn request_fingerprints_are_keyed_by_their_journal() {
     assert_ne!(kept[0], kept[2], "another journal has another key");
 }
 
-/// A connection is lost in the middle of an append, which is then tried again in a fresh epoch. Who
-/// looks meanwhile must not bring about a second actor that never hears of what the first one did.
+/// A connection is lost during an append, which is then retried in a new epoch. A read meanwhile
+/// must not wake a second actor that misses the append of the first one.
 #[tokio::test(start_paused = true)]
 async fn an_append_that_succeeds_on_retry_is_visible_to_later_reads() {
     let disk = MemoryDisk::default();
@@ -235,7 +236,7 @@ async fn an_append_that_succeeds_on_retry_is_visible_to_later_reads() {
         for _ in 0..9 {
             tokio::time::sleep(Duration::from_millis(10)).await;
             let seen = tokio::time::timeout(Duration::from_millis(1), registry.view(order_id, &by));
-            // It waits behind the command, or is told to come again.
+            // It waits behind the command, or is refused.
             if let Ok(Ok(seen)) = seen.await {
                 assert_eq!(seen.version, 1);
             }
@@ -277,7 +278,7 @@ async fn a_command_past_its_deadline_does_nothing() {
     let late = Context::new(By::ops("anna"), Instant::now());
     let refused = registry.execute(order_id, cancel(), late).await;
     assert_eq!(refused.unwrap_err(), Refusal::DeadlineExceeded);
-    // Whatever the actor did with it, it did before the answer to this.
+    // The actor has handled the command before it answers this.
     let view = registry.view(order_id, &By::ops("anna")).await.unwrap();
     assert_eq!(view.version, 1);
     assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
@@ -321,21 +322,21 @@ async fn calls_are_limited_in_total_and_customers_leave_room_for_others() {
     let registry = self::registry(&journal, &clock, limits).await;
     for round in 0..3 {
         disk.inject(Fault::Slow(Duration::from_millis(50)));
-        let of = |by: fn(CustomerId) -> By| {
+        let place_as = |by: fn(CustomerId) -> By| {
             let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
             let context = Context { by: by(customer_id), ..ops() };
             registry.execute(order_id, place(order_id, customer_id), context)
         };
-        let customers = join_all((0..20).map(|_| of(By::customer)));
-        let others = join_all((0..5).map(|_| of(|_| By::service("shop"))));
-        // Each asks when it is first polled: customers first.
+        let customers = join_all((0..20).map(|_| place_as(By::customer)));
+        let others = join_all((0..5).map(|_| place_as(|_| By::service("shop"))));
+        // Each call starts when it is first polled: customers first.
         let (customers, others) = tokio::join!(customers, others);
         let overloaded = |answers: &[Result<Executed, Refusal>]| {
             answers.iter().filter(|answer| matches!(answer, Err(Refusal::Overloaded))).count()
         };
         assert_eq!((overloaded(&customers), overloaded(&others)), (6, 3), "round {round}");
         assert_eq!(customers.iter().chain(&others).filter(|answer| answer.is_ok()).count(), 16);
-        // Nobody was woken for those who were refused.
+        // No order was woken for a refused call.
         assert!(registry.awake() <= 16);
     }
 }
@@ -377,7 +378,7 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
     }
 }
 
-/// Read models, deadlines and alarm over an SQLite journal, as the engine puts them together.
+/// Read models, deadlines and alarm over an SQLite journal, assembled as in the engine.
 struct Engine {
     registry: Registry,
     journal: Journal,
@@ -447,7 +448,7 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        reached.await.unwrap_or_else(|_| panic!("not {} in 20 s", status.code()));
+        reached.await.unwrap_or_else(|_| panic!("not {} within 20 s", status.code()));
     }
 }
 
@@ -480,7 +481,7 @@ async fn a_deadline_passed_while_the_engine_was_down_is_handled_at_start() {
     engine.until_status(order_id, Status::Cancelled).await;
     assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
     engine.stop().await;
-    // And never again.
+    // The next start does not handle it again.
     clock.advance(Duration::from_secs(20 * 60));
     let engine = Engine::start(folder.path(), &clock).await;
     engine.until_status(order_id, Status::Cancelled).await;

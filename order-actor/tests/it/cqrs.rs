@@ -1,4 +1,4 @@
-//! cqrs-es and the journal read each other.
+//! cqrs-es and the journal read each other's events.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn cqrs_es_and_the_journal_read_each_others_events() {
     let store = PersistedEventStore::<_, OrderAggregate>::new_event_store(repository);
     let loaded = store.load_events(&id.to_string()).await.unwrap();
     assert_eq!(loaded[0].payload, confirmed);
-    // An order cannot begin by being confirmed: the bridge says so and does not panic.
+    // An order cannot begin with a confirmation: the bridge reports an error and does not panic.
     let mut context = store.load_aggregate(&id.to_string()).await.unwrap();
     assert!(context.aggregate().order().is_err());
 

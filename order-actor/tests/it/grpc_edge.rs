@@ -1,5 +1,5 @@
-//! The services without a server in between: commands, reads as of then, pages, and streams that
-//! end, go on, and can be taken up again.
+//! The services, called without a server: commands, reads of earlier versions, pages, and streams
+//! that end, continue and resume.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +117,7 @@ fn reason(status: &Status) -> String {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("no answer within 10 s")
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn lists_include_own_writes_and_a_token_fits_only_its_filter() {
         let placed = shop.place(customer).await;
         all.push(placed.order.unwrap().order_id);
         last = placed.position;
-        // Orders of other shards are included as well once each of them is waited for.
+        // Waiting for each order also covers the other shards.
         let request = proto::ListOrdersRequest { at_least: last, ..Default::default() };
         soon(shop.edge.list_orders(by(&ops(), request))).await.unwrap();
     }
@@ -262,15 +262,15 @@ async fn streams_end_at_the_head_or_the_limit_or_continue_live() {
     };
     for (limit, live, count) in [(0, false, 12), (5, false, 5), (12, true, 12), (5, true, 5)] {
         let stream = read(limit, live, Vec::new(), false).await.unwrap().into_inner();
-        let told: Vec<_> = soon(stream.collect()).await;
-        assert_eq!(told.into_iter().filter_map(events).count(), count, "{limit} {live}");
+        let messages: Vec<_> = soon(stream.collect()).await;
+        assert_eq!(messages.into_iter().filter_map(events).count(), count, "{limit} {live}");
     }
     let mut by_shard = 0;
     for shard in 0..4 {
         let after = vec![proto::ShardPosition { shard, position: 0, mark: None }];
         let stream = read(0, false, after, true).await.unwrap().into_inner();
-        let told: Vec<_> = soon(stream.collect()).await;
-        for (position, event) in (1_u64..).zip(told.into_iter().filter_map(events)) {
+        let messages: Vec<_> = soon(stream.collect()).await;
+        for (position, event) in (1_u64..).zip(messages.into_iter().filter_map(events)) {
             let place = event.position.unwrap();
             assert_eq!((place.shard, place.position), (shard, position));
             assert_eq!(
@@ -286,7 +286,7 @@ async fn streams_end_at_the_head_or_the_limit_or_continue_live() {
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "INVALID_FIELD".into()));
 }
 
-/// Each begins at the heads, which the database tells before the process that wrote them knows.
+/// Each starts at the heads, which the database knows before the process that appended does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_opened_while_orders_are_placed_miss_no_event() {
     let directory = tempfile::tempdir().unwrap();
@@ -309,7 +309,7 @@ async fn watches_opened_while_orders_are_placed_miss_no_event() {
         let request = by(&ops(), proto::WatchOrdersRequest::default());
         let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
         soon(stream.next()).await.unwrap().unwrap();
-        // Whatever is wrong with where it begins is said next, at once.
+        // A wrong start position would be reported in the next message, without delay.
         let next = tokio::time::timeout(Duration::from_millis(5), stream.next()).await;
         if let Ok(next) = next {
             next.unwrap().unwrap();
@@ -321,7 +321,7 @@ async fn watches_opened_while_orders_are_placed_miss_no_event() {
     }
 }
 
-/// However many begin at the beginning, and whosever orders they show.
+/// For any number of watches, whichever customers they show.
 #[tokio::test]
 async fn the_journal_is_read_once_for_all_watches_from_its_start() {
     const ORDERS: usize = 700;
@@ -334,15 +334,15 @@ async fn the_journal_is_read_once_for_all_watches_from_its_start() {
     for number in 1..ORDERS {
         shop.place(customers[number % WATCHES]).await;
     }
-    // What a process remembers of its own writing it forgets where the outcome of a write is not known.
+    // An append with unknown outcome clears the process's memory of its own appends.
     disk.inject(Fault::LostAfter);
     shop.place(customers[0]).await;
     let before = disk.events_read();
     let watched = customers.iter().map(|customer| async {
         let customer_id = customer.to_string();
-        let wish =
+        let request =
             proto::WatchOrdersRequest { customer_id, from_beginning: true, ..Default::default() };
-        let stream = shop.edge.watch_orders(by(&ops(), wish)).await;
+        let stream = shop.edge.watch_orders(by(&ops(), request)).await;
         let mut stream = stream.unwrap().into_inner();
         let (mut seen, mut through) = (0, std::collections::BTreeMap::new());
         while through.values().sum::<u64>() < ORDERS as u64 {
@@ -370,7 +370,7 @@ async fn the_journal_is_read_once_for_all_watches_from_its_start() {
     shop.stop.cancel();
 }
 
-/// One whose client is slow for a while knows the orders that it has shown already.
+/// A watch whose client is slow for a while still has the orders that it showed before cached.
 #[tokio::test]
 async fn a_lagging_watch_reads_no_order_again() {
     const ORDERS: usize = 600;
@@ -415,7 +415,9 @@ async fn a_customer_watches_own_orders_until_the_engine_stops() {
     let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
     use proto::watch_orders_response::Item;
     let first = soon(stream.next()).await.unwrap().unwrap().item.unwrap();
-    let Item::Progress(progress) = first else { panic!("begins with where it begins") };
+    let Item::Progress(progress) = first else {
+        panic!("the first message is not the start position")
+    };
     assert_eq!(progress.through.iter().map(|place| place.position).sum::<u64>(), 1);
 
     shop.place(CustomerId::mint()).await;

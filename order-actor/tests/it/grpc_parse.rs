@@ -1,5 +1,5 @@
-//! Malformed input of every field is refused with that field's path and code; all that is wrong is
-//! told at once; nothing that was given is told back.
+//! Invalid input in any field is refused with that field's path and code. All violations are
+//! reported together, and no value is echoed.
 
 use order_actor::domain::{By, Command, Role, Status};
 use order_actor::grpc::commands::{CommandRequest, ParseContext};
@@ -123,25 +123,25 @@ fn reject() -> proto::RejectReturnRequest {
     }
 }
 
-/// What is wrong, as (field, reason).
-fn wrong<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
+/// The violations, as (field, reason).
+fn violations_of<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
     let violations = parsed.unwrap_err();
     violations.iter().map(|violation| (violation.field.clone(), violation.reason.code())).collect()
 }
 
-type Spoil<T> = fn(&mut T);
+type Change<T> = fn(&mut T);
 
-/// Each way to spoil a request gives exactly this field and reason.
+/// Each change makes the request invalid in exactly this field, with this reason.
 fn each<T: Clone, R: std::fmt::Debug>(
-    sound: impl Fn() -> T,
+    valid: impl Fn() -> T,
     parse: impl Fn(T) -> Result<R, Violations>,
-    ways: &[(&str, &str, Spoil<T>)],
+    changes: &[(&str, &str, Change<T>)],
 ) {
-    assert!(parse(sound()).is_ok(), "the request is well formed before it is spoiled");
-    for (field, reason, spoil) in ways {
-        let mut request = sound();
-        spoil(&mut request);
-        assert_eq!(wrong(parse(request)), [((*field).to_owned(), *reason)], "{field}");
+    assert!(parse(valid()).is_ok(), "the request is valid before the change");
+    for (field, reason, change) in changes {
+        let mut request = valid();
+        change(&mut request);
+        assert_eq!(violations_of(parse(request)), [((*field).to_owned(), *reason)], "{field}");
     }
 }
 
@@ -447,9 +447,9 @@ fn every_invalid_field_is_reported_together_and_no_value_is_echoed() {
     assert_eq!(details.bad_request().unwrap().field_violations.len(), 10);
     let info = details.error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "ordinal"));
-    let told = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
+    let status_text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
     for given in ["order-of-ada", "secret", "9999", "7777", "Atlantis", "at-home", "klingon"] {
-        assert!(!told.contains(given), "{given}: {told}");
+        assert!(!status_text.contains(given), "{given}: {status_text}");
     }
 }
 
@@ -490,7 +490,7 @@ fn omitted_ids_are_equal_for_every_retry_and_new_otherwise() {
     };
     assert_eq!(placed(ID, &ops()), placed(ID, &ops()));
     assert_ne!(placed(ID, &ops()), placed(OTHER_ID, &ops()));
-    // The same whichever pod of a gateway asks, or the customer; another one for another customer.
+    // The caller does not matter: any gateway pod or the customer. The customer does.
     assert_eq!(placed(ID, &ops()), placed(ID, &By::service("shop-1")));
     let customer: CustomerId = OTHER_ID.parse().unwrap();
     assert_eq!(placed(ID, &By::customer(customer)), placed(ID, &By::service("shop-2")));
@@ -563,7 +563,7 @@ fn omitted_fields_have_their_documented_defaults() {
     }
     assert_eq!(Role::Customer.code(), "CUSTOMER");
 
-    // Whoever wants more than a page has gets a page.
+    // Larger page sizes are capped.
     for (asked, size) in [(0, 20), (1, 1), (100, 100), (101, 100), (i32::MAX, 100)] {
         let list = proto::ListOrdersRequest { page_size: asked, ..Default::default() };
         assert_eq!(parse::list_orders(list, SHARDS).unwrap().size, size);

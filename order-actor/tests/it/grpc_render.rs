@@ -1,4 +1,4 @@
-//! What the wire says of an order is what its events made it, in every state.
+//! The wire form of an order matches its events in every state.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn return_id() -> ReturnId {
     ReturnId::from_uuid(uuid::Uuid::from_u128(7))
 }
 
-/// A life that meets every kind of event but a cancellation of the whole.
+/// A history with every kind of event except a cancellation of the order.
 fn life() -> Vec<Event> {
     let (shipment_id, other) = (ShipmentId::mint(), ShipmentId::mint());
     let (carrier, tracking) = ("Post".to_owned(), "X1".to_owned());

@@ -1,5 +1,5 @@
-//! Every refusal and every rejection has its status, its reason and, where asking again helps, its
-//! delay; no status shows what went wrong inside.
+//! Every refusal and every rejection has its status, its reason and, if a retry helps, its delay. No
+//! status reveals internal errors.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shared_events::contract::{CancelReason, ContactError, Money};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-/// Every rejection. The match below makes a new one fail to compile here.
+/// Every rejection. The match below fails to compile if one is missing.
 fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
     use Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied};
     let all = vec![
@@ -113,21 +113,21 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
 
 #[test]
 fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
-    let told = |from: OrderStatus, asked: &'static str| {
+    let shown = |from: OrderStatus, asked: &'static str| {
         let rejection = Rejection::InvalidTransition { from, asked };
         let status = refused(&Refusal::Rejected(rejection));
         let metadata = status.get_error_details().error_info().unwrap().metadata.clone();
-        let words = ["from", "asked", "allowed"].map(|key| metadata[key].clone());
-        (status.message().to_owned(), words.join(" "))
+        let metadata_text = ["from", "asked", "allowed"].map(|key| metadata[key].clone());
+        (status.message().to_owned(), metadata_text.join(" "))
     };
-    let (message, words) = told(OrderStatus::Confirmed, "RequestReturn");
-    assert_eq!(words, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
+    let (message, metadata) = shown(OrderStatus::Confirmed, "RequestReturn");
+    assert_eq!(metadata, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
     assert_eq!(
         message,
         "an order that is CONFIRMED does not take RequestReturn; it takes CancelOrder and FulfillOrder"
     );
-    let (message, words) = told(OrderStatus::Returned, "FulfillOrder");
-    assert_eq!(words, "RETURNED FulfillOrder ");
+    let (message, metadata) = shown(OrderStatus::Returned, "FulfillOrder");
+    assert_eq!(metadata, "RETURNED FulfillOrder ");
     assert!(message.ends_with("nothing changes it any more"), "{message}");
 }
 

@@ -196,7 +196,7 @@ fn a_refund_of_zero_is_not_published() {
     let order = then.then(event.clone()).is(Status::Returned).order;
     let facts = translate(&order, &event);
     assert_eq!(facts.iter().map(OrderFact::kind).collect::<Vec<_>>(), ["order.returned.v1"]);
-    // What was told before this was looked at is told for ever: others remember it by its place.
+    // Events from before the distinction still publish the fact: readers know it by its position.
     let json = serde_json::to_string(&event).unwrap();
     let old: Event = serde_json::from_str(&json.replace(",\"refund_told\":false", "")).unwrap();
     assert_ne!(old, event);

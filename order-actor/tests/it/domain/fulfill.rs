@@ -50,7 +50,7 @@ fn the_same_parcel_again_changes_nothing_in_any_later_state() {
         returned,
     ];
     for (number, history) in histories.into_iter().enumerate() {
-        // Naming no line names what was open: all of it, but for the first history.
+        // No line means all units open at the time: all units here, except in the first history.
         let lines: &[(u32, u32)] = if number == 0 { &[(1, 1)] } else { &[(2, 3), (1, 2)] };
         given(history.clone()).when(&fulfill(1, lines), &by_service(), 99).then_nothing_happened();
         let all = given(history).when(&fulfill(1, &[]), &by_service(), 99);

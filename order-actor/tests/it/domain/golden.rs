@@ -1,5 +1,5 @@
 //! The bytes of every event, version 1. A file here never changes: a new shape is a new version,
-//! and the old one is upcast on reading. `ORDINAL_WRITE_GOLDEN=1` writes files that are missing.
+//! and the old one is upcast on reading. `ORDINAL_WRITE_GOLDEN=1` writes missing files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/domain")
 }
 
-/// One event of each kind with all its fields, and those with optional fields without them.
+/// One event of each kind with all fields, and where fields are optional one without them.
 pub fn samples() -> Vec<(&'static str, Event)> {
     let mut whole = placed();
     if let Event::OrderPlaced { ordered_at, lines, .. } = &mut whole {

@@ -1,4 +1,4 @@
-//! Histories that cannot have happened: `evolve` says so and never panics.
+//! Impossible histories: `evolve` refuses them and never panics.
 
 use order_actor::domain::{Event, Status};
 use shared_events::contract::{CancelReason, Money};

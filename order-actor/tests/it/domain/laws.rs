@@ -1,4 +1,4 @@
-//! What holds after any commands, by anybody, at any time, in any order.
+//! Laws that hold after any sequence of commands, by any caller, at any time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -109,7 +109,7 @@ fn a_rejecting() -> impl Strategy<Value = Command> {
     })
 }
 
-/// How often a kind is said, and what. A kind that is missing does not compile.
+/// The weight and the commands of each kind. A missing kind does not compile.
 fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
     let a_confirming =
         || (1_u128..3).prop_map(|n| Command::Confirm(Confirm { reservation_id: reservation(n) }));
@@ -138,13 +138,13 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => (0..40 * DAY).prop_map(Duration::from_secs),
     ];
     (command, by, pause).prop_map(|(command, by, pause)| {
-        let by = by.unwrap_or_else(|| usual(&command));
+        let by = by.unwrap_or_else(|| usual_caller(&command));
         Step { command, by, pause }
     })
 }
 
-/// Who usually says this.
-fn usual(command: &Command) -> By {
+/// The usual caller of a command.
+fn usual_caller(command: &Command) -> By {
     match command {
         Command::Place(_) | Command::RequestReturn(_) => by_owner(),
         Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
@@ -165,7 +165,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         9 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
     ]
     .prop_map(|commands| {
-        let step = |command: Command| Step { by: usual(&command), command, pause: Duration::ZERO };
+        let step =
+            |command: Command| Step { by: usual_caller(&command), command, pause: Duration::ZERO };
         commands.into_iter().map(step).collect::<Vec<_>>()
     });
     (begun, prop::collection::vec(a_step(), 0..40)).prop_map(|(mut begun, more)| {
@@ -174,13 +175,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// All that was decided, and the order.
+/// All decided events, and the order after them.
 fn live(steps: &[Step]) -> (Vec<Event>, Order) {
     let (mut order, mut history, mut now) = (Order::Absent, Vec::new(), after(0));
     for step in steps {
         now = now.plus(step.pause);
         if let Ok(events) = decide(&order, &step.command, &step.by, now, &Policy::default()) {
-            order = events.iter().try_fold(order, evolve).expect("a decided event can happen");
+            order = events.iter().try_fold(order, evolve).expect("a decided event is possible");
             history.extend(events);
         }
     }
@@ -202,8 +203,8 @@ fn check_sums(details: &Details) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What the headline says is what the counts say.
-fn check_headline(order: &Order) -> Result<(), TestCaseError> {
+/// The status agrees with the counts.
+fn check_status(order: &Order) -> Result<(), TestCaseError> {
     let Some(details) = order.details() else { return Ok(()) };
     let any = |count: fn(&order_actor::domain::Line) -> u32| {
         details.lines.iter().any(|line| count(line) > 0)
@@ -245,7 +246,7 @@ proptest! {
                     Ok(order) => order,
                     Err(impossible) => return Err(TestCaseError::fail(impossible.to_string())),
                 };
-                check_headline(&order)?;
+                check_status(&order)?;
                 if let Some(details) = order.details() {
                     check_sums(details)?;
                 }
@@ -253,23 +254,23 @@ proptest! {
         }
     }
 
-    /// Cancelling units by number is the one command without an identity of its own: its retry is
+    /// Cancelling units by number is the only command without an id of its own: its retries are
     /// recognised by the request id in the journal.
     #[test]
     fn a_repeated_command_appends_nothing(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
         for step in steps {
             now = now.plus(step.pause);
-            let say = |order: &Order| {
+            let decided = |order: &Order| {
                 decide(order, &step.command, &step.by, now, &Policy::default())
             };
-            let first = say(&order);
-            prop_assert_eq!(&first, &say(&order), "deciding is pure");
+            let first = decided(&order);
+            prop_assert_eq!(&first, &decided(&order), "deciding is pure");
             let Ok(events) = first else { continue };
             order = events.iter().try_fold(order, evolve).unwrap();
             let by_number = matches!(&step.command, Command::Cancel(it) if !it.lines.is_empty());
             if !by_number {
-                prop_assert!(say(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
+                prop_assert!(decided(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
             }
         }
     }
@@ -294,7 +295,7 @@ proptest! {
         }
     }
 
-    /// A damaged history is refused or still obeys the sums; it never panics.
+    /// A damaged history is refused or its sums still hold; it never panics.
     #[test]
     fn a_damaged_history_is_refused_or_still_adds_up(
         steps in steps(),
@@ -312,7 +313,7 @@ proptest! {
             }
         }
         if let Ok(order) = replay(&history) {
-            check_headline(&order)?;
+            check_status(&order)?;
             if let Some(details) = order.details() {
                 check_sums(details)?;
             }
@@ -337,7 +338,7 @@ proptest! {
     }
 }
 
-/// The laws above would say little if the commands went nowhere.
+/// The laws above would prove little if the commands reached few states.
 #[test]
 fn generated_commands_reach_every_state_event_and_main_rejection() {
     let mut runner = TestRunner::deterministic();
@@ -380,6 +381,6 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         "TEXT_TOO_LONG",
     ];
     for code in expected {
-        assert!(refusals.contains(code), "{code} was never met: {refusals:?}");
+        assert!(refusals.contains(code), "{code} never occurred: {refusals:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the pure part: one file per command, then what holds for all of them.
+//! Tests of the domain: one file per command, then the laws of all commands.
 
 mod support; // given, when, then
 
@@ -12,8 +12,8 @@ mod place;
 mod reject_return;
 mod request_return;
 
-mod bounds; // however long it gets
+mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event, version 1
 mod impossible; // histories that evolve refuses
-mod laws; // what holds after any commands in any order
+mod laws; // what holds after any sequence of commands
 mod matrix; // every command against every state

@@ -130,7 +130,7 @@ fn addresses_are_checked_field_by_field() {
     assert_eq!(check(|it| it.country = "B ".to_owned()), Err(AddressError::Country));
     assert_eq!(check(|it| it.postal_code.clear()), Err(AddressError::PostalCode));
     assert_eq!(check(|it| it.postal_code = "1".repeat(21)), Err(AddressError::PostalCode));
-    // Where parcels arrive without a code, shops ask for none.
+    // Some countries require no postal code.
     for (countries, right) in [
         ("AE BD BH CL CO GT HK IE JM MZ NG NP PA VN WS", Ok(())),
         ("AU BR CA CN DE FR GB IN JP MX US ZA", Err(AddressError::PostalCode)),
@@ -204,7 +204,7 @@ fn another_customers_id_is_refused_after_the_content_check() {
     given([placed()])
         .when(&Command::Place(theirs.clone()), &by_stranger(), 1)
         .then_rejected(&exists(Existing::Order, &[]));
-    // Whoever may see the order is told what differs.
+    // A caller who may see the order gets the fields that differ.
     given([placed()])
         .when(&Command::Place(theirs.clone()), &by_service(), 1)
         .then_rejected(&exists(Existing::Order, &["customer_id"]));

@@ -1,4 +1,4 @@
-//! Given a history, when somebody says something, then this happens.
+//! Given a history, when a command is sent, then this is decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub const MINUTE: u64 = 60;
 pub const DAY: u64 = 24 * 60 * MINUTE;
 
-/// So many seconds after the order was placed.
+/// This many seconds after the order was placed.
 pub fn after(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
 }
@@ -157,7 +157,7 @@ pub fn reject(n: u128) -> Command {
     Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), reason: "worn".to_owned() })
 }
 
-/// What [`place`] brings about at 0.
+/// The event of [`place`] at 0.
 pub fn placed() -> Event {
     let lines = (1..)
         .zip(a_place().lines)
@@ -277,7 +277,7 @@ pub fn delivered() -> Vec<Event> {
     vec![placed(), confirmed(), order_fulfilled(1, ALL, 10)]
 }
 
-/// As [`delivered`], and return 1 asked for at 20 s.
+/// As [`delivered`], with return 1 requested at 20 s.
 pub fn waiting(lines: &[(u32, u32)]) -> Vec<Event> {
     let mut events = delivered();
     events.push(return_requested(1, lines, 20));
@@ -288,10 +288,10 @@ pub fn nothing() -> Given {
     given([])
 }
 
-/// This happened.
+/// An order with this history.
 pub fn given(events: impl IntoIterator<Item = Event>) -> Given {
     let events: Vec<Event> = events.into_iter().collect();
-    Given { order: replay(&events).expect("a history that can have happened") }
+    Given { order: replay(&events).expect("the history is possible") }
 }
 
 pub struct Given {
@@ -299,7 +299,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Somebody says this, so many seconds after the order was placed.
+    /// Sends a command, this many seconds after the order was placed.
     pub fn when(self, command: &Command, by: &By, seconds: u64) -> Outcome {
         let now = after(seconds);
         let decision = decide(&self.order, command, by, now, &Policy::default());
@@ -313,10 +313,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Exactly this event, and the order as it is after it.
+    /// Expects exactly this event; returns the order after it.
     pub fn then(self, expected: Event) -> Then {
         assert_eq!(self.decision.as_deref(), Ok(&[expected.clone()][..]));
-        let order = evolve(self.before, &expected).expect("a decided event can happen");
+        let order = evolve(self.before, &expected).expect("a decided event is possible");
         Then { order }
     }
 
@@ -354,16 +354,16 @@ impl Then {
     }
 }
 
-/// Why this history cannot have happened.
+/// Why this history is impossible.
 pub fn impossible(events: &[Event]) -> Impossible {
-    replay(events).expect_err("a history that cannot have happened")
+    replay(events).expect_err("the history is impossible")
 }
 
 pub fn invalid_transition(from: Status, asked: &'static str) -> Rejection {
     Rejection::InvalidTransition { from, asked }
 }
 
-/// Something with this id is there already and differs in these fields.
+/// The rejection of an id that exists and differs in these fields.
 pub fn exists(existing: Existing, differs: &[&'static str]) -> Rejection {
     Rejection::AlreadyExists { existing, differs: differs.to_vec() }
 }
