@@ -6,10 +6,10 @@
 //! the order.
 //! Never here: business rules (see `domain`), SQL (see `journal`).
 
+mod awake_orders; // awake orders, waiting calls, idle times
 mod lifespan; // whether an order stays awake after an answer
 mod mailbox; // messages to an order's actor, and its answers
 mod order_actor; // the actor of one order
-mod places; // awake orders, waiting calls, idle times
 mod registry; // finds or wakes an order; refuses when full
 mod supervisor; // cleans up after a dead actor
 

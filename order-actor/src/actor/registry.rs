@@ -8,9 +8,9 @@ use shared_events::contract::OrderId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::awake_orders::AwakeOrders;
 use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
 use super::order_actor::OrderActor;
-use super::places::Places;
 use super::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::domain::{By, Command, Policy, Rejection, Role};
@@ -77,12 +77,12 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Awake {
-    places: Places<Awoken>,
-    orders: HashMap<ActorId, OrderId>,
+    by_id: AwakeOrders<AwakeActor>,
+    by_actor: HashMap<ActorId, OrderId>,
 }
 
 #[derive(Clone)]
-struct Awoken {
+struct AwakeActor {
     actor: ActorRef<Message>,
     /// The tenure of its shard in which it was woken. In another tenure its state may be outdated.
     tenure: u64,
@@ -98,24 +98,24 @@ struct Sent {
 impl Awake {
     /// Removes the order; its actor stops after its current message.
     fn stop(&mut self, order_id: OrderId) {
-        let awoken = self.places.remove(order_id);
+        let awoken = self.by_id.remove(order_id);
         self.sleep(awoken);
     }
 
     /// Puts the idle order that was used least recently to sleep.
     fn make_room(&mut self) -> bool {
-        let idle = self.places.longest_idle();
+        let idle = self.by_id.longest_idle();
         self.sleep(idle)
     }
 
     /// Whether this is the actor of the order.
     fn has(&self, order_id: OrderId, id: ActorId) -> bool {
-        self.places.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
+        self.by_id.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
     }
 
-    fn sleep(&mut self, awoken: Option<Awoken>) -> bool {
+    fn sleep(&mut self, awoken: Option<AwakeActor>) -> bool {
         let slept = awoken.map(|awoken| {
-            self.orders.remove(&awoken.actor.get_id());
+            self.by_actor.remove(&awoken.actor.get_id());
             awoken.actor.stop(None);
         });
         slept.is_some()
@@ -155,13 +155,13 @@ impl Shared {
 
     /// A call no longer waits for an order.
     pub(super) fn done(&self, order_id: OrderId, ticket: u64) {
-        self.awake().places.done(order_id, ticket);
+        self.awake().by_id.done(order_id, ticket);
     }
 
     /// Puts an order to sleep unless a call waits for it by now.
     pub(super) fn sleep_if_idle(&self, order_id: OrderId, myself: &ActorRef<Message>) {
         let mut awake = self.awake();
-        if awake.has(order_id, myself.get_id()) && awake.places.is_idle(order_id) {
+        if awake.has(order_id, myself.get_id()) && awake.by_id.is_idle(order_id) {
             awake.stop(order_id);
         }
     }
@@ -175,8 +175,8 @@ impl Shared {
     ) {
         let mut awake = self.awake();
         if awake.has(order_id, id) {
-            awake.places.remove(order_id);
-            awake.orders.remove(&id);
+            awake.by_id.remove(order_id);
+            awake.by_actor.remove(&id);
         }
         drop(awake);
         if let Some(actor) = stop {
@@ -186,7 +186,7 @@ impl Shared {
 
     /// The order behind an actor, while it is known.
     pub(super) fn order_of(&self, id: ActorId) -> Option<OrderId> {
-        self.awake().orders.get(&id).copied()
+        self.awake().by_actor.get(&id).copied()
     }
 }
 
@@ -290,7 +290,7 @@ impl Registry {
     /// The number of awake orders.
     #[must_use]
     pub fn awake(&self) -> usize {
-        self.shared.awake().places.len()
+        self.shared.awake().by_id.len()
     }
 
     /// Whether the journal was ever set back: others may remember orders that it does not hold.
@@ -303,7 +303,7 @@ impl Registry {
     pub fn sweep(&self) {
         let Some(since) = Instant::now().checked_sub(self.shared.limits.idle_max) else { return };
         let mut awake = self.shared.awake();
-        while let Some(idle) = awake.places.idle_since(since) {
+        while let Some(idle) = awake.by_id.idle_since(since) {
             awake.sleep(Some(idle));
         }
     }
@@ -311,7 +311,7 @@ impl Registry {
     /// Stops every order after its current command.
     pub fn stop(&self) {
         let mut awake = self.shared.awake();
-        for awoken in awake.places.take_all() {
+        for awoken in awake.by_id.take_all() {
             awake.sleep(Some(awoken));
         }
         drop(awake);
@@ -331,17 +331,17 @@ impl Registry {
         let tenure =
             self.shared.journal.tenure(shard).ok_or_else(|| self.shared.not_owner(shard))?;
         let mut awake = self.shared.awake();
-        if awake.places.waiting() >= self.shared.limits.calls_max_of(role) {
+        if awake.by_id.waiting() >= self.shared.limits.calls_max_of(role) {
             return Err(Refusal::Overloaded);
         }
-        let known = awake.places.get(order_id).map(|awoken| awoken.tenure);
+        let known = awake.by_id.get(order_id).map(|awoken| awoken.tenure);
         if known != Some(tenure) {
             // It sleeps, or it is outdated because another node owned the shard meanwhile.
             awake.stop(order_id);
             self.wake(&mut awake, order_id, tenure)?;
         }
-        let actor = awake.places.get(order_id).map(|awoken| awoken.actor.clone());
-        let ticket = awake.places.wait_for(order_id, self.shared.limits.waiting_max);
+        let actor = awake.by_id.get(order_id).map(|awoken| awoken.actor.clone());
+        let ticket = awake.by_id.wait_for(order_id, self.shared.limits.waiting_max);
         let (Some(actor), Some(ticket)) = (actor, ticket) else { return Err(Refusal::Overloaded) };
         let permit = Permit::new(Arc::clone(&self.shared), order_id, ticket);
         let (message, kept) = message(permit);
@@ -358,7 +358,7 @@ impl Registry {
     }
 
     fn wake(&self, awake: &mut Awake, order_id: OrderId, tenure: u64) -> Result<(), Refusal> {
-        if awake.places.len() >= self.shared.limits.awake_max && !awake.make_room() {
+        if awake.by_id.len() >= self.shared.limits.awake_max && !awake.make_room() {
             return Err(Refusal::Overloaded);
         }
         let handler = OrderActor { shared: Arc::clone(&self.shared) };
@@ -366,8 +366,8 @@ impl Registry {
         let (actor, _) =
             ActorRuntime::spawn_linked_instant(None, handler, (order_id, tenure), supervisor)
                 .map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        awake.orders.insert(actor.get_id(), order_id);
-        awake.places.add(order_id, Awoken { actor, tenure });
+        awake.by_actor.insert(actor.get_id(), order_id);
+        awake.by_id.add(order_id, AwakeActor { actor, tenure });
         Ok(())
     }
 

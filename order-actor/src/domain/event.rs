@@ -12,7 +12,7 @@ const fn customer() -> Role {
     Role::Customer
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 const fn is_customer(role: &Role) -> bool {
     matches!(role, Role::Customer)
 }

@@ -50,7 +50,7 @@ pub enum Rejection {
     #[error("no such order")]
     NotFound,
     /// The state of the order does not allow it.
-    #[error("an order that is {} does not take {asked}; {}", from.code(), allowed(*from))]
+    #[error("an order that is {} does not allow {asked}; {}", from.code(), allowed(*from))]
     InvalidTransition {
         /// The state it is in.
         from: Status,
@@ -176,8 +176,8 @@ fn differing(fields: &[&'static str]) -> String {
 
 fn allowed(from: Status) -> String {
     match from.allows() {
-        [] => "nothing changes it any more".to_owned(),
-        calls => format!("it takes {}", calls.join(" and ")),
+        [] => "no call changes it any more".to_owned(),
+        calls => format!("it allows {}", calls.join(" and ")),
     }
 }
 

@@ -56,19 +56,19 @@ struct Shared {
     journal: Journal,
     cached: Mutex<Cache>,
     /// Reads for watches that have caught up, so that they do not wait for lagging ones.
-    caught_up: Line,
+    caught_up: SharedReader,
     /// Reads for lagging watches.
-    lagging: Line,
+    lagging: SharedReader,
 }
 
-/// A reader and the lock that watches wait for.
-struct Line {
+/// A reader that watches share; they wait for its lock.
+struct SharedReader {
     reader: tokio::sync::Mutex<Reader>,
     /// The reader's position, readable without its lock.
     at: Mutex<Cursors>,
 }
 
-impl Line {
+impl SharedReader {
     fn new(journal: &Journal) -> Self {
         let replay = OrderReplay::new(journal.clone());
         let reader = Reader { replay, generation: journal.generation() };
@@ -121,7 +121,7 @@ impl Cache {
 impl Changes {
     /// An empty cache over this journal.
     pub(super) fn new(journal: Journal) -> Self {
-        let (caught_up, lagging) = (Line::new(&journal), Line::new(&journal));
+        let (caught_up, lagging) = (SharedReader::new(&journal), SharedReader::new(&journal));
         let cached = Mutex::new(Cache { pages: LruCache::new(CACHED_PAGES_MAX), bytes: 0 });
         Self(Arc::new(Shared { journal, cached, caught_up, lagging }))
     }
@@ -137,8 +137,8 @@ impl Changes {
         if let Some(page) = self.cached(&key) {
             return Ok(page);
         }
-        let line = self.line(after);
-        let mut reader = line.reader.lock().await;
+        let shared = self.reader_for(after);
+        let mut reader = shared.reader.lock().await;
         // Another watch may have read it while this one waited for the lock.
         if let Some(page) = self.cached(&key) {
             return Ok(page);
@@ -150,7 +150,7 @@ impl Changes {
         let page = Arc::new(reader.page(journal, after).await?);
         let mut through = after.clone();
         through.merge(&page.through);
-        line.set_position(through);
+        shared.set_position(through);
         if !page.through.is_empty() {
             self.0.cached.lock().unwrap_or_else(PoisonError::into_inner).put(key, &page);
         }
@@ -159,7 +159,7 @@ impl Changes {
 
     /// The reader for the next page. A watch at a reader's position keeps that reader, which
     /// already holds the orders: under load a watch that had caught up may lag by some pages.
-    fn line(&self, after: &Cursors) -> &Line {
+    fn reader_for(&self, after: &Cursors) -> &SharedReader {
         let Shared { journal, caught_up, lagging, .. } = &*self.0;
         if caught_up.is_at(after) {
             return caught_up;

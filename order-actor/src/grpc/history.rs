@@ -87,10 +87,10 @@ pub(super) fn as_of(
             .ok_or_else(|| status::version_not_found(newest(events)))?,
         AsOf::Time(time) => events.partition_point(|recorded| recorded.event.at() <= time),
     };
-    let seen = events.get(..until).unwrap_or(events);
-    let last = seen.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
+    let included = events.get(..until).unwrap_or(events);
+    let last = included.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
     Ok(proto::GetOrderResponse {
-        order: render::order(&replayed(seen)?, last.sequence, last.event.at()),
+        order: render::order(&replayed(included)?, last.sequence, last.event.at()),
         position: Some(render::place(last.shard, last.position, last.mark)),
     })
 }

@@ -23,7 +23,7 @@ const EXCHANGE_LAG_MAX: u64 = 1_024;
 const LOCK_TIMEOUT: &str = "200ms";
 /// Pause between two attempts.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// After so long the rebuild fails, if another transaction, such as a long `verify`, keeps reading
+/// When the rebuild gives up, if another transaction, such as a long `verify`, keeps reading
 /// the old table.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 

@@ -43,8 +43,8 @@ async fn entries_read(
     read.into_iter().collect()
 }
 
-/// Postgres caches plans, including those made while no deadline was open. None of them may read the
-/// entire list to find the requested orders.
+/// Postgres caches plans, including those made while no deadline was open. None of them may read
+/// the entire list to find the requested orders.
 #[tokio::test]
 async fn a_plan_made_while_the_list_was_empty_reads_only_requested_rows() {
     const ORDERS: usize = 600;

@@ -1,6 +1,6 @@
-//! Whatever can be written can be read: every event and every fact, with each field at both extremes
-//! of what the edge accepts or ever accepted. The fields come from the golden files; a new field
-//! fails here until its extremes are listed.
+//! Whatever can be written can be read: every event and every fact, with each field at both
+//! extremes of what the edge accepts or ever accepted. The fields come from the golden files; a new
+//! field fails here until its extremes are listed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Every refusal and every rejection has its status, its reason and, if a retry helps, its delay. No
-//! status reveals internal errors.
+//! Every refusal and every rejection has its status, its reason and, if a retry helps, its delay.
+//! No status reveals internal errors.
 
 use std::time::Duration;
 
@@ -124,11 +124,11 @@ fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
     assert_eq!(metadata, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
     assert_eq!(
         message,
-        "an order that is CONFIRMED does not take RequestReturn; it takes CancelOrder and FulfillOrder"
+        "an order that is CONFIRMED does not allow RequestReturn; it allows CancelOrder and FulfillOrder"
     );
     let (message, metadata) = shown(OrderStatus::Returned, "FulfillOrder");
     assert_eq!(metadata, "RETURNED FulfillOrder ");
-    assert!(message.ends_with("nothing changes it any more"), "{message}");
+    assert!(message.ends_with("no call changes it any more"), "{message}");
 }
 
 #[test]

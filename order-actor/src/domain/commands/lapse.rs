@@ -4,7 +4,7 @@ use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS};
 use crate::domain::{By, CommandKind, Details, Event, Order, Role};
 
-/// The confirmation window of an order may have passed. It has nothing to say besides.
+/// The confirmation window of an order may have passed. It has no content.
 pub(in crate::domain) struct Lapse;
 
 impl Decide for Lapse {

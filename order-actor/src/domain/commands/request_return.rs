@@ -47,7 +47,7 @@ impl Decide for RequestReturn {
         }
         reason_given(&self.reason)?;
         kept_units(details, &self.lines)?;
-        within_customer_limit(context.by, "a return is asked for", details.customer_returns)?;
+        within_customer_limit(context.by, "a return is requested", details.customer_returns)?;
         // The request, a reminder and the judgement.
         if details.events + 3 > bounds::EVENTS_MAX {
             return Err(Rejection::TooManyEvents);

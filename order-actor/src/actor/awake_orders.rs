@@ -9,7 +9,7 @@ use shared_events::contract::OrderId;
 use tokio::time::Instant;
 
 /// The awake orders; `A` is the handle of an order's actor.
-pub(super) struct Places<A> {
+pub(super) struct AwakeOrders<A> {
     slots: HashMap<OrderId, Slot<A>>,
     /// Exactly the orders that no call waits for, least recently used first, and since when.
     idle: LruCache<OrderId, Instant>,
@@ -27,7 +27,7 @@ struct Slot<A> {
     waiting: usize,
 }
 
-impl<A> Default for Places<A> {
+impl<A> Default for AwakeOrders<A> {
     fn default() -> Self {
         Self {
             slots: HashMap::new(),
@@ -39,7 +39,7 @@ impl<A> Default for Places<A> {
     }
 }
 
-impl<A> Places<A> {
+impl<A> AwakeOrders<A> {
     /// The number of awake orders.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -154,9 +154,9 @@ mod tests {
         /// Compares with a simple model: for each awake order the waiting calls, and the step since
         /// which it is idle.
         #[test]
-        fn places_agree_with_a_simple_model(steps in prop::collection::vec(step(), 0..300)) {
+        fn awake_orders_agree_with_a_simple_model(steps in prop::collection::vec(step(), 0..300)) {
             let ids: Vec<OrderId> = (0..12).map(|_| OrderId::mint()).collect();
-            let mut places: Places<u8> = Places::default();
+            let mut awake: AwakeOrders<u8> = AwakeOrders::default();
             let mut model: BTreeMap<u8, (usize, usize)> = BTreeMap::new();
             // Every call in flight: its order, its ticket, and whether the order was removed since.
             let mut calls: Vec<(u8, u64, bool)> = Vec::new();
@@ -164,16 +164,16 @@ mod tests {
                 calls.iter_mut().filter(|call| call.0 == order).for_each(|call| call.2 = true);
             };
             for (now, step) in steps.into_iter().enumerate() {
-                let inspected = places.inspected;
+                let inspected = awake.inspected;
                 match step {
                     Step::Wake(order) => {
                         model.entry(order).or_insert_with(|| {
-                            places.add(ids[usize::from(order)], order);
+                            awake.add(ids[usize::from(order)], order);
                             (0, now)
                         });
                     }
                     Step::Wait(order) => {
-                        let ticket = places.wait_for(ids[usize::from(order)], PER_ORDER);
+                        let ticket = awake.wait_for(ids[usize::from(order)], PER_ORDER);
                         let fits = model.get(&order).is_some_and(|(waiting, _)| *waiting < PER_ORDER);
                         prop_assert_eq!(ticket.is_some(), fits);
                         if let Some(ticket) = ticket {
@@ -184,7 +184,7 @@ mod tests {
                     Step::Done(which) => {
                         if !calls.is_empty() {
                             let (order, ticket, over) = calls.swap_remove(which % calls.len());
-                            places.done(ids[usize::from(order)], ticket);
+                            awake.done(ids[usize::from(order)], ticket);
                             if !over {
                                 let entry = model.get_mut(&order).unwrap();
                                 *entry = (entry.0 - 1, now);
@@ -192,25 +192,25 @@ mod tests {
                         }
                     }
                     Step::Remove(order) => {
-                        let removed = places.remove(ids[usize::from(order)]);
+                        let removed = awake.remove(ids[usize::from(order)]);
                         prop_assert_eq!(removed, model.remove(&order).map(|_| order));
                         forget(&mut calls, order);
                     }
                     Step::MakeRoom => {
                         let oldest = oldest_idle(&model);
-                        prop_assert_eq!(places.longest_idle(), oldest);
+                        prop_assert_eq!(awake.longest_idle(), oldest);
                         if let Some(order) = oldest {
                             model.remove(&order);
                             forget(&mut calls, order);
                         }
                     }
                 }
-                prop_assert!(places.inspected - inspected <= 1);
-                prop_assert_eq!(places.len(), model.len());
-                prop_assert_eq!(places.waiting(), calls.len());
+                prop_assert!(awake.inspected - inspected <= 1);
+                prop_assert_eq!(awake.len(), model.len());
+                prop_assert_eq!(awake.waiting(), calls.len());
                 for order in 0..12 {
                     let idle = model.get(&order).is_some_and(|(waiting, _)| *waiting == 0);
-                    prop_assert_eq!(places.is_idle(ids[usize::from(order)]), idle);
+                    prop_assert_eq!(awake.is_idle(ids[usize::from(order)]), idle);
                 }
             }
         }
@@ -218,15 +218,15 @@ mod tests {
 
     #[test]
     fn no_entry_is_inspected_while_calls_wait_for_every_order() {
-        let mut places: Places<usize> = Places::default();
+        let mut awake: AwakeOrders<usize> = AwakeOrders::default();
         for n in 0..20_000 {
             let order_id = OrderId::mint();
-            places.add(order_id, n);
-            places.wait_for(order_id, 1).unwrap();
+            awake.add(order_id, n);
+            awake.wait_for(order_id, 1).unwrap();
         }
         for _ in 0..50_000 {
-            assert_eq!(places.longest_idle(), None);
+            assert_eq!(awake.longest_idle(), None);
         }
-        assert_eq!(places.inspected, 0);
+        assert_eq!(awake.inspected, 0);
     }
 }
