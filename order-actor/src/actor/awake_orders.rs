@@ -1,5 +1,5 @@
 //! The awake orders, the number of calls that wait for each and for all together, and which order
-//! has been idle for longest. No operation iterates over the awake orders.
+//! has been idle for longest. No query iterates over the awake orders.
 //! Never here: actors, locks.
 
 use std::collections::HashMap;

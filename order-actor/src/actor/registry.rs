@@ -229,7 +229,7 @@ impl Registry {
         command: Command,
         context: Context,
     ) -> Result<Executed, Refusal> {
-        // Before the order or its version is looked at.
+        // Before the existence or the version of the order is checked.
         command.authorize(&context.by)?;
         let (deadline, role) = (context.deadline, context.by.role());
         let (command, context) = (Box::new(command), Box::new(context));

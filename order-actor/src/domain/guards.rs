@@ -41,8 +41,8 @@ pub(super) fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
 }
 
 /// The rejection of a command that the order's state does not allow.
-pub(super) fn invalid_transition(order: &Order, asked: &'static str) -> Rejection {
-    let refused = |from: Status| Rejection::InvalidTransition { from, asked };
+pub(super) fn invalid_transition(order: &Order, call: &'static str) -> Rejection {
+    let refused = |from: Status| Rejection::InvalidTransition { from, call };
     order.status().map_or(Rejection::NotFound, refused)
 }
 
@@ -50,10 +50,10 @@ pub(super) fn invalid_transition(order: &Order, asked: &'static str) -> Rejectio
 pub(super) fn waiting_return<'a>(
     order: &'a Order,
     named: Option<ReturnId>,
-    asked: &'static str,
+    call: &'static str,
 ) -> Result<&'a ReturnRequested, Rejection> {
     let Order::ReturnRequested(waiting) = order else {
-        return Err(invalid_transition(order, asked));
+        return Err(invalid_transition(order, call));
     };
     if named.is_some_and(|named| named != waiting.return_id) {
         return Err(Rejection::ReturnMismatch);

@@ -50,12 +50,12 @@ pub enum Rejection {
     #[error("no such order")]
     NotFound,
     /// The state of the order does not allow it.
-    #[error("an order that is {} does not allow {asked}; {}", from.code(), allowed(*from))]
+    #[error("an order that is {} does not allow {call}; {}", from.code(), allowed(*from))]
     InvalidTransition {
         /// The state it is in.
         from: Status,
         /// The call that was refused.
-        asked: &'static str,
+        call: &'static str,
     },
     /// The units named are not open units of the order.
     #[error("line {line}: {detail}")]

@@ -24,7 +24,7 @@ const FORWARDED_WAIT_MAX: Duration = Duration::from_millis(100);
 const DRAWS_MAX: usize = 10_000;
 
 impl Ids for OrdersEdge {
-    /// An id in a shard of this node. A call without an id is not forwarded: the other
+    /// An id in a shard of this node, so that a call without an id need not be forwarded: another
     /// node would draw another id.
     fn order_id(&self) -> OrderId {
         let drawn = || OrderId::from_uuid(self.chance.uuid());

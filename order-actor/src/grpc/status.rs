@@ -100,9 +100,9 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ForbiddenReason { role, reason: given } => {
             refused.with("role", role.code()).with("given", given.code())
         }
-        Rejection::InvalidTransition { from, asked } => refused
+        Rejection::InvalidTransition { from, call } => refused
             .with("from", from.code())
-            .with("asked", asked)
+            .with("asked", call)
             .with("allowed", from.allows().join(",")),
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired

@@ -52,7 +52,7 @@ pub(super) struct Batch<M> {
 
 /// Where a stream begins and ends.
 pub(super) struct StreamRange {
-    /// After these places.
+    /// After these positions.
     pub(super) after: Cursors,
     /// Excluded shards. Their positions are skipped without a message.
     pub(super) excluded: BTreeSet<u16>,

@@ -30,7 +30,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         ),
         (Rejection::NotFound, NotFound, None),
         (
-            Rejection::InvalidTransition { from: OrderStatus::Pending, asked: "FulfillOrder" },
+            Rejection::InvalidTransition { from: OrderStatus::Pending, call: "FulfillOrder" },
             FailedPrecondition,
             None,
         ),
@@ -113,8 +113,8 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
 
 #[test]
 fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
-    let shown = |from: OrderStatus, asked: &'static str| {
-        let rejection = Rejection::InvalidTransition { from, asked };
+    let shown = |from: OrderStatus, call: &'static str| {
+        let rejection = Rejection::InvalidTransition { from, call };
         let status = refused(&Refusal::Rejected(rejection));
         let metadata = status.get_error_details().error_info().unwrap().metadata.clone();
         let metadata_text = ["from", "asked", "allowed"].map(|key| metadata[key].clone());

@@ -29,7 +29,7 @@ pub struct ApproveReturn {
 pub struct ReturnLineDisposition {
     /// 1-based number of the line.
     pub line: u32,
-    /// Back on the shelf, or written off.
+    /// Restocked or written off.
     pub disposition: Disposition,
 }
 

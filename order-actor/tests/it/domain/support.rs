@@ -359,8 +359,8 @@ pub fn impossible(events: &[Event]) -> Impossible {
     replay(events).expect_err("the history is impossible")
 }
 
-pub fn invalid_transition(from: Status, asked: &'static str) -> Rejection {
-    Rejection::InvalidTransition { from, asked }
+pub fn invalid_transition(from: Status, call: &'static str) -> Rejection {
+    Rejection::InvalidTransition { from, call }
 }
 
 /// The rejection of an id that exists and differs in these fields.
