@@ -147,7 +147,7 @@ pub fn explained(status: Status) -> Status {
         code => (code, Reason::Internal),
     };
     let message = match status.message() {
-        "" if code == Code::Unimplemented => "no such method",
+        "" if code == Code::Unimplemented => "there is no such method",
         "" => "the call failed before it reached a service",
         message => message,
     };
