@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        // In one order, always: what is shown, compared and written twice is the same twice.
+        .btree_map(".")
         .include_file("tree.rs")
         .compile_fds(descriptors)?;
     Ok(())

@@ -18,7 +18,7 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
         sku: sku.to_owned(),
         quantity,
         unit_price: Some(proto::Money { currency_code: "GBP".to_owned(), units, nanos }),
-        seller_id: String::new(),
+        ..proto::NewLine::default()
     };
     proto::PlaceOrderRequest {
         order_id: order_id.to_string(),
@@ -29,6 +29,7 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
             city: "London".to_owned(),
             postal_code: "NW1 6XE".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "customer@example.com".to_owned(),

@@ -62,7 +62,7 @@ impl DomainEvent for Event {
     }
 
     fn event_version(&self) -> String {
-        Self::VERSION.to_owned()
+        Self::version_of(self.name()).to_owned()
     }
 }
 

@@ -149,5 +149,5 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
 /// # Errors
 /// [`JournalError::Invalid`]; no event of this program is known to cause it.
 pub fn encode(event: &Event, metadata: &Metadata) -> Result<NewEvent, JournalError> {
-    NewEvent::new(event.name(), Event::VERSION, event, metadata)
+    NewEvent::new(event.name(), Event::version_of(event.name()), event, metadata)
 }

@@ -64,6 +64,8 @@ fn texts(message: &MessageDescriptor) -> Vec<(String, Vec<(String, bool)>)> {
         let path =
             if field.is_list() { format!("{}[0]", field.name()) } else { field.name().to_owned() };
         match field.kind() {
+            // A key that the client chose, and its value.
+            _ if field.is_map() => found.push((path, vec![step, ("key".to_owned(), false)])),
             Kind::String => found.push((path, vec![step])),
             Kind::Message(inner) if !inner.full_name().starts_with("google.protobuf") => {
                 for (below, mut steps) in texts(&inner) {

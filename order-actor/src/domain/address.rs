@@ -1,13 +1,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::TextRule;
+use shared_events::contract::{Contact, TextRule};
 
-use super::bounds::{CITY_MAX, POSTAL_CODE_MAX, STREET_MAX};
+use super::bounds::{CITY_MAX, NAME_MAX, POSTAL_CODE_MAX, STREET_MAX, TEXT_MAX};
 
 /// A delivery address. Personal data: `Debug` hides it, and it must not appear in any log, id,
 /// metric or error.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Street and number, 1 to [`STREET_MAX`] characters.
     pub street: String,
@@ -18,6 +18,24 @@ pub struct Address {
     pub postal_code: String,
     /// ISO 3166-1 alpha-2, such as `GB`.
     pub country: String,
+    /// Who gets it, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The company, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub company: String,
+    /// A second line of the street, at most [`STREET_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub street_line2: String,
+    /// State, province or county, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// The phone number at the door, in E.164.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phone: String,
+    /// Words for whoever brings it, at most [`TEXT_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instructions: String,
 }
 
 impl fmt::Debug for Address {
@@ -48,6 +66,24 @@ pub enum AddressError {
         max = POSTAL_CODE_MAX
     )]
     PostalCode,
+    /// Name, company or region.
+    #[error(
+        "{0} is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = NAME_MAX
+    )]
+    Name(&'static str),
+    /// Second line of the street.
+    #[error(
+        "street_line2 is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = STREET_MAX
+    )]
+    StreetLine2,
+    /// Phone.
+    #[error("phone is a number in E.164, such as +442071838750")]
+    Phone,
+    /// Instructions.
+    #[error("instructions are at most {max} characters, none of them hidden", max = TEXT_MAX)]
+    Instructions,
     /// Country.
     #[error("country is an ISO 3166-1 alpha-2 code such as GB")]
     Country,
@@ -62,6 +98,10 @@ impl AddressError {
             Self::City => "city",
             Self::PostalCode => "postal_code",
             Self::Country => "country",
+            Self::Name(field) => field,
+            Self::StreetLine2 => "street_line2",
+            Self::Phone => "phone",
+            Self::Instructions => "instructions",
         }
     }
 }
@@ -107,6 +147,17 @@ impl Address {
         {
             return Err(AddressError::PostalCode);
         }
-        Ok(())
+        let names = [("name", &self.name), ("company", &self.company), ("region", &self.region)];
+        for (field, text) in names {
+            TextRule::line(NAME_MAX).check(text).map_err(|_| AddressError::Name(field))?;
+        }
+        TextRule::line(STREET_MAX)
+            .check(&self.street_line2)
+            .map_err(|_| AddressError::StreetLine2)?;
+        if !self.phone.is_empty() {
+            let contact = Contact::new("", &self.phone, "");
+            contact.map_err(|_| AddressError::Phone)?;
+        }
+        TextRule::lines(TEXT_MAX).check(&self.instructions).map_err(|_| AddressError::Instructions)
     }
 }

@@ -22,6 +22,30 @@ pub const CITY_MAX: usize = 100;
 /// The most characters of a postal code.
 pub const POSTAL_CODE_MAX: usize = 20;
 
+/// The most characters of the name of a person, a company or a region.
+pub const NAME_MAX: usize = 100;
+
+/// The most characters of what a discount, a charge or a tax is called, and of a tag.
+pub const LABEL_MAX: usize = 100;
+
+/// The most characters of what a line is called.
+pub const TITLE_MAX: usize = 200;
+
+/// The most discounts, and the most taxes, of one line, of one charge, and of an order as a whole.
+pub const PRICE_PARTS_MAX: usize = 10;
+
+/// The most charges of an order.
+pub const CHARGES_MAX: usize = 20;
+
+/// The most tags of an order.
+pub const TAGS_MAX: usize = 50;
+
+/// The most keys of an order's metadata, and of a line's attributes.
+pub const KEYS_MAX: usize = 50;
+
+/// The most characters of such a key.
+pub const KEY_MAX: usize = 40;
+
 /// 9999-01-01T00:00:00Z, in microseconds. Later instants mean "no end", so an `ordered_at` must be
 /// earlier. Only the edge checks this, because no decision depends on `ordered_at`.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;

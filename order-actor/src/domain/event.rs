@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
-    ReturnId, SellerId, ShipmentId, Sku, Timestamp,
+    CancelReason, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId, ReturnId,
+    SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Address, Role};
+use super::{
+    Charge, ChargeRefund, Discount, LineDescription, LinePrice, Person, Role, Tax, TaxMode,
+};
 
 const fn customer() -> Role {
     Role::Customer
@@ -29,12 +32,25 @@ pub enum Event {
         customer_id: CustomerId,
         /// The lines, numbered from 1.
         lines: Vec<PlacedLine>,
-        /// The sum of all lines.
+        /// What is charged beside the goods, by number from 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<Charge>,
+        /// Discounts of the whole order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        discounts: Vec<Discount>,
+        /// Whether taxes come on top of the prices.
+        #[serde(default, skip_serializing_if = "TaxMode::is_on_top")]
+        tax_mode: TaxMode,
+        /// What the customer pays: [`price`](super::price) of all that.
         total: Money,
-        /// The delivery address; personal data.
-        address: Arc<Address>,
-        /// The customer's contact; personal data.
-        contact: Arc<Contact>,
+        /// Who gets it and pays for it; all the personal data of the event.
+        person: Arc<Person>,
+        /// Words by which the client finds it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
+        /// What the client keeps beside it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metadata: BTreeMap<String, String>,
         /// When the engine accepted it.
         placed_at: Timestamp,
         /// When it was ordered, as reported by the client.
@@ -146,6 +162,9 @@ pub enum Event {
         /// are older than the distinction; for them the fact was always published.
         #[serde(default = "published", skip_serializing_if = "is_published")]
         refund_told: bool,
+        /// What of the refund is for charges.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<ChargeRefund>,
         /// When.
         at: Timestamp,
     },
@@ -182,6 +201,39 @@ pub struct PlacedLine {
     /// The seller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seller_id: Option<SellerId>,
+    /// Its name for people, such as `Mug, blue`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What else there is to say of it, such as `size: L`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Its own discounts, over all its units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// Its taxes, over all its units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
+}
+
+impl PlacedLine {
+    /// What it says of its price.
+    #[must_use]
+    pub fn price(&self) -> LinePrice<'_> {
+        let Self { unit_price, quantity, discounts, taxes, .. } = self;
+        LinePrice { unit_price: *unit_price, quantity: *quantity, discounts, taxes }
+    }
+
+    /// What it says beside that, if it says anything.
+    pub(super) fn description(&self) -> Option<LineDescription> {
+        let Self { title, attributes, discounts, taxes, .. } = self;
+        let description = LineDescription {
+            title: title.clone(),
+            attributes: attributes.clone(),
+            discounts: discounts.clone(),
+            taxes: taxes.clone(),
+        };
+        (description != LineDescription::default()).then_some(description)
+    }
 }
 
 /// Units of a line of the order.
@@ -205,8 +257,12 @@ pub struct Restitution {
 }
 
 impl Event {
-    /// The version of the payload's schema that this program writes.
-    pub const VERSION: &'static str = "1";
+    /// The version of a payload's schema that this program writes, by the type name.
+    #[must_use]
+    pub fn version_of(name: &str) -> &'static str {
+        // 2: what a shop's order has beside lines and prices, and one object of personal data.
+        if name == "OrderPlaced" { "2" } else { "1" }
+    }
 
     /// The type name in the journal.
     #[must_use]

@@ -9,6 +9,7 @@
 //! Never here: IO, clocks, randomness, anything asynchronous.
 
 mod address; // the delivery address; personal data
+mod amounts; // costs: discounts, charges, taxes, totals
 pub mod bounds; // limits, and texts that the edge uses too
 mod caller; // the caller, and whose orders they may see
 mod commands; // the commands and their rules, one file each
@@ -19,10 +20,15 @@ mod event; // the journal's private schema
 mod evolve;
 mod guards; // checks that several commands share
 mod order; // one variant per state, each with its own data
+mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
 
 pub use address::{Address, AddressError};
+pub use amounts::{
+    Amount, Charge, ChargeKind, ChargeRefund, Discount, LinePrice, OrderPrice, PriceError, Priced,
+    Tax, TaxMode, TaxRate, TaxRateError, Totals, price,
+};
 pub use caller::{By, Component, Name, Role};
 pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};
@@ -30,8 +36,10 @@ pub use decide::decide;
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
 pub use order::{
-    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, Order, Pending,
-    ReturnRequested, Returned, Shipment, Status,
+    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, LineAmounts,
+    LineDescription, Order, OrderCharge, Pending, ReturnRequested, Returned, Shipment, Status,
+    Terms,
 };
+pub use person::Person;
 pub use policy::Policy;
 pub use rejection::{Existing, Rejection};

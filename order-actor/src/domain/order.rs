@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Money, OrderId, ReservationId, ReturnId, SellerId,
-    ShipmentId, Sku, Timestamp,
+    CancelReason, CustomerId, Money, OrderId, ReservationId, ReturnId, SellerId, ShipmentId, Sku,
+    Timestamp,
 };
 
-use super::{Address, LineQuantity, Restitution};
+use super::{
+    Amount, Charge, ChargeRefund, Discount, LineQuantity, Person, Restitution, Tax, TaxMode, Totals,
+};
 
 /// The status of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -98,14 +101,16 @@ pub struct Details {
     pub customer_id: CustomerId,
     /// Its lines, by number from 1.
     pub lines: Vec<Line>,
-    /// The sum of all lines as ordered.
-    pub total: Money,
-    /// The sum of its refunds so far.
+    /// What is charged beside them, by number from 1.
+    pub charges: Vec<OrderCharge>,
+    /// What it was placed with beside lines and charges.
+    pub terms: Arc<Terms>,
+    /// Its sums as ordered.
+    pub totals: Totals,
+    /// What has been promised back so far.
     pub refunded: Money,
-    /// The delivery address.
-    pub address: Arc<Address>,
-    /// The customer's contact.
-    pub contact: Arc<Contact>,
+    /// Who gets it and pays for it.
+    pub person: Arc<Person>,
     /// When the engine accepted it; time windows start here.
     pub placed_at: Timestamp,
     /// When it was ordered, as reported by the client; no decision depends on it.
@@ -120,6 +125,30 @@ pub struct Details {
     pub customer_cancels: u64,
     /// How often the customer requested a return.
     pub customer_returns: u64,
+}
+
+/// What an order was placed with that nothing changes later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Discounts of the whole order.
+    pub discounts: Vec<Discount>,
+    /// Whether taxes come on top of the prices.
+    pub tax_mode: TaxMode,
+    /// Words by which the client finds it.
+    pub tags: Vec<String>,
+    /// What the client keeps beside it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A charge of an order and what of it was paid back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderCharge {
+    /// As it was placed.
+    pub charge: Charge,
+    /// What it costs.
+    pub amount: Amount,
+    /// What of that was promised back, in minor units.
+    pub refunded: i64,
 }
 
 /// A shipped parcel, as recorded, so that a repeated id with other content is detected.
@@ -161,6 +190,10 @@ pub enum Judgement {
         refund: Money,
         /// Why the refund is above the value of the units.
         refund_reason: String,
+        /// What of it is for charges.
+        charges: Vec<ChargeRefund>,
+        /// What would have been paid back if nothing else had been said.
+        default: Money,
     },
     /// The units stay with the customer.
     Rejected {
@@ -198,9 +231,54 @@ pub struct Line {
     pub in_return: u32,
     /// Units returned.
     pub returned: u32,
+    /// What its units cost.
+    pub amounts: LineAmounts,
+    /// What it was placed with beside its price; nothing, for most.
+    pub description: Option<Arc<LineDescription>>,
+}
+
+/// What a line was placed with that nothing changes later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineDescription {
+    /// Its name for people.
+    pub title: String,
+    /// What else there is to say of it.
+    pub attributes: BTreeMap<String, String>,
+    /// Its own discounts.
+    pub discounts: Vec<Discount>,
+    /// Its taxes.
+    pub taxes: Vec<Tax>,
+}
+
+/// What the units of a line cost, by what became of them. Each is the sum of parts that were taken
+/// from what was left, so that the parts add up to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineAmounts {
+    /// All units.
+    pub ordered: Amount,
+    /// Those that will not be delivered.
+    pub cancelled: Amount,
+    /// Those delivered, also where they came back.
+    pub fulfilled: Amount,
+    /// Those that came back.
+    pub returned: Amount,
 }
 
 impl Line {
+    /// What so many of the open units cost.
+    #[must_use]
+    pub fn open_amount(&self, units: u32) -> Amount {
+        let LineAmounts { ordered, cancelled, fulfilled, .. } = self.amounts;
+        ordered.minus(cancelled).minus(fulfilled).part(units, self.open())
+    }
+
+    /// What so many of the units cost that were delivered and have not come back.
+    #[must_use]
+    pub fn delivered_amount(&self, units: u32) -> Amount {
+        let LineAmounts { fulfilled, returned, .. } = self.amounts;
+        fulfilled.minus(returned).part(units, self.fulfilled.saturating_sub(self.returned))
+    }
+
     /// Units not delivered yet.
     #[must_use]
     pub const fn open(&self) -> u32 {
@@ -306,13 +384,44 @@ impl Details {
     /// paid for, less earlier refunds. Never below zero.
     #[must_use]
     pub fn refundable(&self) -> Money {
-        let cancelled: i128 = self
-            .lines
-            .iter()
-            .map(|line| i128::from(line.unit_price.minor) * i128::from(line.cancelled))
-            .sum();
-        let refundable = i128::from(self.total.minor) - cancelled - i128::from(self.refunded.minor);
-        Money::new(i64::try_from(refundable.max(0)).unwrap_or(i64::MAX), self.total.currency)
+        let cancelled: i128 =
+            self.lines.iter().map(|line| i128::from(line.amounts.cancelled.total)).sum();
+        let total = self.totals.total;
+        let left = i128::from(total.minor) - cancelled - i128::from(self.refunded.minor);
+        Money::new(i64::try_from(left.max(0)).unwrap_or(i64::MAX), total.currency)
+    }
+
+    /// What the customer paid for units that were delivered and have not come back.
+    #[must_use]
+    pub fn value_of(&self, units: &[LineQuantity]) -> Money {
+        let amount = |units: &LineQuantity| {
+            self.line(units.line).map(|line| line.delivered_amount(units.quantity.get()).total)
+        };
+        // Parts of the total, which fits.
+        let sum = units.iter().filter_map(amount).fold(0_i64, i64::saturating_add);
+        Money::new(sum, self.totals.total.currency)
+    }
+
+    /// The charge of that number.
+    #[must_use]
+    pub fn charge(&self, number: u32) -> Option<&OrderCharge> {
+        self.charges.iter().find(|one| one.charge.number == number)
+    }
+}
+
+impl ReturnRequested {
+    /// What the customer paid for the units of the return.
+    #[must_use]
+    pub fn value(&self) -> Money {
+        self.fulfilled.details.value_of(&self.lines)
+    }
+
+    /// What is paid back if nothing else is said: the units, and these charges. After a goodwill
+    /// refund that is what is left.
+    #[must_use]
+    pub fn default_refund(&self, charges: Money) -> Money {
+        let most = self.fulfilled.details.refundable();
+        Money { minor: self.value().minor.saturating_add(charges.minor).min(most.minor), ..most }
     }
 }
 

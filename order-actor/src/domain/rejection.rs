@@ -32,6 +32,22 @@ pub enum Rejection {
     /// The total does not fit.
     #[error("the total is too large")]
     AmountOverflow,
+    /// An amount is below zero, or more than it may be.
+    #[error("{at}: {detail}")]
+    InvalidAmount {
+        /// The path of the field, such as `lines[0].discounts[1].amount`.
+        at: String,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// A sum is not what the client expects.
+    #[error("expected.{field}: it comes to {is}")]
+    TotalsMismatch {
+        /// Which sum.
+        field: &'static str,
+        /// What it is.
+        is: Money,
+    },
     /// The address is not well formed.
     #[error("address: {0}")]
     InvalidAddress(AddressError),
@@ -198,6 +214,8 @@ impl Rejection {
             Self::InvalidLine { .. } => Reason::InvalidLine,
             Self::CurrencyMismatch => Reason::CurrencyMismatch,
             Self::AmountOverflow => Reason::AmountOverflow,
+            Self::InvalidAmount { .. } => Reason::InvalidAmount,
+            Self::TotalsMismatch { .. } => Reason::TotalsMismatch,
             Self::InvalidAddress(_) => Reason::InvalidAddress,
             Self::InvalidContact(_) => Reason::InvalidContact,
             Self::AlreadyExists { .. } => Reason::AlreadyExists,

@@ -128,6 +128,10 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
         Rejection::InvalidRefund => refused.about("refund"),
+        Rejection::InvalidAmount { at, .. } => refused.about(at.clone()),
+        Rejection::TotalsMismatch { field, is } => {
+            refused.with("field", field).with("is", is).about(format!("expected.{field}"))
+        }
     }
 }
 

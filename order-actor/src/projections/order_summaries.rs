@@ -56,7 +56,7 @@ impl Summary {
             customer_id: details.customer_id,
             status: order.status()?,
             version,
-            total: details.total,
+            total: details.totals.total,
             refunded: details.refunded,
             units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
             placed_at: details.placed_at,

@@ -47,24 +47,17 @@ async fn registry(journal: &Journal, clock: &ManualClock, limits: Limits) -> Reg
 }
 
 fn place(order_id: OrderId, customer_id: CustomerId) -> Command {
-    Command::Place(Place {
-        order_id,
-        customer_id,
-        lines: vec![NewLine {
-            sku: "85123A".parse().unwrap(),
-            quantity: Quantity::new(6).unwrap(),
-            unit_price: Money::new(255, "GBP".parse().unwrap()),
-            seller_id: None,
-        }],
-        address: Address {
-            street: "1 High Street".to_owned(),
-            city: "London".to_owned(),
-            postal_code: "N1 1AA".to_owned(),
-            country: "GB".to_owned(),
-        },
-        contact: Contact::new("ada@example.org", "", "en").unwrap(),
-        ordered_at: None,
-    })
+    let price = Money::new(255, "GBP".parse().unwrap());
+    let line = NewLine::plain("85123A".parse().unwrap(), Quantity::new(6).unwrap(), price);
+    let address = Address {
+        street: "1 High Street".to_owned(),
+        city: "London".to_owned(),
+        postal_code: "N1 1AA".to_owned(),
+        country: "GB".to_owned(),
+        ..Address::default()
+    };
+    let contact = Contact::new("ada@example.org", "", "en").unwrap();
+    Command::Place(Place::plain((order_id, customer_id), vec![line], (address, contact)))
 }
 
 fn cancel() -> Command {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::domain::golden;
 
 /// Values of enums, which have no extremes.
-const CODES: [&str; 7] = [
+const CODES: [&str; 9] = [
     "CUSTOMER_REQUEST",
     "INSUFFICIENT_STOCK",
     "SLA_TIMEOUT",
@@ -25,6 +25,8 @@ const CODES: [&str; 7] = [
     "OPS",
     "RESTOCK",
     "WRITE_OFF",
+    "GIFT_WRAP",
+    "INCLUDED",
 ];
 
 /// The longest text that a rule accepts, with every unusual character that it accepts.
@@ -61,8 +63,12 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
         }
         "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],
-        "street" => text(200),
-        "city" => text(100),
+        "street" | "street_line2" | "title" => text(200),
+        "city" | "name" | "company" | "region" | "label" | "tags" => text(100),
+        // A key of attributes.
+        "size" => text(500),
+        "rate" => vec![json!(0), json!(10_000_000)],
+        "number" => vec![json!(1), json!(u32::MAX)],
         "postal_code" => text(20),
         "country" => vec![json!("AD"), json!("ZW")],
         "email" => {
@@ -71,7 +77,7 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "phone" => vec![json!("+12"), json!("+999999999999999")],
         "locale" => vec![json!("de"), json!("abc-12345678-12345678-12345678-1234")],
         "carrier" | "tracking" => text(100),
-        "text" | "reason" | "refund_reason" => text(500),
+        "text" | "reason" | "refund_reason" | "instructions" => text(500),
         other => panic!("the extremes of {other} are not listed here"),
     }
 }

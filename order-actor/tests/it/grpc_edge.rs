@@ -92,13 +92,14 @@ impl Shop {
                     units: 2,
                     nanos: 550_000_000,
                 }),
-                seller_id: String::new(),
+                ..proto::NewLine::default()
             }],
             address: Some(proto::Address {
                 street: "1 Street".into(),
                 city: "London".into(),
                 postal_code: "W1".into(),
                 country: "GB".into(),
+                ..proto::Address::default()
             }),
             ..proto::PlaceOrderRequest::default()
         };

@@ -32,6 +32,7 @@ fn line() -> proto::NewLine {
         quantity: 6,
         unit_price: Some(money(2, 550_000_000, "GBP")),
         seller_id: OTHER_ID.to_owned(),
+        ..proto::NewLine::default()
     }
 }
 
@@ -54,6 +55,7 @@ fn place() -> proto::PlaceOrderRequest {
             city: "London".to_owned(),
             postal_code: "W1".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "ada@example.org".to_owned(),
@@ -62,6 +64,7 @@ fn place() -> proto::PlaceOrderRequest {
         }),
         ordered_at: Some(prost_types::Timestamp { seconds: 1_291_190_760, nanos: 1_999 }),
         options: options(),
+        ..proto::PlaceOrderRequest::default()
     }
 }
 
@@ -111,6 +114,7 @@ fn approve() -> proto::ApproveReturnRequest {
         refund: Some(money(5, 0, "GBP")),
         refund_reason: "goodwill".to_owned(),
         options: options(),
+        charges: Vec::new(),
     }
 }
 
@@ -574,4 +578,45 @@ fn omitted_fields_have_their_documented_defaults() {
     assert_eq!(parse::get_order(&get).unwrap().1, AsOf::Now);
     let diff = proto::DiffOrderRequest { order_id: ID.into(), from_version: 0, to_version: 0 };
     assert_eq!(parse::diff_order(&diff).unwrap().2, None);
+}
+
+/// Each amount, label and key that cannot be is named, and all of them at once.
+#[test]
+fn amounts_labels_and_keys_that_cannot_be_are_named() {
+    let discount = |label: &str, units| proto::Discount {
+        label: label.to_owned(),
+        amount: Some(money(units, 0, "GBP")),
+    };
+    let mut request = place();
+    request.options = None;
+    request.lines[0].discounts = vec![discount("", 1), discount("x", -1)];
+    request.lines[0].taxes =
+        vec![proto::Tax { name: "VAT".to_owned(), rate_percent: "1,5".to_owned(), amount: None }];
+    request.lines[0].title = "x".repeat(201);
+    request.lines[1].attributes.insert("k".repeat(41), String::new());
+    request.charges = vec![proto::NewCharge::default()];
+    request.discounts = vec![discount("x", 1); 11];
+    request.tax_mode = 7;
+    request.tags = vec!["a".to_owned(), "a".to_owned()];
+    request.metadata.insert("key".to_owned(), "a\u{1b}b".to_owned());
+    request.expected =
+        Some(proto::Totals { total: Some(money(0, 1, "GBP")), ..proto::Totals::default() });
+    let named = violations_of(parsed(request, &ops()));
+    for field in [
+        "lines[0].discounts[0].label",
+        "lines[0].discounts[1].amount",
+        "lines[0].taxes[0].rate_percent",
+        "lines[0].taxes[0].amount",
+        "lines[0].title",
+        "lines[1].attributes",
+        "charges[0].kind",
+        "charges[0].amount",
+        "discounts",
+        "tax_mode",
+        "tags[1]",
+        "metadata",
+        "expected.total.nanos",
+    ] {
+        assert!(named.iter().any(|(one, _)| one == field), "{field} is not among {named:?}");
+    }
 }

@@ -1,10 +1,11 @@
 //! The wire form of an order matches its events in every state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use order_actor::actor::Executed;
 use order_actor::domain::{
-    Address, Event, LineQuantity, Order, PlacedLine, Restitution, Role, replay,
+    Address, Event, LineQuantity, Order, Person, PlacedLine, Restitution, Role, TaxMode, replay,
 };
 use order_actor::grpc::{proto, render};
 use shared_events::contract::{
@@ -38,15 +39,28 @@ fn placed() -> Event {
             quantity: units(6),
             unit_price: pounds(255),
             seller_id: None,
+            title: String::new(),
+            attributes: BTreeMap::new(),
+            discounts: Vec::new(),
+            taxes: Vec::new(),
         }],
+        charges: Vec::new(),
+        discounts: Vec::new(),
+        tax_mode: TaxMode::OnTop,
         total: pounds(1_530),
-        address: Arc::new(Address {
-            street: "1 Street".into(),
-            city: "London".into(),
-            postal_code: "W1".into(),
-            country: "GB".into(),
+        person: Arc::new(Person {
+            address: Address {
+                street: "1 Street".into(),
+                city: "London".into(),
+                postal_code: "W1".into(),
+                country: "GB".into(),
+                ..Address::default()
+            },
+            contact: Contact::new("ada@example.org", "", "en-GB").unwrap(),
+            billing_address: None,
         }),
-        contact: Arc::new(Contact::new("ada@example.org", "", "en-GB").unwrap()),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
         placed_at: at(1),
         ordered_at: Some(at(-1)),
         confirm_by: at(901),
@@ -115,6 +129,7 @@ fn life() -> Vec<Event> {
             refund: pounds(1_275),
             refund_reason: String::new(),
             refund_told: true,
+            charges: Vec::new(),
             at: at(303),
         },
     ]

@@ -62,6 +62,19 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         ),
         (Rejection::AskedTooOften { what: "it is said", max: 1 }, FailedPrecondition, None),
         (Rejection::TooManyEvents, FailedPrecondition, None),
+        (
+            Rejection::InvalidAmount {
+                at: "charges[0].amount".to_owned(),
+                detail: "not below zero",
+            },
+            InvalidArgument,
+            Some("charges[0].amount"),
+        ),
+        (
+            Rejection::TotalsMismatch { field: "tax", is: Money::new(1, "GBP".parse().unwrap()) },
+            InvalidArgument,
+            Some("expected.tax"),
+        ),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -87,7 +100,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::RefundNeedsReason
             | Rejection::RefundTooLarge { .. }
             | Rejection::AskedTooOften { .. }
-            | Rejection::TooManyEvents => {}
+            | Rejection::TooManyEvents
+            | Rejection::InvalidAmount { .. }
+            | Rejection::TotalsMismatch { .. } => {}
         }
     }
     all

@@ -6,8 +6,8 @@ use shared_events::contract::{Disposition, Money, ReturnId};
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, same_or_exists, text_fits, waiting_return};
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity, Order,
-    Rejection, Restitution, Role, bounds,
+    By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity,
+    Order, Rejection, Restitution, Role, bounds,
 };
 
 /// Take back the units of a return.
@@ -22,6 +22,10 @@ pub struct ApproveReturn {
     /// Why the refund is above the value of the units; at most
     /// [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub refund_reason: String,
+    /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
+    /// the value of the units where not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeRefund>,
 }
 
 /// What to do with the returned units of a line.
@@ -49,19 +53,21 @@ impl Decide for ApproveReturn {
         context: &DecisionContext<'_>,
     ) -> Decision {
         if let Some(judged) = self.return_id.and_then(|named| details.judged(named)) {
-            return self.repeated(details, judged);
+            return self.repeated(judged);
         }
         let waiting = waiting_return(order, self.return_id, "ApproveReturn")?;
         text_fits("refund_reason", &self.refund_reason)?;
-        let (lines, value) = self.returned_units(details, &waiting.lines)?;
-        let refund = self.refund.unwrap_or(value);
-        if refund.minor < 0 || refund.currency != details.total.currency {
+        let lines = self.restitutions(&waiting.lines)?;
+        let charges = self.charges_of(details)?;
+        let value = waiting.value().plus(charges).map_err(|_| Rejection::AmountOverflow)?;
+        let most = details.refundable();
+        let refund = self.refund.unwrap_or(waiting.default_refund(charges));
+        if refund.minor < charges.minor || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);
         }
-        let most = details.refundable();
         if refund.minor > most.minor {
             return Err(Rejection::RefundTooLarge { most });
         }
@@ -71,6 +77,7 @@ impl Decide for ApproveReturn {
             refund,
             refund_reason: self.refund_reason.clone(),
             refund_told: refund.minor > 0,
+            charges: self.charges.clone(),
             at: context.now,
         }])
     }
@@ -78,39 +85,50 @@ impl Decide for ApproveReturn {
 
 impl ApproveReturn {
     /// The answer if the return was judged before.
-    fn repeated(&self, details: &Details, judged: &JudgedReturn) -> Decision {
-        let Judgement::Approved { lines, refund, refund_reason } = &judged.judgement else {
+    fn repeated(&self, judged: &JudgedReturn) -> Decision {
+        let Judgement::Approved { lines, refund, refund_reason, charges, default } =
+            &judged.judgement
+        else {
             return same_or_exists(Existing::Judgement, &[("verdict", true)]);
         };
-        let (requested, value) = self.returned_units(details, &judged.lines)?;
         let other = [
-            ("dispositions", requested != *lines),
-            ("refund", self.refund.unwrap_or(value) != *refund),
+            ("dispositions", self.restitutions(&judged.lines)? != *lines),
+            ("refund", self.refund.unwrap_or(*default) != *refund),
+            ("charges", self.charges != *charges),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
         same_or_exists(Existing::Judgement, &other)
     }
 
-    /// The returned units with their dispositions, and their value.
-    fn returned_units(
-        &self,
-        details: &Details,
-        requested: &[LineQuantity],
-    ) -> Result<(Vec<Restitution>, Money), Rejection> {
+    /// The returned units with their dispositions.
+    fn restitutions(&self, requested: &[LineQuantity]) -> Result<Vec<Restitution>, Rejection> {
         let dispositions = self.dispositions_of(requested)?;
-        let mut lines = Vec::with_capacity(requested.len());
-        let mut value = Money::zero(details.total.currency);
-        for LineQuantity { line, quantity } in requested {
-            let unit_price =
-                details.line(*line).map_or(Money::zero(value.currency), |line| line.unit_price);
-            value = unit_price
-                .times(*quantity)
-                .and_then(|units| value.plus(units))
-                .map_err(|_| Rejection::RefundTooLarge { most: details.refundable() })?;
+        let restitution = |LineQuantity { line, quantity }: &LineQuantity| {
             let disposition = dispositions.get(line).copied().unwrap_or(Disposition::Restock);
-            lines.push(Restitution { line: *line, quantity: *quantity, disposition });
+            Restitution { line: *line, quantity: *quantity, disposition }
+        };
+        Ok(requested.iter().map(restitution).collect())
+    }
+
+    /// What is paid back of charges: each named once, with no more than is left of it.
+    fn charges_of(&self, details: &Details) -> Result<Money, Rejection> {
+        let mut sum = Money::zero(details.totals.total.currency);
+        let mut named = BTreeSet::new();
+        for (index, ChargeRefund { charge, amount }) in self.charges.iter().enumerate() {
+            let wrong = |field: &str, detail| {
+                let at = format!("charges[{index}].{field}");
+                Rejection::InvalidAmount { at, detail }
+            };
+            let known = details.charge(*charge).ok_or(wrong("charge", "no such charge"))?;
+            if !named.insert(charge) {
+                return Err(wrong("charge", bounds::NAMED_TWICE));
+            }
+            if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
+                return Err(wrong("amount", "from zero to what is left of the charge"));
+            }
+            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
         }
-        Ok((lines, value))
+        Ok(sum)
     }
 
     /// The disposition of each line of a return.

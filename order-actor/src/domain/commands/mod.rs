@@ -21,7 +21,7 @@ pub use confirm::Confirm;
 use escalate::Escalate;
 pub use fulfill::Fulfill;
 use lapse::Lapse;
-pub use place::{NewLine, Place};
+pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
 pub use reject_return::RejectReturn;
 pub use request_return::RequestReturn;
 

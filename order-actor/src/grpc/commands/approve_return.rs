@@ -17,6 +17,7 @@ impl CommandRequest for ApproveReturnRequest {
             None => Some(None),
             Some(refund) => form.refund(&refund).map(Some),
         };
+        let charges = form.charge_refunds(&self.charges);
         let refund_reason = form.text("refund_reason", self.refund_reason);
         form.command(order_id, options, || {
             Some(Command::ApproveReturn(ApproveReturn {
@@ -24,6 +25,7 @@ impl CommandRequest for ApproveReturnRequest {
                 dispositions: dispositions?,
                 refund: refund?,
                 refund_reason: refund_reason?,
+                charges: charges?,
             }))
         })
     }

@@ -1,4 +1,4 @@
-use shared_events::contract::{CustomerId, OrderId};
+use shared_events::contract::{CustomerId, OrderId, Reason};
 
 use super::ids::derived_or;
 use super::{CommandRequest, ParseContext};
@@ -25,7 +25,17 @@ impl CommandRequest for PlaceOrderRequest {
             OrderId::from_uuid(derived_or(options.request_id, &purpose, drawn))
         });
         let lines = form.new_lines(&self.lines);
-        let address = form.address(self.address);
+        let address = form.address("address", self.address);
+        let billing_address = match self.billing_address {
+            None => Some(None),
+            Some(address) => form.address("billing_address", Some(address)).map(Some),
+        };
+        let charges = form.charges(&self.charges);
+        let discounts = form.discounts("discounts", &self.discounts);
+        let tax_mode = form.tax_mode(self.tax_mode);
+        let tags = form.tags(self.tags);
+        let metadata = form.keys("metadata", Reason::InvalidField, self.metadata);
+        let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
         if ordered_at.is_some_and(|at| at.micros() >= bounds::NO_END_MICROS) {
@@ -39,6 +49,13 @@ impl CommandRequest for PlaceOrderRequest {
                 address: address?,
                 contact: contact?,
                 ordered_at,
+                billing_address: billing_address?,
+                charges: charges?,
+                discounts: discounts?,
+                tax_mode: tax_mode?,
+                tags: tags?,
+                metadata: metadata?,
+                expected: expected?,
             }))
         })
     }

@@ -83,14 +83,33 @@ impl Form {
                 })
                 .ok(),
         };
-        Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
+        let title = self.label(&format!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
+        let attributes =
+            self.keys(&format!("{path}.attributes"), Reason::InvalidLine, line.attributes.clone());
+        let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
+        let taxes = self.taxes(&format!("{path}.taxes"), &line.taxes);
+        Some(NewLine {
+            sku: sku?,
+            quantity: quantity?,
+            unit_price: unit_price?,
+            seller_id,
+            title: title?,
+            attributes: attributes?,
+            discounts: discounts?,
+            taxes: taxes?,
+        })
     }
 
     fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
         Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
     }
 
-    fn money(&mut self, path: &str, reason: Reason, money: &proto::Money) -> Option<Money> {
+    pub(super) fn money(
+        &mut self,
+        path: &str,
+        reason: Reason,
+        money: &proto::Money,
+    ) -> Option<Money> {
         let currency: Currency = money
             .currency_code
             .parse()

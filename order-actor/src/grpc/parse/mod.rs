@@ -2,6 +2,7 @@
 //! Commands are parsed in `grpc/commands`, one file each, with the same [`Form`].
 //! Never echoes a value: it may be personal data.
 
+mod amounts; // discounts, taxes, charges, and what the client keeps beside an order
 mod form; // fields that many requests share
 mod lines; // lines, units and money
 mod people; // addresses and contacts

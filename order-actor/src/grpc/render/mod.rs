@@ -1,14 +1,18 @@
 //! Domain → proto. Total: every domain value has a wire form.
 
+mod amounts; // what an order costs
 mod event; // order events
 
+use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use event::event;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
 use crate::actor::{Executed, View};
-use crate::domain::{Address, Details, Event, Line, LineQuantity, Order, Role, Status};
+use crate::domain::{
+    Address, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
+};
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
 
@@ -84,6 +88,12 @@ fn address(address: &Address) -> proto::Address {
         city: address.city.clone(),
         postal_code: address.postal_code.clone(),
         country: address.country.clone(),
+        name: address.name.clone(),
+        company: address.company.clone(),
+        street_line2: address.street_line2.clone(),
+        region: address.region.clone(),
+        phone: address.phone.clone(),
+        instructions: address.instructions.clone(),
     }
 }
 
@@ -107,6 +117,9 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 }
 
 fn line(line: &Line) -> proto::OrderLine {
+    let in_currency = |minor: i64| Some(money(Money::new(minor, line.unit_price.currency)));
+    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    let description = line.description.as_deref();
     proto::OrderLine {
         line: line.number,
         sku: line.sku.to_string(),
@@ -118,6 +131,15 @@ fn line(line: &Line) -> proto::OrderLine {
         in_return: line.in_return,
         returned: line.returned,
         open: line.open(),
+        title: description.map(|said| said.title.clone()).unwrap_or_default(),
+        attributes: description.map(|said| said.attributes.clone()).unwrap_or_default(),
+        discounts: description.map(|said| discounts(&said.discounts)).unwrap_or_default(),
+        taxes: description.map(|said| taxes(&said.taxes)).unwrap_or_default(),
+        total: in_currency(ordered.total),
+        tax: in_currency(ordered.tax),
+        cancelled_total: in_currency(cancelled.total),
+        fulfilled_total: in_currency(fulfilled.total),
+        returned_total: in_currency(returned.total),
     }
 }
 
@@ -126,10 +148,17 @@ fn details(details: &Details) -> proto::Order {
         order_id: details.order_id.to_string(),
         customer_id: details.customer_id.to_string(),
         lines: details.lines.iter().map(line).collect(),
-        total: Some(money(details.total)),
+        total: Some(money(details.totals.total)),
         refunded: Some(money(details.refunded)),
-        address: Some(address(&details.address)),
-        contact: Some(contact(&details.contact)),
+        address: Some(address(&details.person.address)),
+        contact: Some(contact(&details.person.contact)),
+        billing_address: details.person.billing_address.as_ref().map(address),
+        charges: details.charges.iter().map(order_charge).collect(),
+        discounts: discounts(&details.terms.discounts),
+        tax_mode: tax_mode(details.terms.tax_mode).into(),
+        totals: Some(totals(&details.totals)),
+        tags: details.terms.tags.clone(),
+        metadata: details.terms.metadata.clone(),
         placed_at: Some(time(details.placed_at)),
         ordered_at: details.ordered_at.map(time),
         shipment_ids: details
@@ -176,6 +205,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
                 reason: requested.reason.clone(),
                 judge_by: Some(time(requested.judge_by)),
                 escalated: requested.escalated,
+                value: Some(money(requested.value())),
             });
         }
         Order::Cancelled(cancelled) => {

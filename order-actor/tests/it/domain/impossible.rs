@@ -1,6 +1,6 @@
 //! Impossible histories: `evolve` refuses them and never panics.
 
-use order_actor::domain::{Event, Status};
+use order_actor::domain::{Discount, Event, Status};
 use shared_events::contract::{CancelReason, Money};
 
 use super::support::*;
@@ -44,14 +44,23 @@ fn lines_and_amounts_of_a_placed_order_must_add_up() {
     check(with!(lines, total, lines.clear()), None, "too few or too many lines");
     check(with!(lines, total, lines[1].line = 3), None, "lines are not numbered from 1");
     check(with!(lines, total, lines.swap(0, 1)), None, "lines are not numbered from 1");
-    check(with!(lines, total, lines[0].unit_price.minor = -1), None, "a unit price is below zero");
+    check(with!(lines, total, lines[0].unit_price.minor = -1), None, "not below zero");
     check(with!(lines, total, lines[0].unit_price = gbp(i64::MAX)), None, "amounts do not fit");
     check(
         with!(lines, total, lines[0].unit_price = Money::new(1, "EUR".parse().unwrap())),
         None,
-        "amounts do not add up",
+        "amounts of several currencies",
     );
-    check(with!(lines, total, total.minor += 1), None, "the total is not the sum of the lines");
+    let sum = "the total is not the sum of lines, charges and taxes";
+    check(with!(lines, total, total.minor += 1), None, sum);
+    check(
+        with!(lines, total, {
+            let label = "SPRING".to_owned();
+            lines[0].discounts = vec![Discount { label, amount: gbp(3_501) }];
+        }),
+        None,
+        "the discounts of a line are at most its price",
+    );
 }
 
 #[test]

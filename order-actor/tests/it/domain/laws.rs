@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use order_actor::domain::{
-    ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
-    LineQuantity, NewLine, Order, Place, Policy, RejectReturn, RequestReturn,
+    Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
+    Line, LineAmounts, LineQuantity, NewLine, Order, Place, Policy, RejectReturn, RequestReturn,
     ReturnLineDisposition, decide, evolve, replay,
 };
 use proptest::prelude::*;
@@ -13,6 +13,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
 
+use super::amounts;
 use super::support::*;
 
 #[derive(Clone, Debug)]
@@ -50,16 +51,23 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn a_placing() -> impl Strategy<Value = Command> {
-    let line = (quantity(), money())
-        .prop_map(|(quantity, unit_price)| NewLine { quantity, ..new_line("MUG", 1, unit_price) });
+    let line = (quantity(), money(), amounts::of_line()).prop_map(
+        |(quantity, unit_price, (discounts, taxes))| NewLine {
+            quantity,
+            discounts,
+            taxes,
+            ..new_line("MUG", 1, unit_price)
+        },
+    );
     let lines = prop_oneof![
         1 => Just(a_place().lines),
         2 => Just(vec![new_line("MUG", 1, gbp(1_000))]),
         3 => prop::collection::vec(line, 0..4),
     ];
     let customer = prop_oneof![9 => Just(owner()), 1 => Just(stranger())];
-    (lines, customer)
-        .prop_map(|(lines, customer_id)| Command::Place(Place { lines, customer_id, ..a_place() }))
+    (lines, customer, amounts::extras()).prop_map(|(lines, customer_id, extras)| {
+        Command::Place(Place { lines, customer_id, ..extras })
+    })
 }
 
 fn a_cancel() -> impl Strategy<Value = Command> {
@@ -94,11 +102,19 @@ fn an_approving() -> impl Strategy<Value = Command> {
     let named = (1_u32..=3, disposition)
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
-    let refund = prop_oneof![3 => Just(None), 1 => money().prop_map(Some)];
+    let refund =
+        prop_oneof![6 => Just(None), 2 => money().prop_map(Some), 1 => Just(Some(gbp(-1)))];
     (prop::option::of(1_u128..5), dispositions, refund, text()).prop_map(
         |(n, dispositions, refund, refund_reason)| {
             let return_id = n.map(return_id);
-            Command::ApproveReturn(ApproveReturn { return_id, dispositions, refund, refund_reason })
+            let charges = Vec::new();
+            Command::ApproveReturn(ApproveReturn {
+                return_id,
+                dispositions,
+                refund,
+                refund_reason,
+                charges,
+            })
         },
     )
 }
@@ -189,17 +205,42 @@ fn live(steps: &[Step]) -> (Vec<Event>, Order) {
 }
 
 fn check_sums(details: &Details) -> Result<(), TestCaseError> {
+    let totals = details.totals;
     let mut total = 0_i128;
     for line in &details.lines {
         let wide = |n: u32| u64::from(n);
         prop_assert!(wide(line.returned) + wide(line.in_return) <= wide(line.fulfilled));
         prop_assert!(wide(line.fulfilled) + wide(line.cancelled) <= wide(line.ordered));
-        prop_assert_eq!(line.unit_price.currency, details.total.currency);
-        total += i128::from(line.unit_price.minor) * i128::from(line.ordered);
+        prop_assert_eq!(line.unit_price.currency, totals.total.currency);
+        total += i128::from(line.amounts.ordered.total);
+        check_amounts(line)?;
     }
-    prop_assert_eq!(total, i128::from(details.total.minor));
-    prop_assert_eq!(details.refunded.currency, details.total.currency);
-    prop_assert!((0..=details.total.minor).contains(&details.refunded.minor));
+    total += details.charges.iter().map(|one| i128::from(one.amount.total)).sum::<i128>();
+    prop_assert_eq!(total, i128::from(totals.total.minor));
+    let tax = |amount: Amount| i128::from(amount.tax);
+    let taxes = details.lines.iter().map(|line| tax(line.amounts.ordered)).sum::<i128>()
+        + details.charges.iter().map(|one| tax(one.amount)).sum::<i128>();
+    prop_assert_eq!(taxes, i128::from(totals.tax.minor));
+    prop_assert_eq!(details.refunded.currency, totals.total.currency);
+    prop_assert!((0..=totals.total.minor).contains(&details.refunded.minor));
+    Ok(())
+}
+
+/// Parts of a line's price add up to it, however they were taken.
+fn check_amounts(line: &Line) -> Result<(), TestCaseError> {
+    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    for part in [|amount: Amount| amount.total, |amount: Amount| amount.tax] {
+        let [ordered, cancelled, fulfilled, returned] =
+            [ordered, cancelled, fulfilled, returned].map(part);
+        prop_assert!(cancelled >= 0 && fulfilled >= 0 && returned >= 0);
+        prop_assert!(cancelled + fulfilled <= ordered && returned <= fulfilled);
+        if line.open() == 0 {
+            prop_assert_eq!(cancelled + fulfilled, ordered);
+        }
+        if line.returned == line.fulfilled {
+            prop_assert_eq!(returned, fulfilled);
+        }
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod support; // given, when, then
 
+mod amounts; // what an order costs
 mod approve_return;
 mod cancel;
 mod confirm;
@@ -13,7 +14,7 @@ mod reject_return;
 mod request_return;
 
 mod bounds; // the limit of an order's events
-pub mod golden; // the bytes of every event, version 1
+pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
 mod laws; // what holds after any sequence of commands
 mod matrix; // every command against every state

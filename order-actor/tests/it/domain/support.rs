@@ -1,12 +1,13 @@
 //! Given a history, when a command is sent, then this is decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
     Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
-    Impossible, LineQuantity, NewLine, Order, Place, PlacedLine, Policy, RejectReturn, Rejection,
-    RequestReturn, Restitution, Role, Status, decide, evolve, replay,
+    Impossible, LineQuantity, NewLine, Order, Person, Place, PlacedLine, Policy, RejectReturn,
+    Rejection, RequestReturn, Restitution, Role, Status, TaxMode, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -83,7 +84,12 @@ pub fn address() -> Address {
         city: "Leeds".to_owned(),
         postal_code: "LS1 1AA".to_owned(),
         country: "GB".to_owned(),
+        ..Address::default()
     }
+}
+
+pub fn person() -> Person {
+    Person { address: address(), contact: contact(), billing_address: None }
 }
 
 pub fn contact() -> Contact {
@@ -91,24 +97,13 @@ pub fn contact() -> Contact {
 }
 
 pub fn new_line(sku: &str, units: u32, price: Money) -> NewLine {
-    NewLine {
-        sku: sku.parse().unwrap(),
-        quantity: Quantity::new(units).unwrap(),
-        unit_price: price,
-        seller_id: None,
-    }
+    NewLine::plain(sku.parse().unwrap(), Quantity::new(units).unwrap(), price)
 }
 
 /// Two mugs at 10.00 and three plates at 5.00: 35.00.
 pub fn a_place() -> Place {
-    Place {
-        order_id: order_id(),
-        customer_id: owner(),
-        lines: vec![new_line("MUG", 2, gbp(1_000)), new_line("PLATE", 3, gbp(500))],
-        address: address(),
-        contact: contact(),
-        ordered_at: None,
-    }
+    let lines = vec![new_line("MUG", 2, gbp(1_000)), new_line("PLATE", 3, gbp(500))];
+    Place::plain((order_id(), owner()), lines, (address(), contact()))
 }
 
 pub fn place() -> Command {
@@ -146,6 +141,7 @@ pub fn an_approval() -> ApproveReturn {
         dispositions: Vec::new(),
         refund: None,
         refund_reason: String::new(),
+        charges: Vec::new(),
     }
 }
 
@@ -167,15 +163,23 @@ pub fn placed() -> Event {
             quantity: new.quantity,
             unit_price: new.unit_price,
             seller_id: new.seller_id,
+            title: new.title,
+            attributes: new.attributes,
+            discounts: new.discounts,
+            taxes: new.taxes,
         })
         .collect();
     Event::OrderPlaced {
         order_id: order_id(),
         customer_id: owner(),
         lines,
+        charges: Vec::new(),
+        discounts: Vec::new(),
+        tax_mode: TaxMode::OnTop,
         total: gbp(3_500),
-        address: Arc::new(address()),
-        contact: Arc::new(contact()),
+        person: Arc::new(person()),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),
@@ -261,6 +265,7 @@ pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
         refund: gbp(refund),
         refund_reason: String::new(),
         refund_told: refund > 0,
+        charges: Vec::new(),
         at: after(seconds),
     }
 }
