@@ -1,4 +1,4 @@
-//! Compiles the protos of the order service, without a protoc, and keeps their descriptors for
+//! Compiles the protos of the order service without protoc, and stores their descriptors for
 //! reflection.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use protox::prost::Message as _;
 const PROTOS: [&str; 3] = [
     "ordinal/orders/v1/orders.proto",
     "ordinal/orders/v1/journal.proto",
-    // What a refusal in a stream holds, for those who read it by reflection.
+    // The details of a refusal in a stream, for clients that use reflection.
     "google/rpc/error_details.proto",
 ];
 const INCLUDE: &str = "../proto";
@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        // In one order, always: what is shown, compared and written twice is the same twice.
+        .btree_map(".")
         .include_file("tree.rs")
         .compile_fds(descriptors)?;
     Ok(())

@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box};
 use order_actor::domain::{
-    Address, By, Command, Confirm, Event, NewLine, Order, Part, Place, Policy, decide, evolve,
+    Address, By, Command, Component, Confirm, Event, NewLine, Order, Place, Policy, decide, evolve,
 };
 use order_actor::journal::{GENESIS, StoredEvent, chain_hash};
 use order_actor::record::{Metadata, decode, encode};
@@ -24,26 +24,21 @@ fn now() -> Timestamp {
 }
 
 fn place(lines: u32) -> Command {
-    Command::Place(Place {
-        order_id: OrderId::mint(),
-        customer_id: CustomerId::mint(),
-        lines: (0..lines)
-            .map(|line| NewLine {
-                sku: format!("SKU-{line}").parse().unwrap(),
-                quantity: Quantity::new(3).unwrap(),
-                unit_price: Money::new(255, "GBP".parse().unwrap()),
-                seller_id: None,
-            })
-            .collect(),
-        address: Address {
-            street: "1 High Street".to_owned(),
-            city: "London".to_owned(),
-            postal_code: "N1 1AA".to_owned(),
-            country: "GB".to_owned(),
-        },
-        contact: Contact::new("ada@example.org", "", "en").unwrap(),
-        ordered_at: None,
-    })
+    let price = Money::new(255, "GBP".parse().unwrap());
+    let line = |line| {
+        let sku = format!("SKU-{line}").parse().unwrap();
+        NewLine::plain(sku, Quantity::new(3).unwrap(), price)
+    };
+    let address = Address {
+        street: "1 High Street".to_owned(),
+        city: "London".to_owned(),
+        postal_code: "N1 1AA".to_owned(),
+        country: "GB".to_owned(),
+        ..Address::default()
+    };
+    let contact = Contact::new("ada@example.org", "", "en").unwrap();
+    let ids = (OrderId::mint(), CustomerId::mint());
+    Command::Place(Place::plain(ids, (0..lines).map(line).collect(), (address, contact)))
 }
 
 fn decided(order: &Order, command: &Command, by: &By) -> Vec<Event> {
@@ -84,7 +79,7 @@ fn decide_place(bencher: Bencher, lines: u32) {
 fn decide_confirm(bencher: Bencher, lines: u32) {
     let order = evolve(Order::Absent, &placed(lines)).unwrap();
     let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
-    let by = By::Engine(Part::STOCK);
+    let by = By::Engine(Component::STOCK);
     bencher.bench_local(|| decided(black_box(&order), &command, &by));
 }
 

@@ -1,7 +1,7 @@
 //! The orders of all benchmarks: the same content for every contender.
 
 use order_actor::domain::{By, Command, Confirm, Place};
-use order_actor::grpc::commands::{Asking, CommandRequest as _};
+use order_actor::grpc::commands::{CommandRequest as _, ParseContext};
 use order_actor::grpc::proto;
 use shared_events::chance::Chance;
 use shared_events::contract::{OrderId, ReservationId};
@@ -18,7 +18,7 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
         sku: sku.to_owned(),
         quantity,
         unit_price: Some(proto::Money { currency_code: "GBP".to_owned(), units, nanos }),
-        seller_id: String::new(),
+        ..proto::NewLine::default()
     };
     proto::PlaceOrderRequest {
         order_id: order_id.to_string(),
@@ -29,6 +29,7 @@ pub fn request(order_id: OrderId, skus: [&str; 2]) -> proto::PlaceOrderRequest {
             city: "London".to_owned(),
             postal_code: "NW1 6XE".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "customer@example.com".to_owned(),
@@ -57,8 +58,8 @@ impl Template {
     /// # Errors
     /// Where it is invalid.
     pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
-        let asking = Asking { by: &shop(), ids: &Chance::system() };
-        match request.parse(&asking).map(|parsed| parsed.command) {
+        let context = ParseContext { by: &shop(), ids: &Chance::system() };
+        match request.parse(&context).map(|parsed| parsed.command) {
             Ok(Command::Place(place)) => Ok(Self(place)),
             other => anyhow::bail!("{other:?}"),
         }

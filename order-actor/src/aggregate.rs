@@ -1,5 +1,5 @@
-//! What cqrs-es asks for, so that its tools read the journal and its repository loads orders. The
-//! engine itself does not go this way: it calls `decide` and `evolve`.
+//! The cqrs-es traits for orders: its tools can read the journal, and its repository can load
+//! orders. The engine itself does not use them: it calls `decide` and `evolve`.
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
@@ -9,8 +9,8 @@ use shared_events::contract::Timestamp;
 use crate::domain::{By, Command, Event, Impossible, Order, Policy, Rejection, decide, evolve};
 use crate::journal::AGGREGATE_TYPE;
 
-/// An order as cqrs-es sees it. A snapshot of it is its history, because a state that was stored
-/// would have to be kept readable for ever, too.
+/// An order as a cqrs-es aggregate. Its snapshot is its history: a stored state would be another
+/// format that has to stay readable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Event>", into = "Vec<Event>")]
 pub struct OrderAggregate {
@@ -20,7 +20,7 @@ pub struct OrderAggregate {
 }
 
 impl OrderAggregate {
-    /// The order that the applied events make.
+    /// The order after the applied events.
     ///
     /// # Errors
     /// [`Impossible`] is the first event that could not be applied.
@@ -45,10 +45,10 @@ impl From<OrderAggregate> for Vec<Event> {
     }
 }
 
-/// Why the bridge carried nothing out.
+/// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
-    /// The order says no.
+    /// The domain refuses the command.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The order's history is broken.
@@ -62,7 +62,7 @@ impl DomainEvent for Event {
     }
 
     fn event_version(&self) -> String {
-        Self::VERSION.to_owned()
+        Self::version_of(self.name()).to_owned()
     }
 }
 
@@ -86,8 +86,8 @@ impl Aggregate for OrderAggregate {
         Ok(())
     }
 
-    // cqrs-es gives no way to refuse an event here, so the refusal is kept and everything after
-    // it ignored.
+    // cqrs-es cannot refuse an event here, so the error is stored and all later events are
+    // ignored.
     fn apply(&mut self, event: Self::Event) {
         if self.impossible.is_none() {
             match evolve(self.order.clone(), &event) {

@@ -1,4 +1,4 @@
-//! Time as an input: the only file that asks the machine what time it is.
+//! Time as an input: the only file that reads the machine's clock.
 //! Never here: what a time means.
 
 use std::time::Duration;
@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use shared_events::contract::Timestamp;
 use tokio::sync::watch;
 
-/// Where the engine's time comes from.
+/// The engine's source of time.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
-    /// The time it is.
+    /// The current time.
     fn now(&self) -> Timestamp;
-    /// Returns once it is that time or later.
+    /// Returns at this time or later.
     async fn wait_until(&self, time: Timestamp);
 }
 
@@ -20,8 +20,8 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// The machine's clock may be set while somebody waits for it, so no wait is longer than this.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The machine's clock may be set during a wait, so no single wait is longer than this.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Clock for SystemClock {
@@ -33,16 +33,16 @@ impl Clock for SystemClock {
 
     async fn wait_until(&self, time: Timestamp) {
         loop {
-            let left = time.since(self.now());
-            if left.is_zero() {
+            let remaining = time.since(self.now());
+            if remaining.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+            tokio::time::sleep(remaining.min(WAIT_MAX)).await;
         }
     }
 }
 
-/// A clock that stands still until somebody moves it; clones are the same clock.
+/// A clock that only moves when it is advanced; clones share the time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(watch::Sender<Timestamp>);
 
@@ -53,7 +53,7 @@ impl ManualClock {
         Self(watch::Sender::new(time))
     }
 
-    /// Moves it forward; a time that has passed leaves it where it is.
+    /// Advances it to this time; an earlier time changes nothing.
     pub fn advance_to(&self, time: Timestamp) {
         self.0.send_if_modified(|now| {
             let forward = time > *now;
@@ -64,9 +64,9 @@ impl ManualClock {
         });
     }
 
-    /// Moves it forward by a while.
-    pub fn advance(&self, while_: Duration) {
-        self.advance_to(self.now().plus(while_));
+    /// Advances it by this duration.
+    pub fn advance(&self, duration: Duration) {
+        self.advance_to(self.now().plus(duration));
     }
 }
 

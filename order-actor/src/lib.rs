@@ -1,14 +1,13 @@
 //! One persistent actor per order, rebuilt from a journal of events.
 //!
-//! In reading order: [`domain`] decides what may happen; [`journal`], a crate of its own, remembers
-//! what did, and [`record`] says how an event stands there; [`actor`]
-//! gives every order one mailbox; [`replay`] reads the journal in order for [`projections`] (read
-//! models), [`outbox`] (facts) and [`timers`]; [`inbox`] brings in what other services answered;
-//! [`grpc`] is the edge.
+//! In reading order: [`domain`] decides commands; [`journal`], a separate crate, stores events, and
+//! [`record`] defines their stored form; [`actor`] gives every order one mailbox; [`replay`] reads
+//! the journal in order for [`projections`] (read models), [`outbox`] (facts) and [`timers`];
+//! [`inbox`] turns facts of other services into commands; [`grpc`] is the edge.
 
 pub use event_journal as journal;
 
-pub mod aggregate; // an order as cqrs-es asks for it
+pub mod aggregate; // the cqrs-es traits for orders
 pub mod clock;
 pub mod domain;
 pub mod limits;

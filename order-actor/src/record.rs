@@ -1,4 +1,4 @@
-//! An event as the journal keeps it, with its types: the private event, and why it happened.
+//! The stored form of an event: the typed event and its metadata.
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, OrderId, RequestId, Subject, Timestamp};
@@ -7,21 +7,21 @@ use shared_events::stream::Item;
 use crate::domain::bounds::EVENTS_MAX;
 use crate::domain::{By, Event};
 use crate::journal::{EVENTS_PER_STREAM_MAX, JournalError, NewEvent, StoredEvent, StreamId};
-use crate::upcast::{LIFTS, lifted};
+use crate::upcast::{UPCASTS, upcast};
 
-// What an order may have, the journal takes.
+// The journal accepts as many events as an order may have.
 const _: () = assert!(EVENTS_MAX == EVENTS_PER_STREAM_MAX);
 
-/// Why an event happened; stands beside its payload in the journal.
+/// The cause of an event, stored beside its payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Who asked.
+    /// The caller.
     pub by: By,
-    /// The request, so that a retry is recognised from the journal alone.
+    /// The request id, so that the journal alone identifies a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
-    /// What the request said (see [`Fingerprints`](crate::journal::Fingerprints)), so that another
-    /// command under the same request id is recognised too.
+    /// The fingerprint of the command (see [`Fingerprints`](crate::journal::Fingerprints)), so that
+    /// another command under the same request id is detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// The fact that caused the command, if one did.
@@ -32,10 +32,10 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
-/// An event of the journal, read back.
+/// An event read from the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEvent {
-    /// Whose.
+    /// The order.
     pub order_id: OrderId,
     /// The order's version after it, from 1.
     pub sequence: u64,
@@ -43,14 +43,14 @@ pub struct RecordedEvent {
     pub shard: u16,
     /// Position in the shard, from 1.
     pub position: u64,
-    /// When the journal took it.
+    /// When the journal stored it.
     pub recorded_at: Timestamp,
-    /// What stands at its position: the beginning of the journal's hash there, where it is known.
+    /// The mark at its position: the first bytes of the journal's hash there, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// Why.
+    /// Its metadata.
     pub metadata: Metadata,
 }
 
@@ -76,13 +76,13 @@ impl Item for RecordedEvent {
     }
 }
 
-/// A stored event that this program cannot read. The text names no field's value.
+/// A stored event that this program cannot decode. The text contains no field values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("order/{order_id}@{sequence}: {event_type} version {event_version}: {detail}")]
 pub struct DecodeError {
-    /// Whose.
+    /// The order.
     pub order_id: OrderId,
-    /// Which.
+    /// Its version.
     pub sequence: u64,
     /// Its type, as stored.
     pub event_type: String,
@@ -92,16 +92,16 @@ pub struct DecodeError {
     pub detail: String,
 }
 
-/// The order whose events a stream of the journal is.
+/// The order of a journal stream.
 #[must_use]
 pub const fn order_of(stream: StreamId) -> OrderId {
     OrderId::from_uuid(stream.uuid())
 }
 
-/// Reads a stored event, lifting old versions.
+/// Decodes a stored event; upcasts old versions.
 ///
 /// # Errors
-/// [`DecodeError`] where version, payload or metadata are not of this program's making.
+/// [`DecodeError`] if version, payload or metadata do not fit this program.
 pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
     let wrong = |detail: String| DecodeError {
         order_id: order_of(stored.stream_id),
@@ -110,17 +110,17 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
         event_version: stored.event_version.clone(),
         detail,
     };
-    // serde's errors may quote a value, so only where it went wrong is told.
+    // serde's errors may quote a value, so only their location is reported.
     let at = |error: &serde_json::Error| format!("line {} column {}", error.line(), error.column());
-    let payload = lifted(LIFTS, &stored.event_type, &stored.event_version, &stored.payload)
+    let payload = upcast(UPCASTS, &stored.event_type, &stored.event_version, &stored.payload)
         .map_err(&wrong)?;
     let event: Event = serde_json::from_str(&payload)
-        .map_err(|error| wrong(format!("payload is not such an event: {}", at(&error))))?;
+        .map_err(|error| wrong(format!("payload does not fit the event type: {}", at(&error))))?;
     if event.name() != stored.event_type {
         return Err(wrong(format!("payload is a {}", event.name())));
     }
     let metadata: Metadata = if stored.metadata.trim() == "{}" {
-        // Written by another cqrs-es tool, which knows nothing of ours.
+        // Written by another cqrs-es tool, without our metadata.
         Metadata {
             by: By::service("unknown"),
             request_id: None,
@@ -144,10 +144,10 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
     })
 }
 
-/// Writes an event for the journal.
+/// Encodes an event for the journal.
 ///
 /// # Errors
-/// [`JournalError::Invalid`], which no event of this program is known to cause.
+/// [`JournalError::Invalid`]; no event of this program is known to cause it.
 pub fn encode(event: &Event, metadata: &Metadata) -> Result<NewEvent, JournalError> {
-    NewEvent::new(event.name(), Event::VERSION, event, metadata)
+    NewEvent::new(event.name(), Event::version_of(event.name()), event, metadata)
 }

@@ -1,10 +1,10 @@
-//! What runs beside: the only file that begins a task. Each of them ends by itself when the client
-//! or the engine for whom it works does.
+//! Background tasks: the only file that spawns them. Each task ends by itself when its client or
+//! the engine does.
 //! Never here: what a task does.
 
 use tokio::task::JoinHandle;
 
-/// Begins a task on the runtime of whoever asks.
+/// Spawns a task on the caller's runtime.
 pub(crate) fn spawn<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
 ) -> JoinHandle<T> {

@@ -1,57 +1,71 @@
-//! Old versions of events, lifted to today's when they are read. The journal is never rewritten.
+//! Converts old versions of events to the current one when they are read. The journal is never
+//! rewritten.
 //!
-//! To change an event: give it its next version in [`Event::VERSION`], keep the golden files of the
-//! old one as they are, and add a [`Lift`] from it. A version that no lift leads on from was
-//! written by a newer program, and is refused.
-//! Never here: defaults for optional fields; those stand on the event itself.
+//! To change an event: increase [`Event::version_of`], keep the golden files of the old version
+//! unchanged, and add an [`Upcast`] from it. A version without an upcast was written by a newer
+//! program and is refused.
+//! Never here: defaults for optional fields; those are declared on the event.
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::Event;
 
-/// One step: an event of one version, as the next version would have said it.
+/// One step: converts an event from one version to the next.
 #[derive(Clone, Copy, Debug)]
-pub struct Lift {
-    /// Which type of event.
+pub struct Upcast {
+    /// The type of event.
     pub event_type: &'static str,
     /// From this version.
     pub from: &'static str,
-    /// To this one.
+    /// To this version.
     pub to: &'static str,
-    /// What changes in the payload; the text says why it is not of this version.
+    /// Changes the payload, or reports why the payload is not of the old version.
     pub change: fn(&mut Value) -> Result<(), &'static str>,
 }
 
-/// Every step that there is. Version 1 is the first that was published.
-pub const LIFTS: &[Lift] = &[];
+/// All steps. Version 1 is the first published one.
+pub const UPCASTS: &[Upcast] =
+    &[Upcast { event_type: "OrderPlaced", from: "1", to: "2", change: placed_with_a_person }];
 
-/// The payload as version [`Event::VERSION`] would have written it, by as many steps as it takes.
+/// Version 2 has the personal data in one object.
+fn placed_with_a_person(payload: &mut Value) -> Result<(), &'static str> {
+    let body = payload.get_mut("OrderPlaced").and_then(Value::as_object_mut);
+    let body = body.ok_or("no OrderPlaced")?;
+    let address = body.remove("address").ok_or("no address")?;
+    let contact = body.remove("contact").ok_or("no contact")?;
+    body.insert("person".to_owned(), json!({ "address": address, "contact": contact }));
+    Ok(())
+}
+
+/// The payload in the current version of its type ([`Event::version_of`]), by as many steps as needed.
 ///
 /// # Errors
-/// Why there is no such payload. The text names no field's value.
-pub fn lifted<'a>(
-    lifts: &[Lift],
+/// Why the payload cannot be converted. The text contains no field values.
+pub fn upcast<'a>(
+    upcasts: &[Upcast],
     event_type: &str,
     event_version: &'a str,
     payload: &'a str,
 ) -> Result<Cow<'a, str>, String> {
-    if event_version == Event::VERSION {
+    let current = Event::version_of(event_type);
+    if event_version == current {
         return Ok(Cow::Borrowed(payload));
     }
     let mut value: Value = serde_json::from_str(payload)
         .map_err(|error| format!("payload: line {} column {}", error.line(), error.column()))?;
     let mut version = event_version;
-    // Each step is taken at most once, so that a circle in the table ends too.
-    for _ in 0..=lifts.len() {
-        if version == Event::VERSION {
+    // Bounded, so that a cycle in the table ends too.
+    for _ in 0..=upcasts.len() {
+        if version == current {
             return Ok(Cow::Owned(value.to_string()));
         }
-        let next = lifts.iter().find(|lift| lift.event_type == event_type && lift.from == version);
-        let Some(lift) = next else { break };
-        (lift.change)(&mut value).map_err(|why| format!("not of version {version}: {why}"))?;
-        version = lift.to;
+        let next =
+            upcasts.iter().find(|upcast| upcast.event_type == event_type && upcast.from == version);
+        let Some(upcast) = next else { break };
+        (upcast.change)(&mut value).map_err(|why| format!("not of version {version}: {why}"))?;
+        version = upcast.to;
     }
     Err("unknown version".to_owned())
 }

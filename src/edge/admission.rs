@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body_util::Full as OneFrame;
 use order_actor::domain::By;
 use order_actor::grpc::status::FORWARDED_HEADER;
-use order_actor::grpc::{HIDDEN_UNTIL, Unanswered};
+use order_actor::grpc::{NOT_FOUND_DELAY, Unanswered};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -216,7 +216,7 @@ impl AdmittedCall {
             None => answer.await,
         }?;
         if self.of_customer && is_not_found(&answer) {
-            sleep_until(self.since + HIDDEN_UNTIL).await;
+            sleep_until(self.since + NOT_FOUND_DELAY).await;
         }
         // The message is released; from now on the answer counts.
         self.held.set_bytes(0);

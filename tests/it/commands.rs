@@ -24,13 +24,14 @@ fn place(order_id: Uuid, units: u32) -> Command {
             sku: "MUG".into(),
             quantity: units,
             unit_price: Some(proto::Money { currency_code: "GBP".into(), units: 4, nanos: 0 }),
-            seller_id: String::new(),
+            ..proto::NewLine::default()
         }],
         address: Some(proto::Address {
             street: "1 Street".into(),
             city: "London".into(),
             postal_code: "W1".into(),
             country: "GB".into(),
+            ..proto::Address::default()
         }),
         ..proto::PlaceOrderRequest::default()
     })

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod amounts;
 mod archive;
 mod backup;
 mod book;
@@ -23,6 +24,7 @@ mod edge;
 mod fake;
 mod feed;
 mod files;
+mod golden_journals;
 mod health;
 mod hidden;
 mod history;

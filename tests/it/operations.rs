@@ -69,8 +69,8 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
             "REBUILD_READ_MODEL",
             "deadlines",
             "looked odd",
-            "in use since it was built last",
-            "built again from 0 events",
+            "in use since the last build",
+            "rebuilt from 0 events",
         ],
         [
             "RESUME_TIMERS",

@@ -90,13 +90,14 @@ fn order(customer: &str) -> proto::PlaceOrderRequest {
             sku: "MUG".into(),
             quantity: 1,
             unit_price: Some(proto::Money { currency_code: "GBP".into(), units: 4, nanos: 0 }),
-            seller_id: String::new(),
+            ..proto::NewLine::default()
         }],
         address: Some(proto::Address {
             street: "1 Street".into(),
             city: "London".into(),
             postal_code: "W1".into(),
             country: "GB".into(),
+            ..proto::Address::default()
         }),
         ..proto::PlaceOrderRequest::default()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use order_actor::actor::{Context, Limits, Registry};
 use order_actor::clock::{Clock, SystemClock};
-use order_actor::domain::{By, Command, Part, Policy};
+use order_actor::domain::{By, Command, Component, Policy};
 use order_actor::journal::{Journal, Options, open_memory, open_postgres, open_sqlite};
 use shared_events::contract::OrderId;
 use tokio::time::Instant;
@@ -125,7 +125,7 @@ impl Engine {
 /// Roles: orders are confirmed by the engine itself.
 pub fn shop_or_stock(command: &Command) -> By {
     match command {
-        Command::Confirm(_) => By::Engine(Part::STOCK),
+        Command::Confirm(_) => By::Engine(Component::STOCK),
         _ => shop(),
     }
 }

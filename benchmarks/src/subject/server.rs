@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::domain::By;
-use order_actor::grpc::commands::{Asking, CommandRequest};
+use order_actor::grpc::commands::{CommandRequest, ParseContext};
 use order_actor::grpc::proto::order_service_server::{OrderService, OrderServiceServer};
 use order_actor::grpc::{OrdersEdge, proto, render};
 use order_actor::projections::{OrderSummaries, migrator};
@@ -109,10 +109,10 @@ impl FrameworkEdge {
     ) -> Result<Option<proto::Order>, Status> {
         let by = request.extensions().get::<By>().cloned();
         let by = by.ok_or_else(|| Status::unauthenticated("nobody"))?;
-        let asking = Asking { by: &by, ids: &Chance::system() };
+        let context = ParseContext { by: &by, ids: &Chance::system() };
         let parsed = request
             .into_inner()
-            .parse(&asking)
+            .parse(&context)
             .map_err(|violations| Status::invalid_argument(format!("{violations:?}")))?;
         let order_id = parsed.order_id;
         let failed = |error: anyhow::Error| Status::unavailable(error.to_string());

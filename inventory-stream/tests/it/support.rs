@@ -119,10 +119,19 @@ impl Story {
                 sku: self::sku(sku),
                 quantity: Quantity::new(*quantity).unwrap(),
                 unit_price,
+                title: String::new(),
+                total: None,
             })
             .collect();
         let (placed_at, confirm_by) = (Timestamp::default(), Timestamp::default());
-        self.fact(|order| OrderFact::Created { order, lines, placed_at, confirm_by })
+        self.fact(|order| OrderFact::Created {
+            order,
+            lines,
+            placed_at,
+            confirm_by,
+            charges: Vec::new(),
+            totals: None,
+        })
     }
 
     pub fn cancelled(&mut self) -> Fact {

@@ -157,6 +157,8 @@ fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
         sku: sku.clone(),
         quantity,
         unit_price: price(i64::from(line) * 450),
+        title: String::new(),
+        total: None,
     };
     let bought = |lines: u32, locale: &str| {
         let mut bought = placed(1);

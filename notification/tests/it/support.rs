@@ -148,6 +148,8 @@ pub fn placed(position: u64) -> Fact {
         lines: Vec::new(),
         placed_at: start(),
         confirm_by: start(),
+        charges: Vec::new(),
+        totals: None,
     })
 }
 

@@ -1,16 +1,16 @@
 use crate::domain::Order;
 
-/// What becomes of an actor after it answered.
+/// What an actor does after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifespan {
-    /// Stays until it is idle for long, or room is needed.
+    /// Stays awake until it was idle for long or its slot is needed.
     Awake,
-    /// Sleeps as soon as nobody waits for it.
+    /// Goes to sleep as soon as no call waits for it.
     Sleep,
 }
 
-/// Orders that do not exist, and those to which nothing can happen any more, need not stay:
-/// an unknown id costs no memory, and whoever asks for an ended order reads it again.
+/// Missing orders and ended orders do not stay awake: an unknown id costs no memory, and an ended
+/// order is read again if it is requested.
 pub(super) const fn after(order: &Order) -> Lifespan {
     match order {
         Order::Absent | Order::Returned(_) | Order::Cancelled(_) => Lifespan::Sleep,

@@ -8,27 +8,27 @@ use tokio::time::Instant;
 use super::registry::Shared;
 use crate::domain::{By, Command, Event, Order, Rejection};
 
-/// What comes with a command besides the command.
+/// What an actor needs to know about a command besides its content.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Who asks, as proved at the edge.
+    /// The caller, as authenticated at the edge.
     pub by: By,
-    /// What makes a retry recognisable.
+    /// The idempotency key of retries.
     pub request_id: Option<RequestId>,
-    /// The version the caller believes the order to have.
+    /// The version that the order must have.
     pub expected_version: Option<u64>,
-    /// Answer what would happen, and let nothing happen.
+    /// Whether to answer what would happen and append nothing.
     pub validate_only: bool,
     /// The fact that caused the command.
     pub causation: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
-    /// After this nobody waits for the answer any more.
+    /// When the caller stops waiting for the answer.
     pub deadline: Instant,
 }
 
 impl Context {
-    /// A plain command by somebody, wanted until then.
+    /// A context without options.
     #[must_use]
     pub const fn new(by: By, deadline: Instant) -> Self {
         Self {
@@ -52,17 +52,17 @@ pub struct Executed {
     pub version: u64,
     /// When its last event happened.
     pub updated_at: Timestamp,
-    /// What was appended, or would be for `validate_only`; empty where nothing happened.
+    /// The events appended, or to be appended for `validate_only`; empty if there were none.
     pub events: Vec<Event>,
-    /// Whether this request had been carried out before.
+    /// Whether an earlier call executed this request already.
     pub replayed: bool,
     /// The order's shard.
     pub shard: u16,
-    /// Position of the order's last event in its shard; 0 where it has none.
+    /// Position of the order's last event in its shard; 0 if it has none.
     pub position: u64,
 }
 
-/// An order as it stands.
+/// The current state of an order.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The order.
@@ -80,15 +80,15 @@ pub struct View {
 /// Why the caller got no new version back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The domain's no.
+    /// The domain refuses the command.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The order is not at the version the caller believes.
+    /// The order is not at the expected version.
     #[error("the order is at version {actual}, not {expected}")]
     VersionMismatch {
-        /// What the caller gave.
+        /// The version that the caller expects.
         expected: u64,
-        /// What it is.
+        /// The version of the order.
         actual: u64,
     },
     /// The request id was used for another command.
@@ -97,52 +97,52 @@ pub enum Refusal {
     /// Too many commands wait, or too many orders are awake.
     #[error("too many commands are waiting")]
     Overloaded,
-    /// The deadline passed before the command was begun; nothing happened.
-    #[error("the deadline passed before the command was begun")]
+    /// The deadline passed before the command was started; nothing was appended.
+    #[error("the deadline passed before the command was started")]
     DeadlineExceeded,
-    /// Another node has the order's shard, or none has yet; surely nothing was appended.
-    #[error("shard {shard} is not here")]
+    /// Another node, or no node yet, owns the order's shard; certainly nothing was appended.
+    #[error("this node does not own shard {shard}")]
     NotOwner {
         /// The shard.
         shard: u16,
-        /// Where to ask (host:port), if that is known.
+        /// The owner's address (host:port), if known.
         owner: Option<Arc<str>>,
     },
-    /// An operator has closed the order's shard; surely nothing was appended.
+    /// An operator has frozen the order's shard; certainly nothing was appended.
     #[error("shard {shard} is frozen: {reason}")]
     Frozen {
         /// The shard.
         shard: u16,
-        /// What the operator said.
+        /// The operator's reason.
         reason: Arc<str>,
     },
-    /// The journal cannot take it now; surely nothing was appended.
+    /// The journal is unavailable; certainly nothing was appended.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
-    /// The journal was set back and nobody has accepted that yet; surely nothing was appended.
+    /// The journal was set back, which no operator has accepted; certainly nothing was appended.
     #[error("the journal is not the one that was followed: {0}")]
     Doubted(String),
-    /// Whether it was appended is not known; ask again with the same request id.
+    /// It is not known whether it was appended; retry with the same request id.
     #[error("the outcome is not known: {0}")]
     OutcomeUnknown(String),
-    /// What would be appended is larger than an event may be; nothing was.
+    /// The event would be larger than the limit; nothing was appended.
     #[error("the event would be too large")]
     TooLarge,
-    /// The order has as many events as one may have; nothing was appended.
+    /// The order has reached the limit of its events; nothing was appended.
     #[error("the order has too many events")]
     TooManyEvents,
-    /// The order has left for an archive that is not at hand; nothing can happen to it any more.
+    /// The order is in an archive that this node does not read; no command can change it any more.
     #[error("the order is archived: {file}")]
     Archived {
-        /// The file that its first event stands in, by its path in the archive.
+        /// The file with its first event, by its path in the archive.
         file: String,
     },
-    /// The order's history is impossible; operators have been told.
+    /// The order's history is impossible; operators have been notified.
     #[error("the history of this order is broken: {0}")]
     Quarantined(String),
 }
 
-/// A place in an order's queue. Frees it when dropped, wherever the message got to.
+/// A place in an order's queue. Dropping it frees the place, wherever the message is then.
 pub(super) struct Permit {
     shared: Arc<Shared>,
     order_id: OrderId,
@@ -151,18 +151,18 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// For a call that is counted as waiting for an order, in the stay of that ticket. Must not be
-    /// dropped under the registry's lock, which it takes.
+    /// For a call already counted as waiting for an order, under this ticket. Must not be dropped
+    /// while the registry's lock is held: dropping takes that lock.
     pub(super) fn new(shared: Arc<Shared>, order_id: OrderId, ticket: u64) -> Self {
         Self { shared, order_id, ticket, begun: Arc::default() }
     }
 
-    /// Tells whether the actor has taken the message up; outlives the message.
+    /// A flag that is set once the actor starts with the message; it outlives the message.
     pub(super) fn begun(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.begun)
     }
 
-    /// The actor takes the message up.
+    /// Records that the actor starts with the message.
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
     }
@@ -174,9 +174,9 @@ impl Drop for Permit {
     }
 }
 
-/// What an order understands.
+/// A message to an order's actor.
 pub(super) enum Message {
-    /// Carry out a command.
+    /// Execute a command.
     Execute {
         command: Box<Command>,
         context: Box<Context>,

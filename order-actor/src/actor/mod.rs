@@ -2,15 +2,16 @@
 //! never races with itself; different orders never wait for each other.
 //!
 //! `Registry` finds or wakes the order → `OrderActor` decides, evolves a copy, appends, and only
-//! then keeps the copy and answers → `Supervisor` buries what died; the next command rebuilds it.
+//! then keeps the copy and answers → `Supervisor` removes dead actors; the next command rebuilds
+//! the order.
 //! Never here: business rules (see `domain`), SQL (see `journal`).
 
-mod lifespan; // how long an order stays awake after what
-mod mailbox; // the messages an order understands, and its answers
-mod order_actor; // what one order does with a message
-mod places; // who is awake, who waits, who may sleep
-mod registry; // finding or waking the right order; refusing when full
-mod supervisor; // what a death means
+mod awake_orders; // awake orders, waiting calls, idle times
+mod lifespan; // whether an order stays awake after an answer
+mod mailbox; // messages to an order's actor, and its answers
+mod order_actor; // the actor of one order
+mod registry; // finds or wakes an order; refuses when full
+mod supervisor; // cleans up after a dead actor
 
 pub use mailbox::{Context, Executed, Refusal, View};
 pub use registry::{Limits, Registry};

@@ -12,16 +12,16 @@ use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
 use crate::journal::JournalError;
 use crate::record::{DecodeError, Metadata, RecordedEvent, decode, encode};
 
-/// One order. Recovers from the journal when first spoken to; then, per command: decide, evolve a
-/// copy, append, keep, answer.
+/// The actor of one order. Its first message rebuilds the order from the journal. Each command then
+/// takes the same steps: decide, evolve a copy, append, keep the copy, answer.
 pub(super) struct OrderActor {
     pub(super) shared: Arc<Shared>,
 }
 
-/// What an order remembers while it is awake.
+/// The state of an awake order.
 pub(super) struct Memory {
     order_id: OrderId,
-    /// Of the shard, in which it was woken.
+    /// The tenure of its shard in which it was woken.
     tenure: u64,
     recovered: Option<Recovered>,
 }
@@ -32,14 +32,14 @@ struct Recovered {
     version: u64,
     updated_at: Timestamp,
     position: u64,
-    /// What each request said (its fingerprint), from the events' metadata.
+    /// The fingerprint of each request id's command, from the events' metadata.
     requests: HashMap<RequestId, String>,
 }
 
 impl Actor for OrderActor {
     type Msg = Message;
     type State = Memory;
-    /// Which order, and since when its shard is ours.
+    /// The order and the tenure of its shard.
     type Arguments = (OrderId, u64);
 
     async fn pre_start(
@@ -57,46 +57,45 @@ impl Actor for OrderActor {
         memory: &mut Memory,
     ) -> Result<(), ActorProcessingErr> {
         let order_id = memory.order_id;
-        let (lifespan, permit) = match message {
+        let (fate, permit) = match message {
             Message::Execute { command, context, permit, reply } => {
                 let outcome = if Instant::now() >= context.deadline {
                     Err(Refusal::DeadlineExceeded)
                 } else {
                     permit.begin();
-                    let remembered = memory.recovered.is_some();
+                    let was_awake = memory.recovered.is_some();
                     let outcome = self.execute(memory, &command, &context).await;
-                    if remembered && matches!(outcome, Err(Refusal::Rejected(Rejection::NotFound)))
-                    {
-                        self.take_as_long_as_for_none(memory).await;
+                    if was_awake && matches!(outcome, Err(Refusal::Rejected(Rejection::NotFound))) {
+                        self.load_as_if_absent(memory).await;
                     }
                     outcome
                 };
-                let lifespan = lifespan_after(outcome.as_ref().err(), memory);
-                // The caller may have given up; the outcome stands all the same.
+                let fate = fate_after(outcome.as_ref().err(), memory);
+                // Fails if the caller has given up; the outcome still counts.
                 let _ = reply.send(outcome);
-                (lifespan, permit)
+                (fate, permit)
             }
             Message::View { by, permit, reply } => {
                 permit.begin();
-                let remembered = memory.recovered.is_some();
+                let was_awake = memory.recovered.is_some();
                 let outcome = self.view(memory).await;
                 let hidden = outcome.as_ref().is_ok_and(|view| {
                     view.order.details().is_some_and(|details| !by.owns(details))
                 });
-                if remembered && hidden {
-                    self.take_as_long_as_for_none(memory).await;
+                if was_awake && hidden {
+                    self.load_as_if_absent(memory).await;
                 }
-                let lifespan = lifespan_after(outcome.as_ref().err(), memory);
+                let fate = fate_after(outcome.as_ref().err(), memory);
                 let _ = reply.send(outcome);
-                (lifespan, permit)
+                (fate, permit)
             }
         };
         drop(permit);
-        match lifespan {
+        match fate {
             Fate::Lives(Lifespan::Awake) => {}
-            Fate::Lives(Lifespan::Sleep) => self.shared.sleep_if_unwanted(order_id, &myself),
-            // What it remembers may be wrong: it dies, and the next command rebuilds it.
-            Fate::Dies => self.shared.bury(order_id, myself.get_id(), Some(&myself)),
+            Fate::Lives(Lifespan::Sleep) => self.shared.sleep_if_idle(order_id, &myself),
+            // Its state may be wrong: the actor stops, and the next command rebuilds it.
+            Fate::Dies => self.shared.remove_actor(order_id, myself.get_id(), Some(&myself)),
         }
         Ok(())
     }
@@ -107,7 +106,7 @@ enum Fate {
     Dies,
 }
 
-fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
+fn fate_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
     match refusal {
         Some(refusal) if is_in_doubt(refusal) => Fate::Dies,
         _ => Fate::Lives(
@@ -119,7 +118,7 @@ fn lifespan_after(refusal: Option<&Refusal>, memory: &Memory) -> Fate {
     }
 }
 
-/// After these the memory of an order may be wrong.
+/// Whether the actor's state may be wrong after this refusal.
 const fn is_in_doubt(refusal: &Refusal) -> bool {
     matches!(
         refusal,
@@ -131,9 +130,9 @@ const fn is_in_doubt(refusal: &Refusal) -> bool {
 }
 
 impl OrderActor {
-    /// Somebody else's order looks as one that there is not. For one that there is not the journal is
-    /// asked each time; so is it for one that is awake, or the difference would tell.
-    async fn take_as_long_as_for_none(&self, memory: &Memory) {
+    /// Loads the order from the journal and drops it. For a missing order every call reads the
+    /// journal; an awake order of another customer does too, so that timing does not reveal it.
+    async fn load_as_if_absent(&self, memory: &Memory) {
         drop(self.shared.journal.load(memory.order_id).await);
     }
 
@@ -149,8 +148,8 @@ impl OrderActor {
         })
     }
 
-    /// The four steps. A conflict says that somebody else wrote, and surely not we: the order is
-    /// read again and decides once more.
+    /// Executes a command. A conflict means that another writer appended and this one certainly did
+    /// not: the order is read again and decides once more.
     async fn execute(
         &self,
         memory: &mut Memory,
@@ -160,31 +159,33 @@ impl OrderActor {
         if memory.recovered.is_none() && self.may_presume_absent(command, context) {
             memory.recovered = Some(Recovered::default());
             match self.attempt(memory, command, context).await {
-                Err(Attempt::Stale) => self.shared.presumed_wrongly(),
-                Err(Attempt::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
-                // Refused by an order that we only presumed: the true one has the word.
-                Err(Attempt::Refused(_)) => {}
+                Err(Failure::Stale) => self.shared.presumption_failed(),
+                Err(Failure::Refused(refusal)) if is_in_doubt(&refusal) => return Err(refusal),
+                // The refusal came from a presumed order; the real one decides below.
+                Err(Failure::Refused(_)) => {}
                 Ok(executed) => return Ok(executed),
             }
             memory.recovered = None;
         }
         match self.attempt(memory, command, context).await {
-            Err(Attempt::Stale) => {
+            Err(Failure::Stale) => {
                 memory.recovered = None;
-                self.attempt(memory, command, context).await.map_err(|attempt| match attempt {
-                    Attempt::Refused(refusal) => refusal,
-                    Attempt::Stale => Refusal::Unavailable("another writer is at work".to_owned()),
+                self.attempt(memory, command, context).await.map_err(|failure| match failure {
+                    Failure::Refused(refusal) => refusal,
+                    Failure::Stale => Refusal::Unavailable(
+                        "another writer keeps appending to the order".to_owned(),
+                    ),
                 })
             }
-            Err(Attempt::Refused(refusal)) => Err(refusal),
+            Err(Failure::Refused(refusal)) => Err(refusal),
             Ok(executed) => Ok(executed),
         }
     }
 
-    /// Whether an order may be placed without reading first whether it exists: most do not, and the
-    /// journal, which appends a first event once only, tells of those that do.
+    /// Whether an order may be placed without first reading whether it exists. Most do not exist,
+    /// and for those that do the journal refuses a second first event.
     fn may_presume_absent(&self, command: &Command, context: &Context) -> bool {
-        matches!(command, Command::Place(_))
+        command.creates_order()
             && !context.validate_only
             && context.expected_version.is_none()
             && self.shared.presumes_absent()
@@ -195,18 +196,18 @@ impl OrderActor {
         memory: &mut Memory,
         command: &Command,
         context: &Context,
-    ) -> Result<Executed, Attempt> {
+    ) -> Result<Executed, Failure> {
         let shared = &self.shared;
         let (order_id, tenure) = (memory.order_id, memory.tenure);
         let shard = shared.journal.shard_of(order_id);
         let recovered = self.recover(memory).await?;
 
-        let request = match self.said_before(recovered, command, context, shard).await? {
-            Said::Before => return Ok(recovered.executed(shard, Vec::new(), true)),
-            Said::Now(request) => request,
+        let request = match self.repetition(recovered, command, context, shard).await? {
+            Request::Repeated => return Ok(recovered.executed(shard, Vec::new(), true)),
+            Request::New(request) => request,
         };
         if let Some(expected) = context.expected_version {
-            hidden_from(&recovered.order, command, context)?;
+            check_visible(&recovered.order, command, context)?;
             if expected != recovered.version {
                 let actual = recovered.version;
                 return Err(Refusal::VersionMismatch { expected, actual }.into());
@@ -239,8 +240,8 @@ impl OrderActor {
         let appended =
             shared.journal.append_in(tenure, order_id, recovered.version, new_events).await;
         let appended = appended.map_err(|error| match error {
-            JournalError::NotOwner { shard } => Attempt::Refused(shared.not_owner(shard)),
-            other => refusal_of(order_id, other),
+            JournalError::NotOwner { shard } => Failure::Refused(shared.not_owner(shard)),
+            other => append_failure(order_id, other),
         })?;
 
         recovered.order = Arc::new(next);
@@ -251,24 +252,24 @@ impl OrderActor {
         Ok(recovered.executed(shard, events, false))
     }
 
-    /// Whether the request of a command was carried out before, and what to remember of it if not.
-    async fn said_before(
+    /// Whether the command's request was executed before; if not, what to remember of it.
+    async fn repetition(
         &self,
         recovered: &Recovered,
         command: &Command,
         context: &Context,
         shard: u16,
-    ) -> Result<Said, Refusal> {
-        let Some(id) = context.request_id else { return Ok(Said::Now(None)) };
+    ) -> Result<Request, Refusal> {
+        let Some(id) = context.request_id else { return Ok(Request::New(None)) };
         let fingerprints = self.shared.journal.fingerprints(shard).await;
         let fingerprints = fingerprints.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        let said = serde_json::to_vec(command).unwrap_or_default();
+        let content = serde_json::to_vec(command).unwrap_or_default();
         let Some(before) = recovered.requests.get(&id) else {
-            return Ok(Said::Now(Some((id, fingerprints.of(&said)))));
+            return Ok(Request::New(Some((id, fingerprints.of(&content)))));
         };
-        hidden_from(&recovered.order, command, context)?;
-        if fingerprints.matches(before, &said) {
-            Ok(Said::Before)
+        check_visible(&recovered.order, command, context)?;
+        if fingerprints.matches(before, &content) {
+            Ok(Request::Repeated)
         } else {
             Err(Refusal::RequestIdReused)
         }
@@ -301,26 +302,26 @@ impl OrderActor {
     async fn quarantine(&self, order_id: OrderId, reason: String) -> Refusal {
         tracing::error!(order = %order_id, reason, "quarantined: impossible history");
         if let Err(error) = self.shared.journal.quarantine(order_id, &reason).await {
-            tracing::error!(order = %order_id, %error, "quarantine could not be written");
+            tracing::error!(order = %order_id, %error, "the quarantine could not be stored");
         }
         Refusal::Quarantined(reason)
     }
 }
 
-/// Whether a request was carried out before.
-enum Said {
-    Before,
-    /// Its id and its fingerprint, where it has one.
-    Now(Option<(RequestId, String)>),
+/// Whether a request was executed before.
+enum Request {
+    Repeated,
+    /// Its id and fingerprint, if it has an id.
+    New(Option<(RequestId, String)>),
 }
 
-enum Attempt {
+enum Failure {
     Refused(Refusal),
-    /// What we remember is not what the journal holds.
+    /// The actor's state is not what the journal holds.
     Stale,
 }
 
-impl From<Refusal> for Attempt {
+impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
@@ -340,17 +341,17 @@ impl Recovered {
     }
 }
 
-/// Somebody else's order is hidden before anything else is said of it: it looks as one that there is
-/// not. Placing it tells that the id is taken, and no more.
-fn hidden_from(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
+/// Refuses an order that the caller may not see, before anything else is revealed about it. Another
+/// customer's order looks like a missing one; placing it reveals only that the id is taken.
+fn check_visible(order: &Order, command: &Command, context: &Context) -> Result<(), Refusal> {
     match order.details() {
         Some(details) if context.by.owns(details) => Ok(()),
-        None if matches!(command, Command::Place(_)) => Ok(()),
+        None if command.creates_order() => Ok(()),
         _ => Err(command.hidden().into()),
     }
 }
 
-/// An event that cannot happen must never reach the journal.
+/// The order after these events. An impossible event must never reach the journal.
 fn evolved(order: &Order, events: &[Event]) -> Result<Order, Refusal> {
     events.iter().try_fold(order.clone(), evolve).map_err(|impossible| {
         tracing::error!(%impossible, "decide and evolve disagree; nothing was appended");
@@ -375,17 +376,17 @@ fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
     Ok(recovered)
 }
 
-fn refusal_of(order_id: OrderId, error: JournalError) -> Attempt {
+fn append_failure(order_id: OrderId, error: JournalError) -> Failure {
     match error {
-        JournalError::Conflict { .. } => Attempt::Stale,
+        JournalError::Conflict { .. } => Failure::Stale,
         JournalError::OutcomeUnknown(detail) => {
-            // The writer has said it once for all of its batch.
+            // The writer has logged it once for the entire batch.
             tracing::debug!(order = %order_id, detail, "outcome of an append is not known");
-            Attempt::Refused(Refusal::OutcomeUnknown(detail))
+            Failure::Refused(Refusal::OutcomeUnknown(detail))
         }
-        JournalError::Doubted(why) => Attempt::Refused(Refusal::Doubted(why)),
-        JournalError::TooLarge { .. } => Attempt::Refused(Refusal::TooLarge),
-        JournalError::TooManyEvents { .. } => Attempt::Refused(Refusal::TooManyEvents),
-        other => Attempt::Refused(Refusal::Unavailable(other.to_string())),
+        JournalError::Doubted(why) => Failure::Refused(Refusal::Doubted(why)),
+        JournalError::TooLarge { .. } => Failure::Refused(Refusal::TooLarge),
+        JournalError::TooManyEvents { .. } => Failure::Refused(Refusal::TooManyEvents),
+        other => Failure::Refused(Refusal::Unavailable(other.to_string())),
     }
 }

@@ -8,30 +8,30 @@ use shared_events::contract::OrderId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::awake_orders::AwakeOrders;
 use super::mailbox::{Context, Executed, Message, Permit, Refusal, View};
 use super::order_actor::OrderActor;
-use super::places::Places;
 use super::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::domain::{By, Command, Policy, Rejection, Role};
 use crate::journal::Journal;
 use crate::limits;
 
-/// After an order that was presumed absent turned out to exist, in milliseconds.
+/// How long orders are read first, in milliseconds, after one that was presumed absent existed.
 const READ_FIRST_FOR: u64 = 1_000;
 
-/// How many orders and commands there may be at once. ractor's mailboxes are unbounded, so the
-/// registry counts in front of them.
+/// Limits on awake orders and waiting calls. ractor's mailboxes are unbounded, so the registry
+/// counts in front of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Orders awake at once.
+    /// Orders awake at the same time.
     pub awake_max: usize,
     /// Commands waiting for one order.
     pub waiting_max: usize,
-    /// Calls waiting for all orders together; customers have seven of eight of these places, so that
-    /// the engine's own reactions, services and operators find one whatever customers do.
+    /// Calls waiting for all orders together. Customers may use seven eighths of these places, so
+    /// that the engine's own reactions, services and operators always find one.
     pub calls_max: usize,
-    /// How long an order may stay awake that nobody speaks to.
+    /// How long an idle order stays awake.
     pub idle_max: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How many calls may wait before one of this role is refused.
+    /// The number of waiting calls at which a call of this role is refused.
     const fn calls_max_of(&self, role: Role) -> usize {
         match role {
             Role::Customer => self.calls_max - self.calls_max / 8,
@@ -62,7 +62,7 @@ pub struct Registry {
     shared: Arc<Shared>,
 }
 
-/// What all order actors share.
+/// State that all order actors share.
 pub(super) struct Shared {
     pub(super) journal: Journal,
     pub(super) clock: Arc<dyn Clock>,
@@ -71,25 +71,24 @@ pub(super) struct Shared {
     awake: Mutex<Awake>,
     supervisor: ActorCell,
     started: Instant,
-    /// When an order that was presumed absent last turned out to exist: milliseconds since the
-    /// start.
+    /// When an order that was presumed absent last existed, in milliseconds since the start.
     presumed_wrongly: AtomicU64,
 }
 
 #[derive(Default)]
 struct Awake {
-    places: Places<Awoken>,
-    orders: HashMap<ActorId, OrderId>,
+    by_id: AwakeOrders<AwakeActor>,
+    by_actor: HashMap<ActorId, OrderId>,
 }
 
 #[derive(Clone)]
-struct Awoken {
+struct AwakeActor {
     actor: ActorRef<Message>,
-    /// Of its shard, in which it was woken: in another one it may have missed something.
+    /// The tenure of its shard in which it was woken. In another tenure its state may be outdated.
     tenure: u64,
 }
 
-/// To whom a message went.
+/// The actor that a message was sent to.
 #[derive(Clone, Copy)]
 struct Sent {
     actor: ActorId,
@@ -97,26 +96,26 @@ struct Sent {
 }
 
 impl Awake {
-    /// It is awake no more; its actor ends when it has done what it is at.
+    /// Removes the order; its actor stops after its current message.
     fn stop(&mut self, order_id: OrderId) {
-        let awoken = self.places.remove(order_id);
+        let awoken = self.by_id.remove(order_id);
         self.sleep(awoken);
     }
 
-    /// Puts the least recently used order that nobody waits for to sleep.
+    /// Puts the idle order that was used least recently to sleep.
     fn make_room(&mut self) -> bool {
-        let idle = self.places.longest_idle();
+        let idle = self.by_id.longest_idle();
         self.sleep(idle)
     }
 
     /// Whether this is the actor of the order.
     fn has(&self, order_id: OrderId, id: ActorId) -> bool {
-        self.places.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
+        self.by_id.get(order_id).is_some_and(|awoken| awoken.actor.get_id() == id)
     }
 
-    fn sleep(&mut self, awoken: Option<Awoken>) -> bool {
+    fn sleep(&mut self, awoken: Option<AwakeActor>) -> bool {
         let slept = awoken.map(|awoken| {
-            self.orders.remove(&awoken.actor.get_id());
+            self.by_actor.remove(&awoken.actor.get_id());
             awoken.actor.stop(None);
         });
         slept.is_some()
@@ -128,7 +127,7 @@ impl Shared {
         self.awake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why a shard is not answered for here.
+    /// Why this node does not serve a shard.
     pub(super) fn not_owner(&self, shard: u16) -> Refusal {
         let ownership = self.journal.ownership();
         let ownership = ownership.borrow();
@@ -142,38 +141,42 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether an unknown order may be placed without reading first. A wrong guess costs its whole
-    /// batch another statement, so after one they are read for a while: somebody may be repeating
-    /// much.
+    /// Whether an unknown order may be placed without reading it first. A wrong presumption costs
+    /// its entire batch another statement; after one, orders are read first for a while.
     pub(super) fn presumes_absent(&self) -> bool {
         let last = self.presumed_wrongly.load(Ordering::Relaxed);
         last == 0 || self.millis().saturating_sub(last) > READ_FIRST_FOR
     }
 
-    /// Such an order did exist.
-    pub(super) fn presumed_wrongly(&self) {
+    /// Records that an order that was presumed absent exists.
+    pub(super) fn presumption_failed(&self) {
         self.presumed_wrongly.store(self.millis().max(1), Ordering::Relaxed);
     }
 
-    /// A call waits no more for an order.
+    /// A call no longer waits for an order.
     pub(super) fn done(&self, order_id: OrderId, ticket: u64) {
-        self.awake().places.done(order_id, ticket);
+        self.awake().by_id.done(order_id, ticket);
     }
 
-    /// Lets an order sleep unless somebody has come to wait for it meanwhile.
-    pub(super) fn sleep_if_unwanted(&self, order_id: OrderId, myself: &ActorRef<Message>) {
+    /// Puts an order to sleep unless a call waits for it by now.
+    pub(super) fn sleep_if_idle(&self, order_id: OrderId, myself: &ActorRef<Message>) {
         let mut awake = self.awake();
-        if awake.has(order_id, myself.get_id()) && awake.places.is_idle(order_id) {
+        if awake.has(order_id, myself.get_id()) && awake.by_id.is_idle(order_id) {
             awake.stop(order_id);
         }
     }
 
-    /// Forgets an actor that died or must die, unless another has taken its place already.
-    pub(super) fn bury(&self, order_id: OrderId, id: ActorId, stop: Option<&ActorRef<Message>>) {
+    /// Removes an actor that died or must stop, unless another one has replaced it already.
+    pub(super) fn remove_actor(
+        &self,
+        order_id: OrderId,
+        id: ActorId,
+        stop: Option<&ActorRef<Message>>,
+    ) {
         let mut awake = self.awake();
         if awake.has(order_id, id) {
-            awake.places.remove(order_id);
-            awake.orders.remove(&id);
+            awake.by_id.remove(order_id);
+            awake.by_actor.remove(&id);
         }
         drop(awake);
         if let Some(actor) = stop {
@@ -183,7 +186,7 @@ impl Shared {
 
     /// The order behind an actor, while it is known.
     pub(super) fn order_of(&self, id: ActorId) -> Option<OrderId> {
-        self.awake().orders.get(&id).copied()
+        self.awake().by_actor.get(&id).copied()
     }
 }
 
@@ -191,7 +194,7 @@ impl Registry {
     /// A registry over this journal; must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where the supervisor cannot be started.
+    /// [`Refusal::Unavailable`] if the supervisor cannot be started.
     pub async fn start(
         journal: Journal,
         clock: Arc<dyn Clock>,
@@ -216,7 +219,7 @@ impl Registry {
         Ok(Self { shared })
     }
 
-    /// Has an order carry out a command.
+    /// Makes an order execute a command.
     ///
     /// # Errors
     /// [`Refusal`] says why there is no new version.
@@ -226,8 +229,8 @@ impl Registry {
         command: Command,
         context: Context,
     ) -> Result<Executed, Refusal> {
-        // Before it is asked whether there is such an order, or of which version.
-        command.may(&context.by)?;
+        // Before the existence or the version of the order is checked.
+        command.authorize(&context.by)?;
         let (deadline, role) = (context.deadline, context.by.role());
         let (command, context) = (Box::new(command), Box::new(context));
         let (reply, answer) = oneshot::channel();
@@ -237,20 +240,20 @@ impl Registry {
         })?;
         let outcome = self.answer(order_id, answer, &begun, sent, deadline).await;
         match &outcome {
-            // What was appended was fenced.
+            // An append was fenced by the shard's epoch.
             Ok(executed) if !executed.events.is_empty() => outcome,
             Ok(_) | Err(Refusal::Rejected(_) | Refusal::VersionMismatch { .. }) => {
-                self.still_ours(order_id, sent)?;
+                self.check_tenure(order_id, sent)?;
                 outcome
             }
             Err(_) => outcome,
         }
     }
 
-    /// Shows an order to somebody who may see it.
+    /// The current state of an order that the caller may see.
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] where it does not exist or is somebody else's; other [`Refusal`]s.
+    /// [`Rejection::NotFound`] if it does not exist or is another customer's; other [`Refusal`]s.
     pub async fn view(&self, order_id: OrderId, by: &By) -> Result<View, Refusal> {
         let deadline = Instant::now() + limits::REACTION_DEADLINE;
         let (reply, answer) = oneshot::channel();
@@ -259,7 +262,7 @@ impl Registry {
             (Message::View { by: by.clone(), permit, reply }, begun)
         })?;
         let view = self.answer(order_id, answer, &begun, sent, deadline).await?;
-        self.still_ours(order_id, sent)?;
+        self.check_tenure(order_id, sent)?;
         if view.order.details().is_some_and(|details| by.owns(details)) {
             Ok(view)
         } else {
@@ -267,16 +270,15 @@ impl Registry {
         }
     }
 
-    /// Whether orders of this id are answered for here.
+    /// Whether this node owns the order's shard.
     #[must_use]
     pub fn is_here(&self, order_id: OrderId) -> bool {
         let journal = &self.shared.journal;
         journal.tenure(journal.shard_of(order_id)).is_some()
     }
 
-    /// Whether an answer that appended nothing still counts: between the question and now another
-    /// node may have gone on with the order.
-    fn still_ours(&self, order_id: OrderId, sent: Sent) -> Result<(), Refusal> {
+    /// Checks that an answer without an append is still valid: another node may own the order now.
+    fn check_tenure(&self, order_id: OrderId, sent: Sent) -> Result<(), Refusal> {
         let shard = self.shared.journal.shard_of(order_id);
         if self.shared.journal.tenure(shard) == Some(sent.tenure) {
             Ok(())
@@ -285,41 +287,40 @@ impl Registry {
         }
     }
 
-    /// How many orders are awake.
+    /// The number of awake orders.
     #[must_use]
     pub fn awake(&self) -> usize {
-        self.shared.awake().places.len()
+        self.shared.awake().by_id.len()
     }
 
-    /// Whether the journal was ever set back: then somebody may remember orders that it does not hold.
+    /// Whether the journal was ever set back: others may remember orders that it does not hold.
     pub(crate) async fn was_set_back(&self) -> bool {
         let chronicle = self.shared.journal.chronicle().await;
         chronicle.ok().flatten().is_some_and(|chronicle| chronicle.incarnation > 1)
     }
 
-    /// Puts orders to sleep that nobody spoke to for long.
+    /// Puts orders to sleep that have been idle for long.
     pub fn sweep(&self) {
         let Some(since) = Instant::now().checked_sub(self.shared.limits.idle_max) else { return };
         let mut awake = self.shared.awake();
-        while let Some(idle) = awake.places.idle_since(since) {
+        while let Some(idle) = awake.by_id.idle_since(since) {
             awake.sleep(Some(idle));
         }
     }
 
-    /// Stops every order; those at work finish the command they are at.
+    /// Stops every order after its current command.
     pub fn stop(&self) {
         let mut awake = self.shared.awake();
-        for awoken in awake.places.take_all() {
+        for awoken in awake.by_id.take_all() {
             awake.sleep(Some(awoken));
         }
         drop(awake);
         self.shared.supervisor.stop(None);
     }
 
-    /// Everything that must not be torn apart happens under the lock: the slot is found or made,
-    /// a place in its queue taken and the message sent, so that no order falls asleep in between.
-    /// Whoever finds no place is refused before anything is woken for them, and by counts: what a
-    /// refusal costs does not depend on how many are awake or wait.
+    /// Finds or wakes the order, takes a place in its queue and sends the message, all under one
+    /// lock, so that no order falls asleep in between. Without a free place the call is refused by
+    /// counters alone, before an order is woken: a refusal costs the same however many calls wait.
     fn send<R>(
         &self,
         order_id: OrderId,
@@ -330,17 +331,17 @@ impl Registry {
         let tenure =
             self.shared.journal.tenure(shard).ok_or_else(|| self.shared.not_owner(shard))?;
         let mut awake = self.shared.awake();
-        if awake.places.waiting() >= self.shared.limits.calls_max_of(role) {
+        if awake.by_id.waiting() >= self.shared.limits.calls_max_of(role) {
             return Err(Refusal::Overloaded);
         }
-        let known = awake.places.get(order_id).map(|awoken| awoken.tenure);
+        let known = awake.by_id.get(order_id).map(|awoken| awoken.tenure);
         if known != Some(tenure) {
-            // Either it sleeps, or the shard was elsewhere meanwhile and this one knows nothing of that.
+            // It sleeps, or it is outdated because another node owned the shard meanwhile.
             awake.stop(order_id);
             self.wake(&mut awake, order_id, tenure)?;
         }
-        let actor = awake.places.get(order_id).map(|awoken| awoken.actor.clone());
-        let ticket = awake.places.wait_for(order_id, self.shared.limits.waiting_max);
+        let actor = awake.by_id.get(order_id).map(|awoken| awoken.actor.clone());
+        let ticket = awake.by_id.wait_for(order_id, self.shared.limits.waiting_max);
         let (Some(actor), Some(ticket)) = (actor, ticket) else { return Err(Refusal::Overloaded) };
         let permit = Permit::new(Arc::clone(&self.shared), order_id, ticket);
         let (message, kept) = message(permit);
@@ -348,7 +349,7 @@ impl Registry {
         if undelivered.is_err() {
             awake.stop(order_id);
         }
-        // Before the permit in it is dropped, which takes the lock.
+        // Unlocks before an undelivered message is dropped: its permit takes the lock.
         drop(awake);
         match undelivered {
             Ok(()) => Ok((kept, Sent { actor: actor.get_id(), tenure })),
@@ -357,7 +358,7 @@ impl Registry {
     }
 
     fn wake(&self, awake: &mut Awake, order_id: OrderId, tenure: u64) -> Result<(), Refusal> {
-        if awake.places.len() >= self.shared.limits.awake_max && !awake.make_room() {
+        if awake.by_id.len() >= self.shared.limits.awake_max && !awake.make_room() {
             return Err(Refusal::Overloaded);
         }
         let handler = OrderActor { shared: Arc::clone(&self.shared) };
@@ -365,13 +366,13 @@ impl Registry {
         let (actor, _) =
             ActorRuntime::spawn_linked_instant(None, handler, (order_id, tenure), supervisor)
                 .map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        awake.orders.insert(actor.get_id(), order_id);
-        awake.places.add(order_id, Awoken { actor, tenure });
+        awake.by_actor.insert(actor.get_id(), order_id);
+        awake.by_id.add(order_id, AwakeActor { actor, tenure });
         Ok(())
     }
 
-    /// Waits for an answer. Where the actor died without one, nothing is guessed: a message it had
-    /// not begun surely did nothing, one it had begun may have been appended.
+    /// Waits for an answer. If the actor died without one, a message that it had not started
+    /// certainly appended nothing; for one that it had started the outcome is unknown.
     async fn answer<T>(
         &self,
         order_id: OrderId,
@@ -383,7 +384,7 @@ impl Registry {
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
-                self.shared.bury(order_id, sent.actor, None);
+                self.shared.remove_actor(order_id, sent.actor, None);
                 Err(if begun.load(Ordering::Acquire) {
                     Refusal::OutcomeUnknown("the order's actor died".to_owned())
                 } else {

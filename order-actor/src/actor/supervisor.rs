@@ -4,8 +4,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::registry::Shared;
 
-/// Watches over all orders. A death is logged and the place is cleared; nothing else is repaired,
-/// because the next command rebuilds the order from its journal.
+/// Supervises all order actors. It logs the death of an actor and removes it. Nothing else is
+/// repaired, because the next command rebuilds the order from its journal.
 pub(super) struct Supervisor;
 
 impl Actor for Supervisor {
@@ -21,7 +21,7 @@ impl Actor for Supervisor {
         Ok(Weak::new())
     }
 
-    /// Learns whose orders it watches over.
+    /// Receives the state of the registry that it works for.
     async fn handle(
         &self,
         _myself: ActorRef<Weak<Shared>>,
@@ -43,7 +43,7 @@ impl Actor for Supervisor {
             && let Some(order_id) = shared.order_of(cell.get_id())
         {
             tracing::error!(order = %order_id, %error, "an order's actor died; it will be rebuilt");
-            shared.bury(order_id, cell.get_id(), None);
+            shared.remove_actor(order_id, cell.get_id(), None);
         }
         Ok(())
     }

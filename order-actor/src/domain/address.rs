@@ -1,23 +1,41 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::TextRule;
+use shared_events::contract::{Contact, TextRule};
 
-use super::bounds::{CITY_MAX, POSTAL_CODE_MAX, STREET_MAX};
+use super::bounds::{CITY_MAX, NAME_MAX, POSTAL_CODE_MAX, STREET_MAX, TEXT_MAX};
 
-/// Where an order goes. Personal data: `Debug` shows nothing of it, and it stands in no log, id,
+/// A delivery address. Personal data: `Debug` hides it, and it must not appear in any log, id,
 /// metric or error.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Street and number, 1 to [`STREET_MAX`] characters.
     pub street: String,
     /// City, 1 to [`CITY_MAX`] characters.
     pub city: String,
-    /// Postal code, at most [`POSTAL_CODE_MAX`] characters; may be empty where parcels arrive without one.
+    /// Postal code, at most [`POSTAL_CODE_MAX`] characters; empty where none is required.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2, such as `GB`.
     pub country: String,
+    /// Who gets it, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The company, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub company: String,
+    /// A second line of the street, at most [`STREET_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub street_line2: String,
+    /// State, province or county, at most [`NAME_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// The phone number at the door, in E.164.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phone: String,
+    /// Words for whoever brings it, at most [`TEXT_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instructions: String,
 }
 
 impl fmt::Debug for Address {
@@ -26,7 +44,7 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Which part of an address is not well formed; never shows the value.
+/// The invalid field of an address; never shows the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Street.
@@ -48,6 +66,24 @@ pub enum AddressError {
         max = POSTAL_CODE_MAX
     )]
     PostalCode,
+    /// Name, company or region.
+    #[error(
+        "{0} is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = NAME_MAX
+    )]
+    Name(&'static str),
+    /// Second line of the street.
+    #[error(
+        "street_line2 is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = STREET_MAX
+    )]
+    StreetLine2,
+    /// Phone.
+    #[error("phone is a number in E.164, such as +442071838750")]
+    Phone,
+    /// Instructions.
+    #[error("instructions are at most {max} characters, none of them hidden", max = TEXT_MAX)]
+    Instructions,
     /// Country.
     #[error("country is an ISO 3166-1 alpha-2 code such as GB")]
     Country,
@@ -62,12 +98,16 @@ impl AddressError {
             Self::City => "city",
             Self::PostalCode => "postal_code",
             Self::Country => "country",
+            Self::Name(field) => field,
+            Self::StreetLine2 => "street_line2",
+            Self::Phone => "phone",
+            Self::Instructions => "instructions",
         }
     }
 }
 
-/// Countries in which a parcel does not arrive without a postal code: those of which Google's address
-/// data (libaddressinput, `require`) asks for one. Elsewhere there is none, or shops ask for none.
+/// Countries that require a postal code, by Google's address data (libaddressinput, `require`).
+/// Other countries have none, or do not need one.
 const WITH_POSTAL_CODE: &str = "\
 AS AT AU AX BE BL BR CA CH CN CZ DE DK EE ES FI FK FM FR GB GF GG GL GP GR GS GU HU IM IN IO IT \
 JE JP KR LI LT LU LV MF MH MP MQ MX MY NC NL NO NZ PF PL PM PN PR PT PW RE RO RU SE SG SH SJ SK \
@@ -107,6 +147,17 @@ impl Address {
         {
             return Err(AddressError::PostalCode);
         }
-        Ok(())
+        let names = [("name", &self.name), ("company", &self.company), ("region", &self.region)];
+        for (field, text) in names {
+            TextRule::line(NAME_MAX).check(text).map_err(|_| AddressError::Name(field))?;
+        }
+        TextRule::line(STREET_MAX)
+            .check(&self.street_line2)
+            .map_err(|_| AddressError::StreetLine2)?;
+        if !self.phone.is_empty() {
+            let contact = Contact::new("", &self.phone, "");
+            contact.map_err(|_| AddressError::Phone)?;
+        }
+        TextRule::lines(TEXT_MAX).check(&self.instructions).map_err(|_| AddressError::Instructions)
     }
 }

@@ -1,13 +1,13 @@
-//! Every bound that an order has, with its reason, and every sentence that the edge and the order
-//! both say: `grpc/parse` checks them to name all fields at fault at once, the commands to be safe
-//! whoever asks.
+//! Every limit of an order, with its reason, and texts that the edge and the domain share.
+//! `grpc/parse` checks the limits to report all invalid fields together; the commands check them
+//! again, to be safe for every caller.
 
 use std::time::Duration;
 
-/// The most lines of an order, and of what one command names of it.
+/// The most lines of an order or of one command.
 pub const LINES_MAX: usize = 2_000;
 
-/// The most characters of what people write: reasons and further words.
+/// The most characters of a free text: a reason or a comment.
 pub const TEXT_MAX: usize = 500;
 
 /// The most characters of a carrier's name or of its tracking number.
@@ -22,29 +22,53 @@ pub const CITY_MAX: usize = 100;
 /// The most characters of a postal code.
 pub const POSTAL_CODE_MAX: usize = 20;
 
-/// 9999-01-01T00:00:00Z, in microseconds: instants from here on stand for no end, and nothing was
-/// ordered then. Only the edge looks: when something was ordered decides nothing.
+/// The most characters of the name of a person, a company or a region.
+pub const NAME_MAX: usize = 100;
+
+/// The most characters of what a discount, a charge or a tax is called, and of a tag.
+pub const LABEL_MAX: usize = 100;
+
+/// The most characters of what a line is called.
+pub const TITLE_MAX: usize = 200;
+
+/// The most discounts, and the most taxes, of one line, of one charge, and of an order as a whole.
+pub const PRICE_PARTS_MAX: usize = 10;
+
+/// The most charges of an order.
+pub const CHARGES_MAX: usize = 20;
+
+/// The most tags of an order.
+pub const TAGS_MAX: usize = 50;
+
+/// The most keys of an order's metadata, and of a line's attributes.
+pub const KEYS_MAX: usize = 50;
+
+/// The most characters of such a key.
+pub const KEY_MAX: usize = 40;
+
+/// 9999-01-01T00:00:00Z, in microseconds. Later instants mean "no end", so an `ordered_at` must be
+/// earlier. Only the edge checks this, because no decision depends on `ordered_at`.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
 
-/// The most events of an order; one that is ordinary has tens.
+/// The most events of an order; an ordinary one has tens.
 pub const EVENTS_MAX: u64 = 10_000;
 
-/// What only makes an order longer (units cancelled or delivered while others stay open, a return
-/// asked for) is refused so many events before the last one, so that what ends it finds room: the
-/// answer of stock, its end, and a return that is asked for, escalated and judged, thirty times over.
+/// Events reserved for ending an order. Commands that only lengthen it (cancelling or delivering
+/// some of the open units) are refused once only these are free. That leaves room for the answer of
+/// stock, the end, and some thirty returns with request, escalation and judgement.
 pub const ENDING_ROOM: u64 = 100;
 
-/// How often a customer may cancel units of one order, and how often ask for a return of it: each
-/// time costs the shop an event, a message or two, and somebody's judgement.
+/// How often a customer may cancel units of one order, and how often request a return of it. Each
+/// time costs the shop an event, a message or two, and an operator's time.
 pub const CUSTOMER_ASKS_MAX: u64 = 100;
 
 const _: () = assert!(2 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 
-/// The longest window: a hundred years, so that what it ends at stays inside the calendar.
+/// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A return is of something.
-pub(crate) const SOME_LINE: &str = "at least one line is named";
+/// The text for a return without lines.
+pub(crate) const LINE_REQUIRED: &str = "at least one line is named";
 
-/// A line stands in a command once.
+/// The text for a line that a command names twice.
 pub(crate) const NAMED_TWICE: &str = "named twice";

@@ -1,4 +1,4 @@
-//! Who asks, and whose orders they may see and change.
+//! The caller of a command, and whose orders they may see and change.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,8 +8,8 @@ use shared_events::contract::CustomerId;
 
 use super::Details;
 
-/// Who asks, as proved at the edge or known inside; never taken from the command itself. Parsed
-/// once: a customer is an id and compared as one, however it was spelt.
+/// The caller, as authenticated at the edge or set inside the engine; never taken from the command.
+/// Customers are compared by parsed id, however it was spelt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "role", content = "subject", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum By {
@@ -19,8 +19,8 @@ pub enum By {
     Service(Name),
     /// An operator.
     Ops(Name),
-    /// A part of the engine.
-    Engine(Part),
+    /// A component of the engine.
+    Engine(Component),
 }
 
 /// The name of a service or of an operator, as the token file or the journal has it.
@@ -28,11 +28,11 @@ pub enum By {
 #[serde(transparent)]
 pub struct Name(String);
 
-/// A part of the engine that speaks to orders. The journal may hold the names of parts that there
-/// are no more, so any name is read; what speaks is one of those below.
+/// A component of the engine that sends commands. Any name is read, because the journal may hold
+/// names of components that no longer exist; only those below send commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Part(Cow<'static, str>);
+pub struct Component(Cow<'static, str>);
 
 /// The roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,10 +68,10 @@ impl fmt::Display for Name {
     }
 }
 
-impl Part {
-    /// What passes on the answers of stock.
+impl Component {
+    /// Passes on the answers of stock.
     pub const STOCK: Self = Self(Cow::Borrowed("stock"));
-    /// What rings when a deadline has passed.
+    /// Sends a command when a deadline has passed.
     pub const TIMER: Self = Self(Cow::Borrowed("timer"));
 
     /// The name.
@@ -113,7 +113,7 @@ impl By {
         Self::Service(Name(name.to_owned()))
     }
 
-    /// In which role.
+    /// Their role.
     #[must_use]
     pub const fn role(&self) -> Role {
         match self {
@@ -124,7 +124,7 @@ impl By {
         }
     }
 
-    /// Which one: a customer id, a service's or operator's name, a part of the engine.
+    /// Their name: a customer id, or the name of a service, an operator or an engine component.
     #[must_use]
     pub fn subject(&self) -> Cow<'_, str> {
         match self {
@@ -134,8 +134,7 @@ impl By {
         }
     }
 
-    /// The customer whose orders are the only ones that they may see and change; none for those who
-    /// may see everybody's.
+    /// The only customer whose orders they may see and change; none for callers without that limit.
     #[must_use]
     pub const fn only_customer(&self) -> Option<CustomerId> {
         match self {
@@ -144,13 +143,13 @@ impl By {
         }
     }
 
-    /// Whether an order exists for them: customers have their own only, all others everybody's.
+    /// Whether they may see this order: customers only their own, all others every order.
     #[must_use]
     pub fn owns(&self, details: &Details) -> bool {
         self.owns_orders_of(details.customer_id)
     }
 
-    /// The same, of orders of that customer.
+    /// Whether they may see orders of this customer.
     #[must_use]
     pub fn owns_orders_of(&self, customer_id: CustomerId) -> bool {
         self.only_customer().is_none_or(|own| own == customer_id)

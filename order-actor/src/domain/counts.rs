@@ -1,4 +1,4 @@
-//! Units of the lines of an order, counted as an event says.
+//! Counts the units of an order's lines as its events change them.
 //! Never here: which state an order is in.
 
 use std::collections::BTreeSet;
@@ -6,25 +6,35 @@ use std::sync::Arc;
 
 use shared_events::contract::{Money, Quantity};
 
-use super::{Details, Line, LineQuantity, PlacedLine, Shipment, bounds};
+use super::{
+    Details, Line, LineAmounts, LinePrice, LineQuantity, OrderCharge, OrderPrice, PlacedLine,
+    PriceError, Shipment, Totals, bounds, price,
+};
 
-/// Lines as they are at first; their values add up to the total.
-pub(super) fn placed_lines(placed: &[PlacedLine], total: Money) -> Result<Vec<Line>, &'static str> {
-    if placed.is_empty() || placed.len() > bounds::LINES_MAX {
+/// Lines and charges as they are at first, and the sums; `total` is theirs.
+pub(super) fn placed(
+    lines: &[PlacedLine],
+    order: OrderPrice<'_>,
+    total: Money,
+) -> Result<(Vec<Line>, Vec<OrderCharge>, Totals), &'static str> {
+    if lines.is_empty() || lines.len() > bounds::LINES_MAX {
         return Err("too few or too many lines");
     }
-    let mut sum = Money::zero(total.currency);
-    let mut lines = Vec::with_capacity(placed.len());
-    for (number, line) in (1_u32..).zip(placed) {
+    let prices: Vec<LinePrice<'_>> = lines.iter().map(PlacedLine::price).collect();
+    let priced = price(&prices, order).map_err(|error| match error {
+        PriceError::CurrencyMismatch => "amounts of several currencies",
+        PriceError::Overflow => "amounts do not fit",
+        PriceError::Amount { detail, .. } => detail,
+    })?;
+    if priced.totals.total != total {
+        return Err("the total is not the sum of lines, charges and taxes");
+    }
+    let mut made = Vec::with_capacity(lines.len());
+    for ((number, line), ordered) in (1_u32..).zip(lines).zip(priced.lines) {
         if line.line != number {
             return Err("lines are not numbered from 1");
         }
-        if line.unit_price.minor < 0 {
-            return Err("a unit price is below zero");
-        }
-        let value = line.unit_price.times(line.quantity).map_err(|_| "amounts do not fit")?;
-        sum = sum.plus(value).map_err(|_| "amounts do not add up")?;
-        lines.push(Line {
+        made.push(Line {
             number,
             sku: line.sku.clone(),
             unit_price: line.unit_price,
@@ -34,34 +44,42 @@ pub(super) fn placed_lines(placed: &[PlacedLine], total: Money) -> Result<Vec<Li
             fulfilled: 0,
             in_return: 0,
             returned: 0,
+            amounts: LineAmounts { ordered, ..LineAmounts::default() },
+            description: line.description().map(Arc::new),
         });
     }
-    if sum != total {
-        return Err("the total is not the sum of the lines");
+    let mut charges = Vec::with_capacity(order.charges.len());
+    for ((number, charge), amount) in (1_u32..).zip(order.charges).zip(priced.charges) {
+        if charge.number != number {
+            return Err("charges are not numbered from 1");
+        }
+        charges.push(OrderCharge { charge: charge.clone(), amount, refunded: 0 });
     }
-    Ok(lines)
+    Ok((made, charges, priced.totals))
 }
 
-/// Units that will not be delivered.
+/// Counts units as cancelled.
 pub(super) fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
     each(details, lines, |line, units| {
         if units > line.open() {
             return Err("more units than are open");
         }
+        line.amounts.cancelled = line.amounts.cancelled.plus(line.open_amount(units));
         line.cancelled += units;
         Ok(())
     })
 }
 
-/// A parcel leaves.
+/// Records a shipped parcel and counts its units as fulfilled.
 pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &'static str> {
     if details.shipment(shipment.shipment_id).is_some() {
-        return Err("the parcel left before");
+        return Err("the parcel was shipped before");
     }
     each(details, &shipment.lines, |line, units| {
         if units > line.open() {
             return Err("more units than are open");
         }
+        line.amounts.fulfilled = line.amounts.fulfilled.plus(line.open_amount(units));
         line.fulfilled += units;
         Ok(())
     })?;
@@ -69,7 +87,7 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     Ok(())
 }
 
-/// Changes each line named, which is one of the order and named once.
+/// Changes each line named. It must be a line of the order and be named once.
 pub(super) fn each(
     details: &mut Details,
     lines: &[LineQuantity],
@@ -95,7 +113,7 @@ fn index_of(number: u32) -> Option<usize> {
     number.checked_sub(1).and_then(|index| usize::try_from(index).ok())
 }
 
-/// Whether nothing is left to deliver.
+/// Whether no unit is open.
 pub(super) fn nothing_open(details: &Details) -> bool {
     details.lines.iter().all(|line| line.open() == 0)
 }

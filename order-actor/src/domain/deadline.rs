@@ -2,7 +2,7 @@ use shared_events::contract::Timestamp;
 
 use super::{Command, Order};
 
-/// What must happen by when.
+/// The next thing that must happen to an order, and by when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// What.
@@ -14,14 +14,14 @@ pub struct Deadline {
 /// The kinds of deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadlineKind {
-    /// Confirmed, or it lapses.
+    /// The order must be confirmed, or it lapses.
     Confirm,
-    /// Judged, or operators are reminded.
+    /// The return must be judged, or operators are reminded.
     Judge,
 }
 
 impl DeadlineKind {
-    /// Every kind: the first one, and what stands after each.
+    /// Every kind, in the order of `next`.
     pub fn all() -> impl Iterator<Item = Self> {
         std::iter::successors(Some(Self::Confirm), |kind| kind.next())
     }
@@ -42,7 +42,7 @@ impl DeadlineKind {
         }
     }
 
-    /// What a passed deadline says to its order.
+    /// The command that a passed deadline sends to its order.
     #[must_use]
     pub const fn command(self) -> Command {
         match self {

@@ -1,13 +1,12 @@
 use shared_events::contract::Timestamp;
 
-use super::commands::Asked;
+use super::commands::DecisionContext;
 use super::guards::Decision;
 use super::{By, Command, Order, Policy};
 
-/// Decides a command: the events it brings about, none where it is so already, or the first guard
-/// that refuses it. Guards are checked in this order, for every command: who asks, then what can be
-/// wrong with it whatever the order is like, then whether the order exists for them, then its state,
-/// then the content.
+/// Decides a command: its events, none if the order already is as requested, or the rejection by
+/// the first guard that fails. The guards run in the same order for every command: the caller's
+/// role, the command by itself, whether the caller can see the order, its state, the content.
 ///
 /// # Errors
 /// [`Rejection`](super::Rejection)
@@ -18,13 +17,13 @@ pub fn decide(
     now: Timestamp,
     policy: &Policy,
 ) -> Decision {
-    command.may(by)?;
-    let meaning = command.meaning();
-    meaning.check()?;
-    let asked = Asked { by, now, policy };
-    match order.details() {
-        None => meaning.of_none(&asked),
-        Some(details) if !by.owns(details) => Err(meaning.hidden()),
-        Some(details) => meaning.of(order, details, &asked),
+    command.authorize(by)?;
+    let rules = command.rules();
+    let context = DecisionContext { by, now, policy };
+    let Some(details) = order.details() else { return rules.on_absent(&context) };
+    rules.check()?;
+    if !by.owns(details) {
+        return Err(rules.hidden());
     }
+    rules.on_existing(order, details, &context)
 }

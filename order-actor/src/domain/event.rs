@@ -1,75 +1,91 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
-    ReturnId, SellerId, ShipmentId, Sku, Timestamp,
+    CancelReason, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId, ReturnId,
+    SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Address, Role};
+use super::{
+    Charge, ChargeRefund, Discount, LineDescription, LinePrice, Person, Role, Tax, TaxMode,
+};
 
 const fn customer() -> Role {
     Role::Customer
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 const fn is_customer(role: &Role) -> bool {
     matches!(role, Role::Customer)
 }
 
-/// What happened to an order: the journal's private schema, current version. Older versions are
-/// lifted to it on reading (`upcast.rs`); others learn of it by facts only.
+/// An event of an order: the journal's private schema in its current version. Older versions are
+/// converted on reading (`upcast.rs`); other services see facts only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// It was placed.
+    /// The order was placed.
     OrderPlaced {
         /// The order.
         order_id: OrderId,
-        /// For whom.
+        /// The customer.
         customer_id: CustomerId,
-        /// What, by number from 1.
+        /// The lines, numbered from 1.
         lines: Vec<PlacedLine>,
-        /// The sum of all lines.
+        /// What is charged beside the goods, by number from 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<Charge>,
+        /// Discounts of the whole order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        discounts: Vec<Discount>,
+        /// Whether taxes come on top of the prices.
+        #[serde(default, skip_serializing_if = "TaxMode::is_on_top")]
+        tax_mode: TaxMode,
+        /// What the customer pays: [`price`](super::price) of all that.
         total: Money,
-        /// Where it goes; personal data.
-        address: Arc<Address>,
-        /// How the customer is reached; personal data.
-        contact: Arc<Contact>,
+        /// Who gets it and pays for it; all the personal data of the event.
+        person: Arc<Person>,
+        /// Words by which the client finds it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
+        /// What the client keeps beside it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metadata: BTreeMap<String, String>,
         /// When the engine accepted it.
         placed_at: Timestamp,
-        /// When it was ordered by the client's own account.
+        /// When it was ordered, as reported by the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ordered_at: Option<Timestamp>,
         /// When it lapses unless confirmed.
         confirm_by: Timestamp,
     },
-    /// All units are held.
+    /// Stock holds all units.
     OrderConfirmed {
-        /// The hold.
+        /// The reservation.
         reservation_id: ReservationId,
         /// When.
         at: Timestamp,
     },
-    /// These units will not be delivered; others are open or were delivered.
+    /// Some units were cancelled; others are open or were delivered.
     LinesCancelled {
         /// The units.
         lines: Vec<LineQuantity>,
         /// Why.
         reason: CancelReason,
-        /// Further words.
+        /// A comment.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         text: String,
-        /// Where nothing stays open: until when a return may be requested.
+        /// If no unit stays open: until when a return may be requested.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         return_until: Option<Timestamp>,
         /// When.
         at: Timestamp,
     },
-    /// Nothing was delivered and nothing will be.
+    /// The order was cancelled before anything was delivered.
     OrderCancelled {
         /// Why.
         reason: CancelReason,
-        /// Further words.
+        /// A comment.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         text: String,
         /// Whether it had been confirmed.
@@ -80,26 +96,26 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// A parcel left; more are to come.
+    /// A parcel was shipped; units are still open.
     LinesFulfilled {
         /// The parcel.
         shipment_id: ShipmentId,
         /// Its units.
         lines: Vec<LineQuantity>,
-        /// Who carries it.
+        /// The carrier.
         carrier: String,
         /// The carrier's tracking number.
         tracking: String,
         /// When.
         at: Timestamp,
     },
-    /// The last parcel left.
+    /// The last parcel was shipped.
     OrderFulfilled {
         /// The parcel.
         shipment_id: ShipmentId,
         /// Its units.
         lines: Vec<LineQuantity>,
-        /// Who carries it.
+        /// The carrier.
         carrier: String,
         /// The carrier's tracking number.
         tracking: String,
@@ -108,7 +124,7 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// Units are asked to come back.
+    /// A return was requested.
     ReturnRequested {
         /// The return.
         return_id: ReturnId,
@@ -116,40 +132,43 @@ pub enum Event {
         lines: Vec<LineQuantity>,
         /// Why.
         reason: String,
-        /// When operators are reminded unless they judged.
+        /// When operators are reminded if it is not judged.
         judge_by: Timestamp,
-        /// In which role it was asked for; customers' where nothing is said.
+        /// The role that requested it; a customer if missing.
         #[serde(default = "customer", skip_serializing_if = "is_customer")]
         asked_by: Role,
         /// When.
         at: Timestamp,
     },
-    /// Nobody judged in time; operators are reminded, once.
+    /// The return was not judged in time; operators are reminded once.
     ReturnEscalated {
         /// The return.
         return_id: ReturnId,
         /// When.
         at: Timestamp,
     },
-    /// The units come back.
+    /// The return was approved.
     ReturnApproved {
         /// The return.
         return_id: ReturnId,
-        /// The units and what becomes of them.
+        /// The units and their dispositions.
         lines: Vec<Restitution>,
-        /// What is paid back.
+        /// The refund.
         refund: Money,
-        /// Why that is above the value of the units.
+        /// Why the refund is above the value of the units.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         refund_reason: String,
-        /// Whether others are told of a refund: not of one of nothing. Events that do not say so
-        /// are from before this was looked at, and whoever read them was told.
-        #[serde(default = "told", skip_serializing_if = "is_told")]
+        /// Whether a refund fact is published: not for a refund of zero. Events without this field
+        /// are older than the distinction; for them the fact was always published.
+        #[serde(default = "published", skip_serializing_if = "is_published")]
         refund_told: bool,
+        /// What of the refund is for charges.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<ChargeRefund>,
         /// When.
         at: Timestamp,
     },
-    /// The units stay with the customer.
+    /// The return was rejected; the units stay with the customer.
     ReturnRejected {
         /// The return.
         return_id: ReturnId,
@@ -160,12 +179,12 @@ pub enum Event {
     },
 }
 
-const fn told() -> bool {
+const fn published() -> bool {
     true
 }
 
-const fn is_told(told: &bool) -> bool {
-    *told
+const fn is_published(published: &bool) -> bool {
+    *published
 }
 
 /// A line as it was placed.
@@ -173,15 +192,48 @@ const fn is_told(told: &bool) -> bool {
 pub struct PlacedLine {
     /// 1-based number.
     pub line: u32,
-    /// What.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
-    /// The price of one.
+    /// The price of one unit.
     pub unit_price: Money,
-    /// Who sells it.
+    /// The seller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seller_id: Option<SellerId>,
+    /// Its name for people, such as `Mug, blue`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What else there is to say of it, such as `size: L`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Its own discounts, over all its units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// Its taxes, over all its units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
+}
+
+impl PlacedLine {
+    /// What it says of its price.
+    #[must_use]
+    pub fn price(&self) -> LinePrice<'_> {
+        let Self { unit_price, quantity, discounts, taxes, .. } = self;
+        LinePrice { unit_price: *unit_price, quantity: *quantity, discounts, taxes }
+    }
+
+    /// What it says beside that, if it says anything.
+    pub(super) fn description(&self) -> Option<LineDescription> {
+        let Self { title, attributes, discounts, taxes, .. } = self;
+        let description = LineDescription {
+            title: title.clone(),
+            attributes: attributes.clone(),
+            discounts: discounts.clone(),
+            taxes: taxes.clone(),
+        };
+        (description != LineDescription::default()).then_some(description)
+    }
 }
 
 /// Units of a line of the order.
@@ -193,20 +245,24 @@ pub struct LineQuantity {
     pub quantity: Quantity,
 }
 
-/// Returned units of a line and what becomes of them.
+/// Returned units of a line and their disposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restitution {
     /// 1-based number of the line.
     pub line: u32,
     /// How many units.
     pub quantity: Quantity,
-    /// Back on the shelf, or written off.
+    /// Restocked or written off.
     pub disposition: Disposition,
 }
 
 impl Event {
-    /// The version of the payload's schema that this program writes.
-    pub const VERSION: &'static str = "1";
+    /// The version of a payload's schema that this program writes, by the type name.
+    #[must_use]
+    pub fn version_of(name: &str) -> &'static str {
+        // 2: what a shop's order has beside lines and prices, and one object of personal data.
+        if name == "OrderPlaced" { "2" } else { "1" }
+    }
 
     /// The type name in the journal.
     #[must_use]

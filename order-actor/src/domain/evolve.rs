@@ -1,11 +1,13 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Timestamp};
 
-use super::counts::{cancel, each, fulfill, nothing_open, placed_lines};
+use super::counts::{self, cancel, each, fulfill, nothing_open};
 use super::{
-    Cancelled, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement, LineQuantity, Order,
-    Pending, ReturnRequested, Returned, Role, Shipment, Status,
+    Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
+    LineQuantity, Order, OrderPrice, Pending, ReturnRequested, Returned, Role, Shipment, Status,
+    Terms,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -14,15 +16,15 @@ use super::{
 pub struct Impossible {
     /// The event's name.
     pub event: &'static str,
-    /// The state it met.
+    /// The state of the order.
     pub from: Option<Status>,
     /// What is wrong.
     pub detail: &'static str,
 }
 
-/// The order after an event. Strict, because it guards every replay: a state that does not allow
-/// the event, units that are not there and money that does not fit are refused. Windows and texts
-/// are not judged again: they were, by the policy of their day.
+/// The order after an event. Strict, because it guards every replay: it refuses an event that the
+/// state does not allow, units that do not exist and amounts that do not add up. Time windows and
+/// texts are not checked again: the command was decided under the policy of its time.
 ///
 /// # Errors
 /// [`Impossible`] where the event cannot happen to this order.
@@ -45,7 +47,7 @@ pub fn evolve(order: Order, event: &Event) -> Result<Order, Impossible> {
     Ok(order)
 }
 
-/// The order that these events make, from nothing.
+/// The order after all of these events.
 ///
 /// # Errors
 /// [`Impossible`] at the first event that cannot happen.
@@ -58,7 +60,7 @@ const WRONG_STATE: &str = "the state does not allow it";
 /// The order, or what is wrong with the event.
 type Evolved = Result<Order, &'static str>;
 
-/// The dispatch: each event to what it does.
+/// Applies one event.
 fn apply(order: Order, event: &Event) -> Evolved {
     match event {
         Event::OrderPlaced { .. } => placed(&order, event),
@@ -70,15 +72,15 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at } => {
             let (shipment_id, lines) = (*shipment_id, lines.clone());
             let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_the_rest = false;
-            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            let took_all_open = false;
+            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
             lines_fulfilled(order, shipment, *at)
         }
         Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at } => {
             let (shipment_id, lines) = (*shipment_id, lines.clone());
             let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_the_rest = true;
-            let shipment = Shipment { shipment_id, lines, took_the_rest, carrier, tracking };
+            let took_all_open = true;
+            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
             order_fulfilled(order, shipment, *at, *return_until)
         }
         Event::ReturnRequested { return_id, lines, reason, judge_by, .. } => {
@@ -118,7 +120,7 @@ fn lines_cancelled(
                     let details = confirmed.details;
                     Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
                 }
-                _ => Err("the return window does not fit the units left"),
+                _ => Err("the return window does not fit the open units"),
             }
         }
         _ => Err(WRONG_STATE),
@@ -177,7 +179,7 @@ fn return_requested(
     }))
 }
 
-/// The return that waits, if it is that one.
+/// The waiting return, if it has this id.
 fn waiting(order: Order, return_id: ReturnId) -> Result<ReturnRequested, &'static str> {
     match order {
         Order::ReturnRequested(requested) if requested.return_id == return_id => Ok(requested),
@@ -212,9 +214,13 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             order_id,
             customer_id,
             lines,
+            charges,
+            discounts,
+            tax_mode,
             total,
-            address,
-            contact,
+            person,
+            tags,
+            metadata,
             placed_at,
             ordered_at,
             confirm_by,
@@ -223,15 +229,24 @@ fn placed(order: &Order, event: &Event) -> Evolved {
     else {
         return Err(WRONG_STATE);
     };
+    let priced = OrderPrice { charges, discounts, tax_mode: *tax_mode };
+    let (lines, charges, totals) = counts::placed(lines, priced, *total)?;
+    let terms = Terms {
+        discounts: discounts.clone(),
+        tax_mode: *tax_mode,
+        tags: tags.clone(),
+        metadata: metadata.clone(),
+    };
     Ok(Order::Pending(Pending {
         details: Details {
             order_id: *order_id,
             customer_id: *customer_id,
-            lines: placed_lines(lines, *total)?,
-            total: *total,
+            lines,
+            charges,
+            terms: Arc::new(terms),
+            totals,
             refunded: Money::zero(total.currency),
-            address: address.clone(),
-            contact: contact.clone(),
+            person: person.clone(),
             placed_at: *placed_at,
             ordered_at: *ordered_at,
             shipments: Vec::new(),
@@ -260,6 +275,7 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
         return Err("skus are missing for another reason");
     }
     for line in &mut details.lines {
+        line.amounts.cancelled = line.amounts.ordered;
         line.cancelled = line.ordered;
     }
     Ok(Order::Cancelled(Cancelled {
@@ -271,29 +287,36 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
 }
 
 fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
-    let Event::ReturnApproved { return_id, lines, refund, refund_reason, refund_told, .. } = event
+    let Event::ReturnApproved {
+        return_id, lines, refund, refund_reason, refund_told, charges, ..
+    } = event
     else {
         return Err(WRONG_STATE);
     };
     if refund.minor > 0 && !refund_told {
-        return Err("a refund that nobody is told of");
+        return Err("a refund without a published fact");
     }
     let same = lines.len() == requested.lines.len()
-        && lines.iter().zip(&requested.lines).all(|(approved, asked)| {
-            approved.line == asked.line && approved.quantity == asked.quantity
+        && lines.iter().zip(&requested.lines).all(|(approved, requested)| {
+            approved.line == requested.line && approved.quantity == requested.quantity
         });
     if !same {
-        return Err("not the units that were asked for");
+        return Err("not the units that were requested");
     }
+    let of_charges = charges.iter().fold(0_i64, |sum, one| sum.saturating_add(one.amount.minor));
+    let default = requested.default_refund(Money { minor: of_charges, ..*refund });
     let details = &mut requested.fulfilled.details;
     for line in &mut details.lines {
+        let amount = line.delivered_amount(line.in_return);
+        line.amounts.returned = line.amounts.returned.plus(amount);
         line.returned += line.in_return;
         line.in_return = 0;
     }
     let refunded = details.refunded.plus(*refund).map_err(|_| "refunds do not add up")?;
-    if refund.minor < 0 || refunded.minor > details.total.minor {
+    if refund.minor < 0 || refunded.minor > details.totals.total.minor {
         return Err("refunds exceed the total");
     }
+    refund_charges(details, charges, *refund)?;
     details.refunded = refunded;
     details.judged.push(Arc::new(JudgedReturn {
         return_id: *return_id,
@@ -303,6 +326,8 @@ fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
             lines: lines.clone(),
             refund: *refund,
             refund_reason: refund_reason.clone(),
+            charges: charges.clone(),
+            default,
         },
     }));
     if details.lines.iter().all(|line| line.kept() == 0) {
@@ -310,4 +335,28 @@ fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
     } else {
         Ok(Order::Fulfilled(requested.fulfilled))
     }
+}
+
+/// What of a refund is for charges: each named once, and never more than it cost.
+fn refund_charges(
+    details: &mut Details,
+    refunds: &[ChargeRefund],
+    refund: Money,
+) -> Result<(), &'static str> {
+    let mut left = refund;
+    let mut named = BTreeSet::new();
+    for ChargeRefund { charge, amount } in refunds {
+        left = left.minus(*amount).map_err(|_| "refunds do not add up")?;
+        let known = details.charges.iter_mut().find(|one| one.charge.number == *charge);
+        let known = known.ok_or("no such charge")?;
+        let refunded = known.refunded.saturating_add(amount.minor);
+        if !named.insert(charge) || amount.minor < 0 || refunded > known.amount.total {
+            return Err("more is refunded of a charge than it cost");
+        }
+        known.refunded = refunded;
+    }
+    if left.minor < 0 {
+        return Err("the charges are more than the refund");
+    }
+    Ok(())
 }

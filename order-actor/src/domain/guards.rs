@@ -1,4 +1,4 @@
-//! Guards that several commands share.
+//! Checks that several commands share.
 //! Never here: which of them a command checks, or in which order.
 
 use std::collections::BTreeSet;
@@ -10,17 +10,17 @@ use super::{
     Status, bounds,
 };
 
-/// What is decided: what happens, or why nothing does.
+/// The events of a command, or its rejection.
 pub(super) type Decision = Result<Vec<Event>, Rejection>;
 
-/// What was asked is so already: nothing happens.
+/// The order already is as requested: no events.
 pub(super) const NOTHING_HAPPENS: Decision = Ok(Vec::new());
 
-/// A field, and whether what there is differs in it from what is asked for.
+/// A field, and whether the existing value differs from the requested one.
 pub(super) type Differs = (&'static str, bool);
 
-/// An id is used again: for the same nothing happens, for something else it is refused.
-pub(super) fn the_same_or(existing: Existing, fields: &[Differs]) -> Decision {
+/// The answer to a repeated id: no events for the same content, a rejection for other content.
+pub(super) fn same_or_exists(existing: Existing, fields: &[Differs]) -> Decision {
     let differs: Vec<_> =
         fields.iter().filter(|(_, differs)| *differs).map(|(field, _)| *field).collect();
     if differs.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn the_same_or(existing: Existing, fields: &[Differs]) -> Decision {
     }
 }
 
-/// Whether these are the same units, in whatever order they are named.
+/// Whether these are the same units, in any order.
 pub(super) fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
     let sorted = |lines: &[LineQuantity]| {
         let mut lines: Vec<_> = lines.iter().map(|named| (named.line, named.quantity)).collect();
@@ -40,20 +40,20 @@ pub(super) fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
     one == other || sorted(one) == sorted(other)
 }
 
-/// The state of the order does not take what was asked.
-pub(super) fn invalid_transition(order: &Order, asked: &'static str) -> Rejection {
-    let refused = |from: Status| Rejection::InvalidTransition { from, asked };
+/// The rejection of a command that the order's state does not allow.
+pub(super) fn invalid_transition(order: &Order, call: &'static str) -> Rejection {
+    let refused = |from: Status| Rejection::InvalidTransition { from, call };
     order.status().map_or(Rejection::NotFound, refused)
 }
 
-/// The return that waits for judgement, if it is the one that is named.
+/// The return that waits for judgement; it must be the one named, if one is.
 pub(super) fn waiting_return<'a>(
     order: &'a Order,
     named: Option<ReturnId>,
-    asked: &'static str,
+    call: &'static str,
 ) -> Result<&'a ReturnRequested, Rejection> {
     let Order::ReturnRequested(waiting) = order else {
-        return Err(invalid_transition(order, asked));
+        return Err(invalid_transition(order, call));
     };
     if named.is_some_and(|named| named != waiting.return_id) {
         return Err(Rejection::ReturnMismatch);
@@ -61,16 +61,20 @@ pub(super) fn waiting_return<'a>(
     Ok(waiting)
 }
 
-/// After this event the order stays as far from its end as it was.
-pub(super) const fn goes_on(details: &Details) -> Result<(), Rejection> {
+/// Refuses an event that does not bring the order closer to its end, if it has too many already.
+pub(super) const fn leaves_room_to_end(details: &Details) -> Result<(), Rejection> {
     if details.events + 1 > bounds::EVENTS_MAX - bounds::ENDING_ROOM {
         return Err(Rejection::TooManyEvents);
     }
     Ok(())
 }
 
-/// What a customer asks for again and again; others have their reasons.
-pub(super) fn asked_again(by: &By, what: &'static str, before: u64) -> Result<(), Rejection> {
+/// Limits how often a customer may repeat a request; other roles are not limited.
+pub(super) fn within_customer_limit(
+    by: &By,
+    what: &'static str,
+    before: u64,
+) -> Result<(), Rejection> {
     let max = bounds::CUSTOMER_ASKS_MAX;
     if by.role() == Role::Customer && before >= max {
         return Err(Rejection::AskedTooOften { what, max });
@@ -78,7 +82,7 @@ pub(super) fn asked_again(by: &By, what: &'static str, before: u64) -> Result<()
     Ok(())
 }
 
-/// The units named, or all that are open where none are.
+/// The units named, or all open units if none are named.
 pub(super) fn open_units(
     details: &Details,
     named: &[LineQuantity],
@@ -93,10 +97,10 @@ pub(super) fn open_units(
     Ok(named.to_vec())
 }
 
-/// Whether the units named are units that the customer has; some are named.
+/// Checks that the units named are held by the customer, and that some are named.
 pub(super) fn kept_units(details: &Details, named: &[LineQuantity]) -> Result<(), Rejection> {
     if named.is_empty() {
-        let (at, detail) = ("lines".to_owned(), bounds::SOME_LINE);
+        let (at, detail) = ("lines".to_owned(), bounds::LINE_REQUIRED);
         return Err(Rejection::InvalidReturnLines { line: 0, at, detail });
     }
     check_units(named, |line| details.line(line).map(Line::kept)).map_err(|wrong| {
@@ -105,7 +109,7 @@ pub(super) fn kept_units(details: &Details, named: &[LineQuantity]) -> Result<()
     })
 }
 
-/// All units that are still to be delivered.
+/// All undelivered units.
 pub(super) fn all_open(details: &Details) -> Vec<LineQuantity> {
     details
         .lines
@@ -117,60 +121,63 @@ pub(super) fn all_open(details: &Details) -> Vec<LineQuantity> {
         .collect()
 }
 
-/// How many units these are together. Distinct lines within their open units are everything that
-/// is open exactly where their sums agree.
+/// The number of units. Distinct lines within their open units cover everything open exactly if
+/// the two sums agree.
 pub(super) fn units(lines: &[LineQuantity]) -> u64 {
     lines.iter().map(|line| u64::from(line.quantity.get())).sum()
 }
 
-/// Units that are not there.
-struct Wrong {
-    /// Which of those named, from 0.
+/// Units that a command may not name.
+struct InvalidUnits {
+    /// Index among the lines named, from 0.
     index: usize,
     line: u32,
-    why: Why,
+    cause: Cause,
 }
 
-enum Why {
+enum Cause {
     NoSuchLine,
     Twice,
     TooMany,
 }
 
-impl Wrong {
+impl InvalidUnits {
     const fn detail(&self, too_many: &'static str) -> &'static str {
-        match self.why {
-            Why::NoSuchLine => "no such line",
-            Why::Twice => bounds::NAMED_TWICE,
-            Why::TooMany => too_many,
+        match self.cause {
+            Cause::NoSuchLine => "no such line",
+            Cause::Twice => bounds::NAMED_TWICE,
+            Cause::TooMany => too_many,
         }
     }
 
     fn at(&self) -> String {
-        let part = match self.why {
-            Why::NoSuchLine | Why::Twice => "line",
-            Why::TooMany => "quantity",
+        let part = match self.cause {
+            Cause::NoSuchLine | Cause::Twice => "line",
+            Cause::TooMany => "quantity",
         };
         format!("lines[{}].{part}", self.index)
     }
 }
 
-fn check_units(named: &[LineQuantity], within: impl Fn(u32) -> Option<u32>) -> Result<(), Wrong> {
+fn check_units(
+    named: &[LineQuantity],
+    within: impl Fn(u32) -> Option<u32>,
+) -> Result<(), InvalidUnits> {
     let mut seen = BTreeSet::new();
     for (index, LineQuantity { line, quantity }) in named.iter().enumerate() {
-        let wrong = |why| Wrong { index, line: *line, why };
-        let most = within(*line).ok_or(wrong(Why::NoSuchLine))?;
+        let wrong = |cause| InvalidUnits { index, line: *line, cause };
+        let most = within(*line).ok_or(wrong(Cause::NoSuchLine))?;
         if !seen.insert(*line) {
-            return Err(wrong(Why::Twice));
+            return Err(wrong(Cause::Twice));
         }
         if quantity.get() > most {
-            return Err(wrong(Why::TooMany));
+            return Err(wrong(Cause::TooMany));
         }
     }
     Ok(())
 }
 
-/// A reason that says something and is not too long.
+/// Checks that a reason is neither blank nor too long.
 pub(super) fn reason_given(reason: &str) -> Result<(), Rejection> {
     if reason.trim().is_empty() {
         return Err(Rejection::ReasonRequired);
@@ -178,12 +185,12 @@ pub(super) fn reason_given(reason: &str) -> Result<(), Rejection> {
     text_fits("reason", reason)
 }
 
-/// What people write.
+/// Checks the length of a free text.
 pub(super) fn text_fits(field: &'static str, text: &str) -> Result<(), Rejection> {
     fits(field, text, bounds::TEXT_MAX)
 }
 
-/// A carrier's name or tracking number.
+/// Checks the length of a carrier's name or tracking number.
 pub(super) fn carrier_fits(field: &'static str, text: &str) -> Result<(), Rejection> {
     fits(field, text, bounds::CARRIER_MAX)
 }

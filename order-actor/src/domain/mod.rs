@@ -1,6 +1,6 @@
-//! What an order is and what may happen to it: three pure functions and their laws.
+//! The order, its commands and its events: three pure functions and their laws.
 //!
-//! - [`decide`]: (order, command, who, now) → events, or a rejection. Never panics.
+//! - [`decide`]: (order, command, caller, now) → events, or a rejection. Never panics.
 //! - [`evolve`]: (order, event) → order, or *impossible*: the journal is corrupt.
 //! - [`deadline`]: what must happen by when, derived from the state.
 //!
@@ -8,30 +8,38 @@
 //! nothing; returned ≤ fulfilled ≤ ordered − cancelled per line; ended orders stay ended.
 //! Never here: IO, clocks, randomness, anything asynchronous.
 
-mod address; // where it goes; personal data
-pub mod bounds; // every number, and every sentence that the edge says too
-mod caller; // who asks, and whose orders they may see
-mod commands; // what may be asked and what it means, one file each
-mod counts; // units of the lines, counted
+mod address; // the delivery address; personal data
+mod amounts; // costs: discounts, charges, taxes, totals
+pub mod bounds; // limits, and texts that the edge uses too
+mod caller; // the caller, and whose orders they may see
+mod commands; // the commands and their rules, one file each
+mod counts; // counting the units of lines
 mod deadline;
 mod decide;
-mod event; // what happened: the journal's private schema
+mod event; // the journal's private schema
 mod evolve;
-mod guards; // what several commands check
+mod guards; // checks that several commands share
 mod order; // one variant per state, each with its own data
-mod policy; // the windows that a shop chooses
-mod rejection; // why not: ordered by precedence, stable codes
+mod person; // recipient and payer; personal data
+mod policy; // the time windows that a shop configures
+mod rejection; // why a command is refused: stable codes, in order of precedence
 
 pub use address::{Address, AddressError};
-pub use caller::{By, Name, Part, Role};
+pub use amounts::{
+    Amount, Charge, ChargeKind, ChargeRefund, Discount, LinePrice, OrderPrice, PriceError, Priced,
+    Tax, TaxMode, TaxRate, TaxRateError, Totals, price,
+};
+pub use caller::{By, Component, Name, Role};
 pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
 pub use order::{
-    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, Order, Pending,
-    ReturnRequested, Returned, Shipment, Status,
+    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, LineAmounts,
+    LineDescription, Order, OrderCharge, Pending, ReturnRequested, Returned, Shipment, Status,
+    Terms,
 };
+pub use person::Person;
 pub use policy::Policy;
 pub use rejection::{Existing, Rejection};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The windows that a shop chooses.
+/// The time windows that a shop configures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How long an order may stay unconfirmed before it is cancelled.

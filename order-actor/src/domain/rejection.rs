@@ -2,11 +2,11 @@ use shared_events::contract::{CancelReason, ContactError, Money, Reason};
 
 use super::{AddressError, Role, Status, bounds};
 
-/// Why an order refuses a command, in the order in which the guards are checked. A closed list
-/// with stable codes; no text of it shows personal data.
+/// Why the domain refuses a command, in the order in which the guards run. A closed list with
+/// stable codes; no text shows personal data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The caller's role may not say this to any order.
+    /// The caller's role may not send this command.
     #[error("the role {} may not do this", role.code())]
     Forbidden {
         /// The caller's role.
@@ -18,7 +18,7 @@ pub enum Rejection {
     /// Too many lines were given.
     #[error("an order has at most {max} lines", max = bounds::LINES_MAX)]
     TooManyLines,
-    /// A line cannot be ordered as it is.
+    /// A line is invalid.
     #[error("line {line}: {detail}")]
     InvalidLine {
         /// 1-based number of the line.
@@ -32,30 +32,46 @@ pub enum Rejection {
     /// The total does not fit.
     #[error("the total is too large")]
     AmountOverflow,
+    /// An amount is below zero, or more than it may be.
+    #[error("{at}: {detail}")]
+    InvalidAmount {
+        /// The path of the field, such as `lines[0].discounts[1].amount`.
+        at: String,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// A sum is not what the client expects.
+    #[error("expected.{field}: it comes to {is}")]
+    TotalsMismatch {
+        /// Which sum.
+        field: &'static str,
+        /// What it is.
+        is: Money,
+    },
     /// The address is not well formed.
     #[error("address: {0}")]
     InvalidAddress(AddressError),
     /// The contact is not well formed.
     #[error("contact: {0}")]
     InvalidContact(ContactError),
-    /// What has this id is there already, and is not what was asked for.
-    #[error("{}{}", existing.words(), differing(differs))]
+    /// The id is taken by something with other content.
+    #[error("{}{}", existing.message(), differing(differs))]
     AlreadyExists {
-        /// What is there.
+        /// What has the id.
         existing: Existing,
         /// The fields that differ, as far as the caller may know.
         differs: Vec<&'static str>,
     },
-    /// There is no such order, or it is somebody else's.
+    /// The order does not exist, or is another customer's.
     #[error("no such order")]
     NotFound,
     /// The state of the order does not allow it.
-    #[error("an order that is {} does not take {asked}; {}", from.code(), allowed(*from))]
+    #[error("an order that is {} does not allow {call}; {}", from.code(), allowed(*from))]
     InvalidTransition {
         /// The state it is in.
         from: Status,
-        /// The call that asked.
-        asked: &'static str,
+        /// The call that was refused.
+        call: &'static str,
     },
     /// The units named are not open units of the order.
     #[error("line {line}: {detail}")]
@@ -99,46 +115,46 @@ pub enum Rejection {
         /// What is wrong.
         detail: &'static str,
     },
-    /// The return named is not the one that waits.
+    /// The return named is not the waiting one.
     #[error("that return does not wait for judgement")]
     ReturnMismatch,
     /// The refund is below zero or in another currency.
     #[error("a refund is not below zero and has the order's currency")]
     InvalidRefund,
-    /// A refund above the value of the units has to say why.
+    /// A refund above the value of the units needs a reason.
     #[error("a refund above the value of the units needs a reason")]
     RefundNeedsReason,
-    /// More would be paid back than was paid for.
+    /// The refund exceeds what was paid.
     #[error(
-        "at most {most} may still be paid back: the total, less what was cancelled and refunded"
+        "at most {most} may still be refunded: the total, less what was cancelled and refunded"
     )]
     RefundTooLarge {
-        /// What may still be paid back.
+        /// What may still be refunded.
         most: Money,
     },
-    /// A customer has said this of one order as often as customers may.
+    /// A customer has repeated this for one order as often as allowed.
     #[error("{what} at most {max} times for one order")]
     AskedTooOften {
-        /// What was asked for.
+        /// The repeated request.
         what: &'static str,
         /// How often it may be.
         max: u64,
     },
-    /// The order has nearly as many events as one may have; only what ends it is accepted.
-    #[error("the order has too many events; it can only be brought to its end")]
+    /// The order is near the limit of its events; only commands that end it are accepted.
+    #[error("the order has too many events; only commands that end it are accepted")]
     TooManyEvents,
 }
 
-/// What there is already under an id that is used again.
+/// What an id that is used again belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// An order.
     Order,
     /// A parcel of the order.
     Shipment,
-    /// A return that waits, or was approved.
+    /// A return that waits or was approved.
     Return,
-    /// A return that was rejected: it is not asked for again under its id.
+    /// A rejected return: it cannot be requested again under its id.
     RejectedReturn,
     /// The judgement of a return.
     Judgement,
@@ -157,13 +173,13 @@ impl Existing {
         }
     }
 
-    const fn words(self) -> &'static str {
+    const fn message(self) -> &'static str {
         match self {
             Self::Order => "an order with this id exists with other content",
-            Self::Shipment => "a parcel with this id left with other content",
-            Self::Return => "a return with this id was asked for with other content",
+            Self::Shipment => "a parcel with this id was shipped with other content",
+            Self::Return => "a return with this id was requested with other content",
             Self::RejectedReturn => {
-                "the return with this id was rejected; ask again under another return id"
+                "the return with this id was rejected; request it under another return id"
             }
             Self::Judgement => "this return was judged otherwise",
         }
@@ -176,8 +192,8 @@ fn differing(fields: &[&'static str]) -> String {
 
 fn allowed(from: Status) -> String {
     match from.allows() {
-        [] => "nothing changes it any more".to_owned(),
-        calls => format!("it takes {}", calls.join(" and ")),
+        [] => "no call changes it any more".to_owned(),
+        calls => format!("it allows {}", calls.join(" and ")),
     }
 }
 
@@ -198,6 +214,8 @@ impl Rejection {
             Self::InvalidLine { .. } => Reason::InvalidLine,
             Self::CurrencyMismatch => Reason::CurrencyMismatch,
             Self::AmountOverflow => Reason::AmountOverflow,
+            Self::InvalidAmount { .. } => Reason::InvalidAmount,
+            Self::TotalsMismatch { .. } => Reason::TotalsMismatch,
             Self::InvalidAddress(_) => Reason::InvalidAddress,
             Self::InvalidContact(_) => Reason::InvalidContact,
             Self::AlreadyExists { .. } => Reason::AlreadyExists,

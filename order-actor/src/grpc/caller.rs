@@ -5,30 +5,30 @@ use super::parse::Violations;
 use super::status;
 use crate::domain::{By, Rejection, Role};
 
-/// Who asks, as the layer in front of the services proved it.
+/// The caller, as authenticated by the layer in front of the services.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<By, Status> {
     request.extensions().get::<By>().cloned().ok_or_else(status::unauthenticated)
 }
 
-/// What a call says besides its message.
+/// The metadata of a call.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    /// Who asks.
+pub(super) struct CallContext {
+    /// The caller.
     pub(super) by: By,
     /// W3C trace context.
     pub(super) traceparent: Option<String>,
-    /// Another node carried it here.
+    /// Whether another node forwarded it here.
     pub(super) forwarded: bool,
 }
 
-impl Asked {
+impl CallContext {
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let (traceparent, forwarded) = (traceparent(request), forwarded(request));
         Ok(Self { by: caller(request)?, traceparent, forwarded })
     }
 }
 
-/// Who asks, if they are in one of these roles.
+/// The caller, if in one of these roles.
 pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, Status> {
     let by = caller(request)?;
     if roles.contains(&by.role()) {
@@ -38,12 +38,12 @@ pub(super) fn caller_in<T>(request: &Request<T>, roles: &[Role]) -> Result<By, S
     }
 }
 
-/// Whether another node carried the call here, in the belief that the order's shard is ours.
+/// Whether another node forwarded the call here as the owner of the order's shard.
 pub(super) fn forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(status::FORWARDED_HEADER)
 }
 
-/// The W3C trace context of a call. One that is malformed starts no trace, as W3C asks.
+/// The W3C trace context of a call. A malformed one is ignored, as W3C requires.
 fn traceparent<T>(request: &Request<T>) -> Option<String> {
     let text = request.metadata().get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = text.split('-').collect();
@@ -59,17 +59,20 @@ fn traceparent<T>(request: &Request<T>) -> Option<String> {
     sound.then(|| text.to_owned())
 }
 
-/// Whose orders a list or a stream shows: customers see their own only.
-pub(super) fn visible(by: &By, asked: Option<CustomerId>) -> Result<Option<CustomerId>, Status> {
-    match asked {
-        Some(asked) if !by.owns_orders_of(asked) => {
+/// The customer filter of a list or stream: customers see only their own orders.
+pub(super) fn visible(
+    by: &By,
+    requested: Option<CustomerId>,
+) -> Result<Option<CustomerId>, Status> {
+    match requested {
+        Some(requested) if !by.owns_orders_of(requested) => {
             Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()))
         }
-        asked => Ok(by.only_customer().or(asked)),
+        requested => Ok(by.only_customer().or(requested)),
     }
 }
 
-/// The value, or all that is wrong with the request.
+/// The parsed value, or every violation as a status.
 pub(super) fn well_formed<T>(parsed: Result<T, Violations>) -> Result<T, Status> {
     Ok(parsed?)
 }

@@ -1,6 +1,5 @@
-//! What watches show, read, decoded and unfolded once for all of them: pages that follow each other,
-//! each known by the places it begins after. Watches that begin at the same place, or have come to the
-//! end, ask for the same pages.
+//! Pages of order changes. A page is read, decoded and replayed once and cached under the
+//! positions that it starts after, so watches at the same position share it.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,24 +12,24 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::proto::OrderChange;
-use super::tail::READ_AT_ONCE;
+use super::tail::BATCH_MAX;
 use super::{render, status};
 use crate::journal::{ChainedEvent, Journal, StoredEvent};
 use crate::projections::Summary;
 use crate::record::decode;
-use crate::replay::{Unfold, UnfoldError};
+use crate::replay::{OrderReplay, ReplayError};
 
-/// Bytes of events in a page; one event may be larger. A watch that waits for its client holds one.
+/// Bytes of events in a page; one event may be larger. A watch with a slow client holds one page.
 const PAGE_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of events in all pages that are kept for the next watch.
-const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Pages that are kept.
-const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
-/// A page is kept for so long. A database that was exchanged behind the engine's back is shown no
-/// longer than that.
-const KEPT_FOR: Duration = Duration::from_secs(5);
+/// Bytes of events in all cached pages.
+const CACHED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most cached pages.
+const CACHED_PAGES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
+/// How long a page stays valid. It bounds how long a watch shows events of a database that was
+/// replaced while the engine ran.
+const CACHED_FOR: Duration = Duration::from_secs(5);
 
-/// A change of one order, for whoever may see it.
+/// A change of one order. The watch checks who may see it.
 pub(super) struct Change {
     pub(super) order_id: OrderId,
     pub(super) customer_id: CustomerId,
@@ -39,40 +38,40 @@ pub(super) struct Change {
     pub(super) change: OrderChange,
 }
 
-/// Changes that follow some places.
+/// Changes after given positions.
 #[derive(Default)]
 pub(super) struct Page {
     /// In order within each shard.
     pub(super) changes: Vec<Change>,
-    /// How far one is who has seen them; empty at the end of the journal.
+    /// The position after these changes; empty at the end of the journal.
     pub(super) through: Cursors,
     bytes: usize,
 }
 
-/// Pages that come after places. Clones are cheap and the same.
+/// The shared cache of pages. Clones are cheap and share their state.
 #[derive(Clone)]
 pub(super) struct Changes(Arc<Shared>);
 
 struct Shared {
     journal: Journal,
-    kept: Mutex<Kept>,
-    /// Reads for those who are level, so that they wait for nobody who is far behind.
-    level: Line,
-    /// Reads for those who are behind.
-    behind: Line,
+    cached: Mutex<Cache>,
+    /// Reads for watches that have caught up, so that they do not wait for lagging ones.
+    caught_up: SharedReader,
+    /// Reads for lagging watches.
+    lagging: SharedReader,
 }
 
-/// Those who wait for the same reader.
-struct Line {
+/// A reader that watches share; they wait for its lock.
+struct SharedReader {
     reader: tokio::sync::Mutex<Reader>,
-    /// How far the reader has come, for who does not wait.
+    /// The reader's position, readable without its lock.
     at: Mutex<Cursors>,
 }
 
-impl Line {
+impl SharedReader {
     fn new(journal: &Journal) -> Self {
-        let unfold = Unfold::new(journal.clone());
-        let reader = Reader { unfold, generation: journal.generation() };
+        let replay = OrderReplay::new(journal.clone());
+        let reader = Reader { replay, generation: journal.generation() };
         Self { reader: tokio::sync::Mutex::new(reader), at: Mutex::default() }
     }
 
@@ -80,103 +79,103 @@ impl Line {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) == *place
     }
 
-    fn came_to(&self, place: Cursors) {
+    fn set_position(&self, place: Cursors) {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 }
 
-/// Orders as they were where somebody read last, of one history.
+/// Orders as of the last position read, in one generation of the journal.
 struct Reader {
-    unfold: Unfold,
+    replay: OrderReplay,
     generation: u64,
 }
 
-/// The history that was read, and the places that a page begins after, each with what stood there:
-/// who saw something else is not shown what follows.
+/// The journal's generation and the positions that a page starts after, each with its mark. A
+/// reader with another mark has read another history and must not get this page.
 type Key = (u64, Vec<(u16, u64, Option<Mark>)>);
 
-struct Kept {
+struct Cache {
     pages: LruCache<Key, (Instant, Arc<Page>)>,
     bytes: usize,
 }
 
-impl Kept {
+impl Cache {
     fn get(&mut self, key: &Key) -> Option<Arc<Page>> {
         let (since, page) = self.pages.get(key)?;
-        (since.elapsed() < KEPT_FOR).then(|| Arc::clone(page))
+        (since.elapsed() < CACHED_FOR).then(|| Arc::clone(page))
     }
 
     fn put(&mut self, key: Key, page: &Arc<Page>) {
         self.bytes += page.bytes;
-        if let Some((_, (_, gone))) = self.pages.push(key, (Instant::now(), Arc::clone(page))) {
-            self.bytes -= gone.bytes;
+        if let Some((_, (_, evicted))) = self.pages.push(key, (Instant::now(), Arc::clone(page))) {
+            self.bytes -= evicted.bytes;
         }
-        while self.bytes > KEPT_BYTES_MAX
-            && let Some((_, (_, gone))) = self.pages.pop_lru()
+        while self.bytes > CACHED_BYTES_MAX
+            && let Some((_, (_, evicted))) = self.pages.pop_lru()
         {
-            self.bytes -= gone.bytes;
+            self.bytes -= evicted.bytes;
         }
     }
 }
 
 impl Changes {
-    /// Of this journal.
+    /// An empty cache over this journal.
     pub(super) fn new(journal: Journal) -> Self {
-        let (level, behind) = (Line::new(&journal), Line::new(&journal));
-        let kept = Mutex::new(Kept { pages: LruCache::new(KEPT_MAX), bytes: 0 });
-        Self(Arc::new(Shared { journal, kept, level, behind }))
+        let (caught_up, lagging) = (SharedReader::new(&journal), SharedReader::new(&journal));
+        let cached = Mutex::new(Cache { pages: LruCache::new(CACHED_PAGES_MAX), bytes: 0 });
+        Self(Arc::new(Shared { journal, cached, caught_up, lagging }))
     }
 
-    /// The changes that come next; none at the end of the journal.
+    /// The next page of changes; empty at the end of the journal.
     ///
     /// # Errors
-    /// What the journal refuses, as a status.
+    /// The journal's error, as a status.
     pub(super) async fn after(&self, after: &Cursors) -> Result<Arc<Page>, Status> {
         let journal = &self.0.journal;
         let place = |(shard, position)| (shard, position, after.mark(shard));
         let key = (journal.generation(), after.iter().map(place).collect());
-        if let Some(page) = self.kept(&key) {
+        if let Some(page) = self.cached(&key) {
             return Ok(page);
         }
-        let line = self.line(after);
-        let mut reader = line.reader.lock().await;
-        // Somebody may have read it while this one waited.
-        if let Some(page) = self.kept(&key) {
+        let shared = self.reader_for(after);
+        let mut reader = shared.reader.lock().await;
+        // Another watch may have read it while this one waited for the lock.
+        if let Some(page) = self.cached(&key) {
             return Ok(page);
         }
         if reader.generation != key.0 {
-            reader.unfold.forget();
+            reader.replay.forget();
             reader.generation = key.0;
         }
         let page = Arc::new(reader.page(journal, after).await?);
         let mut through = after.clone();
         through.merge(&page.through);
-        line.came_to(through);
+        shared.set_position(through);
         if !page.through.is_empty() {
-            self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).put(key, &page);
+            self.0.cached.lock().unwrap_or_else(PoisonError::into_inner).put(key, &page);
         }
         Ok(page)
     }
 
-    /// Where to wait for what comes next. Whoever is where a reader has come to goes on with that
-    /// one, which knows the orders: under load those who are level fall behind by some pages.
-    fn line(&self, after: &Cursors) -> &Line {
-        let Shared { journal, level, behind, .. } = &*self.0;
-        if level.is_at(after) {
-            return level;
+    /// The reader for the next page. A watch at a reader's position keeps that reader, which
+    /// already holds the orders: under load a watch that had caught up may lag by some pages.
+    fn reader_for(&self, after: &Cursors) -> &SharedReader {
+        let Shared { journal, caught_up, lagging, .. } = &*self.0;
+        if caught_up.is_at(after) {
+            return caught_up;
         }
-        let is_level = journal.known_after(after) <= READ_AT_ONCE as u64;
-        if is_level && !behind.is_at(after) { level } else { behind }
+        let is_caught_up = journal.known_after(after) <= BATCH_MAX as u64;
+        if is_caught_up && !lagging.is_at(after) { caught_up } else { lagging }
     }
 
-    fn kept(&self, key: &Key) -> Option<Arc<Page>> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    fn cached(&self, key: &Key) -> Option<Arc<Page>> {
+        self.0.cached.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 }
 
 impl Reader {
     async fn page(&mut self, journal: &Journal, after: &Cursors) -> Result<Page, Status> {
-        let stored = journal.page_after(after, READ_AT_ONCE).await;
+        let stored = journal.page_after(after, BATCH_MAX).await;
         let (stored, _) = stored.map_err(|error| status::journal(&error))?;
         let mut page = Page::default();
         for ChainedEvent { event, hash } in &stored {
@@ -192,16 +191,16 @@ impl Reader {
         Ok(page)
     }
 
-    /// The change, if it can be shown. Histories that are impossible are told to operators by others.
+    /// The change, if it can be shown. Other components report impossible histories to operators.
     async fn change(&mut self, stored: &StoredEvent, mark: Mark) -> Result<Option<Change>, Status> {
         let Ok(recorded) = decode(stored) else { return Ok(None) };
-        let step = match self.unfold.step(&recorded).await {
+        let step = match self.replay.step(&recorded).await {
             Ok(step) => step,
             Err(error) if error.is_history() => {
-                tracing::warn!(order = %stored.stream_id, %error, "not shown: quarantined");
+                tracing::warn!(order = %stored.stream_id, %error, "not shown: quarantined order");
                 return Ok(None);
             }
-            Err(UnfoldError::Journal(error)) => return Err(status::journal(&error)),
+            Err(ReplayError::Journal(error)) => return Err(status::journal(&error)),
             Err(_) => return Ok(None),
         };
         let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());

@@ -9,23 +9,22 @@ use super::parse::Violations;
 use super::status;
 use crate::actor::Refusal;
 
-/// How long a call waits whose client sets no deadline.
+/// How long a call waits if its client sets no deadline.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How long a call waits at most, whatever its client asks for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(30);
-/// A customer hears no sooner than so long after asking that there is no such order: one that is
-/// awake, asleep, or not there at all takes different times, of some milliseconds, to be found
-/// somebody else's.
-pub const HIDDEN_UNTIL: Duration = Duration::from_millis(10);
+/// "Not found" reaches a customer no sooner than this. Orders that are awake, asleep or missing
+/// differ by some milliseconds, which would reveal that another customer's order exists.
+pub const NOT_FOUND_DELAY: Duration = Duration::from_millis(10);
 
-/// By when the caller wants the answer.
+/// The call's deadline.
 pub(super) fn deadline<T>(request: &Request<T>) -> Result<Instant, Status> {
     let wait = wait(request.metadata())?;
     Ok(Instant::now() + wait)
 }
 
-/// What the future says, if it says so in time.
+/// The future's output, or a refusal at the deadline.
 pub(super) async fn within<T>(
     deadline: Instant,
     future: impl Future<Output = T>,
@@ -35,7 +34,7 @@ pub(super) async fn within<T>(
         .map_err(|_| status::refused(&Refusal::DeadlineExceeded))
 }
 
-/// How long the client of a call waits, where it says so in the words of the protocol.
+/// How long the client waits, from the `grpc-timeout` header.
 #[must_use]
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     headers.get("grpc-timeout")?.to_str().ok().and_then(parse_timeout)
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_waits_as_long_as_its_client_asks_and_never_more_than_the_most() {
+    fn a_call_waits_as_long_as_its_client_asks_up_to_the_maximum() {
         assert_eq!(wait(&MetadataMap::new()), Ok(DEADLINE_DEFAULT));
         assert_eq!(wait_of("250m"), Ok(Duration::from_millis(250)));
         assert_eq!(wait_of("1S"), Ok(Duration::from_secs(1)));

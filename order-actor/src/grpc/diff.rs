@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use shared_events::contract::Timestamp;
+use shared_events::contract::{Money, Timestamp};
 
 use super::proto::FieldChange;
-use crate::domain::{Details, Line, Order};
+use crate::domain::{Address, Details, Line, Order, OrderCharge};
 
-/// Fields by path, those of lines last and by their number.
+/// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
 
 /// Every field that differs between two states of an order.
@@ -25,7 +25,7 @@ pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
         .collect()
 }
 
-/// The fields as the proto names them. What is not set is absent.
+/// The fields under their proto names. Unset fields are absent.
 fn fields(order: &Order) -> Fields {
     let mut fields = Fields::new();
     let Some(details) = order.details() else { return fields };
@@ -43,20 +43,22 @@ fn set(fields: &mut Fields, path: &str, value: String) {
     }
 }
 
-/// What every order has, whatever its state.
+/// Fields that every order has.
 fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, String)) {
     set("order_id", details.order_id.to_string());
     set("customer_id", details.customer_id.to_string());
     set("status", order.status().map(|status| status.code().to_owned()).unwrap_or_default());
-    set("total", details.total.to_string());
+    set("total", details.totals.total.to_string());
     set("refunded", details.refunded.to_string());
-    set("address.street", details.address.street.clone());
-    set("address.city", details.address.city.clone());
-    set("address.postal_code", details.address.postal_code.clone());
-    set("address.country", details.address.country.clone());
-    set("contact.email", details.contact.email.clone().unwrap_or_default());
-    set("contact.phone", details.contact.phone.clone().unwrap_or_default());
-    set("contact.locale", details.contact.locale.as_str().to_owned());
+    set_address("address", &details.person.address, set);
+    if let Some(address) = &details.person.billing_address {
+        set_address("billing_address", address, set);
+    }
+    let contact = &details.person.contact;
+    set("contact.email", contact.email.clone().unwrap_or_default());
+    set("contact.phone", contact.phone.clone().unwrap_or_default());
+    set("contact.locale", contact.locale.as_str().to_owned());
+    set_terms(details, set);
     set("placed_at", details.placed_at.to_string());
     set("ordered_at", details.ordered_at.map(|at: Timestamp| at.to_string()).unwrap_or_default());
     for (index, shipment) in details.shipments.iter().enumerate() {
@@ -68,7 +70,51 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
     }
 }
 
-/// What it has in its state only.
+fn set_address(path: &str, address: &Address, set: &mut dyn FnMut(&str, String)) {
+    let parts = [
+        ("street", &address.street),
+        ("city", &address.city),
+        ("postal_code", &address.postal_code),
+        ("country", &address.country),
+        ("name", &address.name),
+        ("company", &address.company),
+        ("street_line2", &address.street_line2),
+        ("region", &address.region),
+        ("phone", &address.phone),
+        ("instructions", &address.instructions),
+    ];
+    for (part, value) in parts {
+        set(&format!("{path}.{part}"), value.clone());
+    }
+}
+
+/// What it was placed with beside lines and prices. Sums that are the total are not repeated.
+fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
+    let (terms, totals) = (&details.terms, &details.totals);
+    if !totals.is_plain() {
+        set("totals.goods", totals.goods.to_string());
+        set("totals.discounts", totals.discounts.to_string());
+        set("totals.charges", totals.charges.to_string());
+        set("totals.tax", totals.tax.to_string());
+    }
+    for OrderCharge { charge, amount, refunded } in &details.charges {
+        let in_currency = |minor| Money::new(minor, charge.amount.currency).to_string();
+        let path = format!("charges[{}]", charge.number);
+        set(&format!("{path}.total"), in_currency(amount.total));
+        set(&format!("{path}.refunded"), in_currency(*refunded));
+    }
+    for (index, discount) in terms.discounts.iter().enumerate() {
+        set(&format!("discounts[{index}]"), format!("{}: {}", discount.label, discount.amount));
+    }
+    for (index, tag) in terms.tags.iter().enumerate() {
+        set(&format!("tags[{index}]"), tag.clone());
+    }
+    for (key, value) in &terms.metadata {
+        set(&format!("metadata[{key}]"), value.clone());
+    }
+}
+
+/// Fields of its state.
 fn set_state(order: &Order, set: &mut dyn FnMut(&str, String)) {
     match order {
         Order::Pending(pending) => set("confirm_by", pending.confirm_by.to_string()),
@@ -115,4 +161,22 @@ fn set_line(line: &Line, fields: &mut Fields) {
     set("in_return", line.in_return.to_string());
     set("returned", line.returned.to_string());
     set("open", line.open().to_string());
+    if let Some(description) = &line.description {
+        if !description.title.is_empty() {
+            set("title", description.title.clone());
+        }
+        for (key, value) in &description.attributes {
+            set(&format!("attributes[{key}]"), value.clone());
+        }
+    }
+    let goods = i128::from(line.unit_price.minor) * i128::from(line.ordered);
+    let amounts = line.amounts;
+    if i128::from(amounts.ordered.total) != goods {
+        let in_currency = |minor| Money::new(minor, line.unit_price.currency).to_string();
+        set("total", in_currency(amounts.ordered.total));
+        set("tax", in_currency(amounts.ordered.tax));
+        set("cancelled_total", in_currency(amounts.cancelled.total));
+        set("fulfilled_total", in_currency(amounts.fulfilled.total));
+        set("returned_total", in_currency(amounts.returned.total));
+    }
 }

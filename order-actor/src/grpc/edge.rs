@@ -17,44 +17,44 @@ use crate::domain::{By, Rejection, Role};
 use crate::journal::{Journal, JournalError};
 use crate::projections::OrderSummaries;
 
-/// The most bytes of one request.
+/// Bytes of one request.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The order nodes of a cluster.
 pub trait Nodes: Send + Sync {
-    /// A channel to the node that listens there; none where that is no address.
+    /// A channel to the node at this address; none if the address is invalid.
     fn channel(&self, address: &str) -> Option<Channel>;
 }
 
-/// Whose command is carried out next. Calls have waited before they come here, streams of commands
-/// wait here.
+/// Execution slots, shared fairly between callers. Single calls take a slot before they reach this
+/// module; commands of a stream take theirs here.
 #[async_trait]
 pub trait Slots: Send + Sync {
-    /// Waits for a slot of this caller; it is over when what is returned is dropped.
+    /// Waits for a slot of this caller. Dropping the returned value frees it.
     async fn slot(&self, by: &By) -> Box<dyn Send + Sync>;
 }
 
-/// Bytes of commands that a stream has read and not answered, and of answers that wait for its client.
-/// Whoever counts what the stream brings gives it along with the request, and looks at it; clones are
-/// the same.
+/// Bytes that a command stream holds: commands without an answer and answers not yet taken by the
+/// client. The layer that limits a stream's bytes attaches it to the request and reads it. Clones
+/// share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Unanswered(Arc<AtomicUsize>);
 
 impl Unanswered {
-    /// So many at the moment.
-    pub fn are(&self, bytes: usize) {
+    /// Sets the current number of bytes.
+    pub fn set(&self, bytes: usize) {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// The current number of bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Orders and their journal, as gRPC services. How many calls and streams there may be at once is
-/// decided in front of them. Clones are cheap and the same.
+/// Implements both gRPC services. Limits on concurrent calls and streams are enforced in front of
+/// it. Clones are cheap and share their state.
 #[derive(Clone)]
 pub struct OrdersEdge {
     pub(super) registry: Registry,
@@ -68,7 +68,7 @@ pub struct OrdersEdge {
 }
 
 impl OrdersEdge {
-    /// Over these parts.
+    /// An edge over these components.
     #[must_use]
     pub fn new(registry: Registry, summaries: OrderSummaries, journal: Journal) -> Self {
         Self {
@@ -83,31 +83,31 @@ impl OrdersEdge {
         }
     }
 
-    /// Streams end, with `UNAVAILABLE` and reason `STOPPING`, when this token says so; without one
-    /// they hold up a graceful stop for as long as their clients stay.
+    /// Ends streams with `UNAVAILABLE` and reason `STOPPING` when this token is cancelled. Without
+    /// it, open streams delay a graceful stop until their clients disconnect.
     #[must_use]
     pub fn stopping_with(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Commands of a stream whose order another node has are carried there; without this they are
-    /// refused with its address.
+    /// Forwards a stream's commands for orders of other nodes. Without it they are refused with the
+    /// owner's address.
     #[must_use]
     pub fn among(mut self, nodes: Arc<dyn Nodes>) -> Self {
         self.nodes = Some(nodes);
         self
     }
 
-    /// Commands of streams wait for a slot among all that is carried out; without this they are
-    /// carried out at once.
+    /// Makes commands of streams wait for an execution slot. Without it they are executed
+    /// immediately.
     #[must_use]
     pub fn taking_slots(mut self, slots: Arc<dyn Slots>) -> Self {
         self.slots = Some(slots);
         self
     }
 
-    /// Ids that nobody named are drawn from there, and not from the machine.
+    /// Draws generated ids from this source instead of the machine's.
     #[must_use]
     pub fn drawing_from(mut self, chance: Chance) -> Self {
         self.chance = chance;
@@ -125,8 +125,8 @@ impl OrdersEdge {
         )
     }
 
-    /// What a customer is told who asks for an order that has left or cannot be read. Whose it is
-    /// stands in the list still: somebody else's is as hidden as before, by this rejection.
+    /// The refusal for an archived or unreadable order, as this caller may see it. The order's
+    /// customer is looked up in the summaries; other customers get `hidden`.
     pub(super) async fn unreadable_for(
         &self,
         by: &By,
@@ -145,8 +145,8 @@ impl OrdersEdge {
         }
     }
 
-    /// A place as this caller may see it; none to a customer while it cannot be hidden.
-    pub(super) async fn place_for(
+    /// A position as this caller may see it; none for a customer if it cannot be encrypted.
+    pub(super) async fn position_for(
         &self,
         by: &By,
         place: Option<proto::ShardPosition>,
@@ -158,7 +158,7 @@ impl OrdersEdge {
         hidden(&self.journal, place).await.ok()
     }
 
-    /// A position that this caller was shown.
+    /// The real position behind one that this caller was shown.
     pub(super) async fn position_of(
         &self,
         by: &By,
@@ -170,12 +170,12 @@ impl OrdersEdge {
         }
         let cipher =
             self.journal.position_cipher(shard).await.map_err(|error| status::journal(&error))?;
-        // What nobody was shown here was shown by another journal, if at all.
+        // A number that does not decrypt was never issued by this journal.
         cipher.reveal(shard, position).ok_or_else(status::forked)
     }
 }
 
-/// A place with its position hidden.
+/// A place with its position encrypted for customers.
 pub(super) async fn hidden(
     journal: &Journal,
     place: proto::ShardPosition,

@@ -16,44 +16,42 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::caller::{Asked, well_formed};
-use super::commands::Asking;
+use super::caller::{CallContext, well_formed};
+use super::commands::ParseContext;
 use super::parse::Parsed;
 use super::proto::execute_commands_request::Command;
 use super::proto::execute_commands_response::Outcome;
 use super::proto::order_service_client::OrderServiceClient;
 use super::tail::Messages;
 use super::{
-    DEADLINE_DEFAULT, HIDDEN_UNTIL, OrdersEdge, Refused, Unanswered, commands, proto, render,
+    DEADLINE_DEFAULT, NOT_FOUND_DELAY, OrdersEdge, Refused, Unanswered, commands, proto, render,
     status,
 };
 use crate::actor::{Executed, Refusal};
 use crate::domain::{By, Rejection};
 use crate::tasks;
 
-/// Commands of one stream that were read and whose answers have not been handed over; the next one
-/// is read when one is, so that HTTP/2 tells the client to wait.
-const UNDER_WAY_MAX: usize = 256;
-/// The bytes of those commands, and of answers that wait to be handed over. One command may have as
-/// many.
-const UNDER_WAY_BYTES_MAX: usize = 1024 * 1024;
-/// Answers that were handed over and that a slow client has not taken; of large ones only one.
+/// Commands of one stream that were read and whose answers are not queued yet. At the limit no
+/// further command is read, so that HTTP/2 flow control stops the client.
+const IN_FLIGHT_MAX: usize = 256;
+/// Bytes of those commands and of answers that are not queued yet. One command may have as many.
+const IN_FLIGHT_BYTES_MAX: usize = 1024 * 1024;
+/// Answers queued for a slow client; only one if it is large.
 const ANSWERS_WAITING_MAX: usize = 64;
-/// A large answer has more bytes.
+/// A larger answer counts as large.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
-/// A client that was told that its stream has ended may go on sending for so long; that is thrown
-/// away.
-const ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// How long to keep reading, and discard, what a client sends after the final status.
+const DISCARD_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Headers by which a caller proves who they are, and their trace.
+/// Headers that authenticate a caller, and the trace context.
 const CALLER_HEADERS: [&str; 4] =
     ["authorization", "ordinal-role", "ordinal-subject", "traceparent"];
 
-/// Carries out the commands of a stream, until it ends, or its client or the engine.
+/// Executes the commands of a stream, until the stream, its client or the engine ends.
 pub(super) fn answers(
     edge: OrdersEdge,
-    asked: Asked,
+    call: CallContext,
     request: Request<Streaming<proto::ExecuteCommandsRequest>>,
 ) -> Messages<proto::ExecuteCommandsResponse> {
     let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
@@ -65,9 +63,9 @@ pub(super) fn answers(
     }
     let unanswered = request.extensions().get::<Unanswered>().cloned().unwrap_or_default();
     let mut commands = request.into_inner();
-    let caller = Arc::new(Caller { edge, asked, headers });
+    let context = Arc::new(StreamContext { edge, call, headers });
     let stream = CommandStream {
-        caller,
+        context,
         lanes: HashMap::new(),
         waiting: 0,
         ready: VecDeque::new(),
@@ -76,52 +74,52 @@ pub(super) fn answers(
     };
     tasks::spawn(async move {
         if let Err(status) = stream.run(&mut commands, &sender).await {
-            // The client may have gone meanwhile; nobody is left to tell.
+            // Fails if the client has disconnected; then there is nobody to notify.
             let _ = sender.send(Err(status)).await;
             drop(sender);
             // A request stream that is dropped is reset, and the reset may overtake the status.
-            let rest = async { while matches!(commands.next().await, Some(Ok(_))) {} };
-            let _ = timeout(ENDS_WITHIN, rest).await;
+            let discard = async { while matches!(commands.next().await, Some(Ok(_))) {} };
+            let _ = timeout(DISCARD_WAIT_MAX, discard).await;
         }
     });
     ReceiverStream::new(receiver)
 }
 
-/// A command that was read and makes sense.
+/// A well-formed command.
 struct Work {
     tag: u64,
     brief: bool,
     bytes: usize,
     parsed: Parsed,
-    /// As it came, where another node may have to be asked.
+    /// The original message, if it may have to be forwarded.
     original: Option<proto::ExecuteCommandsRequest>,
 }
 
-/// A command that is done.
+/// A finished command.
 struct Answered {
-    /// The order that is free for its next command.
+    /// The order whose next command may start.
     order_id: Option<OrderId>,
-    /// What the command had.
+    /// The bytes of the command.
     bytes: usize,
     answer: proto::ExecuteCommandsResponse,
 }
 
-/// Who sends the commands, and whom they are asked of: the same for all of a stream.
-struct Caller {
+/// What all commands of a stream share: the edge and the caller.
+struct StreamContext {
     edge: OrdersEdge,
-    asked: Asked,
+    call: CallContext,
     headers: MetadataMap,
 }
 
 struct CommandStream {
-    caller: Arc<Caller>,
-    /// Orders with a command under way, each with those that wait for it.
+    context: Arc<StreamContext>,
+    /// Orders with a command in flight, each with the commands queued behind it.
     lanes: HashMap<OrderId, VecDeque<Work>>,
     /// Commands in all lanes.
     waiting: usize,
-    /// Answers that wait to be handed over, each with its bytes.
+    /// Answers that are not queued yet, each with its bytes.
     ready: VecDeque<(usize, proto::ExecuteCommandsResponse)>,
-    /// Of commands that are not answered, and of answers that wait to be handed over.
+    /// Bytes of commands without an answer and of answers in `ready`.
     bytes: usize,
     unanswered: Unanswered,
 }
@@ -134,37 +132,37 @@ impl CommandStream {
         commands: &mut Streaming<proto::ExecuteCommandsRequest>,
         answers: &Answers,
     ) -> Result<(), Status> {
-        let stop = self.caller.edge.stop.clone();
+        let stop = self.context.edge.stop.clone();
         let mut stopping = pin!(stop.cancelled());
         let mut gone = pin!(answers.closed());
-        let mut under_way: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
-        // How the stream ends once everything that was read is answered.
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
+        // The final status, sent once every command that was read is answered.
         let mut end = None;
-        while end.is_none() || !under_way.is_empty() || !self.ready.is_empty() {
-            self.unanswered.are(self.bytes);
-            let count = under_way.len() + self.waiting + self.ready.len();
-            let reads = end.is_none() && count < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX;
-            // What is under way is polled whatever its client does: each has a slot that others
-            // wait for, and gives it back when it is done.
+        while end.is_none() || !in_flight.is_empty() || !self.ready.is_empty() {
+            self.unanswered.set(self.bytes);
+            let count = in_flight.len() + self.waiting + self.ready.len();
+            let reads = end.is_none() && count < IN_FLIGHT_MAX && self.bytes < IN_FLIGHT_BYTES_MAX;
+            // Commands in flight are polled whatever the client does: each holds a slot that other
+            // callers wait for, until it is done.
             tokio::select! {
                 biased;
-                // What is under way goes on without anybody to tell.
+                // Commands already sent to their orders still complete.
                 () = &mut gone => return Ok(()),
-                Ok(mut places) = answers.reserve_many(self.places()), if !self.ready.is_empty() => {
-                    if let (Some(place), Some((bytes, answer))) =
-                        (places.next(), self.ready.pop_front())
+                Ok(mut permits) = answers.reserve_many(self.capacity()), if !self.ready.is_empty() => {
+                    if let (Some(permit), Some((bytes, answer))) =
+                        (permits.next(), self.ready.pop_front())
                     {
                         self.bytes -= bytes;
-                        place.send(Ok(answer));
+                        permit.send(Ok(answer));
                     }
                 }
-                Some(Answered { order_id, bytes, answer }) = under_way.next() => {
+                Some(Answered { order_id, bytes, answer }) = in_flight.next() => {
                     self.bytes -= bytes;
-                    under_way.extend(order_id.and_then(|order_id| self.next_of(order_id)));
-                    self.tell(answer, answers);
+                    in_flight.extend(order_id.and_then(|order_id| self.next_of(order_id)));
+                    self.deliver(answer, answers);
                 }
                 command = commands.next(), if reads => match command {
-                    Some(Ok(command)) => under_way.extend(self.take(command)),
+                    Some(Ok(command)) => in_flight.extend(self.take(command)),
                     Some(Err(status)) => end = Some(Err(status::explained(status))),
                     None => end = Some(Ok(())),
                 },
@@ -174,37 +172,37 @@ impl CommandStream {
         end.unwrap_or(Ok(()))
     }
 
-    /// Hands an answer over, or lets it wait for its client behind those that wait already.
-    fn tell(&mut self, answer: proto::ExecuteCommandsResponse, answers: &Answers) {
+    /// Queues an answer for the client, or appends it to `ready` behind earlier ones.
+    fn deliver(&mut self, answer: proto::ExecuteCommandsResponse, answers: &Answers) {
         let bytes = answer.encoded_len();
         if self.ready.is_empty()
             && bytes <= SMALL_BYTES_MAX
-            && let Ok(place) = answers.try_reserve()
+            && let Ok(permit) = answers.try_reserve()
         {
-            place.send(Ok(answer));
+            permit.send(Ok(answer));
             return;
         }
         self.bytes += bytes;
         self.ready.push_back((bytes, answer));
     }
 
-    /// Places that the next answer needs to be handed over: of large ones nothing else waits yet.
-    fn places(&self) -> usize {
+    /// Queue capacity that the next answer needs. A large one needs an empty queue.
+    fn capacity(&self) -> usize {
         match self.ready.front() {
             Some((bytes, _)) if *bytes > SMALL_BYTES_MAX => ANSWERS_WAITING_MAX,
             _ => 1,
         }
     }
 
-    /// Begins a command, or lets it wait for an earlier one to the same order.
+    /// Starts a command, or queues it behind an earlier one for the same order.
     fn take(
         &mut self,
         request: proto::ExecuteCommandsRequest,
     ) -> Option<BoxFuture<'static, Answered>> {
         let (tag, brief, bytes) = (request.tag, request.brief, request.encoded_len());
         self.bytes += bytes;
-        let original = self.caller.edge.nodes.as_ref().map(|_| request.clone());
-        let parsed = match self.caller.parse(request.command) {
+        let original = self.context.edge.nodes.as_ref().map(|_| request.clone());
+        let parsed = match self.context.parse(request.command) {
             Ok(parsed) => parsed,
             Err(status) => {
                 let answer = refused(tag, &status);
@@ -231,58 +229,57 @@ impl CommandStream {
     }
 
     fn begin(&self, work: Work) -> BoxFuture<'static, Answered> {
-        let caller = Arc::clone(&self.caller);
+        let context = Arc::clone(&self.context);
         Box::pin(async move {
             let (order_id, bytes) = (Some(work.parsed.order_id), work.bytes);
-            Answered { order_id, bytes, answer: caller.answer(work).await }
+            Answered { order_id, bytes, answer: context.answer(work).await }
         })
     }
 }
 
-impl Caller {
+impl StreamContext {
     fn parse(&self, command: Option<Command>) -> Result<Parsed, Status> {
-        let asking = Asking { by: &self.asked.by, ids: &self.edge };
-        well_formed(commands::parse(command, &asking))
+        let context = ParseContext { by: &self.call.by, ids: &self.edge };
+        well_formed(commands::parse(command, &context))
     }
 
     async fn answer(&self, work: Work) -> proto::ExecuteCommandsResponse {
         let Work { tag, brief, parsed, original, .. } = work;
-        // Its time begins when it is carried out: those that wait before it are its client's own.
+        // The deadline starts with execution: the commands queued before it are the client's own.
         let slot = match &self.edge.slots {
-            Some(slots) => Some(slots.slot(&self.asked.by).await),
+            Some(slots) => Some(slots.slot(&self.call.by).await),
             None => None,
         };
         let began = Instant::now();
         let deadline = began + DEADLINE_DEFAULT;
         let (order_id, validate_only) = (parsed.order_id, parsed.options.validate_only);
-        let refusal = match self.edge.carry_out(self.asked.clone(), parsed, deadline).await {
+        let refusal = match self.edge.execute_command(self.call.clone(), parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
-                outcome.position = self.edge.place_for(&self.asked.by, outcome.position).await;
+                outcome.position = self.edge.position_for(&self.call.by, outcome.position).await;
                 let outcome = Some(Outcome::Done(outcome));
                 return proto::ExecuteCommandsResponse { tag, outcome };
             }
             Err(refusal) => refusal,
         };
         if let (Refusal::NotOwner { owner: Some(owner), .. }, Some(command), false) =
-            (&refusal, original, self.asked.forwarded)
+            (&refusal, original, self.call.forwarded)
             && let Some(channel) = self.edge.nodes.as_ref().and_then(|nodes| nodes.channel(owner))
         {
-            // It waits for a slot there. Two nodes that wait for each other hold none.
+            // The other node takes its own slot. Holding ours could deadlock two nodes.
             drop(slot);
-            return self.ask(owner, channel, command, deadline).await;
+            return self.forward(owner, channel, command, deadline).await;
         }
-        if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) =
-            (&refusal, &self.asked.by)
+        if let (Refusal::Rejected(Rejection::NotFound), By::Customer(_)) = (&refusal, &self.call.by)
         {
             drop(slot);
-            sleep_until(began + HIDDEN_UNTIL).await;
+            sleep_until(began + NOT_FOUND_DELAY).await;
         }
         refused(tag, &status::refused(&refusal))
     }
 
-    /// Asks the node that has the order, once.
-    async fn ask(
+    /// Forwards the command to the order's owner, at most one hop.
+    async fn forward(
         &self,
         owner: &str,
         channel: Channel,
@@ -299,19 +296,19 @@ impl Caller {
         };
         match timeout_at(deadline, answer).await {
             Ok(Ok(Some(answer))) => answer,
-            Ok(Err(status)) if was_not_begun(&status) => refused(tag, &status),
+            Ok(Err(status)) if was_not_started(&status) => refused(tag, &status),
             other => {
-                tracing::warn!(?other, owner, "a command could not be carried to its node");
-                // It may have arrived; nobody knows.
+                tracing::warn!(?other, owner, "a command could not be forwarded to its node");
+                // It may have arrived.
                 refused(tag, &status::refused(&Refusal::OutcomeUnknown(owner.to_owned())))
             }
         }
     }
 }
 
-/// Whether a node says that it refused a command before it did anything. A stream that broke may
-/// have the same code, and nobody knows what became of its command.
-fn was_not_begun(status: &Status) -> bool {
+/// Whether a node reports that it refused a command before it started. A broken stream may have
+/// the same code; then the outcome is unknown.
+fn was_not_started(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted
         && service_edge::reason_of(status) == Some(Reason::Overloaded)
 }
@@ -338,8 +335,8 @@ fn outcome(
     proto::CommandOutcome { order_id: order_id.to_string(), ..outcome }
 }
 
-/// The status as it would have ended a call of its own. A tonic status with details carries it
-/// whole.
+/// The status that a single call would have returned. A tonic status with details contains it
+/// completely.
 fn refused(tag: u64, status: &Status) -> proto::ExecuteCommandsResponse {
     let refused = Refused::decode(status.details()).unwrap_or_default();
     proto::ExecuteCommandsResponse { tag, outcome: Some(Outcome::Refused(refused)) }
@@ -350,11 +347,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_node_that_says_so_has_not_begun_with_a_command() {
-        assert!(was_not_begun(&status::refused(&Refusal::Overloaded)));
+    fn only_an_overloaded_status_means_that_a_command_was_not_started() {
+        assert!(was_not_started(&status::refused(&Refusal::Overloaded)));
         // As tonic makes it of a stream that h2 ends with ENHANCE_YOUR_CALM.
-        assert!(!was_not_begun(&Status::resource_exhausted("h2 protocol error")));
-        assert!(!was_not_begun(&service_edge::Refused::reader_too_slow()));
-        assert!(!was_not_begun(&status::stopping()));
+        assert!(!was_not_started(&Status::resource_exhausted("h2 protocol error")));
+        assert!(!was_not_started(&service_edge::Refused::reader_too_slow()));
+        assert!(!was_not_started(&status::stopping()));
     }
 }

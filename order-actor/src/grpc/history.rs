@@ -10,10 +10,10 @@ use crate::domain::{By, Event, Order, Rejection, evolve};
 use crate::journal::{ChainedEvent, JournalError, StoredEvent};
 use crate::record::{DecodeError, RecordedEvent, decode};
 
-/// An event as the journal has it, or why it cannot be read.
+/// A stored event, and its decoded form or the reason it cannot be decoded.
 pub(super) type Entry = (StoredEvent, Result<RecordedEvent, DecodeError>);
 
-/// An order's events, for somebody who may see them.
+/// An order's events, if the caller may see them; otherwise not found.
 pub(super) async fn entries(
     edge: &OrdersEdge,
     order_id: OrderId,
@@ -46,7 +46,7 @@ pub(super) async fn entries(
         }
         _ => None,
     });
-    // Of an order that cannot be read it is not known whose it is.
+    // The customer of an unreadable order is unknown: hidden from every customer.
     let hidden = match owner {
         Some(owner) => !by.owns_orders_of(owner),
         None => by.only_customer().is_some(),
@@ -57,12 +57,12 @@ pub(super) async fn entries(
     Ok(entries)
 }
 
-/// All of them read. Where one cannot be, the order is quarantined.
+/// The decoded events. If one cannot be decoded, the order is quarantined.
 pub(super) fn readable(entries: Vec<Entry>) -> Result<Vec<RecordedEvent>, Status> {
     entries.into_iter().map(|(_, decoded)| decoded.map_err(|error| quarantined(&error))).collect()
 }
 
-/// The order after its first so many events.
+/// The order after these events.
 pub(super) fn replayed(events: &[RecordedEvent]) -> Result<Order, Status> {
     events
         .iter()
@@ -74,7 +74,7 @@ fn quarantined(error: &impl ToString) -> Status {
     status::refused(&Refusal::Quarantined(error.to_string()))
 }
 
-/// The order as it was.
+/// The order as of a version or an instant.
 pub(super) fn as_of(
     events: &[RecordedEvent],
     as_of: AsOf,
@@ -87,10 +87,10 @@ pub(super) fn as_of(
             .ok_or_else(|| status::version_not_found(newest(events)))?,
         AsOf::Time(time) => events.partition_point(|recorded| recorded.event.at() <= time),
     };
-    let seen = events.get(..until).unwrap_or(events);
-    let last = seen.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
+    let included = events.get(..until).unwrap_or(events);
+    let last = included.last().ok_or_else(|| status::refused(&Rejection::NotFound.into()))?;
     Ok(proto::GetOrderResponse {
-        order: render::order(&replayed(seen)?, last.sequence, last.event.at()),
+        order: render::order(&replayed(included)?, last.sequence, last.event.at()),
         position: Some(render::place(last.shard, last.position, last.mark)),
     })
 }
@@ -100,7 +100,7 @@ pub(super) fn newest(events: &[RecordedEvent]) -> u64 {
     events.last().map_or(0, |last| last.sequence)
 }
 
-/// An event as those who may read the whole journal are shown it.
+/// An event with its hash, for readers of the entire journal.
 #[must_use]
 pub fn recorded_event(chained: ChainedEvent) -> proto::RecordedEvent {
     let ChainedEvent { event, hash } = chained;
@@ -109,7 +109,7 @@ pub fn recorded_event(chained: ChainedEvent) -> proto::RecordedEvent {
     proto::RecordedEvent { hash: hex::encode(hash), position, ..shown(&(event, decoded)) }
 }
 
-/// An event for those who may see it. One that cannot be read is shown as such.
+/// An event for a caller who may see it. An undecodable one is marked `unreadable`.
 pub(super) fn shown((stored, decoded): &Entry) -> proto::RecordedEvent {
     match decoded {
         Ok(recorded) => render::recorded(recorded),

@@ -9,32 +9,32 @@ use super::deadline::{deadline, within};
 use super::parse::Reading;
 use super::proto::journal_service_server::JournalService;
 use super::proto::read_events_response;
-use super::tail::{Messages, READ_AT_ONCE, Stretch, Telling, Told, tail};
+use super::tail::{BATCH_MAX, Batch, MessageSource, Messages, StreamRange, tail};
 use super::{OrdersEdge, diff, history, page, parse, proto, render, status};
 use crate::domain::{Order, Role};
 use crate::journal::Journal;
 
-/// The most bytes of a page, but for its last event.
+/// Bytes of a page; its last event may exceed them.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Who may see the history of an order: customers their own, which the history itself decides.
+/// Roles that may read an order's history; `history::entries` restricts customers to their own.
 const READERS: &[Role] = &[Role::Customer, Role::Service, Role::Ops];
 
 impl OrdersEdge {
-    async fn stretch(
+    async fn range(
         &self,
         reading: Reading,
         deadline: tokio::time::Instant,
-    ) -> Result<Stretch, Status> {
-        let without = (0..self.journal.shards())
+    ) -> Result<StreamRange, Status> {
+        let excluded = (0..self.journal.shards())
             .filter(|shard| reading.only_named && !reading.named.contains(shard))
             .collect();
-        self.has_what_was_told(&reading.after, deadline).await?;
+        self.ensure_held(&reading.after, deadline).await?;
         let heads = within(deadline, self.journal.heads()).await?;
         let heads = heads.map_err(|error| status::journal(&error))?;
-        let stretch = well_formed(Stretch::new(reading.after, without, &heads))?;
+        let range = well_formed(StreamRange::new(reading.after, excluded, &heads))?;
         let until = (!reading.live).then_some(heads);
-        Ok(Stretch { until, limit: reading.limit, ..stretch })
+        Ok(StreamRange { until, limit: reading.limit, ..range })
     }
 }
 
@@ -47,9 +47,9 @@ impl JournalService for OrdersEdge {
         let by = caller_in(&request, READERS)?;
         let deadline = deadline(&request)?;
         let (order_id, size, token) = well_formed(parse::list_order_events(request.into_inner()))?;
-        let asked = page::asked_for_history(order_id);
-        let after = well_formed(page::after_in_history(asked, &token))?;
-        let told = self.told_by(&token, deadline).await?;
+        let query = page::history_query(order_id);
+        let after = well_formed(page::after_in_history(query, &token))?;
+        let history = self.history_id(&token, deadline).await?;
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let newest = entries.last().map_or(0, |(stored, _)| stored.sequence);
         let mut events: Vec<proto::RecordedEvent> = Vec::new();
@@ -65,13 +65,16 @@ impl JournalService for OrdersEdge {
                 return Err(status::refused(&refusal));
             }
             let mut shown = history::shown(entry);
-            shown.position = self.place_for(&by, shown.position).await;
+            shown.position = self.position_for(&by, shown.position).await;
             bytes += shown.encoded_len();
             last = entry.0.sequence;
             events.push(shown);
         }
-        let next_page_token =
-            if last < newest { page::token_of_history(asked, told, last) } else { String::new() };
+        let next_page_token = if last < newest {
+            page::token_of_history(query, history, last)
+        } else {
+            String::new()
+        };
         Ok(Response::new(proto::ListOrderEventsResponse { events, next_page_token }))
     }
 
@@ -120,25 +123,22 @@ impl JournalService for OrdersEdge {
         let deadline = deadline(&request)?;
         let shards = self.journal.shards();
         let reading = well_formed(parse::read_events(request.get_ref(), shards))?;
-        let stretch = self.stretch(reading, deadline).await?;
+        let range = self.range(reading, deadline).await?;
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
-        Ok(Response::new(tail(Events(journal.clone()), stretch, journal, stop)))
+        Ok(Response::new(tail(Events(journal.clone()), range, journal, stop)))
     }
 }
 
-/// Every event.
+/// All events, as `ReadEvents` sends them.
 struct Events(Journal);
 
 #[async_trait]
-impl Telling for Events {
+impl MessageSource for Events {
     type Message = proto::ReadEventsResponse;
 
-    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status> {
-        let (stored, _) = self
-            .0
-            .page_after(after, READ_AT_ONCE)
-            .await
-            .map_err(|error| status::journal(&error))?;
+    async fn read(&mut self, after: &Cursors) -> Result<Batch<Self::Message>, Status> {
+        let (stored, _) =
+            self.0.page_after(after, BATCH_MAX).await.map_err(|error| status::journal(&error))?;
         let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
         for event in stored {
             let (shard, position) = (event.event.shard, event.event.position);
@@ -146,7 +146,7 @@ impl Telling for Events {
             let item = Some(read_events_response::Item::Event(history::recorded_event(event)));
             messages.push((shard, position, proto::ReadEventsResponse { item }));
         }
-        Ok(Told { messages, through })
+        Ok(Batch { messages, through })
     }
 
     fn progress(progress: proto::Progress) -> Self::Message {

@@ -1,36 +1,36 @@
-//! The edge: the only place that knows proto. Each call is parsed, asked of an order or of a read
-//! model, and rendered; every refusal becomes a status by one table.
+//! The gRPC edge: the only module that knows the proto types. A call is parsed, answered by an
+//! order or a read model, and rendered; one table turns every refusal into a status.
 //! Never here: rules about orders, waiting without a deadline, personal data in errors.
 
-mod caller; // who asks, by when, and with which trace
-mod changes; // what watches show, read once for all
-pub mod commands; // OrderService: each command as it comes and as it is answered
+mod caller; // the caller's identity and trace context
+mod changes; // pages of order changes, shared by all watches
+pub mod commands; // OrderService: one file per command, request and response
 mod deadline; // how long a call may wait
-mod diff; // what differs between two versions of an order
-mod edge; // what the services are made of
-mod execute; // commands by the stream
-mod history; // an order's events, for those who may see them
+mod diff; // the fields that differ between two versions of an order
+mod edge; // OrdersEdge: the state behind both services
+mod execute; // ExecuteCommands: a stream of commands
+mod history; // an order's events, for callers who may see them
 mod journal; // JournalService
-mod orders; // how every command is carried out
-mod page; // page sizes and page tokens
-pub mod parse; // proto → domain, naming every field at fault
-mod reads; // orders as they are shown, listed and watched
+mod orders; // how every command is executed
+mod page; // page tokens
+pub mod parse; // proto → domain; reports every invalid field
+mod reads; // GetOrder, ListOrders and WatchOrders
 pub mod render; // domain → proto
-pub mod status; // every refusal → one status
-mod tail; // streams of the journal, with a live end
-mod watch; // changes of the orders that fit
+pub mod status; // every refusal → one gRPC status
+mod tail; // server streams over the journal
+mod watch; // WatchOrders: changes that match a filter
 
-pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, HIDDEN_UNTIL, timeout};
+pub use deadline::{DEADLINE_DEFAULT, DEADLINE_MAX, NOT_FOUND_DELAY, timeout};
 pub use edge::{Nodes, OrdersEdge, Slots, Unanswered};
 pub use history::recorded_event;
 
-/// Every message and service of `ordinal.orders.v1`, client and server, and `google.type.Money`.
+/// Messages, clients and servers of `ordinal.orders.v1`, and `google.type.Money`.
 pub mod proto {
     pub use super::generated::google::r#type::Money;
     pub use super::generated::ordinal::orders::v1::*;
 }
 
-/// A status on the wire.
+/// `google.rpc.Status`, the wire form of a status.
 pub use generated::google::rpc::Status as Refused;
 
 /// The descriptors of `ordinal.orders.v1`, for reflection.

@@ -6,29 +6,29 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::caller::{Asked, well_formed};
-use super::commands::{Asking, CommandRequest, Ids};
+use super::caller::{CallContext, well_formed};
+use super::commands::{CommandRequest, Ids, ParseContext};
 use super::deadline::{deadline, within};
 use super::parse::Parsed;
 use super::render::CommandResponse;
 use super::{OrdersEdge, page, render, status};
 use crate::actor::{Context, Executed, Refusal};
 
-/// A hand-over takes some milliseconds; who waited longer is told to come again.
-const SETTLES_WITHIN: Duration = Duration::from_secs(1);
-/// For so long a call waits here that another node carried to us, and whose shard we have not, or
-/// have no more: it may be ours in a moment, or go back to who asks.
-const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
+/// How long a call waits for a shard that changes owner. A handover takes some milliseconds.
+const HANDOVER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a forwarded call waits for a shard that this node does not own. After that it is
+/// refused and returns to the node that forwarded it.
+const FORWARDED_WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// Ids drawn before it is given up to find one for here; with one shard in a thousand it is found.
-const DRAWN_MAX: usize = 10_000;
+/// Tries to draw an id in a shard of this node; enough where it owns one shard in a thousand.
+const DRAWS_MAX: usize = 10_000;
 
 impl Ids for OrdersEdge {
-    /// An id of an order that is answered for here. Whoever lets us choose need not wait for another
-    /// node, which would choose again.
+    /// An id in a shard of this node, so that a call without an id need not be forwarded: another
+    /// node would draw another id.
     fn order_id(&self) -> OrderId {
         let drawn = || OrderId::from_uuid(self.chance.uuid());
-        let mut drawn_here = std::iter::repeat_with(drawn).take(DRAWN_MAX);
+        let mut drawn_here = std::iter::repeat_with(drawn).take(DRAWS_MAX);
         drawn_here.find(|order_id| self.registry.is_here(*order_id)).unwrap_or_else(drawn)
     }
 
@@ -38,80 +38,79 @@ impl Ids for OrdersEdge {
 }
 
 impl OrdersEdge {
-    /// Waits a moment for a shard that is changing hands; a call that another node carried here
-    /// waits until we have it.
+    /// Waits briefly for a shard that changes owner; a forwarded call, until this node owns it.
     pub(super) async fn settled(&self, order_id: OrderId, forwarded: bool, deadline: Instant) {
         let shard = self.journal.shard_of(order_id);
-        let patience = if forwarded { ARRIVES_WITHIN } else { SETTLES_WITHIN };
+        let patience = if forwarded { FORWARDED_WAIT_MAX } else { HANDOVER_WAIT_MAX };
         let until = deadline.min(Instant::now() + patience);
         self.journal.settled(shard, forwarded, until).await;
     }
 
-    /// Refuses places of another history: the journal was set back since it told them.
-    pub(super) async fn has_what_was_told(
+    /// Refuses positions that the journal does not hold: it was set back since they were read.
+    pub(super) async fn ensure_held(
         &self,
-        told: &Cursors,
+        read: &Cursors,
         deadline: Instant,
     ) -> Result<(), Status> {
-        let places: Vec<Place> = told.places().collect();
-        let there = within(deadline, self.journal.holds(&places)).await?;
-        match there.map_err(|error| status::journal(&error))? {
+        let places: Vec<Place> = read.places().collect();
+        let held = within(deadline, self.journal.holds(&places)).await?;
+        match held.map_err(|error| status::journal(&error))? {
             true => Ok(()),
             false => Err(status::forked()),
         }
     }
 
-    /// By which history the next page token is made; refuses a token of another.
-    pub(super) async fn told_by(
+    /// The history for the next page token; refuses a token of another history.
+    pub(super) async fn history_id(
         &self,
         token: &str,
         deadline: Instant,
-    ) -> Result<page::ToldBy, Status> {
-        let now = page::told_by(self.journal.history());
-        if page::is_told_by(token, now) {
+    ) -> Result<page::HistoryId, Status> {
+        let now = page::history_id(self.journal.history());
+        if page::is_of_history(token, now) {
             return Ok(now);
         }
-        // Another node may have learnt of a later one sooner.
-        let seen = within(deadline, self.journal.chronicle()).await?;
-        let seen = seen.map_err(|error| status::journal(&error))?;
-        let now = page::told_by(seen.map(|chronicle| chronicle.history()));
-        if page::is_told_by(token, now) { Ok(now) } else { Err(status::forked()) }
+        // Another node may have observed a later history already.
+        let chronicle = within(deadline, self.journal.chronicle()).await?;
+        let chronicle = chronicle.map_err(|error| status::journal(&error))?;
+        let now = page::history_id(chronicle.map(|chronicle| chronicle.history()));
+        if page::is_of_history(token, now) { Ok(now) } else { Err(status::forked()) }
     }
 
-    /// Takes apart → asks the order → renders: what every command does.
+    /// The path of every command: parse, execute, render.
     pub(super) async fn command<T: CommandRequest>(
         &self,
         request: Request<T>,
     ) -> Result<Response<T::Response>, Status> {
-        let asked = Asked::of(&request)?;
+        let call = CallContext::of(&request)?;
         let deadline = deadline(&request)?;
-        let asking = Asking { by: &asked.by, ids: self };
-        let parsed = well_formed(request.into_inner().parse(&asking))?;
-        let (by, validate_only) = (asked.by.clone(), parsed.options.validate_only);
-        let executed = self.carry_out(asked, parsed, deadline).await;
+        let context = ParseContext { by: &call.by, ids: self };
+        let parsed = well_formed(request.into_inner().parse(&context))?;
+        let (by, validate_only) = (call.by.clone(), parsed.options.validate_only);
+        let executed = self.execute_command(call, parsed, deadline).await;
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;
         let response = render::command(&executed, validate_only);
-        let position = self.place_for(&by, response.position).await;
+        let position = self.position_for(&by, response.position).await;
         Ok(Response::new(CommandResponse { position, ..response }.into()))
     }
 
-    /// Asks the order, once its shard is settled.
-    pub(super) async fn carry_out(
+    /// Executes the command once no handover of its shard is in progress.
+    pub(super) async fn execute_command(
         &self,
-        asked: Asked,
+        call: CallContext,
         parsed: Parsed,
         deadline: Instant,
     ) -> Result<Executed, Refusal> {
         let Parsed { order_id, command, options } = parsed;
-        self.settled(order_id, asked.forwarded, deadline).await;
+        self.settled(order_id, call.forwarded, deadline).await;
         let hidden = command.hidden();
-        let by = asked.by.clone();
+        let by = call.by.clone();
         let context = Context {
             request_id: options.request_id,
             expected_version: options.expected_version,
             validate_only: options.validate_only,
-            traceparent: asked.traceparent,
-            ..Context::new(asked.by, deadline)
+            traceparent: call.traceparent,
+            ..Context::new(call.by, deadline)
         };
         match self.registry.execute(order_id, command, context).await {
             Err(refusal) => Err(self.unreadable_for(&by, order_id, refusal, hidden).await),

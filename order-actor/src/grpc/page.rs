@@ -5,28 +5,28 @@ use uuid::Uuid;
 use super::parse::Violations;
 use crate::projections::SummaryFilter;
 
-/// The fingerprint of what a list was asked, without which page of it.
-pub(super) type Asked = [u8; 8];
+/// The fingerprint of a query, without its page token.
+pub(super) type Query = [u8; 8];
 
-/// The fingerprint of the history that a page is of.
-pub(super) type ToldBy = [u8; 8];
+/// The fingerprint of the journal history that a page was read from.
+pub(super) type HistoryId = [u8; 8];
 
-/// The fingerprint of a history; a journal that declares none has one, too.
-pub(super) fn told_by(history: Option<History>) -> ToldBy {
+/// The fingerprint of a journal history; all zeros where the journal declares none.
+pub(super) fn history_id(history: Option<History>) -> HistoryId {
     match history {
         Some(History { log, incarnation }) => fingerprint(&format!("{log} {incarnation}")),
-        None => ToldBy::default(),
+        None => HistoryId::default(),
     }
 }
 
-/// Whether a token is of this history. What is no token is of any: that is said elsewhere.
-pub(super) fn is_told_by(token: &str, now: ToldBy) -> bool {
+/// Whether a token belongs to this history. True for malformed tokens: parsing refuses those.
+pub(super) fn is_of_history(token: &str, now: HistoryId) -> bool {
     let bytes = hex::decode(token).unwrap_or_default();
-    bytes.get(8..16).is_none_or(|told_by| told_by == now)
+    bytes.get(8..16).is_none_or(|history_id| history_id == now)
 }
 
-/// The fingerprint of a filter, as it was after the caller's own limits.
-pub(super) fn asked_for_orders(filter: &SummaryFilter) -> Asked {
+/// The fingerprint of a filter, after it was restricted to what the caller may see.
+pub(super) fn orders_query(filter: &SummaryFilter) -> Query {
     let mut statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
     statuses.sort_unstable();
     statuses.dedup();
@@ -37,64 +37,64 @@ pub(super) fn asked_for_orders(filter: &SummaryFilter) -> Asked {
     fingerprint(&text)
 }
 
-/// The fingerprint of a history.
-pub(super) fn asked_for_history(order_id: OrderId) -> Asked {
+/// The fingerprint of the history of one order.
+pub(super) fn history_query(order_id: OrderId) -> Query {
     fingerprint(&format!("history {order_id}"))
 }
 
-fn fingerprint(text: &str) -> Asked {
+fn fingerprint(text: &str) -> Query {
     let hash = blake3::hash(text.as_bytes());
     std::array::from_fn(|index| hash.as_bytes().get(index).copied().unwrap_or_default())
 }
 
-/// The place of the last order of a page.
+/// The token after the last order of a page.
 pub(super) fn token_of_orders(
-    asked: Asked,
-    told_by: ToldBy,
+    query: Query,
+    history_id: HistoryId,
     placed_at: Timestamp,
     order_id: OrderId,
 ) -> String {
-    let mut bytes = [asked, told_by].concat();
+    let mut bytes = [query, history_id].concat();
     bytes.extend(placed_at.micros().to_be_bytes());
     bytes.extend(order_id.uuid().as_bytes());
     hex::encode(bytes)
 }
 
-/// The place that a page goes on after; none for the first page.
+/// The order that a page starts after; none for the first page.
 pub(super) fn after_in_orders(
-    asked: Asked,
+    query: Query,
     token: &str,
 ) -> Result<Option<(Timestamp, OrderId)>, Violations> {
-    let Some(place) = place::<24>(asked, token)? else { return Ok(None) };
+    let Some(place) = place::<24>(query, token)? else { return Ok(None) };
     let (micros, uuid) = place.split_at(8);
     let micros = i64::from_be_bytes(micros.try_into().map_err(|_| malformed())?);
     let uuid = Uuid::from_slice(uuid).map_err(|_| malformed())?;
     Ok(Some((Timestamp::from_micros(micros), OrderId::from_uuid(uuid))))
 }
 
-/// The version of the last event of a page.
-pub(super) fn token_of_history(asked: Asked, told_by: ToldBy, version: u64) -> String {
-    let mut bytes = [asked, told_by].concat();
+/// The token after the last event of a page.
+pub(super) fn token_of_history(query: Query, history_id: HistoryId, version: u64) -> String {
+    let mut bytes = [query, history_id].concat();
     bytes.extend(version.to_be_bytes());
     hex::encode(bytes)
 }
 
-/// The version that a page goes on after; 0 for the first page.
-pub(super) fn after_in_history(asked: Asked, token: &str) -> Result<u64, Violations> {
-    Ok(place::<8>(asked, token)?.map_or(0, u64::from_be_bytes))
+/// The version that a page starts after; 0 for the first page.
+pub(super) fn after_in_history(query: Query, token: &str) -> Result<u64, Violations> {
+    Ok(place::<8>(query, token)?.map_or(0, u64::from_be_bytes))
 }
 
-fn place<const LEN: usize>(asked: Asked, token: &str) -> Result<Option<[u8; LEN]>, Violations> {
+fn place<const LEN: usize>(query: Query, token: &str) -> Result<Option<[u8; LEN]>, Violations> {
     if token.is_empty() {
         return Ok(None);
     }
-    if token.len() != 2 * (asked.len() + size_of::<ToldBy>() + LEN) {
+    if token.len() != 2 * (query.len() + size_of::<HistoryId>() + LEN) {
         return Err(malformed());
     }
     let bytes = hex::decode(token).map_err(|_| malformed())?;
-    let (bound_to, place) = bytes.split_at(asked.len());
-    let (_, place) = place.split_at(size_of::<ToldBy>());
-    if bound_to != asked {
+    let (bound_to, place) = bytes.split_at(query.len());
+    let (_, place) = place.split_at(size_of::<HistoryId>());
+    if bound_to != query {
         let description = "belongs to a list with other arguments";
         return Err(Violations::one("page_token", Violations::INVALID_FIELD, description));
     }
@@ -111,44 +111,44 @@ mod tests {
     use crate::domain::Status;
 
     #[test]
-    fn a_token_goes_on_after_its_place_and_belongs_to_its_filter() {
+    fn a_page_token_continues_after_its_order_and_fits_only_its_filter() {
         let filter = SummaryFilter { statuses: vec![Status::Pending], ..SummaryFilter::default() };
-        let asked = asked_for_orders(&filter);
+        let query = orders_query(&filter);
         let place = (Timestamp::from_micros(-17), OrderId::mint());
-        let token = token_of_orders(asked, told_by(None), place.0, place.1);
-        assert_eq!(after_in_orders(asked, &token), Ok(Some(place)));
+        let token = token_of_orders(query, history_id(None), place.0, place.1);
+        assert_eq!(after_in_orders(query, &token), Ok(Some(place)));
         for at in [Timestamp::MIN, Timestamp::MAX] {
             for id in [Uuid::nil(), Uuid::max()].map(OrderId::from_uuid) {
-                let token = token_of_orders(asked, told_by(None), at, id);
-                assert_eq!(after_in_orders(asked, &token), Ok(Some((at, id))));
+                let token = token_of_orders(query, history_id(None), at, id);
+                assert_eq!(after_in_orders(query, &token), Ok(Some((at, id))));
             }
         }
-        assert_eq!(after_in_orders(asked, ""), Ok(None));
-        let other = asked_for_orders(&SummaryFilter::default());
+        assert_eq!(after_in_orders(query, ""), Ok(None));
+        let other = orders_query(&SummaryFilter::default());
         assert!(after_in_orders(other, &token).is_err());
         for broken in ["x", &token[2..], &token.replace(&token[0..1], "z"), "é"] {
-            assert!(after_in_orders(asked, broken).is_err(), "{broken}");
+            assert!(after_in_orders(query, broken).is_err(), "{broken}");
         }
     }
 
     #[test]
-    fn the_order_of_statuses_changes_nothing() {
+    fn the_order_of_statuses_does_not_change_the_fingerprint() {
         let filter = |statuses: &[Status]| SummaryFilter {
             statuses: statuses.to_vec(),
             ..SummaryFilter::default()
         };
         assert_eq!(
-            asked_for_orders(&filter(&[Status::Pending, Status::Confirmed])),
-            asked_for_orders(&filter(&[Status::Confirmed, Status::Pending, Status::Pending])),
+            orders_query(&filter(&[Status::Pending, Status::Confirmed])),
+            orders_query(&filter(&[Status::Confirmed, Status::Pending, Status::Pending])),
         );
     }
 
     #[test]
-    fn a_history_goes_on_after_a_version_of_the_same_order() {
+    fn a_history_token_continues_after_its_version_and_fits_only_its_order() {
         let (one, other) = (OrderId::mint(), OrderId::mint());
-        let token = token_of_history(asked_for_history(one), told_by(None), 7);
-        assert_eq!(after_in_history(asked_for_history(one), &token), Ok(7));
-        assert!(after_in_history(asked_for_history(other), &token).is_err());
-        assert_eq!(after_in_history(asked_for_history(one), ""), Ok(0));
+        let token = token_of_history(history_query(one), history_id(None), 7);
+        assert_eq!(after_in_history(history_query(one), &token), Ok(7));
+        assert!(after_in_history(history_query(other), &token).is_err());
+        assert_eq!(after_in_history(history_query(one), ""), Ok(0));
     }
 }

@@ -1,5 +1,5 @@
-//! Every refusal of orders → one gRPC status. One table; the texts show neither personal data nor what
-//! went wrong inside.
+//! Maps every refusal of orders to one gRPC status. The texts reveal neither personal data nor
+//! internal errors.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::actor::Refusal;
 use crate::domain::Rejection;
 use crate::journal::JournalError;
 
-/// Metadata of a status that another node should have been asked: its address.
+/// Status metadata: the address of the node that owns the order's shard.
 pub const OWNER_HEADER: &str = "ordinal-owner";
-/// Metadata of a call that another node carried here: it believes that we have the shard.
+/// Call metadata: another node forwarded the call here, because it sees this node as the owner.
 pub const FORWARDED_HEADER: &str = "ordinal-forwarded";
 
-/// After this a list may include what it did not.
+/// Retry delay for a list that does not include the requested position yet.
 const BEHIND_DELAY: Duration = Duration::from_millis(500);
 
 /// The status of a refused command.
@@ -40,13 +40,12 @@ pub fn refused(refusal: &Refusal) -> Status {
         Refusal::Frozen { shard, reason } => Refused::unavailable(Reason::ShardFrozen)
             .with("shard", shard)
             .with("reason", reason)
-            .say("an operator has closed this part of the journal; nothing was appended"),
+            .say("an operator has frozen this shard; nothing was appended"),
         Refusal::Unavailable(_) => Refused::unavailable(Reason::JournalUnavailable)
             .say("the journal is not available; nothing was appended"),
         Refusal::Doubted(_) => doubted(),
-        Refusal::OutcomeUnknown(_) => Refused::unavailable(Reason::OutcomeUnknown).say(
-            "whether it was done is not known yet; ask again with the same order id or request id",
-        ),
+        Refusal::OutcomeUnknown(_) => Refused::unavailable(Reason::OutcomeUnknown)
+            .say("the outcome is not known yet; retry with the same order id or request id"),
         Refusal::TooLarge => {
             Refused::new(Reason::EventTooLarge).say("the order is larger than one event may be")
         }
@@ -55,36 +54,35 @@ pub fn refused(refusal: &Refusal) -> Status {
         }
         Refusal::Archived { file } => order_archived(file),
         Refusal::Quarantined(_) => Refused::new(Reason::OrderQuarantined)
-            .say("the history of this order is broken; operators have been told"),
+            .say("the history of this order is broken; operators have been notified"),
     }
 }
 
-/// The order is in a file, and this node has not been told where such files are.
+/// The order is in an archive file, and this node has no archive configured.
 fn order_archived(file: &str) -> Status {
-    Refused::new(Reason::OrderArchived).with("file", file).say(
-        "the order is over and has left for an archive that this node does not read (--archive)",
-    )
+    Refused::new(Reason::OrderArchived)
+        .with("file", file)
+        .say("the order is in an archive that this node does not read (--archive)")
 }
 
-/// What comes next is in a file, and this node has not been told where such files are.
+/// The next events are in an archive file, and this node has no archive configured.
 fn archived(shard: u16, through: u64, file: &str) -> Status {
     Refused::new(Reason::Archived)
         .with("shard", shard)
         .with("through", through)
         .with("file", file)
-        .say("what comes next has left for an archive that this node does not read (--archive)")
+        .say("the next events are in an archive that this node does not read (--archive)")
 }
 
-/// Another node answers for the order. The one that a client asked carries the call there, if it
-/// finds the owner's address in the status.
+/// Another node owns the order's shard. The node that the client called forwards the call if the
+/// status carries the owner's address.
 fn not_owner(shard: u16, owner: Option<&str>) -> Status {
     let row = Refused::unavailable(Reason::ShardNotHere).with("shard", shard);
     let row = match owner {
         Some(owner) => row.with("owner", owner),
         None => row,
     };
-    let mut status =
-        row.say("another node has this part of the journal, or none has yet; nothing was appended");
+    let mut status = row.say("this shard is on another node, or on none yet; nothing was appended");
     if let Some(owner) = owner.and_then(|owner| owner.parse().ok()) {
         status.metadata_mut().insert(OWNER_HEADER, owner);
     }
@@ -102,9 +100,9 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ForbiddenReason { role, reason: given } => {
             refused.with("role", role.code()).with("given", given.code())
         }
-        Rejection::InvalidTransition { from, asked } => refused
+        Rejection::InvalidTransition { from, call } => refused
             .with("from", from.code())
-            .with("asked", asked)
+            .with("asked", call)
             .with("allowed", from.allows().join(",")),
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired
@@ -130,16 +128,20 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::ReasonRequired => refused.about("reason"),
         Rejection::TextTooLong { field, .. } => refused.about(*field),
         Rejection::InvalidRefund => refused.about("refund"),
+        Rejection::InvalidAmount { at, .. } => refused.about(at.clone()),
+        Rejection::TotalsMismatch { field, is } => {
+            refused.with("field", field).with("is", is).about(format!("expected.{field}"))
+        }
     }
 }
 
-/// A status that arose outside our services, with a reason as every status has one.
+/// Adds a reason to a status that did not come from our services.
 #[must_use]
 pub fn explained(status: Status) -> Status {
     if !status.details().is_empty() {
         return status;
     }
-    // tonic calls bytes that are no such message an error of the server's own.
+    // tonic reports an undecodable message as an internal error.
     let undecodable = status.code() == Code::Internal && status.message().contains("decode");
     let (code, reason) = match status.code() {
         _ if undecodable => (Code::InvalidArgument, Reason::MalformedMessage),
@@ -149,17 +151,17 @@ pub fn explained(status: Status) -> Status {
         code => (code, Reason::Internal),
     };
     let message = match status.message() {
-        "" if code == Code::Unimplemented => "there is no such method here",
-        "" => "the call failed before any service saw it",
+        "" if code == Code::Unimplemented => "there is no such method",
+        "" => "the call failed before it reached a service",
         message => message,
     };
     Refused::new(reason).with_code(code).say(message)
 }
 
-/// Nobody has proved who calls.
+/// The caller is not authenticated.
 #[must_use]
 pub fn unauthenticated() -> Status {
-    Refused::new(Reason::Unauthenticated).say("the caller is not known")
+    Refused::new(Reason::Unauthenticated).say("the caller is not authenticated")
 }
 
 /// The order never had that version.
@@ -170,15 +172,15 @@ pub fn version_not_found(newest: u64) -> Status {
         .say("the order does not have that version")
 }
 
-/// The read model did not include in time what it was asked to include.
+/// The read model did not reach the requested position in time.
 #[must_use]
 pub fn behind() -> Status {
     Refused::new(Reason::ReadModelBehind)
         .again_after(BEHIND_DELAY)
-        .say("the list does not include that place of the journal yet")
+        .say("the list does not include that position of the journal yet")
 }
 
-/// The engine is being stopped; the stream can go on elsewhere or later.
+/// The engine is stopping; the stream can continue on another node or later.
 #[must_use]
 pub fn stopping() -> Status {
     Refused::unavailable(Reason::Stopping).say("the engine is stopping")
@@ -197,22 +199,22 @@ pub fn journal(error: &JournalError) -> Status {
     }
 }
 
-/// The journal was set back, and nobody has accepted that yet.
+/// The journal was set back, and no operator has accepted that yet.
 fn doubted() -> Status {
     Refused::unavailable(Reason::JournalDoubted).say(
         "the journal was set back and an operator has not accepted that yet; nothing was appended",
     )
 }
 
-/// A place that a reader names is of another history than the journal's.
+/// The reader's position belongs to another history than the journal's.
 #[must_use]
 pub fn forked() -> Status {
     Refused::new(Reason::HistoryForked)
-        .say("the journal does not hold what was read there: it was set back; begin again")
+        .say("the journal was set back and no longer holds what was read there; start again")
 }
 
 fn broken() -> Status {
-    Refused::new(Reason::JournalBroken).say("the journal is broken; operators have been told")
+    Refused::new(Reason::JournalBroken).say("the journal is broken; operators have been notified")
 }
 
 /// A read model could not be read.

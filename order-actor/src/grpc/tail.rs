@@ -16,60 +16,60 @@ use super::{proto, render, status};
 use crate::journal::Journal;
 use crate::tasks;
 
-/// Events read at once.
-pub(super) const READ_AT_ONCE: usize = 256;
-/// Messages that wait for a slow client; the journal waits for nobody.
-const WAITING_MAX: usize = 16;
-/// A client that takes nothing for so long loses its stream; it can go on where it was.
-const TAKEN_WITHIN: Duration = Duration::from_secs(120);
+/// Events read per batch.
+pub(super) const BATCH_MAX: usize = 256;
+/// Messages buffered for a slow client. Appends to the journal never wait for it.
+const MESSAGES_WAITING_MAX: usize = 16;
+/// A client that takes no message for this long loses its stream. It can resume at its position.
+const CLIENT_STALL_MAX: Duration = Duration::from_secs(120);
 
-/// How often a customer hears at most how far the stream has come, when nothing of theirs happened.
-const SPEAKS_EVERY: Duration = Duration::from_secs(10);
+/// The shortest interval between progress messages to a customer without changes of their own.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A stream of messages to one client.
 pub(super) type Messages<M> = ReceiverStream<Result<M, Status>>;
 
-/// What a stream makes of the journal.
+/// Where a stream's messages come from.
 #[async_trait]
-pub(super) trait Telling: Send + 'static {
-    /// What it sends.
+pub(super) trait MessageSource: Send + 'static {
+    /// The stream's message type.
     type Message: Send + 'static;
 
-    /// What comes after the cursors; places that say nothing are passed over by `through`.
-    async fn read(&mut self, after: &Cursors) -> Result<Told<Self::Message>, Status>;
+    /// The next batch after the cursors. `through` also covers positions without a message.
+    async fn read(&mut self, after: &Cursors) -> Result<Batch<Self::Message>, Status>;
 
-    /// The message that says how far the stream has come.
+    /// The message that reports the stream's position.
     fn progress(progress: proto::Progress) -> Self::Message;
 }
 
-/// A batch of messages with the places they are about, in order within each shard.
-pub(super) struct Told<M> {
+/// Messages with their positions, in order within each shard.
+pub(super) struct Batch<M> {
     /// Shard, position, message.
     pub(super) messages: Vec<(u16, u64, M)>,
-    /// How far the reader is when it is done with them.
+    /// The reader's position after them.
     pub(super) through: Cursors,
 }
 
 /// Where a stream begins and ends.
-pub(super) struct Stretch {
-    /// After these places.
+pub(super) struct StreamRange {
+    /// After these positions.
     pub(super) after: Cursors,
-    /// Shards that are left out; their places are passed over in silence.
-    pub(super) without: BTreeSet<u16>,
-    /// Up to these places; without an end where absent.
+    /// Excluded shards. Their positions are skipped without a message.
+    pub(super) excluded: BTreeSet<u16>,
+    /// Up to these positions; absent for a live stream.
     pub(super) until: Option<Cursors>,
-    /// At most so many messages, but for the rest of a place.
+    /// The most messages. The messages of one position are never split.
     pub(super) limit: Option<u64>,
-    /// Whether positions are hidden, and how often something happens as well.
+    /// Whether to hide positions, and with them how often other customers' orders change.
     pub(super) hidden: bool,
 }
 
-impl Stretch {
-    /// Of a journal with these heads. Shards that are left out begin at their head, so that nothing
-    /// of them is read but what happens meanwhile.
+impl StreamRange {
+    /// A range in a journal with these heads. Excluded shards start at their head, so that only
+    /// their new events are read, and skipped.
     pub(super) fn new(
         after: Cursors,
-        without: BTreeSet<u16>,
+        excluded: BTreeSet<u16>,
         heads: &Cursors,
     ) -> Result<Self, Violations> {
         let mut after = after;
@@ -77,22 +77,22 @@ impl Stretch {
             let description = "ahead of the journal";
             return Err(Violations::one("after", Violations::INVALID_FIELD, description));
         }
-        for shard in &without {
+        for shard in &excluded {
             after.advance_to(*shard, heads.get(*shard), heads.mark(*shard));
         }
-        Ok(Self { after, without, until: None, limit: None, hidden: false })
+        Ok(Self { after, excluded, until: None, limit: None, hidden: false })
     }
 
-    /// How far a reader has come who is told nothing of the shards that are left out.
-    fn told_of(&self, through: &Cursors) -> Cursors {
-        let mut told = Cursors::default();
-        for (shard, position) in through.iter().filter(|(s, _)| !self.without.contains(s)) {
-            told.advance_to(shard, position, through.mark(shard));
+    /// The position without the excluded shards.
+    fn without_excluded(&self, through: &Cursors) -> Cursors {
+        let mut included = Cursors::default();
+        for (shard, position) in through.iter().filter(|(s, _)| !self.excluded.contains(s)) {
+            included.advance_to(shard, position, through.mark(shard));
         }
-        told
+        included
     }
 
-    /// The same places, none of them beyond the end.
+    /// The position, cut at the end of the range.
     fn within(&self, done: &Cursors) -> Cursors {
         let mut through = Cursors::default();
         for (shard, position) in done.iter() {
@@ -106,24 +106,24 @@ impl Stretch {
     }
 }
 
-/// Starts a stream. It ends with its stretch, with its client or with the engine.
-pub(super) fn tail<T: Telling>(
-    telling: T,
-    stretch: Stretch,
+/// Starts a stream. It ends with its range, when the client disconnects or when the engine stops.
+pub(super) fn tail<T: MessageSource>(
+    source: T,
+    range: StreamRange,
     journal: Journal,
     stop: CancellationToken,
 ) -> Messages<T::Message> {
-    // One more place, for the last word: however much waits, how the stream ended can be said.
-    let (sender, receiver) = mpsc::channel(WAITING_MAX + 1);
-    let last_word = sender.clone().try_reserve_owned();
+    // One more slot is reserved for the final status, so that a full buffer cannot suppress it.
+    let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX + 1);
+    let final_status = sender.clone().try_reserve_owned();
     tasks::spawn(async move {
         let outcome = tokio::select! {
-            outcome = run(telling, stretch, &journal, &sender) => outcome,
+            outcome = run(source, range, &journal, &sender) => outcome,
             () = stop.cancelled() => Err(End::Failed(status::stopping())),
             () = sender.closed() => Err(End::ClientGone),
         };
-        if let (Err(End::Failed(status)), Ok(last_word)) = (outcome, last_word) {
-            last_word.send(Err(status));
+        if let (Err(End::Failed(status)), Ok(final_status)) = (outcome, final_status) {
+            final_status.send(Err(status));
         }
     });
     ReceiverStream::new(receiver)
@@ -143,68 +143,68 @@ impl From<Status> for End {
 type Sender<M> = mpsc::Sender<Result<M, Status>>;
 
 async fn send<M>(sender: &Sender<M>, message: M) -> Result<(), End> {
-    match timeout(TAKEN_WITHIN, sender.send(Ok(message))).await {
+    match timeout(CLIENT_STALL_MAX, sender.send(Ok(message))).await {
         Ok(sent) => sent.map_err(|_| End::ClientGone),
         Err(_) => Err(End::Failed(Refused::reader_too_slow())),
     }
 }
 
-async fn run<T: Telling>(
-    mut telling: T,
-    stretch: Stretch,
+async fn run<T: MessageSource>(
+    mut source: T,
+    range: StreamRange,
     journal: &Journal,
     sender: &Sender<T::Message>,
 ) -> Result<(), End> {
-    let mut cursors = stretch.after.clone();
+    let mut cursors = range.after.clone();
     let progress = async |through: &Cursors| -> Result<T::Message, Status> {
         let mut progress = render::progress(through);
-        for place in progress.through.iter_mut().filter(|_| stretch.hidden) {
+        for place in progress.through.iter_mut().filter(|_| range.hidden) {
             let hidden = hidden(journal, *place).await;
             *place = hidden.map_err(|error| status::journal(&error))?;
         }
         Ok(T::progress(progress))
     };
-    send(sender, progress(&stretch.told_of(&cursors)).await?).await?;
-    let mut spoke = Instant::now();
-    let mut left = stretch.limit;
+    send(sender, progress(&range.without_excluded(&cursors)).await?).await?;
+    let mut last_progress = Instant::now();
+    let mut remaining = range.limit;
     loop {
-        if stretch.until.as_ref().is_some_and(|until| cursors.covers(until)) {
+        if range.until.as_ref().is_some_and(|until| cursors.covers(until)) {
             return Ok(());
         }
-        let told = telling.read(&cursors).await?;
-        if told.through.is_empty() {
+        let batch = source.read(&cursors).await?;
+        if batch.through.is_empty() {
             journal.changed(&cursors).await;
             continue;
         }
-        let mut said = Cursors::default();
+        let mut sent = Cursors::default();
         let mut last = None;
-        for (shard, position, message) in told.messages {
-            if stretch.without.contains(&shard) {
+        for (shard, position, message) in batch.messages {
+            if range.excluded.contains(&shard) {
                 continue;
             }
-            if stretch.until.as_ref().is_some_and(|until| position > until.get(shard)) {
+            if range.until.as_ref().is_some_and(|until| position > until.get(shard)) {
                 continue;
             }
-            if left == Some(0) && last != Some((shard, position)) {
+            if remaining == Some(0) && last != Some((shard, position)) {
                 return Ok(());
             }
             send(sender, message).await?;
-            said.advance(shard, position);
+            sent.advance(shard, position);
             last = Some((shard, position));
-            left = left.map(|left| left.saturating_sub(1));
+            remaining = remaining.map(|remaining| remaining.saturating_sub(1));
         }
-        cursors.merge(&told.through);
-        // Ended by its limit at the end of a batch: places are never split over two batches.
-        if left == Some(0) {
+        cursors.merge(&batch.through);
+        // The limit is reached at the end of a batch: a position is never split over two batches.
+        if remaining == Some(0) {
             return Ok(());
         }
-        let through = stretch.within(&stretch.told_of(&told.through));
-        // One word for each thing that happens to others would be a count, too.
-        let withheld = stretch.hidden && spoke.elapsed() < SPEAKS_EVERY;
-        if !said.covers(&through) && !withheld {
-            let place = if stretch.hidden { stretch.told_of(&cursors) } else { through };
+        let through = range.within(&range.without_excluded(&batch.through));
+        // A progress message per change of others' orders would let a customer count them.
+        let withheld = range.hidden && last_progress.elapsed() < PROGRESS_INTERVAL;
+        if !sent.covers(&through) && !withheld {
+            let place = if range.hidden { range.without_excluded(&cursors) } else { through };
             send(sender, progress(&place).await?).await?;
-            spoke = Instant::now();
+            last_progress = Instant::now();
         }
     }
 }
@@ -216,15 +216,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_for_minutes_loses_its_stream() {
+    async fn a_client_that_takes_no_message_for_minutes_loses_its_stream() {
         let (sender, mut receiver) = mpsc::channel(1);
         assert!(matches!(send(&sender, 1).await, Ok(())));
-        let Err(End::Failed(status)) = send(&sender, 2).await else { panic!("it waits for ever") };
+        let Err(End::Failed(status)) = send(&sender, 2).await else {
+            panic!("send did not time out")
+        };
         assert_eq!(status.code(), Code::ResourceExhausted);
-        // One that is slow and reads does not.
+        // A slow client that keeps reading does not.
         let reading = tasks::spawn(async move {
             while receiver.recv().await.is_some() {
-                tokio::time::sleep(TAKEN_WITHIN / 2).await;
+                tokio::time::sleep(CLIENT_STALL_MAX / 2).await;
             }
         });
         for number in 0..10 {

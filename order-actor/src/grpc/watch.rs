@@ -9,34 +9,34 @@ use super::changes::{Change, Changes};
 use super::edge::hidden;
 use super::proto::{Progress, WatchOrdersResponse, watch_orders_response::Item};
 use super::status;
-use super::tail::{Telling, Told};
+use super::tail::{Batch, MessageSource};
 use crate::journal::Journal;
 
-/// Changes of the orders that fit.
+/// Sends the changes that match a filter.
 pub(super) struct Watch {
     pub(super) changes: Changes,
     pub(super) order_ids: BTreeSet<OrderId>,
     pub(super) customer_id: Option<CustomerId>,
-    /// What hides positions, for customers.
+    /// The journal whose cipher encrypts positions, for customers.
     pub(super) positions: Option<Journal>,
 }
 
 impl Watch {
-    fn fits(&self, change: &Change) -> bool {
+    fn matches(&self, change: &Change) -> bool {
         (self.order_ids.is_empty() || self.order_ids.contains(&change.order_id))
             && self.customer_id.is_none_or(|id| id == change.customer_id)
     }
 }
 
 #[async_trait]
-impl Telling for Watch {
+impl MessageSource for Watch {
     type Message = WatchOrdersResponse;
 
-    async fn read(&mut self, after: &Cursors) -> Result<Told<WatchOrdersResponse>, Status> {
+    async fn read(&mut self, after: &Cursors) -> Result<Batch<WatchOrdersResponse>, Status> {
         let page = self.changes.after(after).await?;
-        let fitting = page.changes.iter().filter(|change| self.fits(change));
+        let matching = page.changes.iter().filter(|change| self.matches(change));
         let mut messages = Vec::new();
-        for Change { shard, position, change, .. } in fitting {
+        for Change { shard, position, change, .. } in matching {
             let mut change = change.clone();
             if let (Some(journal), Some(place)) = (&self.positions, change.position) {
                 let hidden = hidden(journal, place).await;
@@ -45,7 +45,7 @@ impl Telling for Watch {
             let item = Some(Item::Change(change));
             messages.push((*shard, *position, WatchOrdersResponse { item }));
         }
-        Ok(Told { messages, through: page.through.clone() })
+        Ok(Batch { messages, through: page.through.clone() })
     }
 
     fn progress(progress: Progress) -> WatchOrdersResponse {

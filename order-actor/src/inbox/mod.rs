@@ -1,5 +1,5 @@
-//! World → journal: what other services did, turned into commands to orders.
-//! Never here: rules about orders; they decide for themselves.
+//! Other services → journal: their facts, turned into commands to orders.
+//! Never here: rules about orders; the orders decide.
 
 mod stock_answers; // stock facts → confirm or cancel
 

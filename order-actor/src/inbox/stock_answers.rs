@@ -7,37 +7,37 @@ use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
-use crate::domain::{By, Cancel, Command, Confirm, Order, Part, Rejection};
-use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
+use crate::domain::{By, Cancel, Command, Component, Confirm, Order, Rejection};
+use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
-/// Tells orders whether their stock is held. The effect is a command whose request id is the
+/// Confirms or cancels orders as stock answers. The effect is a command whose request id is the
 /// fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
     registry: Registry,
-    /// Since when answers come about orders that the journal does not hold.
+    /// Since when answers arrive about orders that the journal does not hold.
     missing_since: Option<Instant>,
 }
 
-/// Whether the journal was set back is known so much later: a lease, and a look at the shards.
-const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+/// A setback of the journal is noticed within this time: a lease plus a poll of the shards.
+const SETBACK_NOTICED_WITHIN: Duration = Duration::from_secs(10);
 
 impl StockAnswers {
-    /// Answers to these orders.
+    /// Sends answers to the orders of this registry.
     #[must_use]
     pub const fn new(registry: Registry) -> Self {
         Self { registry, missing_since: None }
     }
 
-    /// Whether stock may have heard of an order before the journal was set back, which is not known yet.
-    /// The time is that of all answers, in whichever order they are told: it ends with a batch that passes.
-    fn may_be_gone(&mut self) -> bool {
-        self.missing_since.get_or_insert_with(Instant::now).elapsed() < NOTICED_WITHIN
+    /// Whether the order may be missing because the journal was set back, unnoticed so far. The
+    /// time is shared by all answers and ends with the next batch that succeeds.
+    fn may_be_set_back(&mut self) -> bool {
+        self.missing_since.get_or_insert_with(Instant::now).elapsed() < SETBACK_NOTICED_WITHIN
     }
 }
 
 impl StockAnswers {
-    /// Whether the order has heard an answer, or need not; `Err(None)` is an answer that takes back
-    /// what stock had promised.
+    /// Whether an answer is done: the order accepted it, or no longer needs it. `Err(None)` is an
+    /// answer that revokes a reservation which stock had confirmed.
     async fn judge(
         &mut self,
         index: usize,
@@ -45,24 +45,26 @@ impl StockAnswers {
         outcome: Result<Executed, Option<Refusal>>,
     ) -> Result<(), Blame> {
         match outcome {
-            // Cancelled or lapsed meanwhile: the order has said so itself, and its stock is
-            // released by that fact. An order that was archived was over before.
+            // Cancelled or lapsed meanwhile: that fact of the order releases its stock. An archived
+            // order was over before.
             Ok(_)
             | Err(Some(
                 Refusal::Rejected(Rejection::InvalidTransition { .. }) | Refusal::Archived { .. },
             )) => {}
-            // Stock has heard of an order that the journal, since it was set back, does not hold.
+            // Stock answers about an order that the journal no longer holds since it was set back.
             Err(Some(Refusal::Rejected(Rejection::NotFound)))
                 if self.registry.was_set_back().await =>
             {
-                tracing::warn!(order = %fact.subject, "an answer about an order that is gone");
+                tracing::warn!(order = %fact.subject, "stock answered about an order that the journal no longer holds");
             }
-            Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound))) if self.may_be_gone() => {
+            Err(Some(refusal @ Refusal::Rejected(Rejection::NotFound)))
+                if self.may_be_set_back() =>
+            {
                 return Err(Blame::World(refusal.to_string()));
             }
-            // Stock has lost what it held: that is for people, and no reason to break a promise.
+            // Stock lost a confirmed reservation: a dead letter for operators, not a cancellation.
             Err(None) => {
-                let error = "stock refuses what it had confirmed".to_owned();
+                let error = "stock rejects an order that it had confirmed".to_owned();
                 return Err(Blame::Item { index, error });
             }
             Err(Some(
@@ -104,8 +106,8 @@ fn command_of(fact: &Fact) -> Option<Command> {
 
 #[async_trait]
 impl Handler<Fact> for StockAnswers {
-    /// Stock answers once per order, so the facts of a batch are about different orders and may
-    /// be told at the same time.
+    /// Stock answers once per order, so the facts of a batch are about different orders and are
+    /// sent concurrently.
     async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
         let registry = self.registry.clone();
         let registry = &registry;
@@ -114,7 +116,7 @@ impl Handler<Fact> for StockAnswers {
             .enumerate()
             .filter_map(|(index, fact)| {
                 let mut context =
-                    Context::new(By::Engine(Part::STOCK), Instant::now() + REACTION_DEADLINE);
+                    Context::new(By::Engine(Component::STOCK), Instant::now() + REACTION_DEADLINE);
                 context.request_id = Some(fact.id.as_request_id());
                 context.causation = Some(fact.id.to_string());
                 context.traceparent.clone_from(&fact.traceparent);
@@ -123,10 +125,10 @@ impl Handler<Fact> for StockAnswers {
             .collect();
         let mut answers = futures::stream::iter(commands)
             .map(|(index, order_id, command, context)| async move {
-                // Only answers of stock confirm, and those of one order come one after the other: whoever
-                // is confirmed was promised the units that stock now says it never held.
+                // Only answers of stock confirm orders, and those of one order arrive in sequence:
+                // a confirmed order holds a reservation that stock now denies.
                 if let Command::Cancel(_) = &command {
-                    match registry.view(order_id, &By::Engine(Part::STOCK)).await {
+                    match registry.view(order_id, &By::Engine(Component::STOCK)).await {
                         Ok(view) if matches!(*view.order, Order::Confirmed(_)) => {
                             return (index, Err(None));
                         }
@@ -136,7 +138,7 @@ impl Handler<Fact> for StockAnswers {
                 }
                 (index, registry.execute(order_id, command, context).await.map_err(Some))
             })
-            .buffer_unordered(REACTIONS_AT_ONCE);
+            .buffer_unordered(CONCURRENT_REACTIONS_MAX);
         while let Some((index, outcome)) = answers.next().await {
             self.judge(index, &facts[index], outcome).await?;
         }

@@ -1,7 +1,7 @@
-//! Journal → world: what happened, told as facts. Nothing is told that is not in the journal.
-//! Never here: rules about orders, or how facts travel.
+//! Journal → other services: events, published as facts. Only journaled events are published.
+//! Never here: rules about orders, or the transport of facts.
 
-mod source; // the journal seen as a source of facts
+mod source; // the journal as a source of facts
 mod translate; // private event → public facts; pure, exhaustive
 
 pub use source::{FactIds, OrderFacts, facts_of};

@@ -8,35 +8,35 @@ use tokio::sync::Mutex;
 use super::translate;
 use crate::journal::{Journal, JournalError};
 use crate::record::RecordedEvent;
-use crate::replay::{Step, Unfold};
+use crate::replay::{OrderReplay, Step};
 
-/// The journal as a source of facts. The same place always gives the same facts with the same ids.
+/// The journal as a source of facts. A position always gives the same facts with the same ids.
 pub struct OrderFacts {
     journal: Journal,
-    unfold: Mutex<Unfold>,
+    replay: Mutex<OrderReplay>,
 }
 
 impl OrderFacts {
-    /// Over this journal. Each follower takes its own, so that their readings do not disturb each
-    /// other's memory.
+    /// A source over this journal. Each follower has its own, so that followers do not evict each
+    /// other's cached orders.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
-        let unfold = Mutex::new(Unfold::new(journal.clone()));
-        Self { journal, unfold }
+        let replay = Mutex::new(OrderReplay::new(journal.clone()));
+        Self { journal, replay }
     }
 }
 
-/// How facts are named: by the event that they tell of; those of long ago by their position.
+/// The ids of facts: derived from the event, or from the position for old events.
 #[derive(Clone, Debug, Default)]
 pub struct FactIds {
     by_position_through: BTreeMap<u16, u64>,
 }
 
 impl FactIds {
-    /// Those of a journal.
+    /// The id rules of this journal.
     ///
     /// # Errors
-    /// [`JournalError::Unavailable`](crate::journal::JournalError) where it does not answer.
+    /// [`JournalError::Unavailable`](crate::journal::JournalError) if it cannot be read.
     pub async fn of(journal: &Journal) -> Result<Self, JournalError> {
         Ok(Self { by_position_through: journal.ids_by_position().await? })
     }
@@ -84,22 +84,22 @@ impl Source<Fact> for OrderFacts {
     ) -> Result<Batch<Fact>, SourceError> {
         let Batch { items: events, through, more } =
             crate::replay::read(&self.journal, cursors, limit).await?;
-        let ids = FactIds::of(&self.journal).await.map_err(crate::replay::away_or_broken)?;
-        let mut unfold = self.unfold.lock().await;
-        unfold.keep_up();
+        let ids = FactIds::of(&self.journal).await.map_err(crate::replay::source_error)?;
+        let mut replay = self.replay.lock().await;
+        replay.keep_up();
         let mut items = Vec::with_capacity(events.len());
         for recorded in &events {
-            match unfold.step(recorded).await {
+            match replay.step(recorded).await {
                 Ok(step) => items.extend(facts_of(recorded, &step, &ids)),
                 Err(error) if error.is_history() => {
-                    // An impossible history is told to operators, and to nobody else.
+                    // An impossible history is reported to operators and never published.
                     let reason = error.to_string();
                     let order_id = recorded.order_id;
                     tracing::error!(order = %order_id, reason, "quarantined: impossible history");
                     self.journal
                         .quarantine(order_id, &reason)
                         .await
-                        .map_err(crate::replay::away_or_broken)?;
+                        .map_err(crate::replay::source_error)?;
                 }
                 Err(error) => return Err(SourceError::Unavailable(error.to_string())),
             }
@@ -116,15 +116,15 @@ impl Source<Fact> for OrderFacts {
     }
 
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
-        self.journal.begins_after().await.map_err(crate::replay::away_or_broken)
+        self.journal.begins_after().await.map_err(crate::replay::source_error)
     }
 
     async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
         let compared = self.journal.compare(places, incarnation, "a reader of facts").await;
-        compared.map_err(crate::replay::away_or_broken)
+        compared.map_err(crate::replay::source_error)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.available_heads().await.map_err(crate::replay::away_or_broken)
+        self.journal.available_heads().await.map_err(crate::replay::source_error)
     }
 }

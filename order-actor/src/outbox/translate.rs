@@ -1,21 +1,25 @@
 use shared_events::contract::{
-    LineUnits, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits, Sku,
+    ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits,
+    Sku, TotalsFact,
 };
 
-use crate::domain::{Details, Event, LineQuantity, Order, PlacedLine, Restitution};
+use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Restitution, Totals};
 
-/// What others are told of an event: private events and public facts are separate types, and this
-/// is the only bridge between them. `after` is the order as the event made it.
+/// The facts published for an event. Private events and public facts are separate types, and this
+/// is the only bridge between them. `after` is the order after the event.
 #[must_use]
 pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };
     let order = header(details);
     match event {
-        Event::OrderPlaced { lines, placed_at, confirm_by, .. } => {
-            let lines = lines.iter().map(placed).collect();
-            let (placed_at, confirm_by) = (*placed_at, *confirm_by);
-            vec![OrderFact::Created { order, lines, placed_at, confirm_by }]
-        }
+        Event::OrderPlaced { placed_at, confirm_by, .. } => vec![OrderFact::Created {
+            order,
+            lines: details.lines.iter().filter_map(placed).collect(),
+            placed_at: *placed_at,
+            confirm_by: *confirm_by,
+            charges: details.charges.iter().map(charge).collect(),
+            totals: (!details.totals.is_plain()).then(|| totals(&details.totals)),
+        }],
         Event::OrderConfirmed { reservation_id, .. } => {
             vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
         }
@@ -68,18 +72,37 @@ fn header(details: &Details) -> OrderHeader {
     OrderHeader {
         order_id: details.order_id,
         customer_id: details.customer_id,
-        contact: details.contact.as_ref().clone(),
-        total: details.total,
+        contact: details.person.contact.clone(),
+        total: details.totals.total,
     }
 }
 
-fn placed(line: &PlacedLine) -> OrderLineFact {
-    OrderLineFact {
-        line: line.line,
+/// A line as it was placed; every line has units.
+fn placed(line: &Line) -> Option<OrderLineFact> {
+    let quantity = Quantity::new(line.ordered).ok()?;
+    let total = Money::new(line.amounts.ordered.total, line.unit_price.currency);
+    let is_plain = line.unit_price.times(quantity) == Ok(total);
+    Some(OrderLineFact {
+        line: line.number,
         sku: line.sku.clone(),
-        quantity: line.quantity,
+        quantity,
         unit_price: line.unit_price,
+        title: line.description.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        total: (!is_plain).then_some(total),
+    })
+}
+
+fn charge(OrderCharge { charge, amount, .. }: &OrderCharge) -> ChargeFact {
+    ChargeFact {
+        kind: charge.kind.code().to_owned(),
+        label: charge.label.clone(),
+        total: Money::new(amount.total, charge.amount.currency),
     }
+}
+
+const fn totals(totals: &Totals) -> TotalsFact {
+    let Totals { goods, discounts, charges, tax, total } = *totals;
+    TotalsFact { goods, discounts, charges, tax, total }
 }
 
 fn returned(details: &Details, lines: &[Restitution]) -> Vec<ReturnedUnits> {
@@ -97,7 +120,7 @@ fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
 }
 
-/// `evolve` has accepted the event, so its lines are lines of the order.
+/// The product of a line. `evolve` has accepted the event, so the line exists.
 fn sku_of(details: &Details, line: u32) -> Option<Sku> {
     details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
 }

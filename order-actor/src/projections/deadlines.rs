@@ -13,18 +13,18 @@ use super::rebuild::{RebuildError, beside, rebuild};
 use crate::domain::{Deadline, DeadlineKind, deadline};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
-use crate::replay::Unfold;
+use crate::replay::OrderReplay;
 
 pub(super) const TABLE: &str = "deadlines";
 
-/// A deadline on the list.
+/// An open deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueDeadline {
-    /// Whose.
+    /// The order.
     pub order_id: OrderId,
-    /// Which kind.
+    /// Its kind.
     pub kind: DeadlineKind,
-    /// By when.
+    /// When it passes.
     pub due: Timestamp,
 }
 
@@ -45,17 +45,18 @@ impl Deadlines {
         Self { database, changed: Arc::default() }
     }
 
-    /// What keeps the list true to the journal.
+    /// The handler that updates the list from the journal.
     #[must_use]
     pub fn handler(&self, journal: Journal) -> DeadlinesHandler {
         DeadlinesHandler::of(self, journal, TABLE)
     }
 
-    /// Builds the list again from the first event on, beside the one in use, which the new one then
-    /// replaces, with what the operator did; timers and the follower go on meanwhile. How many events were replayed.
+    /// Rebuilds the list from the first event on in a second table, which then replaces the one in
+    /// use, and records the operator's action. Timers and the follower continue meanwhile. Returns
+    /// the number of replayed events.
     ///
     /// # Errors
-    /// [`RebuildError`]; the old one stays.
+    /// [`RebuildError`]; the old list stays in use.
     pub async fn rebuild(
         &self,
         journal: Journal,
@@ -65,7 +66,7 @@ impl Deadlines {
         rebuild(&self.database, &journal, (Self::FOLLOWER, TABLE), handler, action).await
     }
 
-    /// Deadlines due at `now` or before, after a place in their order (due, order), at most `limit`.
+    /// Deadlines due at `now` or before, by (due, order), after a given one, at most `limit`.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -78,7 +79,7 @@ impl Deadlines {
         let (due_at, order_id) = after.map_or((i64::MIN, String::new()), |(due, order_id)| {
             (due.micros(), order_id.to_string())
         });
-        // As the index by time has them, which on Postgres is apart from the key's: see its migration.
+        // In the collation of the index by time; on Postgres it differs from the key's (0102).
         let sql = self.database.sql(
             r#"SELECT order_id, kind, due_at FROM deadlines
                WHERE due_at <= $1 AND (due_at, order_id COLLATE "C") > ($2, $3)
@@ -122,7 +123,7 @@ impl Deadlines {
         row.map(|row| Ok(Timestamp::from_micros(row.try_get(0)?))).transpose()
     }
 
-    /// Returns after the list has changed. What is awaited counts from the call, not the first poll.
+    /// Returns after the list has changed; counts from the call, not from the first poll.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut notified = Box::pin(Arc::clone(&self.changed).notified_owned());
         notified.as_mut().enable();
@@ -147,10 +148,10 @@ fn due_deadline(row: &AnyRow) -> Result<DueDeadline, DatabaseError> {
 /// Follows the journal for [`Deadlines`].
 pub struct DeadlinesHandler {
     list: Deadlines,
-    unfold: Unfold,
-    /// The statements that write and remove rows.
-    arm: String,
-    disarm: String,
+    replay: OrderReplay,
+    /// The statements that upsert and delete rows.
+    upsert: String,
+    delete: String,
 }
 
 impl DeadlinesHandler {
@@ -161,24 +162,24 @@ impl DeadlinesHandler {
             "SELECT value ->> 'order_id', value ->> 'kind', value ->> 'due_at', value ->> 'version'
              FROM json_each($1) WHERE true",
         );
-        let arm = format!(
+        let upsert = format!(
             "INSERT INTO {table} (order_id, kind, due_at, version)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET kind = excluded.kind, due_at = excluded.due_at, version = excluded.version"
         );
-        let gone = list.database.sql(
+        let listed = list.database.sql(
             "= ANY (ARRAY(SELECT value FROM json_array_elements_text($1::json) AS gone(value)))",
             "IN (SELECT value FROM json_each($1))",
         );
-        let disarm = format!("DELETE FROM {table} WHERE order_id {gone}");
-        Self { list: list.clone(), unfold: Unfold::new(journal), arm, disarm }
+        let delete = format!("DELETE FROM {table} WHERE order_id {listed}");
+        Self { list: list.clone(), replay: OrderReplay::new(journal), upsert, delete }
     }
 }
 
 /// A row of the list.
 #[derive(Serialize)]
-struct Armed {
+struct Row {
     order_id: OrderId,
     kind: &'static str,
     due_at: i64,
@@ -191,27 +192,27 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
         // Only the last state of each order in the batch matters.
         let mut last: BTreeMap<OrderId, (u64, Option<Deadline>)> = BTreeMap::new();
         for (index, recorded) in events.iter().enumerate() {
-            let step = super::step(&mut self.unfold, index, recorded).await?;
+            let step = super::step(&mut self.replay, index, recorded).await?;
             last.insert(recorded.order_id, (recorded.sequence, deadline(&step.after)));
         }
-        let mut armed = Vec::new();
-        let mut disarmed = Vec::new();
-        for (order_id, (version, open)) in last {
-            match open {
-                Some(open) => armed.push(Armed {
+        let mut open = Vec::new();
+        let mut closed = Vec::new();
+        for (order_id, (version, deadline)) in last {
+            match deadline {
+                Some(deadline) => open.push(Row {
                     order_id,
-                    kind: open.kind.code(),
-                    due_at: open.due.micros(),
+                    kind: deadline.kind.code(),
+                    due_at: deadline.due.micros(),
                     version,
                 }),
-                None => disarmed.push(order_id),
+                None => closed.push(order_id),
             }
         }
-        if !disarmed.is_empty() {
-            sqlx::query(&self.disarm).bind(super::json(&disarmed)?).execute(&mut **tx).await?;
+        if !closed.is_empty() {
+            sqlx::query(&self.delete).bind(super::json(&closed)?).execute(&mut **tx).await?;
         }
-        if !armed.is_empty() {
-            sqlx::query(&self.arm).bind(super::json(&armed)?).execute(&mut **tx).await?;
+        if !open.is_empty() {
+            sqlx::query(&self.upsert).bind(super::json(&open)?).execute(&mut **tx).await?;
         }
         Ok(())
     }
@@ -220,16 +221,16 @@ impl Handler<RecordedEvent> for DeadlinesHandler {
         self.list.changed.notify_waiters();
     }
 
-    /// Orders that the journal does not hold have no deadline. Which others have one again cannot be seen
-    /// here: what was disarmed is not in the list. So the shards are read from their beginning.
+    /// Removes deadlines of orders that are ahead of the journal. The list does not know which
+    /// other orders have a deadline again, so these shards are read from their beginning.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
         from: &Cursors,
         _to: &Cursors,
     ) -> Result<Cursors, Blame> {
-        self.unfold.forget();
-        let journal = self.unfold.journal();
+        self.replay.forget();
+        let journal = self.replay.journal();
         let ahead = super::ahead_of(&self.list.database, journal, TABLE, from).await?;
         let gone: Vec<OrderId> = ahead.into_keys().collect();
         super::remove(&self.list.database, tx, TABLE, &gone).await?;

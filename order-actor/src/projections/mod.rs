@@ -1,11 +1,11 @@
-//! Read models that follow the journal; each is a handler on `follow`, and its cursor commits with
-//! its rows. Everything here can be thrown away and built again.
-//! Never here: decisions. A read model is behind by nature.
+//! Read models that follow the journal. Each is a handler on `follow`, and its cursor commits with
+//! its rows. All of it can be discarded and rebuilt.
+//! Never here: decisions, because a read model lags behind the journal.
 
-mod deadlines; // the durable list of what must happen by when
+mod deadlines; // the durable list of open deadlines
 mod order_summaries; // orders as lists show them
-mod rebuild; // built again beside the one in use
-mod rows; // what both do with a batch
+mod rebuild; // rebuilds a read model beside the one in use
+mod rows; // row handling that both share
 
 use include_dir::{Dir, include_dir};
 use shared_events::stream::{Dialect, migrations};
@@ -19,7 +19,7 @@ use rows::{ahead_of, json, remove, step};
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres/orders");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite/orders");
 
-/// The tables that a rebuild exchanges for others.
+/// The tables that a rebuild replaces.
 pub const TABLES: [&str; 2] = [order_summaries::TABLE, deadlines::TABLE];
 
 /// The tables of the read models.

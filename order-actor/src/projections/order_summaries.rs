@@ -15,39 +15,39 @@ use super::rebuild::{RebuildError, beside, rebuild};
 use crate::domain::{Order, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
-use crate::replay::Unfold;
+use crate::replay::OrderReplay;
 
 pub(super) const TABLE: &str = "order_summaries";
-/// How often a waiting list looks what other nodes have done.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often a waiting read polls the cursor, which another node may move.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An order as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Which.
+    /// Its id.
     pub order_id: OrderId,
-    /// Whose.
+    /// Its customer.
     pub customer_id: CustomerId,
-    /// The headline.
+    /// Its status.
     pub status: Status,
     /// Number of its events.
     pub version: u64,
     /// Sum of all lines as ordered.
     pub total: Money,
-    /// What has been promised back.
+    /// Sum of its refunds.
     pub refunded: Money,
     /// Units ordered.
     pub units: u64,
     /// When the engine accepted it.
     pub placed_at: Timestamp,
-    /// When it was ordered by the client's own account.
+    /// When it was ordered, as reported by the client.
     pub ordered_at: Option<Timestamp>,
     /// When its last event happened.
     pub updated_at: Timestamp,
 }
 
 impl Summary {
-    /// The summary of an order after an event; none where nothing happened yet.
+    /// The summary of an order after an event; none if it was not placed.
     #[must_use]
     pub fn of(order: &Order, version: u64, updated_at: Timestamp) -> Option<Self> {
         let details = order.details()?;
@@ -56,7 +56,7 @@ impl Summary {
             customer_id: details.customer_id,
             status: order.status()?,
             version,
-            total: details.total,
+            total: details.totals.total,
             refunded: details.refunded,
             units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
             placed_at: details.placed_at,
@@ -66,10 +66,10 @@ impl Summary {
     }
 }
 
-/// Which orders a list shows. Empty shows all.
+/// A filter of orders. The default matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SummaryFilter {
-    /// Any of these headlines; empty for all.
+    /// With any of these statuses; empty for all.
     pub statuses: Vec<Status>,
     /// Of this customer.
     pub customer_id: Option<CustomerId>,
@@ -79,7 +79,7 @@ pub struct SummaryFilter {
     pub placed_until: Option<Timestamp>,
 }
 
-/// Orders as lists show them.
+/// The read model of order summaries.
 #[derive(Clone)]
 pub struct OrderSummaries {
     database: Database,
@@ -96,17 +96,18 @@ impl OrderSummaries {
         Self { database, changed: Arc::default() }
     }
 
-    /// What keeps it true to the journal.
+    /// The handler that updates it from the journal.
     #[must_use]
     pub fn handler(&self, journal: Journal) -> OrderSummariesHandler {
         OrderSummariesHandler::of(self, journal, TABLE)
     }
 
-    /// Builds it again from the first event on, beside the one in use, which the new one then
-    /// replaces, with what the operator did; lists and the follower go on meanwhile. How many events were replayed.
+    /// Rebuilds it from the first event on in a second table, which then replaces the one in use,
+    /// and records the operator's action. Lists and the follower continue meanwhile. Returns the
+    /// number of replayed events.
     ///
     /// # Errors
-    /// [`RebuildError`]; the old one stays.
+    /// [`RebuildError`]; the old table stays in use.
     pub async fn rebuild(
         &self,
         journal: Journal,
@@ -116,7 +117,7 @@ impl OrderSummaries {
         rebuild(&self.database, &journal, (Self::FOLLOWER, TABLE), handler, action).await
     }
 
-    /// Orders that fit, newest placed first, after a place in that order, at most `limit`.
+    /// Orders that match the filter, newest first, after a given one, at most `limit`.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -130,7 +131,7 @@ impl OrderSummaries {
             (at.micros(), order_id.to_string())
         });
         let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
-        // Only what is asked for stands in the text, so that the index on it is used.
+        // Only the conditions in use are in the statement, so that their index is used.
         let mut sql = "SELECT * FROM order_summaries
              WHERE (placed_at, order_id) < ($1, $2) AND placed_at >= $3 AND placed_at < $4"
             .to_owned();
@@ -165,7 +166,7 @@ impl OrderSummaries {
         rows.iter().map(summary).collect()
     }
 
-    /// The summary of an order, if the read model knows it.
+    /// The summary of an order, if the read model has it.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -177,21 +178,20 @@ impl OrderSummaries {
         row.as_ref().map(summary).transpose()
     }
 
-    /// Waits until the read model includes a position of the journal; false where it did not until
-    /// the deadline.
+    /// Waits until the read model includes a position of the journal; false at the deadline.
     pub async fn includes(&self, shard: u16, position: u64, deadline: Instant) -> bool {
         loop {
             let mut notified = Box::pin(Arc::clone(&self.changed).notified_owned());
             notified.as_mut().enable();
-            let seen = Cursors::load(&self.database, Self::FOLLOWER)
+            let included = Cursors::load(&self.database, Self::FOLLOWER)
                 .await
                 .is_ok_and(|cursors| cursors.get(shard) >= position);
-            if seen {
+            if included {
                 return true;
             }
-            // Another node may follow that shard, and nobody here is told of it.
-            let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
-            if tokio::time::timeout_at(look_again, notified).await.is_err()
+            // Another node may follow that shard; it does not notify this one.
+            let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
+            if tokio::time::timeout_at(next_poll, notified).await.is_err()
                 && Instant::now() >= deadline
             {
                 return false;
@@ -231,10 +231,10 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
 /// Follows the journal for [`OrderSummaries`].
 pub struct OrderSummariesHandler {
     model: OrderSummaries,
-    unfold: Unfold,
+    replay: OrderReplay,
     /// The statement that writes rows.
     upsert: String,
-    /// The same of a journal that was set back: an order may have been placed anew.
+    /// The same after the journal was set back: an order may have been placed again.
     replace: String,
 }
 
@@ -266,11 +266,11 @@ impl OrderSummariesHandler {
                  total = excluded.total, units = excluded.units, placed_at = excluded.placed_at,
                  ordered_at = excluded.ordered_at"
         );
-        Self { model: model.clone(), unfold: Unfold::new(journal), upsert, replace }
+        Self { model: model.clone(), replay: OrderReplay::new(journal), upsert, replace }
     }
 
     fn write(&self) -> &str {
-        let history = self.unfold.journal().history();
+        let history = self.replay.journal().history();
         let set_back = history.is_some_and(|history| history.incarnation > 1);
         if set_back { &self.replace } else { &self.upsert }
     }
@@ -282,7 +282,7 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
         // Only the last state of each order in the batch matters.
         let mut last: BTreeMap<OrderId, Summary> = BTreeMap::new();
         for (index, recorded) in events.iter().enumerate() {
-            let step = super::step(&mut self.unfold, index, recorded).await?;
+            let step = super::step(&mut self.replay, index, recorded).await?;
             let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());
             last.extend(summary.map(|summary| (recorded.order_id, summary)));
         }
@@ -295,22 +295,22 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
         self.model.changed.notify_waiters();
     }
 
-    /// Orders that the journal does not hold are gone; those of which it holds less are as it has them.
-    /// What it tells after `to` comes again.
+    /// Deletes orders that the journal no longer holds, and sets those that are ahead of it to the
+    /// journal's state. Events after `to` are read again.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
         from: &Cursors,
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
-        self.unfold.forget();
+        self.replay.forget();
         let ahead =
-            super::ahead_of(&self.model.database, self.unfold.journal(), TABLE, from).await?;
+            super::ahead_of(&self.model.database, self.replay.journal(), TABLE, from).await?;
         let gone: Vec<OrderId> =
             ahead.iter().filter(|(_, now)| now.is_none()).map(|(order_id, _)| *order_id).collect();
         super::remove(&self.model.database, tx, TABLE, &gone).await?;
         for (order_id, _) in ahead.iter().filter(|(_, now)| now.is_some()) {
-            let now = self.unfold.now(*order_id).await;
+            let now = self.replay.now(*order_id).await;
             let now = now.map_err(|error| Blame::World(error.to_string()))?;
             let summary =
                 now.and_then(|(order, last)| Summary::of(&order, last.sequence, last.event.at()));
@@ -321,14 +321,14 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
             tracing::warn!(
                 orders = ahead.len(),
                 gone = gone.len(),
-                "the list was ahead of the journal"
+                "the order summaries were ahead of the journal"
             );
         }
         Ok(to.clone())
     }
 }
 
-/// A summary as the database reads it, by the names of its columns.
+/// A summary as a row, by column names.
 #[derive(Serialize)]
 struct Row {
     order_id: OrderId,

@@ -15,39 +15,40 @@ use crate::replay::JournalSource;
 
 /// Events replayed in one transaction.
 const BATCH: usize = 512;
-/// So near to the follower the exchange begins; the follower waits for that many at most, unless
-/// it is as fast as the rebuild is.
-const LEVEL: u64 = 1_024;
-/// How long readers and the follower may have to wait for an exchange that itself waits for somebody
-/// who has been reading for longer. Then it is given up and tried again.
-const EXCHANGE_WAITS: &str = "200ms";
-/// Pause between two tries.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Who reads the old one for longer than this, as a long `verify` may, stops the exchange for good.
-const EXCHANGED_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// The lag at which the exchange starts. The follower waits for the replay of at most that many
+/// events, unless it is as fast as the rebuild.
+const EXCHANGE_LAG_MAX: u64 = 1_024;
+/// How long the exchange waits for a lock. Readers and the follower wait that long at most, then
+/// the exchange is given up and retried.
+const LOCK_TIMEOUT: &str = "200ms";
+/// Pause between two attempts.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// When the rebuild gives up, if another transaction, such as a long `verify`, keeps reading
+/// the old table.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Why a read model is still the old one. Nothing of that was changed.
+/// Why a rebuild failed. The read model in use was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// A store did not answer.
+    /// A database is unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// What it is built from has left the journal's table, and no archive is at hand.
+    /// Events that it needs are archived, and this node has no archive.
     #[error("{0}")]
     Archived(String),
-    /// An event that cannot be handled, and is no dead letter of the follower.
+    /// An event cannot be handled and is not among the follower's dead letters.
     #[error("an event of order {order_id} cannot be handled: {error}")]
     Impossible {
-        /// Whose.
+        /// The order.
         order_id: OrderId,
         /// Why.
         error: String,
     },
-    /// Another rebuild of the same read model was begun later; that one goes on.
-    #[error("another rebuild of it was begun")]
+    /// Another rebuild of the same read model was started later and continues.
+    #[error("another rebuild of it was started")]
     Superseded,
-    /// Somebody has been reading the old one all the time.
-    #[error("somebody has been reading the old one for {} minutes", EXCHANGED_WITHIN.as_secs() / 60)]
+    /// The old table was being read during every attempt.
+    #[error("the old table has been in use by readers for {} minutes", EXCHANGE_TIMEOUT.as_secs() / 60)]
     InUse,
 }
 
@@ -78,45 +79,44 @@ impl From<SourceError> for RebuildError {
     }
 }
 
-/// The table beside a read model's own in which it is built again.
+/// The second table, in which a read model is rebuilt.
 pub(super) fn beside(table: &str) -> String {
     format!("{table}_next")
 }
 
-/// A read model that is built again beside the one in use.
+/// A rebuild in progress.
 struct Rebuild<'a, H> {
     database: &'a Database,
     source: JournalSource,
     letters: DeadLetters,
     follower: &'static str,
     table: &'static str,
-    /// What fills the table beside.
+    /// Fills the second table.
     handler: H,
-    /// What the operator does, written with the exchange.
+    /// The operator's action, recorded in the transaction of the exchange.
     action: OperatorAction,
-    /// Names this rebuild; one that was begun later has another name there.
+    /// The id of this rebuild; a later one replaces it in the `rebuilds` table.
     run: String,
     cursors: Cursors,
     replayed: u64,
-    /// Where dead letters stand that were left out.
-    left_out: HashSet<(u16, u64)>,
+    /// Positions of dead letters that were skipped.
+    skipped: HashSet<(u16, u64)>,
 }
 
-/// How a try to exchange the two tables ended.
+/// The outcome of an attempt to exchange the two tables.
 enum Exchange {
     Done,
-    /// Somebody is reading the old one.
+    /// A transaction is reading the old table.
     InUse,
-    /// Something that was left out is no dead letter any more; it is to be built once more.
-    LettersPutBack,
+    /// A skipped event is no longer a dead letter; the table has to be rebuilt once more.
+    LettersRequeued,
 }
 
-/// Replays the journal into the table beside a read model's own, in small transactions, until it is
-/// level with the follower, and exchanges the two. Meanwhile the follower goes on with the old one
-/// and lists are answered from it. What stands in the follower's dead letters is left out, as it
-/// was there. Begun anew, it begins at the first event.
+/// Replays the journal into a second table, in small transactions, until it has caught up with the
+/// follower, and then exchanges the two tables. Meanwhile the follower and the readers use the old
+/// one. The follower's dead letters are skipped here too. A new run starts at the first event.
 ///
-/// How many events were replayed.
+/// Returns the number of replayed events.
 pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
     database: &Database,
     journal: &Journal,
@@ -132,41 +132,41 @@ pub(super) async fn rebuild<H: Handler<RecordedEvent>>(
         table,
         handler,
         action,
-        // The machine's, whatever seed there is: two runs of one name would take each other's work.
+        // Never from a seed: two runs with the same id would mix their work.
         run: Chance::system().uuid().to_string(),
         cursors: Cursors::default(),
         replayed: 0,
-        left_out: HashSet::new(),
+        skipped: HashSet::new(),
     };
     rebuild.build().await?;
-    let until = Instant::now() + EXCHANGED_WITHIN;
+    let until = Instant::now() + EXCHANGE_TIMEOUT;
     loop {
         match rebuild.exchange().await? {
             Exchange::Done => return Ok(rebuild.replayed),
             Exchange::InUse if Instant::now() > until => return Err(RebuildError::InUse),
             Exchange::InUse => {
-                sleep(TRY_AGAIN_AFTER).await;
+                sleep(RETRY_DELAY).await;
                 rebuild.catch_up().await?;
             }
-            Exchange::LettersPutBack => rebuild.build().await?,
+            Exchange::LettersRequeued => rebuild.build().await?,
         }
     }
 }
 
 impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
-    /// From the first event on, until little is left to the follower.
+    /// Replays from the first event until the lag behind the follower is small.
     async fn build(&mut self) -> Result<(), RebuildError> {
         self.begin().await?;
         self.catch_up().await?;
         if self.database.dialect() == Dialect::Postgres {
-            // The planner knows nothing of a table that is new to it.
+            // The planner has no statistics of the new table.
             let analyze = format!("ANALYZE {}", beside(self.table));
             sqlx::query(&analyze).execute(self.database.reader()).await?;
         }
         Ok(())
     }
 
-    /// Empties the table beside. Whoever was building there is told at their next step.
+    /// Empties the second table. An earlier rebuild fails at its next step as superseded.
     async fn begin(&mut self) -> Result<(), RebuildError> {
         let mut tx = self.database.begin().await?;
         sqlx::query(
@@ -180,18 +180,18 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         self.empty_beside(&mut tx).await?;
         tx.commit().await?;
         self.cursors = Cursors::default();
-        self.left_out.clear();
+        self.skipped.clear();
         self.replayed = 0;
         Ok(())
     }
 
-    /// Until little is left to the follower, or it is no slower than this.
+    /// Replays until the lag behind the follower is small, or no longer shrinks.
     async fn catch_up(&mut self) -> Result<(), RebuildError> {
         let mut last = u64::MAX;
         loop {
             let target = Cursors::load(self.database, self.follower).await?;
-            let behind = self.cursors.behind(&target);
-            // After the cursors: what they have passed and is no letter then was handled.
+            let lag = self.cursors.behind(&target);
+            // Read after the cursors: an event before them that is not a dead letter was handled.
             let letters = self.dead_letters().await?;
             while !self.cursors.covers(&target) {
                 let mut tx = self.database.begin().await?;
@@ -200,14 +200,14 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
                 tx.commit().await?;
                 self.cursors.merge(&through);
             }
-            if behind <= LEVEL || behind >= last {
+            if lag <= EXCHANGE_LAG_MAX || lag >= last {
                 return Ok(());
             }
-            last = behind;
+            last = lag;
         }
     }
 
-    /// Replays one batch of the shards in which these cursors are short of the target; up to where.
+    /// Replays one batch of the shards that lag behind the target; returns the positions reached.
     async fn step(
         &mut self,
         tx: &mut Tx,
@@ -228,15 +228,15 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
             let mark = batch.through.mark(shard).filter(|_| position <= most);
             through.advance_to(shard, position.min(most), mark);
         }
-        let left_out = &mut self.left_out;
+        let skipped = &mut self.skipped;
         batch.items.retain(|event| {
             let place = (event.shard, event.position);
             let wanted = event.position <= target.get(event.shard);
-            let parked = letters.contains(&place);
-            if wanted && parked {
-                left_out.insert(place);
+            let dead_letter = letters.contains(&place);
+            if wanted && dead_letter {
+                skipped.insert(place);
             }
-            wanted && !parked
+            wanted && !dead_letter
         });
         if !batch.items.is_empty() {
             self.handler.handle(tx, &batch.items).await.map_err(|blame| match blame {
@@ -250,25 +250,25 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         Ok(through)
     }
 
-    /// Holds the follower, replays what it did last, and gives each table the other's name.
+    /// Blocks the follower, replays its last events, and swaps the names of the two tables.
     async fn exchange(&mut self) -> Result<Exchange, RebuildError> {
         let mut tx = self.database.begin().await?;
         self.check_run(&mut tx).await?;
         let table = self.table;
         if self.database.dialect() == Dialect::Postgres {
-            let wait = format!("SET LOCAL lock_timeout = '{EXCHANGE_WAITS}'");
+            let wait = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
             sqlx::query(&wait).execute(&mut *tx).await?;
-            // Writers wait, readers do not. SQLite has one writer, who is here.
+            // Blocks writers, not readers. SQLite has one writer, which is this transaction.
             let lock = format!("LOCK TABLE {table} IN EXCLUSIVE MODE");
             if !in_time(sqlx::query(&lock).execute(&mut *tx).await)? {
                 return Ok(Exchange::InUse);
             }
         }
-        // What is committed now is all that is in the old table.
+        // The old table holds exactly what is committed now.
         let target = Cursors::load(self.database, self.follower).await?;
         let letters = self.dead_letters().await?;
-        if !self.left_out.is_subset(&letters) {
-            return Ok(Exchange::LettersPutBack);
+        if !self.skipped.is_subset(&letters) {
+            return Ok(Exchange::LettersRequeued);
         }
         let (mut cursors, replayed) = (self.cursors.clone(), self.replayed);
         while !cursors.covers(&target) {
@@ -278,7 +278,7 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         let places: Vec<Place> = cursors.places().collect();
         let compared = self.source.compare(&places, 0).await?;
         if compared.differing(&places).next().is_some() {
-            let error = "the journal was set back meanwhile; begin again";
+            let error = "the journal was set back meanwhile; start again";
             return Err(RebuildError::Unavailable(error.to_owned()));
         }
         let beside = beside(table);
@@ -295,12 +295,8 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
             .bind(self.follower)
             .execute(&mut *tx)
             .await?;
-        let after = format!("built again from {} events", self.replayed);
-        self.action
-            .clone()
-            .changing("in use since it was built last", &after)
-            .write(&mut tx)
-            .await?;
+        let after = format!("rebuilt from {} events", self.replayed);
+        self.action.clone().changing("in use since the last build", &after).write(&mut tx).await?;
         tx.commit().await?;
         Ok(Exchange::Done)
     }
@@ -312,7 +308,7 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
         Ok(())
     }
 
-    /// Whether nobody has begun another one; nobody can before the transaction ends.
+    /// Checks that no other rebuild was started; none can start before the transaction ends.
     async fn check_run(&self, tx: &mut Tx) -> Result<(), RebuildError> {
         let mine = self.database.sql(
             "SELECT 1 FROM rebuilds WHERE follower = $1 AND run = $2 FOR SHARE",
@@ -328,11 +324,11 @@ impl<H: Handler<RecordedEvent>> Rebuild<'_, H> {
     }
 }
 
-/// False where a lock was not to be had in time.
+/// False if a lock was not granted in time.
 fn in_time<T>(done: Result<T, sqlx::Error>) -> Result<bool, RebuildError> {
     match done {
         Ok(_) => Ok(true),
-        // lock_not_available; deadlock_detected cannot be, since the lock's time is shorter.
+        // lock_not_available. deadlock_detected cannot occur: the lock timeout is shorter.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -8,15 +8,15 @@ use sqlx::Row as _;
 use crate::journal::Journal;
 
 use crate::record::RecordedEvent;
-use crate::replay::{Step, Unfold, UnfoldError};
+use crate::replay::{OrderReplay, ReplayError, Step};
 
-/// The order before and after an event of a batch; an impossible one is to blame itself.
+/// The order before and after an event of a batch. An impossible event becomes an item failure.
 pub(super) async fn step(
-    unfold: &mut Unfold,
+    replay: &mut OrderReplay,
     index: usize,
     recorded: &RecordedEvent,
 ) -> Result<Step, Blame> {
-    unfold.step(recorded).await.map_err(|error: UnfoldError| {
+    replay.step(recorded).await.map_err(|error: ReplayError| {
         if error.is_history() {
             Blame::Item { index, error: error.to_string() }
         } else {
@@ -25,16 +25,16 @@ pub(super) async fn step(
     })
 }
 
-/// Rows as one JSON text, which both databases take apart themselves.
+/// Rows as one JSON text, which both databases can parse.
 pub(super) fn json(rows: &impl Serialize) -> Result<String, Blame> {
     serde_json::to_string(rows).map_err(|error| Blame::World(error.to_string()))
 }
 
-/// Rows looked at in one step when the journal was set back.
+/// Rows compared per step after the journal was set back.
 const PAGE: i64 = 1_000;
 
-/// The orders of a table that the journal does not hold as far as the table does, of shards that were set
-/// back: each with the journal's version, none where the order does not exist.
+/// The orders whose row is ahead of the journal, in shards that were set back: each with the
+/// journal's version, or none if the journal does not hold the order.
 pub(super) async fn ahead_of(
     database: &Database,
     journal: &Journal,
@@ -59,10 +59,10 @@ pub(super) async fn ahead_of(
             }
         }
         let ids: Vec<OrderId> = known.iter().map(|(id, _)| *id).collect();
-        let there = journal.versions(&ids).await;
-        let there = there.map_err(|error| Blame::World(error.to_string()))?;
+        let held = journal.versions(&ids).await;
+        let held = held.map_err(|error| Blame::World(error.to_string()))?;
         for (id, version) in known {
-            let now = there.get(&id.into()).copied();
+            let now = held.get(&id.into()).copied();
             if now.is_none_or(|now| now < version) {
                 ahead.insert(id, now);
             }
@@ -70,7 +70,7 @@ pub(super) async fn ahead_of(
     }
 }
 
-/// Takes the rows of these orders away.
+/// Deletes the rows of these orders.
 pub(super) async fn remove(
     database: &Database,
     tx: &mut Tx,

@@ -1,10 +1,10 @@
-//! The journal read in order: as a source of events for followers, and each event together with
-//! the order before and after it.
-//! Never here: SQL (see `journal`), what a reader makes of it.
+//! Reads the journal in order: as a source of events for followers, and each event with the order
+//! before and after it.
+//! Never here: SQL (see `journal`), or what a reader does with the events.
 
-mod source; // the journal seen as a source of events
-mod unfold; // an event, and the order before and after it
+mod order_replay; // the order before and after each event
+mod source; // the journal as a source of events
 
+pub use order_replay::{OrderReplay, ReplayError, Step};
 pub use source::JournalSource;
-pub(crate) use source::{away_or_broken, read};
-pub use unfold::{Step, Unfold, UnfoldError};
+pub(crate) use source::{read, source_error};

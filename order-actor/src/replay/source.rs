@@ -12,21 +12,21 @@ pub struct JournalSource {
 }
 
 impl JournalSource {
-    /// Over this journal.
+    /// A source over this journal.
     #[must_use]
     pub const fn new(journal: Journal) -> Self {
         Self { journal }
     }
 }
 
-/// What comes after the cursors, decoded. An event that cannot be decoded quarantines its order
-/// and is told to nobody; the shard goes on.
+/// The next batch after the cursors, decoded. An event that cannot be decoded quarantines its order
+/// and is skipped; the shard continues.
 pub(crate) async fn read(
     journal: &Journal,
     cursors: &Cursors,
     limit: usize,
 ) -> Result<Batch<RecordedEvent>, SourceError> {
-    let (stored, more) = journal.page_after(cursors, limit).await.map_err(away_or_broken)?;
+    let (stored, more) = journal.page_after(cursors, limit).await.map_err(source_error)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
     for ChainedEvent { event, hash } in &stored {
@@ -37,14 +37,14 @@ pub(crate) async fn read(
             Err(error) => {
                 let reason = error.to_string();
                 tracing::error!(order = %event.stream_id, reason, "quarantined: unreadable event");
-                journal.quarantine(event.stream_id, &reason).await.map_err(away_or_broken)?;
+                journal.quarantine(event.stream_id, &reason).await.map_err(source_error)?;
             }
         }
     }
     Ok(Batch { items: events, through, more })
 }
 
-pub(crate) fn away_or_broken(error: JournalError) -> SourceError {
+pub(crate) fn source_error(error: JournalError) -> SourceError {
     match error {
         JournalError::Broken { shard, position, detail } => {
             SourceError::Broken { shard, position, detail }
@@ -74,15 +74,15 @@ impl Source<RecordedEvent> for JournalSource {
     }
 
     async fn begins_after(&self) -> Result<Cursors, SourceError> {
-        self.journal.begins_after().await.map_err(away_or_broken)
+        self.journal.begins_after().await.map_err(source_error)
     }
 
     async fn compare(&self, places: &[Place], incarnation: u64) -> Result<Comparison, SourceError> {
         let compared = self.journal.compare(places, incarnation, "a read model").await;
-        compared.map_err(away_or_broken)
+        compared.map_err(source_error)
     }
 
     async fn heads(&self) -> Result<Cursors, SourceError> {
-        self.journal.available_heads().await.map_err(away_or_broken)
+        self.journal.available_heads().await.map_err(source_error)
     }
 }

@@ -12,25 +12,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Context, Refusal, Registry};
 use crate::clock::Clock;
-use crate::domain::{By, Part};
-use crate::limits::{REACTION_DEADLINE, REACTIONS_AT_ONCE};
+use crate::domain::{By, Component};
+use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 use crate::projections::{Deadlines, DueDeadline};
 
-/// Rows read at a time.
+/// Rows per read.
 const PAGE: u32 = 1_000;
-/// The list is looked at again at least this often, whatever it said last.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The list is read at least this often.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Wakes the orders whose deadline has passed. The durable list is the read model [`Deadlines`],
-/// which follows the journal; in memory is only when the next one is due. An order judges by its
-/// own state whether the deadline still counts, so ringing twice changes nothing.
+/// Sends a command to each order whose deadline has passed. The durable list is the read model
+/// [`Deadlines`], which follows the journal. The order decides by its state whether the deadline
+/// still applies, so sending a command twice changes nothing.
 pub struct Alarm {
     deadlines: Deadlines,
     registry: Registry,
     clock: Arc<dyn Clock>,
-    /// Rang, and the read model has not seen the outcome yet.
-    rang: HashSet<(OrderId, Timestamp)>,
-    /// Whether it is to wait, whatever is due.
+    /// Deadlines already sent that the read model still lists.
+    sent: HashSet<(OrderId, Timestamp)>,
+    /// While it is true, no command is sent.
     held: Option<watch::Receiver<bool>>,
     chance: Chance,
 }
@@ -40,42 +40,42 @@ impl Alarm {
     #[must_use]
     pub fn new(deadlines: Deadlines, registry: Registry, clock: Arc<dyn Clock>) -> Self {
         let chance = Chance::system();
-        Self { deadlines, registry, clock, rang: HashSet::new(), held: None, chance }
+        Self { deadlines, registry, clock, sent: HashSet::new(), held: None, chance }
     }
 
-    /// Rings nothing while this says so.
+    /// Sends nothing while this is true.
     #[must_use]
     pub fn held(mut self, held: watch::Receiver<bool>) -> Self {
         self.held = Some(held);
         self
     }
 
-    /// Pauses by chance are drawn from there, and not from the machine.
+    /// Draws random pauses from this source instead of the machine's.
     #[must_use]
     pub fn drawing_from(mut self, chance: Chance) -> Self {
         self.chance = chance;
         self
     }
 
-    /// Rings until told to stop.
+    /// Runs until it is stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut attempt = 0;
         if let Some(mut held) = self.held.take() {
             tokio::select! {
-                // Whoever holds it and is gone holds it no longer.
+                // A dropped sender also ends the hold.
                 _ = held.wait_for(|held| !held) => {}
                 () = stop.cancelled() => return,
             }
         }
         while !stop.is_cancelled() {
             let changed = self.deadlines.changed();
-            let pause = match self.ring_due().await {
-                Ok(Rang { failed: 0, .. }) => {
+            let pause = match self.send_due().await {
+                Ok(Round { failed: 0, .. }) => {
                     attempt = 0;
-                    LOOK_AGAIN
+                    POLL_INTERVAL
                 }
-                Ok(Rang { failed, .. }) => {
-                    tracing::warn!(failed, "orders did not hear their deadline; ringing again");
+                Ok(Round { failed, .. }) => {
+                    tracing::warn!(failed, "commands of passed deadlines failed; retrying");
                     attempt += 1;
                     Backoff::FOLLOWER.wait(attempt, self.chance.number())
                 }
@@ -96,59 +96,59 @@ impl Alarm {
         }
     }
 
-    async fn ring_due(&mut self) -> Result<Rang, DatabaseError> {
+    async fn send_due(&mut self) -> Result<Round, DatabaseError> {
         let now = self.clock.now();
         let mut after = None;
         let mut still_due = HashSet::new();
-        let mut outcome = Rang::default();
+        let mut outcome = Round::default();
         loop {
             let page = self.deadlines.due(now, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.due, last.order_id));
             let fresh: Vec<DueDeadline> = page
                 .iter()
-                // Each node rings for the orders of its own shards.
+                // Each node serves only the orders of its own shards.
                 .filter(|due| self.registry.is_here(due.order_id))
-                .filter(|due| !self.rang.contains(&(due.order_id, due.due)))
+                .filter(|due| !self.sent.contains(&(due.order_id, due.due)))
                 .cloned()
                 .collect();
             still_due.extend(page.iter().map(|due| (due.order_id, due.due)));
             let registry = &self.registry;
-            let mut rings = futures::stream::iter(fresh)
-                .map(|due| async move { (ring(registry, &due).await, due) })
-                .buffer_unordered(REACTIONS_AT_ONCE);
-            while let Some((rung, due)) = rings.next().await {
-                if rung {
-                    self.rang.insert((due.order_id, due.due));
-                    outcome.rang += 1;
+            let mut sending = futures::stream::iter(fresh)
+                .map(|due| async move { (send(registry, &due).await, due) })
+                .buffer_unordered(CONCURRENT_REACTIONS_MAX);
+            while let Some((done, due)) = sending.next().await {
+                if done {
+                    self.sent.insert((due.order_id, due.due));
+                    outcome.sent += 1;
                 } else {
                     outcome.failed += 1;
                 }
             }
         }
-        self.rang.retain(|key| still_due.contains(key));
-        if outcome.rang > 0 {
-            tracing::debug!(rang = outcome.rang, "deadlines");
+        self.sent.retain(|key| still_due.contains(key));
+        if outcome.sent > 0 {
+            tracing::debug!(sent = outcome.sent, "deadlines");
         }
         Ok(outcome)
     }
 }
 
 #[derive(Default)]
-struct Rang {
-    rang: usize,
+struct Round {
+    sent: usize,
     failed: usize,
 }
 
-/// Whether the order heard it: did what was due, or had no such deadline any more.
-async fn ring(registry: &Registry, due: &DueDeadline) -> bool {
-    let context = Context::new(By::Engine(Part::TIMER), Instant::now() + REACTION_DEADLINE);
+/// Sends the deadline's command. True if the order executed it or has no such deadline any more.
+async fn send(registry: &Registry, due: &DueDeadline) -> bool {
+    let context = Context::new(By::Engine(Component::TIMER), Instant::now() + REACTION_DEADLINE);
     match registry.execute(due.order_id, due.kind.command(), context).await {
         Ok(_) | Err(Refusal::Rejected(_) | Refusal::Quarantined(_) | Refusal::Archived { .. }) => {
             true
         }
         Err(refusal) => {
-            tracing::warn!(order = %due.order_id, %refusal, "deadline not heard");
+            tracing::warn!(order = %due.order_id, %refusal, "the command of a passed deadline failed");
             false
         }
     }

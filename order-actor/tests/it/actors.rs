@@ -1,4 +1,4 @@
-//! One mailbox per order: what callers may rely on, whatever happens to the actor behind it.
+//! One mailbox per order: the guarantees for callers, whatever happens to the actor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures::future::join_all;
 use order_actor::actor::{Context, Executed, Limits, Refusal, Registry};
 use order_actor::clock::{Clock, ManualClock};
 use order_actor::domain::{
-    Address, By, Cancel, Command, Confirm, Existing, Fulfill, NewLine, Part, Place, Policy,
+    Address, By, Cancel, Command, Component, Confirm, Existing, Fulfill, NewLine, Place, Policy,
     Rejection, Status,
 };
 use order_actor::journal::{
@@ -47,24 +47,17 @@ async fn registry(journal: &Journal, clock: &ManualClock, limits: Limits) -> Reg
 }
 
 fn place(order_id: OrderId, customer_id: CustomerId) -> Command {
-    Command::Place(Place {
-        order_id,
-        customer_id,
-        lines: vec![NewLine {
-            sku: "85123A".parse().unwrap(),
-            quantity: Quantity::new(6).unwrap(),
-            unit_price: Money::new(255, "GBP".parse().unwrap()),
-            seller_id: None,
-        }],
-        address: Address {
-            street: "1 High Street".to_owned(),
-            city: "London".to_owned(),
-            postal_code: "N1 1AA".to_owned(),
-            country: "GB".to_owned(),
-        },
-        contact: Contact::new("ada@example.org", "", "en").unwrap(),
-        ordered_at: None,
-    })
+    let price = Money::new(255, "GBP".parse().unwrap());
+    let line = NewLine::plain("85123A".parse().unwrap(), Quantity::new(6).unwrap(), price);
+    let address = Address {
+        street: "1 High Street".to_owned(),
+        city: "London".to_owned(),
+        postal_code: "N1 1AA".to_owned(),
+        country: "GB".to_owned(),
+        ..Address::default()
+    };
+    let contact = Contact::new("ada@example.org", "", "en").unwrap();
+    Command::Place(Place::plain((order_id, customer_id), vec![line], (address, contact)))
 }
 
 fn cancel() -> Command {
@@ -87,7 +80,7 @@ pub async fn placed(registry: &Registry) -> (OrderId, Executed) {
 }
 
 #[tokio::test]
-async fn the_same_order_placed_a_hundred_times_at_once_is_one_order() {
+async fn a_hundred_concurrent_placements_of_one_id_make_one_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let all =
@@ -101,13 +94,13 @@ async fn the_same_order_placed_a_hundred_times_at_once_is_one_order() {
 }
 
 #[tokio::test]
-async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
+async fn a_reused_order_id_reveals_nothing_of_the_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
-    let stranger = CustomerId::mint();
+    let other_customer = CustomerId::mint();
     let mut context = ops();
-    context.by = By::customer(stranger);
-    let again = registry.execute(order_id, place(order_id, stranger), context.clone()).await;
+    context.by = By::customer(other_customer);
+    let again = registry.execute(order_id, place(order_id, other_customer), context.clone()).await;
     let hidden = Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() };
     assert_eq!(again.unwrap_err(), Refusal::Rejected(hidden));
     let seen = registry.view(order_id, &context.by).await;
@@ -118,9 +111,9 @@ async fn other_content_or_another_customer_is_told_nothing_of_the_order() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
 }
 
-/// Nothing in memory knows it, in no process: the journal alone does.
+/// Only the journal knows the earlier order, not the memory of any process.
 #[tokio::test]
-async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
+async fn an_earlier_order_is_not_placed_again_and_its_batch_is_accepted() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(start()));
     let file = folder.path().join("journal.db");
     let customer_id = CustomerId::mint();
@@ -128,7 +121,7 @@ async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
     for fresh in [&orders[..20], &orders[20..]] {
         let journal = open_sqlite(&file, options(&clock)).await.unwrap();
         let registry = self::registry(&journal, &clock, Limits::default()).await;
-        // Old and new ones together, so that they meet in one batch.
+        // Earlier and new orders together, so that they share a batch.
         let known = orders.iter().position(|id| *id == fresh[0]).unwrap();
         let all = orders[..known].iter().chain(fresh);
         let all = join_all(all.map(|id| registry.execute(*id, place(*id, customer_id), ops())));
@@ -136,10 +129,11 @@ async fn an_order_of_old_is_not_placed_again_and_nobody_beside_it_is_refused() {
             let executed = executed.unwrap();
             assert_eq!((executed.version, executed.events.is_empty()), (1, index < known));
         }
-        let stranger = registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
+        let other_customer =
+            registry.execute(orders[0], place(orders[0], CustomerId::mint()), ops());
         let exists =
             Rejection::AlreadyExists { existing: Existing::Order, differs: vec!["customer_id"] };
-        assert_eq!(stranger.await.unwrap_err(), Refusal::Rejected(exists));
+        assert_eq!(other_customer.await.unwrap_err(), Refusal::Rejected(exists));
         for id in &orders[..known] {
             assert_eq!(journal.load(*id).await.unwrap().len(), 1);
         }
@@ -160,7 +154,7 @@ async fn an_unknown_order_costs_no_memory() {
             tokio::task::yield_now().await;
         }
     });
-    asleep.await.expect("unknown orders stay awake");
+    asleep.await.expect("unknown orders stayed awake");
 }
 
 #[tokio::test]
@@ -187,9 +181,9 @@ async fn a_repeated_request_is_recognised_after_the_order_was_rebuilt() {
     assert_eq!(journal.load(order_id).await.unwrap().len(), 2);
 }
 
-/// A hash that everybody can make would confirm a guessed address.
+/// A hash without a secret key could be used to confirm a guessed address.
 #[tokio::test]
-async fn what_a_request_said_is_kept_under_a_key_of_its_journal() {
+async fn request_fingerprints_are_keyed_by_their_journal() {
     let clock = ManualClock::new(start());
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
     let mut context = ops();
@@ -219,10 +213,10 @@ async fn what_a_request_said_is_kept_under_a_key_of_its_journal() {
     assert_ne!(kept[0], kept[2], "another journal has another key");
 }
 
-/// A connection is lost in the middle of an append, which is then tried again in a fresh epoch. Who
-/// looks meanwhile must not bring about a second actor that never hears of what the first one did.
+/// A connection is lost during an append, which is then retried in a new epoch. A read meanwhile
+/// must not wake a second actor that misses the append of the first one.
 #[tokio::test(start_paused = true)]
-async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
+async fn an_append_that_succeeds_on_retry_is_visible_to_later_reads() {
     let disk = MemoryDisk::default();
     let clock = ManualClock::new(start());
     let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
@@ -235,7 +229,7 @@ async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
         for _ in 0..9 {
             tokio::time::sleep(Duration::from_millis(10)).await;
             let seen = tokio::time::timeout(Duration::from_millis(1), registry.view(order_id, &by));
-            // It waits behind the command, or is told to come again.
+            // It waits behind the command, or is refused.
             if let Ok(Ok(seen)) = seen.await {
                 assert_eq!(seen.version, 1);
             }
@@ -246,7 +240,7 @@ async fn what_is_appended_at_a_second_try_is_what_everybody_sees_after_it() {
 }
 
 #[tokio::test]
-async fn an_expected_version_that_is_not_the_orders_is_refused() {
+async fn a_wrong_expected_version_is_refused() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let mut context = ops();
@@ -257,7 +251,7 @@ async fn an_expected_version_that_is_not_the_orders_is_refused() {
 }
 
 #[tokio::test]
-async fn validating_only_tells_what_would_happen_and_lets_nothing_happen() {
+async fn validate_only_answers_the_outcome_and_appends_nothing() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let mut context = ops();
@@ -271,13 +265,13 @@ async fn validating_only_tells_what_would_happen_and_lets_nothing_happen() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_does_nothing() {
+async fn a_command_past_its_deadline_does_nothing() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (order_id, _) = placed(&registry).await;
     let late = Context::new(By::ops("anna"), Instant::now());
     let refused = registry.execute(order_id, cancel(), late).await;
     assert_eq!(refused.unwrap_err(), Refusal::DeadlineExceeded);
-    // Whatever the actor did with it, it did before the answer to this.
+    // The actor has handled the command before it answers this.
     let view = registry.view(order_id, &By::ops("anna")).await.unwrap();
     assert_eq!(view.version, 1);
     assert_eq!(journal.load(order_id).await.unwrap().len(), 1);
@@ -299,7 +293,7 @@ async fn a_full_engine_puts_idle_orders_to_sleep_and_finds_them_again() {
 }
 
 #[tokio::test]
-async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
+async fn too_many_commands_for_one_order_are_refused_before_its_mailbox() {
     let limits = Limits { waiting_max: 4, ..Limits::default() };
     let (registry, journal, _) = in_memory(limits).await;
     let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
@@ -313,7 +307,7 @@ async fn too_many_commands_for_one_order_are_refused_in_front_of_it() {
 }
 
 #[tokio::test]
-async fn calls_are_bounded_for_all_orders_together_and_customers_leave_room_for_the_others() {
+async fn calls_are_limited_in_total_and_customers_leave_room_for_others() {
     let disk = MemoryDisk::default();
     let clock = ManualClock::new(start());
     let journal = open_memory_on(&disk, options(&clock)).await.unwrap();
@@ -321,27 +315,27 @@ async fn calls_are_bounded_for_all_orders_together_and_customers_leave_room_for_
     let registry = self::registry(&journal, &clock, limits).await;
     for round in 0..3 {
         disk.inject(Fault::Slow(Duration::from_millis(50)));
-        let of = |by: fn(CustomerId) -> By| {
+        let place_as = |by: fn(CustomerId) -> By| {
             let (order_id, customer_id) = (OrderId::mint(), CustomerId::mint());
             let context = Context { by: by(customer_id), ..ops() };
             registry.execute(order_id, place(order_id, customer_id), context)
         };
-        let customers = join_all((0..20).map(|_| of(By::customer)));
-        let others = join_all((0..5).map(|_| of(|_| By::service("shop"))));
-        // Each asks when it is first polled: customers first.
+        let customers = join_all((0..20).map(|_| place_as(By::customer)));
+        let others = join_all((0..5).map(|_| place_as(|_| By::service("shop"))));
+        // Each call starts when it is first polled: customers first.
         let (customers, others) = tokio::join!(customers, others);
         let overloaded = |answers: &[Result<Executed, Refusal>]| {
             answers.iter().filter(|answer| matches!(answer, Err(Refusal::Overloaded))).count()
         };
         assert_eq!((overloaded(&customers), overloaded(&others)), (6, 3), "round {round}");
         assert_eq!(customers.iter().chain(&others).filter(|answer| answer.is_ok()).count(), 16);
-        // Nobody was woken for those who were refused.
+        // No order was woken for a refused call.
         assert!(registry.awake() <= 16);
     }
 }
 
 #[tokio::test]
-async fn an_impossible_history_closes_its_order_alone() {
+async fn an_impossible_history_quarantines_only_its_order() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let (good, _) = placed(&registry).await;
     let bad = OrderId::mint();
@@ -362,7 +356,7 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
         let (order_id, _) = placed(&registry).await;
         clock.advance(Duration::from_secs(15 * 60));
         let mut engine = ops();
-        engine.by = By::Engine(Part::STOCK);
+        engine.by = By::Engine(Component::STOCK);
         let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
         let (confirmed, lapsed) = tokio::join!(
             registry.execute(order_id, confirm, engine.clone()),
@@ -377,7 +371,7 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
     }
 }
 
-/// Read models, deadlines and alarm over an SQLite journal, as the engine puts them together.
+/// Read models, deadlines and alarm over an SQLite journal, assembled as in the engine.
 struct Engine {
     registry: Registry,
     journal: Journal,
@@ -447,12 +441,12 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        reached.await.unwrap_or_else(|_| panic!("not {} in 20 s", status.code()));
+        reached.await.unwrap_or_else(|_| panic!("not {} within 20 s", status.code()));
     }
 }
 
 #[tokio::test]
-async fn what_nobody_confirms_is_cancelled_on_time_and_once() {
+async fn an_unconfirmed_order_is_cancelled_on_time_and_once() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let engine = Engine::start(folder.path(), &clock).await;
@@ -469,7 +463,7 @@ async fn what_nobody_confirms_is_cancelled_on_time_and_once() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passed_while_the_engine_was_down_rings_at_once_after_the_start() {
+async fn a_deadline_passed_while_the_engine_was_down_is_handled_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let engine = Engine::start(folder.path(), &clock).await;
@@ -480,7 +474,7 @@ async fn a_deadline_that_passed_while_the_engine_was_down_rings_at_once_after_th
     engine.until_status(order_id, Status::Cancelled).await;
     assert_eq!(engine.journal.load(order_id).await.unwrap().len(), 2);
     engine.stop().await;
-    // And never again.
+    // The next start does not handle it again.
     clock.advance(Duration::from_secs(20 * 60));
     let engine = Engine::start(folder.path(), &clock).await;
     engine.until_status(order_id, Status::Cancelled).await;

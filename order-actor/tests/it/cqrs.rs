@@ -1,4 +1,4 @@
-//! cqrs-es and the journal read each other.
+//! cqrs-es and the journal read each other's events.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use shared_events::contract::{OrderId, ReservationId, Timestamp};
 use crate::postgres::{pool, schema, server};
 
 #[tokio::test]
-async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
+async fn cqrs_es_and_the_journal_read_each_others_events() {
     let confirmed = Event::OrderConfirmed {
         reservation_id: ReservationId::mint(),
         at: Timestamp::from_micros(1_800_000_000_000_000),
@@ -33,7 +33,7 @@ async fn cqrs_es_reads_what_we_wrote_and_we_what_it_wrote() {
     let store = PersistedEventStore::<_, OrderAggregate>::new_event_store(repository);
     let loaded = store.load_events(&id.to_string()).await.unwrap();
     assert_eq!(loaded[0].payload, confirmed);
-    // An order cannot begin by being confirmed: the bridge says so and does not panic.
+    // An order cannot begin with a confirmation: the bridge reports an error and does not panic.
     let mut context = store.load_aggregate(&id.to_string()).await.unwrap();
     assert!(context.aggregate().order().is_err());
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use order_actor::actor::{Context, Limits};
-use order_actor::domain::{By, Command, Confirm, Part};
+use order_actor::domain::{By, Command, Component, Confirm};
 use order_actor::projections::{Deadlines, migrator};
 use order_actor::record::RecordedEvent;
 use order_actor::replay::JournalSource;
@@ -16,8 +16,8 @@ use sqlx::{Connection as _, PgConnection};
 use crate::actors::{in_memory, ops, placed};
 use crate::postgres;
 
-/// How many entries of each index of a table have been read, by the name of the index. Closes the last
-/// handle of a database: sessions tell the server what they have read before they are gone.
+/// The number of entries read from each index of a table, by index name. Closes the last handle of
+/// the database, because sessions report their statistics to the server before they end.
 async fn entries_read(
     url: &str,
     database: Database,
@@ -26,16 +26,16 @@ async fn entries_read(
 ) -> BTreeMap<String, i64> {
     let session = database.session_name().to_owned();
     database.close().await;
-    // One that came back meanwhile stays as long as anybody has the pool.
+    // A connection returned to the pool meanwhile stays open as long as a pool handle exists.
     drop(database);
     let mut server = PgConnection::connect(url).await.unwrap();
-    let gone = async {
+    let ended = async {
         let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
         while sqlx::query_scalar(sql).bind(&session).fetch_one(&mut server).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the sessions end");
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the sessions did not end");
     let sql = "SELECT indexrelname::text, idx_tup_read FROM pg_stat_all_indexes
                WHERE schemaname = $1 AND relname = $2";
     let read: Vec<(String, i64)> =
@@ -43,17 +43,17 @@ async fn entries_read(
     read.into_iter().collect()
 }
 
-/// Plans are kept, also those that were made while nothing was open. None may read the whole list to
-/// find the orders that it was asked for.
+/// Postgres caches plans, including those made while no deadline was open. None of them may read
+/// the entire list to find the requested orders.
 #[tokio::test]
-async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
+async fn a_plan_made_while_the_list_was_empty_reads_only_requested_rows() {
     const ORDERS: usize = 600;
     const PAGE: usize = 50;
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let placed = join_all((0..ORDERS).map(|_| placed(&registry))).await;
     let confirm = async |(order_id, _): &(OrderId, _)| {
         let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
-        let engine = Context { by: By::Engine(Part::STOCK), ..ops() };
+        let engine = Context { by: By::Engine(Component::STOCK), ..ops() };
         registry.execute(*order_id, command, engine).await.unwrap()
     };
     join_all(placed.iter().map(confirm)).await;
@@ -63,7 +63,7 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
         batch.items.into_iter().partition(|recorded| recorded.sequence == 1);
     assert_eq!((opening.len(), closing.len()), (ORDERS, ORDERS));
 
-    // Transactions of other tests, in the same database, would keep from vacuum what is gone.
+    // A database of its own: transactions of other tests would keep VACUUM from removing dead rows.
     let (url, schema) = (postgres::database(9).await, postgres::schema());
     let migrations = migrator(Dialect::Postgres);
     let database = Database::postgres(&url, &schema, &migrations).await.unwrap();
@@ -75,11 +75,11 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
         tx.commit().await.unwrap();
     };
     let far = Timestamp::from_micros(i64::MAX);
-    // The list has been long, and is empty.
+    // The list was long and is empty now.
     follow(&opening).await;
     follow(&closing).await;
     sqlx::query("VACUUM ANALYZE deadlines").execute(database.reader()).await.unwrap();
-    // Postgres keeps a plan after the fifth time, in each session.
+    // Postgres caches a plan after the fifth execution, in each session.
     for one in closing.chunks(1).take(24) {
         follow(one).await;
         assert_eq!(list.due(far, None, 1).await.unwrap(), []);
@@ -102,10 +102,10 @@ async fn a_plan_made_while_nothing_was_open_reads_what_it_was_asked_for() {
     drop((list, handler));
     let read = entries_read(&url, database, &schema, "deadlines").await;
     let (by_time, by_key) = (read["deadlines_by_time"], read["deadlines_pkey"]);
-    // Each was on one page of the list; what was removed may be met once more at the end.
+    // Each deadline was on one page of the list; removed ones may be read once more at the end.
     let listed = i64::try_from(ORDERS).unwrap();
     assert!((listed..=2 * listed).contains(&by_time), "{read:?}, {listed} were listed");
-    // Each was removed by its order, twice; one of each batch was looked at before.
+    // Each was removed by its order, twice; one of each batch was read before.
     let removed = i64::try_from(2 * ORDERS + ORDERS / PAGE).unwrap();
     assert!((removed..2 * removed).contains(&by_key), "{read:?}, {removed} were removed");
 }

@@ -1,5 +1,5 @@
-//! The services without a server in between: commands, reads as of then, pages, and streams that
-//! end, go on, and can be taken up again.
+//! The services, called without a server: commands, reads of earlier versions, pages, and streams
+//! that end, continue and resume.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,13 +92,14 @@ impl Shop {
                     units: 2,
                     nanos: 550_000_000,
                 }),
-                seller_id: String::new(),
+                ..proto::NewLine::default()
             }],
             address: Some(proto::Address {
                 street: "1 Street".into(),
                 city: "London".into(),
                 postal_code: "W1".into(),
                 country: "GB".into(),
+                ..proto::Address::default()
             }),
             ..proto::PlaceOrderRequest::default()
         };
@@ -117,11 +118,11 @@ fn reason(status: &Status) -> String {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("no answer within 10 s")
 }
 
 #[tokio::test]
-async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
+async fn an_order_is_read_at_any_version_and_by_its_owner_only() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let placed = shop.place(customer).await.order.unwrap();
@@ -175,7 +176,7 @@ async fn an_order_is_seen_as_it_is_as_it_was_and_by_its_owner_only() {
 }
 
 #[tokio::test]
-async fn a_customer_who_cancels_unit_by_unit_is_stopped_and_may_still_cancel_the_order() {
+async fn a_customer_may_cancel_the_order_after_too_many_single_cancellations() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let order_id = shop.place_units(customer, 1_000).await.order.unwrap().order_id;
@@ -196,7 +197,7 @@ async fn a_customer_who_cancels_unit_by_unit_is_stopped_and_may_still_cancel_the
 }
 
 #[tokio::test]
-async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
+async fn lists_include_own_writes_and_a_token_fits_only_its_filter() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     let (mut last, mut all) = (None, Vec::new());
@@ -204,7 +205,7 @@ async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
         let placed = shop.place(customer).await;
         all.push(placed.order.unwrap().order_id);
         last = placed.position;
-        // Orders of other shards are included as well once each of them is waited for.
+        // Waiting for each order also covers the other shards.
         let request = proto::ListOrdersRequest { at_least: last, ..Default::default() };
         soon(shop.edge.list_orders(by(&ops(), request))).await.unwrap();
     }
@@ -242,7 +243,7 @@ async fn lists_include_own_writes_and_go_on_by_a_token_of_the_same_filter() {
 }
 
 #[tokio::test]
-async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens() {
+async fn streams_end_at_the_head_or_the_limit_or_continue_live() {
     let shop = shop().await;
     let customer = CustomerId::mint();
     for _ in 0..6 {
@@ -262,15 +263,15 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
     };
     for (limit, live, count) in [(0, false, 12), (5, false, 5), (12, true, 12), (5, true, 5)] {
         let stream = read(limit, live, Vec::new(), false).await.unwrap().into_inner();
-        let told: Vec<_> = soon(stream.collect()).await;
-        assert_eq!(told.into_iter().filter_map(events).count(), count, "{limit} {live}");
+        let messages: Vec<_> = soon(stream.collect()).await;
+        assert_eq!(messages.into_iter().filter_map(events).count(), count, "{limit} {live}");
     }
     let mut by_shard = 0;
     for shard in 0..4 {
         let after = vec![proto::ShardPosition { shard, position: 0, mark: None }];
         let stream = read(0, false, after, true).await.unwrap().into_inner();
-        let told: Vec<_> = soon(stream.collect()).await;
-        for (position, event) in (1_u64..).zip(told.into_iter().filter_map(events)) {
+        let messages: Vec<_> = soon(stream.collect()).await;
+        for (position, event) in (1_u64..).zip(messages.into_iter().filter_map(events)) {
             let place = event.position.unwrap();
             assert_eq!((place.shard, place.position), (shard, position));
             assert_eq!(
@@ -286,9 +287,9 @@ async fn streams_end_with_the_journal_or_their_limit_or_go_on_with_what_happens(
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "INVALID_FIELD".into()));
 }
 
-/// Each begins at the heads, which the database tells before the process that wrote them knows.
+/// Each starts at the heads, which the database knows before the process that appended does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole() {
+async fn watches_opened_while_orders_are_placed_miss_no_event() {
     let directory = tempfile::tempdir().unwrap();
     let now = || Timestamp::from_micros(1_300_000_000_000_000);
     let options = Options { shards: 1, ..Options::new(Arc::new(now)) };
@@ -309,7 +310,7 @@ async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole(
         let request = by(&ops(), proto::WatchOrdersRequest::default());
         let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
         soon(stream.next()).await.unwrap().unwrap();
-        // Whatever is wrong with where it begins is said next, at once.
+        // A wrong start position would be reported in the next message, without delay.
         let next = tokio::time::timeout(Duration::from_millis(5), stream.next()).await;
         if let Ok(next) = next {
             next.unwrap().unwrap();
@@ -321,9 +322,9 @@ async fn watches_that_are_opened_while_orders_are_placed_find_the_journal_whole(
     }
 }
 
-/// However many begin at the beginning, and whosever orders they show.
+/// For any number of watches, whichever customers they show.
 #[tokio::test]
-async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
+async fn the_journal_is_read_once_for_all_watches_from_its_start() {
     const ORDERS: usize = 700;
     const WATCHES: usize = 30;
     let disk = MemoryDisk::default();
@@ -334,15 +335,15 @@ async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
     for number in 1..ORDERS {
         shop.place(customers[number % WATCHES]).await;
     }
-    // What a process remembers of its own writing it forgets where the outcome of a write is not known.
+    // An append with unknown outcome clears the process's memory of its own appends.
     disk.inject(Fault::LostAfter);
     shop.place(customers[0]).await;
     let before = disk.events_read();
     let watched = customers.iter().map(|customer| async {
         let customer_id = customer.to_string();
-        let wish =
+        let request =
             proto::WatchOrdersRequest { customer_id, from_beginning: true, ..Default::default() };
-        let stream = shop.edge.watch_orders(by(&ops(), wish)).await;
+        let stream = shop.edge.watch_orders(by(&ops(), request)).await;
         let mut stream = stream.unwrap().into_inner();
         let (mut seen, mut through) = (0, std::collections::BTreeMap::new());
         while through.values().sum::<u64>() < ORDERS as u64 {
@@ -370,9 +371,9 @@ async fn the_journal_is_read_once_for_all_watches_of_its_beginning() {
     shop.stop.cancel();
 }
 
-/// One whose client is slow for a while knows the orders that it has shown already.
+/// A watch whose client is slow for a while still has the orders that it showed before cached.
 #[tokio::test]
-async fn a_watch_that_falls_behind_reads_no_order_again() {
+async fn a_lagging_watch_reads_no_order_again() {
     const ORDERS: usize = 600;
     use proto::watch_orders_response::Item;
     let disk = MemoryDisk::default();
@@ -415,7 +416,9 @@ async fn a_customer_watches_own_orders_until_the_engine_stops() {
     let mut stream = shop.edge.watch_orders(request).await.unwrap().into_inner();
     use proto::watch_orders_response::Item;
     let first = soon(stream.next()).await.unwrap().unwrap().item.unwrap();
-    let Item::Progress(progress) = first else { panic!("begins with where it begins") };
+    let Item::Progress(progress) = first else {
+        panic!("the first message is not the start position")
+    };
     assert_eq!(progress.through.iter().map(|place| place.position).sum::<u64>(), 1);
 
     shop.place(CustomerId::mint()).await;

@@ -1,8 +1,8 @@
-//! Malformed input of every field is refused with that field's path and code; all that is wrong is
-//! told at once; nothing that was given is told back.
+//! Invalid input in any field is refused with that field's path and code. All violations are
+//! reported together, and no value is echoed.
 
 use order_actor::domain::{By, Command, Role, Status};
-use order_actor::grpc::commands::{Asking, CommandRequest};
+use order_actor::grpc::commands::{CommandRequest, ParseContext};
 use order_actor::grpc::parse::{self, AsOf, Parsed, Violations};
 use order_actor::grpc::proto;
 use shared_events::chance::Chance;
@@ -19,7 +19,7 @@ fn ops() -> By {
 }
 
 fn parsed<T: CommandRequest>(request: T, by: &By) -> Result<Parsed, Violations> {
-    request.parse(&Asking { by, ids: &Chance::system() })
+    request.parse(&ParseContext { by, ids: &Chance::system() })
 }
 
 fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
@@ -32,6 +32,7 @@ fn line() -> proto::NewLine {
         quantity: 6,
         unit_price: Some(money(2, 550_000_000, "GBP")),
         seller_id: OTHER_ID.to_owned(),
+        ..proto::NewLine::default()
     }
 }
 
@@ -54,6 +55,7 @@ fn place() -> proto::PlaceOrderRequest {
             city: "London".to_owned(),
             postal_code: "W1".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "ada@example.org".to_owned(),
@@ -62,6 +64,7 @@ fn place() -> proto::PlaceOrderRequest {
         }),
         ordered_at: Some(prost_types::Timestamp { seconds: 1_291_190_760, nanos: 1_999 }),
         options: options(),
+        ..proto::PlaceOrderRequest::default()
     }
 }
 
@@ -111,6 +114,7 @@ fn approve() -> proto::ApproveReturnRequest {
         refund: Some(money(5, 0, "GBP")),
         refund_reason: "goodwill".to_owned(),
         options: options(),
+        charges: Vec::new(),
     }
 }
 
@@ -123,25 +127,25 @@ fn reject() -> proto::RejectReturnRequest {
     }
 }
 
-/// What is wrong, as (field, reason).
-fn wrong<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
+/// The violations, as (field, reason).
+fn violations_of<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(String, &'static str)> {
     let violations = parsed.unwrap_err();
     violations.iter().map(|violation| (violation.field.clone(), violation.reason.code())).collect()
 }
 
-type Spoil<T> = fn(&mut T);
+type Change<T> = fn(&mut T);
 
-/// Each way to spoil a request gives exactly this field and reason.
+/// Each change makes the request invalid in exactly this field, with this reason.
 fn each<T: Clone, R: std::fmt::Debug>(
-    sound: impl Fn() -> T,
+    valid: impl Fn() -> T,
     parse: impl Fn(T) -> Result<R, Violations>,
-    ways: &[(&str, &str, Spoil<T>)],
+    changes: &[(&str, &str, Change<T>)],
 ) {
-    assert!(parse(sound()).is_ok(), "the request is well formed before it is spoiled");
-    for (field, reason, spoil) in ways {
-        let mut request = sound();
-        spoil(&mut request);
-        assert_eq!(wrong(parse(request)), [((*field).to_owned(), *reason)], "{field}");
+    assert!(parse(valid()).is_ok(), "the request is valid before the change");
+    for (field, reason, change) in changes {
+        let mut request = valid();
+        change(&mut request);
+        assert_eq!(violations_of(parse(request)), [((*field).to_owned(), *reason)], "{field}");
     }
 }
 
@@ -410,7 +414,7 @@ fn reads_refuse_each_field_by_name() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
+fn every_invalid_field_is_reported_together_and_no_value_is_echoed() {
     let mut request = place();
     request.order_id = "order-of-ada".into();
     request.lines[0].sku = "secret sku".into();
@@ -447,9 +451,9 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_is_told_back() {
     assert_eq!(details.bad_request().unwrap().field_violations.len(), 10);
     let info = details.error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "ordinal"));
-    let told = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
+    let status_text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
     for given in ["order-of-ada", "secret", "9999", "7777", "Atlantis", "at-home", "klingon"] {
-        assert!(!told.contains(given), "{given}: {told}");
+        assert!(!status_text.contains(given), "{given}: {status_text}");
     }
 }
 
@@ -468,7 +472,7 @@ fn a_status_of_thousands_of_violations_still_fits_into_headers() {
 }
 
 #[test]
-fn a_well_formed_order_is_read_whole() {
+fn a_well_formed_order_is_parsed_completely() {
     let read = parsed(place(), &ops()).unwrap();
     assert_eq!(read.order_id.to_string(), ID);
     assert_eq!(read.options.expected_version, Some(3));
@@ -481,7 +485,7 @@ fn a_well_formed_order_is_read_whole() {
 }
 
 #[test]
-fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
+fn omitted_ids_are_equal_for_every_retry_and_new_otherwise() {
     let placed = |request_id: &str, by: &By| {
         let mut request = place();
         request.order_id.clear();
@@ -490,7 +494,7 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
     };
     assert_eq!(placed(ID, &ops()), placed(ID, &ops()));
     assert_ne!(placed(ID, &ops()), placed(OTHER_ID, &ops()));
-    // The same whichever pod of a gateway asks, or the customer; another one for another customer.
+    // The caller does not matter: any gateway pod or the customer. The customer does.
     assert_eq!(placed(ID, &ops()), placed(ID, &By::service("shop-1")));
     let customer: CustomerId = OTHER_ID.parse().unwrap();
     assert_eq!(placed(ID, &By::customer(customer)), placed(ID, &By::service("shop-2")));
@@ -524,14 +528,14 @@ fn ids_that_are_not_given_are_the_same_for_every_retry_and_new_otherwise() {
 }
 
 #[test]
-fn ids_that_nobody_named_follow_from_a_seed() {
+fn omitted_ids_are_drawn_from_the_seed() {
     let drawn = |seed: u64| {
         let mut request = place();
         (request.order_id, request.options) = (String::new(), None);
         let mut parcel = fulfill();
         (parcel.shipment_id, parcel.options) = (String::new(), None);
-        let asking = Asking { by: &ops(), ids: &Chance::seeded(seed) };
-        (request.parse(&asking).unwrap().command, parcel.parse(&asking).unwrap().command)
+        let context = ParseContext { by: &ops(), ids: &Chance::seeded(seed) };
+        (request.parse(&context).unwrap().command, parcel.parse(&context).unwrap().command)
     };
     assert_eq!(drawn(1), drawn(1));
     let (one, other) = (drawn(1), drawn(2));
@@ -539,7 +543,7 @@ fn ids_that_nobody_named_follow_from_a_seed() {
 }
 
 #[test]
-fn what_is_left_out_has_its_stated_meaning() {
+fn omitted_fields_have_their_documented_defaults() {
     let customer: CustomerId = OTHER_ID.parse().unwrap();
     let by = By::customer(customer);
     let mut request = place();
@@ -563,7 +567,7 @@ fn what_is_left_out_has_its_stated_meaning() {
     }
     assert_eq!(Role::Customer.code(), "CUSTOMER");
 
-    // Whoever wants more than a page has gets a page.
+    // Larger page sizes are capped.
     for (asked, size) in [(0, 20), (1, 1), (100, 100), (101, 100), (i32::MAX, 100)] {
         let list = proto::ListOrdersRequest { page_size: asked, ..Default::default() };
         assert_eq!(parse::list_orders(list, SHARDS).unwrap().size, size);
@@ -574,4 +578,45 @@ fn what_is_left_out_has_its_stated_meaning() {
     assert_eq!(parse::get_order(&get).unwrap().1, AsOf::Now);
     let diff = proto::DiffOrderRequest { order_id: ID.into(), from_version: 0, to_version: 0 };
     assert_eq!(parse::diff_order(&diff).unwrap().2, None);
+}
+
+/// Each amount, label and key that cannot be is named, and all of them at once.
+#[test]
+fn amounts_labels_and_keys_that_cannot_be_are_named() {
+    let discount = |label: &str, units| proto::Discount {
+        label: label.to_owned(),
+        amount: Some(money(units, 0, "GBP")),
+    };
+    let mut request = place();
+    request.options = None;
+    request.lines[0].discounts = vec![discount("", 1), discount("x", -1)];
+    request.lines[0].taxes =
+        vec![proto::Tax { name: "VAT".to_owned(), rate_percent: "1,5".to_owned(), amount: None }];
+    request.lines[0].title = "x".repeat(201);
+    request.lines[1].attributes.insert("k".repeat(41), String::new());
+    request.charges = vec![proto::NewCharge::default()];
+    request.discounts = vec![discount("x", 1); 11];
+    request.tax_mode = 7;
+    request.tags = vec!["a".to_owned(), "a".to_owned()];
+    request.metadata.insert("key".to_owned(), "a\u{1b}b".to_owned());
+    request.expected =
+        Some(proto::Totals { total: Some(money(0, 1, "GBP")), ..proto::Totals::default() });
+    let named = violations_of(parsed(request, &ops()));
+    for field in [
+        "lines[0].discounts[0].label",
+        "lines[0].discounts[1].amount",
+        "lines[0].taxes[0].rate_percent",
+        "lines[0].taxes[0].amount",
+        "lines[0].title",
+        "lines[1].attributes",
+        "charges[0].kind",
+        "charges[0].amount",
+        "discounts",
+        "tax_mode",
+        "tags[1]",
+        "metadata",
+        "expected.total.nanos",
+    ] {
+        assert!(named.iter().any(|(one, _)| one == field), "{field} is not among {named:?}");
+    }
 }

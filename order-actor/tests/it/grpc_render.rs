@@ -1,10 +1,11 @@
-//! What the wire says of an order is what its events made it, in every state.
+//! The wire form of an order matches its events in every state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use order_actor::actor::Executed;
 use order_actor::domain::{
-    Address, Event, LineQuantity, Order, PlacedLine, Restitution, Role, replay,
+    Address, Event, LineQuantity, Order, Person, PlacedLine, Restitution, Role, TaxMode, replay,
 };
 use order_actor::grpc::{proto, render};
 use shared_events::contract::{
@@ -38,15 +39,28 @@ fn placed() -> Event {
             quantity: units(6),
             unit_price: pounds(255),
             seller_id: None,
+            title: String::new(),
+            attributes: BTreeMap::new(),
+            discounts: Vec::new(),
+            taxes: Vec::new(),
         }],
+        charges: Vec::new(),
+        discounts: Vec::new(),
+        tax_mode: TaxMode::OnTop,
         total: pounds(1_530),
-        address: Arc::new(Address {
-            street: "1 Street".into(),
-            city: "London".into(),
-            postal_code: "W1".into(),
-            country: "GB".into(),
+        person: Arc::new(Person {
+            address: Address {
+                street: "1 Street".into(),
+                city: "London".into(),
+                postal_code: "W1".into(),
+                country: "GB".into(),
+                ..Address::default()
+            },
+            contact: Contact::new("ada@example.org", "", "en-GB").unwrap(),
+            billing_address: None,
         }),
-        contact: Arc::new(Contact::new("ada@example.org", "", "en-GB").unwrap()),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
         placed_at: at(1),
         ordered_at: Some(at(-1)),
         confirm_by: at(901),
@@ -57,7 +71,7 @@ fn return_id() -> ReturnId {
     ReturnId::from_uuid(uuid::Uuid::from_u128(7))
 }
 
-/// A life that meets every kind of event but a cancellation of the whole.
+/// A history with every kind of event except a cancellation of the order.
 fn life() -> Vec<Event> {
     let (shipment_id, other) = (ShipmentId::mint(), ShipmentId::mint());
     let (carrier, tracking) = ("Post".to_owned(), "X1".to_owned());
@@ -115,6 +129,7 @@ fn life() -> Vec<Event> {
             refund: pounds(1_275),
             refund_reason: String::new(),
             refund_told: true,
+            charges: Vec::new(),
             at: at(303),
         },
     ]
@@ -172,7 +187,7 @@ fn each_state_shows_its_own_data_and_only_that() {
 }
 
 #[test]
-fn a_cancelled_order_says_why() {
+fn a_cancelled_order_shows_its_reason() {
     let cancelled = Event::OrderCancelled {
         reason: CancelReason::InsufficientStock,
         text: "sold out".into(),
@@ -217,7 +232,7 @@ fn instants_before_1970_and_fractions_are_rendered_exactly() {
 }
 
 #[test]
-fn events_of_a_command_are_numbered_as_they_are_or_would_be() {
+fn events_of_a_command_are_numbered_also_when_only_validated() {
     let life = life();
     let executed = |version: u64| Executed {
         order: Arc::new(replay(&life[..2]).unwrap()),

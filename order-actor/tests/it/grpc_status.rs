@@ -1,5 +1,5 @@
-//! Every refusal and every rejection has its status, its reason and, where asking again helps, its
-//! delay; no status shows what went wrong inside.
+//! Every refusal and every rejection has its status, its reason and, if a retry helps, its delay.
+//! No status reveals internal errors.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shared_events::contract::{CancelReason, ContactError, Money};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-/// Every rejection. The match below makes a new one fail to compile here.
+/// Every rejection. The match below fails to compile if one is missing.
 fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
     use Code::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied};
     let all = vec![
@@ -30,7 +30,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         ),
         (Rejection::NotFound, NotFound, None),
         (
-            Rejection::InvalidTransition { from: OrderStatus::Pending, asked: "FulfillOrder" },
+            Rejection::InvalidTransition { from: OrderStatus::Pending, call: "FulfillOrder" },
             FailedPrecondition,
             None,
         ),
@@ -62,6 +62,19 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
         ),
         (Rejection::AskedTooOften { what: "it is said", max: 1 }, FailedPrecondition, None),
         (Rejection::TooManyEvents, FailedPrecondition, None),
+        (
+            Rejection::InvalidAmount {
+                at: "charges[0].amount".to_owned(),
+                detail: "not below zero",
+            },
+            InvalidArgument,
+            Some("charges[0].amount"),
+        ),
+        (
+            Rejection::TotalsMismatch { field: "tax", is: Money::new(1, "GBP".parse().unwrap()) },
+            InvalidArgument,
+            Some("expected.tax"),
+        ),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -87,7 +100,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::RefundNeedsReason
             | Rejection::RefundTooLarge { .. }
             | Rejection::AskedTooOften { .. }
-            | Rejection::TooManyEvents => {}
+            | Rejection::TooManyEvents
+            | Rejection::InvalidAmount { .. }
+            | Rejection::TotalsMismatch { .. } => {}
         }
     }
     all
@@ -112,23 +127,23 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
 }
 
 #[test]
-fn a_rejection_by_state_says_which_state_what_was_asked_and_what_is_taken() {
-    let told = |from: OrderStatus, asked: &'static str| {
-        let rejection = Rejection::InvalidTransition { from, asked };
+fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
+    let shown = |from: OrderStatus, call: &'static str| {
+        let rejection = Rejection::InvalidTransition { from, call };
         let status = refused(&Refusal::Rejected(rejection));
         let metadata = status.get_error_details().error_info().unwrap().metadata.clone();
-        let words = ["from", "asked", "allowed"].map(|key| metadata[key].clone());
-        (status.message().to_owned(), words.join(" "))
+        let metadata_text = ["from", "asked", "allowed"].map(|key| metadata[key].clone());
+        (status.message().to_owned(), metadata_text.join(" "))
     };
-    let (message, words) = told(OrderStatus::Confirmed, "RequestReturn");
-    assert_eq!(words, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
+    let (message, metadata) = shown(OrderStatus::Confirmed, "RequestReturn");
+    assert_eq!(metadata, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
     assert_eq!(
         message,
-        "an order that is CONFIRMED does not take RequestReturn; it takes CancelOrder and FulfillOrder"
+        "an order that is CONFIRMED does not allow RequestReturn; it allows CancelOrder and FulfillOrder"
     );
-    let (message, words) = told(OrderStatus::Returned, "FulfillOrder");
-    assert_eq!(words, "RETURNED FulfillOrder ");
-    assert!(message.ends_with("nothing changes it any more"), "{message}");
+    let (message, metadata) = shown(OrderStatus::Returned, "FulfillOrder");
+    assert_eq!(metadata, "RETURNED FulfillOrder ");
+    assert!(message.ends_with("no call changes it any more"), "{message}");
 }
 
 #[test]

@@ -6,14 +6,14 @@
     clippy::disallowed_methods,
     missing_docs,
     unreachable_pub,
-    reason = "tests fail by panicking, and bring time, chance and tasks of their own"
+    reason = "tests fail by panicking, and use their own time, randomness and tasks"
 )]
 
 mod actors;
 mod cqrs;
 mod deadlines;
 mod domain;
-mod ends;
+mod extremes;
 mod grpc_edge;
 mod grpc_parse;
 mod grpc_render;

@@ -1,4 +1,4 @@
-//! Places in the Postgres server for tests.
+//! Databases and schemas in the Postgres server for tests.
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
@@ -20,7 +20,7 @@ pub async fn pool(url: &str, schema: &str) -> PgPool {
     PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
 }
 
-/// Databases of the server that all tests share, each with schemas of its own there.
+/// The databases that all tests share; each test uses its own schemas in them.
 pub async fn database(nth: usize) -> String {
     let name = format!("ordinal_spread_{nth}");
     let mut connection = PgConnection::connect(&server()).await.unwrap();
@@ -28,7 +28,7 @@ pub async fn database(nth: usize) -> String {
     let known: bool =
         sqlx::query_scalar(known).bind(&name).fetch_one(&mut connection).await.unwrap();
     if !known {
-        // Whoever comes second finds it made.
+        // Another test may have created it meanwhile.
         let _ = connection.execute(format!("CREATE DATABASE {name}").as_str()).await;
     }
     let (server, _) = server().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();

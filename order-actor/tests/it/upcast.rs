@@ -1,11 +1,11 @@
-//! Events of every published version are read; those of no known one are refused.
+//! Events of every published version are decoded; those of unknown versions are refused.
 
 use std::path::Path;
 
 use order_actor::domain::Event;
 use order_actor::journal::StoredEvent;
 use order_actor::record::decode;
-use order_actor::upcast::{Lift, lifted};
+use order_actor::upcast::{Upcast, upcast};
 use serde_json::{Value, json};
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
@@ -31,7 +31,7 @@ fn every_published_payload_is_read_under_its_own_version() {
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
         let name = file.file_name().into_string().unwrap();
-        // Such as OrderCancelled.v1.bare.json.
+        // For example OrderCancelled.v1.bare.json.
         let (event_type, rest) = name.split_once(".v").unwrap();
         let (version, _) = rest.split_once('.').unwrap();
         let payload = std::fs::read_to_string(file.path()).unwrap();
@@ -57,37 +57,38 @@ fn dated(payload: &mut Value) -> Result<(), &'static str> {
     Ok(())
 }
 
-// Versions that never were, in two steps to the first that was published.
-const LIFTS: &[Lift] = &[
-    Lift { event_type: "ReturnRejected", from: "0.1", to: "0.2", change: renamed },
-    Lift { event_type: "ReturnRejected", from: "0.2", to: "1", change: dated },
-    Lift { event_type: "OrderPlaced", from: "0.1", to: "0.1", change: |_| Ok(()) },
+// Invented versions, in two steps to the first published one.
+const UPCASTS: &[Upcast] = &[
+    Upcast { event_type: "ReturnRejected", from: "0.1", to: "0.2", change: renamed },
+    Upcast { event_type: "ReturnRejected", from: "0.2", to: "1", change: dated },
+    Upcast { event_type: "OrderPlaced", from: "0.1", to: "0.1", change: |_| Ok(()) },
 ];
 
 #[test]
-fn an_old_event_takes_every_step_to_the_version_of_today() {
+fn an_old_event_is_upcast_step_by_step_to_the_current_version() {
     let id = Uuid::from_u128(7);
     let old = json!({ "ReturnRejected": { "return_id": id, "text": "worn", "seconds": 60 } });
     let old = old.to_string();
-    let new = lifted(LIFTS, "ReturnRejected", "0.1", &old).unwrap();
-    let recorded = decode(&stored("ReturnRejected", Event::VERSION, &new)).unwrap();
+    let new = upcast(UPCASTS, "ReturnRejected", "0.1", &old).unwrap();
+    let recorded =
+        decode(&stored("ReturnRejected", Event::version_of("ReturnRejected"), &new)).unwrap();
     let Event::ReturnRejected { reason, at, .. } = recorded.event else { panic!("{new}") };
     assert_eq!((reason.as_str(), at.micros()), ("worn", 60_000_000));
-    // What is of today is passed on byte for byte.
+    // A payload of the current version is passed on unchanged.
     let same = " {\"any\": 1}";
-    assert_eq!(lifted(LIFTS, "ReturnRejected", Event::VERSION, same).unwrap(), same);
+    assert_eq!(upcast(UPCASTS, "ReturnRejected", "1", same).unwrap(), same);
 }
 
 #[test]
-fn what_no_step_leads_on_from_is_refused() {
+fn a_version_without_an_upcast_is_refused() {
     let refused = |event_type: &str, version: &str, payload: &str| {
-        lifted(LIFTS, event_type, version, payload).unwrap_err()
+        upcast(UPCASTS, event_type, version, payload).unwrap_err()
     };
     assert_eq!(refused("ReturnRejected", "2", "{}"), "unknown version");
     assert_eq!(refused("OrderCancelled", "0.1", "{}"), "unknown version");
-    // A table that goes in circles ends too.
+    // A cycle in the table ends too.
     assert_eq!(refused("OrderPlaced", "0.1", "{}"), "unknown version");
     assert_eq!(refused("ReturnRejected", "0.1", "{}"), "not of version 0.1: no ReturnRejected");
-    let error = decode(&stored("OrderPlaced", "2", "{}")).unwrap_err();
-    assert!(error.to_string().ends_with("OrderPlaced version 2: unknown version"), "{error}");
+    let error = decode(&stored("OrderPlaced", "3", "{}")).unwrap_err();
+    assert!(error.to_string().ends_with("OrderPlaced version 3: unknown version"), "{error}");
 }

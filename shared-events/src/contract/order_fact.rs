@@ -55,7 +55,7 @@ pub struct OrderHeader {
     pub customer_id: CustomerId,
     /// How the customer is reached; personal data.
     pub contact: Contact,
-    /// The sum of all lines as ordered.
+    /// What the customer pays for the order as placed.
     pub total: Money,
 }
 
@@ -70,6 +70,40 @@ pub struct OrderLineFact {
     pub quantity: Quantity,
     /// The price of one unit.
     pub unit_price: Money,
+    /// Its name for people; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What all its units cost the customer, discounts taken off and tax in it; absent where that is
+    /// `quantity` times `unit_price`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Money>,
+}
+
+/// What is charged beside the goods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChargeFact {
+    /// `SHIPPING`, `HANDLING`, `GIFT_WRAP` or `OTHER`.
+    pub kind: String,
+    /// The shop's words for it; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// What it costs the customer, tax in it.
+    pub total: Money,
+}
+
+/// The sums of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsFact {
+    /// Units times their prices, over all lines.
+    pub goods: Money,
+    /// All discounts.
+    pub discounts: Money,
+    /// All charges, without tax that comes on top.
+    pub charges: Money,
+    /// All taxes, on top or included.
+    pub tax: Money,
+    /// What the customer pays.
+    pub total: Money,
 }
 
 /// Units of one line.
@@ -107,6 +141,12 @@ facts! {
             lines: Vec<OrderLineFact>,
             placed_at: Timestamp,
             confirm_by: Timestamp,
+            /// What is charged beside the lines.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            charges: Vec<ChargeFact>,
+            /// The sums, where there is more than lines and their prices.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            totals: Option<TotalsFact>,
         }
         /// `order.confirmed.v1`: all units are reserved.
         "order.confirmed.v1" => Confirmed {

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactBody, FactId, InventoryFact, LineUnits, Money,
-    NotificationFact, OrderFact, OrderHeader, OrderLineFact, Origin, Quantity, ReturnedUnits,
-    StockLine, Timestamp,
+    CancelReason, ChargeFact, Contact, Disposition, Fact, FactBody, FactId, InventoryFact,
+    LineUnits, Money, NotificationFact, OrderFact, OrderHeader, OrderLineFact, Origin, Quantity,
+    ReturnedUnits, StockLine, Timestamp, TotalsFact,
 };
 
 const OTHER: &str = "0190a0b0-0000-7000-8000-0000000000ff";
@@ -37,6 +37,26 @@ fn stock() -> Vec<StockLine> {
     vec![StockLine { sku: "85123A".parse().unwrap(), quantity: Quantity::new(6).unwrap() }]
 }
 
+/// An order with all that a shop says of one.
+pub fn of_a_shop() -> FactBody {
+    let mut created = bodies().remove(0);
+    let FactBody::Order(OrderFact::Created { lines, charges, totals, .. }) = &mut created else {
+        panic!("the first body is of an order that was created")
+    };
+    lines[0].title = "Mug, blue".to_owned();
+    lines[0].total = Some(gbp(1_700));
+    let label = "Royal Mail".to_owned();
+    charges.push(ChargeFact { kind: "SHIPPING".to_owned(), label, total: gbp(599) });
+    *totals = Some(TotalsFact {
+        goods: gbp(1_530),
+        discounts: gbp(113),
+        charges: gbp(499),
+        tax: gbp(383),
+        total: gbp(2_299),
+    });
+    created
+}
+
 pub fn bodies() -> Vec<FactBody> {
     let order = header();
     let order_id = order.order_id;
@@ -52,9 +72,13 @@ pub fn bodies() -> Vec<FactBody> {
                 sku: "85123A".parse().unwrap(),
                 quantity: Quantity::new(6).unwrap(),
                 unit_price: gbp(255),
+                title: String::new(),
+                total: None,
             }],
             placed_at: at("2010-12-01T08:26:00Z"),
             confirm_by: at("2010-12-01T08:41:00Z"),
+            charges: Vec::new(),
+            totals: None,
         }),
         FactBody::Order(OrderFact::Confirmed { order: order.clone(), reservation_id }),
         FactBody::Order(OrderFact::LinesCancelled {

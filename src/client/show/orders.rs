@@ -1,17 +1,24 @@
 use serde_json::Value;
-use shared_events::contract::Money;
 
-use super::{amount, code, items, next_page, place, short_time, status, text};
+use super::{code, items, next_page, place, short_time, status, text};
 use crate::client::Output;
 
 /// One order.
 pub fn order(out: &Output, order: &Value) {
     let pending = &order["pending_return"];
+    // Where an order is nothing but lines at their prices, its sums are its total.
+    let totals = &order["totals"];
+    let plain = totals["goods"] == totals["total"];
+    let sum = |name: &str| if plain { String::new() } else { text(totals, name) };
     out.pairs([
         ("order", text(order, "order_id")),
         ("status", status(order)),
         ("version", text(order, "version")),
         ("customer", text(order, "customer_id")),
+        ("goods", sum("goods")),
+        ("discounts", sum("discounts")),
+        ("charges", sum("charges")),
+        ("tax", sum("tax")),
         ("total", text(order, "total")),
         ("refunded", text(order, "refunded")),
         ("placed at", short_time(order, "placed_at")),
@@ -24,36 +31,52 @@ pub fn order(out: &Output, order: &Value) {
         ("note", text(order, "cancel_text")),
         ("missing", text(order, "missing_skus")),
         ("parcels", text(order, "shipment_ids")),
+        ("tags", text(order, "tags")),
         ("return", text(pending, "return_id")),
         ("return reason", text(pending, "reason")),
         ("judge by", short_time(pending, "judge_by")),
     ]);
-    let head = [
-        "line",
-        "sku",
-        "price",
-        "ordered",
-        "cancelled",
-        "fulfilled",
-        "in return",
-        "returned",
-        "open",
-    ];
-    let fields = [
-        "line",
-        "sku",
-        "unit_price",
-        "ordered",
-        "cancelled",
-        "fulfilled",
-        "in_return",
-        "returned",
-        "open",
-    ];
+    let titled = items(&order["lines"]).any(|line| !text(line, "title").is_empty());
+    let columns: Vec<(&str, &str)> = [
+        ("line", "line"),
+        ("sku", "sku"),
+        ("title", "title"),
+        ("price", "unit_price"),
+        ("total", "total"),
+        ("ordered", "ordered"),
+        ("cancelled", "cancelled"),
+        ("fulfilled", "fulfilled"),
+        ("in return", "in_return"),
+        ("returned", "returned"),
+        ("open", "open"),
+    ]
+    .into_iter()
+    .filter(|(_, field)| match *field {
+        "title" => titled,
+        "total" => !plain,
+        _ => true,
+    })
+    .collect();
+    let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
     out.table(
         &head,
-        items(&order["lines"]).map(|line| fields.iter().map(|field| text(line, field)).collect()),
+        items(&order["lines"])
+            .map(|line| columns.iter().map(|(_, field)| text(line, field)).collect()),
     );
+    if items(&order["charges"]).next().is_some() {
+        out.table(
+            &["charge", "kind", "label", "total", "refunded"],
+            items(&order["charges"]).map(|charge| {
+                vec![
+                    text(charge, "charge"),
+                    code(charge, "kind", "CHARGE_KIND_"),
+                    text(charge, "label"),
+                    text(charge, "total"),
+                    text(charge, "refunded"),
+                ]
+            }),
+        );
+    }
 }
 
 /// The result of a command.
@@ -108,25 +131,12 @@ pub fn waiting_returns(out: &Output, answer: &Value) {
             text(order, "order_id"),
             text(waiting, "return_id"),
             units.collect::<Vec<_>>().join(", "),
-            value_of(order, waiting).map(|value| value.to_string()).unwrap_or_default(),
+            text(waiting, "value"),
             text(waiting, "reason"),
         ]
     });
     out.list(&head, rows, "no pending returns");
     next_page(out, answer);
-}
-
-/// The value of the units of a pending return.
-fn value_of(order: &Value, waiting: &Value) -> Option<Money> {
-    let mut sum: Option<Money> = None;
-    for units in items(&waiting["lines"]) {
-        let line = items(&order["lines"]).find(|line| line["line"] == units["line"])?;
-        let price = amount(&line["unit_price"])?;
-        let minor = price.minor.checked_mul(units["quantity"].as_i64()?)?;
-        let before = sum.map_or(0, |sum| sum.minor);
-        sum = Some(Money::new(before.checked_add(minor)?, price.currency));
-    }
-    sum
 }
 
 /// The history of an order.

@@ -173,11 +173,11 @@ async fn bytes_read_from_a_stream_count_until_they_are_answered() {
         reading(paced(vec![message.clone(), message], Duration::from_secs(1)));
     messages.frame().await.unwrap().unwrap();
     assert_eq!(shares.bytes(), size);
-    unanswered.are(size);
+    unanswered.set(size);
     messages.frame().await.unwrap().unwrap();
     let before = size / UNANSWERED_STEP * UNANSWERED_STEP;
     assert_eq!(shares.bytes(), before + size);
-    unanswered.are(0);
+    unanswered.set(0);
     assert!(messages.frame().await.is_none());
     assert_eq!(shares.bytes(), 0);
 }

@@ -289,12 +289,13 @@ fn placing(
             city: "London".to_owned(),
             postal_code: "EC1A 1BB".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "customer@example.com".to_owned(),
             ..Default::default()
         }),
-        ordered_at: None,
         options,
+        ..proto::PlaceOrderRequest::default()
     }
 }

@@ -159,7 +159,7 @@ pub fn place(
                 sku: row.stock_code.clone(),
                 quantity,
                 unit_price: Some(render::money(price)),
-                seller_id: String::new(),
+                ..proto::NewLine::default()
             }),
             Err(problem) => problems.push(problem),
         }
@@ -187,10 +187,11 @@ fn request(
             city: UNKNOWN.to_owned(),
             postal_code: UNKNOWN.to_owned(),
             country: countries::code(&invoice.country).to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact { email, ..proto::Contact::default() }),
         ordered_at: Some(render::time(ordered_at)),
-        options: None,
+        ..proto::PlaceOrderRequest::default()
     }
 }
 
@@ -235,9 +236,8 @@ pub fn returns(
         order_id: order_id.to_string(),
         return_id: return_id.to_string(),
         dispositions,
-        refund: None,
-        refund_reason: String::new(),
         options: options(derived(&format!("approval/{return_id}"))),
+        ..proto::ApproveReturnRequest::default()
     };
     (request, approve)
 }

@@ -297,7 +297,7 @@ fn order(order_id: String, index: u64) -> proto::PlaceOrderRequest {
             units: 4,
             nanos: 950_000_000,
         }),
-        seller_id: String::new(),
+        ..proto::NewLine::default()
     };
     proto::PlaceOrderRequest {
         order_id,
@@ -308,6 +308,7 @@ fn order(order_id: String, index: u64) -> proto::PlaceOrderRequest {
             city: "London".to_owned(),
             postal_code: "N1 1AA".to_owned(),
             country: "GB".to_owned(),
+            ..proto::Address::default()
         }),
         contact: Some(proto::Contact {
             email: "load@example.com".to_owned(),

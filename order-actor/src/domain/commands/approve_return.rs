@@ -3,33 +3,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, Money, ReturnId};
 
-use super::{Asked, Decide};
-use crate::domain::guards::{Decision, text_fits, the_same_or, waiting_return};
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, same_or_exists, text_fits, waiting_return};
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity, Order,
-    Rejection, Restitution, Role, bounds,
+    By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity,
+    Order, Rejection, Restitution, Role, bounds,
 };
 
-/// Let the units of a return come back.
+/// Take back the units of a return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApproveReturn {
-    /// Which return; the one that waits, where absent.
+    /// The return; the waiting one if absent.
     pub return_id: Option<ReturnId>,
-    /// What becomes of the units of each line; lines that are not named are restocked.
+    /// What to do with the units of each line; lines that are not named are restocked.
     pub dispositions: Vec<ReturnLineDisposition>,
-    /// What is paid back; the value of the units, where absent.
+    /// The refund; the value of the units if absent.
     pub refund: Option<Money>,
     /// Why the refund is above the value of the units; at most
     /// [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub refund_reason: String,
+    /// What of the refund is for charges: it is part of `refund` where that is given, and on top of
+    /// the value of the units where not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeRefund>,
 }
 
-/// What becomes of the returned units of a line.
+/// What to do with the returned units of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReturnLineDisposition {
     /// 1-based number of the line.
     pub line: u32,
-    /// Back on the shelf, or written off.
+    /// Restocked or written off.
     pub disposition: Disposition,
 }
 
@@ -38,25 +42,32 @@ impl Decide for ApproveReturn {
         CommandKind::ApproveReturn
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Ops
     }
 
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         if let Some(judged) = self.return_id.and_then(|named| details.judged(named)) {
-            return self.again(details, judged);
+            return self.repeated(judged);
         }
         let waiting = waiting_return(order, self.return_id, "ApproveReturn")?;
         text_fits("refund_reason", &self.refund_reason)?;
-        let (lines, value) = self.what_comes_back(details, &waiting.lines)?;
-        let refund = self.refund.unwrap_or(value);
-        if refund.minor < 0 || refund.currency != details.total.currency {
+        let lines = self.restitutions(&waiting.lines)?;
+        let charges = self.charges_of(details)?;
+        let value = waiting.value().plus(charges).map_err(|_| Rejection::AmountOverflow)?;
+        let most = details.refundable();
+        let refund = self.refund.unwrap_or(waiting.default_refund(charges));
+        if refund.minor < charges.minor || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
         }
         if refund.minor > value.minor && self.refund_reason.trim().is_empty() {
             return Err(Rejection::RefundNeedsReason);
         }
-        let most = details.refundable();
         if refund.minor > most.minor {
             return Err(Rejection::RefundTooLarge { most });
         }
@@ -66,55 +77,67 @@ impl Decide for ApproveReturn {
             refund,
             refund_reason: self.refund_reason.clone(),
             refund_told: refund.minor > 0,
-            at: asked.now,
+            charges: self.charges.clone(),
+            at: context.now,
         }])
     }
 }
 
 impl ApproveReturn {
-    /// What is answered where the return was judged before.
-    fn again(&self, details: &Details, judged: &JudgedReturn) -> Decision {
-        let Judgement::Approved { lines, refund, refund_reason } = &judged.judgement else {
-            return the_same_or(Existing::Judgement, &[("verdict", true)]);
+    /// The answer if the return was judged before.
+    fn repeated(&self, judged: &JudgedReturn) -> Decision {
+        let Judgement::Approved { lines, refund, refund_reason, charges, default } =
+            &judged.judgement
+        else {
+            return same_or_exists(Existing::Judgement, &[("verdict", true)]);
         };
-        let (asked, value) = self.what_comes_back(details, &judged.lines)?;
         let other = [
-            ("dispositions", asked != *lines),
-            ("refund", self.refund.unwrap_or(value) != *refund),
+            ("dispositions", self.restitutions(&judged.lines)? != *lines),
+            ("refund", self.refund.unwrap_or(*default) != *refund),
+            ("charges", self.charges != *charges),
             ("refund_reason", self.refund_reason != *refund_reason),
         ];
-        the_same_or(Existing::Judgement, &other)
+        same_or_exists(Existing::Judgement, &other)
     }
 
-    /// The units of a return and what becomes of them, and what they were sold for.
-    fn what_comes_back(
-        &self,
-        details: &Details,
-        asked: &[LineQuantity],
-    ) -> Result<(Vec<Restitution>, Money), Rejection> {
-        let dispositions = self.dispositions_of(asked)?;
-        let mut lines = Vec::with_capacity(asked.len());
-        let mut value = Money::zero(details.total.currency);
-        for LineQuantity { line, quantity } in asked {
-            let unit_price =
-                details.line(*line).map_or(Money::zero(value.currency), |line| line.unit_price);
-            value = unit_price
-                .times(*quantity)
-                .and_then(|units| value.plus(units))
-                .map_err(|_| Rejection::RefundTooLarge { most: details.refundable() })?;
+    /// The returned units with their dispositions.
+    fn restitutions(&self, requested: &[LineQuantity]) -> Result<Vec<Restitution>, Rejection> {
+        let dispositions = self.dispositions_of(requested)?;
+        let restitution = |LineQuantity { line, quantity }: &LineQuantity| {
             let disposition = dispositions.get(line).copied().unwrap_or(Disposition::Restock);
-            lines.push(Restitution { line: *line, quantity: *quantity, disposition });
-        }
-        Ok((lines, value))
+            Restitution { line: *line, quantity: *quantity, disposition }
+        };
+        Ok(requested.iter().map(restitution).collect())
     }
 
-    /// What becomes of each line of a return.
+    /// What is paid back of charges: each named once, with no more than is left of it.
+    fn charges_of(&self, details: &Details) -> Result<Money, Rejection> {
+        let mut sum = Money::zero(details.totals.total.currency);
+        let mut named = BTreeSet::new();
+        for (index, ChargeRefund { charge, amount }) in self.charges.iter().enumerate() {
+            let wrong = |field: &str, detail| {
+                let at = format!("charges[{index}].{field}");
+                Rejection::InvalidAmount { at, detail }
+            };
+            let known = details.charge(*charge).ok_or(wrong("charge", "no such charge"))?;
+            if !named.insert(charge) {
+                return Err(wrong("charge", bounds::NAMED_TWICE));
+            }
+            if amount.minor < 0 || amount.minor > known.amount.total - known.refunded {
+                return Err(wrong("amount", "from zero to what is left of the charge"));
+            }
+            sum = sum.plus(*amount).map_err(|_| Rejection::InvalidRefund)?;
+        }
+        Ok(sum)
+    }
+
+    /// The disposition of each line of a return.
     fn dispositions_of(
         &self,
-        asked: &[LineQuantity],
+        requested: &[LineQuantity],
     ) -> Result<BTreeMap<u32, Disposition>, Rejection> {
         let mut dispositions: BTreeMap<u32, Disposition> =
-            asked.iter().map(|asked| (asked.line, Disposition::Restock)).collect();
+            requested.iter().map(|units| (units.line, Disposition::Restock)).collect();
         let mut named = BTreeSet::new();
         for (index, chosen) in self.dispositions.iter().enumerate() {
             let ReturnLineDisposition { line, disposition } = chosen;

@@ -1,23 +1,23 @@
 use serde::Serialize;
 use shared_events::contract::{CancelReason, Sku};
 
-use super::{Asked, Decide};
+use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, NOTHING_HAPPENS, all_open, asked_again, goes_on, invalid_transition, open_units,
-    text_fits, units,
+    Decision, NOTHING_HAPPENS, all_open, invalid_transition, leaves_room_to_end, open_units,
+    text_fits, units, within_customer_limit,
 };
 use crate::domain::{
     By, CommandKind, Confirmed, Details, Event, LineQuantity, Order, Rejection, Role,
 };
 
-/// Do not deliver an order, or some of its open units.
+/// Cancel an order, or some of its open units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cancel {
     /// Why.
     pub reason: CancelReason,
-    /// Further words, at most [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters; may be empty.
+    /// A comment, at most [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters; may be empty.
     pub text: String,
-    /// Which units; empty for all that are open.
+    /// The units; empty for all open units.
     pub lines: Vec<LineQuantity>,
     /// The skus that were missing, for [`CancelReason::InsufficientStock`].
     pub skus: Vec<Sku>,
@@ -28,11 +28,16 @@ impl Decide for Cancel {
         CommandKind::Cancel
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         matches!(by.role(), Role::Customer | Role::Ops | Role::Engine)
     }
 
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         let confirmed = match order {
             Order::Cancelled(_) => return NOTHING_HAPPENS,
             Order::Pending(_) => None,
@@ -40,43 +45,43 @@ impl Decide for Cancel {
             _ => return Err(invalid_transition(order, "CancelOrder")),
         };
         let lines = open_units(details, &self.lines)?;
-        self.reason_may(asked.by)?;
+        self.check_reason(context.by)?;
         text_fits("text", &self.text)?;
         let everything = units(&lines) == units(&all_open(details));
         let delivered = confirmed.is_some_and(Confirmed::has_delivered);
         if everything && !delivered {
-            return Ok(vec![self.of_all(confirmed.is_some(), asked)]);
+            return Ok(vec![self.cancel_order(confirmed.is_some(), context)]);
         }
         if !everything {
-            asked_again(asked.by, "units are cancelled", details.customer_cancels)?;
-            goes_on(details)?;
+            within_customer_limit(context.by, "units are cancelled", details.customer_cancels)?;
+            leaves_room_to_end(details)?;
         }
         let shipped_at = confirmed.and_then(|confirmed| confirmed.shipped_at);
         let return_until = if everything {
-            shipped_at.map(|shipped_at| shipped_at.plus(asked.policy.return_within))
+            shipped_at.map(|shipped_at| shipped_at.plus(context.policy.return_within))
         } else {
             None
         };
         let (reason, text) = (self.reason, self.text.clone());
-        Ok(vec![Event::LinesCancelled { lines, reason, text, return_until, at: asked.now }])
+        Ok(vec![Event::LinesCancelled { lines, reason, text, return_until, at: context.now }])
     }
 }
 
 impl Cancel {
-    /// Nothing was delivered and nothing will be.
-    fn of_all(&self, was_confirmed: bool, asked: &Asked<'_>) -> Event {
+    /// The event for an order of which nothing was delivered.
+    fn cancel_order(&self, was_confirmed: bool, context: &DecisionContext<'_>) -> Event {
         let skus = match self.reason {
             CancelReason::InsufficientStock => self.skus.clone(),
             _ => Vec::new(),
         };
         let (reason, text) = (self.reason, self.text.clone());
-        Event::OrderCancelled { reason, text, was_confirmed, skus, at: asked.now }
+        Event::OrderCancelled { reason, text, was_confirmed, skus, at: context.now }
     }
 
-    /// Each role has its own reasons.
-    fn reason_may(&self, by: &By) -> Result<(), Rejection> {
+    /// Checks that the caller's role may give this reason.
+    fn check_reason(&self, by: &By) -> Result<(), Rejection> {
         let (role, reason) = (by.role(), self.reason);
-        let may = match role {
+        let allowed = match role {
             Role::Customer => reason == CancelReason::CustomerRequest,
             Role::Ops => matches!(reason, CancelReason::Ops | CancelReason::CustomerRequest),
             Role::Engine => {
@@ -84,6 +89,6 @@ impl Cancel {
             }
             Role::Service => false,
         };
-        if may { Ok(()) } else { Err(Rejection::ForbiddenReason { role, reason }) }
+        if allowed { Ok(()) } else { Err(Rejection::ForbiddenReason { role, reason }) }
     }
 }

@@ -1,14 +1,14 @@
 use serde::Serialize;
 use shared_events::contract::ReservationId;
 
-use super::{Asked, Decide};
+use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS, invalid_transition};
 use crate::domain::{By, CommandKind, Details, Event, Order, Role};
 
-/// All units of an order are held.
+/// Stock holds all units of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Confirm {
-    /// The hold on the stock.
+    /// The reservation of the stock.
     pub reservation_id: ReservationId,
 }
 
@@ -17,18 +17,18 @@ impl Decide for Confirm {
         CommandKind::Confirm
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Engine
     }
 
-    fn of(&self, order: &Order, _: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
         match order {
             Order::Confirmed(confirmed) if confirmed.reservation_id == self.reservation_id => {
                 NOTHING_HAPPENS
             }
             Order::Pending(_) => Ok(vec![Event::OrderConfirmed {
                 reservation_id: self.reservation_id,
-                at: asked.now,
+                at: context.now,
             }]),
             _ => Err(invalid_transition(order, "Confirm")),
         }

@@ -1,8 +1,8 @@
-use super::{Asked, Decide};
+use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS};
 use crate::domain::{By, CommandKind, Details, Event, Order, Role};
 
-/// Nobody may have judged a return in time. It has nothing to say besides.
+/// The time to judge a return may have passed. It has no content.
 pub(in crate::domain) struct Escalate;
 
 impl Decide for Escalate {
@@ -10,20 +10,20 @@ impl Decide for Escalate {
         CommandKind::Escalate
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Engine
     }
 
-    fn of_none(&self, _: &Asked<'_>) -> Decision {
+    fn on_absent(&self, _: &DecisionContext<'_>) -> Decision {
         NOTHING_HAPPENS
     }
 
-    fn of(&self, order: &Order, _: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
         match order {
             Order::ReturnRequested(waiting)
-                if !waiting.escalated && asked.now >= waiting.judge_by =>
+                if !waiting.escalated && context.now >= waiting.judge_by =>
             {
-                Ok(vec![Event::ReturnEscalated { return_id: waiting.return_id, at: asked.now }])
+                Ok(vec![Event::ReturnEscalated { return_id: waiting.return_id, at: context.now }])
             }
             _ => NOTHING_HAPPENS,
         }

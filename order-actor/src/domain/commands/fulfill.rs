@@ -1,25 +1,25 @@
 use serde::Serialize;
 use shared_events::contract::ShipmentId;
 
-use super::{Asked, Decide};
+use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, Differs, all_open, carrier_fits, goes_on, invalid_transition, open_units, same_units,
-    the_same_or, units,
+    Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, open_units,
+    same_or_exists, same_units, units,
 };
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment,
 };
 
-/// A parcel leaves.
+/// Ship a parcel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fulfill {
-    /// The parcel's id; the same id again changes nothing.
+    /// The parcel's id; repeating it changes nothing.
     pub shipment_id: ShipmentId,
-    /// Which units; empty for all that are open.
+    /// Its units; empty for all open units.
     pub lines: Vec<LineQuantity>,
-    /// Who carries it, at most [`CARRIER_MAX`](crate::domain::bounds::CARRIER_MAX) characters.
+    /// The carrier, at most [`CARRIER_MAX`](crate::domain::bounds::CARRIER_MAX) characters.
     pub carrier: String,
-    /// The carrier's tracking number, as long at most.
+    /// The carrier's tracking number, with the same limit.
     pub tracking: String,
 }
 
@@ -28,13 +28,18 @@ impl Decide for Fulfill {
         CommandKind::Fulfill
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         matches!(by.role(), Role::Service | Role::Ops)
     }
 
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision {
-        if let Some(left) = details.shipment(self.shipment_id) {
-            return the_same_or(Existing::Shipment, &self.other_than(left));
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
+        if let Some(shipped) = details.shipment(self.shipment_id) {
+            return same_or_exists(Existing::Shipment, &self.compare(shipped));
         }
         let Order::Confirmed(_) = order else {
             return Err(invalid_transition(order, "FulfillOrder"));
@@ -44,28 +49,31 @@ impl Decide for Fulfill {
         carrier_fits("tracking", &self.tracking)?;
         let (shipment_id, carrier, tracking) =
             (self.shipment_id, self.carrier.clone(), self.tracking.clone());
-        let at = asked.now;
+        let at = context.now;
         let last = units(&lines) == units(&all_open(details));
         Ok(vec![if last {
-            let return_until = at.plus(asked.policy.return_within);
+            let return_until = at.plus(context.policy.return_within);
             Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at }
         } else {
-            goes_on(details)?;
+            leaves_room_to_end(details)?;
             Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at }
         }])
     }
 }
 
 impl Fulfill {
-    /// The fields in which a parcel is not what would leave.
-    fn other_than(&self, left: &Shipment) -> [Differs; 3] {
+    /// Compares the fields of a shipped parcel with this command.
+    fn compare(&self, shipped: &Shipment) -> [Differs; 3] {
         let Self { shipment_id: _, lines, carrier, tracking } = self;
-        let same =
-            if lines.is_empty() { left.took_the_rest } else { same_units(&left.lines, lines) };
+        let same = if lines.is_empty() {
+            shipped.took_all_open
+        } else {
+            same_units(&shipped.lines, lines)
+        };
         [
             ("lines", !same),
-            ("carrier", left.carrier != *carrier),
-            ("tracking", left.tracking != *tracking),
+            ("carrier", shipped.carrier != *carrier),
+            ("tracking", shipped.tracking != *tracking),
         ]
     }
 }

@@ -1,10 +1,10 @@
 use shared_events::contract::CancelReason;
 
-use super::{Asked, Decide};
+use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS};
 use crate::domain::{By, CommandKind, Details, Event, Order, Role};
 
-/// The confirmation window of an order may have passed. It has nothing to say besides.
+/// The confirmation window of an order may have passed. It has no content.
 pub(in crate::domain) struct Lapse;
 
 impl Decide for Lapse {
@@ -12,23 +12,23 @@ impl Decide for Lapse {
         CommandKind::Lapse
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Engine
     }
 
-    fn of_none(&self, _: &Asked<'_>) -> Decision {
+    fn on_absent(&self, _: &DecisionContext<'_>) -> Decision {
         NOTHING_HAPPENS
     }
 
-    fn of(&self, order: &Order, _: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
         match order {
-            Order::Pending(pending) if asked.now >= pending.confirm_by => {
+            Order::Pending(pending) if context.now >= pending.confirm_by => {
                 Ok(vec![Event::OrderCancelled {
                     reason: CancelReason::SlaTimeout,
                     text: String::new(),
                     was_confirmed: false,
                     skus: Vec::new(),
-                    at: asked.now,
+                    at: context.now,
                 }])
             }
             _ => NOTHING_HAPPENS,

@@ -1,16 +1,16 @@
-//! One file per command: what it says, who may say it, its guards in their order, and the events
-//! that it brings about.
-//! Never here: how a command travels (`grpc/commands`), or what its events do (`evolve`).
+//! One file per command: its content, the roles that may send it, its guards in their order, and
+//! its events.
+//! Never here: the wire form of a command (`grpc/commands`), or what its events do (`evolve`).
 
-mod approve_return; // let the units come back
-mod cancel; // do not deliver the order, or some of its units
-mod confirm; // all units are held
-mod escalate; // nobody judged a return in time
-mod fulfill; // a parcel leaves
-mod lapse; // nobody confirmed in time
-mod place; // the first one
+mod approve_return; // take the units back
+mod cancel; // cancel the order, or some of its units
+mod confirm; // stock holds all units
+mod escalate; // a return was not judged in time
+mod fulfill; // ship a parcel
+mod lapse; // the order was not confirmed in time
+mod place; // create the order
 mod reject_return; // leave the units with the customer
-mod request_return; // units should come back
+mod request_return; // ask to return units
 
 use serde::Serialize;
 use shared_events::contract::Timestamp;
@@ -21,37 +21,37 @@ pub use confirm::Confirm;
 use escalate::Escalate;
 pub use fulfill::Fulfill;
 use lapse::Lapse;
-pub use place::{NewLine, Place};
+pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
 pub use reject_return::RejectReturn;
 pub use request_return::RequestReturn;
 
 use super::guards::Decision;
 use super::{By, Details, Order, Policy, Rejection};
 
-/// What may be asked of one order. It may be refused.
+/// A command to one order. It may be refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Command {
-    /// Place it.
+    /// Place the order.
     Place(Place),
-    /// All its units are held.
+    /// Stock holds all its units.
     Confirm(Confirm),
-    /// Do not deliver it, or some of its open units.
+    /// Cancel it, or some of its open units.
     Cancel(Cancel),
     /// Its confirmation window may have passed.
     Lapse,
-    /// A parcel leaves.
+    /// Ship a parcel.
     Fulfill(Fulfill),
-    /// Units should come back.
+    /// Ask to return units.
     RequestReturn(RequestReturn),
-    /// Nobody may have judged a return in time.
+    /// The time to judge a return may have passed.
     Escalate,
-    /// Let the units come back.
+    /// Take the units back.
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
 }
 
-/// The kinds of commands, without what they say.
+/// The kinds of commands, without their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     /// See [`Command::Place`].
@@ -91,7 +91,7 @@ impl CommandKind {
         }
     }
 
-    /// Every kind: the first one, and what stands after each.
+    /// Every kind, in the order of `next`.
     pub fn all() -> impl Iterator<Item = Self> {
         std::iter::successors(Some(Self::Place), |kind| kind.next())
     }
@@ -112,8 +112,8 @@ impl CommandKind {
 }
 
 impl Command {
-    /// The dispatch: to the file that knows what it means.
-    pub(super) fn meaning(&self) -> &dyn Decide {
+    /// The rules of the command, in its file.
+    pub(super) fn rules(&self) -> &dyn Decide {
         match self {
             Self::Place(place) => place,
             Self::Confirm(confirm) => confirm,
@@ -130,7 +130,7 @@ impl Command {
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> CommandKind {
-        self.meaning().kind()
+        self.rules().kind()
     }
 
     /// Its name.
@@ -139,53 +139,70 @@ impl Command {
         self.kind().name()
     }
 
-    /// What it hears of an order that is somebody else's: no more than it must.
+    /// The rejection for an order of another customer. It reveals as little as possible.
     #[must_use]
     pub fn hidden(&self) -> Rejection {
-        self.meaning().hidden()
+        self.rules().hidden()
     }
 
-    /// Whether it may be said by somebody in that role to any order, whatever the order is like. The
-    /// only place where the role of a command is looked at.
+    /// Whether it creates its order, which must not exist before.
+    #[must_use]
+    pub fn creates_order(&self) -> bool {
+        self.rules().creates_order()
+    }
+
+    /// Checks that the caller's role may send this command at all. The only place that checks the
+    /// role of a command.
     ///
     /// # Errors
     /// [`Rejection::Forbidden`]
-    pub fn may(&self, by: &By) -> Result<(), Rejection> {
-        if self.meaning().may(by) { Ok(()) } else { Err(Rejection::Forbidden { role: by.role() }) }
+    pub fn authorize(&self, by: &By) -> Result<(), Rejection> {
+        if self.rules().allows(by) { Ok(()) } else { Err(Rejection::Forbidden { role: by.role() }) }
     }
 }
 
-/// Who asked, when, and by which windows.
+/// What a decision depends on besides the order and the command.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct DecisionContext<'a> {
     pub(super) by: &'a By,
     pub(super) now: Timestamp,
     pub(super) policy: &'a Policy,
 }
 
-/// What a command means: [`decide`](super::decide) asks in the order in which these stand here.
+/// The rules of a command, called by [`decide`](super::decide).
 pub(super) trait Decide {
-    /// Which one it is.
+    /// Its kind.
     fn kind(&self) -> CommandKind;
 
-    /// Who may say it to any order.
-    fn may(&self, by: &By) -> bool;
+    /// Whether this caller may send it to any order.
+    fn allows(&self, by: &By) -> bool;
 
-    /// What can be wrong with it whatever the order is like.
+    /// Whether it creates its order.
+    fn creates_order(&self) -> bool {
+        false
+    }
+
+    /// Checks the command by itself, whatever the order is.
     fn check(&self) -> Result<(), Rejection> {
         Ok(())
     }
 
-    /// What it does where there is no such order.
-    fn of_none(&self, _asked: &Asked<'_>) -> Decision {
+    /// The decision if the order does not exist, after the same check.
+    fn on_absent(&self, _context: &DecisionContext<'_>) -> Decision {
+        self.check()?;
         Err(Rejection::NotFound)
     }
 
-    /// What it hears of somebody else's order.
+    /// The rejection if the order is another customer's.
     fn hidden(&self) -> Rejection {
         Rejection::NotFound
     }
 
-    /// What it does to an order.
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision;
+    /// The decision for an existing order that the caller may see.
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision;
 }

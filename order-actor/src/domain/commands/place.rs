@@ -1,14 +1,17 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use shared_events::contract::{
-    Contact, CustomerId, Money, MoneyError, OrderId, Quantity, SellerId, Sku, Timestamp,
+    Contact, CustomerId, Money, OrderId, Quantity, SellerId, Sku, Timestamp,
 };
 
-use super::{Asked, Decide};
-use crate::domain::guards::{Decision, Differs, the_same_or};
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
-    Address, By, CommandKind, Details, Event, Existing, Order, PlacedLine, Rejection, bounds,
+    Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, Existing, Line,
+    LineDescription, LinePrice, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
+    TaxMode, Totals, bounds, price,
 };
 
 /// Place an order.
@@ -16,29 +19,146 @@ use crate::domain::{
 pub struct Place {
     /// The id the order will have.
     pub order_id: OrderId,
-    /// For whom.
+    /// The customer.
     pub customer_id: CustomerId,
-    /// What; numbered from 1 in this order.
+    /// The lines, numbered from 1 in this order.
     pub lines: Vec<NewLine>,
-    /// Where it goes.
+    /// The delivery address.
     pub address: Address,
-    /// How the customer is reached.
+    /// The customer's contact.
     pub contact: Contact,
-    /// When it was ordered by the client's own account; decides nothing.
+    /// When it was ordered, as reported by the client; no decision depends on it.
     pub ordered_at: Option<Timestamp>,
+    // What comes below was not there at first: where it is not given, it is not part of what a
+    // request is known by.
+    /// Where the invoice goes; to `address` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing_address: Option<Address>,
+    /// What is charged beside the goods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<NewCharge>,
+    /// Discounts of the whole order, spread over its lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// Whether taxes come on top of the prices.
+    #[serde(skip_serializing_if = "TaxMode::is_on_top")]
+    pub tax_mode: TaxMode,
+    /// Words by which the client finds it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// What the client keeps beside it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// The sums as the client has them; they must be the computed ones.
+    #[serde(skip_serializing_if = "ExpectedTotals::is_empty")]
+    pub expected: ExpectedTotals,
+}
+
+/// Sums that the client expects; one that is absent may be anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ExpectedTotals {
+    /// See [`Totals::goods`].
+    pub goods: Option<Money>,
+    /// See [`Totals::discounts`].
+    pub discounts: Option<Money>,
+    /// See [`Totals::charges`].
+    pub charges: Option<Money>,
+    /// See [`Totals::tax`].
+    pub tax: Option<Money>,
+    /// See [`Totals::total`].
+    pub total: Option<Money>,
+}
+
+impl ExpectedTotals {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first sum that is not as expected, and what it is.
+    fn differs(&self, totals: &Totals) -> Option<(&'static str, Money)> {
+        let sums = [
+            ("goods", self.goods, totals.goods),
+            ("discounts", self.discounts, totals.discounts),
+            ("charges", self.charges, totals.charges),
+            ("tax", self.tax, totals.tax),
+            ("total", self.total, totals.total),
+        ];
+        let wrong = |(field, expected, is): (_, Option<Money>, Money)| {
+            expected.filter(|expected| *expected != is).map(|_| (field, is))
+        };
+        sums.into_iter().find_map(wrong)
+    }
+}
+
+/// A charge to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewCharge {
+    /// What for.
+    pub kind: ChargeKind,
+    /// The client's words for it.
+    pub label: String,
+    /// The amount, not below zero.
+    pub amount: Money,
+    /// Its taxes.
+    pub taxes: Vec<Tax>,
 }
 
 /// A line to be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewLine {
-    /// What.
+    /// The product.
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
-    /// The price of one, not below zero.
+    /// The price of one unit, not below zero.
     pub unit_price: Money,
-    /// Who sells it, where a shop has several sellers.
+    /// The seller, where a shop has several.
     pub seller_id: Option<SellerId>,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What else there is to say of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Its own discounts, over all its units.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// Its taxes, over all its units.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
+}
+
+impl NewLine {
+    /// A line with nothing but a price.
+    #[must_use]
+    pub const fn plain(sku: Sku, quantity: Quantity, unit_price: Money) -> Self {
+        Self {
+            sku,
+            quantity,
+            unit_price,
+            seller_id: None,
+            title: String::new(),
+            attributes: BTreeMap::new(),
+            discounts: Vec::new(),
+            taxes: Vec::new(),
+        }
+    }
+
+    /// Whether this is what a line of an order was placed with.
+    fn is(&self, line: &Line) -> bool {
+        let Self { sku, quantity, unit_price, seller_id, title, attributes, discounts, taxes } =
+            self;
+        let none = LineDescription::default();
+        let description = line.description.as_deref().unwrap_or(&none);
+        line.sku == *sku
+            && line.ordered == quantity.get()
+            && line.unit_price == *unit_price
+            && line.seller_id == *seller_id
+            && description.title == *title
+            && description.attributes == *attributes
+            && description.discounts == *discounts
+            && description.taxes == *taxes
+    }
 }
 
 impl Decide for Place {
@@ -46,7 +166,7 @@ impl Decide for Place {
         CommandKind::Place
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         match by {
             By::Customer(_) => by.owns_orders_of(self.customer_id),
             By::Service(_) | By::Ops(_) => true,
@@ -54,13 +174,16 @@ impl Decide for Place {
         }
     }
 
-    fn check(&self) -> Result<(), Rejection> {
-        self.total()?;
-        self.address.check().map_err(Rejection::InvalidAddress)?;
-        self.contact.check().map_err(Rejection::InvalidContact)
+    fn creates_order(&self) -> bool {
+        true
     }
 
-    fn of_none(&self, asked: &Asked<'_>) -> Decision {
+    fn check(&self) -> Result<(), Rejection> {
+        self.checked_totals().map(drop)
+    }
+
+    fn on_absent(&self, context: &DecisionContext<'_>) -> Decision {
+        let total = self.checked_totals()?.total;
         let lines = (1_u32..)
             .zip(&self.lines)
             .map(|(line, new)| PlacedLine {
@@ -69,76 +192,162 @@ impl Decide for Place {
                 quantity: new.quantity,
                 unit_price: new.unit_price,
                 seller_id: new.seller_id,
+                title: new.title.clone(),
+                attributes: new.attributes.clone(),
+                discounts: new.discounts.clone(),
+                taxes: new.taxes.clone(),
             })
             .collect();
         Ok(vec![Event::OrderPlaced {
             order_id: self.order_id,
             customer_id: self.customer_id,
             lines,
-            total: self.total()?,
-            address: Arc::new(self.address.clone()),
-            contact: Arc::new(self.contact.clone()),
-            placed_at: asked.now,
+            charges: self.numbered_charges(),
+            discounts: self.discounts.clone(),
+            tax_mode: self.tax_mode,
+            total,
+            person: Arc::new(Person {
+                address: self.address.clone(),
+                contact: self.contact.clone(),
+                billing_address: self.billing_address.clone(),
+            }),
+            tags: self.tags.clone(),
+            metadata: self.metadata.clone(),
+            placed_at: context.now,
             ordered_at: self.ordered_at,
-            confirm_by: asked.now.plus(asked.policy.confirm_within),
+            confirm_by: context.now.plus(context.policy.confirm_within),
         }])
     }
 
-    /// What is in somebody else's order is not told, not even that: only that the id is taken.
+    /// Reveals only that the id is taken, not whose order it is or how it differs.
     fn hidden(&self) -> Rejection {
         Rejection::AlreadyExists { existing: Existing::Order, differs: Vec::new() }
     }
 
-    fn of(&self, _: &Order, details: &Details, _: &Asked<'_>) -> Decision {
-        the_same_or(Existing::Order, &self.other_than(details))
+    fn on_existing(&self, _: &Order, details: &Details, _: &DecisionContext<'_>) -> Decision {
+        same_or_exists(Existing::Order, &self.compare(details))
     }
 }
 
 impl Place {
-    fn total(&self) -> Result<Money, Rejection> {
-        let Some(first) = self.lines.first() else { return Err(Rejection::EmptyOrder) };
+    /// An order with nothing but lines at their prices.
+    #[must_use]
+    pub fn plain(
+        (order_id, customer_id): (OrderId, CustomerId),
+        lines: Vec<NewLine>,
+        (address, contact): (Address, Contact),
+    ) -> Self {
+        Self {
+            order_id,
+            customer_id,
+            lines,
+            address,
+            contact,
+            ordered_at: None,
+            billing_address: None,
+            charges: Vec::new(),
+            discounts: Vec::new(),
+            tax_mode: TaxMode::OnTop,
+            tags: Vec::new(),
+            metadata: BTreeMap::new(),
+            expected: ExpectedTotals::default(),
+        }
+    }
+
+    /// The sums of a command that is valid by itself.
+    fn checked_totals(&self) -> Result<Totals, Rejection> {
+        let totals = self.totals()?;
+        if let Some((field, is)) = self.expected.differs(&totals) {
+            return Err(Rejection::TotalsMismatch { field, is });
+        }
+        self.address.check().map_err(Rejection::InvalidAddress)?;
+        if let Some(address) = &self.billing_address {
+            address.check().map_err(Rejection::InvalidAddress)?;
+        }
+        self.contact.check().map_err(Rejection::InvalidContact)?;
+        Ok(totals)
+    }
+
+    /// The sums of the order.
+    fn totals(&self) -> Result<Totals, Rejection> {
+        if self.lines.is_empty() {
+            return Err(Rejection::EmptyOrder);
+        }
         if self.lines.len() > bounds::LINES_MAX {
             return Err(Rejection::TooManyLines);
         }
         for (line, new) in (1_u32..).zip(&self.lines) {
             if new.unit_price.minor < 0 {
-                return Err(Rejection::InvalidLine {
-                    line,
-                    detail: "the unit price is below zero",
-                });
+                let detail = "the unit price is below zero";
+                return Err(Rejection::InvalidLine { line, detail });
             }
         }
-        let mut total = Money::zero(first.unit_price.currency);
-        let mut overflow = false;
-        for new in &self.lines {
-            match new.unit_price.times(new.quantity).and_then(|value| total.plus(value)) {
-                Ok(sum) => total = sum,
-                Err(MoneyError::CurrencyMismatch) => return Err(Rejection::CurrencyMismatch),
-                Err(_) if new.unit_price.currency != total.currency => {
-                    return Err(Rejection::CurrencyMismatch);
-                }
-                Err(_) => overflow = true,
-            }
-        }
-        if overflow { Err(Rejection::AmountOverflow) } else { Ok(total) }
+        let charges = self.numbered_charges();
+        let lines: Vec<LinePrice<'_>> = self
+            .lines
+            .iter()
+            .map(|new| LinePrice {
+                unit_price: new.unit_price,
+                quantity: new.quantity,
+                discounts: &new.discounts,
+                taxes: &new.taxes,
+            })
+            .collect();
+        let order =
+            OrderPrice { charges: &charges, discounts: &self.discounts, tax_mode: self.tax_mode };
+        price(&lines, order).map(|priced| priced.totals).map_err(|error| match error {
+            PriceError::CurrencyMismatch => Rejection::CurrencyMismatch,
+            PriceError::Overflow => Rejection::AmountOverflow,
+            PriceError::Amount { at, detail } => Rejection::InvalidAmount { at, detail },
+        })
     }
 
-    /// The fields in which an order is not what would be placed.
-    fn other_than(&self, details: &Details) -> [Differs; 5] {
-        let Self { order_id: _, customer_id, lines, address, contact, ordered_at } = self;
+    fn numbered_charges(&self) -> Vec<Charge> {
+        let numbered = |(number, new): (u32, &NewCharge)| Charge {
+            number,
+            kind: new.kind,
+            label: new.label.clone(),
+            amount: new.amount,
+            taxes: new.taxes.clone(),
+        };
+        (1_u32..).zip(&self.charges).map(numbered).collect()
+    }
+
+    /// Compares the fields of an existing order with this command.
+    fn compare(&self, details: &Details) -> [Differs; 11] {
+        let Self {
+            order_id: _,
+            customer_id,
+            lines,
+            address,
+            contact,
+            ordered_at,
+            billing_address,
+            charges: _,
+            discounts,
+            tax_mode,
+            tags,
+            metadata,
+            // An order is what it is, whatever was expected of it.
+            expected: _,
+        } = self;
         let same_lines = details.lines.len() == lines.len()
-            && details.lines.iter().zip(lines).all(|(line, new)| {
-                line.sku == new.sku
-                    && line.ordered == new.quantity.get()
-                    && line.unit_price == new.unit_price
-                    && line.seller_id == new.seller_id
-            });
+            && details.lines.iter().zip(lines).all(|(line, new)| new.is(line));
+        let same_charges =
+            details.charges.iter().map(|one| &one.charge).eq(&self.numbered_charges());
+        let (person, terms) = (&details.person, &details.terms);
         [
             ("customer_id", details.customer_id != *customer_id),
             ("lines", !same_lines),
-            ("address", *details.address != *address),
-            ("contact", *details.contact != *contact),
+            ("address", person.address != *address),
+            ("contact", person.contact != *contact),
             ("ordered_at", details.ordered_at != *ordered_at),
+            ("billing_address", person.billing_address != *billing_address),
+            ("charges", !same_charges),
+            ("discounts", terms.discounts != *discounts),
+            ("tax_mode", terms.tax_mode != *tax_mode),
+            ("tags", terms.tags != *tags),
+            ("metadata", terms.metadata != *metadata),
         ]
     }
 }

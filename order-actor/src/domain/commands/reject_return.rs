@@ -1,14 +1,14 @@
 use serde::Serialize;
 use shared_events::contract::ReturnId;
 
-use super::{Asked, Decide};
-use crate::domain::guards::{Decision, reason_given, the_same_or, waiting_return};
+use super::{Decide, DecisionContext};
+use crate::domain::guards::{Decision, reason_given, same_or_exists, waiting_return};
 use crate::domain::{By, CommandKind, Details, Event, Existing, Judgement, Order, Role};
 
 /// Leave the units of a return with the customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectReturn {
-    /// Which return; the one that waits, where absent.
+    /// The return; the waiting one if absent.
     pub return_id: Option<ReturnId>,
     /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub reason: String,
@@ -19,21 +19,26 @@ impl Decide for RejectReturn {
         CommandKind::RejectReturn
     }
 
-    fn may(&self, by: &By) -> bool {
+    fn allows(&self, by: &By) -> bool {
         by.role() == Role::Ops
     }
 
-    fn of(&self, order: &Order, details: &Details, asked: &Asked<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         if let Some(judged) = self.return_id.and_then(|named| details.judged(named)) {
             let other = match &judged.judgement {
                 Judgement::Rejected { reason } => ("reason", *reason != self.reason),
                 Judgement::Approved { .. } => ("verdict", true),
             };
-            return the_same_or(Existing::Judgement, &[other]);
+            return same_or_exists(Existing::Judgement, &[other]);
         }
         let waiting = waiting_return(order, self.return_id, "RejectReturn")?;
         reason_given(&self.reason)?;
         let (return_id, reason) = (waiting.return_id, self.reason.clone());
-        Ok(vec![Event::ReturnRejected { return_id, reason, at: asked.now }])
+        Ok(vec![Event::ReturnRejected { return_id, reason, at: context.now }])
     }
 }

@@ -1,4 +1,4 @@
-use super::{Asking, CommandRequest};
+use super::{CommandRequest, ParseContext};
 use crate::domain::{ApproveReturn, Command};
 use crate::grpc::parse::{Form, Parsed, Violations};
 use crate::grpc::proto::{ApproveReturnRequest, ApproveReturnResponse};
@@ -7,7 +7,7 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for ApproveReturnRequest {
     type Response = ApproveReturnResponse;
 
-    fn parse(self, _asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, _asking: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let order_id = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
@@ -17,6 +17,7 @@ impl CommandRequest for ApproveReturnRequest {
             None => Some(None),
             Some(refund) => form.refund(&refund).map(Some),
         };
+        let charges = form.charge_refunds(&self.charges);
         let refund_reason = form.text("refund_reason", self.refund_reason);
         form.command(order_id, options, || {
             Some(Command::ApproveReturn(ApproveReturn {
@@ -24,6 +25,7 @@ impl CommandRequest for ApproveReturnRequest {
                 dispositions: dispositions?,
                 refund: refund?,
                 refund_reason: refund_reason?,
+                charges: charges?,
             }))
         })
     }

@@ -1,6 +1,6 @@
 use shared_events::contract::CancelReason;
 
-use super::{Asking, CommandRequest};
+use super::{CommandRequest, ParseContext};
 use crate::domain::{By, Cancel, Command, Role};
 use crate::grpc::parse::{Form, Parsed, Units, Violations};
 use crate::grpc::proto as wire;
@@ -10,11 +10,11 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for CancelOrderRequest {
     type Response = CancelOrderResponse;
 
-    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, context: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let order_id = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
-        let reason = reason(&mut form, self.reason, asking.by);
+        let reason = reason(&mut form, self.reason, context.by);
         let lines = form.units(&self.lines, Units::Open);
         let text = form.text("text", self.text);
         form.command(order_id, options, || {
@@ -24,7 +24,7 @@ impl CommandRequest for CancelOrderRequest {
     }
 }
 
-/// Who says none cancels for the reason of their role.
+/// The reason given, or the default of the caller's role.
 fn reason(form: &mut Form, reason: i32, by: &By) -> Option<CancelReason> {
     Some(match wire::CancelReason::try_from(reason) {
         Ok(wire::CancelReason::Unspecified) if by.role() == Role::Customer => {
@@ -36,7 +36,7 @@ fn reason(form: &mut Form, reason: i32, by: &By) -> Option<CancelReason> {
         Ok(wire::CancelReason::SlaTimeout) => CancelReason::SlaTimeout,
         Ok(wire::CancelReason::PaymentFailed) => CancelReason::PaymentFailed,
         Err(_) => {
-            form.wrong("reason", "not a known reason");
+            form.invalid("reason", "not a known reason");
             return None;
         }
     })

@@ -1,7 +1,7 @@
 use shared_events::contract::{OrderId, ShipmentId};
 
-use super::ids::derived;
-use super::{Asking, CommandRequest};
+use super::ids::derived_or;
+use super::{CommandRequest, ParseContext};
 use crate::domain::{Command, Fulfill, bounds};
 use crate::grpc::parse::{Form, Parsed, Units, Violations};
 use crate::grpc::proto::{FulfillOrderRequest, FulfillOrderResponse};
@@ -10,15 +10,14 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for FulfillOrderRequest {
     type Response = FulfillOrderResponse;
 
-    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, context: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let order_id: Option<OrderId> = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
         let shipment_id = form.id_or("shipment_id", &self.shipment_id, || {
-            ShipmentId::from_uuid(match options.request_id {
-                Some(request_id) => derived(&format!("shipment {order_id:?}"), request_id),
-                None => asking.ids.uuid(),
-            })
+            let purpose = format!("shipment {order_id:?}");
+            let drawn = || context.ids.uuid();
+            ShipmentId::from_uuid(derived_or(options.request_id, &purpose, drawn))
         });
         let lines = form.units(&self.lines, Units::Open);
         let carrier = form.line("carrier", self.carrier, bounds::CARRIER_MAX);

@@ -4,27 +4,27 @@ use uuid::Uuid;
 
 use crate::domain::By;
 
-/// The namespace of ids that are derived from a request id. Fixed for ever: another value would
-/// make a retry mint other ids than the first try did.
+/// The namespace of ids derived from a request id. It must never change: with another value a
+/// retry would get other ids than the first attempt.
 const DERIVED: Uuid = Uuid::from_u128(0x6f72_6469_6e61_6c2e_8000_7265_7175_6573);
 
-/// What a request does not say itself.
+/// What parsing a request needs besides the request.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
-    /// Who asks.
+pub struct ParseContext<'a> {
+    /// The caller.
     pub by: &'a By,
-    /// Where the ids come from of what was not named.
+    /// Generates the ids that a request leaves open.
     pub ids: &'a dyn Ids,
 }
 
-/// Where ids come from. Nothing else chooses one.
+/// The source of generated ids.
 pub trait Ids: Sync {
-    /// Of an order.
+    /// An id for an order.
     fn order_id(&self) -> OrderId {
         OrderId::from_uuid(self.uuid())
     }
 
-    /// Of anything else.
+    /// An id for anything else.
     fn uuid(&self) -> Uuid;
 }
 
@@ -34,7 +34,14 @@ impl Ids for Chance {
     }
 }
 
-/// The id that every retry of a request gets again; `purpose` keeps what one request names apart.
-pub(super) fn derived(purpose: &str, request_id: RequestId) -> Uuid {
-    Uuid::new_v5(&DERIVED, format!("{purpose} by {request_id}").as_bytes())
+/// The id of something that a request leaves open: derived from its request id, so that every
+/// retry gets the same one, or drawn where it has none. `purpose` separates the ids of one request.
+pub(super) fn derived_or(
+    request_id: Option<RequestId>,
+    purpose: &str,
+    drawn: impl FnOnce() -> Uuid,
+) -> Uuid {
+    let derived =
+        |request_id| Uuid::new_v5(&DERIVED, format!("{purpose} by {request_id}").as_bytes());
+    request_id.map_or_else(drawn, derived)
 }

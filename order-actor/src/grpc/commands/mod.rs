@@ -1,21 +1,21 @@
-//! `OrderService`. One file per command takes its request apart and makes its response; what a
-//! command means is the domain's (`domain/commands`).
-//! Never here: how a command is carried out, which is the same for all (`grpc/orders`), or what reads
-//! show (`grpc/reads`).
+//! `OrderService`. One file per command parses its request and makes its response; the rules of a
+//! command are in `domain/commands`.
+//! Never here: how a command is executed, which is the same for all (`grpc/orders`), or the reads
+//! (`grpc/reads`).
 
 mod approve_return;
 mod cancel;
 mod fulfill;
-mod ids; // who asks, and the ids of what nobody named
+mod ids; // the caller, and ids that a request leaves open
 mod place;
 mod reject_return;
 mod request_return;
 
-pub use ids::{Asking, Ids};
+pub use ids::{Ids, ParseContext};
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::Asked;
+use super::caller::CallContext;
 use super::parse::{Parsed, Violations};
 use super::proto::execute_commands_request::Command;
 use super::proto::order_service_server::OrderService;
@@ -23,28 +23,30 @@ use super::render::CommandResponse;
 use super::tail::Messages;
 use super::{OrdersEdge, execute, proto};
 
-/// A request that says a command.
+/// A request that is a command.
 pub trait CommandRequest {
-    /// The message that answers it. On the wire all of them are the same; each has its own name,
-    /// because clients are generated from it.
+    /// The response message. All have the same fields; each has its own name for generated clients.
     type Response: From<CommandResponse>;
 
-    /// Takes the request apart.
+    /// Parses the request.
     ///
     /// # Errors
-    /// Every field at fault.
-    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations>;
+    /// Every invalid field.
+    fn parse(self, context: &ParseContext<'_>) -> Result<Parsed, Violations>;
 }
 
-/// Takes a command of a stream apart.
-pub(super) fn parse(command: Option<Command>, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+/// Parses a command of a stream.
+pub(super) fn parse(
+    command: Option<Command>,
+    context: &ParseContext<'_>,
+) -> Result<Parsed, Violations> {
     match command {
-        Some(Command::PlaceOrder(request)) => request.parse(asking),
-        Some(Command::CancelOrder(request)) => request.parse(asking),
-        Some(Command::FulfillOrder(request)) => request.parse(asking),
-        Some(Command::RequestReturn(request)) => request.parse(asking),
-        Some(Command::ApproveReturn(request)) => request.parse(asking),
-        Some(Command::RejectReturn(request)) => request.parse(asking),
+        Some(Command::PlaceOrder(request)) => request.parse(context),
+        Some(Command::CancelOrder(request)) => request.parse(context),
+        Some(Command::FulfillOrder(request)) => request.parse(context),
+        Some(Command::RequestReturn(request)) => request.parse(context),
+        Some(Command::ApproveReturn(request)) => request.parse(context),
+        Some(Command::RejectReturn(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -103,8 +105,8 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<Streaming<proto::ExecuteCommandsRequest>>,
     ) -> Result<Response<Self::ExecuteCommandsStream>, Status> {
-        let asked = Asked::of(&request)?;
-        Ok(Response::new(execute::answers(self.clone(), asked, request)))
+        let call = CallContext::of(&request)?;
+        Ok(Response::new(execute::answers(self.clone(), call, request)))
     }
 
     async fn get_order(

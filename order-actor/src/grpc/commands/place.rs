@@ -1,7 +1,7 @@
-use shared_events::contract::{CustomerId, OrderId};
+use shared_events::contract::{CustomerId, OrderId, Reason};
 
-use super::ids::derived;
-use super::{Asking, CommandRequest};
+use super::ids::derived_or;
+use super::{CommandRequest, ParseContext};
 use crate::domain::{By, Command, Place, bounds};
 use crate::grpc::parse::{Form, Parsed, Violations};
 use crate::grpc::proto::{PlaceOrderRequest, PlaceOrderResponse};
@@ -10,28 +10,36 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for PlaceOrderRequest {
     type Response = PlaceOrderResponse;
 
-    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, context: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let options = form.options(self.options.as_ref());
-        let customer_id: Option<CustomerId> = match asking.by {
+        let customer_id: Option<CustomerId> = match context.by {
             By::Customer(own) if self.customer_id.is_empty() => Some(*own),
             _ => form.id("customer_id", &self.customer_id),
         };
-        // By the customer alone: the same request through another pod of a gateway is the same order.
+        // Derived from the customer only: a retry through another gateway pod is the same order.
         let customer = customer_id.map(|id| id.to_string()).unwrap_or_default();
-        let order_id = form.id_or("order_id", &self.order_id, || match options.request_id {
-            Some(request_id) => {
-                let purpose = format!("order of CUSTOMER {customer}");
-                OrderId::from_uuid(derived(&purpose, request_id))
-            }
-            None => asking.ids.order_id(),
+        let order_id = form.id_or("order_id", &self.order_id, || {
+            let purpose = format!("order of CUSTOMER {customer}");
+            let drawn = || context.ids.order_id().uuid();
+            OrderId::from_uuid(derived_or(options.request_id, &purpose, drawn))
         });
         let lines = form.new_lines(&self.lines);
-        let address = form.address(self.address);
+        let address = form.address("address", self.address);
+        let billing_address = match self.billing_address {
+            None => Some(None),
+            Some(address) => form.address("billing_address", Some(address)).map(Some),
+        };
+        let charges = form.charges(&self.charges);
+        let discounts = form.discounts("discounts", &self.discounts);
+        let tax_mode = form.tax_mode(self.tax_mode);
+        let tags = form.tags(self.tags);
+        let metadata = form.keys("metadata", Reason::InvalidField, self.metadata);
+        let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
         if ordered_at.is_some_and(|at| at.micros() >= bounds::NO_END_MICROS) {
-            form.wrong("ordered_at", "an instant of the years 1 to 9998; 9999 stands for no end");
+            form.invalid("ordered_at", "an instant of the years 1 to 9998; 9999 means no end");
         }
         form.command(order_id, options, || {
             Some(Command::Place(Place {
@@ -41,6 +49,13 @@ impl CommandRequest for PlaceOrderRequest {
                 address: address?,
                 contact: contact?,
                 ordered_at,
+                billing_address: billing_address?,
+                charges: charges?,
+                discounts: discounts?,
+                tax_mode: tax_mode?,
+                tags: tags?,
+                metadata: metadata?,
+                expected: expected?,
             }))
         })
     }

@@ -1,4 +1,4 @@
-use super::{Asking, CommandRequest};
+use super::{CommandRequest, ParseContext};
 use crate::domain::{Command, RejectReturn};
 use crate::grpc::parse::{Form, Parsed, Violations};
 use crate::grpc::proto::{RejectReturnRequest, RejectReturnResponse};
@@ -7,7 +7,7 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for RejectReturnRequest {
     type Response = RejectReturnResponse;
 
-    fn parse(self, _asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, _asking: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let order_id = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());

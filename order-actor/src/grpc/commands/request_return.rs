@@ -1,7 +1,7 @@
 use shared_events::contract::{OrderId, ReturnId};
 
-use super::ids::derived;
-use super::{Asking, CommandRequest};
+use super::ids::derived_or;
+use super::{CommandRequest, ParseContext};
 use crate::domain::{Command, RequestReturn};
 use crate::grpc::parse::{Form, Parsed, Units, Violations};
 use crate::grpc::proto::{RequestReturnRequest, RequestReturnResponse};
@@ -10,15 +10,14 @@ use crate::grpc::render::CommandResponse;
 impl CommandRequest for RequestReturnRequest {
     type Response = RequestReturnResponse;
 
-    fn parse(self, asking: &Asking<'_>) -> Result<Parsed, Violations> {
+    fn parse(self, context: &ParseContext<'_>) -> Result<Parsed, Violations> {
         let mut form = Form::default();
         let order_id: Option<OrderId> = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
         let return_id = form.id_or("return_id", &self.return_id, || {
-            ReturnId::from_uuid(match options.request_id {
-                Some(request_id) => derived(&format!("return {order_id:?}"), request_id),
-                None => asking.ids.uuid(),
-            })
+            let purpose = format!("return {order_id:?}");
+            let drawn = || context.ids.uuid();
+            ReturnId::from_uuid(derived_or(options.request_id, &purpose, drawn))
         });
         let reason = form.reason("reason", self.reason);
         let lines = form.units(&self.lines, Units::Kept);

@@ -9,49 +9,49 @@ use super::Violations;
 use crate::domain::{Command, Rejection, bounds};
 use crate::grpc::proto;
 
-/// What every command may carry besides what it asks.
+/// Options that every command may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// What makes a retry recognisable.
+    /// The idempotency key of retries.
     pub request_id: Option<RequestId>,
-    /// The version the caller believes the order to have.
+    /// The version that the order must have.
     pub expected_version: Option<u64>,
-    /// Only say what would happen.
+    /// Whether to validate only and append nothing.
     pub validate_only: bool,
 }
 
-/// A command that was taken apart, and the order it is for.
+/// A parsed command and its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// Which order.
+    /// The order.
     pub order_id: OrderId,
-    /// What is asked.
+    /// The command.
     pub command: Command,
-    /// What comes with it.
+    /// Its options.
     pub options: Options,
 }
 
-/// A request being taken apart. A part that is not well formed is noted and gives none, so that the
-/// rest is looked at as well.
+/// A request being parsed. An invalid field is recorded and yields `None`, so that the remaining
+/// fields are checked as well.
 #[derive(Default)]
 pub(crate) struct Form {
     pub(super) violations: Violations,
 }
 
 impl Form {
-    pub(crate) fn wrong(&mut self, field: impl Into<String>, description: impl Display) {
+    pub(crate) fn invalid(&mut self, field: impl Into<String>, description: impl Display) {
         self.violations.add(field, Violations::INVALID_FIELD, description);
     }
 
-    /// The whole, where nothing is wrong with any part.
-    pub(crate) fn all<T>(self, whole: impl FnOnce() -> Option<T>) -> Result<T, Violations> {
+    /// The value, if every field is valid.
+    pub(crate) fn all<T>(self, value: impl FnOnce() -> Option<T>) -> Result<T, Violations> {
         self.violations.none_or()?;
-        whole().ok_or_else(|| {
-            Violations::one("request", Violations::INVALID_FIELD, "a part of it is missing")
+        value().ok_or_else(|| {
+            Violations::one("request", Violations::INVALID_FIELD, "a field is missing")
         })
     }
 
-    /// The command, where nothing is wrong with any part of it.
+    /// The command, if every field is valid.
     pub(crate) fn command(
         self,
         order_id: Option<OrderId>,
@@ -67,10 +67,10 @@ impl Form {
         text: &str,
     ) -> Option<T> {
         if text.is_empty() {
-            self.wrong(field, "required: a UUID");
+            self.invalid(field, "required: a UUID");
             return None;
         }
-        text.parse().map_err(|error: ParseIdError| self.wrong(field, error)).ok()
+        text.parse().map_err(|error: ParseIdError| self.invalid(field, error)).ok()
     }
 
     pub(crate) fn optional_id<T: FromStr<Err = ParseIdError>>(
@@ -81,7 +81,7 @@ impl Form {
         if text.is_empty() { None } else { self.id(field, text) }
     }
 
-    /// The id given, or else the one that is chosen.
+    /// The id given, or `chosen` if there is none.
     pub(crate) fn id_or<T: FromStr<Err = ParseIdError>>(
         &mut self,
         field: &str,
@@ -99,13 +99,13 @@ impl Form {
             etag => {
                 let version = etag.parse::<u64>().ok();
                 if version.is_none() {
-                    self.wrong("options.etag", "not an etag of an order");
+                    self.invalid("options.etag", "not an etag of an order");
                 }
                 version
             }
         };
         if options.expected_version.zip(by_etag).is_some_and(|(version, etag)| version != etag) {
-            self.wrong("options.etag", "names another version than expected_version");
+            self.invalid("options.etag", "differs from expected_version");
         }
         Options {
             request_id,
@@ -123,27 +123,32 @@ impl Form {
         self.text(field, text)
     }
 
-    /// What people write.
+    /// A free text of several lines.
     pub(crate) fn text(&mut self, field: &'static str, text: String) -> Option<String> {
-        self.written(field, text, TextRule::lines(bounds::TEXT_MAX))
+        self.checked_text(field, text, TextRule::lines(bounds::TEXT_MAX))
     }
 
     pub(crate) fn line(&mut self, field: &'static str, text: String, max: usize) -> Option<String> {
-        self.written(field, text, TextRule::line(max))
+        self.checked_text(field, text, TextRule::line(max))
     }
 
-    fn written(&mut self, field: &'static str, text: String, rule: TextRule) -> Option<String> {
+    fn checked_text(
+        &mut self,
+        field: &'static str,
+        text: String,
+        rule: TextRule,
+    ) -> Option<String> {
         match rule.check(&text) {
             Ok(()) => return Some(text),
             Err(error @ TextError::TooLong { .. }) => {
                 self.violations.add(field, Reason::TextTooLong, error);
             }
-            Err(error @ TextError::Hidden { .. }) => self.wrong(field, error),
+            Err(error @ TextError::Hidden { .. }) => self.invalid(field, error),
         }
         None
     }
 
-    /// An instant, cut to the microsecond; none where it is absent or not well formed.
+    /// An instant, cut to the microsecond; none if absent or invalid.
     pub(crate) fn time(
         &mut self,
         field: &str,
@@ -157,7 +162,7 @@ impl Form {
             .filter(|_| (0..1_000_000_000).contains(&time.nanos))
             .filter(|micros| (Timestamp::MIN.micros()..=Timestamp::MAX.micros()).contains(micros));
         if micros.is_none() {
-            self.wrong(field, "an instant of the years 1 to 9999 with nanos of 0 to 999,999,999");
+            self.invalid(field, "an instant of the years 1 to 9999 with nanos of 0 to 999,999,999");
         }
         micros.map(Timestamp::from_micros)
     }

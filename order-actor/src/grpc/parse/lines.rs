@@ -8,12 +8,12 @@ use super::Form;
 use crate::domain::{LineQuantity, NewLine, Rejection, ReturnLineDisposition, bounds};
 use crate::grpc::proto;
 
-/// Which units a command names, and so which code a malformed line has.
+/// Which units a command names. It decides the reason code of an invalid line.
 #[derive(Clone, Copy)]
 pub(crate) enum Units {
-    /// Units still to be delivered; naming none names all.
+    /// Undelivered units; naming no line means all.
     Open,
-    /// Units the customer has; at least one line.
+    /// Units the customer holds; at least one line.
     Kept,
 }
 
@@ -83,14 +83,33 @@ impl Form {
                 })
                 .ok(),
         };
-        Some(NewLine { sku: sku?, quantity: quantity?, unit_price: unit_price?, seller_id })
+        let title = self.label(&format!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
+        let attributes =
+            self.keys(&format!("{path}.attributes"), Reason::InvalidLine, line.attributes.clone());
+        let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
+        let taxes = self.taxes(&format!("{path}.taxes"), &line.taxes);
+        Some(NewLine {
+            sku: sku?,
+            quantity: quantity?,
+            unit_price: unit_price?,
+            seller_id,
+            title: title?,
+            attributes: attributes?,
+            discounts: discounts?,
+            taxes: taxes?,
+        })
     }
 
     fn quantity(&mut self, field: &str, reason: Reason, units: u32) -> Option<Quantity> {
         Quantity::new(units).map_err(|error| self.violations.add(field, reason, error)).ok()
     }
 
-    fn money(&mut self, path: &str, reason: Reason, money: &proto::Money) -> Option<Money> {
+    pub(super) fn money(
+        &mut self,
+        path: &str,
+        reason: Reason,
+        money: &proto::Money,
+    ) -> Option<Money> {
         let currency: Currency = money
             .currency_code
             .parse()
@@ -123,7 +142,7 @@ impl Form {
     ) -> Option<Vec<LineQuantity>> {
         let reason = units.reason();
         if lines.is_empty() && matches!(units, Units::Kept) {
-            self.violations.add("lines", reason, bounds::SOME_LINE);
+            self.violations.add("lines", reason, bounds::LINE_REQUIRED);
             return None;
         }
         if lines.len() > bounds::LINES_MAX {

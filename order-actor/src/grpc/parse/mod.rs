@@ -1,12 +1,13 @@
-//! Proto → values. Each function takes a request apart and gives either the whole of it or every
-//! field at fault. Commands are taken apart in `grpc/commands`, one file each, by the same [`Form`].
+//! Proto → values. Each function parses a request completely or reports every invalid field.
+//! Commands are parsed in `grpc/commands`, one file each, with the same [`Form`].
 //! Never echoes a value: it may be personal data.
 
-mod form; // what every request is made of
+mod amounts; // discounts, taxes, charges, and what the client keeps beside an order
+mod form; // fields that many requests share
 mod lines; // lines, units and money
-mod people; // where an order goes and how its customer is reached
-mod places; // places in the journal, and pages
-mod reads; // requests that change nothing
+mod people; // addresses and contacts
+mod places; // journal positions and page sizes
+mod reads; // read requests
 
 pub(super) use form::Form;
 pub use form::{Options, Parsed};

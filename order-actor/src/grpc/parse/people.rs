@@ -18,25 +18,55 @@ pub const fn contact_field(error: ContactError) -> &'static str {
 }
 
 impl Form {
-    pub(crate) fn address(&mut self, address: Option<proto::Address>) -> Option<Address> {
-        let Some(proto::Address { street, city, postal_code, country }) = address else {
-            self.violations.add("address", Reason::InvalidAddress, "required");
+    /// An address; `field` is its path.
+    pub(crate) fn address(
+        &mut self,
+        field: &'static str,
+        address: Option<proto::Address>,
+    ) -> Option<Address> {
+        let Some(address) = address else {
+            self.violations.add(field, Reason::InvalidAddress, "required");
             return None;
         };
-        let address = Address { street, city, postal_code, country };
-        // The check names the first part at fault; with that part mended it names the next one.
-        let mut mended = address.clone();
-        for _ in 0..4 {
-            let Err(error) = mended.check() else { break };
-            let field = format!("address.{}", error.field());
-            self.violations.add(field, Reason::InvalidAddress, error);
-            let part = match error {
-                AddressError::Street => &mut mended.street,
-                AddressError::City => &mut mended.city,
-                AddressError::PostalCode => &mut mended.postal_code,
-                AddressError::Country => &mut mended.country,
+        let phone = match address.phone.as_str() {
+            "" => String::new(),
+            // As it will be dialled; where it cannot be, the check says so.
+            phone => Contact::new("", phone, "")
+                .ok()
+                .and_then(|contact| contact.phone)
+                .unwrap_or(address.phone),
+        };
+        let address = Address {
+            street: address.street,
+            city: address.city,
+            postal_code: address.postal_code,
+            country: address.country,
+            name: address.name,
+            company: address.company,
+            street_line2: address.street_line2,
+            region: address.region,
+            phone,
+            instructions: address.instructions,
+        };
+        // The check names the first part at fault; with that part probe it names the next one.
+        let mut probe = address.clone();
+        for _ in 0..10 {
+            let Err(error) = probe.check() else { break };
+            let path = format!("{field}.{}", error.field());
+            self.violations.add(path, Reason::InvalidAddress, error);
+            let (part, right) = match error {
+                AddressError::Street => (&mut probe.street, "GB"),
+                AddressError::City => (&mut probe.city, "GB"),
+                AddressError::PostalCode => (&mut probe.postal_code, "GB"),
+                AddressError::Country => (&mut probe.country, "GB"),
+                AddressError::Name("name") => (&mut probe.name, ""),
+                AddressError::Name("company") => (&mut probe.company, ""),
+                AddressError::Name(_) => (&mut probe.region, ""),
+                AddressError::StreetLine2 => (&mut probe.street_line2, ""),
+                AddressError::Phone => (&mut probe.phone, ""),
+                AddressError::Instructions => (&mut probe.instructions, ""),
             };
-            "GB".clone_into(part);
+            right.clone_into(part);
         }
         Some(address)
     }
@@ -51,7 +81,7 @@ impl Form {
             let field = format!("contact.{}", contact_field(error));
             self.violations.add(field, Reason::InvalidContact, error);
         }
-        // What is an address and hides something is none that was meant.
+        // A well-formed e-mail address with hidden characters is refused: it is not what was typed.
         if let Err(error @ TextError::Hidden { .. }) =
             TextRule::line(EMAIL_MAX).check(&contact.email)
             && Contact::new(&contact.email, "", "").is_ok()

@@ -20,7 +20,7 @@ impl Form {
     ) -> Option<(u16, u64, Option<Mark>)> {
         let shard = u16::try_from(place.shard).ok().filter(|shard| *shard < shards);
         if shard.is_none() {
-            self.wrong(
+            self.invalid(
                 format!("{field}.shard"),
                 format!("the journal has {shards} shards, from 0"),
             );
@@ -36,14 +36,17 @@ impl Form {
     ) -> (Cursors, BTreeSet<u16>) {
         let (mut cursors, mut named) = (Cursors::default(), BTreeSet::new());
         if places.len() > usize::from(shards) {
-            self.wrong(field, format!("the journal has {shards} shards, each named once at most"));
+            self.invalid(
+                field,
+                format!("the journal has {shards} shards, each named once at most"),
+            );
             return (cursors, named);
         }
         for (index, place) in places.iter().enumerate() {
             let path = format!("{field}[{index}]");
             let Some((shard, position, mark)) = self.place(&path, place, shards) else { continue };
             if !named.insert(shard) {
-                self.wrong(format!("{path}.shard"), "named twice");
+                self.invalid(format!("{path}.shard"), "named twice");
             }
             if position > 0 {
                 cursors.advance_to(shard, position, mark);

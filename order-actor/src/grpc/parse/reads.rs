@@ -8,87 +8,87 @@ use crate::domain::Status;
 use crate::grpc::proto;
 use crate::projections::SummaryFilter;
 
-/// An order as it was.
+/// Which version of an order to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
-    /// As it is.
+    /// The current one.
     Now,
     /// After that many events.
     Version(u64),
-    /// At that instant.
+    /// The one at that instant.
     Time(Timestamp),
 }
 
 /// A page of orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrdersPage {
-    /// Which orders.
+    /// The filter.
     pub filter: SummaryFilter,
-    /// How many at most.
+    /// The most entries.
     pub size: u32,
-    /// Where it goes on; not looked at yet.
+    /// The page token, not checked yet.
     pub token: String,
-    /// The place that it must include, with what stood there where the caller knows it.
+    /// The position that the page must include, with its mark where the caller knows it.
     pub at_least: Option<(u16, u64, Option<Mark>)>,
 }
 
 /// Where a stream of the journal begins and ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// After these places.
+    /// After these positions.
     pub after: Cursors,
     /// The shards that were named.
     pub named: BTreeSet<u16>,
-    /// Only those.
+    /// Whether to read only those shards.
     pub only_named: bool,
-    /// Whether it goes on at the end.
+    /// Whether it waits for new events at the end.
     pub live: bool,
-    /// How many at most.
+    /// The most entries.
     pub limit: Option<u64>,
 }
 
-/// Which changes a stream tells of.
+/// Which changes a watch sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watching {
     /// Only these orders; empty for all.
     pub order_ids: BTreeSet<OrderId>,
     /// Only of this customer.
     pub customer_id: Option<CustomerId>,
-    /// After these places.
+    /// After these positions.
     pub after: Cursors,
     /// The shards that were named.
     pub named: BTreeSet<u16>,
-    /// Whether the other shards begin at their first event, and not now.
+    /// Whether the other shards start at their first event instead of now.
     pub from_beginning: bool,
 }
 
-/// Orders that one stream may name.
+/// The most orders that one watch may name.
 const WATCHED_MAX: usize = 100;
-/// Orders of one page, unless asked for otherwise and at most.
+/// Orders per page: default and maximum.
 const ORDERS_PAGE: (u32, u32) = (20, 100);
-/// Events of one page, unless asked for otherwise and at most.
+/// Events per page: default and maximum.
 const HISTORY_PAGE: (u32, u32) = (100, 1_000);
 
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn get_order(request: &proto::GetOrderRequest) -> Result<(OrderId, AsOf), Violations> {
-    use proto::get_order_request::AsOf as Asked;
+    use proto::get_order_request::AsOf as Requested;
     let mut form = Form::default();
     let order_id = form.id("order_id", &request.order_id);
     let as_of = match request.as_of {
         None => Some(AsOf::Now),
-        Some(Asked::Version(0)) => {
-            form.wrong("version", "versions are numbered from 1");
+        Some(Requested::Version(0)) => {
+            form.invalid("version", "versions are numbered from 1");
             None
         }
-        Some(Asked::Version(version)) => Some(AsOf::Version(version)),
-        Some(Asked::Time(time)) => form.time("time", Some(time)).map(AsOf::Time),
+        Some(Requested::Version(version)) => Some(AsOf::Version(version)),
+        Some(Requested::Time(time)) => form.time("time", Some(time)).map(AsOf::Time),
     };
     form.all(|| Some((order_id?, as_of?)))
 }
 
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn list_orders(
     request: proto::ListOrdersRequest,
     shards: u16,
@@ -105,7 +105,7 @@ pub fn list_orders(
     let placed_from = form.time("filter.placed_from", filter.placed_from);
     let placed_until = form.time("filter.placed_until", filter.placed_until);
     if placed_from.zip(placed_until).is_some_and(|(from, until)| from >= until) {
-        form.wrong("filter.placed_until", "later than placed_from");
+        form.invalid("filter.placed_until", "later than placed_from");
     }
     let size = form.page_size(request.page_size, ORDERS_PAGE);
     let at_least = match request.at_least {
@@ -120,7 +120,7 @@ pub fn list_orders(
 /// The order, the page size and the page token.
 ///
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn list_order_events(
     request: proto::ListOrderEventsRequest,
 ) -> Result<(OrderId, usize, String), Violations> {
@@ -131,10 +131,10 @@ pub fn list_order_events(
     form.all(|| Some((order_id?, usize::try_from(size?).ok()?, token)))
 }
 
-/// The order, and the versions to compare; none for the newest.
+/// The order and the versions to compare; the second is absent for the newest.
 ///
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn diff_order(
     request: &proto::DiffOrderRequest,
 ) -> Result<(OrderId, u64, Option<u64>), Violations> {
@@ -142,13 +142,13 @@ pub fn diff_order(
     let order_id = form.id("order_id", &request.order_id);
     let to = (request.to_version != 0).then_some(request.to_version);
     if to.is_some_and(|to| to < request.from_version) {
-        form.wrong("to_version", "not before from_version");
+        form.invalid("to_version", "not before from_version");
     }
     form.all(|| Some((order_id?, request.from_version, to)))
 }
 
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn read_events(request: &proto::ReadEventsRequest, shards: u16) -> Result<Reading, Violations> {
     let (after, only_named) = (&request.after, request.only_named);
     reading(after, only_named, request.live, request.limit, shards)
@@ -163,7 +163,7 @@ fn reading(
 ) -> Result<Reading, Violations> {
     let mut form = Form::default();
     if only_named && after.is_empty() {
-        form.wrong("after", "names at least one shard where only_named is set");
+        form.invalid("after", "names at least one shard where only_named is set");
     }
     let (after, named) = form.places("after", after, shards);
     let limit = (limit != 0).then_some(limit);
@@ -171,7 +171,7 @@ fn reading(
 }
 
 /// # Errors
-/// Every field at fault.
+/// Every invalid field.
 pub fn watch_orders(
     request: &proto::WatchOrdersRequest,
     shards: u16,
@@ -179,7 +179,7 @@ pub fn watch_orders(
     let mut form = Form::default();
     let mut order_ids = BTreeSet::new();
     if request.order_ids.len() > WATCHED_MAX {
-        form.wrong("order_ids", format!("at most {WATCHED_MAX} orders"));
+        form.invalid("order_ids", format!("at most {WATCHED_MAX} orders"));
     } else {
         for (index, text) in request.order_ids.iter().enumerate() {
             order_ids.extend(form.id::<OrderId>(&format!("order_ids[{index}]"), text));
@@ -201,7 +201,7 @@ impl Form {
             Ok(proto::OrderStatus::Returned) => Status::Returned,
             Ok(proto::OrderStatus::Cancelled) => Status::Cancelled,
             Ok(proto::OrderStatus::Unspecified) | Err(_) => {
-                self.wrong(field, "not a status of an order");
+                self.invalid(field, "not a status of an order");
                 return None;
             }
         })

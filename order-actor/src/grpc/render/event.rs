@@ -1,11 +1,12 @@
 use shared_events::contract::{CancelReason, Money, ReturnId, ShipmentId, Sku, Timestamp};
 
+use super::amounts::{charge_refund, discounts, placed_charge, tax_mode, taxes};
 use super::{address, cancel_reason, contact, disposition, money, texts, time, units};
-use crate::domain::{Event, LineQuantity, PlacedLine, Restitution};
+use crate::domain::{ChargeRefund, Event, LineQuantity, PlacedLine, Restitution};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
 
-/// An event that made an order reach a version.
+/// An event, with the version of the order after it.
 #[must_use]
 pub fn event(event: &Event, version: u64) -> proto::Event {
     proto::Event {
@@ -22,9 +23,13 @@ fn kind(event: &Event) -> Kind {
             order_id: _,
             customer_id,
             lines,
+            charges,
+            discounts: of_order,
+            tax_mode: mode,
             total,
-            address: to,
-            contact: reached,
+            person,
+            tags,
+            metadata,
             placed_at: _,
             ordered_at,
             confirm_by,
@@ -32,10 +37,16 @@ fn kind(event: &Event) -> Kind {
             customer_id: customer_id.to_string(),
             lines: lines.iter().map(placed_line).collect(),
             total: Some(money(*total)),
-            address: Some(address(to)),
-            contact: Some(contact(reached)),
+            address: Some(address(&person.address)),
+            contact: Some(contact(&person.contact)),
             ordered_at: ordered_at.map(time),
             confirm_by: Some(time(*confirm_by)),
+            billing_address: person.billing_address.as_ref().map(address),
+            charges: charges.iter().map(|charge| placed_charge(charge, *mode)).collect(),
+            discounts: discounts(of_order),
+            tax_mode: tax_mode(*mode).into(),
+            tags: tags.clone(),
+            metadata: metadata.clone(),
         }),
         Event::OrderConfirmed { reservation_id, at: _ } => {
             let reservation_id = reservation_id.to_string();
@@ -59,8 +70,8 @@ fn kind(event: &Event) -> Kind {
         Event::ReturnEscalated { return_id, at: _ } => {
             Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
         }
-        Event::ReturnApproved { return_id, lines, refund, refund_reason, .. } => {
-            return_approved(*return_id, lines, *refund, refund_reason)
+        Event::ReturnApproved { return_id, lines, refund, refund_reason, charges, .. } => {
+            return_approved(*return_id, lines, *refund, refund_reason, charges)
         }
         Event::ReturnRejected { return_id, reason, at: _ } => {
             let (return_id, reason) = (return_id.to_string(), reason.clone());
@@ -76,6 +87,10 @@ fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
         quantity: line.quantity.get(),
         unit_price: Some(money(line.unit_price)),
         seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
+        title: line.title.clone(),
+        attributes: line.attributes.clone(),
+        discounts: discounts(&line.discounts),
+        taxes: taxes(&line.taxes),
     }
 }
 
@@ -151,12 +166,14 @@ fn return_approved(
     lines: &[Restitution],
     refund: Money,
     refund_reason: &str,
+    charges: &[ChargeRefund],
 ) -> Kind {
     Kind::ReturnApproved(proto::ReturnApproved {
         return_id: return_id.to_string(),
         lines: lines.iter().map(restitution).collect(),
         refund: Some(money(refund)),
         refund_reason: refund_reason.to_owned(),
+        charges: charges.iter().map(charge_refund).collect(),
     })
 }
 

@@ -1,14 +1,18 @@
-//! Domain → proto. Total: what the domain can say, the wire can carry.
+//! Domain → proto. Total: every domain value has a wire form.
 
-mod event; // what happened
+mod amounts; // what an order costs
+mod event; // order events
 
+use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use event::event;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
 use crate::actor::{Executed, View};
-use crate::domain::{Address, Details, Event, Line, LineQuantity, Order, Role, Status};
+use crate::domain::{
+    Address, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
+};
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
 
@@ -25,7 +29,7 @@ pub fn time(time: Timestamp) -> prost_types::Timestamp {
     service_edge::time::timestamp(time)
 }
 
-/// A headline.
+/// A status.
 #[must_use]
 pub const fn status(status: Status) -> proto::OrderStatus {
     match status {
@@ -64,13 +68,13 @@ const fn role(role: Role) -> proto::Role {
     }
 }
 
-/// A place in the journal, with what stands there where it is known.
+/// A position in the journal, with its mark where known.
 #[must_use]
 pub fn place(shard: u16, position: u64, mark: Option<Mark>) -> proto::ShardPosition {
     proto::ShardPosition { shard: u32::from(shard), position, mark: mark.map(Mark::bits) }
 }
 
-/// How far a stream has come.
+/// The position of a stream.
 #[must_use]
 pub fn progress(through: &Cursors) -> proto::Progress {
     let through =
@@ -84,6 +88,12 @@ fn address(address: &Address) -> proto::Address {
         city: address.city.clone(),
         postal_code: address.postal_code.clone(),
         country: address.country.clone(),
+        name: address.name.clone(),
+        company: address.company.clone(),
+        street_line2: address.street_line2.clone(),
+        region: address.region.clone(),
+        phone: address.phone.clone(),
+        instructions: address.instructions.clone(),
     }
 }
 
@@ -107,6 +117,9 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 }
 
 fn line(line: &Line) -> proto::OrderLine {
+    let in_currency = |minor: i64| Some(money(Money::new(minor, line.unit_price.currency)));
+    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    let description = line.description.as_deref();
     proto::OrderLine {
         line: line.number,
         sku: line.sku.to_string(),
@@ -118,6 +131,15 @@ fn line(line: &Line) -> proto::OrderLine {
         in_return: line.in_return,
         returned: line.returned,
         open: line.open(),
+        title: description.map(|said| said.title.clone()).unwrap_or_default(),
+        attributes: description.map(|said| said.attributes.clone()).unwrap_or_default(),
+        discounts: description.map(|said| discounts(&said.discounts)).unwrap_or_default(),
+        taxes: description.map(|said| taxes(&said.taxes)).unwrap_or_default(),
+        total: in_currency(ordered.total),
+        tax: in_currency(ordered.tax),
+        cancelled_total: in_currency(cancelled.total),
+        fulfilled_total: in_currency(fulfilled.total),
+        returned_total: in_currency(returned.total),
     }
 }
 
@@ -126,10 +148,17 @@ fn details(details: &Details) -> proto::Order {
         order_id: details.order_id.to_string(),
         customer_id: details.customer_id.to_string(),
         lines: details.lines.iter().map(line).collect(),
-        total: Some(money(details.total)),
+        total: Some(money(details.totals.total)),
         refunded: Some(money(details.refunded)),
-        address: Some(address(&details.address)),
-        contact: Some(contact(&details.contact)),
+        address: Some(address(&details.person.address)),
+        contact: Some(contact(&details.person.contact)),
+        billing_address: details.person.billing_address.as_ref().map(address),
+        charges: details.charges.iter().map(order_charge).collect(),
+        discounts: discounts(&details.terms.discounts),
+        tax_mode: tax_mode(details.terms.tax_mode).into(),
+        totals: Some(totals(&details.totals)),
+        tags: details.terms.tags.clone(),
+        metadata: details.terms.metadata.clone(),
         placed_at: Some(time(details.placed_at)),
         ordered_at: details.ordered_at.map(time),
         shipment_ids: details
@@ -149,7 +178,7 @@ fn details(details: &Details) -> proto::Order {
     }
 }
 
-/// An order at a version; none where nothing happened yet.
+/// An order at a version; none if it was not placed.
 #[must_use]
 pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto::Order> {
     let mut shown = details(order.details()?);
@@ -176,6 +205,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
                 reason: requested.reason.clone(),
                 judge_by: Some(time(requested.judge_by)),
                 escalated: requested.escalated,
+                value: Some(money(requested.value())),
             });
         }
         Order::Cancelled(cancelled) => {
@@ -188,7 +218,7 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     Some(shown)
 }
 
-/// An order as it stands.
+/// The current order.
 #[must_use]
 pub fn view(view: &View) -> proto::GetOrderResponse {
     proto::GetOrderResponse {
@@ -197,27 +227,27 @@ pub fn view(view: &View) -> proto::GetOrderResponse {
     }
 }
 
-/// What every command answers. Each has a message of its own with these fields.
+/// The answer to a command. Every command's response message has these fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandResponse {
     /// The order after it.
     pub order: Option<proto::Order>,
-    /// What was appended, or would be.
+    /// The events that were, or would be, appended.
     pub events: Vec<proto::Event>,
-    /// Place of the order's last event.
+    /// Position of the order's last event.
     pub position: Option<proto::ShardPosition>,
-    /// Whether it had been carried out before.
+    /// Whether an earlier call executed it already.
     pub replayed: bool,
 }
 
-/// The order's version after a command, or after it would have been carried out.
+/// The order's version after a command, or after one that was only validated.
 #[must_use]
 pub fn version(executed: &Executed, validate_only: bool) -> u64 {
     let planned = if validate_only { executed.events.len() } else { 0 };
     executed.version.saturating_add(u64::try_from(planned).unwrap_or(u64::MAX))
 }
 
-/// What a command brought about, or would bring about where it was only validated.
+/// The answer to a command that was executed or only validated.
 #[must_use]
 pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
     let count = u64::try_from(executed.events.len()).unwrap_or(u64::MAX);
@@ -253,7 +283,7 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
     }
 }
 
-/// An event with its place and its causes.
+/// An event with its position and metadata.
 #[must_use]
 pub fn recorded(recorded: &RecordedEvent) -> proto::RecordedEvent {
     let metadata = &recorded.metadata;

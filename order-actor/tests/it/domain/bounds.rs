@@ -1,4 +1,4 @@
-//! However long an order gets, it can be brought to its end.
+//! An order at its limit of events can still be ended.
 
 use order_actor::domain::bounds::{CUSTOMER_ASKS_MAX, ENDING_ROOM, EVENTS_MAX};
 use order_actor::domain::{
@@ -8,7 +8,7 @@ use shared_events::contract::CancelReason;
 
 use super::support::*;
 
-/// An order of one line, and what is said to it.
+/// An order of one line with many events.
 struct Long {
     order: Order,
 }
@@ -17,12 +17,12 @@ impl Long {
     fn confirmed() -> Self {
         let lines = vec![new_line("MUG", 50_000, gbp(1))];
         let mut long = Self { order: Order::Absent };
-        long.say(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
-        long.say(&confirm(1), &by_engine()).unwrap();
+        long.send(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+        long.send(&confirm(1), &by_engine()).unwrap();
         long
     }
 
-    fn say(&mut self, command: &Command, by: &By) -> Result<(), Rejection> {
+    fn send(&mut self, command: &Command, by: &By) -> Result<(), Rejection> {
         let events = decide(&self.order, command, by, after(20), &Policy::default())?;
         assert_eq!(events.len(), 1);
         self.order = events.iter().try_fold(self.order.clone(), evolve).unwrap();
@@ -38,10 +38,10 @@ impl Long {
         self.order.status().unwrap()
     }
 
-    /// Parcels of one unit each, until no more are taken.
+    /// Ships parcels of one unit each until they are refused.
     fn until_full(&mut self) {
         for n in 1.. {
-            match self.say(&fulfill(n, &[(1, 1)]), &by_service()) {
+            match self.send(&fulfill(n, &[(1, 1)]), &by_service()) {
                 Ok(()) => {}
                 Err(refused) => return assert_eq!(refused, Rejection::TooManyEvents),
             }
@@ -50,13 +50,13 @@ impl Long {
 }
 
 #[test]
-fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
+fn an_order_near_its_limit_accepts_only_commands_that_end_it() {
     let mut full = Long::confirmed();
     full.until_full();
     assert_eq!(full.events(), EVENTS_MAX - ENDING_ROOM);
     for by in [by_owner(), by_ops()] {
         let some = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
-        assert_eq!(full.say(&some, &by), Err(Rejection::TooManyEvents));
+        assert_eq!(full.send(&some, &by), Err(Rejection::TooManyEvents));
     }
     let rest = 50_000 - u32::try_from(EVENTS_MAX - ENDING_ROOM - 2).unwrap();
     let endings = [
@@ -66,13 +66,13 @@ fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
     ];
     for (command, by) in endings {
         let mut ended = Long { order: full.order.clone() };
-        ended.say(&command, &by).unwrap();
+        ended.send(&command, &by).unwrap();
         assert_eq!(ended.status(), Status::Fulfilled, "{command:?}");
-        // And then it comes back, in parts, until nothing more fits; what was asked for is judged.
+        // Then units are returned until no event fits any more; every requested return is judged.
         let mut n = 0;
         let refused = loop {
             n += 1;
-            if let Err(refused) = ended.say(&request_return(n, &[(1, 1)]), &by_ops()) {
+            if let Err(refused) = ended.send(&request_return(n, &[(1, 1)]), &by_ops()) {
                 break refused;
             }
             let late = after(20 + 4 * DAY);
@@ -80,8 +80,8 @@ fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
             let reminder =
                 decide(&ended.order, &Command::Escalate, &by_engine(), late, &policy).unwrap();
             ended.order = reminder.iter().try_fold(ended.order, evolve).unwrap();
-            let verdict = if n % 2 == 0 { approve(n) } else { reject(n) };
-            ended.say(&verdict, &by_ops()).unwrap();
+            let judgement = if n % 2 == 0 { approve(n) } else { reject(n) };
+            ended.send(&judgement, &by_ops()).unwrap();
         };
         assert_eq!(refused, Rejection::TooManyEvents);
         assert!(n > 30, "{n}");
@@ -89,20 +89,20 @@ fn an_order_that_is_full_takes_what_ends_it_and_nothing_else() {
 }
 
 #[test]
-fn a_pending_order_that_is_full_can_be_answered_and_lapses() {
+fn a_pending_order_near_its_limit_can_be_confirmed_and_lapses() {
     let mut full = Long { order: Order::Absent };
     let lines = vec![new_line("MUG", 50_000, gbp(1))];
-    full.say(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+    full.send(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
     let some = cancel(CancelReason::Ops, &[(1, 1)]);
     let refused = loop {
-        if let Err(refused) = full.say(&some, &by_ops()) {
+        if let Err(refused) = full.send(&some, &by_ops()) {
             break refused;
         }
     };
     assert_eq!(refused, Rejection::TooManyEvents);
     let answers = [confirm(1), cancel(CancelReason::InsufficientStock, &[])];
     for answer in answers {
-        Long { order: full.order.clone() }.say(&answer, &by_engine()).unwrap();
+        Long { order: full.order.clone() }.send(&answer, &by_engine()).unwrap();
     }
     let late = after(16 * MINUTE);
     let lapsed = decide(&full.order, &Command::Lapse, &by_engine(), late, &Policy::default());
@@ -110,32 +110,32 @@ fn a_pending_order_that_is_full_can_be_answered_and_lapses() {
 }
 
 #[test]
-fn a_customer_asks_so_often_and_no_more_and_others_go_on() {
+fn customers_requests_are_limited_and_other_roles_are_not() {
     let mut order = Long::confirmed();
     let some = cancel(CancelReason::CustomerRequest, &[(1, 1)]);
     for _ in 0..CUSTOMER_ASKS_MAX {
-        order.say(&some, &by_owner()).unwrap();
+        order.send(&some, &by_owner()).unwrap();
     }
-    let refused = order.say(&some, &by_owner()).unwrap_err();
+    let refused = order.send(&some, &by_owner()).unwrap_err();
     assert_eq!(refused.code(), "ASKED_TOO_OFTEN");
-    order.say(&some, &by_ops()).unwrap();
+    order.send(&some, &by_ops()).unwrap();
     let mut whole = Long { order: order.order.clone() };
-    whole.say(&cancel(CancelReason::CustomerRequest, &[]), &by_owner()).unwrap();
+    whole.send(&cancel(CancelReason::CustomerRequest, &[]), &by_owner()).unwrap();
     assert_eq!(whole.status(), Status::Cancelled);
 
-    order.say(&fulfill(1, &[]), &by_service()).unwrap();
-    // What operators ask for is not the customer's.
+    order.send(&fulfill(1, &[]), &by_service()).unwrap();
+    // Requests of operators do not count for the customer.
     for n in 0..u128::from(CUSTOMER_ASKS_MAX) {
-        order.say(&request_return(2_000 + n, &[(1, 1)]), &by_ops()).unwrap();
-        order.say(&reject(2_000 + n), &by_ops()).unwrap();
+        order.send(&request_return(2_000 + n, &[(1, 1)]), &by_ops()).unwrap();
+        order.send(&reject(2_000 + n), &by_ops()).unwrap();
     }
     for n in 0..u128::from(CUSTOMER_ASKS_MAX) {
-        order.say(&request_return(n, &[(1, 1)]), &by_owner()).unwrap();
-        order.say(&reject(n), &by_ops()).unwrap();
+        order.send(&request_return(n, &[(1, 1)]), &by_owner()).unwrap();
+        order.send(&reject(n), &by_ops()).unwrap();
     }
-    let refused = order.say(&request_return(1_000, &[(1, 1)]), &by_owner()).unwrap_err();
+    let refused = order.send(&request_return(1_000, &[(1, 1)]), &by_owner()).unwrap_err();
     assert_eq!(refused.code(), "ASKED_TOO_OFTEN");
-    // Said again, it is told what became of it.
+    // A repeated request is answered with its judgement.
     let again = decide(
         &order.order,
         &request_return(7, &[(1, 1)]),
@@ -144,5 +144,5 @@ fn a_customer_asks_so_often_and_no_more_and_others_go_on() {
         &Policy::default(),
     );
     assert_eq!(again, Err(exists(Existing::RejectedReturn, &[])));
-    order.say(&request_return(1_000, &[(1, 1)]), &by_ops()).unwrap();
+    order.send(&request_return(1_000, &[(1, 1)]), &by_ops()).unwrap();
 }

@@ -16,7 +16,7 @@ fn invalid(line: u32, at: &str, detail: &'static str) -> Rejection {
 }
 
 #[test]
-fn a_pending_or_confirmed_order_is_cancelled_whole() {
+fn a_pending_or_confirmed_order_is_cancelled_completely() {
     given([placed()])
         .when(&whole(), &by_owner(), 5)
         .then(order_cancelled(REQUEST, false, 5))
@@ -29,7 +29,7 @@ fn a_pending_or_confirmed_order_is_cancelled_whole() {
 }
 
 #[test]
-fn naming_all_open_units_in_any_order_is_the_whole_order() {
+fn naming_all_open_units_in_any_order_cancels_the_order() {
     given([placed()])
         .when(&cancel(REQUEST, &[(2, 3), (1, 2)]), &by_owner(), 5)
         .then(order_cancelled(REQUEST, false, 5));
@@ -40,7 +40,7 @@ fn naming_all_open_units_in_any_order_is_the_whole_order() {
 }
 
 #[test]
-fn units_of_a_line_are_cancelled_and_the_order_stays_as_it_is() {
+fn cancelling_some_units_keeps_the_state_of_the_order() {
     given([placed()])
         .when(&cancel(REQUEST, &[(2, 1)]), &by_owner(), 5)
         .then(lines_cancelled(&[(2, 1)], 5))
@@ -53,7 +53,7 @@ fn units_of_a_line_are_cancelled_and_the_order_stays_as_it_is() {
 }
 
 #[test]
-fn cancelling_the_rest_after_a_parcel_fulfils_and_opens_the_return_window() {
+fn cancelling_the_open_units_after_a_parcel_fulfils_the_order() {
     let history = [placed(), confirmed(), lines_fulfilled(1, &[(1, 2), (2, 1)], 10)];
     let then = given(history)
         .when(&whole(), &by_owner(), 100)
@@ -71,7 +71,7 @@ fn cancelling_the_rest_after_a_parcel_fulfils_and_opens_the_return_window() {
 }
 
 #[test]
-fn cancelling_part_of_the_rest_after_a_parcel_stays_confirmed() {
+fn cancelling_some_open_units_after_a_parcel_stays_confirmed() {
     given([placed(), confirmed(), lines_fulfilled(1, &[(1, 2)], 10)])
         .when(&cancel(REQUEST, &[(2, 1)]), &by_owner(), 100)
         .then(lines_cancelled(&[(2, 1)], 100))
@@ -79,7 +79,7 @@ fn cancelling_part_of_the_rest_after_a_parcel_stays_confirmed() {
 }
 
 #[test]
-fn a_cancelled_order_stays_so_whatever_else_is_said() {
+fn a_cancelled_order_stays_cancelled() {
     let cancelled = || given([placed(), order_cancelled(REQUEST, false, 5)]);
     cancelled().when(&whole(), &by_owner(), 6).then_nothing_happened();
     cancelled().when(&cancel(CancelReason::Ops, &[]), &by_owner(), 6).then_nothing_happened();
@@ -87,7 +87,7 @@ fn a_cancelled_order_stays_so_whatever_else_is_said() {
 }
 
 #[test]
-fn what_was_delivered_is_not_cancelled() {
+fn delivered_units_are_not_cancelled() {
     given(delivered())
         .when(&whole(), &by_owner(), 11)
         .then_rejected(&invalid_transition(Status::Fulfilled, "CancelOrder"));
@@ -97,7 +97,7 @@ fn what_was_delivered_is_not_cancelled() {
 }
 
 #[test]
-fn only_open_units_each_line_once() {
+fn only_open_units_are_accepted_and_each_line_once() {
     let check = |lines: &[(u32, u32)], expected| {
         given([placed(), confirmed(), lines_fulfilled(1, &[(2, 1)], 9)])
             .when(&cancel(REQUEST, lines), &by_owner(), 10)
@@ -111,7 +111,7 @@ fn only_open_units_each_line_once() {
 }
 
 #[test]
-fn each_role_has_its_reasons() {
+fn each_role_may_give_only_its_own_reasons() {
     use CancelReason::{CustomerRequest, InsufficientStock, Ops, PaymentFailed, SlaTimeout};
     let all = [CustomerRequest, InsufficientStock, SlaTimeout, PaymentFailed, Ops];
     let allowed = [
@@ -174,7 +174,7 @@ fn missing_skus_are_kept_for_insufficient_stock_only() {
 }
 
 #[test]
-fn services_may_not_and_strangers_see_nothing() {
+fn services_may_not_cancel_and_other_customers_see_nothing() {
     given([placed()])
         .when(&whole(), &by_service(), 5)
         .then_rejected(&Rejection::Forbidden { role: Role::Service });

@@ -11,7 +11,7 @@ fn a_pending_order_is_confirmed() {
 }
 
 #[test]
-fn what_is_left_of_a_pending_order_is_confirmed() {
+fn the_open_units_of_a_pending_order_are_confirmed() {
     given([placed(), lines_cancelled(&[(1, 2)], 1)])
         .when(&confirm(1), &by_engine(), 1)
         .then(confirmed())
@@ -20,7 +20,7 @@ fn what_is_left_of_a_pending_order_is_confirmed() {
 }
 
 #[test]
-fn the_same_reservation_again_changes_nothing_and_another_is_refused() {
+fn a_repeated_reservation_changes_nothing_and_another_is_refused() {
     given([placed(), confirmed()]).when(&confirm(1), &by_engine(), 2).then_nothing_happened();
     given([placed(), confirmed()])
         .when(&confirm(2), &by_engine(), 2)
@@ -28,7 +28,7 @@ fn the_same_reservation_again_changes_nothing_and_another_is_refused() {
 }
 
 #[test]
-fn a_late_window_does_not_refuse_what_the_timer_has_not_ended() {
+fn a_passed_window_does_not_refuse_confirmation_before_the_timer() {
     let late = 16 * MINUTE;
     given([placed()])
         .when(&confirm(1), &by_engine(), late)

@@ -21,7 +21,7 @@ fn operators_are_reminded_once_at_the_end_of_the_window() {
 }
 
 #[test]
-fn where_no_return_waits_nothing_happens() {
+fn without_a_waiting_return_nothing_happens() {
     let cancelled = order_cancelled(CancelReason::Ops, false, 9);
     let histories = [
         vec![],
@@ -36,7 +36,7 @@ fn where_no_return_waits_nothing_happens() {
 }
 
 #[test]
-fn only_the_engine_says_so() {
+fn only_the_engine_may_send_it() {
     for (by, role) in
         [(by_owner(), Role::Customer), (by_service(), Role::Service), (by_ops(), Role::Ops)]
     {

@@ -6,7 +6,7 @@ use shared_events::contract::CancelReason;
 use super::support::*;
 
 #[test]
-fn one_parcel_with_everything() {
+fn one_parcel_with_all_units_fulfils_the_order() {
     for lines in [&[][..], ALL] {
         let then = given([placed(), confirmed()])
             .when(&fulfill(1, lines), &by_service(), 10)
@@ -19,7 +19,7 @@ fn one_parcel_with_everything() {
 }
 
 #[test]
-fn several_parcels() {
+fn several_parcels_fulfil_the_order_with_the_last() {
     given([placed(), confirmed()])
         .when(&fulfill(1, &[(1, 1)]), &by_ops(), 10)
         .then(lines_fulfilled(1, &[(1, 1)], 10))
@@ -32,7 +32,7 @@ fn several_parcels() {
 }
 
 #[test]
-fn the_last_parcel_is_the_last_without_what_was_cancelled() {
+fn cancelled_units_are_not_needed_for_the_last_parcel() {
     given([placed(), confirmed(), lines_cancelled(&[(2, 3)], 5)])
         .when(&fulfill(1, &[(1, 2)]), &by_service(), 10)
         .then(order_fulfilled(1, &[(1, 2)], 10))
@@ -50,7 +50,7 @@ fn the_same_parcel_again_changes_nothing_in_any_later_state() {
         returned,
     ];
     for (number, history) in histories.into_iter().enumerate() {
-        // Naming no line names what was open: all of it, but for the first history.
+        // No line means all units open at the time: all units here, except in the first history.
         let lines: &[(u32, u32)] = if number == 0 { &[(1, 1)] } else { &[(2, 3), (1, 2)] };
         given(history.clone()).when(&fulfill(1, lines), &by_service(), 99).then_nothing_happened();
         let all = given(history).when(&fulfill(1, &[]), &by_service(), 99);
@@ -63,7 +63,7 @@ fn the_same_parcel_again_changes_nothing_in_any_later_state() {
 }
 
 #[test]
-fn another_parcel_under_the_same_id_is_refused_with_what_differs() {
+fn a_reused_parcel_id_is_refused_with_the_fields_that_differ() {
     let other = Command::Fulfill(Fulfill {
         shipment_id: shipment(1),
         lines: units(&[(1, 1)]),
@@ -96,7 +96,7 @@ fn only_a_confirmed_order_ships() {
 }
 
 #[test]
-fn only_open_units_each_line_once() {
+fn only_open_units_are_accepted_and_each_line_once() {
     let check = |lines: &[(u32, u32)], line, at: &str, detail| {
         let at = at.to_owned();
         given([placed(), confirmed(), lines_cancelled(&[(2, 1)], 5)])
@@ -130,7 +130,7 @@ fn carrier_and_tracking_are_bounded() {
 }
 
 #[test]
-fn customers_and_the_engine_may_not() {
+fn customers_and_the_engine_may_not_ship() {
     for (by, role) in [(by_owner(), Role::Customer), (by_engine(), Role::Engine)] {
         given([placed(), confirmed()])
             .when(&fulfill(1, &[]), &by, 10)

@@ -1,11 +1,15 @@
-//! The bytes of every event, version 1. A file here never changes: a new shape is a new version,
-//! and the old one is lifted on reading. `ORDINAL_WRITE_GOLDEN=1` writes files that are missing.
+//! The bytes of every event. A file here never changes: a new shape is a new version,
+//! and the old one is upcast on reading. `ORDINAL_WRITE_GOLDEN=1` writes missing files.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use order_actor::domain::{Event, LineQuantity, Restitution, Role};
+use order_actor::domain::{
+    Address, Charge, ChargeKind, Discount, Event, LineQuantity, Person, Restitution, Role, Tax,
+    TaxMode,
+};
+use order_actor::upcast::{UPCASTS, upcast};
 use shared_events::contract::{CancelReason, Contact, Disposition, SellerId, Timestamp};
 use uuid::Uuid;
 
@@ -15,7 +19,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/domain")
 }
 
-/// One event of each kind with all its fields, and those with optional fields without them.
+/// One event of each kind with all fields, and where fields are optional one without them.
 pub fn samples() -> Vec<(&'static str, Event)> {
     let mut whole = placed();
     if let Event::OrderPlaced { ordered_at, lines, .. } = &mut whole {
@@ -23,12 +27,12 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         lines[1].seller_id = Some(SellerId::from_uuid(Uuid::from_u128(0x5E)));
     }
     let mut bare = placed();
-    if let Event::OrderPlaced { contact, address, .. } = &mut bare {
-        *contact = Contact::default().into();
-        let mut without = (**address).clone();
-        without.postal_code.clear();
-        "IE".clone_into(&mut without.country);
-        *address = without.into();
+    if let Event::OrderPlaced { person, .. } = &mut bare {
+        let mut without = (**person).clone();
+        without.contact = Contact::default();
+        without.address.postal_code.clear();
+        "IE".clone_into(&mut without.address.country);
+        *person = without.into();
     }
     let at = after(60);
     let lines = units(&[(1, 1), (2, 3)]);
@@ -38,8 +42,9 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         disposition,
     };
     vec![
-        ("OrderPlaced.v1", whole),
-        ("OrderPlaced.v1.bare", bare),
+        ("OrderPlaced.v2", whole),
+        ("OrderPlaced.v2.bare", bare),
+        ("OrderPlaced.v2.shop", of_a_shop()),
         ("OrderConfirmed.v1", confirmed()),
         (
             "LinesCancelled.v1",
@@ -80,6 +85,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
                 refund: gbp(3_000),
                 refund_reason: "goodwill".to_owned(),
                 refund_told: true,
+                charges: Vec::new(),
                 at,
             },
         ),
@@ -87,6 +93,74 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ReturnApproved.v1.nothing", return_approved(1, &[(1, 1)], 0, 60)),
         ("ReturnRejected.v1", return_rejected(1, 60)),
     ]
+}
+
+/// An order with everything that a shop says of one.
+fn of_a_shop() -> Event {
+    let mut event = placed();
+    let tax = |amount| Tax {
+        name: "VAT".to_owned(),
+        rate: Some("20".parse().unwrap()),
+        amount: gbp(amount),
+    };
+    let discount = |label: &str, amount| Discount { label: label.to_owned(), amount: gbp(amount) };
+    if let Event::OrderPlaced {
+        lines,
+        charges,
+        discounts,
+        tax_mode,
+        total,
+        person,
+        tags,
+        metadata,
+        ..
+    } = &mut event
+    {
+        lines[0].title = "Mug, blue".to_owned();
+        lines[0].attributes.insert("size".to_owned(), "L".to_owned());
+        lines[0].discounts = vec![discount("two for one", 1_000)];
+        lines[0].taxes = vec![tax(167)];
+        *charges = vec![Charge {
+            number: 1,
+            kind: ChargeKind::GiftWrap,
+            label: "red paper".to_owned(),
+            amount: gbp(300),
+            taxes: vec![tax(50)],
+        }];
+        *discounts = vec![discount("SPRING", 250)];
+        *tax_mode = TaxMode::Included;
+        *total = gbp(2_550);
+        let address = Address {
+            name: "Ada Lovelace".to_owned(),
+            company: "Analytical Engines".to_owned(),
+            street_line2: "Flat 2".to_owned(),
+            region: "West Yorkshire".to_owned(),
+            phone: "+442071838750".to_owned(),
+            instructions: "Ring twice.".to_owned(),
+            ..address()
+        };
+        let billing_address = Some(super::support::address());
+        *person = Person { address, contact: contact(), billing_address }.into();
+        *tags = vec!["wholesale".to_owned()];
+        metadata.insert("channel".to_owned(), "web".to_owned());
+    }
+    event
+}
+
+/// What was published before the current version, and what it is lifted to.
+#[test]
+fn an_older_version_is_lifted_to_the_event_of_today() {
+    let today = samples();
+    for (older, current) in
+        [("OrderPlaced.v1", "OrderPlaced.v2"), ("OrderPlaced.v1.bare", "OrderPlaced.v2.bare")]
+    {
+        let path = folder().join("golden").join(format!("{older}.json"));
+        let payload = fs::read_to_string(path).unwrap();
+        let lifted = upcast(UPCASTS, "OrderPlaced", "1", &payload).unwrap();
+        let event: Event = serde_json::from_str(&lifted).unwrap();
+        let (_, expected) = today.iter().find(|(file, _)| *file == current).unwrap();
+        assert_eq!(event, *expected, "{older}");
+    }
 }
 
 #[test]
@@ -108,6 +182,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         names.insert(event.name());
         files.insert(format!("{file}.json"));
     }
+    files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
     assert_eq!(names.len(), 10, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()

@@ -1,6 +1,6 @@
-//! Histories that cannot have happened: `evolve` says so and never panics.
+//! Impossible histories: `evolve` refuses them and never panics.
 
-use order_actor::domain::{Event, Status};
+use order_actor::domain::{Discount, Event, Status};
 use shared_events::contract::{CancelReason, Money};
 
 use super::support::*;
@@ -14,7 +14,7 @@ fn check(history: Vec<Event>, from: Option<Status>, detail: &str) {
 const WRONG_STATE: &str = "the state does not allow it";
 
 #[test]
-fn nothing_before_it_was_placed_and_placed_once() {
+fn the_first_event_is_the_placement_and_there_is_only_one() {
     check(vec![confirmed()], None, WRONG_STATE);
     check(vec![placed(), placed()], Some(Status::Pending), WRONG_STATE);
     assert_eq!(
@@ -24,7 +24,7 @@ fn nothing_before_it_was_placed_and_placed_once() {
 }
 
 #[test]
-fn lines_and_amounts_of_a_placed_order() {
+fn lines_and_amounts_of_a_placed_order_must_add_up() {
     let change = |change: fn(&mut Event)| {
         let mut event = placed();
         change(&mut event);
@@ -44,18 +44,27 @@ fn lines_and_amounts_of_a_placed_order() {
     check(with!(lines, total, lines.clear()), None, "too few or too many lines");
     check(with!(lines, total, lines[1].line = 3), None, "lines are not numbered from 1");
     check(with!(lines, total, lines.swap(0, 1)), None, "lines are not numbered from 1");
-    check(with!(lines, total, lines[0].unit_price.minor = -1), None, "a unit price is below zero");
+    check(with!(lines, total, lines[0].unit_price.minor = -1), None, "not below zero");
     check(with!(lines, total, lines[0].unit_price = gbp(i64::MAX)), None, "amounts do not fit");
     check(
         with!(lines, total, lines[0].unit_price = Money::new(1, "EUR".parse().unwrap())),
         None,
-        "amounts do not add up",
+        "amounts of several currencies",
     );
-    check(with!(lines, total, total.minor += 1), None, "the total is not the sum of the lines");
+    let sum = "the total is not the sum of lines, charges and taxes";
+    check(with!(lines, total, total.minor += 1), None, sum);
+    check(
+        with!(lines, total, {
+            let label = "SPRING".to_owned();
+            lines[0].discounts = vec![Discount { label, amount: gbp(3_501) }];
+        }),
+        None,
+        "the discounts of a line are at most its price",
+    );
 }
 
 #[test]
-fn units_that_are_not_there() {
+fn units_that_do_not_exist_are_refused() {
     let shipped = |lines: &[(u32, u32)]| vec![placed(), confirmed(), lines_fulfilled(1, lines, 10)];
     let confirmed_ = Some(Status::Confirmed);
     check(shipped(&[]), confirmed_, "no lines");
@@ -78,7 +87,7 @@ fn units_that_are_not_there() {
 }
 
 #[test]
-fn the_same_parcel_or_return_twice() {
+fn a_parcel_or_return_id_occurs_once() {
     check(
         vec![
             placed(),
@@ -87,7 +96,7 @@ fn the_same_parcel_or_return_twice() {
             lines_fulfilled(1, &[(1, 1)], 11),
         ],
         Some(Status::Confirmed),
-        "the parcel left before",
+        "the parcel was shipped before",
     );
     let mut history = waiting(ALL);
     history.extend([return_rejected(1, 30), return_requested(1, ALL, 40)]);
@@ -98,7 +107,7 @@ fn the_same_parcel_or_return_twice() {
 }
 
 #[test]
-fn a_judgement_of_other_units_or_another_return() {
+fn a_judgement_is_of_the_waiting_return_and_its_units() {
     let judged = |judgement| {
         let mut history = waiting(&[(1, 1), (2, 1)]);
         history.push(judgement);
@@ -107,7 +116,7 @@ fn a_judgement_of_other_units_or_another_return() {
     let waits = Some(Status::ReturnRequested);
     check(judged(return_approved(2, &[(1, 1), (2, 1)], 0, 30)), waits, WRONG_STATE);
     check(judged(return_rejected(2, 30)), waits, WRONG_STATE);
-    let other = "not the units that were asked for";
+    let other = "not the units that were requested";
     check(judged(return_approved(1, &[(1, 1)], 0, 30)), waits, other);
     check(judged(return_approved(1, &[(1, 1), (2, 2)], 0, 30)), waits, other);
     let both = &[(1, 1), (2, 1)];
@@ -116,7 +125,7 @@ fn a_judgement_of_other_units_or_another_return() {
 }
 
 #[test]
-fn a_cancellation_that_does_not_fit() {
+fn a_cancellation_must_fit_the_state_of_the_order() {
     let request = CancelReason::CustomerRequest;
     check(vec![placed(), order_cancelled(request, true, 5)], Some(Status::Pending), WRONG_STATE);
     check(
@@ -137,7 +146,7 @@ fn a_cancellation_that_does_not_fit() {
     check(
         vec![placed(), confirmed(), lines_cancelled(ALL, 5)],
         Some(Status::Confirmed),
-        "the return window does not fit the units left",
+        "the return window does not fit the open units",
     );
     check(
         vec![placed(), order_cancelled(request, false, 5), confirmed()],

@@ -27,7 +27,7 @@ fn nothing_else_lapses() {
 }
 
 #[test]
-fn only_the_engine_says_so() {
+fn only_the_engine_may_send_it() {
     for (by, role) in
         [(by_owner(), Role::Customer), (by_service(), Role::Service), (by_ops(), Role::Ops)]
     {

@@ -1,11 +1,11 @@
-//! What holds after any commands, by anybody, at any time, in any order.
+//! Laws that hold after any sequence of commands, by any caller, at any time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use order_actor::domain::{
-    ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
-    LineQuantity, NewLine, Order, Place, Policy, RejectReturn, RequestReturn,
+    Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
+    Line, LineAmounts, LineQuantity, NewLine, Order, Place, Policy, RejectReturn, RequestReturn,
     ReturnLineDisposition, decide, evolve, replay,
 };
 use proptest::prelude::*;
@@ -13,6 +13,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
 
+use super::amounts;
 use super::support::*;
 
 #[derive(Clone, Debug)]
@@ -50,16 +51,23 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn a_placing() -> impl Strategy<Value = Command> {
-    let line = (quantity(), money())
-        .prop_map(|(quantity, unit_price)| NewLine { quantity, ..new_line("MUG", 1, unit_price) });
+    let line = (quantity(), money(), amounts::of_line()).prop_map(
+        |(quantity, unit_price, (discounts, taxes))| NewLine {
+            quantity,
+            discounts,
+            taxes,
+            ..new_line("MUG", 1, unit_price)
+        },
+    );
     let lines = prop_oneof![
         1 => Just(a_place().lines),
         2 => Just(vec![new_line("MUG", 1, gbp(1_000))]),
         3 => prop::collection::vec(line, 0..4),
     ];
     let customer = prop_oneof![9 => Just(owner()), 1 => Just(stranger())];
-    (lines, customer)
-        .prop_map(|(lines, customer_id)| Command::Place(Place { lines, customer_id, ..a_place() }))
+    (lines, customer, amounts::extras()).prop_map(|(lines, customer_id, extras)| {
+        Command::Place(Place { lines, customer_id, ..extras })
+    })
 }
 
 fn a_cancel() -> impl Strategy<Value = Command> {
@@ -94,11 +102,19 @@ fn an_approving() -> impl Strategy<Value = Command> {
     let named = (1_u32..=3, disposition)
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
-    let refund = prop_oneof![3 => Just(None), 1 => money().prop_map(Some)];
+    let refund =
+        prop_oneof![6 => Just(None), 2 => money().prop_map(Some), 1 => Just(Some(gbp(-1)))];
     (prop::option::of(1_u128..5), dispositions, refund, text()).prop_map(
         |(n, dispositions, refund, refund_reason)| {
             let return_id = n.map(return_id);
-            Command::ApproveReturn(ApproveReturn { return_id, dispositions, refund, refund_reason })
+            let charges = Vec::new();
+            Command::ApproveReturn(ApproveReturn {
+                return_id,
+                dispositions,
+                refund,
+                refund_reason,
+                charges,
+            })
         },
     )
 }
@@ -109,7 +125,7 @@ fn a_rejecting() -> impl Strategy<Value = Command> {
     })
 }
 
-/// How often a kind is said, and what. A kind that is missing does not compile.
+/// The weight and the commands of each kind. A missing kind does not compile.
 fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
     let a_confirming =
         || (1_u128..3).prop_map(|n| Command::Confirm(Confirm { reservation_id: reservation(n) }));
@@ -138,13 +154,13 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => (0..40 * DAY).prop_map(Duration::from_secs),
     ];
     (command, by, pause).prop_map(|(command, by, pause)| {
-        let by = by.unwrap_or_else(|| usual(&command));
+        let by = by.unwrap_or_else(|| usual_caller(&command));
         Step { command, by, pause }
     })
 }
 
-/// Who usually says this.
-fn usual(command: &Command) -> By {
+/// The usual caller of a command.
+fn usual_caller(command: &Command) -> By {
     match command {
         Command::Place(_) | Command::RequestReturn(_) => by_owner(),
         Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
@@ -165,7 +181,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         9 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
     ]
     .prop_map(|commands| {
-        let step = |command: Command| Step { by: usual(&command), command, pause: Duration::ZERO };
+        let step =
+            |command: Command| Step { by: usual_caller(&command), command, pause: Duration::ZERO };
         commands.into_iter().map(step).collect::<Vec<_>>()
     });
     (begun, prop::collection::vec(a_step(), 0..40)).prop_map(|(mut begun, more)| {
@@ -174,13 +191,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// All that was decided, and the order.
+/// All decided events, and the order after them.
 fn live(steps: &[Step]) -> (Vec<Event>, Order) {
     let (mut order, mut history, mut now) = (Order::Absent, Vec::new(), after(0));
     for step in steps {
         now = now.plus(step.pause);
         if let Ok(events) = decide(&order, &step.command, &step.by, now, &Policy::default()) {
-            order = events.iter().try_fold(order, evolve).expect("a decided event can happen");
+            order = events.iter().try_fold(order, evolve).expect("a decided event is possible");
             history.extend(events);
         }
     }
@@ -188,22 +205,47 @@ fn live(steps: &[Step]) -> (Vec<Event>, Order) {
 }
 
 fn check_sums(details: &Details) -> Result<(), TestCaseError> {
+    let totals = details.totals;
     let mut total = 0_i128;
     for line in &details.lines {
         let wide = |n: u32| u64::from(n);
         prop_assert!(wide(line.returned) + wide(line.in_return) <= wide(line.fulfilled));
         prop_assert!(wide(line.fulfilled) + wide(line.cancelled) <= wide(line.ordered));
-        prop_assert_eq!(line.unit_price.currency, details.total.currency);
-        total += i128::from(line.unit_price.minor) * i128::from(line.ordered);
+        prop_assert_eq!(line.unit_price.currency, totals.total.currency);
+        total += i128::from(line.amounts.ordered.total);
+        check_amounts(line)?;
     }
-    prop_assert_eq!(total, i128::from(details.total.minor));
-    prop_assert_eq!(details.refunded.currency, details.total.currency);
-    prop_assert!((0..=details.total.minor).contains(&details.refunded.minor));
+    total += details.charges.iter().map(|one| i128::from(one.amount.total)).sum::<i128>();
+    prop_assert_eq!(total, i128::from(totals.total.minor));
+    let tax = |amount: Amount| i128::from(amount.tax);
+    let taxes = details.lines.iter().map(|line| tax(line.amounts.ordered)).sum::<i128>()
+        + details.charges.iter().map(|one| tax(one.amount)).sum::<i128>();
+    prop_assert_eq!(taxes, i128::from(totals.tax.minor));
+    prop_assert_eq!(details.refunded.currency, totals.total.currency);
+    prop_assert!((0..=totals.total.minor).contains(&details.refunded.minor));
     Ok(())
 }
 
-/// What the headline says is what the counts say.
-fn check_headline(order: &Order) -> Result<(), TestCaseError> {
+/// Parts of a line's price add up to it, however they were taken.
+fn check_amounts(line: &Line) -> Result<(), TestCaseError> {
+    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    for part in [|amount: Amount| amount.total, |amount: Amount| amount.tax] {
+        let [ordered, cancelled, fulfilled, returned] =
+            [ordered, cancelled, fulfilled, returned].map(part);
+        prop_assert!(cancelled >= 0 && fulfilled >= 0 && returned >= 0);
+        prop_assert!(cancelled + fulfilled <= ordered && returned <= fulfilled);
+        if line.open() == 0 {
+            prop_assert_eq!(cancelled + fulfilled, ordered);
+        }
+        if line.returned == line.fulfilled {
+            prop_assert_eq!(returned, fulfilled);
+        }
+    }
+    Ok(())
+}
+
+/// The status agrees with the counts.
+fn check_status(order: &Order) -> Result<(), TestCaseError> {
     let Some(details) = order.details() else { return Ok(()) };
     let any = |count: fn(&order_actor::domain::Line) -> u32| {
         details.lines.iter().any(|line| count(line) > 0)
@@ -232,7 +274,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn decided_events_are_legal_conserve_units_and_money_and_ended_orders_stay(steps in steps()) {
+    fn decided_events_conserve_units_and_money_and_ended_orders_stay_ended(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
         for step in steps {
             now = now.plus(step.pause);
@@ -245,7 +287,7 @@ proptest! {
                     Ok(order) => order,
                     Err(impossible) => return Err(TestCaseError::fail(impossible.to_string())),
                 };
-                check_headline(&order)?;
+                check_status(&order)?;
                 if let Some(details) = order.details() {
                     check_sums(details)?;
                 }
@@ -253,29 +295,29 @@ proptest! {
         }
     }
 
-    /// Cancelling units by number is the one command without an identity of its own: its retry is
+    /// Cancelling units by number is the only command without an id of its own: its retries are
     /// recognised by the request id in the journal.
     #[test]
     fn a_repeated_command_appends_nothing(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
         for step in steps {
             now = now.plus(step.pause);
-            let say = |order: &Order| {
+            let decided = |order: &Order| {
                 decide(order, &step.command, &step.by, now, &Policy::default())
             };
-            let first = say(&order);
-            prop_assert_eq!(&first, &say(&order), "deciding is pure");
+            let first = decided(&order);
+            prop_assert_eq!(&first, &decided(&order), "deciding is pure");
             let Ok(events) = first else { continue };
             order = events.iter().try_fold(order, evolve).unwrap();
             let by_number = matches!(&step.command, Command::Cancel(it) if !it.lines.is_empty());
             if !by_number {
-                prop_assert!(say(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
+                prop_assert!(decided(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
             }
         }
     }
 
     #[test]
-    fn a_prefix_and_then_the_rest_is_the_whole(steps in steps(), at in any::<prop::sample::Index>()) {
+    fn replaying_a_prefix_and_then_the_rest_equals_replaying_all(steps in steps(), at in any::<prop::sample::Index>()) {
         let (history, order) = live(&steps);
         let (prefix, rest) = history.split_at(at.index(history.len() + 1));
         let before = replay(prefix).unwrap();
@@ -294,7 +336,7 @@ proptest! {
         }
     }
 
-    /// A damaged history is refused or still obeys the sums; it never panics.
+    /// A damaged history is refused or its sums still hold; it never panics.
     #[test]
     fn a_damaged_history_is_refused_or_still_adds_up(
         steps in steps(),
@@ -312,7 +354,7 @@ proptest! {
             }
         }
         if let Ok(order) = replay(&history) {
-            check_headline(&order)?;
+            check_status(&order)?;
             if let Some(details) = order.details() {
                 check_sums(details)?;
             }
@@ -337,9 +379,9 @@ proptest! {
     }
 }
 
-/// The laws above would say little if the commands went nowhere.
+/// The laws above would prove little if the commands reached few states.
 #[test]
-fn the_commands_reach_every_state_event_and_refusal_of_weight() {
+fn generated_commands_reach_every_state_event_and_main_rejection() {
     let mut runner = TestRunner::deterministic();
     let (mut states, mut events, mut refusals) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -380,6 +422,6 @@ fn the_commands_reach_every_state_event_and_refusal_of_weight() {
         "TEXT_TOO_LONG",
     ];
     for code in expected {
-        assert!(refusals.contains(code), "{code} was never met: {refusals:?}");
+        assert!(refusals.contains(code), "{code} never occurred: {refusals:?}");
     }
 }

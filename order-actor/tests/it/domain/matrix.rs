@@ -1,5 +1,5 @@
-//! Every command against every state, as one page to read: `matrix.txt`.
-//! `ORDINAL_WRITE_GOLDEN=1` writes it anew; the difference is for the reviewer.
+//! Every command against every state, as one page: `matrix.txt`.
+//! `ORDINAL_WRITE_GOLDEN=1` rewrites it; a reviewer checks the difference.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -38,11 +38,11 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
     ]
 }
 
-/// A command, by whom, and how many seconds after the order was placed.
-type Said = (&'static str, Command, By, u64);
+/// Label, command, caller, and seconds after the order was placed.
+type Case = (&'static str, Command, By, u64);
 
-/// What is said of each kind. A kind that is missing does not compile.
-fn of_kind(kind: CommandKind) -> Vec<Said> {
+/// The cases of each kind. A missing kind does not compile.
+fn of_kind(kind: CommandKind) -> Vec<Case> {
     use CancelReason::{CustomerRequest, InsufficientStock, Ops};
     let other = Command::Place(Place { lines: vec![new_line("MUG", 9, gbp(1))], ..a_place() });
     let theirs = Command::Place(Place { customer_id: stranger(), ..a_place() });
@@ -95,7 +95,7 @@ fn of_kind(kind: CommandKind) -> Vec<Said> {
     }
 }
 
-fn commands() -> Vec<Said> {
+fn commands() -> Vec<Case> {
     CommandKind::all()
         .flat_map(|kind| {
             let said = of_kind(kind);

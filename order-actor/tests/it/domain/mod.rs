@@ -1,7 +1,8 @@
-//! Tests of the pure part: one file per command, then what holds for all of them.
+//! Tests of the domain: one file per command, then the laws of all commands.
 
 mod support; // given, when, then
 
+mod amounts; // what an order costs
 mod approve_return;
 mod cancel;
 mod confirm;
@@ -12,8 +13,8 @@ mod place;
 mod reject_return;
 mod request_return;
 
-mod bounds; // however long it gets
-pub mod golden; // the bytes of every event, version 1
+mod bounds; // the limit of an order's events
+pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
-mod laws; // what holds after any commands in any order
+mod laws; // what holds after any sequence of commands
 mod matrix; // every command against every state

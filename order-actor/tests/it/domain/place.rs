@@ -23,7 +23,7 @@ fn an_order_is_placed_with_a_computed_total_and_a_window() {
 }
 
 #[test]
-fn the_clients_own_time_is_kept_and_decides_nothing() {
+fn the_clients_time_is_stored_and_does_not_affect_decisions() {
     let ordered_at = Some(Timestamp::from_micros(0));
     let command = Command::Place(Place { ordered_at, ..a_place() });
     let mut expected = placed();
@@ -41,7 +41,7 @@ fn a_window_that_never_ends_is_clamped() {
 }
 
 #[test]
-fn a_customer_places_for_nobody_else_and_the_engine_for_nobody() {
+fn a_customer_places_own_orders_only_and_the_engine_none() {
     let forbidden = |role| Rejection::Forbidden { role };
     nothing().when(&place(), &by_stranger(), 0).then_rejected(&forbidden(Role::Customer));
     nothing().when(&place(), &by_engine(), 0).then_rejected(&forbidden(Role::Engine));
@@ -86,7 +86,7 @@ fn all_lines_have_one_currency() {
 }
 
 #[test]
-fn the_total_fits() {
+fn a_total_that_overflows_is_refused() {
     let mut order = a_place();
     order.lines[0].unit_price = gbp(i64::MAX / 2 + 1);
     rejected(order.clone(), &Rejection::AmountOverflow);
@@ -115,7 +115,7 @@ fn address_and_contact_are_checked_in_this_order() {
 }
 
 #[test]
-fn addresses() {
+fn addresses_are_checked_field_by_field() {
     let check = |change: fn(&mut order_actor::domain::Address)| {
         let mut changed = address();
         change(&mut changed);
@@ -130,7 +130,7 @@ fn addresses() {
     assert_eq!(check(|it| it.country = "B ".to_owned()), Err(AddressError::Country));
     assert_eq!(check(|it| it.postal_code.clear()), Err(AddressError::PostalCode));
     assert_eq!(check(|it| it.postal_code = "1".repeat(21)), Err(AddressError::PostalCode));
-    // Where parcels arrive without a code, shops ask for none.
+    // Some countries require no postal code.
     for (countries, right) in [
         ("AE BD BH CL CO GT HK IE JM MZ NG NP PA VN WS", Ok(())),
         ("AU BR CA CN DE FR GB IN JP MX US ZA", Err(AddressError::PostalCode)),
@@ -149,7 +149,7 @@ fn addresses() {
 }
 
 #[test]
-fn the_same_again_changes_nothing_in_any_state() {
+fn placing_the_same_order_again_changes_nothing_in_any_state() {
     let histories = [
         vec![placed()],
         vec![placed(), confirmed()],
@@ -199,12 +199,12 @@ fn other_content_under_the_same_id_is_refused() {
 }
 
 #[test]
-fn somebody_elses_id_is_refused_after_the_content_was_checked() {
+fn another_customers_id_is_refused_after_the_content_check() {
     let theirs = Place { customer_id: stranger(), ..a_place() };
     given([placed()])
         .when(&Command::Place(theirs.clone()), &by_stranger(), 1)
         .then_rejected(&exists(Existing::Order, &[]));
-    // Whoever may see the order is told what differs.
+    // A caller who may see the order gets the fields that differ.
     given([placed()])
         .when(&Command::Place(theirs.clone()), &by_service(), 1)
         .then_rejected(&exists(Existing::Order, &["customer_id"]));

@@ -9,7 +9,7 @@ fn because(reason: &str) -> Command {
 }
 
 #[test]
-fn the_units_stay_and_nothing_of_the_return_is_left_behind() {
+fn a_rejected_return_leaves_the_units_and_no_pending_return() {
     for command in [reject(1), because("worn")] {
         let then = given(waiting(ALL))
             .when(&command, &by_ops(), 30)
@@ -47,7 +47,7 @@ fn a_reason_is_required_and_bounded() {
 }
 
 #[test]
-fn only_a_return_that_waits() {
+fn only_a_waiting_return_is_judged() {
     let mut approved = waiting(&[(1, 1)]);
     approved.push(return_approved(1, &[(1, 1)], 1_000, 30));
     for (history, from) in
@@ -63,7 +63,7 @@ fn only_a_return_that_waits() {
 }
 
 #[test]
-fn operators_only() {
+fn only_operators_may_judge() {
     for (by, role) in
         [(by_owner(), Role::Customer), (by_service(), Role::Service), (by_engine(), Role::Engine)]
     {

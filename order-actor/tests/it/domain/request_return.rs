@@ -15,7 +15,7 @@ fn with_reason(reason: &str, lines: &[(u32, u32)]) -> Command {
 }
 
 #[test]
-fn units_are_asked_to_come_back() {
+fn a_return_of_delivered_units_is_requested() {
     for by in [by_owner(), by_ops()] {
         given(delivered())
             .when(&request_return(1, &[(2, 2)]), &by, 20)
@@ -26,7 +26,7 @@ fn units_are_asked_to_come_back() {
 }
 
 #[test]
-fn accepted_just_before_the_window_ends_and_refused_at_its_end() {
+fn a_return_is_accepted_until_just_before_the_window_ends() {
     let last = WINDOW_ENDS - 1;
     given(delivered())
         .when(&request_return(1, ALL), &by_owner(), last)
@@ -49,7 +49,7 @@ fn the_same_return_again_changes_nothing_waiting_or_approved() {
 }
 
 #[test]
-fn a_rejected_return_asked_for_again_under_its_id_is_told_so() {
+fn a_rejected_return_cannot_be_requested_again_under_its_id() {
     let mut history = waiting(ALL);
     history.push(return_rejected(1, 30));
     given(history)
@@ -58,7 +58,7 @@ fn a_rejected_return_asked_for_again_under_its_id_is_told_so() {
 }
 
 #[test]
-fn another_return_under_the_same_id_is_refused_with_what_differs() {
+fn a_reused_return_id_is_refused_with_the_fields_that_differ() {
     for judged in [None, Some(return_rejected(1, 30)), Some(return_approved(1, ALL, 3_500, 30))] {
         let mut history = waiting(ALL);
         history.extend(judged);
@@ -79,7 +79,7 @@ fn one_return_waits_at_a_time() {
 }
 
 #[test]
-fn after_a_rejection_the_same_units_may_be_asked_again_in_the_same_window() {
+fn rejected_units_may_be_requested_again_in_the_same_window() {
     let mut history = waiting(ALL);
     history.push(return_rejected(1, 30));
     given(history.clone())
@@ -91,7 +91,7 @@ fn after_a_rejection_the_same_units_may_be_asked_again_in_the_same_window() {
 }
 
 #[test]
-fn only_units_that_the_customer_has() {
+fn only_units_that_the_customer_holds_are_returned() {
     let mut history = waiting(&[(1, 1)]);
     history.push(return_approved(1, &[(1, 1)], 1_000, 30));
     let check = |lines: &[(u32, u32)], line, at: &str, detail| {
@@ -123,7 +123,7 @@ fn guards_are_state_then_window_then_reason_then_units() {
 }
 
 #[test]
-fn owners_and_operators_only() {
+fn only_owners_and_operators_may_request_a_return() {
     for (by, role) in [(by_service(), Role::Service), (by_engine(), Role::Engine)] {
         given(delivered())
             .when(&request_return(1, ALL), &by, 20)

@@ -1,12 +1,13 @@
-//! Given a history, when somebody says something, then this happens.
+//! Given a history, when a command is sent, then this is decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Address, ApproveReturn, By, Cancel, Command, Confirm, Event, Existing, Fulfill, Impossible,
-    LineQuantity, NewLine, Order, Part, Place, PlacedLine, Policy, RejectReturn, Rejection,
-    RequestReturn, Restitution, Role, Status, decide, evolve, replay,
+    Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
+    Impossible, LineQuantity, NewLine, Order, Person, Place, PlacedLine, Policy, RejectReturn,
+    Rejection, RequestReturn, Restitution, Role, Status, TaxMode, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 pub const MINUTE: u64 = 60;
 pub const DAY: u64 = 24 * 60 * MINUTE;
 
-/// So many seconds after the order was placed.
+/// This many seconds after the order was placed.
 pub fn after(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
 }
@@ -67,7 +68,7 @@ pub fn by_service() -> By {
 }
 
 pub fn by_engine() -> By {
-    By::Engine(Part::STOCK)
+    By::Engine(Component::STOCK)
 }
 
 pub fn units(lines: &[(u32, u32)]) -> Vec<LineQuantity> {
@@ -83,7 +84,12 @@ pub fn address() -> Address {
         city: "Leeds".to_owned(),
         postal_code: "LS1 1AA".to_owned(),
         country: "GB".to_owned(),
+        ..Address::default()
     }
+}
+
+pub fn person() -> Person {
+    Person { address: address(), contact: contact(), billing_address: None }
 }
 
 pub fn contact() -> Contact {
@@ -91,24 +97,13 @@ pub fn contact() -> Contact {
 }
 
 pub fn new_line(sku: &str, units: u32, price: Money) -> NewLine {
-    NewLine {
-        sku: sku.parse().unwrap(),
-        quantity: Quantity::new(units).unwrap(),
-        unit_price: price,
-        seller_id: None,
-    }
+    NewLine::plain(sku.parse().unwrap(), Quantity::new(units).unwrap(), price)
 }
 
 /// Two mugs at 10.00 and three plates at 5.00: 35.00.
 pub fn a_place() -> Place {
-    Place {
-        order_id: order_id(),
-        customer_id: owner(),
-        lines: vec![new_line("MUG", 2, gbp(1_000)), new_line("PLATE", 3, gbp(500))],
-        address: address(),
-        contact: contact(),
-        ordered_at: None,
-    }
+    let lines = vec![new_line("MUG", 2, gbp(1_000)), new_line("PLATE", 3, gbp(500))];
+    Place::plain((order_id(), owner()), lines, (address(), contact()))
 }
 
 pub fn place() -> Command {
@@ -146,6 +141,7 @@ pub fn an_approval() -> ApproveReturn {
         dispositions: Vec::new(),
         refund: None,
         refund_reason: String::new(),
+        charges: Vec::new(),
     }
 }
 
@@ -157,7 +153,7 @@ pub fn reject(n: u128) -> Command {
     Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), reason: "worn".to_owned() })
 }
 
-/// What [`place`] brings about at 0.
+/// The event of [`place`] at 0.
 pub fn placed() -> Event {
     let lines = (1..)
         .zip(a_place().lines)
@@ -167,15 +163,23 @@ pub fn placed() -> Event {
             quantity: new.quantity,
             unit_price: new.unit_price,
             seller_id: new.seller_id,
+            title: new.title,
+            attributes: new.attributes,
+            discounts: new.discounts,
+            taxes: new.taxes,
         })
         .collect();
     Event::OrderPlaced {
         order_id: order_id(),
         customer_id: owner(),
         lines,
+        charges: Vec::new(),
+        discounts: Vec::new(),
+        tax_mode: TaxMode::OnTop,
         total: gbp(3_500),
-        address: Arc::new(address()),
-        contact: Arc::new(contact()),
+        person: Arc::new(person()),
+        tags: Vec::new(),
+        metadata: BTreeMap::new(),
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),
@@ -261,6 +265,7 @@ pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
         refund: gbp(refund),
         refund_reason: String::new(),
         refund_told: refund > 0,
+        charges: Vec::new(),
         at: after(seconds),
     }
 }
@@ -277,7 +282,7 @@ pub fn delivered() -> Vec<Event> {
     vec![placed(), confirmed(), order_fulfilled(1, ALL, 10)]
 }
 
-/// As [`delivered`], and return 1 asked for at 20 s.
+/// As [`delivered`], with return 1 requested at 20 s.
 pub fn waiting(lines: &[(u32, u32)]) -> Vec<Event> {
     let mut events = delivered();
     events.push(return_requested(1, lines, 20));
@@ -288,10 +293,10 @@ pub fn nothing() -> Given {
     given([])
 }
 
-/// This happened.
+/// An order with this history.
 pub fn given(events: impl IntoIterator<Item = Event>) -> Given {
     let events: Vec<Event> = events.into_iter().collect();
-    Given { order: replay(&events).expect("a history that can have happened") }
+    Given { order: replay(&events).expect("the history is possible") }
 }
 
 pub struct Given {
@@ -299,7 +304,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Somebody says this, so many seconds after the order was placed.
+    /// Sends a command, this many seconds after the order was placed.
     pub fn when(self, command: &Command, by: &By, seconds: u64) -> Outcome {
         let now = after(seconds);
         let decision = decide(&self.order, command, by, now, &Policy::default());
@@ -313,10 +318,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Exactly this event, and the order as it is after it.
+    /// Expects exactly this event; returns the order after it.
     pub fn then(self, expected: Event) -> Then {
         assert_eq!(self.decision.as_deref(), Ok(&[expected.clone()][..]));
-        let order = evolve(self.before, &expected).expect("a decided event can happen");
+        let order = evolve(self.before, &expected).expect("a decided event is possible");
         Then { order }
     }
 
@@ -354,16 +359,16 @@ impl Then {
     }
 }
 
-/// Why this history cannot have happened.
+/// Why this history is impossible.
 pub fn impossible(events: &[Event]) -> Impossible {
-    replay(events).expect_err("a history that cannot have happened")
+    replay(events).expect_err("the history is impossible")
 }
 
-pub fn invalid_transition(from: Status, asked: &'static str) -> Rejection {
-    Rejection::InvalidTransition { from, asked }
+pub fn invalid_transition(from: Status, call: &'static str) -> Rejection {
+    Rejection::InvalidTransition { from, call }
 }
 
-/// Something with this id is there already and differs in these fields.
+/// The rejection of an id that exists and differs in these fields.
 pub fn exists(existing: Existing, differs: &[&'static str]) -> Rejection {
     Rejection::AlreadyExists { existing, differs: differs.to_vec() }
 }

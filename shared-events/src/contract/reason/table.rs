@@ -59,6 +59,10 @@ reasons! {
     "INVALID_ADDRESS" => InvalidAddress [InvalidArgument]
         "The address cannot be printed on a parcel. The violation names the field.",
         "Correct that field.";
+    "INVALID_AMOUNT" => InvalidAmount [InvalidArgument]
+        "A discount, a tax, a charge or what is paid back of a charge is below zero or more than \
+         it may be. The violation names the field.",
+        "Correct that amount.";
     "INVALID_CONTACT" => InvalidContact [InvalidArgument]
         "The e-mail address, phone number or language cannot be used to write to the customer.",
         "Correct that field.";
@@ -201,6 +205,10 @@ reasons! {
     "TOO_MANY_LINES" => TooManyLines [InvalidArgument]
         "The order has more lines than one may have; the message says how many.",
         "Split the order.";
+    "TOTALS_MISMATCH" => TotalsMismatch [InvalidArgument]
+        "A sum in `expected` is not what lines, discounts, charges and taxes come to. `field` says \
+         which, `is` what it comes to.",
+        "Compute it as docs/lifecycle.md says, or leave `expected` out.";
     "UNAUTHENTICATED" => Unauthenticated [Unauthenticated]
         "The caller is not known: no token, or one that the engine does not have.",
         "Send `authorization: Bearer TOKEN` ([security.md](security.md)).";

@@ -7,22 +7,22 @@ use shared_events::stream::History;
 
 use crate::domain::{Impossible, Order, evolve};
 use crate::journal::{Journal, JournalError};
-use crate::limits::UNFOLDED_MAX;
+use crate::limits::ORDERS_CACHED_MAX;
 use crate::record::{DecodeError, RecordedEvent, decode};
 
 /// The order before and after an event.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// As it was.
+    /// Before the event.
     pub before: Arc<Order>,
-    /// As the event made it.
+    /// After the event.
     pub after: Arc<Order>,
 }
 
-/// Why an event could not be unfolded.
+/// Why an event could not be replayed.
 #[derive(Debug, thiserror::Error)]
-pub enum UnfoldError {
-    /// The journal did not answer.
+pub enum ReplayError {
+    /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// An earlier event cannot be read.
@@ -34,13 +34,13 @@ pub enum UnfoldError {
     /// Events before this one are missing.
     #[error("version {sequence} has no version {} before it", sequence - 1)]
     Missing {
-        /// The version at hand.
+        /// The version of the event.
         sequence: u64,
     },
 }
 
-impl UnfoldError {
-    /// Whether the history itself is at fault, and not the world.
+impl ReplayError {
+    /// Whether the history itself is broken, as opposed to an unavailable journal.
     #[must_use]
     pub const fn is_history(&self) -> bool {
         !matches!(
@@ -54,20 +54,20 @@ impl UnfoldError {
     }
 }
 
-/// Follows orders through their events, in order. Remembers the orders it met last; for others it
-/// reads their history again.
-pub struct Unfold {
+/// Replays orders event by event. Caches the orders of the last events; for others it reads their
+/// history again.
+pub struct OrderReplay {
     journal: Journal,
     last: LruCache<OrderId, (u64, Arc<Order>)>,
-    /// Of which history they are.
+    /// The journal history that the cached orders belong to.
     history: Option<History>,
 }
 
-impl Unfold {
-    /// Over this journal.
+impl OrderReplay {
+    /// A replay over this journal.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
-        let most = NonZeroUsize::new(UNFOLDED_MAX).unwrap_or(NonZeroUsize::MIN);
+        let most = NonZeroUsize::new(ORDERS_CACHED_MAX).unwrap_or(NonZeroUsize::MIN);
         let history = journal.history();
         Self { journal, last: LruCache::new(most), history }
     }
@@ -75,8 +75,8 @@ impl Unfold {
     /// The order before and after this event.
     ///
     /// # Errors
-    /// [`UnfoldError`]
-    pub async fn step(&mut self, recorded: &RecordedEvent) -> Result<Step, UnfoldError> {
+    /// [`ReplayError`]
+    pub async fn step(&mut self, recorded: &RecordedEvent) -> Result<Step, ReplayError> {
         let (order_id, sequence) = (recorded.order_id, recorded.sequence);
         let before = match self.last.get(&order_id) {
             Some((version, order)) if version + 1 == sequence => Arc::clone(order),
@@ -91,15 +91,14 @@ impl Unfold {
         Ok(Step { before, after })
     }
 
-    /// The order as the journal has it now, with its version and its last event; none where it does not
-    /// exist.
+    /// The order as the journal has it now, with its last event; none if it does not exist.
     ///
     /// # Errors
-    /// [`UnfoldError`]
+    /// [`ReplayError`]
     pub async fn now(
         &mut self,
         order_id: OrderId,
-    ) -> Result<Option<(Order, RecordedEvent)>, UnfoldError> {
+    ) -> Result<Option<(Order, RecordedEvent)>, ReplayError> {
         self.last.pop(&order_id);
         let mut now = None;
         let mut order = Order::Absent;
@@ -111,13 +110,12 @@ impl Unfold {
         Ok(now.map(|last| (order, last)))
     }
 
-    /// Forgets every order: the journal tells another history.
+    /// Empties the cache, because the journal has another history.
     pub fn forget(&mut self) {
         self.last.clear();
     }
 
-    /// Forgets every order where the journal has gone on as another incarnation: asked before each
-    /// batch.
+    /// Empties the cache if the journal has started another incarnation. Called before each batch.
     pub fn keep_up(&mut self) {
         let history = self.journal.history();
         if history != self.history {
@@ -132,7 +130,7 @@ impl Unfold {
         &self.journal
     }
 
-    async fn order_at(&self, order_id: OrderId, version: u64) -> Result<Order, UnfoldError> {
+    async fn order_at(&self, order_id: OrderId, version: u64) -> Result<Order, ReplayError> {
         if version == 0 {
             return Ok(Order::Absent);
         }
@@ -148,7 +146,7 @@ impl Unfold {
         if reached == version {
             Ok(order)
         } else {
-            Err(UnfoldError::Missing { sequence: version + 1 })
+            Err(ReplayError::Missing { sequence: version + 1 })
         }
     }
 }

@@ -1,0 +1,211 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use shared_events::contract::{Money, Reason, TextRule};
+
+use super::Form;
+use crate::domain::{
+    ChargeKind, ChargeRefund, Discount, ExpectedTotals, NewCharge, Tax, TaxMode, TaxRate, bounds,
+};
+use crate::grpc::proto;
+
+const LABEL: RangeInclusive<usize> = 1..=bounds::LABEL_MAX;
+
+impl Form {
+    pub(crate) fn charges(&mut self, charges: &[proto::NewCharge]) -> Option<Vec<NewCharge>> {
+        self.at_most("charges", charges.len(), bounds::CHARGES_MAX)?;
+        let parsed: Vec<_> = charges
+            .iter()
+            .enumerate()
+            .map(|(index, charge)| self.charge(&format!("charges[{index}]"), charge))
+            .collect();
+        parsed.into_iter().collect()
+    }
+
+    fn charge(&mut self, path: &str, charge: &proto::NewCharge) -> Option<NewCharge> {
+        let kind = match charge.kind() {
+            proto::ChargeKind::Shipping => Some(ChargeKind::Shipping),
+            proto::ChargeKind::Handling => Some(ChargeKind::Handling),
+            proto::ChargeKind::GiftWrap => Some(ChargeKind::GiftWrap),
+            proto::ChargeKind::Other => Some(ChargeKind::Other),
+            proto::ChargeKind::Unspecified => {
+                self.invalid(format!("{path}.kind"), "SHIPPING, HANDLING, GIFT_WRAP or OTHER");
+                None
+            }
+        };
+        let label = self.label(&format!("{path}.label"), &charge.label, 0..=bounds::LABEL_MAX);
+        let amount = self.amount(&format!("{path}.amount"), charge.amount.as_ref());
+        let taxes = self.taxes(&format!("{path}.taxes"), &charge.taxes);
+        Some(NewCharge { kind: kind?, label: label?, amount: amount?, taxes: taxes? })
+    }
+
+    pub(crate) fn discounts(
+        &mut self,
+        path: &str,
+        discounts: &[proto::Discount],
+    ) -> Option<Vec<Discount>> {
+        self.at_most(path, discounts.len(), bounds::PRICE_PARTS_MAX)?;
+        let mut parsed = Vec::with_capacity(discounts.len());
+        for (index, discount) in discounts.iter().enumerate() {
+            let label = self.label(&format!("{path}[{index}].label"), &discount.label, LABEL);
+            let amount = self.amount(&format!("{path}[{index}].amount"), discount.amount.as_ref());
+            parsed.push(label.zip(amount).map(|(label, amount)| Discount { label, amount }));
+        }
+        parsed.into_iter().collect()
+    }
+
+    pub(super) fn taxes(&mut self, path: &str, taxes: &[proto::Tax]) -> Option<Vec<Tax>> {
+        self.at_most(path, taxes.len(), bounds::PRICE_PARTS_MAX)?;
+        let mut parsed = Vec::with_capacity(taxes.len());
+        for (index, tax) in taxes.iter().enumerate() {
+            let name = self.label(&format!("{path}[{index}].name"), &tax.name, LABEL);
+            let rate: Option<Option<TaxRate>> = match tax.rate_percent.as_str() {
+                "" => Some(None),
+                text => text
+                    .parse()
+                    .map(Some)
+                    .map_err(|error| self.invalid(format!("{path}[{index}].rate_percent"), error))
+                    .ok(),
+            };
+            let amount = self.amount(&format!("{path}[{index}].amount"), tax.amount.as_ref());
+            parsed.push((|| Some(Tax { name: name?, rate: rate?, amount: amount? }))());
+        }
+        parsed.into_iter().collect()
+    }
+
+    pub(crate) fn tax_mode(&mut self, mode: i32) -> Option<TaxMode> {
+        match proto::TaxMode::try_from(mode) {
+            Ok(proto::TaxMode::Unspecified | proto::TaxMode::OnTop) => Some(TaxMode::OnTop),
+            Ok(proto::TaxMode::Included) => Some(TaxMode::Included),
+            Err(_) => {
+                self.invalid("tax_mode", "ON_TOP or INCLUDED");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn charge_refunds(
+        &mut self,
+        refunds: &[proto::ChargeRefund],
+    ) -> Option<Vec<ChargeRefund>> {
+        self.at_most("charges", refunds.len(), bounds::CHARGES_MAX)?;
+        let mut named = BTreeSet::new();
+        let mut parsed = Vec::with_capacity(refunds.len());
+        for (index, refund) in refunds.iter().enumerate() {
+            let field = format!("charges[{index}].charge");
+            if refund.charge == 0 {
+                self.invalid(field, "charges are numbered from 1");
+            } else if !named.insert(refund.charge) {
+                self.invalid(field, bounds::NAMED_TWICE);
+            }
+            let amount = self.amount(&format!("charges[{index}].amount"), refund.amount.as_ref());
+            parsed.push(amount.map(|amount| ChargeRefund { charge: refund.charge, amount }));
+        }
+        parsed.into_iter().collect()
+    }
+
+    pub(crate) fn expected(&mut self, totals: Option<&proto::Totals>) -> Option<ExpectedTotals> {
+        let Some(totals) = totals else { return Some(ExpectedTotals::default()) };
+        let mut sum = |field: &str, money: &Option<proto::Money>| match money {
+            None => Some(None),
+            Some(money) => {
+                self.money(&format!("expected.{field}"), Reason::InvalidAmount, money).map(Some)
+            }
+        };
+        let goods = sum("goods", &totals.goods);
+        let discounts = sum("discounts", &totals.discounts);
+        let charges = sum("charges", &totals.charges);
+        let tax = sum("tax", &totals.tax);
+        let total = sum("total", &totals.total);
+        Some(ExpectedTotals {
+            goods: goods?,
+            discounts: discounts?,
+            charges: charges?,
+            tax: tax?,
+            total: total?,
+        })
+    }
+
+    pub(crate) fn tags(&mut self, tags: Vec<String>) -> Option<Vec<String>> {
+        self.at_most("tags", tags.len(), bounds::TAGS_MAX)?;
+        let mut named = BTreeSet::new();
+        let mut all = true;
+        for (index, tag) in tags.iter().enumerate() {
+            let field = format!("tags[{index}]");
+            all &= self.label(&field, tag, LABEL).is_some();
+            if !named.insert(tag) {
+                self.invalid(field, bounds::NAMED_TWICE);
+                all = false;
+            }
+        }
+        all.then_some(tags)
+    }
+
+    /// Keys and values of the client's own. No key is shown in an error: it may be personal data.
+    pub(crate) fn keys(
+        &mut self,
+        path: &str,
+        reason: Reason,
+        keys: BTreeMap<String, String>,
+    ) -> Option<BTreeMap<String, String>> {
+        self.at_most(path, keys.len(), bounds::KEYS_MAX)?;
+        let key = TextRule::line(bounds::KEY_MAX);
+        let value = TextRule::lines(bounds::TEXT_MAX);
+        for (text, held) in &keys {
+            if text.is_empty() || key.check(text).is_err() {
+                let max = bounds::KEY_MAX;
+                let detail = format!("a key is 1 to {max} characters without hidden ones");
+                self.violations.add(path, reason, detail);
+                return None;
+            }
+            if let Err(error) = value.check(held) {
+                self.violations.add(path, reason, error);
+                return None;
+            }
+        }
+        Some(keys)
+    }
+
+    /// A short text of one line.
+    pub(super) fn label(
+        &mut self,
+        field: &str,
+        text: &str,
+        length: RangeInclusive<usize>,
+    ) -> Option<String> {
+        if *length.start() > 0 && text.trim().is_empty() {
+            self.invalid(field, format!("1 to {} characters", length.end()));
+            return None;
+        }
+        match TextRule::line(*length.end()).check(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(error) => {
+                self.invalid(field, error);
+                None
+            }
+        }
+    }
+
+    /// An amount that is given and not below zero.
+    fn amount(&mut self, field: &str, money: Option<&proto::Money>) -> Option<Money> {
+        let reason = Reason::InvalidAmount;
+        let Some(money) = money else {
+            self.violations.add(field, reason, "required");
+            return None;
+        };
+        let money = self.money(field, reason, money)?;
+        if money.minor < 0 {
+            self.violations.add(field, reason, "not below zero");
+            return None;
+        }
+        Some(money)
+    }
+
+    fn at_most(&mut self, field: &str, count: usize, max: usize) -> Option<()> {
+        if count > max {
+            self.invalid(field, format!("at most {max}"));
+            return None;
+        }
+        Some(())
+    }
+}
