@@ -42,6 +42,7 @@ async fn instants_at_the_ends_of_the_calendar_are_kept_and_found(mut shop: Shop)
     for (order_id, ordered_at) in &orders {
         assert_eq!(shop.get(order_id).await["ordered_at"], *ordered_at);
     }
+    shop.settled().await;
     let open_end = json!({
         "filter": { "placed_from": "0001-01-01T00:00:00Z", "placed_until": "9999-12-31T23:59:59Z" },
     });

@@ -374,7 +374,7 @@ fn stock_that_lost_everything_cancels_no_confirmed_order() {
     });
     assert_eq!(letters[0]["subject"], json!(order));
     let error = letters[0]["error"].as_str().unwrap();
-    assert!(error.contains("refuses what it had confirmed"), "{letters}");
+    assert!(error.contains("rejects an order that it had confirmed"), "{letters}");
     engines[0].until(&order, "CONFIRMED");
     stop_all(engines);
 }

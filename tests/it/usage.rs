@@ -100,6 +100,7 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
         "lines": [{ "line": 1, "sku": "MUG", "ordered": 2,
                     "unit_price": { "currency_code": "GBP", "units": 4, "nanos": 500_000_000 } }],
         "pending_return": { "return_id": ID, "reason": EVIL, "judge_by": TIME,
+                            "value": { "currency_code": "GBP", "units": 9 },
                             "lines": [{ "line": 1, "quantity": 2 }] },
     });
     let event = json!({

@@ -16,9 +16,11 @@ mod commands; // the commands and their rules, one file each
 mod counts; // counting the units of lines
 mod deadline;
 mod decide;
+mod details; // what every order has, whatever its state
 mod event; // the journal's private schema
 mod evolve;
 mod guards; // checks that several commands share
+mod line; // a line, its units and what they cost
 mod order; // one variant per state, each with its own data
 mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
@@ -33,12 +35,12 @@ pub use caller::{By, Component, Name, Role};
 pub use commands::*;
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
+pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Shipment, Terms};
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
+pub use line::{Line, LineAmounts, LineDescription};
 pub use order::{
-    Cancelled, Confirmed, Details, Fulfilled, JudgedReturn, Judgement, Line, LineAmounts,
-    LineDescription, Order, OrderCharge, Pending, ReturnRequested, Returned, Shipment, Status,
-    Terms,
+    Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
 };
 pub use person::Person;
 pub use policy::Policy;

@@ -101,11 +101,17 @@ fn at_the_extremes(whole: &Value) -> Vec<(String, Value)> {
     }
     let mut found = Vec::new();
     fields(whole, "", "", &mut found);
+    // What a fact is about stands in its envelope and in its data, and is changed in both.
+    let is_subject = |path: &str| whole.pointer(path) == whole.get("subject");
     let mut all = Vec::new();
-    for (path, extremes) in found {
+    for (path, extremes) in &found {
         for extreme in extremes {
             let mut changed = whole.clone();
-            *changed.pointer_mut(&path).unwrap() = extreme;
+            for (other, _) in &found {
+                if other == path || is_subject(path) && is_subject(other) {
+                    *changed.pointer_mut(other).unwrap() = extreme.clone();
+                }
+            }
             all.push((path.clone(), changed));
         }
     }

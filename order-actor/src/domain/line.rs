@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared_events::contract::{Money, SellerId, Sku};
+
+use super::{Amount, Discount, Tax};
+
+/// A line of an order, with its units by state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// 1-based number.
+    pub number: u32,
+    /// The product.
+    pub sku: Sku,
+    /// The price of one unit.
+    pub unit_price: Money,
+    /// The seller, where a shop has several.
+    pub seller_id: Option<SellerId>,
+    /// Units ordered.
+    pub ordered: u32,
+    /// Units cancelled.
+    pub cancelled: u32,
+    /// Units delivered.
+    pub fulfilled: u32,
+    /// Units in a return that waits for judgement.
+    pub in_return: u32,
+    /// Units returned.
+    pub returned: u32,
+    /// What its units cost.
+    pub amounts: LineAmounts,
+    /// What it was placed with beside its price; nothing, for most.
+    pub description: Option<Arc<LineDescription>>,
+}
+
+/// What a line was placed with that nothing changes later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineDescription {
+    /// Its name for people.
+    pub title: String,
+    /// What else there is to say of it.
+    pub attributes: BTreeMap<String, String>,
+    /// Its own discounts.
+    pub discounts: Vec<Discount>,
+    /// Its taxes.
+    pub taxes: Vec<Tax>,
+}
+
+/// What the units of a line cost, by what became of them. Each is the sum of parts that were taken
+/// from what was left, so that the parts add up to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineAmounts {
+    /// All units.
+    pub ordered: Amount,
+    /// Those that will not be delivered.
+    pub cancelled: Amount,
+    /// Those delivered, also where they came back.
+    pub fulfilled: Amount,
+    /// Those that came back.
+    pub returned: Amount,
+}
+
+impl Line {
+    /// What so many of the open units cost.
+    #[must_use]
+    pub fn open_amount(&self, units: u32) -> Amount {
+        let LineAmounts { ordered, cancelled, fulfilled, .. } = self.amounts;
+        ordered.minus(cancelled).minus(fulfilled).part(units, self.open())
+    }
+
+    /// What so many of the units cost that were delivered and have not come back.
+    #[must_use]
+    pub fn delivered_amount(&self, units: u32) -> Amount {
+        let LineAmounts { fulfilled, returned, .. } = self.amounts;
+        fulfilled.minus(returned).part(units, self.fulfilled.saturating_sub(self.returned))
+    }
+
+    /// Units not delivered yet.
+    #[must_use]
+    pub const fn open(&self) -> u32 {
+        self.ordered.saturating_sub(self.cancelled).saturating_sub(self.fulfilled)
+    }
+
+    /// Delivered units that are in no return.
+    #[must_use]
+    pub const fn kept(&self) -> u32 {
+        self.fulfilled.saturating_sub(self.returned).saturating_sub(self.in_return)
+    }
+}
