@@ -1,3 +1,6 @@
+/// Characters of an operator's reason at most.
+pub const REASON_MAX: usize = 500;
+
 /// What a text from outside may hold: so many characters that can all be seen. Whatever hides,
 /// turns or overwrites what stands beside it is refused, wherever texts are taken: control characters
 /// (NUL above all, which Postgres takes in no text), marks that turn the direction of writing, and
@@ -35,6 +38,12 @@ impl TextRule {
     #[must_use]
     pub const fn line(max: usize) -> Self {
         Self { max, lines: false }
+    }
+
+    /// The reason of an operator's action: one line.
+    #[must_use]
+    pub const fn reason() -> Self {
+        Self::line(REASON_MAX)
     }
 
     /// A text of several lines, with tabs.

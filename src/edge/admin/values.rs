@@ -1,18 +1,16 @@
 use service_edge::time;
-use shared_events::contract::{Reason, TextRule};
+use shared_events::contract::{REASON_MAX, Reason, TextRule};
 use shared_events::stream::Cursors;
 use tonic::Status;
 
 use super::proto;
 use crate::edge::refusal::{away, violation};
 
-const REASON_LEN_MAX: usize = 500;
-
 /// What an operator says for the log and for others.
 pub(super) fn operators_reason(text: &str) -> Result<&str, Status> {
     let reason = text.trim();
     if reason.is_empty() {
-        return Err(violation("reason", &format!("required: 1 to {REASON_LEN_MAX} characters")));
+        return Err(violation("reason", &format!("required: 1 to {REASON_MAX} characters")));
     }
     written("reason", reason)?;
     Ok(reason)
@@ -27,7 +25,7 @@ pub(super) fn optional_reason(text: &str) -> Result<&str, Status> {
 
 /// Whether a text can be shown to operators and kept on every database.
 pub(super) fn written(field: &str, text: &str) -> Result<(), Status> {
-    let rule = TextRule::line(REASON_LEN_MAX);
+    let rule = TextRule::reason();
     rule.check(text).map_err(|error| violation(field, &error.to_string()))
 }
 
