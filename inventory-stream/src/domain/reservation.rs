@@ -5,17 +5,17 @@ use shared_events::contract::{
     FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine,
 };
 
-use super::Shelf;
+use super::StockLevels;
 
-/// Where a reservation stands.
+/// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReservationState {
-    /// Something was heard of the order, but not yet its placing.
+    /// Facts about the order arrived, but not yet its placing.
     Waiting,
-    /// Its units are held, or were and have been delivered or released one by one.
+    /// Its units are held, or were and have been shipped or released since.
     Reserved,
-    /// Not all units were free, so none is held.
+    /// Not all units were available, so none is held.
     Rejected,
     /// The order was cancelled. Also a tombstone: a placing that comes later holds nothing.
     Released,
@@ -34,25 +34,25 @@ impl ReservationState {
     }
 }
 
-/// A line of a reservation and what became of its units.
+/// A line of a reservation, and what became of its units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct ReservedLine {
     /// 1-based number of the order's line.
     pub line: u32,
-    /// What it is.
+    /// The product.
     pub sku: Sku,
     /// Units ordered.
     pub quantity: u32,
-    /// Units let go.
+    /// Units cancelled.
     pub released: u32,
-    /// Units delivered.
+    /// Units shipped.
     pub committed: u32,
-    /// Units that came back.
+    /// Units returned to stock.
     pub restocked: u32,
 }
 
-impl Held {
-    /// Units neither let go nor delivered.
+impl ReservedLine {
+    /// Units neither released nor shipped.
     #[must_use]
     pub const fn open(&self) -> u32 {
         self.quantity.saturating_sub(self.released).saturating_sub(self.committed)
@@ -63,26 +63,26 @@ impl Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StepKind {
-    /// They will not be delivered.
+    /// They are cancelled.
     Release,
-    /// They left the house.
+    /// They are shipped.
     Commit,
-    /// They came back.
+    /// They are returned to stock.
     Restock,
 }
 
 /// A fact about units of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Which fact; the same one again does nothing.
+    /// The fact; a second one with the same id does nothing.
     pub fact_id: FactId,
     /// What it does.
     pub kind: StepKind,
-    /// To which units.
+    /// The units.
     pub lines: Vec<LineUnits>,
 }
 
-/// A fact that no history of the order explains.
+/// A fact that no history of the order can explain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
 pub struct Impossible {
@@ -92,9 +92,9 @@ pub struct Impossible {
     pub detail: &'static str,
 }
 
-/// Where in the log of orders the facts of an order stand that were heard.
+/// The positions of an order's facts in the log of orders, as far as they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct FactRange {
     /// The shard.
     pub shard: u16,
     /// The first position.
@@ -103,19 +103,19 @@ pub struct Seen {
     pub last: u64,
 }
 
-/// What is held for one order. It remembers which facts it has seen and keeps those that came too
-/// early, so that the order in which they come does not matter.
+/// What is held for one order. It remembers the facts it has applied and keeps those that came too
+/// early, so that the order in which they arrive does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The order.
     pub order_id: OrderId,
-    /// The id by which the order knows it; derived from the order's, so that it is always the same.
+    /// The id that the order knows it by; derived from the order's, so that it is always the same.
     pub reservation_id: ReservationId,
-    /// Where it stands.
+    /// Its state.
     pub state: ReservationState,
-    /// Its lines, once the placing was heard of.
-    pub lines: Vec<Held>,
-    /// What was short, where it was rejected.
+    /// Its lines; none before the placing.
+    pub lines: Vec<ReservedLine>,
+    /// The products that were short, where it was rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Sku>,
     /// Facts that were applied.
@@ -124,13 +124,13 @@ pub struct Reservation {
     /// Facts that wait for an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Step>,
-    /// Where they stand; none of what was heard before this was remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    /// Where its facts are in the log; none for orders older than this record.
+    #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
+    pub fact_range: Option<FactRange>,
 }
 
 impl Reservation {
-    /// Of an order of which nothing was heard yet.
+    /// Of an order without facts yet.
     #[must_use]
     pub fn new(order_id: OrderId) -> Self {
         let reservation_id = uuid::Uuid::new_v5(&order_id.uuid(), b"reservation");
@@ -142,54 +142,56 @@ impl Reservation {
             missing: Vec::new(),
             applied: BTreeSet::new(),
             waiting: Vec::new(),
-            seen: None,
+            fact_range: None,
         }
     }
 
-    /// A fact of the order stands here. Of an order of which something was heard before places were
-    /// remembered the first is not known, and none is remembered.
-    pub fn saw(&mut self, shard: u16, position: u64) {
+    /// Records the position of a fact. An order that had facts before positions were recorded has no
+    /// known first one, so none is recorded.
+    pub fn record_fact(&mut self, shard: u16, position: u64) {
         let new = self.state == ReservationState::Waiting
             && self.applied.is_empty()
             && self.lines.is_empty();
-        match &mut self.seen {
-            Some(seen) => {
-                seen.first = seen.first.min(position);
-                seen.last = seen.last.max(position);
+        match &mut self.fact_range {
+            Some(range) => {
+                range.first = range.first.min(position);
+                range.last = range.last.max(position);
             }
-            None if new => self.seen = Some(Seen { shard, first: position, last: position }),
+            None if new => {
+                self.fact_range = Some(FactRange { shard, first: position, last: position })
+            }
             None => {}
         }
     }
 
-    /// Takes back everything that it moved.
-    pub fn undo(&self, shelf: &mut Shelf) {
+    /// Reverts everything that it moved.
+    pub fn undo(&self, stock: &mut StockLevels) {
         for held in &self.lines {
             if self.state == ReservationState::Reserved {
-                shelf.reserve(&held.sku, -i64::from(held.open()));
+                stock.reserve(&held.sku, -i64::from(held.open()));
             }
-            shelf.commit(&held.sku, -i64::from(held.committed));
-            // Committing took the hold along; taking it back must not bring that one again.
-            shelf.reserve(&held.sku, -i64::from(held.committed));
-            shelf.restock(&held.sku, -i64::from(held.restocked));
+            stock.commit(&held.sku, -i64::from(held.committed));
+            // Committing also released the hold; reverting it must not reserve again.
+            stock.reserve(&held.sku, -i64::from(held.committed));
+            stock.restock(&held.sku, -i64::from(held.restocked));
         }
     }
 
-    /// The order was placed: holds all units, or none where one is short.
+    /// The order was placed: holds all units, or none where a product is short.
     ///
     /// # Errors
-    /// [`Impossible`] where an earlier fact, kept until now, does not fit these lines.
+    /// [`Impossible`] where a fact that waited for the placing does not fit these lines.
     pub fn placed(
         &mut self,
         lines: &[(u32, Sku, Quantity)],
-        shelf: &mut Shelf,
+        stock: &mut StockLevels,
     ) -> Result<Vec<InventoryFact>, Impossible> {
         if !self.lines.is_empty() {
             return Ok(Vec::new());
         }
         self.lines = lines
             .iter()
-            .map(|(line, sku, quantity)| Held {
+            .map(|(line, sku, quantity)| ReservedLine {
                 line: *line,
                 sku: sku.clone(),
                 quantity: quantity.get(),
@@ -201,7 +203,7 @@ impl Reservation {
         if self.state == ReservationState::Released {
             if let Some(step) = self.waiting.iter().find(|step| step.kind != StepKind::Release) {
                 let line = step.lines.first().map_or(0, |units| units.line);
-                return Err(Impossible { line, detail: "delivered, but nothing is held" });
+                return Err(Impossible { line, detail: "shipped, but nothing is held" });
             }
             self.waiting.clear();
             for held in &mut self.lines {
@@ -209,7 +211,7 @@ impl Reservation {
             }
             return Ok(Vec::new());
         }
-        let missing = self.missing(shelf);
+        let missing = self.missing(stock);
         if !missing.is_empty() {
             self.state = ReservationState::Rejected;
             self.missing.clone_from(&missing);
@@ -223,34 +225,34 @@ impl Reservation {
             lines: stock_lines(self.lines.iter().map(|held| (&held.sku, held.quantity))),
         }];
         for held in &self.lines {
-            shelf.reserve(&held.sku, i64::from(held.quantity));
+            stock.reserve(&held.sku, i64::from(held.quantity));
         }
-        facts.extend(self.catch_up(shelf)?);
+        facts.extend(self.catch_up(stock)?);
         Ok(facts)
     }
 
-    /// Products of which fewer units are free than the order wants over all its lines.
-    fn missing(&self, shelf: &Shelf) -> Vec<Sku> {
-        let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+    /// Products with fewer units available than all lines together need.
+    fn missing(&self, stock: &StockLevels) -> Vec<Sku> {
+        let mut needed: BTreeMap<&Sku, i64> = BTreeMap::new();
         for held in &self.lines {
-            *wanted.entry(&held.sku).or_default() += i64::from(held.quantity);
+            *needed.entry(&held.sku).or_default() += i64::from(held.quantity);
         }
-        wanted
+        needed
             .into_iter()
-            .filter(|(sku, units)| shelf.level(sku).available() < *units)
+            .filter(|(sku, units)| stock.level(sku).available() < *units)
             .map(|(sku, _)| sku.clone())
             .collect()
     }
 
-    /// The order was cancelled: lets go of what is held, or leaves a tombstone.
-    pub fn cancelled(&mut self, shelf: &mut Shelf) -> Vec<InventoryFact> {
+    /// The order was cancelled: releases what is held, or leaves a tombstone.
+    pub fn cancelled(&mut self, stock: &mut StockLevels) -> Vec<InventoryFact> {
         match self.state {
             ReservationState::Released => Vec::new(),
             ReservationState::Waiting => {
                 self.state = ReservationState::Released;
                 Vec::new()
             }
-            // Nothing was held; the rejection is the reason of the cancellation.
+            // Nothing was held: the rejection caused the cancellation.
             ReservationState::Rejected => Vec::new(),
             ReservationState::Reserved => {
                 self.state = ReservationState::Released;
@@ -258,7 +260,7 @@ impl Reservation {
                 for held in &mut self.lines {
                     let open = held.open();
                     if open > 0 {
-                        shelf.reserve(&held.sku, -i64::from(open));
+                        stock.reserve(&held.sku, -i64::from(open));
                         held.released += open;
                         freed.push((held.sku.clone(), open));
                     }
@@ -272,15 +274,15 @@ impl Reservation {
         }
     }
 
-    /// Units were released, delivered or came back. A step that comes before the one it builds on
-    /// is kept and applied after it.
+    /// Units were released, shipped or restocked. A step that comes before the one it builds on is
+    /// kept and applied after it.
     ///
     /// # Errors
-    /// [`Impossible`] where no order of facts could explain it.
+    /// [`Impossible`] where no sequence of facts could explain it.
     pub fn step(
         &mut self,
         step: Step,
-        shelf: &mut Shelf,
+        stock: &mut StockLevels,
     ) -> Result<Vec<InventoryFact>, Impossible> {
         let known = self.applied.contains(&step.fact_id)
             || self.waiting.iter().any(|waiting| waiting.fact_id == step.fact_id);
@@ -290,14 +292,14 @@ impl Reservation {
         }
         if over && step.kind == StepKind::Commit {
             let line = step.lines.first().map_or(0, |units| units.line);
-            return Err(Impossible { line, detail: "delivered, but nothing is held" });
+            return Err(Impossible { line, detail: "shipped, but nothing is held" });
         }
         self.waiting.push(step);
-        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(shelf) }
+        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(stock) }
     }
 
-    /// Applies what waits, as far as it can be.
-    fn catch_up(&mut self, shelf: &mut Shelf) -> Result<Vec<InventoryFact>, Impossible> {
+    /// Applies the waiting steps that are ready.
+    fn catch_up(&mut self, stock: &mut StockLevels) -> Result<Vec<InventoryFact>, Impossible> {
         let mut facts = Vec::new();
         loop {
             let mut ready = None;
@@ -309,12 +311,12 @@ impl Reservation {
             }
             let Some(index) = ready else { return Ok(facts) };
             let step = self.waiting.remove(index);
-            facts.extend(self.apply(&step, shelf));
+            facts.extend(self.apply(&step, stock));
             self.applied.insert(step.fact_id);
         }
     }
 
-    /// Whether a step can be applied now; later, where it builds on one that has not come.
+    /// Whether a step can be applied now. False where it builds on one that has not arrived.
     fn is_ready(&self, step: &Step) -> Result<bool, Impossible> {
         let mut ready = true;
         for units in &step.lines {
@@ -341,7 +343,7 @@ impl Reservation {
         Ok(ready)
     }
 
-    fn apply(&mut self, step: &Step, shelf: &mut Shelf) -> Option<InventoryFact> {
+    fn apply(&mut self, step: &Step, stock: &mut StockLevels) -> Option<InventoryFact> {
         for units in &step.lines {
             let quantity = units.quantity.get();
             let moved = i64::from(quantity);
@@ -351,15 +353,15 @@ impl Reservation {
             match step.kind {
                 StepKind::Release => {
                     held.released += quantity;
-                    shelf.reserve(&held.sku, -moved);
+                    stock.reserve(&held.sku, -moved);
                 }
                 StepKind::Commit => {
                     held.committed += quantity;
-                    shelf.commit(&held.sku, moved);
+                    stock.commit(&held.sku, moved);
                 }
                 StepKind::Restock => {
                     held.restocked += quantity;
-                    shelf.restock(&held.sku, moved);
+                    stock.restock(&held.sku, moved);
                 }
             }
         }

@@ -5,35 +5,39 @@ use shared_events::contract::Reason;
 use shared_events::stream::DatabaseError;
 use tonic::Status;
 
-use crate::store::SetError;
+use crate::store::MoveError;
 
-/// After this a caller may ask again that found the database unavailable.
-const AWAY_DELAY: Duration = Duration::from_millis(500);
+/// The delay before a retry, where the database was unavailable.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 pub(super) fn not_found(message: &str) -> Status {
     Refused::new(Reason::NotFound).say(message)
 }
 
-pub(super) fn away(error: &DatabaseError) -> Status {
+pub(super) fn unavailable(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "stock database");
     Refused::new(Reason::StockUnavailable)
-        .again_after(AWAY_DELAY)
+        .again_after(RETRY_DELAY)
         .say("the stock database is not available")
 }
 
-pub(super) fn refused(error: &SetError, field: &str) -> Status {
+pub(super) fn move_status(error: &MoveError, field: &str) -> Status {
     let message = error.to_string();
     match error {
-        SetError::InsufficientStock { .. } => Refused::new(Reason::InsufficientStock).say(&message),
-        SetError::TooMany => violation(field, &message),
-        SetError::OnHandMismatch { sku, expected, on_hand } => Refused::new(Reason::OnHandMismatch)
-            .with("sku", sku)
-            .with("expected", expected)
-            .with("actual", on_hand)
-            .say(&message),
-        SetError::RequestIdReused { .. } => {
+        MoveError::InsufficientStock { .. } => {
+            Refused::new(Reason::InsufficientStock).say(&message)
+        }
+        MoveError::TooMany => violation(field, &message),
+        MoveError::OnHandMismatch { sku, expected, on_hand } => {
+            Refused::new(Reason::OnHandMismatch)
+                .with("sku", sku)
+                .with("expected", expected)
+                .with("actual", on_hand)
+                .say(&message)
+        }
+        MoveError::RequestIdReused { .. } => {
             Refused::new(Reason::IdempotencyKeyReused).say(&message)
         }
-        SetError::Database(error) => away(error),
+        MoveError::Database(error) => unavailable(error),
     }
 }

@@ -73,7 +73,7 @@ pub async fn write_reservations<'a>(
     Ok(())
 }
 
-/// Forgets the reservations of these orders, as if nothing had been heard of them.
+/// Deletes the reservations of these orders.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -92,7 +92,7 @@ pub async fn forget_reservations(
     Ok(())
 }
 
-/// What is held for an order, if stock ever heard of it.
+/// The reservation of an order, if stock has any facts about it.
 ///
 /// # Errors
 /// [`DatabaseError`]

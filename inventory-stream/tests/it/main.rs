@@ -1,4 +1,4 @@
-//! What must hold of stock, on both databases.
+//! The laws of stock, on both databases.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,5 +13,6 @@ mod cache;
 mod conservation;
 mod edge;
 mod follower;
+mod migrations;
 mod movements;
 mod support;
