@@ -15,4 +15,5 @@ mod edge;
 mod follower;
 mod migrations;
 mod movements;
+mod reservation;
 mod support;
