@@ -190,7 +190,8 @@ fn apply(
 ) -> Result<Vec<InventoryFact>, Impossible> {
     let FactBody::Order(order) = &fact.body else { return Ok(Vec::new()) };
     let (kind, lines) = match order {
-        OrderFact::Created { lines, .. } => {
+        OrderFact::Created { lines, placed_at, .. } => {
+            reservation.placed_at.get_or_insert(*placed_at);
             let lines: Vec<_> =
                 lines.iter().map(|line| (line.line, line.sku.clone(), line.quantity)).collect();
             return reservation.placed(&lines, stock);

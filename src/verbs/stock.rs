@@ -36,6 +36,11 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             let request = json!({ "sku": sku });
             pages(client, out, method, request, &page, show::movements).await?;
         }
+        StockVerb::Holders { sku, page } => {
+            let method = "inventory.v1.InventoryService/ListStockHolders";
+            let request = json!({ "sku": sku });
+            pages(client, out, method, request, &page, show::holders).await?;
+        }
         StockVerb::Get { sku } => {
             out.answer(&ask("GetStock", json!({ "sku": sku })).await?, one);
         }
@@ -62,10 +67,10 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     Ok(())
 }
 
-/// What a request that moves stock has made of it.
+/// Shows the stock after a request that changes it.
 fn moved(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
-        out.line("this request had been carried out before; nothing changed");
+        out.line("this request was executed before; nothing changed");
     }
     show::stock(out, [&answer["stock"]]);
 }

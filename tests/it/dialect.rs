@@ -339,6 +339,7 @@ async fn a_page_that_is_asked_too_large_is_as_large_as_pages_are() {
         ("orders.v1.JournalService/ListOrderEvents", json!({ "order_id": order })),
         ("inventory.v1.InventoryService/ListStock", json!({})),
         ("inventory.v1.InventoryService/ListMovements", json!({ "sku": "MUG" })),
+        ("inventory.v1.InventoryService/ListStockHolders", json!({ "sku": "MUG" })),
         ("notifications.v1.NotificationService/ListNotifications", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
         ("admin.v1.AdminService/ListOperatorActions", json!({})),

@@ -214,6 +214,14 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["SET", "+9", "9 set and adjusted", "more: --page-token next"],
         ),
         (
+            vec!["stock", "holders", "MUG"],
+            stocks("ListStockHolders"),
+            json!({ "stock": stock, "next_page_token": "next",
+                    "holders": [{ "order_id": EVIL, "units": 3, "partly_shipped": true,
+                                  "placed_at": "2026-03-02T09:00:00Z" }] }),
+            vec!["3", "partly", "reserved", "more: --page-token next"],
+        ),
+        (
             vec!["operations", "list"],
             admin("ListOperatorActions"),
             json!({ "actions": [{ "verb": "PAUSE_FOLLOWER", "role": "OPS", "subject": EVIL,

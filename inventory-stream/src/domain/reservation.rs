@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine,
+    FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
 };
 
 use super::StockLevels;
@@ -44,11 +44,19 @@ pub struct ReservedLine {
     /// Units ordered.
     pub quantity: u32,
     /// Units cancelled.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub released: u32,
     /// Units shipped.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: u32,
     /// Units returned to stock.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub restocked: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(units: &u32) -> bool {
+    *units == 0
 }
 
 impl ReservedLine {
@@ -113,6 +121,9 @@ pub struct Reservation {
     pub reservation_id: ReservationId,
     /// Its state.
     pub state: ReservationState,
+    /// When the order was placed; none before that, and for orders older than this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed_at: Option<Timestamp>,
     /// Its lines; none before the placing.
     pub lines: Vec<ReservedLine>,
     /// The products that were short, where it was rejected.
@@ -138,6 +149,7 @@ impl Reservation {
             order_id,
             reservation_id: ReservationId::from_uuid(reservation_id),
             state: ReservationState::Waiting,
+            placed_at: None,
             lines: Vec::new(),
             missing: Vec::new(),
             applied: BTreeSet::new(),
@@ -162,6 +174,28 @@ impl Reservation {
             }
             None => {}
         }
+    }
+
+    /// Whether it holds any units.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.state == ReservationState::Reserved && self.lines.iter().any(|line| line.open() > 0)
+    }
+
+    /// Units that it holds of a product.
+    #[must_use]
+    pub fn held_of(&self, sku: &Sku) -> i64 {
+        if self.state != ReservationState::Reserved {
+            return 0;
+        }
+        let lines = self.lines.iter().filter(|line| line.sku == *sku);
+        lines.map(|line| i64::from(line.open())).sum()
+    }
+
+    /// Whether any of its units were shipped.
+    #[must_use]
+    pub fn has_shipped(&self) -> bool {
+        self.lines.iter().any(|line| line.committed > 0)
     }
 
     /// Reverts everything that it moved.

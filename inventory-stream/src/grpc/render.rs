@@ -80,3 +80,12 @@ pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
         missing_skus: found.missing.iter().map(Sku::to_string).collect(),
     }
 }
+
+pub(super) fn rendered_holder(found: &Reservation, sku: &Sku) -> proto::StockHolder {
+    proto::StockHolder {
+        order_id: found.order_id.to_string(),
+        units: found.held_of(sku),
+        placed_at: found.placed_at.map(timestamp),
+        partly_shipped: found.has_shipped(),
+    }
+}

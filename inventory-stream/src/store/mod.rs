@@ -10,7 +10,8 @@ pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
 };
 pub use reservations::{
-    forget_reservations, get_reservation, list_reservations, reservations, write_reservations,
+    forget_reservations, get_reservation, holders, list_reservations, reservations,
+    write_reservations,
 };
 use set::adjust;
 pub use set::{MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock};

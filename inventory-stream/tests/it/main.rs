@@ -13,6 +13,7 @@ mod cache;
 mod conservation;
 mod edge;
 mod follower;
+mod holders;
 mod migrations;
 mod movements;
 mod reservation;

@@ -143,6 +143,42 @@ async fn migration_0112_keeps_published_facts(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+/// Reservations as they were written before rows told which of them hold units.
+async fn migration_0113_finds_earlier_holders(dialect: Dialect) {
+    let (folder, schema) = (tempfile::tempdir().unwrap(), schema());
+    let old = open(dialect, folder.path(), &schema, 113).await;
+    let mut tx = old.begin().await.unwrap();
+    let sql = "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
+               VALUES ('A', 9, 4, 10, 1, 0)";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    let mut ids: Vec<String> = (0..4).map(|_| Uuid::now_v7().to_string()).collect();
+    ids.sort();
+    for (id, (released, committed)) in ids.iter().zip([(0, 0), (4, 0), (3, 1), (1, 2)]) {
+        let reservation_id = Uuid::now_v7();
+        let insert = format!(
+            r#"INSERT INTO reservations (order_id, state, body) VALUES ('{id}', 'RESERVED',
+               '{{"order_id":"{id}","reservation_id":"{reservation_id}","state":"RESERVED","lines":[
+               {{"line":1,"sku":"A","quantity":4,"released":{released},"committed":{committed},"restocked":0}}]}}')"#
+        );
+        sqlx::query(&insert).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    old.close().await;
+
+    let database = open(dialect, folder.path(), &schema, i64::MAX).await;
+    let states: Vec<String> =
+        sqlx::query_scalar("SELECT state FROM reservations ORDER BY order_id")
+            .fetch_all(database.reader())
+            .await
+            .unwrap();
+    assert_eq!(states, ["RESERVED", "DONE", "DONE", "RESERVED"]);
+    let (_bench, mut client) = served_on(Bench::over(database)).await;
+    let found = crate::holders::holders(&mut client, "A", 10).await;
+    let found: Vec<_> =
+        found.iter().map(|one| (one.order_id.as_str(), one.units, one.partly_shipped)).collect();
+    assert_eq!(found, [(ids[0].as_str(), 4, false), (ids[3].as_str(), 1, true)]);
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on_sqlite {
@@ -157,4 +193,5 @@ macro_rules! on_both {
 on_both! {
     migration_0102_keeps_earlier_movements
     migration_0112_keeps_published_facts
+    migration_0113_finds_earlier_holders
 }

@@ -18,7 +18,7 @@ fn signed(value: &Value, field: &str) -> String {
     }
 }
 
-/// What moved the stock of a product, and what it adds up to.
+/// The movements of a product's stock, and their sum.
 pub fn movements(out: &Output, answer: &Value) {
     let stock = &answer["stock"];
     let rows = items(&answer["movements"]).map(|movement| {
@@ -60,7 +60,25 @@ pub fn movements(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
-/// What is held for an order.
+/// The orders that hold units of a product.
+pub fn holders(out: &Output, answer: &Value) {
+    let stock = &answer["stock"];
+    let rows = items(&answer["holders"]).map(|holder| {
+        let shipped = if holder["partly_shipped"] == true { "partly" } else { "" };
+        vec![
+            text(holder, "order_id"),
+            text(holder, "units"),
+            short_time(holder, "placed_at"),
+            shipped.to_owned(),
+        ]
+    });
+    out.list(&["order", "units", "placed at", "shipped"], rows, "no order holds any");
+    let fields = ["sku", "on_hand", "reserved"].map(|field| text(stock, field));
+    out.line(format!("{}: {} on hand, {} of them reserved", fields[0], fields[1], fields[2]));
+    next_page(out, answer);
+}
+
+/// The reservation of an order.
 pub fn reservation(out: &Output, reservation: &Value) {
     out.pairs([
         ("order", text(reservation, "order_id")),

@@ -6,13 +6,13 @@ use crate::client::parse::Id;
 /// `ordinal stock …`
 #[derive(Debug, Subcommand)]
 pub enum StockVerb {
-    /// Set what is on hand of a product.
+    /// Set the units on hand of a product.
     Set {
-        /// Which product.
+        /// The product.
         sku: String,
         /// Units on hand.
         on_hand: u64,
-        /// Set it only where so many are on hand now; refused with ON_HAND_MISMATCH otherwise.
+        /// Set it only where this many are on hand now; refused with ON_HAND_MISMATCH otherwise.
         #[arg(long, value_name = "UNITS")]
         expected: Option<u64>,
         #[command(flatten)]
@@ -21,11 +21,11 @@ pub enum StockVerb {
         #[arg(long, value_name = "UUID")]
         request_id: Option<Id>,
     },
-    /// Change what is on hand of a product.
+    /// Add units to those on hand of a product, or remove them.
     Adjust {
-        /// Which product.
+        /// The product.
         sku: String,
-        /// Units more, or fewer where below zero.
+        /// Units to add, to remove where negative.
         #[arg(allow_negative_numbers = true)]
         delta: i64,
         #[command(flatten)]
@@ -36,28 +36,35 @@ pub enum StockVerb {
     },
     /// Show one product.
     Get {
-        /// Which product.
+        /// The product.
         sku: String,
     },
     /// List products.
     List {
-        /// Only those whose sku begins so.
+        /// Only those whose sku begins with this.
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         prefix: String,
         #[command(flatten)]
         page: Page,
     },
-    /// List everything that moved the stock of a product, newest first: who set or adjusted it and
-    /// why, and what orders reserved, released, took along and brought back.
+    /// List the movements of a product's stock, newest first: set or adjusted by whom and why, and
+    /// reserved, released, shipped and restocked by orders.
     Movements {
-        /// Which product.
+        /// The product.
         sku: String,
         #[command(flatten)]
         page: Page,
     },
-    /// Show what is held for an order.
+    /// List the orders that hold units of a product.
+    Holders {
+        /// The product.
+        sku: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show the reservation of an order.
     Reservation {
-        /// Which order, a UUID.
+        /// The order, a UUID.
         order_id: Id,
     },
 }
