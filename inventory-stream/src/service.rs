@@ -77,7 +77,12 @@ impl Inventory {
     /// The handler of its calls.
     #[must_use]
     pub fn edge(&self) -> StockEdge {
-        StockEdge::new(self.database.clone(), Arc::clone(&self.now), self.cache.clone())
+        StockEdge::new(
+            self.database.clone(),
+            self.outbox.clone(),
+            Arc::clone(&self.now),
+            self.cache.clone(),
+        )
     }
 
     /// Its gRPC service.

@@ -15,10 +15,19 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     };
     let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
     match verb {
-        StockVerb::Set { sku, on_hand, expected, why, request_id } => {
+        StockVerb::Set {
+            sku,
+            on_hand,
+            expected,
+            allow_shortage,
+            validate_only,
+            why,
+            request_id,
+        } => {
             let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
             let mut request = json!({
                 "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
+                "allow_shortage": allow_shortage, "validate_only": validate_only,
             });
             if let Some(expected) = expected {
                 request["expected_on_hand"] = json!(expected);
@@ -72,6 +81,7 @@ fn moved(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
         out.line("this request was executed before; nothing changed");
     }
+    show::losers(out, answer);
     show::stock(out, [&answer["stock"]]);
 }
 

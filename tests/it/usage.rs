@@ -194,6 +194,12 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["5"],
         ),
         (
+            vec!["stock", "set", "MUG", "5", "--allow-shortage", "--validate-only"],
+            stocks("SetStock"),
+            json!({ "stock": stock, "losers": [{ "order_id": EVIL, "units": 2 }] }),
+            vec!["lose", "2", "5"],
+        ),
+        (
             vec!["stock", "adjust", "MUG", "-1"],
             stocks("AdjustStock"),
             json!({ "stock": stock, "replayed": true }),

@@ -126,7 +126,7 @@ async fn stock_alone(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> 
     let database = stock_in(&inventory).await?;
     let mut tx = database.begin().await?;
     let (on_hand, expected) = (i64::try_from(stock)?, None);
-    let set = StockRequest::Set { on_hand, only_if_absent: false, expected };
+    let set = StockRequest::Set { on_hand, only_if_absent: false, expected, allow_shortage: false };
     let (hot, asked) = ("HOT".parse()?, RequestDetails::default());
     move_stock(&database, &mut tx, &hot, &set, asked, SystemClock.now()).await?;
     tx.commit().await?;

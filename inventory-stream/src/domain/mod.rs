@@ -4,8 +4,10 @@
 
 mod levels; // stock levels of the products of a batch
 mod reservation; // what is held for one order
+mod step; // facts about units of an order, applied now or kept
+mod withdrawal; // which orders lose their units to a stock-take
 
 pub use levels::{StockChange, StockLevel, StockLevels};
-pub use reservation::{
-    FactRange, Impossible, Reservation, ReservationState, ReservedLine, Step, StepKind,
-};
+pub use reservation::{FactRange, Reservation, ReservationState, ReservedLine};
+pub use step::{Impossible, Step, StepKind};
+pub use withdrawal::losers;

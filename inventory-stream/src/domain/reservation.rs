@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
+    FactId, InventoryFact, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
 };
 
-use super::StockLevels;
+use super::{Impossible, Step, StepKind, StockLevels};
 
 /// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +43,12 @@ pub struct ReservedLine {
     pub sku: Sku,
     /// Units ordered.
     pub quantity: u32,
-    /// Units cancelled.
+    /// Units released: cancelled by the order, or withdrawn.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: u32,
+    /// Units of those that were withdrawn and that the order has neither cancelled nor shipped since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub withdrawn: u32,
     /// Units shipped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: u32,
@@ -65,39 +68,6 @@ impl ReservedLine {
     pub const fn open(&self) -> u32 {
         self.quantity.saturating_sub(self.released).saturating_sub(self.committed)
     }
-}
-
-/// What a fact does to units of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum StepKind {
-    /// They are cancelled.
-    Release,
-    /// They are shipped.
-    Commit,
-    /// They are returned to stock.
-    Restock,
-}
-
-/// A fact about units of an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The fact; a second one with the same id does nothing.
-    pub fact_id: FactId,
-    /// What it does.
-    pub kind: StepKind,
-    /// The units.
-    pub lines: Vec<LineUnits>,
-}
-
-/// A fact that no history of the order can explain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {detail}")]
-pub struct Impossible {
-    /// The line.
-    pub line: u32,
-    /// What is wrong.
-    pub detail: &'static str,
 }
 
 /// The positions of an order's facts in the log of orders, as far as they were read.
@@ -230,6 +200,7 @@ impl Reservation {
                 sku: sku.clone(),
                 quantity: quantity.get(),
                 released: 0,
+                withdrawn: 0,
                 committed: 0,
                 restocked: 0,
             })
@@ -250,7 +221,8 @@ impl Reservation {
             self.state = ReservationState::Rejected;
             self.missing.clone_from(&missing);
             self.waiting.clear();
-            return Ok(vec![InventoryFact::Rejected { order_id: self.order_id, skus: missing }]);
+            let (order_id, reservation_id) = (self.order_id, None);
+            return Ok(vec![InventoryFact::Rejected { order_id, skus: missing, reservation_id }]);
         }
         self.state = ReservationState::Reserved;
         let mut facts = vec![InventoryFact::Reserved {
@@ -290,129 +262,32 @@ impl Reservation {
             ReservationState::Rejected => Vec::new(),
             ReservationState::Reserved => {
                 self.state = ReservationState::Released;
-                let mut freed = Vec::new();
+                let freed = self.release_all(stock);
                 for held in &mut self.lines {
-                    let open = held.open();
-                    if open > 0 {
-                        stock.reserve(&held.sku, -i64::from(open));
-                        held.released += open;
-                        freed.push((held.sku.clone(), open));
-                    }
+                    held.withdrawn = 0;
                 }
-                if freed.is_empty() {
-                    return Vec::new();
-                }
-                let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
-                vec![InventoryFact::Released { order_id: self.order_id, lines }]
+                freed.into_iter().collect()
             }
         }
     }
 
-    /// Units were released, shipped or restocked. A step that comes before the one it builds on is
-    /// kept and applied after it.
-    ///
-    /// # Errors
-    /// [`Impossible`] where no sequence of facts could explain it.
-    pub fn step(
-        &mut self,
-        step: Step,
-        stock: &mut StockLevels,
-    ) -> Result<Vec<InventoryFact>, Impossible> {
-        let known = self.applied.contains(&step.fact_id)
-            || self.waiting.iter().any(|waiting| waiting.fact_id == step.fact_id);
-        let over = matches!(self.state, ReservationState::Rejected | ReservationState::Released);
-        if known || (over && step.kind == StepKind::Release) {
-            return Ok(Vec::new());
-        }
-        if over && step.kind == StepKind::Commit {
-            let line = step.lines.first().map_or(0, |units| units.line);
-            return Err(Impossible { line, detail: "shipped, but nothing is held" });
-        }
-        self.waiting.push(step);
-        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(stock) }
-    }
-
-    /// Applies the waiting steps that are ready.
-    fn catch_up(&mut self, stock: &mut StockLevels) -> Result<Vec<InventoryFact>, Impossible> {
-        let mut facts = Vec::new();
-        loop {
-            let mut ready = None;
-            for (index, step) in self.waiting.iter().enumerate() {
-                if self.is_ready(step)? {
-                    ready = Some(index);
-                    break;
-                }
-            }
-            let Some(index) = ready else { return Ok(facts) };
-            let step = self.waiting.remove(index);
-            facts.extend(self.apply(&step, stock));
-            self.applied.insert(step.fact_id);
-        }
-    }
-
-    /// Whether a step can be applied now. False where it builds on one that has not arrived.
-    fn is_ready(&self, step: &Step) -> Result<bool, Impossible> {
-        let mut ready = true;
-        for units in &step.lines {
-            let line = units.line;
-            let held = self
-                .lines
-                .iter()
-                .find(|held| held.line == line && held.sku == units.sku)
-                .ok_or(Impossible { line, detail: "no such line was placed" })?;
-            let quantity = units.quantity.get();
-            match step.kind {
-                StepKind::Release | StepKind::Commit if quantity > held.open() => {
-                    return Err(Impossible { line, detail: "more units than are held" });
-                }
-                StepKind::Restock => {
-                    if quantity > held.quantity.saturating_sub(held.restocked) {
-                        return Err(Impossible { line, detail: "more units than were ordered" });
-                    }
-                    ready &= quantity <= held.committed.saturating_sub(held.restocked);
-                }
-                StepKind::Release | StepKind::Commit => {}
+    /// Releases all units held.
+    pub(super) fn release_all(&mut self, stock: &mut StockLevels) -> Option<InventoryFact> {
+        let mut freed = Vec::new();
+        for held in &mut self.lines {
+            let open = held.open();
+            if open > 0 {
+                stock.reserve(&held.sku, -i64::from(open));
+                held.released += open;
+                freed.push((held.sku.clone(), open));
             }
         }
-        Ok(ready)
-    }
-
-    fn apply(&mut self, step: &Step, stock: &mut StockLevels) -> Option<InventoryFact> {
-        for units in &step.lines {
-            let quantity = units.quantity.get();
-            let moved = i64::from(quantity);
-            let Some(held) = self.lines.iter_mut().find(|held| held.line == units.line) else {
-                continue;
-            };
-            match step.kind {
-                StepKind::Release => {
-                    held.released += quantity;
-                    stock.reserve(&held.sku, -moved);
-                }
-                StepKind::Commit => {
-                    held.committed += quantity;
-                    stock.commit(&held.sku, moved);
-                }
-                StepKind::Restock => {
-                    held.restocked += quantity;
-                    stock.restock(&held.sku, moved);
-                }
-            }
-        }
-        let lines = stock_lines(step.lines.iter().map(|units| (&units.sku, units.quantity.get())));
-        let order_id = self.order_id;
-        if lines.is_empty() {
-            return None;
-        }
-        Some(match step.kind {
-            StepKind::Release => InventoryFact::Released { order_id, lines },
-            StepKind::Commit => InventoryFact::Committed { order_id, lines },
-            StepKind::Restock => InventoryFact::Restocked { order_id, lines },
-        })
+        let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
+        (!lines.is_empty()).then_some(InventoryFact::Released { order_id: self.order_id, lines })
     }
 }
 
-fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
+pub(super) fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
     units
         .filter_map(|(sku, units)| {
             let quantity = Quantity::new(units).ok()?;

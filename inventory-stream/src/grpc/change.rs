@@ -7,7 +7,7 @@ use super::parse::{StockUpdate, set_request};
 use super::refusal::{move_status, unavailable};
 use super::render::rendered;
 use super::{StockEdge, proto};
-use crate::store::{self, MoveOutcome, MovedStock, RequestDetails, StockRequest};
+use crate::store::{self, Loser, MoveOutcome, MovedStock, RequestDetails, StockRequest};
 
 /// Products of one batch at most.
 const BATCH_MAX: usize = 1_000;
@@ -28,11 +28,18 @@ impl StockEdge {
         tx: &mut Tx,
         update: &StockUpdate,
         by: &AskedBy,
-    ) -> Result<MovedStock, Status> {
+    ) -> Result<(MovedStock, Vec<Loser>), Status> {
         let by = by.to_string();
         let (sku, asked, reason) = (&update.sku, &update.request, update.reason.as_str());
         let details = RequestDetails { by: &by, reason, request_id: update.request_id.as_deref() };
-        let moved = store::move_stock(&self.database, tx, sku, asked, details, (self.now)()).await;
+        let (database, outbox, now) = (&self.database, &self.outbox, (self.now)());
+        let moved = if asked.allows_shortage() {
+            store::move_stock_allowing_shortage(database, outbox, tx, sku, asked, details, now)
+                .await
+        } else {
+            let moved = store::move_stock(database, tx, sku, asked, details, now).await;
+            moved.map(|moved| (moved, Vec::new()))
+        };
         let field = match asked {
             StockRequest::Set { .. } => "on_hand",
             StockRequest::Adjust { .. } => "delta",
@@ -64,11 +71,11 @@ impl StockEdge {
         update: &StockUpdate,
         by: &AskedBy,
         validate_only: bool,
-    ) -> Result<MovedStock, Status> {
-        let mut tx = self.begin().await?;
-        let moved = self.move_stock(&mut tx, update, by).await?;
+    ) -> Result<(MovedStock, Vec<Loser>), Status> {
+        let mut tx = self.begin(update.request.allows_shortage()).await?;
+        let (moved, losers) = self.move_stock(&mut tx, update, by).await?;
         if validate_only {
-            return Ok(moved);
+            return Ok((moved, losers));
         }
         if moved.outcome != MoveOutcome::Replayed {
             let verb = match update.request {
@@ -76,18 +83,34 @@ impl StockEdge {
                 StockRequest::Adjust { .. } => Verb::AdjustStock,
             };
             let before = on_hand(moved.before);
-            let after = on_hand(moved.stock.level.on_hand);
+            let mut after = on_hand(moved.stock.level.on_hand);
+            if !losers.is_empty() {
+                after.push_str(&format!(", {} orders lost their units", losers.len()));
+            }
             let (sku, reason) = (update.sku.as_str(), update.reason.as_str());
             self.record_action(&mut tx, by, verb, sku, reason, (&before, &after)).await?;
         }
-        self.commit(tx, vec![update.sku.clone()]).await?;
-        Ok(moved)
+        let mut skus = vec![update.sku.clone()];
+        for line in losers.iter().flat_map(|loser| &loser.reservation.lines) {
+            skus.push(line.sku.clone());
+        }
+        skus.sort();
+        skus.dedup();
+        self.commit(tx, skus).await?;
+        if !losers.is_empty() {
+            self.outbox.committed();
+        }
+        Ok((moved, losers))
     }
 
-    /// Begins a change. A process without a cache invalidates those of others.
-    async fn begin(&self) -> Result<Tx, Status> {
+    /// Begins a change; without the followers, where it may change reservations. A process without a
+    /// cache invalidates those of others.
+    async fn begin(&self, without_followers: bool) -> Result<Tx, Status> {
         let begun = async {
             let mut tx = self.database.begin().await?;
+            if without_followers {
+                store::exclude_followers(&self.database, &mut tx).await?;
+            }
             match &self.cache {
                 Some(_) => store::hold_generation(&self.database, &mut tx).await?,
                 None => store::void_generation(&mut tx).await?,
@@ -121,12 +144,12 @@ impl StockEdge {
             let field = format!("requests[{}].sku", pair[1].0);
             return Err(violation(&field, "the same product twice"));
         }
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin(false).await?;
         let mut answers = vec![proto::Stock::default(); requests.len()];
         let mut replayed = Vec::new();
         let (mut before, mut after) = (0, 0);
         for (index, update) in &updates {
-            let moved = self.move_stock(&mut tx, update, by).await?;
+            let (moved, _) = self.move_stock(&mut tx, update, by).await?;
             if moved.outcome == MoveOutcome::Replayed {
                 replayed.push(u32::try_from(*index).unwrap_or(u32::MAX));
             }

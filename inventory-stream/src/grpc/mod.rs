@@ -11,7 +11,7 @@ use std::sync::Arc;
 use service_edge::page::{Tokens, cut};
 use service_edge::time::timestamp;
 use shared_events::contract::{OrderId, Sku, Timestamp};
-use shared_events::stream::{AskedBy, Database};
+use shared_events::stream::{AskedBy, Database, Outbox};
 use tonic::{Request, Response, Status};
 
 use crate::cache::{CacheLookup, StockCache};
@@ -20,7 +20,7 @@ use crate::store::{self, MoveOutcome, Stock};
 
 use parse::{adjust_request, movement_position, page_size, parsed, set_request};
 use refusal::{not_found, unavailable};
-use render::{rendered, rendered_holder, rendered_movement, rendered_reservation};
+use render::{rendered, rendered_holder, rendered_loser, rendered_movement, rendered_reservation};
 
 /// Messages and services of `ordinal.inventory.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -40,15 +40,17 @@ pub struct StockEdge {
     database: Database,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     cache: Option<StockCache>,
+    outbox: Outbox,
 }
 
 impl StockEdge {
     pub(crate) const fn new(
         database: Database,
+        outbox: Outbox,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         cache: Option<StockCache>,
     ) -> Self {
-        Self { database, now, cache }
+        Self { database, now, cache, outbox }
     }
 
     /// The stock of a product, and when it was read from the database.
@@ -113,10 +115,11 @@ impl InventoryService for StockEdge {
         let by = caller(&request);
         let request = request.into_inner();
         let update = set_request("", &request)?;
-        let moved = self.move_one(&update, &by, request.validate_only).await?;
+        let (moved, losers) = self.move_one(&update, &by, request.validate_only).await?;
         let replayed = moved.outcome == MoveOutcome::Replayed;
         let stock = Some(rendered(&moved.stock));
-        Ok(Response::new(proto::SetStockResponse { stock, replayed }))
+        let losers = losers.iter().map(rendered_loser).collect();
+        Ok(Response::new(proto::SetStockResponse { stock, replayed, losers }))
     }
 
     async fn batch_set_stock(
@@ -135,7 +138,7 @@ impl InventoryService for StockEdge {
         let by = caller(&request);
         let request = request.into_inner();
         let update = adjust_request(&request)?;
-        let moved = self.move_one(&update, &by, request.validate_only).await?;
+        let (moved, _) = self.move_one(&update, &by, request.validate_only).await?;
         let replayed = moved.outcome == MoveOutcome::Replayed;
         let stock = Some(rendered(&moved.stock));
         Ok(Response::new(proto::AdjustStockResponse { stock, replayed }))
@@ -184,8 +187,11 @@ impl InventoryService for StockEdge {
         let stock = store::get(&self.database, &sku).await.map_err(|error| unavailable(&error))?;
         let stock = stock.ok_or_else(|| not_found(NO_STOCK))?;
         let one_more = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
-        let found = store::holders(&self.database, &sku, after, one_more).await;
-        let mut found = found.map_err(|error| unavailable(&error))?;
+        let found = async {
+            let mut reader = self.database.reader().acquire().await?;
+            store::holders(&self.database, &mut reader, &sku, after, one_more).await
+        };
+        let mut found = found.await.map_err(|error| unavailable(&error))?;
         let more = cut(&mut found, size);
         let last = found.last().filter(|_| more);
         let next_page_token = last.map(|last| tokens.after(last.order_id)).unwrap_or_default();

@@ -32,12 +32,16 @@ pub(super) fn set_request(
     if request.only_if_absent && expected.is_some() {
         violations.wrong(format!("{path}expected_on_hand"), "not together with only_if_absent");
     }
+    if request.allow_shortage && !path.is_empty() {
+        violations.wrong(format!("{path}allow_shortage"), "not in a batch: set the product alone");
+    }
     let reason = reason(path, &request.reason, &mut violations);
     let request_id = request_id(path, &request.request_id, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
-            let request = StockRequest::Set { on_hand, only_if_absent, expected };
+            let allow_shortage = request.allow_shortage;
+            let request = StockRequest::Set { on_hand, only_if_absent, expected, allow_shortage };
             Ok(StockUpdate { sku, request, reason, request_id })
         }
         _ => Err(violations),

@@ -24,8 +24,18 @@ pub(super) fn unavailable(error: &DatabaseError) -> Status {
 pub(super) fn move_status(error: &MoveError, field: &str) -> Status {
     let message = error.to_string();
     match error {
-        MoveError::InsufficientStock { .. } => {
-            Refused::new(Reason::InsufficientStock).say(&message)
+        MoveError::InsufficientStock { sku, reserved, orders, .. } => {
+            let refused = Refused::new(Reason::InsufficientStock);
+            match orders.filter(|orders| *orders > 0) {
+                Some(orders) => {
+                    let refused = refused.with("sku", sku).with("reserved", reserved);
+                    refused.with("orders", orders).say(&message)
+                }
+                None => refused.say(&message),
+            }
+        }
+        MoveError::NotWithdrawable { sku, .. } | MoveError::TooManyLosers { sku } => {
+            Refused::new(Reason::InsufficientStock).with("sku", sku).say(&message)
         }
         MoveError::TooMany => violation(field, &message),
         MoveError::OnHandMismatch { sku, expected, on_hand } => {

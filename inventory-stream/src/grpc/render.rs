@@ -4,7 +4,7 @@ use shared_events::contract::Sku;
 use super::proto;
 use crate::domain::{Reservation, ReservationState};
 use crate::movements::{Cause, MovementKind, StockMovement};
-use crate::store::Stock;
+use crate::store::{Loser, Stock};
 
 pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
     use proto::MovementCause as Shown;
@@ -87,5 +87,14 @@ pub(super) fn rendered_holder(found: &Reservation, sku: &Sku) -> proto::StockHol
         units: found.held_of(sku),
         placed_at: found.placed_at.map(timestamp),
         partly_shipped: found.has_shipped(),
+    }
+}
+
+pub(super) fn rendered_loser(loser: &Loser) -> proto::StockHolder {
+    proto::StockHolder {
+        order_id: loser.reservation.order_id.to_string(),
+        units: loser.units,
+        placed_at: loser.reservation.placed_at.map(timestamp),
+        partly_shipped: false,
     }
 }

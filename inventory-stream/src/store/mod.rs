@@ -5,6 +5,7 @@
 mod generation; // the generation within which cached values count
 mod reservations; // what is held for orders
 mod set; // what people set and adjust
+mod withdrawal; // a stock-take below what is held
 
 pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
@@ -14,7 +15,10 @@ pub use reservations::{
     write_reservations,
 };
 use set::adjust;
-pub use set::{MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock};
+pub use set::{
+    LOSERS_MAX, MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock,
+};
+pub use withdrawal::{Loser, exclude_followers, move_stock_allowing_shortage};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use shared_events::contract::{OrderId, Sku};
 use shared_events::stream::{Database, DatabaseError, Tx};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use super::json;
 use crate::domain::{Reservation, ReservationState};
@@ -143,6 +143,7 @@ const HOLDERS_READ: usize = 1_000;
 /// [`DatabaseError`]
 pub async fn holders(
     database: &Database,
+    connection: &mut AnyConnection,
     sku: &Sku,
     after: Option<OrderId>,
     limit: usize,
@@ -165,7 +166,7 @@ pub async fn holders(
             .bind(&after)
             .bind(&line)
             .bind(i64::try_from(limit.min(HOLDERS_READ)).unwrap_or(i64::MAX))
-            .fetch_all(database.reader())
+            .fetch_all(&mut *connection)
             .await?;
         for row in &rows {
             let reservation = reservation(row, 0)?;

@@ -4,15 +4,19 @@ use shared_events::contract::{Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 
+use super::reservations::holders;
 use super::{Stock, UNITS_MAX, lock};
 use crate::domain::StockLevel;
 use crate::movements::Cause;
+
+/// Orders that one stock-take may take units from.
+pub const LOSERS_MAX: usize = 1_000;
 
 /// Why stock was neither set nor adjusted.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
     /// More units are held for orders than would be on hand.
-    #[error("{}", shortage(sku, *reserved, *on_hand))]
+    #[error("{}", shortage(sku, *reserved, *on_hand, *orders))]
     InsufficientStock {
         /// The product.
         sku: Sku,
@@ -20,6 +24,28 @@ pub enum MoveError {
         reserved: i64,
         /// Units that would be on hand.
         on_hand: i64,
+        /// The orders that hold them, where they were counted; at most one more than [`LOSERS_MAX`].
+        orders: Option<usize>,
+    },
+    /// A stock-take would have to withdraw units of orders that it must not take from.
+    #[error(
+        "{short} units of {sku} would be short, and orders of which nothing was shipped hold {held}"
+    )]
+    NotWithdrawable {
+        /// The product.
+        sku: Sku,
+        /// Units that would be short.
+        short: i64,
+        /// Units that could be withdrawn.
+        held: i64,
+    },
+    /// A stock-take would withdraw the units of more orders than [`LOSERS_MAX`].
+    #[error(
+        "more than {LOSERS_MAX} orders would lose their units of {sku}: set it in several steps"
+    )]
+    TooManyLosers {
+        /// The product.
+        sku: Sku,
     },
     /// More than [`UNITS_MAX`].
     #[error("a product has at most {UNITS_MAX} units")]
@@ -45,11 +71,17 @@ pub enum MoveError {
     Database(#[from] DatabaseError),
 }
 
-fn shortage(sku: &Sku, reserved: i64, on_hand: i64) -> String {
+fn shortage(sku: &Sku, reserved: i64, on_hand: i64, orders: Option<usize>) -> String {
+    let holders = match orders {
+        None => "orders".to_owned(),
+        Some(1) => "1 order".to_owned(),
+        Some(orders) if orders > LOSERS_MAX => format!("more than {LOSERS_MAX} orders"),
+        Some(orders) => format!("{orders} orders"),
+    };
     if on_hand < 0 {
         format!("{sku} has {} units too few to remove so many", on_hand.unsigned_abs())
     } else {
-        format!("{reserved} units of {sku} are held for orders, and {on_hand} would be on hand")
+        format!("{reserved} units of {sku} are held for {holders}, and {on_hand} would be on hand")
     }
 }
 
@@ -70,6 +102,8 @@ pub enum StockRequest {
         only_if_absent: bool,
         /// Refuse where another number of units is on hand.
         expected: Option<i64>,
+        /// Withdraw the units of orders where more are held than would be on hand.
+        allow_shortage: bool,
     },
     /// Add units, or remove them.
     Adjust {
@@ -82,12 +116,19 @@ impl StockRequest {
     /// The text kept with the movement, by which a retry is told from another request under the
     /// same id.
     fn fingerprint(&self) -> String {
-        match self {
+        let set = match self {
             Self::Set { on_hand, only_if_absent: true, .. } => format!("={on_hand} if absent"),
             Self::Set { on_hand, expected: Some(units), .. } => format!("={on_hand} if {units}"),
             Self::Set { on_hand, .. } => format!("={on_hand}"),
-            Self::Adjust { delta } => delta.to_string(),
-        }
+            Self::Adjust { delta } => return delta.to_string(),
+        };
+        if self.allows_shortage() { format!("{set} allowing shortage") } else { set }
+    }
+
+    /// Whether orders may lose their units to it.
+    #[must_use]
+    pub const fn allows_shortage(&self) -> bool {
+        matches!(self, Self::Set { allow_shortage: true, .. })
     }
 
     const fn cause(&self) -> Cause {
@@ -178,8 +219,9 @@ pub async fn move_stock(
     };
     let on_hand = level.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
     if on_hand < level.reserved {
-        let (sku, reserved) = (sku.clone(), level.reserved);
-        return Err(MoveError::InsufficientStock { sku, reserved, on_hand });
+        let holders = holders(database, tx, sku, None, LOSERS_MAX + 1).await?;
+        let (sku, reserved, orders) = (sku.clone(), level.reserved, Some(holders.len()));
+        return Err(MoveError::InsufficientStock { sku, reserved, on_hand, orders });
     }
     if on_hand > UNITS_MAX {
         return Err(MoveError::TooMany);

@@ -18,3 +18,4 @@ mod migrations;
 mod movements;
 mod reservation;
 mod support;
+mod withdrawal;

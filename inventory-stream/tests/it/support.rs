@@ -47,7 +47,12 @@ impl Bench {
     pub async fn set(&self, sku: &str, on_hand: i64) {
         use inventory_stream::store::{RequestDetails, StockRequest, move_stock};
         let mut tx = self.database.begin().await.unwrap();
-        let movement = StockRequest::Set { on_hand, only_if_absent: false, expected: None };
+        let movement = StockRequest::Set {
+            on_hand,
+            only_if_absent: false,
+            expected: None,
+            allow_shortage: false,
+        };
         let (sku, asked, now) = (self::sku(sku), RequestDetails::default(), Timestamp::default());
         move_stock(&self.database, &mut tx, &sku, &movement, asked, now).await.unwrap();
         tx.commit().await.unwrap();

@@ -15,6 +15,13 @@ pub enum StockVerb {
         /// Set it only where this many are on hand now; refused with ON_HAND_MISMATCH otherwise.
         #[arg(long, value_name = "UNITS")]
         expected: Option<u64>,
+        /// Set it even where more units are held for orders: the newest placed, of which nothing was
+        /// shipped, lose theirs and are cancelled, until the rest fits.
+        #[arg(long)]
+        allow_shortage: bool,
+        /// Only show the stock as it would be, and the orders that would lose their units.
+        #[arg(long)]
+        validate_only: bool,
         #[command(flatten)]
         why: Why,
         /// Make a retry recognisable by this UUID; minted where absent.

@@ -52,7 +52,7 @@ reasons! {
         "Operators: `ordinal verify` names the order.";
     "INSUFFICIENT_STOCK" => InsufficientStock [FailedPrecondition]
         "Stock cannot be brought below what is held for orders, or below nothing.",
-        "Cancel orders that hold it, or set it higher.";
+        "Set it higher, cancel orders that hold it, or set it with `allow_shortage`.";
     "INTERNAL" => Internal [Internal, Unknown, Cancelled, DeadlineExceeded, ResourceExhausted]
         "The call failed outside the services, for no reason that has a code of its own.",
         "Ask again with the same ids. Where it stays so, it is a defect: report it.";
