@@ -34,10 +34,13 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             }
             out.answer(&ask("SetStock", request).await?, moved);
         }
-        StockVerb::Adjust { sku, delta, why: Why { reason }, request_id } => {
+        StockVerb::Adjust { sku, delta, expected, why: Why { reason }, request_id } => {
             let request_id = request_id.unwrap_or_else(|| Id(Uuid::now_v7()));
-            let request =
+            let mut request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
+            if let Some(expected) = expected {
+                request["expected_on_hand"] = json!(expected);
+            }
             out.answer(&ask("AdjustStock", request).await?, moved);
         }
         StockVerb::Movements { sku, page } => {

@@ -21,14 +21,9 @@ pub(super) fn set_request(
 ) -> Result<StockUpdate, Violations> {
     let mut violations = Violations::default();
     let sku = violations.parsed::<Sku>(&format!("{path}sku"), &request.sku);
-    let units = 0..=UNITS_MAX;
     let expected = request.expected_on_hand;
-    let counts = [("on_hand", Some(request.on_hand)), ("expected_on_hand", expected)];
-    for (field, number) in counts {
-        if number.is_some_and(|number| !units.contains(&number)) {
-            violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
-        }
-    }
+    units(path, "on_hand", Some(request.on_hand), &mut violations);
+    units(path, "expected_on_hand", expected, &mut violations);
     if request.only_if_absent && expected.is_some() {
         violations.wrong(format!("{path}expected_on_hand"), "not together with only_if_absent");
     }
@@ -56,14 +51,23 @@ pub(super) fn adjust_request(
     if request.delta == 0 || request.delta.unsigned_abs() > UNITS_MAX.unsigned_abs() {
         violations.wrong("delta", "not 0, at most 1,000,000,000,000");
     }
+    let expected = request.expected_on_hand;
+    units("", "expected_on_hand", expected, &mut violations);
     let reason = reason("", &request.reason, &mut violations);
     let request_id = request_id("", &request.request_id, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
-            let request = StockRequest::Adjust { delta: request.delta };
+            let request = StockRequest::Adjust { delta: request.delta, expected };
             Ok(StockUpdate { sku, request, reason, request_id })
         }
         _ => Err(violations),
+    }
+}
+
+/// Checks a number of units, where there is one.
+fn units(path: &str, field: &str, number: Option<i64>, violations: &mut Violations) {
+    if number.is_some_and(|number| !(0..=UNITS_MAX).contains(&number)) {
+        violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
     }
 }
 

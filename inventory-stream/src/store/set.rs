@@ -109,6 +109,8 @@ pub enum StockRequest {
     Adjust {
         /// Units to add, to remove where negative.
         delta: i64,
+        /// Refuse where another number of units is on hand.
+        expected: Option<i64>,
     },
 }
 
@@ -116,13 +118,21 @@ impl StockRequest {
     /// The text kept with the movement, by which a retry is told from another request under the
     /// same id.
     fn fingerprint(&self) -> String {
-        let set = match self {
+        let change = match self {
             Self::Set { on_hand, only_if_absent: true, .. } => format!("={on_hand} if absent"),
-            Self::Set { on_hand, expected: Some(units), .. } => format!("={on_hand} if {units}"),
             Self::Set { on_hand, .. } => format!("={on_hand}"),
-            Self::Adjust { delta } => return delta.to_string(),
+            Self::Adjust { delta, .. } => delta.to_string(),
         };
-        if self.allows_shortage() { format!("{set} allowing shortage") } else { set }
+        let expected = self.expected().map(|units| format!(" if {units}")).unwrap_or_default();
+        let short = if self.allows_shortage() { " allowing shortage" } else { "" };
+        format!("{change}{expected}{short}")
+    }
+
+    /// The units that must be on hand before.
+    const fn expected(&self) -> Option<i64> {
+        match self {
+            Self::Set { expected, .. } | Self::Adjust { expected, .. } => *expected,
+        }
     }
 
     /// Whether orders may lose their units to it.
@@ -206,16 +216,16 @@ pub async fn move_stock(
     {
         return Ok(moved(level, level.on_hand, MoveOutcome::Replayed));
     }
+    if !added && matches!(request, StockRequest::Set { only_if_absent: true, .. }) {
+        return Ok(moved(level, level.on_hand, MoveOutcome::Unchanged));
+    }
+    if let Some(expected) = request.expected().filter(|expected| *expected != level.on_hand) {
+        let (sku, on_hand) = (sku.clone(), level.on_hand);
+        return Err(MoveError::OnHandMismatch { sku, expected, on_hand });
+    }
     let delta = match request {
-        StockRequest::Set { only_if_absent: true, .. } if !added => {
-            return Ok(moved(level, level.on_hand, MoveOutcome::Unchanged));
-        }
-        StockRequest::Set { expected: Some(expected), .. } if *expected != level.on_hand => {
-            let (sku, expected, on_hand) = (sku.clone(), *expected, level.on_hand);
-            return Err(MoveError::OnHandMismatch { sku, expected, on_hand });
-        }
         StockRequest::Set { on_hand, .. } => on_hand - level.on_hand,
-        StockRequest::Adjust { delta } => *delta,
+        StockRequest::Adjust { delta, .. } => *delta,
     };
     let on_hand = level.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
     if on_hand < level.reserved {

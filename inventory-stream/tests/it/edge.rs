@@ -75,6 +75,7 @@ async fn stock_never_falls_below_what_is_reserved(dialect: Dialect) {
         reason: "broken".to_owned(),
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let first = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
     let again = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
@@ -114,6 +115,7 @@ async fn reasons_are_kept_without_surrounding_blanks(dialect: Dialect) {
         reason: blank.clone(),
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
+        expected_on_hand: None,
     };
     client.adjust_stock(adjust.clone()).await.unwrap();
     let again = proto::AdjustStockRequest { reason: blank.trim().to_owned(), ..adjust };
@@ -142,6 +144,7 @@ async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialec
         reason: "x".repeat(501),
         request_id: "7".to_owned(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let status = client.adjust_stock(adjust).await.unwrap_err();
     assert_eq!(fields(&status), ["sku", "delta", "reason", "request_id"]);

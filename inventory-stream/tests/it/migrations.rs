@@ -71,6 +71,7 @@ async fn migration_0102_keeps_earlier_movements(dialect: Dialect) {
         reason: "broken".to_owned(),
         request_id,
         validate_only: false,
+        expected_on_hand: None,
     };
     assert!(client.adjust_stock(adjust).await.unwrap().into_inner().replayed);
     client.set_stock(set("B", 6)).await.unwrap();

@@ -83,6 +83,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
         reason: "broken".to_owned(),
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
+        expected_on_hand: None,
     };
     client.adjust_stock(adjust.clone()).await.unwrap();
     client.adjust_stock(adjust.clone()).await.unwrap();
@@ -192,7 +193,7 @@ async fn movements_of_random_orders_add_up_to_the_stock(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
-async fn set_stock_is_idempotent_and_checks_expected_on_hand(dialect: Dialect) {
+async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialect) {
     let (bench, mut client) = served(dialect).await;
     let request_id = Uuid::now_v7().to_string();
     let counted = proto::SetStockRequest {
@@ -225,6 +226,7 @@ async fn set_stock_is_idempotent_and_checks_expected_on_hand(dialect: Dialect) {
         reason: "counted".to_owned(),
         request_id: request_id.clone(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let status = client.adjust_stock(adjust).await.unwrap_err();
     assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED");
@@ -240,6 +242,24 @@ async fn set_stock_is_idempotent_and_checks_expected_on_hand(dialect: Dialect) {
     assert_eq!((metadata["actual"].as_str(), metadata["expected"].as_str()), ("8", "10"));
     assert_eq!(metadata["sku"], "A");
     client.set_stock(expecting(20, 8)).await.unwrap();
+    let adjusting = |delta, expected| proto::AdjustStockRequest {
+        sku: "A".to_owned(),
+        delta,
+        request_id: Uuid::now_v7().to_string(),
+        expected_on_hand: Some(expected),
+        ..Default::default()
+    };
+    let status = client.adjust_stock(adjusting(5, 8)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ON_HAND_MISMATCH"));
+    let adjust = adjusting(5, 20);
+    client.adjust_stock(adjust.clone()).await.unwrap();
+    assert!(client.adjust_stock(adjust.clone()).await.unwrap().into_inner().replayed);
+    let other = proto::AdjustStockRequest { expected_on_hand: None, ..adjust };
+    let status = client.adjust_stock(other).await.unwrap_err();
+    assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED");
+    client.adjust_stock(adjusting(-5, 25)).await.unwrap();
+    let wrong = client.adjust_stock(adjusting(1, -1)).await.unwrap_err();
+    assert_eq!(fields(&wrong), ["expected_on_hand"]);
     let new = proto::SetStockRequest { expected_on_hand: Some(0), ..set("NEW", 1) };
     client.set_stock(new).await.unwrap();
     // All or none, and the one that was there is named.
@@ -347,6 +367,6 @@ macro_rules! on_both {
 on_both!(
     every_movement_has_its_cause,
     movements_of_random_orders_add_up_to_the_stock,
-    set_stock_is_idempotent_and_checks_expected_on_hand,
+    stock_changes_are_idempotent_and_check_expected_on_hand,
     operators_changes_of_stock_are_recorded_once,
 );

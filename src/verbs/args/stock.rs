@@ -35,6 +35,9 @@ pub enum StockVerb {
         /// Units to add, to remove where negative.
         #[arg(allow_negative_numbers = true)]
         delta: i64,
+        /// Change it only where this many are on hand now; refused with ON_HAND_MISMATCH otherwise.
+        #[arg(long, value_name = "UNITS")]
+        expected: Option<u64>,
         #[command(flatten)]
         why: Why,
         /// Make a retry recognisable by this UUID; minted where absent.
