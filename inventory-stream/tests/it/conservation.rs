@@ -53,16 +53,20 @@ fn apply(order_id: OrderId, facts: &[OrderFacts]) -> (Reservation, StockLevel) {
     let level = StockLevel { on_hand: 100, reserved: 0 };
     let mut stock = StockLevels::new(BTreeMap::from([(sku("A"), level)]));
     let mut reservation = Reservation::new(order_id);
-    for facts in facts {
-        match facts {
-            OrderFacts::Placed(lines) => drop(reservation.placed(lines, &mut stock).unwrap()),
-            OrderFacts::Step(step) => drop(reservation.step(step.clone(), &mut stock).unwrap()),
-            OrderFacts::Cancelled => drop(reservation.cancelled(&mut stock)),
+    play(&mut reservation, &mut stock, facts);
+    (reservation, stock.level(&sku("A")))
+}
+
+fn play(reservation: &mut Reservation, stock: &mut StockLevels, facts: &[OrderFacts]) {
+    for fact in facts {
+        match fact {
+            OrderFacts::Placed(lines) => drop(reservation.placed(lines, stock).unwrap()),
+            OrderFacts::Step(step) => drop(reservation.step(step.clone(), stock).unwrap()),
+            OrderFacts::Cancelled => drop(reservation.cancelled(stock)),
         }
         let level = stock.level(&sku("A"));
         assert!(0 <= level.reserved && level.reserved <= level.on_hand, "{level:?}");
     }
-    (reservation, stock.level(&sku("A")))
 }
 
 proptest! {
@@ -90,6 +94,34 @@ proptest! {
         prop_assert_eq!(mixed_level, level);
         prop_assert_eq!(mixed_reservation.state, reservation.state);
         prop_assert!(mixed_reservation.waiting.is_empty());
+    }
+
+    /// Wherever a stock-take withdraws the units: what ships all the same takes them again, and in the
+    /// end, when the order has cancelled the rest, it is as if nothing had been withdrawn.
+    #[test]
+    fn a_withdrawal_is_settled_by_the_facts_of_the_order(
+        facts in story(),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let order_id = OrderId::mint();
+        let with_end = |facts: &[OrderFacts]| [facts, &[OrderFacts::Cancelled]].concat();
+        let (undisturbed, level) = apply(order_id, &with_end(&facts));
+        let (before, after) = facts.split_at(1 + place.index(facts.len()));
+        let levels = BTreeMap::from([(sku("A"), StockLevel { on_hand: 100, reserved: 0 })]);
+        let mut stock = StockLevels::new(levels);
+        let mut reservation = Reservation::new(order_id);
+        reservation.record_fact(0, 1);
+        play(&mut reservation, &mut stock, before);
+        if reservation.may_be_withdrawn() {
+            let held = reservation.held_of(&sku("A"));
+            prop_assert_eq!(reservation.withdraw(&sku("A"), &mut stock).len(), 2);
+            prop_assert!(held > 0 && !reservation.is_holding());
+            prop_assert_eq!(stock.level(&sku("A")).reserved, 0);
+        }
+        play(&mut reservation, &mut stock, &with_end(after));
+        prop_assert_eq!(stock.level(&sku("A")), level);
+        prop_assert_eq!(reservation.lines, undisturbed.lines);
+        prop_assert_eq!(reservation.state, undisturbed.state);
     }
 
     #[test]
