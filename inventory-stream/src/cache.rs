@@ -1,11 +1,11 @@
-//! Stock of single products in Redis, for who reads often. It decides nothing: whoever holds or moves
-//! units asks the database.
+//! A cache of single products' stock in Redis, for callers who read often. It decides nothing:
+//! holding or moving units always asks the database.
 //!
-//! Three things keep it from lying. A value is put only by who asked the database after the last
-//! change (see [`Cache`]). Every process looks itself at what stock tells, four times a second and at
-//! once where it told it, and drops what that changed; one that could not look for two seconds asks the
-//! database. And all values count only for as long as their generation does, which is kept in the
-//! database and begun anew whenever anything else might have happened.
+//! Three rules keep it correct. A value is filled only by a reader that asked the database after
+//! the last change (see [`Cache`]). Every process reads the stock service's facts four times a
+//! second, and immediately after it published some, and deletes the keys they changed; a process
+//! that has not managed to for two seconds asks the database. And values count only within their
+//! generation, which is kept in the database and renewed whenever a change may have gone unnoticed.
 //! Never here: whether a product has units left for anybody.
 
 use std::collections::BTreeSet;
@@ -19,19 +19,19 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::Level;
+use crate::domain::StockLevel;
 use crate::store::{self, Generation, Stock};
 
-/// How often it is looked for what others told.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The same of what is told here, while more is told all the time: a look is three small reads.
-const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
-/// After so long without a look nothing is believed.
-const BELIEVED_FOR: Duration = Duration::from_secs(2);
-/// Facts read at once.
+/// How often the facts of other processes are read.
+const READ_EVERY: Duration = Duration::from_millis(250);
+/// The shortest time between two reads while this process publishes: each is three small queries.
+const READ_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+/// Without a completed read for this long, no cached value is trusted.
+const TRUSTED_FOR: Duration = Duration::from_secs(2);
+/// Facts read in one query.
 const BATCH: usize = 1_024;
 
-/// The cache of a process; clones are the same.
+/// The cache of a process; clones share it.
 #[derive(Clone)]
 pub struct StockCache {
     inner: Arc<Inner>,
@@ -44,63 +44,65 @@ struct Inner {
     outbox: Outbox,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
-    /// Somebody wants a look at once.
-    wanted: Notify,
+    /// Asks for a read of the facts without waiting.
+    read_now: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// What was seen last; none where nothing is to be believed.
-    seen: Option<Seen>,
-    /// By which name the keys of this database go; none before the first look.
+    /// The last completed read; none while no value is trusted.
+    last_read: Option<LastRead>,
+    /// The name of this database in the keys; none before the first read.
     id: Option<String>,
-    /// Something may have happened that was not told: a generation is to be begun.
-    doubtful: bool,
-    /// Why it is not used, as it was said.
-    away: Option<String>,
+    /// A change may have gone unpublished: a new generation is due.
+    suspect: bool,
+    /// Why the cache is not used, as it was logged.
+    failure: Option<String>,
 }
 
 #[derive(Clone)]
-struct Seen {
+struct LastRead {
     generation: Generation,
-    /// What was told before this has been dropped.
+    /// Keys changed by facts published before this are deleted.
     at: Instant,
 }
 
-/// How far a process has looked.
-struct Looked {
+/// How far a process has read the facts.
+struct ReadPosition {
     cursors: Cursors,
-    /// In which database, and in which Redis.
+    /// The database they were read from (see [`Generation::place`]).
     place: String,
+    /// The Redis servers whose keys were deleted.
     servers: String,
 }
 
-/// What the cache has of a product.
+/// The cache's answer about a product.
 #[derive(Debug)]
-pub enum Found {
+pub enum CacheLookup {
     /// Its stock, and when it was read from the database.
-    Stock(Stock, Timestamp),
-    /// Nothing; whoever reads it from the database may put it here.
-    Absent(Vacancy),
-    /// Nothing, and it is better not touched.
-    Nothing,
+    Hit(Stock, Timestamp),
+    /// No value; whoever reads it from the database may fill it.
+    Miss(FillToken),
+    /// No value, and none is to be filled now.
+    Unusable,
 }
 
-/// The right to put a product's stock into the cache once, unless it changes meanwhile.
+/// The right to fill a product's stock once, unless it changes meanwhile.
 #[derive(Debug)]
-pub struct Vacancy {
+pub struct FillToken {
     place: CachePlace,
 }
 
-/// Somebody is about to commit a change. Dropped without a word, it may have happened or not.
-pub(crate) struct Changing<'a> {
+/// A change that is about to be committed. Dropped before [`Self::committed`], it counts as a change
+/// that may or may not have happened.
+pub(crate) struct PendingChange<'a> {
     cache: &'a StockCache,
     skus: Vec<Sku>,
-    said: bool,
+    settled: bool,
 }
 
 impl StockCache {
-    /// In this Redis, of this database, whose values stand for so long at most.
+    /// A cache of this database in this Redis; values are kept for `keep` at most.
     pub(crate) fn new(
         redis: Redis,
         keep: Duration,
@@ -109,97 +111,97 @@ impl StockCache {
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         let (cache, state) = (Cache::new(redis), Mutex::default());
-        let wanted = Notify::new();
-        Self { inner: Arc::new(Inner { cache, keep, database, outbox, now, state, wanted }) }
+        let read_now = Notify::new();
+        Self { inner: Arc::new(Inner { cache, keep, database, outbox, now, state, read_now }) }
     }
 
-    /// What it has of a product, within a tenth of a second.
-    pub async fn find(&self, sku: &Sku) -> Found {
-        let seen = self.state().seen.clone();
-        let Some(Seen { generation, .. }) = seen.filter(|seen| seen.at.elapsed() < BELIEVED_FOR)
+    /// Looks a product up, within a tenth of a second.
+    pub async fn find(&self, sku: &Sku) -> CacheLookup {
+        let last_read = self.state().last_read.clone();
+        let Some(LastRead { generation, .. }) =
+            last_read.filter(|read| read.at.elapsed() < TRUSTED_FOR)
         else {
-            return Found::Nothing;
+            return CacheLookup::Unusable;
         };
         match self.inner.cache.ask(&key(&generation.id, sku), &generation.number).await {
-            // Somebody noticed meanwhile that it is not to be believed.
-            Ok(Cached::Value(_)) if !self.believes(&generation) => Found::Nothing,
-            Ok(Cached::Value(value)) => match read(&value) {
-                // Redis counts by its own clock; this is by ours.
+            // The generation was found invalid meanwhile.
+            Ok(Cached::Value(_)) if !self.trusts(&generation) => CacheLookup::Unusable,
+            Ok(Cached::Value(value)) => match parse_value(&value) {
+                // Redis expires keys by its own clock; this check uses ours.
                 Some((level, read_at)) if (self.inner.now)().since(read_at) < self.inner.keep => {
-                    Found::Stock(Stock { sku: sku.clone(), level }, read_at)
+                    CacheLookup::Hit(Stock { sku: sku.clone(), level }, read_at)
                 }
                 _ => {
                     self.forget(&generation.id, std::slice::from_ref(sku)).await;
-                    Found::Nothing
+                    CacheLookup::Unusable
                 }
             },
-            Ok(Cached::Absent(place)) => Found::Absent(Vacancy { place }),
-            Ok(Cached::Held) => Found::Nothing,
+            Ok(Cached::Absent(place)) => CacheLookup::Miss(FillToken { place }),
+            Ok(Cached::Held) => CacheLookup::Unusable,
             Err(error) => {
-                self.unused(&error.to_string());
-                Found::Nothing
+                self.disable(&error.to_string());
+                CacheLookup::Unusable
             }
         }
     }
 
-    /// Puts a product's stock where it was missing, unless it has changed since that was seen; says
-    /// whether it did.
-    pub async fn fill(&self, vacancy: Vacancy, level: Level, read_at: Timestamp) -> bool {
+    /// Fills a missing product, unless it has changed since it was read; returns whether it did.
+    pub async fn fill(&self, token: FillToken, level: StockLevel, read_at: Timestamp) -> bool {
         let value = format!("{}|{}|{}", read_at.micros(), level.on_hand, level.reserved);
-        match self.inner.cache.fill(vacancy.place, &value, self.inner.keep).await {
+        match self.inner.cache.fill(token.place, &value, self.inner.keep).await {
             Ok(filled) => filled,
             Err(error) => {
-                self.unused(&error.to_string());
+                self.disable(&error.to_string());
                 false
             }
         }
     }
 
     /// To be held while a change of these products is committed.
-    pub(crate) const fn changing(&self, skus: Vec<Sku>) -> Changing<'_> {
-        Changing { cache: self, skus, said: false }
+    pub(crate) const fn pending_change(&self, skus: Vec<Sku>) -> PendingChange<'_> {
+        PendingChange { cache: self, skus, settled: false }
     }
 
-    /// Looks at what is told and drops what that changed, until told to stop.
+    /// Reads facts and deletes the keys that they changed, until stopped.
     pub async fn run(self, stop: CancellationToken) {
-        let mut looked = None;
+        let mut progress = None;
         while !stop.is_cancelled() {
-            // Heard from before the look, so that nothing told after it is missed.
-            let told = self.inner.outbox.published();
-            let wanted = self.inner.wanted.notified();
-            if let Err(error) = self.look(&mut looked).await {
-                looked = None;
-                self.unused(&error);
+            // Subscribed before reading, so that nothing published afterwards is missed.
+            let published = self.inner.outbox.published();
+            let read_now = self.inner.read_now.notified();
+            if let Err(error) = self.catch_up(&mut progress).await {
+                progress = None;
+                self.disable(&error);
             }
             tokio::select! {
-                () = async { sleep(LOOK_AT_MOST_EVERY).await; told.await } => {}
-                () = async { sleep(LOOK_AT_MOST_EVERY).await; wanted.await } => {}
-                () = sleep(LOOK_EVERY) => {}
+                () = async { sleep(READ_AT_MOST_EVERY).await; published.await } => {}
+                () = async { sleep(READ_AT_MOST_EVERY).await; read_now.await } => {}
+                () = sleep(READ_EVERY) => {}
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    async fn look(&self, looked: &mut Option<Looked>) -> Result<(), String> {
+    async fn catch_up(&self, progress: &mut Option<ReadPosition>) -> Result<(), String> {
         let Inner { cache, database, outbox, .. } = &*self.inner;
         let at = Instant::now();
-        if std::mem::take(&mut self.state().doubtful) {
-            *looked = None;
+        if std::mem::take(&mut self.state().suspect) {
+            *progress = None;
         }
-        // A Redis that is away is not told generation after generation.
+        // First, so that an unavailable Redis does not cost a new generation with every attempt.
         let servers = cache.servers().await.map_err(|error| error.to_string())?;
-        let standing = match looked.take() {
-            Some(standing) => standing,
-            None => self.begin(servers.clone()).await?,
+        let position = match progress.take() {
+            Some(position) => position,
+            None => self.begin_generation(servers.clone()).await?,
         };
-        if standing.servers != servers {
-            return Err("Redis is not the one that it was".to_owned());
+        if position.servers != servers {
+            return Err("another Redis server answers than before".to_owned());
         }
         let generation = store::generation(database).await.map_err(|error| error.to_string())?;
-        let Some(generation) = generation.filter(|one| one.place == standing.place) else {
-            return Err("the database is not the one that it was".to_owned());
+        let Some(generation) = generation.filter(|one| one.place == position.place) else {
+            return Err("another database answers than before".to_owned());
         };
-        let Looked { cursors, .. } = looked.insert(standing);
+        let ReadPosition { cursors, .. } = progress.insert(position);
         loop {
             let batch = outbox.read_after(cursors, BATCH).await;
             let batch = batch.map_err(|error| error.to_string())?;
@@ -208,42 +210,42 @@ impl StockCache {
             }
             let keys: BTreeSet<String> =
                 batch.items.iter().flat_map(changed).map(|sku| key(&generation.id, sku)).collect();
-            let dropped = cache.forget(keys.iter().map(String::as_str)).await;
-            dropped.map_err(|error| error.to_string())?;
+            let deleted = cache.forget(keys.iter().map(String::as_str)).await;
+            deleted.map_err(|error| error.to_string())?;
             cursors.merge(&batch.through);
         }
-        self.used(Seen { generation, at });
+        self.enable(LastRead { generation, at });
         Ok(())
     }
 
-    /// Begins a generation, whose values know everything that was told until now.
-    async fn begin(&self, servers: String) -> Result<Looked, String> {
+    /// Begins a generation. Its values include all facts published until now.
+    async fn begin_generation(&self, servers: String) -> Result<ReadPosition, String> {
         let Inner { database, outbox, .. } = &*self.inner;
         let cursors = outbox.heads().await.map_err(|error| error.to_string())?;
         store::begin_generation(database).await.map_err(|error| error.to_string())?;
         let generation = store::generation(database).await.map_err(|error| error.to_string())?;
         let place = generation.map(|generation| generation.place).unwrap_or_default();
-        Ok(Looked { cursors, place, servers })
+        Ok(ReadPosition { cursors, place, servers })
     }
 
-    /// Drops what stands of these products; says whether that worked.
+    /// Deletes the keys of these products; returns whether that worked.
     async fn forget(&self, id: &str, skus: &[Sku]) -> bool {
         let keys: Vec<String> = skus.iter().map(|sku| key(id, sku)).collect();
-        let dropped = self.inner.cache.forget(keys.iter().map(String::as_str)).await;
-        dropped.map_err(|error| self.unused(&error.to_string())).is_ok()
+        let deleted = self.inner.cache.forget(keys.iter().map(String::as_str)).await;
+        deleted.map_err(|error| self.disable(&error.to_string())).is_ok()
     }
 
-    /// Drops what stands of products that were changed here; says whether that worked.
-    async fn dropped(&self, skus: &[Sku]) -> bool {
-        let (id, away) = {
+    /// Deletes the keys of products that this process changed; returns whether that worked.
+    async fn forget_changed(&self, skus: &[Sku]) -> bool {
+        let (id, unavailable) = {
             let state = self.state();
-            (state.id.clone(), state.away.is_some())
+            (state.id.clone(), state.failure.is_some())
         };
-        // Who is known to be away is not waited for.
-        if away {
+        // A Redis known to be unavailable is not waited for.
+        if unavailable {
             return false;
         }
-        // Others may have used it before our first look.
+        // Other processes may have used the cache before our first read.
         let id = match id {
             Some(id) => Some(id),
             None => store::generation(&self.inner.database).await.ok().flatten().map(|one| one.id),
@@ -254,9 +256,9 @@ impl StockCache {
         }
     }
 
-    /// Has nothing count that stands there, here at once and elsewhere with the next look.
+    /// Invalidates all values, here immediately and in other processes with their next read.
     async fn void(&self) {
-        self.doubt();
+        self.suspect();
         let database = &self.inner.database;
         let voided = async {
             let mut tx = database.begin().await?;
@@ -264,40 +266,43 @@ impl StockCache {
             Ok::<_, shared_events::stream::DatabaseError>(tx.commit().await?)
         };
         if let Err(error) = voided.await {
-            tracing::warn!(%error, "a change of stock was not told to the cache of other processes");
+            tracing::warn!(
+                %error,
+                "other processes' stock caches could not be invalidated after a change"
+            );
         }
     }
 
-    fn believes(&self, generation: &Generation) -> bool {
-        self.state().seen.as_ref().is_some_and(|seen| seen.generation == *generation)
+    fn trusts(&self, generation: &Generation) -> bool {
+        self.state().last_read.as_ref().is_some_and(|read| read.generation == *generation)
     }
 
-    fn doubt(&self) {
+    fn suspect(&self) {
         let mut state = self.state();
-        state.doubtful = true;
-        state.seen = None;
+        state.suspect = true;
+        state.last_read = None;
         drop(state);
-        self.inner.wanted.notify_waiters();
+        self.inner.read_now.notify_waiters();
     }
 
-    fn used(&self, seen: Seen) {
+    fn enable(&self, last_read: LastRead) {
         let mut state = self.state();
-        if state.doubtful {
+        if state.suspect {
             return;
         }
-        state.id = Some(seen.generation.id.clone());
-        state.seen = Some(seen);
-        if let Some(error) = state.away.take() {
+        state.id = Some(last_read.generation.id.clone());
+        state.last_read = Some(last_read);
+        if let Some(error) = state.failure.take() {
             tracing::warn!(error, "the stock cache is used again");
         }
     }
 
-    fn unused(&self, error: &str) {
+    fn disable(&self, error: &str) {
         let mut state = self.state();
-        state.seen = None;
-        if state.away.is_none() {
+        state.last_read = None;
+        if state.failure.is_none() {
             tracing::warn!(error, "the stock cache is not used; the database answers");
-            state.away = Some(error.to_owned());
+            state.failure = Some(error.to_owned());
         }
     }
 
@@ -306,20 +311,20 @@ impl StockCache {
     }
 }
 
-impl Changing<'_> {
-    /// It is committed: who reads from now on, anywhere, sees it.
-    pub(crate) async fn happened(mut self) {
-        if !self.cache.dropped(&self.skus).await {
+impl PendingChange<'_> {
+    /// The change is committed: every read from now on includes it, in every process.
+    pub(crate) async fn committed(mut self) {
+        if !self.cache.forget_changed(&self.skus).await {
             self.cache.void().await;
         }
-        self.said = true;
+        self.settled = true;
     }
 }
 
-impl Drop for Changing<'_> {
+impl Drop for PendingChange<'_> {
     fn drop(&mut self) {
-        if !self.said {
-            self.cache.doubt();
+        if !self.settled {
+            self.cache.suspect();
         }
     }
 }
@@ -328,7 +333,7 @@ fn key(id: &str, sku: &Sku) -> String {
     format!("stock:{id}:{sku}")
 }
 
-/// The products of which a fact says that something changed.
+/// The products whose stock a fact changes.
 fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
     let lines = match &fact.body {
         FactBody::Inventory(
@@ -344,8 +349,8 @@ fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
     lines.iter().map(|line| &line.sku)
 }
 
-fn read(value: &str) -> Option<(Level, Timestamp)> {
+fn parse_value(value: &str) -> Option<(StockLevel, Timestamp)> {
     let mut parts = value.split('|').map(|part| part.parse::<i64>().ok());
     let (read_at, on_hand, reserved) = (parts.next()??, parts.next()??, parts.next()??);
-    Some((Level { on_hand, reserved }, Timestamp::checked_from_micros(read_at)?))
+    Some((StockLevel { on_hand, reserved }, Timestamp::checked_from_micros(read_at)?))
 }

@@ -8,15 +8,17 @@ use shared_events::contract::{
 };
 use shared_events::stream::{Blame, Cursors, Database, Handler, NewFact, Outbox, Tx};
 
-use crate::domain::{Impossible, Reservation, ReservationState, Seen, Shelf, Step, StepKind};
+use crate::domain::{
+    FactRange, Impossible, Reservation, ReservationState, Step, StepKind, StockLevels,
+};
 use crate::movements::{self, Cause};
 use crate::store;
 
-/// Reservations looked at in one step when the log was set back.
+/// Reservations read in one query when the log was set back.
 const PAGE: u32 = 1_000;
 
 /// Follows order facts. A batch of many orders reads each row once, decides in memory and writes
-/// each row once, so that a product that everybody wants costs one update per batch.
+/// each row once, so that a popular product costs one update per batch.
 pub struct StockFollower {
     database: Database,
     outbox: Outbox,
@@ -42,15 +44,15 @@ impl Handler<Fact> for StockFollower {
         }
         let mut reservations = store::reservations(&self.database, tx, &orders).await?;
         let skus = skus(facts, &reservations);
-        let mut shelf = Shelf::new(store::lock(&self.database, tx, &skus).await?);
+        let mut stock = StockLevels::new(store::lock(&self.database, tx, &skus).await?);
         let mut touched = BTreeSet::new();
         let mut answers = Vec::new();
         for (index, fact) in facts.iter().enumerate() {
             let Some(order_id) = moves_stock_of(fact) else { continue };
             let reservation =
                 reservations.entry(order_id).or_insert_with(|| Reservation::new(order_id));
-            reservation.saw(fact.shard, fact.position);
-            let answered = apply(reservation, fact, &mut shelf)
+            reservation.record_fact(fact.shard, fact.position);
+            let answered = apply(reservation, fact, &mut stock)
                 .map_err(|error| Blame::Item { index, error: error.to_string() })?;
             touched.insert(order_id);
             answers.extend((0..).zip(answered).map(|(nth, answer)| answer_to(fact, nth, answer)));
@@ -58,9 +60,9 @@ impl Handler<Fact> for StockFollower {
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
-        let told = self.outbox.write(tx, answers, now).await?;
-        let (cause, moved) = (Cause::Orders, movements::of_facts(&told));
-        store::change(&self.database, tx, cause, shelf.changes(), &moved, now).await?;
+        let published = self.outbox.write(tx, answers, now).await?;
+        let (cause, moved) = (Cause::Orders, movements::by_product(&published));
+        store::change(&self.database, tx, cause, stock.changes(), &moved, now).await?;
         Ok(())
     }
 
@@ -68,16 +70,16 @@ impl Handler<Fact> for StockFollower {
         self.outbox.committed();
     }
 
-    /// Lets go of everything that is held, and forgets everything that was heard, for orders of which
-    /// something was heard after `to`. What the log still tells of them is read again, from the
-    /// earliest of them on; for all others it does nothing a second time.
+    /// Reverts and forgets the reservations of all orders with a fact after `to`. Their facts are
+    /// read again as far as the log still holds them, from the earliest one on; for all other
+    /// orders, facts that are read again do nothing.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
         from: &Cursors,
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
-        // Nobody is told of what is undone here.
+        // What is reverted here is not published.
         store::void_generation(tx).await?;
         let mut begins: BTreeMap<u16, u64> = from.iter().map(|(s, _)| (s, to.get(s))).collect();
         let mut after = String::new();
@@ -87,13 +89,15 @@ impl Handler<Fact> for StockFollower {
             after = last.order_id.to_string();
             let (mut stay, mut gone) = (Vec::new(), Vec::new());
             for mut reservation in page {
-                let Some(Seen { shard, first, last }) = reservation.seen else { continue };
+                let Some(FactRange { shard, first, last }) = reservation.fact_range else {
+                    continue;
+                };
                 let Some(begin) = begins.get_mut(&shard).filter(|_| last > to.get(shard)) else {
                     continue;
                 };
                 if reservation.state == ReservationState::Rejected && first <= to.get(shard) {
-                    // Nothing is held, and what was decided before stays decided.
-                    reservation.seen = Some(Seen { shard, first, last: to.get(shard) });
+                    // Nothing is held, and an earlier decision stands.
+                    reservation.fact_range = Some(FactRange { shard, first, last: to.get(shard) });
                     stay.push(reservation);
                     continue;
                 }
@@ -113,37 +117,37 @@ impl Handler<Fact> for StockFollower {
 }
 
 impl StockFollower {
-    /// Takes back all that these reservations moved. Units that came back with a return that is no
-    /// longer known are in the house all the same: where others hold them by now they stay, as a
-    /// movement.
+    /// Reverts everything that these reservations moved. Units restocked by a return that the log no
+    /// longer holds are in the warehouse all the same: those that other orders hold by now are kept,
+    /// as a movement.
     async fn undo(&self, tx: &mut Tx, gone: &[Reservation]) -> Result<(), Blame> {
         let skus: BTreeSet<Sku> =
             gone.iter().flat_map(|one| &one.lines).map(|held| held.sku.clone()).collect();
-        let mut shelf = Shelf::new(store::lock(&self.database, tx, &skus).await?);
+        let mut stock = StockLevels::new(store::lock(&self.database, tx, &skus).await?);
         for reservation in gone {
-            reservation.undo(&mut shelf);
+            reservation.undo(&mut stock);
         }
         for sku in &skus {
-            let short = -shelf.level(sku).available();
+            let short = -stock.level(sku).available();
             if short > 0 {
                 let (units, reason) = (short, "history set back: these units are held for orders");
-                store::found(tx, sku, units, reason, (self.now)()).await?;
+                store::add_unaccounted(tx, sku, units, reason, (self.now)()).await?;
             }
         }
         let (cause, now) = (Cause::SetBack, (self.now)());
-        store::change(&self.database, tx, cause, shelf.changes(), &BTreeMap::new(), now).await?;
+        store::change(&self.database, tx, cause, stock.changes(), &BTreeMap::new(), now).await?;
         store::forget_reservations(&self.database, tx, gone.iter().map(|one| one.order_id)).await?;
         Ok(())
     }
 }
 
-/// What stock tells because of a fact, the `nth` of its answers.
+/// The fact that stock publishes because of `fact`; the `nth` of them.
 fn answer_to(fact: &Fact, nth: u16, answer: InventoryFact) -> NewFact {
     let id = FactId::caused_by(Origin::Inventory, fact.id, answer.kind(), nth);
     NewFact::caused_by(fact, id, FactBody::Inventory(answer))
 }
 
-/// The order of which a fact moves stock, if it does.
+/// The order whose stock a fact moves, if it moves any.
 fn moves_stock_of(fact: &Fact) -> Option<OrderId> {
     fact.body.order_id().filter(|_| matters(&fact.body))
 }
@@ -168,7 +172,7 @@ const fn matters(body: &FactBody) -> bool {
     }
 }
 
-/// Every product that the batch may touch: those placed now, and those held before.
+/// Every product that the batch may touch: placed now, or held before.
 fn skus(facts: &[Fact], reservations: &BTreeMap<OrderId, Reservation>) -> BTreeSet<Sku> {
     let placed = facts.iter().filter_map(|fact| match &fact.body {
         FactBody::Order(OrderFact::Created { lines, .. }) => Some(lines),
@@ -182,16 +186,17 @@ fn skus(facts: &[Fact], reservations: &BTreeMap<OrderId, Reservation>) -> BTreeS
 fn apply(
     reservation: &mut Reservation,
     fact: &Fact,
-    shelf: &mut Shelf,
+    stock: &mut StockLevels,
 ) -> Result<Vec<InventoryFact>, Impossible> {
     let FactBody::Order(order) = &fact.body else { return Ok(Vec::new()) };
     let (kind, lines) = match order {
-        OrderFact::Created { lines, .. } => {
+        OrderFact::Created { lines, placed_at, .. } => {
+            reservation.placed_at.get_or_insert(*placed_at);
             let lines: Vec<_> =
                 lines.iter().map(|line| (line.line, line.sku.clone(), line.quantity)).collect();
-            return reservation.placed(&lines, shelf);
+            return reservation.placed(&lines, stock);
         }
-        OrderFact::Cancelled { .. } => return Ok(reservation.cancelled(shelf)),
+        OrderFact::Cancelled { .. } => return Ok(reservation.cancelled(stock)),
         OrderFact::LinesCancelled { lines, .. } => (StepKind::Release, lines.clone()),
         OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
             (StepKind::Commit, lines.clone())
@@ -214,5 +219,5 @@ fn apply(
         | OrderFact::ReturnRejected { .. }
         | OrderFact::RefundRequested { .. } => return Ok(Vec::new()),
     };
-    reservation.step(Step { fact_id: fact.id, kind, lines }, shelf)
+    reservation.step(Step { fact_id: fact.id, kind, lines }, stock)
 }

@@ -1,6 +1,6 @@
-//! Everything that moved a product's stock, by product: what people said, and what orders did. A
-//! batch of facts has one row for each product, so that a product that everybody wants costs one;
-//! it names the facts, and they are told one by one here.
+//! Every change of a product's stock, by people and by orders. A batch of facts writes one row per
+//! product, so that a popular product costs one row per batch; the row names its facts, and this
+//! module lists them one by one.
 //! Never here: moving stock; see `store`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,18 +11,18 @@ use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-/// What a row of movements is about.
+/// The cause of a row of movements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody said how many there are.
+    /// Somebody set the units on hand.
     Set,
-    /// Somebody said how many came or went.
+    /// Somebody added or removed units.
     Adjusted,
     /// Facts about orders.
     Orders,
-    /// The log of orders was set back: what orders had moved that it no longer holds was taken back.
+    /// The log of orders was set back: movements of facts that it no longer holds were reverted.
     SetBack,
-    /// What orders had moved before their movements were kept.
+    /// The sum of what orders moved before their movements were kept.
     Earlier,
 }
 
@@ -44,7 +44,7 @@ impl Cause {
             .find(|cause| cause.code() == code)
     }
 
-    /// What stands after it, so that none is forgotten where all are looked through.
+    /// The next variant, so that a search over all of them misses none.
     const fn next(self) -> Option<Self> {
         match self {
             Self::Set => Some(Self::Adjusted),
@@ -56,51 +56,51 @@ impl Cause {
     }
 }
 
-/// What a fact about an order did to units of a product.
+/// The effect of a fact about an order on units of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Did {
+pub enum MovementKind {
     /// They are held.
     #[serde(rename = "R")]
     Reserved,
-    /// They are free again.
+    /// They are available again.
     #[serde(rename = "F")]
     Released,
-    /// They left the house.
+    /// They are shipped.
     #[serde(rename = "C")]
     Committed,
-    /// They came back.
+    /// They are returned to stock.
     #[serde(rename = "B")]
     Restocked,
 }
 
-/// A fact of the outbox that moved units of a product: its shard, its position, what it did, and to
-/// how many units.
+/// A fact of the outbox that moved units of a product: its shard, its position, its effect, and the
+/// number of units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MovedBy(u16, u64, Did, i64);
+pub struct MovedBy(u16, u64, MovementKind, i64);
 
 impl MovedBy {
-    /// Units on hand more or fewer, and units reserved.
+    /// The changes of the units on hand and of the units reserved.
     const fn change(&self) -> (i64, i64) {
         let units = self.3;
         match self.2 {
-            Did::Reserved => (0, units),
-            Did::Released => (0, -units),
-            Did::Committed => (-units, -units),
-            Did::Restocked => (units, 0),
+            MovementKind::Reserved => (0, units),
+            MovementKind::Released => (0, -units),
+            MovementKind::Committed => (-units, -units),
+            MovementKind::Restocked => (units, 0),
         }
     }
 }
 
-/// Which facts moved which product, in their order.
-pub(crate) fn of_facts(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
+/// The facts that moved each product, in their order.
+pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
     let mut moved: BTreeMap<Sku, Vec<MovedBy>> = BTreeMap::new();
     for fact in facts {
         let FactBody::Inventory(body) = &fact.body else { continue };
-        let (did, lines) = match body {
-            InventoryFact::Reserved { lines, .. } => (Did::Reserved, lines),
-            InventoryFact::Released { lines, .. } => (Did::Released, lines),
-            InventoryFact::Committed { lines, .. } => (Did::Committed, lines),
-            InventoryFact::Restocked { lines, .. } => (Did::Restocked, lines),
+        let (kind, lines) = match body {
+            InventoryFact::Reserved { lines, .. } => (MovementKind::Reserved, lines),
+            InventoryFact::Released { lines, .. } => (MovementKind::Released, lines),
+            InventoryFact::Committed { lines, .. } => (MovementKind::Committed, lines),
+            InventoryFact::Restocked { lines, .. } => (MovementKind::Restocked, lines),
             InventoryFact::Rejected { .. } => continue,
         };
         for StockLine { sku, quantity } in lines {
@@ -109,27 +109,27 @@ pub(crate) fn of_facts(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
             match all.last_mut() {
                 // A product may stand on several lines of an order.
                 Some(last) if (last.0, last.1) == (fact.shard, fact.position) => last.3 += units,
-                _ => all.push(MovedBy(fact.shard, fact.position, did, units)),
+                _ => all.push(MovedBy(fact.shard, fact.position, kind, units)),
             }
         }
     }
     moved
 }
 
-/// Where a movement stands among those of its product: the row, and within it from 0.
+/// The position of a movement among those of its product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MovementPlace {
+pub struct MovementPosition {
     /// The row, from 1.
     pub number: u64,
-    /// Which of the facts that the row names.
+    /// The index among the facts that the row names, from 0.
     pub index: u32,
 }
 
 /// The fact that moved stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MovingFact {
-    /// What it did.
-    pub did: Did,
+pub struct MovementFact {
+    /// Its effect.
+    pub kind: MovementKind,
     /// Its shard.
     pub shard: u16,
     /// Its position there.
@@ -143,39 +143,40 @@ pub struct MovingFact {
 /// A movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockMovement {
-    /// Where it stands.
-    pub place: MovementPlace,
-    /// Units on hand more, or fewer.
+    /// Its position.
+    pub position: MovementPosition,
+    /// Units on hand added, removed where negative.
     pub on_hand_change: i64,
-    /// Units reserved more, or fewer.
+    /// Units reserved added, removed where negative.
     pub reserved_change: i64,
     /// On hand and reserved afterwards, where that is known.
     pub after: Option<(i64, i64)>,
-    /// What its row is about.
+    /// The cause of its row.
     pub cause: Cause,
-    /// The fact, where it was one.
-    pub fact: Option<MovingFact>,
-    /// Why, in somebody's words.
+    /// The fact, where a fact caused it.
+    pub fact: Option<MovementFact>,
+    /// The caller's reason.
     pub reason: String,
-    /// Who said so: role and name.
+    /// The caller: role and name.
     pub asked_by: String,
     /// The request's id.
     pub request_id: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
-/// The movements of a product, newest first, before a place; at most `limit`.
+/// The movements of a product, newest first, older than `before`; at most `limit`.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn list(
     database: &Database,
     sku: &Sku,
-    before: Option<MovementPlace>,
+    before: Option<MovementPosition>,
     limit: usize,
 ) -> Result<Vec<StockMovement>, DatabaseError> {
-    let newest = before.map_or(i64::MAX, |place| i64::try_from(place.number).unwrap_or(i64::MAX));
+    let newest =
+        before.map_or(i64::MAX, |position| i64::try_from(position.number).unwrap_or(i64::MAX));
     let rows = sqlx::query(
         "SELECT number, delta, held, on_hand, reserved, cause, COALESCE(facts, ''),
                 COALESCE(reason, ''), COALESCE(asked_by, ''), COALESCE(request_id, ''), at
@@ -183,14 +184,15 @@ pub async fn list(
     )
     .bind(sku.as_str())
     .bind(newest)
-    // Of the first row perhaps nothing is wanted any more.
+    // One row more: the first may have been listed completely already.
     .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
     .fetch_all(database.reader())
     .await?;
     let mut found: Vec<(StockMovement, Option<MovedBy>)> = Vec::new();
     for row in &rows {
-        let told = one_by_one(row)?.into_iter().rev();
-        found.extend(told.filter(|(one, _)| before.is_none_or(|before| one.place < before)));
+        let movements = split_row(row)?.into_iter().rev();
+        found
+            .extend(movements.filter(|(one, _)| before.is_none_or(|before| one.position < before)));
         if found.len() >= limit {
             found.truncate(limit);
             break;
@@ -199,27 +201,27 @@ pub async fn list(
     let named: Vec<MovedBy> = found.iter().filter_map(|(_, moved)| *moved).collect();
     let mut facts = facts(database, &named).await?;
     let with_fact = |(mut movement, moved): (StockMovement, Option<MovedBy>)| {
-        if let Some(MovedBy(shard, position, did, _)) = moved {
+        if let Some(MovedBy(shard, position, kind, _)) = moved {
             let (order_id, id) = facts
                 .remove(&(shard, position))
                 .ok_or(DatabaseError::Corrupt("fact that a movement names"))?;
-            movement.fact = Some(MovingFact { did, shard, position, id, order_id });
+            movement.fact = Some(MovementFact { kind, shard, position, id, order_id });
         }
         Ok(movement)
     };
     found.into_iter().map(with_fact).collect()
 }
 
-/// The movements of a row, oldest first, each with what it says of its fact.
-fn one_by_one(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, DatabaseError> {
+/// The movements of a row, oldest first, each with its fact.
+fn split_row(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, DatabaseError> {
     let corrupt = |_| DatabaseError::Corrupt("movement");
     let number: i64 = row.try_get(0)?;
     let number = u64::try_from(number).map_err(|_| DatabaseError::Corrupt("movement"))?;
     let (on_hand, reserved): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     let cause: String = row.try_get(5)?;
     let facts: String = row.try_get(6)?;
-    let whole = StockMovement {
-        place: MovementPlace { number, index: 0 },
+    let sum = StockMovement {
+        position: MovementPosition { number, index: 0 },
         on_hand_change: row.try_get(1)?,
         reserved_change: row.try_get(2)?,
         after: on_hand.zip(reserved),
@@ -231,28 +233,27 @@ fn one_by_one(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, Dat
         at: Timestamp::from_micros(row.try_get(10)?),
     };
     if facts.is_empty() {
-        return Ok(vec![(whole, None)]);
+        return Ok(vec![(sum, None)]);
     }
     let facts: Vec<MovedBy> = serde_json::from_str(&facts).map_err(corrupt)?;
-    let mut before = whole
-        .after
-        .map(|(on_hand, held)| (on_hand - whole.on_hand_change, held - whole.reserved_change));
+    let mut after =
+        sum.after.map(|(on_hand, held)| (on_hand - sum.on_hand_change, held - sum.reserved_change));
     let each = (0_u32..).zip(facts).map(|(index, moved)| {
         let (on_hand_change, reserved_change) = moved.change();
-        before = before.map(|(on_hand, held)| (on_hand + on_hand_change, held + reserved_change));
+        after = after.map(|(on_hand, held)| (on_hand + on_hand_change, held + reserved_change));
         let movement = StockMovement {
-            place: MovementPlace { number, index },
+            position: MovementPosition { number, index },
             on_hand_change,
             reserved_change,
-            after: before,
-            ..whole.clone()
+            after,
+            ..sum.clone()
         };
         (movement, Some(moved))
     });
     Ok(each.collect())
 }
 
-/// Of these facts, by shard and position: the order, and the id.
+/// The order and the id of each of these facts, by shard and position.
 async fn facts(
     database: &Database,
     named: &[MovedBy],
@@ -276,24 +277,24 @@ async fn facts(
         .map(|row| {
             let (shard, position): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
             let place = u16::try_from(shard).ok().zip(u64::try_from(position).ok());
-            let place = place.ok_or(DatabaseError::Corrupt("place of a fact"))?;
+            let place = place.ok_or(DatabaseError::Corrupt("position of a fact"))?;
             Ok((place, (row.try_get(2)?, row.try_get(3)?)))
         })
         .collect()
 }
 
-/// What makes up the stock of a product: on hand = adjusted - committed + restocked.
+/// The sums behind a product's stock: on hand = adjusted - committed + restocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// What people set and adjusted.
+    /// All that people set and adjusted.
     pub adjusted: i64,
-    /// Units that left with parcels.
+    /// Units shipped.
     pub committed: i64,
-    /// Units that came back.
+    /// Units returned to stock.
     pub restocked: i64,
 }
 
-/// What makes up the stock of a product.
+/// The sums behind a product's stock.
 ///
 /// # Errors
 /// [`DatabaseError`]

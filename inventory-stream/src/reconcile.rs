@@ -9,16 +9,16 @@ use sqlx::any::AnyRow;
 use crate::domain::ReservationState;
 use crate::store;
 
-/// A sum that does not hold.
+/// A law of stock that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Discrepancy {
-    /// Which law.
+    /// The law.
     pub law: String,
-    /// Which product or order.
+    /// The product or order.
     pub subject: String,
-    /// What should be.
+    /// The value it should have.
     pub expected: String,
-    /// What is.
+    /// The value found.
     pub found: String,
 }
 
@@ -29,12 +29,12 @@ impl std::fmt::Display for Discrepancy {
     }
 }
 
-/// What a look at all sums gave.
+/// The result of checking all laws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// Products that were looked at.
+    /// Products checked.
     pub products: u64,
-    /// Sums that do not hold.
+    /// Laws that do not hold.
     pub discrepancies: Vec<Discrepancy>,
 }
 
@@ -47,10 +47,10 @@ struct Sums {
     restocked: i64,
 }
 
-/// Proves the sums from the tables and names what differs: per product reserved = what
-/// reservations hold, committed and restocked = what they counted, adjusted = movements,
-/// on hand = adjusted - committed + restocked; that its movements have no gap, add up to it and end
-/// where it is; and that the outbox has no gap.
+/// Checks the tables and names every difference. Per product: reserved, committed and restocked are
+/// the sums of its reservations, adjusted is the sum of people's movements, on hand = adjusted -
+/// committed + restocked, and its movements have no gap, add up to it and end at it. The outbox has
+/// no gap.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -87,7 +87,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             let sku: String = row.try_get(0)?;
             let sku: Sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
             let sum = sums.remove(&sku).unwrap_or_default();
-            product(row, &sku, &sum, &mut found)?;
+            check_product(row, &sku, &sum, &mut found)?;
         }
     }
     for (sku, sum) in sums {
@@ -100,7 +100,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             });
         }
     }
-    let told = sqlx::query(
+    let outbox = sqlx::query(
         "SELECT shard, COUNT(*), MAX(position),
                 COALESCE((SELECT position FROM outbox_heads WHERE shard = outbox.shard), 0)
          FROM outbox GROUP BY shard
@@ -110,7 +110,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
     )
     .fetch_all(database.reader())
     .await?;
-    for row in &told {
+    for row in &outbox {
         let (shard, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let (last, head): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         if count != head || last != head {
@@ -125,7 +125,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
     Ok(Reconciliation { products, discrepancies: found })
 }
 
-/// What is kept of products after one, with the sums of their movements.
+/// The rows of products after one of them, with the sums of their movements.
 const PRODUCTS: &str = "
     SELECT page.sku, page.on_hand, page.reserved, adjusted, committed, restocked, moves,
            COALESCE(moved.by_people, 0), COALESCE(moved.delta, 0), COALESCE(moved.held, 0),
@@ -145,8 +145,8 @@ const PRODUCTS: &str = "
     LEFT JOIN movements AS last ON last.sku = page.sku AND last.number = moves
     ORDER BY page.sku";
 
-/// Proves the sums of one product.
-fn product(
+/// Checks the sums of one product.
+fn check_product(
     row: &AnyRow,
     sku: &Sku,
     sum: &Sums,
@@ -189,20 +189,20 @@ fn product(
     Ok(())
 }
 
-/// When it was last proved that the sums hold, and which did not.
+/// The result of the last check, as the database keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciled {
-    /// When.
+    /// When it began.
     pub at: Timestamp,
-    /// The sums that did not hold, [`DISCREPANCIES_KEPT`] of them at most.
+    /// The laws that did not hold, [`DISCREPANCIES_KEPT`] of them at most.
     pub discrepancies: Vec<Discrepancy>,
 }
 
-/// Of more nobody reads a list; `ordinal verify` names all.
+/// Longer lists are cut; `ordinal verify` names all.
 pub const DISCREPANCIES_KEPT: usize = 100;
 
 impl Reconciled {
-    /// What is remembered in the database; none where it was never looked.
+    /// The result that the database keeps; none before the first check.
     ///
     /// # Errors
     /// [`DatabaseError`]
@@ -217,7 +217,7 @@ impl Reconciled {
         Ok(Some(Self { at: Timestamp::from_micros(row.try_get(0)?), discrepancies }))
     }
 
-    /// Remembers what a look that began `at` gave.
+    /// Keeps the result of a check that began `at`.
     ///
     /// # Errors
     /// [`DatabaseError`]

@@ -33,14 +33,14 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Over a database with its tables; `now` dates what it tells.
+    /// Over a database with its tables; `now` dates its facts and movements.
     #[must_use]
     pub fn new(database: Database, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         let outbox = Outbox::new(database.clone());
         Self { database, outbox, now, cache: None }
     }
 
-    /// With a cache in this Redis, whose values stand for so long at most. It is used while
+    /// With a cache in this Redis; values are kept for `keep` at most. It is used while
     /// [`StockCache::run`] runs.
     #[must_use]
     pub fn cached(mut self, redis: Redis, keep: Duration) -> Self {
@@ -50,7 +50,7 @@ impl Inventory {
         self
     }
 
-    /// Its cache, where it has one.
+    /// Its cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<StockCache> {
         self.cache.clone()
@@ -62,22 +62,27 @@ impl Inventory {
         &self.database
     }
 
-    /// What follows order facts.
+    /// The follower of order facts.
     #[must_use]
     pub fn follower(&self) -> StockFollower {
         StockFollower::new(self.database.clone(), self.outbox.clone(), Arc::clone(&self.now))
     }
 
-    /// What it tells others.
+    /// The facts that it publishes.
     #[must_use]
     pub fn facts(&self) -> Arc<Outbox> {
         Arc::new(self.outbox.clone())
     }
 
-    /// What answers its calls.
+    /// The handler of its calls.
     #[must_use]
     pub fn edge(&self) -> StockEdge {
-        StockEdge::new(self.database.clone(), Arc::clone(&self.now), self.cache.clone())
+        StockEdge::new(
+            self.database.clone(),
+            self.outbox.clone(),
+            Arc::clone(&self.now),
+            self.cache.clone(),
+        )
     }
 
     /// Its gRPC service.

@@ -27,7 +27,6 @@ use proto::notification_service_server::NotificationService;
 /// The descriptors of `ordinal.notifications.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-const REASON_MAX: usize = 500;
 /// After this a caller may ask again that found the database unavailable.
 const UNAVAILABLE_DELAY: Duration = Duration::from_millis(500);
 
@@ -123,7 +122,7 @@ impl NotificationService for NotificationEdge {
         let reason = request.reason.trim();
         let mut violations = Violations::default();
         let id = notification_id(&request.notification_id, &mut violations);
-        if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
+        if let Err(error) = TextRule::reason().check(reason) {
             violations.wrong("reason", error);
         }
         let (Some(id), true) = (id, violations.is_empty()) else {

@@ -15,26 +15,43 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
     };
     let one = |out: &Output, answer: &Value| show::stock(out, [&answer["stock"]]);
     match verb {
-        StockVerb::Set { sku, on_hand, expected, why, request_id } => {
+        StockVerb::Set {
+            sku,
+            on_hand,
+            expected,
+            allow_shortage,
+            validate_only,
+            why,
+            request_id,
+        } => {
             let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
             let mut request = json!({
                 "sku": sku, "on_hand": on_hand, "reason": why.reason, "request_id": request_id,
+                "allow_shortage": allow_shortage, "validate_only": validate_only,
             });
             if let Some(expected) = expected {
                 request["expected_on_hand"] = json!(expected);
             }
             out.answer(&ask("SetStock", request).await?, moved);
         }
-        StockVerb::Adjust { sku, delta, why: Why { reason }, request_id } => {
+        StockVerb::Adjust { sku, delta, expected, why: Why { reason }, request_id } => {
             let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
-            let request =
+            let mut request =
                 json!({ "sku": sku, "delta": delta, "reason": reason, "request_id": request_id });
+            if let Some(expected) = expected {
+                request["expected_on_hand"] = json!(expected);
+            }
             out.answer(&ask("AdjustStock", request).await?, moved);
         }
         StockVerb::Movements { sku, page } => {
             let method = "inventory.v1.InventoryService/ListMovements";
             let request = json!({ "sku": sku });
             pages(client, out, method, request, &page, show::movements).await?;
+        }
+        StockVerb::Holders { sku, page } => {
+            let method = "inventory.v1.InventoryService/ListStockHolders";
+            let request = json!({ "sku": sku });
+            pages(client, out, method, request, &page, show::holders).await?;
         }
         StockVerb::Get { sku } => {
             out.answer(&ask("GetStock", json!({ "sku": sku })).await?, one);
@@ -67,6 +84,7 @@ fn moved(out: &Output, answer: &Value) {
     if answer["replayed"] == true {
         out.line("this request was executed before; nothing changed");
     }
+    show::losers(out, answer);
     show::stock(out, [&answer["stock"]]);
 }
 

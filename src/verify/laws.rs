@@ -132,7 +132,8 @@ pub fn reservation(
         report.check(Law::GoodsOutAndBack);
         let Some(held) = lines.get(&line.number) else { continue };
         let expected = (line.cancelled, line.fulfilled, read_part.restocked(line.number));
-        let is = (held.released, held.committed, held.restocked);
+        // Units withdrawn by a stock-take are released before the order cancels them.
+        let is = (held.released - held.withdrawn, held.committed, held.restocked);
         if expected != is {
             let text = |(released, out, back): (u32, u32, u32)| {
                 format!("{released} released, {out} delivered, {back} restocked")
@@ -161,6 +162,11 @@ pub fn answer(
     });
     if all_answers_read && answered && matches!(now, Order::Pending(_)) {
         let detail = "stock has answered, and the answer has not reached the order";
+        report.find(Law::ReservationsAsOrders, subject, detail);
+    }
+    let withdrawn = found.is_some_and(|found| found.lines.iter().any(|line| line.withdrawn > 0));
+    if all_answers_read && withdrawn && matches!(now, Order::Confirmed(_)) {
+        let detail = "stock has withdrawn its units, and that has not reached the order";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
 }

@@ -72,7 +72,7 @@ async fn with_a_poisoned_order() -> (Shop, String, String) {
         shop.until(order, "CONFIRMED").await;
     }
     shop.tamper(&format!(
-        "UPDATE reservations SET body = replace(body, '\"released\":0', '\"released\":2')
+        "UPDATE reservations SET body = replace(body, '\"quantity\"', '\"released\":2,\"quantity\"')
          WHERE order_id = '{poisoned}'"
     ))
     .await;
@@ -133,7 +133,7 @@ async fn a_poison_fact_blocks_only_its_order_until_it_is_fixed() {
     }
 
     shop.tamper(&format!(
-        "UPDATE reservations SET body = replace(body, '\"released\":2', '\"released\":0')
+        "UPDATE reservations SET body = replace(body, '\"released\":2,', '')
          WHERE order_id = '{poisoned}'"
     ))
     .await;

@@ -341,6 +341,7 @@ async fn a_page_size_above_the_limit_is_reduced_to_it() {
         ("orders.v1.JournalService/ListOrderEvents", json!({ "order_id": order })),
         ("inventory.v1.InventoryService/ListStock", json!({})),
         ("inventory.v1.InventoryService/ListMovements", json!({ "sku": "MUG" })),
+        ("inventory.v1.InventoryService/ListStockHolders", json!({ "sku": "MUG" })),
         ("notifications.v1.NotificationService/ListNotifications", json!({})),
         ("admin.v1.AdminService/ListDeadLetters", json!({})),
         ("admin.v1.AdminService/ListOperatorActions", json!({})),

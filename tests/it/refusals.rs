@@ -456,6 +456,7 @@ async fn every_malformed_field_is_named(shop: Shop) {
         (stock, "SetStock", json!({ "sku": "MUG", "on_hand": 1 })),
         (stock, "BatchSetStock", json!({ "requests": [{ "sku": "MUG", "on_hand": 1 }] })),
         (stock, "AdjustStock", json!({ "sku": "MUG", "delta": 1, "reason": "", "request_id": id })),
+        (stock, "ListStockHolders", page(json!({ "sku": "MUG" }))),
         (stock, "GetReservation", json!({ "order_id": id })),
         (
             messages,

@@ -146,6 +146,47 @@ async fn a_cached_answer_is_never_older_than_its_callers_writes(mut shop: Shop) 
     shop.stop().await;
 }
 
+/// The newest order loses its units, and is cancelled although it was confirmed.
+async fn a_confirmed_order_is_cancelled_by_a_stock_take(shop: Shop) {
+    shop.set_stock("MUG", 10).await;
+    shop.set_stock("CUP", 10).await;
+    let first = shop.place(&[("MUG", 4)]).await;
+    shop.until(&first, "CONFIRMED").await;
+    shop.advance(Duration::from_secs(1));
+    let second = shop.place(&[("MUG", 3), ("CUP", 2)]).await;
+    shop.until(&second, "CONFIRMED").await;
+    shop.advance(Duration::from_secs(1));
+    let shipped = shop.place(&[("MUG", 2), ("MUG", 1)]).await;
+    shop.until(&shipped, "CONFIRMED").await;
+    let parcel = json!({ "order_id": shipped, "shipment_id": uuid::Uuid::now_v7(),
+                         "lines": [{ "line": 1, "quantity": 1 }] });
+    shop.service.orders("FulfillOrder", parcel).await.unwrap();
+    shop.until_stock("MUG", (9, 9)).await;
+
+    let method = "inventory.v1.InventoryService/SetStock";
+    let mut request = json!({ "sku": "MUG", "on_hand": 7 });
+    let refused = shop.ops.call(method, request.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("9 units of MUG are held for 3 orders"), "{refused}");
+    request["allow_shortage"] = json!(true);
+    let answer = shop.ops.call(method, request).await.unwrap();
+    let losers = answer["losers"].as_array().unwrap();
+    assert_eq!(losers.len(), 1, "{answer}");
+    assert_eq!((&losers[0]["order_id"], &losers[0]["units"]), (&json!(second), &json!(3)));
+    let order = shop.until(&second, "CANCELLED").await;
+    assert_eq!(order["cancel_reason"], "CANCEL_REASON_INSUFFICIENT_STOCK");
+    assert_eq!(order["missing_skus"], json!(["MUG"]));
+    let events = shop.events(&second).await;
+    assert_eq!(events, ["OrderPlaced", "OrderConfirmed", "OrderCancelled"]);
+    assert_eq!((shop.stock("MUG").await, shop.stock("CUP").await), ((7, 6), (10, 0)));
+    for kept in [&first, &shipped] {
+        assert_eq!(shop.get(kept).await["status"], "ORDER_STATUS_CONFIRMED");
+    }
+    let method = "inventory.v1.InventoryService/ListStockHolders";
+    let holders = shop.ops.call(method, json!({ "sku": "MUG" })).await.unwrap();
+    assert_eq!(holders["holders"].as_array().unwrap().len(), 2, "{holders}");
+    shop.close().await;
+}
+
 async fn wrong_stock_sums_are_reported_until_they_are_fixed(mut shop: Shop) {
     shop.restart(|_| ()).await;
     shop.set_stock("MUG", 10).await;
@@ -173,6 +214,7 @@ async fn wrong_stock_sums_are_reported_until_they_are_fixed(mut shop: Shop) {
 on_both!(
     a_cached_answer_is_never_older_than_its_callers_writes,
     wrong_stock_sums_are_reported_until_they_are_fixed,
+    a_confirmed_order_is_cancelled_by_a_stock_take,
 );
 
 fn until_lines(log: &Path, text: &str, count: usize) {

@@ -194,6 +194,12 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["5"],
         ),
         (
+            vec!["stock", "set", "MUG", "5", "--allow-shortage", "--validate-only"],
+            stocks("SetStock"),
+            json!({ "stock": stock, "losers": [{ "order_id": EVIL, "units": 2 }] }),
+            vec!["lose", "2", "5"],
+        ),
+        (
             vec!["stock", "adjust", "MUG", "-1"],
             stocks("AdjustStock"),
             json!({ "stock": stock, "replayed": true }),
@@ -212,6 +218,14 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
                     "movements": [{ "number": 1, "cause": "MOVEMENT_CAUSE_SET", "reason": EVIL,
                                     "on_hand_change": 9, "asked_by": EVIL }] }),
             vec!["SET", "+9", "9 set and adjusted", "more: --page-token next"],
+        ),
+        (
+            vec!["stock", "holders", "MUG"],
+            stocks("ListStockHolders"),
+            json!({ "stock": stock, "next_page_token": "next",
+                    "holders": [{ "order_id": EVIL, "units": 3, "partly_shipped": true,
+                                  "placed_at": "2026-03-02T09:00:00Z" }] }),
+            vec!["3", "partly", "reserved", "more: --page-token next"],
         ),
         (
             vec!["operations", "list"],

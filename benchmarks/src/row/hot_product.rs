@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use inventory_stream::store::{Asked, Movement, move_stock};
+use inventory_stream::store::{RequestDetails, StockRequest, move_stock};
 use order_actor::clock::{Clock as _, SystemClock};
 use order_actor::grpc::proto::execute_commands_request::Command;
 use order_actor::grpc::proto::execute_commands_response::Outcome;
@@ -126,8 +126,8 @@ async fn stock_alone(lab: &Lab, orders: u64, stock: u64) -> anyhow::Result<f64> 
     let database = stock_in(&inventory).await?;
     let mut tx = database.begin().await?;
     let (on_hand, expected) = (i64::try_from(stock)?, None);
-    let set = Movement::Set { on_hand, only_if_absent: false, expected };
-    let (hot, asked) = ("HOT".parse()?, Asked::default());
+    let set = StockRequest::Set { on_hand, only_if_absent: false, expected, allow_shortage: false };
+    let (hot, asked) = ("HOT".parse()?, RequestDetails::default());
     move_stock(&database, &mut tx, &hot, &set, asked, SystemClock.now()).await?;
     tx.commit().await?;
 

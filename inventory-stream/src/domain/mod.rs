@@ -1,9 +1,13 @@
-//! Reservations and stock, pure. Per product 0 ≤ reserved ≤ on hand; an order holds all its units
-//! or none; facts that come twice, or in any order, leave the same stock.
+//! Reservations and stock levels, pure. Per product 0 ≤ reserved ≤ on hand; an order holds all its
+//! units or none; facts that come twice, or in any order, leave the same stock.
 //! Never here: IO, clocks.
 
+mod levels; // stock levels of the products of a batch
 mod reservation; // what is held for one order
-mod shelf; // the stock of the products at hand
+mod step; // facts about units of an order, applied now or kept
+mod withdrawal; // which orders lose their units to a stock-take
 
-pub use reservation::{Held, Impossible, Reservation, ReservationState, Seen, Step, StepKind};
-pub use shelf::{Level, Shelf, ShelfChange};
+pub use levels::{StockChange, StockLevel, StockLevels};
+pub use reservation::{FactRange, Reservation, ReservationState, ReservedLine};
+pub use step::{Impossible, Step, StepKind};
+pub use withdrawal::losers;

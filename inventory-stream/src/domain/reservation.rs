@@ -2,20 +2,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    FactId, InventoryFact, LineUnits, OrderId, Quantity, ReservationId, Sku, StockLine,
+    FactId, InventoryFact, OrderId, Quantity, ReservationId, Sku, StockLine, Timestamp,
 };
 
-use super::Shelf;
+use super::{Impossible, Step, StepKind, StockLevels};
 
-/// Where a reservation stands.
+/// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReservationState {
-    /// Something was heard of the order, but not yet its placing.
+    /// Facts about the order arrived, but not yet its placing.
     Waiting,
-    /// Its units are held, or were and have been delivered or released one by one.
+    /// Its units are held, or were and have been shipped or released since.
     Reserved,
-    /// Not all units were free, so none is held.
+    /// Not all units were available, so none is held.
     Rejected,
     /// The order was cancelled. Also a tombstone: a placing that comes later holds nothing.
     Released,
@@ -34,67 +34,45 @@ impl ReservationState {
     }
 }
 
-/// A line of a reservation and what became of its units.
+/// A line of a reservation, and what became of its units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct ReservedLine {
     /// 1-based number of the order's line.
     pub line: u32,
-    /// What it is.
+    /// The product.
     pub sku: Sku,
     /// Units ordered.
     pub quantity: u32,
-    /// Units let go.
+    /// Units released: cancelled by the order, or withdrawn.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub released: u32,
-    /// Units delivered.
+    /// Units of those that were withdrawn and that the order has neither cancelled nor shipped since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub withdrawn: u32,
+    /// Units shipped.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: u32,
-    /// Units that came back.
+    /// Units returned to stock.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub restocked: u32,
 }
 
-impl Held {
-    /// Units neither let go nor delivered.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(units: &u32) -> bool {
+    *units == 0
+}
+
+impl ReservedLine {
+    /// Units neither released nor shipped.
     #[must_use]
     pub const fn open(&self) -> u32 {
         self.quantity.saturating_sub(self.released).saturating_sub(self.committed)
     }
 }
 
-/// What a fact does to units of an order.
+/// The positions of an order's facts in the log of orders, as far as they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum StepKind {
-    /// They will not be delivered.
-    Release,
-    /// They left the house.
-    Commit,
-    /// They came back.
-    Restock,
-}
-
-/// A fact about units of an order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Which fact; the same one again does nothing.
-    pub fact_id: FactId,
-    /// What it does.
-    pub kind: StepKind,
-    /// To which units.
-    pub lines: Vec<LineUnits>,
-}
-
-/// A fact that no history of the order explains.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {detail}")]
-pub struct Impossible {
-    /// The line.
-    pub line: u32,
-    /// What is wrong.
-    pub detail: &'static str,
-}
-
-/// Where in the log of orders the facts of an order stand that were heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct FactRange {
     /// The shard.
     pub shard: u16,
     /// The first position.
@@ -103,19 +81,22 @@ pub struct Seen {
     pub last: u64,
 }
 
-/// What is held for one order. It remembers which facts it has seen and keeps those that came too
-/// early, so that the order in which they come does not matter.
+/// What is held for one order. It remembers the facts it has applied and keeps those that came too
+/// early, so that the order in which they arrive does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The order.
     pub order_id: OrderId,
-    /// The id by which the order knows it; derived from the order's, so that it is always the same.
+    /// The id that the order knows it by; derived from the order's, so that it is always the same.
     pub reservation_id: ReservationId,
-    /// Where it stands.
+    /// Its state.
     pub state: ReservationState,
-    /// Its lines, once the placing was heard of.
-    pub lines: Vec<Held>,
-    /// What was short, where it was rejected.
+    /// When the order was placed; none before that, and for orders older than this record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed_at: Option<Timestamp>,
+    /// Its lines; none before the placing.
+    pub lines: Vec<ReservedLine>,
+    /// The products that were short, where it was rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Sku>,
     /// Facts that were applied.
@@ -124,13 +105,13 @@ pub struct Reservation {
     /// Facts that wait for an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Step>,
-    /// Where they stand; none of what was heard before this was remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    /// Where its facts are in the log; none for orders older than this record.
+    #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
+    pub fact_range: Option<FactRange>,
 }
 
 impl Reservation {
-    /// Of an order of which nothing was heard yet.
+    /// Of an order without facts yet.
     #[must_use]
     pub fn new(order_id: OrderId) -> Self {
         let reservation_id = uuid::Uuid::new_v5(&order_id.uuid(), b"reservation");
@@ -138,62 +119,88 @@ impl Reservation {
             order_id,
             reservation_id: ReservationId::from_uuid(reservation_id),
             state: ReservationState::Waiting,
+            placed_at: None,
             lines: Vec::new(),
             missing: Vec::new(),
             applied: BTreeSet::new(),
             waiting: Vec::new(),
-            seen: None,
+            fact_range: None,
         }
     }
 
-    /// A fact of the order stands here. Of an order of which something was heard before places were
-    /// remembered the first is not known, and none is remembered.
-    pub fn saw(&mut self, shard: u16, position: u64) {
+    /// Records the position of a fact. An order that had facts before positions were recorded has no
+    /// known first one, so none is recorded.
+    pub fn record_fact(&mut self, shard: u16, position: u64) {
         let new = self.state == ReservationState::Waiting
             && self.applied.is_empty()
             && self.lines.is_empty();
-        match &mut self.seen {
-            Some(seen) => {
-                seen.first = seen.first.min(position);
-                seen.last = seen.last.max(position);
+        match &mut self.fact_range {
+            Some(range) => {
+                range.first = range.first.min(position);
+                range.last = range.last.max(position);
             }
-            None if new => self.seen = Some(Seen { shard, first: position, last: position }),
+            None if new => {
+                self.fact_range = Some(FactRange { shard, first: position, last: position })
+            }
             None => {}
         }
     }
 
-    /// Takes back everything that it moved.
-    pub fn undo(&self, shelf: &mut Shelf) {
+    /// Whether it holds any units.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.state == ReservationState::Reserved && self.lines.iter().any(|line| line.open() > 0)
+    }
+
+    /// Units that it holds of a product.
+    #[must_use]
+    pub fn held_of(&self, sku: &Sku) -> i64 {
+        if self.state != ReservationState::Reserved {
+            return 0;
+        }
+        let lines = self.lines.iter().filter(|line| line.sku == *sku);
+        lines.map(|line| i64::from(line.open())).sum()
+    }
+
+    /// Whether any of its units were shipped.
+    #[must_use]
+    pub fn has_shipped(&self) -> bool {
+        self.lines.iter().any(|line| line.committed > 0)
+    }
+
+    /// Reverts everything that it moved.
+    pub fn undo(&self, stock: &mut StockLevels) {
         for held in &self.lines {
             if self.state == ReservationState::Reserved {
-                shelf.reserve(&held.sku, -i64::from(held.open()));
+                stock.reserve(&held.sku, -i64::from(held.open()));
             }
-            shelf.commit(&held.sku, -i64::from(held.committed));
-            // Committing took the hold along; taking it back must not bring that one again.
-            shelf.reserve(&held.sku, -i64::from(held.committed));
-            shelf.restock(&held.sku, -i64::from(held.restocked));
+            stock.commit(&held.sku, -i64::from(held.committed));
+            // Committing also released the hold; reverting it must not reserve again.
+            stock.reserve(&held.sku, -i64::from(held.committed));
+            stock.restock(&held.sku, -i64::from(held.restocked));
         }
     }
 
-    /// The order was placed: holds all units, or none where one is short.
+    /// The order was placed: holds all units, or none where a product is short.
     ///
     /// # Errors
-    /// [`Impossible`] where an earlier fact, kept until now, does not fit these lines.
+    /// [`Impossible`] where a fact that waited for the placing does not fit these lines.
     pub fn placed(
         &mut self,
         lines: &[(u32, Sku, Quantity)],
-        shelf: &mut Shelf,
+        stock: &mut StockLevels,
     ) -> Result<Vec<InventoryFact>, Impossible> {
         if !self.lines.is_empty() {
             return Ok(Vec::new());
         }
         self.lines = lines
             .iter()
-            .map(|(line, sku, quantity)| Held {
+            .map(|(line, sku, quantity)| ReservedLine {
                 line: *line,
                 sku: sku.clone(),
                 quantity: quantity.get(),
                 released: 0,
+                withdrawn: 0,
                 committed: 0,
                 restocked: 0,
             })
@@ -201,7 +208,7 @@ impl Reservation {
         if self.state == ReservationState::Released {
             if let Some(step) = self.waiting.iter().find(|step| step.kind != StepKind::Release) {
                 let line = step.lines.first().map_or(0, |units| units.line);
-                return Err(Impossible { line, detail: "delivered, but nothing is held" });
+                return Err(Impossible { line, detail: "shipped, but nothing is held" });
             }
             self.waiting.clear();
             for held in &mut self.lines {
@@ -209,12 +216,13 @@ impl Reservation {
             }
             return Ok(Vec::new());
         }
-        let missing = self.missing(shelf);
+        let missing = self.missing(stock);
         if !missing.is_empty() {
             self.state = ReservationState::Rejected;
             self.missing.clone_from(&missing);
             self.waiting.clear();
-            return Ok(vec![InventoryFact::Rejected { order_id: self.order_id, skus: missing }]);
+            let (order_id, reservation_id) = (self.order_id, None);
+            return Ok(vec![InventoryFact::Rejected { order_id, skus: missing, reservation_id }]);
         }
         self.state = ReservationState::Reserved;
         let mut facts = vec![InventoryFact::Reserved {
@@ -223,160 +231,63 @@ impl Reservation {
             lines: stock_lines(self.lines.iter().map(|held| (&held.sku, held.quantity))),
         }];
         for held in &self.lines {
-            shelf.reserve(&held.sku, i64::from(held.quantity));
+            stock.reserve(&held.sku, i64::from(held.quantity));
         }
-        facts.extend(self.catch_up(shelf)?);
+        facts.extend(self.catch_up(stock)?);
         Ok(facts)
     }
 
-    /// Products of which fewer units are free than the order wants over all its lines.
-    fn missing(&self, shelf: &Shelf) -> Vec<Sku> {
-        let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+    /// Products with fewer units available than all lines together need.
+    fn missing(&self, stock: &StockLevels) -> Vec<Sku> {
+        let mut needed: BTreeMap<&Sku, i64> = BTreeMap::new();
         for held in &self.lines {
-            *wanted.entry(&held.sku).or_default() += i64::from(held.quantity);
+            *needed.entry(&held.sku).or_default() += i64::from(held.quantity);
         }
-        wanted
+        needed
             .into_iter()
-            .filter(|(sku, units)| shelf.level(sku).available() < *units)
+            .filter(|(sku, units)| stock.level(sku).available() < *units)
             .map(|(sku, _)| sku.clone())
             .collect()
     }
 
-    /// The order was cancelled: lets go of what is held, or leaves a tombstone.
-    pub fn cancelled(&mut self, shelf: &mut Shelf) -> Vec<InventoryFact> {
+    /// The order was cancelled: releases what is held, or leaves a tombstone.
+    pub fn cancelled(&mut self, stock: &mut StockLevels) -> Vec<InventoryFact> {
         match self.state {
             ReservationState::Released => Vec::new(),
             ReservationState::Waiting => {
                 self.state = ReservationState::Released;
                 Vec::new()
             }
-            // Nothing was held; the rejection is the reason of the cancellation.
+            // Nothing was held: the rejection caused the cancellation.
             ReservationState::Rejected => Vec::new(),
             ReservationState::Reserved => {
                 self.state = ReservationState::Released;
-                let mut freed = Vec::new();
+                let freed = self.release_all(stock);
                 for held in &mut self.lines {
-                    let open = held.open();
-                    if open > 0 {
-                        shelf.reserve(&held.sku, -i64::from(open));
-                        held.released += open;
-                        freed.push((held.sku.clone(), open));
-                    }
+                    held.withdrawn = 0;
                 }
-                if freed.is_empty() {
-                    return Vec::new();
-                }
-                let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
-                vec![InventoryFact::Released { order_id: self.order_id, lines }]
+                freed.into_iter().collect()
             }
         }
     }
 
-    /// Units were released, delivered or came back. A step that comes before the one it builds on
-    /// is kept and applied after it.
-    ///
-    /// # Errors
-    /// [`Impossible`] where no order of facts could explain it.
-    pub fn step(
-        &mut self,
-        step: Step,
-        shelf: &mut Shelf,
-    ) -> Result<Vec<InventoryFact>, Impossible> {
-        let known = self.applied.contains(&step.fact_id)
-            || self.waiting.iter().any(|waiting| waiting.fact_id == step.fact_id);
-        let over = matches!(self.state, ReservationState::Rejected | ReservationState::Released);
-        if known || (over && step.kind == StepKind::Release) {
-            return Ok(Vec::new());
-        }
-        if over && step.kind == StepKind::Commit {
-            let line = step.lines.first().map_or(0, |units| units.line);
-            return Err(Impossible { line, detail: "delivered, but nothing is held" });
-        }
-        self.waiting.push(step);
-        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(shelf) }
-    }
-
-    /// Applies what waits, as far as it can be.
-    fn catch_up(&mut self, shelf: &mut Shelf) -> Result<Vec<InventoryFact>, Impossible> {
-        let mut facts = Vec::new();
-        loop {
-            let mut ready = None;
-            for (index, step) in self.waiting.iter().enumerate() {
-                if self.is_ready(step)? {
-                    ready = Some(index);
-                    break;
-                }
-            }
-            let Some(index) = ready else { return Ok(facts) };
-            let step = self.waiting.remove(index);
-            facts.extend(self.apply(&step, shelf));
-            self.applied.insert(step.fact_id);
-        }
-    }
-
-    /// Whether a step can be applied now; later, where it builds on one that has not come.
-    fn is_ready(&self, step: &Step) -> Result<bool, Impossible> {
-        let mut ready = true;
-        for units in &step.lines {
-            let line = units.line;
-            let held = self
-                .lines
-                .iter()
-                .find(|held| held.line == line && held.sku == units.sku)
-                .ok_or(Impossible { line, detail: "no such line was placed" })?;
-            let quantity = units.quantity.get();
-            match step.kind {
-                StepKind::Release | StepKind::Commit if quantity > held.open() => {
-                    return Err(Impossible { line, detail: "more units than are held" });
-                }
-                StepKind::Restock => {
-                    if quantity > held.quantity.saturating_sub(held.restocked) {
-                        return Err(Impossible { line, detail: "more units than were ordered" });
-                    }
-                    ready &= quantity <= held.committed.saturating_sub(held.restocked);
-                }
-                StepKind::Release | StepKind::Commit => {}
+    /// Releases all units held.
+    pub(super) fn release_all(&mut self, stock: &mut StockLevels) -> Option<InventoryFact> {
+        let mut freed = Vec::new();
+        for held in &mut self.lines {
+            let open = held.open();
+            if open > 0 {
+                stock.reserve(&held.sku, -i64::from(open));
+                held.released += open;
+                freed.push((held.sku.clone(), open));
             }
         }
-        Ok(ready)
-    }
-
-    fn apply(&mut self, step: &Step, shelf: &mut Shelf) -> Option<InventoryFact> {
-        for units in &step.lines {
-            let quantity = units.quantity.get();
-            let moved = i64::from(quantity);
-            let Some(held) = self.lines.iter_mut().find(|held| held.line == units.line) else {
-                continue;
-            };
-            match step.kind {
-                StepKind::Release => {
-                    held.released += quantity;
-                    shelf.reserve(&held.sku, -moved);
-                }
-                StepKind::Commit => {
-                    held.committed += quantity;
-                    shelf.commit(&held.sku, moved);
-                }
-                StepKind::Restock => {
-                    held.restocked += quantity;
-                    shelf.restock(&held.sku, moved);
-                }
-            }
-        }
-        let lines = stock_lines(step.lines.iter().map(|units| (&units.sku, units.quantity.get())));
-        let order_id = self.order_id;
-        if lines.is_empty() {
-            return None;
-        }
-        Some(match step.kind {
-            StepKind::Release => InventoryFact::Released { order_id, lines },
-            StepKind::Commit => InventoryFact::Committed { order_id, lines },
-            StepKind::Restock => InventoryFact::Restocked { order_id, lines },
-        })
+        let lines = stock_lines(freed.iter().map(|(sku, units)| (sku, *units)));
+        (!lines.is_empty()).then_some(InventoryFact::Released { order_id: self.order_id, lines })
     }
 }
 
-fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
+pub(super) fn stock_lines<'a>(units: impl Iterator<Item = (&'a Sku, u32)>) -> Vec<StockLine> {
     units
         .filter_map(|(sku, units)| {
             let quantity = Quantity::new(units).ok()?;

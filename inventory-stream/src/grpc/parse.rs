@@ -4,54 +4,84 @@ use shared_events::contract::{RequestId, Sku, TextRule};
 use tonic::Status;
 
 use super::proto;
-use crate::movements::MovementPlace;
-use crate::store::{Movement, UNITS_MAX};
+use crate::movements::MovementPosition;
+use crate::store::{StockRequest, UNITS_MAX};
 
-const REASON_MAX: usize = 500;
-
-/// What is asked of one product.
-pub(super) struct Setting {
+/// A request about the stock of one product.
+pub(super) struct StockUpdate {
     pub(super) sku: Sku,
-    pub(super) movement: Movement,
+    pub(super) request: StockRequest,
     pub(super) reason: String,
     pub(super) request_id: Option<String>,
 }
 
-pub(super) fn setting(path: &str, request: &proto::SetStockRequest) -> Result<Setting, Violations> {
+pub(super) fn set_request(
+    path: &str,
+    request: &proto::SetStockRequest,
+) -> Result<StockUpdate, Violations> {
     let mut violations = Violations::default();
     let sku = violations.parsed::<Sku>(&format!("{path}sku"), &request.sku);
-    let units = 0..=UNITS_MAX;
     let expected = request.expected_on_hand;
-    let both = [("on_hand", Some(request.on_hand)), ("expected_on_hand", expected)];
-    for (field, number) in both {
-        if number.is_some_and(|number| !units.contains(&number)) {
-            violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
-        }
-    }
+    units(path, "on_hand", Some(request.on_hand), &mut violations);
+    units(path, "expected_on_hand", expected, &mut violations);
     if request.only_if_absent && expected.is_some() {
-        violations.wrong(format!("{path}expected_on_hand"), "not beside only_if_absent");
+        violations.wrong(format!("{path}expected_on_hand"), "not together with only_if_absent");
     }
-    let request_id = told(path, &request.reason, &request.request_id, &mut violations);
+    if request.allow_shortage && !path.is_empty() {
+        violations.wrong(format!("{path}allow_shortage"), "not in a batch: set the product alone");
+    }
+    let reason = reason(path, &request.reason, &mut violations);
+    let request_id = request_id(path, &request.request_id, &mut violations);
     match sku {
         Some(sku) if violations.is_empty() => {
             let (on_hand, only_if_absent) = (request.on_hand, request.only_if_absent);
-            let movement = Movement::Set { on_hand, only_if_absent, expected };
-            Ok(Setting { sku, movement, reason: request.reason.clone(), request_id })
+            let allow_shortage = request.allow_shortage;
+            let request = StockRequest::Set { on_hand, only_if_absent, expected, allow_shortage };
+            Ok(StockUpdate { sku, request, reason, request_id })
         }
         _ => Err(violations),
     }
 }
 
-/// The request id, if there is one; what is wrong with it or with the reason is added.
-pub(super) fn told(
-    path: &str,
-    reason: &str,
-    request_id: &str,
-    violations: &mut Violations,
-) -> Option<String> {
-    if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
+pub(super) fn adjust_request(
+    request: &proto::AdjustStockRequest,
+) -> Result<StockUpdate, Violations> {
+    let mut violations = Violations::default();
+    let sku = violations.parsed::<Sku>("sku", &request.sku);
+    if request.delta == 0 || request.delta.unsigned_abs() > UNITS_MAX.unsigned_abs() {
+        violations.wrong("delta", "not 0, at most 1,000,000,000,000");
+    }
+    let expected = request.expected_on_hand;
+    units("", "expected_on_hand", expected, &mut violations);
+    let reason = reason("", &request.reason, &mut violations);
+    let request_id = request_id("", &request.request_id, &mut violations);
+    match sku {
+        Some(sku) if violations.is_empty() => {
+            let request = StockRequest::Adjust { delta: request.delta, expected };
+            Ok(StockUpdate { sku, request, reason, request_id })
+        }
+        _ => Err(violations),
+    }
+}
+
+/// Checks a number of units, where there is one.
+fn units(path: &str, field: &str, number: Option<i64>, violations: &mut Violations) {
+    if number.is_some_and(|number| !(0..=UNITS_MAX).contains(&number)) {
+        violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
+    }
+}
+
+/// The reason without surrounding blanks.
+fn reason(path: &str, text: &str, violations: &mut Violations) -> String {
+    let reason = text.trim();
+    if let Err(error) = TextRule::reason().check(reason) {
         violations.wrong(format!("{path}reason"), error);
     }
+    reason.to_owned()
+}
+
+/// The request id in its normal form, if there is one.
+fn request_id(path: &str, request_id: &str, violations: &mut Violations) -> Option<String> {
     if request_id.is_empty() {
         return None;
     }
@@ -64,10 +94,10 @@ pub(super) fn page_size(asked: i32) -> Result<u32, Status> {
     PageSize::LIST.read(asked, &mut violations).ok_or_else(|| violations.into())
 }
 
-/// The place that a token of a product's movements names.
-pub(super) fn movement_place(place: &str) -> Option<MovementPlace> {
-    let (number, index) = place.split_once('.')?;
-    Some(MovementPlace { number: number.parse().ok()?, index: index.parse().ok()? })
+/// The position that a page token of a product's movements names.
+pub(super) fn movement_position(text: &str) -> Option<MovementPosition> {
+    let (number, index) = text.split_once('.')?;
+    Some(MovementPosition { number: number.parse().ok()?, index: index.parse().ok()? })
 }
 
 pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -3,16 +3,16 @@ use shared_events::contract::Sku;
 
 use super::proto;
 use crate::domain::{Reservation, ReservationState};
-use crate::movements::{Cause, Did, StockMovement};
-use crate::store::Stock;
+use crate::movements::{Cause, MovementKind, StockMovement};
+use crate::store::{Loser, Stock};
 
 pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
     use proto::MovementCause as Shown;
-    let cause = match (movement.cause, movement.fact.as_ref().map(|fact| fact.did)) {
-        (_, Some(Did::Reserved)) => Shown::Reserved,
-        (_, Some(Did::Released)) => Shown::Released,
-        (_, Some(Did::Committed)) => Shown::Committed,
-        (_, Some(Did::Restocked)) => Shown::Restocked,
+    let cause = match (movement.cause, movement.fact.as_ref().map(|fact| fact.kind)) {
+        (_, Some(MovementKind::Reserved)) => Shown::Reserved,
+        (_, Some(MovementKind::Released)) => Shown::Released,
+        (_, Some(MovementKind::Committed)) => Shown::Committed,
+        (_, Some(MovementKind::Restocked)) => Shown::Restocked,
         (Cause::Set, None) => Shown::Set,
         (Cause::Adjusted, None) => Shown::Adjusted,
         (Cause::SetBack, None) => Shown::SetBack,
@@ -25,8 +25,8 @@ pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
             (fact.order_id, fact.id, u32::from(fact.shard), fact.position)
         });
     proto::Movement {
-        number: movement.place.number,
-        index: movement.place.index,
+        number: movement.position.number,
+        index: movement.position.index,
         at: Some(timestamp(movement.at)),
         cause: cause.into(),
         on_hand_change: movement.on_hand_change,
@@ -78,5 +78,23 @@ pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
             })
             .collect(),
         missing_skus: found.missing.iter().map(Sku::to_string).collect(),
+    }
+}
+
+pub(super) fn rendered_holder(found: &Reservation, sku: &Sku) -> proto::StockHolder {
+    proto::StockHolder {
+        order_id: found.order_id.to_string(),
+        units: found.held_of(sku),
+        placed_at: found.placed_at.map(timestamp),
+        partly_shipped: found.has_shipped(),
+    }
+}
+
+pub(super) fn rendered_loser(loser: &Loser) -> proto::StockHolder {
+    proto::StockHolder {
+        order_id: loser.reservation.order_id.to_string(),
+        units: loser.units,
+        placed_at: loser.reservation.placed_at.map(timestamp),
+        partly_shipped: false,
     }
 }

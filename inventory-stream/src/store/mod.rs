@@ -1,19 +1,24 @@
 //! The only SQL about stock. Rows are locked by sku in sorted order, so that two writers never
-//! wait for each other in a circle.
+//! deadlock.
 //! Never here: what a fact means.
 
-mod generation; // which values of the stock cache count
+mod generation; // the generation within which cached values count
 mod reservations; // what is held for orders
 mod set; // what people set and adjust
+mod withdrawal; // a stock-take below what is held
 
 pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
 };
 pub use reservations::{
-    forget_reservations, get_reservation, list_reservations, reservations, write_reservations,
+    forget_reservations, get_reservation, holders, list_reservations, reservations,
+    write_reservations,
 };
 use set::adjust;
-pub use set::{Asked, Moved, Movement, Outcome, SetError, move_stock};
+pub use set::{
+    LOSERS_MAX, MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock,
+};
+pub use withdrawal::{Loser, exclude_followers, move_stock_allowing_shortage};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +28,7 @@ use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::domain::{Level, ShelfChange};
+use crate::domain::{StockChange, StockLevel};
 use crate::movements::{Cause, MovedBy};
 
 /// The most units a product may have or a movement may move: far inside 64 bits in any sum.
@@ -32,10 +37,10 @@ pub const UNITS_MAX: i64 = 1_000_000_000_000;
 /// The stock of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stock {
-    /// Which.
+    /// The product.
     pub sku: Sku,
-    /// Its level.
-    pub level: Level,
+    /// Its units.
+    pub level: StockLevel,
 }
 
 /// The stock of these products, locked until the transaction ends.
@@ -46,7 +51,7 @@ pub async fn lock(
     database: &Database,
     tx: &mut Tx,
     skus: &BTreeSet<Sku>,
-) -> Result<BTreeMap<Sku, Level>, DatabaseError> {
+) -> Result<BTreeMap<Sku, StockLevel>, DatabaseError> {
     let sql = database.sql(
         "SELECT sku, on_hand, reserved FROM stock
          WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
@@ -76,7 +81,7 @@ pub async fn change<'a>(
     database: &Database,
     tx: &mut Tx,
     cause: Cause,
-    changes: impl Iterator<Item = (&'a Sku, &'a ShelfChange)>,
+    changes: impl Iterator<Item = (&'a Sku, &'a StockChange)>,
     moved: &BTreeMap<Sku, Vec<MovedBy>>,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
@@ -145,26 +150,26 @@ pub async fn change<'a>(
     }
 }
 
-/// Units that are in the house although no history accounts for them: a movement.
+/// Adds units that are in the warehouse although no fact accounts for them, as a movement.
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn found(
+pub async fn add_unaccounted(
     tx: &mut Tx,
     sku: &Sku,
     units: i64,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let asked = Asked { by: "engine:stock", reason, request_id: None };
-    let found = adjust(tx, sku, units, Cause::Adjusted, &units.to_string(), asked, now).await;
-    found.map_err(|error| match error {
-        SetError::Database(error) => error,
+    let details = RequestDetails { by: "engine:stock", reason, request_id: None };
+    let added = adjust(tx, sku, units, Cause::Adjusted, &units.to_string(), details, now).await;
+    added.map_err(|error| match error {
+        MoveError::Database(error) => error,
         _ => DatabaseError::Corrupt("movement"),
     })
 }
 
-/// The stock of a product, if anything was ever said of it.
+/// The stock of a product, if it was ever set.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -176,7 +181,7 @@ pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, Databa
     row.as_ref().map(stock).transpose()
 }
 
-/// The stock of products whose sku starts so, after one of them, by sku.
+/// The stock of the products whose sku begins with `prefix`, by sku, after one of them.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -205,6 +210,6 @@ fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
 fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
     let sku: String = row.try_get(0)?;
     let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
-    let level = Level { on_hand: row.try_get(1)?, reserved: row.try_get(2)? };
+    let level = StockLevel { on_hand: row.try_get(1)?, reserved: row.try_get(2)? };
     Ok(Stock { sku, level })
 }

@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shared_events::contract::OrderId;
+use shared_events::contract::{OrderId, Sku};
 use shared_events::stream::{Database, DatabaseError, Tx};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use super::json;
-use crate::domain::Reservation;
+use crate::domain::{Reservation, ReservationState};
 
 /// The reservations of these orders.
 ///
@@ -51,7 +51,7 @@ pub async fn write_reservations<'a>(
         .map(|reservation| {
             Ok(ReservationRow {
                 order_id: reservation.order_id,
-                state: reservation.state.code(),
+                state: row_state(reservation),
                 body: json(reservation)?,
             })
         })
@@ -73,7 +73,16 @@ pub async fn write_reservations<'a>(
     Ok(())
 }
 
-/// Forgets the reservations of these orders, as if nothing had been heard of them.
+/// The state in the row. It tells reservations that hold units, for the index of those, from those
+/// of which every unit was shipped or released.
+fn row_state(reservation: &Reservation) -> &'static str {
+    match reservation.state {
+        ReservationState::Reserved if !reservation.is_holding() => "DONE",
+        state => state.code(),
+    }
+}
+
+/// Deletes the reservations of these orders.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -92,7 +101,7 @@ pub async fn forget_reservations(
     Ok(())
 }
 
-/// What is held for an order, if stock ever heard of it.
+/// The reservation of an order, if stock has any facts about it.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -123,6 +132,54 @@ pub async fn list_reservations(
             .fetch_all(database.reader())
             .await?;
     rows.iter().map(|row| reservation(row, 0)).collect()
+}
+
+/// Rows read in one query, where only some hold the product.
+const HOLDERS_READ: usize = 1_000;
+
+/// The reservations that hold units of a product, by order id, after one of them; at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn holders(
+    database: &Database,
+    connection: &mut AnyConnection,
+    sku: &Sku,
+    after: Option<OrderId>,
+    limit: usize,
+) -> Result<Vec<Reservation>, DatabaseError> {
+    // The text of a line in the body, as serde writes it.
+    let line = format!("\"sku\":{}", json(sku)?);
+    // Reads the partial index on (order_id) of the rows that hold units.
+    let sql = database.sql(
+        "SELECT body FROM reservations
+         WHERE state = 'RESERVED' AND order_id > $1 AND strpos(body, $2) > 0
+         ORDER BY order_id LIMIT $3",
+        "SELECT body FROM reservations
+         WHERE state = 'RESERVED' AND order_id > $1 AND instr(body, $2) > 0
+         ORDER BY order_id LIMIT $3",
+    );
+    let mut after = after.map(|id| id.to_string()).unwrap_or_default();
+    let mut found = Vec::new();
+    loop {
+        let rows = sqlx::query(sql)
+            .bind(&after)
+            .bind(&line)
+            .bind(i64::try_from(limit.min(HOLDERS_READ)).unwrap_or(i64::MAX))
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in &rows {
+            let reservation = reservation(row, 0)?;
+            after = reservation.order_id.to_string();
+            if reservation.held_of(sku) > 0 {
+                found.push(reservation);
+            }
+        }
+        if found.len() >= limit || rows.len() < limit.min(HOLDERS_READ) {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
 }
 
 fn reservation(row: &AnyRow, column: usize) -> Result<Reservation, DatabaseError> {

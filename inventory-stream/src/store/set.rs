@@ -4,22 +4,48 @@ use shared_events::contract::{Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 
+use super::reservations::holders;
 use super::{Stock, UNITS_MAX, lock};
-use crate::domain::Level;
+use crate::domain::StockLevel;
 use crate::movements::Cause;
 
-/// Why stock was not set.
+/// Orders that one stock-take may take units from.
+pub const LOSERS_MAX: usize = 1_000;
+
+/// Why stock was neither set nor adjusted.
 #[derive(Debug, thiserror::Error)]
-pub enum SetError {
+pub enum MoveError {
     /// More units are held for orders than would be on hand.
-    #[error("{}", short(sku, *reserved, *on_hand))]
+    #[error("{}", shortage(sku, *reserved, *on_hand, *orders))]
     InsufficientStock {
-        /// Which product.
+        /// The product.
         sku: Sku,
         /// Units held.
         reserved: i64,
         /// Units that would be on hand.
         on_hand: i64,
+        /// The orders that hold them, where they were counted; at most one more than [`LOSERS_MAX`].
+        orders: Option<usize>,
+    },
+    /// A stock-take would have to withdraw units of orders that it must not take from.
+    #[error(
+        "{short} units of {sku} would be short, and orders of which nothing was shipped hold {held}"
+    )]
+    NotWithdrawable {
+        /// The product.
+        sku: Sku,
+        /// Units that would be short.
+        short: i64,
+        /// Units that could be withdrawn.
+        held: i64,
+    },
+    /// A stock-take would withdraw the units of more orders than [`LOSERS_MAX`].
+    #[error(
+        "more than {LOSERS_MAX} orders would lose their units of {sku}: set it in several steps"
+    )]
+    TooManyLosers {
+        /// The product.
+        sku: Sku,
     },
     /// More than [`UNITS_MAX`].
     #[error("a product has at most {UNITS_MAX} units")]
@@ -27,17 +53,17 @@ pub enum SetError {
     /// Another number of units is on hand than was expected.
     #[error("{on_hand} units of {sku} are on hand, and {expected} were expected")]
     OnHandMismatch {
-        /// Which product.
+        /// The product.
         sku: Sku,
         /// Units that were expected.
         expected: i64,
         /// Units on hand.
         on_hand: i64,
     },
-    /// The request id was used for another movement.
-    #[error("this request id was used for another movement than this one of {sku}")]
+    /// The request id was used for another request.
+    #[error("this request id was used before, for another request than this one about {sku}")]
     RequestIdReused {
-        /// Which product it is now used for.
+        /// The product of the second request.
         sku: Sku,
     },
     /// The database failed.
@@ -45,49 +71,74 @@ pub enum SetError {
     Database(#[from] DatabaseError),
 }
 
-fn short(sku: &Sku, reserved: i64, on_hand: i64) -> String {
+fn shortage(sku: &Sku, reserved: i64, on_hand: i64, orders: Option<usize>) -> String {
+    let holders = match orders {
+        None => "orders".to_owned(),
+        Some(1) => "1 order".to_owned(),
+        Some(orders) if orders > LOSERS_MAX => format!("more than {LOSERS_MAX} orders"),
+        Some(orders) => format!("{orders} orders"),
+    };
     if on_hand < 0 {
-        format!("there are {} units of {sku} too few to take so many away", on_hand.unsigned_abs())
+        format!("{sku} has {} units too few to remove so many", on_hand.unsigned_abs())
     } else {
-        format!("{reserved} units of {sku} are held for orders, and {on_hand} would be on hand")
+        format!("{reserved} units of {sku} are held for {holders}, and {on_hand} would be on hand")
     }
 }
 
-impl From<sqlx::Error> for SetError {
+impl From<sqlx::Error> for MoveError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error.into())
     }
 }
 
-/// A movement that a person asks for.
+/// A request of a person about a product's stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Movement {
-    /// So many units are on hand.
+pub enum StockRequest {
+    /// Set the units on hand.
     Set {
         /// Units.
         on_hand: i64,
-        /// Leave a product alone of which something was ever said.
+        /// Change nothing where the product's stock was ever set.
         only_if_absent: bool,
-        /// Only where so many are on hand before.
+        /// Refuse where another number of units is on hand.
         expected: Option<i64>,
+        /// Withdraw the units of orders where more are held than would be on hand.
+        allow_shortage: bool,
     },
-    /// So many more, or fewer.
+    /// Add units, or remove them.
     Adjust {
-        /// Units.
+        /// Units to add, to remove where negative.
         delta: i64,
+        /// Refuse where another number of units is on hand.
+        expected: Option<i64>,
     },
 }
 
-impl Movement {
-    /// What is kept with it, so that the same request is known again and another one is not taken
-    /// for it.
-    fn asked(&self) -> String {
-        match self {
+impl StockRequest {
+    /// The text kept with the movement, by which a retry is told from another request under the
+    /// same id.
+    fn fingerprint(&self) -> String {
+        let change = match self {
             Self::Set { on_hand, only_if_absent: true, .. } => format!("={on_hand} if absent"),
-            Self::Set { on_hand, expected: Some(there), .. } => format!("={on_hand} if {there}"),
             Self::Set { on_hand, .. } => format!("={on_hand}"),
-            Self::Adjust { delta } => delta.to_string(),
+            Self::Adjust { delta, .. } => delta.to_string(),
+        };
+        let expected = self.expected().map(|units| format!(" if {units}")).unwrap_or_default();
+        let short = if self.allows_shortage() { " allowing shortage" } else { "" };
+        format!("{change}{expected}{short}")
+    }
+
+    /// The units that must be on hand before.
+    const fn expected(&self) -> Option<i64> {
+        match self {
+            Self::Set { expected, .. } | Self::Adjust { expected, .. } => *expected,
         }
+    }
+
+    /// Whether orders may lose their units to it.
+    #[must_use]
+    pub const fn allows_shortage(&self) -> bool {
+        matches!(self, Self::Set { allow_shortage: true, .. })
     }
 
     const fn cause(&self) -> Cause {
@@ -98,52 +149,52 @@ impl Movement {
     }
 }
 
-/// Who asks for a movement, and why.
+/// The caller of a request, their reason, and its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked<'a> {
+pub struct RequestDetails<'a> {
     /// Role and name, such as `ops:anna`.
     pub by: &'a str,
-    /// Why, in their words.
+    /// The caller's reason.
     pub reason: &'a str,
-    /// By what a retry is known.
+    /// The id that makes a retry recognisable.
     pub request_id: Option<&'a str>,
 }
 
-/// What became of a movement that a person asked for.
+/// A product's stock after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedStock {
     /// The stock now.
     pub stock: Stock,
     /// Units on hand before.
     pub before: i64,
-    /// Whether this request had been carried out before, or there was nothing to be done.
-    pub outcome: Outcome,
+    /// Whether it changed anything.
+    pub outcome: MoveOutcome,
 }
 
 /// Whether a movement was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum MoveOutcome {
     /// It was.
     Written,
-    /// This request had been carried out before.
+    /// No: the request had been executed before.
     Replayed,
-    /// Something had been said of a product that was to be set only if absent.
-    LeftAlone,
+    /// No: the product was to be set only if absent, and was there.
+    Unchanged,
 }
 
-/// Moves a product's stock.
+/// Sets or adjusts a product's stock.
 ///
 /// # Errors
-/// [`SetError`]
+/// [`MoveError`]
 pub async fn move_stock(
     database: &Database,
     tx: &mut Tx,
     sku: &Sku,
-    movement: &Movement,
-    asked: Asked<'_>,
+    request: &StockRequest,
+    details: RequestDetails<'_>,
     now: Timestamp,
-) -> Result<Moved, SetError> {
-    // Makes sure that there is a row to lock.
+) -> Result<MovedStock, MoveError> {
+    // Ensures a row to lock.
     let added = sqlx::query(
         "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
          VALUES ($1, 0, 0, 0, 0, 0) ON CONFLICT (sku) DO NOTHING",
@@ -155,47 +206,48 @@ pub async fn move_stock(
         > 0;
     let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
     let level = level.get(sku).copied().unwrap_or_default();
-    let moved = |level: Level, before: i64, outcome: Outcome| Moved {
+    let moved = |level: StockLevel, before: i64, outcome: MoveOutcome| MovedStock {
         stock: Stock { sku: sku.clone(), level },
         before,
         outcome,
     };
-    if let Some(request_id) = asked.request_id
-        && carried_out(tx, request_id, sku, movement, asked.reason).await?
+    if let Some(request_id) = details.request_id
+        && was_executed(tx, request_id, sku, request, details.reason).await?
     {
-        return Ok(moved(level, level.on_hand, Outcome::Replayed));
+        return Ok(moved(level, level.on_hand, MoveOutcome::Replayed));
     }
-    let delta = match movement {
-        Movement::Set { only_if_absent: true, .. } if !added => {
-            return Ok(moved(level, level.on_hand, Outcome::LeftAlone));
-        }
-        Movement::Set { expected: Some(expected), .. } if *expected != level.on_hand => {
-            let (sku, expected, on_hand) = (sku.clone(), *expected, level.on_hand);
-            return Err(SetError::OnHandMismatch { sku, expected, on_hand });
-        }
-        Movement::Set { on_hand, .. } => on_hand - level.on_hand,
-        Movement::Adjust { delta } => *delta,
+    if !added && matches!(request, StockRequest::Set { only_if_absent: true, .. }) {
+        return Ok(moved(level, level.on_hand, MoveOutcome::Unchanged));
+    }
+    if let Some(expected) = request.expected().filter(|expected| *expected != level.on_hand) {
+        let (sku, on_hand) = (sku.clone(), level.on_hand);
+        return Err(MoveError::OnHandMismatch { sku, expected, on_hand });
+    }
+    let delta = match request {
+        StockRequest::Set { on_hand, .. } => on_hand - level.on_hand,
+        StockRequest::Adjust { delta, .. } => *delta,
     };
-    let on_hand = level.on_hand.checked_add(delta).ok_or(SetError::TooMany)?;
+    let on_hand = level.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
     if on_hand < level.reserved {
-        let (sku, reserved) = (sku.clone(), level.reserved);
-        return Err(SetError::InsufficientStock { sku, reserved, on_hand });
+        let holders = holders(database, tx, sku, None, LOSERS_MAX + 1).await?;
+        let (sku, reserved, orders) = (sku.clone(), level.reserved, Some(holders.len()));
+        return Err(MoveError::InsufficientStock { sku, reserved, on_hand, orders });
     }
     if on_hand > UNITS_MAX {
-        return Err(SetError::TooMany);
+        return Err(MoveError::TooMany);
     }
-    adjust(tx, sku, delta, movement.cause(), &movement.asked(), asked, now).await?;
-    Ok(moved(Level { on_hand, ..level }, level.on_hand, Outcome::Written))
+    adjust(tx, sku, delta, request.cause(), &request.fingerprint(), details, now).await?;
+    Ok(moved(StockLevel { on_hand, ..level }, level.on_hand, MoveOutcome::Written))
 }
 
-/// Whether a request has been carried out.
-async fn carried_out(
+/// Whether a request was executed before.
+async fn was_executed(
     tx: &mut Tx,
     request_id: &str,
     sku: &Sku,
-    movement: &Movement,
+    request: &StockRequest,
     reason: &str,
-) -> Result<bool, SetError> {
+) -> Result<bool, MoveError> {
     let known = sqlx::query(
         "SELECT sku, COALESCE(asked, ''), COALESCE(reason, '') FROM movements WHERE request_id = $1",
     )
@@ -204,21 +256,22 @@ async fn carried_out(
     .await?;
     let Some(row) = known else { return Ok(false) };
     let same = row.try_get::<String, _>(0)? == sku.as_str()
-        && row.try_get::<String, _>(1)? == movement.asked()
-        && row.try_get::<String, _>(2)? == reason;
-    same.then_some(true).ok_or_else(|| SetError::RequestIdReused { sku: sku.clone() })
+        && row.try_get::<String, _>(1)? == request.fingerprint()
+        // Reasons of earlier versions were kept untrimmed.
+        && row.try_get::<String, _>(2)?.trim() == reason.trim();
+    same.then_some(true).ok_or_else(|| MoveError::RequestIdReused { sku: sku.clone() })
 }
 
-/// Moves what is on hand of a product whose row is there, with the movement that says why.
+/// Changes the units on hand of a product whose row exists, and writes the movement.
 pub(super) async fn adjust(
     tx: &mut Tx,
     sku: &Sku,
     delta: i64,
     cause: Cause,
-    words: &str,
-    asked: Asked<'_>,
+    fingerprint: &str,
+    details: RequestDetails<'_>,
     now: Timestamp,
-) -> Result<(), SetError> {
+) -> Result<(), MoveError> {
     let row = sqlx::query(
         "UPDATE stock SET on_hand = on_hand + $1, adjusted = adjusted + $1, moves = moves + 1
          WHERE sku = $2 RETURNING moves, on_hand, reserved",
@@ -238,18 +291,18 @@ pub(super) async fn adjust(
     .bind(row.try_get::<i64, _>(1)?)
     .bind(row.try_get::<i64, _>(2)?)
     .bind(cause.code())
-    .bind(asked.request_id)
-    .bind(words)
-    .bind(asked.reason)
-    .bind(asked.by)
+    .bind(details.request_id)
+    .bind(fingerprint)
+    .bind(details.reason)
+    .bind(details.by)
     .bind(now.micros())
     .execute(&mut **tx)
     .await;
     match written {
         Ok(_) => Ok(()),
-        // Somebody used the request id for another product at the same time.
+        // The request id was used for another product at the same time.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Err(SetError::RequestIdReused { sku: sku.clone() })
+            Err(MoveError::RequestIdReused { sku: sku.clone() })
         }
         Err(error) => Err(error.into()),
     }

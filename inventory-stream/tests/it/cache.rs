@@ -1,4 +1,5 @@
-//! The stock cache over real Redis servers: it is used, and never tells less than its caller knows.
+//! The stock cache over real Redis servers: it is used, and no answer is older than its caller's
+//! own changes.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use inventory_stream::grpc::StockEdge;
 use inventory_stream::grpc::proto;
 use inventory_stream::grpc::proto::inventory_service_server::InventoryService as _;
-use inventory_stream::{Found, Inventory, StockCache};
+use inventory_stream::{CacheLookup, Inventory, StockCache};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shared_events::contract::{Disposition, Fact, Timestamp};
@@ -78,7 +79,7 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// With what it saved, if it saved anything.
+    /// Starts again with its saved data, if any.
     fn again(&mut self) {
         self.process = Self::spawn(self.port, &self.folder);
     }
@@ -102,14 +103,14 @@ fn redis(port: u16) -> Redis {
 }
 
 /// A process of the stock service with a cache, beside others on the same database.
-struct Shelf {
+struct Process {
     edge: StockEdge,
     cache: Option<StockCache>,
     inventory: Inventory,
     _runs: DropGuard,
 }
 
-impl Shelf {
+impl Process {
     fn new(bench: &Bench, redis: Option<Redis>, clock: &Arc<AtomicI64>) -> Self {
         let clock = Arc::clone(clock);
         let now = move || Timestamp::from_micros(clock.load(Ordering::SeqCst));
@@ -150,7 +151,7 @@ impl Shelf {
 
     /// Whether the next answer comes from the cache.
     async fn has(&self, product: &str) -> bool {
-        matches!(self.cache.as_ref().unwrap().find(&sku(product)).await, Found::Stock(..))
+        matches!(self.cache.as_ref().unwrap().find(&sku(product)).await, CacheLookup::Hit(..))
     }
 
     /// Asks until the cache answers.
@@ -162,12 +163,12 @@ impl Shelf {
         .await;
     }
 
-    /// The right to fill, as soon as it is to be had.
-    async fn vacancy(&self, product: &str) -> inventory_stream::Vacancy {
+    /// The right to fill, as soon as the cache grants it.
+    async fn token(&self, product: &str) -> inventory_stream::FillToken {
         let patience = Instant::now() + SOON;
         loop {
             match self.cache.as_ref().unwrap().find(&sku(product)).await {
-                Found::Absent(vacancy) => return vacancy,
+                CacheLookup::Miss(token) => return token,
                 found => assert!(Instant::now() < patience, "{found:?}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -183,7 +184,7 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Changes stock so that nobody hears of it: what is answered afterwards shows where it is from.
+/// Changes stock unnoticed: a later answer shows whether it came from the cache.
 async fn behind(bench: &Bench, on_hand: i64) {
     let sql = format!("UPDATE stock SET on_hand = {on_hand}, adjusted = {on_hand}");
     let mut tx = bench.database.begin().await.unwrap();
@@ -195,71 +196,74 @@ fn clock() -> Arc<AtomicI64> {
     Arc::new(AtomicI64::new(1_800_000_000_000_000))
 }
 
-async fn a_value_is_kept_for_its_time_and_no_longer(dialect: Dialect) {
+async fn a_cached_value_expires_after_its_time(dialect: Dialect) {
     let (bench, server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let shelf = Shelf::new(&bench, Some(server.redis()), &clock);
-    shelf.set("A", 10).await;
-    shelf.until_cached("A").await;
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    process.set("A", 10).await;
+    process.until_cached("A").await;
     behind(&bench, 3).await;
-    assert_eq!(shelf.get("A").await, (10, 0));
-    assert_eq!(shelf.fresh("A").await, (3, 0));
+    assert_eq!(process.get("A").await, (10, 0));
+    assert_eq!(process.fresh("A").await, (3, 0));
     clock.fetch_add(299_000_000, Ordering::SeqCst);
-    assert_eq!(shelf.get("A").await, (10, 0));
+    assert_eq!(process.get("A").await, (10, 0));
     clock.fetch_add(1_000_000, Ordering::SeqCst);
-    assert_eq!(shelf.get("A").await, (3, 0));
-    // Redis lets go of it by itself.
-    shelf.until_cached("A").await;
+    assert_eq!(process.get("A").await, (3, 0));
+    // Redis expires it too.
+    process.until_cached("A").await;
     let keys = server.cli(&["KEYS", "*"]);
     let [key] = keys.lines().collect::<Vec<_>>()[..] else { panic!("{keys}") };
     let left: u64 = server.cli(&["PTTL", key]).trim().parse().unwrap();
     assert!((1..=300_000).contains(&left), "{left}");
 }
 
-/// Whatever comes between a reader's look at the database and its fill: the fill loses.
-async fn a_fill_that_comes_late_is_refused(dialect: Dialect) {
+/// A fill loses against any change between the reader's query and the fill.
+async fn a_late_fill_is_refused(dialect: Dialect) {
     let (bench, mut server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let shelf = Shelf::new(&bench, Some(server.redis()), &clock);
-    let mut follower = shelf.inventory.follower();
-    shelf.set("A", 10).await;
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    let mut follower = process.inventory.follower();
+    process.set("A", 10).await;
     let now = Timestamp::from_micros(clock.load(Ordering::SeqCst));
     let before = inventory_stream::store::get(&bench.database, &sku("A")).await.unwrap();
     let before = before.unwrap().level;
-    for case in ["set", "held for an order", "set, and Redis emptied", "set, and Redis anew"] {
-        let vacancy = shelf.vacancy("A").await;
-        let more = shelf.fresh("A").await.0 + 1;
+    for case in
+        ["set", "reserved for an order", "set, and Redis emptied", "set, and Redis restarted"]
+    {
+        let token = process.token("A").await;
+        let more = process.fresh("A").await.0 + 1;
         match case {
-            "held for an order" => {
+            "reserved for an order" => {
                 let mut tx = bench.database.begin().await.unwrap();
                 let placed = Story::new().placed(&[("A", 1)]);
                 follower.handle(&mut tx, &[placed]).await.unwrap();
                 tx.commit().await.unwrap();
                 Handler::<Fact>::committed(&mut follower);
-                until("it is dropped", async || server.cli(&["KEYS", "*"]).trim().is_empty()).await;
+                until("its key is deleted", async || server.cli(&["KEYS", "*"]).trim().is_empty())
+                    .await;
             }
-            _ => shelf.set("A", more).await,
+            _ => process.set("A", more).await,
         }
         match case {
             "set, and Redis emptied" => drop(server.cli(&["FLUSHALL"])),
-            "set, and Redis anew" => {
+            "set, and Redis restarted" => {
                 server.kill();
                 server.again();
             }
             _ => {}
         }
-        let cache = shelf.cache.as_ref().unwrap();
-        assert!(!cache.fill(vacancy, before, now).await, "{case}");
-        assert_eq!(shelf.get("A").await, shelf.fresh("A").await, "{case}");
-        // Nor does it stand in the way of the next.
-        shelf.until_cached("A").await;
-        assert_eq!(shelf.get("A").await, shelf.fresh("A").await, "{case}");
+        let cache = process.cache.as_ref().unwrap();
+        assert!(!cache.fill(token, before, now).await, "{case}");
+        assert_eq!(process.get("A").await, process.fresh("A").await, "{case}");
+        // It does not block the next fill either.
+        process.until_cached("A").await;
+        assert_eq!(process.get("A").await, process.fresh("A").await, "{case}");
         server.cli(&["FLUSHALL"]);
     }
 }
 
-async fn what_orders_move_is_seen_a_moment_later(dialect: Dialect) {
+async fn movements_by_orders_become_visible_shortly_after(dialect: Dialect) {
     let (bench, server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let here = Shelf::new(&bench, Some(server.redis()), &clock);
-    let elsewhere = Shelf::new(&bench, Some(server.redis()), &clock);
+    let here = Process::new(&bench, Some(server.redis()), &clock);
+    let elsewhere = Process::new(&bench, Some(server.redis()), &clock);
     let mut follower = here.inventory.follower();
     here.set("A", 10).await;
     let mut story = Story::new();
@@ -272,74 +276,74 @@ async fn what_orders_move_is_seen_a_moment_later(dialect: Dialect) {
     ];
     let levels = [(10, 4), (9, 3), (9, 2), (10, 2), (10, 0)];
     for (fact, level) in facts.iter().zip(levels) {
-        for shelf in [&here, &elsewhere] {
-            shelf.until_cached("A").await;
+        for process in [&here, &elsewhere] {
+            process.until_cached("A").await;
         }
         let mut tx = bench.database.begin().await.unwrap();
         follower.handle(&mut tx, std::slice::from_ref(fact)).await.unwrap();
         tx.commit().await.unwrap();
         Handler::<Fact>::committed(&mut follower);
-        for shelf in [&here, &elsewhere] {
-            until("it is seen", async || shelf.get("A").await == level).await;
+        for process in [&here, &elsewhere] {
+            until("it is visible", async || process.get("A").await == level).await;
         }
     }
 }
 
-async fn a_redis_that_is_away_slow_or_back_harms_nobody(dialect: Dialect) {
+async fn a_stopped_or_restarted_redis_gives_no_wrong_answer(dialect: Dialect) {
     let (bench, mut server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let shelf = Shelf::new(&bench, Some(server.redis()), &clock);
-    shelf.set("A", 10).await;
-    shelf.until_cached("A").await;
-    for (round, away) in (11..).zip(["stopped", "killed", "cut off while it changes"]) {
-        match away {
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    process.set("A", 10).await;
+    process.until_cached("A").await;
+    for (round, fault) in (11..).zip(["stopped", "killed", "cut off while it changes"]) {
+        match fault {
             "stopped" => server.signal("-STOP"),
             _ => server.kill(),
         }
-        // Bounded by `get`, also where nobody has noticed yet.
-        assert_eq!(shelf.get("A").await, (round - 1, 0));
-        shelf.set("A", round).await;
+        // `get` bounds the time, also before the fault is noticed.
+        assert_eq!(process.get("A").await, (round - 1, 0));
+        process.set("A", round).await;
         for _ in 0..3 {
-            assert_eq!(shelf.get("A").await, (round, 0));
+            assert_eq!(process.get("A").await, (round, 0));
         }
-        match away {
+        match fault {
             "stopped" => server.signal("-CONT"),
             _ => server.again(),
         }
         for _ in 0..20 {
-            assert_eq!(shelf.get("A").await, (round, 0));
+            assert_eq!(process.get("A").await, (round, 0));
         }
-        shelf.until_cached("A").await;
-        assert_eq!(shelf.get("A").await, (round, 0));
+        process.until_cached("A").await;
+        assert_eq!(process.get("A").await, (round, 0));
     }
 }
 
-/// A server that was killed may come back from its disk with what had been dropped.
+/// A killed server may load deleted keys from its disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_remembers_more_than_it_should_is_not_believed() {
+async fn a_redis_restored_to_an_older_state_is_not_trusted() {
     let bench = Bench::on(Dialect::Sqlite).await;
     let (mut server, clock) = (Server::start(), clock());
-    let shelf = Shelf::new(&bench, Some(server.redis()), &clock);
-    shelf.set("A", 10).await;
-    shelf.until_cached("A").await;
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    process.set("A", 10).await;
+    process.until_cached("A").await;
     assert_eq!(server.cli(&["SAVE"]).trim(), "OK");
-    shelf.set("A", 11).await;
+    process.set("A", 11).await;
     server.kill();
     server.again();
-    assert_ne!(server.cli(&["KEYS", "*"]).trim(), "", "it remembers");
+    assert_ne!(server.cli(&["KEYS", "*"]).trim(), "", "it kept the key");
     for _ in 0..50 {
-        assert_eq!(shelf.get("A").await, (11, 0));
+        assert_eq!(process.get("A").await, (11, 0));
     }
-    shelf.until_cached("A").await;
-    assert_eq!(shelf.get("A").await, (11, 0));
+    process.until_cached("A").await;
+    assert_eq!(process.get("A").await, (11, 0));
 }
 
-async fn every_process_sees_what_another_was_told(dialect: Dialect) {
+async fn every_process_sees_what_another_set(dialect: Dialect) {
     let (bench, server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let one = Shelf::new(&bench, Some(server.redis()), &clock);
-    let other = Shelf::new(&bench, Some(server.redis()), &clock);
-    // One that finds no Redis, and one that wants none.
-    let cut_off = Shelf::new(&bench, Some(redis(1)), &clock);
-    let without = Shelf::new(&bench, None, &clock);
+    let one = Process::new(&bench, Some(server.redis()), &clock);
+    let other = Process::new(&bench, Some(server.redis()), &clock);
+    // One process cannot reach Redis, and one uses none.
+    let cut_off = Process::new(&bench, Some(redis(1)), &clock);
+    let without = Process::new(&bench, None, &clock);
     one.set("A", 1).await;
     for on_hand in 2..10 {
         other.until_cached("A").await;
@@ -351,9 +355,9 @@ async fn every_process_sees_what_another_was_told(dialect: Dialect) {
         writer.set("A", on_hand).await;
         assert_eq!(writer.get("A").await, (on_hand, 0));
         assert_eq!(other.fresh("A").await, (on_hand, 0));
-        let told = Instant::now();
-        until("it is seen", async || other.get("A").await == (on_hand, 0)).await;
-        assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+        let answered = Instant::now();
+        until("it is visible", async || other.get("A").await == (on_hand, 0)).await;
+        assert!(answered.elapsed() < Duration::from_secs(2), "{:?}", answered.elapsed());
     }
 }
 
@@ -362,40 +366,40 @@ async fn every_process_sees_what_another_was_told(dialect: Dialect) {
 async fn installations_that_share_a_redis_do_not_see_each_other() {
     let (one, other) = (Bench::on(Dialect::Sqlite).await, Bench::on(Dialect::Sqlite).await);
     let (server, clock) = (Server::start(), clock());
-    let ours = Shelf::new(&one, Some(server.redis()), &clock);
-    let theirs = Shelf::new(&other, Some(server.redis()), &clock);
+    let ours = Process::new(&one, Some(server.redis()), &clock);
+    let theirs = Process::new(&other, Some(server.redis()), &clock);
     ours.set("A", 1).await;
     theirs.set("A", 2).await;
     for _ in 0..5 {
         ours.until_cached("A").await;
         theirs.until_cached("A").await;
-        assert!(ours.has("A").await, "they do not take each other's places");
+        assert!(ours.has("A").await, "each keeps its own keys");
         assert_eq!((ours.get("A").await, theirs.get("A").await), ((1, 0), (2, 0)));
     }
 }
 
-/// What is undone, because orders were set back, was told by no fact.
-async fn stock_that_is_set_back_is_seen_at_once(dialect: Dialect) {
+/// No fact is published about what is reverted when orders are set back.
+async fn stock_that_is_set_back_is_visible_immediately(dialect: Dialect) {
     let (bench, server, clock) = (Bench::on(dialect).await, Server::start(), clock());
-    let shelf = Shelf::new(&bench, Some(server.redis()), &clock);
-    let mut follower = shelf.inventory.follower();
-    shelf.set("A", 10).await;
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    let mut follower = process.inventory.follower();
+    process.set("A", 10).await;
     let mut tx = bench.database.begin().await.unwrap();
     follower.handle(&mut tx, &[Story::new().placed(&[("A", 4)])]).await.unwrap();
     tx.commit().await.unwrap();
-    until("it is held", async || shelf.get("A").await == (10, 4)).await;
-    shelf.until_cached("A").await;
+    until("it is held", async || process.get("A").await == (10, 4)).await;
+    process.until_cached("A").await;
     let mut tx = bench.database.begin().await.unwrap();
     let from: Cursors = [(0, 1)].into_iter().collect();
     let to: Cursors = [(0, 0)].into_iter().collect();
     Handler::<Fact>::set_back(&mut follower, &mut tx, &from, &to).await.unwrap();
     tx.commit().await.unwrap();
     Handler::<Fact>::committed(&mut follower);
-    until("it is seen", async || shelf.get("A").await == (10, 0)).await;
+    until("it is visible", async || process.get("A").await == (10, 0)).await;
 }
 
 #[derive(Clone, Debug)]
-enum Said {
+enum Action {
     Set(usize, usize, i64),
     Adjust(usize, usize, i64),
     Batch(usize, i64),
@@ -403,60 +407,60 @@ enum Said {
     Empty,
 }
 
-fn said() -> impl Strategy<Value = Said> {
+fn action() -> impl Strategy<Value = Action> {
     let (process, product, units) = (0..2_usize, 0..3_usize, 0..50_i64);
     prop_oneof![
         2 => (process.clone(), product.clone(), units.clone())
-            .prop_map(|(process, product, units)| Said::Set(process, product, units)),
+            .prop_map(|(process, product, units)| Action::Set(process, product, units)),
         2 => (process.clone(), product.clone(), 1..9_i64)
-            .prop_map(|(process, product, units)| Said::Adjust(process, product, units)),
-        1 => (process.clone(), units).prop_map(|(process, units)| Said::Batch(process, units)),
-        8 => (process, product).prop_map(|(process, product)| Said::Get(process, product)),
-        1 => Just(Said::Empty),
+            .prop_map(|(process, product, units)| Action::Adjust(process, product, units)),
+        1 => (process.clone(), units).prop_map(|(process, units)| Action::Batch(process, units)),
+        8 => (process, product).prop_map(|(process, product)| Action::Get(process, product)),
+        1 => Just(Action::Empty),
     ]
 }
 
-/// One caller, two processes: whatever was answered is seen by whoever is asked next.
-fn own_writes_are_read(dialect: Dialect) {
+/// One caller, two processes: each answer includes all changes answered before.
+fn callers_read_their_own_writes(dialect: Dialect) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let clock = clock();
     let (bench, server) = (runtime.block_on(Bench::on(dialect)), Server::start());
-    let shelves = [0, 1].map(|_| Shelf::new(&bench, Some(server.redis()), &clock));
+    let processes = [0, 1].map(|_| Process::new(&bench, Some(server.redis()), &clock));
     let names = ["A", "B", "C"];
     runtime.block_on(async {
         for name in names {
-            shelves[0].set(name, 0).await;
-            for shelf in &shelves {
-                shelf.until_cached(name).await;
+            processes[0].set(name, 0).await;
+            for process in &processes {
+                process.until_cached(name).await;
             }
         }
     });
     let mut runner = TestRunner::new(Config { cases: 40, ..Config::default() });
-    let stories = proptest::collection::vec(said(), 1..40);
+    let stories = proptest::collection::vec(action(), 1..40);
     let known = std::cell::Cell::new([0_i64; 3]);
     let cached = std::cell::Cell::new(0);
     let outcome = runner.run(&stories, |story| {
         runtime.block_on(async {
             let mut model = known.get();
-            for said in story {
-                match said {
-                    Said::Set(process, product, units) => {
-                        shelves[process].set(names[product], units).await;
+            for action in story {
+                match action {
+                    Action::Set(process, product, units) => {
+                        processes[process].set(names[product], units).await;
                         model[product] = units;
                     }
-                    Said::Adjust(process, product, delta) => {
+                    Action::Adjust(process, product, delta) => {
                         let request = proto::AdjustStockRequest {
                             sku: names[product].to_owned(),
                             delta,
                             reason: "counted".to_owned(),
                             ..Default::default()
                         };
-                        let edge = &shelves[process].edge;
+                        let edge = &processes[process].edge;
                         edge.adjust_stock(Request::new(request)).await.unwrap();
                         model[product] += delta;
                     }
-                    Said::Batch(process, on_hand) => {
+                    Action::Batch(process, on_hand) => {
                         let one = |name: &&str| proto::SetStockRequest {
                             sku: (*name).to_owned(),
                             on_hand,
@@ -464,17 +468,17 @@ fn own_writes_are_read(dialect: Dialect) {
                         };
                         let requests = names.iter().map(one).collect();
                         let request = proto::BatchSetStockRequest { requests };
-                        let edge = &shelves[process].edge;
+                        let edge = &processes[process].edge;
                         edge.batch_set_stock(Request::new(request)).await.unwrap();
                         model = [on_hand; 3];
                     }
-                    Said::Get(process, product) => {
-                        let shelf = &shelves[process];
-                        let told = shelf.get(names[product]).await;
-                        prop_assert_eq!(told, (model[product], 0));
-                        cached.set(cached.get() + u32::from(shelf.has(names[product]).await));
+                    Action::Get(process, product) => {
+                        let process = &processes[process];
+                        let answered = process.get(names[product]).await;
+                        prop_assert_eq!(answered, (model[product], 0));
+                        cached.set(cached.get() + u32::from(process.has(names[product]).await));
                     }
-                    Said::Empty => drop(server.cli(&["FLUSHALL"])),
+                    Action::Empty => drop(server.cli(&["FLUSHALL"])),
                 }
                 known.set(model);
             }
@@ -494,8 +498,8 @@ macro_rules! on_both {
             })*
 
             #[test]
-            fn own_writes_are_read() {
-                super::own_writes_are_read(shared_events::stream::Dialect::Sqlite);
+            fn callers_read_their_own_writes() {
+                super::callers_read_their_own_writes(shared_events::stream::Dialect::Sqlite);
             }
         }
         mod postgres {
@@ -505,18 +509,18 @@ macro_rules! on_both {
             })*
 
             #[test]
-            fn own_writes_are_read() {
-                super::own_writes_are_read(shared_events::stream::Dialect::Postgres);
+            fn callers_read_their_own_writes() {
+                super::callers_read_their_own_writes(shared_events::stream::Dialect::Postgres);
             }
         }
     };
 }
 
 on_both!(
-    a_value_is_kept_for_its_time_and_no_longer,
-    a_fill_that_comes_late_is_refused,
-    what_orders_move_is_seen_a_moment_later,
-    a_redis_that_is_away_slow_or_back_harms_nobody,
-    every_process_sees_what_another_was_told,
-    stock_that_is_set_back_is_seen_at_once,
+    a_cached_value_expires_after_its_time,
+    a_late_fill_is_refused,
+    movements_by_orders_become_visible_shortly_after,
+    a_stopped_or_restarted_redis_gives_no_wrong_answer,
+    every_process_sees_what_another_set,
+    stock_that_is_set_back_is_visible_immediately,
 );

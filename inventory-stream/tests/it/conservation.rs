@@ -1,9 +1,11 @@
-//! Laws over random histories: nothing is created, lost or sold twice, in whatever order and
+//! Laws over random histories: no unit is created, lost or sold twice, in whatever order and
 //! however often the facts come.
 
 use std::collections::BTreeMap;
 
-use inventory_stream::domain::{Level, Reservation, ReservationState, Shelf, Step, StepKind};
+use inventory_stream::domain::{
+    Reservation, ReservationState, Step, StepKind, StockLevel, StockLevels,
+};
 use proptest::prelude::*;
 use shared_events::contract::{
     Disposition, Fact, FactId, LineUnits, OrderId, Origin, Quantity, Sku,
@@ -14,67 +16,72 @@ use uuid::Uuid;
 use crate::support::{Bench, Story, sku};
 
 #[derive(Clone, Debug)]
-enum Said {
+enum OrderFacts {
     Placed(Vec<(u32, Sku, Quantity)>),
     Step(Step),
     Cancelled,
 }
 
-/// What a legal order may tell of one line of 10 units: some cancelled, some delivered in two
+/// The facts of a legal order about one line of 10 units: some cancelled, some shipped in two
 /// parcels, some of those back; or cancelled whole.
-fn story() -> impl Strategy<Value = Vec<Said>> {
+fn story() -> impl Strategy<Value = Vec<OrderFacts>> {
     (0_u32..4, 0_u32..4, 0_u32..3, any::<bool>(), any::<u64>()).prop_map(
         |(released, first, second, whole, seed)| {
             let units = |kind, quantity: u32, number: u16| {
                 Quantity::new(quantity).ok().map(|quantity| {
                     let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity }];
                     let fact_id = FactId::at(Origin::Orders, number, seed, 0);
-                    Said::Step(Step { fact_id, kind, lines })
+                    OrderFacts::Step(Step { fact_id, kind, lines })
                 })
             };
-            let mut said = vec![Said::Placed(vec![(1, sku("A"), Quantity::new(10).unwrap())])];
-            said.extend(units(StepKind::Release, released, 1));
+            let mut facts =
+                vec![OrderFacts::Placed(vec![(1, sku("A"), Quantity::new(10).unwrap())])];
+            facts.extend(units(StepKind::Release, released, 1));
             if whole {
-                said.push(Said::Cancelled);
+                facts.push(OrderFacts::Cancelled);
             } else {
-                said.extend(units(StepKind::Commit, first, 2));
-                said.extend(units(StepKind::Commit, second, 3));
-                said.extend(units(StepKind::Restock, first.min(2), 4));
+                facts.extend(units(StepKind::Commit, first, 2));
+                facts.extend(units(StepKind::Commit, second, 3));
+                facts.extend(units(StepKind::Restock, first.min(2), 4));
             }
-            said
+            facts
         },
     )
 }
 
-fn told(order_id: OrderId, said: &[Said]) -> (Reservation, Level) {
-    let level = Level { on_hand: 100, reserved: 0 };
-    let mut shelf = Shelf::new(BTreeMap::from([(sku("A"), level)]));
+fn apply(order_id: OrderId, facts: &[OrderFacts]) -> (Reservation, StockLevel) {
+    let level = StockLevel { on_hand: 100, reserved: 0 };
+    let mut stock = StockLevels::new(BTreeMap::from([(sku("A"), level)]));
     let mut reservation = Reservation::new(order_id);
-    for said in said {
-        match said {
-            Said::Placed(lines) => drop(reservation.placed(lines, &mut shelf).unwrap()),
-            Said::Step(step) => drop(reservation.step(step.clone(), &mut shelf).unwrap()),
-            Said::Cancelled => drop(reservation.cancelled(&mut shelf)),
+    play(&mut reservation, &mut stock, facts);
+    (reservation, stock.level(&sku("A")))
+}
+
+fn play(reservation: &mut Reservation, stock: &mut StockLevels, facts: &[OrderFacts]) {
+    for fact in facts {
+        match fact {
+            OrderFacts::Placed(lines) => drop(reservation.placed(lines, stock).unwrap()),
+            OrderFacts::Step(step) => drop(reservation.step(step.clone(), stock).unwrap()),
+            OrderFacts::Cancelled => drop(reservation.cancelled(stock)),
         }
-        let level = shelf.level(&sku("A"));
+        let level = stock.level(&sku("A"));
         assert!(0 <= level.reserved && level.reserved <= level.on_hand, "{level:?}");
     }
-    (reservation, shelf.level(&sku("A")))
 }
 
 proptest! {
     #[test]
-    fn facts_in_any_order_and_any_number_leave_the_same_stock(
-        said in story(),
+    fn shuffled_and_repeated_facts_leave_the_same_stock(
+        facts in story(),
         order in any::<[u8; 16]>(),
         repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         shuffle in any::<u64>(),
     ) {
         let order_id = OrderId::from_uuid(Uuid::from_bytes(order));
-        let (reservation, level) = told(order_id, &said);
-        let mut mixed = said.clone();
+        let (reservation, level) = apply(order_id, &facts);
+        let mut mixed = facts.clone();
         for repeat in repeats {
-            mixed.push(said[repeat.index(said.len())].clone());
+            mixed.push(facts[repeat.index(facts.len())].clone());
         }
         // A shuffle by a seed, so that a failure shrinks.
         let mut state = shuffle | 1;
@@ -83,15 +90,43 @@ proptest! {
             let other = usize::try_from(state >> 33).unwrap() % (index + 1);
             mixed.swap(index, other);
         }
-        let (mixed_reservation, mixed_level) = told(order_id, &mixed);
+        let (mixed_reservation, mixed_level) = apply(order_id, &mixed);
         prop_assert_eq!(mixed_level, level);
         prop_assert_eq!(mixed_reservation.state, reservation.state);
         prop_assert!(mixed_reservation.waiting.is_empty());
     }
 
+    /// Wherever a stock-take withdraws the units: what ships all the same takes them again, and in the
+    /// end, when the order has cancelled the rest, it is as if nothing had been withdrawn.
     #[test]
-    fn what_is_held_and_gone_adds_up(said in story()) {
-        let (reservation, level) = told(OrderId::mint(), &said);
+    fn a_withdrawal_is_settled_by_the_facts_of_the_order(
+        facts in story(),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let order_id = OrderId::mint();
+        let with_end = |facts: &[OrderFacts]| [facts, &[OrderFacts::Cancelled]].concat();
+        let (undisturbed, level) = apply(order_id, &with_end(&facts));
+        let (before, after) = facts.split_at(1 + place.index(facts.len()));
+        let levels = BTreeMap::from([(sku("A"), StockLevel { on_hand: 100, reserved: 0 })]);
+        let mut stock = StockLevels::new(levels);
+        let mut reservation = Reservation::new(order_id);
+        reservation.record_fact(0, 1);
+        play(&mut reservation, &mut stock, before);
+        if reservation.may_be_withdrawn() {
+            let held = reservation.held_of(&sku("A"));
+            prop_assert_eq!(reservation.withdraw(&sku("A"), &mut stock).len(), 2);
+            prop_assert!(held > 0 && !reservation.is_holding());
+            prop_assert_eq!(stock.level(&sku("A")).reserved, 0);
+        }
+        play(&mut reservation, &mut stock, &with_end(after));
+        prop_assert_eq!(stock.level(&sku("A")), level);
+        prop_assert_eq!(reservation.lines, undisturbed.lines);
+        prop_assert_eq!(reservation.state, undisturbed.state);
+    }
+
+    #[test]
+    fn reserved_and_on_hand_follow_from_the_lines(facts in story()) {
+        let (reservation, level) = apply(OrderId::mint(), &facts);
         let held = &reservation.lines[0];
         let reserved = if reservation.state == ReservationState::Reserved { held.open() } else { 0 };
         prop_assert_eq!(level.reserved, i64::from(reserved));
@@ -101,7 +136,7 @@ proptest! {
 }
 
 /// Many orders through the real store, their facts in the order of the orders and shuffled across
-/// orders and batches: the tables end alike.
+/// orders and batches: the tables end equal.
 async fn shuffled_batches_leave_the_same_tables(dialect: Dialect) {
     let mut stories = Vec::new();
     for number in 0..30_u32 {

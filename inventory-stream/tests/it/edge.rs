@@ -22,7 +22,7 @@ pub async fn served_on(bench: Bench) -> (Bench, Stock) {
     served_to(bench, AskedBy::default()).await
 }
 
-/// To somebody whom the door has let in.
+/// For this caller, as the access check would name them.
 pub async fn served_by(role: &str, subject: &str, dialect: Dialect) -> (Bench, Stock) {
     let by = AskedBy { role: role.to_owned(), subject: subject.to_owned() };
     served_to(Bench::on(dialect).await, by).await
@@ -57,7 +57,7 @@ pub fn fields(status: &Status) -> Vec<String> {
     violations.into_iter().map(|violation| violation.field).collect()
 }
 
-async fn stock_is_set_adjusted_once_and_never_below_what_is_held(dialect: Dialect) {
+async fn stock_never_falls_below_what_is_reserved(dialect: Dialect) {
     let (mut bench, mut client) = served(dialect).await;
     let stock = client.set_stock(set("A", 10)).await.unwrap().into_inner().stock.unwrap();
     assert_eq!((stock.on_hand, stock.reserved, stock.available), (10, 0, 10));
@@ -75,6 +75,7 @@ async fn stock_is_set_adjusted_once_and_never_below_what_is_held(dialect: Dialec
         reason: "broken".to_owned(),
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let first = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
     let again = client.adjust_stock(adjust.clone()).await.unwrap().into_inner();
@@ -103,6 +104,27 @@ async fn stock_is_set_adjusted_once_and_never_below_what_is_held(dialect: Dialec
     bench.sums_hold().await;
 }
 
+async fn reasons_are_kept_without_surrounding_blanks(dialect: Dialect) {
+    let (_bench, mut client) = served(dialect).await;
+    let blank = format!(" {}\t", "x".repeat(500));
+    let set = proto::SetStockRequest { reason: blank.clone(), ..set("A", 10) };
+    client.set_stock(set).await.unwrap();
+    let adjust = proto::AdjustStockRequest {
+        sku: "A".to_owned(),
+        delta: 1,
+        reason: blank.clone(),
+        request_id: Uuid::now_v7().to_string(),
+        validate_only: false,
+        expected_on_hand: None,
+    };
+    client.adjust_stock(adjust.clone()).await.unwrap();
+    let again = proto::AdjustStockRequest { reason: blank.trim().to_owned(), ..adjust };
+    assert!(client.adjust_stock(again).await.unwrap().into_inner().replayed);
+    let movements = crate::movements::all(&mut client, "A", 100).await;
+    assert_eq!(movements.len(), 2);
+    assert!(movements.iter().all(|one| one.reason == blank.trim()), "{movements:?}");
+}
+
 async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialect) {
     let (bench, mut client) = served(dialect).await;
     let status = client.set_stock(set("a b", -1)).await.unwrap_err();
@@ -122,6 +144,7 @@ async fn malformed_requests_name_their_fields_and_change_nothing(dialect: Dialec
         reason: "x".repeat(501),
         request_id: "7".to_owned(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let status = client.adjust_stock(adjust).await.unwrap_err();
     assert_eq!(fields(&status), ["sku", "delta", "reason", "request_id"]);
@@ -159,32 +182,20 @@ async fn lists_come_in_pages(dialect: Dialect) {
     assert_eq!(fields(&client.list_stock(request).await.unwrap_err()), ["page_token"]);
 }
 
-#[tokio::test]
-async fn stock_is_set_adjusted_once_and_never_below_what_is_held_on_sqlite() {
-    stock_is_set_adjusted_once_and_never_below_what_is_held(Dialect::Sqlite).await;
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
+        }
+    };
 }
 
-#[tokio::test]
-async fn stock_is_set_adjusted_once_and_never_below_what_is_held_on_postgres() {
-    stock_is_set_adjusted_once_and_never_below_what_is_held(Dialect::Postgres).await;
-}
-
-#[tokio::test]
-async fn malformed_requests_name_their_fields_and_change_nothing_on_sqlite() {
-    malformed_requests_name_their_fields_and_change_nothing(Dialect::Sqlite).await;
-}
-
-#[tokio::test]
-async fn malformed_requests_name_their_fields_and_change_nothing_on_postgres() {
-    malformed_requests_name_their_fields_and_change_nothing(Dialect::Postgres).await;
-}
-
-#[tokio::test]
-async fn lists_come_in_pages_on_sqlite() {
-    lists_come_in_pages(Dialect::Sqlite).await;
-}
-
-#[tokio::test]
-async fn lists_come_in_pages_on_postgres() {
-    lists_come_in_pages(Dialect::Postgres).await;
+on_both! {
+    stock_never_falls_below_what_is_reserved
+    reasons_are_kept_without_surrounding_blanks
+    malformed_requests_name_their_fields_and_change_nothing
+    lists_come_in_pages
 }

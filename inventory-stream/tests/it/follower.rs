@@ -5,7 +5,7 @@ use shared_events::stream::{Blame, Dialect};
 
 use crate::support::{Bench, Story};
 
-async fn an_order_is_held_delivered_and_partly_comes_back(dialect: Dialect) {
+async fn an_order_is_reserved_shipped_and_partly_restocked(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("A", 10).await;
     bench.set("B", 5).await;
@@ -23,7 +23,7 @@ async fn an_order_is_held_delivered_and_partly_comes_back(dialect: Dialect) {
     bench.follow(&[back, broken]).await.unwrap();
     assert_eq!((bench.level("A").await, bench.level("B").await), ((7, 0), (0, 0)));
     assert_eq!(
-        bench.told().await,
+        bench.published().await,
         [
             "inventory.reserved.v1",
             "inventory.released.v1",
@@ -35,7 +35,7 @@ async fn an_order_is_held_delivered_and_partly_comes_back(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
-async fn one_short_line_leaves_the_others_untouched(dialect: Dialect) {
+async fn a_short_product_rejects_the_order_and_reserves_nothing(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("A", 10).await;
     bench.set("B", 1).await;
@@ -43,7 +43,7 @@ async fn one_short_line_leaves_the_others_untouched(dialect: Dialect) {
     let placed = story.placed(&[("A", 3), ("B", 2), ("NEVER", 1)]);
     bench.follow(&[placed, story.cancelled()]).await.unwrap();
     assert_eq!((bench.level("A").await, bench.level("B").await), ((10, 0), (1, 0)));
-    assert_eq!(bench.told().await, ["inventory.rejected.v1"]);
+    assert_eq!(bench.published().await, ["inventory.rejected.v1"]);
     let held = inventory_stream::store::get_reservation(&bench.database, story.order_id).await;
     let missing: Vec<String> =
         held.unwrap().unwrap().missing.iter().map(ToString::to_string).collect();
@@ -63,11 +63,11 @@ async fn a_cancellation_that_comes_first_leaves_a_tombstone(dialect: Dialect) {
     bench.follow(std::slice::from_ref(&placed)).await.unwrap();
     bench.follow(&[placed]).await.unwrap();
     assert_eq!(bench.level("A").await, (10, 0));
-    assert!(bench.told().await.is_empty());
+    assert!(bench.published().await.is_empty());
     bench.sums_hold().await;
 }
 
-async fn of_a_thousand_buyers_of_the_last_unit_one_gets_it(dialect: Dialect) {
+async fn one_of_a_thousand_buyers_gets_the_last_unit(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("LAST", 1).await;
     let facts: Vec<_> = (0..1_000).map(|_| Story::new().placed(&[("LAST", 1)])).collect();
@@ -75,13 +75,13 @@ async fn of_a_thousand_buyers_of_the_last_unit_one_gets_it(dialect: Dialect) {
         bench.follow(batch).await.unwrap();
     }
     assert_eq!(bench.level("LAST").await, (1, 1));
-    let told = bench.told().await;
-    assert_eq!(told.iter().filter(|kind| **kind == "inventory.reserved.v1").count(), 1);
-    assert_eq!(told.iter().filter(|kind| **kind == "inventory.rejected.v1").count(), 999);
+    let published = bench.published().await;
+    assert_eq!(published.iter().filter(|kind| **kind == "inventory.reserved.v1").count(), 1);
+    assert_eq!(published.iter().filter(|kind| **kind == "inventory.rejected.v1").count(), 999);
     bench.sums_hold().await;
 }
 
-async fn what_cannot_be_is_blamed_on_its_fact_and_changes_nothing(dialect: Dialect) {
+async fn an_impossible_fact_is_blamed_and_changes_nothing(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("A", 10).await;
     let (mut good, mut bad) = (Story::new(), Story::new());
@@ -95,7 +95,7 @@ async fn what_cannot_be_is_blamed_on_its_fact_and_changes_nothing(dialect: Diale
     bench.sums_hold().await;
 }
 
-async fn planted_damage_is_named(dialect: Dialect) {
+async fn reconcile_names_planted_damage(dialect: Dialect) {
     let mut bench = Bench::on(dialect).await;
     bench.set("A", 10).await;
     bench.set("B", 10).await;
@@ -145,10 +145,10 @@ macro_rules! on_both {
 }
 
 on_both! {
-    an_order_is_held_delivered_and_partly_comes_back
-    one_short_line_leaves_the_others_untouched
+    an_order_is_reserved_shipped_and_partly_restocked
+    a_short_product_rejects_the_order_and_reserves_nothing
     a_cancellation_that_comes_first_leaves_a_tombstone
-    of_a_thousand_buyers_of_the_last_unit_one_gets_it
-    what_cannot_be_is_blamed_on_its_fact_and_changes_nothing
-    planted_damage_is_named
+    one_of_a_thousand_buyers_gets_the_last_unit
+    an_impossible_fact_is_blamed_and_changes_nothing
+    reconcile_names_planted_damage
 }

@@ -1,4 +1,4 @@
-//! What must hold of stock, on both databases.
+//! The laws of stock, on both databases.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,5 +13,9 @@ mod cache;
 mod conservation;
 mod edge;
 mod follower;
+mod holders;
+mod migrations;
 mod movements;
+mod reservation;
 mod support;
+mod withdrawal;

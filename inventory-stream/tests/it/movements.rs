@@ -1,15 +1,12 @@
-//! Why a product's stock is what it is: every movement is listed once, with its cause, and all of
-//! them add up to it.
+//! Movements of a product's stock: each is listed once, with its cause, and all add up to the stock.
 
 use std::collections::BTreeMap;
 
 use inventory_stream::grpc::proto::{self, MovementCause};
-use inventory_stream::migrator;
 use shared_events::contract::Disposition;
 use shared_events::stream::{
-    ActionsAsked, AskedBy, Cursors, Database, Dialect, Handler as _, OperatorAction, Source as _,
+    ActionsAsked, AskedBy, Cursors, Dialect, Handler as _, OperatorAction, Source as _,
 };
-use sqlx::migrate::Migrator;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -22,7 +19,7 @@ fn listing(sku: &str) -> proto::ListMovementsRequest {
 }
 
 /// Every movement of a product, oldest first, in pages of this size; each page once.
-async fn all(client: &mut Stock, sku: &str, page_size: i32) -> Vec<proto::Movement> {
+pub async fn all(client: &mut Stock, sku: &str, page_size: i32) -> Vec<proto::Movement> {
     let mut request = proto::ListMovementsRequest { page_size, ..listing(sku) };
     let mut all = Vec::new();
     for _ in 0..10_000 {
@@ -56,7 +53,7 @@ async fn add_up(bench: &Bench, client: &mut Stock, sku: &str) -> Vec<proto::Move
     movements
 }
 
-fn told(movement: &proto::Movement) -> (MovementCause, i64, i64) {
+pub fn summary(movement: &proto::Movement) -> (MovementCause, i64, i64) {
     (movement.cause(), movement.on_hand_change, movement.reserved_change)
 }
 
@@ -66,7 +63,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
     client.set_stock(first).await.unwrap();
     bench.set("PLATE", 5).await;
     let (mut kept, mut gone, mut short) = (Story::new(), Story::new(), Story::new());
-    // One batch: what happens together has one number, and is told one by one.
+    // One batch: its movements share one number and are listed one by one.
     bench
         .follow(&[
             kept.placed(&[("MUG", 20), ("PLATE", 1), ("MUG", 10)]),
@@ -86,13 +83,14 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
         reason: "broken".to_owned(),
         request_id: Uuid::now_v7().to_string(),
         validate_only: false,
+        expected_on_hand: None,
     };
     client.adjust_stock(adjust.clone()).await.unwrap();
     client.adjust_stock(adjust.clone()).await.unwrap();
 
     let movements = add_up(&bench, &mut client, "MUG").await;
     assert_eq!(
-        movements.iter().map(told).collect::<Vec<_>>(),
+        movements.iter().map(summary).collect::<Vec<_>>(),
         [
             (MovementCause::Set, 100_000, 0),
             (MovementCause::Reserved, 0, 30),
@@ -115,7 +113,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
     assert_eq!(orders, ["", &kept, &gone, &gone, &kept, &kept, ""]);
     // Why is it 99,973? 100,000 counted, 26 delivered, one back, two broken.
     assert_eq!(bench.level("MUG").await, (99_973, 4));
-    // The facts are those that stock told.
+    // The facts are those that stock published.
     let outbox = bench.inventory.facts();
     let read = outbox.read_after(&Cursors::default(), 1_000).await.unwrap();
     let facts: BTreeMap<_, _> =
@@ -130,7 +128,7 @@ async fn every_movement_has_its_cause(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
-async fn a_mixed_life_adds_up(dialect: Dialect) {
+async fn movements_of_random_orders_add_up_to_the_stock(dialect: Dialect) {
     let (mut bench, mut client) = served(dialect).await;
     for sku in ["A", "B"] {
         bench.set(sku, 150).await;
@@ -182,7 +180,7 @@ async fn a_mixed_life_adds_up(dialect: Dialect) {
     }
     bench.sums_hold().await;
 
-    // The log is set back to before everything: what orders moved is taken back, and said.
+    // The log is set back to before everything: what orders moved is reverted, as a movement.
     let from: Cursors = [(0_u16, 1_000_u64)].into_iter().collect();
     let mut tx = bench.database.begin().await.unwrap();
     bench.follower.set_back(&mut tx, &from, &Cursors::default()).await.unwrap();
@@ -195,7 +193,7 @@ async fn a_mixed_life_adds_up(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
-async fn a_set_is_known_again_and_heeds_what_is_expected(dialect: Dialect) {
+async fn stock_changes_are_idempotent_and_check_expected_on_hand(dialect: Dialect) {
     let (bench, mut client) = served(dialect).await;
     let request_id = Uuid::now_v7().to_string();
     let counted = proto::SetStockRequest {
@@ -205,7 +203,7 @@ async fn a_set_is_known_again_and_heeds_what_is_expected(dialect: Dialect) {
     };
     let first = client.set_stock(counted.clone()).await.unwrap().into_inner();
     client.set_stock(set("A", 8)).await.unwrap();
-    // Asked again it changes nothing, whatever came between and however the id is spelt.
+    // A retry changes nothing, whatever happened in between and however the id is spelt.
     let again = proto::SetStockRequest { request_id: request_id.clone(), ..counted.clone() };
     let again = client.set_stock(again).await.unwrap().into_inner();
     assert_eq!((first.replayed, again.replayed), (false, true));
@@ -219,8 +217,8 @@ async fn a_set_is_known_again_and_heeds_what_is_expected(dialect: Dialect) {
     ];
     for other in others {
         let status = client.set_stock(other.clone()).await.unwrap_err();
-        let told = (status.code(), reason(&status));
-        assert_eq!(told, (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{other:?}");
+        let answer = (status.code(), reason(&status));
+        assert_eq!(answer, (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{other:?}");
     }
     let adjust = proto::AdjustStockRequest {
         sku: "A".to_owned(),
@@ -228,21 +226,40 @@ async fn a_set_is_known_again_and_heeds_what_is_expected(dialect: Dialect) {
         reason: "counted".to_owned(),
         request_id: request_id.clone(),
         validate_only: false,
+        expected_on_hand: None,
     };
     let status = client.adjust_stock(adjust).await.unwrap_err();
     assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED");
 
-    // A sale came between the look and the set.
+    // Another change came between reading and setting.
     let expecting = |on_hand, expected| proto::SetStockRequest {
         expected_on_hand: Some(expected),
         ..set("A", on_hand)
     };
     let status = client.set_stock(expecting(20, 10)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ON_HAND_MISMATCH"));
-    let told = status.get_details_error_info().unwrap().metadata;
-    assert_eq!((told["actual"].as_str(), told["expected"].as_str()), ("8", "10"));
-    assert_eq!(told["sku"], "A");
+    let metadata = status.get_details_error_info().unwrap().metadata;
+    assert_eq!((metadata["actual"].as_str(), metadata["expected"].as_str()), ("8", "10"));
+    assert_eq!(metadata["sku"], "A");
     client.set_stock(expecting(20, 8)).await.unwrap();
+    let adjusting = |delta, expected| proto::AdjustStockRequest {
+        sku: "A".to_owned(),
+        delta,
+        request_id: Uuid::now_v7().to_string(),
+        expected_on_hand: Some(expected),
+        ..Default::default()
+    };
+    let status = client.adjust_stock(adjusting(5, 8)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ON_HAND_MISMATCH"));
+    let adjust = adjusting(5, 20);
+    client.adjust_stock(adjust.clone()).await.unwrap();
+    assert!(client.adjust_stock(adjust.clone()).await.unwrap().into_inner().replayed);
+    let other = proto::AdjustStockRequest { expected_on_hand: None, ..adjust };
+    let status = client.adjust_stock(other).await.unwrap_err();
+    assert_eq!(reason(&status), "IDEMPOTENCY_KEY_REUSED");
+    client.adjust_stock(adjusting(-5, 25)).await.unwrap();
+    let wrong = client.adjust_stock(adjusting(1, -1)).await.unwrap_err();
+    assert_eq!(fields(&wrong), ["expected_on_hand"]);
     let new = proto::SetStockRequest { expected_on_hand: Some(0), ..set("NEW", 1) };
     client.set_stock(new).await.unwrap();
     // All or none, and the one that was there is named.
@@ -281,66 +298,8 @@ async fn a_set_is_known_again_and_heeds_what_is_expected(dialect: Dialect) {
     assert_eq!(status.code(), Code::NotFound);
 }
 
-/// Tables of before, with what people and orders had moved in them.
-async fn tables_of_before_are_taken_along(dialect: Dialect) {
-    let whole = migrator(dialect);
-    let before: Vec<_> = whole.iter().filter(|one| one.version < 102).cloned().collect();
-    let before = Migrator { migrations: before.into(), ..Migrator::DEFAULT };
-    let folder = tempfile::tempdir().unwrap();
-    let schema = format!("t_{}", Uuid::now_v7().simple());
-    let open = async |migrations: &Migrator| match dialect {
-        Dialect::Sqlite => {
-            Database::sqlite(&folder.path().join("inventory.db"), migrations).await.unwrap()
-        }
-        Dialect::Postgres => {
-            let url = std::env::var("ORDINAL_TEST_POSTGRES").unwrap();
-            Database::postgres(&url, &schema, migrations).await.unwrap()
-        }
-    };
-    let old = open(&before).await;
-    let request_id = Uuid::now_v7().to_string();
-    let mut tx = old.begin().await.unwrap();
-    for sql in [
-        "INSERT INTO stock VALUES ('A', 7, 2, 9, 3, 1), ('B', 5, 0, 5, 0, 0)",
-        &format!(
-            "INSERT INTO movements VALUES ('one', 'A', 10, 'set', 1), ('two', 'B', 5, 'set', 2),
-                 ('{request_id}', 'A', -1, 'broken', 3)"
-        ),
-    ] {
-        sqlx::query(sql).execute(&mut *tx).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    old.close().await;
-
-    let database = open(&whole).await;
-    let (bench, mut client) = crate::edge::served_on(Bench::over(database)).await;
-    let movements = all(&mut client, "A", 100).await;
-    assert_eq!(
-        movements.iter().map(told).collect::<Vec<_>>(),
-        [
-            (MovementCause::Set, 10, 0),
-            (MovementCause::Adjusted, -1, 0),
-            (MovementCause::Earlier, -2, 2),
-        ]
-    );
-    assert_eq!((movements[1].reason.as_str(), movements[1].on_hand), ("broken", None));
-    assert_eq!((movements[2].on_hand, movements[2].reserved), (Some(7), Some(2)));
-    // A retry of then is known now.
-    let adjust = proto::AdjustStockRequest {
-        sku: "A".to_owned(),
-        delta: -1,
-        reason: "broken".to_owned(),
-        request_id,
-        validate_only: false,
-    };
-    assert!(client.adjust_stock(adjust).await.unwrap().into_inner().replayed);
-    client.set_stock(set("B", 6)).await.unwrap();
-    assert_eq!(all(&mut client, "B", 100).await[1].number, 2);
-    assert_eq!(bench.level("A").await, (7, 2));
-}
-
-/// What operators do to stock is written down once for a call, and only where it was done.
-async fn what_operators_do_to_stock_is_written_down(dialect: Dialect) {
+/// An operator's change of stock is recorded once per call, and only where something changed.
+async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     let (bench, mut client) = crate::edge::served_by("OPS", "anna", dialect).await;
     let counted = proto::SetStockRequest {
         reason: "counted".to_owned(),
@@ -366,17 +325,17 @@ async fn what_operators_do_to_stock_is_written_down(dialect: Dialect) {
 
     let asked = ActionsAsked { limit: 100, ..ActionsAsked::default() };
     let done = OperatorAction::list(&bench.database, &asked).await.unwrap();
-    let told: Vec<[&str; 5]> = done
+    let recorded: Vec<[&str; 5]> = done
         .iter()
         .map(|one| [one.verb.as_str(), one.target.as_str(), &one.reason, &one.before, &one.after])
         .collect();
-    assert_eq!(done.len(), 3, "{told:?}");
+    assert_eq!(done.len(), 3, "{recorded:?}");
     for expected in [
         ["SET_STOCK", "5 products from P0 to P4", "", "0 on hand", "10 on hand"],
         ["ADJUST_STOCK", "A", "broken", "10 on hand", "7 on hand"],
         ["SET_STOCK", "A", "counted", "0 on hand", "10 on hand"],
     ] {
-        assert!(told.contains(&expected), "{expected:?} in {told:?}");
+        assert!(recorded.contains(&expected), "{expected:?} in {recorded:?}");
     }
     let anna = AskedBy { role: "OPS".to_owned(), subject: "anna".to_owned() };
     assert!(done.iter().all(|one| one.by == anna));
@@ -407,8 +366,7 @@ macro_rules! on_both {
 
 on_both!(
     every_movement_has_its_cause,
-    a_mixed_life_adds_up,
-    a_set_is_known_again_and_heeds_what_is_expected,
-    tables_of_before_are_taken_along,
-    what_operators_do_to_stock_is_written_down,
+    movements_of_random_orders_add_up_to_the_stock,
+    stock_changes_are_idempotent_and_check_expected_on_hand,
+    operators_changes_of_stock_are_recorded_once,
 );

@@ -45,10 +45,15 @@ impl Bench {
     }
 
     pub async fn set(&self, sku: &str, on_hand: i64) {
-        use inventory_stream::store::{Asked, Movement, move_stock};
+        use inventory_stream::store::{RequestDetails, StockRequest, move_stock};
         let mut tx = self.database.begin().await.unwrap();
-        let movement = Movement::Set { on_hand, only_if_absent: false, expected: None };
-        let (sku, asked, now) = (self::sku(sku), Asked::default(), Timestamp::default());
+        let movement = StockRequest::Set {
+            on_hand,
+            only_if_absent: false,
+            expected: None,
+            allow_shortage: false,
+        };
+        let (sku, asked, now) = (self::sku(sku), RequestDetails::default(), Timestamp::default());
         move_stock(&self.database, &mut tx, &sku, &movement, asked, now).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -66,8 +71,8 @@ impl Bench {
         stock.map_or((0, 0), |stock| (stock.level.on_hand, stock.level.reserved))
     }
 
-    /// What was told to others, in order.
-    pub async fn told(&self) -> Vec<&'static str> {
+    /// The kinds of the facts published, in order.
+    pub async fn published(&self) -> Vec<&'static str> {
         let source = self.inventory.facts();
         let batch = source.read_after(&Cursors::default(), 10_000).await.unwrap();
         batch.items.iter().map(|fact| fact.body.kind()).collect()
@@ -82,7 +87,7 @@ pub fn sku(text: &str) -> Sku {
     text.parse().unwrap()
 }
 
-/// An order's story as facts, each with an id of its own.
+/// The facts of an order, each with its own id.
 pub struct Story {
     pub order_id: OrderId,
     facts: u16,
@@ -102,7 +107,7 @@ impl Story {
             contact: Contact::default(),
             total: Money::zero(gbp),
         };
-        // Its place stands for one nobody else has.
+        // Unique per order, as a position would be.
         let place = self.order_id.uuid().as_u64_pair().1;
         let id = FactId::at(Origin::Orders, self.facts, place, 0);
         let position = u64::from(self.facts);

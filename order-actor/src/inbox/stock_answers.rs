@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
-use shared_events::contract::{CancelReason, Fact, FactBody, InventoryFact};
+use shared_events::contract::{
+    CancelReason, Fact, FactBody, InventoryFact, OrderId, ReservationId,
+};
 use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
@@ -104,45 +107,72 @@ fn command_of(fact: &Fact) -> Option<Command> {
     }
 }
 
+/// The reservation that a rejection withdraws, where its units had been held.
+const fn withdrawn_by(fact: &Fact) -> Option<ReservationId> {
+    match &fact.body {
+        FactBody::Inventory(InventoryFact::Rejected { reservation_id, .. }) => *reservation_id,
+        _ => None,
+    }
+}
+
 #[async_trait]
 impl Handler<Fact> for StockAnswers {
-    /// Stock answers once per order, so the facts of a batch are about different orders and are
-    /// sent concurrently.
+    /// The answers about one order are executed in their order, those about different orders at the
+    /// same time.
     async fn handle(&mut self, _tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
         let registry = self.registry.clone();
         let registry = &registry;
-        let commands: Vec<_> = facts
-            .iter()
-            .enumerate()
-            .filter_map(|(index, fact)| {
-                let mut context =
-                    Context::new(By::Engine(Component::STOCK), Instant::now() + REACTION_DEADLINE);
-                context.request_id = Some(fact.id.as_request_id());
-                context.causation = Some(fact.id.to_string());
-                context.traceparent.clone_from(&fact.traceparent);
-                Some((index, fact.body.order_id()?, command_of(fact)?, context))
-            })
-            .collect();
-        let mut answers = futures::stream::iter(commands)
-            .map(|(index, order_id, command, context)| async move {
-                // Only answers of stock confirm orders, and those of one order arrive in sequence:
-                // a confirmed order holds a reservation that stock now denies.
-                if let Command::Cancel(_) = &command {
-                    match registry.view(order_id, &By::Engine(Component::STOCK)).await {
-                        Ok(view) if matches!(*view.order, Order::Confirmed(_)) => {
-                            return (index, Err(None));
-                        }
-                        Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
-                        Err(refusal) => return (index, Err(Some(refusal))),
-                    }
+        let mut of_orders: BTreeMap<OrderId, Vec<(usize, Command)>> = BTreeMap::new();
+        for (index, fact) in facts.iter().enumerate() {
+            if let (Some(order_id), Some(command)) = (fact.body.order_id(), command_of(fact)) {
+                of_orders.entry(order_id).or_default().push((index, command));
+            }
+        }
+        let mut answers = futures::stream::iter(of_orders)
+            .map(|(order_id, commands)| async move {
+                let mut outcomes = Vec::with_capacity(commands.len());
+                for (index, command) in commands {
+                    let outcome = execute(registry, order_id, command, &facts[index]).await;
+                    outcomes.push((index, outcome));
                 }
-                (index, registry.execute(order_id, command, context).await.map_err(Some))
+                outcomes
             })
             .buffer_unordered(CONCURRENT_REACTIONS_MAX);
-        while let Some((index, outcome)) = answers.next().await {
-            self.judge(index, &facts[index], outcome).await?;
+        while let Some(outcomes) = answers.next().await {
+            for (index, outcome) in outcomes {
+                self.judge(index, &facts[index], outcome).await?;
+            }
         }
         self.missing_since = None;
         Ok(())
     }
+}
+
+/// Executes the command that answers to a fact; `Err(None)` as in [`StockAnswers::judge`].
+async fn execute(
+    registry: &Registry,
+    order_id: OrderId,
+    command: Command,
+    fact: &Fact,
+) -> Result<Executed, Option<Refusal>> {
+    // Only answers of stock confirm, and those about one order come in order: a confirmed order was
+    // promised its units. Only a withdrawal of that reservation takes them back.
+    if let Command::Cancel(_) = &command {
+        match registry.view(order_id, &By::Engine(Component::STOCK)).await {
+            Ok(view) if is_promised(&view.order, withdrawn_by(fact)) => return Err(None),
+            Ok(_) | Err(Refusal::Rejected(Rejection::NotFound)) => {}
+            Err(refusal) => return Err(Some(refusal)),
+        }
+    }
+    let mut context =
+        Context::new(By::Engine(Component::STOCK), Instant::now() + REACTION_DEADLINE);
+    context.request_id = Some(fact.id.as_request_id());
+    context.causation = Some(fact.id.to_string());
+    context.traceparent.clone_from(&fact.traceparent);
+    registry.execute(order_id, command, context).await.map_err(Some)
+}
+
+/// Whether an order was confirmed by another reservation than the withdrawn one.
+fn is_promised(order: &Order, withdrawn: Option<ReservationId>) -> bool {
+    matches!(order, Order::Confirmed(order) if withdrawn != Some(order.reservation_id))
 }

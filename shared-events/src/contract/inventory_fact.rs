@@ -22,7 +22,14 @@ facts! {
             lines: Vec<StockLine>,
         }
         /// `inventory.rejected.v1`: nothing is reserved; these skus were short.
-        "inventory.rejected.v1" => Rejected { order_id: OrderId, skus: Vec<Sku> }
+        "inventory.rejected.v1" => Rejected {
+            order_id: OrderId,
+            skus: Vec<Sku>,
+            /// The reservation that is withdrawn, where the units had been held: a stock-take found
+            /// fewer than were reserved.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            reservation_id: Option<ReservationId>,
+        }
         /// `inventory.released.v1`: these units are free again.
         "inventory.released.v1" => Released { order_id: OrderId, lines: Vec<StockLine> }
         /// `inventory.committed.v1`: these units were shipped.

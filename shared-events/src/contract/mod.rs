@@ -37,5 +37,5 @@ pub use order_fact::{
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};
-pub use text::{TextError, TextRule, is_hidden};
+pub use text::{REASON_MAX, TextError, TextRule, is_hidden};
 pub use timestamp::{ParseTimestampError, Timestamp};

@@ -1,3 +1,6 @@
+/// The most characters of an operator's reason.
+pub const REASON_MAX: usize = 500;
+
 /// What a text from outside may hold: a number of visible characters. Characters that hide, reverse
 /// or overwrite their neighbours are refused in every text: control characters (above all NUL,
 /// which Postgres accepts in no text), bidirectional marks, and zero-width characters that join
@@ -35,6 +38,12 @@ impl TextRule {
     #[must_use]
     pub const fn line(max: usize) -> Self {
         Self { max, lines: false }
+    }
+
+    /// The reason of an operator's action: one line.
+    #[must_use]
+    pub const fn reason() -> Self {
+        Self::line(REASON_MAX)
     }
 
     /// A text of several lines, with tabs.

@@ -134,6 +134,7 @@ pub fn bodies() -> Vec<FactBody> {
         FactBody::Inventory(InventoryFact::Rejected {
             order_id,
             skus: vec!["85123A".parse().unwrap()],
+            reservation_id: None,
         }),
         FactBody::Inventory(InventoryFact::Released { order_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Committed { order_id, lines: stock() }),
@@ -182,6 +183,22 @@ fn published_facts_are_read_and_written_unchanged() {
         }
         assert!(written.contains(&format!("\"type\":\"{kind}\"")), "{kind}");
     }
+}
+
+#[test]
+fn a_withdrawn_reservation_is_named_by_its_rejection() {
+    let plain =
+        fact(bodies().into_iter().find(|body| body.kind() == "inventory.rejected.v1").unwrap());
+    let mut withdrawn = plain.clone();
+    let FactBody::Inventory(InventoryFact::Rejected { reservation_id, .. }) = &mut withdrawn.body
+    else {
+        panic!("{withdrawn:?}");
+    };
+    *reservation_id = Some("0190a0b0-0000-7000-8000-000000000003".parse().unwrap());
+    let json = withdrawn.to_json().unwrap();
+    assert!(json.contains("\"reservation_id\":\"0190a0b0-0000-7000-8000-000000000003\""), "{json}");
+    assert_eq!(Fact::from_json(&json).unwrap(), withdrawn);
+    assert!(!plain.to_json().unwrap().contains("reservation_id"));
 }
 
 /// As in CloudEvents: a text, by which those of one order can be sorted.

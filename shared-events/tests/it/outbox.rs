@@ -18,8 +18,11 @@ async fn tables(database: &Database) {
 }
 
 fn fact(shard: u16) -> NewFact {
-    let body =
-        FactBody::Inventory(InventoryFact::Rejected { order_id: OrderId::mint(), skus: vec![] });
+    let body = FactBody::Inventory(InventoryFact::Rejected {
+        order_id: OrderId::mint(),
+        skus: vec![],
+        reservation_id: None,
+    });
     let id = FactId::once(Origin::Inventory, Uuid::now_v7(), body.kind());
     NewFact { id, shard, sequence: None, causationid: None, traceparent: None, body }
 }

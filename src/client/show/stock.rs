@@ -60,6 +60,36 @@ pub fn movements(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
+const HOLDERS: [&str; 4] = ["order", "units", "placed at", "shipped"];
+
+fn holder(holder: &Value) -> Vec<String> {
+    let shipped = if holder["partly_shipped"] == true { "partly" } else { "" };
+    vec![
+        text(holder, "order_id"),
+        text(holder, "units"),
+        short_time(holder, "placed_at"),
+        shipped.to_owned(),
+    ]
+}
+
+/// The orders that lost their units to a stock-take, if any.
+pub fn losers(out: &Output, answer: &Value) {
+    let losers: Vec<_> = items(&answer["losers"]).map(holder).collect();
+    if !losers.is_empty() {
+        out.line("these orders lose all their units and are cancelled:");
+        out.list(&HOLDERS, losers, "");
+    }
+}
+
+/// The orders that hold units of a product.
+pub fn holders(out: &Output, answer: &Value) {
+    let stock = &answer["stock"];
+    out.list(&HOLDERS, items(&answer["holders"]).map(holder), "no order holds any");
+    let fields = ["sku", "on_hand", "reserved"].map(|field| text(stock, field));
+    out.line(format!("{}: {} on hand, {} of them reserved", fields[0], fields[1], fields[2]));
+    next_page(out, answer);
+}
+
 /// The reservation of an order.
 pub fn reservation(out: &Output, reservation: &Value) {
     out.pairs([

@@ -1,18 +1,16 @@
 use service_edge::time;
-use shared_events::contract::{Reason, TextRule};
+use shared_events::contract::{REASON_MAX, Reason, TextRule};
 use shared_events::stream::Cursors;
 use tonic::Status;
 
 use super::proto;
 use crate::edge::refusal::{self, violation};
 
-const REASON_LEN_MAX: usize = 500;
-
 /// The reason that an operator must give.
 pub(super) fn operators_reason(text: &str) -> Result<&str, Status> {
     let reason = text.trim();
     if reason.is_empty() {
-        return Err(violation("reason", &format!("required: 1 to {REASON_LEN_MAX} characters")));
+        return Err(violation("reason", &format!("required: 1 to {REASON_MAX} characters")));
     }
     check_text("reason", reason)?;
     Ok(reason)
@@ -27,7 +25,7 @@ pub(super) fn optional_reason(text: &str) -> Result<&str, Status> {
 
 /// Checks that a text can be shown to operators and stored in every database.
 pub(super) fn check_text(field: &str, text: &str) -> Result<(), Status> {
-    let rule = TextRule::line(REASON_LEN_MAX);
+    let rule = TextRule::reason();
     rule.check(text).map_err(|error| violation(field, &error.to_string()))
 }
 

@@ -52,7 +52,7 @@ reasons! {
         "Operators: `ordinal verify` names the order.";
     "INSUFFICIENT_STOCK" => InsufficientStock [FailedPrecondition]
         "Stock cannot be reduced below what is reserved for orders, or below zero.",
-        "Cancel orders that reserve it, or set it higher.";
+        "Set it higher, cancel orders that reserve it, or set it with `allow_shortage`.";
     "INTERNAL" => Internal [Internal, Unknown, Cancelled, DeadlineExceeded, ResourceExhausted]
         "The call failed outside the services, for a reason without a code of its own.",
         "Try again with the same ids. If it keeps failing, it is a defect: report it.";

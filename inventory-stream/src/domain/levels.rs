@@ -4,15 +4,15 @@ use shared_events::contract::Sku;
 
 /// The stock of a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Level {
-    /// Units in the house.
+pub struct StockLevel {
+    /// Units in the warehouse.
     pub on_hand: i64,
-    /// Units of those that are held for orders.
+    /// Units of those that are reserved for orders.
     pub reserved: i64,
 }
 
-impl Level {
-    /// Units that may still be held.
+impl StockLevel {
+    /// Units that may still be reserved.
     #[must_use]
     pub const fn available(&self) -> i64 {
         self.on_hand.saturating_sub(self.reserved)
@@ -21,16 +21,16 @@ impl Level {
 
 /// What a batch changed of a product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShelfChange {
-    /// Units more held, or fewer where below zero.
+pub struct StockChange {
+    /// Units reserved, fewer where negative.
     pub reserved: i64,
-    /// Units that left the house.
+    /// Units shipped.
     pub committed: i64,
-    /// Units that came back.
+    /// Units returned to stock.
     pub restocked: i64,
 }
 
-impl ShelfChange {
+impl StockChange {
     /// Whether nothing changed.
     #[must_use]
     pub const fn is_nothing(&self) -> bool {
@@ -38,28 +38,28 @@ impl ShelfChange {
     }
 }
 
-/// The stock of the products that a batch touches, and what the batch changed of it.
+/// The stock levels of the products that a batch touches, and what the batch changed of them.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf {
-    levels: BTreeMap<Sku, Level>,
-    changes: BTreeMap<Sku, ShelfChange>,
+pub struct StockLevels {
+    levels: BTreeMap<Sku, StockLevel>,
+    changes: BTreeMap<Sku, StockChange>,
 }
 
-impl Shelf {
-    /// With these products; all others have nothing.
+impl StockLevels {
+    /// With these products; all others have no units.
     #[must_use]
-    pub const fn new(levels: BTreeMap<Sku, Level>) -> Self {
+    pub const fn new(levels: BTreeMap<Sku, StockLevel>) -> Self {
         Self { levels, changes: BTreeMap::new() }
     }
 
     /// The stock of a product.
     #[must_use]
-    pub fn level(&self, sku: &Sku) -> Level {
+    pub fn level(&self, sku: &Sku) -> StockLevel {
         self.levels.get(sku).copied().unwrap_or_default()
     }
 
-    /// What changed in sum, also where that is nothing, by sku; the order in which rows are locked.
-    pub fn changes(&self) -> impl Iterator<Item = (&Sku, &ShelfChange)> {
+    /// The sums of all changes, zero sums included, by sku: the order in which rows are locked.
+    pub fn changes(&self) -> impl Iterator<Item = (&Sku, &StockChange)> {
         self.changes.iter()
     }
 

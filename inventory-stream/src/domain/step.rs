@@ -1,0 +1,182 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared_events::contract::{FactId, InventoryFact, LineUnits, Sku};
+
+use super::reservation::stock_lines;
+use super::{Reservation, ReservationState, StockLevels};
+
+/// What a fact does to units of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StepKind {
+    /// They are cancelled.
+    Release,
+    /// They are shipped.
+    Commit,
+    /// They are returned to stock.
+    Restock,
+}
+
+/// A fact about units of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The fact; a second one with the same id does nothing.
+    pub fact_id: FactId,
+    /// What it does.
+    pub kind: StepKind,
+    /// The units.
+    pub lines: Vec<LineUnits>,
+}
+
+const WITHDRAWN: &str =
+    "shipped after a stock-take had withdrawn the units, and none is available: correct the stock";
+
+/// A fact that no history of the order can explain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {detail}")]
+pub struct Impossible {
+    /// The line.
+    pub line: u32,
+    /// What is wrong.
+    pub detail: &'static str,
+}
+
+impl Reservation {
+    /// Units were released, shipped or restocked. A step that comes before the one it builds on is
+    /// kept and applied after it.
+    ///
+    /// # Errors
+    /// [`Impossible`] where no sequence of facts could explain it.
+    pub fn step(
+        &mut self,
+        step: Step,
+        stock: &mut StockLevels,
+    ) -> Result<Vec<InventoryFact>, Impossible> {
+        let known = self.applied.contains(&step.fact_id)
+            || self.waiting.iter().any(|waiting| waiting.fact_id == step.fact_id);
+        let over = matches!(self.state, ReservationState::Rejected | ReservationState::Released);
+        if known || (over && step.kind == StepKind::Release) {
+            return Ok(Vec::new());
+        }
+        if over && step.kind == StepKind::Commit {
+            let line = step.lines.first().map_or(0, |units| units.line);
+            return Err(Impossible { line, detail: "shipped, but nothing is held" });
+        }
+        self.waiting.push(step);
+        if self.lines.is_empty() { Ok(Vec::new()) } else { self.catch_up(stock) }
+    }
+
+    /// Applies the waiting steps that are ready.
+    pub(super) fn catch_up(
+        &mut self,
+        stock: &mut StockLevels,
+    ) -> Result<Vec<InventoryFact>, Impossible> {
+        let mut facts = Vec::new();
+        loop {
+            let mut ready = None;
+            for (index, step) in self.waiting.iter().enumerate() {
+                if self.is_ready(step, stock)? {
+                    ready = Some(index);
+                    break;
+                }
+            }
+            let Some(index) = ready else { return Ok(facts) };
+            let step = self.waiting.remove(index);
+            facts.extend(self.apply(&step, stock));
+            self.applied.insert(step.fact_id);
+        }
+    }
+
+    /// Whether a step can be applied now. False where it builds on one that has not arrived.
+    fn is_ready(&self, step: &Step, stock: &StockLevels) -> Result<bool, Impossible> {
+        let mut ready = true;
+        let mut again: BTreeMap<&Sku, i64> = BTreeMap::new();
+        for units in &step.lines {
+            let line = units.line;
+            let held = self
+                .lines
+                .iter()
+                .find(|held| held.line == line && held.sku == units.sku)
+                .ok_or(Impossible { line, detail: "no such line was placed" })?;
+            let quantity = units.quantity.get();
+            match step.kind {
+                StepKind::Release | StepKind::Commit
+                    if quantity > held.open().saturating_add(held.withdrawn) =>
+                {
+                    return Err(Impossible { line, detail: "more units than are held" });
+                }
+                StepKind::Restock => {
+                    if quantity > held.quantity.saturating_sub(held.restocked) {
+                        return Err(Impossible { line, detail: "more units than were ordered" });
+                    }
+                    ready &= quantity <= held.committed.saturating_sub(held.restocked);
+                }
+                StepKind::Commit if held.withdrawn > 0 => {
+                    let again = again.entry(&units.sku).or_default();
+                    *again += i64::from(quantity.min(held.withdrawn));
+                    if *again > stock.level(&units.sku).available() {
+                        return Err(Impossible { line, detail: WITHDRAWN });
+                    }
+                }
+                StepKind::Release | StepKind::Commit => {}
+            }
+        }
+        Ok(ready)
+    }
+
+    fn apply(&mut self, step: &Step, stock: &mut StockLevels) -> Vec<InventoryFact> {
+        let (mut again, mut moved) = (Vec::new(), Vec::new());
+        for units in &step.lines {
+            let mut quantity = units.quantity.get();
+            let Some(held) = self.lines.iter_mut().find(|held| held.line == units.line) else {
+                continue;
+            };
+            let withdrawn = quantity.min(held.withdrawn);
+            match step.kind {
+                StepKind::Release => {
+                    // Released when they were withdrawn.
+                    held.withdrawn -= withdrawn;
+                    quantity -= withdrawn;
+                }
+                StepKind::Commit if withdrawn > 0 => {
+                    // Shipped before the order knew: reserved again, to be committed.
+                    held.withdrawn -= withdrawn;
+                    held.released -= withdrawn;
+                    stock.reserve(&held.sku, i64::from(withdrawn));
+                    again.push((&units.sku, withdrawn));
+                }
+                StepKind::Commit | StepKind::Restock => {}
+            }
+            let count = i64::from(quantity);
+            moved.push((&units.sku, quantity));
+            match step.kind {
+                StepKind::Release => {
+                    held.released += quantity;
+                    stock.reserve(&held.sku, -count);
+                }
+                StepKind::Commit => {
+                    held.committed += quantity;
+                    stock.commit(&held.sku, count);
+                }
+                StepKind::Restock => {
+                    held.restocked += quantity;
+                    stock.restock(&held.sku, count);
+                }
+            }
+        }
+        let (again, lines) = (stock_lines(again.into_iter()), stock_lines(moved.into_iter()));
+        let (order_id, reservation_id) = (self.order_id, self.reservation_id);
+        let again = (!again.is_empty()).then_some(InventoryFact::Reserved {
+            order_id,
+            reservation_id,
+            lines: again,
+        });
+        let moved = (!lines.is_empty()).then_some(match step.kind {
+            StepKind::Release => InventoryFact::Released { order_id, lines },
+            StepKind::Commit => InventoryFact::Committed { order_id, lines },
+            StepKind::Restock => InventoryFact::Restocked { order_id, lines },
+        });
+        again.into_iter().chain(moved).collect()
+    }
+}

@@ -1,0 +1,54 @@
+use shared_events::contract::{InventoryFact, Sku};
+
+use super::{Reservation, StockLevels};
+
+/// The reservations that lose their units where a product is `short` of this many: the newest placed
+/// first, all units of an order or none, and only orders of which nothing was shipped.
+///
+/// # Errors
+/// Where even all of them together hold fewer units: how many they hold.
+pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Reservation>, i64> {
+    let mut holders: Vec<_> = holders.into_iter().filter(Reservation::may_be_withdrawn).collect();
+    // Orders older than the record of their placing count as the oldest.
+    holders.sort_by(|one, other| {
+        (other.placed_at, other.order_id).cmp(&(one.placed_at, one.order_id))
+    });
+    let mut units = 0;
+    let mut count = 0;
+    for holder in &holders {
+        if units >= short {
+            break;
+        }
+        units += holder.held_of(sku);
+        count += 1;
+    }
+    if units < short {
+        return Err(units);
+    }
+    holders.truncate(count);
+    Ok(holders)
+}
+
+impl Reservation {
+    /// Whether its units may be withdrawn: it holds some and nothing of it was shipped. An order
+    /// older than the record of positions has no known shard to publish in.
+    #[must_use]
+    pub fn may_be_withdrawn(&self) -> bool {
+        self.is_holding()
+            && !self.has_shipped()
+            && self.fact_range.is_some()
+            && self.waiting.is_empty()
+    }
+
+    /// Withdraws all units held, because this product is short. The order is still to cancel them:
+    /// until its facts say so, or say that they were shipped all the same, they count as withdrawn.
+    pub fn withdraw(&mut self, short: &Sku, stock: &mut StockLevels) -> Vec<InventoryFact> {
+        for held in &mut self.lines {
+            held.withdrawn += held.open();
+        }
+        let (order_id, skus) = (self.order_id, vec![short.clone()]);
+        let reservation_id = Some(self.reservation_id);
+        let rejected = InventoryFact::Rejected { order_id, skus, reservation_id };
+        self.release_all(stock).into_iter().chain([rejected]).collect()
+    }
+}
