@@ -1,8 +1,7 @@
-//! The edge of the message service: the only place that knows its proto.
-//! Never here: what a message says, or how it leaves.
+//! The gRPC service of messages: the only place that knows its proto.
+//! Never here: what a message says, or how it is sent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
@@ -28,10 +27,8 @@ use proto::notification_service_server::NotificationService;
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 const REASON_MAX: usize = 500;
-/// After this a caller may ask again that found the database unavailable.
-const AWAY_DELAY: Duration = Duration::from_millis(500);
 
-/// The message service as gRPC sees it.
+/// The gRPC service of messages.
 pub struct NotificationEdge {
     database: Database,
     due: Arc<Due>,
@@ -92,7 +89,7 @@ impl NotificationService for NotificationEdge {
         };
         let mut entries = ledger::list(&self.database, &filter, after.unwrap_or(0), size + 1)
             .await
-            .map_err(|error| away(&error))?;
+            .map_err(|error| unavailable(&error))?;
         let more = cut(&mut entries, size);
         let last = entries.last().filter(|_| more);
         let next_page_token = last.map(|last| tokens.after(last.serial)).unwrap_or_default();
@@ -107,10 +104,10 @@ impl NotificationService for NotificationEdge {
         let mut violations = Violations::default();
         let id = notification_id(&request.into_inner().notification_id, &mut violations);
         let id = id.ok_or(violations)?;
-        let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
-        let found = ledger::get(&mut tx, id).await.map_err(|error| away(&error))?;
+        let found =
+            ledger::get(self.database.reader(), id).await.map_err(|error| unavailable(&error))?;
         let found = found.ok_or_else(not_found)?;
-        Ok(Response::new(proto::GetNotificationResponse { notification: Some(whole(&found)) }))
+        Ok(Response::new(proto::GetNotificationResponse { notification: Some(rendered(&found)) }))
     }
 
     async fn resend_notification(
@@ -130,12 +127,12 @@ impl NotificationService for NotificationEdge {
             return Err(violations.into());
         };
         let (again, now) = (NotificationId::from_uuid(self.chance.uuid()), (self.now)());
-        let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
+        let mut tx = self.database.begin().await.map_err(|error| unavailable(&error))?;
         let resent = ledger::resend(&self.database, &mut tx, id, again, &by.subject, now).await;
-        let entry = match resent.map_err(|error| away(&error))? {
-            Resent::Again(entry) => entry,
+        let entry = match resent.map_err(|error| unavailable(&error))? {
+            Resent::Queued(entry) => entry,
             Resent::NotFinished => {
-                let message = "the message is still on its way, or another that says it again";
+                let message = "this message, or a resend of it, has not finished";
                 return Err(Refused::new(Reason::NotFinished).say(message));
             }
             Resent::NotFound => return Err(not_found()),
@@ -144,12 +141,14 @@ impl NotificationService for NotificationEdge {
             let target = id.to_string();
             let action = OperatorAction::new(&by, Verb::ResendNotification, &target, reason, now);
             let before = format!("{} by {}", entry.kind, entry.channel.code());
-            let action = action.changing(&before, &format!("said again as {again}"));
-            action.write(&mut tx).await.map_err(|error| away(&error))?;
-            tx.commit().await.map_err(|error| away(&error.into()))?;
+            let action = action.changing(&before, &format!("resent as {again}"));
+            action.write(&mut tx).await.map_err(|error| unavailable(&error))?;
+            tx.commit().await.map_err(|error| unavailable(&error.into()))?;
             self.due.wake();
         }
-        Ok(Response::new(proto::ResendNotificationResponse { notification: Some(whole(&entry)) }))
+        Ok(Response::new(proto::ResendNotificationResponse {
+            notification: Some(rendered(&entry)),
+        }))
     }
 }
 
@@ -178,7 +177,7 @@ const fn rendered_state(state: State) -> proto::NotificationState {
     }
 }
 
-fn whole(entry: &Entry) -> proto::Notification {
+fn rendered(entry: &Entry) -> proto::Notification {
     proto::Notification {
         notification_id: entry.id.to_string(),
         fact_id: entry.fact_id.clone(),
@@ -199,7 +198,7 @@ fn whole(entry: &Entry) -> proto::Notification {
     }
 }
 
-/// Without text, and with little of the recipient.
+/// Without the text, and with the recipient shortened.
 fn listed(entry: &Entry) -> proto::Notification {
     let first = entry.recipient.chars().next().map(String::from).unwrap_or_default();
     let domain = entry.recipient.split_once('@').map(|(_, domain)| format!("@{domain}"));
@@ -207,16 +206,14 @@ fn listed(entry: &Entry) -> proto::Notification {
         Channel::Webhook => String::new(),
         Channel::Email | Channel::Sms => format!("{first}***{}", domain.unwrap_or_default()),
     };
-    proto::Notification { body: String::new(), recipient, ..whole(entry) }
+    proto::Notification { body: String::new(), recipient, ..rendered(entry) }
 }
 
 fn not_found() -> Status {
     Refused::new(Reason::NotFound).say("no such message")
 }
 
-fn away(error: &DatabaseError) -> Status {
+fn unavailable(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "notification database");
-    Refused::new(Reason::NotificationsUnavailable)
-        .again_after(AWAY_DELAY)
-        .say("the notification database is not available")
+    Refused::away(Reason::NotificationsUnavailable).say("the notification database is unavailable")
 }

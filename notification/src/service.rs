@@ -38,10 +38,10 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// Over a database with its tables.
+    /// Over a database that has its tables.
     ///
     /// # Errors
-    /// [`ChannelError`] where the configuration opens no way out.
+    /// [`ChannelError`] where nothing could be sent with this configuration.
     pub fn new(
         database: Database,
         config: Config,
@@ -53,14 +53,14 @@ impl Notifications {
         Ok(Self { database, outbox, config, channels, due, now, chance })
     }
 
-    /// Pauses and ids are drawn from there, and not from the machine.
+    /// Replaces the source of random delays and ids.
     #[must_use]
     pub fn drawing_from(mut self, chance: Chance) -> Self {
         self.chance = chance;
         self
     }
 
-    /// What follows order facts.
+    /// The follower of order facts.
     #[must_use]
     pub fn follower(&self) -> NotificationFollower {
         NotificationFollower::new(
@@ -77,13 +77,13 @@ impl Notifications {
         &self.database
     }
 
-    /// What it tells others.
+    /// The facts that it publishes.
     #[must_use]
     pub fn facts(&self) -> Arc<Outbox> {
         Arc::new(self.outbox.clone())
     }
 
-    /// Sends what is due until told to stop.
+    /// Sends due messages until stopped.
     pub async fn run_delivery(&self, stop: CancellationToken) {
         let delivery = Delivery {
             database: self.database.clone(),

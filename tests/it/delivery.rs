@@ -1,4 +1,4 @@
-//! Messages of a real process, on machines and with servers that are not as one would like.
+//! Messages of a real process, with failing servers and invalid settings.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Engine, PATIENCE};
 
-/// A mail server that takes connections and says nothing; how many it has taken.
+/// A mail server that accepts connections and never answers; how many it has accepted.
 fn silent_mail() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
@@ -28,7 +28,7 @@ fn silent_mail() -> (String, Arc<AtomicUsize>) {
     (url, taken)
 }
 
-/// A webhook receiver that answers at once, and the ids of what it got.
+/// A webhook receiver that answers immediately, and the ids of its calls.
 fn hooks() -> (String, Arc<Mutex<BTreeSet<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -71,7 +71,7 @@ fn secret(folder: &TempDir) -> String {
 }
 
 #[test]
-fn a_mail_server_that_says_nothing_holds_up_neither_webhooks_nor_the_end() {
+fn a_hanging_mail_server_delays_neither_webhooks_nor_shutdown() {
     let folder = TempDir::new().unwrap();
     let (smtp, taken) = silent_mail();
     let (hook, got) = hooks();
@@ -84,17 +84,17 @@ fn a_mail_server_that_says_nothing_holds_up_neither_webhooks_nor_the_end() {
     for _ in 0..10 {
         engine.place(&["MUG=1@4.50GBP"]);
     }
-    // Each was placed and confirmed: 20 webhooks, while 20 mails wait for a word.
+    // Each was placed and confirmed: 20 webhooks, while 20 mails wait for an answer.
     while got.lock().unwrap().len() < 20 || taken.load(Ordering::Relaxed) == 0 {
-        let (left, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
-        assert!(placed.elapsed() < Duration::from_secs(10), "{left} webhooks, {taken} mails");
+        let (called, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
+        assert!(placed.elapsed() < Duration::from_secs(10), "{called} webhooks, {taken} mails");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let told = Instant::now();
+    let stopping = Instant::now();
     assert!(engine.stop().success());
-    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
 
-    // Nothing is lost by that: another process, which knows a mail server, sends all of them.
+    // Nothing is lost: the next process sends all of them.
     let mail = folder.path().join("mail");
     let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
     let engine = Engine::start_with(&flags);
@@ -104,7 +104,7 @@ fn a_mail_server_that_says_nothing_holds_up_neither_webhooks_nor_the_end() {
         assert!(Instant::now() < patience, "{} mails", mails().count());
         std::thread::sleep(Duration::from_millis(50));
     }
-    // They name people: nobody else on the machine reads them.
+    // They hold personal data: only the owner may read them.
     for mail in mails() {
         assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -125,9 +125,9 @@ fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
         let engine = Engine::start_in(&nothing, &flags);
         engine.place(&["MUG=1@4.50GBP"]);
         let patience = Instant::now() + PATIENCE;
-        // While it serves: a process that stops leaves to the next what it has not sent.
+        // While it serves: a process that stops leaves unsent messages to the next.
         while calls && got.lock().unwrap().is_empty() {
-            assert!(Instant::now() < patience, "no webhook has left");
+            assert!(Instant::now() < patience, "no webhook was called");
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(engine.stop().success());
@@ -135,7 +135,7 @@ fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
 }
 
 #[test]
-fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
+fn an_unusable_webhook_is_refused_at_start() {
     let folder = TempDir::new().unwrap();
     let (data, secret) = (folder.path().join("data"), secret(&folder));
     let none = folder.path().join("none.pem");
@@ -143,7 +143,7 @@ fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
     let none = none.to_str().unwrap();
     for (url, more, expected) in [
         ("ftp://localhost/", &[][..], "neither https:// nor http://"),
-        ("no url", &[], "the webhook URL is not one"),
+        ("no url", &[], "the webhook URL is not a valid URL"),
         ("https://localhost/", &["--webhook-ca", none], "holds no certificate"),
         ("https://localhost/", &["--webhook-ca", "/nonexistent"], "webhook CA /nonexistent"),
     ] {
@@ -157,13 +157,13 @@ fn a_webhook_that_cannot_be_called_is_refused_at_the_start_and_said() {
 }
 
 #[test]
-fn a_secret_that_no_library_reads_is_refused_and_not_shown() {
+fn an_invalid_webhook_secret_is_refused_and_not_shown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("secret");
     let good = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     for (text, expected) in [
         ("webhook-secret-0123456789\n".to_owned(), "line 1: it does not begin with whsec_"),
-        (format!("{good}\n\nwhsec_c2hvcnQ=\n"), "line 3: its key has 5 bytes, and not 24 to 64"),
+        (format!("{good}\n\nwhsec_c2hvcnQ=\n"), "line 3: its key has 5 bytes, not 24 to 64"),
         ("\n \n".to_owned(), "it is empty"),
         (format!("{good}\n").repeat(6), "it has more than 5 secrets"),
     ] {
@@ -178,7 +178,7 @@ fn a_secret_that_no_library_reads_is_refused_and_not_shown() {
 }
 
 #[test]
-fn mail_that_no_server_would_take_is_refused_at_the_start() {
+fn invalid_mail_settings_are_refused_at_start() {
     let folder = TempDir::new().unwrap();
     for (flags, expected) in [
         (&["--smtp-url", "smtp://mail.example.org"][..], "--mail-from says who mail is from"),
@@ -194,7 +194,7 @@ fn mail_that_no_server_would_take_is_refused_at_the_start() {
     }
 }
 
-/// What `serve` says to flags with which it does not start.
+/// The error of `serve` with flags that it refuses.
 fn refused(folder: &TempDir, flags: &[&str]) -> String {
     let data = folder.path().join("data");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
@@ -203,10 +203,9 @@ fn refused(folder: &TempDir, flags: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What operators have sent again stands beside what it repeats, with who asked for it, and `verify`
-/// knows it for that.
+/// A resend is listed beside the message that it repeats, with the caller, and `verify` accepts it.
 #[test]
-fn a_message_that_is_sent_again_is_another_one_and_everything_still_holds() {
+fn a_resent_message_is_a_new_one_and_verify_accepts_it() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let flags = ["--data", data.to_str().unwrap()];

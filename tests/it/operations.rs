@@ -107,7 +107,7 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
     assert_eq!(done(&shop.ops, json!({})).await.len(), 8);
     let moved = stock(&shop.ops, "ListMovements", json!({ "sku": "MUG" })).await.unwrap();
     assert_eq!(moved["movements"][0]["asked_by"], "service:shop");
-    // A message that is said again.
+    // A message that is sent again.
     let order = shop.place(&[("MUG", 1)]).await;
     shop.until(&order, "CONFIRMED").await;
     shop.told(&order).await;
@@ -130,7 +130,7 @@ async fn every_call_that_changes_something_is_written_down_once(shop: Shop) {
     let [verb, target, reason, before, after] = told(&done[0]);
     assert_eq!((verb, target, reason), ("RESEND_NOTIFICATION", message.as_str(), "it was lost"));
     assert_eq!(before, "RECEIVED by EMAIL");
-    assert!(after.starts_with("said again as "), "{after}");
+    assert!(after.starts_with("resent as "), "{after}");
     shop.close().await;
 }
 
