@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::{Email, Timestamp};
 
 use crate::ledger::Entry;
-use crate::{Channel, Config, Mail, Webhook};
+use crate::{Channel, Config, Mail, TrackingUrl, Webhook};
 
 /// How lettre's error text begins where no connection was made; its API does not tell it apart.
 const NOT_CONNECTED: &str = "Connection error";
@@ -91,7 +91,7 @@ impl Checked {
             ChannelError(format!("--mail-from {from} is not an e-mail address"))
         })?;
         if from.name.is_none() {
-            from.name.clone_from(&config.shop);
+            from.name.clone_from(&config.shop.name);
         }
         if from.to_string().parse::<Mailbox>().is_err() {
             let text = "--mail-from and --shop-name together are not a valid From header";
@@ -101,6 +101,13 @@ impl Checked {
             && ops.parse::<Email>().is_err()
         {
             return Err(ChannelError(format!("--mail-ops {ops} is not an e-mail address")));
+        }
+        if let Some(wrong) = config.shop.tracking.iter().find(|one| !is_usable(one)) {
+            let carrier = &wrong.carrier;
+            return Err(ChannelError(format!(
+                "--tracking-url {carrier}: not an http:// or https:// URL with {} in it",
+                TrackingUrl::PLACE
+            )));
         }
         let http =
             config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
@@ -260,6 +267,13 @@ fn smtp_error(error: &lettre::transport::smtp::Error, plain: bool) -> DeliveryEr
     } else {
         DeliveryError::Unknown("smtp: connection lost".to_owned())
     }
+}
+
+/// Whether it is a web address that names a parcel.
+fn is_usable(tracking: &TrackingUrl) -> bool {
+    let url = reqwest::Url::parse(&tracking.url.replace(TrackingUrl::PLACE, "1"));
+    let web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    web && tracking.url.contains(TrackingUrl::PLACE) && !tracking.url.contains(char::is_whitespace)
 }
 
 /// `Retry-After`, as seconds or as a date.

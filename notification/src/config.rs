@@ -1,10 +1,11 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared_events::stream::Backoff;
 
-use crate::{Channel, WebhookSecret};
+use crate::{Channel, Shop, Templates, WebhookSecret};
 
 /// Where mail goes.
 #[derive(Clone)]
@@ -34,8 +35,10 @@ pub struct Config {
     pub mail: Mail,
     /// The sender of mail.
     pub from: String,
-    /// The shop's name: the sender's name, and the last line of each mail.
-    pub shop: Option<String>,
+    /// What messages show of the shop. Its name is also the sender's name.
+    pub shop: Shop,
+    /// The texts of messages.
+    pub templates: Arc<Templates>,
     /// Where reminders to operators go, if anywhere.
     pub ops: Option<String>,
     /// Where order facts are posted, if anywhere.
@@ -64,7 +67,8 @@ impl Config {
         Self {
             mail: Mail::Directory(directory),
             from: "orders@localhost".to_owned(),
-            shop: None,
+            shop: Shop::default(),
+            templates: Templates::built_in(),
             ops: Some("ops@localhost".to_owned()),
             webhook: None,
             mail_retry_for: Self::MAIL_RETRY_FOR,

@@ -254,7 +254,8 @@ impl<'a> Lane<'a> {
                 if entries.len() < CLAIM_MAX as usize {
                     self.poll_at += POLL;
                 }
-                // A message whose outcome is here, but could not be recorded yet, is not sent again.
+                // A message whose outcome is here, but could not be recorded yet, is not sent
+                // again.
                 let known =
                     |entry: &Entry| self.outcomes.iter().any(|(known, _)| known.id == entry.id);
                 self.waiting.extend(entries.into_iter().filter(|entry| !known(entry)));

@@ -1,11 +1,12 @@
 //! Messages to customers and operators. Follows order facts; each fact becomes at most one message
-//! per channel. Delivery is retried from the ledger, so an outage of a mail server only delays mail.
+//! per channel. Delivery is retried from the ledger, so an outage of a mail server only delays
+//! mail.
 //!
 //! [`compose()`] is pure; [`NotificationFollower`] writes the ledger together with its cursor; the
 //! delivery loop sends messages that are due. A failed delivery never affects the order.
 
 mod channel; // SMTP, files, HTTP
-mod compose; // fact → messages
+mod compose; // fact → messages, and who gets them
 mod config; // which channels are in use
 mod delivery; // sends due messages and retries
 mod follower; // facts → ledger
@@ -13,10 +14,12 @@ pub mod grpc;
 pub mod ledger;
 mod secret; // signs webhook calls
 mod service; // composition
+mod templates; // the texts of messages
 
 pub use channel::ChannelError;
-pub use compose::{Channel, Message, compose, compose_all};
+pub use compose::{Channel, Message, compose, compose_all, planned_all};
 pub use config::{Config, Mail, Webhook};
 pub use follower::NotificationFollower;
 pub use secret::{WebhookSecret, WebhookSecretError};
 pub use service::{Notifications, migrator};
+pub use templates::{Kind, Shop, TemplateError, Templates, TrackingUrl};

@@ -1,9 +1,9 @@
-//! How messages leave, by flags.
+//! How messages are sent, by flags.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notification::{Config, Mail, Webhook, WebhookSecret};
+use notification::{Config, Mail, Templates, TrackingUrl, Webhook, WebhookSecret};
 
 /// Flags about messages.
 #[derive(Debug, clap::Args)]
@@ -11,22 +11,30 @@ pub struct MessageArgs {
     /// Write mail as .eml files into this directory (the default, beside the data).
     #[arg(long, value_name = "DIR", env = "ORDINAL_MAIL_DIR", conflicts_with = "smtp_url")]
     mail_dir: Option<PathBuf>,
-    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS (port
-    /// 587 unless the URL names one), smtps://user:password@host speaks TLS from the first byte (465),
-    /// smtp://host:port is without TLS (25).
+    /// Send mail through this server: smtp://user:password@host?tls=required asks for STARTTLS
+    /// (port 587 unless the URL names one), smtps://user:password@host speaks TLS from the first
+    /// byte (465), smtp://host:port is without TLS (25).
     #[arg(long, value_name = "URL", env = "ORDINAL_SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
-    /// Who mail is from; required with an --smtp-url on another machine [default: orders@localhost].
+    /// The sender of mail; required with an --smtp-url on another machine [default:
+    /// orders@localhost].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_FROM")]
     mail_from: Option<String>,
-    /// What the shop is called: customers' mail is from it and ends with it.
+    /// The shop's name: the sender's name and the last line of customers' mail.
     #[arg(long, value_name = "NAME", env = "ORDINAL_SHOP_NAME", value_parser = shop_name)]
     shop_name: Option<String>,
-    /// Where operators are reminded of returns that nobody judged [default: ops@localhost; nowhere with
-    /// an --smtp-url on another machine].
+    /// A directory with texts of your own for messages, over the built-in ones (docs/messages.md).
+    #[arg(long, value_name = "DIR", env = "ORDINAL_TEMPLATES")]
+    templates: Option<PathBuf>,
+    /// The address at which a carrier's parcels are tracked, with {tracking} in it; may be
+    /// repeated, in the variable with blanks between: DHL=https://dhl.example/?id={tracking}.
+    #[arg(long, value_name = "CARRIER=URL", env = "ORDINAL_TRACKING_URL", value_delimiter = ' ', value_parser = tracking_url)]
+    tracking_url: Vec<TrackingUrl>,
+    /// Where operators are reminded of returns that wait for a decision [default: ops@localhost;
+    /// nowhere with an --smtp-url on another machine].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
-    /// Try a mail for so long that its server does not take for now, then give it up.
+    /// How long a deferred mail is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = humantime::parse_duration)]
     mail_retry_for: Duration,
     /// Post every order fact to this URL, signed with the secret.
@@ -38,28 +46,28 @@ pub struct MessageArgs {
         requires = "webhook_secret_file"
     )]
     webhook_url: Option<String>,
-    /// A file with the webhook secret, whsec_ and base64, as Standard Webhooks has it; up to 5 of them,
-    /// one a line, while it changes over (docs/webhooks.md).
+    /// A file with the webhook secret (whsec_ and base64, as in Standard Webhooks); during a
+    /// rotation up to 5, one per line (docs/webhooks.md).
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
-    /// Trust the authorities in this file (PEM) for the webhook's certificate, beside the public ones.
+    /// Trust the certificate authorities in this file (PEM) for webhooks, beside the public ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
     webhook_ca: Option<PathBuf>,
-    /// Call the webhook for so long about a fact that it does not take for now, then give it up.
+    /// How long a webhook call is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
     webhook_retry_for: Duration,
 }
 
-/// Secrets that sign a call: the new one and those that receivers may still have.
+/// Secrets that sign a call: the new one, and earlier ones that receivers may still have.
 const SECRETS_MAX: usize = 5;
-/// Characters of a shop's name: it stands in every mail's From.
+/// Characters of a shop's name, which is in every mail's From header.
 const SHOP_NAME_MAX: usize = 100;
 
 impl MessageArgs {
-    /// Changes what the flags say.
+    /// Applies the flags.
     ///
     /// # Errors
-    /// Where the secret or the certificates cannot be read, or nothing could leave by it.
+    /// Where a file cannot be read or is invalid, or nothing could be sent with it.
     pub fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(directory) = &self.mail_dir {
             config.mail = Mail::Directory(directory.clone());
@@ -70,18 +78,23 @@ impl MessageArgs {
         if let Some(from) = &self.mail_from {
             config.from.clone_from(from);
         }
-        config.shop.clone_from(&self.shop_name);
+        config.shop.name.clone_from(&self.shop_name);
+        config.shop.tracking.clone_from(&self.tracking_url);
+        if let Some(directory) = &self.templates {
+            config.templates = Templates::from_directory(directory)?;
+        }
         if let Some(ops) = &self.mail_ops {
             config.ops = Some(ops.clone());
         }
         if self.smtp_url.as_deref().is_some_and(|url| !is_here(url)) {
             anyhow::ensure!(
                 self.mail_from.is_some(),
-                "--mail-from says who mail is from that goes through --smtp-url: no server takes it \
-                 from orders@localhost"
+                "--smtp-url needs --mail-from: no server accepts mail from orders@localhost"
             );
             if self.mail_ops.is_none() {
-                tracing::warn!("without --mail-ops nobody is reminded of returns to be judged");
+                tracing::warn!(
+                    "without --mail-ops nobody is reminded of returns that wait for a decision"
+                );
                 config.ops = None;
             }
         }
@@ -101,7 +114,7 @@ impl MessageArgs {
     }
 }
 
-/// The secrets in a file, one a line.
+/// The secrets in a file, one per line.
 fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
     let text = crate::flags::secrets::read("webhook secret", path)?;
     let mut secrets = Vec::new();
@@ -122,7 +135,7 @@ fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
     Ok(secrets)
 }
 
-/// Whether a mail server is on this machine. A URL that is none is refused later.
+/// Whether a mail server is on this machine. An invalid URL is refused later.
 fn is_here(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return true };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -142,4 +155,13 @@ fn shop_name(text: &str) -> Result<String, String> {
         return Err(format!("a name has 1 to {SHOP_NAME_MAX} characters, on one line"));
     }
     Ok(name.to_owned())
+}
+
+fn tracking_url(text: &str) -> Result<TrackingUrl, String> {
+    match text.split_once('=') {
+        Some((carrier, url)) if !carrier.trim().is_empty() => {
+            Ok(TrackingUrl { carrier: carrier.trim().to_owned(), url: url.trim().to_owned() })
+        }
+        _ => Err("not CARRIER=URL".to_owned()),
+    }
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_stream::domain::{Reservation, ReservationState};
-use notification::{Channel, Config, compose_all};
+use notification::{Channel, Config, planned_all};
 use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
 use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
@@ -169,9 +169,9 @@ pub fn notifications(
         *told.entry(message).or_default() += 1;
     }
     let customers_only = Config { ops: None, ..Config::to_directory(std::path::PathBuf::new()) };
-    let due: BTreeSet<(String, Channel)> = compose_all(facts, &customers_only)
+    let due: BTreeSet<(String, Channel)> = planned_all(facts, &customers_only)
         .into_iter()
-        .map(|message| (message.fact_id.to_string(), message.channel))
+        .map(|(fact_id, channel)| (fact_id.to_string(), channel))
         .collect();
     for fact in facts {
         let kind = fact.body.kind();

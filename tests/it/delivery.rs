@@ -181,17 +181,117 @@ fn an_invalid_webhook_secret_is_refused_and_not_shown() {
 fn invalid_mail_settings_are_refused_at_start() {
     let folder = TempDir::new().unwrap();
     for (flags, expected) in [
-        (&["--smtp-url", "smtp://mail.example.org"][..], "--mail-from says who mail is from"),
-        (&["--smtp-url", "smtp://us:pw@10.0.0.1:587?tls=required"], "--mail-from says"),
+        (&["--smtp-url", "smtp://mail.example.org"][..], "--smtp-url needs --mail-from"),
+        (&["--smtp-url", "smtp://us:pw@10.0.0.1:587?tls=required"], "--smtp-url needs --mail-from"),
         (&["--mail-from", "orders@example..org"], "--mail-from orders@example..org is"),
         (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
         (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),
         (&["--shop-name", "two\nlines"], "on one line"),
+        (&["--tracking-url", "DHL"], "not CARRIER=URL"),
+        (
+            &["--tracking-url", "DHL=https://x"],
+            "--tracking-url DHL: not an http:// or https:// URL",
+        ),
+        (&["--tracking-url", "DHL=ftp://x/{tracking}"], "--tracking-url DHL: not an http://"),
     ] {
         let error = refused(&folder, flags);
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("us:pw"), "{error}");
     }
+}
+
+#[test]
+fn a_faulty_template_is_refused_at_start_with_file_and_line() {
+    let folder = TempDir::new().unwrap();
+    let templates = folder.path().join("templates");
+    std::fs::create_dir_all(templates.join("de")).unwrap();
+    let file = templates.join("de/received.email.txt");
+    let flags = ["--templates", templates.to_str().unwrap()];
+    for (text, fault) in [
+        ("Subject: x\n\nHallo\n{{ order.totl }}\n", ":4: unknown variable order.totl; there are"),
+        ("Subject: x\n\n{% for line in lines %}\n", ":3: syntax error"),
+        ("Hallo\n", ":1: a mail begins with `Subject: …`, then an empty line"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = refused(&folder, &flags);
+        assert!(error.contains(&format!("{}{fault}", file.display())), "{error}");
+    }
+}
+
+#[test]
+fn customers_get_the_shops_own_texts_in_their_language() {
+    let folder = TempDir::new().unwrap();
+    let (data, mail) = (folder.path().join("data"), folder.path().join("mail"));
+    let templates = folder.path().join("templates");
+    std::fs::create_dir_all(templates.join("de")).unwrap();
+    let received = "Subject: Ihre Bestellung bei {{ shop.name }}\n\n\
+                    {% for line in lines %}\n{{ line.quantity }} x {{ line.sku }} zu \
+                    {{ line.unit_price }}: {{ line.total }}\n{% endfor %}\n\
+                    Summe {{ order.total }}\n";
+    std::fs::write(templates.join("de/received.email.txt"), received).unwrap();
+    let engine = Engine::start_with(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--mail-dir",
+        mail.to_str().unwrap(),
+        "--templates",
+        templates.to_str().unwrap(),
+        "--shop-name",
+        "Tee & Co",
+        "--tracking-url",
+        "DHL=https://dhl.example/?id={tracking}",
+        "--tracking-url",
+        "UPS=https://ups.example/{tracking}",
+    ]);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let placed = engine.ask(
+        &[&crate::support::placing(&["MUG=300@4.50EUR"])[..], &["--locale", "de-AT"]].concat(),
+    );
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    engine.until(order, "CONFIRMED");
+    engine.ask(&["order", "fulfill", order, "--carrier", "UPS", "--tracking", "1Z 9"]);
+    let patience = Instant::now() + PATIENCE;
+    let mails = loop {
+        let files = std::fs::read_dir(&mail).into_iter().flatten().flatten();
+        let mails: Vec<String> = files
+            .filter(|file| file.path().extension().is_some_and(|end| end == "eml"))
+            .map(|file| plain(&std::fs::read_to_string(file.path()).unwrap()))
+            .collect();
+        if mails.len() >= 3 {
+            break mails;
+        }
+        assert!(Instant::now() < patience, "{mails:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let with = |text: &str| mails.iter().any(|mail| mail.contains(text));
+    assert!(with("Ihre Bestellung bei Tee & Co"), "{mails:?}");
+    // Grouped as in Austria: a no-break space.
+    assert!(with("300 x MUG zu 4,50 EUR: 1\u{a0}350,00 EUR"), "{mails:?}");
+    // The others are built in.
+    assert!(with("UPS 1Z 9\nhttps://ups.example/1Z%209\n"), "{mails:?}");
+    assert!(engine.stop().success());
+}
+
+/// The subject and text of a mail, decoded.
+fn plain(mail: &str) -> String {
+    let mail = mail.replace("\r\n", "\n");
+    let (head, body) = mail.split_once("\n\n").unwrap();
+    let subject = head.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
+    if !head.contains("quoted-printable") {
+        return format!("{subject}\n{body}");
+    }
+    let body = body.replace("=\n", "");
+    let mut bytes = Vec::new();
+    let mut rest = body.as_bytes().iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte == b'=' {
+            let code: String = rest.by_ref().take(2).map(char::from).collect();
+            bytes.push(u8::from_str_radix(&code, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    format!("{subject}\n{}", String::from_utf8(bytes).unwrap())
 }
 
 /// The error of `serve` with flags that it refuses.

@@ -136,8 +136,8 @@ const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind
 /// not delivered and is not retried.
 const GONE: &str = "the journal was set back; ";
 
-/// Selects the messages of a report by serials `$2` and ids `$3`. By both, because after a set back a
-/// serial may belong to another message.
+/// Selects the messages of a report by serials `$2` and ids `$3`. By both, because after a set back
+/// a serial may belong to another message.
 fn reported(database: &Database) -> &'static str {
     database.sql(
         "serial = ANY (ARRAY(

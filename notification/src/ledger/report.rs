@@ -6,8 +6,8 @@ use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 use super::{COLUMNS, Entry, GONE, entry, ids, json, lock_due, remove_due, reported, set_due};
 use crate::Channel;
 
-/// Claims due messages of a channel, oldest first, until `until`. Those without a report by then are
-/// due again, because their process died; those whose history is gone fail instead.
+/// Claims due messages of a channel, oldest first, until `until`. Those without a report by then
+/// are due again, because their process died; those whose history is gone fail instead.
 ///
 /// # Errors
 /// [`DatabaseError`]

@@ -28,8 +28,8 @@ struct DueRow<'a> {
     channel: &'a str,
 }
 
-/// Inserts messages. One that exists stays as it is, except where it was marked as gone: its fact is
-/// back after all, and if it had failed meanwhile it is due again.
+/// Inserts messages. One that exists stays as it is, except where it was marked as gone: its fact
+/// is back after all, and if it had failed meanwhile it is due again.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -120,9 +120,9 @@ pub async fn write(
     Ok(())
 }
 
-/// Drops unsent messages about facts after a position of a shard, because the journal was set back to
-/// it. Messages that were sent, or are being sent and may be delivered, stay and are marked as gone.
-/// Returns how many were dropped.
+/// Drops unsent messages about facts after a position of a shard, because the journal was set back
+/// to it. Messages that were sent, or are being sent and may be delivered, stay and are marked as
+/// gone. Returns how many were dropped.
 ///
 /// # Errors
 /// [`DatabaseError`]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use notification::{Channel, Config, Mail, compose, compose_all};
+use notification::{Channel, Config, Mail, Shop, compose, compose_all};
 use shared_events::contract::{
     CancelReason, Contact, Disposition, Fact, FactBody, LineUnits, Money, OrderFact, OrderLineFact,
     Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
@@ -166,7 +166,7 @@ fn mails_name_lines_totals_and_reasons() {
         };
         order.contact = Contact::new("ada@example.org", "", locale).unwrap();
         *of = (1..=lines).map(line).collect();
-        let shop = Some("Caf\u{e9} Ada".to_owned());
+        let shop = Shop { name: Some("Caf\u{e9} Ada".to_owned()), ..Shop::default() };
         compose(&bought, &Config { shop, ..config() }).remove(0).body
     };
     let text = bought(2, "en");

@@ -82,8 +82,8 @@ async fn a_cached_query_plan_claims_no_more_than_the_limit() {
     assert!((3 * asked..6 * asked).contains(&by_key), "{read:?}, {asked} asked for");
 }
 
-/// How many entries of each index of a table have been read, by index name. Closes the database first:
-/// sessions report their statistics when they end.
+/// How many entries of each index of a table have been read, by index name. Closes the database
+/// first: sessions report their statistics when they end.
 async fn entries_read(database: Database, schema: &str, table: &str) -> BTreeMap<String, i64> {
     let session = database.session_name().to_owned();
     database.close().await;
@@ -469,7 +469,8 @@ async fn a_hanging_mail_server_delays_no_webhook(dialect: Dialect) {
     })
     .await;
     bench.deliver();
-    // More than are in flight or claimed at a time, so that mails come before webhooks in every list.
+    // More than are in flight or claimed at a time, so that mails come before webhooks in every
+    // list.
     let facts: Vec<Fact> = (1..=60).map(placed).collect();
     bench.follow(&facts).await;
     let hooks = |entries: &[Entry]| {

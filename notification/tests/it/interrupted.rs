@@ -1,5 +1,5 @@
-//! The ledger does not answer, or a server drops the connection: nothing is sent twice, attempts stay
-//! limited, and the process still stops.
+//! The ledger does not answer, or a server drops the connection: nothing is sent twice, attempts
+//! stay limited, and the process still stops.
 
 use std::time::Duration;
 
@@ -88,7 +88,8 @@ async fn hangs_up(greeting: &'static str) -> u16 {
     port
 }
 
-/// A server that drops the connection may have accepted the message; one that cannot be reached has not.
+/// A server that drops the connection may have accepted the message; one that cannot be reached has
+/// not.
 #[tokio::test]
 async fn only_a_failed_connection_costs_no_attempt() {
     for (http, smtp, attempts) in [

@@ -17,4 +17,5 @@ mod resends; // resend requests of operators
 mod retries; // how long and how often
 mod set_back; // unsent messages after the journal was set back
 mod support;
+mod templates; // texts of the shop's own
 mod webhooks; // verified by the Standard Webhooks libraries

@@ -1,5 +1,5 @@
-//! The facts about sent messages: in the shard of their order, without a gap, after those that older
-//! versions wrote.
+//! The facts about sent messages: in the shard of their order, without a gap, after those that
+//! older versions wrote.
 
 use std::sync::Arc;
 

@@ -98,8 +98,8 @@ async fn to_the_end(bench: &Bench, channel: Channel) -> (Entry, Vec<Duration>) {
     }
 }
 
-/// It is retried for the whole period: often at first, since greylisting ends after minutes, and then
-/// with longer delays.
+/// It is retried for the whole period: often at first, since greylisting ends after minutes, and
+/// then with longer delays.
 fn is_patient(waits: &[Duration], for_: Duration, longest: Duration, at_most: usize) {
     assert_eq!(waits.iter().sum::<Duration>(), for_);
     let tries = |within: Duration| {
@@ -170,7 +170,7 @@ async fn every_accepted_address_is_sent_in_ascii() {
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
         config.from = "bestellung@b\u{fc}cher.example".to_owned();
-        config.shop = Some("B\u{fc}cher, \"und\" mehr".to_owned());
+        config.shop.name = Some("B\u{fc}cher, \"und\" mehr".to_owned());
     })
     .await;
     let addresses = [
