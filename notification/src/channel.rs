@@ -1,7 +1,6 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -9,12 +8,10 @@ use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Tokio1Executor};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::{Email, Timestamp};
 
 use crate::ledger::Entry;
+use crate::webhook::Endpoint;
 use crate::{Channel, Config, Mail, TrackingUrl, Webhook};
 
 /// How lettre's error text begins where no connection was made; its API does not tell it apart.
@@ -48,14 +45,13 @@ pub(crate) struct Channels {
     config: Config,
     from: Mailbox,
     smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
-    // Only where a webhook is configured.
-    http: Option<reqwest::Client>,
+    endpoints: Vec<Endpoint>,
 }
 
 /// A configuration by which nothing could be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("notifications: {0}")]
-pub struct ChannelError(String);
+pub struct ChannelError(pub(crate) String);
 
 impl Config {
     /// Whether messages could be sent with it. Opens no connection and no file.
@@ -71,7 +67,7 @@ impl Config {
 struct Checked {
     from: Mailbox,
     smtp: Option<AsyncSmtpTransportBuilder>,
-    http: Option<reqwest::Client>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl Checked {
@@ -109,15 +105,15 @@ impl Checked {
                 TrackingUrl::PLACE
             )));
         }
-        let http =
-            config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
-        Ok(Self { from, smtp, http })
+        let endpoint = |webhook: &Webhook| Endpoint::new(webhook.clone(), config.timeout);
+        let endpoints = config.webhooks.iter().map(endpoint).collect::<Result<_, _>>()?;
+        Ok(Self { from, smtp, endpoints })
     }
 }
 
 impl Channels {
     pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
-        let Checked { from, smtp, http } = Checked::new(&config)?;
+        let Checked { from, smtp, endpoints } = Checked::new(&config)?;
         if let Mail::Directory(directory) = &config.mail {
             // Mails hold personal data, so only the owner may read them.
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -128,14 +124,20 @@ impl Channels {
                 ))
             })?;
         }
-        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), http })
+        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), endpoints })
     }
 
     pub(crate) async fn send(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
         match entry.channel {
             Channel::Email => self.mail(entry).await,
             Channel::Sms => self.sms(entry).await,
-            Channel::Webhook => self.webhook(entry, now).await,
+            Channel::Webhook => {
+                let name = entry.route.endpoint();
+                match self.endpoints.iter().find(|endpoint| endpoint.name() == name) {
+                    Some(endpoint) => endpoint.call(entry, now).await,
+                    None => Err(DeliveryError::Permanent("no webhook is configured".to_owned())),
+                }
+            }
         }
     }
 
@@ -178,49 +180,6 @@ impl Channels {
             Mail::Smtp(_) => {
                 Err(DeliveryError::Permanent("no SMS gateway is configured".to_owned()))
             }
-        }
-    }
-
-    /// As Standard Webhooks 1.0 describes: one id for all tries, the time of this try, and one
-    /// signature per secret.
-    async fn webhook(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
-        let (Some(webhook), Some(http)) = (&self.config.webhook, &self.http) else {
-            return Err(DeliveryError::Permanent("no webhook is configured".to_owned()));
-        };
-        let (id, seconds) = (entry.id.to_string(), now.micros().div_euclid(1_000_000));
-        let signatures: Option<Vec<String>> =
-            webhook.secrets.iter().map(|secret| secret.sign(&id, seconds, &entry.body)).collect();
-        let signatures = signatures
-            .ok_or_else(|| DeliveryError::Permanent("invalid webhook secret".to_owned()))?;
-        let answer = http
-            .post(&webhook.url)
-            .header("content-type", "application/cloudevents+json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", seconds)
-            .header("webhook-signature", signatures.join(" "))
-            .body(entry.body.clone())
-            .send()
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            // reqwest's own text would show the URL, which may hold a secret.
-            Err(error) if error.is_connect() => {
-                return Err(DeliveryError::Unavailable("webhook: no connection".to_owned()));
-            }
-            Err(error) => {
-                let text = if error.is_timeout() { "timeout" } else { "connection lost" };
-                return Err(DeliveryError::Unknown(format!("webhook: {text}")));
-            }
-        };
-        let status = answer.status();
-        let text = format!("webhook: answered {}", status.as_u16());
-        if status.is_success() {
-            Ok(())
-        } else if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) {
-            Err(DeliveryError::Permanent(text))
-        } else {
-            let retry_after = retry_after(answer.headers(), now);
-            Err(DeliveryError::Deferred { text, retry_after })
         }
     }
 }
@@ -274,51 +233,6 @@ fn is_usable(tracking: &TrackingUrl) -> bool {
     let url = reqwest::Url::parse(&tracking.url.replace(TrackingUrl::PLACE, "1"));
     let web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     web && tracking.url.contains(TrackingUrl::PLACE) && !tracking.url.contains(char::is_whitespace)
-}
-
-/// `Retry-After`, as seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let at = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(at.saturating_sub(now.since(Timestamp::from_micros(0))))
-}
-
-/// With built-in public certificate authorities, as mail, Redis and Postgres use: a container image
-/// has none.
-fn client(webhook: &Webhook, timeout: Duration) -> Result<reqwest::Client, ChannelError> {
-    let wrong = |error: &dyn std::fmt::Display| ChannelError(format!("webhook: {error}"));
-    let url = reqwest::Url::parse(&webhook.url)
-        .map_err(|_| ChannelError("the webhook URL is not a valid URL".to_owned()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(ChannelError("the webhook URL is neither https:// nor http://".to_owned()));
-    }
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let public = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(&webhook.authorities) {
-        let unusable = |error: &dyn std::fmt::Display| wrong(&format!("authority: {error}"));
-        roots
-            .add(certificate.map_err(|error| unusable(&error))?)
-            .map_err(|error| unusable(&error))?;
-    }
-    if !webhook.authorities.is_empty() && roots.len() == public {
-        return Err(wrong(&"the file of authorities holds no certificate"));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| wrong(&error))
 }
 
 /// Written to a temporary file and renamed, so a reader never sees half a file; the same name at

@@ -3,8 +3,8 @@ use std::fmt;
 use shared_events::contract::{Fact, FactBody, FactId, Locale, NotificationId, OrderFact, OrderId};
 use uuid::Uuid;
 
-use crate::Config;
 use crate::templates::Kind;
+use crate::{Config, Route};
 
 /// How a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +45,7 @@ impl Channel {
 /// A message to be sent. Personal data: `Debug` shows neither recipient nor text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The same for the same fact and channel, so that a repeated fact makes no second message.
+    /// The same for the same fact and route, so that a repeated fact makes no second message.
     pub id: NotificationId,
     /// The fact that it reports.
     pub fact_id: FactId,
@@ -55,6 +55,8 @@ pub struct Message {
     pub order_id: OrderId,
     /// How it is sent.
     pub channel: Channel,
+    /// The channel and, of webhooks, the endpoint.
+    pub route: Route,
     /// Its kind: `RECEIVED`, `CONFIRMED` …; `FACT` for webhooks.
     pub kind: &'static str,
     /// The recipient.
@@ -77,7 +79,7 @@ impl fmt::Debug for Message {
 
 /// A message that a fact leads to, before its text is composed.
 struct Planned<'a> {
-    channel: Channel,
+    route: Route,
     /// None for webhooks, which get the fact itself.
     kind: Option<Kind>,
     recipient: &'a str,
@@ -94,12 +96,12 @@ pub fn compose_all(facts: &[Fact], config: &Config) -> Vec<Message> {
     planned.collect()
 }
 
-/// The facts and channels of the messages that [`compose_all()`] makes of the same.
+/// The facts and routes of the messages that [`compose_all()`] makes of the same.
 #[must_use]
-pub fn planned_all(facts: &[Fact], config: &Config) -> Vec<(FactId, Channel)> {
+pub fn planned_all(facts: &[Fact], config: &Config) -> Vec<(FactId, Route)> {
     let planned = with_refunds(facts).flat_map(|(fact, refunded)| {
         let planned = plan(fact, config, !refunded);
-        planned.into_iter().map(|planned| (fact.id, planned.channel))
+        planned.into_iter().map(|planned| (fact.id, planned.route))
     });
     planned.collect()
 }
@@ -128,7 +130,9 @@ fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a
     let contact = &order.order().contact;
     let mut planned = Vec::new();
     let kind = Some(Kind::of(order));
-    let mut add = |channel, recipient| planned.push(Planned { channel, kind, recipient });
+    let mut add = |channel: Channel, recipient| {
+        planned.push(Planned { route: channel.into(), kind, recipient })
+    };
     if matches!(order, OrderFact::ReturnOverdue { .. }) {
         if let Some(ops) = &config.ops {
             add(Channel::Email, ops);
@@ -143,8 +147,9 @@ fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a
             add(Channel::Sms, phone);
         }
     }
-    if let Some(webhook) = &config.webhook {
-        planned.push(Planned { channel: Channel::Webhook, kind: None, recipient: &webhook.url });
+    for webhook in config.webhooks.iter().filter(|one| one.wants(fact.body.kind())) {
+        let route = Route::webhook(&webhook.name);
+        planned.push(Planned { route, kind: None, recipient: &webhook.url });
     }
     planned
 }
@@ -161,17 +166,19 @@ fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> V
                 } else {
                     order.order().contact.locale.clone()
                 };
-                let text = config.templates.text(order, planned.channel, &config.shop, &locale);
+                let text =
+                    config.templates.text(order, planned.route.channel(), &config.shop, &locale);
                 (kind.code(), text.subject, text.body)
             }
             None => ("FACT", fact.body.kind().to_owned(), fact.to_json().ok()?),
         };
         Some(Message {
-            id: notification_id(fact.id, planned.channel),
+            id: notification_id(fact.id, &planned.route),
             fact_id: fact.id,
             place: (fact.shard, fact.position),
             order_id: order.order().order_id,
-            channel: planned.channel,
+            channel: planned.route.channel(),
+            route: planned.route,
             kind,
             recipient: planned.recipient.to_owned(),
             subject,
@@ -181,6 +188,6 @@ fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> V
     planned.into_iter().filter_map(message).collect()
 }
 
-fn notification_id(fact_id: FactId, channel: Channel) -> NotificationId {
-    NotificationId::from_uuid(Uuid::new_v5(&fact_id.uuid(), channel.code().as_bytes()))
+fn notification_id(fact_id: FactId, route: &Route) -> NotificationId {
+    NotificationId::from_uuid(Uuid::new_v5(&fact_id.uuid(), route.code().as_bytes()))
 }

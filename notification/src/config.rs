@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -5,7 +6,7 @@ use std::time::Duration;
 
 use shared_events::stream::Backoff;
 
-use crate::{Channel, Shop, Templates, WebhookSecret};
+use crate::{Channel, Route, Shop, Templates, WebhookSecret};
 
 /// Where mail goes.
 #[derive(Clone)]
@@ -17,15 +18,26 @@ pub enum Mail {
     Smtp(String),
 }
 
-/// Where webhooks go.
+/// An endpoint that order facts are posted to.
 #[derive(Clone)]
 pub struct Webhook {
+    /// Its name in the ledger and in lists.
+    pub name: String,
+    /// The types of facts that are posted; all where empty.
+    pub types: Vec<String>,
     /// `https://` or `http://`.
     pub url: String,
     /// Each call carries one signature per secret, so that secrets can be rotated.
     pub secrets: Vec<WebhookSecret>,
     /// Further certificate authorities (PEM) to trust, beside the public ones.
     pub authorities: Vec<u8>,
+}
+
+impl Webhook {
+    /// Whether it wants facts of this type.
+    pub(crate) fn wants(&self, kind: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind)
+    }
 }
 
 /// How messages are sent. `Debug` shows no secret.
@@ -41,8 +53,8 @@ pub struct Config {
     pub templates: Arc<Templates>,
     /// Where reminders to operators go, if anywhere.
     pub ops: Option<String>,
-    /// Where order facts are posted, if anywhere.
-    pub webhook: Option<Webhook>,
+    /// Where order facts are posted; each endpoint has a name of its own.
+    pub webhooks: Vec<Webhook>,
     /// How long a deferred mail is retried before it fails.
     pub mail_retry_for: Duration,
     /// How long a webhook call that fails is retried before it is given up.
@@ -70,7 +82,7 @@ impl Config {
             shop: Shop::default(),
             templates: Templates::built_in(),
             ops: Some("ops@localhost".to_owned()),
-            webhook: None,
+            webhooks: Vec::new(),
             mail_retry_for: Self::MAIL_RETRY_FOR,
             webhook_retry_for: Self::WEBHOOK_RETRY_FOR,
             attempts_max: 4,
@@ -85,6 +97,13 @@ impl Config {
         matches!(self.mail, Mail::Directory(_))
     }
 
+    /// Every route by which messages are sent. The default endpoint is always one of them, so that
+    /// calls composed for it come to an end where it is configured no more.
+    pub(crate) fn routes(&self) -> BTreeSet<Route> {
+        let endpoints = self.webhooks.iter().map(|webhook| Route::webhook(&webhook.name));
+        Channel::all().map(Route::from).chain(endpoints).collect()
+    }
+
     /// How long a message of this channel is retried.
     pub(crate) const fn retry_for(&self, channel: Channel) -> Duration {
         match channel {
@@ -97,7 +116,7 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("webhook", &self.webhook.is_some())
+            .field("webhooks", &self.webhooks.len())
             .field("attempts_max", &self.attempts_max)
             .finish_non_exhaustive()
     }

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channels, DeliveryError};
 use crate::ledger::{self, Entry};
-use crate::{Channel, Config};
+use crate::{Channel, Config, Route};
 
-/// Messages of a channel that are sent at the same time.
+/// Messages of a route that are sent at the same time.
 const IN_FLIGHT_MAX: usize = 8;
-/// Messages of a channel claimed from the ledger at a time.
+/// Messages of a route claimed from the ledger at a time.
 const CLAIM_MAX: u32 = 32;
 /// Outcomes are collected this long and then recorded together.
 const RECORD_DELAY: Duration = Duration::from_millis(20);
@@ -28,8 +28,13 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long a claim lasts; after that its process is presumed dead. Longer than the tries in flight
 /// and `CLAIM_MAX / IN_FLIGHT_MAX` rounds behind them, of twice 15 s each: 150 s.
 const CLAIM_LASTS: Duration = Duration::from_secs(180);
-/// Unrecorded outcomes of a channel at which it stops claiming.
+/// Unrecorded outcomes of a route at which it stops claiming.
 const OUTCOMES_MAX: usize = 256;
+/// How much longer than its retries a call to an endpoint that is not configured is kept, so that a
+/// process that knows the endpoint makes the last of them.
+const UNROUTED_GRACE: Duration = Duration::from_secs(3_600);
+/// The pause between two looks for messages whose endpoint is not configured.
+const UNROUTED_POLL: Duration = Duration::from_secs(600);
 /// How long messages in flight may take to finish at shutdown.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 /// How long recording and releasing may take at shutdown, all together.
@@ -47,26 +52,17 @@ const UNKNOWN_FACTOR: u32 = 12;
 /// The shortest delay before a retry.
 const DELAY_MIN: Duration = Duration::from_secs(1);
 
-/// Wakes the channels when there may be due messages.
-#[derive(Default)]
-pub(crate) struct Due {
-    email: Notify,
-    sms: Notify,
-    webhook: Notify,
-}
+/// Wakes the routes when there may be due messages.
+pub(crate) struct Due(BTreeMap<Route, Notify>);
 
 impl Due {
-    /// Wakes all of them.
-    pub(crate) fn wake(&self) {
-        Channel::all().for_each(|channel| self.of(channel).notify_one());
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(config.routes().into_iter().map(|route| (route, Notify::new())).collect())
     }
 
-    const fn of(&self, channel: Channel) -> &Notify {
-        match channel {
-            Channel::Email => &self.email,
-            Channel::Sms => &self.sms,
-            Channel::Webhook => &self.webhook,
-        }
+    /// Wakes all of them.
+    pub(crate) fn wake(&self) {
+        self.0.values().for_each(Notify::notify_one);
     }
 }
 
@@ -83,10 +79,34 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// One lane per channel: a mail server that does not answer delays no webhook.
+    /// One lane per route: a server that does not answer delays nothing that others are sent.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let lane = |channel| Lane::new(&self, channel).run(&stop);
-        join_all(Channel::all().map(lane)).await;
+        let lane = |(route, due)| Lane::new(&self, route, due).run(&stop);
+        let lanes = join_all(self.due.0.iter().map(lane));
+        tokio::join!(lanes, self.fail_unrouted(&stop));
+    }
+
+    /// Calls to endpoints that are configured no more fail once they would not be retried any
+    /// longer. Until then they wait: another process may know the endpoint.
+    async fn fail_unrouted(&self, stop: &CancellationToken) {
+        loop {
+            let (now, known) = ((self.now)(), self.due.0.keys());
+            let kept = self.config.webhook_retry_for.saturating_add(UNROUTED_GRACE).as_micros();
+            let asked_before = now.micros().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+            let asked_before = Timestamp::from_micros(asked_before);
+            let failed = ledger::fail_unrouted(&self.database, known, asked_before, now);
+            match failed.await {
+                Ok(0) => {}
+                Ok(messages) => {
+                    tracing::error!(messages, "failed: webhook endpoint not configured")
+                }
+                Err(error) => tracing::warn!(%error, "notification ledger"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(UNROUTED_POLL) => {}
+            }
+        }
     }
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
@@ -159,10 +179,11 @@ impl Delivery {
     }
 }
 
-/// The messages of one channel that this process has claimed.
+/// The messages of one route that this process has claimed.
 struct Lane<'a> {
     delivery: &'a Delivery,
-    channel: Channel,
+    route: &'a Route,
+    due: &'a Notify,
     /// Claimed, not begun.
     waiting: VecDeque<Entry>,
     /// Claimed, but the claim would expire before a try could finish.
@@ -179,10 +200,11 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn new(delivery: &'a Delivery, channel: Channel) -> Self {
+    fn new(delivery: &'a Delivery, route: &'a Route, due: &'a Notify) -> Self {
         Self {
             delivery,
-            channel,
+            route,
+            due,
             waiting: VecDeque::new(),
             expired: Vec::new(),
             sending: BTreeMap::new(),
@@ -194,7 +216,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn run(mut self, stop: &CancellationToken) {
-        let due = self.delivery.due.of(self.channel);
+        let due = self.due;
         while !stop.is_cancelled() {
             self.begin();
             let room = self.in_flight.len() < IN_FLIGHT_MAX && self.outcomes.len() < OUTCOMES_MAX;
@@ -246,7 +268,7 @@ impl<'a> Lane<'a> {
         let Delivery { database, now, config, .. } = self.delivery;
         let now = now();
         let until = now.plus(CLAIM_LASTS.max(config.timeout.saturating_mul(12)));
-        let claimed = ledger::claim(database, self.channel, now, until, CLAIM_MAX);
+        let claimed = ledger::claim(database, self.route.clone(), now, until, CLAIM_MAX);
         let claimed = self.while_sending(claimed).await;
         self.poll_at = Instant::now();
         match claimed {

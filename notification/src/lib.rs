@@ -5,21 +5,24 @@
 //! [`compose()`] is pure; [`NotificationFollower`] writes the ledger together with its cursor; the
 //! delivery loop sends messages that are due. A failed delivery never affects the order.
 
-mod channel; // SMTP, files, HTTP
+mod channel; // SMTP and files
 mod compose; // fact → messages, and who gets them
 mod config; // which channels are in use
 mod delivery; // sends due messages and retries
 mod follower; // facts → ledger
 pub mod grpc;
 pub mod ledger;
+mod route; // a channel, and of webhooks an endpoint
 mod secret; // signs webhook calls
 mod service; // composition
 mod templates; // the texts of messages
+mod webhook; // signed HTTP calls
 
 pub use channel::ChannelError;
 pub use compose::{Channel, Message, compose, compose_all, planned_all};
 pub use config::{Config, Mail, Webhook};
 pub use follower::NotificationFollower;
+pub use route::Route;
 pub use secret::{WebhookSecret, WebhookSecretError};
 pub use service::{Notifications, migrator};
 pub use templates::{Kind, Shop, TemplateError, Templates, TrackingUrl};

@@ -49,7 +49,7 @@ impl Notifications {
     ) -> Result<Self, ChannelError> {
         let channels = Arc::new(Channels::new(config.clone())?);
         let (outbox, config) = (Outbox::new(database.clone()), Arc::new(config));
-        let (due, chance) = (Arc::default(), Chance::system());
+        let (due, chance) = (Arc::new(Due::new(&config)), Chance::system());
         Ok(Self { database, outbox, config, channels, due, now, chance })
     }
 

@@ -1,9 +1,11 @@
 //! How messages are sent, by flags.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use notification::{Config, Mail, Templates, TrackingUrl, Webhook, WebhookSecret};
+use notification::{Config, Mail, Route, Templates, TrackingUrl, Webhook};
+
+use super::webhooks;
 
 /// Flags about messages.
 #[derive(Debug, clap::Args)]
@@ -53,13 +55,15 @@ pub struct MessageArgs {
     /// Trust the certificate authorities in this file (PEM) for webhooks, beside the public ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
     webhook_ca: Option<PathBuf>,
+    /// A file with further webhook endpoints, each with its name, URL, secret and the types of
+    /// facts that it gets (docs/webhooks.md).
+    #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOKS")]
+    webhooks: Option<PathBuf>,
     /// How long a webhook call is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
     webhook_retry_for: Duration,
 }
 
-/// Secrets that sign a call: the new one, and earlier ones that receivers may still have.
-const SECRETS_MAX: usize = 5;
 /// Characters of a shop's name, which is in every mail's From header.
 const SHOP_NAME_MAX: usize = 100;
 
@@ -101,38 +105,20 @@ impl MessageArgs {
         config.mail_retry_for = self.mail_retry_for;
         config.webhook_retry_for = self.webhook_retry_for;
         if let (Some(url), Some(path)) = (&self.webhook_url, &self.webhook_secret_file) {
-            let secrets = secrets(path)?;
+            let (name, types) = (Route::DEFAULT_ENDPOINT.to_owned(), Vec::new());
+            let (secrets, url) = (webhooks::secrets(path)?, url.clone());
             let authorities = match &self.webhook_ca {
-                Some(path) => std::fs::read(path)
-                    .map_err(|error| anyhow::anyhow!("webhook CA {}: {error}", path.display()))?,
+                Some(path) => webhooks::authorities(path)?,
                 None => Vec::new(),
             };
-            config.webhook = Some(Webhook { url: url.clone(), secrets, authorities });
+            config.webhooks.push(Webhook { name, types, url, secrets, authorities });
+        }
+        if let Some(path) = &self.webhooks {
+            config.webhooks.extend(webhooks::from_file(path)?);
         }
         config.check()?;
         Ok(())
     }
-}
-
-/// The secrets in a file, one per line.
-fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
-    let text = crate::flags::secrets::read("webhook secret", path)?;
-    let mut secrets = Vec::new();
-    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-        if !line.is_empty() {
-            let secret = line.parse().map_err(|error| {
-                anyhow::anyhow!("webhook secret {}: line {number}: {error}", path.display())
-            })?;
-            secrets.push(secret);
-        }
-    }
-    anyhow::ensure!(!secrets.is_empty(), "webhook secret {}: it is empty", path.display());
-    anyhow::ensure!(
-        secrets.len() <= SECRETS_MAX,
-        "webhook secret {}: it has more than {SECRETS_MAX} secrets",
-        path.display()
-    );
-    Ok(secrets)
 }
 
 /// Whether a mail server is on this machine. An invalid URL is refused later.

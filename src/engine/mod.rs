@@ -7,7 +7,7 @@ pub(crate) mod databases; // where they are, by flags
 mod files; // the files of an SQLite directory, which belong together
 mod followers; // what follows
 mod health; // what keeps this process from serving
-pub(crate) mod messages; // how they leave, by flags
+pub(crate) mod messages; // how messages are sent, by flags
 mod peers; // the other processes
 mod reconcile; // proves now and then that stock's sums hold
 mod service; // what the engine knows of a service
@@ -16,6 +16,7 @@ mod settings; // which role, where, with what bounds
 mod stepped; // a clock that somebody sets wrong
 mod stores; // the databases of the services
 pub mod streams; // the Redis streams, by flags
+mod webhooks; // webhook endpoints, by a file
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -81,8 +81,10 @@ pub async fn notification(
     };
     let one = |out: &Output, answer: &Value| show::notification(out, &answer["notification"]);
     match verb {
-        NotificationVerb::List { order, state, page } => {
-            let mut request = json!({ "order_id": id(order) });
+        NotificationVerb::List { order, state, channel, endpoint, page } => {
+            let channel = channel.map(|channel| channel.to_ascii_uppercase());
+            let mut request =
+                json!({ "order_id": id(order), "channel": channel, "endpoint": endpoint });
             if let Some(state) = state {
                 let state = client.enum_value("notifications.v1.NotificationState", &state)?;
                 request["state"] = json!(state);

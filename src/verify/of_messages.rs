@@ -15,7 +15,7 @@ pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Resu
             let facts = one.seen(&NOTIFICATIONS).facts(&one.followers.fact_ids);
             // What left before the journal was set back was true then.
             let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
-            let told = found.map(|entry| (entry.fact_id, entry.channel));
+            let told = found.map(|entry| (entry.fact_id, entry.route));
             laws::notifications(report, one.subject, &facts, told);
         }
     }

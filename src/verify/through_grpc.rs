@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use notification::Channel;
+use notification::{Channel, Route};
 use serde_json::{Value, json};
 use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId, Origin};
 
@@ -127,7 +127,7 @@ async fn summaries(client: &Client) -> Result<BTreeMap<OrderId, Value>, Failure>
     listed.into_iter().map(|summary| Ok((order_id(&summary)?, summary))).collect()
 }
 
-async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channel)>, Failure> {
+async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Route)>, Failure> {
     let method = "notifications.v1.NotificationService/ListNotifications";
     let told = pages(client, method, "notifications", json!({ "order_id": order_id })).await?;
     told.iter()
@@ -136,7 +136,11 @@ async fn told(client: &Client, order_id: &OrderId) -> Result<Vec<(String, Channe
             let channel = Channel::all()
                 .find(|channel| channel.code() == text(message, "channel"))
                 .ok_or_else(|| Failure::Other(anyhow::anyhow!("a message of no known channel")))?;
-            Ok((text(message, "fact_id"), channel))
+            let route = match text(message, "endpoint") {
+                endpoint if endpoint.is_empty() => channel.into(),
+                endpoint => Route::webhook(&endpoint),
+            };
+            Ok((text(message, "fact_id"), route))
         })
         .collect()
 }

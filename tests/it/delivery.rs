@@ -112,6 +112,114 @@ fn a_hanging_mail_server_delays_neither_webhooks_nor_shutdown() {
     assert!(engine.stop().success());
 }
 
+/// Each of them has its own filter, secret, rows and outage.
+#[test]
+fn several_webhook_endpoints_are_read_from_a_file() {
+    let folder = TempDir::new().unwrap();
+    let (all, got_all) = hooks();
+    let (some, got_some) = hooks();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (data, secret) = (folder.path().join("data"), secret(&folder));
+    let file = folder.path().join("webhooks.toml");
+    let text = format!(
+        "[[webhook]]\nname = \"crm\"\nurl = \"{some}\"\nsecret-file = \"secret\"\n\
+         types = [\"order.confirmed.v1\"]\n\n\
+         [[webhook]]\nname = \"closed\"\nurl = \"http://{closed}/hook\"\n\
+         secret-file = \"secret\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let engine = Engine::start_with(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--webhook-url",
+        &all,
+        "--webhook-secret-file",
+        &secret,
+        "--webhooks",
+        file.to_str().unwrap(),
+    ]);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    for _ in 0..10 {
+        engine.place(&["MUG=1@4.50GBP"]);
+    }
+    let patience = Instant::now() + PATIENCE;
+    let count = |got: &Mutex<BTreeSet<String>>| got.lock().unwrap().len();
+    while count(&got_all) < 20 || count(&got_some) < 10 {
+        assert!(Instant::now() < patience, "{} and {}", count(&got_all), count(&got_some));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let listed = |flags: &[&str]| {
+        let listed = engine.ask(&[&["notification", "list", "--page-size", "100"], flags].concat());
+        listed["notifications"].as_array().cloned().unwrap_or_default()
+    };
+    let delivered = |rows: &[serde_json::Value]| {
+        rows.iter().filter(|row| row["state"] == "NOTIFICATION_STATE_DELIVERED").count()
+    };
+    while delivered(&listed(&["--endpoint", "crm"])) < 10 {
+        assert!(Instant::now() < patience);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(listed(&["--endpoint", "crm"]).len(), 10);
+    assert_eq!(listed(&["--channel", "webhook"]).len(), 50);
+    let waiting = listed(&["--endpoint", "closed", "--channel", "WEBHOOK"]);
+    assert_eq!((waiting.len(), delivered(&waiting)), (20, 0));
+    assert!(waiting.iter().all(|row| row["endpoint"] == "closed"), "{waiting:?}");
+    let verified = engine.run(&["verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(engine.stop().success());
+    let verified = crate::support::ordinal(&["verify", "--data", data.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+/// The example of docs/webhooks.md is read; what is refused is another setting.
+#[test]
+fn the_documented_file_of_webhooks_is_read() {
+    let folder = TempDir::new().unwrap();
+    let secret = std::fs::read(secret(&folder)).unwrap();
+    for name in ["crm.secret", "warehouse.secret"] {
+        std::fs::write(folder.path().join(name), &secret).unwrap();
+    }
+    let page = std::fs::read_to_string("docs/webhooks.md").unwrap();
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = folder.path().join("webhooks.toml");
+    let flags = ["--mail-ops", "ops", "--webhooks", file.to_str().unwrap()];
+    std::fs::write(&file, text).unwrap();
+    assert!(refused(&folder, &flags).contains("webhook CA"), "the authority is read");
+    let lines = text.lines().filter(|line| !line.starts_with("ca = "));
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let error = refused(&folder, &flags);
+    assert!(error.contains("--mail-ops ops is not an e-mail address"), "{error}");
+}
+
+#[test]
+fn a_faulty_file_of_webhooks_is_refused_and_shows_no_secret() {
+    let folder = TempDir::new().unwrap();
+    secret(&folder);
+    let file = folder.path().join("webhooks.toml");
+    let one = "[[webhook]]\nname = \"crm\"\nurl = \"https://x/geheim\"\nsecret-file = \"secret\"\n";
+    for (text, expected) in [
+        (one.replace("crm", "CRM"), "\"CRM\": a name has 1 to 40 small letters"),
+        (one.replace("crm", "default"), "the name of the endpoint of --webhook-url"),
+        (one.repeat(2), "crm: two endpoints have this name"),
+        (format!("{one}types = [\"order.made.v1\"]\n"), "crm: order.made.v1 is not a type of fact"),
+        (format!("{one}sercet = \"geheim\"\n"), "unknown key sercet; there are name, url"),
+        (one.replace("url = ", "#"), "missing key url"),
+        (one.replace("\"secret\"", "7"), "is not of the right type"),
+        (
+            one.replace("https://x/geheim", "ftp://x/geheim"),
+            "webhook crm: the webhook URL is neither",
+        ),
+        (one.replace("\"secret\"", "\"nowhere\""), "nowhere"),
+        (one.replace("url = \"", "url = "), "not valid TOML"),
+        ("url = \"geheim\"\n".to_owned(), "unknown key url; there are webhook"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let error = refused(&folder, &["--webhooks", file.to_str().unwrap()]);
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("geheim"), "{text}: {error}");
+    }
+}
+
 /// As in an image that holds the program and nothing else.
 #[test]
 fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {

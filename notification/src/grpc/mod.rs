@@ -11,9 +11,9 @@ use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
-use crate::Channel;
 use crate::delivery::Due;
 use crate::ledger::{self, Entry, Filter, Resent, State};
+use crate::{Channel, Route};
 
 /// Messages and services of `ordinal.notifications.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -27,6 +27,7 @@ use proto::notification_service_server::NotificationService;
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 const REASON_MAX: usize = 500;
+const ENDPOINT: &str = "not 1 to 40 small letters, digits and hyphens";
 
 /// The gRPC service of messages.
 pub struct NotificationEdge {
@@ -76,8 +77,20 @@ impl NotificationService for NotificationEdge {
                 violations.wrong("channel", "EMAIL, SMS or WEBHOOK");
             }
         }
+        if !request.endpoint.is_empty() {
+            if filter.channel.is_some_and(|channel| channel != Channel::Webhook) {
+                violations.wrong("endpoint", "only webhooks have one");
+            }
+            if !Route::is_endpoint_name(&request.endpoint) {
+                violations.wrong("endpoint", ENDPOINT);
+            }
+            filter.endpoint = Some(request.endpoint.clone());
+        }
         let size = PageSize::LIST.read(request.page_size, &mut violations);
-        let filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        let mut filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        if !request.endpoint.is_empty() {
+            filtered = format!("{filtered}/{}", request.endpoint);
+        }
         let tokens = Tokens::of(filtered);
         let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
         let after = after.unwrap_or_else(|foreign| {
@@ -194,6 +207,7 @@ fn rendered(entry: &Entry) -> proto::Notification {
         delivered_at: entry.delivered_at.map(timestamp),
         next_try_at: (entry.state == State::RetryAt).then(|| timestamp(entry.next_try_at)),
         resend_of: entry.resend_of.map(|id| id.to_string()).unwrap_or_default(),
+        endpoint: entry.route.endpoint().to_owned(),
         asked_by: entry.asked_by.clone().unwrap_or_default(),
     }
 }

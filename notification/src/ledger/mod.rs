@@ -7,7 +7,7 @@ mod resend; // a copy of a finished message
 mod write; // new messages, and dropping unsent ones after a set back
 
 pub use read::{Filter, due, get, list};
-pub use report::{claim, delivered, failed, in_doubt, unavailable};
+pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
 pub use write::{drop_unsent, write};
 
@@ -17,7 +17,7 @@ use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::Channel;
+use crate::{Channel, Route};
 
 /// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,8 @@ pub struct Entry {
     pub shard: u16,
     /// How it is sent.
     pub channel: Channel,
+    /// The channel and, of webhooks, the endpoint.
+    pub route: Route,
     /// Its kind, such as `RECEIVED`.
     pub kind: String,
     /// The recipient.
@@ -212,6 +214,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         Ok(Timestamp::from_micros(row.try_get(column)?))
     };
     let (channel, state) = (text("channel")?, text("state")?);
+    let route = Route::recorded(&channel).ok_or(DatabaseError::Corrupt("channel"))?;
     let attempts: i64 = row.try_get("attempts")?;
     let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
@@ -226,9 +229,8 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
             .map_err(|_| DatabaseError::Corrupt("order id"))?,
         shard: u16::try_from(row.try_get::<i64, _>("shard")?)
             .map_err(|_| DatabaseError::Corrupt("shard of a message"))?,
-        channel: Channel::all()
-            .find(|known| known.code() == channel)
-            .ok_or(DatabaseError::Corrupt("channel"))?,
+        channel: route.channel(),
+        route,
         kind: text("kind")?,
         recipient: text("recipient")?,
         subject: text("subject")?,

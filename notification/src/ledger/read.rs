@@ -5,7 +5,7 @@ use shared_events::stream::{Database, DatabaseError};
 use sqlx::{Any, Executor};
 
 use super::{COLUMNS, Entry, State, entry};
-use crate::Channel;
+use crate::{Channel, Route};
 
 /// The serials in the table of due messages.
 ///
@@ -39,6 +39,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Of this channel.
     pub channel: Option<Channel>,
+    /// To this webhook endpoint.
+    pub endpoint: Option<String>,
 }
 
 /// Messages after a serial, oldest first, at most `limit`.
@@ -53,10 +55,19 @@ pub async fn list(
 ) -> Result<Vec<Entry>, DatabaseError> {
     // Only the filters in use are in the text, so that their index is used.
     let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE serial > $1");
+    // Without an endpoint, all webhooks.
+    let route = match (&filter.endpoint, filter.channel) {
+        (Some(endpoint), _) => Some(Route::webhook(endpoint)),
+        (None, Some(Channel::Webhook)) => {
+            sql.push_str(" AND (channel = 'WEBHOOK' OR channel LIKE 'WEBHOOK:%')");
+            None
+        }
+        (None, channel) => channel.map(Route::from),
+    };
     let wanted = [
         ("order_id", filter.order_id.map(|id| id.to_string())),
         ("state", filter.state.map(|state| state.code().to_owned())),
-        ("channel", filter.channel.map(|channel| channel.code().to_owned())),
+        ("channel", route.as_ref().map(Route::code)),
     ];
     let mut texts = Vec::new();
     for (column, text) in wanted {

@@ -4,16 +4,16 @@ use shared_events::contract::{FactBody, FactId, NotificationFact, Origin, Timest
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 
 use super::{COLUMNS, Entry, GONE, entry, ids, json, lock_due, remove_due, reported, set_due};
-use crate::Channel;
+use crate::Route;
 
-/// Claims due messages of a channel, oldest first, until `until`. Those without a report by then
+/// Claims due messages of a route, oldest first, until `until`. Those without a report by then
 /// are due again, because their process died; those whose history is gone fail instead.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn claim(
     database: &Database,
-    channel: Channel,
+    route: impl Into<Route>,
     now: Timestamp,
     until: Timestamp,
     limit: u32,
@@ -35,7 +35,7 @@ pub async fn claim(
         .bind(until.micros())
         .bind(now.micros())
         .bind(i64::from(limit))
-        .bind(channel.code())
+        .bind(route.into().code())
         .fetch_all(&mut *tx)
         .await?;
     if taken.is_empty() {
@@ -177,6 +177,47 @@ pub async fn unavailable(
 ) -> Result<(), DatabaseError> {
     let count = Count { attempts_taken_back: 1, in_doubt: 0 };
     try_again(database, entries, error, next_try_at, count).await
+}
+
+/// Fails messages of routes that are not among `known`, where they were asked for before
+/// `asked_before`: their endpoint is not configured any more. Returns how many.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn fail_unrouted(
+    database: &Database,
+    known: impl IntoIterator<Item = &Route>,
+    asked_before: Timestamp,
+    now: Timestamp,
+) -> Result<usize, DatabaseError> {
+    let known: HashSet<String> = known.into_iter().map(Route::code).collect();
+    let routes: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT channel FROM due").fetch_all(database.reader()).await?;
+    let mut failed = 0;
+    for route in routes.into_iter().filter(|route| !known.contains(route)) {
+        let mut tx = database.begin().await?;
+        let due: Vec<i64> = sqlx::query_scalar("SELECT serial FROM due WHERE channel = $1")
+            .bind(&route)
+            .fetch_all(&mut *tx)
+            .await?;
+        lock_due(database, &mut tx, &due).await?;
+        let changed: Vec<i64> = sqlx::query_scalar(
+            "UPDATE notifications SET state = 'FAILED', last_error = 'webhook: not configured'
+             WHERE channel = $1 AND asked_at < $2
+                 AND (state IN ('QUEUED', 'RETRY_AT') OR (state = 'SENDING' AND next_try_at <= $3))
+                 AND serial IN (SELECT serial FROM due WHERE channel = $1)
+             RETURNING serial",
+        )
+        .bind(&route)
+        .bind(asked_before.micros())
+        .bind(now.micros())
+        .fetch_all(&mut *tx)
+        .await?;
+        remove_due(database, &mut tx, &changed).await?;
+        tx.commit().await?;
+        failed += changed.len();
+    }
+    Ok(failed)
 }
 
 /// How a failed try changes the counters.

@@ -240,7 +240,7 @@ fn an_order_without_contact_reaches_only_the_webhook() {
         order.contact = Contact::default();
     }
     assert!(compose(&nobody, &config()).is_empty());
-    let config = Config { webhook: Some(hook("http://localhost/".to_owned())), ..config() };
+    let config = Config { webhooks: vec![hook("http://localhost/".to_owned())], ..config() };
     let messages = compose(&nobody, &config);
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].subject, "order.created.v1");

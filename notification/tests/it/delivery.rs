@@ -234,11 +234,20 @@ async fn an_undeliverable_mail_fails_and_can_be_resent(dialect: Dialect) {
         page_size: -1,
         page_token: "x".to_owned(),
         state: 99,
+        endpoint: String::new(),
     };
     let status = client.list_notifications(malformed).await.unwrap_err();
     let fields: Vec<_> = status.get_details_bad_request().unwrap().field_violations;
     let fields: Vec<_> = fields.into_iter().map(|violation| violation.field).collect();
     assert_eq!(fields, ["order_id", "state", "channel", "page_size", "page_token"]);
+    let of_mail = proto::ListNotificationsRequest {
+        channel: "EMAIL".to_owned(),
+        endpoint: "crm".to_owned(),
+        ..Default::default()
+    };
+    let status = client.list_notifications(of_mail).await.unwrap_err();
+    let fields = status.get_details_bad_request().unwrap().field_violations;
+    assert_eq!(fields[0].field, "endpoint");
     bench.stop().await;
 }
 
@@ -307,7 +316,7 @@ pub async fn receiver_with_header(
 #[tokio::test]
 async fn webhooks_are_signed_retried_and_fail_when_refused() {
     let (url, mut received) = receiver(vec![503, 200, 410]).await;
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![hook(url)]).await;
     bench.deliver();
     let fact = placed(1);
     bench.follow(std::slice::from_ref(&fact)).await;
@@ -398,7 +407,7 @@ async fn a_webhook_with_an_untrusted_certificate_is_not_called() {
         let mut bench = Bench::on(Dialect::Sqlite, |config| {
             let (url, secrets) = (secure.url.clone(), vec![secret(7).1]);
             let authorities = authorities.as_bytes().to_vec();
-            config.webhook = Some(Webhook { url, secrets, authorities });
+            config.webhooks = vec![Webhook { secrets, authorities, ..hook(url) }];
         })
         .await;
         bench.deliver();
@@ -465,7 +474,7 @@ async fn a_hanging_mail_server_delays_no_webhook(dialect: Dialect) {
     let url = silent().await;
     let mut bench = Bench::on(dialect, |config| {
         config.mail = Mail::Smtp(url);
-        config.webhook = Some(hook(called));
+        config.webhooks = vec![hook(called)];
     })
     .await;
     bench.deliver();

@@ -24,7 +24,7 @@ fn hooks(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
 
 async fn a_sent_message_that_cannot_be_recorded_is_not_sent_again(dialect: Dialect) {
     let (url, mut received) = receiver(vec![204; 40]).await;
-    let mut bench = Bench::on(dialect, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(dialect, |config| config.webhooks = vec![hook(url)]).await;
     let facts: Vec<Fact> = (1..=10).map(placed).collect();
     bench.follow(&facts).await;
     change(&bench, "ALTER TABLE outbox RENAME TO outbox_hidden").await;
@@ -97,7 +97,7 @@ async fn only_a_failed_connection_costs_no_attempt() {
         (hangs_up("").await, hangs_up("220 mail.example.org\r\n").await, 1),
     ] {
         let mut bench = Bench::on(Dialect::Sqlite, |config| {
-            config.webhook = Some(hook(format!("http://127.0.0.1:{http}/hook")));
+            config.webhooks = vec![hook(format!("http://127.0.0.1:{http}/hook"))];
             config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{smtp}"));
         })
         .await;

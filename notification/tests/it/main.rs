@@ -11,6 +11,7 @@
 
 mod composing;
 mod delivery;
+mod endpoints; // several webhook endpoints
 mod interrupted; // the ledger or a server fails half-way
 mod published; // facts about sent messages
 mod resends; // resend requests of operators

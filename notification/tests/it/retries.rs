@@ -214,7 +214,7 @@ async fn every_accepted_address_is_sent_in_ascii() {
 #[tokio::test]
 async fn an_overloaded_webhook_is_retried_for_hours_then_fails() {
     let (url, mut received) = receiver(vec![503; 200]).await;
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![hook(url)]).await;
     bench.follow(&[placed(1)]).await;
     bench.deliver();
     let (entry, waits) = to_the_end(&bench, Channel::Webhook).await;
@@ -246,7 +246,7 @@ async fn retry_after_of_a_webhook_is_respected() {
         (500, "retry-after: 0"),
     ];
     let (url, _received) = receiver_with_header(answers).await;
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![hook(url)]).await;
     bench.follow(&[placed(1)]).await;
     bench.deliver();
     let (entry, waits) = to_the_end(&bench, Channel::Webhook).await;
@@ -297,7 +297,7 @@ async fn settings_bound_how_long_to_retry() {
     let (url, _received) = receiver(vec![503; 200]).await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
-        config.webhook = Some(hook(url));
+        config.webhooks = vec![hook(url)];
         config.mail_retry_for = 2 * HOUR;
         config.webhook_retry_for = Duration::ZERO;
     })

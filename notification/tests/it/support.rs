@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notification::ledger::{self, Entry, Filter};
-use notification::{Config, Notifications, Webhook, WebhookSecret, migrator};
+use notification::{Config, Notifications, Route, Webhook, WebhookSecret, migrator};
 use shared_events::contract::{
     Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact, OrderHeader, OrderId, Origin,
     Timestamp,
@@ -127,7 +127,8 @@ pub async fn delivered(
 
 /// A webhook at that URL.
 pub fn hook(url: String) -> Webhook {
-    Webhook { url, secrets: vec![secret(7).1], authorities: Vec::new() }
+    let (name, types) = (Route::DEFAULT_ENDPOINT.to_owned(), Vec::new());
+    Webhook { name, types, url, secrets: vec![secret(7).1], authorities: Vec::new() }
 }
 
 pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact {

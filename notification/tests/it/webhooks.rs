@@ -102,7 +102,7 @@ fn ended(state: State) -> impl Fn(&[Entry]) -> bool {
 }
 
 async fn called(webhook: Webhook, fact: &Fact) -> Bench {
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(webhook)).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![webhook]).await;
     *bench.clock.lock().unwrap() = now();
     bench.follow(std::slice::from_ref(fact)).await;
     bench.deliver();

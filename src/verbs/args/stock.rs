@@ -73,6 +73,12 @@ pub enum NotificationVerb {
         /// In this state, such as FAILED.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
+        /// Sent by this channel: email, sms or webhook.
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// Sent to this webhook endpoint.
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
         #[command(flatten)]
         page: Page,
     },
