@@ -173,7 +173,7 @@ fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> V
             None => ("FACT", fact.body.kind().to_owned(), fact.to_json().ok()?),
         };
         Some(Message {
-            id: notification_id(fact.id, &planned.route),
+            id: notification_id(fact.id.uuid(), &planned.route),
             fact_id: fact.id,
             place: (fact.shard, fact.position),
             order_id: order.order().order_id,
@@ -188,6 +188,7 @@ fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> V
     planned.into_iter().filter_map(message).collect()
 }
 
-fn notification_id(fact_id: FactId, route: &Route) -> NotificationId {
-    NotificationId::from_uuid(Uuid::new_v5(&fact_id.uuid(), route.code().as_bytes()))
+/// The id of the message about a fact by a route.
+pub(crate) fn notification_id(fact_id: Uuid, route: &Route) -> NotificationId {
+    NotificationId::from_uuid(Uuid::new_v5(&fact_id, route.code().as_bytes()))
 }

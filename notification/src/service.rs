@@ -102,6 +102,7 @@ impl Notifications {
     pub fn grpc(&self) -> NotificationServiceServer<NotificationEdge> {
         let edge = NotificationEdge::new(
             self.database.clone(),
+            Arc::clone(&self.config),
             Arc::clone(&self.due),
             Arc::clone(&self.now),
             self.chance.clone(),

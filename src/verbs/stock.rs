@@ -96,6 +96,29 @@ pub async fn notification(
             let request = json!({ "notification_id": notification_id });
             out.answer(&ask("GetNotification", request).await?, one);
         }
+        NotificationVerb::Replay { endpoint, since, until, replay_id, dry_run, why } => {
+            let replay_id = replay_id.unwrap_or_else(|| Id(Uuid::now_v7())).0.to_string();
+            let until = until.unwrap_or_else(|| jiff::Timestamp::now().to_string());
+            let mut request = json!({
+                "endpoint": endpoint, "since": since, "until": until, "replay_id": replay_id,
+                "validate_only": dry_run, "reason": why.reason,
+            });
+            let mut queued = 0;
+            loop {
+                let mut answer = ask("ReplayWebhooks", request.clone()).await?;
+                queued += answer["queued"].as_u64().unwrap_or(0);
+                let next = answer["next_page_token"].take();
+                if next.as_str().is_none_or(str::is_empty) {
+                    break;
+                }
+                request["page_token"] = next;
+            }
+            let answer = json!({ "replay_id": replay_id, "queued": queued });
+            out.answer(&answer, |out, _| {
+                let what = if dry_run { "would be queued" } else { "queued" };
+                out.line(format!("{queued} calls {what} for {endpoint} by replay {replay_id}"));
+            });
+        }
         NotificationVerb::Resend { notification_id, why } => {
             let request = json!({ "notification_id": notification_id, "reason": why.reason });
             out.answer(&ask("ResendNotification", request).await?, one);

@@ -161,6 +161,33 @@ fn several_webhook_endpoints_are_read_from_a_file() {
     }
     assert_eq!(listed(&["--endpoint", "crm"]).len(), 10);
     assert_eq!(listed(&["--channel", "webhook"]).len(), 50);
+    let replay = [
+        "notification",
+        "replay",
+        "--endpoint",
+        "crm",
+        "--since",
+        "2020-01-01",
+        "--reason",
+        "lost",
+    ];
+    let dry = engine.ask(&[&replay[..], &["--dry-run"]].concat());
+    assert_eq!((&dry["queued"], listed(&["--endpoint", "crm"]).len()), (&10.into(), 10));
+    let replayed = engine.ask(&replay);
+    assert_eq!(replayed["queued"], 10);
+    let id = replayed["replay_id"].as_str().unwrap();
+    let again = engine.ask(&[&replay[..], &["--replay-id", id]].concat());
+    assert_eq!(again["queued"], 0, "the same replay queues nothing twice");
+    while count(&got_some) < 20 {
+        assert!(Instant::now() < patience);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let done = engine.ask(&["operations", "list"]);
+    let done = &done["actions"];
+    assert_eq!((&done[0]["verb"], &done[0]["target"]), (&"REPLAY_WEBHOOKS".into(), &"crm".into()));
+    let unknown =
+        engine.refused(1, &["notification", "replay", "--endpoint", "x", "--since", "2020-01-01"]);
+    assert_eq!(unknown["reason"], "NOT_FOUND");
     let waiting = listed(&["--endpoint", "closed", "--channel", "WEBHOOK"]);
     assert_eq!((waiting.len(), delivered(&waiting)), (20, 0));
     assert!(waiting.iter().all(|row| row["endpoint"] == "closed"), "{waiting:?}");

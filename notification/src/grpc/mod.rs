@@ -13,13 +13,15 @@ use tonic::{Request, Response, Status};
 
 use crate::delivery::Due;
 use crate::ledger::{self, Entry, Filter, Resent, State};
-use crate::{Channel, Route};
+use crate::{Channel, Config, Route};
 
 /// Messages and services of `ordinal.notifications.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/ordinal.notifications.v1.rs"));
 }
+
+mod replay; // facts for a webhook endpoint again
 
 use proto::notification_service_server::NotificationService;
 
@@ -32,6 +34,7 @@ const ENDPOINT: &str = "not 1 to 40 small letters, digits and hyphens";
 /// The gRPC service of messages.
 pub struct NotificationEdge {
     database: Database,
+    config: Arc<Config>,
     due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     chance: Chance,
@@ -40,11 +43,12 @@ pub struct NotificationEdge {
 impl NotificationEdge {
     pub(crate) const fn new(
         database: Database,
+        config: Arc<Config>,
         due: Arc<Due>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         chance: Chance,
     ) -> Self {
-        Self { database, due, now, chance }
+        Self { database, config, due, now, chance }
     }
 }
 
@@ -162,6 +166,13 @@ impl NotificationService for NotificationEdge {
         Ok(Response::new(proto::ResendNotificationResponse {
             notification: Some(rendered(&entry)),
         }))
+    }
+
+    async fn replay_webhooks(
+        &self,
+        request: Request<proto::ReplayWebhooksRequest>,
+    ) -> Result<Response<proto::ReplayWebhooksResponse>, Status> {
+        replay::page(self, request).await.map(Response::new)
     }
 }
 

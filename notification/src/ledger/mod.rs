@@ -2,11 +2,13 @@
 //! Never here: what a message says, or how it is sent.
 
 mod read; // single messages and lists of them
+mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
 mod write; // new messages, and dropping unsent ones after a set back
 
 pub use read::{Filter, due, get, list};
+pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
 pub use write::{drop_unsent, write};

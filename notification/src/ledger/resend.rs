@@ -38,11 +38,12 @@ pub async fn resend(
     let first = entry.resend_of.unwrap_or(entry.id);
     let open: Option<i64> = sqlx::query_scalar(
         "SELECT serial FROM notifications
-         WHERE order_id = $1 AND (notification_id = $2 OR resend_of = $2)
+         WHERE order_id = $1 AND (notification_id = $2 OR resend_of = $2) AND channel = $3
              AND state NOT IN ('DELIVERED', 'FAILED') LIMIT 1",
     )
     .bind(entry.order_id.to_string())
     .bind(first.to_string())
+    .bind(entry.route.code())
     .fetch_optional(&mut **tx)
     .await?;
     if open.is_some() {

@@ -1,6 +1,8 @@
 //! Each message is sent once, through outages, on SQLite and on Postgres.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use notification::grpc::proto;
@@ -436,24 +438,34 @@ async fn a_webhook_with_an_untrusted_certificate_is_not_called() {
 
 /// A mail server that accepts connections and never answers.
 pub async fn silent() -> String {
+    silent_counting().await.0
+}
+
+/// As [`silent`], and how many connections it has accepted.
+async fn silent_counting() -> (String, Arc<AtomicUsize>) {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         let mut kept = Vec::new();
         while kept.len() < 1_000 {
             kept.push(listener.accept().await);
+            count.fetch_add(1, Ordering::Relaxed);
         }
     });
-    url
+    (url, accepted)
 }
 
 async fn messages_in_flight_at_shutdown_are_released_uncounted(dialect: Dialect) {
-    let url = silent().await;
+    let (url, accepted) = silent_counting().await;
     let mut bench = Bench::on(dialect, |config| config.mail = Mail::Smtp(url)).await;
     let facts: Vec<Fact> = (1..=20).map(placed).collect();
     bench.follow(&facts).await;
     bench.deliver();
     bench.until(all_are(State::Sending, 20)).await;
+    // Claimed is not yet being sent.
+    bench.until(|_| accepted.load(Ordering::Relaxed) == 8).await;
     let stopping = std::time::Instant::now();
     let bench = bench.stopped().await;
     assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use notification::ledger::{self, Entry, Filter, State};
 use notification::{Channel, Config, Route, Webhook, compose, planned_all};
-use shared_events::contract::{Fact, FactBody, OrderFact, ReservationId};
+use shared_events::contract::{Fact, FactBody, OrderFact, ReservationId, Timestamp};
 use shared_events::stream::Dialect;
+use uuid::Uuid;
 
 use crate::delivery::receiver;
-use crate::support::{Bench, fact, hook, placed, secret};
+use crate::support::{Bench, fact, hook, placed, secret, start};
 
 fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
     let types = types.iter().map(|kind| (*kind).to_owned()).collect();
@@ -148,6 +149,93 @@ async fn calls_to_an_endpoint_that_is_gone_wait_and_then_fail(dialect: Dialect) 
     bench.stop().await;
 }
 
+/// The rows of a replay, page by page; how many were queued.
+async fn replay(bench: &Bench, webhook: &Webhook, id: Uuid, since: Timestamp) -> u32 {
+    let until = *bench.clock.lock().unwrap();
+    let replay = ledger::Replay { webhook, id, since, until, by: "anna" };
+    let (mut after, mut queued) = (0, 0);
+    loop {
+        let mut tx = bench.database.begin().await.unwrap();
+        let page = ledger::replay(&bench.database, &mut tx, &replay, after, until).await.unwrap();
+        tx.commit().await.unwrap();
+        queued += page.queued;
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    // Wakes the delivery loop, as the gRPC service does.
+    bench.follow(&[]).await;
+    queued
+}
+
+async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect) {
+    let (url, mut called) = receiver(vec![204; 3_000]).await;
+    let (added, mut called_later) = receiver(vec![204; 3_000]).await;
+    let crm = endpoint("crm", url, &[]);
+    // Configured, so that it is delivered to, and wanting nothing of what is placed here.
+    let later = endpoint("later", added, &["order.confirmed.v1"]);
+    let webhooks = vec![crm.clone(), later.clone()];
+    let mut bench = Bench::on(dialect, |config| config.webhooks = webhooks).await;
+    // More than two pages.
+    let early: Vec<Fact> = (1..=600).map(placed).collect();
+    bench.follow(&early).await;
+    bench.advance(Duration::from_secs(60));
+    let from = *bench.clock.lock().unwrap();
+    let late: Vec<Fact> = (601..=1_150).map(placed).collect();
+    bench.follow(&late).await;
+    bench.advance(Duration::from_secs(60));
+    let id = Uuid::now_v7();
+    // Their own calls are still to come.
+    assert_eq!(replay(&bench, &crm, id, start()).await, 0);
+    bench.deliver();
+    let ended = |count: usize| {
+        move |entries: &[Entry]| {
+            let hooks: Vec<_> =
+                entries.iter().filter(|entry| entry.channel == Channel::Webhook).collect();
+            hooks.len() == count && hooks.iter().all(|entry| entry.state == State::Delivered)
+        }
+    };
+    let all = async |count: usize| {
+        let filter = Filter { channel: Some(Channel::Webhook), ..Filter::default() };
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while !ended(count)(&ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("all are delivered");
+    };
+    all(1_150).await;
+    // Those of the second minute, and of one replay only once.
+    assert_eq!(replay(&bench, &crm, id, from).await, 550);
+    assert_eq!(replay(&bench, &crm, id, from).await, 0);
+    all(1_700).await;
+    // Another endpoint gets what it wants of all that was posted to any.
+    assert_eq!(replay(&bench, &later, Uuid::now_v7(), start()).await, 0);
+    let all_types = Webhook { types: Vec::new(), ..later };
+    assert_eq!(replay(&bench, &all_types, Uuid::now_v7(), from).await, 550);
+    all(2_250).await;
+    let filter = Filter { endpoint: Some("later".to_owned()), ..Filter::default() };
+    let entries = ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap();
+    assert!(entries.iter().all(|entry| {
+        entry.resend_of.is_some()
+            && entry.asked_by.as_deref() == Some("anna")
+            && entry.attempts == 1
+    }));
+    let first = ledger::get(bench.database.reader(), entries[0].resend_of.unwrap()).await.unwrap();
+    let first = first.unwrap();
+    assert_eq!((&first.fact_id, &first.body), (&entries[0].fact_id, &entries[0].body));
+    assert_eq!(first.route.endpoint(), "crm");
+    let count = |received: &mut tokio::sync::mpsc::UnboundedReceiver<String>| {
+        let mut ids = std::collections::BTreeSet::new();
+        while let Ok(request) = received.try_recv() {
+            let id = request.lines().find_map(|line| line.strip_prefix("webhook-id: "));
+            assert!(ids.insert(id.unwrap().to_owned()), "a webhook-id came twice");
+        }
+        ids.len()
+    };
+    assert_eq!((count(&mut called), count(&mut called_later)), (1_700, 550));
+    bench.stop().await;
+}
+
 #[test]
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
@@ -169,4 +257,5 @@ macro_rules! on_both {
 on_both! {
     an_outage_of_one_endpoint_delays_no_other
     calls_to_an_endpoint_that_is_gone_wait_and_then_fail
+    a_replay_posts_the_facts_that_an_endpoint_wants_again
 }

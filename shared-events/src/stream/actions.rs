@@ -68,6 +68,8 @@ pub enum Verb {
     AdjustStock,
     /// A message is said again.
     ResendNotification,
+    /// Facts are posted to a webhook endpoint again.
+    ReplayWebhooks,
 }
 
 impl Verb {
@@ -89,6 +91,7 @@ impl Verb {
             Self::SetStock => "SET_STOCK",
             Self::AdjustStock => "ADJUST_STOCK",
             Self::ResendNotification => "RESEND_NOTIFICATION",
+            Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
         }
     }
 
@@ -106,6 +109,7 @@ impl Verb {
             Self::ResumeTimers => "TIMERS",
             Self::SetStock | Self::AdjustStock => "STOCK",
             Self::ResendNotification => "NOTIFICATION",
+            Self::ReplayWebhooks => "WEBHOOK",
         }
     }
 }
