@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let protos = PathBuf::from("../proto");
     println!("cargo::rerun-if-changed=../proto/ordinal/notifications");
     println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=templates");
     let proto = protos.join("ordinal/notifications/v1/notifications.proto");
     let descriptors = protox::compile([proto], [&protos])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -1,7 +1,6 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -9,80 +8,77 @@ use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Tokio1Executor};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use shared_events::contract::{Email, Timestamp};
 
 use crate::ledger::Entry;
-use crate::{Channel, Config, Mail, Webhook};
+use crate::webhook::Endpoint;
+use crate::{Channel, Config, Mail, TrackingUrl, Webhook};
 
-/// So begins what lettre says where nobody could be connected to; it has no other word for that.
+/// How lettre's error text begins where no connection was made; its API does not tell it apart.
 const NOT_CONNECTED: &str = "Connection error";
 
-/// Why a message did not leave. The text names no recipient.
+/// Why a message was not sent. The text never names the recipient.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeliveryError {
-    /// Nobody is there to take any message: no connection came about, so that none was taken.
+    /// No connection was made, so the message was certainly not accepted.
     #[error("{0}")]
     Unavailable(String),
-    /// It was answered that this one is not taken now; and perhaps for how long that holds.
-    #[error("{what}")]
-    NotNow { what: String, again_after: Option<Duration> },
-    /// It is not known whether it was taken.
+    /// The server refused it for now, perhaps with a time after which to retry.
+    #[error("{text}")]
+    Deferred { text: String, retry_after: Option<Duration> },
+    /// The message may or may not have been accepted.
     #[error("{0}")]
     Unknown(String),
-    /// No further try will help.
+    /// Refused for good; a retry would not help.
     #[error("{0}")]
     Permanent(String),
 }
 
 impl DeliveryError {
-    fn not_now(what: impl Into<String>) -> Self {
-        Self::NotNow { what: what.into(), again_after: None }
+    fn deferred(text: impl Into<String>) -> Self {
+        Self::Deferred { text: text.into(), retry_after: None }
     }
 }
 
-/// The ways out that the configuration opens.
+/// The transports of a configuration.
 pub(crate) struct Channels {
     config: Config,
     from: Mailbox,
     smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
-    // Only where a webhook is configured.
-    http: Option<reqwest::Client>,
+    endpoints: Vec<Endpoint>,
 }
 
-/// The configuration opens no way out.
+/// A configuration by which nothing could be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("notifications: {0}")]
-pub struct ChannelError(String);
+pub struct ChannelError(pub(crate) String);
 
 impl Config {
-    /// Whether messages could leave by it. Touches nothing.
+    /// Whether messages could be sent with it. Opens no connection and no file.
     ///
     /// # Errors
-    /// What is wrong with it; shows no secret.
+    /// What is wrong with it; never shows a secret.
     pub fn check(&self) -> Result<(), ChannelError> {
-        Parts::of(self).map(drop)
+        Checked::new(self).map(drop)
     }
 }
 
-/// What a configuration says, read once.
-struct Parts {
+/// The parsed parts of a configuration.
+struct Checked {
     from: Mailbox,
     smtp: Option<AsyncSmtpTransportBuilder>,
-    http: Option<reqwest::Client>,
+    endpoints: Vec<Endpoint>,
 }
 
-impl Parts {
-    fn of(config: &Config) -> Result<Self, ChannelError> {
-        // Whoever was first is as good as we: every caller installs the same.
+impl Checked {
+    fn new(config: &Config) -> Result<Self, ChannelError> {
+        // Fails where another caller was first; every caller installs the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let smtp = match &config.mail {
             Mail::Directory(_) => None,
             Mail::Smtp(url) => {
                 let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-                    .map_err(|_| ChannelError("the SMTP URL is not one".to_owned()))?;
+                    .map_err(|_| ChannelError("the SMTP URL is not a valid URL".to_owned()))?;
                 Some(transport.timeout(Some(config.timeout)))
             }
         };
@@ -91,55 +87,68 @@ impl Parts {
             ChannelError(format!("--mail-from {from} is not an e-mail address"))
         })?;
         if from.name.is_none() {
-            from.name.clone_from(&config.shop);
+            from.name.clone_from(&config.shop.name);
         }
         if from.to_string().parse::<Mailbox>().is_err() {
-            let what = "--mail-from and --shop-name make no sender that mail programs read";
-            return Err(ChannelError(what.to_owned()));
+            let text = "--mail-from and --shop-name together are not a valid From header";
+            return Err(ChannelError(text.to_owned()));
         }
         if let Some(ops) = &config.ops
             && ops.parse::<Email>().is_err()
         {
             return Err(ChannelError(format!("--mail-ops {ops} is not an e-mail address")));
         }
-        let http =
-            config.webhook.as_ref().map(|webhook| client(webhook, config.timeout)).transpose()?;
-        Ok(Self { from, smtp, http })
+        if let Some(wrong) = config.shop.tracking.iter().find(|one| !is_usable(one)) {
+            let carrier = &wrong.carrier;
+            return Err(ChannelError(format!(
+                "--tracking-url {carrier}: not an http:// or https:// URL with {} in it",
+                TrackingUrl::PLACE
+            )));
+        }
+        let endpoint = |webhook: &Webhook| Endpoint::new(webhook.clone(), config.timeout);
+        let endpoints = config.webhooks.iter().map(endpoint).collect::<Result<_, _>>()?;
+        Ok(Self { from, smtp, endpoints })
     }
 }
 
 impl Channels {
     pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
-        let Parts { from, smtp, http } = Parts::of(&config)?;
+        let Checked { from, smtp, endpoints } = Checked::new(&config)?;
         if let Mail::Directory(directory) = &config.mail {
-            // What is written there names people.
+            // Mails hold personal data, so only the owner may read them.
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| {
                 ChannelError(format!(
-                    "mail directory {}: {error}; --smtp-url or --mail-dir says where mail goes",
+                    "mail directory {}: {error}; set --smtp-url or --mail-dir",
                     directory.display()
                 ))
             })?;
         }
-        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), http })
+        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), endpoints })
     }
 
     pub(crate) async fn send(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
         match entry.channel {
             Channel::Email => self.mail(entry).await,
             Channel::Sms => self.sms(entry).await,
-            Channel::Webhook => self.webhook(entry, now).await,
+            Channel::Webhook => {
+                let name = entry.route.endpoint();
+                match self.endpoints.iter().find(|endpoint| endpoint.name() == name) {
+                    Some(endpoint) => endpoint.call(entry, now).await,
+                    None => Err(DeliveryError::Permanent("no webhook is configured".to_owned())),
+                }
+            }
         }
     }
 
     async fn mail(&self, entry: &Entry) -> Result<(), DeliveryError> {
-        let permanent = |what: &str| DeliveryError::Permanent(what.to_owned());
+        let permanent = |text: &str| DeliveryError::Permanent(text.to_owned());
         let to = address(&entry.recipient)
             .ok_or_else(|| permanent("the recipient is not an address"))?;
         let plain = to.user().is_ascii() && to.domain().is_ascii();
-        // The same id at every try, so that a mail server can recognise a repeat.
+        // The same id at every try, so that a mail server can recognise a duplicate.
         let id = format!("<{}@{}>", entry.id, self.from.email.domain());
-        // Given, since the parser of headers knows no local part in quotes.
+        // Set explicitly: lettre's header parser does not accept a quoted local part.
         let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.clone()])
             .map_err(|_| permanent("the message cannot be addressed"))?;
         let message = lettre::Message::builder()
@@ -153,7 +162,7 @@ impl Channels {
             .map_err(|_| permanent("the message cannot be written"))?;
         match (&self.smtp, &self.config.mail) {
             (Some(smtp), _) => {
-                smtp.send(message).await.map(drop).map_err(|error| not_sent(&error, plain))
+                smtp.send(message).await.map(drop).map_err(|error| smtp_error(&error, plain))
             }
             (None, Mail::Directory(directory)) => {
                 write(directory, &format!("{}.eml", entry.id), &message.formatted()).await
@@ -173,61 +182,18 @@ impl Channels {
             }
         }
     }
-
-    /// As Standard Webhooks 1.0 describes: one id for all tries, the time of this one, and a
-    /// signature by each secret.
-    async fn webhook(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
-        let (Some(webhook), Some(http)) = (&self.config.webhook, &self.http) else {
-            return Err(DeliveryError::Permanent("no webhook is configured".to_owned()));
-        };
-        let (id, seconds) = (entry.id.to_string(), now.micros().div_euclid(1_000_000));
-        let signatures: Option<Vec<String>> =
-            webhook.secrets.iter().map(|secret| secret.sign(&id, seconds, &entry.body)).collect();
-        let signatures = signatures
-            .ok_or_else(|| DeliveryError::Permanent("a webhook secret is no key".to_owned()))?;
-        let answer = http
-            .post(&webhook.url)
-            .header("content-type", "application/cloudevents+json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", seconds)
-            .header("webhook-signature", signatures.join(" "))
-            .body(entry.body.clone())
-            .send()
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            // reqwest's text would name the URL, which may hold a secret.
-            Err(error) if error.is_connect() => {
-                return Err(DeliveryError::Unavailable("webhook: no connection".to_owned()));
-            }
-            Err(error) => {
-                let what = if error.is_timeout() { "no answer in time" } else { "the call broke" };
-                return Err(DeliveryError::Unknown(format!("webhook: {what}")));
-            }
-        };
-        let status = answer.status();
-        let what = format!("webhook: answered {}", status.as_u16());
-        if status.is_success() {
-            Ok(())
-        } else if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) {
-            Err(DeliveryError::Permanent(what))
-        } else {
-            let again_after = again_after(answer.headers(), now);
-            Err(DeliveryError::NotNow { what, again_after })
-        }
-    }
 }
 
-/// The address that mail is sent to, in ASCII where ours are: every server takes that.
+/// The recipient's address, with its domain in ASCII, which every server accepts.
 fn address(text: &str) -> Option<Address> {
     match text.parse::<Email>() {
         Ok(email) => Address::new(email.local(), email.domain()).ok(),
-        // One that was accepted by an older rule: its server decides.
+        // Accepted by an earlier version's looser rule: the server decides.
         Err(_) => text.parse().ok(),
     }
 }
 
-/// Who mail is from: an address, or `Name <address>`.
+/// The sender: an address, or `Name <address>`.
 fn sender(text: &str) -> Option<Mailbox> {
     let (name, email) = match text.rsplit_once('<') {
         Some((name, rest)) => (name.trim().trim_matches('"'), rest.trim_end().strip_suffix('>')?),
@@ -238,78 +204,41 @@ fn sender(text: &str) -> Option<Mailbox> {
     Some(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address))
 }
 
-/// What a mail server's refusal means; `plain` where the recipient is in ASCII.
-fn not_sent(error: &lettre::transport::smtp::Error, plain: bool) -> DeliveryError {
+/// Classifies an SMTP error; `plain` where the recipient's address is ASCII.
+fn smtp_error(error: &lettre::transport::smtp::Error, plain: bool) -> DeliveryError {
     let status = error.status();
     let code = status.map(|code| code.to_string()).unwrap_or_default();
-    // It does not believe us (RFC 4954): what is to be mended is ours, and no message is to blame.
+    // Authentication failed (RFC 4954): our credentials are wrong, not this message.
     let ours = matches!(code.as_str(), "530" | "534" | "535" | "538");
     if error.is_permanent() && ours {
-        DeliveryError::not_now(format!("smtp: it does not accept our credentials: {code}"))
+        DeliveryError::deferred(format!("smtp: authentication failed: {code}"))
     } else if error.is_permanent() {
         DeliveryError::Permanent(format!("smtp: refused: {code}"))
     } else if error.is_client() && plain {
-        // It offers no STARTTLS, or no way to sign in that we know.
-        DeliveryError::not_now("smtp: the server does not offer what --smtp-url asks for")
+        // It offers no STARTTLS, or no authentication mechanism that we support.
+        DeliveryError::deferred("smtp: the server does not support what --smtp-url asks for")
     } else if error.is_client() {
-        DeliveryError::Permanent("smtp: the server takes no address that is not ASCII".to_owned())
+        DeliveryError::Permanent("smtp: the server accepts only ASCII addresses".to_owned())
     } else if error.is_transient() {
-        DeliveryError::not_now(format!("smtp: not now: {code}"))
+        DeliveryError::deferred(format!("smtp: deferred: {code}"))
     } else if error.to_string().starts_with(NOT_CONNECTED) || error.is_tls() {
-        DeliveryError::Unavailable("smtp: no answer".to_owned())
+        DeliveryError::Unavailable("smtp: no connection".to_owned())
     } else {
-        DeliveryError::Unknown("smtp: the connection broke".to_owned())
+        DeliveryError::Unknown("smtp: connection lost".to_owned())
     }
 }
 
-/// `Retry-After`, as seconds or as a date.
-fn again_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let at = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(at.saturating_sub(now.since(Timestamp::from_micros(0))))
+/// Whether it is a web address that names a parcel.
+fn is_usable(tracking: &TrackingUrl) -> bool {
+    let url = reqwest::Url::parse(&tracking.url.replace(TrackingUrl::PLACE, "1"));
+    let web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    web && tracking.url.contains(TrackingUrl::PLACE) && !tracking.url.contains(char::is_whitespace)
 }
 
-/// Knows the public certificate authorities by itself, as mail, Redis and Postgres do: an image has
-/// none, and a machine's may be anything.
-fn client(webhook: &Webhook, timeout: Duration) -> Result<reqwest::Client, ChannelError> {
-    let wrong = |error: &dyn std::fmt::Display| ChannelError(format!("webhook: {error}"));
-    let url = reqwest::Url::parse(&webhook.url)
-        .map_err(|_| ChannelError("the webhook URL is not one".to_owned()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(ChannelError("the webhook URL is neither https:// nor http://".to_owned()));
-    }
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let public = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(&webhook.authorities) {
-        let unusable = |error: &dyn std::fmt::Display| wrong(&format!("authority: {error}"));
-        roots
-            .add(certificate.map_err(|error| unusable(&error))?)
-            .map_err(|error| unusable(&error))?;
-    }
-    if !webhook.authorities.is_empty() && roots.len() == public {
-        return Err(wrong(&"the file of authorities holds no certificate"));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| wrong(&error))
-}
-
-/// Written beside and renamed, so that nobody reads half a file; the same name at every try.
+/// Written to a temporary file and renamed, so a reader never sees half a file; the same name at
+/// every try.
 async fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DeliveryError> {
-    let temporary = |error: std::io::Error| DeliveryError::not_now(format!("file: {error}"));
+    let temporary = |error: std::io::Error| DeliveryError::deferred(format!("file: {error}"));
     let (beside, there) = (directory.join(format!(".{name}")), directory.join(name));
     let bytes = bytes.to_vec();
     let written = tokio::task::spawn_blocking(move || {

@@ -1,26 +1,24 @@
 use std::fmt;
 
-use shared_events::contract::{
-    CancelReason, Contact, Fact, FactBody, FactId, LineUnits, Locale, Money, NotificationId,
-    OrderFact, OrderId, OrderLineFact, ReturnedUnits, Sku,
-};
+use shared_events::contract::{Fact, FactBody, FactId, Locale, NotificationId, OrderFact, OrderId};
 use uuid::Uuid;
 
-use crate::Config;
+use crate::templates::Kind;
+use crate::{Config, Route};
 
-/// A way out.
+/// How a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     /// E-mail.
     Email,
-    /// A text to a phone.
+    /// A text message to a phone.
     Sms,
     /// A signed HTTP call.
     Webhook,
 }
 
 impl Channel {
-    /// Every channel: the first one, and what stands after each.
+    /// Every channel.
     pub fn all() -> impl Iterator<Item = Self> {
         std::iter::successors(Some(Self::Email), |channel| channel.next())
     }
@@ -44,22 +42,24 @@ impl Channel {
     }
 }
 
-/// Something to be said to somebody. Personal data: `Debug` shows neither recipient nor text.
+/// A message to be sent. Personal data: `Debug` shows neither recipient nor text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The same for the same fact and channel, so that saying it again is recognised.
+    /// The same for the same fact and route, so that a repeated fact makes no second message.
     pub id: NotificationId,
-    /// The fact it tells.
+    /// The fact that it reports.
     pub fact_id: FactId,
-    /// Where that stands: shard and position.
+    /// The shard and position of that fact.
     pub place: (u16, u64),
     /// The order it is about.
     pub order_id: OrderId,
-    /// Which way out.
+    /// How it is sent.
     pub channel: Channel,
-    /// What it says: `RECEIVED`, `CONFIRMED` …
+    /// The channel and, of webhooks, the endpoint.
+    pub route: Route,
+    /// Its kind: `RECEIVED`, `CONFIRMED` …; `FACT` for webhooks.
     pub kind: &'static str,
-    /// To whom.
+    /// The recipient.
     pub recipient: String,
     /// Subject line; the fact's type for webhooks.
     pub subject: String,
@@ -77,297 +77,118 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What is said of facts in the order of their log, those of one event together. Pure: the same
-/// facts and configuration always give the same messages.
+/// A message that a fact leads to, before its text is composed.
+struct Planned<'a> {
+    route: Route,
+    /// None for webhooks, which get the fact itself.
+    kind: Option<Kind>,
+    recipient: &'a str,
+}
+
+/// Composes the messages about facts, which come in the order of their log with those of one event
+/// together. Pure: the same facts and configuration always give the same messages.
 ///
-/// Unlike [`compose()`] it sees that a return has no refund, and says so much of it.
+/// Unlike [`compose()`] it sees whether a return has a refund; one without is a message of its own.
 #[must_use]
 pub fn compose_all(facts: &[Fact], config: &Config) -> Vec<Message> {
+    let planned = with_refunds(facts)
+        .flat_map(|(fact, refunded)| compose_planned(fact, plan(fact, config, !refunded), config));
+    planned.collect()
+}
+
+/// The facts and routes of the messages that [`compose_all()`] makes of the same.
+#[must_use]
+pub fn planned_all(facts: &[Fact], config: &Config) -> Vec<(FactId, Route)> {
+    let planned = with_refunds(facts).flat_map(|(fact, refunded)| {
+        let planned = plan(fact, config, !refunded);
+        planned.into_iter().map(|planned| (fact.id, planned.route))
+    });
+    planned.collect()
+}
+
+/// Composes the messages about one fact. Returned units are reported by their refund.
+#[must_use]
+pub fn compose(fact: &Fact, config: &Config) -> Vec<Message> {
+    compose_planned(fact, plan(fact, config, false), config)
+}
+
+/// Each fact, and whether the next is the refund of the same event.
+fn with_refunds(facts: &[Fact]) -> impl Iterator<Item = (&Fact, bool)> {
     let nexts = facts.iter().skip(1).map(Some).chain([None]);
-    let said = facts.iter().zip(nexts).map(|(fact, next)| {
+    facts.iter().zip(nexts).map(|(fact, next)| {
         let refunded = next.is_some_and(|next| {
             let one_event = (next.shard, next.position) == (fact.shard, fact.position);
             one_event && matches!(next.body, FactBody::Order(OrderFact::RefundRequested { .. }))
         });
-        say(fact, config, !refunded)
-    });
-    said.flatten().collect()
+        (fact, refunded)
+    })
 }
 
-/// What is said of one fact, on every channel that is open; empty for silence. Units that came back
-/// are told by their refund.
-#[must_use]
-pub fn compose(fact: &Fact, config: &Config) -> Vec<Message> {
-    say(fact, config, false)
-}
-
-fn say(fact: &Fact, config: &Config, returns: bool) -> Vec<Message> {
+/// Who gets a message about a fact; `returns` where returned units are a message of their own.
+fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a>> {
     let FactBody::Order(order) = &fact.body else { return Vec::new() };
     let contact = &order.order().contact;
-    let mut messages = Vec::new();
-    let mut say = |channel: Channel, kind, recipient: &str, subject: String, body: String| {
-        messages.push(Message {
-            id: notification_id(fact.id, channel),
+    let mut planned = Vec::new();
+    let kind = Some(Kind::of(order));
+    let mut add = |channel: Channel, recipient| {
+        planned.push(Planned { route: channel.into(), kind, recipient })
+    };
+    if matches!(order, OrderFact::ReturnOverdue { .. }) {
+        if let Some(ops) = &config.ops {
+            add(Channel::Email, ops);
+        }
+    } else if returns || !matches!(order, OrderFact::Returned { .. }) {
+        // A customer without an e-mail address gets every message by phone.
+        let by_phone = matches!(order, OrderFact::Confirmed { .. }) || contact.email.is_none();
+        if let Some(email) = &contact.email {
+            add(Channel::Email, email);
+        }
+        if let Some(phone) = contact.phone.as_ref().filter(|_| by_phone && config.sends_sms()) {
+            add(Channel::Sms, phone);
+        }
+    }
+    for webhook in config.webhooks.iter().filter(|one| one.wants(fact.body.kind())) {
+        let route = Route::webhook(&webhook.name);
+        planned.push(Planned { route, kind: None, recipient: &webhook.url });
+    }
+    planned
+}
+
+fn compose_planned(fact: &Fact, planned: Vec<Planned<'_>>, config: &Config) -> Vec<Message> {
+    let FactBody::Order(order) = &fact.body else { return Vec::new() };
+    let message = |planned: Planned<'_>| {
+        let (kind, subject, body) = match planned.kind {
+            Some(kind) => {
+                // Operators read the default language.
+                let operators = kind == Kind::ReturnOverdue;
+                let locale = if operators {
+                    Locale::default()
+                } else {
+                    order.order().contact.locale.clone()
+                };
+                let text =
+                    config.templates.text(order, planned.route.channel(), &config.shop, &locale);
+                (kind.code(), text.subject, text.body)
+            }
+            None => ("FACT", fact.body.kind().to_owned(), fact.to_json().ok()?),
+        };
+        Some(Message {
+            id: notification_id(fact.id.uuid(), &planned.route),
             fact_id: fact.id,
             place: (fact.shard, fact.position),
             order_id: order.order().order_id,
-            channel,
+            channel: planned.route.channel(),
+            route: planned.route,
             kind,
-            recipient: recipient.to_owned(),
+            recipient: planned.recipient.to_owned(),
             subject,
             body,
-        });
+        })
     };
-    if let OrderFact::ReturnOverdue { order, return_id } = order {
-        if let Some(ops) = &config.ops {
-            let subject = format!("Return {return_id} waits for judgement");
-            let body = format!(
-                "Nobody has judged return {return_id} of order {} in time.\n",
-                order.order_id
-            );
-            say(Channel::Email, "RETURN_OVERDUE", ops, subject, body);
-        }
-    } else if let Some((kind, subject, mut body)) = text(order, contact)
-        && (returns || !matches!(order, OrderFact::Returned { .. }))
-    {
-        if let Some(shop) = &config.shop {
-            body.push_str(&format!("\n{shop}\n"));
-        }
-        // Who has no address hears everything by phone.
-        let by_phone = matches!(order, OrderFact::Confirmed { .. }) || contact.email.is_none();
-        let phone = contact.phone.as_ref().filter(|_| by_phone && config.sends_sms());
-        if let Some(email) = &contact.email {
-            say(Channel::Email, kind, email, subject.clone(), body);
-        }
-        if let Some(phone) = phone {
-            say(Channel::Sms, kind, phone, subject.clone(), subject);
-        }
-    }
-    if let Some(webhook) = &config.webhook
-        && let Ok(json) = fact.to_json()
-    {
-        let kind = fact.body.kind();
-        say(Channel::Webhook, "FACT", &webhook.url, kind.to_owned(), json);
-    }
-    messages
+    planned.into_iter().filter_map(message).collect()
 }
 
-fn notification_id(fact_id: FactId, channel: Channel) -> NotificationId {
-    NotificationId::from_uuid(Uuid::new_v5(&fact_id.uuid(), channel.code().as_bytes()))
-}
-
-/// Kind, subject and text in the customer's language.
-fn text(order: &OrderFact, contact: &Contact) -> Option<(&'static str, String, String)> {
-    let words = Words::of(&contact.locale);
-    let id = order.order().order_id;
-    let total = order.order().total;
-    let (kind, what, more) = match order {
-        OrderFact::Created { lines, .. } => {
-            ("RECEIVED", words.received, words.bought(lines) + &words.total(total))
-        }
-        OrderFact::Confirmed { .. } => ("CONFIRMED", words.confirmed, words.total(total)),
-        OrderFact::LinesCancelled { lines, reason, .. } => {
-            ("LINES_CANCELLED", words.lines_cancelled(*reason), words.units(units(lines)))
-        }
-        OrderFact::Cancelled { reason, skus, .. } => {
-            let (kind, what) = words.cancelled(*reason);
-            (kind, what, words.missing(skus))
-        }
-        OrderFact::LinesFulfilled { lines, carrier, tracking, .. } => {
-            ("PARCEL_SHIPPED", words.parcel, words.parcel(lines, carrier, tracking))
-        }
-        OrderFact::Fulfilled { lines, carrier, tracking, .. } => {
-            ("SHIPPED", words.shipped, words.parcel(lines, carrier, tracking))
-        }
-        OrderFact::ReturnRequested { lines, .. } => {
-            ("RETURN_RECEIVED", words.return_received, words.units(units(lines)))
-        }
-        OrderFact::ReturnRejected { reason, .. } => {
-            ("RETURN_REFUSED", words.return_refused, format!("{reason}\n"))
-        }
-        OrderFact::Returned { lines, .. } => {
-            ("RETURNED", words.returned, words.units(returned(lines)))
-        }
-        // There were some, and nothing is on its way.
-        OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => {
-            ("RETURNED", words.returned, String::new())
-        }
-        OrderFact::RefundRequested { refund, .. } => {
-            ("REFUND", words.refund, format!("{}\n", words.money(*refund)))
-        }
-        OrderFact::ReturnOverdue { .. } => return None,
-    };
-    let subject = format!("{} {id}: {what}", words.order);
-    let body = match more.as_str() {
-        "" => format!("{} {id}: {what}.\n", words.order),
-        more => format!("{} {id}: {what}.\n\n{more}", words.order),
-    };
-    Some((kind, subject, body))
-}
-
-fn units(lines: &[LineUnits]) -> impl ExactSizeIterator<Item = String> {
-    lines.iter().map(|units| format!("{} x {}", units.quantity, units.sku))
-}
-
-fn returned(lines: &[ReturnedUnits]) -> impl ExactSizeIterator<Item = String> {
-    lines.iter().map(|units| format!("{} x {}", units.quantity, units.sku))
-}
-
-/// Lines of an order that a mail names: nobody reads more of them, and an order may have 2,000.
-const LINES_NAMED: usize = 100;
-
-/// The phrases of a language.
-struct Words {
-    order: &'static str,
-    total: &'static str,
-    /// In front of the price of one.
-    each: (&'static str, &'static str),
-    /// Behind the number of lines that are not named.
-    more_lines: &'static str,
-    /// Between the parts of an amount.
-    decimal: &'static str,
-    not_on_stock: &'static str,
-    received: &'static str,
-    confirmed: &'static str,
-    lines_cancelled: &'static str,
-    lines_cancelled_as_asked: &'static str,
-    lines_out_of_stock: &'static str,
-    cancelled_as_asked: &'static str,
-    cancelled_by_us: &'static str,
-    out_of_stock: &'static str,
-    expired: &'static str,
-    payment_failed: &'static str,
-    parcel: &'static str,
-    shipped: &'static str,
-    return_received: &'static str,
-    return_refused: &'static str,
-    returned: &'static str,
-    refund: &'static str,
-}
-
-const ENGLISH: Words = Words {
-    order: "Order",
-    total: "Total",
-    each: ("", " each"),
-    more_lines: "more lines",
-    decimal: ".",
-    not_on_stock: "Out of stock",
-    received: "we have received it",
-    confirmed: "it is confirmed",
-    lines_cancelled: "these units will not be delivered",
-    lines_cancelled_as_asked: "these units are cancelled, as you asked",
-    lines_out_of_stock: "these units are out of stock and will not be delivered",
-    cancelled_as_asked: "it is cancelled, as you asked",
-    cancelled_by_us: "it is cancelled, because we cannot deliver it",
-    out_of_stock: "it is cancelled because something is out of stock",
-    expired: "it is cancelled because we could not confirm it in time",
-    payment_failed: "it is cancelled because the payment failed",
-    parcel: "a parcel is on its way",
-    shipped: "the last parcel is on its way",
-    return_received: "we have received your wish to return",
-    return_refused: "your return is refused",
-    returned: "your return is accepted",
-    refund: "your refund is on its way",
-};
-
-const GERMAN: Words = Words {
-    order: "Bestellung",
-    total: "Summe",
-    each: ("je ", ""),
-    more_lines: "weitere Positionen",
-    decimal: ",",
-    not_on_stock: "Nicht auf Lager",
-    received: "wir haben sie erhalten",
-    confirmed: "sie ist bestätigt",
-    lines_cancelled: "diese Stücke werden nicht geliefert",
-    lines_cancelled_as_asked: "diese Stücke sind storniert, wie Sie es wünschten",
-    lines_out_of_stock: "diese Stücke sind nicht auf Lager und werden nicht geliefert",
-    cancelled_as_asked: "sie ist storniert, wie Sie es wünschten",
-    cancelled_by_us: "sie ist storniert, weil wir sie nicht liefern können",
-    out_of_stock: "sie ist storniert, weil etwas nicht auf Lager ist",
-    expired: "sie ist storniert, weil wir sie nicht rechtzeitig bestätigen konnten",
-    payment_failed: "sie ist storniert, weil die Zahlung fehlschlug",
-    parcel: "ein Paket ist unterwegs",
-    shipped: "das letzte Paket ist unterwegs",
-    return_received: "wir haben Ihren Rückgabewunsch erhalten",
-    return_refused: "Ihre Rückgabe ist abgelehnt",
-    returned: "Ihre Rückgabe ist angenommen",
-    refund: "Ihre Erstattung ist unterwegs",
-};
-
-impl Words {
-    /// English where there is no other.
-    fn of(locale: &Locale) -> &'static Self {
-        match locale.language() {
-            "de" => &GERMAN,
-            _ => &ENGLISH,
-        }
-    }
-
-    fn money(&self, money: Money) -> String {
-        money.to_string().replace('.', self.decimal)
-    }
-
-    fn total(&self, total: Money) -> String {
-        format!("{}: {}\n", self.total, self.money(total))
-    }
-
-    /// A line for each, as far as they are named.
-    fn units(&self, lines: impl ExactSizeIterator<Item = String>) -> String {
-        let more = lines.len().saturating_sub(LINES_NAMED);
-        let mut text: String = lines.take(LINES_NAMED).map(|line| line + "\n").collect();
-        if more > 0 {
-            text.push_str(&format!("… {more} {}\n", self.more_lines));
-        }
-        text
-    }
-
-    /// What was ordered, and an empty line.
-    fn bought(&self, lines: &[OrderLineFact]) -> String {
-        if lines.is_empty() {
-            return String::new();
-        }
-        let (before, behind) = self.each;
-        self.units(lines.iter().map(|line| {
-            let price = self.money(line.unit_price);
-            format!("{} x {}, {before}{price}{behind}", line.quantity, line.sku)
-        })) + "\n"
-    }
-
-    fn missing(&self, skus: &[Sku]) -> String {
-        match skus {
-            [] => String::new(),
-            skus => {
-                format!("{}:\n{}", self.not_on_stock, self.units(skus.iter().map(Sku::to_string)))
-            }
-        }
-    }
-
-    const fn lines_cancelled(&self, reason: CancelReason) -> &'static str {
-        match reason {
-            CancelReason::CustomerRequest => self.lines_cancelled_as_asked,
-            CancelReason::InsufficientStock => self.lines_out_of_stock,
-            CancelReason::Ops | CancelReason::SlaTimeout | CancelReason::PaymentFailed => {
-                self.lines_cancelled
-            }
-        }
-    }
-
-    const fn cancelled(&self, reason: CancelReason) -> (&'static str, &'static str) {
-        match reason {
-            CancelReason::InsufficientStock => ("OUT_OF_STOCK", self.out_of_stock),
-            CancelReason::SlaTimeout => ("EXPIRED", self.expired),
-            CancelReason::PaymentFailed => ("PAYMENT_FAILED", self.payment_failed),
-            CancelReason::CustomerRequest => ("CANCELLED", self.cancelled_as_asked),
-            CancelReason::Ops => ("CANCELLED", self.cancelled_by_us),
-        }
-    }
-
-    fn parcel(&self, lines: &[LineUnits], carrier: &str, tracking: &str) -> String {
-        let mut text = self.units(units(lines));
-        if !(carrier.is_empty() && tracking.is_empty()) {
-            text.push_str(&format!("\n{carrier} {tracking}\n"));
-        }
-        text
-    }
+/// The id of the message about a fact by a route.
+pub(crate) fn notification_id(fact_id: Uuid, route: &Route) -> NotificationId {
+    NotificationId::from_uuid(Uuid::new_v5(&fact_id, route.code().as_bytes()))
 }

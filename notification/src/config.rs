@@ -1,10 +1,12 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared_events::stream::Backoff;
 
-use crate::{Channel, WebhookSecret};
+use crate::{Channel, Route, Shop, Templates, WebhookSecret};
 
 /// Where mail goes.
 #[derive(Clone)]
@@ -16,58 +18,71 @@ pub enum Mail {
     Smtp(String),
 }
 
-/// Where webhooks go.
+/// An endpoint that order facts are posted to.
 #[derive(Clone)]
 pub struct Webhook {
+    /// Its name in the ledger and in lists.
+    pub name: String,
+    /// The types of facts that are posted; all where empty.
+    pub types: Vec<String>,
     /// `https://` or `http://`.
     pub url: String,
-    /// Each signs every call, so that the receiver knows the sender: by the newest, or by the one
-    /// before while it changes over.
+    /// Each call carries one signature per secret, so that secrets can be rotated.
     pub secrets: Vec<WebhookSecret>,
-    /// Authorities (PEM) that its certificate may be signed by too, beside the public ones.
+    /// Further certificate authorities (PEM) to trust, beside the public ones.
     pub authorities: Vec<u8>,
 }
 
-/// How messages leave. `Debug` shows no secret.
+impl Webhook {
+    /// Whether it wants facts of this type.
+    pub(crate) fn wants(&self, kind: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|wanted| wanted == kind)
+    }
+}
+
+/// How messages are sent. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct Config {
     /// Where mail goes.
     pub mail: Mail,
-    /// Who mail is from.
+    /// The sender of mail.
     pub from: String,
-    /// What the shop is called: mail is from it and ends with it.
-    pub shop: Option<String>,
-    /// Operators' address, for reminders; none for silence.
+    /// What messages show of the shop. Its name is also the sender's name.
+    pub shop: Shop,
+    /// The texts of messages.
+    pub templates: Arc<Templates>,
+    /// Where reminders to operators go, if anywhere.
     pub ops: Option<String>,
-    /// Where every order fact is posted, if anywhere.
-    pub webhook: Option<Webhook>,
-    /// For how long a mail is tried that its server does not take for now.
+    /// Where order facts are posted; each endpoint has a name of its own.
+    pub webhooks: Vec<Webhook>,
+    /// How long a deferred mail is retried before it fails.
     pub mail_retry_for: Duration,
-    /// For how long a webhook is called that does not take it for now.
+    /// How long a webhook call that fails is retried before it is given up.
     pub webhook_retry_for: Duration,
-    /// Tries of a mail that end without a word, so that its server may have taken it.
+    /// How many tries of a mail may end with an unknown outcome: each may have delivered it.
     pub attempts_max: u32,
-    /// Waits for one that cannot be connected to.
+    /// Delays between retries while a server is unavailable.
     pub backoff: Backoff,
-    /// How long a server may take for one answer; a try may take twice as long.
+    /// Timeout of one response; a whole try may take twice as long.
     pub timeout: Duration,
 }
 
 impl Config {
-    /// Five days, as mail servers do among themselves (RFC 5321, 4.5.4.1).
+    /// Five days, as RFC 5321 (4.5.4.1) recommends to mail servers.
     pub const MAIL_RETRY_FOR: Duration = Duration::from_secs(5 * 24 * 3_600);
     /// A day.
     pub const WEBHOOK_RETRY_FOR: Duration = Duration::from_secs(24 * 3_600);
 
-    /// Files in a directory, from nobody in particular.
+    /// Mail as files in a directory, with defaults for everything else.
     #[must_use]
     pub fn to_directory(directory: PathBuf) -> Self {
         Self {
             mail: Mail::Directory(directory),
             from: "orders@localhost".to_owned(),
-            shop: None,
+            shop: Shop::default(),
+            templates: Templates::built_in(),
             ops: Some("ops@localhost".to_owned()),
-            webhook: None,
+            webhooks: Vec::new(),
             mail_retry_for: Self::MAIL_RETRY_FOR,
             webhook_retry_for: Self::WEBHOOK_RETRY_FOR,
             attempts_max: 4,
@@ -76,13 +91,20 @@ impl Config {
         }
     }
 
-    /// Whether a text to a phone has a way out: there is no gateway, only the files for development.
+    /// Whether SMS can be sent: only as files, for development; there is no gateway yet.
     #[must_use]
     pub const fn sends_sms(&self) -> bool {
         matches!(self.mail, Mail::Directory(_))
     }
 
-    /// For how long a message of this channel is tried.
+    /// Every route by which messages are sent. The default endpoint is always one of them, so that
+    /// calls composed for it come to an end where it is configured no more.
+    pub(crate) fn routes(&self) -> BTreeSet<Route> {
+        let endpoints = self.webhooks.iter().map(|webhook| Route::webhook(&webhook.name));
+        Channel::all().map(Route::from).chain(endpoints).collect()
+    }
+
+    /// How long a message of this channel is retried.
     pub(crate) const fn retry_for(&self, channel: Channel) -> Duration {
         match channel {
             Channel::Email | Channel::Sms => self.mail_retry_for,
@@ -94,7 +116,7 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("webhook", &self.webhook.is_some())
+            .field("webhooks", &self.webhooks.len())
             .field("attempts_max", &self.attempts_max)
             .finish_non_exhaustive()
     }

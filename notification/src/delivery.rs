@@ -15,62 +15,58 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channels, DeliveryError};
 use crate::ledger::{self, Entry};
-use crate::{Channel, Config};
+use crate::{Channel, Config, Route};
 
-/// Messages of a channel under way at a time.
-const AT_ONCE: usize = 8;
-/// Messages of a channel taken from the ledger at a time.
+/// Messages of a route that are sent at the same time.
+const IN_FLIGHT_MAX: usize = 8;
+/// Messages of a route claimed from the ledger at a time.
 const CLAIM_MAX: u32 = 32;
-/// So long after a message has left that is written down, with what left meanwhile.
-const WRITTEN_WITHIN: Duration = Duration::from_millis(20);
-/// The ledger is looked at again at least this often.
+/// Outcomes are collected this long and then recorded together.
+const RECORD_DELAY: Duration = Duration::from_millis(20);
+/// The longest pause between two looks at the ledger.
 const POLL: Duration = Duration::from_millis(500);
-/// A message that was being sent for this long belongs to a process that died. Longer than those
-/// under way and `CLAIM_MAX / AT_ONCE` tries behind them, of twice 15 s each: 150 s.
-const SENDING_MAX: Duration = Duration::from_secs(180);
-/// Messages of a channel that have ended and could not be written down yet; no others are taken then.
-const ENDED_MAX: usize = 256;
-/// What is under way when the process is told to stop may take so long to end.
-const END_WITHIN: Duration = Duration::from_secs(1);
-/// What stands in the ledger of it then, all together.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(4);
+/// How long a claim lasts; after that its process is presumed dead. Longer than the tries in flight
+/// and `CLAIM_MAX / IN_FLIGHT_MAX` rounds behind them, of twice 15 s each: 150 s.
+const CLAIM_LASTS: Duration = Duration::from_secs(180);
+/// Unrecorded outcomes of a route at which it stops claiming.
+const OUTCOMES_MAX: usize = 256;
+/// How much longer than its retries a call to an endpoint that is not configured is kept, so that a
+/// process that knows the endpoint makes the last of them.
+const UNROUTED_GRACE: Duration = Duration::from_secs(3_600);
+/// The pause between two looks for messages whose endpoint is not configured.
+const UNROUTED_POLL: Duration = Duration::from_secs(600);
+/// How long messages in flight may take to finish at shutdown.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// How long recording and releasing may take at shutdown, all together.
+const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
-/// No mail waits longer for a server that says "not now": some 45 tries in five days.
-const MAIL_LONGEST: Duration = Duration::from_secs(4 * 3_600);
-/// No webhook does: some 36 tries in a day.
-const WEBHOOK_LONGEST: Duration = Duration::from_secs(3_600);
-/// A mail that may have been taken waits 5 minutes, an hour, and 4 hours: an outage of a morning
-/// costs it nothing, and whoever did take it has it four times at the most.
+/// The longest delay between tries of a deferred mail: some 45 tries in five days.
+const MAIL_DELAY_MAX: Duration = Duration::from_secs(4 * 3_600);
+/// The longest delay between tries of a webhook call: some 36 tries in a day.
+const WEBHOOK_DELAY_MAX: Duration = Duration::from_secs(3_600);
+/// A mail of unknown outcome is retried after 5 minutes, an hour and 4 hours: it outlasts an outage
+/// of a morning, and a server that did accept it gets at most four copies.
 const UNKNOWN_FIRST: Duration = Duration::from_secs(300);
-/// As above.
-const UNKNOWN_TIMES: u32 = 12;
-/// No message is tried again sooner.
-const SOONEST: Duration = Duration::from_secs(1);
+/// The factor between these delays.
+const UNKNOWN_FACTOR: u32 = 12;
+/// The shortest delay before a retry.
+const DELAY_MIN: Duration = Duration::from_secs(1);
 
-/// Tells the channels that there may be something for them.
-#[derive(Default)]
-pub(crate) struct Due {
-    email: Notify,
-    sms: Notify,
-    webhook: Notify,
-}
+/// Wakes the routes when there may be due messages.
+pub(crate) struct Due(BTreeMap<Route, Notify>);
 
 impl Due {
-    /// There may be something for any of them.
-    pub(crate) fn wake(&self) {
-        Channel::all().for_each(|channel| self.of(channel).notify_one());
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(config.routes().into_iter().map(|route| (route, Notify::new())).collect())
     }
 
-    const fn of(&self, channel: Channel) -> &Notify {
-        match channel {
-            Channel::Email => &self.email,
-            Channel::Sms => &self.sms,
-            Channel::Webhook => &self.webhook,
-        }
+    /// Wakes all of them.
+    pub(crate) fn wake(&self) {
+        self.0.values().for_each(Notify::notify_one);
     }
 }
 
-/// Sends what is due until told to stop.
+/// Sends due messages until stopped.
 pub(crate) struct Delivery {
     pub(crate) database: Database,
     pub(crate) outbox: Outbox,
@@ -78,25 +74,49 @@ pub(crate) struct Delivery {
     pub(crate) channels: Arc<Channels>,
     pub(crate) due: Arc<Due>,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Where the length of a pause comes from.
+    /// Randomises delays.
     pub(crate) chance: Chance,
 }
 
 impl Delivery {
-    /// Each channel by itself: a mail server that does not answer holds up no webhook.
+    /// One lane per route: a server that does not answer delays nothing that others are sent.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let lane = |channel| Lane::new(&self, channel).run(&stop);
-        join_all(Channel::all().map(lane)).await;
+        let lane = |(route, due)| Lane::new(&self, route, due).run(&stop);
+        let lanes = join_all(self.due.0.iter().map(lane));
+        tokio::join!(lanes, self.fail_unrouted(&stop));
+    }
+
+    /// Calls to endpoints that are configured no more fail once they would not be retried any
+    /// longer. Until then they wait: another process may know the endpoint.
+    async fn fail_unrouted(&self, stop: &CancellationToken) {
+        loop {
+            let (now, known) = ((self.now)(), self.due.0.keys());
+            let kept = self.config.webhook_retry_for.saturating_add(UNROUTED_GRACE).as_micros();
+            let asked_before = now.micros().saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+            let asked_before = Timestamp::from_micros(asked_before);
+            let failed = ledger::fail_unrouted(&self.database, known, asked_before, now);
+            match failed.await {
+                Ok(0) => {}
+                Ok(messages) => {
+                    tracing::error!(messages, "failed: webhook endpoint not configured")
+                }
+                Err(error) => tracing::warn!(%error, "notification ledger"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(UNROUTED_POLL) => {}
+            }
+        }
     }
 
     async fn try_to_send(&self, entry: &Entry) -> Result<(), DeliveryError> {
         let sent = self.channels.send(entry, (self.now)());
-        // A server may answer each word in time and never come to an end. It may have taken it.
+        // A server may answer each step in time and still never finish. It may have accepted it.
         let ended = timeout(self.try_max(), sent).await;
-        ended.unwrap_or_else(|_| Err(DeliveryError::Unknown("no end in time".to_owned())))
+        ended.unwrap_or_else(|_| Err(DeliveryError::Unknown("timeout".to_owned())))
     }
 
-    /// A try takes no longer.
+    /// The longest that one try takes.
     fn try_max(&self) -> Duration {
         self.config.timeout.saturating_mul(2)
     }
@@ -108,17 +128,17 @@ impl Delivery {
     ) -> Result<(), DatabaseError> {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
-            tracing::error!(notification = %entry.id, %error, "gave up");
+            tracing::error!(notification = %entry.id, %error, "delivery failed");
             return ledger::failed(&self.database, entry, &error.to_string(), None).await;
         };
-        tracing::warn!(notification = %entry.id, %error, ?wait, "not delivered");
-        // It is tried to the end of its time, and not beyond.
+        tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
+        // The last try is at the end of the retry period, not after it.
         let end = entry.asked_at.plus(self.config.retry_for(entry.channel));
-        let at = now.plus(wait).min(end).max(now.plus(SOONEST));
+        let at = now.plus(wait).min(end).max(now.plus(DELAY_MIN));
         match error {
-            // The try counts for nothing: nobody was there.
+            // No connection was made, so the try does not count.
             DeliveryError::Unavailable(error) => {
-                ledger::away(&self.database, &[entry], error, at).await
+                ledger::unavailable(&self.database, &[entry], error, at).await
             }
             DeliveryError::Unknown(error) => {
                 ledger::in_doubt(&self.database, entry, error, at).await
@@ -127,7 +147,7 @@ impl Delivery {
         }
     }
 
-    /// How long a message waits for its next try, longer and longer; none where there is no other.
+    /// The delay before the next try, which grows with the time waited; none where it has failed.
     fn wait(&self, entry: &Entry, error: &DeliveryError, now: Timestamp) -> Option<Duration> {
         let (mail, waited) = (entry.channel != Channel::Webhook, now.since(entry.asked_at));
         let first = self.config.backoff.first;
@@ -135,73 +155,77 @@ impl Delivery {
             (DeliveryError::Permanent(_), _) => return None,
             _ if waited >= self.config.retry_for(entry.channel) => return None,
             (DeliveryError::Unavailable(_), _) => self.config.backoff.longest,
-            // Who has taken a mail and did not say so gets it again with each try. A webhook knows
-            // it by its id.
+            // A mail server that accepted it gets another copy with each try. A webhook receiver
+            // knows duplicates by their id.
             (DeliveryError::Unknown(_), true) => {
-                let times = UNKNOWN_TIMES.saturating_pow(entry.in_doubt.min(9));
+                let times = UNKNOWN_FACTOR.saturating_pow(entry.in_doubt.min(9));
                 let backoff =
-                    Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_LONGEST };
+                    Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_DELAY_MAX };
                 let again = entry.in_doubt.saturating_add(1) < self.config.attempts_max;
                 return again.then(|| backoff.wait(0, self.chance.number()));
             }
-            (DeliveryError::NotNow { .. }, true) => MAIL_LONGEST,
-            (DeliveryError::NotNow { .. } | DeliveryError::Unknown(_), false) => WEBHOOK_LONGEST,
+            (DeliveryError::Deferred { .. }, true) => MAIL_DELAY_MAX,
+            (DeliveryError::Deferred { .. } | DeliveryError::Unknown(_), false) => {
+                WEBHOOK_DELAY_MAX
+            }
         };
-        // By how long it has waited: half of that again, and by chance up to all of it.
+        // Between half and all of the time that it has waited so far, at random.
         let first = (waited / 2).clamp(first.min(longest), longest);
         let wait = Backoff { first, longest }.wait(1, self.chance.number());
         match error {
-            DeliveryError::NotNow { again_after: Some(after), .. } => Some(wait.max(*after)),
+            DeliveryError::Deferred { retry_after: Some(after), .. } => Some(wait.max(*after)),
             _ => Some(wait),
         }
     }
 }
 
-/// The messages of one channel that this process has taken from the ledger.
+/// The messages of one route that this process has claimed.
 struct Lane<'a> {
     delivery: &'a Delivery,
-    channel: Channel,
-    /// Not begun yet.
+    route: &'a Route,
+    due: &'a Notify,
+    /// Claimed, not begun.
     waiting: VecDeque<Entry>,
-    /// Not begun, and too late for that: by their end somebody else might have begun them.
-    late: Vec<Entry>,
-    /// Begun, by serial.
-    begun: BTreeMap<i64, Entry>,
-    under_way: FuturesUnordered<BoxFuture<'a, (i64, Result<(), DeliveryError>)>>,
-    /// Ended, and not written down yet.
-    ended: Vec<(Entry, Result<(), DeliveryError>)>,
-    /// When that is to be done. What has left and was not written when the process died leaves again.
-    write_at: Instant,
-    /// When the ledger is looked at next.
-    look_at: Instant,
+    /// Claimed, but the claim would expire before a try could finish.
+    expired: Vec<Entry>,
+    /// Being sent, by serial.
+    sending: BTreeMap<i64, Entry>,
+    in_flight: FuturesUnordered<BoxFuture<'a, (i64, Result<(), DeliveryError>)>>,
+    /// Outcomes that are not recorded yet.
+    outcomes: Vec<(Entry, Result<(), DeliveryError>)>,
+    /// When to record them. A message sent but not recorded when the process dies is sent again.
+    record_at: Instant,
+    /// When to look at the ledger next.
+    poll_at: Instant,
 }
 
 impl<'a> Lane<'a> {
-    fn new(delivery: &'a Delivery, channel: Channel) -> Self {
+    fn new(delivery: &'a Delivery, route: &'a Route, due: &'a Notify) -> Self {
         Self {
             delivery,
-            channel,
+            route,
+            due,
             waiting: VecDeque::new(),
-            late: Vec::new(),
-            begun: BTreeMap::new(),
-            under_way: FuturesUnordered::new(),
-            ended: Vec::new(),
-            write_at: Instant::now(),
-            look_at: Instant::now(),
+            expired: Vec::new(),
+            sending: BTreeMap::new(),
+            in_flight: FuturesUnordered::new(),
+            outcomes: Vec::new(),
+            record_at: Instant::now(),
+            poll_at: Instant::now(),
         }
     }
 
     async fn run(mut self, stop: &CancellationToken) {
-        let due = self.delivery.due.of(self.channel);
+        let due = self.due;
         while !stop.is_cancelled() {
             self.begin();
-            let room = self.under_way.len() < AT_ONCE && self.ended.len() < ENDED_MAX;
-            let unwritten = !(self.ended.is_empty() && self.late.is_empty());
+            let room = self.in_flight.len() < IN_FLIGHT_MAX && self.outcomes.len() < OUTCOMES_MAX;
+            let unrecorded = !(self.outcomes.is_empty() && self.expired.is_empty());
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent),
-                () = sleep_until(self.write_at), if unwritten => self.write().await,
-                () = sleep_until(self.look_at), if room => self.claim().await,
+                Some((serial, sent)) = self.in_flight.next() => self.end(serial, sent),
+                () = sleep_until(self.record_at), if unrecorded => self.record().await,
+                () = sleep_until(self.poll_at), if room => self.claim().await,
                 () = due.notified(), if room => self.claim().await,
             }
         }
@@ -210,152 +234,159 @@ impl<'a> Lane<'a> {
 
     fn begin(&mut self) {
         let delivery = self.delivery;
-        while self.under_way.len() < AT_ONCE
+        while self.in_flight.len() < IN_FLIGHT_MAX
             && let Some(entry) = self.waiting.pop_front()
         {
-            // Whoever claims it next does so at `next_try_at`.
+            // Its claim expires at `next_try_at`.
             if (delivery.now)().plus(delivery.try_max()) > entry.next_try_at {
-                self.write_at = self.write_at.min(Instant::now());
-                self.late.push(entry);
+                self.record_at = self.record_at.min(Instant::now());
+                self.expired.push(entry);
                 continue;
             }
             let serial = entry.serial;
-            self.begun.insert(serial, entry.clone());
-            self.under_way.push(Box::pin(async move {
+            self.sending.insert(serial, entry.clone());
+            self.in_flight.push(Box::pin(async move {
                 let sent = delivery.try_to_send(&entry).await;
                 (serial, sent)
             }));
         }
     }
 
-    /// What is under way goes on while the ledger is asked, however long that takes.
-    async fn meanwhile<T>(&mut self, asked: impl Future<Output = T>) -> T {
+    /// Awaits the ledger while messages in flight continue.
+    async fn while_sending<T>(&mut self, asked: impl Future<Output = T>) -> T {
         let mut asked = pin!(asked);
         loop {
             tokio::select! {
                 answer = &mut asked => return answer,
-                Some((serial, sent)) = self.under_way.next() => self.end(serial, sent),
+                Some((serial, sent)) = self.in_flight.next() => self.end(serial, sent),
             }
         }
     }
 
-    /// Takes what is due. Only where there is room, so that nothing is waiting here then.
+    /// Claims due messages. Called only where there is room, so none is waiting here.
     async fn claim(&mut self) {
         let Delivery { database, now, config, .. } = self.delivery;
         let now = now();
-        let until = now.plus(SENDING_MAX.max(config.timeout.saturating_mul(12)));
-        let claimed = ledger::claim(database, self.channel, now, until, CLAIM_MAX);
-        let claimed = self.meanwhile(claimed).await;
-        self.look_at = Instant::now();
+        let until = now.plus(CLAIM_LASTS.max(config.timeout.saturating_mul(12)));
+        let claimed = ledger::claim(database, self.route.clone(), now, until, CLAIM_MAX);
+        let claimed = self.while_sending(claimed).await;
+        self.poll_at = Instant::now();
         match claimed {
             Ok(entries) => {
                 if entries.len() < CLAIM_MAX as usize {
-                    self.look_at += POLL;
+                    self.poll_at += POLL;
                 }
-                // What has ended here and could not be written in time does not leave again.
+                // A message whose outcome is here, but could not be recorded yet, is not sent
+                // again.
                 let known =
-                    |entry: &Entry| self.ended.iter().any(|(ended, _)| ended.id == entry.id);
+                    |entry: &Entry| self.outcomes.iter().any(|(known, _)| known.id == entry.id);
                 self.waiting.extend(entries.into_iter().filter(|entry| !known(entry)));
             }
             Err(error) => {
                 tracing::warn!(%error, "notification ledger");
-                self.look_at += POLL;
+                self.poll_at += POLL;
             }
         }
     }
 
     fn end(&mut self, serial: i64, sent: Result<(), DeliveryError>) {
-        let Some(entry) = self.begun.remove(&serial) else { return };
-        if self.ended.is_empty() {
-            self.write_at = Instant::now() + WRITTEN_WITHIN;
+        let Some(entry) = self.sending.remove(&serial) else { return };
+        if self.outcomes.is_empty() {
+            self.record_at = Instant::now() + RECORD_DELAY;
         }
-        self.ended.push((entry, sent));
-        if self.under_way.is_empty() && self.waiting.is_empty() {
-            self.write_at = self.write_at.min(Instant::now());
+        self.outcomes.push((entry, sent));
+        if self.in_flight.is_empty() && self.waiting.is_empty() {
+            self.record_at = self.record_at.min(Instant::now());
         }
     }
 
-    /// What ended together is written together. What cannot be written now is written later: what has
-    /// left would leave again.
-    async fn write(&mut self) {
+    /// Records the collected outcomes together. Those that cannot be recorded now are kept, because
+    /// their messages would be sent again.
+    async fn record(&mut self) {
         let Delivery { database, now, .. } = self.delivery;
-        let (mut left, mut kept) = (Vec::new(), VecDeque::new());
-        for (entry, sent) in self.ended.drain(..) {
+        let (mut delivered, mut failed) = (Vec::new(), VecDeque::new());
+        for (entry, sent) in self.outcomes.drain(..) {
             match sent {
-                Ok(()) => left.push(entry),
-                Err(error) => kept.push_back((entry, error)),
+                Ok(()) => delivered.push(entry),
+                Err(error) => failed.push_back((entry, error)),
             }
         }
-        let written = self.write_all(&mut left, &mut kept).await;
-        let late = std::mem::take(&mut self.late);
-        if let Err(error) = written {
+        let recorded = self.record_all(&mut delivered, &mut failed).await;
+        let expired = std::mem::take(&mut self.expired);
+        if let Err(error) = recorded {
             tracing::warn!(%error, "notification ledger");
-            self.ended.extend(left.into_iter().map(|entry| (entry, Ok(()))));
-            self.ended.extend(kept.into_iter().map(|(entry, error)| (entry, Err(error))));
-            self.write_at = Instant::now() + POLL;
-        } else if !late.is_empty() {
-            let late: Vec<&Entry> = late.iter().collect();
-            let given_back = ledger::away(database, &late, "its turn had not come in time", now());
-            if let Err(error) = self.meanwhile(given_back).await {
-                // They are due again when their time is up.
+            self.outcomes.extend(delivered.into_iter().map(|entry| (entry, Ok(()))));
+            self.outcomes.extend(failed.into_iter().map(|(entry, error)| (entry, Err(error))));
+            self.record_at = Instant::now() + POLL;
+        } else if !expired.is_empty() {
+            let expired: Vec<&Entry> = expired.iter().collect();
+            let released =
+                ledger::unavailable(database, &expired, "not sent before its claim expired", now());
+            if let Err(error) = self.while_sending(released).await {
+                // They are due again when their claim expires.
                 tracing::warn!(%error, "notification ledger");
             }
         }
     }
 
-    /// Up to the first that cannot be written; takes away what was.
-    async fn write_all(
+    /// Stops at the first that cannot be recorded; removes those that were.
+    async fn record_all(
         &mut self,
-        left: &mut Vec<Entry>,
-        kept: &mut VecDeque<(Entry, DeliveryError)>,
+        delivered: &mut Vec<Entry>,
+        failed: &mut VecDeque<(Entry, DeliveryError)>,
     ) -> Result<(), DatabaseError> {
         let delivery = self.delivery;
-        if !left.is_empty() {
+        if !delivered.is_empty() {
             let now = (delivery.now)();
-            self.meanwhile(ledger::delivered(&delivery.database, &delivery.outbox, left, now))
-                .await?;
-            left.clear();
+            self.while_sending(ledger::delivered(
+                &delivery.database,
+                &delivery.outbox,
+                delivered,
+                now,
+            ))
+            .await?;
+            delivered.clear();
         }
-        while let Some((entry, error)) = kept.front() {
-            self.meanwhile(delivery.not_delivered(entry, error)).await?;
-            kept.pop_front();
+        while let Some((entry, error)) = failed.front() {
+            self.while_sending(delivery.not_delivered(entry, error)).await?;
+            failed.pop_front();
         }
         Ok(())
     }
 
-    /// Lets what is under way end, and gives back the rest. A try is not waited for longer: its server
-    /// may have taken the message, and sees by its id that it is the same when it comes again.
+    /// Waits briefly for messages in flight and releases the others. A try that is cut off may have
+    /// been accepted; its server can recognise the next one by its id.
     async fn stop(mut self) {
         let ending = async {
-            while let Some((serial, sent)) = self.under_way.next().await {
-                if let Some(entry) = self.begun.remove(&serial) {
-                    self.ended.push((entry, sent));
+            while let Some((serial, sent)) = self.in_flight.next().await {
+                if let Some(entry) = self.sending.remove(&serial) {
+                    self.outcomes.push((entry, sent));
                 }
             }
         };
-        // What did not end stands among those begun.
-        let _ = timeout(END_WITHIN, ending).await;
-        self.under_way.clear();
-        if timeout(GIVEN_BACK_WITHIN, self.give_back()).await.is_err() {
-            tracing::warn!("notification ledger: no answer when the process stopped");
+        // Those that do not finish stay in `sending`.
+        let _ = timeout(DRAIN_WITHIN, ending).await;
+        self.in_flight.clear();
+        if timeout(RELEASE_WITHIN, self.release()).await.is_err() {
+            tracing::warn!("notification ledger: no answer at shutdown");
         }
     }
 
-    /// What is not given back is due again when its time is up.
-    async fn give_back(&mut self) {
-        self.write().await;
+    /// Messages that cannot be released are due again when their claim expires.
+    async fn release(&mut self) {
+        self.record().await;
         let Delivery { database, now, config, chance, .. } = self.delivery;
         let now = now();
-        let (waiting, begun) = (&self.waiting, &self.begun);
+        let (waiting, sending) = (&self.waiting, &self.sending);
         let not_begun = waiting.iter().collect::<Vec<_>>();
-        let broken_off = begun.values().collect::<Vec<_>>();
+        let interrupted = sending.values().collect::<Vec<_>>();
         let again = now.plus(config.backoff.wait(0, chance.number()));
         for (entries, error, at) in [
-            (not_begun, "its turn had not come when the process stopped", now),
-            (broken_off, "no answer when the process stopped", again),
+            (not_begun, "not sent before shutdown", now),
+            (interrupted, "interrupted by shutdown", again),
         ] {
             if !entries.is_empty()
-                && let Err(error) = ledger::away(database, &entries, error, at).await
+                && let Err(error) = ledger::unavailable(database, &entries, error, at).await
             {
                 tracing::warn!(%error, "notification ledger");
             }

@@ -7,7 +7,7 @@ use shared_events::stream::{Blame, Cursors, Database, Handler, Tx};
 use crate::delivery::Due;
 use crate::{Config, compose_all, ledger};
 
-/// Follows order facts into the ledger. Nothing leaves here: what is written is sent later.
+/// Writes messages about order facts into the ledger. Nothing is sent here.
 pub struct NotificationFollower {
     database: Database,
     config: Arc<Config>,
@@ -29,7 +29,7 @@ impl NotificationFollower {
 #[async_trait]
 impl Handler<Fact> for NotificationFollower {
     async fn handle(&mut self, tx: &mut Tx, facts: &[Fact]) -> Result<(), Blame> {
-        // A position's facts always come together.
+        // All facts of a position come in one batch.
         let messages = compose_all(facts, &self.config);
         ledger::write(&self.database, tx, &messages, (self.now)()).await?;
         Ok(())
@@ -39,7 +39,7 @@ impl Handler<Fact> for NotificationFollower {
         self.due.wake();
     }
 
-    /// What has left cannot be taken back; what waits to be sent can.
+    /// Sent messages cannot be recalled; those that wait are dropped.
     async fn set_back(
         &mut self,
         tx: &mut Tx,
@@ -47,9 +47,13 @@ impl Handler<Fact> for NotificationFollower {
         to: &Cursors,
     ) -> Result<Cursors, Blame> {
         for (shard, _) in from.iter() {
-            let gone = ledger::drop_unsent(&self.database, tx, shard, to.get(shard)).await?;
-            if gone > 0 {
-                tracing::warn!(shard, messages = gone, "messages of another history are not sent");
+            let dropped = ledger::drop_unsent(&self.database, tx, shard, to.get(shard)).await?;
+            if dropped > 0 {
+                tracing::warn!(
+                    shard,
+                    messages = dropped,
+                    "the journal was set back: unsent messages dropped"
+                );
             }
         }
         Ok(to.clone())

@@ -1,22 +1,28 @@
-//! Messages to customers and operators. Follows order facts; each fact is told once per channel,
-//! and delivery is retried from the ledger, so that a mail server that is away costs only time.
+//! Messages to customers and operators. Follows order facts; each fact becomes at most one message
+//! per channel. Delivery is retried from the ledger, so an outage of a mail server only delays
+//! mail.
 //!
-//! [`compose()`] is pure; [`NotificationFollower`] writes the ledger with its cursor; the delivery
-//! loop sends what is due. A failure never touches the order.
+//! [`compose()`] is pure; [`NotificationFollower`] writes the ledger together with its cursor; the
+//! delivery loop sends messages that are due. A failed delivery never affects the order.
 
-mod channel; // the ways out
-mod compose; // fact → messages, or silence
-mod config; // the ways out that are open
-mod delivery; // sends what is due, and tries again
+mod channel; // SMTP and files
+mod compose; // fact → messages, and who gets them
+mod config; // which channels are in use
+mod delivery; // sends due messages and retries
 mod follower; // facts → ledger
 pub mod grpc;
 pub mod ledger;
-mod secret; // what webhooks are signed with
-mod service; // the parts put together
+mod route; // a channel, and of webhooks an endpoint
+mod secret; // signs webhook calls
+mod service; // composition
+mod templates; // the texts of messages
+mod webhook; // signed HTTP calls
 
 pub use channel::ChannelError;
-pub use compose::{Channel, Message, compose, compose_all};
+pub use compose::{Channel, Message, compose, compose_all, planned_all};
 pub use config::{Config, Mail, Webhook};
 pub use follower::NotificationFollower;
+pub use route::Route;
 pub use secret::{WebhookSecret, WebhookSecretError};
 pub use service::{Notifications, migrator};
+pub use templates::{Kind, Shop, TemplateError, Templates, TrackingUrl};

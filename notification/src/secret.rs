@@ -6,30 +6,30 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// What a webhook's calls are signed with, as Standard Webhooks writes it: `whsec_` and the base64 of
-/// 24 to 64 bytes. Shown by nothing.
+/// The key that signs webhook calls, written as Standard Webhooks does: `whsec_` and the base64 of
+/// 24 to 64 bytes. Never displayed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(Vec<u8>);
 
-/// Why a text is no webhook secret; never shows the text.
+/// Why a text is not a webhook secret; never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookSecretError {
-    /// It is another text.
+    /// It lacks the prefix.
     #[error(
         "it does not begin with whsec_: a secret is whsec_ and the base64 of 24 to 64 random bytes, \
-         as `echo whsec_$(openssl rand -base64 32)` draws one"
+         as `echo whsec_$(openssl rand -base64 32)` generates"
     )]
     Prefix,
-    /// What follows is not base64.
-    #[error("what follows whsec_ is not base64 (the standard alphabet, with its padding)")]
+    /// The key is not base64.
+    #[error("the part after whsec_ is not base64 (standard alphabet, with padding)")]
     Base64,
-    /// The key is too short to be safe, or longer than others take.
-    #[error("its key has {0} bytes, and not 24 to 64")]
+    /// The key is too short to be safe, or longer than other implementations accept.
+    #[error("its key has {0} bytes, not 24 to 64")]
     Length(usize),
 }
 
 impl WebhookSecret {
-    /// The signature of a call: HMAC-SHA256 over `id.timestamp.body`, with the version in front.
+    /// The signature of a call: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
     pub(crate) fn sign(&self, id: &str, seconds: i64, body: &str) -> Option<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(format!("{id}.{seconds}.{body}").as_bytes());

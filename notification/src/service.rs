@@ -38,10 +38,10 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// Over a database with its tables.
+    /// Over a database that has its tables.
     ///
     /// # Errors
-    /// [`ChannelError`] where the configuration opens no way out.
+    /// [`ChannelError`] where nothing could be sent with this configuration.
     pub fn new(
         database: Database,
         config: Config,
@@ -49,18 +49,18 @@ impl Notifications {
     ) -> Result<Self, ChannelError> {
         let channels = Arc::new(Channels::new(config.clone())?);
         let (outbox, config) = (Outbox::new(database.clone()), Arc::new(config));
-        let (due, chance) = (Arc::default(), Chance::system());
+        let (due, chance) = (Arc::new(Due::new(&config)), Chance::system());
         Ok(Self { database, outbox, config, channels, due, now, chance })
     }
 
-    /// Pauses and ids are drawn from there, and not from the machine.
+    /// Replaces the source of random delays and ids.
     #[must_use]
     pub fn drawing_from(mut self, chance: Chance) -> Self {
         self.chance = chance;
         self
     }
 
-    /// What follows order facts.
+    /// The follower of order facts.
     #[must_use]
     pub fn follower(&self) -> NotificationFollower {
         NotificationFollower::new(
@@ -77,13 +77,13 @@ impl Notifications {
         &self.database
     }
 
-    /// What it tells others.
+    /// The facts that it publishes.
     #[must_use]
     pub fn facts(&self) -> Arc<Outbox> {
         Arc::new(self.outbox.clone())
     }
 
-    /// Sends what is due until told to stop.
+    /// Sends due messages until stopped.
     pub async fn run_delivery(&self, stop: CancellationToken) {
         let delivery = Delivery {
             database: self.database.clone(),
@@ -102,6 +102,7 @@ impl Notifications {
     pub fn grpc(&self) -> NotificationServiceServer<NotificationEdge> {
         let edge = NotificationEdge::new(
             self.database.clone(),
+            Arc::clone(&self.config),
             Arc::clone(&self.due),
             Arc::clone(&self.now),
             self.chance.clone(),

@@ -1,9 +1,11 @@
 //! Flags of message delivery.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use notification::{Config, Mail, Webhook, WebhookSecret};
+use notification::{Config, Mail, Route, Templates, TrackingUrl, Webhook};
+
+use super::webhooks;
 
 /// Flags of message delivery.
 #[derive(Debug, clap::Args)]
@@ -16,17 +18,25 @@ pub struct MessageArgs {
     /// byte (465), smtp://host:port is without TLS (25).
     #[arg(long, value_name = "URL", env = "ORDINAL_SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
-    /// Sender of mail; required with an --smtp-url on another machine [default: orders@localhost].
+    /// The sender of mail; required with an --smtp-url on another machine [default:
+    /// orders@localhost].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_FROM")]
     mail_from: Option<String>,
-    /// Name of the shop, in the sender and at the end of customers' mail.
+    /// The shop's name: the sender's name and the last line of customers' mail.
     #[arg(long, value_name = "NAME", env = "ORDINAL_SHOP_NAME", value_parser = shop_name)]
     shop_name: Option<String>,
-    /// Remind operators at this address of returns that were not judged [default: ops@localhost;
-    /// none with an --smtp-url on another machine].
+    /// A directory with texts of your own for messages, over the built-in ones (docs/messages.md).
+    #[arg(long, value_name = "DIR", env = "ORDINAL_TEMPLATES")]
+    templates: Option<PathBuf>,
+    /// The address at which a carrier's parcels are tracked, with {tracking} in it; may be
+    /// repeated, in the variable with blanks between: DHL=https://dhl.example/?id={tracking}.
+    #[arg(long, value_name = "CARRIER=URL", env = "ORDINAL_TRACKING_URL", value_delimiter = ' ', value_parser = tracking_url)]
+    tracking_url: Vec<TrackingUrl>,
+    /// Where operators are reminded of returns that wait for a decision [default: ops@localhost;
+    /// nowhere with an --smtp-url on another machine].
     #[arg(long, value_name = "ADDRESS", env = "ORDINAL_MAIL_OPS")]
     mail_ops: Option<String>,
-    /// Retry a mail for this long if its server temporarily refuses it, then give up.
+    /// How long a deferred mail is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = humantime::parse_duration)]
     mail_retry_for: Duration,
     /// Post every order fact to this URL, signed with the secret.
@@ -38,29 +48,30 @@ pub struct MessageArgs {
         requires = "webhook_secret_file"
     )]
     webhook_url: Option<String>,
-    /// A file with the webhook secret, whsec_ and base64, as in Standard Webhooks; up to 5, one per
-    /// line, while secrets are rotated (docs/webhooks.md).
+    /// A file with the webhook secret (whsec_ and base64, as in Standard Webhooks); during a
+    /// rotation up to 5, one per line (docs/webhooks.md).
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
-    /// Trust the authorities in this PEM file for the webhook's certificate, besides the public
-    /// ones.
+    /// Trust the certificate authorities in this file (PEM) for webhooks, beside the public ones.
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOK_CA", requires = "webhook_url")]
     webhook_ca: Option<PathBuf>,
-    /// Retry a fact for this long if the webhook temporarily refuses it, then give up.
+    /// A file with further webhook endpoints, each with its name, URL, secret and the types of
+    /// facts that it gets (docs/webhooks.md).
+    #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOKS")]
+    webhooks: Option<PathBuf>,
+    /// How long a webhook call is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
     webhook_retry_for: Duration,
 }
 
-/// Secrets that sign a call: the new one and older ones that receivers may still use.
-const SECRETS_MAX: usize = 5;
-/// Characters of a shop's name: it is in the From of every mail.
+/// Characters of a shop's name, which is in every mail's From header.
 const SHOP_NAME_MAX: usize = 100;
 
 impl MessageArgs {
-    /// Applies the flags to a configuration.
+    /// Applies the flags.
     ///
     /// # Errors
-    /// If the secret or the certificates cannot be read, or the result is invalid.
+    /// Where a file cannot be read or is invalid, or nothing could be sent with it.
     pub fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(directory) = &self.mail_dir {
             config.mail = Mail::Directory(directory.clone());
@@ -71,18 +82,22 @@ impl MessageArgs {
         if let Some(from) = &self.mail_from {
             config.from.clone_from(from);
         }
-        config.shop.clone_from(&self.shop_name);
+        config.shop.name.clone_from(&self.shop_name);
+        config.shop.tracking.clone_from(&self.tracking_url);
+        if let Some(directory) = &self.templates {
+            config.templates = Templates::from_directory(directory)?;
+        }
         if let Some(ops) = &self.mail_ops {
             config.ops = Some(ops.clone());
         }
         if self.smtp_url.as_deref().is_some_and(|url| !is_here(url)) {
             anyhow::ensure!(
                 self.mail_from.is_some(),
-                "--smtp-url needs --mail-from: no mail server accepts mail from orders@localhost"
+                "--smtp-url needs --mail-from: no server accepts mail from orders@localhost"
             );
             if self.mail_ops.is_none() {
                 tracing::warn!(
-                    "without --mail-ops no operator is reminded of returns to be judged"
+                    "without --mail-ops nobody is reminded of returns that wait for a decision"
                 );
                 config.ops = None;
             }
@@ -90,38 +105,20 @@ impl MessageArgs {
         config.mail_retry_for = self.mail_retry_for;
         config.webhook_retry_for = self.webhook_retry_for;
         if let (Some(url), Some(path)) = (&self.webhook_url, &self.webhook_secret_file) {
-            let secrets = secrets(path)?;
+            let (name, types) = (Route::DEFAULT_ENDPOINT.to_owned(), Vec::new());
+            let (secrets, url) = (webhooks::secrets(path)?, url.clone());
             let authorities = match &self.webhook_ca {
-                Some(path) => std::fs::read(path)
-                    .map_err(|error| anyhow::anyhow!("webhook CA {}: {error}", path.display()))?,
+                Some(path) => webhooks::authorities(path)?,
                 None => Vec::new(),
             };
-            config.webhook = Some(Webhook { url: url.clone(), secrets, authorities });
+            config.webhooks.push(Webhook { name, types, url, secrets, authorities });
+        }
+        if let Some(path) = &self.webhooks {
+            config.webhooks.extend(webhooks::from_file(path)?);
         }
         config.check()?;
         Ok(())
     }
-}
-
-/// The secrets in a file, one per line.
-fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
-    let text = crate::flags::secrets::read("webhook secret", path)?;
-    let mut secrets = Vec::new();
-    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-        if !line.is_empty() {
-            let secret = line.parse().map_err(|error| {
-                anyhow::anyhow!("webhook secret {}: line {number}: {error}", path.display())
-            })?;
-            secrets.push(secret);
-        }
-    }
-    anyhow::ensure!(!secrets.is_empty(), "webhook secret {}: it is empty", path.display());
-    anyhow::ensure!(
-        secrets.len() <= SECRETS_MAX,
-        "webhook secret {}: it has more than {SECRETS_MAX} secrets",
-        path.display()
-    );
-    Ok(secrets)
 }
 
 /// Whether a mail server is on this machine. An invalid URL is refused later.
@@ -144,4 +141,13 @@ fn shop_name(text: &str) -> Result<String, String> {
         return Err(format!("must have 1 to {SHOP_NAME_MAX} characters on one line"));
     }
     Ok(name.to_owned())
+}
+
+fn tracking_url(text: &str) -> Result<TrackingUrl, String> {
+    match text.split_once('=') {
+        Some((carrier, url)) if !carrier.trim().is_empty() => {
+            Ok(TrackingUrl { carrier: carrier.trim().to_owned(), url: url.trim().to_owned() })
+        }
+        _ => Err("not CARRIER=URL".to_owned()),
+    }
 }

@@ -16,6 +16,7 @@ mod settings; // the settings of a process
 mod stepped; // a clock with an adjustable offset
 mod stores; // the databases of the services
 pub mod streams; // flags of the Redis streams
+mod webhooks; // webhook endpoints from a file
 
 use std::net::SocketAddr;
 use std::sync::Arc;

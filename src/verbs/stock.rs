@@ -99,8 +99,10 @@ pub async fn notification(
     };
     let one = |out: &Output, answer: &Value| show::notification(out, &answer["notification"]);
     match verb {
-        NotificationVerb::List { order, state, page } => {
-            let mut request = json!({ "order_id": id(order) });
+        NotificationVerb::List { order, state, channel, endpoint, page } => {
+            let channel = channel.map(|channel| channel.to_ascii_uppercase());
+            let mut request =
+                json!({ "order_id": id(order), "channel": channel, "endpoint": endpoint });
             if let Some(state) = state {
                 let state = client.enum_value("notifications.v1.NotificationState", &state)?;
                 request["state"] = json!(state);
@@ -111,6 +113,29 @@ pub async fn notification(
         NotificationVerb::Get { notification_id } => {
             let request = json!({ "notification_id": notification_id });
             out.answer(&ask("GetNotification", request).await?, one);
+        }
+        NotificationVerb::Replay { endpoint, since, until, replay_id, dry_run, why } => {
+            let replay_id = replay_id.unwrap_or_else(|| Id(Chance::system().uuid())).0.to_string();
+            let until = until.unwrap_or_else(|| jiff::Timestamp::now().to_string());
+            let mut request = json!({
+                "endpoint": endpoint, "since": since, "until": until, "replay_id": replay_id,
+                "validate_only": dry_run, "reason": why.reason,
+            });
+            let mut queued = 0;
+            loop {
+                let mut answer = ask("ReplayWebhooks", request.clone()).await?;
+                queued += answer["queued"].as_u64().unwrap_or(0);
+                let next = answer["next_page_token"].take();
+                if next.as_str().is_none_or(str::is_empty) {
+                    break;
+                }
+                request["page_token"] = next;
+            }
+            let answer = json!({ "replay_id": replay_id, "queued": queued });
+            out.answer(&answer, |out, _| {
+                let what = if dry_run { "would be queued" } else { "queued" };
+                out.line(format!("{queued} calls {what} for {endpoint} by replay {replay_id}"));
+            });
         }
         NotificationVerb::Resend { notification_id, why } => {
             let request = json!({ "notification_id": notification_id, "reason": why.reason });

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_stream::domain::{Reservation, ReservationState};
-use notification::{Channel, Config, compose_all};
+use notification::{Channel, Config, Route, planned_all};
 use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
 use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
@@ -178,22 +178,24 @@ pub fn notifications(
     report: &mut Report,
     subject: &str,
     facts: &[Fact],
-    found: impl IntoIterator<Item = (String, Channel)>,
+    found: impl IntoIterator<Item = (String, Route)>,
 ) {
-    let mut sent: BTreeMap<(String, Channel), u32> = BTreeMap::new();
-    for message in found {
-        *sent.entry(message).or_default() += 1;
+    // Of webhooks, each endpoint for itself.
+    let mut sent: BTreeMap<(String, Channel), BTreeMap<Route, u32>> = BTreeMap::new();
+    for (fact_id, route) in found {
+        let of_channel = sent.entry((fact_id, route.channel())).or_default();
+        *of_channel.entry(route).or_default() += 1;
     }
     let customers_only = Config { ops: None, ..Config::to_directory(std::path::PathBuf::new()) };
-    let due: BTreeSet<(String, Channel)> = compose_all(facts, &customers_only)
+    let due: BTreeSet<(String, Channel)> = planned_all(facts, &customers_only)
         .into_iter()
-        .map(|message| (message.fact_id.to_string(), message.channel))
+        .map(|(fact_id, route)| (fact_id.to_string(), route.channel()))
         .collect();
     for fact in facts {
         let kind = fact.body.kind();
         for channel in Channel::all() {
             let message = (fact.id.to_string(), channel);
-            let times = sent.remove(&message).unwrap_or_default();
+            let times = sent.remove(&message).unwrap_or_default().into_values().max().unwrap_or(0);
             let optional = channel != Channel::Email || is_for_operators(fact) || is_return(fact);
             let is_due = due.contains(&message) && !optional;
             if is_due || times > 0 {
@@ -206,7 +208,8 @@ pub fn notifications(
             }
         }
     }
-    for ((fact_id, channel), times) in sent {
+    for ((fact_id, channel), routes) in sent {
+        let times: u32 = routes.into_values().sum();
         let detail =
             format!("{times} by {} for the fact {fact_id}, which does not exist", channel.code());
         report.find(Law::NotificationsOnce, subject, detail);

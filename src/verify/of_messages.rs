@@ -15,7 +15,7 @@ pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Resu
             let facts = one.read_part(&NOTIFICATIONS).facts(&one.followers.fact_ids);
             // Messages sent before the journal was set back were correct then.
             let found = found.into_iter().filter(|entry| !entry.gone && entry.resend_of.is_none());
-            let sent = found.map(|entry| (entry.fact_id, entry.channel));
+            let sent = found.map(|entry| (entry.fact_id, entry.route));
             laws::notifications(report, one.subject, &facts, sent);
         }
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use notification::Channel;
+use notification::{Channel, Route};
 use serde_json::{Value, json};
 use shared_events::contract::{Disposition, Fact, FactBody, OrderFact, OrderId, Origin};
 
@@ -130,7 +130,7 @@ async fn summaries(client: &Client) -> Result<BTreeMap<OrderId, Value>, Failure>
 async fn sent_messages(
     client: &Client,
     order_id: &OrderId,
-) -> Result<Vec<(String, Channel)>, Failure> {
+) -> Result<Vec<(String, Route)>, Failure> {
     let method = "notifications.v1.NotificationService/ListNotifications";
     let messages = pages(client, method, "notifications", json!({ "order_id": order_id })).await?;
     messages
@@ -142,7 +142,11 @@ async fn sent_messages(
                 .ok_or_else(|| {
                     Failure::Other(anyhow::anyhow!("a message has an unknown channel"))
                 })?;
-            Ok((text(message, "fact_id"), channel))
+            let route = match text(message, "endpoint") {
+                endpoint if endpoint.is_empty() => channel.into(),
+                endpoint => Route::webhook(&endpoint),
+            };
+            Ok((text(message, "fact_id"), route))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Message delivery of a real process under bad conditions: of the machine and of servers.
+//! Messages of a real process, with failing servers and invalid settings.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Engine, PATIENCE};
 
-/// A mail server that accepts connections and never answers; the number of connections.
+/// A mail server that accepts connections and never answers; how many it has accepted.
 fn silent_mail() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
@@ -28,7 +28,7 @@ fn silent_mail() -> (String, Arc<AtomicUsize>) {
     (url, taken)
 }
 
-/// A webhook receiver that answers immediately, and the ids that it received.
+/// A webhook receiver that answers immediately, and the ids of its calls.
 fn hooks() -> (String, Arc<Mutex<BTreeSet<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -71,7 +71,7 @@ fn secret(folder: &TempDir) -> String {
 }
 
 #[test]
-fn a_silent_mail_server_delays_neither_webhooks_nor_shutdown() {
+fn a_hanging_mail_server_delays_neither_webhooks_nor_shutdown() {
     let folder = TempDir::new().unwrap();
     let (smtp, taken) = silent_mail();
     let (hook, got) = hooks();
@@ -84,17 +84,17 @@ fn a_silent_mail_server_delays_neither_webhooks_nor_shutdown() {
     for _ in 0..10 {
         engine.place(&["MUG=1@4.50GBP"]);
     }
-    // Each was placed and confirmed: 20 webhooks, while 20 mails wait for the mail server.
+    // Each was placed and confirmed: 20 webhooks, while 20 mails wait for an answer.
     while got.lock().unwrap().len() < 20 || taken.load(Ordering::Relaxed) == 0 {
-        let (webhooks, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
-        assert!(placed.elapsed() < Duration::from_secs(10), "{webhooks} webhooks, {taken} mails");
+        let (called, taken) = (got.lock().unwrap().len(), taken.load(Ordering::Relaxed));
+        assert!(placed.elapsed() < Duration::from_secs(10), "{called} webhooks, {taken} mails");
         std::thread::sleep(Duration::from_millis(20));
     }
     let stopping = Instant::now();
     assert!(engine.stop().success());
     assert!(stopping.elapsed() < Duration::from_secs(8), "{:?}", stopping.elapsed());
 
-    // Nothing is lost: another process, with a working mail server, sends all of them.
+    // Nothing is lost: the next process sends all of them.
     let mail = folder.path().join("mail");
     let flags = ["--data", data.to_str().unwrap(), "--mail-dir", mail.to_str().unwrap()];
     let engine = Engine::start_with(&flags);
@@ -104,7 +104,7 @@ fn a_silent_mail_server_delays_neither_webhooks_nor_shutdown() {
         assert!(Instant::now() < patience, "{} mails", mails().count());
         std::thread::sleep(Duration::from_millis(50));
     }
-    // They contain personal data: nobody else on the machine can read them.
+    // They hold personal data: only the owner may read them.
     for mail in mails() {
         assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -112,7 +112,142 @@ fn a_silent_mail_server_delays_neither_webhooks_nor_shutdown() {
     assert!(engine.stop().success());
 }
 
-/// As in an image that holds only the program.
+/// Each of them has its own filter, secret, rows and outage.
+#[test]
+fn several_webhook_endpoints_are_read_from_a_file() {
+    let folder = TempDir::new().unwrap();
+    let (all, got_all) = hooks();
+    let (some, got_some) = hooks();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (data, secret) = (folder.path().join("data"), secret(&folder));
+    let file = folder.path().join("webhooks.toml");
+    let text = format!(
+        "[[webhook]]\nname = \"crm\"\nurl = \"{some}\"\nsecret-file = \"secret\"\n\
+         types = [\"order.confirmed.v1\"]\n\n\
+         [[webhook]]\nname = \"closed\"\nurl = \"http://{closed}/hook\"\n\
+         secret-file = \"secret\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let engine = Engine::start_with(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--webhook-url",
+        &all,
+        "--webhook-secret-file",
+        &secret,
+        "--webhooks",
+        file.to_str().unwrap(),
+    ]);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    for _ in 0..10 {
+        engine.place(&["MUG=1@4.50GBP"]);
+    }
+    let patience = Instant::now() + PATIENCE;
+    let count = |got: &Mutex<BTreeSet<String>>| got.lock().unwrap().len();
+    while count(&got_all) < 20 || count(&got_some) < 10 {
+        assert!(Instant::now() < patience, "{} and {}", count(&got_all), count(&got_some));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let listed = |flags: &[&str]| {
+        let listed = engine.ask(&[&["notification", "list", "--page-size", "100"], flags].concat());
+        listed["notifications"].as_array().cloned().unwrap_or_default()
+    };
+    let delivered = |rows: &[serde_json::Value]| {
+        rows.iter().filter(|row| row["state"] == "NOTIFICATION_STATE_DELIVERED").count()
+    };
+    while delivered(&listed(&["--endpoint", "crm"])) < 10 {
+        assert!(Instant::now() < patience);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(listed(&["--endpoint", "crm"]).len(), 10);
+    assert_eq!(listed(&["--channel", "webhook"]).len(), 50);
+    let replay = [
+        "notification",
+        "replay",
+        "--endpoint",
+        "crm",
+        "--since",
+        "2020-01-01",
+        "--reason",
+        "lost",
+    ];
+    let dry = engine.ask(&[&replay[..], &["--dry-run"]].concat());
+    assert_eq!((&dry["queued"], listed(&["--endpoint", "crm"]).len()), (&10.into(), 10));
+    let replayed = engine.ask(&replay);
+    assert_eq!(replayed["queued"], 10);
+    let id = replayed["replay_id"].as_str().unwrap();
+    let again = engine.ask(&[&replay[..], &["--replay-id", id]].concat());
+    assert_eq!(again["queued"], 0, "the same replay queues nothing twice");
+    while count(&got_some) < 20 {
+        assert!(Instant::now() < patience);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let done = engine.ask(&["operations", "list"]);
+    let done = &done["actions"];
+    assert_eq!((&done[0]["verb"], &done[0]["target"]), (&"REPLAY_WEBHOOKS".into(), &"crm".into()));
+    let unknown =
+        engine.refused(1, &["notification", "replay", "--endpoint", "x", "--since", "2020-01-01"]);
+    assert_eq!(unknown["reason"], "NOT_FOUND");
+    let waiting = listed(&["--endpoint", "closed", "--channel", "WEBHOOK"]);
+    assert_eq!((waiting.len(), delivered(&waiting)), (20, 0));
+    assert!(waiting.iter().all(|row| row["endpoint"] == "closed"), "{waiting:?}");
+    let verified = engine.run(&["verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(engine.stop().success());
+    let verified = crate::support::ordinal(&["verify", "--data", data.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+/// The example of docs/webhooks.md is read; what is refused is another setting.
+#[test]
+fn the_documented_file_of_webhooks_is_read() {
+    let folder = TempDir::new().unwrap();
+    let secret = std::fs::read(secret(&folder)).unwrap();
+    for name in ["crm.secret", "warehouse.secret"] {
+        std::fs::write(folder.path().join(name), &secret).unwrap();
+    }
+    let page = std::fs::read_to_string("docs/webhooks.md").unwrap();
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = folder.path().join("webhooks.toml");
+    let flags = ["--mail-ops", "ops", "--webhooks", file.to_str().unwrap()];
+    std::fs::write(&file, text).unwrap();
+    assert!(refused(&folder, &flags).contains("webhook CA"), "the authority is read");
+    let lines = text.lines().filter(|line| !line.starts_with("ca = "));
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let error = refused(&folder, &flags);
+    assert!(error.contains("--mail-ops ops is not an e-mail address"), "{error}");
+}
+
+#[test]
+fn a_faulty_file_of_webhooks_is_refused_and_shows_no_secret() {
+    let folder = TempDir::new().unwrap();
+    secret(&folder);
+    let file = folder.path().join("webhooks.toml");
+    let one = "[[webhook]]\nname = \"crm\"\nurl = \"https://x/geheim\"\nsecret-file = \"secret\"\n";
+    for (text, expected) in [
+        (one.replace("crm", "CRM"), "\"CRM\": a name has 1 to 40 small letters"),
+        (one.replace("crm", "default"), "the name of the endpoint of --webhook-url"),
+        (one.repeat(2), "crm: two endpoints have this name"),
+        (format!("{one}types = [\"order.made.v1\"]\n"), "crm: order.made.v1 is not a type of fact"),
+        (format!("{one}sercet = \"geheim\"\n"), "unknown key sercet; there are name, url"),
+        (one.replace("url = ", "#"), "missing key url"),
+        (one.replace("\"secret\"", "7"), "is not of the right type"),
+        (
+            one.replace("https://x/geheim", "ftp://x/geheim"),
+            "webhook crm: the webhook URL is neither",
+        ),
+        (one.replace("\"secret\"", "\"nowhere\""), "nowhere"),
+        (one.replace("url = \"", "url = "), "not valid TOML"),
+        ("url = \"geheim\"\n".to_owned(), "unknown key url; there are webhook"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let error = refused(&folder, &["--webhooks", file.to_str().unwrap()]);
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("geheim"), "{text}: {error}");
+    }
+}
+
+/// As in an image that holds the program and nothing else.
 #[test]
 fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
     let folder = TempDir::new().unwrap();
@@ -125,9 +260,9 @@ fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
         let engine = Engine::start_in(&nothing, &flags);
         engine.place(&["MUG=1@4.50GBP"]);
         let patience = Instant::now() + PATIENCE;
-        // While it serves: a stopping process leaves unsent messages to the next one.
+        // While it serves: a process that stops leaves unsent messages to the next.
         while calls && got.lock().unwrap().is_empty() {
-            assert!(Instant::now() < patience, "no webhook has left");
+            assert!(Instant::now() < patience, "no webhook was called");
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(engine.stop().success());
@@ -135,7 +270,7 @@ fn a_machine_without_certificate_authorities_serves_and_calls_webhooks() {
 }
 
 #[test]
-fn an_invalid_webhook_is_refused_at_the_start() {
+fn an_unusable_webhook_is_refused_at_start() {
     let folder = TempDir::new().unwrap();
     let (data, secret) = (folder.path().join("data"), secret(&folder));
     let none = folder.path().join("none.pem");
@@ -143,7 +278,7 @@ fn an_invalid_webhook_is_refused_at_the_start() {
     let none = none.to_str().unwrap();
     for (url, more, expected) in [
         ("ftp://localhost/", &[][..], "neither https:// nor http://"),
-        ("no url", &[], "the webhook URL is not one"),
+        ("no url", &[], "the webhook URL is not a valid URL"),
         ("https://localhost/", &["--webhook-ca", none], "holds no certificate"),
         ("https://localhost/", &["--webhook-ca", "/nonexistent"], "webhook CA /nonexistent"),
     ] {
@@ -157,13 +292,13 @@ fn an_invalid_webhook_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_malformed_webhook_secret_is_refused_and_not_shown() {
+fn an_invalid_webhook_secret_is_refused_and_not_shown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("secret");
     let good = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     for (text, expected) in [
         ("webhook-secret-0123456789\n".to_owned(), "line 1: it does not begin with whsec_"),
-        (format!("{good}\n\nwhsec_c2hvcnQ=\n"), "line 3: its key has 5 bytes, and not 24 to 64"),
+        (format!("{good}\n\nwhsec_c2hvcnQ=\n"), "line 3: its key has 5 bytes, not 24 to 64"),
         ("\n \n".to_owned(), "it is empty"),
         (format!("{good}\n").repeat(6), "it has more than 5 secrets"),
     ] {
@@ -178,7 +313,7 @@ fn a_malformed_webhook_secret_is_refused_and_not_shown() {
 }
 
 #[test]
-fn invalid_mail_settings_are_refused_at_the_start() {
+fn invalid_mail_settings_are_refused_at_start() {
     let folder = TempDir::new().unwrap();
     for (flags, expected) in [
         (&["--smtp-url", "smtp://mail.example.org"][..], "--smtp-url needs --mail-from"),
@@ -187,6 +322,12 @@ fn invalid_mail_settings_are_refused_at_the_start() {
         (&["--mail-from", "orders@[127.0.0.1]"], "--mail-from orders@[127.0.0.1] is"),
         (&["--mail-ops", "ops"], "--mail-ops ops is not an e-mail address"),
         (&["--shop-name", "two\nlines"], "on one line"),
+        (&["--tracking-url", "DHL"], "not CARRIER=URL"),
+        (
+            &["--tracking-url", "DHL=https://x"],
+            "--tracking-url DHL: not an http:// or https:// URL",
+        ),
+        (&["--tracking-url", "DHL=ftp://x/{tracking}"], "--tracking-url DHL: not an http://"),
     ] {
         let error = refused(&folder, flags);
         assert!(error.contains(expected), "{error}");
@@ -194,7 +335,101 @@ fn invalid_mail_settings_are_refused_at_the_start() {
     }
 }
 
-/// The error of `serve` with flags with which it does not start.
+#[test]
+fn a_faulty_template_is_refused_at_start_with_file_and_line() {
+    let folder = TempDir::new().unwrap();
+    let templates = folder.path().join("templates");
+    std::fs::create_dir_all(templates.join("de")).unwrap();
+    let file = templates.join("de/received.email.txt");
+    let flags = ["--templates", templates.to_str().unwrap()];
+    for (text, fault) in [
+        ("Subject: x\n\nHallo\n{{ order.totl }}\n", ":4: unknown variable order.totl; there are"),
+        ("Subject: x\n\n{% for line in lines %}\n", ":3: syntax error"),
+        ("Hallo\n", ":1: a mail begins with `Subject: …`, then an empty line"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = refused(&folder, &flags);
+        assert!(error.contains(&format!("{}{fault}", file.display())), "{error}");
+    }
+}
+
+#[test]
+fn customers_get_the_shops_own_texts_in_their_language() {
+    let folder = TempDir::new().unwrap();
+    let (data, mail) = (folder.path().join("data"), folder.path().join("mail"));
+    let templates = folder.path().join("templates");
+    std::fs::create_dir_all(templates.join("de")).unwrap();
+    let received = "Subject: Ihre Bestellung bei {{ shop.name }}\n\n\
+                    {% for line in lines %}\n{{ line.quantity }} x {{ line.sku }} zu \
+                    {{ line.unit_price }}: {{ line.total }}\n{% endfor %}\n\
+                    Summe {{ order.total }}\n";
+    std::fs::write(templates.join("de/received.email.txt"), received).unwrap();
+    let engine = Engine::start_with(&[
+        "--data",
+        data.to_str().unwrap(),
+        "--mail-dir",
+        mail.to_str().unwrap(),
+        "--templates",
+        templates.to_str().unwrap(),
+        "--shop-name",
+        "Tee & Co",
+        "--tracking-url",
+        "DHL=https://dhl.example/?id={tracking}",
+        "--tracking-url",
+        "UPS=https://ups.example/{tracking}",
+    ]);
+    engine.ask(&["stock", "set", "MUG", "1000"]);
+    let placed = engine.ask(
+        &[&crate::support::placing(&["MUG=300@4.50EUR"])[..], &["--locale", "de-AT"]].concat(),
+    );
+    let order = placed["order"]["order_id"].as_str().unwrap();
+    engine.until(order, "CONFIRMED");
+    engine.ask(&["order", "fulfill", order, "--carrier", "UPS", "--tracking", "1Z 9"]);
+    let patience = Instant::now() + PATIENCE;
+    let mails = loop {
+        let files = std::fs::read_dir(&mail).into_iter().flatten().flatten();
+        let mails: Vec<String> = files
+            .filter(|file| file.path().extension().is_some_and(|end| end == "eml"))
+            .map(|file| plain(&std::fs::read_to_string(file.path()).unwrap()))
+            .collect();
+        if mails.len() >= 3 {
+            break mails;
+        }
+        assert!(Instant::now() < patience, "{mails:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let with = |text: &str| mails.iter().any(|mail| mail.contains(text));
+    assert!(with("Ihre Bestellung bei Tee & Co"), "{mails:?}");
+    // Grouped as in Austria: a no-break space.
+    assert!(with("300 x MUG zu 4,50 EUR: 1\u{a0}350,00 EUR"), "{mails:?}");
+    // The others are built in.
+    assert!(with("UPS 1Z 9\nhttps://ups.example/1Z%209\n"), "{mails:?}");
+    assert!(engine.stop().success());
+}
+
+/// The subject and text of a mail, decoded.
+fn plain(mail: &str) -> String {
+    let mail = mail.replace("\r\n", "\n");
+    let (head, body) = mail.split_once("\n\n").unwrap();
+    let subject = head.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
+    if !head.contains("quoted-printable") {
+        return format!("{subject}\n{body}");
+    }
+    let body = body.replace("=\n", "");
+    let mut bytes = Vec::new();
+    let mut rest = body.as_bytes().iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte == b'=' {
+            let code: String = rest.by_ref().take(2).map(char::from).collect();
+            bytes.push(u8::from_str_radix(&code, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    format!("{subject}\n{}", String::from_utf8(bytes).unwrap())
+}
+
+/// The error of `serve` with flags that it refuses.
 fn refused(folder: &TempDir, flags: &[&str]) -> String {
     let data = folder.path().join("data");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
@@ -203,10 +438,9 @@ fn refused(folder: &TempDir, flags: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A message that an operator sent again is listed beside the one it repeats, with who asked for
-/// it, and `verify` accepts it.
+/// A resend is listed beside the message that it repeats, with the caller, and `verify` accepts it.
 #[test]
-fn a_resent_message_is_a_new_one_and_passes_verify() {
+fn a_resent_message_is_a_new_one_and_verify_accepts_it() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let flags = ["--data", data.to_str().unwrap()];

@@ -247,7 +247,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("redis", &["shared-events/src/stream/redis/"]),
     ("lettre", &["notification/src/channel.rs"]),
-    ("reqwest", &["notification/src/channel.rs"]),
+    ("minijinja", &["notification/src/templates/"]),
+    ("icu_decimal", &["notification/src/templates/values.rs"]),
+    ("reqwest", &["notification/src/channel.rs", "notification/src/webhook.rs"]),
     ("hyper", &["src/edge/connections/"]),
     ("hyper_util", &["src/edge/connections/"]),
 ];

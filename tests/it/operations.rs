@@ -130,7 +130,7 @@ async fn every_change_by_an_operator_is_recorded_once(shop: Shop) {
     let [verb, target, reason, before, after] = summary(&done[0]);
     assert_eq!((verb, target, reason), ("RESEND_NOTIFICATION", message.as_str(), "it was lost"));
     assert_eq!(before, "RECEIVED by EMAIL");
-    assert!(after.starts_with("said again as "), "{after}");
+    assert!(after.starts_with("resent as "), "{after}");
     shop.close().await;
 }
 

@@ -179,7 +179,7 @@ const ALSO: [&str; 7] = [
     "contract/order_fact.rs",
     "domain/order.rs",
     "event-journal/src/error.rs",
-    "compose.rs",
+    "templates/kind.rs",
     "demo.rs",
     "failure.rs",
     "through_grpc.rs",

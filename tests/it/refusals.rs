@@ -467,6 +467,11 @@ async fn every_malformed_field_is_named(shop: Shop) {
         ),
         (messages, "GetNotification", json!({ "notification_id": id })),
         (messages, "ResendNotification", json!({ "notification_id": id })),
+        (
+            messages,
+            "ReplayWebhooks",
+            json!({ "endpoint": "default", "replay_id": id, "since": "2026-01-01T00:00:00Z" }),
+        ),
         (admin, "ListDeadLetters", page(json!({ "follower": "stock" }))),
         (admin, "GetDeadLetter", json!({ "follower": "stock", "subject": id })),
         (admin, "PutBackDeadLetters", json!({ "follower": "stock", "subject": id })),

@@ -46,6 +46,7 @@ inventory.v1.InventoryService/ListStockHolders              ops service
 inventory.v1.InventoryService/SetStock                      ops service
 notifications.v1.NotificationService/GetNotification        ops service
 notifications.v1.NotificationService/ListNotifications      ops service
+notifications.v1.NotificationService/ReplayWebhooks         ops
 notifications.v1.NotificationService/ResendNotification     ops
 orders.v1.JournalService/DiffOrder                          customer ops service
 orders.v1.JournalService/ListOrderEvents                    customer ops service

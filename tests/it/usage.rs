@@ -255,6 +255,12 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["state:       RETRY_AT", "\nfirst line\n"],
         ),
         (
+            vec!["notification", "replay", "--endpoint", "crm", "--since", "2026-01-01"],
+            messages("ReplayWebhooks"),
+            json!({ "queued": 7 }),
+            vec!["7 calls queued for crm by replay "],
+        ),
+        (
             vec!["notification", "resend", ID],
             messages("ResendNotification"),
             json!({ "notification": whole }),

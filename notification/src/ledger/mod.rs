@@ -1,13 +1,15 @@
-//! Said once: the only SQL about messages.
-//! Never here: what a message says, or how it leaves.
+//! The ledger: each message once, and its state. The only SQL about messages.
+//! Never here: what a message says, or how it is sent.
 
 mod read; // single messages and lists of them
-mod report; // what a channel takes, and what became of it
-mod resend; // the same again, because somebody asks for it
-mod write; // composed, or dropped because its history is gone
+mod replay; // facts for a webhook endpoint again
+mod report; // claims, and the outcome of each try
+mod resend; // a copy of a finished message
+mod write; // new messages, and dropping unsent ones after a set back
 
 pub use read::{Filter, due, get, list};
-pub use report::{away, claim, delivered, failed, in_doubt};
+pub use replay::{Replay, Replayed, replay};
+pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
 pub use write::{drop_unsent, write};
 
@@ -17,31 +19,31 @@ use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::Channel;
+use crate::{Channel, Route};
 
-/// Where a message stands.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum State {
     /// Waits for its first try.
     Queued,
     /// Is being sent.
     Sending,
-    /// The channel took it.
+    /// The server accepted it.
     Delivered,
     /// A try failed; another is due.
     RetryAt,
-    /// All tries failed, or the channel refused it for good.
+    /// All tries failed, or the server refused it for good.
     Failed,
 }
 
 impl State {
-    /// Whether another try is to come, or is being made.
+    /// Whether it is not finished.
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Sending | Self::RetryAt)
     }
 
-    /// Every state: the first one, and what stands after each.
+    /// Every state.
     pub fn all() -> impl Iterator<Item = Self> {
         std::iter::successors(Some(Self::Queued), |state| state.next())
     }
@@ -74,45 +76,47 @@ impl State {
 pub struct Entry {
     /// Its id.
     pub id: NotificationId,
-    /// Its place among all.
+    /// Its number, in the order of composing.
     pub serial: i64,
-    /// The fact it tells.
+    /// The fact that it reports.
     pub fact_id: String,
     /// The order it is about.
     pub order_id: OrderId,
-    /// The shard of that order; 0 of messages that were composed before it was kept.
+    /// The shard of that order; 0 for messages of versions that did not record it.
     pub shard: u16,
-    /// Which way out.
+    /// How it is sent.
     pub channel: Channel,
-    /// What it says.
+    /// The channel and, of webhooks, the endpoint.
+    pub route: Route,
+    /// Its kind, such as `RECEIVED`.
     pub kind: String,
-    /// To whom.
+    /// The recipient.
     pub recipient: String,
     /// Subject line.
     pub subject: String,
     /// Text.
     pub body: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// How often it was tried.
     pub attempts: u32,
-    /// Tries of which nobody knows whether it was taken.
+    /// How many tries ended with an unknown outcome.
     pub in_doubt: u32,
-    /// What the last try failed with.
+    /// The error of the last try.
     pub last_error: String,
-    /// Whether the fact that it told is of a history that is gone: the journal was set back since.
+    /// Whether its fact no longer exists, because the journal was set back since.
     pub gone: bool,
     /// When it was composed.
     pub created_at: Timestamp,
-    /// When it was last asked for: composed, or to be sent again.
+    /// When it was composed or, for a resend, asked for. Retries are counted from here.
     pub asked_at: Timestamp,
     /// When the next try is due.
     pub next_try_at: Timestamp,
-    /// When the channel took it.
+    /// When the server accepted it.
     pub delivered_at: Option<Timestamp>,
-    /// The message that it says again, where somebody asked for that.
+    /// The message that this one repeats, for a resend.
     pub resend_of: Option<NotificationId>,
-    /// Who asked for that.
+    /// The caller who asked for the resend.
     pub asked_by: Option<String>,
 }
 
@@ -132,12 +136,12 @@ const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind
                        next_try_at, delivered_at, gone, resend_of, asked_by, \
                        in_doubt, COALESCE(shard, 0) AS shard";
 
-/// What the last error begins with where a message was being sent when its history went: it was not
-/// taken, and there is no other try.
-const GONE: &str = "its history is gone; ";
+/// Prefix of the last error where the journal was set back while the message was being sent: it was
+/// not delivered and is not retried.
+const GONE: &str = "the journal was set back; ";
 
-/// The messages of a report, `$2` their serials and `$3` their ids. By both: after the journal was set back
-/// a serial may be another message's.
+/// Selects the messages of a report by serials `$2` and ids `$3`. By both, because after a set back
+/// a serial may belong to another message.
 fn reported(database: &Database) -> &'static str {
     database.sql(
         "serial = ANY (ARRAY(
@@ -153,9 +157,9 @@ fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<NotificationId> 
     entries.into_iter().map(|entry| entry.id).collect()
 }
 
-/// Nobody else claims or reports these meanwhile. Whoever claims takes the list before the messages,
-/// and so does whoever reports: in another order they would wait for each other.
-async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+/// Locks these rows of `due`. Claims and reports lock `due` before `notifications`; any other order
+/// could deadlock.
+async fn lock_due(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
     // SQLite has one writer at a time.
     if database.dialect() == Dialect::Postgres {
         sqlx::query(
@@ -170,8 +174,12 @@ async fn hold(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), D
     Ok(())
 }
 
-/// These are due no more.
-async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(), DatabaseError> {
+/// Removes these from the due messages.
+async fn remove_due(
+    database: &Database,
+    tx: &mut Tx,
+    serials: &[i64],
+) -> Result<(), DatabaseError> {
     if serials.is_empty() {
         return Ok(());
     }
@@ -184,8 +192,8 @@ async fn finished(database: &Database, tx: &mut Tx, serials: &[i64]) -> Result<(
     Ok(())
 }
 
-/// This one is due again then.
-async fn due_again(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), DatabaseError> {
+/// Makes a message due at `at`.
+async fn set_due(tx: &mut Tx, serial: i64, at: Timestamp) -> Result<(), DatabaseError> {
     sqlx::query(
         "INSERT INTO due (serial, at, channel)
          SELECT serial, $2, channel FROM notifications WHERE serial = $1
@@ -208,6 +216,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         Ok(Timestamp::from_micros(row.try_get(column)?))
     };
     let (channel, state) = (text("channel")?, text("state")?);
+    let route = Route::recorded(&channel).ok_or(DatabaseError::Corrupt("channel"))?;
     let attempts: i64 = row.try_get("attempts")?;
     let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
@@ -222,9 +231,8 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
             .map_err(|_| DatabaseError::Corrupt("order id"))?,
         shard: u16::try_from(row.try_get::<i64, _>("shard")?)
             .map_err(|_| DatabaseError::Corrupt("shard of a message"))?,
-        channel: Channel::all()
-            .find(|known| known.code() == channel)
-            .ok_or(DatabaseError::Corrupt("channel"))?,
+        channel: route.channel(),
+        route,
         kind: text("kind")?,
         recipient: text("recipient")?,
         subject: text("subject")?,

@@ -1,12 +1,13 @@
 use std::collections::HashSet;
 
 use shared_events::contract::{NotificationId, OrderId};
-use shared_events::stream::{Database, DatabaseError, Tx};
+use shared_events::stream::{Database, DatabaseError};
+use sqlx::{Any, Executor};
 
 use super::{COLUMNS, Entry, State, entry};
-use crate::Channel;
+use crate::{Channel, Route};
 
-/// The serials of all messages that are on the list of due ones.
+/// The serials in the table of due messages.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -16,13 +17,16 @@ pub async fn due(database: &Database) -> Result<HashSet<i64>, DatabaseError> {
     Ok(serials.into_iter().collect())
 }
 
-/// One message, if it is there.
+/// One message, if it exists.
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn get(tx: &mut Tx, id: NotificationId) -> Result<Option<Entry>, DatabaseError> {
+pub async fn get<'e>(
+    database: impl Executor<'e, Database = Any>,
+    id: NotificationId,
+) -> Result<Option<Entry>, DatabaseError> {
     let sql = format!("SELECT {COLUMNS} FROM notifications WHERE notification_id = $1");
-    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    let row = sqlx::query(&sql).bind(id.to_string()).fetch_optional(database).await?;
     row.as_ref().map(entry).transpose()
 }
 
@@ -35,6 +39,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Of this channel.
     pub channel: Option<Channel>,
+    /// To this webhook endpoint.
+    pub endpoint: Option<String>,
 }
 
 /// Messages after a serial, oldest first, at most `limit`.
@@ -47,12 +53,21 @@ pub async fn list(
     after: i64,
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
-    // Only what is asked for stands in the text, so that the index on it is used.
+    // Only the filters in use are in the text, so that their index is used.
     let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE serial > $1");
+    // Without an endpoint, all webhooks.
+    let route = match (&filter.endpoint, filter.channel) {
+        (Some(endpoint), _) => Some(Route::webhook(endpoint)),
+        (None, Some(Channel::Webhook)) => {
+            sql.push_str(" AND (channel = 'WEBHOOK' OR channel LIKE 'WEBHOOK:%')");
+            None
+        }
+        (None, channel) => channel.map(Route::from),
+    };
     let wanted = [
         ("order_id", filter.order_id.map(|id| id.to_string())),
         ("state", filter.state.map(|state| state.code().to_owned())),
-        ("channel", filter.channel.map(|channel| channel.code().to_owned())),
+        ("channel", route.as_ref().map(Route::code)),
     ];
     let mut texts = Vec::new();
     for (column, text) in wanted {

@@ -3,25 +3,24 @@ use std::collections::HashSet;
 use shared_events::contract::{FactBody, FactId, NotificationFact, Origin, Timestamp};
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 
-use super::{COLUMNS, Entry, GONE, due_again, entry, finished, hold, ids, json, reported};
-use crate::Channel;
+use super::{COLUMNS, Entry, GONE, entry, ids, json, lock_due, remove_due, reported, set_due};
+use crate::Route;
 
-/// Takes messages that are due by a channel, oldest first, and marks them as being sent until
-/// `until`; if nobody reports by then, the process died and they are due again, unless their history
-/// is gone.
+/// Claims due messages of a route, oldest first, until `until`. Those without a report by then
+/// are due again, because their process died; those whose history is gone fail instead.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn claim(
     database: &Database,
-    channel: Channel,
+    route: impl Into<Route>,
     now: Timestamp,
     until: Timestamp,
     limit: u32,
 ) -> Result<Vec<Entry>, DatabaseError> {
     let mut tx = database.begin().await?;
-    // Whoever else claims takes the next ones. An array, so that they are looked for once: asked for
-    // by `IN (SELECT …)`, a plan for an empty table looks again for each row, and takes them all.
+    // Concurrent claims take different rows. An array makes the subquery run once: with
+    // `IN (SELECT …)`, a plan made for an empty table runs it per row and claims all of them.
     let sql = database.sql(
         "UPDATE due SET at = $1 WHERE serial = ANY (ARRAY(
              SELECT serial FROM due WHERE channel = $4 AND at <= $2
@@ -36,7 +35,7 @@ pub async fn claim(
         .bind(until.micros())
         .bind(now.micros())
         .bind(i64::from(limit))
-        .bind(channel.code())
+        .bind(route.into().code())
         .fetch_all(&mut *tx)
         .await?;
     if taken.is_empty() {
@@ -63,13 +62,13 @@ pub async fn claim(
     let (mut entries, given_up): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.state.is_open());
     let given_up: Vec<i64> = given_up.iter().map(|entry| entry.serial).collect();
-    finished(database, &mut tx, &given_up).await?;
+    remove_due(database, &mut tx, &given_up).await?;
     tx.commit().await?;
     entries.sort_by_key(|entry| entry.serial);
     Ok(entries)
 }
 
-/// The channels took these. Tells others in the same transaction.
+/// Records delivered messages, and publishes their facts in the same transaction.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -81,7 +80,7 @@ pub async fn delivered(
 ) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
-    hold(database, &mut tx, &serials).await?;
+    lock_due(database, &mut tx, &serials).await?;
     let sql = format!(
         "UPDATE notifications SET state = 'DELIVERED', delivered_at = $1, last_error = ''
          WHERE {} AND state = 'SENDING' RETURNING serial, notification_id",
@@ -94,15 +93,15 @@ pub async fn delivered(
         .fetch_all(&mut *tx)
         .await?;
     let (serials, changed): (Vec<i64>, HashSet<String>) = changed.into_iter().unzip();
-    finished(database, &mut tx, &serials).await?;
-    let told = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
-    outbox.write(&mut tx, told.map(sent).collect(), now).await?;
+    remove_due(database, &mut tx, &serials).await?;
+    let published = entries.iter().filter(|entry| changed.contains(&entry.id.to_string()));
+    outbox.write(&mut tx, published.map(sent).collect(), now).await?;
     tx.commit().await?;
     outbox.committed();
     Ok(())
 }
 
-/// What is told of a message that left.
+/// The fact that a message was sent.
 fn sent(entry: &Entry) -> NewFact {
     let sent = NotificationFact::Sent {
         order_id: entry.order_id,
@@ -119,8 +118,8 @@ fn sent(entry: &Entry) -> NewFact {
     }
 }
 
-/// A try failed: another is due at `next_try_at`, or none ever where that is absent or the message's
-/// history is gone.
+/// Records a failed try: the next is due at `next_try_at`. Without that, or where the message's
+/// history is gone, the message has failed.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -137,21 +136,21 @@ pub async fn failed(
             reported(database),
         );
         let mut tx = database.begin().await?;
-        hold(database, &mut tx, &[entry.serial]).await?;
+        lock_due(database, &mut tx, &[entry.serial]).await?;
         let changed: Vec<i64> = sqlx::query_scalar(&sql)
             .bind(error)
             .bind(json(&[entry.serial])?)
             .bind(json(&[entry.id])?)
             .fetch_all(&mut *tx)
             .await?;
-        finished(database, &mut tx, &changed).await?;
+        remove_due(database, &mut tx, &changed).await?;
         return Ok(tx.commit().await?);
     };
-    try_again(database, &[entry], error, at, Count { tries_taken_back: 0, in_doubt: 0 }).await
+    try_again(database, &[entry], error, at, Count { attempts_taken_back: 0, in_doubt: 0 }).await
 }
 
-/// A try ended without a word, so that it may have been taken: another is due at `next_try_at`. None
-/// where its history is gone.
+/// Records a try of unknown outcome: the next is due at `next_try_at`, unless the message's history
+/// is gone.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -161,32 +160,73 @@ pub async fn in_doubt(
     error: &str,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let count = Count { tries_taken_back: 0, in_doubt: 1 };
+    let count = Count { attempts_taken_back: 0, in_doubt: 1 };
     try_again(database, &[entry], error, next_try_at, count).await
 }
 
-/// Nobody was there to take them, or it was not their turn: another try is due at `next_try_at`, and
-/// this one does not count. None where their history is gone.
+/// Records that the server was unavailable, or that sending never began: the next try is due at
+/// `next_try_at` and this one does not count. Messages whose history is gone fail.
 ///
 /// # Errors
 /// [`DatabaseError`]
-pub async fn away(
+pub async fn unavailable(
     database: &Database,
     entries: &[&Entry],
     error: &str,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let count = Count { tries_taken_back: 1, in_doubt: 0 };
+    let count = Count { attempts_taken_back: 1, in_doubt: 0 };
     try_again(database, entries, error, next_try_at, count).await
 }
 
-/// What a try that has failed comes to.
+/// Fails messages of routes that are not among `known`, where they were asked for before
+/// `asked_before`: their endpoint is not configured any more. Returns how many.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn fail_unrouted(
+    database: &Database,
+    known: impl IntoIterator<Item = &Route>,
+    asked_before: Timestamp,
+    now: Timestamp,
+) -> Result<usize, DatabaseError> {
+    let known: HashSet<String> = known.into_iter().map(Route::code).collect();
+    let routes: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT channel FROM due").fetch_all(database.reader()).await?;
+    let mut failed = 0;
+    for route in routes.into_iter().filter(|route| !known.contains(route)) {
+        let mut tx = database.begin().await?;
+        let due: Vec<i64> = sqlx::query_scalar("SELECT serial FROM due WHERE channel = $1")
+            .bind(&route)
+            .fetch_all(&mut *tx)
+            .await?;
+        lock_due(database, &mut tx, &due).await?;
+        let changed: Vec<i64> = sqlx::query_scalar(
+            "UPDATE notifications SET state = 'FAILED', last_error = 'webhook: not configured'
+             WHERE channel = $1 AND asked_at < $2
+                 AND (state IN ('QUEUED', 'RETRY_AT') OR (state = 'SENDING' AND next_try_at <= $3))
+                 AND serial IN (SELECT serial FROM due WHERE channel = $1)
+             RETURNING serial",
+        )
+        .bind(&route)
+        .bind(asked_before.micros())
+        .bind(now.micros())
+        .fetch_all(&mut *tx)
+        .await?;
+        remove_due(database, &mut tx, &changed).await?;
+        tx.commit().await?;
+        failed += changed.len();
+    }
+    Ok(failed)
+}
+
+/// How a failed try changes the counters.
 struct Count {
-    tries_taken_back: i64,
+    attempts_taken_back: i64,
     in_doubt: i64,
 }
 
-/// Another try of each whose history is not gone.
+/// Schedules another try of each message whose history is not gone.
 async fn try_again(
     database: &Database,
     entries: &[&Entry],
@@ -196,7 +236,7 @@ async fn try_again(
 ) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
-    hold(database, &mut tx, &serials).await?;
+    lock_due(database, &mut tx, &serials).await?;
     let sql = format!(
         "UPDATE notifications
          SET state = CASE WHEN gone = 1 THEN 'FAILED' ELSE 'RETRY_AT' END,
@@ -210,15 +250,15 @@ async fn try_again(
         .bind(json(&serials)?)
         .bind(json(&ids(entries.iter().copied()))?)
         .bind(at.micros())
-        .bind(count.tries_taken_back)
+        .bind(count.attempts_taken_back)
         .bind(count.in_doubt)
         .fetch_all(&mut *tx)
         .await?;
     let (given_up, again): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, gone)| *gone == 1);
     for (serial, _) in again {
-        due_again(&mut tx, serial, at).await?;
+        set_due(&mut tx, serial, at).await?;
     }
     let given_up: Vec<i64> = given_up.into_iter().map(|(serial, _)| serial).collect();
-    finished(database, &mut tx, &given_up).await?;
+    remove_due(database, &mut tx, &given_up).await?;
     Ok(tx.commit().await?)
 }

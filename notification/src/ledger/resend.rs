@@ -1,21 +1,21 @@
 use shared_events::contract::{NotificationId, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 
-use super::{Entry, due_again, get};
+use super::{Entry, get, set_due};
 
-/// What became of the wish to have a message sent again.
+/// The outcome of a resend request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resent {
-    /// There is another one, which says the same.
-    Again(Box<Entry>),
-    /// It is still on its way, or another that says it again.
+    /// A new message with the same text is queued.
+    Queued(Box<Entry>),
+    /// The message, or an earlier resend of it, has not finished.
     NotFinished,
     /// There is no such message.
     NotFound,
 }
 
-/// Has what a finished message says sent again, by a message of its own with this id: what became of
-/// the first one stays as it is. `by` is who asks for it.
+/// Queues a copy of a finished message under the id `again`; the first message stays as it is. `by`
+/// is the caller who asks for it.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -28,21 +28,22 @@ pub async fn resend(
     now: Timestamp,
 ) -> Result<Resent, DatabaseError> {
     if database.dialect() == Dialect::Postgres {
-        // Serials are given by what is there: nobody writes another message meanwhile.
+        // The next serial is computed from the rows, so no other writer may add one meanwhile.
         sqlx::query("LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE")
             .execute(&mut **tx)
             .await?;
     }
-    let Some(entry) = get(tx, id).await? else { return Ok(Resent::NotFound) };
-    // What is said a third time says the first again, and not the second.
+    let Some(entry) = get(&mut **tx, id).await? else { return Ok(Resent::NotFound) };
+    // A resend of a resend refers to the first message.
     let first = entry.resend_of.unwrap_or(entry.id);
     let open: Option<i64> = sqlx::query_scalar(
         "SELECT serial FROM notifications
-         WHERE order_id = $1 AND (notification_id = $2 OR resend_of = $2)
+         WHERE order_id = $1 AND (notification_id = $2 OR resend_of = $2) AND channel = $3
              AND state NOT IN ('DELIVERED', 'FAILED') LIMIT 1",
     )
     .bind(entry.order_id.to_string())
     .bind(first.to_string())
+    .bind(entry.route.code())
     .fetch_optional(&mut **tx)
     .await?;
     if open.is_some() {
@@ -64,7 +65,7 @@ pub async fn resend(
     .bind(id.to_string())
     .fetch_one(&mut **tx)
     .await?;
-    due_again(tx, serial, now).await?;
-    let entry = get(tx, again).await?.ok_or(DatabaseError::Corrupt("message"))?;
-    Ok(Resent::Again(Box::new(entry)))
+    set_due(tx, serial, now).await?;
+    let entry = get(&mut **tx, again).await?.ok_or(DatabaseError::Corrupt("message"))?;
+    Ok(Resent::Queued(Box::new(entry)))
 }

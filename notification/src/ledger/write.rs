@@ -11,7 +11,7 @@ struct MessageRow<'a> {
     notification_id: NotificationId,
     nth: i64,
     fact_id: FactId,
-    channel: &'static str,
+    channel: String,
     order_id: OrderId,
     kind: &'a str,
     recipient: &'a str,
@@ -28,8 +28,8 @@ struct DueRow<'a> {
     channel: &'a str,
 }
 
-/// Writes messages down. One that stands there already was said before and stays as it is; if its history
-/// was thought to be gone, it is not, and one that was given up meanwhile is due again.
+/// Inserts messages. One that exists stays as it is, except where it was marked as gone: its fact
+/// is back after all, and if it had failed meanwhile it is due again.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -48,7 +48,7 @@ pub async fn write(
             notification_id: message.id,
             nth,
             fact_id: message.fact_id,
-            channel: message.channel.code(),
+            channel: message.route.code(),
             order_id: message.order_id,
             kind: message.kind,
             recipient: &message.recipient,
@@ -120,9 +120,9 @@ pub async fn write(
     Ok(())
 }
 
-/// Drops what has not left yet and tells facts behind a position of a shard: another history has none of
-/// them. What has left or is being sent stays, and is known to be of a history that is gone: somebody
-/// holds what is being sent by its serial, and it may have left. How many were dropped.
+/// Drops unsent messages about facts after a position of a shard, because the journal was set back
+/// to it. Messages that were sent, or are being sent and may be delivered, stay and are marked as
+/// gone. Returns how many were dropped.
 ///
 /// # Errors
 /// [`DatabaseError`]

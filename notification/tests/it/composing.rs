@@ -1,8 +1,8 @@
-//! What is said of which fact: pure, and silent where it should be.
+//! Which messages a fact leads to, and their texts.
 
 use std::path::PathBuf;
 
-use notification::{Channel, Config, Mail, compose, compose_all};
+use notification::{Channel, Config, Mail, Shop, compose, compose_all};
 use shared_events::contract::{
     CancelReason, Contact, Disposition, Fact, FactBody, LineUnits, Money, OrderFact, OrderLineFact,
     Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
@@ -19,7 +19,7 @@ fn kinds(facts: &shared_events::contract::Fact) -> Vec<(Channel, &'static str)> 
 }
 
 #[test]
-fn a_placed_order_is_received_and_not_yet_confirmed() {
+fn a_placed_order_is_acknowledged_not_confirmed() {
     let messages = compose(&placed(1), &config());
     assert_eq!(messages.len(), 1);
     assert_eq!((messages[0].channel, messages[0].kind), (Channel::Email, "RECEIVED"));
@@ -30,14 +30,14 @@ fn a_placed_order_is_received_and_not_yet_confirmed() {
 }
 
 #[test]
-fn a_confirmed_order_is_told_by_mail_and_to_the_phone() {
+fn a_confirmation_goes_by_mail_and_sms() {
     let confirmed =
         fact(1, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
     assert_eq!(kinds(&confirmed), [(Channel::Email, "CONFIRMED"), (Channel::Sms, "CONFIRMED")]);
 }
 
 #[test]
-fn a_cancellation_is_told_by_its_reason() {
+fn each_cancellation_reason_has_its_own_message() {
     for (reason, kind) in [
         (CancelReason::CustomerRequest, "CANCELLED"),
         (CancelReason::Ops, "CANCELLED"),
@@ -56,7 +56,7 @@ fn a_cancellation_is_told_by_its_reason() {
 }
 
 #[test]
-fn an_approved_return_is_told_once_with_its_refund() {
+fn an_approved_return_is_one_message_with_its_refund() {
     let return_id = ReturnId::mint();
     let returned = fact(1, |order| OrderFact::Returned { order, return_id, lines: Vec::new() });
     assert_eq!(kinds(&returned), []);
@@ -83,12 +83,12 @@ fn refund(return_id: ReturnId, minor: i64) -> Fact {
 }
 
 #[test]
-fn a_refund_of_nothing_is_promised_to_nobody() {
+fn a_refund_of_zero_is_not_announced() {
     let return_id = ReturnId::mint();
     let kinds = |facts: &[Fact]| -> Vec<&str> {
         compose_all(facts, &config()).iter().map(|message| message.kind).collect()
     };
-    // As it is told now, and as it was told before.
+    // As facts are published now, and as earlier versions did.
     for facts in [&[returned(return_id)][..], &[returned(return_id), refund(return_id, 0)]] {
         let messages = compose_all(facts, &config());
         assert_eq!(messages.len(), 1, "{messages:?}");
@@ -99,14 +99,14 @@ fn a_refund_of_nothing_is_promised_to_nobody() {
         }
     }
     assert!(compose_all(&[returned(return_id)], &config())[0].body.contains("2 x MUG"));
-    // A refund tells of both, and that of another return says nothing of this one.
+    // A refund covers its own return only.
     assert_eq!(kinds(&[returned(return_id), refund(return_id, 250)]), ["REFUND"]);
     let other = Fact { position: 2, ..refund(return_id, 250) };
     assert_eq!(kinds(&[returned(return_id), other]), ["RETURNED", "REFUND"]);
 }
 
-/// The fact of an order whose customer is reached in this way.
-fn reached(mut fact: Fact, contact: &Contact) -> Fact {
+/// The fact, with another contact of the customer.
+fn with_contact(mut fact: Fact, contact: &Contact) -> Fact {
     let FactBody::Order(order) = &mut fact.body else { panic!("a fact of an order") };
     match order {
         OrderFact::Created { order, .. }
@@ -118,7 +118,7 @@ fn reached(mut fact: Fact, contact: &Contact) -> Fact {
 }
 
 #[test]
-fn a_phone_hears_what_there_is_a_way_for() {
+fn a_phone_gets_sms_only_where_sms_can_be_sent() {
     let cancelled = fact(1, |order| OrderFact::Cancelled {
         order,
         reason: CancelReason::InsufficientStock,
@@ -130,26 +130,27 @@ fn a_phone_hears_what_there_is_a_way_for() {
     let facts = [placed(3), confirmed, cancelled];
     let both = Contact::new("ada@example.org", "+442071838750", "en").unwrap();
     let phone = Contact::new("", "+442071838750", "en").unwrap();
-    let told = |contact: &Contact, config: &Config| -> Vec<(Channel, &str)> {
-        let facts: Vec<Fact> = facts.iter().map(|fact| reached(fact.clone(), contact)).collect();
-        let said = compose_all(&facts, config);
-        said.iter().map(|message| (message.channel, message.kind)).collect()
+    let composed = |contact: &Contact, config: &Config| -> Vec<(Channel, &str)> {
+        let facts: Vec<Fact> =
+            facts.iter().map(|fact| with_contact(fact.clone(), contact)).collect();
+        let messages = compose_all(&facts, config);
+        messages.iter().map(|message| (message.channel, message.kind)).collect()
     };
     let files = config();
     let smtp = Config { mail: Mail::Smtp("smtp://localhost".to_owned()), ..config() };
     use Channel::{Email, Sms};
     let mails = [(Email, "RECEIVED"), (Email, "CONFIRMED"), (Email, "OUT_OF_STOCK")];
-    assert_eq!(told(&both, &smtp), mails);
-    assert_eq!(told(&both, &files), [mails[0], mails[1], (Sms, "CONFIRMED"), mails[2]]);
+    assert_eq!(composed(&both, &smtp), mails);
+    assert_eq!(composed(&both, &files), [mails[0], mails[1], (Sms, "CONFIRMED"), mails[2]]);
     assert_eq!(
-        told(&phone, &files),
+        composed(&phone, &files),
         [(Sms, "RECEIVED"), (Sms, "CONFIRMED"), (Sms, "OUT_OF_STOCK")]
     );
-    assert_eq!(told(&phone, &smtp), []);
+    assert_eq!(composed(&phone, &smtp), []);
 }
 
 #[test]
-fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
+fn mails_name_lines_totals_and_reasons() {
     let (sku, quantity) = mug();
     let price = |minor| Money::new(minor, "GBP".parse().unwrap());
     let line = |line| OrderLineFact {
@@ -167,7 +168,7 @@ fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
         };
         order.contact = Contact::new("ada@example.org", "", locale).unwrap();
         *of = (1..=lines).map(line).collect();
-        let shop = Some("Caf\u{e9} Ada".to_owned());
+        let shop = Shop { name: Some("Caf\u{e9} Ada".to_owned()), ..Shop::default() };
         compose(&bought, &Config { shop, ..config() }).remove(0).body
     };
     let text = bought(2, "en");
@@ -179,7 +180,7 @@ fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
     let text = bought(2_000, "en");
     assert!(text.contains("1900 more lines") && text.len() < 10_000, "{text}");
 
-    let said = |fact: &Fact| compose(fact, &config()).remove(0);
+    let composed = |fact: &Fact| compose(fact, &config()).remove(0);
     for (reason, words) in [
         (CancelReason::CustomerRequest, "it is cancelled, as you asked"),
         (CancelReason::Ops, "it is cancelled, because we cannot deliver it"),
@@ -189,7 +190,7 @@ fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
         let skus = if missing { vec![sku.clone()] } else { Vec::new() };
         let cancelled =
             fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed: false, skus });
-        let body = said(&cancelled).body;
+        let body = composed(&cancelled).body;
         assert!(body.contains(words), "{body}");
     }
     for (reason, words) in [
@@ -198,13 +199,13 @@ fn a_mail_names_what_was_bought_and_why_it_does_not_come() {
     ] {
         let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity }];
         let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason });
-        let body = said(&cancelled).body;
+        let body = composed(&cancelled).body;
         assert!(body.contains(words) && body.contains("2 x MUG"), "{body}");
     }
 }
 
 #[test]
-fn operators_are_reminded_and_the_customer_is_not() {
+fn an_overdue_return_is_mailed_to_operators_only() {
     let overdue = fact(1, |order| OrderFact::ReturnOverdue { order, return_id: ReturnId::mint() });
     let messages = compose(&overdue, &config());
     assert_eq!(messages.len(), 1);
@@ -217,7 +218,7 @@ fn operators_are_reminded_and_the_customer_is_not() {
 }
 
 #[test]
-fn the_customers_language_is_spoken_where_it_is_known() {
+fn messages_are_in_the_customers_language_or_english() {
     let mut german = placed(1);
     let mut swahili = placed(1);
     for (fact, locale) in [(&mut german, "de-AT"), (&mut swahili, "sw")] {
@@ -233,7 +234,7 @@ fn the_customers_language_is_spoken_where_it_is_known() {
 }
 
 #[test]
-fn nobody_to_tell_is_silence_but_the_webhook_hears_all() {
+fn an_order_without_contact_reaches_only_the_webhook() {
     let mut nobody = placed(1);
     if let shared_events::contract::FactBody::Order(OrderFact::Created { order, .. }) =
         &mut nobody.body
@@ -241,7 +242,7 @@ fn nobody_to_tell_is_silence_but_the_webhook_hears_all() {
         order.contact = Contact::default();
     }
     assert!(compose(&nobody, &config()).is_empty());
-    let config = Config { webhook: Some(hook("http://localhost/".to_owned())), ..config() };
+    let config = Config { webhooks: vec![hook("http://localhost/".to_owned())], ..config() };
     let messages = compose(&nobody, &config);
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].subject, "order.created.v1");
@@ -249,7 +250,7 @@ fn nobody_to_tell_is_silence_but_the_webhook_hears_all() {
 }
 
 #[test]
-fn the_same_fact_says_the_same_and_shows_nothing_by_debug() {
+fn composing_is_deterministic_and_debug_hides_the_text() {
     let fact = placed(1);
     let (once, again) = (compose(&fact, &config()), compose(&fact, &config()));
     assert!(once == again);

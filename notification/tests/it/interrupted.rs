@@ -1,5 +1,5 @@
-//! The ledger does not answer, or a server breaks off: nothing leaves twice for that, nothing is asked for
-//! days, and the process comes to its end.
+//! The ledger does not answer, or a server drops the connection: nothing is sent twice, attempts
+//! stay limited, and the process still stops.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ fn hooks(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
     entries.iter().filter(|entry| entry.channel == Channel::Webhook)
 }
 
-async fn what_left_and_could_not_be_written_down_does_not_leave_again(dialect: Dialect) {
+async fn a_sent_message_that_cannot_be_recorded_is_not_sent_again(dialect: Dialect) {
     let (url, mut received) = receiver(vec![204; 40]).await;
-    let mut bench = Bench::on(dialect, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(dialect, |config| config.webhooks = vec![hook(url)]).await;
     let facts: Vec<Fact> = (1..=10).map(placed).collect();
     bench.follow(&facts).await;
-    change(&bench, "ALTER TABLE outbox RENAME TO outbox_away").await;
+    change(&bench, "ALTER TABLE outbox RENAME TO outbox_hidden").await;
     bench.deliver();
     let mut posted = 0;
     let all = async {
@@ -36,25 +36,25 @@ async fn what_left_and_could_not_be_written_down_does_not_leave_again(dialect: D
             posted += 1;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), all).await.expect("all leave");
-    // It is longer than anybody waits for a process that died, again and again.
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("all are sent");
+    // Longer than a claim lasts, several times.
     for times in 2..=4 {
         bench.advance(Duration::from_secs(200));
         bench.until(|entries| hooks(entries).all(|entry| entry.attempts >= times)).await;
     }
     assert!(hooks(&bench.entries().await).all(|entry| entry.state == State::Sending));
-    change(&bench, "ALTER TABLE outbox_away RENAME TO outbox").await;
+    change(&bench, "ALTER TABLE outbox_hidden RENAME TO outbox").await;
     bench.until(|entries| entries.iter().all(|entry| entry.state == State::Delivered)).await;
-    let bench = bench.ended().await;
-    assert!(received.try_recv().is_err(), "one left twice");
-    let told: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+    let bench = bench.stopped().await;
+    assert!(received.try_recv().is_err(), "a message was sent twice");
+    let published: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
         .fetch_one(bench.database.reader())
         .await
         .unwrap();
-    assert_eq!(told, 20);
+    assert_eq!(published, 20);
 }
 
-async fn a_ledger_that_does_not_answer_holds_up_no_end(dialect: Dialect) {
+async fn a_blocked_ledger_does_not_block_shutdown(dialect: Dialect) {
     let url = silent().await;
     let mut bench = Bench::on(dialect, |config| config.mail = Mail::Smtp(url)).await;
     let facts: Vec<Fact> = (1..=20).map(placed).collect();
@@ -65,16 +65,16 @@ async fn a_ledger_that_does_not_answer_holds_up_no_end(dialect: Dialect) {
     let database = bench.database.clone();
     let mut tx = database.begin().await.unwrap();
     sqlx::query("UPDATE due SET at = at").execute(&mut *tx).await.unwrap();
-    let told = std::time::Instant::now();
-    let bench = bench.ended().await;
-    assert!(told.elapsed() < Duration::from_secs(7), "{:?}", told.elapsed());
+    let stopping = std::time::Instant::now();
+    let bench = bench.stopped().await;
+    assert!(stopping.elapsed() < Duration::from_secs(7), "{:?}", stopping.elapsed());
     tx.rollback().await.unwrap();
-    // Due again when their time is up.
+    // They are due again when their claims expire.
     assert!(bench.entries().await.iter().all(sending));
     bench.stop().await;
 }
 
-/// Takes what it is sent, says at most this, and hangs up.
+/// Sends a greeting, reads once and closes the connection.
 async fn hangs_up(greeting: &'static str) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -88,15 +88,16 @@ async fn hangs_up(greeting: &'static str) -> u16 {
     port
 }
 
-/// Who broke off may have taken it: it is not asked for days. Who could not be reached has not.
+/// A server that drops the connection may have accepted the message; one that cannot be reached has
+/// not.
 #[tokio::test]
-async fn only_who_cannot_be_connected_to_is_waited_for_and_costs_no_try() {
+async fn only_a_failed_connection_costs_no_attempt() {
     for (http, smtp, attempts) in [
         (free_port(), free_port(), 0),
         (hangs_up("").await, hangs_up("220 mail.example.org\r\n").await, 1),
     ] {
         let mut bench = Bench::on(Dialect::Sqlite, |config| {
-            config.webhook = Some(hook(format!("http://127.0.0.1:{http}/hook")));
+            config.webhooks = vec![hook(format!("http://127.0.0.1:{http}/hook"))];
             config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{smtp}"));
         })
         .await;
@@ -110,9 +111,9 @@ async fn only_who_cannot_be_connected_to_is_waited_for_and_costs_no_try() {
     }
 }
 
-/// It has taken its time for each of a few tries, which count.
+/// Each try times out and counts.
 #[tokio::test]
-async fn a_server_that_never_comes_to_an_end_is_not_asked_for_days() {
+async fn a_hanging_server_uses_up_the_attempts() {
     let url = silent().await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(url);
@@ -126,13 +127,13 @@ async fn a_server_that_never_comes_to_an_end_is_not_asked_for_days() {
     bench.advance(Duration::from_secs(600));
     bench.until(|entries| entries.iter().all(|entry| entry.state == State::Failed)).await;
     let entry = bench.entries().await.remove(0);
-    assert_eq!((entry.attempts, entry.last_error.as_str()), (2, "no end in time"));
+    assert_eq!((entry.attempts, entry.last_error.as_str()), (2, "timeout"));
     bench.stop().await;
 }
 
-/// Its claim would be over before the try is: somebody else may have begun it by then.
+/// Its claim would expire before the try could finish, and another process could then send it too.
 #[tokio::test]
-async fn a_turn_that_comes_too_late_is_given_back_and_costs_no_try() {
+async fn a_claim_that_expires_before_sending_costs_no_attempt() {
     let url = silent().await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(url);
@@ -145,7 +146,7 @@ async fn a_turn_that_comes_too_late_is_given_back_and_costs_no_try() {
     bench.deliver();
     bench.until(|entries| entries.iter().all(|entry| entry.state == State::Sending)).await;
     bench.advance(Duration::from_secs(179));
-    // Eight were under way, and that was their only try. The ninth has its own.
+    // Eight were in flight, and that was their only try. The ninth still has its own.
     let failed = |entry: &Entry| entry.state == State::Failed;
     bench.until(|entries| entries.iter().filter(|entry| failed(entry)).count() == 8).await;
     let ninth = bench.entries().await.into_iter().find(|entry| !failed(entry)).unwrap();
@@ -166,6 +167,6 @@ macro_rules! on_both {
 }
 
 on_both! {
-    what_left_and_could_not_be_written_down_does_not_leave_again
-    a_ledger_that_does_not_answer_holds_up_no_end
+    a_sent_message_that_cannot_be_recorded_is_not_sent_again
+    a_blocked_ledger_does_not_block_shutdown
 }

@@ -1,4 +1,4 @@
-//! What must hold of messages, on both databases and through real servers.
+//! Tests of messages, on both databases and through real servers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,10 +11,12 @@
 
 mod composing;
 mod delivery;
-mod interrupted; // when the ledger or a server fails half-way
-mod published; // what others are told of sent messages
-mod resends; // what somebody has sent again
-mod retries; // how long, how often, and when no more
-mod set_back; // what is not sent after the journal was set back
+mod endpoints; // several webhook endpoints
+mod interrupted; // the ledger or a server fails half-way
+mod published; // facts about sent messages
+mod resends; // resend requests of operators
+mod retries; // how long and how often
+mod set_back; // unsent messages after the journal was set back
 mod support;
-mod webhooks; // by the libraries that others verify them with
+mod templates; // texts of the shop's own
+mod webhooks; // verified by the Standard Webhooks libraries

@@ -1,4 +1,4 @@
-//! What somebody has sent again is a message of its own, and what became of the first one stays.
+//! A resend is a message of its own; the first one stays as it is.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ async fn resend(bench: &Bench, id: NotificationId, by: &str) -> Resent {
     let again = NotificationId::mint();
     let resent = ledger::resend(&bench.database, &mut tx, id, again, by, now).await.unwrap();
     tx.commit().await.unwrap();
-    // As the edge does, so that nobody waits for the next look.
+    // Wakes the delivery loop, as the gRPC service does.
     bench.follow(&[]).await;
     resent
 }
 
 fn again(resent: Resent) -> Entry {
-    let Resent::Again(entry) = resent else { panic!("{resent:?}") };
+    let Resent::Queued(entry) = resent else { panic!("{resent:?}") };
     *entry
 }
 
@@ -47,12 +47,12 @@ async fn a_resend_is_a_message_of_its_own(dialect: Dialect) {
     assert_eq!((second.attempts, second.state, second.asked_at), (0, State::Queued, now));
     assert_eq!((second.resend_of, second.asked_by.as_deref()), (Some(first.id), Some("anna")));
     bench.until(delivered(2)).await;
-    // Of the second one, the first is what it says.
+    // A resend of the second one refers to the first.
     let third = again(resend(&bench, second.id, "ben").await);
     assert_eq!((third.resend_of, third.asked_by.as_deref()), (Some(first.id), Some("ben")));
     bench.until(delivered(3)).await;
     let entries = bench.entries().await;
-    assert!(entries[0] == first, "the first one has changed");
+    assert!(entries[0] == first, "the first message has changed");
     assert_eq!(entries.iter().map(|entry| entry.serial).collect::<Vec<_>>(), [1, 2, 3]);
     for entry in &entries {
         assert_eq!((entry.attempts, &entry.body), (1, &first.body));
@@ -60,28 +60,28 @@ async fn a_resend_is_a_message_of_its_own(dialect: Dialect) {
         let mail = std::fs::read_to_string(mail).unwrap();
         assert!(mail.contains(&format!("Message-ID: <{}@localhost>", entry.id)), "{mail}");
     }
-    // Told again, the fact says nothing more.
+    // Later messages take the next serial.
     bench.follow(&[placed(2)]).await;
     bench.until(delivered(4)).await;
     bench.stop().await;
 }
 
-/// Twenty wishes at once are one message; and nobody who writes others waits for a serial.
-async fn many_wishes_at_once_are_one_message(dialect: Dialect) {
+/// Twenty requests at the same time make one message, while others are composed.
+async fn concurrent_resend_requests_make_one_message(dialect: Dialect) {
     let bench = Bench::on(dialect, |_| {}).await;
     bench.follow(&[placed(1)]).await;
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
     let taken = ledger::claim(&bench.database, Channel::Email, now, until, 1).await.unwrap();
     support::delivered(&bench.database, &taken, now).await.unwrap();
-    let wishes = futures::future::join_all((0..20).map(|_| resend(&bench, taken[0].id, "anna")));
+    let requests = futures::future::join_all((0..20).map(|_| resend(&bench, taken[0].id, "anna")));
     let others = async {
         for position in 2..=40 {
             bench.follow(&[placed(position)]).await;
         }
     };
-    let (resent, ()) = tokio::join!(wishes, others);
-    let sent = resent.iter().filter(|resent| matches!(resent, Resent::Again(_))).count();
+    let (resent, ()) = tokio::join!(requests, others);
+    let sent = resent.iter().filter(|resent| matches!(resent, Resent::Queued(_))).count();
     assert_eq!(sent, 1, "{resent:?}");
     let serials: Vec<i64> = bench.entries().await.iter().map(|entry| entry.serial).collect();
     assert_eq!(serials, (1..=41).collect::<Vec<_>>());
@@ -99,11 +99,11 @@ async fn a_resend_is_a_message_of_its_own_on_postgres() {
 }
 
 #[tokio::test]
-async fn many_wishes_at_once_are_one_message_on_sqlite() {
-    many_wishes_at_once_are_one_message(Dialect::Sqlite).await;
+async fn concurrent_resend_requests_make_one_message_on_sqlite() {
+    concurrent_resend_requests_make_one_message(Dialect::Sqlite).await;
 }
 
 #[tokio::test]
-async fn many_wishes_at_once_are_one_message_on_postgres() {
-    many_wishes_at_once_are_one_message(Dialect::Postgres).await;
+async fn concurrent_resend_requests_make_one_message_on_postgres() {
+    concurrent_resend_requests_make_one_message(Dialect::Postgres).await;
 }

@@ -1,5 +1,5 @@
-//! What is not taken for now is tried for as long as the settings say, less and less often; what is
-//! refused for good is not.
+//! Deferred messages are retried for as long as the settings say, with growing delays; permanently
+//! refused ones are not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,18 +11,18 @@ use shared_events::contract::{Contact, Fact, FactBody, OrderFact};
 use shared_events::stream::Dialect;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::delivery::{receiver, receiver_that_says};
+use crate::delivery::{receiver, receiver_with_header};
 use crate::support::{Bench, hook, placed, start};
 
-/// A mail server that says this to each recipient, or to whoever signs in; what it was told, and how
-/// often it was asked.
-async fn says(
+/// A mail server with these answers to RCPT and AUTH. Returns its port, how often it sent them, and
+/// the lines it received.
+async fn smtp_server(
     rcpt: &'static str,
     auth: &'static str,
 ) -> (u16, Arc<AtomicUsize>, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (sender, told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     tokio::spawn(async move {
@@ -67,25 +67,26 @@ async fn says(
             });
         }
     });
-    (port, asked, told)
+    (port, asked, received)
 }
 
 fn of(channel: Channel) -> impl Fn(&&Entry) -> bool {
     move |entry| entry.channel == channel
 }
 
-/// Lets time pass from try to try, until the message of this channel has ended; the waits between.
+/// Advances the clock from try to try until the message of this channel is finished. Returns it and
+/// the delays between its tries.
 async fn to_the_end(bench: &Bench, channel: Channel) -> (Entry, Vec<Duration>) {
     let mut waits = Vec::new();
     loop {
         let now = *bench.clock.lock().unwrap();
-        let stands = |entries: &[Entry]| {
+        let tried = |entries: &[Entry]| {
             entries.iter().find(of(channel)).is_some_and(|entry| {
                 let waits = entry.state == State::RetryAt && entry.next_try_at > now;
                 waits || !entry.state.is_open()
             })
         };
-        bench.until(stands).await;
+        bench.until(tried).await;
         let entry = bench.entries().await.into_iter().find(|entry| of(channel)(&entry)).unwrap();
         if !entry.state.is_open() {
             return (entry, waits);
@@ -97,8 +98,8 @@ async fn to_the_end(bench: &Bench, channel: Channel) -> (Entry, Vec<Duration>) {
     }
 }
 
-/// It is tried for all of the time, often at first (a greylist takes it after minutes), and by far not
-/// as often as it could be.
+/// It is retried for the whole period: often at first, since greylisting ends after minutes, and
+/// then with longer delays.
 fn is_patient(waits: &[Duration], for_: Duration, longest: Duration, at_most: usize) {
     assert_eq!(waits.iter().sum::<Duration>(), for_);
     let tries = |within: Duration| {
@@ -113,8 +114,8 @@ fn is_patient(waits: &[Duration], for_: Duration, longest: Duration, at_most: us
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
-async fn a_mail_that_is_deferred_is_tried_for_days_and_then_given_up() {
-    let (port, asked, _told) = says("451 greylisted", "235 ok").await;
+async fn a_deferred_mail_is_retried_for_days_then_fails() {
+    let (port, asked, _received) = smtp_server("451 greylisted", "235 ok").await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
     })
@@ -122,17 +123,17 @@ async fn a_mail_that_is_deferred_is_tried_for_days_and_then_given_up() {
     bench.follow(&[placed(1)]).await;
     bench.deliver();
     let (entry, waits) = to_the_end(&bench, Channel::Email).await;
-    assert_eq!((entry.state, entry.last_error.as_str()), (State::Failed, "smtp: not now: 451"));
+    assert_eq!((entry.state, entry.last_error.as_str()), (State::Failed, "smtp: deferred: 451"));
     is_patient(&waits, 5 * 24 * HOUR, 4 * HOUR, 80);
     let asked = asked.load(Ordering::Relaxed);
     assert_eq!((asked, u32::try_from(asked)), (waits.len() + 1, Ok(entry.attempts)));
     bench.stop().await;
 }
 
-/// Whose password is wrong sends all of it once it is right.
+/// With the right password all of it is sent later.
 #[tokio::test]
-async fn a_server_that_does_not_believe_us_blames_no_message() {
-    let (port, asked, _told) = says("250 ok", "535 5.7.8 no").await;
+async fn rejected_credentials_fail_no_message() {
+    let (port, asked, _received) = smtp_server("250 ok", "535 5.7.8 no").await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://us:wrong@127.0.0.1:{port}"));
     })
@@ -141,14 +142,14 @@ async fn a_server_that_does_not_believe_us_blames_no_message() {
     bench.deliver();
     bench.until(|entries| entries.iter().all(|entry| entry.state == State::RetryAt)).await;
     let entry = bench.entries().await.remove(0);
-    assert_eq!(entry.last_error, "smtp: it does not accept our credentials: 535");
+    assert_eq!(entry.last_error, "smtp: authentication failed: 535");
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
-    let (port, asked, _told) = says("550 nobody", "235 ok").await;
+async fn a_permanently_refused_mail_is_not_retried() {
+    let (port, asked, _received) = smtp_server("550 nobody", "235 ok").await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
     })
@@ -162,14 +163,14 @@ async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
     bench.stop().await;
 }
 
-/// Every kind of address that is accepted is one that a server takes which knows nothing of SMTPUTF8.
+/// Every kind of address that is accepted can be sent to a server without SMTPUTF8.
 #[tokio::test]
-async fn what_is_accepted_is_written_to_as_a_server_of_ascii_takes_it() {
-    let (port, _asked, mut told) = says("250 ok", "235 ok").await;
+async fn every_accepted_address_is_sent_in_ascii() {
+    let (port, _asked, mut received) = smtp_server("250 ok", "235 ok").await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
         config.from = "bestellung@b\u{fc}cher.example".to_owned();
-        config.shop = Some("B\u{fc}cher, \"und\" mehr".to_owned());
+        config.shop.name = Some("B\u{fc}cher, \"und\" mehr".to_owned());
     })
     .await;
     let addresses = [
@@ -195,11 +196,11 @@ async fn what_is_accepted_is_written_to_as_a_server_of_ascii_takes_it() {
     bench.deliver();
     bench.until(|entries| entries.iter().all(|entry| entry.state == State::Delivered)).await;
     let mut lines = Vec::new();
-    while let Ok(line) = told.try_recv() {
+    while let Ok(line) = received.try_recv() {
         assert!(line.is_ascii(), "{line}");
         lines.push(line);
     }
-    let count = |line: &str| lines.iter().filter(|told| *told == line).count();
+    let count = |line: &str| lines.iter().filter(|sent| *sent == line).count();
     for (_, sent) in addresses {
         assert_eq!(count(&format!("RCPT TO:<{sent}>")), 1, "{lines:?}");
         assert_eq!(count(&format!("To: {sent}")), 1, "{lines:?}");
@@ -211,16 +212,16 @@ async fn what_is_accepted_is_written_to_as_a_server_of_ascii_takes_it() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_overloaded_is_called_for_hours_and_then_given_up() {
+async fn an_overloaded_webhook_is_retried_for_hours_then_fails() {
     let (url, mut received) = receiver(vec![503; 200]).await;
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![hook(url)]).await;
     bench.follow(&[placed(1)]).await;
     bench.deliver();
     let (entry, waits) = to_the_end(&bench, Channel::Webhook).await;
     let answered = "webhook: answered 503";
     assert_eq!((entry.state, entry.last_error.as_str()), (State::Failed, answered));
     is_patient(&waits, 24 * HOUR, HOUR, 60);
-    // One id for all of them, and for each the time of its own.
+    // All tries have the same id, and each its own time.
     let mut ids = std::collections::BTreeSet::new();
     let mut times = std::collections::BTreeSet::new();
     while let Ok(request) = received.try_recv() {
@@ -236,7 +237,7 @@ async fn a_webhook_that_is_overloaded_is_called_for_hours_and_then_given_up() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_says_when_is_not_called_before() {
+async fn retry_after_of_a_webhook_is_respected() {
     let answers = [
         (429, "retry-after: 7200"),
         (503, "retry-after: Wed, 01 Dec 2010 13:26:00 GMT"),
@@ -244,8 +245,8 @@ async fn a_webhook_that_says_when_is_not_called_before() {
         (500, "retry-after: 99999999999"),
         (500, "retry-after: 0"),
     ];
-    let (url, _received) = receiver_that_says(answers).await;
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(hook(url))).await;
+    let (url, _received) = receiver_with_header(answers).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![hook(url)]).await;
     bench.follow(&[placed(1)]).await;
     bench.deliver();
     let (entry, waits) = to_the_end(&bench, Channel::Webhook).await;
@@ -253,17 +254,17 @@ async fn a_webhook_that_says_when_is_not_called_before() {
     // It was 8:26, and is 10:26 at the second try.
     assert_eq!(waits[1], 3 * HOUR);
     assert!(waits[2] <= HOUR, "{waits:?}");
-    // Longer than it is tried at all: once more at the end.
+    // Longer than the retry period: one more try at its end.
     let all = waits.iter().sum::<Duration>();
     assert_eq!((all, waits.len()), (24 * HOUR, 4));
     assert_eq!((entry.state, entry.asked_at), (State::Failed, start()));
     bench.stop().await;
 }
 
-/// Who was told "not now" many times and then nothing has tries left: those were not in doubt.
+/// Deferred tries do not count towards the limit of tries of unknown outcome.
 #[tokio::test]
-async fn only_tries_without_a_word_are_few() {
-    let (port, _asked, _told) = says("451 greylisted", "235 ok").await;
+async fn only_tries_of_unknown_outcome_are_limited() {
+    let (port, _asked, _received) = smtp_server("451 greylisted", "235 ok").await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
         config.attempts_max = 2;
@@ -277,26 +278,26 @@ async fn only_tries_without_a_word_are_few() {
         bench.advance(4 * HOUR);
         bench.follow(&[]).await;
     }
-    let bench = bench.ended().await;
+    let bench = bench.stopped().await;
     let entry = bench.entries().await.remove(0);
     assert!(entry.state.is_open() && entry.in_doubt == 0, "{entry:?}");
     let now = *bench.clock.lock().unwrap();
     let database = &bench.database;
     let (due, until) = (now.plus(5 * HOUR), now.plus(6 * HOUR));
     let taken = ledger::claim(database, Channel::Email, due, until, 1).await.unwrap();
-    ledger::in_doubt(database, &taken[0], "the connection broke", until).await.unwrap();
+    ledger::in_doubt(database, &taken[0], "connection lost", until).await.unwrap();
     let entry = bench.entries().await.remove(0);
     assert_eq!((entry.in_doubt, entry.state), (1, State::RetryAt));
     bench.stop().await;
 }
 
 #[tokio::test]
-async fn settings_say_for_how_long() {
-    let (port, _asked, _told) = says("451 greylisted", "235 ok").await;
+async fn settings_bound_how_long_to_retry() {
+    let (port, _asked, _received) = smtp_server("451 greylisted", "235 ok").await;
     let (url, _received) = receiver(vec![503; 200]).await;
     let mut bench = Bench::on(Dialect::Sqlite, |config| {
         config.mail = Mail::Smtp(format!("smtp://127.0.0.1:{port}"));
-        config.webhook = Some(hook(url));
+        config.webhooks = vec![hook(url)];
         config.mail_retry_for = 2 * HOUR;
         config.webhook_retry_for = Duration::ZERO;
     })

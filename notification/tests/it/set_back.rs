@@ -1,4 +1,4 @@
-//! The journal was set back: what has not left is not sent, and nobody sends it twice for that.
+//! After the journal was set back, unsent messages are dropped and sent ones are not repeated.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn claim(bench: &Bench, now: Timestamp, limit: u32) -> Vec<Entry> {
     ledger::claim(&bench.database, Channel::Email, now, until, limit).await.unwrap()
 }
 
-/// The journal has nothing of shard 0 behind `position` any more.
+/// The journal of shard 0 was set back to `position`.
 async fn set_back(bench: &Bench, position: u64) {
     let mut follower = bench.service.follower();
     let mut tx = bench.database.begin().await.unwrap();
@@ -37,12 +37,13 @@ async fn due(bench: &Bench) -> HashSet<i64> {
     ledger::due(&bench.database).await.unwrap()
 }
 
-async fn told(bench: &Bench) -> i64 {
+async fn published(bench: &Bench) -> i64 {
     let sql = "SELECT COUNT(*) FROM outbox";
     sqlx::query_scalar(sql).fetch_one(bench.database.reader()).await.unwrap()
 }
 
-/// Six messages: delivered, retrying, two being sent, failed, queued; and one that tells what stays.
+/// Messages in each state (delivered, retrying, two being sent, failed, queued), and one whose fact
+/// remains.
 async fn one_of_each(dialect: Dialect) -> (Bench, Vec<Fact>, Vec<Entry>) {
     let bench = Bench::on(dialect, |_| {}).await;
     let facts: Vec<Fact> = (1..=7).map(placed).collect();
@@ -55,7 +56,7 @@ async fn one_of_each(dialect: Dialect) -> (Bench, Vec<Fact>, Vec<Entry>) {
     ledger::failed(database, &taken[5], "no", None).await.unwrap();
     let queued = bench.entries().await.pop().unwrap();
     let held = vec![taken[3].clone(), taken[4].clone(), queued];
-    ledger::away(database, &[&taken[0]], "away", start()).await.unwrap();
+    ledger::unavailable(database, &[&taken[0]], "unavailable", start()).await.unwrap();
     let expected = [
         (1, State::RetryAt, false),
         (2, State::Delivered, false),
@@ -79,10 +80,10 @@ async fn one_of_each(dialect: Dialect) -> (Bench, Vec<Fact>, Vec<Entry>) {
     (bench, facts, held)
 }
 
-async fn a_message_under_way_is_tried_no_more_and_keeps_its_place(dialect: Dialect) {
+async fn a_message_in_flight_is_not_retried_and_keeps_its_serial(dialect: Dialect) {
     let (bench, facts, held) = one_of_each(dialect).await;
     let database = &bench.database;
-    // Another history has the place of what was dropped, and nobody reports that for it.
+    // A new message has the serial of a dropped one; a report about the old one does not affect it.
     bench.follow(&[placed(20)]).await;
     let taken = claim(&bench, start(), 9).await;
     assert_eq!(taken.iter().map(|entry| entry.serial).collect::<Vec<_>>(), [1, 7]);
@@ -91,23 +92,23 @@ async fn a_message_under_way_is_tried_no_more_and_keeps_its_place(dialect: Diale
     delivered(database, dropped, start()).await.unwrap();
     ledger::failed(database, &dropped[0], "no", None).await.unwrap();
     ledger::failed(database, &dropped[0], "no", Some(start())).await.unwrap();
-    ledger::away(database, &[&dropped[0]], "away", start()).await.unwrap();
+    ledger::unavailable(database, &[&dropped[0]], "unavailable", start()).await.unwrap();
     assert_eq!(states(&bench).await.last(), Some(&(7, State::Sending, false)));
-    assert_eq!(told(&bench).await, 1);
+    assert_eq!(published(&bench).await, 1);
     delivered(database, &taken, start()).await.unwrap();
-    assert_eq!(told(&bench).await, 3);
+    assert_eq!(published(&bench).await, 3);
 
-    // What was under way ends as it ends, and is not tried again.
-    ledger::away(database, &[&held[0]], "away", start()).await.unwrap();
+    // Messages in flight finish and are not retried.
+    ledger::unavailable(database, &[&held[0]], "unavailable", start()).await.unwrap();
     ledger::failed(database, &held[1], "not now", Some(start())).await.unwrap();
     assert_eq!(due(&bench).await, HashSet::new());
     let entries = bench.entries().await;
     let given_up: Vec<_> = entries.iter().filter(|entry| [4, 5].contains(&entry.serial)).collect();
     assert!(given_up.iter().all(|entry| entry.state == State::Failed && entry.gone));
-    assert_eq!(given_up[0].last_error, "its history is gone; away");
-    assert_eq!(given_up[1].last_error, "its history is gone; not now");
+    assert_eq!(given_up[0].last_error, "the journal was set back; unavailable");
+    assert_eq!(given_up[1].last_error, "the journal was set back; not now");
 
-    // Told again after all, it is due again; what has left does not leave again.
+    // If its fact comes back, a failed message is due again; a delivered one is not.
     bench.follow(&[facts[1].clone(), facts[3].clone()]).await;
     let now = states(&bench).await;
     assert!(now.contains(&(2, State::Delivered, false)), "{now:?}");
@@ -116,11 +117,11 @@ async fn a_message_under_way_is_tried_no_more_and_keeps_its_place(dialect: Diale
     bench.stop().await;
 }
 
-async fn what_left_although_its_history_went_is_told(dialect: Dialect) {
+async fn a_message_sent_after_a_set_back_is_published(dialect: Dialect) {
     let (bench, facts, held) = one_of_each(dialect).await;
     delivered(&bench.database, &held[..1], start()).await.unwrap();
-    assert_eq!(told(&bench).await, 2);
-    // The process that had the other died: nobody sends it again.
+    assert_eq!(published(&bench).await, 2);
+    // The process that was sending the other died: it is not sent again.
     let later = start().plus(CLAIMED_FOR);
     let taken = claim(&bench, later, 9).await;
     assert_eq!(taken.iter().map(|entry| entry.serial).collect::<Vec<_>>(), [1]);
@@ -128,7 +129,7 @@ async fn what_left_although_its_history_went_is_told(dialect: Dialect) {
     assert!(now.contains(&(4, State::Delivered, true)), "{now:?}");
     assert!(now.contains(&(5, State::Failed, true)), "{now:?}");
     assert_eq!(due(&bench).await, HashSet::from([1]));
-    // Told again while it is being sent, it is one like any other.
+    // If its fact comes back while it is being sent, it is a normal message again.
     bench.follow(&facts[4..5]).await;
     let taken = claim(&bench, later, 9).await;
     set_back(&bench, 0).await;
@@ -140,28 +141,28 @@ async fn what_left_although_its_history_went_is_told(dialect: Dialect) {
 }
 
 #[tokio::test]
-async fn a_message_under_way_is_tried_no_more_and_keeps_its_place_on_sqlite() {
-    a_message_under_way_is_tried_no_more_and_keeps_its_place(Dialect::Sqlite).await;
+async fn a_message_in_flight_is_not_retried_and_keeps_its_serial_on_sqlite() {
+    a_message_in_flight_is_not_retried_and_keeps_its_serial(Dialect::Sqlite).await;
 }
 
 #[tokio::test]
-async fn a_message_under_way_is_tried_no_more_and_keeps_its_place_on_postgres() {
-    a_message_under_way_is_tried_no_more_and_keeps_its_place(Dialect::Postgres).await;
+async fn a_message_in_flight_is_not_retried_and_keeps_its_serial_on_postgres() {
+    a_message_in_flight_is_not_retried_and_keeps_its_serial(Dialect::Postgres).await;
 }
 
 #[tokio::test]
-async fn what_left_although_its_history_went_is_told_on_sqlite() {
-    what_left_although_its_history_went_is_told(Dialect::Sqlite).await;
+async fn a_message_sent_after_a_set_back_is_published_on_sqlite() {
+    a_message_sent_after_a_set_back_is_published(Dialect::Sqlite).await;
 }
 
 #[tokio::test]
-async fn what_left_although_its_history_went_is_told_on_postgres() {
-    what_left_although_its_history_went_is_told(Dialect::Postgres).await;
+async fn a_message_sent_after_a_set_back_is_published_on_postgres() {
+    a_message_sent_after_a_set_back_is_published(Dialect::Postgres).await;
 }
 
-/// Whoever claims, reports and drops takes the list before the messages: nobody waits in a ring.
+/// Claims, reports and drops lock `due` before `notifications`, so they cannot deadlock.
 #[tokio::test]
-async fn who_drops_and_who_reports_do_not_wait_for_each_other() {
+async fn dropping_and_reporting_do_not_deadlock() {
     let bench = Bench::on(Dialect::Postgres, |_| {}).await;
     let facts: Vec<Fact> = (1..=400).map(placed).collect();
     bench.follow(&facts).await;
@@ -169,7 +170,13 @@ async fn who_drops_and_who_reports_do_not_wait_for_each_other() {
         loop {
             let taken = claim(&bench, start(), 8).await;
             let Some((first, rest)) = taken.split_first() else { break };
-            ledger::away(&bench.database, &[first], "away", start().plus(CLAIMED_FOR)).await?;
+            ledger::unavailable(
+                &bench.database,
+                &[first],
+                "unavailable",
+                start().plus(CLAIMED_FOR),
+            )
+            .await?;
             delivered(&bench.database, rest, start()).await?;
         }
         Ok::<_, shared_events::stream::DatabaseError>(())

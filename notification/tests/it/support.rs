@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notification::ledger::{self, Entry, Filter};
-use notification::{Config, Notifications, Webhook, WebhookSecret, migrator};
+use notification::{Config, Notifications, Route, Webhook, WebhookSecret, migrator};
 use shared_events::contract::{
     Contact, CustomerId, Fact, FactBody, FactId, Money, OrderFact, OrderHeader, OrderId, Origin,
     Timestamp,
@@ -76,8 +76,8 @@ impl Bench {
         self.task = Some(tokio::spawn(async move { service.run_delivery(stop).await }));
     }
 
-    /// Delivers no more; the rest stays.
-    pub async fn ended(mut self) -> Self {
+    /// Stops delivery; the database stays open.
+    pub async fn stopped(mut self) -> Self {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
             task.await.unwrap();
@@ -86,14 +86,14 @@ impl Bench {
     }
 
     pub async fn stop(self) {
-        self.ended().await;
+        self.stopped().await;
     }
 
     pub async fn entries(&self) -> Vec<Entry> {
         ledger::list(&self.database, &Filter::default(), 0, 1_000).await.unwrap()
     }
 
-    /// Until all messages stand as told.
+    /// Waits until the messages are as expected.
     pub async fn until(&self, reached: impl Fn(&[Entry]) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(20), async {
             while !reached(&self.entries().await) {
@@ -116,8 +116,7 @@ pub fn secret(byte: u8) -> (String, WebhookSecret) {
     (text, secret)
 }
 
-/// A webhook at that URL.
-/// The channels took these, as the delivery loop reports it.
+/// Records these as delivered, as the delivery loop does.
 pub async fn delivered(
     database: &Database,
     entries: &[Entry],
@@ -126,8 +125,10 @@ pub async fn delivered(
     ledger::delivered(database, &Outbox::new(database.clone()), entries, now).await
 }
 
+/// A webhook at that URL.
 pub fn hook(url: String) -> Webhook {
-    Webhook { url, secrets: vec![secret(7).1], authorities: Vec::new() }
+    let (name, types) = (Route::DEFAULT_ENDPOINT.to_owned(), Vec::new());
+    Webhook { name, types, url, secrets: vec![secret(7).1], authorities: Vec::new() }
 }
 
 pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact {
@@ -153,7 +154,7 @@ pub fn placed(position: u64) -> Fact {
     })
 }
 
-/// A real SMTP server (aiosmtpd) that keeps what it takes in a Maildir.
+/// A real SMTP server (aiosmtpd) that stores mail in a Maildir.
 pub struct SmtpServer {
     process: std::process::Child,
 }

@@ -1,5 +1,5 @@
-//! Webhooks are what Standard Webhooks says: its own libraries verify them, by the code that
-//! `docs/webhooks.md` shows.
+//! Webhook calls conform to Standard Webhooks: its libraries verify them, run by the code in
+//! `docs/webhooks.md`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -31,7 +31,7 @@ fn tool(variable: &str) -> String {
     })
 }
 
-/// A program in one of the languages that the document speaks.
+/// A program in one of the document's languages.
 fn program(language: &str, code: &str) -> Command {
     match language {
         "python" => {
@@ -47,7 +47,7 @@ fn program(language: &str, code: &str) -> Command {
     }
 }
 
-/// The receiver that the document shows, with a secret of its own.
+/// The receiver of the document, with its secret.
 struct Receiver {
     process: Child,
     output: BufReader<std::process::ChildStdout>,
@@ -73,7 +73,7 @@ impl Receiver {
         Self { process, output, url: format!("http://127.0.0.1:{port}/hook") }
     }
 
-    /// What it prints next.
+    /// The next line that it prints.
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -88,7 +88,7 @@ impl Drop for Receiver {
     }
 }
 
-/// The libraries believe nothing that is older than five minutes.
+/// The real time: the libraries refuse calls older than five minutes.
 fn now() -> Timestamp {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp::from_micros(0).plus(now)
@@ -102,35 +102,35 @@ fn ended(state: State) -> impl Fn(&[Entry]) -> bool {
 }
 
 async fn called(webhook: Webhook, fact: &Fact) -> Bench {
-    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhook = Some(webhook)).await;
+    let mut bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = vec![webhook]).await;
     *bench.clock.lock().unwrap() = now();
     bench.follow(std::slice::from_ref(fact)).await;
     bench.deliver();
     bench
 }
 
-async fn the_receiver_of_the_document_takes_what_we_sign(language: &str) {
+async fn the_documented_receiver_accepts_our_calls(language: &str) {
     let ((text, new), (_, other), (_, old)) = (secret(1), secret(2), secret(3));
     let fact = placed(42);
     let mut receiver = Receiver::start(language, &text).await;
     let url = receiver.url.clone();
     let webhook = |secrets: Vec<WebhookSecret>| Webhook { secrets, ..hook(url.clone()) };
-    // While it changes over, both sign, and it does not matter which one the receiver has.
+    // During a rotation both secrets sign, and the receiver may have either.
     for secrets in [vec![new.clone()], vec![old.clone(), new.clone()], vec![new, old]] {
         let bench = called(webhook(secrets), &fact).await;
         bench.until(ended(State::Delivered)).await;
         bench.stop().await;
-        let told = format!("order.created.v1 of {}, position 42", fact.subject);
-        assert_eq!(receiver.line(), told);
+        let printed = format!("order.created.v1 of {}, position 42", fact.subject);
+        assert_eq!(receiver.line(), printed);
     }
-    // Whoever has another secret is not believed.
+    // A call signed with another secret is refused.
     let bench = called(webhook(vec![other]), &fact).await;
     bench.until(ended(State::Failed)).await;
     let entries = bench.entries().await;
     assert!(entries.iter().any(|entry| entry.last_error == "webhook: answered 401"), "{entries:?}");
     bench.stop().await;
     assert_eq!(receiver.line(), "refused: No matching signature found");
-    // The document shows what was seen here.
+    // The document shows these lines.
     let shown = document();
     for line in ["order.created.v1 of ", ", position 42", "refused: No matching signature found"] {
         assert!(shown.contains(line), "{line}");
@@ -138,13 +138,13 @@ async fn the_receiver_of_the_document_takes_what_we_sign(language: &str) {
 }
 
 #[tokio::test]
-async fn the_python_receiver_of_the_document_takes_what_we_sign() {
-    the_receiver_of_the_document_takes_what_we_sign("python").await;
+async fn the_documented_python_receiver_accepts_our_calls() {
+    the_documented_receiver_accepts_our_calls("python").await;
 }
 
 #[tokio::test]
-async fn the_javascript_receiver_of_the_document_takes_what_we_sign() {
-    the_receiver_of_the_document_takes_what_we_sign("javascript").await;
+async fn the_documented_javascript_receiver_accepts_our_calls() {
+    the_documented_receiver_accepts_our_calls("javascript").await;
 }
 
 const CHECK_PYTHON: &str = r#"
@@ -172,9 +172,9 @@ require("readline").createInterface({ input: process.stdin }).on("line", line =>
 });
 "#;
 
-/// What each library says of a call as it is, and changed in each of its parts.
+/// Each library verifies a call as sent, and with each of its parts altered.
 #[tokio::test]
-async fn the_libraries_know_a_call_and_every_change_of_it() {
+async fn the_libraries_accept_a_call_and_refuse_altered_ones() {
     let (url, mut received) = receiver(vec![204]).await;
     let ((text, ours), (wrong, _)) = (secret(1), secret(2));
     let bench = called(Webhook { secrets: vec![ours], ..hook(url) }, &placed(1)).await;
@@ -186,15 +186,15 @@ async fn the_libraries_know_a_call_and_every_change_of_it() {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_owned(), value.into()))
         .collect();
-    let whole = serde_json::json!({ "secret": text, "body": body, "headers": headers });
+    let call = serde_json::json!({ "secret": text, "body": body, "headers": headers });
     let with = |pointer: &str, value: serde_json::Value| {
-        let mut case = whole.clone();
+        let mut case = call.clone();
         *case.pointer_mut(pointer).unwrap() = value;
         case
     };
     let late = now().micros() / 1_000_000 - 400;
     let cases = [
-        (whole.clone(), true),
+        (call.clone(), true),
         (with("/secret", wrong.into()), false),
         (with("/body", body.replace("1530", "1531").into()), false),
         (with("/headers/webhook-id", uuid::Uuid::nil().to_string().into()), false),
@@ -212,14 +212,14 @@ async fn the_libraries_know_a_call_and_every_change_of_it() {
         drop(input);
         let output = process.wait_with_output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
-        let said: Vec<bool> = output.lines().map(|line| line == "yes").collect();
+        let verified: Vec<bool> = output.lines().map(|line| line == "yes").collect();
         let expected: Vec<bool> = cases.iter().map(|(_, known)| *known).collect();
-        assert_eq!(said, expected, "{language}: {output}");
+        assert_eq!(verified, expected, "{language}: {output}");
     }
 }
 
 #[test]
-fn a_secret_is_what_the_libraries_read_as_the_same_key() {
+fn only_secrets_that_the_libraries_read_are_accepted() {
     let encode = |length: usize| {
         let key = vec![9; length];
         let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);

@@ -33,6 +33,9 @@ macro_rules! facts {
         }
 
         impl $name {
+            /// Every versioned type name.
+            pub const KINDS: &[&str] = &[$($kind),*];
+
             /// The versioned type name.
             #[must_use]
             pub const fn kind(&self) -> &'static str {

@@ -69,6 +69,8 @@ pub enum Verb {
     AdjustStock,
     /// A message is sent again.
     ResendNotification,
+    /// Facts are posted to a webhook endpoint again.
+    ReplayWebhooks,
 }
 
 impl Verb {
@@ -90,6 +92,7 @@ impl Verb {
             Self::SetStock => "SET_STOCK",
             Self::AdjustStock => "ADJUST_STOCK",
             Self::ResendNotification => "RESEND_NOTIFICATION",
+            Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
         }
     }
 
@@ -107,6 +110,7 @@ impl Verb {
             Self::ResumeTimers => "TIMERS",
             Self::SetStock | Self::AdjustStock => "STOCK",
             Self::ResendNotification => "NOTIFICATION",
+            Self::ReplayWebhooks => "WEBHOOK",
         }
     }
 }

@@ -109,6 +109,12 @@ fn notification_state(notification: &Value) -> String {
     code(notification, "state", "NOTIFICATION_STATE_")
 }
 
+/// The recipient or, of webhooks, the name of the endpoint.
+fn recipient(message: &Value) -> String {
+    let endpoint = text(message, "endpoint");
+    if endpoint.is_empty() { text(message, "recipient") } else { endpoint }
+}
+
 /// Messages in a list.
 pub fn notifications(out: &Output, answer: &Value) {
     let head =
@@ -121,7 +127,7 @@ pub fn notifications(out: &Output, answer: &Value) {
             text(message, "order_id"),
             text(message, "kind"),
             text(message, "channel"),
-            text(message, "recipient"),
+            recipient(message),
             notification_state(message),
             text(message, "attempts"),
             if delivered.is_empty() { composed } else { delivered },
@@ -142,6 +148,7 @@ pub fn notification(out: &Output, message: &Value) {
         ("says", text(message, "kind")),
         ("channel", text(message, "channel")),
         ("to", text(message, "recipient")),
+        ("endpoint", text(message, "endpoint")),
         ("state", notification_state(message)),
         ("tries", text(message, "attempts")),
         ("composed at", short_time(message, "created_at")),

@@ -1,7 +1,7 @@
 use clap::Subcommand;
 
 use super::{Page, Why};
-use crate::client::parse::Id;
+use crate::client::parse::{Id, instant};
 
 /// `ordinal stock …`
 #[derive(Debug, Subcommand)]
@@ -90,6 +90,12 @@ pub enum NotificationVerb {
         /// In this state, such as FAILED.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
+        /// Sent by this channel: email, sms or webhook.
+        #[arg(long, value_name = "CHANNEL")]
+        channel: Option<String>,
+        /// Sent to this webhook endpoint.
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
         #[command(flatten)]
         page: Page,
     },
@@ -97,6 +103,27 @@ pub enum NotificationVerb {
     Get {
         /// The message's id, a UUID.
         notification_id: Id,
+    },
+    /// Post facts to a webhook endpoint again: those that were posted to any endpoint, and that it
+    /// wants.
+    Replay {
+        /// The endpoint; `default` is the one of --webhook-url.
+        #[arg(long, value_name = "NAME")]
+        endpoint: String,
+        /// Posted first at this time or later (RFC 3339, or a date).
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        since: String,
+        /// Posted first before this time (RFC 3339, or a date) [default: now].
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        until: Option<String>,
+        /// Continue the replay of this id, which was interrupted: nothing is posted twice.
+        #[arg(long, value_name = "UUID")]
+        replay_id: Option<Id>,
+        /// Only count.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        why: Why,
     },
     /// Resend a message that failed or was delivered.
     Resend {

@@ -1,8 +1,7 @@
-//! The edge of the message service: the only place that knows its proto.
-//! Never here: what a message says, or how it leaves.
+//! The gRPC service of messages: the only place that knows its proto.
+//! Never here: what a message says, or how it is sent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use service_edge::page::{PageSize, Tokens, cut};
 use service_edge::time::timestamp;
@@ -12,9 +11,9 @@ use shared_events::contract::{NotificationId, Reason, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, Database, DatabaseError, OperatorAction, Verb};
 use tonic::{Request, Response, Status};
 
-use crate::Channel;
 use crate::delivery::Due;
 use crate::ledger::{self, Entry, Filter, Resent, State};
+use crate::{Channel, Config, Route};
 
 /// Messages and services of `ordinal.notifications.v1`, client and server.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -22,17 +21,20 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/ordinal.notifications.v1.rs"));
 }
 
+mod replay; // facts for a webhook endpoint again
+
 use proto::notification_service_server::NotificationService;
 
 /// The descriptors of `ordinal.notifications.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// After this a caller may ask again that found the database unavailable.
-const UNAVAILABLE_DELAY: Duration = Duration::from_millis(500);
+const REASON_MAX: usize = 500;
+const ENDPOINT: &str = "not 1 to 40 small letters, digits and hyphens";
 
-/// The message service as gRPC sees it.
+/// The gRPC service of messages.
 pub struct NotificationEdge {
     database: Database,
+    config: Arc<Config>,
     due: Arc<Due>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     chance: Chance,
@@ -41,11 +43,12 @@ pub struct NotificationEdge {
 impl NotificationEdge {
     pub(crate) const fn new(
         database: Database,
+        config: Arc<Config>,
         due: Arc<Due>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         chance: Chance,
     ) -> Self {
-        Self { database, due, now, chance }
+        Self { database, config, due, now, chance }
     }
 }
 
@@ -78,8 +81,20 @@ impl NotificationService for NotificationEdge {
                 violations.wrong("channel", "EMAIL, SMS or WEBHOOK");
             }
         }
+        if !request.endpoint.is_empty() {
+            if filter.channel.is_some_and(|channel| channel != Channel::Webhook) {
+                violations.wrong("endpoint", "only webhooks have one");
+            }
+            if !Route::is_endpoint_name(&request.endpoint) {
+                violations.wrong("endpoint", ENDPOINT);
+            }
+            filter.endpoint = Some(request.endpoint.clone());
+        }
         let size = PageSize::LIST.read(request.page_size, &mut violations);
-        let filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        let mut filtered = format!("{}/{}/{}", request.order_id, request.state, request.channel);
+        if !request.endpoint.is_empty() {
+            filtered = format!("{filtered}/{}", request.endpoint);
+        }
         let tokens = Tokens::of(filtered);
         let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
         let after = after.unwrap_or_else(|foreign| {
@@ -91,7 +106,7 @@ impl NotificationService for NotificationEdge {
         };
         let mut entries = ledger::list(&self.database, &filter, after.unwrap_or(0), size + 1)
             .await
-            .map_err(|error| away(&error))?;
+            .map_err(|error| unavailable(&error))?;
         let more = cut(&mut entries, size);
         let last = entries.last().filter(|_| more);
         let next_page_token = last.map(|last| tokens.after(last.serial)).unwrap_or_default();
@@ -106,10 +121,10 @@ impl NotificationService for NotificationEdge {
         let mut violations = Violations::default();
         let id = notification_id(&request.into_inner().notification_id, &mut violations);
         let id = id.ok_or(violations)?;
-        let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
-        let found = ledger::get(&mut tx, id).await.map_err(|error| away(&error))?;
+        let found =
+            ledger::get(self.database.reader(), id).await.map_err(|error| unavailable(&error))?;
         let found = found.ok_or_else(not_found)?;
-        Ok(Response::new(proto::GetNotificationResponse { notification: Some(whole(&found)) }))
+        Ok(Response::new(proto::GetNotificationResponse { notification: Some(rendered(&found)) }))
     }
 
     async fn resend_notification(
@@ -129,12 +144,12 @@ impl NotificationService for NotificationEdge {
             return Err(violations.into());
         };
         let (again, now) = (NotificationId::from_uuid(self.chance.uuid()), (self.now)());
-        let mut tx = self.database.begin().await.map_err(|error| away(&error))?;
+        let mut tx = self.database.begin().await.map_err(|error| unavailable(&error))?;
         let resent = ledger::resend(&self.database, &mut tx, id, again, &by.subject, now).await;
-        let entry = match resent.map_err(|error| away(&error))? {
-            Resent::Again(entry) => entry,
+        let entry = match resent.map_err(|error| unavailable(&error))? {
+            Resent::Queued(entry) => entry,
             Resent::NotFinished => {
-                let message = "the message is still on its way, or another that says it again";
+                let message = "this message, or a resend of it, has not finished";
                 return Err(Refused::new(Reason::NotFinished).say(message));
             }
             Resent::NotFound => return Err(not_found()),
@@ -143,12 +158,21 @@ impl NotificationService for NotificationEdge {
             let target = id.to_string();
             let action = OperatorAction::new(&by, Verb::ResendNotification, &target, reason, now);
             let before = format!("{} by {}", entry.kind, entry.channel.code());
-            let action = action.changing(&before, &format!("said again as {again}"));
-            action.write(&mut tx).await.map_err(|error| away(&error))?;
-            tx.commit().await.map_err(|error| away(&error.into()))?;
+            let action = action.changing(&before, &format!("resent as {again}"));
+            action.write(&mut tx).await.map_err(|error| unavailable(&error))?;
+            tx.commit().await.map_err(|error| unavailable(&error.into()))?;
             self.due.wake();
         }
-        Ok(Response::new(proto::ResendNotificationResponse { notification: Some(whole(&entry)) }))
+        Ok(Response::new(proto::ResendNotificationResponse {
+            notification: Some(rendered(&entry)),
+        }))
+    }
+
+    async fn replay_webhooks(
+        &self,
+        request: Request<proto::ReplayWebhooksRequest>,
+    ) -> Result<Response<proto::ReplayWebhooksResponse>, Status> {
+        replay::page(self, request).await.map(Response::new)
     }
 }
 
@@ -177,7 +201,7 @@ const fn rendered_state(state: State) -> proto::NotificationState {
     }
 }
 
-fn whole(entry: &Entry) -> proto::Notification {
+fn rendered(entry: &Entry) -> proto::Notification {
     proto::Notification {
         notification_id: entry.id.to_string(),
         fact_id: entry.fact_id.clone(),
@@ -194,11 +218,12 @@ fn whole(entry: &Entry) -> proto::Notification {
         delivered_at: entry.delivered_at.map(timestamp),
         next_try_at: (entry.state == State::RetryAt).then(|| timestamp(entry.next_try_at)),
         resend_of: entry.resend_of.map(|id| id.to_string()).unwrap_or_default(),
+        endpoint: entry.route.endpoint().to_owned(),
         asked_by: entry.asked_by.clone().unwrap_or_default(),
     }
 }
 
-/// Without text, and with little of the recipient.
+/// Without the text, and with the recipient shortened.
 fn listed(entry: &Entry) -> proto::Notification {
     let first = entry.recipient.chars().next().map(String::from).unwrap_or_default();
     let domain = entry.recipient.split_once('@').map(|(_, domain)| format!("@{domain}"));
@@ -206,16 +231,15 @@ fn listed(entry: &Entry) -> proto::Notification {
         Channel::Webhook => String::new(),
         Channel::Email | Channel::Sms => format!("{first}***{}", domain.unwrap_or_default()),
     };
-    proto::Notification { body: String::new(), recipient, ..whole(entry) }
+    proto::Notification { body: String::new(), recipient, ..rendered(entry) }
 }
 
 fn not_found() -> Status {
     Refused::new(Reason::NotFound).say("no such message")
 }
 
-fn away(error: &DatabaseError) -> Status {
+fn unavailable(error: &DatabaseError) -> Status {
     tracing::warn!(%error, "notification database");
-    Refused::new(Reason::NotificationsUnavailable)
-        .again_after(UNAVAILABLE_DELAY)
-        .say("the notification database is not available")
+    Refused::unavailable(Reason::NotificationsUnavailable)
+        .say("the notification database is unavailable")
 }

@@ -1,0 +1,72 @@
+use service_edge::page::Tokens;
+use service_edge::{Refused, Violations};
+use shared_events::contract::{Reason, TextRule, Timestamp};
+use shared_events::stream::{AskedBy, OperatorAction, Verb};
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use super::{ENDPOINT, NotificationEdge, REASON_MAX, proto, unavailable};
+use crate::Route;
+use crate::ledger::{self, Replay};
+
+/// Queues one page of a replay.
+pub(super) async fn page(
+    edge: &NotificationEdge,
+    request: Request<proto::ReplayWebhooksRequest>,
+) -> Result<proto::ReplayWebhooksResponse, Status> {
+    let by = request.extensions().get::<AskedBy>().cloned().unwrap_or_default();
+    let request = request.into_inner();
+    let (reason, now) = (request.reason.trim(), (edge.now)());
+    let mut violations = Violations::default();
+    let id: Option<Uuid> =
+        request.replay_id.parse().map_err(|_| violations.wrong("replay_id", "not a UUID")).ok();
+    let since = request.since.as_ref().and_then(instant);
+    if since.is_none() {
+        violations.wrong("since", "not a time");
+    }
+    let until = request.until.as_ref().map_or(Some(now), instant);
+    if until.is_none() {
+        violations.wrong("until", "not a time");
+    }
+    if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
+        violations.wrong("reason", error);
+    }
+    if !Route::is_endpoint_name(&request.endpoint) {
+        violations.wrong("endpoint", ENDPOINT);
+    }
+    let tokens = Tokens::of(format!("{}/{}", request.endpoint, request.replay_id));
+    let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
+    let after = after.unwrap_or_else(|foreign| {
+        violations.extend(foreign);
+        None
+    });
+    let (Some(id), Some(since), Some(until), true) = (id, since, until, violations.is_empty())
+    else {
+        return Err(violations.into());
+    };
+    let mut webhooks = edge.config.webhooks.iter();
+    let webhook = webhooks.find(|webhook| webhook.name == request.endpoint).ok_or_else(|| {
+        Refused::new(Reason::NotFound).say("no such webhook endpoint is configured")
+    })?;
+    let replay = Replay { webhook, id, since, until, by: &by.subject };
+    let mut tx = edge.database.begin().await.map_err(|error| unavailable(&error))?;
+    let replayed = ledger::replay(&edge.database, &mut tx, &replay, after.unwrap_or(0), now).await;
+    let replayed = replayed.map_err(|error| unavailable(&error))?;
+    if !request.validate_only && replayed.queued > 0 {
+        let target = &request.endpoint;
+        let action = OperatorAction::new(&by, Verb::ReplayWebhooks, target, reason, now);
+        let queued = format!("{} calls queued by replay {id}", replayed.queued);
+        let action = action.changing("", &queued);
+        action.write(&mut tx).await.map_err(|error| unavailable(&error))?;
+        tx.commit().await.map_err(|error| unavailable(&error.into()))?;
+        edge.due.wake();
+    }
+    let next_page_token = replayed.next.map(|serial| tokens.after(serial)).unwrap_or_default();
+    Ok(proto::ReplayWebhooksResponse { queued: replayed.queued, next_page_token })
+}
+
+fn instant(time: &prost_types::Timestamp) -> Option<Timestamp> {
+    let micros = time.seconds.checked_mul(1_000_000)?;
+    let micros = micros.checked_add(i64::from(time.nanos.div_euclid(1_000)))?;
+    Some(Timestamp::from_micros(micros))
+}

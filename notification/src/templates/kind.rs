@@ -1,0 +1,105 @@
+use shared_events::contract::{CancelReason, OrderFact};
+
+/// What a message to a person is about. Each kind has templates of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An order was placed.
+    Received,
+    /// All units are reserved.
+    Confirmed,
+    /// Some units will not be delivered.
+    LinesCancelled,
+    /// The order is cancelled, by the customer or by operators.
+    Cancelled,
+    /// The order is cancelled, because something is out of stock.
+    OutOfStock,
+    /// The order is cancelled, because it was not confirmed in time.
+    Expired,
+    /// The order is cancelled, because the payment failed.
+    PaymentFailed,
+    /// A parcel was shipped, and more are to come.
+    ParcelShipped,
+    /// The last parcel was shipped.
+    Shipped,
+    /// A return was requested.
+    ReturnReceived,
+    /// A return was refused.
+    ReturnRefused,
+    /// A return was accepted, without a refund.
+    Returned,
+    /// A refund was approved.
+    Refund,
+    /// To operators: a return waits for a decision.
+    ReturnOverdue,
+}
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(Self::Received), |kind| kind.next())
+    }
+
+    const fn next(self) -> Option<Self> {
+        Some(match self {
+            Self::Received => Self::Confirmed,
+            Self::Confirmed => Self::LinesCancelled,
+            Self::LinesCancelled => Self::Cancelled,
+            Self::Cancelled => Self::OutOfStock,
+            Self::OutOfStock => Self::Expired,
+            Self::Expired => Self::PaymentFailed,
+            Self::PaymentFailed => Self::ParcelShipped,
+            Self::ParcelShipped => Self::Shipped,
+            Self::Shipped => Self::ReturnReceived,
+            Self::ReturnReceived => Self::ReturnRefused,
+            Self::ReturnRefused => Self::Returned,
+            Self::Returned => Self::Refund,
+            Self::Refund => Self::ReturnOverdue,
+            Self::ReturnOverdue => return None,
+        })
+    }
+
+    /// The stable name; in small letters, the name of its templates.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Received => "RECEIVED",
+            Self::Confirmed => "CONFIRMED",
+            Self::LinesCancelled => "LINES_CANCELLED",
+            Self::Cancelled => "CANCELLED",
+            Self::OutOfStock => "OUT_OF_STOCK",
+            Self::Expired => "EXPIRED",
+            Self::PaymentFailed => "PAYMENT_FAILED",
+            Self::ParcelShipped => "PARCEL_SHIPPED",
+            Self::Shipped => "SHIPPED",
+            Self::ReturnReceived => "RETURN_RECEIVED",
+            Self::ReturnRefused => "RETURN_REFUSED",
+            Self::Returned => "RETURNED",
+            Self::Refund => "REFUND",
+            Self::ReturnOverdue => "RETURN_OVERDUE",
+        }
+    }
+
+    /// The kind of message that a fact leads to.
+    pub(crate) const fn of(fact: &OrderFact) -> Self {
+        match fact {
+            OrderFact::Created { .. } => Self::Received,
+            OrderFact::Confirmed { .. } => Self::Confirmed,
+            OrderFact::LinesCancelled { .. } => Self::LinesCancelled,
+            OrderFact::Cancelled { reason, .. } => match reason {
+                CancelReason::InsufficientStock => Self::OutOfStock,
+                CancelReason::SlaTimeout => Self::Expired,
+                CancelReason::PaymentFailed => Self::PaymentFailed,
+                CancelReason::CustomerRequest | CancelReason::Ops => Self::Cancelled,
+            },
+            OrderFact::LinesFulfilled { .. } => Self::ParcelShipped,
+            OrderFact::Fulfilled { .. } => Self::Shipped,
+            OrderFact::ReturnRequested { .. } => Self::ReturnReceived,
+            OrderFact::ReturnRejected { .. } => Self::ReturnRefused,
+            OrderFact::Returned { .. } => Self::Returned,
+            // Published by earlier versions: a refund of zero.
+            OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => Self::Returned,
+            OrderFact::RefundRequested { .. } => Self::Refund,
+            OrderFact::ReturnOverdue { .. } => Self::ReturnOverdue,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Made-up facts of each kind, by which templates are tried before they are used.
+
+use shared_events::contract::{
+    CancelReason, Contact, CustomerId, Disposition, LineUnits, Money, MoneyError, OrderFact,
+    OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits,
+    ShipmentId, Sku, Timestamp,
+};
+use uuid::Uuid;
+
+use super::kind::Kind;
+
+/// Everything that facts have, as much as there can be of it, or as little.
+pub(super) struct Sample {
+    order: OrderHeader,
+    sku: Sku,
+    quantity: Quantity,
+    lines: u32,
+    text: String,
+}
+
+const ID: Uuid = Uuid::from_u128(0x0192_4f6a_3c4e_7a10_9b1f_5f0a_3f0c_8d21);
+
+impl Sample {
+    /// None where its parts are not valid, which does not happen.
+    pub(super) fn new(full: bool) -> Option<Self> {
+        let contact = if full {
+            Contact::new("ada@example.org", "+442071838750", "en").ok()?
+        } else {
+            Contact::default()
+        };
+        let total = money(123_456).ok()?;
+        Some(Self {
+            order: OrderHeader {
+                order_id: OrderId::from_uuid(ID),
+                customer_id: CustomerId::from_uuid(ID),
+                contact,
+                total,
+            },
+            sku: "MUG".parse().ok()?,
+            quantity: Quantity::new(2).ok()?,
+            lines: if full { 101 } else { 0 },
+            text: if full { "text".to_owned() } else { String::new() },
+        })
+    }
+
+    /// Facts that lead to messages of this kind.
+    pub(super) fn facts(&self, kind: Kind) -> Vec<OrderFact> {
+        let cancelled = |reason| OrderFact::Cancelled {
+            order: self.order.clone(),
+            reason,
+            was_confirmed: false,
+            skus: (0..self.lines).map(|_| self.sku.clone()).collect(),
+        };
+        let order = self.order.clone();
+        let (carrier, tracking) = (self.text.clone(), self.text.clone());
+        let (reason, return_id) = (self.text.clone(), ReturnId::from_uuid(ID));
+        let shipment_id = ShipmentId::from_uuid(ID);
+        let lines = self.units();
+        match kind {
+            Kind::Received => vec![self.created()],
+            Kind::Confirmed => {
+                vec![OrderFact::Confirmed { order, reservation_id: ReservationId::from_uuid(ID) }]
+            }
+            Kind::LinesCancelled => {
+                let reasons = [
+                    CancelReason::CustomerRequest,
+                    CancelReason::InsufficientStock,
+                    CancelReason::Ops,
+                ];
+                let cancelled = |reason| OrderFact::LinesCancelled {
+                    order: order.clone(),
+                    lines: lines.clone(),
+                    reason,
+                };
+                reasons.map(cancelled).into()
+            }
+            Kind::Cancelled => {
+                [CancelReason::CustomerRequest, CancelReason::Ops].map(cancelled).into()
+            }
+            Kind::OutOfStock => vec![cancelled(CancelReason::InsufficientStock)],
+            Kind::Expired => vec![cancelled(CancelReason::SlaTimeout)],
+            Kind::PaymentFailed => vec![cancelled(CancelReason::PaymentFailed)],
+            Kind::ParcelShipped => {
+                vec![OrderFact::LinesFulfilled { order, shipment_id, lines, carrier, tracking }]
+            }
+            Kind::Shipped => {
+                let return_until = Timestamp::from_micros(0);
+                let (order, lines) = (order, lines);
+                vec![OrderFact::Fulfilled {
+                    order,
+                    shipment_id,
+                    lines,
+                    carrier,
+                    tracking,
+                    return_until,
+                }]
+            }
+            Kind::ReturnReceived => {
+                vec![OrderFact::ReturnRequested { order, return_id, lines, reason }]
+            }
+            Kind::ReturnRefused => vec![OrderFact::ReturnRejected { order, return_id, reason }],
+            Kind::Returned => {
+                vec![OrderFact::Returned { order, return_id, lines: self.returned() }]
+            }
+            Kind::Refund => {
+                let refund = self.order.total;
+                vec![OrderFact::RefundRequested { order, return_id, refund }]
+            }
+            Kind::ReturnOverdue => vec![OrderFact::ReturnOverdue { order, return_id }],
+        }
+    }
+
+    fn created(&self) -> OrderFact {
+        let line = |line| OrderLineFact {
+            line,
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            unit_price: self.order.total,
+            title: String::new(),
+            total: None,
+        };
+        let now = Timestamp::from_micros(0);
+        let lines = (1..=self.lines).map(line).collect();
+        OrderFact::Created {
+            order: self.order.clone(),
+            lines,
+            placed_at: now,
+            confirm_by: now,
+            charges: Vec::new(),
+            totals: None,
+        }
+    }
+
+    fn units(&self) -> Vec<LineUnits> {
+        let units = |line| LineUnits { line, sku: self.sku.clone(), quantity: self.quantity };
+        (1..=self.lines).map(units).collect()
+    }
+
+    fn returned(&self) -> Vec<ReturnedUnits> {
+        let units = self.units().into_iter();
+        units
+            .map(|LineUnits { line, sku, quantity }| ReturnedUnits {
+                line,
+                sku,
+                quantity,
+                disposition: Disposition::Restock,
+            })
+            .collect()
+    }
+}
+
+fn money(minor: i64) -> Result<Money, MoneyError> {
+    Ok(Money::new(minor, "EUR".parse()?))
+}

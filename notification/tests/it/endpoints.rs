@@ -1,0 +1,261 @@
+//! Several webhook endpoints: each gets the facts that it wants, with its own secret, tries and
+//! failures.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use notification::ledger::{self, Entry, Filter, State};
+use notification::{Channel, Config, Route, Webhook, compose, planned_all};
+use shared_events::contract::{Fact, FactBody, OrderFact, ReservationId, Timestamp};
+use shared_events::stream::Dialect;
+use uuid::Uuid;
+
+use crate::delivery::receiver;
+use crate::support::{Bench, fact, hook, placed, secret, start};
+
+fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
+    let types = types.iter().map(|kind| (*kind).to_owned()).collect();
+    Webhook { name: name.to_owned(), types, ..hook(url) }
+}
+
+fn confirmed(position: u64) -> Fact {
+    fact(position, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() })
+}
+
+fn to<'a>(entries: &'a [Entry], name: &'a str) -> impl Iterator<Item = &'a Entry> {
+    entries.iter().filter(move |entry| entry.route.endpoint() == name)
+}
+
+fn all_to(name: &'static str, state: State, count: usize) -> impl Fn(&[Entry]) -> bool {
+    move |entries| {
+        to(entries, name).count() == count && to(entries, name).all(|entry| entry.state == state)
+    }
+}
+
+#[test]
+fn each_endpoint_gets_the_facts_that_it_wants() {
+    let url = || "http://localhost/".to_owned();
+    let webhooks = vec![
+        hook(url()),
+        endpoint("crm", url(), &["order.confirmed.v1", "refund.requested.v1"]),
+        endpoint("bi", url(), &[]),
+    ];
+    let config = Config { webhooks, ..Config::to_directory("unused".into()) };
+    let facts = [placed(1), confirmed(2)];
+    let names = |fact: &Fact| -> Vec<String> {
+        let messages = compose(fact, &config).into_iter();
+        let hooks = messages.filter(|message| message.channel == Channel::Webhook);
+        hooks.map(|message| message.route.endpoint().to_owned()).collect()
+    };
+    assert_eq!(names(&facts[0]), ["default", "bi"]);
+    assert_eq!(names(&facts[1]), ["default", "crm", "bi"]);
+    let mut ids: Vec<_> = facts.iter().flat_map(|fact| compose(fact, &config)).collect();
+    let planned = planned_all(&facts, &config);
+    let composed: Vec<_> = ids.iter().map(|one| (one.fact_id, one.route.clone())).collect();
+    assert_eq!(planned, composed);
+    ids.sort_by_key(|message| message.id);
+    ids.dedup_by_key(|message| message.id);
+    assert_eq!(ids.len(), planned.len(), "each message has an id of its own");
+    // The default endpoint's ids are those of versions that knew no other.
+    let alone = Config { webhooks: vec![hook(url())], ..Config::to_directory("unused".into()) };
+    let id = |config: &Config| {
+        let mut messages = compose(&facts[0], config).into_iter();
+        messages.find(|one| one.route == Channel::Webhook.into()).unwrap().id
+    };
+    assert_eq!(id(&alone), id(&config));
+    assert_eq!(Route::from(Channel::Webhook).code(), "WEBHOOK");
+    assert_eq!(Route::webhook("crm").code(), "WEBHOOK:crm");
+}
+
+async fn an_outage_of_one_endpoint_delays_no_other(dialect: Dialect) {
+    const FACTS: u64 = 40;
+    let (broken, mut refused) = receiver(vec![503; 200]).await;
+    let (working, mut called) = receiver(vec![204; 100]).await;
+    let mut bench = Bench::on(dialect, |config| {
+        config.webhooks = vec![
+            endpoint("broken", broken, &[]),
+            Webhook { secrets: vec![secret(9).1], ..endpoint("working", working, &[]) },
+        ];
+    })
+    .await;
+    let facts: Vec<Fact> = (1..=FACTS).map(placed).collect();
+    bench.follow(&facts).await;
+    bench.deliver();
+    bench.until(all_to("working", State::Delivered, 40)).await;
+    bench.until(all_to("broken", State::RetryAt, 40)).await;
+    // Each is signed with its own secret.
+    let signature = |request: &str| {
+        let prefix = "webhook-signature: ";
+        request.lines().find_map(|line| line.strip_prefix(prefix)).unwrap().to_owned()
+    };
+    let (one, other) = (refused.recv().await.unwrap(), called.recv().await.unwrap());
+    assert_ne!(signature(&one), signature(&other));
+    let mut posted = 1;
+    while called.try_recv().is_ok() {
+        posted += 1;
+    }
+    assert_eq!(posted, FACTS);
+    // Lists name them, and are of one endpoint or of all.
+    let list = async |channel, endpoint: Option<&str>| {
+        let endpoint = endpoint.map(str::to_owned);
+        let filter = Filter { channel, endpoint, ..Filter::default() };
+        let mut counts = BTreeMap::new();
+        for entry in ledger::list(&bench.database, &filter, 0, 1_000).await.unwrap() {
+            *counts.entry(entry.route.code()).or_insert(0) += 1;
+        }
+        counts
+    };
+    let both =
+        BTreeMap::from([("WEBHOOK:broken".to_owned(), 40), ("WEBHOOK:working".to_owned(), 40)]);
+    assert_eq!(list(Some(Channel::Webhook), None).await, both);
+    let one = BTreeMap::from([("WEBHOOK:working".to_owned(), 40)]);
+    assert_eq!(list(None, Some("working")).await, one);
+    assert_eq!(list(None, Some("default")).await, BTreeMap::new());
+    bench.stop().await;
+}
+
+async fn calls_to_an_endpoint_that_is_gone_wait_and_then_fail(dialect: Dialect) {
+    let mut bench = Bench::on(dialect, |config| {
+        config.webhooks = vec![endpoint("gone", "http://localhost/".to_owned(), &[])];
+    })
+    .await;
+    bench.follow(&[placed(1)]).await;
+    let database = &bench.database;
+    let known: Vec<Route> = Channel::all().map(Route::from).collect();
+    let now = *bench.clock.lock().unwrap();
+    // Another process may know the endpoint.
+    assert_eq!(ledger::fail_unrouted(database, &known, now, now).await.unwrap(), 0);
+    let mine: Vec<Route> = known.iter().cloned().chain([Route::webhook("gone")]).collect();
+    let later = now.plus(Duration::from_secs(1));
+    assert_eq!(ledger::fail_unrouted(database, &mine, later, later).await.unwrap(), 0);
+    assert!(all_to("gone", State::Queued, 1)(&bench.entries().await));
+    // Being sent by that process, it is left alone until the claim expires.
+    let until = later.plus(Duration::from_secs(180));
+    let taken = ledger::claim(database, Route::webhook("gone"), later, until, 9).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(ledger::fail_unrouted(database, &known, later, later).await.unwrap(), 0);
+    assert_eq!(ledger::fail_unrouted(database, &known, later, until).await.unwrap(), 1);
+    let entries = bench.entries().await;
+    let failed = to(&entries, "gone").next().unwrap();
+    assert_eq!(
+        (failed.state, failed.last_error.as_str()),
+        (State::Failed, "webhook: not configured")
+    );
+    let due = ledger::due(database).await.unwrap();
+    assert!(!due.contains(&failed.serial) && due.len() == 1, "{due:?}");
+    // Mail is sent all the same.
+    bench.deliver();
+    bench.until(|entries| entries.iter().any(|entry| entry.state == State::Delivered)).await;
+    bench.stop().await;
+}
+
+/// The rows of a replay, page by page; how many were queued.
+async fn replay(bench: &Bench, webhook: &Webhook, id: Uuid, since: Timestamp) -> u32 {
+    let until = *bench.clock.lock().unwrap();
+    let replay = ledger::Replay { webhook, id, since, until, by: "anna" };
+    let (mut after, mut queued) = (0, 0);
+    loop {
+        let mut tx = bench.database.begin().await.unwrap();
+        let page = ledger::replay(&bench.database, &mut tx, &replay, after, until).await.unwrap();
+        tx.commit().await.unwrap();
+        queued += page.queued;
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    // Wakes the delivery loop, as the gRPC service does.
+    bench.follow(&[]).await;
+    queued
+}
+
+async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect) {
+    let (url, mut called) = receiver(vec![204; 3_000]).await;
+    let (added, mut called_later) = receiver(vec![204; 3_000]).await;
+    let crm = endpoint("crm", url, &[]);
+    // Configured, so that it is delivered to, and wanting nothing of what is placed here.
+    let later = endpoint("later", added, &["order.confirmed.v1"]);
+    let webhooks = vec![crm.clone(), later.clone()];
+    let mut bench = Bench::on(dialect, |config| config.webhooks = webhooks).await;
+    // More than two pages.
+    let early: Vec<Fact> = (1..=600).map(placed).collect();
+    bench.follow(&early).await;
+    bench.advance(Duration::from_secs(60));
+    let from = *bench.clock.lock().unwrap();
+    let late: Vec<Fact> = (601..=1_150).map(placed).collect();
+    bench.follow(&late).await;
+    bench.advance(Duration::from_secs(60));
+    let id = Uuid::now_v7();
+    // Their own calls are still to come.
+    assert_eq!(replay(&bench, &crm, id, start()).await, 0);
+    bench.deliver();
+    let ended = |count: usize| {
+        move |entries: &[Entry]| {
+            let hooks: Vec<_> =
+                entries.iter().filter(|entry| entry.channel == Channel::Webhook).collect();
+            hooks.len() == count && hooks.iter().all(|entry| entry.state == State::Delivered)
+        }
+    };
+    let all = async |count: usize| {
+        let filter = Filter { channel: Some(Channel::Webhook), ..Filter::default() };
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while !ended(count)(&ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("all are delivered");
+    };
+    all(1_150).await;
+    // Those of the second minute, and of one replay only once.
+    assert_eq!(replay(&bench, &crm, id, from).await, 550);
+    assert_eq!(replay(&bench, &crm, id, from).await, 0);
+    all(1_700).await;
+    // Another endpoint gets what it wants of all that was posted to any.
+    assert_eq!(replay(&bench, &later, Uuid::now_v7(), start()).await, 0);
+    let all_types = Webhook { types: Vec::new(), ..later };
+    assert_eq!(replay(&bench, &all_types, Uuid::now_v7(), from).await, 550);
+    all(2_250).await;
+    let filter = Filter { endpoint: Some("later".to_owned()), ..Filter::default() };
+    let entries = ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap();
+    assert!(entries.iter().all(|entry| {
+        entry.resend_of.is_some()
+            && entry.asked_by.as_deref() == Some("anna")
+            && entry.attempts == 1
+    }));
+    let first = ledger::get(bench.database.reader(), entries[0].resend_of.unwrap()).await.unwrap();
+    let first = first.unwrap();
+    assert_eq!((&first.fact_id, &first.body), (&entries[0].fact_id, &entries[0].body));
+    assert_eq!(first.route.endpoint(), "crm");
+    let count = |received: &mut tokio::sync::mpsc::UnboundedReceiver<String>| {
+        let mut ids = std::collections::BTreeSet::new();
+        while let Ok(request) = received.try_recv() {
+            let id = request.lines().find_map(|line| line.strip_prefix("webhook-id: "));
+            assert!(ids.insert(id.unwrap().to_owned()), "a webhook-id came twice");
+        }
+        ids.len()
+    };
+    assert_eq!((count(&mut called), count(&mut called_later)), (1_700, 550));
+    bench.stop().await;
+}
+
+#[test]
+fn every_type_of_order_fact_can_be_named_in_a_filter() {
+    let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
+    assert!(OrderFact::KINDS.contains(&order.kind()));
+    assert_eq!(OrderFact::KINDS.len(), 11);
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Sqlite).await; })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Dialect::Postgres).await; })*
+        }
+    };
+}
+
+on_both! {
+    an_outage_of_one_endpoint_delays_no_other
+    calls_to_an_endpoint_that_is_gone_wait_and_then_fail
+    a_replay_posts_the_facts_that_an_endpoint_wants_again
+}
