@@ -38,7 +38,7 @@ fn place(lines: u32) -> Command {
     };
     let contact = Contact::new("ada@example.org", "", "en").unwrap();
     let ids = (OrderId::mint(), CustomerId::mint());
-    Command::Place(Place::plain(ids, (0..lines).map(line).collect(), (address, contact)))
+    Command::from(Place::plain(ids, (0..lines).map(line).collect(), (address, contact)))
 }
 
 fn decided(order: &Order, command: &Command, by: &By) -> Vec<Event> {

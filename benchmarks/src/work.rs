@@ -60,14 +60,14 @@ impl Template {
     pub fn of(request: proto::PlaceOrderRequest) -> anyhow::Result<Self> {
         let context = ParseContext { by: &shop(), ids: &Chance::system() };
         match request.parse(&context).map(|parsed| parsed.command) {
-            Ok(Command::Place(place)) => Ok(Self(place)),
+            Ok(Command::Place(place)) => Ok(Self(*place)),
             other => anyhow::bail!("{other:?}"),
         }
     }
 
     /// Places this order.
     pub fn place(&self, order_id: OrderId) -> Command {
-        Command::Place(Place { order_id, ..self.0.clone() })
+        Command::from(Place { order_id, ..self.0.clone() })
     }
 
     /// Confirms an order, as stock does.

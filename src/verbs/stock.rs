@@ -1,5 +1,6 @@
 //! `stock` and `notification`.
 
+use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
@@ -116,7 +117,7 @@ pub async fn notification(
         }
         NotificationVerb::Replay { endpoint, since, until, replay_id, dry_run, why } => {
             let replay_id = replay_id.unwrap_or_else(|| Id(Chance::system().uuid())).0.to_string();
-            let until = until.unwrap_or_else(|| jiff::Timestamp::now().to_string());
+            let until = until.unwrap_or_else(|| SystemClock.now().to_string());
             let mut request = json!({
                 "endpoint": endpoint, "since": since, "until": until, "replay_id": replay_id,
                 "validate_only": dry_run, "reason": why.reason,

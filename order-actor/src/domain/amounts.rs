@@ -144,7 +144,6 @@ pub enum TaxMode {
 impl TaxMode {
     /// Whether it is the default, which is not written down.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
     pub const fn is_on_top(&self) -> bool {
         matches!(self, Self::OnTop)
     }

@@ -18,7 +18,7 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             placed_at: *placed_at,
             confirm_by: *confirm_by,
             charges: details.charges.iter().map(charge).collect(),
-            totals: (!details.totals.is_plain()).then(|| totals(&details.totals)),
+            totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
         }],
         Event::OrderConfirmed { reservation_id, .. } => {
             vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]

@@ -57,7 +57,7 @@ fn place(order_id: OrderId, customer_id: CustomerId) -> Command {
         ..Address::default()
     };
     let contact = Contact::new("ada@example.org", "", "en").unwrap();
-    Command::Place(Place::plain((order_id, customer_id), vec![line], (address, contact)))
+    Command::from(Place::plain((order_id, customer_id), vec![line], (address, contact)))
 }
 
 fn cancel() -> Command {

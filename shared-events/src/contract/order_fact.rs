@@ -146,7 +146,7 @@ facts! {
             charges: Vec<ChargeFact>,
             /// The sums, where there is more than lines and their prices.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            totals: Option<TotalsFact>,
+            totals: Option<Box<TotalsFact>>,
         }
         /// `order.confirmed.v1`: all units are reserved.
         "order.confirmed.v1" => Confirmed {

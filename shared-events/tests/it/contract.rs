@@ -47,13 +47,13 @@ pub fn of_a_shop() -> FactBody {
     lines[0].total = Some(gbp(1_700));
     let label = "Royal Mail".to_owned();
     charges.push(ChargeFact { kind: "SHIPPING".to_owned(), label, total: gbp(599) });
-    *totals = Some(TotalsFact {
+    *totals = Some(Box::new(TotalsFact {
         goods: gbp(1_530),
         discounts: gbp(113),
         charges: gbp(499),
         tax: gbp(383),
         total: gbp(2_299),
-    });
+    }));
     created
 }
 

@@ -32,7 +32,7 @@ use super::{By, Details, Order, Policy, Rejection};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Command {
     /// Place the order.
-    Place(Place),
+    Place(Box<Place>),
     /// Stock holds all its units.
     Confirm(Confirm),
     /// Cancel it, or some of its open units.
@@ -49,6 +49,12 @@ pub enum Command {
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
+}
+
+impl From<Place> for Command {
+    fn from(place: Place) -> Self {
+        Self::Place(Box::new(place))
+    }
 }
 
 /// The kinds of commands, without their content.
@@ -115,7 +121,7 @@ impl Command {
     /// The rules of the command, in its file.
     pub(super) fn rules(&self) -> &dyn Decide {
         match self {
-            Self::Place(place) => place,
+            Self::Place(place) => place.as_ref(),
             Self::Confirm(confirm) => confirm,
             Self::Cancel(cancel) => cancel,
             Self::Lapse => &Lapse,

@@ -42,7 +42,7 @@ impl CommandRequest for PlaceOrderRequest {
             form.invalid("ordered_at", "an instant of the years 1 to 9998; 9999 means no end");
         }
         form.command(order_id, options, || {
-            Some(Command::Place(Place {
+            Some(Command::from(Place {
                 order_id: order_id?,
                 customer_id: customer_id?,
                 lines: lines?,

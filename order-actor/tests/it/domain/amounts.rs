@@ -159,10 +159,10 @@ fn a_rate_is_read_and_shown_in_percent() {
 fn what_is_expected_must_be_what_it_comes_to() {
     let mut place = a_place();
     place.expected.total = Some(gbp(3_500));
-    given([]).when(&Command::Place(place.clone()), &by_owner(), 0).then(placed());
+    given([]).when(&Command::from(place.clone()), &by_owner(), 0).then(placed());
     place.expected.goods = Some(gbp(3_499));
     let mismatch = Rejection::TotalsMismatch { field: "goods", is: gbp(3_500) };
-    given([]).when(&Command::Place(place), &by_owner(), 0).then_rejected(&mismatch);
+    given([]).when(&Command::from(place), &by_owner(), 0).then_rejected(&mismatch);
 }
 
 /// A currency with 0, 2 and 3 decimals.
@@ -268,7 +268,7 @@ struct Life {
 impl Life {
     fn of(place: Place) -> Self {
         let mut life = Self { order: Order::Absent, seconds: 0 };
-        life.says(&Command::Place(place), &by_owner()).unwrap();
+        life.says(&Command::from(place), &by_owner()).unwrap();
         life.says(&confirm(1), &by_engine()).unwrap();
         life
     }

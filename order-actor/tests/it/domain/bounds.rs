@@ -17,7 +17,7 @@ impl Long {
     fn confirmed() -> Self {
         let lines = vec![new_line("MUG", 50_000, gbp(1))];
         let mut long = Self { order: Order::Absent };
-        long.send(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+        long.send(&Command::from(Place { lines, ..a_place() }), &by_owner()).unwrap();
         long.send(&confirm(1), &by_engine()).unwrap();
         long
     }
@@ -92,7 +92,7 @@ fn an_order_near_its_limit_accepts_only_commands_that_end_it() {
 fn a_pending_order_near_its_limit_can_be_confirmed_and_lapses() {
     let mut full = Long { order: Order::Absent };
     let lines = vec![new_line("MUG", 50_000, gbp(1))];
-    full.send(&Command::Place(Place { lines, ..a_place() }), &by_owner()).unwrap();
+    full.send(&Command::from(Place { lines, ..a_place() }), &by_owner()).unwrap();
     let some = cancel(CancelReason::Ops, &[(1, 1)]);
     let refused = loop {
         if let Err(refused) = full.send(&some, &by_ops()) {

@@ -66,7 +66,7 @@ fn a_placing() -> impl Strategy<Value = Command> {
     ];
     let customer = prop_oneof![9 => Just(owner()), 1 => Just(stranger())];
     (lines, customer, amounts::extras()).prop_map(|(lines, customer_id, extras)| {
-        Command::Place(Place { lines, customer_id, ..extras })
+        Command::from(Place { lines, customer_id, ..extras })
     })
 }
 

@@ -44,8 +44,8 @@ type Case = (&'static str, Command, By, u64);
 /// The cases of each kind. A missing kind does not compile.
 fn of_kind(kind: CommandKind) -> Vec<Case> {
     use CancelReason::{CustomerRequest, InsufficientStock, Ops};
-    let other = Command::Place(Place { lines: vec![new_line("MUG", 9, gbp(1))], ..a_place() });
-    let theirs = Command::Place(Place { customer_id: stranger(), ..a_place() });
+    let other = Command::from(Place { lines: vec![new_line("MUG", 9, gbp(1))], ..a_place() });
+    let theirs = Command::from(Place { customer_id: stranger(), ..a_place() });
     let early = 20;
     match kind {
         CommandKind::Place => vec![

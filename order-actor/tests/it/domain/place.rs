@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::support::*;
 
 fn rejected(place: Place, expected: &Rejection) {
-    nothing().when(&Command::Place(place), &by_owner(), 0).then_rejected(expected);
+    nothing().when(&Command::from(place), &by_owner(), 0).then_rejected(expected);
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn an_order_is_placed_with_a_computed_total_and_a_window() {
 #[test]
 fn the_clients_time_is_stored_and_does_not_affect_decisions() {
     let ordered_at = Some(Timestamp::from_micros(0));
-    let command = Command::Place(Place { ordered_at, ..a_place() });
+    let command = Command::from(Place { ordered_at, ..a_place() });
     let mut expected = placed();
     let Event::OrderPlaced { ordered_at: kept, .. } = &mut expected else { unreachable!() };
     *kept = ordered_at;
@@ -52,7 +52,7 @@ fn an_order_has_1_to_2000_lines() {
     let with = |count: usize| Place { lines: vec![new_line("MUG", 1, gbp(1)); count], ..a_place() };
     rejected(with(0), &Rejection::EmptyOrder);
     rejected(with(2_001), &Rejection::TooManyLines);
-    let order = Command::Place(with(2_000));
+    let order = Command::from(with(2_000));
     let events = decide(&Order::Absent, &order, &by_owner(), after(0), &Policy::default()).unwrap();
     assert!(matches!(&events[..], [Event::OrderPlaced { total, .. }] if *total == gbp(2_000)));
 }
@@ -63,7 +63,7 @@ fn a_price_may_be_zero_but_not_below() {
     free.lines[1].unit_price = gbp(0);
     let events = decide(
         &Order::Absent,
-        &Command::Place(free.clone()),
+        &Command::from(free.clone()),
         &by_owner(),
         after(0),
         &Policy::default(),
@@ -93,7 +93,7 @@ fn a_total_that_overflows_is_refused() {
     order.lines[0].unit_price = gbp(i64::MAX / 2);
     rejected(order.clone(), &Rejection::AmountOverflow);
     order.lines.truncate(1);
-    nothing().when(&Command::Place(order), &by_owner(), 0).then({
+    nothing().when(&Command::from(order), &by_owner(), 0).then({
         let mut expected = placed();
         let Event::OrderPlaced { lines, total, .. } = &mut expected else { unreachable!() };
         lines.truncate(1);
@@ -188,13 +188,13 @@ fn other_content_under_the_same_id_is_refused() {
         let mut other = a_place();
         change(&mut other);
         given([placed()])
-            .when(&Command::Place(other), &by_owner(), 1)
+            .when(&Command::from(other), &by_owner(), 1)
             .then_rejected(&exists(Existing::Order, differs));
     }
     let mut other = a_place();
     other.lines[0] = NewLine { seller_id, ..other.lines[0].clone() };
     given([placed()])
-        .when(&Command::Place(other), &by_owner(), 1)
+        .when(&Command::from(other), &by_owner(), 1)
         .then_rejected(&exists(Existing::Order, &["lines"]));
 }
 
@@ -202,13 +202,13 @@ fn other_content_under_the_same_id_is_refused() {
 fn another_customers_id_is_refused_after_the_content_check() {
     let theirs = Place { customer_id: stranger(), ..a_place() };
     given([placed()])
-        .when(&Command::Place(theirs.clone()), &by_stranger(), 1)
+        .when(&Command::from(theirs.clone()), &by_stranger(), 1)
         .then_rejected(&exists(Existing::Order, &[]));
     // A caller who may see the order gets the fields that differ.
     given([placed()])
-        .when(&Command::Place(theirs.clone()), &by_service(), 1)
+        .when(&Command::from(theirs.clone()), &by_service(), 1)
         .then_rejected(&exists(Existing::Order, &["customer_id"]));
     given([placed()])
-        .when(&Command::Place(Place { lines: Vec::new(), ..theirs }), &by_stranger(), 1)
+        .when(&Command::from(Place { lines: Vec::new(), ..theirs }), &by_stranger(), 1)
         .then_rejected(&Rejection::EmptyOrder);
 }

@@ -107,7 +107,7 @@ pub fn a_place() -> Place {
 }
 
 pub fn place() -> Command {
-    Command::Place(a_place())
+    Command::from(a_place())
 }
 
 pub fn confirm(n: u128) -> Command {
