@@ -55,23 +55,7 @@ struct Sums {
 /// # Errors
 /// [`DatabaseError`]
 pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseError> {
-    let mut sums: BTreeMap<Sku, Sums> = BTreeMap::new();
-    let mut after = String::new();
-    loop {
-        let page = store::list_reservations(database, &after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.order_id.to_string();
-        for reservation in &page {
-            for held in &reservation.lines {
-                let sum = sums.entry(held.sku.clone()).or_default();
-                if reservation.state == ReservationState::Reserved {
-                    sum.reserved += i64::from(held.open());
-                }
-                sum.committed += i64::from(held.committed);
-                sum.restocked += i64::from(held.restocked);
-            }
-        }
-    }
+    let mut sums = reservation_sums(database).await?;
     let mut found = Vec::new();
     let (mut products, mut passed) = (0, String::new());
     loop {
@@ -100,6 +84,37 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             });
         }
     }
+    check_outbox(database, &mut found).await?;
+    Ok(Reconciliation { products, discrepancies: found })
+}
+
+/// Per product, the sums of all reservations.
+async fn reservation_sums(database: &Database) -> Result<BTreeMap<Sku, Sums>, DatabaseError> {
+    let mut sums: BTreeMap<Sku, Sums> = BTreeMap::new();
+    let mut after = String::new();
+    loop {
+        let page = store::list_reservations(database, &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.order_id.to_string();
+        for reservation in &page {
+            for held in &reservation.lines {
+                let sum = sums.entry(held.sku.clone()).or_default();
+                if reservation.state == ReservationState::Reserved {
+                    sum.reserved += i64::from(held.open());
+                }
+                sum.committed += i64::from(held.committed);
+                sum.restocked += i64::from(held.restocked);
+            }
+        }
+    }
+    Ok(sums)
+}
+
+/// Checks that the outbox has no gap.
+async fn check_outbox(
+    database: &Database,
+    found: &mut Vec<Discrepancy>,
+) -> Result<(), DatabaseError> {
     let outbox = sqlx::query(
         "SELECT shard, COUNT(*), MAX(position),
                 COALESCE((SELECT position FROM outbox_heads WHERE shard = outbox.shard), 0)
@@ -122,7 +137,7 @@ pub async fn reconcile(database: &Database) -> Result<Reconciliation, DatabaseEr
             });
         }
     }
-    Ok(Reconciliation { products, discrepancies: found })
+    Ok(())
 }
 
 /// The rows of products after one of them, with the sums of their movements.

@@ -19,4 +19,5 @@ mod grpc_parse;
 mod grpc_render;
 mod grpc_status;
 mod postgres;
+mod stock_answers;
 mod upcast;

@@ -1,0 +1,78 @@
+//! What orders make of stock's answers.
+
+use order_actor::actor::{Limits, Registry};
+use order_actor::domain::{Order, Status};
+use order_actor::inbox::StockAnswers;
+use order_actor::projections::migrator;
+use shared_events::contract::{
+    CancelReason, Fact, FactBody, FactId, InventoryFact, OrderId, Origin, ReservationId, StockLine,
+    Timestamp,
+};
+use shared_events::stream::{Blame, Database, Dialect, Handler as _};
+
+use crate::actors::{in_memory, ops, placed};
+
+fn fact(position: u64, body: InventoryFact) -> Fact {
+    let id = FactId::at(Origin::Inventory, 0, position, 0);
+    let body = FactBody::Inventory(body);
+    Fact::new(id, (0, position, 0), position, Timestamp::default(), body)
+}
+
+fn reserved(position: u64, order_id: OrderId, reservation_id: ReservationId) -> Fact {
+    let lines: Vec<StockLine> = Vec::new();
+    fact(position, InventoryFact::Reserved { order_id, reservation_id, lines })
+}
+
+fn rejected(position: u64, order_id: OrderId, reservation_id: Option<ReservationId>) -> Fact {
+    let skus = vec!["85123A".parse().unwrap()];
+    fact(position, InventoryFact::Rejected { order_id, skus, reservation_id })
+}
+
+/// Hands a batch of answers to the orders.
+async fn hear(registry: &Registry, facts: &[Fact]) -> Result<(), Blame> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.db");
+    let database = Database::sqlite(&path, &migrator(Dialect::Sqlite)).await.unwrap();
+    let mut tx = database.begin().await.unwrap();
+    StockAnswers::new(registry.clone()).handle(&mut tx, facts).await
+}
+
+async fn order(registry: &Registry, order_id: OrderId) -> Order {
+    registry.view(order_id, &ops().by).await.unwrap().order.as_ref().clone()
+}
+
+#[tokio::test]
+async fn a_withdrawn_reservation_cancels_the_order_that_it_confirmed() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let reservation = ReservationId::mint();
+    // Both in one batch, and the second in a batch of its own.
+    for batches in [vec![2], vec![1, 1]] {
+        let (order_id, _) = placed(&registry).await;
+        let facts = [reserved(1, order_id, reservation), rejected(2, order_id, Some(reservation))];
+        let mut facts = facts.as_slice();
+        for size in batches {
+            let (batch, rest) = facts.split_at(size);
+            hear(&registry, batch).await.unwrap();
+            // A batch that is repeated changes nothing.
+            hear(&registry, batch).await.unwrap();
+            facts = rest;
+        }
+        let Order::Cancelled(cancelled) = order(&registry, order_id).await else {
+            panic!("not cancelled");
+        };
+        assert_eq!(cancelled.reason, CancelReason::InsufficientStock);
+        assert_eq!(cancelled.skus, ["85123A".parse().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_confirmed_order_is_cancelled_by_no_other_rejection() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    for withdrawn in [None, Some(ReservationId::mint())] {
+        let (order_id, _) = placed(&registry).await;
+        hear(&registry, &[reserved(1, order_id, ReservationId::mint())]).await.unwrap();
+        let blame = hear(&registry, &[rejected(2, order_id, withdrawn)]).await.unwrap_err();
+        assert!(matches!(blame, Blame::Item { index: 0, .. }), "{blame:?}");
+        assert_eq!(order(&registry, order_id).await.status(), Some(Status::Confirmed));
+    }
+}
