@@ -107,15 +107,15 @@ async fn facts_of_an_older_version_stay_readable_on_postgres() {
 }
 
 async fn sent_messages_are_published_in_the_shards_of_their_orders(dialect: Dialect) {
-    const COUNT: u64 = 36;
+    const COUNT: u64 = 360;
     let bench = Bench::on(dialect, |_| {}).await;
     let facts: Vec<Fact> = (1..=COUNT)
         .map(|position| Fact { shard: u16::try_from(position % 3).unwrap(), ..placed(position) })
         .collect();
     bench.follow(&facts).await;
     let until = start();
-    let taken = ledger::claim(&bench.database, Channel::Email, start(), until, 100).await.unwrap();
-    assert_eq!(taken.len(), 36);
+    let taken = ledger::claim(&bench.database, Channel::Email, start(), until, 400).await.unwrap();
+    assert_eq!(taken.len(), 360);
     // Concurrent reports, each of one message per shard, half of them in the opposite order: were a
     // shard's outbox locked in the order of the report, they would deadlock.
     let reports = taken.chunks(3).enumerate().map(|(nth, of_each)| {
@@ -129,7 +129,7 @@ async fn sent_messages_are_published_in_the_shards_of_their_orders(dialect: Dial
         report.await.unwrap().unwrap();
     }
     let outbox: Arc<Outbox> = bench.service.facts();
-    let read = outbox.read_after(&Cursors::default(), 100).await.unwrap();
+    let read = outbox.read_after(&Cursors::default(), 400).await.unwrap();
     let mut causes: Vec<_> = read.items.iter().map(|fact| fact.causationid.clone()).collect();
     causes.sort();
     let mut expected: Vec<_> = facts.iter().map(|fact| Some(fact.id.to_string())).collect();
@@ -138,7 +138,7 @@ async fn sent_messages_are_published_in_the_shards_of_their_orders(dialect: Dial
     let mut ids: Vec<FactId> = read.items.iter().map(|fact| fact.id).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 36);
+    assert_eq!(ids.len(), 360);
     for shard in 0..3 {
         let of_shard = read.items.iter().filter(|fact| fact.shard == shard);
         assert!(of_shard.map(|fact| fact.position).eq(1..=COUNT / 3), "shard {shard}");
