@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use notification::ledger;
-use notification::{Channel, migrator};
+use notification::{Channel, Config, Route, Webhook, migrator};
 use shared_events::contract::{
     Fact, FactBody, FactId, NotificationFact, NotificationId, OrderId, Origin,
 };
@@ -12,7 +12,7 @@ use shared_events::stream::{Cursors, Database, Dialect, Outbox, Source as _};
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use crate::support::{Bench, delivered, placed, server, start};
+use crate::support::{Bench, delivered, hook, placed, server, start};
 
 /// Where a database is that is opened twice.
 enum Place {
@@ -43,8 +43,13 @@ impl Place {
 
 /// The migrations of the version that had one outbox for all shards.
 fn before_shards(dialect: Dialect) -> Migrator {
+    before(dialect, 106)
+}
+
+/// The migrations before this one.
+fn before(dialect: Dialect, version: i64) -> Migrator {
     let all = migrator(dialect);
-    let known = all.iter().filter(|migration| migration.version < 106).cloned();
+    let known = all.iter().filter(|migration| migration.version < version).cloned();
     Migrator { migrations: known.collect::<Vec<_>>().into(), ..all }
 }
 
@@ -154,4 +159,45 @@ async fn sent_messages_are_published_in_the_shards_of_their_orders_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sent_messages_are_published_in_the_shards_of_their_orders_on_postgres() {
     sent_messages_are_published_in_the_shards_of_their_orders(Dialect::Postgres).await;
+}
+
+/// Messages of the version that had one webhook endpoint are those of the default one, and named
+/// endpoints can be written beside them.
+async fn due_messages_of_an_older_version_are_sent(dialect: Dialect) {
+    let place = Place::of(dialect);
+    let database = place.open(&before(dialect, 107)).await;
+    let url = || "http://localhost/".to_owned();
+    let webhooks = vec![hook(url())];
+    let config = Config { webhooks, ..Config::to_directory(std::env::temp_dir()) };
+    let mut tx = database.begin().await.unwrap();
+    let messages = notification::compose(&placed(1), &config);
+    ledger::write(&database, &mut tx, &messages, start()).await.unwrap();
+    tx.commit().await.unwrap();
+    database.close().await;
+
+    let database = place.open(&migrator(dialect)).await;
+    let crm = Webhook { name: "crm".to_owned(), ..hook(url()) };
+    let config = Config { webhooks: vec![crm], ..config };
+    let mut tx = database.begin().await.unwrap();
+    let messages = notification::compose(&placed(2), &config);
+    ledger::write(&database, &mut tx, &messages, start()).await.unwrap();
+    tx.commit().await.unwrap();
+    let claim = async |route: Route| {
+        let claimed = ledger::claim(&database, route, start(), start(), 10).await.unwrap();
+        claimed.into_iter().map(|entry| entry.serial).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(Channel::Email.into()).await, [1, 3]);
+    assert_eq!(claim(Channel::Webhook.into()).await, [2]);
+    assert_eq!(claim(Route::webhook("crm")).await, [4]);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn due_messages_of_an_older_version_are_sent_on_sqlite() {
+    due_messages_of_an_older_version_are_sent(Dialect::Sqlite).await;
+}
+
+#[tokio::test]
+async fn due_messages_of_an_older_version_are_sent_on_postgres() {
+    due_messages_of_an_older_version_are_sent(Dialect::Postgres).await;
 }
