@@ -45,7 +45,7 @@ pub(super) fn placed(
             in_return: 0,
             returned: 0,
             amounts: LineAmounts { ordered, ..LineAmounts::default() },
-            description: line.description().map(Arc::new),
+            terms: line.terms().map(Arc::new),
         });
     }
     let mut charges = Vec::with_capacity(order.charges.len());

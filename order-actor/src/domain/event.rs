@@ -7,9 +7,7 @@ use shared_events::contract::{
     SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{
-    Charge, ChargeRefund, Discount, LineDescription, LinePrice, Person, Role, Tax, TaxMode,
-};
+use super::{Charge, ChargeRefund, Discount, LinePrice, LineTerms, Person, Role, Tax, TaxMode};
 
 const fn customer() -> Role {
     Role::Customer
@@ -224,15 +222,15 @@ impl PlacedLine {
     }
 
     /// What it says beside that, if it says anything.
-    pub(super) fn description(&self) -> Option<LineDescription> {
+    pub(super) fn terms(&self) -> Option<LineTerms> {
         let Self { title, attributes, discounts, taxes, .. } = self;
-        let description = LineDescription {
+        let terms = LineTerms {
             title: title.clone(),
             attributes: attributes.clone(),
             discounts: discounts.clone(),
             taxes: taxes.clone(),
         };
-        (description != LineDescription::default()).then_some(description)
+        (terms != LineTerms::default()).then_some(terms)
     }
 }
 

@@ -29,12 +29,12 @@ pub struct Line {
     /// What its units cost.
     pub amounts: LineAmounts,
     /// What it was placed with beside its price; nothing, for most.
-    pub description: Option<Arc<LineDescription>>,
+    pub terms: Option<Arc<LineTerms>>,
 }
 
 /// What a line was placed with that nothing changes later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LineDescription {
+pub struct LineTerms {
     /// Its name for people.
     pub title: String,
     /// What else there is to say of it.

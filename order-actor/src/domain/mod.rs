@@ -25,11 +25,12 @@ mod order; // one variant per state, each with its own data
 mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
+mod tax_rate; // in millionths, read and shown in percent
 
 pub use address::{Address, AddressError};
 pub use amounts::{
     Amount, Charge, ChargeKind, ChargeRefund, Discount, LinePrice, OrderPrice, PriceError, Priced,
-    Tax, TaxMode, TaxRate, TaxRateError, Totals, price,
+    Tax, TaxMode, Totals, price,
 };
 pub use caller::{By, Component, Name, Role};
 pub use commands::*;
@@ -38,10 +39,11 @@ pub use decide::decide;
 pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Shipment, Terms};
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
-pub use line::{Line, LineAmounts, LineDescription};
+pub use line::{Line, LineAmounts, LineTerms};
 pub use order::{
     Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
 };
 pub use person::Person;
 pub use policy::Policy;
 pub use rejection::{Existing, Rejection};
+pub use tax_rate::{TaxRate, TaxRateError};

@@ -161,11 +161,11 @@ fn set_line(line: &Line, fields: &mut Fields) {
     set("in_return", line.in_return.to_string());
     set("returned", line.returned.to_string());
     set("open", line.open().to_string());
-    if let Some(description) = &line.description {
-        if !description.title.is_empty() {
-            set("title", description.title.clone());
+    if let Some(terms) = &line.terms {
+        if !terms.title.is_empty() {
+            set("title", terms.title.clone());
         }
-        for (key, value) in &description.attributes {
+        for (key, value) in &terms.attributes {
             set(&format!("attributes[{key}]"), value.clone());
         }
     }

@@ -87,7 +87,7 @@ fn placed(line: &Line) -> Option<OrderLineFact> {
         sku: line.sku.clone(),
         quantity,
         unit_price: line.unit_price,
-        title: line.description.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        title: line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
         total: (!is_plain).then_some(total),
     })
 }

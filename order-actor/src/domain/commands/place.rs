@@ -10,7 +10,7 @@ use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, Existing, Line,
-    LineDescription, LinePrice, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
+    LinePrice, LineTerms, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
     TaxMode, Totals, bounds, price,
 };
 
@@ -148,16 +148,16 @@ impl NewLine {
     fn is(&self, line: &Line) -> bool {
         let Self { sku, quantity, unit_price, seller_id, title, attributes, discounts, taxes } =
             self;
-        let none = LineDescription::default();
-        let description = line.description.as_deref().unwrap_or(&none);
+        let none = LineTerms::default();
+        let terms = line.terms.as_deref().unwrap_or(&none);
         line.sku == *sku
             && line.ordered == quantity.get()
             && line.unit_price == *unit_price
             && line.seller_id == *seller_id
-            && description.title == *title
-            && description.attributes == *attributes
-            && description.discounts == *discounts
-            && description.taxes == *taxes
+            && terms.title == *title
+            && terms.attributes == *attributes
+            && terms.discounts == *discounts
+            && terms.taxes == *taxes
     }
 }
 

@@ -119,7 +119,7 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 fn line(line: &Line) -> proto::OrderLine {
     let in_currency = |minor: i64| Some(money(Money::new(minor, line.unit_price.currency)));
     let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
-    let description = line.description.as_deref();
+    let terms = line.terms.as_deref();
     proto::OrderLine {
         line: line.number,
         sku: line.sku.to_string(),
@@ -131,10 +131,10 @@ fn line(line: &Line) -> proto::OrderLine {
         in_return: line.in_return,
         returned: line.returned,
         open: line.open(),
-        title: description.map(|said| said.title.clone()).unwrap_or_default(),
-        attributes: description.map(|said| said.attributes.clone()).unwrap_or_default(),
-        discounts: description.map(|said| discounts(&said.discounts)).unwrap_or_default(),
-        taxes: description.map(|said| taxes(&said.taxes)).unwrap_or_default(),
+        title: terms.map(|said| said.title.clone()).unwrap_or_default(),
+        attributes: terms.map(|said| said.attributes.clone()).unwrap_or_default(),
+        discounts: terms.map(|said| discounts(&said.discounts)).unwrap_or_default(),
+        taxes: terms.map(|said| taxes(&said.taxes)).unwrap_or_default(),
         total: in_currency(ordered.total),
         tax: in_currency(ordered.tax),
         cancelled_total: in_currency(cancelled.total),

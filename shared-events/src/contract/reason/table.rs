@@ -208,7 +208,8 @@ reasons! {
     "TOTALS_MISMATCH" => TotalsMismatch [InvalidArgument]
         "A sum in `expected` is not what lines, discounts, charges and taxes come to. `field` says \
          which, `is` what it comes to.",
-        "Compute it as docs/lifecycle.md says, or leave `expected` out.";
+        "Compute it as the lifecycle page says ([lifecycle.md](lifecycle.md#money)), or leave \
+         `expected` out.";
     "UNAUTHENTICATED" => Unauthenticated [Unauthenticated]
         "The caller is not known: no token, or one that the engine does not have.",
         "Send `authorization: Bearer TOKEN` ([security.md](security.md)).";
