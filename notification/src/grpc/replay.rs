@@ -1,9 +1,8 @@
 use service_edge::page::Tokens;
 use service_edge::{Refused, Violations};
-use shared_events::contract::{Reason, TextRule, Timestamp};
+use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Status};
-use uuid::Uuid;
 
 use super::{ENDPOINT, NotificationEdge, REASON_MAX, proto, unavailable};
 use crate::Route;
@@ -18,8 +17,11 @@ pub(super) async fn page(
     let request = request.into_inner();
     let (reason, now) = (request.reason.trim(), (edge.now)());
     let mut violations = Violations::default();
-    let id: Option<Uuid> =
-        request.replay_id.parse().map_err(|_| violations.wrong("replay_id", "not a UUID")).ok();
+    let id: Option<RequestId> = request
+        .replay_id
+        .parse()
+        .map_err(|error: ParseIdError| violations.wrong("replay_id", error))
+        .ok();
     let since = request.since.as_ref().and_then(instant);
     if since.is_none() {
         violations.wrong("since", "not a time");
@@ -34,7 +36,8 @@ pub(super) async fn page(
     if !Route::is_endpoint_name(&request.endpoint) {
         violations.wrong("endpoint", ENDPOINT);
     }
-    let tokens = Tokens::of(format!("{}/{}", request.endpoint, request.replay_id));
+    let spelling = id.map(|id| id.to_string()).unwrap_or_default();
+    let tokens = Tokens::of(format!("{}/{spelling}", request.endpoint));
     let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
     let after = after.unwrap_or_else(|foreign| {
         violations.extend(foreign);
@@ -48,7 +51,7 @@ pub(super) async fn page(
     let webhook = webhooks.find(|webhook| webhook.name == request.endpoint).ok_or_else(|| {
         Refused::new(Reason::NotFound).say("no such webhook endpoint is configured")
     })?;
-    let replay = Replay { webhook, id, since, until, by: &by.subject };
+    let replay = Replay { webhook, id: id.uuid(), since, until, by: &by.subject };
     let mut tx = edge.database.begin().await.map_err(|error| unavailable(&error))?;
     let replayed = ledger::replay(&edge.database, &mut tx, &replay, after.unwrap_or(0), now).await;
     let replayed = replayed.map_err(|error| unavailable(&error))?;
@@ -68,5 +71,7 @@ pub(super) async fn page(
 fn instant(time: &prost_types::Timestamp) -> Option<Timestamp> {
     let micros = time.seconds.checked_mul(1_000_000)?;
     let micros = micros.checked_add(i64::from(time.nanos.div_euclid(1_000)))?;
-    Some(Timestamp::from_micros(micros))
+    let is_in_calendar = (Timestamp::MIN.micros()..=Timestamp::MAX.micros()).contains(&micros)
+        && (0..1_000_000_000).contains(&time.nanos);
+    is_in_calendar.then(|| Timestamp::from_micros(micros))
 }
