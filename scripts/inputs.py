@@ -361,7 +361,7 @@ def mistakes(trial):
     address = "--street S --city C --postal-code N1 --country GB --email a@b.co --customer 018f6f3e-0000-7000-8000-000000000001"
     file = trial.inputs / "place-file-and-flags.json"
     right = {
-        "order list --timeout 60s": (2, "at most 30s"),
+        "order list --timeout 60s": (2, "more than 30s"),
         "order get 123 --json": (2, '{"error":', '"reason":"USAGE"', "UUID"),
         "order get anna": (2, "anna", "is not a UUID"),
         "order place --line MUG=2@12.505GBP …": (2, "finer"),
@@ -511,8 +511,8 @@ INPUTS = [
     ("newcomer", "bidi-city.json", placed("bidi-city.json", "address.city"), True, "open"),
     ("newcomer", "cancel-bidi-text.json", cancel_bidi_text, True, "open"),
     ("newcomer", "misspelt-inner-field.json", placed("misspelt-inner-field.json", "contact.emial"), True, "open"),
-    ("newcomer", "config-underscore.toml", settings("config-underscore.toml", "confirm-within is one"), True, None),
-    ("newcomer", "config-section.toml", settings("config-section.toml", "without a section"), True, None),
+    ("newcomer", "config-underscore.toml", settings("config-underscore.toml", "did you mean confirm-within"), True, None),
+    ("newcomer", "config-section.toml", settings("config-section.toml", "at the top level"), True, None),
     (
         "newcomer",
         "config-ignored-on-sqlite.toml",
