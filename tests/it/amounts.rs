@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::shop::{Orders as _, Shop, on_both};
+use crate::support::ordinal;
 
 on_both!(
     an_order_of_a_shop_keeps_all_it_was_placed_with,
     a_return_is_refunded_what_was_paid,
     a_sum_that_is_not_what_it_comes_to_is_refused,
     two_thousand_lines_with_tax_and_discounts,
+    sums_are_shown_also_where_they_cancel_out,
 );
 
 fn gbp(minor: i64) -> Value {
@@ -177,5 +179,32 @@ async fn two_thousand_lines_with_tax_and_discounts(shop: Shop) {
     let lines = order["lines"].as_array().unwrap();
     let sum: i64 = lines.iter().map(|line| minor(&line["total"])).sum();
     assert_eq!(sum, minor(&order["total"]));
+    shop.close().await;
+}
+
+/// A discount of as much as the shipping leaves the total what the goods cost, and an included tax
+/// changes no total: both are shown all the same.
+async fn sums_are_shown_also_where_they_cancel_out(shop: Shop) {
+    let mut order = shop.order(&[("MUG", 1)]);
+    order["tax_mode"] = json!("TAX_MODE_INCLUDED");
+    order["lines"][0]["taxes"] = json!([{ "name": "VAT", "amount": gbp(167) }]);
+    order["charges"] = json!([{ "kind": "CHARGE_KIND_SHIPPING", "amount": gbp(500) }]);
+    order["discounts"] = json!([{ "label": "FREE SHIPPING", "amount": gbp(500) }]);
+    let placed = shop.buyer.orders("PlaceOrder", order).await.unwrap();
+    assert_eq!(minor(&placed["order"]["total"]), 1_000);
+    let id = placed["order"]["order_id"].as_str().unwrap().to_owned();
+    let shown = ordinal(&["--address", &shop.address, "order", "get", &id]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for sum in ["5.00 GBP", "1.67 GBP", "10.00 GBP"] {
+        assert!(shown.contains(sum), "{sum} is not in {shown}");
+    }
+    let diff = json!({ "order_id": id, "from_version": 0, "to_version": 1 });
+    let method = "orders.v1.JournalService/DiffOrder";
+    let diff = shop.ops.call(method, diff).await.unwrap();
+    let paths: Vec<&str> =
+        diff["changes"].as_array().unwrap().iter().filter_map(|one| one["path"].as_str()).collect();
+    for path in ["totals.discounts", "totals.charges", "totals.tax", "lines[1].tax"] {
+        assert!(paths.contains(&path), "{path} is not among {paths:?}");
+    }
     shop.close().await;
 }

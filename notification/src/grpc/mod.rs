@@ -28,7 +28,6 @@ use proto::notification_service_server::NotificationService;
 /// The descriptors of `ordinal.notifications.v1`, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-const REASON_MAX: usize = 500;
 const ENDPOINT: &str = "not 1 to 40 small letters, digits and hyphens";
 
 /// The gRPC service of messages.

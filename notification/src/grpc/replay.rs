@@ -1,10 +1,11 @@
 use service_edge::page::Tokens;
+use service_edge::time::instant;
 use service_edge::{Refused, Violations};
-use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule, Timestamp};
+use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Status};
 
-use super::{ENDPOINT, NotificationEdge, REASON_MAX, proto, unavailable};
+use super::{ENDPOINT, NotificationEdge, proto, unavailable};
 use crate::Route;
 use crate::ledger::{self, Replay};
 
@@ -30,7 +31,7 @@ pub(super) async fn page(
     if until.is_none() {
         violations.wrong("until", "not a time");
     }
-    if let Err(error) = TextRule::line(REASON_MAX).check(reason) {
+    if let Err(error) = TextRule::reason().check(reason) {
         violations.wrong("reason", error);
     }
     if !Route::is_endpoint_name(&request.endpoint) {
@@ -66,12 +67,4 @@ pub(super) async fn page(
     }
     let next_page_token = replayed.next.map(|serial| tokens.after(serial)).unwrap_or_default();
     Ok(proto::ReplayWebhooksResponse { queued: replayed.queued, next_page_token })
-}
-
-fn instant(time: &prost_types::Timestamp) -> Option<Timestamp> {
-    let micros = time.seconds.checked_mul(1_000_000)?;
-    let micros = micros.checked_add(i64::from(time.nanos.div_euclid(1_000)))?;
-    let is_in_calendar = (Timestamp::MIN.micros()..=Timestamp::MAX.micros()).contains(&micros)
-        && (0..1_000_000_000).contains(&time.nanos);
-    is_in_calendar.then(|| Timestamp::from_micros(micros))
 }

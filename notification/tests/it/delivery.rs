@@ -53,11 +53,6 @@ async fn a_cached_query_plan_claims_no_more_than_the_limit() {
         delivered(&bench.database, &entries, start()).await.unwrap();
         entries.len()
     };
-    // The server's own vacuum would come at another moment in each run, and make other plans.
-    for table in ["due", "notifications"] {
-        let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = false)");
-        sqlx::query(&sql).execute(bench.database.reader()).await.unwrap();
-    }
     bench.follow(&[placed(1)]).await;
     assert_eq!(claimed().await, 1);
     sqlx::query("VACUUM ANALYZE due").execute(bench.database.reader()).await.unwrap();

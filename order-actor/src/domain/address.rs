@@ -66,12 +66,24 @@ pub enum AddressError {
         max = POSTAL_CODE_MAX
     )]
     PostalCode,
-    /// Name, company or region.
+    /// Name.
     #[error(
-        "{0} is at most {max} characters, none of them a control, bidirectional or invisible one",
+        "name is at most {max} characters, none of them a control, bidirectional or invisible one",
         max = NAME_MAX
     )]
-    Name(&'static str),
+    Name,
+    /// Company.
+    #[error(
+        "company is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = NAME_MAX
+    )]
+    Company,
+    /// Region.
+    #[error(
+        "region is at most {max} characters, none of them a control, bidirectional or invisible one",
+        max = NAME_MAX
+    )]
+    Region,
     /// Second line of the street.
     #[error(
         "street_line2 is at most {max} characters, none of them a control, bidirectional or invisible one",
@@ -98,7 +110,9 @@ impl AddressError {
             Self::City => "city",
             Self::PostalCode => "postal_code",
             Self::Country => "country",
-            Self::Name(field) => field,
+            Self::Name => "name",
+            Self::Company => "company",
+            Self::Region => "region",
             Self::StreetLine2 => "street_line2",
             Self::Phone => "phone",
             Self::Instructions => "instructions",
@@ -147,10 +161,10 @@ impl Address {
         {
             return Err(AddressError::PostalCode);
         }
-        let names = [("name", &self.name), ("company", &self.company), ("region", &self.region)];
-        for (field, text) in names {
-            TextRule::line(NAME_MAX).check(text).map_err(|_| AddressError::Name(field))?;
-        }
+        let name = TextRule::line(NAME_MAX);
+        name.check(&self.name).map_err(|_| AddressError::Name)?;
+        name.check(&self.company).map_err(|_| AddressError::Company)?;
+        name.check(&self.region).map_err(|_| AddressError::Region)?;
         TextRule::line(STREET_MAX)
             .check(&self.street_line2)
             .map_err(|_| AddressError::StreetLine2)?;

@@ -45,6 +45,20 @@ pub struct Charge {
     pub taxes: Vec<Tax>,
 }
 
+impl Charge {
+    /// What it costs the customer, in an order that [`price`] accepts.
+    #[must_use]
+    pub fn cost(&self, mode: TaxMode) -> Amount {
+        // Not below zero, and parts of a total that fits.
+        let tax = self.taxes.iter().fold(0_i64, |sum, tax| sum.saturating_add(tax.amount.minor));
+        let total = match mode {
+            TaxMode::OnTop => self.amount.minor.saturating_add(tax),
+            TaxMode::Included => self.amount.minor,
+        };
+        Amount { total, tax }
+    }
+}
+
 /// What of a refund is for a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRefund {

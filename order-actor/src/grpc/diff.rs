@@ -171,7 +171,8 @@ fn set_line(line: &Line, fields: &mut Fields) {
     }
     let goods = i128::from(line.unit_price.minor) * i128::from(line.ordered);
     let amounts = line.amounts;
-    if i128::from(amounts.ordered.total) != goods {
+    // An included tax changes no total, and a tax may be as much as a discount.
+    if line.terms.is_some() || i128::from(amounts.ordered.total) != goods {
         let in_currency = |minor| Money::new(minor, line.unit_price.currency).to_string();
         set("total", in_currency(amounts.ordered.total));
         set("tax", in_currency(amounts.ordered.tax));

@@ -1,14 +1,15 @@
 use serde_json::Value;
 
-use super::{code, items, next_page, place, short_time, status, text};
+use super::{amount, code, items, next_page, place, short_time, status, text};
 use crate::client::Output;
 
 /// One order.
 pub fn order(out: &Output, order: &Value) {
     let pending = &order["pending_return"];
-    // Where an order is nothing but lines at their prices, its sums are its total.
+    // Where an order is nothing but lines at their prices, its only sum is its total.
     let totals = &order["totals"];
-    let plain = totals["goods"] == totals["total"];
+    let is_nothing = |name| amount(&totals[name]).is_none_or(|amount| amount.minor == 0);
+    let plain = ["discounts", "charges", "tax"].into_iter().all(is_nothing);
     let sum = |name: &str| if plain { String::new() } else { text(totals, name) };
     out.pairs([
         ("order", text(order, "order_id")),

@@ -155,15 +155,10 @@ impl Form {
         time: Option<prost_types::Timestamp>,
     ) -> Option<Timestamp> {
         let time = time?;
-        let micros = time
-            .seconds
-            .checked_mul(1_000_000)
-            .and_then(|micros| micros.checked_add(i64::from(time.nanos.div_euclid(1_000))))
-            .filter(|_| (0..1_000_000_000).contains(&time.nanos))
-            .filter(|micros| (Timestamp::MIN.micros()..=Timestamp::MAX.micros()).contains(micros));
-        if micros.is_none() {
+        let instant = service_edge::time::instant(&time);
+        if instant.is_none() {
             self.invalid(field, "an instant of the years 1 to 9999 with nanos of 0 to 999,999,999");
         }
-        micros.map(Timestamp::from_micros)
+        instant
     }
 }

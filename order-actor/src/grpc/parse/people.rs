@@ -48,7 +48,7 @@ impl Form {
             phone,
             instructions: address.instructions,
         };
-        // The check names the first part at fault; with that part probe it names the next one.
+        // The check reports only the first invalid part. Replacing that part reveals the next one.
         let mut probe = address.clone();
         for _ in 0..10 {
             let Err(error) = probe.check() else { break };
@@ -59,9 +59,9 @@ impl Form {
                 AddressError::City => (&mut probe.city, "GB"),
                 AddressError::PostalCode => (&mut probe.postal_code, "GB"),
                 AddressError::Country => (&mut probe.country, "GB"),
-                AddressError::Name("name") => (&mut probe.name, ""),
-                AddressError::Name("company") => (&mut probe.company, ""),
-                AddressError::Name(_) => (&mut probe.region, ""),
+                AddressError::Name => (&mut probe.name, ""),
+                AddressError::Company => (&mut probe.company, ""),
+                AddressError::Region => (&mut probe.region, ""),
                 AddressError::StreetLine2 => (&mut probe.street_line2, ""),
                 AddressError::Phone => (&mut probe.phone, ""),
                 AddressError::Instructions => (&mut probe.instructions, ""),

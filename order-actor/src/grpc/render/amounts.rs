@@ -25,29 +25,23 @@ pub(super) fn taxes(taxes: &[Tax]) -> Vec<proto::Tax> {
 
 /// A charge of an order, with what became of it.
 pub(super) fn order_charge(charge: &OrderCharge) -> proto::Charge {
-    let in_currency = |minor| Some(money(Money::new(minor, charge.charge.amount.currency)));
-    let Amount { total, tax: _ } = charge.amount;
-    proto::Charge {
-        total: in_currency(total),
-        refunded: in_currency(charge.refunded),
-        ..placed_charge(&charge.charge, TaxMode::OnTop)
-    }
+    let refunded = Money::new(charge.refunded, charge.charge.amount.currency);
+    proto::Charge { refunded: Some(money(refunded)), ..costing(&charge.charge, charge.amount) }
 }
 
 /// A charge as it was placed.
 pub(super) fn placed_charge(charge: &Charge, mode: TaxMode) -> proto::Charge {
-    let tax: i64 = match mode {
-        TaxMode::OnTop => charge.taxes.iter().map(|tax| tax.amount.minor).sum(),
-        TaxMode::Included => 0,
-    };
-    let total = Money::new(charge.amount.minor.saturating_add(tax), charge.amount.currency);
+    costing(charge, charge.cost(mode))
+}
+
+fn costing(charge: &Charge, amount: Amount) -> proto::Charge {
     proto::Charge {
         charge: charge.number,
         kind: charge_kind(charge.kind).into(),
         label: charge.label.clone(),
         amount: Some(money(charge.amount)),
         taxes: taxes(&charge.taxes),
-        total: Some(money(total)),
+        total: Some(money(Money::new(amount.total, charge.amount.currency))),
         refunded: None,
     }
 }
