@@ -15,5 +15,7 @@ mod refusal; // a reason and its message → a status
 pub mod time;
 mod violation; // invalid fields
 
-pub use refusal::{DOMAIN, OVERLOADED_DELAY, Refused, UNAVAILABLE_DELAY, reason_of};
+pub use refusal::{
+    DOMAIN, OVERLOADED_DELAY, Refused, STREAM_READ_WITHIN, UNAVAILABLE_DELAY, reason_of,
+};
 pub use violation::{Violation, Violations, violation};

@@ -16,6 +16,9 @@ pub const OVERLOADED_DELAY: Duration = Duration::from_millis(250);
 /// order is rebuilt, and shorter than a new lease.
 pub const UNAVAILABLE_DELAY: Duration = Duration::from_secs(1);
 
+/// A client that takes no message of a stream for this long loses the stream. It can resume where it was.
+pub const STREAM_READ_WITHIN: Duration = Duration::from_secs(120);
+
 /// A refused call: the reason, and details for the caller. It becomes a status with a message,
 /// which shows neither personal data nor internal errors.
 #[derive(Clone, Debug)]
@@ -76,11 +79,20 @@ impl Refused {
         self
     }
 
-    /// The client of a stream read nothing of it for minutes.
+    /// The client of a stream read nothing of it for [`STREAM_READ_WITHIN`].
     #[must_use]
     pub fn reader_too_slow() -> Status {
-        Self::unavailable(Reason::ReaderTooSlow)
-            .say("the stream was not read for 2 minutes; it can be resumed where it was")
+        let minutes = STREAM_READ_WITHIN.as_secs() / 60;
+        let message = format!(
+            "the stream was not read for {minutes} minutes; it can be resumed where it was"
+        );
+        Self::unavailable(Reason::ReaderTooSlow).say(&message)
+    }
+
+    /// The engine is stopping; the call can be repeated, and a stream resumed, elsewhere or later.
+    #[must_use]
+    pub fn stopping() -> Status {
+        Self::unavailable(Reason::Stopping).say("the engine is stopping")
     }
 
     /// The status, with this message.

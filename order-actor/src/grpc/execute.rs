@@ -166,7 +166,7 @@ impl CommandStream {
                     Some(Err(status)) => end = Some(Err(status::explained(status))),
                     None => end = Some(Ok(())),
                 },
-                () = &mut stopping, if end.is_none() => end = Some(Err(status::stopping())),
+                () = &mut stopping, if end.is_none() => end = Some(Err(service_edge::Refused::stopping())),
             }
         }
         end.unwrap_or(Ok(()))
@@ -352,6 +352,6 @@ mod tests {
         // As tonic makes it of a stream that h2 ends with ENHANCE_YOUR_CALM.
         assert!(!was_not_started(&Status::resource_exhausted("h2 protocol error")));
         assert!(!was_not_started(&service_edge::Refused::reader_too_slow()));
-        assert!(!was_not_started(&status::stopping()));
+        assert!(!was_not_started(&service_edge::Refused::stopping()));
     }
 }

@@ -180,12 +180,6 @@ pub fn behind() -> Status {
         .say("the list does not include that position of the journal yet")
 }
 
-/// The engine is stopping; the stream can continue on another node or later.
-#[must_use]
-pub fn stopping() -> Status {
-    Refused::unavailable(Reason::Stopping).say("the engine is stopping")
-}
-
 /// A read of the journal failed.
 #[must_use]
 pub fn journal(error: &JournalError) -> Status {

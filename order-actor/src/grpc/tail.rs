@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use service_edge::Refused;
+use service_edge::{Refused, STREAM_READ_WITHIN};
 use shared_events::stream::Cursors;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -20,8 +20,6 @@ use crate::tasks;
 pub(super) const BATCH_MAX: usize = 256;
 /// Messages buffered for a slow client. Appends to the journal never wait for it.
 const MESSAGES_WAITING_MAX: usize = 16;
-/// A client that takes no message for this long loses its stream. It can resume at its position.
-const CLIENT_STALL_MAX: Duration = Duration::from_secs(120);
 
 /// The shortest interval between progress messages to a customer without changes of their own.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
@@ -119,7 +117,7 @@ pub(super) fn tail<T: MessageSource>(
     tasks::spawn(async move {
         let outcome = tokio::select! {
             outcome = run(source, range, &journal, &sender) => outcome,
-            () = stop.cancelled() => Err(End::Failed(status::stopping())),
+            () = stop.cancelled() => Err(End::Failed(Refused::stopping())),
             () = sender.closed() => Err(End::ClientGone),
         };
         if let (Err(End::Failed(status)), Ok(final_status)) = (outcome, final_status) {
@@ -143,7 +141,7 @@ impl From<Status> for End {
 type Sender<M> = mpsc::Sender<Result<M, Status>>;
 
 async fn send<M>(sender: &Sender<M>, message: M) -> Result<(), End> {
-    match timeout(CLIENT_STALL_MAX, sender.send(Ok(message))).await {
+    match timeout(STREAM_READ_WITHIN, sender.send(Ok(message))).await {
         Ok(sent) => sent.map_err(|_| End::ClientGone),
         Err(_) => Err(End::Failed(Refused::reader_too_slow())),
     }
@@ -226,7 +224,7 @@ mod tests {
         // A slow client that keeps reading does not.
         let reading = tasks::spawn(async move {
             while receiver.recv().await.is_some() {
-                tokio::time::sleep(CLIENT_STALL_MAX / 2).await;
+                tokio::time::sleep(STREAM_READ_WITHIN / 2).await;
             }
         });
         for number in 0..10 {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use shared_events::contract::{Fact, Origin, Reason};
 use shared_events::stream::{Cursors, Finding, Place, Scope, Source, SourceError};
@@ -11,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::fact_service_server::{FactService, FactServiceServer};
 use super::{cursors, history, places, positions, proto, scope};
-use crate::{Refused, violation};
+use crate::{Refused, STREAM_READ_WITHIN, violation};
 
 /// Facts per read of the log.
 const READ_AT_ONCE: usize = 512;
@@ -21,8 +20,6 @@ const MESSAGE_BYTES: usize = 1024 * 1024;
 const WAITING_MAX: usize = 4;
 /// The most shards a log can have.
 const SHARDS_MAX: u16 = 1_024;
-/// A reader that takes no message for this long loses its stream; it can resume where it was.
-const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Creates a reader of one log; each stream has its own, so that they do not disturb each other.
 pub type Log = Arc<dyn Fn() -> Arc<dyn Source<Fact>> + Send + Sync>;
@@ -84,7 +81,7 @@ impl FactService for FactEdge {
         shared_events::stream::spawn(async move {
             let end = tokio::select! {
                 end = send_facts(log.as_ref(), after, request.live, &sender) => end,
-                () = stop.cancelled() => Err(stopping()),
+                () = stop.cancelled() => Err(Refused::stopping()),
                 () = sender.closed() => Ok(()),
             };
             if let (Err(status), Ok(last_word)) = (end, last_word) {
@@ -191,10 +188,6 @@ async fn send_facts(
     }
 }
 
-fn stopping() -> Status {
-    Refused::unavailable(Reason::Stopping).say("this process is stopping")
-}
-
 fn forked() -> Status {
     let message = "the log does not hold what was read: it was set back";
     Refused::new(Reason::HistoryForked).say(message)
@@ -205,7 +198,7 @@ async fn send(
     reader: &mpsc::Sender<Result<proto::ReadFactsResponse, Status>>,
     message: proto::ReadFactsResponse,
 ) -> Result<bool, Status> {
-    match tokio::time::timeout(TAKEN_WITHIN, reader.send(Ok(message))).await {
+    match tokio::time::timeout(STREAM_READ_WITHIN, reader.send(Ok(message))).await {
         Ok(sent) => Ok(sent.is_ok()),
         Err(_) => Err(Refused::reader_too_slow()),
     }

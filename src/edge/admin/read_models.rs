@@ -1,4 +1,5 @@
 use order_actor::projections::{Deadlines, OrderSummaries, RebuildError};
+use service_edge::Refused;
 use service_edge::time::timestamp;
 use shared_events::contract::Reason;
 use shared_events::stream::{OperatorAction, Verb};
@@ -22,7 +23,7 @@ impl AdminEdge {
         let rebuilding = crate::tasks::spawn(async move {
             tokio::select! {
                 rebuilt = edge.rebuild(&name, action) => rebuilt,
-                () = edge.parts.stop.cancelled() => Err(refusal::unavailable(Reason::Stopping, "the engine is stopping")),
+                () = edge.parts.stop.cancelled() => Err(Refused::stopping()),
             }
         });
         let events = rebuilding.await.map_err(unavailable)??;
