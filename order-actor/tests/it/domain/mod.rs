@@ -18,3 +18,4 @@ pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
 mod laws; // what holds after any sequence of commands
 mod matrix; // every command against every state
+mod texts; // names, texts of refusals, nothing of a person
