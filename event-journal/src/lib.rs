@@ -15,6 +15,7 @@ mod chain; // the hash chain over all events
 mod error; // why nothing was appended or read, with stable codes
 mod event; // events as they are appended and read back
 mod id; // stream ids
+mod shared_event; // an event that several readers share, decoded once
 
 mod files; // files of archived events
 mod keys; // fingerprints and the position cipher, under keys that the journal stores
@@ -49,6 +50,7 @@ pub use journal::{
 pub use keys::{Fingerprints, PositionCipher};
 pub use options::{Node, Options};
 pub use shards::{ShardMap, ShardSet};
+pub use shared_event::SharedEvent;
 pub use spread::{Holding, Moved, Relocation, holding};
 pub use store::{Chronicle, Fault, MemoryDisk, load_standard};
 pub use write::{EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, LostTail, Ownership, ShardState};

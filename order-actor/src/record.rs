@@ -1,12 +1,16 @@
 //! The stored form of an event: the typed event and its metadata.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{Mark, OrderId, RequestId, Subject, Timestamp};
 use shared_events::stream::Item;
 
 use crate::domain::bounds::EVENTS_MAX;
-use crate::domain::{By, Event};
-use crate::journal::{EVENTS_PER_STREAM_MAX, JournalError, NewEvent, StoredEvent, StreamId};
+use crate::domain::{By, Event, Order};
+use crate::journal::{
+    EVENTS_PER_STREAM_MAX, JournalError, NewEvent, SharedEvent, StoredEvent, StreamId,
+};
 use crate::upcast::{UPCASTS, upcast};
 
 // The journal accepts as many events as an order may have.
@@ -32,7 +36,7 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
-/// An event read from the journal.
+/// An event read from the journal. Readers share its parts, so that a clone is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEvent {
     /// The order.
@@ -49,10 +53,46 @@ pub struct RecordedEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
     /// The event.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// Its metadata.
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
+    /// The order before and after it, once a reader has replayed it.
+    #[serde(skip)]
+    pub(crate) replayed: Replayed,
 }
+
+/// The order before and after an event.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Before the event.
+    pub before: Arc<Order>,
+    /// After the event.
+    pub after: Arc<Order>,
+}
+
+/// A place for the step of an event that readers share. It follows from the history, so it takes no
+/// part in comparisons.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replayed(Arc<OnceLock<Step>>);
+
+impl Replayed {
+    pub(crate) fn step(&self) -> Option<Step> {
+        self.0.get().cloned()
+    }
+
+    /// Keeps the step for other readers, unless one was kept before: all of them are equal.
+    pub(crate) fn keep(&self, step: Step) -> Step {
+        self.0.get_or_init(|| step).clone()
+    }
+}
+
+impl PartialEq for Replayed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Replayed {}
 
 impl Item for RecordedEvent {
     fn shard(&self) -> u16 {
@@ -139,9 +179,19 @@ pub fn decode(stored: &StoredEvent) -> Result<RecordedEvent, DecodeError> {
         position: stored.position,
         recorded_at: stored.recorded_at,
         mark: None,
-        event,
-        metadata,
+        event: Arc::new(event),
+        metadata: Arc::new(metadata),
+        replayed: Replayed::default(),
     })
+}
+
+/// [`decode`]s an event that other readers may have decoded already. It has its mark then.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_shared(shared: &SharedEvent) -> Result<RecordedEvent, DecodeError> {
+    let recorded = shared.decoded(decode)?;
+    Ok(RecordedEvent { mark: Some(Mark::of(shared.hash())), ..recorded })
 }
 
 /// Encodes an event for the journal.

@@ -44,8 +44,8 @@ impl History {
 
     /// The reservation that confirmed it, if it was ever confirmed.
     pub fn confirmed_by(&self) -> Option<ReservationId> {
-        self.events.iter().find_map(|recorded| match recorded.event {
-            Event::OrderConfirmed { reservation_id, .. } => Some(reservation_id),
+        self.events.iter().find_map(|recorded| match &*recorded.event {
+            Event::OrderConfirmed { reservation_id, .. } => Some(*reservation_id),
             _ => None,
         })
     }
@@ -87,7 +87,7 @@ impl ReadPart<'_> {
 
     /// Units of a line that were restocked.
     pub fn restocked(&self, line: u32) -> u32 {
-        let approved = self.events().filter_map(|recorded| match &recorded.event {
+        let approved = self.events().filter_map(|recorded| match &*recorded.event {
             Event::ReturnApproved { lines, .. } => Some(lines),
             _ => None,
         });

@@ -9,6 +9,7 @@ use shared_events::stream::Cursors;
 use super::handle::Journal;
 use crate::error::JournalError;
 use crate::event::{ChainedEvent, StoredEvent};
+use crate::shared_event::SharedEvent;
 use crate::store::Range;
 
 impl Journal {
@@ -26,7 +27,7 @@ impl Journal {
         limit: usize,
     ) -> Result<Vec<StoredEvent>, JournalError> {
         let (events, _) = self.page_after(cursors, limit).await?;
-        Ok(events.into_iter().map(|chained| chained.event).collect())
+        Ok(events.into_iter().map(|shared| shared.into_chained().event).collect())
     }
 
     /// As [`Self::read_after`], and whether there was more.
@@ -34,7 +35,7 @@ impl Journal {
         &self,
         cursors: &Cursors,
         limit: usize,
-    ) -> Result<(Vec<ChainedEvent>, bool), JournalError> {
+    ) -> Result<(Vec<SharedEvent>, bool), JournalError> {
         if let Some((shard, _)) = cursors.iter().find(|(shard, _)| *shard >= self.shared.shards) {
             self.database(shard)?;
         }
@@ -56,7 +57,7 @@ impl Journal {
         heads: Cursors,
         cursors: &Cursors,
         limit: usize,
-    ) -> Result<(Vec<ChainedEvent>, bool), JournalError> {
+    ) -> Result<(Vec<SharedEvent>, bool), JournalError> {
         let read = |shard: &u16| cursors.reads(*shard) && heads.reads(*shard);
         let mut ranges = Vec::new();
         for shard in (0..self.shared.shards).filter(read) {
@@ -73,12 +74,12 @@ impl Journal {
         let ranges = share(ranges, limit);
         let remembered =
             ranges.iter().map(|range| self.shared.tail.read(*range, cursors.mark(range.shard)));
-        let events: Vec<ChainedEvent> = match remembered.collect::<Option<Vec<_>>>() {
+        let events: Vec<SharedEvent> = match remembered.collect::<Option<Vec<_>>>() {
             Some(events) => events.into_iter().flatten().collect(),
             None => {
                 let events = self.read(ranges.clone()).await?;
                 self.check_continues(&ranges, cursors).await?;
-                events
+                events.into_iter().map(SharedEvent::new).collect()
             }
         };
         let more = u64::try_from(events.len()).is_ok_and(|read| read < there);

@@ -7,10 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use shared_events::contract::Mark;
 
 use crate::event::ChainedEvent;
+use crate::shared_event::SharedEvent;
 use crate::store::{Fence, Range};
 
-/// Bytes of payload and metadata that are cached; older events are read from the database.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of payload and metadata that are cached; older events are read from the database. What
+/// readers make of them comes on top, some times as much.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The last events that this process committed, for readers that are caught up with the writer:
 /// they need not ask the database for what it was just sent. Never holds uncommitted events.
@@ -33,7 +35,7 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     /// Without gaps.
-    events: VecDeque<ChainedEvent>,
+    events: VecDeque<SharedEvent>,
     /// The mark before the first of them.
     before: Option<Mark>,
 }
@@ -43,13 +45,13 @@ impl Known {
     fn continues(&self, position: u64, fence: Option<&Fence>) -> bool {
         let Some(last) = self.events.back() else { return false };
         let behind = fence.filter(|fence| fence.before.position + 1 == position);
-        last.event.position + 1 == position
-            && behind.is_none_or(|fence| fence.before.hash == last.hash)
+        last.event().position + 1 == position
+            && behind.is_none_or(|fence| &fence.before.hash == last.hash())
     }
 }
 
-fn size(event: &ChainedEvent) -> usize {
-    event.event.payload.len() + event.event.metadata.len()
+fn size(event: &SharedEvent) -> usize {
+    event.event().payload.len() + event.event().metadata.len()
 }
 
 impl Tail {
@@ -58,8 +60,8 @@ impl Tail {
     pub(crate) fn add(&self, events: Vec<ChainedEvent>, fences: &[Fence]) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let Inner { shards, added, bytes } = &mut *inner;
-        for event in events {
-            let (shard, position) = (event.event.shard, event.event.position);
+        for event in events.into_iter().map(SharedEvent::new) {
+            let (shard, position) = (event.event().shard, event.event().position);
             let fence = fences.binary_search_by_key(&shard, |fence| fence.before.shard);
             let fence = fence.ok().and_then(|at| fences.get(at));
             let known = shards.entry(shard).or_default();
@@ -74,10 +76,10 @@ impl Tail {
         while *bytes > BYTES_MAX {
             let Some((shard, position)) = added.pop_front() else { break };
             if let Some(known) = shards.get_mut(&shard)
-                && known.events.front().is_some_and(|oldest| oldest.event.position == position)
+                && known.events.front().is_some_and(|oldest| oldest.event().position == position)
                 && let Some(gone) = known.events.pop_front()
             {
-                known.before = Some(Mark::of(&gone.hash));
+                known.before = Some(Mark::of(gone.hash()));
                 *bytes -= size(&gone);
             }
         }
@@ -98,19 +100,19 @@ impl Tail {
     pub(crate) fn mark(&self, shard: u16, position: u64) -> Option<Mark> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let events = &inner.shards.get(&shard)?.events;
-        let at = position.checked_sub(events.front()?.event.position)?;
-        events.get(usize::try_from(at).ok()?).map(|event| Mark::of(&event.hash))
+        let at = position.checked_sub(events.front()?.event().position)?;
+        events.get(usize::try_from(at).ok()?).map(|event| Mark::of(event.hash()))
     }
 
     /// A range, where all of it is cached and follows what the reader saw before it.
-    pub(crate) fn read(&self, range: Range, seen: Option<Mark>) -> Option<Vec<ChainedEvent>> {
+    pub(crate) fn read(&self, range: Range, seen: Option<Mark>) -> Option<Vec<SharedEvent>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let known = inner.shards.get(&range.shard)?;
-        let first = known.events.front()?.event.position;
+        let first = known.events.front()?.event().position;
         let skip = usize::try_from((range.after + 1).checked_sub(first)?).ok()?;
         let count = usize::try_from(range.through - range.after).ok()?;
         let before = match skip.checked_sub(1) {
-            Some(last) => known.events.get(last).map(|last| Mark::of(&last.hash)),
+            Some(last) => known.events.get(last).map(|last| Mark::of(last.hash())),
             None => known.before,
         };
         if range.after > 0 && seen.is_some() && seen != before {
@@ -164,7 +166,7 @@ mod tests {
 
     fn read(tail: &Tail, shard: u16, after: u64, through: u64) -> Option<Vec<u64>> {
         let events = tail.read(Range { shard, after, through }, None)?;
-        Some(events.iter().map(|chained| chained.event.position).collect())
+        Some(events.iter().map(|shared| shared.event().position).collect())
     }
 
     #[test]

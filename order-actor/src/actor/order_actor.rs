@@ -369,7 +369,9 @@ fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
         recovered.updated_at = recorded.event.at();
         recovered.position = recorded.position;
         if let Some(id) = recorded.metadata.request_id {
-            recovered.requests.insert(id, recorded.metadata.fingerprint.unwrap_or_default());
+            recovered
+                .requests
+                .insert(id, recorded.metadata.fingerprint.clone().unwrap_or_default());
         }
     }
     recovered.order = Arc::new(order);

@@ -14,9 +14,9 @@ use tonic::Status;
 use super::proto::OrderChange;
 use super::tail::BATCH_MAX;
 use super::{render, status};
-use crate::journal::{ChainedEvent, Journal, StoredEvent};
+use crate::journal::{Journal, SharedEvent};
 use crate::projections::Summary;
-use crate::record::decode;
+use crate::record::decode_shared;
 use crate::replay::{OrderReplay, ReplayError};
 
 /// Bytes of events in a page; one event may be larger. A watch with a slow client holds one page.
@@ -178,26 +178,27 @@ impl Reader {
         let stored = journal.page_after(after, BATCH_MAX).await;
         let (stored, _) = stored.map_err(|error| status::journal(&error))?;
         let mut page = Page::default();
-        for ChainedEvent { event, hash } in &stored {
+        for shared in &stored {
+            let event = shared.event();
             let bytes = event.payload.len() + event.metadata.len();
             if page.bytes > 0 && page.bytes + bytes > PAGE_BYTES_MAX {
                 break;
             }
             page.bytes += bytes;
-            let mark = Mark::of(hash);
+            let mark = Mark::of(shared.hash());
             page.through.advance_to(event.shard, event.position, Some(mark));
-            page.changes.extend(self.change(event, mark).await?);
+            page.changes.extend(self.change(shared).await?);
         }
         Ok(page)
     }
 
     /// The change, if it can be shown. Other components report impossible histories to operators.
-    async fn change(&mut self, stored: &StoredEvent, mark: Mark) -> Result<Option<Change>, Status> {
-        let Ok(recorded) = decode(stored) else { return Ok(None) };
+    async fn change(&mut self, shared: &SharedEvent) -> Result<Option<Change>, Status> {
+        let Ok(recorded) = decode_shared(shared) else { return Ok(None) };
         let step = match self.replay.step(&recorded).await {
             Ok(step) => step,
             Err(error) if error.is_history() => {
-                tracing::warn!(order = %stored.stream_id, %error, "not shown: quarantined order");
+                tracing::warn!(order = %recorded.order_id, %error, "not shown: quarantined order");
                 return Ok(None);
             }
             Err(ReplayError::Journal(error)) => return Err(status::journal(&error)),
@@ -212,7 +213,7 @@ impl Reader {
             change: OrderChange {
                 order: Some(render::summary(&summary)),
                 event: Some(render::event(&recorded.event, recorded.sequence)),
-                position: Some(render::place(recorded.shard, recorded.position, Some(mark))),
+                position: Some(render::place(recorded.shard, recorded.position, recorded.mark)),
             },
         }))
     }

@@ -40,10 +40,9 @@ pub(super) async fn entries(
             (stored, decoded)
         })
         .collect();
-    let owner = entries.first().and_then(|(_, first)| match first {
-        Ok(RecordedEvent { event: Event::OrderPlaced { customer_id, .. }, .. }) => {
-            Some(*customer_id)
-        }
+    let first = entries.first().and_then(|(_, first)| first.as_ref().ok());
+    let owner = first.and_then(|first| match &*first.event {
+        Event::OrderPlaced { customer_id, .. } => Some(*customer_id),
         _ => None,
     });
     // The customer of an unreadable order is unknown: hidden from every customer.

@@ -141,9 +141,11 @@ impl MessageSource for Events {
             self.0.page_after(after, BATCH_MAX).await.map_err(|error| status::journal(&error))?;
         let (mut messages, mut through) = (Vec::with_capacity(stored.len()), Cursors::default());
         for event in stored {
-            let (shard, position) = (event.event.shard, event.event.position);
-            through.advance_to(shard, position, Some(Mark::of(&event.hash)));
-            let item = Some(read_events_response::Item::Event(history::recorded_event(event)));
+            let (shard, position) = (event.event().shard, event.event().position);
+            through.advance_to(shard, position, Some(Mark::of(event.hash())));
+            let item = Some(read_events_response::Item::Event(history::recorded_event(
+                event.into_chained(),
+            )));
             messages.push((shard, position, proto::ReadEventsResponse { item }));
         }
         Ok(Batch { messages, through })

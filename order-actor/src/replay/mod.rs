@@ -5,6 +5,8 @@
 mod order_replay; // the order before and after each event
 mod source; // the journal as a source of events
 
-pub use order_replay::{OrderReplay, ReplayError, Step};
+pub use order_replay::{OrderReplay, ReplayError};
 pub use source::JournalSource;
+
+pub use crate::record::Step;
 pub(crate) use source::{read, source_error};

@@ -8,16 +8,7 @@ use shared_events::stream::History;
 use crate::domain::{Impossible, Order, evolve};
 use crate::journal::{Journal, JournalError};
 use crate::limits::ORDERS_CACHED_MAX;
-use crate::record::{DecodeError, RecordedEvent, decode};
-
-/// The order before and after an event.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Before the event.
-    pub before: Arc<Order>,
-    /// After the event.
-    pub after: Arc<Order>,
-}
+use crate::record::{DecodeError, RecordedEvent, Step, decode};
 
 /// Why an event could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -72,23 +63,29 @@ impl OrderReplay {
         Self { journal, last: LruCache::new(most), history }
     }
 
-    /// The order before and after this event.
+    /// The order before and after this event. Readers that share the event replay it once.
     ///
     /// # Errors
     /// [`ReplayError`]
     pub async fn step(&mut self, recorded: &RecordedEvent) -> Result<Step, ReplayError> {
         let (order_id, sequence) = (recorded.order_id, recorded.sequence);
-        let before = match self.last.get(&order_id) {
-            Some((version, order)) if version + 1 == sequence => Arc::clone(order),
-            _ => Arc::new(self.order_at(order_id, sequence.saturating_sub(1)).await?),
+        let step = match recorded.replayed.step() {
+            Some(step) => step,
+            None => {
+                let before = match self.last.get(&order_id) {
+                    Some((version, order)) if version + 1 == sequence => Arc::clone(order),
+                    _ => Arc::new(self.order_at(order_id, sequence.saturating_sub(1)).await?),
+                };
+                let after = Arc::new(evolve(Order::clone(&before), &recorded.event)?);
+                recorded.replayed.keep(Step { before, after })
+            }
         };
-        let after = Arc::new(evolve(Order::clone(&before), &recorded.event)?);
-        if after.is_ended() {
+        if step.after.is_ended() {
             self.last.pop(&order_id);
         } else {
-            self.last.put(order_id, (sequence, Arc::clone(&after)));
+            self.last.put(order_id, (sequence, Arc::clone(&step.after)));
         }
-        Ok(Step { before, after })
+        Ok(step)
     }
 
     /// The order as the journal has it now, with its last event; none if it does not exist.

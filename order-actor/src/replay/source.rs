@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use shared_events::contract::Mark;
 use shared_events::stream::{Batch, Comparison, Cursors, Place, Source, SourceError};
 
-use crate::journal::{ChainedEvent, Journal, JournalError};
-use crate::record::{RecordedEvent, decode};
+use crate::journal::{Journal, JournalError};
+use crate::record::{RecordedEvent, decode_shared};
 
 /// The journal as a source of its own events, for read models.
 #[derive(Clone)]
@@ -29,11 +29,11 @@ pub(crate) async fn read(
     let (stored, more) = journal.page_after(cursors, limit).await.map_err(source_error)?;
     let mut through = Cursors::default();
     let mut events = Vec::with_capacity(stored.len());
-    for ChainedEvent { event, hash } in &stored {
-        let mark = Some(Mark::of(hash));
-        through.advance_to(event.shard, event.position, mark);
-        match decode(event) {
-            Ok(recorded) => events.push(RecordedEvent { mark, ..recorded }),
+    for shared in &stored {
+        let event = shared.event();
+        through.advance_to(event.shard, event.position, Some(Mark::of(shared.hash())));
+        match decode_shared(shared) {
+            Ok(recorded) => events.push(recorded),
             Err(error) => {
                 let reason = error.to_string();
                 tracing::error!(order = %event.stream_id, reason, "quarantined: unreadable event");

@@ -201,7 +201,7 @@ async fn request_fingerprints_are_keyed_by_their_journal() {
             let other = registry.execute(order_id, cancel(), context.clone()).await;
             assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
             let stored = journal.load(order_id).await.unwrap();
-            let fingerprint = decode(&stored[0]).unwrap().metadata.fingerprint.unwrap();
+            let fingerprint = decode(&stored[0]).unwrap().metadata.fingerprint.clone().unwrap();
             let (key, hash) = fingerprint.split_once(':').unwrap();
             assert_eq!((key.len(), hash.len()), (8, 32));
             kept.push(hash.to_owned());

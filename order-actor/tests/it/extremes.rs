@@ -161,7 +161,7 @@ fn every_event_is_decoded_as_it_was_encoded() {
                     metadata: written.metadata().to_owned(),
                 });
                 let read = read.unwrap_or_else(|error| panic!("{what}: {error}"));
-                assert_eq!((&read.event, &read.metadata), (&event, &metadata), "{what}");
+                assert_eq!((&*read.event, &*read.metadata), (&event, &metadata), "{what}");
                 let shown = render::recorded(&read);
                 let again = order_actor::grpc::proto::RecordedEvent::decode(
                     shown.encode_to_vec().as_slice(),

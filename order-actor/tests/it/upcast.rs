@@ -72,7 +72,7 @@ fn an_old_event_is_upcast_step_by_step_to_the_current_version() {
     let new = upcast(UPCASTS, "ReturnRejected", "0.1", &old).unwrap();
     let recorded =
         decode(&stored("ReturnRejected", Event::version_of("ReturnRejected"), &new)).unwrap();
-    let Event::ReturnRejected { reason, at, .. } = recorded.event else { panic!("{new}") };
+    let Event::ReturnRejected { reason, at, .. } = &*recorded.event else { panic!("{new}") };
     assert_eq!((reason.as_str(), at.micros()), ("worn", 60_000_000));
     // A payload of the current version is passed on unchanged.
     let same = " {\"any\": 1}";
