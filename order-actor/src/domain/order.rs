@@ -38,7 +38,8 @@ impl Status {
         }
     }
 
-    /// The calls that change an order in this state.
+    /// The calls that bring an order in this state further. Holds, corrections and parcels have states
+    /// of their own.
     #[must_use]
     pub const fn allows(self) -> &'static [&'static str] {
         match self {
@@ -201,6 +202,25 @@ impl Order {
             Self::ReturnRequested(order) => Some(&mut order.fulfilled.details),
             Self::Returned(order) => Some(&mut order.details),
             Self::Cancelled(order) => Some(&mut order.details),
+        }
+    }
+
+    /// The data of a state with a return window.
+    #[must_use]
+    pub const fn fulfilled(&self) -> Option<&Fulfilled> {
+        match self {
+            Self::Fulfilled(order) => Some(order),
+            Self::ReturnRequested(order) => Some(&order.fulfilled),
+            _ => None,
+        }
+    }
+
+    /// The same, to apply an event.
+    pub(super) const fn fulfilled_mut(&mut self) -> Option<&mut Fulfilled> {
+        match self {
+            Self::Fulfilled(order) => Some(order),
+            Self::ReturnRequested(order) => Some(&mut order.fulfilled),
+            _ => None,
         }
     }
 
