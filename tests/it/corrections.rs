@@ -1,4 +1,4 @@
-//! Holds, corrections and what becomes of parcels, through gRPC against a whole
+//! Holds, corrections and what becomes of parcels, through gRPC and the command line against a whole
 //! engine, on both backends. After each test every law must hold.
 
 use std::time::Duration;
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::shop::{Orders as _, Shop, on_both};
+use crate::support::ordinal;
 
 on_both!(
     a_held_order_ships_once_every_hold_is_released,
@@ -15,6 +16,7 @@ on_both!(
     what_is_corrected_is_in_the_history_with_who_and_why,
     a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
     a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
+    corrections_come_by_the_command_line,
 );
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -310,5 +312,52 @@ async fn a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked(shop: Sho
     assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (8, 0)));
     let kinds = ["RECEIVED", "CONFIRMED", "PARCEL_SHIPPED", "REFUND", "SHIPPED", "REFUND"];
     assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn corrections_come_by_the_command_line(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["--address", shop.address.as_str(), "order"];
+        all.extend(arguments);
+        let output = ordinal(&all);
+        let (text, error) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(text).into_owned() + &error)
+    };
+    let done = |arguments: &[&str], expected: &str| {
+        let (code, text) = run(arguments);
+        assert!(code == Some(0) && text.contains(expected), "{arguments:?}: {text}");
+    };
+    done(&["hold", &id, "--kind", "fraud", "--reason", "odd"], "appended OrderHeld");
+    let label = ["hold", &id, "--kind", "CUSTOM", "--label", "call", "--reason", "odd"];
+    done(&label, "FRAUD, call");
+    let (code, text) = run(&["fulfill", &id]);
+    assert!(code == Some(1) && text.contains("ORDER_HELD"), "{text}");
+    done(&["release", &id, "FRAUD", "--reason", "paid"], "appended HoldReleased");
+    done(&["release", &id, "call", "--reason", "paid"], "appended HoldReleased");
+    let correct = [
+        "correct",
+        &id,
+        "--reason",
+        "moved",
+        "--street",
+        "2 Low Street",
+        "--email",
+        "a@example.com",
+    ];
+    done(&correct, "appended OrderCorrected");
+    done(&correct, "nothing changed");
+    done(&["diff", &id, "--from", "6"], "address.street");
+    done(&["fulfill", &id, "--reference", "W-7", "--carrier", "DHL"], "appended OrderFulfilled");
+    done(&["parcel", "update", &id, "W-7", "--tracking", "42"], "appended ShipmentCorrected");
+    done(&["parcel", "list", &id], "W-7");
+    let undo = ["parcel", "undo", &id, "W-7", "--cause", "LOST", "--reason", "gone"];
+    let would = [&undo[..], &["--validate-only"]].concat();
+    done(&would, "would append ShipmentUndone");
+    done(&["parcel", "delivered", &id, "W-7"], "appended ShipmentDelivered");
+    let (code, text) = run(&undo);
+    assert!(code == Some(1) && text.contains("INVALID_PARCEL_STATE"), "{text}");
+    done(&["parcel", "list", &id], "DELIVERED");
+    done(&["history", &id], "contact.email, address.street");
     shop.close().await;
 }
