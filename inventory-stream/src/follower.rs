@@ -161,12 +161,18 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Cancelled { .. }
             | OrderFact::LinesFulfilled { .. }
             | OrderFact::Fulfilled { .. }
-            | OrderFact::Returned { .. } => true,
+            | OrderFact::Returned { .. }
+            | OrderFact::ShipmentUndone { .. } => true,
             OrderFact::Confirmed { .. }
             | OrderFact::ReturnRequested { .. }
             | OrderFact::ReturnOverdue { .. }
             | OrderFact::ReturnRejected { .. }
-            | OrderFact::RefundRequested { .. } => false,
+            | OrderFact::RefundRequested { .. }
+            | OrderFact::Held { .. }
+            | OrderFact::HoldReleased { .. }
+            | OrderFact::Corrected { .. }
+            | OrderFact::ShipmentCorrected { .. }
+            | OrderFact::Delivered { .. } => false,
         },
         FactBody::Inventory(_) | FactBody::Notification(_) => false,
     }
@@ -201,7 +207,7 @@ fn apply(
         OrderFact::LinesFulfilled { lines, .. } | OrderFact::Fulfilled { lines, .. } => {
             (StepKind::Commit, lines.clone())
         }
-        OrderFact::Returned { lines, .. } => {
+        OrderFact::Returned { lines, .. } | OrderFact::ShipmentUndone { lines, .. } => {
             let restocked = lines
                 .iter()
                 .filter(|units| units.disposition == Disposition::Restock)
@@ -217,7 +223,12 @@ fn apply(
         | OrderFact::ReturnRequested { .. }
         | OrderFact::ReturnOverdue { .. }
         | OrderFact::ReturnRejected { .. }
-        | OrderFact::RefundRequested { .. } => return Ok(Vec::new()),
+        | OrderFact::RefundRequested { .. }
+        | OrderFact::Held { .. }
+        | OrderFact::HoldReleased { .. }
+        | OrderFact::Corrected { .. }
+        | OrderFact::ShipmentCorrected { .. }
+        | OrderFact::Delivered { .. } => return Ok(Vec::new()),
     };
     reservation.step(Step { fact_id: fact.id, kind, lines }, stock)
 }

@@ -129,7 +129,7 @@ fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a
     let FactBody::Order(order) = &fact.body else { return Vec::new() };
     let contact = &order.order().contact;
     let mut planned = Vec::new();
-    let kind = Some(Kind::of(order));
+    let kind = Kind::of(order);
     let mut add = |channel: Channel, recipient| {
         planned.push(Planned { route: channel.into(), kind, recipient })
     };
@@ -137,7 +137,7 @@ fn plan<'a>(fact: &'a Fact, config: &'a Config, returns: bool) -> Vec<Planned<'a
         if let Some(ops) = &config.ops {
             add(Channel::Email, ops);
         }
-    } else if returns || !matches!(order, OrderFact::Returned { .. }) {
+    } else if kind.is_some() && (returns || !matches!(order, OrderFact::Returned { .. })) {
         // A customer without an e-mail address gets every message by phone.
         let by_phone = matches!(order, OrderFact::Confirmed { .. }) || contact.email.is_none();
         if let Some(email) = &contact.email {

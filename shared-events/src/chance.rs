@@ -9,8 +9,8 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 use crate::contract::{
-    CustomerId, NotificationId, OrderId, RequestId, ReservationId, ReturnId, SellerId, ShipmentId,
-    Subject,
+    CustomerId, HoldId, NotificationId, OrderId, RequestId, ReservationId, ReturnId, SellerId,
+    ShipmentId, Subject,
 };
 
 /// The source of random numbers and ids: the machine, unless it has a seed. Clones draw from the
@@ -86,7 +86,7 @@ macro_rules! minted {
     )*};
 }
 
-minted! { Subject OrderId CustomerId SellerId ReservationId ShipmentId ReturnId NotificationId RequestId }
+minted! { Subject OrderId CustomerId SellerId ReservationId ShipmentId ReturnId HoldId NotificationId RequestId }
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,23 @@ impl fmt::Display for Id {
     }
 }
 
+/// Something that is named by its id, or by a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Its id.
+    Id(Id),
+    /// Its name.
+    Text(String),
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(text.parse().map_or_else(|_| Self::Text(text.to_owned()), Self::Id))
+    }
+}
+
 /// A timeout, at most as long as an engine works on a call.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     const MAX: Duration = Duration::from_secs(30);

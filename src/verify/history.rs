@@ -5,7 +5,7 @@ use order_actor::journal::StoredEvent;
 use order_actor::outbox::{FactIds, facts_of};
 use order_actor::record::{RecordedEvent, decode};
 use order_actor::replay::Step;
-use shared_events::contract::{Disposition, Fact, ReservationId};
+use shared_events::contract::{Contact, Disposition, Fact, ReservationId};
 use shared_events::stream::Cursors;
 
 /// An order's events and its state after each.
@@ -85,10 +85,20 @@ impl ReadPart<'_> {
         facts.flatten().collect()
     }
 
+    /// The contact since the last correction, if there was one.
+    pub fn corrected_contact(&self) -> Option<&Contact> {
+        let corrected = self.events().filter_map(|recorded| match &recorded.event {
+            Event::OrderCorrected(corrected) => Some(&corrected.person.contact),
+            _ => None,
+        });
+        corrected.last()
+    }
+
     /// Units of a line that were restocked.
     pub fn restocked(&self, line: u32) -> u32 {
         let approved = self.events().filter_map(|recorded| match &*recorded.event {
             Event::ReturnApproved { lines, .. } => Some(lines),
+            Event::ShipmentUndone(undone) => Some(&undone.lines),
             _ => None,
         });
         approved

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inventory_stream::domain::{Reservation, ReservationState};
+use notification::ledger::CorrectedContact;
 use notification::{Channel, Config, Route, planned_all};
 use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
@@ -213,6 +214,30 @@ pub fn notifications(
         let detail =
             format!("{times} by {} for the fact {fact_id}, which does not exist", channel.code());
         report.find(Law::NotificationsOnce, subject, detail);
+    }
+}
+
+/// A corrected order's contact is known where its messages are sent; the law shows no value.
+pub fn contact(
+    report: &mut Report,
+    subject: &str,
+    read_part: &ReadPart<'_>,
+    found: Option<&CorrectedContact>,
+) {
+    let expected = read_part.corrected_contact();
+    if expected.is_some() || found.is_some() {
+        report.check(Law::ContactsAsOrders);
+    }
+    let expected = expected.map(|contact| {
+        let [email, phone] = [&contact.email, &contact.phone];
+        CorrectedContact {
+            email: email.clone().unwrap_or_default(),
+            phone: phone.clone().unwrap_or_default(),
+        }
+    });
+    if expected.as_ref() != found {
+        let detail = "the contact that messages are resent to is not the order's";
+        report.find(Law::ContactsAsOrders, subject, detail);
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) async fn of_order(report: &mut Report, one: &One<'_>) -> anyhow::Resu
             let sent = found.map(|entry| (entry.fact_id, entry.route));
             laws::notifications(report, one.subject, &facts, sent);
         }
+        let found = ledger::corrected_contact(database.reader(), one.order_id).await;
+        if let Some(found) = readable(report, Law::ContactsAsOrders, one.subject, found)? {
+            laws::contact(report, one.subject, &one.read_part(&NOTIFICATIONS), found.as_ref());
+        }
     }
     Ok(())
 }

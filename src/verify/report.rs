@@ -44,12 +44,14 @@ pub enum Law {
     NotificationsOnce,
     /// Exactly the messages that are not sent yet are due at some time.
     MessagesDue,
+    /// Corrected contacts equal those of the orders.
+    ContactsAsOrders,
     /// The Redis streams hold the published facts without gaps.
     StreamsAsFacts,
 }
 
 impl Law {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
@@ -65,6 +67,7 @@ impl Law {
         Self::StockSums,
         Self::NotificationsOnce,
         Self::MessagesDue,
+        Self::ContactsAsOrders,
         Self::StreamsAsFacts,
     ];
 
@@ -86,6 +89,7 @@ impl Law {
             Self::StockSums => "stock_sums",
             Self::NotificationsOnce => "notifications_once",
             Self::MessagesDue => "messages_due",
+            Self::ContactsAsOrders => "contacts_as_orders",
             Self::StreamsAsFacts => "streams_as_facts",
         }
     }
@@ -107,6 +111,7 @@ impl Law {
             Self::StockSums => "stock equals movements and reservations",
             Self::NotificationsOnce => "one message per fact and channel",
             Self::MessagesDue => "exactly the waiting messages are due",
+            Self::ContactsAsOrders => "corrected contacts equal those of the orders",
             Self::StreamsAsFacts => "Redis holds the published facts",
         }
     }

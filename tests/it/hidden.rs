@@ -64,6 +64,14 @@ fn questions(order: &str) -> Vec<(&'static str, Value)> {
         (service, orders("FulfillOrder", json!({}))),
         (service, orders("ApproveReturn", json!({}))),
         (service, orders("RejectReturn", json!({ "reason": "worn" }))),
+        (
+            service,
+            orders(
+                "CorrectOrder",
+                json!({ "reason": "typo", "contact": { "email": "a@example.com" } }),
+            ),
+        ),
+        (service, orders("ReleaseHold", json!({ "name": "FRAUD", "reason": "x" }))),
         (journal, orders("ListOrderEvents", json!({}))),
         (journal, orders("DiffOrder", json!({ "from_version": 0 }))),
         (journal, orders("DiffOrder", json!({ "from_version": 7 }))),

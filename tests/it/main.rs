@@ -18,6 +18,7 @@ mod chaos;
 mod cli;
 mod clients;
 mod commands;
+mod corrections;
 mod dead_letters;
 mod delivery;
 mod edge;

@@ -429,7 +429,7 @@ async fn every_malformed_field_is_named(shop: Shop) {
         (
             order,
             "FulfillOrder",
-            json!({ "order_id": id, "shipment_id": id, "lines": lines, "carrier": "", "tracking": "", "options": options }),
+            json!({ "order_id": id, "shipment_id": id, "lines": lines, "carrier": "", "tracking": "", "shipment_reference": "", "options": options }),
         ),
         (
             order,
@@ -448,6 +448,35 @@ async fn every_malformed_field_is_named(shop: Shop) {
             order,
             "RejectReturn",
             json!({ "order_id": id, "return_id": id, "reason": "x", "options": options }),
+        ),
+        (
+            order,
+            "HoldOrder",
+            json!({ "order_id": id, "hold_id": id, "kind": "HOLD_KIND_FRAUD", "label": "", "reason": "x", "options": options }),
+        ),
+        (
+            order,
+            "ReleaseHold",
+            json!({ "order_id": id, "hold_id": id, "reason": "x", "options": options }),
+        ),
+        (
+            order,
+            "UpdateShipment",
+            json!({ "order_id": id, "shipment_id": id, "shipment_reference": "", "tracking": "", "options": options }),
+        ),
+        (
+            order,
+            "RecordDelivery",
+            json!({ "order_id": id, "shipment_id": id, "shipment_reference": "", "options": options }),
+        ),
+        (
+            order,
+            "UndoShipment",
+            json!({
+                "order_id": id, "shipment_id": id, "shipment_reference": "",
+                "cause": "UNDO_CAUSE_LOST", "refund": money, "reason": "x",
+                "dispositions": [{ "line": 1, "disposition": "DISPOSITION_RESTOCK" }], "options": options,
+            }),
         ),
         (journal, "ListOrderEvents", page(json!({ "order_id": id }))),
         (journal, "DiffOrder", json!({ "order_id": id, "from_version": 0, "to_version": 1 })),

@@ -53,13 +53,19 @@ orders.v1.JournalService/ListOrderEvents                    customer ops service
 orders.v1.JournalService/ReadEvents                         ops
 orders.v1.OrderService/ApproveReturn                        customer ops service
 orders.v1.OrderService/CancelOrder                          customer ops service
+orders.v1.OrderService/CorrectOrder                         customer ops service
 orders.v1.OrderService/ExecuteCommands                      customer ops service
 orders.v1.OrderService/FulfillOrder                         customer ops service
 orders.v1.OrderService/GetOrder                             customer ops service
+orders.v1.OrderService/HoldOrder                            customer ops service
 orders.v1.OrderService/ListOrders                           customer ops service
 orders.v1.OrderService/PlaceOrder                           customer ops service
+orders.v1.OrderService/RecordDelivery                       customer ops service
 orders.v1.OrderService/RejectReturn                         customer ops service
+orders.v1.OrderService/ReleaseHold                          customer ops service
 orders.v1.OrderService/RequestReturn                        customer ops service
+orders.v1.OrderService/UndoShipment                         customer ops service
+orders.v1.OrderService/UpdateShipment                       customer ops service
 orders.v1.OrderService/WatchOrders                          customer ops service
 ";
 

@@ -30,8 +30,19 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
         if method != "ApproveReturn" && method != "CancelOrder" && method != "FulfillOrder" {
             request["reason"] = json!("x");
         }
-        if method == "RequestReturn" {
-            request["lines"] = json!([{ "line": 1, "quantity": 1 }]);
+        let more = match method {
+            "RequestReturn" => json!({ "lines": [{ "line": 1, "quantity": 1 }] }),
+            "HoldOrder" => json!({ "kind": "HOLD_KIND_FRAUD" }),
+            "ReleaseHold" => json!({ "name": "FRAUD" }),
+            "CorrectOrder" => json!({ "contact": { "email": "a@example.com" } }),
+            "UpdateShipment" => json!({ "shipment_reference": "W", "tracking": "1" }),
+            "RecordDelivery" => json!({ "shipment_reference": "W" }),
+            "UndoShipment" => json!({ "shipment_reference": "W", "cause": "UNDO_CAUSE_LOST" }),
+            _ => json!({}),
+        };
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        if matches!(method, "UpdateShipment" | "RecordDelivery") {
+            request.as_object_mut().unwrap().remove("reason");
         }
         match caller.orders(method, request).await.unwrap_err().reason().as_str() {
             "FORBIDDEN" => {}
@@ -54,8 +65,19 @@ async fn the_documented_table_of_roles_is_enforced() {
         holds.insert((service.to_owned(), method.to_owned()), words.collect());
     }
     let shop = Shop::open(On::Sqlite).await;
-    for method in ["CancelOrder", "FulfillOrder", "RequestReturn", "ApproveReturn", "RejectReturn"]
-    {
+    for method in [
+        "CancelOrder",
+        "FulfillOrder",
+        "RequestReturn",
+        "ApproveReturn",
+        "RejectReturn",
+        "HoldOrder",
+        "ReleaseHold",
+        "CorrectOrder",
+        "UpdateShipment",
+        "RecordDelivery",
+        "UndoShipment",
+    ] {
         let may = takes(&shop, method).await;
         holds.insert(("OrderService".to_owned(), method.to_owned()), may);
     }

@@ -192,6 +192,48 @@ impl OrderService for FrameworkEdge {
         Err(not_compared())
     }
 
+    async fn hold_order(
+        &self,
+        _: Request<proto::HoldOrderRequest>,
+    ) -> Result<Response<proto::HoldOrderResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn release_hold(
+        &self,
+        _: Request<proto::ReleaseHoldRequest>,
+    ) -> Result<Response<proto::ReleaseHoldResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn correct_order(
+        &self,
+        _: Request<proto::CorrectOrderRequest>,
+    ) -> Result<Response<proto::CorrectOrderResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn update_shipment(
+        &self,
+        _: Request<proto::UpdateShipmentRequest>,
+    ) -> Result<Response<proto::UpdateShipmentResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn record_delivery(
+        &self,
+        _: Request<proto::RecordDeliveryRequest>,
+    ) -> Result<Response<proto::RecordDeliveryResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn undo_shipment(
+        &self,
+        _: Request<proto::UndoShipmentRequest>,
+    ) -> Result<Response<proto::UndoShipmentResponse>, Status> {
+        Err(not_compared())
+    }
+
     type ExecuteCommandsStream =
         tokio_stream::Empty<Result<proto::ExecuteCommandsResponse, Status>>;
 

@@ -159,6 +159,7 @@ impl Story {
             lines,
             carrier,
             tracking,
+            shipment_reference: String::new(),
         })
     }
 

@@ -152,6 +152,10 @@ impl NotificationService for NotificationEdge {
                 return Err(Refused::new(Reason::NotFinished).say(message));
             }
             Resent::NotFound => return Err(not_found()),
+            Resent::NoRecipient => {
+                let message = "the customer is not reached by this channel any more";
+                return Err(Refused::new(Reason::NoRecipient).say(message));
+            }
         };
         if !request.validate_only {
             let target = id.to_string();

@@ -1,12 +1,14 @@
 //! The ledger: each message once, and its state. The only SQL about messages.
 //! Never here: what a message says, or how it is sent.
 
+mod contacts; // of orders that were corrected
 mod read; // single messages and lists of them
 mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
 mod write; // new messages, and dropping unsent ones after a set back
 
+pub use contacts::{CorrectedContact, corrected_contact, write_contacts};
 pub use read::{Filter, due, get, list};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
@@ -19,6 +21,7 @@ use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::templates::Kind;
 use crate::{Channel, Route};
 
 /// The state of a message.
@@ -118,6 +121,13 @@ pub struct Entry {
     pub resend_of: Option<NotificationId>,
     /// The caller who asked for the resend.
     pub asked_by: Option<String>,
+}
+
+impl Entry {
+    /// Whether it goes to operators.
+    pub(crate) fn is_for_operators(&self) -> bool {
+        self.kind == Kind::ReturnOverdue.code()
+    }
 }
 
 impl std::fmt::Debug for Entry {

@@ -1,6 +1,7 @@
 use shared_events::contract::{NotificationId, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 
+use super::contacts::recipient_now;
 use super::{Entry, get, set_due};
 
 /// The outcome of a resend request.
@@ -12,9 +13,12 @@ pub enum Resent {
     NotFinished,
     /// There is no such message.
     NotFound,
+    /// The customer is not reached by its channel any more.
+    NoRecipient,
 }
 
-/// Queues a copy of a finished message under the id `again`; the first message stays as it is. `by`
+/// Queues a copy of a finished message under the id `again`; the first message stays as it is. It goes
+/// to the order's contact as corrected since, if it was. `by`
 /// is the caller who asks for it.
 ///
 /// # Errors
@@ -49,12 +53,15 @@ pub async fn resend(
     if open.is_some() {
         return Ok(Resent::NotFinished);
     }
+    let Some(recipient) = recipient_now(tx, &entry).await? else {
+        return Ok(Resent::NoRecipient);
+    };
     let serial: i64 = sqlx::query_scalar(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at,
              next_try_at, shard, position, gone, resend_of, asked_by)
          SELECT $1, (SELECT MAX(serial) FROM notifications) + 1, fact_id, channel, order_id, kind,
-             recipient, subject, body, 'QUEUED', 0, '', $2, $2,
+             $6, subject, body, 'QUEUED', 0, '', $2, $2,
              $2, shard, position, gone, $3, $4
          FROM notifications WHERE notification_id = $5 RETURNING serial",
     )
@@ -63,6 +70,7 @@ pub async fn resend(
     .bind(first.to_string())
     .bind(by)
     .bind(id.to_string())
+    .bind(recipient)
     .fetch_one(&mut **tx)
     .await?;
     set_due(tx, serial, now).await?;

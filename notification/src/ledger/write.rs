@@ -2,6 +2,7 @@ use serde::Serialize;
 use shared_events::contract::{FactId, NotificationId, OrderId, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 
+use super::contacts::forget_contacts;
 use super::{State, json};
 use crate::Message;
 
@@ -121,7 +122,7 @@ pub async fn write(
 }
 
 /// Drops unsent messages about facts after a position of a shard, because the journal was set back
-/// to it. Messages that were sent, or are being sent and may be delivered, stay and are marked as
+/// to it, and forgets what was corrected after it. Messages that were sent, or are being sent and may be delivered, stay and are marked as
 /// gone. Returns how many were dropped.
 ///
 /// # Errors
@@ -157,5 +158,6 @@ pub async fn drop_unsent(
         .bind(position)
         .execute(&mut **tx)
         .await?;
+    forget_contacts(tx, shard, position).await?;
     Ok(u64::try_from(dropped.len()).unwrap_or(u64::MAX))
 }

@@ -79,9 +79,9 @@ impl Kind {
         }
     }
 
-    /// The kind of message that a fact leads to.
-    pub(crate) const fn of(fact: &OrderFact) -> Self {
-        match fact {
+    /// The kind of message that a fact leads to, if it leads to one.
+    pub(crate) const fn of(fact: &OrderFact) -> Option<Self> {
+        let kind = match fact {
             OrderFact::Created { .. } => Self::Received,
             OrderFact::Confirmed { .. } => Self::Confirmed,
             OrderFact::LinesCancelled { .. } => Self::LinesCancelled,
@@ -100,6 +100,15 @@ impl Kind {
             OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => Self::Returned,
             OrderFact::RefundRequested { .. } => Self::Refund,
             OrderFact::ReturnOverdue { .. } => Self::ReturnOverdue,
-        }
+            // A parcel is tracked otherwise than was said: the same words again.
+            OrderFact::ShipmentCorrected { .. } => Self::ParcelShipped,
+            // Of a parcel that came to nothing, the refund is told.
+            OrderFact::Held { .. }
+            | OrderFact::HoldReleased { .. }
+            | OrderFact::Corrected { .. }
+            | OrderFact::Delivered { .. }
+            | OrderFact::ShipmentUndone { .. } => return None,
+        };
+        Some(kind)
     }
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use shared_events::contract::{Locale, OrderFact};
 
 use crate::Channel;
@@ -118,16 +118,16 @@ impl Templates {
         shop: &Shop,
         locale: &Locale,
     ) -> Text {
-        let kind = Kind::of(fact);
+        let kind = Kind::of(fact).map_or("FACT", Kind::code);
         let own = self.rendered(fact, channel, shop, locale).map_err(|error| {
             // Its detail may show personal data.
             let error = check::innermost(&error);
             let (line, template) = (error.line(), error.name());
-            tracing::error!(kind = kind.code(), template, line, error = ?error.kind(), "template failed");
+            tracing::error!(kind, template, line, error = ?error.kind(), "template failed");
         });
         let text = own.or_else(|()| BUILT_IN.rendered(fact, channel, shop, locale).map_err(drop));
         text.unwrap_or_else(|()| {
-            let subject = format!("{} {}", kind.code(), fact.order().order_id);
+            let subject = format!("{kind} {}", fact.order().order_id);
             Text { body: format!("{subject}\n"), subject }
         })
     }
@@ -139,7 +139,7 @@ impl Templates {
         shop: &Shop,
         locale: &Locale,
     ) -> Result<Text, Error> {
-        let kind = Kind::of(fact);
+        let kind = Kind::of(fact).ok_or(ErrorKind::TemplateNotFound)?;
         let (mail, sms) = (files::name(kind, Channel::Email), files::name(kind, Channel::Sms));
         let has = |language: &str, name: &str| self.names.contains(&format!("{language}/{name}"));
         let sms_too = channel == Channel::Sms;

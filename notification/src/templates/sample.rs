@@ -81,7 +81,23 @@ impl Sample {
             Kind::Expired => vec![cancelled(CancelReason::SlaTimeout)],
             Kind::PaymentFailed => vec![cancelled(CancelReason::PaymentFailed)],
             Kind::ParcelShipped => {
-                vec![OrderFact::LinesFulfilled { order, shipment_id, lines, carrier, tracking }]
+                let shipped = OrderFact::LinesFulfilled {
+                    order: order.clone(),
+                    shipment_id,
+                    lines: lines.clone(),
+                    carrier: carrier.clone(),
+                    tracking: tracking.clone(),
+                    shipment_reference: String::new(),
+                };
+                let corrected = OrderFact::ShipmentCorrected {
+                    order,
+                    shipment_id,
+                    lines,
+                    carrier,
+                    tracking,
+                    shipment_reference: String::new(),
+                };
+                vec![shipped, corrected]
             }
             Kind::Shipped => {
                 let return_until = Timestamp::from_micros(0);
@@ -93,6 +109,7 @@ impl Sample {
                     carrier,
                     tracking,
                     return_until,
+                    shipment_reference: String::new(),
                 }]
             }
             Kind::ReturnReceived => {

@@ -126,7 +126,7 @@ pub(super) fn values(
     let Contact { email, phone, .. } = &order.contact;
     let mut values = Values::new();
     let mut set = |name: &str, value: Value| values.insert(name.to_owned(), value);
-    set("kind", Kind::of(fact).code().into());
+    set("kind", Kind::of(fact).map_or("", Kind::code).into());
     set("language", language.into());
     set("shop", object([("name", shop.name.clone().unwrap_or_default().into())]));
     set(
@@ -157,6 +157,7 @@ pub(super) fn values(
         }
         OrderFact::LinesCancelled { lines, .. }
         | OrderFact::LinesFulfilled { lines, .. }
+        | OrderFact::ShipmentCorrected { lines, .. }
         | OrderFact::Fulfilled { lines, .. }
         | OrderFact::ReturnRequested { lines, .. } => {
             let units = lines.iter().take(LINES_MAX);
@@ -185,13 +186,14 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         }
         OrderFact::Cancelled { reason, skus, .. } => {
             set("reason", reason.code().into());
-            if Kind::of(fact) == Kind::OutOfStock {
+            if Kind::of(fact) == Some(Kind::OutOfStock) {
                 let missing = skus.iter().take(LINES_MAX).map(|sku| Value::from(sku.to_string()));
                 set("missing", missing.collect::<Vec<_>>().into());
                 set("more_missing", skus.len().saturating_sub(LINES_MAX).into());
             }
         }
         OrderFact::LinesFulfilled { carrier, tracking, .. }
+        | OrderFact::ShipmentCorrected { carrier, tracking, .. }
         | OrderFact::Fulfilled { carrier, tracking, .. } => {
             let link = shop.tracking_link(carrier, tracking);
             let parcel = [
@@ -211,11 +213,17 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         }
         OrderFact::RefundRequested { return_id, refund, .. } => {
             set("return_id", return_id.to_string().into());
-            if Kind::of(fact) == Kind::Refund {
+            if Kind::of(fact) == Some(Kind::Refund) {
                 set("refund", numbers.money(*refund));
             }
         }
-        OrderFact::Created { .. } | OrderFact::Confirmed { .. } => {}
+        OrderFact::Created { .. }
+        | OrderFact::Confirmed { .. }
+        | OrderFact::Held { .. }
+        | OrderFact::HoldReleased { .. }
+        | OrderFact::Corrected { .. }
+        | OrderFact::Delivered { .. }
+        | OrderFact::ShipmentUndone { .. } => {}
     }
     values
 }

@@ -10,6 +10,7 @@
 )]
 
 mod composing;
+mod contacts; // of corrected orders
 mod delivery;
 mod endpoints; // several webhook endpoints
 mod interrupted; // the ledger or a server fails half-way

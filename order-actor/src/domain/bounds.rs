@@ -46,6 +46,19 @@ pub const KEYS_MAX: usize = 50;
 /// The most characters of such a key.
 pub const KEY_MAX: usize = 40;
 
+/// The most characters of the label of a hold.
+pub const HOLD_LABEL_MAX: usize = 40;
+
+/// The most holds of an order that stand at the same time. Each can be released within
+/// [`ENDING_ROOM`].
+pub const HOLDS_MAX: usize = 20;
+
+/// The most characters of a warehouse's own id of a parcel.
+pub const REFERENCE_MAX: usize = 64;
+
+/// How far ahead of the engine's clock the clock of a carrier may be.
+pub const DELIVERY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// 9999-01-01T00:00:00Z, in microseconds. Later instants mean "no end", so an `ordered_at` must be
 /// earlier. Only the edge checks this, because no decision depends on `ordered_at`.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
@@ -58,11 +71,11 @@ pub const EVENTS_MAX: u64 = 10_000;
 /// stock, the end, and some thirty returns with request, escalation and judgement.
 pub const ENDING_ROOM: u64 = 100;
 
-/// How often a customer may cancel units of one order, and how often request a return of it. Each
+/// How often a customer may cancel units of one order, request a return of it, or correct it. Each
 /// time costs the shop an event, a message or two, and an operator's time.
 pub const CUSTOMER_ASKS_MAX: u64 = 100;
 
-const _: () = assert!(2 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
+const _: () = assert!(3 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -75,6 +75,9 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     if details.shipment(shipment.shipment_id).is_some() {
         return Err("the parcel was shipped before");
     }
+    if details.standing_holds().next().is_some() {
+        return Err("the order is held");
+    }
     each(details, &shipment.lines, |line, units| {
         if units > line.open() {
             return Err("more units than are open");
@@ -85,6 +88,18 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     })?;
     details.shipments.push(Arc::new(shipment));
     Ok(())
+}
+
+/// Counts delivered units as given back: what the customer paid for them is refundable, not owed.
+pub(super) fn give_back(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
+    each(details, lines, |line, units| {
+        if units > line.kept() {
+            return Err("more units than the customer has");
+        }
+        line.amounts.returned = line.amounts.returned.plus(line.delivered_amount(units));
+        line.returned += units;
+        Ok(())
+    })
 }
 
 /// Changes each line named. It must be a line of the order and be named once.
@@ -111,6 +126,11 @@ pub(super) fn each(
 
 fn index_of(number: u32) -> Option<usize> {
     number.checked_sub(1).and_then(|index| usize::try_from(index).ok())
+}
+
+/// Whether every delivered unit came back, and none is in a return.
+pub(super) fn nothing_kept(details: &Details) -> bool {
+    details.lines.iter().all(|line| line.fulfilled == line.returned)
 }
 
 /// Whether no unit is open.

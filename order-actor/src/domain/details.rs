@@ -4,8 +4,8 @@ use std::sync::Arc;
 use shared_events::contract::{CustomerId, Money, OrderId, ReturnId, ShipmentId, Timestamp};
 
 use super::{
-    Amount, Charge, ChargeRefund, Discount, Line, LineQuantity, Person, Restitution, TaxMode,
-    Totals,
+    Amount, Charge, ChargeRefund, Discount, Hold, Line, LineQuantity, Person, Restitution,
+    Shipment, TaxMode, Totals,
 };
 
 /// The data of an order in every state.
@@ -27,6 +27,8 @@ pub struct Details {
     pub refunded: Money,
     /// Who gets it and pays for it.
     pub person: Arc<Person>,
+    /// As it was placed, where that was corrected since.
+    pub placed_person: Option<Arc<Person>>,
     /// When the engine accepted it; time windows start here.
     pub placed_at: Timestamp,
     /// When it was ordered, as reported by the client; no decision depends on it.
@@ -35,12 +37,16 @@ pub struct Details {
     pub shipments: Vec<Arc<Shipment>>,
     /// Judged returns, in order.
     pub judged: Vec<Arc<JudgedReturn>>,
+    /// Its holds, in order; released ones too.
+    pub holds: Vec<Hold>,
     /// The number of its events.
     pub events: u64,
     /// How often the customer cancelled some of its units.
     pub customer_cancels: u64,
     /// How often the customer requested a return.
     pub customer_returns: u64,
+    /// How often the customer corrected it.
+    pub customer_corrections: u64,
 }
 
 /// What an order was placed with that nothing changes later.
@@ -65,21 +71,6 @@ pub struct OrderCharge {
     pub amount: Amount,
     /// What of that was promised back, in minor units.
     pub refunded: i64,
-}
-
-/// A shipped parcel, as recorded, so that a repeated id with other content is detected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shipment {
-    /// Its id.
-    pub shipment_id: ShipmentId,
-    /// Its units.
-    pub lines: Vec<LineQuantity>,
-    /// Whether they were all open units.
-    pub took_all_open: bool,
-    /// The carrier.
-    pub carrier: String,
-    /// The carrier's tracking number.
-    pub tracking: String,
 }
 
 /// A judged return: request and judgement, so that a repeated id with other content is detected.

@@ -7,7 +7,10 @@ use shared_events::contract::{
     SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Charge, ChargeRefund, Discount, LinePrice, LineTerms, Person, Role, Tax, TaxMode};
+use super::{
+    Charge, ChargeRefund, Discount, HoldReleased, LinePrice, LineTerms, OrderCorrected, OrderHeld,
+    Person, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Tax, TaxMode,
+};
 
 const fn customer() -> Role {
     Role::Customer
@@ -104,6 +107,9 @@ pub enum Event {
         carrier: String,
         /// The carrier's tracking number.
         tracking: String,
+        /// The warehouse's own id of the parcel.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        shipment_reference: String,
         /// When.
         at: Timestamp,
     },
@@ -117,6 +123,9 @@ pub enum Event {
         carrier: String,
         /// The carrier's tracking number.
         tracking: String,
+        /// The warehouse's own id of the parcel.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        shipment_reference: String,
         /// Before this instant a return may be requested.
         return_until: Timestamp,
         /// When.
@@ -175,6 +184,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The order is held: it does not ship until the hold is released.
+    OrderHeld(OrderHeld),
+    /// A hold was released.
+    HoldReleased(HoldReleased),
+    /// Contact or addresses were corrected.
+    OrderCorrected(OrderCorrected),
+    /// Carrier or tracking number of a parcel were corrected.
+    ShipmentCorrected(ShipmentCorrected),
+    /// A parcel was delivered.
+    ShipmentDelivered(ShipmentDelivered),
+    /// A parcel was lost or came back; its units count as returned.
+    ShipmentUndone(ShipmentUndone),
 }
 
 const fn published() -> bool {
@@ -276,6 +297,12 @@ impl Event {
             Self::ReturnEscalated { .. } => "ReturnEscalated",
             Self::ReturnApproved { .. } => "ReturnApproved",
             Self::ReturnRejected { .. } => "ReturnRejected",
+            Self::OrderHeld(_) => "OrderHeld",
+            Self::HoldReleased(_) => "HoldReleased",
+            Self::OrderCorrected(_) => "OrderCorrected",
+            Self::ShipmentCorrected(_) => "ShipmentCorrected",
+            Self::ShipmentDelivered(_) => "ShipmentDelivered",
+            Self::ShipmentUndone(_) => "ShipmentUndone",
         }
     }
 
@@ -293,6 +320,12 @@ impl Event {
             | Self::ReturnEscalated { at, .. }
             | Self::ReturnApproved { at, .. }
             | Self::ReturnRejected { at, .. } => *at,
+            Self::OrderHeld(event) => event.at,
+            Self::HoldReleased(event) => event.at,
+            Self::OrderCorrected(event) => event.at,
+            Self::ShipmentCorrected(event) => event.at,
+            Self::ShipmentDelivered(event) => event.at,
+            Self::ShipmentUndone(event) => event.at,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::counts::{self, cancel, each, fulfill, nothing_open};
 use super::{
     Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
     LineQuantity, Order, OrderPrice, Pending, ReturnRequested, Returned, Role, Shipment, Status,
-    Terms,
+    Terms, correction, hold, parcel,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -55,10 +55,10 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Order, 
     events.into_iter().try_fold(Order::Absent, evolve)
 }
 
-const WRONG_STATE: &str = "the state does not allow it";
+pub(super) const WRONG_STATE: &str = "the state does not allow it";
 
 /// The order, or what is wrong with the event.
-type Evolved = Result<Order, &'static str>;
+pub(super) type Evolved = Result<Order, &'static str>;
 
 /// Applies one event.
 fn apply(order: Order, event: &Event) -> Evolved {
@@ -69,19 +69,9 @@ fn apply(order: Order, event: &Event) -> Evolved {
             lines_cancelled(order, lines, *return_until)
         }
         Event::OrderCancelled { .. } => order_cancelled(order, event),
-        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at } => {
-            let (shipment_id, lines) = (*shipment_id, lines.clone());
-            let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_all_open = false;
-            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
-            lines_fulfilled(order, shipment, *at)
-        }
-        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at } => {
-            let (shipment_id, lines) = (*shipment_id, lines.clone());
-            let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            let took_all_open = true;
-            let shipment = Shipment { shipment_id, lines, took_all_open, carrier, tracking };
-            order_fulfilled(order, shipment, *at, *return_until)
+        Event::LinesFulfilled { at, .. } => lines_fulfilled(order, shipped(event)?, *at),
+        Event::OrderFulfilled { return_until, at, .. } => {
+            order_fulfilled(order, shipped(event)?, *at, *return_until)
         }
         Event::ReturnRequested { return_id, lines, reason, judge_by, .. } => {
             return_requested(order, *return_id, lines, reason, *judge_by)
@@ -91,7 +81,42 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::ReturnRejected { return_id, reason, .. } => {
             Ok(return_rejected(waiting(order, *return_id)?, reason))
         }
+        Event::OrderHeld(event) => hold::held(order, event),
+        Event::HoldReleased(event) => hold::released(order, event),
+        Event::OrderCorrected(event) => correction::corrected(order, event),
+        Event::ShipmentCorrected(event) => parcel::corrected(order, event),
+        Event::ShipmentDelivered(event) => parcel::delivered(order, event),
+        Event::ShipmentUndone(event) => parcel::undone(order, event),
     }
+}
+
+/// The parcel of an event that ships one.
+fn shipped(event: &Event) -> Result<Shipment, &'static str> {
+    let (Event::LinesFulfilled { shipment_id, lines, carrier, tracking, shipment_reference, at }
+    | Event::OrderFulfilled {
+        shipment_id,
+        lines,
+        carrier,
+        tracking,
+        shipment_reference,
+        at,
+        ..
+    }) = event
+    else {
+        return Err(WRONG_STATE);
+    };
+    Ok(Shipment {
+        shipment_id: *shipment_id,
+        reference: shipment_reference.clone(),
+        lines: lines.clone(),
+        took_all_open: matches!(event, Event::OrderFulfilled { .. }),
+        carrier: carrier.clone(),
+        tracking: tracking.clone(),
+        shipped_at: *at,
+        corrected: None,
+        delivered_at: None,
+        undone: None,
+    })
 }
 
 fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
@@ -118,6 +143,9 @@ fn lines_cancelled(
                 (false, _, None) => Ok(Order::Confirmed(confirmed)),
                 (true, Some(fulfilled_at), Some(return_until)) => {
                     let details = confirmed.details;
+                    if counts::nothing_kept(&details) {
+                        return Ok(Order::Returned(Returned { details }));
+                    }
                     Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
                 }
                 _ => Err("the return window does not fit the open units"),
@@ -247,13 +275,16 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             totals,
             refunded: Money::zero(total.currency),
             person: person.clone(),
+            placed_person: None,
             placed_at: *placed_at,
             ordered_at: *ordered_at,
             shipments: Vec::new(),
             judged: Vec::new(),
+            holds: Vec::new(),
             events: 0,
             customer_cancels: 0,
             customer_returns: 0,
+            customer_corrections: 0,
         },
         confirm_by: *confirm_by,
     }))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Quantity, ReturnId};
+use shared_events::contract::{Quantity, ReturnId, Timestamp};
 
 use super::{
     By, Details, Event, Existing, Line, LineQuantity, Order, Rejection, ReturnRequested, Role,
@@ -188,6 +188,32 @@ pub(super) fn reason_given(reason: &str) -> Result<(), Rejection> {
 /// Checks the length of a free text.
 pub(super) fn text_fits(field: &'static str, text: &str) -> Result<(), Rejection> {
     fits(field, text, bounds::TEXT_MAX)
+}
+
+/// Refuses to ship a held order.
+pub(super) fn not_held(details: &Details) -> Result<(), Rejection> {
+    let holds: Vec<String> = details.standing_holds().map(|hold| hold.name().to_owned()).collect();
+    if holds.is_empty() { Ok(()) } else { Err(Rejection::OrderHeld { holds }) }
+}
+
+/// Refuses commands that lengthen an order which is over: its return window has passed, and its
+/// events may be archived.
+pub(super) fn not_over(order: &Order, now: Timestamp, call: &'static str) -> Result<(), Rejection> {
+    match order {
+        order if order.is_ended() => Err(invalid_transition(order, call)),
+        order if order.is_over(now) => Err(Rejection::ReturnWindowExpired),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the length of a warehouse's own id of a parcel.
+pub(super) fn reference_fits(text: &str) -> Result<(), Rejection> {
+    fits("shipment_reference", text, bounds::REFERENCE_MAX)
+}
+
+/// Checks the length of the label of a hold.
+pub(super) fn label_fits(text: &str) -> Result<(), Rejection> {
+    fits("label", text, bounds::HOLD_LABEL_MAX)
 }
 
 /// Checks the length of a carrier's name or tracking number.

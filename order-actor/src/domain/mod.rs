@@ -13,6 +13,7 @@ mod amounts; // costs: discounts, charges, taxes, totals
 pub mod bounds; // limits, and texts that the edge uses too
 mod caller; // the caller, and whose orders they may see
 mod commands; // the commands and their rules, one file each
+mod correction; // of contact and addresses
 mod counts; // counting the units of lines
 mod deadline;
 mod decide;
@@ -20,8 +21,10 @@ mod details; // what every order has, whatever its state
 mod event; // the journal's private schema
 mod evolve;
 mod guards; // checks that several commands share
+mod hold; // an order that is held does not ship
 mod line; // a line, its units and what they cost
 mod order; // one variant per state, each with its own data
+mod parcel; // what becomes of a parcel after it was shipped
 mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
@@ -34,14 +37,20 @@ pub use amounts::{
 };
 pub use caller::{By, Component, Name, Role};
 pub use commands::*;
+pub use correction::{AddressPart, AddressPatch, BillingPatch, ContactPatch, OrderCorrected};
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
-pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Shipment, Terms};
+pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Terms};
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
+pub use hold::{Hold, HoldKind, HoldReleased, OrderHeld};
 pub use line::{Line, LineAmounts, LineTerms};
 pub use order::{
     Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
+};
+pub use parcel::{
+    ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
+    Tracking, UndoCause, Undone,
 };
 pub use person::Person;
 pub use policy::Policy;

@@ -42,10 +42,27 @@ impl Status {
     #[must_use]
     pub const fn allows(self) -> &'static [&'static str] {
         match self {
-            Self::Pending => &["CancelOrder"],
-            Self::Confirmed => &["CancelOrder", "FulfillOrder"],
-            Self::Fulfilled => &["RequestReturn"],
-            Self::ReturnRequested => &["ApproveReturn", "RejectReturn"],
+            Self::Pending => &["CancelOrder", "CorrectOrder", "HoldOrder", "ReleaseHold"],
+            Self::Confirmed => &[
+                "CancelOrder",
+                "FulfillOrder",
+                "CorrectOrder",
+                "HoldOrder",
+                "ReleaseHold",
+                "UpdateShipment",
+                "RecordDelivery",
+                "UndoShipment",
+            ],
+            Self::Fulfilled => {
+                &["RequestReturn", "UpdateShipment", "RecordDelivery", "UndoShipment"]
+            }
+            Self::ReturnRequested => &[
+                "ApproveReturn",
+                "RejectReturn",
+                "UpdateShipment",
+                "RecordDelivery",
+                "UndoShipment",
+            ],
             Self::Returned | Self::Cancelled => &[],
         }
     }
@@ -201,6 +218,25 @@ impl Order {
             Self::ReturnRequested(order) => Some(&mut order.fulfilled.details),
             Self::Returned(order) => Some(&mut order.details),
             Self::Cancelled(order) => Some(&mut order.details),
+        }
+    }
+
+    /// The data of a state with a return window.
+    #[must_use]
+    pub const fn fulfilled(&self) -> Option<&Fulfilled> {
+        match self {
+            Self::Fulfilled(order) => Some(order),
+            Self::ReturnRequested(order) => Some(&order.fulfilled),
+            _ => None,
+        }
+    }
+
+    /// The same, to apply an event.
+    pub(super) const fn fulfilled_mut(&mut self) -> Option<&mut Fulfilled> {
+        match self {
+            Self::Fulfilled(order) => Some(order),
+            Self::ReturnRequested(order) => Some(&mut order.fulfilled),
+            _ => None,
         }
     }
 

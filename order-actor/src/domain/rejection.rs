@@ -1,6 +1,6 @@
 use shared_events::contract::{CancelReason, ContactError, Money, Reason};
 
-use super::{AddressError, Role, Status, bounds};
+use super::{AddressError, ParcelState, Role, Status, bounds};
 
 /// Why the domain refuses a command, in the order in which the guards run. A closed list with
 /// stable codes; no text shows personal data.
@@ -140,6 +140,43 @@ pub enum Rejection {
         /// How often it may be.
         max: u64,
     },
+    /// The order is held and does not ship.
+    #[error("the order is held ({}) and does not ship until that is released", holds.join(", "))]
+    OrderHeld {
+        /// The names of its holds.
+        holds: Vec<String>,
+    },
+    /// The order has no such hold.
+    #[error("the order has no such hold{}", standing(holds))]
+    NoSuchHold {
+        /// The names of its holds.
+        holds: Vec<String>,
+    },
+    /// Too many holds stand at the same time.
+    #[error("at most {max} holds of an order stand at the same time", max = bounds::HOLDS_MAX)]
+    TooManyHolds,
+    /// The order has no such parcel.
+    #[error("the order has no such parcel")]
+    NoSuchParcel,
+    /// The state of the parcel does not allow it.
+    #[error("a parcel that is {} does not allow {call}", is.code())]
+    InvalidParcelState {
+        /// Its state.
+        is: ParcelState,
+        /// The call that was refused.
+        call: &'static str,
+    },
+    /// The billing address is not well formed.
+    #[error("billing_address: {0}")]
+    InvalidBillingAddress(AddressError),
+    /// A field is invalid.
+    #[error("{at}: {detail}")]
+    InvalidField {
+        /// Its path.
+        at: &'static str,
+        /// What a valid value is.
+        detail: &'static str,
+    },
     /// The order is near the limit of its events; only commands that end it are accepted.
     #[error("the order has too many events; only commands that end it are accepted")]
     TooManyEvents,
@@ -158,6 +195,14 @@ pub enum Existing {
     RejectedReturn,
     /// The judgement of a return.
     Judgement,
+    /// A hold that stands.
+    Hold,
+    /// A released hold: the order cannot be held again under its id.
+    ReleasedHold,
+    /// The delivery of a parcel.
+    Delivery,
+    /// The end of a parcel that was lost or came back.
+    UndoneShipment,
 }
 
 impl Existing {
@@ -170,6 +215,10 @@ impl Existing {
             Self::Return => "RETURN",
             Self::RejectedReturn => "REJECTED_RETURN",
             Self::Judgement => "JUDGEMENT",
+            Self::Hold => "HOLD",
+            Self::ReleasedHold => "RELEASED_HOLD",
+            Self::Delivery => "DELIVERY",
+            Self::UndoneShipment => "UNDONE_SHIPMENT",
         }
     }
 
@@ -182,8 +231,16 @@ impl Existing {
                 "the return with this id was rejected; request it under another return id"
             }
             Self::Judgement => "this return was judged otherwise",
+            Self::Hold => "the order is held under this id or name with other content",
+            Self::ReleasedHold => "the hold with this id was released; hold it under another id",
+            Self::Delivery => "this parcel was delivered at another time",
+            Self::UndoneShipment => "this parcel was undone otherwise",
         }
     }
+}
+
+fn standing(holds: &[String]) -> String {
+    if holds.is_empty() { String::new() } else { format!("; it has {}", holds.join(", ")) }
 }
 
 fn differing(fields: &[&'static str]) -> String {
@@ -233,6 +290,13 @@ impl Rejection {
             Self::RefundTooLarge { .. } => Reason::RefundTooLarge,
             Self::AskedTooOften { .. } => Reason::AskedTooOften,
             Self::TooManyEvents => Reason::TooManyEvents,
+            Self::OrderHeld { .. } => Reason::OrderHeld,
+            Self::NoSuchHold { .. } => Reason::NoSuchHold,
+            Self::TooManyHolds => Reason::TooManyHolds,
+            Self::NoSuchParcel => Reason::NoSuchParcel,
+            Self::InvalidParcelState { .. } => Reason::InvalidParcelState,
+            Self::InvalidBillingAddress(_) => Reason::InvalidAddress,
+            Self::InvalidField { .. } => Reason::InvalidField,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use shared_events::contract::{Money, Timestamp};
 
 use super::proto::FieldChange;
-use crate::domain::{Address, Details, Line, Order, OrderCharge};
+use crate::domain::{Address, Details, Line, Order, OrderCharge, ParcelState, Shipment};
 
 /// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
@@ -64,10 +64,43 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
     for (index, shipment) in details.shipments.iter().enumerate() {
         set(&format!("shipment_ids[{index}]"), shipment.shipment_id.to_string());
     }
+    for (index, shipment) in details.shipments.iter().enumerate() {
+        set_parcel(&format!("parcels[{index}]"), shipment, set);
+    }
+    for hold in details.standing_holds() {
+        let text = format!("{}: {}", hold.name(), hold.reason);
+        set(&format!("{HOLDS}{}]", hold.hold_id), text);
+    }
     for (index, judged) in details.judged.iter().enumerate() {
         let verdict = if judged.is_approved() { "approved" } else { "rejected" };
         set(&format!("judged_returns[{index}]"), format!("{} {verdict}", judged.return_id));
     }
+}
+
+/// How the paths of holds begin.
+const HOLDS: &str = "holds[";
+
+/// The changes as the order's customer sees them: that it is held, and not what is suspected.
+pub(super) fn hide_holds(changes: &mut [FieldChange]) {
+    for change in changes.iter_mut().filter(|change| change.path.starts_with(HOLDS)) {
+        for value in [&mut change.before, &mut change.after] {
+            if !value.is_empty() {
+                "held".clone_into(value);
+            }
+        }
+    }
+}
+
+/// What there is to say of a parcel beside its id. One that is on its way has no state of its own.
+fn set_parcel(path: &str, parcel: &Shipment, set: &mut dyn FnMut(&str, String)) {
+    set(&format!("{path}.shipment_reference"), parcel.reference.clone());
+    set(&format!("{path}.carrier"), parcel.carrier().to_owned());
+    set(&format!("{path}.tracking"), parcel.tracking().to_owned());
+    if parcel.state() != ParcelState::Shipped {
+        set(&format!("{path}.state"), parcel.state().code().to_owned());
+    }
+    let delivered_at = parcel.delivered_at.map(|at| at.to_string());
+    set(&format!("{path}.delivered_at"), delivered_at.unwrap_or_default());
 }
 
 fn set_address(path: &str, address: &Address, set: &mut dyn FnMut(&str, String)) {

@@ -257,6 +257,7 @@ impl StreamContext {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
                 outcome.position = self.edge.position_for(&self.call.by, outcome.position).await;
+                outcome.order = render::for_caller(&self.call.by, outcome.order);
                 let outcome = Some(Outcome::Done(outcome));
                 return proto::ExecuteCommandsResponse { tag, outcome };
             }

@@ -66,6 +66,7 @@ impl JournalService for OrdersEdge {
             }
             let mut shown = history::shown(entry);
             shown.position = self.position_for(&by, shown.position).await;
+            shown.event = shown.event.map(|event| render::event_for(&by, event));
             bytes += shown.encoded_len();
             last = entry.0.sequence;
             events.push(shown);
@@ -98,12 +99,19 @@ impl JournalService for OrdersEdge {
         };
         let (before, after) = (until(from_version)?, until(to_version)?);
         let earlier: Order = history::replayed(before)?;
-        let changes = diff::diff(&earlier, &history::replayed(after)?);
+        let mut changes = diff::diff(&earlier, &history::replayed(after)?);
+        if by.role() == Role::Customer {
+            diff::hide_holds(&mut changes);
+        }
         let between = after.get(before.len()..).unwrap_or_default();
         let mut bytes = 0;
         let events = between
             .iter()
             .map(render::recorded)
+            .map(|mut shown| {
+                shown.event = shown.event.map(|event| render::event_for(&by, event));
+                shown
+            })
             .take_while(|event| {
                 let fits = bytes < PAGE_BYTES_MAX;
                 bytes += event.encoded_len();

@@ -91,7 +91,8 @@ impl OrdersEdge {
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;
         let response = render::command(&executed, validate_only);
         let position = self.position_for(&by, response.position).await;
-        Ok(Response::new(CommandResponse { position, ..response }.into()))
+        let order = render::for_caller(&by, response.order);
+        Ok(Response::new(CommandResponse { order, position, ..response }.into()))
     }
 
     /// Executes the command once no handover of its shard is in progress.

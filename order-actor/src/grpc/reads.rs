@@ -35,13 +35,15 @@ impl OrdersEdge {
             let view = view.map_err(|refusal| status::refused(&refusal))?;
             let shown = render::view(&view);
             let position = self.position_for(&by, shown.position).await;
-            return Ok(Response::new(proto::GetOrderResponse { position, ..shown }));
+            let order = render::for_caller(&by, shown.order);
+            return Ok(Response::new(proto::GetOrderResponse { order, position }));
         }
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
         let shown = history::as_of(&events, as_of)?;
         let position = self.position_for(&by, shown.position).await;
-        Ok(Response::new(proto::GetOrderResponse { position, ..shown }))
+        let order = render::for_caller(&by, shown.order);
+        Ok(Response::new(proto::GetOrderResponse { order, position }))
     }
 
     /// `ListOrders`.

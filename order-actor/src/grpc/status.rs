@@ -109,7 +109,19 @@ fn rejected(rejection: &Rejection) -> Refused {
         | Rejection::ReturnMismatch
         | Rejection::RefundNeedsReason
         | Rejection::AskedTooOften { .. }
-        | Rejection::TooManyEvents => refused,
+        | Rejection::TooManyEvents
+        | Rejection::TooManyHolds
+        | Rejection::NoSuchParcel => refused,
+        Rejection::OrderHeld { holds } | Rejection::NoSuchHold { holds } => {
+            refused.with("holds", holds.join(","))
+        }
+        Rejection::InvalidParcelState { is, call } => {
+            refused.with("is", is.code()).with("asked", call)
+        }
+        Rejection::InvalidField { at, .. } => refused.about(*at),
+        Rejection::InvalidBillingAddress(error) => {
+            refused.about(format!("billing_address.{}", error.field()))
+        }
         Rejection::EmptyOrder
         | Rejection::TooManyLines
         | Rejection::CurrencyMismatch

@@ -1,6 +1,6 @@
 use shared_events::contract::{
-    ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits,
-    Sku, TotalsFact,
+    ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnId,
+    ReturnedUnits, Sku, TotalsFact,
 };
 
 use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Restitution, Totals};
@@ -32,21 +32,33 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             was_confirmed: *was_confirmed,
             skus: skus.clone(),
         }],
-        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, .. } => {
-            let (shipment_id, lines) = (*shipment_id, units(details, lines));
-            let (carrier, tracking) = (carrier.clone(), tracking.clone());
-            vec![OrderFact::LinesFulfilled { order, shipment_id, lines, carrier, tracking }]
-        }
-        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, .. } => {
-            vec![OrderFact::Fulfilled {
-                order,
-                shipment_id: *shipment_id,
-                lines: units(details, lines),
-                carrier: carrier.clone(),
-                tracking: tracking.clone(),
-                return_until: *return_until,
-            }]
-        }
+        Event::LinesFulfilled {
+            shipment_id, lines, carrier, tracking, shipment_reference, ..
+        } => vec![OrderFact::LinesFulfilled {
+            order,
+            shipment_id: *shipment_id,
+            lines: units(details, lines),
+            carrier: carrier.clone(),
+            tracking: tracking.clone(),
+            shipment_reference: shipment_reference.clone(),
+        }],
+        Event::OrderFulfilled {
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            shipment_reference,
+            return_until,
+            ..
+        } => vec![OrderFact::Fulfilled {
+            order,
+            shipment_id: *shipment_id,
+            lines: units(details, lines),
+            carrier: carrier.clone(),
+            tracking: tracking.clone(),
+            return_until: *return_until,
+            shipment_reference: shipment_reference.clone(),
+        }],
         Event::ReturnRequested { return_id, lines, reason, .. } => {
             let (lines, reason) = (units(details, lines), reason.clone());
             vec![OrderFact::ReturnRequested { order, return_id: *return_id, lines, reason }]
@@ -65,6 +77,83 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::ReturnRejected { return_id, reason, .. } => {
             vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
         }
+        Event::OrderHeld(_) | Event::HoldReleased(_) | Event::OrderCorrected(_) => {
+            translate_change(order, event)
+        }
+        Event::ShipmentCorrected(_) | Event::ShipmentDelivered(_) | Event::ShipmentUndone(_) => {
+            translate_parcel(details, order, event)
+        }
+    }
+}
+
+/// The facts of holds and corrections.
+fn translate_change(order: OrderHeader, event: &Event) -> Vec<OrderFact> {
+    match event {
+        Event::OrderHeld(held) => vec![OrderFact::Held {
+            order,
+            hold_id: held.hold_id,
+            kind: held.kind.code().to_owned(),
+            label: held.label.clone(),
+            reason: held.reason.clone(),
+        }],
+        Event::HoldReleased(released) => {
+            let (hold_id, reason) = (released.hold_id, released.reason.clone());
+            vec![OrderFact::HoldReleased { order, hold_id, reason }]
+        }
+        Event::OrderCorrected(corrected) => {
+            vec![OrderFact::Corrected { order, fields: corrected.fields.clone() }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The facts of what becomes of a parcel.
+fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec<OrderFact> {
+    let parcel = |shipment_id| {
+        let parcel = details.shipment(shipment_id);
+        let reference = parcel.map(|parcel| parcel.reference.clone()).unwrap_or_default();
+        (parcel.map(|parcel| units(details, &parcel.lines)).unwrap_or_default(), reference)
+    };
+    match event {
+        Event::ShipmentCorrected(corrected) => {
+            let (lines, shipment_reference) = parcel(corrected.shipment_id);
+            vec![OrderFact::ShipmentCorrected {
+                order,
+                shipment_id: corrected.shipment_id,
+                lines,
+                carrier: corrected.carrier.clone(),
+                tracking: corrected.tracking.clone(),
+                shipment_reference,
+            }]
+        }
+        Event::ShipmentDelivered(delivered) => {
+            let (lines, shipment_reference) = parcel(delivered.shipment_id);
+            vec![OrderFact::Delivered {
+                order,
+                shipment_id: delivered.shipment_id,
+                lines,
+                delivered_at: delivered.delivered_at,
+                return_until: delivered.return_until,
+                shipment_reference,
+            }]
+        }
+        Event::ShipmentUndone(undone) => {
+            let (_, shipment_reference) = parcel(undone.shipment_id);
+            let mut facts = vec![OrderFact::ShipmentUndone {
+                order: order.clone(),
+                shipment_id: undone.shipment_id,
+                cause: undone.cause.state().code().to_owned(),
+                lines: returned(details, &undone.lines),
+                shipment_reference,
+            }];
+            if undone.refund.minor > 0 {
+                // As of a return: here the parcel is what came back.
+                let return_id = ReturnId::from_uuid(undone.shipment_id.uuid());
+                facts.push(OrderFact::RefundRequested { order, return_id, refund: undone.refund });
+            }
+            facts
+        }
+        _ => Vec::new(),
     }
 }
 

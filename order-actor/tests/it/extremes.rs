@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::domain::golden;
 
 /// Values of enums, which have no extremes.
-const CODES: [&str; 9] = [
+const CODES: [&str; 14] = [
     "CUSTOMER_REQUEST",
     "INSUFFICIENT_STOCK",
     "SLA_TIMEOUT",
@@ -27,6 +27,11 @@ const CODES: [&str; 9] = [
     "WRITE_OFF",
     "GIFT_WRAP",
     "INCLUDED",
+    "FRAUD",
+    "CUSTOM",
+    "ADDRESS",
+    "LOST",
+    "RETURNED_TO_SENDER",
 ];
 
 /// The longest text that a rule accepts, with every unusual character that it accepts.
@@ -59,17 +64,19 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "was_confirmed" | "refund_told" => vec![json!(false), json!(true)],
         "id" | "subject" | "causationid" => vec![json!(Uuid::nil()), json!(Uuid::max())],
         _ if field.ends_with("_id") => vec![json!(Uuid::nil()), json!(Uuid::max())],
-        "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by" => {
+        "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by"
+        | "delivered_at" => {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
         }
         "sku" | "skus" => vec![json!("0"), json!("z._-".repeat(16))],
         "street" | "street_line2" | "title" => text(200),
-        "city" | "name" | "company" | "region" | "label" | "tags" => text(100),
+        "city" | "name" | "company" | "region" | "label" | "tags" | "fields" => text(100),
         // A key of attributes.
         "size" => text(500),
         "rate" => vec![json!(0), json!(10_000_000)],
         "number" => vec![json!(1), json!(u32::MAX)],
         "postal_code" => text(20),
+        "shipment_reference" => text(64),
         "country" => vec![json!("AD"), json!("ZW")],
         "email" => {
             vec![json!("a@b.cd"), json!(format!("{}@{}.org", "a".repeat(64), "b".repeat(63)))]

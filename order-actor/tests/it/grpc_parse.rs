@@ -10,19 +10,19 @@ use shared_events::contract::{CancelReason, CustomerId, Timestamp};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-const ID: &str = "01890000-0000-7000-8000-000000000001";
-const OTHER_ID: &str = "01890000-0000-7000-8000-000000000002";
+pub const ID: &str = "01890000-0000-7000-8000-000000000001";
+pub const OTHER_ID: &str = "01890000-0000-7000-8000-000000000002";
 const SHARDS: u16 = 4;
 
-fn ops() -> By {
+pub fn ops() -> By {
     By::ops("olga")
 }
 
-fn parsed<T: CommandRequest>(request: T, by: &By) -> Result<Parsed, Violations> {
+pub fn parsed<T: CommandRequest>(request: T, by: &By) -> Result<Parsed, Violations> {
     request.parse(&ParseContext { by, ids: &Chance::system() })
 }
 
-fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
+pub fn money(units: i64, nanos: i32, currency: &str) -> proto::Money {
     proto::Money { currency_code: currency.to_owned(), units, nanos }
 }
 
@@ -36,7 +36,7 @@ fn line() -> proto::NewLine {
     }
 }
 
-fn options() -> Option<proto::CommandOptions> {
+pub fn options() -> Option<proto::CommandOptions> {
     Some(proto::CommandOptions {
         request_id: OTHER_ID.to_owned(),
         expected_version: Some(3),
@@ -82,13 +82,14 @@ fn cancel() -> proto::CancelOrderRequest {
     }
 }
 
-fn fulfill() -> proto::FulfillOrderRequest {
+pub fn fulfill() -> proto::FulfillOrderRequest {
     proto::FulfillOrderRequest {
         order_id: ID.to_owned(),
         shipment_id: OTHER_ID.to_owned(),
         lines: vec![units(1, 2)],
         carrier: "Post".to_owned(),
         tracking: "X1".to_owned(),
+        shipment_reference: "W-1".to_owned(),
         options: options(),
     }
 }
@@ -133,10 +134,10 @@ fn violations_of<T: std::fmt::Debug>(parsed: Result<T, Violations>) -> Vec<(Stri
     violations.iter().map(|violation| (violation.field.clone(), violation.reason.code())).collect()
 }
 
-type Change<T> = fn(&mut T);
+pub type Change<T> = fn(&mut T);
 
 /// Each change makes the request invalid in exactly this field, with this reason.
-fn each<T: Clone, R: std::fmt::Debug>(
+pub fn each<T: Clone, R: std::fmt::Debug>(
     valid: impl Fn() -> T,
     parse: impl Fn(T) -> Result<R, Violations>,
     changes: &[(&str, &str, Change<T>)],
@@ -256,6 +257,8 @@ fn cancel_and_fulfil_refuse_each_field_by_name() {
             ("carrier", "TEXT_TOO_LONG", |r| r.carrier = "c".repeat(101)),
             ("tracking", "TEXT_TOO_LONG", |r| r.tracking = "t".repeat(101)),
             ("tracking", "INVALID_FIELD", |r| r.tracking = "\u{7}".into()),
+            ("shipment_reference", "TEXT_TOO_LONG", |r| r.shipment_reference = "r".repeat(65)),
+            ("shipment_reference", "INVALID_FIELD", |r| r.shipment_reference = " W".into()),
             ("options.etag", "INVALID_FIELD", |r| r.options.as_mut().unwrap().etag = "x".into()),
         ],
     );

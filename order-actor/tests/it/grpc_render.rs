@@ -91,6 +91,7 @@ fn life() -> Vec<Event> {
             lines: lines(2),
             carrier: carrier.clone(),
             tracking: tracking.clone(),
+            shipment_reference: String::new(),
             at: at(4),
         },
         Event::OrderFulfilled {
@@ -98,6 +99,7 @@ fn life() -> Vec<Event> {
             lines: lines(3),
             carrier,
             tracking,
+            shipment_reference: "P-2".to_owned(),
             return_until: at(500),
             at: at(5),
         },
@@ -204,7 +206,8 @@ fn a_cancelled_order_shows_its_reason() {
 #[test]
 fn every_event_has_its_kind_under_the_same_name() {
     use proto::event::Kind;
-    for (index, event) in (1..).zip(life()) {
+    let samples = crate::domain::golden::samples().into_iter().map(|(_, event)| event);
+    for (index, event) in (1..).zip(life().into_iter().chain(samples)) {
         let shown = render::event(&event, index);
         let kind = match shown.kind.unwrap() {
             Kind::OrderPlaced(_) => "OrderPlaced",
@@ -217,6 +220,12 @@ fn every_event_has_its_kind_under_the_same_name() {
             Kind::ReturnEscalated(_) => "ReturnEscalated",
             Kind::ReturnApproved(_) => "ReturnApproved",
             Kind::ReturnRejected(_) => "ReturnRejected",
+            Kind::OrderHeld(_) => "OrderHeld",
+            Kind::HoldReleased(_) => "HoldReleased",
+            Kind::OrderCorrected(_) => "OrderCorrected",
+            Kind::ShipmentCorrected(_) => "ShipmentCorrected",
+            Kind::ShipmentDelivered(_) => "ShipmentDelivered",
+            Kind::ShipmentUndone(_) => "ShipmentUndone",
         };
         assert_eq!((kind, shown.name.as_str()), (event.name(), event.name()));
         assert_eq!(shown.occurred_at, Some(render::time(event.at())));

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use order_actor::actor::Refusal;
-use order_actor::domain::{AddressError, Existing, Rejection, Role, Status as OrderStatus};
+use order_actor::domain::{
+    AddressError, Existing, ParcelState, Rejection, Role, Status as OrderStatus,
+};
 use order_actor::grpc::status::refused;
 use service_edge::DOMAIN;
 use shared_events::contract::{CancelReason, ContactError, Money};
@@ -75,6 +77,25 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             InvalidArgument,
             Some("expected.tax"),
         ),
+        (Rejection::OrderHeld { holds: vec!["FRAUD".to_owned()] }, FailedPrecondition, None),
+        (Rejection::NoSuchHold { holds: Vec::new() }, FailedPrecondition, None),
+        (Rejection::TooManyHolds, FailedPrecondition, None),
+        (Rejection::NoSuchParcel, FailedPrecondition, None),
+        (
+            Rejection::InvalidParcelState { is: ParcelState::Lost, call: "RecordDelivery" },
+            FailedPrecondition,
+            None,
+        ),
+        (
+            Rejection::InvalidBillingAddress(AddressError::City),
+            InvalidArgument,
+            Some("billing_address.city"),
+        ),
+        (
+            Rejection::InvalidField { at: "delivered_at", detail: "d" },
+            InvalidArgument,
+            Some("delivered_at"),
+        ),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -102,7 +123,14 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::AskedTooOften { .. }
             | Rejection::TooManyEvents
             | Rejection::InvalidAmount { .. }
-            | Rejection::TotalsMismatch { .. } => {}
+            | Rejection::TotalsMismatch { .. }
+            | Rejection::OrderHeld { .. }
+            | Rejection::NoSuchHold { .. }
+            | Rejection::TooManyHolds
+            | Rejection::NoSuchParcel
+            | Rejection::InvalidParcelState { .. }
+            | Rejection::InvalidBillingAddress(_)
+            | Rejection::InvalidField { .. } => {}
         }
     }
     all
@@ -139,7 +167,9 @@ fn an_invalid_transition_names_the_state_the_call_and_the_allowed_calls() {
     assert_eq!(metadata, "CONFIRMED RequestReturn CancelOrder,FulfillOrder");
     assert_eq!(
         message,
-        "an order that is CONFIRMED does not allow RequestReturn; it allows CancelOrder and FulfillOrder"
+        "an order that is CONFIRMED does not allow RequestReturn; it allows CancelOrder and \
+         FulfillOrder and CorrectOrder and HoldOrder and ReleaseHold and UpdateShipment and \
+         RecordDelivery and UndoShipment"
     );
     let (message, metadata) = shown(OrderStatus::Returned, "FulfillOrder");
     assert_eq!(metadata, "RETURNED FulfillOrder ");

@@ -14,6 +14,7 @@ mod cqrs;
 mod deadlines;
 mod domain;
 mod extremes;
+mod grpc_corrections;
 mod grpc_edge;
 mod grpc_parse;
 mod grpc_render;

@@ -82,6 +82,8 @@ ids! {
     ShipmentId
     /// A return, minted when it is requested.
     ReturnId
+    /// A hold of an order.
+    HoldId
     /// A message to a customer, in the ledger of the notification service.
     NotificationId
     /// Identifies a command across its retries.

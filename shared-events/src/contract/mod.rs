@@ -23,7 +23,7 @@ pub use contact::{Contact, ContactError, Email, Locale};
 pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{
-    CustomerId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
+    CustomerId, HoldId, NotificationId, OrderId, ParseIdError, RequestId, ReservationId, ReturnId,
     SellerId, ShipmentId, Subject,
 };
 pub use inventory_fact::{InventoryFact, StockLine};

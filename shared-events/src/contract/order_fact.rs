@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::body::facts;
 use super::{
-    Contact, CustomerId, Money, OrderId, Quantity, ReservationId, ReturnId, ShipmentId, Sku,
-    Timestamp,
+    Contact, CustomerId, HoldId, Money, OrderId, Quantity, ReservationId, ReturnId, ShipmentId,
+    Sku, Timestamp,
 };
 
 /// Why an order, or units of it, were cancelled. A closed list with stable names.
@@ -179,6 +179,9 @@ facts! {
             lines: Vec<LineUnits>,
             carrier: String,
             tracking: String,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
         }
         /// `order.fulfilled.v1`: the last parcel was shipped; `lines` are those of this parcel.
         "order.fulfilled.v1" => Fulfilled {
@@ -189,6 +192,9 @@ facts! {
             carrier: String,
             tracking: String,
             return_until: Timestamp,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
         }
         /// `order.return.requested.v1`: the customer asks to send units back.
         "order.return.requested.v1" => ReturnRequested {
@@ -225,6 +231,70 @@ facts! {
             return_id: ReturnId,
             refund: Money,
         }
+        /// `order.held.v1`: it does not ship until the hold is released.
+        "order.held.v1" => Held {
+            #[serde(flatten)]
+            order: OrderHeader,
+            hold_id: HoldId,
+            /// `FRAUD`, `ADDRESS` or `CUSTOM`.
+            kind: String,
+            /// Its label, if it has one.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            label: String,
+            reason: String,
+        }
+        /// `order.hold.released.v1`: it ships, unless another hold stands.
+        "order.hold.released.v1" => HoldReleased {
+            #[serde(flatten)]
+            order: OrderHeader,
+            hold_id: HoldId,
+            reason: String,
+        }
+        /// `order.corrected.v1`: contact or addresses were corrected; the contact is the new one.
+        "order.corrected.v1" => Corrected {
+            #[serde(flatten)]
+            order: OrderHeader,
+            /// The fields that changed, such as `address.street`; the values are in the order.
+            fields: Vec<String>,
+        }
+        /// `order.shipment.corrected.v1`: a parcel is tracked otherwise than was said.
+        "order.shipment.corrected.v1" => ShipmentCorrected {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            lines: Vec<LineUnits>,
+            carrier: String,
+            tracking: String,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
+        }
+        /// `order.delivered.v1`: a parcel was delivered.
+        "order.delivered.v1" => Delivered {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            lines: Vec<LineUnits>,
+            delivered_at: Timestamp,
+            /// Until when a return may be requested now, if that is later than it was.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            return_until: Option<Timestamp>,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
+        }
+        /// `order.shipment.undone.v1`: a parcel was lost, or came back to the sender.
+        "order.shipment.undone.v1" => ShipmentUndone {
+            #[serde(flatten)]
+            order: OrderHeader,
+            shipment_id: ShipmentId,
+            /// `LOST` or `RETURNED_TO_SENDER`.
+            cause: String,
+            lines: Vec<ReturnedUnits>,
+            /// The warehouse's own id of the parcel.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            shipment_reference: String,
+        }
     }
 }
 
@@ -243,7 +313,13 @@ impl OrderFact {
             | Self::ReturnOverdue { order, .. }
             | Self::ReturnRejected { order, .. }
             | Self::Returned { order, .. }
-            | Self::RefundRequested { order, .. } => order,
+            | Self::RefundRequested { order, .. }
+            | Self::Held { order, .. }
+            | Self::HoldReleased { order, .. }
+            | Self::Corrected { order, .. }
+            | Self::ShipmentCorrected { order, .. }
+            | Self::Delivered { order, .. }
+            | Self::ShipmentUndone { order, .. } => order,
         }
     }
 }

@@ -98,6 +98,7 @@ pub fn bodies() -> Vec<FactBody> {
             lines: units(),
             carrier: carrier.clone(),
             tracking: tracking.clone(),
+            shipment_reference: String::new(),
         }),
         FactBody::Order(OrderFact::Fulfilled {
             order: order.clone(),
@@ -106,6 +107,7 @@ pub fn bodies() -> Vec<FactBody> {
             carrier,
             tracking,
             return_until: at("2010-12-31T08:26:00Z"),
+            shipment_reference: String::new(),
         }),
         FactBody::Order(OrderFact::ReturnRequested {
             order: order.clone(),
@@ -129,7 +131,11 @@ pub fn bodies() -> Vec<FactBody> {
                 disposition: Disposition::WriteOff,
             }],
         }),
-        FactBody::Order(OrderFact::RefundRequested { order, return_id, refund: gbp(1530) }),
+        FactBody::Order(OrderFact::RefundRequested {
+            order: order.clone(),
+            return_id,
+            refund: gbp(1530),
+        }),
         FactBody::Inventory(InventoryFact::Reserved { order_id, reservation_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Rejected {
             order_id,
@@ -145,6 +151,63 @@ pub fn bodies() -> Vec<FactBody> {
             channel: "EMAIL".to_owned(),
         }),
     ]
+    .into_iter()
+    .chain(later(&order))
+    .collect()
+}
+
+/// Facts of holds, corrections and parcels, which were published later.
+fn later(order: &OrderHeader) -> Vec<FactBody> {
+    let hold_id = "0190a0b0-0000-7000-8000-000000000008".parse().unwrap();
+    let shipment_id = "0190a0b0-0000-7000-8000-000000000004".parse().unwrap();
+    let shipment_reference = "W-2010/7".to_owned();
+    let facts = vec![
+        OrderFact::Held {
+            order: order.clone(),
+            hold_id,
+            kind: "CUSTOM".to_owned(),
+            label: "call Ada".to_owned(),
+            reason: "the street has no such number".to_owned(),
+        },
+        OrderFact::HoldReleased {
+            order: order.clone(),
+            hold_id,
+            reason: "she gave another".to_owned(),
+        },
+        OrderFact::Corrected {
+            order: order.clone(),
+            fields: vec!["contact.email".to_owned(), "address.street".to_owned()],
+        },
+        OrderFact::ShipmentCorrected {
+            order: order.clone(),
+            shipment_id,
+            lines: units(),
+            carrier: "Parcel Co".to_owned(),
+            tracking: "PC124".to_owned(),
+            shipment_reference: shipment_reference.clone(),
+        },
+        OrderFact::Delivered {
+            order: order.clone(),
+            shipment_id,
+            lines: units(),
+            delivered_at: at("2010-12-03T08:26:00Z"),
+            return_until: Some(at("2011-01-02T08:26:00Z")),
+            shipment_reference: shipment_reference.clone(),
+        },
+        OrderFact::ShipmentUndone {
+            order: order.clone(),
+            shipment_id,
+            cause: "RETURNED_TO_SENDER".to_owned(),
+            lines: vec![ReturnedUnits {
+                line: 1,
+                sku: "85123A".parse().unwrap(),
+                quantity: Quantity::new(6).unwrap(),
+                disposition: Disposition::Restock,
+            }],
+            shipment_reference,
+        },
+    ];
+    facts.into_iter().map(FactBody::Order).collect()
 }
 
 pub fn fact(body: FactBody) -> Fact {

@@ -5,7 +5,7 @@ mod orders; // orders and their history
 mod stock; // products and messages
 
 pub use operations::{dead_letter, dead_letters, operations, quarantined};
-pub use orders::{command, history, order, orders, recorded, waiting_returns, what};
+pub use orders::{command, history, order, orders, parcels, recorded, waiting_returns, what};
 pub use stock::{holders, losers, movements, notification, notifications, reservation, stock};
 
 use serde_json::Value;

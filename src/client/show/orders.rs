@@ -32,6 +32,7 @@ pub fn order(out: &Output, order: &Value) {
         ("note", text(order, "cancel_text")),
         ("missing", text(order, "missing_skus")),
         ("parcels", text(order, "shipment_ids")),
+        ("held", names(&order["holds"])),
         ("tags", text(order, "tags")),
         ("return", text(pending, "return_id")),
         ("return reason", text(pending, "reason")),
@@ -78,6 +79,37 @@ pub fn order(out: &Output, order: &Value) {
             }),
         );
     }
+}
+
+/// The names of holds. Customers see only how many there are.
+fn names(holds: &Value) -> String {
+    let name = |hold: &Value| {
+        let (label, kind) = (text(hold, "label"), code(hold, "kind", "HOLD_KIND_"));
+        match (label.is_empty(), kind.is_empty()) {
+            (false, _) => label,
+            (true, false) => kind,
+            (true, true) => "yes".to_owned(),
+        }
+    };
+    items(holds).map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Parcels, with what became of them.
+pub fn parcels(out: &Output, answer: &Value) {
+    let head =
+        ["parcel", "reference", "state", "carrier", "tracking", "shipped at", "delivered at"];
+    let rows = items(&answer["parcels"]).map(|parcel| {
+        vec![
+            text(parcel, "shipment_id"),
+            text(parcel, "shipment_reference"),
+            code(parcel, "state", "PARCEL_STATE_"),
+            text(parcel, "carrier"),
+            text(parcel, "tracking"),
+            short_time(parcel, "shipped_at"),
+            short_time(parcel, "delivered_at"),
+        ]
+    });
+    out.list(&head, rows, "no parcels");
 }
 
 /// The result of a command.
@@ -175,6 +207,12 @@ pub fn what(event: &Value) -> String {
         "return_escalated",
         "return_approved",
         "return_rejected",
+        "order_held",
+        "hold_released",
+        "order_corrected",
+        "shipment_corrected",
+        "shipment_delivered",
+        "shipment_undone",
     ];
     let Some(kind) = kinds.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object()) else {
         return String::new();
@@ -189,6 +227,10 @@ pub fn what(event: &Value) -> String {
         .collect();
     let refund = text(kind, "refund");
     let parts = [
+        code(kind, "kind", "HOLD_KIND_"),
+        text(kind, "label"),
+        text(kind, "fields"),
+        code(kind, "cause", "UNDO_CAUSE_"),
         code(kind, "reason", "CANCEL_REASON_"),
         text(kind, "text"),
         text(kind, "missing_skus"),
@@ -197,6 +239,8 @@ pub fn what(event: &Value) -> String {
         if refund.is_empty() { refund } else { format!("refund {refund}") },
         text(kind, "carrier"),
         text(kind, "tracking"),
+        text(kind, "shipment_reference"),
+        short_time(kind, "delivered_at"),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -188,6 +188,7 @@ fn command(call: &Call) -> Command {
             lines: unit(),
             carrier: String::new(),
             tracking: String::new(),
+            reference: String::new(),
         }),
         action => Command::Cancel(Cancel {
             reason: CancelReason::Ops,

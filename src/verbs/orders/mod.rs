@@ -1,5 +1,6 @@
 //! `order`, `return` and `events`.
 
+mod corrections; // holds, corrections and parcels
 mod events; // events of all orders, also from an archive
 mod returns; // requests and decisions of returns
 
@@ -70,13 +71,18 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             }
             command(client, out, "CancelOrder", request, options.validate_only).await
         }
-        OrderVerb::Fulfill { order_id, shipment, carrier, tracking, line, options } => {
+        OrderVerb::Fulfill { order_id, shipment, reference, carrier, tracking, line, options } => {
             let request = json!({
                 "order_id": order_id, "shipment_id": id(shipment), "carrier": carrier,
                 "tracking": tracking, "lines": units(&line), "options": command_options(&options),
+                "shipment_reference": reference,
             });
             command(client, out, "FulfillOrder", request, options.validate_only).await
         }
+        OrderVerb::Hold(args) => corrections::hold(client, out, args).await,
+        OrderVerb::Release(args) => corrections::release(client, out, args).await,
+        OrderVerb::Correct(args) => corrections::correct(client, out, *args).await,
+        OrderVerb::Parcel(verb) => corrections::parcel(client, out, verb).await,
         OrderVerb::Watch { order_ids, customer, after, from_beginning } => {
             let request = json!({
                 "order_ids": order_ids, "customer_id": id(customer), "after": places(&after),

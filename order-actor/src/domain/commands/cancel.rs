@@ -58,7 +58,8 @@ impl Decide for Cancel {
         }
         let shipped_at = confirmed.and_then(|confirmed| confirmed.shipped_at);
         let return_until = if everything {
-            shipped_at.map(|shipped_at| shipped_at.plus(context.policy.return_within))
+            let begins = shipped_at.map(|shipped_at| details.window_begins(shipped_at));
+            begins.map(|begins| begins.plus(context.policy.return_within))
         } else {
             None
         };

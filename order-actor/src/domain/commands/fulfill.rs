@@ -3,8 +3,8 @@ use shared_events::contract::ShipmentId;
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, open_units,
-    same_or_exists, same_units, units,
+    Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, not_held,
+    open_units, reference_fits, same_or_exists, same_units, units,
 };
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, LineQuantity, Order, Role, Shipment,
@@ -21,6 +21,10 @@ pub struct Fulfill {
     pub carrier: String,
     /// The carrier's tracking number, with the same limit.
     pub tracking: String,
+    /// The warehouse's own id of the parcel, at most
+    /// [`REFERENCE_MAX`](crate::domain::bounds::REFERENCE_MAX) characters; empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reference: String,
 }
 
 impl Decide for Fulfill {
@@ -41,30 +45,44 @@ impl Decide for Fulfill {
         if let Some(shipped) = details.shipment(self.shipment_id) {
             return same_or_exists(Existing::Shipment, &self.compare(shipped));
         }
+        let mut known = details.shipments.iter().map(|parcel| &parcel.reference);
+        if !self.reference.is_empty() && known.any(|known| *known == self.reference) {
+            return same_or_exists(Existing::Shipment, &[("shipment_id", true)]);
+        }
         let Order::Confirmed(_) = order else {
             return Err(invalid_transition(order, "FulfillOrder"));
         };
+        not_held(details)?;
         let lines = open_units(details, &self.lines)?;
         carrier_fits("carrier", &self.carrier)?;
         carrier_fits("tracking", &self.tracking)?;
-        let (shipment_id, carrier, tracking) =
-            (self.shipment_id, self.carrier.clone(), self.tracking.clone());
+        reference_fits(&self.reference)?;
+        let (carrier, tracking) = (self.carrier.clone(), self.tracking.clone());
+        let (shipment_id, shipment_reference) = (self.shipment_id, self.reference.clone());
         let at = context.now;
         let last = units(&lines) == units(&all_open(details));
         Ok(vec![if last {
-            let return_until = at.plus(context.policy.return_within);
-            Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at }
+            let return_until = details.window_begins(at).plus(context.policy.return_within);
+            Event::OrderFulfilled {
+                shipment_id,
+                lines,
+                carrier,
+                tracking,
+                shipment_reference,
+                return_until,
+                at,
+            }
         } else {
             leaves_room_to_end(details)?;
-            Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at }
+            Event::LinesFulfilled { shipment_id, lines, carrier, tracking, shipment_reference, at }
         }])
     }
 }
 
 impl Fulfill {
     /// Compares the fields of a shipped parcel with this command.
-    fn compare(&self, shipped: &Shipment) -> [Differs; 3] {
-        let Self { shipment_id: _, lines, carrier, tracking } = self;
+    fn compare(&self, shipped: &Shipment) -> [Differs; 4] {
+        let Self { shipment_id: _, lines, carrier, tracking, reference } = self;
         let same = if lines.is_empty() {
             shipped.took_all_open
         } else {
@@ -74,6 +92,7 @@ impl Fulfill {
             ("lines", !same),
             ("carrier", shipped.carrier != *carrier),
             ("tracking", shipped.tracking != *tracking),
+            ("shipment_reference", shipped.reference != *reference),
         ]
     }
 }

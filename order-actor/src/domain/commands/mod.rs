@@ -5,12 +5,18 @@
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
+mod correct; // contact and addresses
 mod escalate; // a return was not judged in time
 mod fulfill; // ship a parcel
+mod hold; // do not ship it
 mod lapse; // the order was not confirmed in time
 mod place; // create the order
+mod record_delivery; // a parcel was delivered
 mod reject_return; // leave the units with the customer
+mod release_hold; // ship it after all
 mod request_return; // ask to return units
+mod undo_shipment; // a parcel was lost, or came back
+mod update_shipment; // the tracking of a parcel
 
 use serde::Serialize;
 use shared_events::contract::Timestamp;
@@ -18,12 +24,18 @@ use shared_events::contract::Timestamp;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
+pub use correct::Correct;
 use escalate::Escalate;
 pub use fulfill::Fulfill;
+pub use hold::HoldOrder;
 use lapse::Lapse;
 pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
+pub use record_delivery::RecordDelivery;
 pub use reject_return::RejectReturn;
+pub use release_hold::{HoldName, ReleaseHold};
 pub use request_return::RequestReturn;
+pub use undo_shipment::UndoShipment;
+pub use update_shipment::UpdateShipment;
 
 use super::guards::Decision;
 use super::{By, Details, Order, Policy, Rejection};
@@ -49,6 +61,18 @@ pub enum Command {
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
+    /// Hold it: it does not ship.
+    HoldOrder(HoldOrder),
+    /// Release a hold.
+    ReleaseHold(ReleaseHold),
+    /// Correct contact or addresses.
+    Correct(Box<Correct>),
+    /// Correct the tracking of a parcel.
+    UpdateShipment(UpdateShipment),
+    /// A parcel was delivered.
+    RecordDelivery(RecordDelivery),
+    /// A parcel was lost, or came back.
+    UndoShipment(UndoShipment),
 }
 
 impl From<Place> for Command {
@@ -78,6 +102,18 @@ pub enum CommandKind {
     ApproveReturn,
     /// See [`Command::RejectReturn`].
     RejectReturn,
+    /// See [`Command::HoldOrder`].
+    HoldOrder,
+    /// See [`Command::ReleaseHold`].
+    ReleaseHold,
+    /// See [`Command::Correct`].
+    Correct,
+    /// See [`Command::UpdateShipment`].
+    UpdateShipment,
+    /// See [`Command::RecordDelivery`].
+    RecordDelivery,
+    /// See [`Command::UndoShipment`].
+    UndoShipment,
 }
 
 impl CommandKind {
@@ -94,6 +130,12 @@ impl CommandKind {
             Self::Escalate => "Escalate",
             Self::ApproveReturn => "ApproveReturn",
             Self::RejectReturn => "RejectReturn",
+            Self::HoldOrder => "HoldOrder",
+            Self::ReleaseHold => "ReleaseHold",
+            Self::Correct => "Correct",
+            Self::UpdateShipment => "UpdateShipment",
+            Self::RecordDelivery => "RecordDelivery",
+            Self::UndoShipment => "UndoShipment",
         }
     }
 
@@ -112,7 +154,13 @@ impl CommandKind {
             Self::RequestReturn => Some(Self::Escalate),
             Self::Escalate => Some(Self::ApproveReturn),
             Self::ApproveReturn => Some(Self::RejectReturn),
-            Self::RejectReturn => None,
+            Self::RejectReturn => Some(Self::HoldOrder),
+            Self::HoldOrder => Some(Self::ReleaseHold),
+            Self::ReleaseHold => Some(Self::Correct),
+            Self::Correct => Some(Self::UpdateShipment),
+            Self::UpdateShipment => Some(Self::RecordDelivery),
+            Self::RecordDelivery => Some(Self::UndoShipment),
+            Self::UndoShipment => None,
         }
     }
 }
@@ -130,6 +178,12 @@ impl Command {
             Self::Escalate => &Escalate,
             Self::ApproveReturn(approve) => approve,
             Self::RejectReturn(reject) => reject,
+            Self::HoldOrder(hold) => hold,
+            Self::ReleaseHold(release) => release,
+            Self::Correct(correct) => correct.as_ref(),
+            Self::UpdateShipment(update) => update,
+            Self::RecordDelivery(record) => record,
+            Self::UndoShipment(undo) => undo,
         }
     }
 

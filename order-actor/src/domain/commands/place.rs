@@ -335,7 +335,9 @@ impl Place {
             && details.lines.iter().zip(lines).all(|(line, new)| new.is(line));
         let same_charges =
             details.charges.iter().map(|one| &one.charge).eq(&self.numbered_charges());
-        let (person, terms) = (&details.person, &details.terms);
+        // A correction since does not make it another order.
+        let person = details.placed_person.as_ref().unwrap_or(&details.person);
+        let terms = &details.terms;
         [
             ("customer_id", details.customer_id != *customer_id),
             ("lines", !same_lines),

@@ -34,6 +34,11 @@ impl Ids for Chance {
     }
 }
 
+/// The id of something that has another one in its order: whoever names that means the same thing.
+pub(super) fn derived_from(purpose: &str) -> Uuid {
+    Uuid::new_v5(&DERIVED, purpose.as_bytes())
+}
+
 /// The id of something that a request leaves open: derived from its request id, so that every
 /// retry gets the same one, or drawn where it has none. `purpose` separates the ids of one request.
 pub(super) fn derived_or(

@@ -5,11 +5,17 @@
 
 mod approve_return;
 mod cancel;
+mod correct;
 mod fulfill;
+mod hold;
 mod ids; // the caller, and ids that a request leaves open
 mod place;
+mod record_delivery;
 mod reject_return;
+mod release_hold;
 mod request_return;
+mod undo_shipment;
+mod update_shipment;
 
 pub use ids::{Ids, ParseContext};
 
@@ -47,6 +53,12 @@ pub(super) fn parse(
         Some(Command::RequestReturn(request)) => request.parse(context),
         Some(Command::ApproveReturn(request)) => request.parse(context),
         Some(Command::RejectReturn(request)) => request.parse(context),
+        Some(Command::HoldOrder(request)) => request.parse(context),
+        Some(Command::ReleaseHold(request)) => request.parse(context),
+        Some(Command::CorrectOrder(request)) => request.parse(context),
+        Some(Command::UpdateShipment(request)) => request.parse(context),
+        Some(Command::RecordDelivery(request)) => request.parse(context),
+        Some(Command::UndoShipment(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -96,6 +108,48 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::RejectReturnRequest>,
     ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn hold_order(
+        &self,
+        request: Request<proto::HoldOrderRequest>,
+    ) -> Result<Response<proto::HoldOrderResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn release_hold(
+        &self,
+        request: Request<proto::ReleaseHoldRequest>,
+    ) -> Result<Response<proto::ReleaseHoldResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn correct_order(
+        &self,
+        request: Request<proto::CorrectOrderRequest>,
+    ) -> Result<Response<proto::CorrectOrderResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn update_shipment(
+        &self,
+        request: Request<proto::UpdateShipmentRequest>,
+    ) -> Result<Response<proto::UpdateShipmentResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn record_delivery(
+        &self,
+        request: Request<proto::RecordDeliveryRequest>,
+    ) -> Result<Response<proto::RecordDeliveryResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn undo_shipment(
+        &self,
+        request: Request<proto::UndoShipmentRequest>,
+    ) -> Result<Response<proto::UndoShipmentResponse>, Status> {
         self.command(request).await
     }
 

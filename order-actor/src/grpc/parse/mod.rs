@@ -3,8 +3,10 @@
 //! Never echoes a value: it may be personal data.
 
 mod amounts; // discounts, taxes, charges, and what the client keeps beside an order
+mod corrections; // contact and addresses by a field mask
 mod form; // fields that many requests share
 mod lines; // lines, units and money
+mod parcels; // parcels by their ids
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
 mod reads; // read requests

@@ -1,6 +1,7 @@
-use shared_events::contract::{CancelReason, Money, ReturnId, ShipmentId, Sku, Timestamp};
+use shared_events::contract::{CancelReason, Money, ReturnId, Sku, Timestamp};
 
 use super::amounts::{charge_refund, discounts, placed_charge, tax_mode, taxes};
+use super::parcels;
 use super::{address, cancel_reason, contact, disposition, money, texts, time, units};
 use crate::domain::{ChargeRefund, Event, LineQuantity, PlacedLine, Restitution};
 use crate::grpc::proto;
@@ -58,11 +59,25 @@ fn kind(event: &Event) -> Kind {
         Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
             order_cancelled(*reason, text, *was_confirmed, skus)
         }
-        Event::LinesFulfilled { shipment_id, lines, carrier, tracking, at: _ } => {
-            lines_fulfilled(*shipment_id, lines, carrier, tracking)
-        }
-        Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at: _ } => {
-            order_fulfilled(*shipment_id, lines, carrier, tracking, *return_until)
+        Event::LinesFulfilled {
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            shipment_reference,
+            at: _,
+        } => parcels::lines_fulfilled(*shipment_id, lines, (carrier, tracking, shipment_reference)),
+        Event::OrderFulfilled {
+            shipment_id,
+            lines,
+            carrier,
+            tracking,
+            shipment_reference,
+            return_until,
+            at: _,
+        } => {
+            let said = (carrier.as_str(), tracking.as_str(), shipment_reference.as_str());
+            parcels::order_fulfilled(*shipment_id, lines, said, *return_until)
         }
         Event::ReturnRequested { return_id, lines, reason, judge_by, asked_by: _, at: _ } => {
             return_requested(*return_id, lines, reason, *judge_by)
@@ -77,6 +92,12 @@ fn kind(event: &Event) -> Kind {
             let (return_id, reason) = (return_id.to_string(), reason.clone());
             Kind::ReturnRejected(proto::ReturnRejected { return_id, reason })
         }
+        Event::OrderHeld(event) => parcels::order_held(event),
+        Event::HoldReleased(event) => parcels::hold_released(event),
+        Event::OrderCorrected(event) => parcels::order_corrected(event),
+        Event::ShipmentCorrected(event) => parcels::shipment_corrected(event),
+        Event::ShipmentDelivered(event) => parcels::shipment_delivered(event),
+        Event::ShipmentUndone(event) => parcels::shipment_undone(event),
     }
 }
 
@@ -117,36 +138,6 @@ fn order_cancelled(reason: CancelReason, text: &str, was_confirmed: bool, skus: 
     })
 }
 
-fn lines_fulfilled(
-    shipment_id: ShipmentId,
-    lines: &[LineQuantity],
-    carrier: &str,
-    tracking: &str,
-) -> Kind {
-    Kind::LinesFulfilled(proto::LinesFulfilled {
-        shipment_id: shipment_id.to_string(),
-        lines: units(lines),
-        carrier: carrier.to_owned(),
-        tracking: tracking.to_owned(),
-    })
-}
-
-fn order_fulfilled(
-    shipment_id: ShipmentId,
-    lines: &[LineQuantity],
-    carrier: &str,
-    tracking: &str,
-    return_until: Timestamp,
-) -> Kind {
-    Kind::OrderFulfilled(proto::OrderFulfilled {
-        shipment_id: shipment_id.to_string(),
-        lines: units(lines),
-        carrier: carrier.to_owned(),
-        tracking: tracking.to_owned(),
-        return_until: Some(time(return_until)),
-    })
-}
-
 fn return_requested(
     return_id: ReturnId,
     lines: &[LineQuantity],
@@ -177,7 +168,7 @@ fn return_approved(
     })
 }
 
-fn restitution(line: &Restitution) -> proto::ReturnedUnits {
+pub(super) fn restitution(line: &Restitution) -> proto::ReturnedUnits {
     proto::ReturnedUnits {
         line: line.line,
         quantity: line.quantity.get(),

@@ -2,16 +2,19 @@
 
 mod amounts; // what an order costs
 mod event; // order events
+mod parcels; // holds, corrections and parcels
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use event::event;
+pub(super) use parcels::hide_hold;
+use parcels::hide_holds;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
 use crate::actor::{Executed, View};
 use crate::domain::{
-    Address, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
+    Address, By, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
 };
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
@@ -174,6 +177,8 @@ fn details(details: &Details) -> proto::Order {
                 approved: judged.is_approved(),
             })
             .collect(),
+        holds: details.standing_holds().map(parcels::hold).collect(),
+        parcels: details.shipments.iter().map(|shipment| parcels::parcel(shipment)).collect(),
         ..proto::Order::default()
     }
 }
@@ -216,6 +221,25 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
         Order::Absent | Order::Fulfilled(_) | Order::Returned(_) => {}
     }
     Some(shown)
+}
+
+/// The same order as this caller may see it.
+#[must_use]
+pub fn for_caller(by: &By, order: Option<proto::Order>) -> Option<proto::Order> {
+    let mut order = order?;
+    if by.role() == Role::Customer {
+        hide_holds(&mut order);
+    }
+    Some(order)
+}
+
+/// An event as this caller may see it.
+#[must_use]
+pub fn event_for(by: &By, mut event: proto::Event) -> proto::Event {
+    if by.role() == Role::Customer {
+        hide_hold(&mut event);
+    }
+    event
 }
 
 /// The current order.

@@ -69,6 +69,7 @@ fn a_reused_parcel_id_is_refused_with_the_fields_that_differ() {
         lines: units(&[(1, 1)]),
         carrier: "DHL".to_owned(),
         tracking: "2".to_owned(),
+        reference: String::new(),
     });
     for history in [delivered(), waiting(ALL)] {
         given(history.clone())
@@ -117,6 +118,7 @@ fn carrier_and_tracking_are_bounded() {
             lines: Vec::new(),
             carrier: "ü".repeat(carrier),
             tracking: "x".repeat(tracking),
+            reference: String::new(),
         })
     };
     let too_long = |field| Rejection::TextTooLong { field, max: 100 };

@@ -6,13 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use order_actor::domain::{
-    Address, Charge, ChargeKind, Discount, Event, LineQuantity, Person, Restitution, Role, Tax,
-    TaxMode,
+    Address, Charge, ChargeKind, Discount, Event, HoldKind, LineQuantity, Person, Restitution,
+    Role, Tax, TaxMode, UndoCause,
 };
 use order_actor::upcast::{UPCASTS, upcast};
 use shared_events::contract::{CancelReason, Contact, Disposition, SellerId, Timestamp};
 use uuid::Uuid;
 
+use super::correct::corrected;
+use super::hold::{held, released};
+use super::parcels::{parcel_delivered, tracking_corrected, undone};
 use super::support::*;
 
 pub fn folder() -> PathBuf {
@@ -92,7 +95,27 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ReturnApproved.v1.bare", return_approved(1, &[(1, 1)], 1_000, 60)),
         ("ReturnApproved.v1.nothing", return_approved(1, &[(1, 1)], 0, 60)),
         ("ReturnRejected.v1", return_rejected(1, 60)),
+        ("LinesFulfilled.v1.reference", referenced(lines_fulfilled(1, &[(1, 1)], 60))),
+        ("OrderFulfilled.v1.reference", referenced(order_fulfilled(2, ALL, 60))),
+        ("OrderHeld.v1", held(1, HoldKind::Custom, "call Ada", 60)),
+        ("OrderHeld.v1.bare", held(1, HoldKind::Fraud, "", 60)),
+        ("HoldReleased.v1", released(1, 60)),
+        ("OrderCorrected.v1", corrected(Role::Customer, 60)),
+        ("ShipmentCorrected.v1", tracking_corrected(1, 60)),
+        ("ShipmentDelivered.v1", parcel_delivered(1, 50, Some(30 * DAY + 50), 60)),
+        ("ShipmentDelivered.v1.bare", parcel_delivered(1, 50, None, 60)),
+        ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
     ]
+}
+
+/// The same with the warehouse's own id of the parcel.
+fn referenced(mut event: Event) -> Event {
+    if let Event::LinesFulfilled { shipment_reference, .. }
+    | Event::OrderFulfilled { shipment_reference, .. } = &mut event
+    {
+        "W-2026/7".clone_into(shipment_reference);
+    }
+    event
 }
 
 /// An order with everything that a shop says of one.
@@ -183,7 +206,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 10, "every kind of event has a golden file");
+    assert_eq!(names.len(), 16, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -13,8 +13,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use shared_events::contract::{CancelReason, Currency, Disposition, Money, Quantity, Timestamp};
 
-use super::amounts;
 use super::support::*;
+use super::{amounts, later};
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -31,7 +31,7 @@ fn currency() -> impl Strategy<Value = Currency> {
     prop_oneof![30 => Just("GBP"), 1 => Just("JPY")].prop_map(|code| code.parse().unwrap())
 }
 
-fn money() -> impl Strategy<Value = Money> {
+pub fn money() -> impl Strategy<Value = Money> {
     let minor = prop_oneof![20 => 0_i64..3_000, 1 => any::<i64>(), 1 => Just(i64::MAX)];
     (minor, currency()).prop_map(|(minor, currency)| Money::new(minor, currency))
 }
@@ -42,7 +42,7 @@ fn some_lines() -> impl Strategy<Value = Vec<LineQuantity>> {
     prop_oneof![2 => Just(units(&[(1, 1)])), 3 => prop::collection::vec(line, 0..3)]
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => Just("because".to_owned()),
         1 => Just(String::new()),
@@ -87,7 +87,8 @@ fn a_cancel() -> impl Strategy<Value = Command> {
 fn a_fulfill() -> impl Strategy<Value = Command> {
     (1_u128..6, some_lines(), text()).prop_map(|(n, lines, carrier)| {
         let shipment_id = shipment(n);
-        Command::Fulfill(Fulfill { shipment_id, lines, carrier, tracking: String::new() })
+        let (tracking, reference) = (String::new(), String::new());
+        Command::Fulfill(Fulfill { shipment_id, lines, carrier, tracking, reference })
     })
 }
 
@@ -139,6 +140,12 @@ fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
         CommandKind::Escalate => (1, Just(Command::Escalate).boxed()),
         CommandKind::ApproveReturn => (2, an_approving().boxed()),
         CommandKind::RejectReturn => (1, a_rejecting().boxed()),
+        CommandKind::HoldOrder => (1, later::a_hold().boxed()),
+        CommandKind::ReleaseHold => (1, later::a_release().boxed()),
+        CommandKind::Correct => (1, later::a_correction().boxed()),
+        CommandKind::UpdateShipment => (1, later::an_update().boxed()),
+        CommandKind::RecordDelivery => (2, later::a_delivery().boxed()),
+        CommandKind::UndoShipment => (1, later::an_undoing().boxed()),
     }
 }
 
@@ -162,7 +169,11 @@ fn a_step() -> impl Strategy<Value = Step> {
 /// The usual caller of a command.
 fn usual_caller(command: &Command) -> By {
     match command {
-        Command::Place(_) | Command::RequestReturn(_) => by_owner(),
+        Command::Place(_) | Command::RequestReturn(_) | Command::Correct(_) => by_owner(),
+        Command::HoldOrder(_) | Command::ReleaseHold(_) => by_ops(),
+        Command::UpdateShipment(_) | Command::RecordDelivery(_) | Command::UndoShipment(_) => {
+            by_service()
+        }
         Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
         Command::Fulfill(_) => by_service(),
         Command::ApproveReturn(_) | Command::RejectReturn(_) => by_ops(),
@@ -385,7 +396,7 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
     let mut runner = TestRunner::deterministic();
     let (mut states, mut events, mut refusals) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for _ in 0..400 {
+    for _ in 0..800 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let (mut order, mut now) = (Order::Absent, after(0));
         for step in steps {
@@ -401,7 +412,7 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         }
     }
     assert_eq!(states.len(), 6, "{states:?}");
-    assert_eq!(events.len(), 10, "{events:?}");
+    assert_eq!(events.len(), 16, "{events:?}");
     let expected = [
         "ALREADY_EXISTS",
         "AMOUNT_OVERFLOW",
@@ -413,8 +424,12 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         "INVALID_LINES",
         "INVALID_REFUND",
         "INVALID_RETURN_LINES",
+        "INVALID_PARCEL_STATE",
         "INVALID_TRANSITION",
         "NOT_FOUND",
+        "NO_SUCH_HOLD",
+        "NO_SUCH_PARCEL",
+        "ORDER_HELD",
         "REASON_REQUIRED",
         "REFUND_TOO_LARGE",
         "RETURN_MISMATCH",

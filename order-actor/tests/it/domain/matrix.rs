@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use std::fs;
 
 use order_actor::domain::{
-    By, Command, CommandKind, Event, Order, Place, Policy, Rejection, deadline, decide, evolve,
-    replay,
+    By, Command, CommandKind, Event, HoldKind, Order, Place, Policy, Rejection, UndoCause,
+    deadline, decide, evolve, replay,
 };
 use shared_events::contract::CancelReason;
 
+use super::correct::correct;
 use super::golden::folder;
+use super::hold::{held, hold, release};
+use super::parcels::{deliver, parcel_delivered, undo, undone, update};
 use super::support::*;
 
 fn states() -> Vec<(&'static str, Vec<Event>)> {
@@ -24,8 +27,19 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ("pending", vec![placed()]),
         ("pending, a unit cancelled", vec![placed(), lines_cancelled(some, 2)]),
         ("confirmed", vec![placed(), confirmed()]),
+        ("confirmed and held", vec![placed(), confirmed(), held(1, HoldKind::Fraud, "", 3)]),
         ("confirmed, a unit delivered", vec![placed(), confirmed(), lines_fulfilled(1, some, 5)]),
+        (
+            "confirmed, a unit lost",
+            vec![
+                placed(),
+                confirmed(),
+                lines_fulfilled(1, some, 5),
+                undone(1, UndoCause::Lost, some, 1_000, 6),
+            ],
+        ),
         ("fulfilled", delivered()),
+        ("fulfilled and arrived", extended(delivered(), vec![parcel_delivered(1, 15, None, 15)])),
         ("fulfilled, a return rejected", extended(waiting(ALL), vec![return_rejected(1, 30)])),
         (
             "fulfilled, a unit returned",
@@ -91,6 +105,18 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
         CommandKind::RejectReturn => vec![
             ("RejectReturn 1", reject(1), by_ops(), 60),
             ("RejectReturn 2", reject(2), by_ops(), 60),
+        ],
+        CommandKind::HoldOrder => vec![("HoldOrder", hold(1), by_ops(), early)],
+        CommandKind::ReleaseHold => vec![("ReleaseHold", release(1), by_ops(), early)],
+        CommandKind::Correct => vec![("CorrectOrder", correct(), by_owner(), early)],
+        CommandKind::UpdateShipment => vec![("UpdateShipment 1", update(1), by_service(), early)],
+        CommandKind::RecordDelivery => vec![
+            ("RecordDelivery 1", deliver(1, None), by_service(), early),
+            ("RecordDelivery 1 late", deliver(1, None), by_service(), 40 * DAY),
+        ],
+        CommandKind::UndoShipment => vec![
+            ("UndoShipment 1, lost", undo(1, UndoCause::Lost), by_ops(), early),
+            ("UndoShipment 1, back", undo(1, UndoCause::ReturnedToSender), by_ops(), early),
         ],
     }
 }

@@ -6,9 +6,12 @@ mod amounts; // what an order costs
 mod approve_return;
 mod cancel;
 mod confirm;
+mod correct;
 mod escalate;
 mod fulfill;
+mod hold;
 mod lapse;
+mod parcels; // what becomes of them
 mod place;
 mod reject_return;
 mod request_return;
@@ -16,6 +19,7 @@ mod request_return;
 mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
+mod later; // commands to orders that were placed, for the laws
 mod laws; // what holds after any sequence of commands
 mod matrix; // every command against every state
 mod texts; // names, texts of refusals, nothing of a person

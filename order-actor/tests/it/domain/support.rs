@@ -124,6 +124,7 @@ pub fn fulfill(n: u128, lines: &[(u32, u32)]) -> Command {
         lines: units(lines),
         carrier: "Royal Mail".to_owned(),
         tracking: "RM1".to_owned(),
+        reference: String::new(),
     })
 }
 
@@ -216,6 +217,7 @@ pub fn lines_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
         lines: units(lines),
         carrier: "Royal Mail".to_owned(),
         tracking: "RM1".to_owned(),
+        shipment_reference: String::new(),
         at: after(seconds),
     }
 }
@@ -226,6 +228,7 @@ pub fn order_fulfilled(n: u128, lines: &[(u32, u32)], seconds: u64) -> Event {
         lines: units(lines),
         carrier: "Royal Mail".to_owned(),
         tracking: "RM1".to_owned(),
+        shipment_reference: String::new(),
         return_until: after(seconds + 30 * DAY),
         at: after(seconds),
     }

@@ -76,6 +76,11 @@ reasons! {
         "The named units are not open units of the order: no such line, named twice, or more than \
          are open.",
         "Read the order: `open` of each line has their number.";
+    "INVALID_PARCEL_STATE" => InvalidParcelState [FailedPrecondition]
+        "The parcel is in a state that does not allow this call. `is` is the state, `asked` the \
+         call. A parcel that was delivered, was lost or came back stays as it is.",
+        "Read the order again: `parcels` has their states. Units that were delivered come back by \
+         a return.";
     "INVALID_REFUND" => InvalidRefund [InvalidArgument]
         "The refund is below zero or in another currency than the order.",
         "0 or more, in the order's currency.";
@@ -133,6 +138,16 @@ reasons! {
     "NOT_IN_THIS_ROLE" => NotInThisRole [FailedPrecondition]
         "This process does not run the service that the call needs.",
         "Call an order node (`serve --role orders` or `all`).";
+    "NO_RECIPIENT" => NoRecipient [FailedPrecondition]
+        "The customer cannot be reached by the message's channel any more: the contact was \
+         corrected since.",
+        "Correct the contact again, or write to the customer by another channel.";
+    "NO_SUCH_HOLD" => NoSuchHold [FailedPrecondition]
+        "The order has no hold with this id or name. `holds` names those that stand.",
+        "Read the order: `holds` has ids and labels.";
+    "NO_SUCH_PARCEL" => NoSuchParcel [FailedPrecondition]
+        "The order has no parcel with this id or reference.",
+        "Read the order: `parcels` has both.";
     "ONE_WRITER" => OneWriter [FailedPrecondition]
         "This journal has one writer, so its shards cannot be moved.",
         "Several order nodes need Postgres.";
@@ -144,6 +159,9 @@ reasons! {
         "The order is finished and archived, and this node does not read the archive. `file` names \
          the file.",
         "Operators: start `serve` with `--archive`.";
+    "ORDER_HELD" => OrderHeld [FailedPrecondition]
+        "The order is held and does not ship. `holds` names its holds.",
+        "Release every hold (`ReleaseHold`), then ship it.";
     "ORDER_QUARANTINED" => OrderQuarantined [FailedPrecondition]
         "The order's history is impossible; it takes no command.",
         "Operators: `ordinal verify` reports what is wrong.";
@@ -202,6 +220,9 @@ reasons! {
     "TOO_MANY_EVENTS" => TooManyEvents [FailedPrecondition]
         "The order has nearly as many events as it may have. Commands that finish it are accepted.",
         "Cancel or fulfil all open units with one command.";
+    "TOO_MANY_HOLDS" => TooManyHolds [FailedPrecondition]
+        "As many holds of the order stand as may at the same time.",
+        "Release one first.";
     "TOO_MANY_LINES" => TooManyLines [InvalidArgument]
         "The order has more lines than one may have; the message says how many.",
         "Split the order.";

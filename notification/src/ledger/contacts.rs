@@ -1,0 +1,106 @@
+use shared_events::contract::{Fact, FactBody, OrderFact, OrderId};
+use shared_events::stream::{DatabaseError, Tx};
+use sqlx::{Any, Executor};
+
+use super::Entry;
+use crate::Channel;
+
+/// How a customer is reached since the order was corrected. Personal data; prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CorrectedContact {
+    /// E-mail address; empty for none.
+    pub email: String,
+    /// Phone number; empty for none.
+    pub phone: String,
+}
+
+impl std::fmt::Debug for CorrectedContact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CorrectedContact(..)")
+    }
+}
+
+impl CorrectedContact {
+    /// The recipient by a channel; none where the customer is not reached by it.
+    #[must_use]
+    pub fn recipient(&self, channel: Channel) -> Option<&str> {
+        let recipient = match channel {
+            Channel::Email => &self.email,
+            Channel::Sms => &self.phone,
+            Channel::Webhook => return None,
+        };
+        Some(recipient.as_str()).filter(|recipient| !recipient.is_empty())
+    }
+}
+
+/// Records the contacts of corrected orders.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn write_contacts(tx: &mut Tx, facts: &[Fact]) -> Result<(), DatabaseError> {
+    for fact in facts {
+        let FactBody::Order(OrderFact::Corrected { order, .. }) = &fact.body else { continue };
+        let position =
+            i64::try_from(fact.position).map_err(|_| DatabaseError::Corrupt("position"))?;
+        sqlx::query(
+            "INSERT INTO corrected_contacts (order_id, shard, position, email, phone)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (order_id, position) DO NOTHING",
+        )
+        .bind(order.order_id.to_string())
+        .bind(i64::from(fact.shard))
+        .bind(position)
+        .bind(order.contact.email.clone().unwrap_or_default())
+        .bind(order.contact.phone.clone().unwrap_or_default())
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The contact of an order, where it was corrected.
+///
+/// # Errors
+/// [`DatabaseError`]
+pub async fn corrected_contact<'e>(
+    database: impl Executor<'e, Database = Any>,
+    order_id: OrderId,
+) -> Result<Option<CorrectedContact>, DatabaseError> {
+    let found: Option<(String, String)> = sqlx::query_as(
+        "SELECT email, phone FROM corrected_contacts WHERE order_id = $1
+         ORDER BY position DESC LIMIT 1",
+    )
+    .bind(order_id.to_string())
+    .fetch_optional(database)
+    .await?;
+    Ok(found.map(|(email, phone)| CorrectedContact { email, phone }))
+}
+
+/// Forgets corrections after a position of a shard, because the journal was set back to it.
+pub(super) async fn forget_contacts(
+    tx: &mut Tx,
+    shard: i64,
+    position: i64,
+) -> Result<(), DatabaseError> {
+    sqlx::query("DELETE FROM corrected_contacts WHERE shard = $1 AND position > $2")
+        .bind(shard)
+        .bind(position)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Whom a copy of a message goes to: as before, unless the order's contact was corrected since. None
+/// where the customer is not reached by its channel any more.
+pub(super) async fn recipient_now(
+    tx: &mut Tx,
+    entry: &Entry,
+) -> Result<Option<String>, DatabaseError> {
+    let to_customer = entry.channel != Channel::Webhook && !entry.is_for_operators();
+    if !to_customer {
+        return Ok(Some(entry.recipient.clone()));
+    }
+    Ok(match corrected_contact(&mut **tx, entry.order_id).await? {
+        None => Some(entry.recipient.clone()),
+        Some(contact) => contact.recipient(entry.channel).map(str::to_owned),
+    })
+}

@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use shared_events::contract::{Disposition, Money};
+
+use super::{Decide, DecisionContext, ReturnLineDisposition};
+use crate::domain::guards::{Decision, kept_units, not_over, reason_given, same_or_exists};
+use crate::domain::{
+    By, CommandKind, Details, Event, Existing, Order, ParcelName, ParcelState, Rejection,
+    Restitution, Role, Shipment, ShipmentUndone, UndoCause, Undone, bounds,
+};
+
+/// A parcel was lost, or came back to the sender: its units count as returned, and are paid back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UndoShipment {
+    /// The parcel.
+    pub parcel: ParcelName,
+    /// Whether it was lost or came back.
+    pub cause: UndoCause,
+    /// What to do with units that came back; lines that are not named are restocked. Units that were
+    /// lost are written off.
+    pub dispositions: Vec<ReturnLineDisposition>,
+    /// The refund; the value of the units, or what is left of the total, if absent. Never more.
+    pub refund: Option<Money>,
+    /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
+    pub reason: String,
+}
+
+impl Decide for UndoShipment {
+    fn kind(&self) -> CommandKind {
+        CommandKind::UndoShipment
+    }
+
+    fn allows(&self, by: &By) -> bool {
+        matches!(by.role(), Role::Service | Role::Ops)
+    }
+
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
+        let parcel = self.parcel.find(details)?;
+        if let Some(undone) = &parcel.undone {
+            return self.repeated(parcel, undone);
+        }
+        not_over(order, context.now, "UndoShipment")?;
+        let is = parcel.state();
+        if is != ParcelState::Shipped {
+            return Err(Rejection::InvalidParcelState { is, call: "UndoShipment" });
+        }
+        reason_given(&self.reason)?;
+        let lines = self.restitutions(parcel)?;
+        kept_units(details, &parcel.lines).map_err(|rejection| match rejection {
+            Rejection::InvalidReturnLines { line, .. } => Rejection::InvalidReturnLines {
+                line,
+                at: "shipment_id".to_owned(),
+                detail: "units of the line came back or are in a return already",
+            },
+            other => other,
+        })?;
+        let default = details.default_refund(&parcel.lines);
+        let refund = self.refund.unwrap_or(default);
+        if refund.minor < 0 || refund.currency != default.currency {
+            return Err(Rejection::InvalidRefund);
+        }
+        if refund.minor > default.minor {
+            return Err(Rejection::RefundTooLarge { most: default });
+        }
+        if details.events + 1 > bounds::EVENTS_MAX {
+            return Err(Rejection::TooManyEvents);
+        }
+        Ok(vec![Event::ShipmentUndone(ShipmentUndone {
+            shipment_id: parcel.shipment_id,
+            cause: self.cause,
+            lines,
+            refund,
+            reason: self.reason.clone(),
+            at: context.now,
+        })])
+    }
+}
+
+impl UndoShipment {
+    /// The answer if the parcel was undone before.
+    fn repeated(&self, parcel: &Shipment, undone: &Undone) -> Decision {
+        let Undone { event, default } = undone;
+        let other_lines = self.cause == event.cause && self.restitutions(parcel)? != event.lines;
+        let other = [
+            ("cause", self.cause != event.cause),
+            ("dispositions", other_lines),
+            ("refund", self.refund.unwrap_or(*default) != event.refund),
+            ("reason", self.reason != event.reason),
+        ];
+        same_or_exists(Existing::UndoneShipment, &other)
+    }
+
+    /// The units of the parcel with their dispositions.
+    fn restitutions(&self, parcel: &Shipment) -> Result<Vec<Restitution>, Rejection> {
+        let default = match self.cause {
+            UndoCause::Lost => Disposition::WriteOff,
+            UndoCause::ReturnedToSender => Disposition::Restock,
+        };
+        let mut chosen: BTreeMap<u32, Disposition> = BTreeMap::new();
+        for (index, ReturnLineDisposition { line, disposition }) in
+            self.dispositions.iter().enumerate()
+        {
+            let wrong = |detail| {
+                let at = format!("dispositions[{index}].line");
+                Err(Rejection::InvalidReturnLines { line: *line, at, detail })
+            };
+            if !parcel.lines.iter().any(|units| units.line == *line) {
+                return wrong("not a line of the parcel");
+            }
+            if self.cause == UndoCause::Lost && *disposition == Disposition::Restock {
+                return wrong("units that were lost cannot be restocked");
+            }
+            if chosen.insert(*line, *disposition).is_some() {
+                return wrong(bounds::NAMED_TWICE);
+            }
+        }
+        let restitution = |units: &crate::domain::LineQuantity| Restitution {
+            line: units.line,
+            quantity: units.quantity,
+            disposition: chosen.get(&units.line).copied().unwrap_or(default),
+        };
+        Ok(parcel.lines.iter().map(restitution).collect())
+    }
+}

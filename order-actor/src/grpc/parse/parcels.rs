@@ -1,0 +1,33 @@
+use shared_events::contract::ShipmentId;
+
+use super::Form;
+use crate::domain::{ParcelName, bounds};
+
+impl Form {
+    /// A parcel by its id, by the warehouse's own, or by both.
+    pub(crate) fn parcel(&mut self, shipment_id: &str, reference: String) -> Option<ParcelName> {
+        let named = !(shipment_id.is_empty() && reference.is_empty());
+        if !named {
+            self.invalid("shipment_id", "required, unless shipment_reference is given: a UUID");
+        }
+        let id: Option<ShipmentId> = self.optional_id("shipment_id", shipment_id);
+        let reference = self.reference(reference)?;
+        if named && (id.is_some() || shipment_id.is_empty()) {
+            Some(ParcelName { shipment_id: id, reference })
+        } else {
+            None
+        }
+    }
+
+    /// A warehouse's own id of a parcel; may be empty.
+    pub(crate) fn reference(&mut self, reference: String) -> Option<String> {
+        if reference.trim() != reference {
+            self.invalid(
+                "shipment_reference",
+                "1 to 64 characters, none of them a blank at an end",
+            );
+            return None;
+        }
+        self.line("shipment_reference", reference, bounds::REFERENCE_MAX)
+    }
+}

@@ -1,0 +1,433 @@
+//! [`Command::UpdateShipment`], [`Command::RecordDelivery`] and [`Command::UndoShipment`]
+
+use std::time::Duration;
+
+use order_actor::domain::{
+    Command, Event, Existing, Fulfill, LineQuantity, Order, ParcelName, ParcelState,
+    RecordDelivery, Rejection, Restitution, ReturnLineDisposition, Role, ShipmentCorrected,
+    ShipmentDelivered, ShipmentUndone, Status, UndoCause, UndoShipment, UpdateShipment, bounds,
+};
+use shared_events::contract::{CancelReason, Disposition};
+
+use super::support::*;
+
+pub fn parcel(n: u128) -> ParcelName {
+    ParcelName { shipment_id: Some(shipment(n)), reference: String::new() }
+}
+
+fn by_reference(reference: &str) -> ParcelName {
+    ParcelName { shipment_id: None, reference: reference.to_owned() }
+}
+
+pub fn update(n: u128) -> Command {
+    let (carrier, tracking) = (None, Some("RM2".to_owned()));
+    Command::UpdateShipment(UpdateShipment { parcel: parcel(n), carrier, tracking })
+}
+
+pub fn tracking_corrected(n: u128, seconds: u64) -> Event {
+    Event::ShipmentCorrected(ShipmentCorrected {
+        shipment_id: shipment(n),
+        carrier: "Royal Mail".to_owned(),
+        tracking: "RM2".to_owned(),
+        at: after(seconds),
+    })
+}
+
+pub fn deliver(n: u128, seconds: Option<u64>) -> Command {
+    let delivered_at = seconds.map(after);
+    Command::RecordDelivery(RecordDelivery { parcel: parcel(n), delivered_at })
+}
+
+pub fn parcel_delivered(n: u128, on: u64, return_until: Option<u64>, seconds: u64) -> Event {
+    Event::ShipmentDelivered(ShipmentDelivered {
+        shipment_id: shipment(n),
+        delivered_at: after(on),
+        return_until: return_until.map(after),
+        at: after(seconds),
+    })
+}
+
+pub fn an_undoing(n: u128, cause: UndoCause) -> UndoShipment {
+    UndoShipment {
+        parcel: parcel(n),
+        cause,
+        dispositions: Vec::new(),
+        refund: None,
+        reason: "the carrier says so".to_owned(),
+    }
+}
+
+pub fn undo(n: u128, cause: UndoCause) -> Command {
+    Command::UndoShipment(an_undoing(n, cause))
+}
+
+pub fn undone(n: u128, cause: UndoCause, lines: &[(u32, u32)], refund: i64, seconds: u64) -> Event {
+    let disposition = match cause {
+        UndoCause::Lost => Disposition::WriteOff,
+        UndoCause::ReturnedToSender => Disposition::Restock,
+    };
+    let restitution = |LineQuantity { line, quantity }| Restitution { line, quantity, disposition };
+    Event::ShipmentUndone(ShipmentUndone {
+        shipment_id: shipment(n),
+        cause,
+        lines: units(lines).into_iter().map(restitution).collect(),
+        refund: gbp(refund),
+        reason: "the carrier says so".to_owned(),
+        at: after(seconds),
+    })
+}
+
+/// A parcel with one mug, and the rest open.
+fn partly() -> Vec<Event> {
+    vec![placed(), confirmed(), lines_fulfilled(1, &[(1, 1)], 10)]
+}
+
+fn then(mut history: Vec<Event>, more: &[Event]) -> Vec<Event> {
+    history.extend_from_slice(more);
+    history
+}
+
+fn state_of(order: &Order, n: u128) -> ParcelState {
+    order.details().unwrap().shipment(shipment(n)).unwrap().state()
+}
+
+const WINDOW: u64 = 30 * DAY;
+
+#[test]
+fn tracking_is_corrected_while_the_parcel_is_on_its_way() {
+    for history in [partly(), delivered(), waiting(&[(1, 1)])] {
+        let event = tracking_corrected(1, 30);
+        let corrected =
+            given(history.clone()).when(&update(1), &by_service(), 30).then(event.clone());
+        let parcel = corrected.order.details().unwrap().shipment(shipment(1)).unwrap().clone();
+        assert_eq!((parcel.carrier(), parcel.tracking()), ("Royal Mail", "RM2"));
+        given(then(history, &[event])).when(&update(1), &by_ops(), 31).then_nothing_happened();
+    }
+    let gone = then(partly(), &[parcel_delivered(1, 20, None, 20)]);
+    let (is, call) = (ParcelState::Delivered, "UpdateShipment");
+    given(gone)
+        .when(&update(1), &by_ops(), 30)
+        .then_rejected(&Rejection::InvalidParcelState { is, call });
+    given(partly()).when(&update(9), &by_ops(), 30).then_rejected(&Rejection::NoSuchParcel);
+    let long = |carrier, tracking| {
+        Command::UpdateShipment(UpdateShipment { parcel: parcel(1), carrier, tracking })
+    };
+    let text = || Some("x".repeat(101));
+    for (command, field) in [(long(text(), None), "carrier"), (long(None, text()), "tracking")] {
+        given(partly())
+            .when(&command, &by_ops(), 30)
+            .then_rejected(&Rejection::TextTooLong { field, max: 100 });
+    }
+}
+
+#[test]
+fn a_parcel_shipped_before_its_tracking_was_corrected_may_be_repeated() {
+    let history = then(partly(), &[tracking_corrected(1, 20)]);
+    given(history).when(&fulfill(1, &[(1, 1)]), &by_service(), 30).then_nothing_happened();
+}
+
+#[test]
+fn a_warehouses_own_id_names_one_parcel_of_an_order() {
+    let shipped = |n: u128, reference: &str, lines: &[(u32, u32)]| {
+        Command::Fulfill(Fulfill {
+            shipment_id: shipment(n),
+            lines: units(lines),
+            carrier: String::new(),
+            tracking: String::new(),
+            reference: reference.to_owned(),
+        })
+    };
+    let event = Event::LinesFulfilled {
+        shipment_id: shipment(1),
+        lines: units(&[(1, 1)]),
+        carrier: String::new(),
+        tracking: String::new(),
+        shipment_reference: "W-1".to_owned(),
+        at: after(10),
+    };
+    given([placed(), confirmed()])
+        .when(&shipped(1, "W-1", &[(1, 1)]), &by_service(), 10)
+        .then(event.clone());
+    let history = [placed(), confirmed(), event];
+    given(history.clone())
+        .when(&shipped(1, "W-1", &[(1, 1)]), &by_service(), 20)
+        .then_nothing_happened();
+    given(history.clone())
+        .when(&shipped(1, "W-2", &[(1, 1)]), &by_service(), 20)
+        .then_rejected(&exists(Existing::Shipment, &["shipment_reference"]));
+    given(history.clone())
+        .when(&shipped(2, "W-1", &[(1, 1)]), &by_service(), 20)
+        .then_rejected(&exists(Existing::Shipment, &["shipment_id"]));
+    given([placed(), confirmed()])
+        .when(&shipped(1, &"x".repeat(65), &[]), &by_service(), 20)
+        .then_rejected(&Rejection::TextTooLong { field: "shipment_reference", max: 64 });
+    let deliver = |parcel| Command::RecordDelivery(RecordDelivery { parcel, delivered_at: None });
+    let both = ParcelName { shipment_id: Some(shipment(1)), ..by_reference("W-1") };
+    for named in [by_reference("W-1"), both.clone()] {
+        given(history.clone())
+            .when(&deliver(named), &by_service(), 20)
+            .then(parcel_delivered(1, 20, None, 20));
+    }
+    let other = ParcelName { reference: "W-2".to_owned(), ..both };
+    for unknown in [other, by_reference("W-2"), by_reference("")] {
+        given(history.clone())
+            .when(&deliver(unknown), &by_service(), 20)
+            .then_rejected(&Rejection::NoSuchParcel);
+    }
+}
+
+#[test]
+fn the_return_window_begins_with_the_last_delivery() {
+    let moved = given(delivered())
+        .when(&deliver(1, Some(DAY)), &by_service(), 2 * DAY)
+        .then(parcel_delivered(1, DAY, Some(DAY + WINDOW), 2 * DAY))
+        .is(Status::Fulfilled);
+    let Order::Fulfilled(fulfilled) = moved.order else { unreachable!() };
+    assert_eq!(fulfilled.return_until, after(DAY + WINDOW));
+    // One of several that was delivered before the last was shipped moves nothing.
+    let two = then(partly(), &[order_fulfilled(2, &[(1, 1), (2, 3)], DAY)]);
+    given(two.clone()).when(&deliver(1, Some(20)), &by_service(), 2 * DAY).then(parcel_delivered(
+        1,
+        20,
+        None,
+        2 * DAY,
+    ));
+    given(two).when(&deliver(1, Some(2 * DAY)), &by_service(), 2 * DAY).then(parcel_delivered(
+        1,
+        2 * DAY,
+        Some(2 * DAY + WINDOW),
+        2 * DAY,
+    ));
+    // While a return waits it moves too.
+    given(waiting(&[(1, 1)]))
+        .when(&deliver(1, None), &by_ops(), DAY)
+        .then(parcel_delivered(1, DAY, Some(DAY + WINDOW), DAY))
+        .is(Status::ReturnRequested);
+}
+
+#[test]
+fn an_order_whose_rest_is_cancelled_has_the_window_of_its_last_delivery() {
+    let history = then(partly(), &[parcel_delivered(1, DAY, None, DAY)]);
+    let then = given(history)
+        .when(&cancel(CancelReason::Ops, &[]), &by_ops(), 2 * DAY)
+        .then(Event::LinesCancelled {
+            lines: units(&[(1, 1), (2, 3)]),
+            reason: CancelReason::Ops,
+            text: String::new(),
+            return_until: Some(after(DAY + WINDOW)),
+            at: after(2 * DAY),
+        })
+        .is(Status::Fulfilled);
+    assert_eq!(then.order.fulfilled().unwrap().return_until, after(DAY + WINDOW));
+}
+
+#[test]
+fn a_delivery_is_not_before_the_shipping_and_not_in_the_future() {
+    let invalid = |detail| Rejection::InvalidField { at: "delivered_at", detail };
+    given(partly())
+        .when(&deliver(1, Some(9)), &by_service(), 30)
+        .then_rejected(&invalid("not before it was shipped"));
+    let ahead = bounds::DELIVERY_AHEAD_MAX.as_secs();
+    given(partly())
+        .when(&deliver(1, Some(31 + ahead)), &by_service(), 30)
+        .then_rejected(&invalid("not in the future"));
+    given(partly()).when(&deliver(1, Some(30 + ahead)), &by_service(), 30).then(parcel_delivered(
+        1,
+        30 + ahead,
+        None,
+        30,
+    ));
+    // The clock was set back: it was delivered when it was shipped, at the earliest.
+    given(partly())
+        .when(&deliver(1, None), &by_service(), 5)
+        .then(parcel_delivered(1, 10, None, 5));
+}
+
+#[test]
+fn a_delivery_is_recorded_once() {
+    let history = then(partly(), &[parcel_delivered(1, 20, None, 20)]);
+    for again in [deliver(1, None), deliver(1, Some(20))] {
+        given(history.clone()).when(&again, &by_service(), 30).then_nothing_happened();
+    }
+    given(history)
+        .when(&deliver(1, Some(21)), &by_service(), 30)
+        .then_rejected(&exists(Existing::Delivery, &["delivered_at"]));
+}
+
+#[test]
+fn parcels_of_an_order_that_is_over_stay_as_they_are() {
+    let lost = undo(1, UndoCause::Lost);
+    for command in [update(1), deliver(1, None), lost.clone()] {
+        given(delivered())
+            .when(&command, &by_ops(), 10 + WINDOW)
+            .then_rejected(&Rejection::ReturnWindowExpired);
+        let returned = then(waiting(ALL), &[return_approved(1, ALL, 3_500, 30)]);
+        let Err(Rejection::InvalidTransition { from, .. }) = decision(&returned, &command) else {
+            panic!("{command:?}")
+        };
+        assert_eq!(from, Status::Returned);
+    }
+    for (by, role) in [(by_owner(), Role::Customer), (by_engine(), Role::Engine)] {
+        for command in [update(1), deliver(1, None), lost.clone()] {
+            given(partly()).when(&command, &by, 30).then_rejected(&Rejection::Forbidden { role });
+        }
+    }
+}
+
+fn decision(history: &[Event], command: &Command) -> Result<Vec<Event>, Rejection> {
+    let order = order_actor::domain::replay(history).unwrap();
+    let now = after(40);
+    order_actor::domain::decide(&order, command, &by_ops(), now, &Default::default())
+}
+
+#[test]
+fn a_lost_parcel_is_written_off_and_refunded() {
+    let then = given(partly())
+        .when(&undo(1, UndoCause::Lost), &by_service(), 30)
+        .then(undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 30))
+        .is(Status::Confirmed)
+        .counts(&[(0, 1, 0, 1), (0, 0, 0, 0)]);
+    assert_eq!(state_of(&then.order, 1), ParcelState::Lost);
+    let details = then.order.details().unwrap();
+    assert_eq!((details.refunded, details.refundable()), (gbp(1_000), gbp(2_500)));
+}
+
+#[test]
+fn an_order_whose_only_parcel_came_back_is_returned() {
+    let then = given(delivered())
+        .when(&undo(1, UndoCause::ReturnedToSender), &by_ops(), 30)
+        .then(undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 30))
+        .is(Status::Returned);
+    assert_eq!(state_of(&then.order, 1), ParcelState::ReturnedToSender);
+    let two = then_two();
+    given(two)
+        .when(&undo(1, UndoCause::Lost), &by_ops(), 30)
+        .then(undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 30))
+        .is(Status::Fulfilled);
+}
+
+fn then_two() -> Vec<Event> {
+    then(partly(), &[order_fulfilled(2, &[(1, 1), (2, 3)], 20)])
+}
+
+#[test]
+fn an_order_whose_shipped_units_all_came_back_is_returned_when_the_rest_is_cancelled() {
+    let history = then(partly(), &[undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 20)]);
+    given(history.clone())
+        .when(&cancel(CancelReason::Ops, &[]), &by_ops(), 30)
+        .then(Event::LinesCancelled {
+            lines: units(&[(1, 1), (2, 3)]),
+            reason: CancelReason::Ops,
+            text: String::new(),
+            return_until: Some(after(10 + WINDOW)),
+            at: after(30),
+        })
+        .is(Status::Returned);
+    given(history)
+        .when(&fulfill(2, &[]), &by_service(), 30)
+        .then(order_fulfilled(2, &[(1, 1), (2, 3)], 30))
+        .is(Status::Fulfilled);
+}
+
+#[test]
+fn units_that_came_back_may_be_written_off_line_by_line() {
+    let named = |line, disposition| ReturnLineDisposition { line, disposition };
+    let with = |cause, dispositions| {
+        Command::UndoShipment(UndoShipment { dispositions, ..an_undoing(1, cause) })
+    };
+    let (came_back, lost) = (UndoCause::ReturnedToSender, UndoCause::Lost);
+    let mut expected = undone(1, came_back, ALL, 3_500, 30);
+    if let Event::ShipmentUndone(undone) = &mut expected {
+        undone.lines[1].disposition = Disposition::WriteOff;
+    }
+    given(delivered())
+        .when(&with(came_back, vec![named(2, Disposition::WriteOff)]), &by_ops(), 30)
+        .then(expected);
+    let check = |command: &Command, index: usize, line, detail| {
+        let at = format!("dispositions[{index}].line");
+        given(delivered())
+            .when(command, &by_ops(), 30)
+            .then_rejected(&Rejection::InvalidReturnLines { line, at, detail });
+    };
+    let unknown = with(came_back, vec![named(3, Disposition::Restock)]);
+    check(&unknown, 0, 3, "not a line of the parcel");
+    let restock = with(lost, vec![named(1, Disposition::Restock)]);
+    check(&restock, 0, 1, "units that were lost cannot be restocked");
+    let twice = vec![named(1, Disposition::WriteOff), named(1, Disposition::WriteOff)];
+    check(&with(lost, twice), 1, 1, "named twice");
+}
+
+#[test]
+fn a_refund_of_an_undone_parcel_is_at_most_its_value() {
+    let with = |minor| {
+        let refund = Some(gbp(minor));
+        Command::UndoShipment(UndoShipment { refund, ..an_undoing(1, UndoCause::Lost) })
+    };
+    given(partly()).when(&with(0), &by_ops(), 30).then(undone(
+        1,
+        UndoCause::Lost,
+        &[(1, 1)],
+        0,
+        30,
+    ));
+    given(partly())
+        .when(&with(1_001), &by_ops(), 30)
+        .then_rejected(&Rejection::RefundTooLarge { most: gbp(1_000) });
+    given(partly()).when(&with(-1), &by_ops(), 30).then_rejected(&Rejection::InvalidRefund);
+    let reason = String::new();
+    let without = Command::UndoShipment(UndoShipment { reason, ..an_undoing(1, UndoCause::Lost) });
+    given(partly()).when(&without, &by_ops(), 30).then_rejected(&Rejection::ReasonRequired);
+}
+
+#[test]
+fn a_parcel_is_undone_once() {
+    let history = then(partly(), &[undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 20)]);
+    given(history.clone()).when(&undo(1, UndoCause::Lost), &by_ops(), 30).then_nothing_happened();
+    given(history.clone())
+        .when(&undo(1, UndoCause::ReturnedToSender), &by_ops(), 30)
+        .then_rejected(&exists(Existing::UndoneShipment, &["cause"]));
+    let (is, call) = (ParcelState::Lost, "RecordDelivery");
+    given(history)
+        .when(&deliver(1, None), &by_ops(), 30)
+        .then_rejected(&Rejection::InvalidParcelState { is, call });
+}
+
+#[test]
+fn a_delivered_parcel_and_units_in_a_return_are_not_undone() {
+    let (is, call) = (ParcelState::Delivered, "UndoShipment");
+    given(then(partly(), &[parcel_delivered(1, 20, None, 20)]))
+        .when(&undo(1, UndoCause::Lost), &by_ops(), 30)
+        .then_rejected(&Rejection::InvalidParcelState { is, call });
+    let at = "shipment_id".to_owned();
+    let detail = "units of the line came back or are in a return already";
+    given(waiting(&[(2, 1)]))
+        .when(&undo(1, UndoCause::Lost), &by_ops(), 30)
+        .then_rejected(&Rejection::InvalidReturnLines { line: 2, at, detail });
+    given(partly())
+        .when(&undo(9, UndoCause::Lost), &by_ops(), 30)
+        .then_rejected(&Rejection::NoSuchParcel);
+}
+
+#[test]
+fn what_cannot_have_happened_to_a_parcel_is_refused() {
+    let why = |more: &[Event]| impossible(&then(partly(), more)).detail;
+    let lost = || undone(1, UndoCause::Lost, &[(1, 1)], 1_000, 20);
+    assert_eq!(why(&[tracking_corrected(9, 20)]), "no such parcel");
+    assert_eq!(why(&[lost(), tracking_corrected(1, 20)]), "the parcel is not on its way");
+    assert_eq!(why(&[lost(), lost()]), "the parcel is not on its way");
+    assert_eq!(why(&[parcel_delivered(1, 9, None, 20)]), "delivered before it was shipped");
+    let early = parcel_delivered(1, 20, Some(30), 20);
+    assert_eq!(why(&[early.clone()]), "there is no return window");
+    let shipped = order_fulfilled(2, &[(1, 1), (2, 3)], 12);
+    assert_eq!(why(&[shipped, early]), "the return window ends earlier than it did");
+    let other = undone(1, UndoCause::Lost, &[(1, 2)], 1_000, 20);
+    assert_eq!(why(&[other]), "not the units of the parcel");
+    let much = undone(1, UndoCause::Lost, &[(1, 1)], 9_999, 20);
+    assert_eq!(why(&[much]), "refunds exceed the total");
+    let below = undone(1, UndoCause::Lost, &[(1, 1)], -1, 20);
+    assert_eq!(why(&[below]), "refunds exceed the total");
+    let over = then(delivered(), &[undone(1, UndoCause::Lost, ALL, 3_500, 20)]);
+    let over = then(over, &[tracking_corrected(1, 30)]);
+    assert_eq!(impossible(&over).detail, "the state does not allow it");
+    assert!(Duration::from_secs(WINDOW) > bounds::DELIVERY_AHEAD_MAX);
+}

@@ -1,0 +1,363 @@
+//! Holds, corrections and what becomes of parcels, through gRPC and the command line against a whole
+//! engine, on both backends. After each test every law must hold.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::shop::{Orders as _, Shop, on_both};
+use crate::support::ordinal;
+
+on_both!(
+    a_held_order_ships_once_every_hold_is_released,
+    a_customer_is_not_told_why_an_order_is_held,
+    messages_follow_the_corrected_contact,
+    what_is_corrected_is_in_the_history_with_who_and_why,
+    a_parcel_is_tracked_and_delivered_and_moves_the_return_window,
+    a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked,
+    corrections_come_by_the_command_line,
+);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn confirmed(shop: &Shop, lines: &[(&str, u32)]) -> String {
+    for (sku, _) in lines {
+        shop.set_stock(sku, 10).await;
+    }
+    let id = shop.place(lines).await;
+    shop.until(&id, "CONFIRMED").await;
+    id
+}
+
+fn hold(id: &str, kind: &str, label: &str) -> Value {
+    let kind = format!("HOLD_KIND_{kind}");
+    json!({ "order_id": id, "kind": kind, "label": label, "reason": "stolen card?" })
+}
+
+async fn a_held_order_ships_once_every_hold_is_released(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let held = shop.ops.orders("HoldOrder", hold(&id, "FRAUD", "")).await.unwrap();
+    let first = held["order"]["holds"][0].clone();
+    assert_eq!(
+        (&first["kind"], &first["reason"]),
+        (&json!("HOLD_KIND_FRAUD"), &json!("stolen card?"))
+    );
+    shop.service.orders("HoldOrder", hold(&id, "CUSTOM", "call Ada")).await.unwrap();
+    assert_eq!(shop.ops.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "ALREADY_EXISTS");
+    assert_eq!(shop.buyer.refused("HoldOrder", hold(&id, "FRAUD", "")).await, "FORBIDDEN");
+    let failure = shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap_err();
+    assert_eq!(failure.reason(), "ORDER_HELD");
+    assert!(failure.to_string().contains("FRAUD, call Ada"), "{failure}");
+    let release = |name: &str| json!({ "order_id": id, "name": name, "reason": "paid" });
+    assert_eq!(shop.ops.refused("ReleaseHold", release("ADDRESS")).await, "NO_SUCH_HOLD");
+    shop.ops.orders("ReleaseHold", release("call Ada")).await.unwrap();
+    let one = json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] });
+    assert_eq!(shop.service.refused("FulfillOrder", one).await, "ORDER_HELD");
+    let by_id = json!({ "order_id": id, "hold_id": first["hold_id"], "reason": "paid" });
+    let free = shop.ops.orders("ReleaseHold", by_id.clone()).await.unwrap();
+    assert!(free["order"]["holds"].as_array().is_none_or(Vec::is_empty), "{free}");
+    let again = shop.ops.orders("ReleaseHold", by_id).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
+    // As it was at its third version.
+    let then = json!({ "order_id": id, "version": 3 });
+    let then = shop.ops.orders("GetOrder", then).await.unwrap();
+    assert_eq!(then["order"]["holds"][0], first);
+    // No message is about a hold.
+    assert_eq!(shop.message_kinds(&id).await, ["RECEIVED", "CONFIRMED", "SHIPPED"]);
+    shop.close().await;
+}
+
+async fn a_customer_is_not_told_why_an_order_is_held(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 1)]).await;
+    shop.ops.orders("HoldOrder", hold(&id, "FRAUD", "card list")).await.unwrap();
+    let release = json!({ "order_id": id, "name": "card list", "reason": "card list cleared" });
+    shop.ops.orders("ReleaseHold", release).await.unwrap();
+    shop.ops.orders("HoldOrder", hold(&id, "FRAUD", "card list")).await.unwrap();
+    let request = json!({ "order_id": id });
+    let mut told = Vec::new();
+    for method in
+        ["OrderService/GetOrder", "JournalService/ListOrderEvents", "JournalService/DiffOrder"]
+    {
+        let method = format!("orders.v1.{method}");
+        told.push(shop.buyer.call(&method, request.clone()).await.unwrap());
+        let known = shop.ops.call(&method, request.clone()).await.unwrap().to_string();
+        assert!(known.contains("card list"), "{known}");
+    }
+    let as_of = json!({ "order_id": id, "version": 3 });
+    told.push(shop.buyer.orders("GetOrder", as_of).await.unwrap());
+    let email =
+        json!({ "order_id": id, "contact": { "email": "a@example.com" }, "reason": "typo" });
+    told.push(shop.buyer.orders("CorrectOrder", email).await.unwrap());
+    for answer in told {
+        let text = answer.to_string();
+        let hidden = !text.contains("card list") && !text.contains("HOLD_KIND_FRAUD");
+        assert!(hidden && !text.contains("stolen"), "{text}");
+    }
+    let seen = shop.buyer.orders("GetOrder", request).await.unwrap();
+    let holds = seen["order"]["holds"].as_array().unwrap();
+    assert!(holds.len() == 1 && holds[0]["held_at"].is_string(), "{seen}");
+    shop.close().await;
+}
+
+async fn messages(shop: &Shop, id: &str) -> Vec<Value> {
+    shop.settled().await;
+    let request = json!({ "order_id": id, "page_size": 100 });
+    let method = "notifications.v1.NotificationService/ListNotifications";
+    let list = shop.ops.call(method, request).await.unwrap();
+    let mut messages = Vec::new();
+    for listed in list["notifications"].as_array().unwrap() {
+        let request = json!({ "notification_id": listed["notification_id"] });
+        let method = "notifications.v1.NotificationService/GetNotification";
+        messages.push(shop.ops.call(method, request).await.unwrap()["notification"].take());
+    }
+    messages
+}
+
+async fn messages_follow_the_corrected_contact(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let first = loop {
+        let told = messages(&shop, &id).await;
+        if told.len() == 2 && told.iter().all(|one| one["state"] == "NOTIFICATION_STATE_DELIVERED")
+        {
+            break told[0].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(first["recipient"], "customer@example.com");
+    let correct = |contact: Value, mask: &str| json!({ "order_id": id, "contact": contact, "update_mask": mask, "reason": "typo" });
+    let email = correct(json!({ "email": "ada@example.com" }), "contact.email");
+    shop.buyer.orders("CorrectOrder", email).await.unwrap();
+    shop.settled().await;
+    let method = "notifications.v1.NotificationService/ResendNotification";
+    let resend = json!({ "notification_id": first["notification_id"], "reason": "never arrived" });
+    let again = shop.ops.call(method, resend.clone()).await.unwrap();
+    let again = &again["notification"];
+    assert_eq!(again["recipient"], "ada@example.com");
+    assert_ne!(again["notification_id"], first["notification_id"]);
+    // What is said later goes there too, and the first message stays as it was sent.
+    shop.service
+        .orders("FulfillOrder", json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }] }))
+        .await
+        .unwrap();
+    let told = messages(&shop, &id).await;
+    let recipients: Vec<&str> = told.iter().map(|one| one["recipient"].as_str().unwrap()).collect();
+    let (old, new) = ("customer@example.com", "ada@example.com");
+    assert_eq!(recipients, [old, old, new, new]);
+    // Without an address nothing is sent again to the old one.
+    shop.ops.orders("CorrectOrder", correct(json!({}), "contact.email")).await.unwrap();
+    shop.settled().await;
+    let mut tries = 0;
+    let failure = loop {
+        let failure = shop.ops.call(method, resend.clone()).await.unwrap_err();
+        tries += 1;
+        // The copy may still be on its way.
+        if failure.reason() != "NOT_FINISHED" || tries > 200 {
+            break failure;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(failure.reason(), "NO_RECIPIENT");
+    shop.close().await;
+}
+
+async fn what_is_corrected_is_in_the_history_with_who_and_why(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let correct = |fields: Value| {
+        let mut request = json!({ "order_id": id, "reason": "moved house" });
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        request
+    };
+    let street = json!({
+        "address": { "street": "2 Low Street", "city": "ignored" },
+        "update_mask": "address.street",
+        "options": { "etag": "2" },
+    });
+    let done = shop.buyer.orders("CorrectOrder", correct(street.clone())).await.unwrap();
+    assert_eq!(done["order"]["address"]["street"], "2 Low Street");
+    assert_eq!(done["order"]["address"]["city"], "London");
+    assert_eq!(shop.buyer.refused("CorrectOrder", correct(street)).await, "VERSION_MISMATCH");
+    let billing = json!({
+        "billing_address": {
+            "street": "3 Side Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB",
+        },
+    });
+    let done = shop.ops.orders("CorrectOrder", correct(billing)).await.unwrap();
+    assert_eq!(done["order"]["billing_address"]["city"], "Leeds");
+    let gone = json!({ "update_mask": "billingAddress" });
+    let done = shop.service.orders("CorrectOrder", correct(gone.clone())).await.unwrap();
+    assert!(done["order"]["billing_address"].is_null(), "{done}");
+    let nothing = shop.service.orders("CorrectOrder", correct(gone)).await.unwrap();
+    assert!(nothing["events"].as_array().is_none_or(Vec::is_empty), "{nothing}");
+    for (fields, reason, path) in [
+        (json!({ "update_mask": "lines" }), "INVALID_FIELD", "update_mask.paths[0]"),
+        (json!({}), "INVALID_FIELD", "update_mask"),
+        (json!({ "update_mask": "address.city" }), "INVALID_ADDRESS", "address.city"),
+        (json!({ "update_mask": "address" }), "INVALID_ADDRESS", "address"),
+        (json!({ "contact": { "email": "x" } }), "INVALID_CONTACT", "contact.email"),
+        (
+            json!({ "address": { "country": "XX" }, "update_mask": "address.country" }),
+            "INVALID_ADDRESS",
+            "address.country",
+        ),
+    ] {
+        let failure = shop.ops.orders("CorrectOrder", correct(fields)).await.unwrap_err();
+        let text = failure.to_string();
+        assert!(text.contains(reason) && text.contains(path), "{text}");
+    }
+    let method = "orders.v1.JournalService/ListOrderEvents";
+    let events = shop.ops.call(method, json!({ "order_id": id, "page_size": 10 })).await.unwrap();
+    let corrected = &events["events"][2];
+    assert_eq!(
+        (&corrected["role"], &corrected["subject"]),
+        (&json!("ROLE_CUSTOMER"), &json!(shop.customer))
+    );
+    let event = &corrected["event"]["order_corrected"];
+    assert_eq!(
+        (&event["fields"], &event["reason"]),
+        (&json!(["address.street"]), &json!("moved house"))
+    );
+    let method = "orders.v1.JournalService/DiffOrder";
+    let between = json!({ "order_id": id, "from_version": 2, "to_version": 3 });
+    let diff = shop.ops.call(method, between).await.unwrap();
+    assert_eq!(
+        diff["changes"],
+        json!([{ "path": "address.street", "before": "1 High Street", "after": "2 Low Street" }])
+    );
+    shop.service.orders("FulfillOrder", json!({ "order_id": id })).await.unwrap();
+    let late = correct(json!({ "contact": { "email": "a@example.com" } }));
+    assert_eq!(shop.ops.refused("CorrectOrder", late).await, "INVALID_TRANSITION");
+    shop.close().await;
+}
+
+async fn a_parcel_is_tracked_and_delivered_and_moves_the_return_window(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let parcel = json!({
+        "order_id": id, "shipment_reference": "W-7", "carrier": "DHL", "tracking": "1",
+    });
+    let shipped = shop.service.orders("FulfillOrder", parcel.clone()).await.unwrap();
+    let seen = &shipped["order"]["parcels"][0];
+    assert_eq!(
+        (&seen["shipment_reference"], &seen["state"]),
+        (&json!("W-7"), &json!("PARCEL_STATE_SHIPPED"))
+    );
+    assert_eq!(seen["shipment_id"], shipped["order"]["shipment_ids"][0]);
+    // Through another gateway, without a request id: the same parcel.
+    let again = shop.ops.orders("FulfillOrder", parcel).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    let of = |fields: Value| {
+        let mut request = json!({ "order_id": id, "shipment_reference": "W-7" });
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        request
+    };
+    let update = of(json!({ "tracking": "2" }));
+    let updated = shop.service.orders("UpdateShipment", update).await.unwrap();
+    let seen = &updated["order"]["parcels"][0];
+    assert_eq!((&seen["carrier"], &seen["tracking"]), (&json!("DHL"), &json!("2")));
+    let before = updated["order"]["return_until"].clone();
+    shop.advance(3 * DAY);
+    let early = of(json!({ "delivered_at": "2026-03-01T00:00:00Z" }));
+    let failure = shop.service.orders("RecordDelivery", early).await.unwrap_err();
+    assert!(failure.to_string().contains("delivered_at"), "{failure}");
+    let delivered = of(json!({ "delivered_at": "2026-03-04T12:00:00Z" }));
+    let done = shop.service.orders("RecordDelivery", delivered.clone()).await.unwrap();
+    assert_eq!(done["order"]["parcels"][0]["state"], "PARCEL_STATE_DELIVERED");
+    assert_ne!(done["order"]["return_until"], before);
+    assert!(done["order"]["return_until"].as_str().unwrap().starts_with("2026-04-03T12:00:00"));
+    let again = shop.service.orders("RecordDelivery", delivered).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    assert_eq!(
+        shop.service.refused("UpdateShipment", of(json!({ "carrier": "UPS" }))).await,
+        "INVALID_PARCEL_STATE"
+    );
+    let unknown = json!({ "order_id": id, "shipment_id": Uuid::now_v7() });
+    assert_eq!(shop.ops.refused("RecordDelivery", unknown).await, "NO_SUCH_PARCEL");
+    // Shipping alone would have closed the window by now.
+    shop.advance(28 * DAY);
+    let back =
+        json!({ "order_id": id, "lines": [{ "line": 1, "quantity": 1 }], "reason": "chipped" });
+    shop.buyer.orders("RequestReturn", back).await.unwrap();
+    let kinds = ["RECEIVED", "CONFIRMED", "SHIPPED", "PARCEL_SHIPPED", "RETURN_RECEIVED"];
+    assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn a_lost_parcel_is_refunded_and_one_that_came_back_is_restocked(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 3), ("PLATE", 2)]).await;
+    let ship = |reference: &str, lines: Value| json!({ "order_id": id, "shipment_reference": reference, "lines": lines });
+    let mugs = json!([{ "line": 1, "quantity": 2 }]);
+    shop.service.orders("FulfillOrder", ship("A", mugs)).await.unwrap();
+    let undo = |reference: &str, cause: &str| {
+        let cause = format!("UNDO_CAUSE_{cause}");
+        json!({ "order_id": id, "shipment_reference": reference, "cause": cause, "reason": "carrier" })
+    };
+    let lost = shop.service.orders("UndoShipment", undo("A", "LOST")).await.unwrap();
+    assert_eq!(lost["order"]["status"], "ORDER_STATUS_CONFIRMED");
+    assert_eq!(lost["order"]["parcels"][0]["state"], "PARCEL_STATE_LOST");
+    assert_eq!(lost["order"]["refunded"]["units"], 20);
+    shop.settled().await;
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 1), (10, 2)));
+    shop.service.orders("FulfillOrder", ship("B", json!([]))).await.unwrap();
+    let mut back = undo("B", "RETURNED_TO_SENDER");
+    back["dispositions"] = json!([{ "line": 2, "disposition": "DISPOSITION_WRITE_OFF" }]);
+    let done = shop.ops.orders("UndoShipment", back.clone()).await.unwrap();
+    assert_eq!(done["order"]["status"], "ORDER_STATUS_RETURNED");
+    assert_eq!(done["order"]["refunded"], done["order"]["total"]);
+    let again = shop.ops.orders("UndoShipment", back).await.unwrap();
+    assert!(again["events"].as_array().is_none_or(Vec::is_empty), "{again}");
+    assert_eq!(shop.ops.refused("UndoShipment", undo("B", "LOST")).await, "ALREADY_EXISTS");
+    shop.settled().await;
+    // The mug is back on the shelf; the plates were broken.
+    assert_eq!((shop.stock("MUG").await, shop.stock("PLATE").await), ((8, 0), (8, 0)));
+    let kinds = ["RECEIVED", "CONFIRMED", "PARCEL_SHIPPED", "REFUND", "SHIPPED", "REFUND"];
+    assert_eq!(shop.message_kinds(&id).await, kinds);
+    shop.close().await;
+}
+
+async fn corrections_come_by_the_command_line(shop: Shop) {
+    let id = confirmed(&shop, &[("MUG", 2)]).await;
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["--address", shop.address.as_str(), "order"];
+        all.extend(arguments);
+        let output = ordinal(&all);
+        let (text, error) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(text).into_owned() + &error)
+    };
+    let done = |arguments: &[&str], expected: &str| {
+        let (code, text) = run(arguments);
+        assert!(code == Some(0) && text.contains(expected), "{arguments:?}: {text}");
+    };
+    done(&["hold", &id, "--kind", "fraud", "--reason", "odd"], "appended OrderHeld");
+    let label = ["hold", &id, "--kind", "CUSTOM", "--label", "call", "--reason", "odd"];
+    done(&label, "FRAUD, call");
+    let (code, text) = run(&["fulfill", &id]);
+    assert!(code == Some(1) && text.contains("ORDER_HELD"), "{text}");
+    done(&["release", &id, "FRAUD", "--reason", "paid"], "appended HoldReleased");
+    done(&["release", &id, "call", "--reason", "paid"], "appended HoldReleased");
+    let correct = [
+        "correct",
+        &id,
+        "--reason",
+        "moved",
+        "--street",
+        "2 Low Street",
+        "--email",
+        "a@example.com",
+    ];
+    done(&correct, "appended OrderCorrected");
+    done(&correct, "nothing changed");
+    done(&["diff", &id, "--from", "6"], "address.street");
+    done(&["fulfill", &id, "--reference", "W-7", "--carrier", "DHL"], "appended OrderFulfilled");
+    done(&["parcel", "update", &id, "W-7", "--tracking", "42"], "appended ShipmentCorrected");
+    done(&["parcel", "list", &id], "W-7");
+    let undo = ["parcel", "undo", &id, "W-7", "--cause", "LOST", "--reason", "gone"];
+    let would = [&undo[..], &["--validate-only"]].concat();
+    done(&would, "would append ShipmentUndone");
+    done(&["parcel", "delivered", &id, "W-7"], "appended ShipmentDelivered");
+    let (code, text) = run(&undo);
+    assert!(code == Some(1) && text.contains("INVALID_PARCEL_STATE"), "{text}");
+    done(&["parcel", "list", &id], "DELIVERED");
+    done(&["history", &id], "contact.email, address.street");
+    shop.close().await;
+}
