@@ -164,6 +164,7 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::Returned { .. } => true,
             OrderFact::Confirmed { .. }
             | OrderFact::ReturnRequested { .. }
+            | OrderFact::ReturnApproved { .. }
             | OrderFact::ReturnOverdue { .. }
             | OrderFact::ReturnRejected { .. }
             | OrderFact::RefundRequested { .. } => false,
@@ -215,6 +216,7 @@ fn apply(
         }
         OrderFact::Confirmed { .. }
         | OrderFact::ReturnRequested { .. }
+        | OrderFact::ReturnApproved { .. }
         | OrderFact::ReturnOverdue { .. }
         | OrderFact::ReturnRejected { .. }
         | OrderFact::RefundRequested { .. } => return Ok(Vec::new()),

@@ -124,7 +124,10 @@ const MAKERS: [&str; 11] = [
 /// Codes in the files that create refusals which are not reasons.
 const OTHERS: [(&str, &[&str]); 12] = [
     // Metadata of ALREADY_EXISTS.
-    ("domain/rejection.rs", &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT"]),
+    (
+        "domain/rejection.rs",
+        &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT", "RECEIPT"],
+    ),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),

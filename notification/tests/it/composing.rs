@@ -58,11 +58,8 @@ fn each_cancellation_reason_has_its_own_message() {
 #[test]
 fn an_approved_return_is_one_message_with_its_refund() {
     let return_id = ReturnId::mint();
-    let returned = fact(1, |order| OrderFact::Returned { order, return_id, lines: Vec::new() });
-    assert_eq!(kinds(&returned), []);
-    let refund = Money::new(250, "GBP".parse().unwrap());
-    let refunded = fact(1, |order| OrderFact::RefundRequested { order, return_id, refund });
-    let messages = compose(&refunded, &config());
+    assert_eq!(kinds(&returned(return_id)), []);
+    let messages = compose(&refund(return_id, 250), &config());
     assert_eq!(messages[0].kind, "REFUND");
     assert!(messages[0].body.contains("2.50 GBP"));
 }
@@ -74,12 +71,27 @@ fn mug() -> (Sku, Quantity) {
 fn returned(return_id: ReturnId) -> Fact {
     let (sku, quantity) = mug();
     let lines = vec![ReturnedUnits { line: 1, sku, quantity, disposition: Disposition::Restock }];
-    fact(1, |order| OrderFact::Returned { order, return_id, lines })
+    fact(1, |order| OrderFact::Returned {
+        order,
+        return_id,
+        lines,
+        return_reference: String::new(),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+    })
 }
 
 fn refund(return_id: ReturnId, minor: i64) -> Fact {
     let refund = Money::new(minor, "GBP".parse().unwrap());
-    Fact { index: 1, ..fact(1, |order| OrderFact::RefundRequested { order, return_id, refund }) }
+    let refund = fact(1, |order| OrderFact::RefundRequested {
+        order,
+        return_id,
+        refund,
+        return_reference: String::new(),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+    });
+    Fact { index: 1, ..refund }
 }
 
 #[test]

@@ -64,6 +64,15 @@ pub const CUSTOMER_ASKS_MAX: u64 = 100;
 
 const _: () = assert!(2 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 
+/// The most returns of an order that wait at the same time.
+pub const RETURNS_WAITING_MAX: usize = 20;
+
+// Each of them may still lead to three events after the order's last parcel.
+const _: () = assert!(RETURNS_WAITING_MAX * 3 + 1 < 100 && ENDING_ROOM >= 100);
+
+/// The most characters of a warehouse's own id of a return.
+pub const REFERENCE_MAX: usize = 64;
+
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -43,6 +43,7 @@ pub(super) fn placed(
             cancelled: 0,
             fulfilled: 0,
             in_return: 0,
+            approved: 0,
             returned: 0,
             amounts: LineAmounts { ordered, ..LineAmounts::default() },
             terms: line.terms().map(Arc::new),

@@ -53,6 +53,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             Some("lines"),
         ),
         (Rejection::ReturnMismatch, FailedPrecondition, None),
+        (Rejection::ReturnIdRequired, FailedPrecondition, None),
+        (Rejection::ReturnNotApproved, FailedPrecondition, None),
+        (Rejection::TooManyReturns { max: 20 }, FailedPrecondition, None),
         (Rejection::InvalidRefund, InvalidArgument, Some("refund")),
         (Rejection::RefundNeedsReason, FailedPrecondition, None),
         (
@@ -96,6 +99,9 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::ReturnWindowExpired
             | Rejection::InvalidReturnLines { .. }
             | Rejection::ReturnMismatch
+            | Rejection::ReturnIdRequired
+            | Rejection::ReturnNotApproved
+            | Rejection::TooManyReturns { .. }
             | Rejection::InvalidRefund
             | Rejection::RefundNeedsReason
             | Rejection::RefundTooLarge { .. }

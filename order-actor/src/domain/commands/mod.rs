@@ -9,6 +9,7 @@ mod escalate; // a return was not judged in time
 mod fulfill; // ship a parcel
 mod lapse; // the order was not confirmed in time
 mod place; // create the order
+mod receive_return; // the goods of an approved return came back
 mod reject_return; // leave the units with the customer
 mod request_return; // ask to return units
 
@@ -22,6 +23,7 @@ use escalate::Escalate;
 pub use fulfill::Fulfill;
 use lapse::Lapse;
 pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
+pub use receive_return::ReceiveReturn;
 pub use reject_return::RejectReturn;
 pub use request_return::RequestReturn;
 
@@ -49,6 +51,8 @@ pub enum Command {
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
+    /// The goods of an approved return came back.
+    ReceiveReturn(ReceiveReturn),
 }
 
 impl From<Place> for Command {
@@ -78,6 +82,8 @@ pub enum CommandKind {
     ApproveReturn,
     /// See [`Command::RejectReturn`].
     RejectReturn,
+    /// See [`Command::ReceiveReturn`].
+    ReceiveReturn,
 }
 
 impl CommandKind {
@@ -94,6 +100,7 @@ impl CommandKind {
             Self::Escalate => "Escalate",
             Self::ApproveReturn => "ApproveReturn",
             Self::RejectReturn => "RejectReturn",
+            Self::ReceiveReturn => "ReceiveReturn",
         }
     }
 
@@ -112,7 +119,8 @@ impl CommandKind {
             Self::RequestReturn => Some(Self::Escalate),
             Self::Escalate => Some(Self::ApproveReturn),
             Self::ApproveReturn => Some(Self::RejectReturn),
-            Self::RejectReturn => None,
+            Self::RejectReturn => Some(Self::ReceiveReturn),
+            Self::ReceiveReturn => None,
         }
     }
 }
@@ -130,6 +138,7 @@ impl Command {
             Self::Escalate => &Escalate,
             Self::ApproveReturn(approve) => approve,
             Self::RejectReturn(reject) => reject,
+            Self::ReceiveReturn(receive) => receive,
         }
     }
 
@@ -163,7 +172,11 @@ impl Command {
     /// # Errors
     /// [`Rejection::Forbidden`]
     pub fn authorize(&self, by: &By) -> Result<(), Rejection> {
-        if self.rules().allows(by) { Ok(()) } else { Err(Rejection::Forbidden { role: by.role() }) }
+        if by.may_send(self.kind()) && self.rules().allows(by) {
+            Ok(())
+        } else {
+            Err(Rejection::Forbidden { role: by.role() })
+        }
     }
 }
 

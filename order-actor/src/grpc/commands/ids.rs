@@ -34,6 +34,12 @@ impl Ids for Chance {
     }
 }
 
+/// The id of something that has an id of the client's own in its order: the same for the same
+/// words.
+pub(super) fn derived_from(words: &str) -> Uuid {
+    Uuid::new_v5(&DERIVED, words.as_bytes())
+}
+
 /// The id of something that a request leaves open: derived from its request id, so that every
 /// retry gets the same one, or drawn where it has none. `purpose` separates the ids of one request.
 pub(super) fn derived_or(

@@ -8,6 +8,7 @@ mod cancel;
 mod fulfill;
 mod ids; // the caller, and ids that a request leaves open
 mod place;
+mod receive_return;
 mod reject_return;
 mod request_return;
 
@@ -47,6 +48,7 @@ pub(super) fn parse(
         Some(Command::RequestReturn(request)) => request.parse(context),
         Some(Command::ApproveReturn(request)) => request.parse(context),
         Some(Command::RejectReturn(request)) => request.parse(context),
+        Some(Command::ReceiveReturn(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -96,6 +98,13 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::RejectReturnRequest>,
     ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn receive_return(
+        &self,
+        request: Request<proto::ReceiveReturnRequest>,
+    ) -> Result<Response<proto::ReceiveReturnResponse>, Status> {
         self.command(request).await
     }
 

@@ -8,6 +8,7 @@ mod lines; // lines, units and money
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
 mod reads; // read requests
+mod returns; // units of returns, and how they are named
 
 pub(super) use form::Form;
 pub use form::{Options, Parsed};

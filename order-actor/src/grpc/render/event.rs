@@ -1,8 +1,8 @@
-use shared_events::contract::{CancelReason, Money, ReturnId, ShipmentId, Sku, Timestamp};
+use shared_events::contract::{CancelReason, ShipmentId, Sku, Timestamp};
 
-use super::amounts::{charge_refund, discounts, placed_charge, tax_mode, taxes};
-use super::{address, cancel_reason, contact, disposition, money, texts, time, units};
-use crate::domain::{ChargeRefund, Event, LineQuantity, PlacedLine, Restitution};
+use super::amounts::{discounts, placed_charge, tax_mode, taxes};
+use super::{address, cancel_reason, contact, money, returns, texts, time, units};
+use crate::domain::{Event, LineQuantity, PlacedLine};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
 
@@ -13,12 +13,12 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
         version,
         occurred_at: Some(time(event.at())),
         name: event.name().to_owned(),
-        kind: Some(kind(event)),
+        kind: kind(event),
     }
 }
 
-fn kind(event: &Event) -> Kind {
-    match event {
+fn kind(event: &Event) -> Option<Kind> {
+    Some(match event {
         Event::OrderPlaced {
             order_id: _,
             customer_id,
@@ -30,6 +30,7 @@ fn kind(event: &Event) -> Kind {
             person,
             tags,
             metadata,
+            exchange_of,
             placed_at: _,
             ordered_at,
             confirm_by,
@@ -47,6 +48,7 @@ fn kind(event: &Event) -> Kind {
             tax_mode: tax_mode(*mode).into(),
             tags: tags.clone(),
             metadata: metadata.clone(),
+            exchange_of: exchange_of.map(returns::exchange_of),
         }),
         Event::OrderConfirmed { reservation_id, at: _ } => {
             let reservation_id = reservation_id.to_string();
@@ -64,20 +66,13 @@ fn kind(event: &Event) -> Kind {
         Event::OrderFulfilled { shipment_id, lines, carrier, tracking, return_until, at: _ } => {
             order_fulfilled(*shipment_id, lines, carrier, tracking, *return_until)
         }
-        Event::ReturnRequested { return_id, lines, reason, judge_by, asked_by: _, at: _ } => {
-            return_requested(*return_id, lines, reason, *judge_by)
-        }
-        Event::ReturnEscalated { return_id, at: _ } => {
-            Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
-        }
-        Event::ReturnApproved { return_id, lines, refund, refund_reason, charges, .. } => {
-            return_approved(*return_id, lines, *refund, refund_reason, charges)
-        }
-        Event::ReturnRejected { return_id, reason, at: _ } => {
-            let (return_id, reason) = (return_id.to_string(), reason.clone());
-            Kind::ReturnRejected(proto::ReturnRejected { return_id, reason })
-        }
-    }
+        Event::ReturnRequested { .. }
+        | Event::ReturnEscalated { .. }
+        | Event::ReturnAuthorized { .. }
+        | Event::ReturnReceived { .. }
+        | Event::ReturnApproved { .. }
+        | Event::ReturnRejected { .. } => return returns::kind(event),
+    })
 }
 
 fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
@@ -145,42 +140,4 @@ fn order_fulfilled(
         tracking: tracking.to_owned(),
         return_until: Some(time(return_until)),
     })
-}
-
-fn return_requested(
-    return_id: ReturnId,
-    lines: &[LineQuantity],
-    reason: &str,
-    judge_by: Timestamp,
-) -> Kind {
-    Kind::ReturnRequested(proto::ReturnRequested {
-        return_id: return_id.to_string(),
-        lines: units(lines),
-        reason: reason.to_owned(),
-        judge_by: Some(time(judge_by)),
-    })
-}
-
-fn return_approved(
-    return_id: ReturnId,
-    lines: &[Restitution],
-    refund: Money,
-    refund_reason: &str,
-    charges: &[ChargeRefund],
-) -> Kind {
-    Kind::ReturnApproved(proto::ReturnApproved {
-        return_id: return_id.to_string(),
-        lines: lines.iter().map(restitution).collect(),
-        refund: Some(money(refund)),
-        refund_reason: refund_reason.to_owned(),
-        charges: charges.iter().map(charge_refund).collect(),
-    })
-}
-
-fn restitution(line: &Restitution) -> proto::ReturnedUnits {
-    proto::ReturnedUnits {
-        line: line.line,
-        quantity: line.quantity.get(),
-        disposition: disposition(line.disposition).into(),
-    }
 }
