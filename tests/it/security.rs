@@ -27,7 +27,7 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
     for role in ROLES {
         let caller = shop.as_caller(role, if role == "customer" { &subject } else { "x" }).await;
         let mut request = json!({ "order_id": Uuid::now_v7() });
-        if method != "ApproveReturn" && method != "CancelOrder" && method != "FulfillOrder" {
+        if matches!(method, "RequestReturn" | "RejectReturn") {
             request["reason"] = json!("x");
         }
         if method == "RequestReturn" {
@@ -54,8 +54,14 @@ async fn the_documented_table_of_roles_is_enforced() {
         holds.insert((service.to_owned(), method.to_owned()), words.collect());
     }
     let shop = Shop::open(On::Sqlite).await;
-    for method in ["CancelOrder", "FulfillOrder", "RequestReturn", "ApproveReturn", "RejectReturn"]
-    {
+    for method in [
+        "CancelOrder",
+        "FulfillOrder",
+        "RequestReturn",
+        "ApproveReturn",
+        "RejectReturn",
+        "ReceiveReturn",
+    ] {
         let may = takes(&shop, method).await;
         holds.insert(("OrderService".to_owned(), method.to_owned()), may);
     }
