@@ -165,6 +165,7 @@ const fn matters(body: &FactBody) -> bool {
             | OrderFact::ShipmentUndone { .. } => true,
             OrderFact::Confirmed { .. }
             | OrderFact::ReturnRequested { .. }
+            | OrderFact::ReturnApproved { .. }
             | OrderFact::ReturnOverdue { .. }
             | OrderFact::ReturnRejected { .. }
             | OrderFact::RefundRequested { .. }
@@ -221,6 +222,7 @@ fn apply(
         }
         OrderFact::Confirmed { .. }
         | OrderFact::ReturnRequested { .. }
+        | OrderFact::ReturnApproved { .. }
         | OrderFact::ReturnOverdue { .. }
         | OrderFact::ReturnRejected { .. }
         | OrderFact::RefundRequested { .. }

@@ -43,6 +43,8 @@ struct TokenLine {
     token: String,
     role: Role,
     subject: String,
+    #[serde(default)]
+    scopes: Vec<Scope>,
 }
 
 /// A token given as its hash only, so that a reader of the file cannot call.
@@ -52,6 +54,17 @@ struct HashLine {
     sha256: String,
     role: Role,
     subject: String,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+}
+
+/// What a token is limited to. Only those of services have scopes; without one, a service may do
+/// all that its role may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Scope {
+    /// Read orders, and receive the goods of approved returns.
+    Returns,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +100,7 @@ fn wrong(error: &figment::Error) -> String {
         Some(index) => format!("token {}: ", index.saturating_add(1)),
         None => String::new(),
     };
-    let known = ["token", "sha256", "role", "subject"]
+    let known = ["token", "sha256", "role", "subject", "scopes"]
         .into_iter()
         .find(|key| path.last().is_some_and(|last| last == key));
     let field = known.unwrap_or("it");
@@ -95,6 +108,9 @@ fn wrong(error: &figment::Error) -> String {
         Kind::MissingField(name) => format!("{name} is missing"),
         Kind::UnknownField(_, known) => {
             format!("unknown key; the keys are {}", known.join(", "))
+        }
+        Kind::UnknownVariant(..) if path.iter().any(|part| part == "scopes") => {
+            "the only scope is returns".to_owned()
         }
         Kind::UnknownVariant(..) => "role is CUSTOMER, SERVICE or OPS".to_owned(),
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
@@ -149,6 +165,28 @@ fn holder(role: Role, subject: &str) -> Result<By, String> {
     }
 }
 
+/// The caller that a token with these scopes stands for.
+fn scoped(role: Role, subject: &str, scopes: &[Scope]) -> Result<By, String> {
+    match (holder(role, subject)?, scopes) {
+        (by, []) => Ok(by),
+        (By::Service(name), [Scope::Returns, ..]) => Ok(By::ReturnsDesk(name)),
+        _ => Err("scopes are for role SERVICE".to_owned()),
+    }
+}
+
+/// What the scope of a caller allows, of that which the role may call.
+fn in_scope(by: &By, path: &str) -> bool {
+    if !matches!(by, By::ReturnsDesk(_)) {
+        return true;
+    }
+    let method = path.rsplit('/').next().unwrap_or_default();
+    // Of a stream of commands each is checked by itself.
+    let orders = ["GetOrder", "ListOrders", "WatchOrders", "ReceiveReturn", "ExecuteCommands"];
+    let journal = ["ListOrderEvents", "DiffOrder"];
+    (path.starts_with("/ordinal.orders.v1.OrderService/") && orders.contains(&method))
+        || (path.starts_with("/ordinal.orders.v1.JournalService/") && journal.contains(&method))
+}
+
 impl Access {
     /// Without tokens, for callers on this machine.
     #[must_use]
@@ -158,7 +196,7 @@ impl Access {
 
     /// Reads a TOML file of `[[tokens]]` with `token` (32 characters or more), `role`
     /// (`CUSTOMER`, `SERVICE` or `OPS`) and `subject` (a customer id or a name), and of `[[hashes]]`
-    /// with `sha256` (64 hexadecimal digits) instead of the token.
+    /// with `sha256` (64 hexadecimal digits) instead of the token. A `SERVICE` may have `scopes`.
     ///
     /// # Errors
     /// If the file cannot be read or an entry is invalid; never shows a token.
@@ -171,7 +209,8 @@ impl Access {
             .map_err(|error| named(wrong(&error)))?;
         let mut tokens = HashMap::new();
         for (number, line) in (1..).zip(file.tokens) {
-            let by = check_token(&line.token).and_then(|()| holder(line.role, &line.subject));
+            let by = check_token(&line.token)
+                .and_then(|()| scoped(line.role, &line.subject, &line.scopes));
             let by = by.map_err(|what| named(format!("token {number}: {what}")))?;
             if tokens.insert(hash_of(&line.token), by).is_some() {
                 return Err(named(format!("token {number} is a duplicate")));
@@ -181,7 +220,7 @@ impl Access {
             let wrong = |what: String| named(format!("hash {number}: {what}"));
             let hash = hash(&line.sha256)
                 .ok_or_else(|| wrong("sha256 must have 64 hexadecimal digits".to_owned()))?;
-            let by = holder(line.role, &line.subject).map_err(wrong)?;
+            let by = scoped(line.role, &line.subject, &line.scopes).map_err(wrong)?;
             if tokens.insert(hash, by).is_some() {
                 return Err(wrong("its token is a duplicate".to_owned()));
             }
@@ -219,10 +258,13 @@ impl Access {
         }
         let by = self.caller(headers)?;
         calls.exists(path)?;
-        if calls.may_call(path, by.role()) {
+        if calls.may_call(path, by.role()) && in_scope(&by, path) {
             Ok(Some(by))
         } else {
-            let message = format!("the role {} may not call {path}", by.role().code());
+            let message = match by {
+                By::ReturnsDesk(_) => format!("a token of scope returns may not call {path}"),
+                _ => format!("the role {} may not call {path}", by.role().code()),
+            };
             Err(refused(Reason::Forbidden, &message))
         }
     }

@@ -159,7 +159,24 @@ impl Story {
         let order = self.delivered_and_sent_back().await?;
         let reject = json!({ "order_id": order, "reason": "the plates were used" });
         self.call(&self.ops, "RejectReturn", reject).await?;
-        self.end(outcomes, "Return rejected", order, "FULFILLED, return rejected").await
+        self.end(outcomes, "Return rejected", order, "FULFILLED, return rejected").await?;
+
+        let order = self.place(&[("MUG", 2), ("PLATE", 1)]).await?;
+        self.until(order, "CONFIRMED").await?;
+        self.fulfil(order, &[(1, 2)]).await?;
+        let ask = json!({ "order_id": order, "lines": [{ "line": 1, "quantity": 2 }], "reason": "chipped" });
+        self.call(&self.buyer, "RequestReturn", ask).await?;
+        let later = json!({ "order_id": order, "receive_later": true });
+        self.call(&self.ops, "ApproveReturn", later).await?;
+        self.fulfil(order, &[]).await?;
+        let damaged = json!([
+            { "line": 1, "quantity": 1, "outcome": "UNIT_OUTCOME_RESTOCK" },
+            { "line": 1, "quantity": 1, "outcome": "UNIT_OUTCOME_WRITE_OFF" },
+        ]);
+        let receive = json!({ "order_id": order, "outcomes": damaged });
+        self.call(&self.ops, "ReceiveReturn", receive).await?;
+        let story = "First parcel sent back, one mug damaged";
+        self.end(outcomes, story, order, "FULFILLED, return approved").await
     }
 
     async fn without_stock(&self, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {

@@ -87,7 +87,7 @@ impl ReadPart<'_> {
 
     /// The contact since the last correction, if there was one.
     pub fn corrected_contact(&self) -> Option<&Contact> {
-        let corrected = self.events().filter_map(|recorded| match &recorded.event {
+        let corrected = self.events().filter_map(|recorded| match &*recorded.event {
             Event::OrderCorrected(corrected) => Some(&corrected.person.contact),
             _ => None,
         });
@@ -96,14 +96,20 @@ impl ReadPart<'_> {
 
     /// Units of a line that were restocked.
     pub fn restocked(&self, line: u32) -> u32 {
-        let approved = self.events().filter_map(|recorded| match &*recorded.event {
-            Event::ReturnApproved { lines, .. } => Some(lines),
+        self.came_back(line, Disposition::Restock)
+    }
+
+    /// Units of a line that came back, by what became of them.
+    pub fn came_back(&self, line: u32, disposition: Disposition) -> u32 {
+        let back = self.events().filter_map(|recorded| match &*recorded.event {
+            Event::ReturnApproved { lines, .. } | Event::ReturnReceived { lines, .. } => {
+                Some(lines)
+            }
             Event::ShipmentUndone(undone) => Some(&undone.lines),
             _ => None,
         });
-        approved
-            .flatten()
-            .filter(|back| back.line == line && back.disposition == Disposition::Restock)
+        back.flatten()
+            .filter(|back| back.line == line && back.disposition == disposition)
             .map(|back| back.quantity.get())
             .sum()
     }

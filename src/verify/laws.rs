@@ -5,7 +5,9 @@ use notification::ledger::CorrectedContact;
 use notification::{Channel, Config, Route, planned_all};
 use order_actor::domain::{Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
-use shared_events::contract::{CancelReason, Fact, FactBody, OrderFact, ReservationId};
+use shared_events::contract::{
+    CancelReason, Disposition, Fact, FactBody, OrderFact, ReservationId,
+};
 
 use super::history::ReadPart;
 use super::report::{Law, Report};
@@ -132,6 +134,16 @@ pub fn reservation(
     for line in &details.lines {
         report.check(Law::GoodsOutAndBack);
         let Some(held) = lines.get(&line.number) else { continue };
+        let [restocked, written_off] = [Disposition::Restock, Disposition::WriteOff]
+            .map(|disposition| read_part.came_back(line.number, disposition));
+        let kept = line.fulfilled.checked_sub(line.returned);
+        if kept.is_none_or(|kept| restocked + written_off + kept != line.fulfilled) {
+            let detail = format!(
+                "line {}: {restocked} restocked, {written_off} written off, {} returned of {}",
+                line.number, line.returned, line.fulfilled
+            );
+            report.find(Law::GoodsOutAndBack, subject, detail);
+        }
         let expected = (line.cancelled, line.fulfilled, read_part.restocked(line.number));
         // Units withdrawn by a stock-take are released before the order cancels them.
         let is = (held.released - held.withdrawn, held.committed, held.restocked);

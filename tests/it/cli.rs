@@ -24,6 +24,7 @@ fn demo_shows_every_ending() {
             "FULFILLED",
             "RETURNED, return approved",
             "FULFILLED, return rejected",
+            "FULFILLED, return approved",
             "CANCELLED SLA_TIMEOUT",
         ]
     );

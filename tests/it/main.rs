@@ -41,6 +41,7 @@ mod reasons;
 mod rebuild;
 mod refusal_format;
 mod refusals;
+mod returns;
 mod roles;
 mod security;
 mod server;

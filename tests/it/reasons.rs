@@ -122,9 +122,10 @@ const MAKERS: [&str; 11] = [
 ];
 
 /// Codes in the files that create refusals which are not reasons.
-const OTHERS: [(&str, &[&str]); 12] = [
+const OTHERS: [(&str, &[&str]); 13] = [
     // Metadata of ALREADY_EXISTS.
     ("domain/rejection.rs", &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT"]),
+    ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),
     ("journal/copied.rs", &["COPY", "NULL"]),

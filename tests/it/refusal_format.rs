@@ -219,12 +219,17 @@ async fn orders_of_other_customers_look_missing(shop: Shop) {
         (status.code(), info.reason, info.metadata, status.message().to_owned())
     };
     for options in options {
-        for method in
-            ["CancelOrder", "FulfillOrder", "RequestReturn", "ApproveReturn", "RejectReturn"]
-        {
+        for method in [
+            "CancelOrder",
+            "FulfillOrder",
+            "RequestReturn",
+            "ApproveReturn",
+            "RejectReturn",
+            "ReceiveReturn",
+        ] {
             let request = |order_id: &str| {
                 let mut request = json!({ "order_id": order_id, "options": options });
-                if method != "ApproveReturn" && method != "RejectReturn" {
+                if !matches!(method, "ApproveReturn" | "RejectReturn" | "ReceiveReturn") {
                     request["lines"] = lines.clone();
                 }
                 if matches!(method, "RequestReturn" | "RejectReturn") {

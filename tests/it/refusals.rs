@@ -247,6 +247,14 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
             "RETURN_MISMATCH",
             "",
         ),
+        (
+            ops,
+            "ReceiveReturn",
+            json!({ "order_id": at.requested }),
+            failed,
+            "RETURN_NOT_APPROVED",
+            "",
+        ),
         (ops, "ApproveReturn", refund(10, "EUR"), bad, "INVALID_REFUND", "refund"),
         (ops, "ApproveReturn", refund(11, "GBP"), failed, "REFUND_NEEDS_REASON", ""),
         (
@@ -335,6 +343,7 @@ async fn every_refusal_of_an_order(mut shop: Shop) {
         "RETURN_WINDOW_EXPIRED",
         "INVALID_RETURN_LINES",
         "RETURN_MISMATCH",
+        "RETURN_NOT_APPROVED",
         "INVALID_REFUND",
         "REFUND_NEEDS_REASON",
         "REFUND_TOO_LARGE",

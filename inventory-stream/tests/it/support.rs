@@ -136,6 +136,7 @@ impl Story {
             confirm_by,
             charges: Vec::new(),
             totals: None,
+            exchange_of: None,
         })
     }
 
@@ -174,7 +175,14 @@ impl Story {
                 disposition,
             })
             .collect();
-        self.fact(|order| OrderFact::Returned { order, return_id, lines })
+        self.fact(|order| OrderFact::Returned {
+            order,
+            return_id,
+            lines,
+            return_reference: String::new(),
+            kept: Vec::new(),
+            rejected_reason: String::new(),
+        })
     }
 }
 

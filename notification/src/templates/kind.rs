@@ -23,6 +23,8 @@ pub enum Kind {
     Shipped,
     /// A return was requested.
     ReturnReceived,
+    /// A return may be sent back.
+    ReturnApproved,
     /// A return was refused.
     ReturnRefused,
     /// A return was accepted, without a refund.
@@ -50,7 +52,8 @@ impl Kind {
             Self::PaymentFailed => Self::ParcelShipped,
             Self::ParcelShipped => Self::Shipped,
             Self::Shipped => Self::ReturnReceived,
-            Self::ReturnReceived => Self::ReturnRefused,
+            Self::ReturnReceived => Self::ReturnApproved,
+            Self::ReturnApproved => Self::ReturnRefused,
             Self::ReturnRefused => Self::Returned,
             Self::Returned => Self::Refund,
             Self::Refund => Self::ReturnOverdue,
@@ -72,6 +75,7 @@ impl Kind {
             Self::ParcelShipped => "PARCEL_SHIPPED",
             Self::Shipped => "SHIPPED",
             Self::ReturnReceived => "RETURN_RECEIVED",
+            Self::ReturnApproved => "RETURN_APPROVED",
             Self::ReturnRefused => "RETURN_REFUSED",
             Self::Returned => "RETURNED",
             Self::Refund => "REFUND",
@@ -94,6 +98,7 @@ impl Kind {
             OrderFact::LinesFulfilled { .. } => Self::ParcelShipped,
             OrderFact::Fulfilled { .. } => Self::Shipped,
             OrderFact::ReturnRequested { .. } => Self::ReturnReceived,
+            OrderFact::ReturnApproved { .. } => Self::ReturnApproved,
             OrderFact::ReturnRejected { .. } => Self::ReturnRefused,
             OrderFact::Returned { .. } => Self::Returned,
             // Published by earlier versions: a refund of zero.

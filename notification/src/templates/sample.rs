@@ -1,9 +1,9 @@
 //! Made-up facts of each kind, by which templates are tried before they are used.
 
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, LineUnits, Money, MoneyError, OrderFact,
-    OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits,
-    ShipmentId, Sku, Timestamp,
+    CancelReason, Contact, CustomerId, Disposition, KeptUnits, LineUnits, Money, MoneyError,
+    OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId,
+    ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -113,16 +113,45 @@ impl Sample {
                 }]
             }
             Kind::ReturnReceived => {
-                vec![OrderFact::ReturnRequested { order, return_id, lines, reason }]
+                let (return_reference, exchange_order_id) = (self.text.clone(), None);
+                vec![OrderFact::ReturnRequested {
+                    order,
+                    return_id,
+                    lines,
+                    reason,
+                    return_reference,
+                    exchange_order_id,
+                }]
             }
-            Kind::ReturnRefused => vec![OrderFact::ReturnRejected { order, return_id, reason }],
-            Kind::Returned => {
-                vec![OrderFact::Returned { order, return_id, lines: self.returned() }]
+            Kind::ReturnApproved => vec![OrderFact::ReturnApproved {
+                refund: order.total,
+                order,
+                return_id,
+                lines,
+                return_reference: self.text.clone(),
+                kept: self.kept(),
+                rejected_reason: reason,
+            }],
+            Kind::ReturnRefused => {
+                let return_reference = self.text.clone();
+                vec![OrderFact::ReturnRejected { order, return_id, reason, return_reference }]
             }
-            Kind::Refund => {
-                let refund = self.order.total;
-                vec![OrderFact::RefundRequested { order, return_id, refund }]
-            }
+            Kind::Returned => vec![OrderFact::Returned {
+                order,
+                return_id,
+                lines: self.returned(),
+                return_reference: self.text.clone(),
+                kept: self.kept(),
+                rejected_reason: reason,
+            }],
+            Kind::Refund => vec![OrderFact::RefundRequested {
+                refund: order.total,
+                order,
+                return_id,
+                return_reference: self.text.clone(),
+                kept: self.kept(),
+                rejected_reason: reason,
+            }],
             Kind::ReturnOverdue => vec![OrderFact::ReturnOverdue { order, return_id }],
         }
     }
@@ -145,12 +174,26 @@ impl Sample {
             confirm_by: now,
             charges: Vec::new(),
             totals: None,
+            exchange_of: None,
         }
     }
 
     fn units(&self) -> Vec<LineUnits> {
         let units = |line| LineUnits { line, sku: self.sku.clone(), quantity: self.quantity };
         (1..=self.lines).map(units).collect()
+    }
+
+    fn kept(&self) -> Vec<KeptUnits> {
+        let outcome = "REJECTED".to_owned();
+        let units = self.units().into_iter();
+        units
+            .map(|LineUnits { line, sku, quantity }| KeptUnits {
+                line,
+                sku,
+                quantity,
+                outcome: outcome.clone(),
+            })
+            .collect()
     }
 
     fn returned(&self) -> Vec<ReturnedUnits> {

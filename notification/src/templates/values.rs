@@ -159,7 +159,8 @@ pub(super) fn values(
         | OrderFact::LinesFulfilled { lines, .. }
         | OrderFact::ShipmentCorrected { lines, .. }
         | OrderFact::Fulfilled { lines, .. }
-        | OrderFact::ReturnRequested { lines, .. } => {
+        | OrderFact::ReturnRequested { lines, .. }
+        | OrderFact::ReturnApproved { lines, .. } => {
             let units = lines.iter().take(LINES_MAX);
             let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
             set_lines(units.collect(), lines.len());
@@ -203,20 +204,18 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
             ];
             set("parcel", object(parcel));
         }
-        OrderFact::ReturnRequested { return_id, reason, .. }
-        | OrderFact::ReturnRejected { return_id, reason, .. } => {
+        OrderFact::ReturnRequested { return_id, reason, return_reference, .. }
+        | OrderFact::ReturnRejected { return_id, reason, return_reference, .. } => {
             set("return_id", return_id.to_string().into());
+            set("return_reference", return_reference.as_str().into());
             set("reason", reason.as_str().into());
         }
-        OrderFact::Returned { return_id, .. } | OrderFact::ReturnOverdue { return_id, .. } => {
+        OrderFact::ReturnOverdue { return_id, .. } => {
             set("return_id", return_id.to_string().into());
         }
-        OrderFact::RefundRequested { return_id, refund, .. } => {
-            set("return_id", return_id.to_string().into());
-            if Kind::of(fact) == Some(Kind::Refund) {
-                set("refund", numbers.money(*refund));
-            }
-        }
+        OrderFact::ReturnApproved { .. }
+        | OrderFact::Returned { .. }
+        | OrderFact::RefundRequested { .. } => values.extend(of_a_return(fact, numbers)),
         OrderFact::Created { .. }
         | OrderFact::Confirmed { .. }
         | OrderFact::Held { .. }
@@ -224,6 +223,39 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         | OrderFact::Corrected { .. }
         | OrderFact::Delivered { .. }
         | OrderFact::ShipmentUndone { .. } => {}
+    }
+    values
+}
+
+/// The variables of a return that is approved or was received.
+fn of_a_return(fact: &OrderFact, numbers: &Numbers) -> Values {
+    let mut values = Values::new();
+    let (OrderFact::ReturnApproved { return_id, return_reference, kept, rejected_reason, .. }
+    | OrderFact::Returned { return_id, return_reference, kept, rejected_reason, .. }
+    | OrderFact::RefundRequested { return_id, return_reference, kept, rejected_reason, .. }) = fact
+    else {
+        return values;
+    };
+    let mut set = |name: &str, value: Value| values.insert(name.to_owned(), value);
+    set("return_id", return_id.to_string().into());
+    set("return_reference", return_reference.as_str().into());
+    let units = kept.iter().take(LINES_MAX).map(|units| {
+        object([
+            ("number", units.line.into()),
+            ("sku", units.sku.to_string().into()),
+            ("quantity", units.quantity.get().into()),
+            ("outcome", units.outcome.as_str().into()),
+        ])
+    });
+    set("kept", units.collect::<Vec<_>>().into());
+    set("more_kept", kept.len().saturating_sub(LINES_MAX).into());
+    set("rejected_reason", rejected_reason.as_str().into());
+    if let (
+        OrderFact::ReturnApproved { refund, .. } | OrderFact::RefundRequested { refund, .. },
+        Some(Kind::Refund | Kind::ReturnApproved),
+    ) = (fact, Kind::of(fact))
+    {
+        set("refund", numbers.money(*refund));
     }
     values
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use notification::{Channel, Config, Mail, Shop, compose, compose_all};
 use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactBody, LineUnits, Money, OrderFact, OrderLineFact,
-    Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
+    CancelReason, Contact, Disposition, Fact, FactBody, KeptUnits, LineUnits, Money, OrderFact,
+    OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
 };
 
 use crate::support::{fact, hook, placed};
@@ -58,11 +58,8 @@ fn each_cancellation_reason_has_its_own_message() {
 #[test]
 fn an_approved_return_is_one_message_with_its_refund() {
     let return_id = ReturnId::mint();
-    let returned = fact(1, |order| OrderFact::Returned { order, return_id, lines: Vec::new() });
-    assert_eq!(kinds(&returned), []);
-    let refund = Money::new(250, "GBP".parse().unwrap());
-    let refunded = fact(1, |order| OrderFact::RefundRequested { order, return_id, refund });
-    let messages = compose(&refunded, &config());
+    assert_eq!(kinds(&returned(return_id)), []);
+    let messages = compose(&refund(return_id, 250), &config());
     assert_eq!(messages[0].kind, "REFUND");
     assert!(messages[0].body.contains("2.50 GBP"));
 }
@@ -74,12 +71,27 @@ fn mug() -> (Sku, Quantity) {
 fn returned(return_id: ReturnId) -> Fact {
     let (sku, quantity) = mug();
     let lines = vec![ReturnedUnits { line: 1, sku, quantity, disposition: Disposition::Restock }];
-    fact(1, |order| OrderFact::Returned { order, return_id, lines })
+    fact(1, |order| OrderFact::Returned {
+        order,
+        return_id,
+        lines,
+        return_reference: String::new(),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+    })
 }
 
 fn refund(return_id: ReturnId, minor: i64) -> Fact {
     let refund = Money::new(minor, "GBP".parse().unwrap());
-    Fact { index: 1, ..fact(1, |order| OrderFact::RefundRequested { order, return_id, refund }) }
+    let refund = fact(1, |order| OrderFact::RefundRequested {
+        order,
+        return_id,
+        refund,
+        return_reference: String::new(),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+    });
+    Fact { index: 1, ..refund }
 }
 
 #[test]
@@ -103,6 +115,37 @@ fn a_refund_of_zero_is_not_announced() {
     assert_eq!(kinds(&[returned(return_id), refund(return_id, 250)]), ["REFUND"]);
     let other = Fact { position: 2, ..refund(return_id, 250) };
     assert_eq!(kinds(&[returned(return_id), other]), ["RETURNED", "REFUND"]);
+}
+
+#[test]
+fn messages_of_a_return_say_what_stays_with_the_customer() {
+    let return_id = ReturnId::mint();
+    let (sku, quantity) = mug();
+    let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity }];
+    let kept = |outcome: &str| {
+        let (sku, outcome) = ("PLATE".parse().unwrap(), outcome.to_owned());
+        vec![KeptUnits { line: 2, sku, quantity, outcome }]
+    };
+    let approved = fact(1, |order| OrderFact::ReturnApproved {
+        order,
+        return_id,
+        lines,
+        return_reference: "RMA 7".to_owned(),
+        kept: kept("REJECTED"),
+        rejected_reason: "used".to_owned(),
+        refund: Money::new(250, "GBP".parse().unwrap()),
+    });
+    let messages = compose(&approved, &config());
+    assert_eq!(messages[0].kind, "RETURN_APPROVED");
+    for text in ["2.50 GBP", "2 x MUG", "2 x PLATE", "used", "RMA 7"] {
+        assert!(messages[0].body.contains(text), "{text} is not in {}", messages[0].body);
+    }
+    let mut refunded = refund(return_id, 250);
+    if let FactBody::Order(OrderFact::RefundRequested { kept: units, .. }) = &mut refunded.body {
+        *units = kept("NOT_ARRIVED");
+    }
+    let messages = compose(&refunded, &config());
+    assert!(messages[0].body.contains("2 x PLATE (did not arrive)"), "{}", messages[0].body);
 }
 
 /// The fact, with another contact of the customer.

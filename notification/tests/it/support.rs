@@ -151,6 +151,7 @@ pub fn placed(position: u64) -> Fact {
         confirm_by: start(),
         charges: Vec::new(),
         totals: None,
+        exchange_of: None,
     })
 }
 

@@ -172,7 +172,10 @@ async fn no_value_adds_a_header_to_a_mail() {
     let mut bench = Bench::on(Dialect::Sqlite, |config| config.templates = templates).await;
     let reason = "worn\r\nBcc: eve@example.org\r\n\r\nbody <b>&</b>".to_owned();
     let return_id = ReturnId::mint();
-    bench.follow(&[fact(1, |order| OrderFact::ReturnRejected { order, return_id, reason })]).await;
+    let return_reference = String::new();
+    let refused =
+        fact(1, |order| OrderFact::ReturnRejected { order, return_id, reason, return_reference });
+    bench.follow(&[refused]).await;
     bench.deliver();
     let delivered = notification::ledger::State::Delivered;
     bench.until(|entries| entries.iter().all(|entry| entry.state == delivered)).await;

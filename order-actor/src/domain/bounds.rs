@@ -53,7 +53,7 @@ pub const HOLD_LABEL_MAX: usize = 40;
 /// [`ENDING_ROOM`].
 pub const HOLDS_MAX: usize = 20;
 
-/// The most characters of a warehouse's own id of a parcel.
+/// The most characters of a warehouse's own id of a parcel or of a return.
 pub const REFERENCE_MAX: usize = 64;
 
 /// How far ahead of the engine's clock the clock of a carrier may be.
@@ -76,6 +76,12 @@ pub const ENDING_ROOM: u64 = 100;
 pub const CUSTOMER_ASKS_MAX: u64 = 100;
 
 const _: () = assert!(3 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
+
+/// The most returns of an order that wait at the same time.
+pub const RETURNS_WAITING_MAX: usize = 20;
+
+// Each of them may still lead to three events after the order's last parcel, and each hold to one.
+const _: () = assert!(RETURNS_WAITING_MAX * 3 + HOLDS_MAX + 1 < 100 && ENDING_ROOM >= 100);
 
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

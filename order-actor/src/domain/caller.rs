@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::CustomerId;
 
-use super::Details;
+use super::{CommandKind, Details};
 
 /// The caller, as authenticated at the edge or set inside the engine; never taken from the command.
 /// Customers are compared by parsed id, however it was spelt.
@@ -17,6 +17,8 @@ pub enum By {
     Customer(CustomerId),
     /// Another backend service.
     Service(Name),
+    /// A service whose token has the scope `returns`: it receives the goods of returns.
+    ReturnsDesk(Name),
     /// An operator.
     Ops(Name),
     /// A component of the engine.
@@ -118,7 +120,7 @@ impl By {
     pub const fn role(&self) -> Role {
         match self {
             Self::Customer(_) => Role::Customer,
-            Self::Service(_) => Role::Service,
+            Self::Service(_) | Self::ReturnsDesk(_) => Role::Service,
             Self::Ops(_) => Role::Ops,
             Self::Engine(_) => Role::Engine,
         }
@@ -129,7 +131,9 @@ impl By {
     pub fn subject(&self) -> Cow<'_, str> {
         match self {
             Self::Customer(id) => Cow::Owned(id.to_string()),
-            Self::Service(name) | Self::Ops(name) => Cow::Borrowed(name.as_str()),
+            Self::Service(name) | Self::ReturnsDesk(name) | Self::Ops(name) => {
+                Cow::Borrowed(name.as_str())
+            }
             Self::Engine(part) => Cow::Borrowed(part.as_str()),
         }
     }
@@ -139,8 +143,14 @@ impl By {
     pub const fn only_customer(&self) -> Option<CustomerId> {
         match self {
             Self::Customer(own) => Some(*own),
-            Self::Service(_) | Self::Ops(_) | Self::Engine(_) => None,
+            Self::Service(_) | Self::ReturnsDesk(_) | Self::Ops(_) | Self::Engine(_) => None,
         }
+    }
+
+    /// Whether they may send commands of this kind at all, as far as their scope decides.
+    #[must_use]
+    pub const fn may_send(&self, kind: CommandKind) -> bool {
+        !matches!(self, Self::ReturnsDesk(_)) || matches!(kind, CommandKind::ReceiveReturn)
     }
 
     /// Whether they may see this order: customers only their own, all others every order.

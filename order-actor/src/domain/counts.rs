@@ -43,6 +43,7 @@ pub(super) fn placed(
             cancelled: 0,
             fulfilled: 0,
             in_return: 0,
+            approved: 0,
             returned: 0,
             amounts: LineAmounts { ordered, ..LineAmounts::default() },
             terms: line.terms().map(Arc::new),
@@ -126,11 +127,6 @@ pub(super) fn each(
 
 fn index_of(number: u32) -> Option<usize> {
     number.checked_sub(1).and_then(|index| usize::try_from(index).ok())
-}
-
-/// Whether every delivered unit came back, and none is in a return.
-pub(super) fn nothing_kept(details: &Details) -> bool {
-    details.lines.iter().all(|line| line.fulfilled == line.returned)
 }
 
 /// Whether no unit is open.

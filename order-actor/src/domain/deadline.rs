@@ -52,16 +52,15 @@ impl DeadlineKind {
     }
 }
 
-/// The open deadline of an order in this state, if it has one.
+/// The next deadline of an order in this state, if it has one. Each return that waits for its
+/// judgement has one; the next is the earliest.
 #[must_use]
-pub const fn deadline(order: &Order) -> Option<Deadline> {
-    match order {
-        Order::Pending(order) => {
-            Some(Deadline { kind: DeadlineKind::Confirm, due: order.confirm_by })
-        }
-        Order::ReturnRequested(order) if !order.escalated => {
-            Some(Deadline { kind: DeadlineKind::Judge, due: order.judge_by })
-        }
-        _ => None,
+pub fn deadline(order: &Order) -> Option<Deadline> {
+    if let Order::Pending(order) = order {
+        return Some(Deadline { kind: DeadlineKind::Confirm, due: order.confirm_by });
     }
+    let waiting = &order.details()?.waiting;
+    let open = waiting.iter().filter(|one| !one.escalated && one.approval.is_none());
+    let due = open.map(|one| one.judge_by).min()?;
+    Some(Deadline { kind: DeadlineKind::Judge, due })
 }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared_events::contract::{CustomerId, Money, OrderId, ReturnId, ShipmentId, Timestamp};
+use shared_events::contract::{CustomerId, Money, OrderId, ShipmentId, Timestamp};
 
 use super::{
-    Amount, Charge, ChargeRefund, Discount, Hold, Line, LineQuantity, Person, Restitution,
+    Amount, Charge, Discount, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Person, Return,
     Shipment, TaxMode, Totals,
 };
 
@@ -35,6 +35,8 @@ pub struct Details {
     pub ordered_at: Option<Timestamp>,
     /// Shipped parcels, in order.
     pub shipments: Vec<Arc<Shipment>>,
+    /// Returns that wait for their judgement or for their goods, in the order of their requests.
+    pub waiting: Vec<Arc<Return>>,
     /// Judged returns, in order.
     pub judged: Vec<Arc<JudgedReturn>>,
     /// Its holds, in order; released ones too.
@@ -60,6 +62,8 @@ pub struct Terms {
     pub tags: Vec<String>,
     /// What the client keeps beside it.
     pub metadata: BTreeMap<String, String>,
+    /// The return that it replaces goods of.
+    pub exchange_of: Option<ExchangeOf>,
 }
 
 /// A charge of an order and what of it was paid back.
@@ -71,50 +75,6 @@ pub struct OrderCharge {
     pub amount: Amount,
     /// What of that was promised back, in minor units.
     pub refunded: i64,
-}
-
-/// A judged return: request and judgement, so that a repeated id with other content is detected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JudgedReturn {
-    /// Its id.
-    pub return_id: ReturnId,
-    /// The units of the return.
-    pub lines: Vec<LineQuantity>,
-    /// Why it was requested.
-    pub reason: String,
-    /// The judgement.
-    pub judgement: Judgement,
-}
-
-/// The judgement of a return.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
-    /// The units are taken back.
-    Approved {
-        /// The units and their dispositions.
-        lines: Vec<Restitution>,
-        /// The refund.
-        refund: Money,
-        /// Why the refund is above the value of the units.
-        refund_reason: String,
-        /// What of it is for charges.
-        charges: Vec<ChargeRefund>,
-        /// What would have been paid back if nothing else had been said.
-        default: Money,
-    },
-    /// The units stay with the customer.
-    Rejected {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl JudgedReturn {
-    /// Whether it was approved.
-    #[must_use]
-    pub const fn is_approved(&self) -> bool {
-        matches!(self.judgement, Judgement::Approved { .. })
-    }
 }
 
 impl Details {
@@ -129,23 +89,6 @@ impl Details {
     #[must_use]
     pub fn shipment(&self, id: ShipmentId) -> Option<&Shipment> {
         self.shipments.iter().find(|shipment| shipment.shipment_id == id).map(Arc::as_ref)
-    }
-
-    /// The judged return with this id.
-    #[must_use]
-    pub fn judged(&self, id: ReturnId) -> Option<&JudgedReturn> {
-        self.judged.iter().find(|judged| judged.return_id == id).map(Arc::as_ref)
-    }
-
-    /// What may still be refunded: the total, less the value of cancelled units, which were never
-    /// paid for, less earlier refunds. Never below zero.
-    #[must_use]
-    pub fn refundable(&self) -> Money {
-        let cancelled: i128 =
-            self.lines.iter().map(|line| i128::from(line.amounts.cancelled.total)).sum();
-        let total = self.totals.total;
-        let left = i128::from(total.minor) - cancelled - i128::from(self.refunded.minor);
-        Money::new(i64::try_from(left.max(0)).unwrap_or(i64::MAX), total.currency)
     }
 
     /// What the customer paid for units that were delivered and have not come back.

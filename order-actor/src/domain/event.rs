@@ -8,8 +8,9 @@ use shared_events::contract::{
 };
 
 use super::{
-    Charge, ChargeRefund, Discount, HoldReleased, LinePrice, LineTerms, OrderCorrected, OrderHeld,
-    Person, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Tax, TaxMode,
+    Charge, ChargeRefund, Discount, ExchangeOf, HoldReleased, LinePrice, LineTerms, OrderCorrected,
+    OrderHeld, OutcomeUnits, Person, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Tax,
+    TaxMode,
 };
 
 const fn customer() -> Role {
@@ -52,6 +53,9 @@ pub enum Event {
         /// What the client keeps beside it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metadata: BTreeMap<String, String>,
+        /// The return that it replaces goods of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exchange_of: Option<ExchangeOf>,
         /// When the engine accepted it.
         placed_at: Timestamp,
         /// When it was ordered, as reported by the client.
@@ -139,6 +143,12 @@ pub enum Event {
         lines: Vec<LineQuantity>,
         /// Why.
         reason: String,
+        /// The warehouse's own id of it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reference: String,
+        /// The order that replaces what is sent back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exchange_order_id: Option<OrderId>,
         /// When operators are reminded if it is not judged.
         judge_by: Timestamp,
         /// The role that requested it; a customer if missing.
@@ -154,12 +164,58 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// The return was approved.
+    /// The return was approved; its goods are received later.
+    ReturnAuthorized {
+        /// The return.
+        return_id: ReturnId,
+        /// The units that may come back.
+        lines: Vec<LineQuantity>,
+        /// The units that may not.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<OutcomeUnits>,
+        /// Why they may not.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        rejected_reason: String,
+        /// The refund if all of them arrive.
+        refund: Money,
+        /// Why the refund is above the value of the units.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        refund_reason: String,
+        /// What of the refund is for charges.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<ChargeRefund>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The goods of an approved return were received.
+    ReturnReceived {
+        /// The return.
+        return_id: ReturnId,
+        /// The units that came back, and their dispositions.
+        lines: Vec<Restitution>,
+        /// The units that the customer keeps.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<OutcomeUnits>,
+        /// Why some are rejected.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        rejected_reason: String,
+        /// The refund. A refund fact is published unless it is zero.
+        refund: Money,
+        /// When.
+        at: Timestamp,
+    },
+    /// The return was approved, with its goods received.
     ReturnApproved {
         /// The return.
         return_id: ReturnId,
         /// The units and their dispositions.
         lines: Vec<Restitution>,
+        /// The units that the customer keeps.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<OutcomeUnits>,
+        /// Why some are rejected.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        rejected_reason: String,
         /// The refund.
         refund: Money,
         /// Why the refund is above the value of the units.
@@ -295,6 +351,8 @@ impl Event {
             Self::OrderFulfilled { .. } => "OrderFulfilled",
             Self::ReturnRequested { .. } => "ReturnRequested",
             Self::ReturnEscalated { .. } => "ReturnEscalated",
+            Self::ReturnAuthorized { .. } => "ReturnAuthorized",
+            Self::ReturnReceived { .. } => "ReturnReceived",
             Self::ReturnApproved { .. } => "ReturnApproved",
             Self::ReturnRejected { .. } => "ReturnRejected",
             Self::OrderHeld(_) => "OrderHeld",
@@ -318,6 +376,8 @@ impl Event {
             | Self::OrderFulfilled { at, .. }
             | Self::ReturnRequested { at, .. }
             | Self::ReturnEscalated { at, .. }
+            | Self::ReturnAuthorized { at, .. }
+            | Self::ReturnReceived { at, .. }
             | Self::ReturnApproved { at, .. }
             | Self::ReturnRejected { at, .. } => *at,
             Self::OrderHeld(event) => event.at,

@@ -1,13 +1,11 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Timestamp};
+use shared_events::contract::{CancelReason, Money, ReservationId, Timestamp};
 
-use super::counts::{self, cancel, each, fulfill, nothing_open};
+use super::counts::{self, cancel, fulfill, nothing_open};
 use super::{
-    Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
-    LineQuantity, Order, OrderPrice, Pending, ReturnRequested, Returned, Role, Shipment, Status,
-    Terms, correction, hold, parcel,
+    Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, Order, OrderPrice, Pending,
+    Role, Shipment, Status, Terms, correction, hold, parcel, return_events,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -73,14 +71,12 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::OrderFulfilled { return_until, at, .. } => {
             order_fulfilled(order, shipped(event)?, *at, *return_until)
         }
-        Event::ReturnRequested { return_id, lines, reason, judge_by, .. } => {
-            return_requested(order, *return_id, lines, reason, *judge_by)
-        }
-        Event::ReturnEscalated { return_id, .. } => return_escalated(order, *return_id),
-        Event::ReturnApproved { return_id, .. } => approved(waiting(order, *return_id)?, event),
-        Event::ReturnRejected { return_id, reason, .. } => {
-            Ok(return_rejected(waiting(order, *return_id)?, reason))
-        }
+        Event::ReturnRequested { .. }
+        | Event::ReturnEscalated { .. }
+        | Event::ReturnAuthorized { .. }
+        | Event::ReturnReceived { .. }
+        | Event::ReturnApproved { .. }
+        | Event::ReturnRejected { .. } => return_events::apply(order, event),
         Event::OrderHeld(event) => hold::held(order, event),
         Event::HoldReleased(event) => hold::released(order, event),
         Event::OrderCorrected(event) => correction::corrected(order, event),
@@ -143,10 +139,7 @@ fn lines_cancelled(
                 (false, _, None) => Ok(Order::Confirmed(confirmed)),
                 (true, Some(fulfilled_at), Some(return_until)) => {
                     let details = confirmed.details;
-                    if counts::nothing_kept(&details) {
-                        return Ok(Order::Returned(Returned { details }));
-                    }
-                    Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
+                    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
                 }
                 _ => Err("the return window does not fit the open units"),
             }
@@ -176,63 +169,7 @@ fn order_fulfilled(
     if !nothing_open(&details) {
         return Err("units would stay open");
     }
-    Ok(Order::Fulfilled(Fulfilled { details, fulfilled_at, return_until }))
-}
-
-fn return_requested(
-    order: Order,
-    return_id: ReturnId,
-    lines: &[LineQuantity],
-    reason: &str,
-    judge_by: Timestamp,
-) -> Evolved {
-    let Order::Fulfilled(mut fulfilled) = order else { return Err(WRONG_STATE) };
-    if fulfilled.details.judged(return_id).is_some() {
-        return Err("the return was judged before");
-    }
-    each(&mut fulfilled.details, lines, |line, units| {
-        if units > line.kept() {
-            return Err("more units than the customer has");
-        }
-        line.in_return += units;
-        Ok(())
-    })?;
-    Ok(Order::ReturnRequested(ReturnRequested {
-        fulfilled,
-        return_id,
-        lines: lines.to_vec(),
-        reason: reason.to_owned(),
-        judge_by,
-        escalated: false,
-    }))
-}
-
-/// The waiting return, if it has this id.
-fn waiting(order: Order, return_id: ReturnId) -> Result<ReturnRequested, &'static str> {
-    match order {
-        Order::ReturnRequested(requested) if requested.return_id == return_id => Ok(requested),
-        _ => Err(WRONG_STATE),
-    }
-}
-
-fn return_escalated(order: Order, return_id: ReturnId) -> Evolved {
-    let mut requested = waiting(order, return_id)?;
-    if requested.escalated {
-        return Err(WRONG_STATE);
-    }
-    requested.escalated = true;
-    Ok(Order::ReturnRequested(requested))
-}
-
-fn return_rejected(mut requested: ReturnRequested, why: &str) -> Order {
-    let ReturnRequested { return_id, lines, reason, .. } = requested;
-    let details = &mut requested.fulfilled.details;
-    for line in &mut details.lines {
-        line.in_return = 0;
-    }
-    let judgement = Judgement::Rejected { reason: why.to_owned() };
-    details.judged.push(Arc::new(JudgedReturn { return_id, lines, reason, judgement }));
-    Order::Fulfilled(requested.fulfilled)
+    Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
 }
 
 fn placed(order: &Order, event: &Event) -> Evolved {
@@ -249,6 +186,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             person,
             tags,
             metadata,
+            exchange_of,
             placed_at,
             ordered_at,
             confirm_by,
@@ -264,6 +202,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
         tax_mode: *tax_mode,
         tags: tags.clone(),
         metadata: metadata.clone(),
+        exchange_of: *exchange_of,
     };
     Ok(Order::Pending(Pending {
         details: Details {
@@ -279,6 +218,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             placed_at: *placed_at,
             ordered_at: *ordered_at,
             shipments: Vec::new(),
+            waiting: Vec::new(),
             judged: Vec::new(),
             holds: Vec::new(),
             events: 0,
@@ -315,79 +255,4 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
         text: text.clone(),
         skus: skus.clone(),
     }))
-}
-
-fn approved(mut requested: ReturnRequested, event: &Event) -> Evolved {
-    let Event::ReturnApproved {
-        return_id, lines, refund, refund_reason, refund_told, charges, ..
-    } = event
-    else {
-        return Err(WRONG_STATE);
-    };
-    if refund.minor > 0 && !refund_told {
-        return Err("a refund without a published fact");
-    }
-    let same = lines.len() == requested.lines.len()
-        && lines.iter().zip(&requested.lines).all(|(approved, requested)| {
-            approved.line == requested.line && approved.quantity == requested.quantity
-        });
-    if !same {
-        return Err("not the units that were requested");
-    }
-    let of_charges = charges.iter().fold(0_i64, |sum, one| sum.saturating_add(one.amount.minor));
-    let default = requested.default_refund(Money { minor: of_charges, ..*refund });
-    let details = &mut requested.fulfilled.details;
-    for line in &mut details.lines {
-        let amount = line.delivered_amount(line.in_return);
-        line.amounts.returned = line.amounts.returned.plus(amount);
-        line.returned += line.in_return;
-        line.in_return = 0;
-    }
-    let refunded = details.refunded.plus(*refund).map_err(|_| "refunds do not add up")?;
-    if refund.minor < 0 || refunded.minor > details.totals.total.minor {
-        return Err("refunds exceed the total");
-    }
-    refund_charges(details, charges, *refund)?;
-    details.refunded = refunded;
-    details.judged.push(Arc::new(JudgedReturn {
-        return_id: *return_id,
-        lines: requested.lines,
-        reason: requested.reason,
-        judgement: Judgement::Approved {
-            lines: lines.clone(),
-            refund: *refund,
-            refund_reason: refund_reason.clone(),
-            charges: charges.clone(),
-            default,
-        },
-    }));
-    if details.lines.iter().all(|line| line.kept() == 0) {
-        Ok(Order::Returned(Returned { details: requested.fulfilled.details }))
-    } else {
-        Ok(Order::Fulfilled(requested.fulfilled))
-    }
-}
-
-/// What of a refund is for charges: each named once, and never more than it cost.
-fn refund_charges(
-    details: &mut Details,
-    refunds: &[ChargeRefund],
-    refund: Money,
-) -> Result<(), &'static str> {
-    let mut left = refund;
-    let mut named = BTreeSet::new();
-    for ChargeRefund { charge, amount } in refunds {
-        left = left.minus(*amount).map_err(|_| "refunds do not add up")?;
-        let known = details.charges.iter_mut().find(|one| one.charge.number == *charge);
-        let known = known.ok_or("no such charge")?;
-        let refunded = known.refunded.saturating_add(amount.minor);
-        if !named.insert(charge) || amount.minor < 0 || refunded > known.amount.total {
-            return Err("more is refunded of a charge than it cost");
-        }
-        known.refunded = refunded;
-    }
-    if left.minor < 0 {
-        return Err("the charges are more than the refund");
-    }
-    Ok(())
 }

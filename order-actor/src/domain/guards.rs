@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use shared_events::contract::{Quantity, ReturnId, Timestamp};
+use shared_events::contract::{Quantity, Timestamp};
 
 use super::{
-    By, Details, Event, Existing, Line, LineQuantity, Order, Rejection, ReturnRequested, Role,
-    Status, bounds,
+    By, Details, Event, Existing, Line, LineQuantity, Order, Rejection, Role, Status, bounds,
 };
 
 /// The events of a command, or its rejection.
@@ -44,21 +43,6 @@ pub(super) fn same_units(one: &[LineQuantity], other: &[LineQuantity]) -> bool {
 pub(super) fn invalid_transition(order: &Order, call: &'static str) -> Rejection {
     let refused = |from: Status| Rejection::InvalidTransition { from, call };
     order.status().map_or(Rejection::NotFound, refused)
-}
-
-/// The return that waits for judgement; it must be the one named, if one is.
-pub(super) fn waiting_return<'a>(
-    order: &'a Order,
-    named: Option<ReturnId>,
-    call: &'static str,
-) -> Result<&'a ReturnRequested, Rejection> {
-    let Order::ReturnRequested(waiting) = order else {
-        return Err(invalid_transition(order, call));
-    };
-    if named.is_some_and(|named| named != waiting.return_id) {
-        return Err(Rejection::ReturnMismatch);
-    }
-    Ok(waiting)
 }
 
 /// Refuses an event that does not bring the order closer to its end, if it has too many already.

@@ -22,8 +22,10 @@ pub struct Line {
     pub cancelled: u32,
     /// Units delivered.
     pub fulfilled: u32,
-    /// Units in a return that waits for judgement.
+    /// Units in returns that wait for their judgement or for their goods.
     pub in_return: u32,
+    /// Those of them that are approved, and have not been received yet.
+    pub approved: u32,
     /// Units returned.
     pub returned: u32,
     /// What its units cost.
@@ -57,6 +59,8 @@ pub struct LineAmounts {
     pub fulfilled: Amount,
     /// Those that came back.
     pub returned: Amount,
+    /// Those that are approved to come back, and have not been received yet.
+    pub approved: Amount,
 }
 
 impl Line {
@@ -67,11 +71,13 @@ impl Line {
         ordered.minus(cancelled).minus(fulfilled).part(units, self.open())
     }
 
-    /// What so many of the units cost that were delivered and have not come back.
+    /// What so many of the units cost that were delivered, have not come back, and are in no
+    /// approved return.
     #[must_use]
     pub fn delivered_amount(&self, units: u32) -> Amount {
-        let LineAmounts { fulfilled, returned, .. } = self.amounts;
-        fulfilled.minus(returned).part(units, self.fulfilled.saturating_sub(self.returned))
+        let LineAmounts { fulfilled, returned, approved, .. } = self.amounts;
+        let left = self.fulfilled.saturating_sub(self.returned).saturating_sub(self.approved);
+        fulfilled.minus(returned).minus(approved).part(units, left)
     }
 
     /// Units not delivered yet.
@@ -80,7 +86,7 @@ impl Line {
         self.ordered.saturating_sub(self.cancelled).saturating_sub(self.fulfilled)
     }
 
-    /// Delivered units that are in no return.
+    /// Delivered units that are in no waiting return and have not come back.
     #[must_use]
     pub const fn kept(&self) -> u32 {
         self.fulfilled.saturating_sub(self.returned).saturating_sub(self.in_return)

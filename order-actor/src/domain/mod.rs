@@ -20,14 +20,18 @@ mod decide;
 mod details; // what every order has, whatever its state
 mod event; // the journal's private schema
 mod evolve;
+mod exchange; // an order that replaces returned goods
 mod guards; // checks that several commands share
 mod hold; // an order that is held does not ship
 mod line; // a line, its units and what they cost
 mod order; // one variant per state, each with its own data
+mod outcomes; // what becomes of the units of a return
 mod parcel; // what becomes of a parcel after it was shipped
 mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
+mod return_events; // what the events of returns do to an order
+mod returns; // waiting and judged returns
 mod tax_rate; // in millionths, read and shown in percent
 
 pub use address::{Address, AddressError};
@@ -40,14 +44,16 @@ pub use commands::*;
 pub use correction::{AddressPart, AddressPatch, BillingPatch, ContactPatch, OrderCorrected};
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
-pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Terms};
+pub use details::{Details, OrderCharge, Terms};
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
+pub use exchange::ExchangeOf;
 pub use hold::{Hold, HoldKind, HoldReleased, OrderHeld};
 pub use line::{Line, LineAmounts, LineTerms};
 pub use order::{
     Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
 };
+pub use outcomes::{OutcomeUnits, UnitOutcome};
 pub use parcel::{
     ParcelName, ParcelState, Shipment, ShipmentCorrected, ShipmentDelivered, ShipmentUndone,
     Tracking, UndoCause, Undone,
@@ -55,4 +61,5 @@ pub use parcel::{
 pub use person::Person;
 pub use policy::Policy;
 pub use rejection::{Existing, Rejection};
+pub use returns::{Approval, ApprovedUnits, JudgedReturn, Judgement, Return};
 pub use tax_rate::{TaxRate, TaxRateError};

@@ -1,7 +1,7 @@
 use serde::Serialize;
-use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Sku, Timestamp};
+use shared_events::contract::{CancelReason, ReservationId, Sku, Timestamp};
 
-use super::{Details, LineQuantity};
+use super::Details;
 
 /// The status of an order, derived from its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -9,11 +9,11 @@ use super::{Details, LineQuantity};
 pub enum Status {
     /// Placed; stock is being reserved.
     Pending,
-    /// Stock holds all units.
+    /// Stock holds all units that are open.
     Confirmed,
-    /// No unit is open any more.
+    /// No unit is open any more, and no return waits.
     Fulfilled,
-    /// A return waits for an operator's judgement.
+    /// No unit is open any more, and a return waits for its judgement or for its goods.
     ReturnRequested,
     /// All delivered units were returned.
     Returned,
@@ -38,33 +38,25 @@ impl Status {
         }
     }
 
-    /// The calls that change an order in this state.
+    /// The calls that bring an order in this state further. Holds, corrections, parcels and returns of
+    /// earlier parcels have states of their own.
     #[must_use]
     pub const fn allows(self) -> &'static [&'static str] {
         match self {
-            Self::Pending => &["CancelOrder", "CorrectOrder", "HoldOrder", "ReleaseHold"],
-            Self::Confirmed => &[
-                "CancelOrder",
-                "FulfillOrder",
-                "CorrectOrder",
-                "HoldOrder",
-                "ReleaseHold",
-                "UpdateShipment",
-                "RecordDelivery",
-                "UndoShipment",
-            ],
-            Self::Fulfilled => {
-                &["RequestReturn", "UpdateShipment", "RecordDelivery", "UndoShipment"]
+            Self::Pending => &["CancelOrder"],
+            Self::Confirmed => &["CancelOrder", "FulfillOrder", "RequestReturn"],
+            Self::Fulfilled => &["RequestReturn"],
+            Self::ReturnRequested => {
+                &["ApproveReturn", "ReceiveReturn", "RejectReturn", "RequestReturn"]
             }
-            Self::ReturnRequested => &[
-                "ApproveReturn",
-                "RejectReturn",
-                "UpdateShipment",
-                "RecordDelivery",
-                "UndoShipment",
-            ],
             Self::Returned | Self::Cancelled => &[],
         }
+    }
+
+    /// The same without the call that was refused, which more than the state decides.
+    #[must_use]
+    pub fn allows_beside(self, refused: &str) -> Vec<&'static str> {
+        self.allows().iter().copied().filter(|call| *call != refused).collect()
     }
 
     /// The stable name, such as `RETURN_REQUESTED`.
@@ -89,11 +81,11 @@ pub enum Order {
     Absent,
     /// Placed; stock is being reserved.
     Pending(Pending),
-    /// Stock holds all units; some may have been delivered or cancelled.
+    /// Stock holds all open units; others may have been delivered or cancelled, and returned.
     Confirmed(Confirmed),
     /// No unit is open any more, and some were delivered.
     Fulfilled(Fulfilled),
-    /// A return waits for judgement.
+    /// The same, and a return waits: see [`Details::waiting`].
     ReturnRequested(ReturnRequested),
     /// All delivered units were returned.
     Returned(Returned),
@@ -135,18 +127,8 @@ pub struct Fulfilled {
 /// See [`Order::ReturnRequested`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnRequested {
-    /// The state before the request, restored if the return is rejected.
+    /// The order without its waiting returns.
     pub fulfilled: Fulfilled,
-    /// The waiting return.
-    pub return_id: ReturnId,
-    /// Its units.
-    pub lines: Vec<LineQuantity>,
-    /// Why it was requested.
-    pub reason: String,
-    /// When operators are reminded if it is not judged.
-    pub judge_by: Timestamp,
-    /// Whether they have been reminded.
-    pub escalated: bool,
 }
 
 /// See [`Order::Returned`].
@@ -167,22 +149,6 @@ pub struct Cancelled {
     pub text: String,
     /// The skus that were missing, for [`CancelReason::InsufficientStock`].
     pub skus: Vec<Sku>,
-}
-
-impl ReturnRequested {
-    /// What the customer paid for the units of the return.
-    #[must_use]
-    pub fn value(&self) -> Money {
-        self.fulfilled.details.value_of(&self.lines)
-    }
-
-    /// What is paid back if nothing else is said: the units, and these charges. After a goodwill
-    /// refund that is what is left.
-    #[must_use]
-    pub fn default_refund(&self, charges: Money) -> Money {
-        let most = self.fulfilled.details.refundable();
-        Money { minor: self.value().minor.saturating_add(charges.minor).min(most.minor), ..most }
-    }
 }
 
 impl Confirmed {
@@ -251,6 +217,27 @@ impl Order {
             Self::ReturnRequested(_) => Some(Status::ReturnRequested),
             Self::Returned(_) => Some(Status::Returned),
             Self::Cancelled(_) => Some(Status::Cancelled),
+        }
+    }
+
+    /// The order in the state that follows from its units and its returns, once no unit is open.
+    pub(super) fn settled(fulfilled: Fulfilled) -> Self {
+        if !fulfilled.details.waiting.is_empty() {
+            Self::ReturnRequested(ReturnRequested { fulfilled })
+        } else if fulfilled.details.lines.iter().all(|line| line.kept() == 0) {
+            Self::Returned(Returned { details: fulfilled.details })
+        } else {
+            Self::Fulfilled(fulfilled)
+        }
+    }
+
+    /// The same after its returns have changed.
+    pub(super) fn after_returns(self) -> Self {
+        match self {
+            Self::Fulfilled(fulfilled) | Self::ReturnRequested(ReturnRequested { fulfilled }) => {
+                Self::settled(fulfilled)
+            }
+            other => other,
         }
     }
 

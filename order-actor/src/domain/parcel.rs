@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Money, ShipmentId, Timestamp};
 
 use super::evolve::{Evolved, WRONG_STATE};
-use super::{Details, LineQuantity, Order, Rejection, Restitution, Returned, counts};
+use super::{Details, LineQuantity, Order, Rejection, Restitution, counts};
 
 /// A shipped parcel, as recorded, so that a repeated id with other content is detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,11 +209,10 @@ impl Details {
         }
     }
 
-    /// What is paid back for units if nothing else is said: their value, or what is left of the
-    /// total.
-    pub(super) fn default_refund(&self, units: &[LineQuantity]) -> Money {
-        let (value, most) = (self.value_of(units), self.refundable());
-        Money { minor: value.minor.min(most.minor), ..most }
+    /// What is paid back for the units of a parcel if nothing else is said.
+    pub(super) fn parcel_refund(&self, units: &[LineQuantity]) -> Money {
+        let value = self.value_of(units);
+        self.default_refund(value, Money::zero(value.currency))
     }
 }
 
@@ -258,7 +257,7 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     if !same {
         return Err("not the units of the parcel");
     }
-    let default = details.default_refund(&lines);
+    let default = details.parcel_refund(&lines);
     counts::give_back(details, &lines)?;
     let refunded = details.refunded.plus(event.refund).map_err(|_| "refunds do not add up")?;
     if event.refund.minor < 0 || refunded.minor > details.totals.total.minor {
@@ -267,10 +266,5 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     details.refunded = refunded;
     let undone = Undone { event: Arc::new(event.clone()), default };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
-    Ok(match order {
-        Order::Fulfilled(fulfilled) if counts::nothing_kept(&fulfilled.details) => {
-            Order::Returned(Returned { details: fulfilled.details })
-        }
-        order => order,
-    })
+    Ok(order.after_returns())
 }

@@ -66,7 +66,7 @@ pub enum Rejection {
     #[error("no such order")]
     NotFound,
     /// The state of the order does not allow it.
-    #[error("an order that is {} does not allow {call}; {}", from.code(), allowed(*from))]
+    #[error("an order that is {} does not allow {call}; {}", from.code(), allowed(*from, call))]
     InvalidTransition {
         /// The state it is in.
         from: Status,
@@ -118,6 +118,18 @@ pub enum Rejection {
     /// The return named is not the waiting one.
     #[error("that return does not wait for judgement")]
     ReturnMismatch,
+    /// Several returns wait, and none is named.
+    #[error("several returns wait; name one by return_id or return_reference")]
+    ReturnIdRequired,
+    /// The return waits for its judgement, so its goods are not received yet.
+    #[error("that return is not approved yet")]
+    ReturnNotApproved,
+    /// As many returns wait as may.
+    #[error("at most {max} returns of an order wait at the same time")]
+    TooManyReturns {
+        /// How many may wait.
+        max: usize,
+    },
     /// The refund is below zero or in another currency.
     #[error("a refund is not below zero and has the order's currency")]
     InvalidRefund,
@@ -195,6 +207,8 @@ pub enum Existing {
     RejectedReturn,
     /// The judgement of a return.
     Judgement,
+    /// The receipt of a return's goods.
+    Receipt,
     /// A hold that stands.
     Hold,
     /// A released hold: the order cannot be held again under its id.
@@ -215,6 +229,7 @@ impl Existing {
             Self::Return => "RETURN",
             Self::RejectedReturn => "REJECTED_RETURN",
             Self::Judgement => "JUDGEMENT",
+            Self::Receipt => "RECEIPT",
             Self::Hold => "HOLD",
             Self::ReleasedHold => "RELEASED_HOLD",
             Self::Delivery => "DELIVERY",
@@ -231,6 +246,7 @@ impl Existing {
                 "the return with this id was rejected; request it under another return id"
             }
             Self::Judgement => "this return was judged otherwise",
+            Self::Receipt => "this return was received with other content",
             Self::Hold => "the order is held under this id or name with other content",
             Self::ReleasedHold => "the hold with this id was released; hold it under another id",
             Self::Delivery => "this parcel was delivered at another time",
@@ -247,8 +263,8 @@ fn differing(fields: &[&'static str]) -> String {
     if fields.is_empty() { String::new() } else { format!(": {} differ", fields.join(", ")) }
 }
 
-fn allowed(from: Status) -> String {
-    match from.allows() {
+fn allowed(from: Status, refused: &str) -> String {
+    match from.allows_beside(refused).as_slice() {
         [] => "no call changes it any more".to_owned(),
         calls => format!("it allows {}", calls.join(" and ")),
     }
@@ -285,6 +301,9 @@ impl Rejection {
             Self::ReturnWindowExpired => Reason::ReturnWindowExpired,
             Self::InvalidReturnLines { .. } => Reason::InvalidReturnLines,
             Self::ReturnMismatch => Reason::ReturnMismatch,
+            Self::ReturnIdRequired => Reason::ReturnIdRequired,
+            Self::ReturnNotApproved => Reason::ReturnNotApproved,
+            Self::TooManyReturns { .. } => Reason::TooManyReturns,
             Self::InvalidRefund => Reason::InvalidRefund,
             Self::RefundNeedsReason => Reason::RefundNeedsReason,
             Self::RefundTooLarge { .. } => Reason::RefundTooLarge,

@@ -71,9 +71,44 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
         let text = format!("{}: {}", hold.name(), hold.reason);
         set(&format!("{HOLDS}{}]", hold.hold_id), text);
     }
+    set_returns(details, set);
+}
+
+/// Waiting returns, and judged ones. The oldest waiting one has the path of its own field.
+fn set_returns(details: &Details, set: &mut dyn FnMut(&str, String)) {
+    for (index, known) in details.waiting.iter().enumerate() {
+        let path = match index {
+            0 => "pending_return".to_owned(),
+            _ => format!("pending_returns[{index}]"),
+        };
+        let mut set = |field: &str, value| set(&format!("{path}.{field}"), value);
+        set("return_id", known.return_id.to_string());
+        set("return_reference", known.reference.clone());
+        set("reason", known.reason.clone());
+        set("judge_by", known.judge_by.to_string());
+        set("escalated", known.escalated.to_string());
+        if let Some(order_id) = known.exchange_order_id {
+            set("exchange_order_id", order_id.to_string());
+        }
+        for (index, line) in known.lines.iter().enumerate() {
+            set(&format!("lines[{index}]"), format!("line {}: {}", line.line, line.quantity));
+        }
+        if let Some(approval) = &known.approval {
+            set("approved_refund", approval.refund.to_string());
+            set("rejected_reason", approval.rejected_reason.clone());
+            for (index, line) in approval.lines.iter().enumerate() {
+                let units = format!("line {}: {}", line.line, line.quantity);
+                set(&format!("approved_lines[{index}]"), units);
+            }
+        }
+    }
     for (index, judged) in details.judged.iter().enumerate() {
         let verdict = if judged.is_approved() { "approved" } else { "rejected" };
-        set(&format!("judged_returns[{index}]"), format!("{} {verdict}", judged.return_id));
+        set(&format!("judged_returns[{index}]"), format!("{} {verdict}", judged.return_id()));
+    }
+    if let Some(exchange) = details.terms.exchange_of {
+        set("exchange_of.order_id", exchange.order_id.to_string());
+        set("exchange_of.return_id", exchange.return_id.to_string());
     }
 }
 
@@ -159,14 +194,6 @@ fn set_state(order: &Order, set: &mut dyn FnMut(&str, String)) {
         Order::ReturnRequested(requested) => {
             set("fulfilled_at", requested.fulfilled.fulfilled_at.to_string());
             set("return_until", requested.fulfilled.return_until.to_string());
-            set("pending_return.return_id", requested.return_id.to_string());
-            set("pending_return.reason", requested.reason.clone());
-            set("pending_return.judge_by", requested.judge_by.to_string());
-            set("pending_return.escalated", requested.escalated.to_string());
-            for (index, line) in requested.lines.iter().enumerate() {
-                let units = format!("line {}: {}", line.line, line.quantity);
-                set(&format!("pending_return.lines[{index}]"), units);
-            }
         }
         Order::Cancelled(cancelled) => {
             set("cancel_reason", cancelled.reason.code().to_owned());

@@ -30,10 +30,13 @@ pub(super) fn orders_query(filter: &SummaryFilter) -> Query {
     let mut statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
     statuses.sort_unstable();
     statuses.dedup();
-    let text = format!(
+    let mut text = format!(
         "orders {statuses:?} {:?} {:?} {:?}",
         filter.customer_id, filter.placed_from, filter.placed_until
     );
+    if filter.returns_waiting {
+        text.push_str(" returns waiting");
+    }
     fingerprint(&text)
 }
 

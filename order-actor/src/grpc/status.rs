@@ -103,10 +103,13 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::InvalidTransition { from, call } => refused
             .with("from", from.code())
             .with("asked", call)
-            .with("allowed", from.allows().join(",")),
+            .with("allowed", from.allows_beside(call).join(",")),
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
+        | Rejection::ReturnIdRequired
+        | Rejection::ReturnNotApproved
+        | Rejection::TooManyReturns { .. }
         | Rejection::RefundNeedsReason
         | Rejection::AskedTooOften { .. }
         | Rejection::TooManyEvents

@@ -1,9 +1,10 @@
 use shared_events::contract::{
-    ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnId,
-    ReturnedUnits, Sku, TotalsFact,
+    ChargeFact, ExchangeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity,
+    ReturnId, Sku, TotalsFact,
 };
 
-use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Restitution, Totals};
+use super::returns;
+use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Totals};
 
 /// The facts published for an event. Private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order after the event.
@@ -18,6 +19,10 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             placed_at: *placed_at,
             confirm_by: *confirm_by,
             charges: details.charges.iter().map(charge).collect(),
+            exchange_of: details.terms.exchange_of.map(|exchange| ExchangeFact {
+                order_id: exchange.order_id,
+                return_id: exchange.return_id,
+            }),
             totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
         }],
         Event::OrderConfirmed { reservation_id, .. } => {
@@ -59,24 +64,12 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             return_until: *return_until,
             shipment_reference: shipment_reference.clone(),
         }],
-        Event::ReturnRequested { return_id, lines, reason, .. } => {
-            let (lines, reason) = (units(details, lines), reason.clone());
-            vec![OrderFact::ReturnRequested { order, return_id: *return_id, lines, reason }]
-        }
-        Event::ReturnEscalated { return_id, .. } => {
-            vec![OrderFact::ReturnOverdue { order, return_id: *return_id }]
-        }
-        Event::ReturnApproved { return_id, lines, refund, refund_told, .. } => {
-            let (return_id, lines) = (*return_id, returned(details, lines));
-            let mut facts = vec![OrderFact::Returned { order: order.clone(), return_id, lines }];
-            if *refund_told {
-                facts.push(OrderFact::RefundRequested { order, return_id, refund: *refund });
-            }
-            facts
-        }
-        Event::ReturnRejected { return_id, reason, .. } => {
-            vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
-        }
+        Event::ReturnRequested { .. }
+        | Event::ReturnEscalated { .. }
+        | Event::ReturnAuthorized { .. }
+        | Event::ReturnReceived { .. }
+        | Event::ReturnApproved { .. }
+        | Event::ReturnRejected { .. } => returns::facts(order, details, event),
         Event::OrderHeld(_) | Event::HoldReleased(_) | Event::OrderCorrected(_) => {
             translate_change(order, event)
         }
@@ -143,13 +136,20 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
                 order: order.clone(),
                 shipment_id: undone.shipment_id,
                 cause: undone.cause.state().code().to_owned(),
-                lines: returned(details, &undone.lines),
+                lines: returns::returned(details, &undone.lines),
                 shipment_reference,
             }];
             if undone.refund.minor > 0 {
                 // As of a return: here the parcel is what came back.
                 let return_id = ReturnId::from_uuid(undone.shipment_id.uuid());
-                facts.push(OrderFact::RefundRequested { order, return_id, refund: undone.refund });
+                facts.push(OrderFact::RefundRequested {
+                    order,
+                    return_id,
+                    refund: undone.refund,
+                    return_reference: String::new(),
+                    kept: Vec::new(),
+                    rejected_reason: String::new(),
+                });
             }
             facts
         }
@@ -194,15 +194,7 @@ const fn totals(totals: &Totals) -> TotalsFact {
     TotalsFact { goods, discounts, charges, tax, total }
 }
 
-fn returned(details: &Details, lines: &[Restitution]) -> Vec<ReturnedUnits> {
-    let unit = |line: &Restitution| {
-        let Restitution { line, quantity, disposition } = *line;
-        Some(ReturnedUnits { line, sku: sku_of(details, line)?, quantity, disposition })
-    };
-    lines.iter().filter_map(unit).collect()
-}
-
-fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
+pub(super) fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     let unit = |line: u32, quantity: Quantity| {
         Some(LineUnits { line, sku: sku_of(details, line)?, quantity })
     };
@@ -210,6 +202,6 @@ fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
 }
 
 /// The product of a line. `evolve` has accepted the event, so the line exists.
-fn sku_of(details: &Details, line: u32) -> Option<Sku> {
+pub(super) fn sku_of(details: &Details, line: u32) -> Option<Sku> {
     details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
 }

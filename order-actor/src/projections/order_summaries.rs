@@ -38,6 +38,8 @@ pub struct Summary {
     pub refunded: Money,
     /// Units ordered.
     pub units: u64,
+    /// Returns that wait for their judgement or for their goods.
+    pub returns_waiting: u64,
     /// When the engine accepted it.
     pub placed_at: Timestamp,
     /// When it was ordered, as reported by the client.
@@ -59,6 +61,7 @@ impl Summary {
             total: details.totals.total,
             refunded: details.refunded,
             units: details.lines.iter().map(|line| u64::from(line.ordered)).sum(),
+            returns_waiting: u64::try_from(details.waiting.len()).unwrap_or(u64::MAX),
             placed_at: details.placed_at,
             ordered_at: details.ordered_at,
             updated_at,
@@ -77,6 +80,8 @@ pub struct SummaryFilter {
     pub placed_from: Option<Timestamp>,
     /// Placed before this time.
     pub placed_until: Option<Timestamp>,
+    /// With a return that waits.
+    pub returns_waiting: bool,
 }
 
 /// The read model of order summaries.
@@ -150,6 +155,9 @@ impl OrderSummaries {
             texts.push(customer_id.to_string());
             sql.push_str(&format!(" AND customer_id = ${}", 4 + texts.len()));
         }
+        if filter.returns_waiting {
+            sql.push_str(" AND returns_waiting IS NOT NULL");
+        }
         sql.push_str(&format!(
             " ORDER BY placed_at DESC, order_id DESC LIMIT ${}",
             5 + texts.len()
@@ -210,6 +218,7 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
     let currency = Currency::recorded(&text("currency")?)
         .map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
     let ordered_at: Option<i64> = row.try_get("ordered_at")?;
+    let waiting: Option<i64> = row.try_get("returns_waiting")?;
     Ok(Summary {
         order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
@@ -222,6 +231,8 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         total: Money::new(row.try_get("total")?, currency),
         refunded: Money::new(row.try_get("refunded")?, currency),
         units: number("units")?,
+        returns_waiting: u64::try_from(waiting.unwrap_or_default())
+            .map_err(|_| DatabaseError::Corrupt("number of a summary"))?,
         placed_at: Timestamp::from_micros(row.try_get("placed_at")?),
         ordered_at: ordered_at.map(Timestamp::from_micros),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
@@ -242,24 +253,26 @@ impl OrderSummariesHandler {
     fn of(model: &OrderSummaries, journal: Journal, table: &str) -> Self {
         let rows = model.database.sql(
             "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
-                    placed_at, ordered_at, updated_at
+                    placed_at, ordered_at, updated_at, returns_waiting
              FROM json_to_recordset($1::json)
                  AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
                         total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
-                        ordered_at BIGINT, updated_at BIGINT)",
+                        ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT)",
             "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
                     value ->> 'version', value ->> 'currency', value ->> 'total',
                     value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
-                    value ->> 'ordered_at', value ->> 'updated_at'
+                    value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting'
              FROM json_each($1) WHERE true",
         );
         let upsert = format!(
             "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
-                                  refunded, units, placed_at, ordered_at, updated_at)
+                                  refunded, units, placed_at, ordered_at, updated_at,
+                                  returns_waiting)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET status = excluded.status, version = excluded.version,
-                 refunded = excluded.refunded, updated_at = excluded.updated_at"
+                 refunded = excluded.refunded, updated_at = excluded.updated_at,
+                 returns_waiting = excluded.returns_waiting"
         );
         let replace = format!(
             "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
@@ -342,6 +355,8 @@ struct Row {
     placed_at: i64,
     ordered_at: Option<i64>,
     updated_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returns_waiting: Option<u64>,
 }
 
 impl Row {
@@ -358,6 +373,7 @@ impl Row {
             placed_at: summary.placed_at.micros(),
             ordered_at: summary.ordered_at.map(Timestamp::micros),
             updated_at: summary.updated_at.micros(),
+            returns_waiting: Some(summary.returns_waiting).filter(|waiting| *waiting > 0),
         }
     }
 }

@@ -101,6 +101,8 @@ fn request() -> proto::RequestReturnRequest {
         lines: vec![units(1, 2)],
         reason: "too small".to_owned(),
         options: options(),
+        return_reference: String::new(),
+        exchange_order_id: String::new(),
     }
 }
 
@@ -116,6 +118,25 @@ fn approve() -> proto::ApproveReturnRequest {
         refund_reason: "goodwill".to_owned(),
         options: options(),
         charges: Vec::new(),
+        outcomes: Vec::new(),
+        receive_later: false,
+        rejected_reason: String::new(),
+        return_reference: String::new(),
+    }
+}
+
+fn receive() -> proto::ReceiveReturnRequest {
+    proto::ReceiveReturnRequest {
+        order_id: ID.to_owned(),
+        return_id: OTHER_ID.to_owned(),
+        outcomes: vec![proto::OutcomeUnits {
+            line: 1,
+            quantity: 2,
+            outcome: proto::UnitOutcome::Rejected.into(),
+        }],
+        options: options(),
+        rejected_reason: "worn".to_owned(),
+        return_reference: "RMA 1".to_owned(),
     }
 }
 
@@ -125,6 +146,7 @@ fn reject() -> proto::RejectReturnRequest {
         return_id: OTHER_ID.to_owned(),
         reason: "worn".to_owned(),
         options: options(),
+        return_reference: String::new(),
     }
 }
 
@@ -281,6 +303,47 @@ fn returns_refuse_each_field_by_name() {
         ],
     );
     each(
+        request,
+        |request| parsed(request, &ops()),
+        &[
+            ("return_reference", "TEXT_TOO_LONG", |r| r.return_reference = "r".repeat(65)),
+            ("return_reference", "INVALID_FIELD", |r| r.return_reference = " RMA".into()),
+            ("return_reference", "INVALID_FIELD", |r| r.return_reference = "a\tb".into()),
+            ("exchange_order_id", "INVALID_FIELD", |r| r.exchange_order_id = "x".into()),
+        ],
+    );
+    each(
+        receive,
+        |request| parsed(request, &ops()),
+        &[
+            ("order_id", "INVALID_FIELD", |r| r.order_id = "x".into()),
+            ("return_id", "INVALID_FIELD", |r| r.return_id = "x".into()),
+            ("return_reference", "INVALID_FIELD", |r| r.return_reference = "RMA ".into()),
+            ("outcomes[0].line", "INVALID_RETURN_LINES", |r| r.outcomes[0].line = 0),
+            ("outcomes[0].quantity", "INVALID_RETURN_LINES", |r| r.outcomes[0].quantity = 0),
+            ("outcomes[0].outcome", "INVALID_RETURN_LINES", |r| r.outcomes[0].outcome = 0),
+            ("outcomes[0].outcome", "INVALID_RETURN_LINES", |r| r.outcomes[0].outcome = 9),
+            ("outcomes", "INVALID_RETURN_LINES", |r| {
+                r.outcomes = vec![r.outcomes[0]; 2_001];
+            }),
+            ("rejected_reason", "TEXT_TOO_LONG", |r| r.rejected_reason = "r".repeat(501)),
+        ],
+    );
+    each(
+        place,
+        |request| parsed(request, &ops()),
+        &[
+            ("exchange_of.order_id", "INVALID_FIELD", |r| {
+                let (order_id, return_id) = (String::new(), ID.to_owned());
+                r.exchange_of = Some(proto::ExchangeOf { order_id, return_id });
+            }),
+            ("exchange_of.return_id", "INVALID_FIELD", |r| {
+                let (order_id, return_id) = (ID.to_owned(), "x".to_owned());
+                r.exchange_of = Some(proto::ExchangeOf { order_id, return_id });
+            }),
+        ],
+    );
+    each(
         approve,
         |request| parsed(request, &ops()),
         &[
@@ -335,6 +398,7 @@ fn reads_refuse_each_field_by_name() {
             customer_id: ID.into(),
             placed_from: at(10),
             placed_until: at(20),
+            returns_waiting: false,
         }),
         page_size: 100,
         page_token: String::new(),
@@ -528,6 +592,23 @@ fn omitted_ids_are_equal_for_every_retry_and_new_otherwise() {
     };
     assert_eq!(asked(ID), asked(ID));
     assert_ne!(asked(""), asked(""));
+    // By the warehouse's own id, whatever the request id, within an order.
+    let referred = |order_id: &str, reference: &str, request_id: &str| {
+        let mut request = request();
+        request.return_id.clear();
+        request.order_id = order_id.to_owned();
+        request.return_reference = reference.to_owned();
+        request.options.as_mut().unwrap().request_id = request_id.to_owned();
+        parsed(request, &ops()).unwrap().command
+    };
+    assert_eq!(referred(ID, "RMA 1", ID), referred(ID, "RMA 1", OTHER_ID));
+    let id_of = |command: Command| match command {
+        Command::RequestReturn(request) => request.return_id,
+        other => panic!("{other:?}"),
+    };
+    let ids = [(ID, "RMA 1"), (ID, "RMA 2"), (OTHER_ID, "RMA 1")];
+    let ids = ids.map(|(order_id, reference)| id_of(referred(order_id, reference, ID)));
+    assert!(ids[0] != ids[1] && ids[0] != ids[2]);
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub use mark::{Mark, ParseMarkError};
 pub use money::{Currency, Money, MoneyError};
 pub use notification_fact::NotificationFact;
 pub use order_fact::{
-    CancelReason, ChargeFact, Disposition, LineUnits, OrderFact, OrderHeader, OrderLineFact,
-    ReturnedUnits, TotalsFact,
+    CancelReason, ChargeFact, Disposition, ExchangeFact, KeptUnits, LineUnits, OrderFact,
+    OrderHeader, OrderLineFact, ReturnedUnits, TotalsFact,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};

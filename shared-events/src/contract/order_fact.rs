@@ -130,6 +130,28 @@ pub struct ReturnedUnits {
     pub disposition: Disposition,
 }
 
+/// Units of one line of a return that the customer keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptUnits {
+    /// 1-based number of the line.
+    pub line: u32,
+    /// The product.
+    pub sku: Sku,
+    /// How many units.
+    pub quantity: Quantity,
+    /// `NOT_ARRIVED` or `REJECTED`.
+    pub outcome: String,
+}
+
+/// The return whose goods an order replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeFact {
+    /// The order that was delivered before.
+    pub order_id: OrderId,
+    /// Its return.
+    pub return_id: ReturnId,
+}
+
 facts! {
     /// Facts about an order. Each variant is one versioned CloudEvents type; its fields are its
     /// JSON data. A published version never changes: add a new one beside it.
@@ -147,6 +169,9 @@ facts! {
             /// The sums, where there is more than lines and their prices.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             totals: Option<Box<TotalsFact>>,
+            /// The return whose goods it replaces, if it replaces some.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            exchange_of: Option<ExchangeFact>,
         }
         /// `order.confirmed.v1`: all units are reserved.
         "order.confirmed.v1" => Confirmed {
@@ -203,6 +228,31 @@ facts! {
             return_id: ReturnId,
             lines: Vec<LineUnits>,
             reason: String,
+            /// The warehouse's own id of the return; absent if it has none.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            return_reference: String,
+            /// The order that replaces what is sent back, if one does.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            exchange_order_id: Option<OrderId>,
+        }
+        /// `order.return.approved.v1`: these units may be sent back; stock and refund follow when
+        /// they are received.
+        "order.return.approved.v1" => ReturnApproved {
+            #[serde(flatten)]
+            order: OrderHeader,
+            return_id: ReturnId,
+            lines: Vec<LineUnits>,
+            /// The warehouse's own id of the return; absent if it has none.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            return_reference: String,
+            /// The units that may not be sent back.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            kept: Vec<KeptUnits>,
+            /// Why they may not.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            rejected_reason: String,
+            /// What is refunded if all of them arrive.
+            refund: Money,
         }
         /// `order.return.overdue.v1`: the return was not judged in time; operators should check.
         "order.return.overdue.v1" => ReturnOverdue {
@@ -216,6 +266,9 @@ facts! {
             order: OrderHeader,
             return_id: ReturnId,
             reason: String,
+            /// The warehouse's own id of the return; absent if it has none.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            return_reference: String,
         }
         /// `order.returned.v1`: units were returned.
         "order.returned.v1" => Returned {
@@ -223,6 +276,15 @@ facts! {
             order: OrderHeader,
             return_id: ReturnId,
             lines: Vec<ReturnedUnits>,
+            /// The warehouse's own id of the return; absent if it has none.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            return_reference: String,
+            /// Units of the return that the customer keeps.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            kept: Vec<KeptUnits>,
+            /// Why some of them are rejected.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            rejected_reason: String,
         }
         /// `refund.requested.v1`: this amount is owed to the customer.
         "refund.requested.v1" => RefundRequested {
@@ -230,6 +292,15 @@ facts! {
             order: OrderHeader,
             return_id: ReturnId,
             refund: Money,
+            /// The warehouse's own id of the return; absent if it has none.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            return_reference: String,
+            /// Units of the return that the customer keeps.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            kept: Vec<KeptUnits>,
+            /// Why some of them are rejected.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            rejected_reason: String,
         }
         /// `order.held.v1`: it does not ship until the hold is released.
         "order.held.v1" => Held {
@@ -310,6 +381,7 @@ impl OrderFact {
             | Self::LinesFulfilled { order, .. }
             | Self::Fulfilled { order, .. }
             | Self::ReturnRequested { order, .. }
+            | Self::ReturnApproved { order, .. }
             | Self::ReturnOverdue { order, .. }
             | Self::ReturnRejected { order, .. }
             | Self::Returned { order, .. }

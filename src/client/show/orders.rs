@@ -34,6 +34,7 @@ pub fn order(out: &Output, order: &Value) {
         ("parcels", text(order, "shipment_ids")),
         ("held", names(&order["holds"])),
         ("tags", text(order, "tags")),
+        ("replaces", exchange_of(order)),
         ("return", text(pending, "return_id")),
         ("return reason", text(pending, "reason")),
         ("judge by", short_time(pending, "judge_by")),
@@ -65,6 +66,7 @@ pub fn order(out: &Output, order: &Value) {
         items(&order["lines"])
             .map(|line| columns.iter().map(|(_, field)| text(line, field)).collect()),
     );
+    returns(out, order);
     if items(&order["charges"]).next().is_some() {
         out.table(
             &["charge", "kind", "label", "total", "refunded"],
@@ -112,6 +114,68 @@ pub fn parcels(out: &Output, answer: &Value) {
     out.list(&head, rows, "no parcels");
 }
 
+/// The return whose goods an order replaces.
+fn exchange_of(order: &Value) -> String {
+    let exchange = &order["exchange_of"];
+    if exchange.is_object() {
+        format!("{}/{}", text(exchange, "order_id"), text(exchange, "return_id"))
+    } else {
+        String::new()
+    }
+}
+
+/// All returns of an order, where one line for the waiting one does not say everything.
+fn returns(out: &Output, order: &Value) {
+    let all = items(&order["pending_returns"]).chain(items(&order["judged_returns"]));
+    let all: Vec<&Value> = all.collect();
+    let more = |known: &&Value| {
+        let keeps = items(&known["outcomes"]).any(|units| {
+            let outcome = code(units, "outcome", "UNIT_OUTCOME_");
+            matches!(outcome.as_str(), "NOT_ARRIVED" | "REJECTED")
+        });
+        let texts = ["return_reference", "exchange_order_id"];
+        keeps
+            || text(known, "state") == "RETURN_STATE_APPROVED"
+            || texts.iter().any(|field| !text(known, field).is_empty())
+    };
+    if items(&order["pending_returns"]).count() < 2 && !all.iter().any(more) {
+        return;
+    }
+    let head = ["return", "reference", "state", "units", "refund", "rejected for", "replaced by"];
+    out.list(
+        &head,
+        all.into_iter().map(|known| {
+            let refund = match text(known, "refund") {
+                none if none.is_empty() => text(known, "approved_refund"),
+                refund => refund,
+            };
+            vec![
+                text(known, "return_id"),
+                text(known, "return_reference"),
+                code(known, "state", "RETURN_STATE_"),
+                units_of_return(known),
+                refund,
+                text(known, "rejected_reason"),
+                text(known, "exchange_order_id"),
+            ]
+        }),
+        "",
+    );
+}
+
+/// The units of a return, with what became of them.
+fn units_of_return(known: &Value) -> String {
+    let outcomes: Vec<&Value> = items(&known["outcomes"]).collect();
+    let lines = items(&known["lines"]).collect();
+    let units = if outcomes.is_empty() { lines } else { outcomes };
+    let units = units.into_iter().map(|units| {
+        let outcome = code(units, "outcome", "UNIT_OUTCOME_");
+        let line = format!("{} x line {}", text(units, "quantity"), text(units, "line"));
+        format!("{line} {outcome}").trim_end().to_owned()
+    });
+    units.collect::<Vec<_>>().join(", ")
+}
+
 /// The result of a command.
 pub fn command(out: &Output, answer: &Value, validate_only: bool) {
     let events: Vec<String> = items(&answer["events"]).map(|event| text(event, "name")).collect();
@@ -154,19 +218,20 @@ pub fn orders(out: &Output, answer: &Value) {
 
 /// Pending returns, with their units and value.
 pub fn waiting_returns(out: &Output, answer: &Value) {
-    let head = ["judge by", "order", "return", "units", "value", "reason"];
-    let rows = items(&answer["orders"]).map(|order| {
-        let waiting = &order["pending_return"];
-        let units = items(&waiting["lines"])
-            .map(|line| format!("{} x line {}", text(line, "quantity"), text(line, "line")));
-        vec![
-            short_time(waiting, "judge_by"),
-            text(order, "order_id"),
-            text(waiting, "return_id"),
-            units.collect::<Vec<_>>().join(", "),
-            text(waiting, "value"),
-            text(waiting, "reason"),
-        ]
+    let head = ["judge by", "order", "return", "reference", "state", "units", "value", "reason"];
+    let rows = items(&answer["orders"]).flat_map(|order| {
+        items(&order["pending_returns"]).map(|waiting| {
+            vec![
+                short_time(waiting, "judge_by"),
+                text(order, "order_id"),
+                text(waiting, "return_id"),
+                text(waiting, "return_reference"),
+                code(waiting, "state", "RETURN_STATE_"),
+                units_of_return(waiting),
+                text(waiting, "value"),
+                text(waiting, "reason"),
+            ]
+        })
     });
     out.list(&head, rows, "no pending returns");
     next_page(out, answer);
@@ -205,6 +270,8 @@ pub fn what(event: &Value) -> String {
         "order_fulfilled",
         "return_requested",
         "return_escalated",
+        "return_authorized",
+        "return_received",
         "return_approved",
         "return_rejected",
         "order_held",

@@ -231,6 +231,7 @@ pub fn returns(
         lines,
         reason: format!("credit note {}", credit_note.number),
         options: options(return_id),
+        ..proto::RequestReturnRequest::default()
     };
     let approve = proto::ApproveReturnRequest {
         order_id: order_id.to_string(),

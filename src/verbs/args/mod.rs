@@ -9,7 +9,9 @@ pub use corrections::{CorrectArgs, CorrectedFields, HoldArgs, ParcelVerb, Releas
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
-pub use orders::{CommandOptions, EventsVerb, OrderVerb, PlaceArgs, ReturnVerb};
+pub use orders::{
+    CommandOptions, EventsVerb, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
+};
 pub use stock::{NotificationVerb, StockVerb};
 
 use clap::{Args, Parser, Subcommand};

@@ -192,6 +192,7 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
         },
         "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
         "ordered_at": order.ordered_at,
+        "exchange_of": order.exchange_of.map(|exchange| exchange.to_json()),
         "options": command_options(&options),
     }))
 }

@@ -3,35 +3,76 @@ use serde_json::{Value, json};
 use super::{PAGE_MAX, command, command_options, id, units};
 use crate::client::show::{self, text};
 use crate::client::{Client, Failure, Output};
-use crate::verbs::args::{Page, ReturnVerb};
+use crate::verbs::args::{Outcomes, Page, ReturnName, ReturnVerb};
 
 /// `ordinal return …`
 pub async fn returns(client: &Client, out: &Output, verb: ReturnVerb) -> Result<(), Failure> {
     match verb {
-        ReturnVerb::Request { order_id, line, reason, return_id, options } => {
+        ReturnVerb::Request {
+            order_id,
+            line,
+            reason,
+            return_id,
+            reference,
+            exchange_order,
+            options,
+        } => {
             let request = json!({
                 "order_id": order_id, "return_id": id(return_id), "lines": units(&line),
-                "reason": reason, "options": command_options(&options),
+                "reason": reason, "return_reference": reference,
+                "exchange_order_id": id(exchange_order), "options": command_options(&options),
             });
             command(client, out, "RequestReturn", request, options.validate_only).await
         }
-        ReturnVerb::Approve { order_id, return_id, line, refund, refund_reason, options } => {
+        ReturnVerb::Approve {
+            order_id,
+            named,
+            receive_later,
+            outcomes,
+            line,
+            refund,
+            refund_reason,
+            options,
+        } => {
             let dispositions: Vec<Value> = line.iter().map(|line| line.to_json()).collect();
-            let request = json!({
-                "order_id": order_id, "return_id": id(return_id), "dispositions": dispositions,
-                "refund": refund.map(|refund| refund.to_json()), "refund_reason": refund_reason,
-                "options": command_options(&options),
-            });
+            let request = named.with(outcomes.with(json!({
+                "order_id": order_id, "receive_later": receive_later,
+                "dispositions": dispositions, "refund": refund.map(|refund| refund.to_json()),
+                "refund_reason": refund_reason, "options": command_options(&options),
+            })));
             command(client, out, "ApproveReturn", request, options.validate_only).await
         }
-        ReturnVerb::Reject { order_id, return_id, reason, options } => {
-            let request = json!({
-                "order_id": order_id, "return_id": id(return_id), "reason": reason,
-                "options": command_options(&options),
-            });
+        ReturnVerb::Receive { order_id, named, outcomes, options } => {
+            let request = named.with(outcomes.with(json!({
+                "order_id": order_id, "options": command_options(&options),
+            })));
+            command(client, out, "ReceiveReturn", request, options.validate_only).await
+        }
+        ReturnVerb::Reject { order_id, named, reason, options } => {
+            let request = named.with(json!({
+                "order_id": order_id, "reason": reason, "options": command_options(&options),
+            }));
             command(client, out, "RejectReturn", request, options.validate_only).await
         }
         ReturnVerb::List { page } => waiting_returns(client, out, &page).await,
+    }
+}
+
+impl ReturnName {
+    /// The request with the name of its return.
+    fn with(&self, mut request: Value) -> Value {
+        request["return_id"] = id(self.return_id).into();
+        request["return_reference"] = self.reference.as_str().into();
+        request
+    }
+}
+
+impl Outcomes {
+    /// The request with what becomes of the units.
+    fn with(&self, mut request: Value) -> Value {
+        request["outcomes"] = self.outcome.iter().map(|units| units.to_json()).collect();
+        request["rejected_reason"] = self.rejected_reason.as_str().into();
+        request
     }
 }
 
@@ -41,7 +82,7 @@ async fn waiting_returns(client: &Client, out: &Output, page: &Page) -> Result<(
     let mut token = page.page_token.clone();
     loop {
         let request = json!({
-            "filter": { "statuses": ["ORDER_STATUS_RETURN_REQUESTED"] },
+            "filter": { "returns_waiting": true },
             "page_size": size, "page_token": token,
         });
         let listed = client.call("orders.v1.OrderService/ListOrders", request).await?;

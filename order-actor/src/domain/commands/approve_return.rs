@@ -4,20 +4,35 @@ use serde::{Deserialize, Serialize};
 use shared_events::contract::{Disposition, Money, ReturnId};
 
 use super::{Decide, DecisionContext};
-use crate::domain::guards::{Decision, same_or_exists, text_fits, waiting_return};
+use crate::domain::guards::{Decision, same_or_exists, text_fits};
+use crate::domain::outcomes::{NOT_A_LINE, Split};
+use crate::domain::returns::Named;
 use crate::domain::{
-    By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement, LineQuantity,
-    Order, Rejection, Restitution, Role, bounds,
+    Approval, By, ChargeRefund, CommandKind, Details, Event, Existing, JudgedReturn, Judgement,
+    LineQuantity, Order, OutcomeUnits, Rejection, Restitution, Return, Role, bounds,
 };
 
-/// Take back the units of a return.
+/// Take back units of a return: at once, or when they are received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApproveReturn {
-    /// The return; the waiting one if absent.
+    /// The return; the only one that waits for its judgement if neither id nor reference is given.
     pub return_id: Option<ReturnId>,
-    /// What to do with the units of each line; lines that are not named are restocked.
+    /// Its reference; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reference: String,
+    /// What to do with all units of a line; lines that are not named are restocked.
     pub dispositions: Vec<ReturnLineDisposition>,
-    /// The refund; the value of the units if absent.
+    /// What becomes of units of lines, instead of dispositions. A line that is named has all its
+    /// units named. With `receive_later` only units that are rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<OutcomeUnits>,
+    /// Why units are rejected; at most [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rejected_reason: String,
+    /// Whether the units are received later: then nothing moves and nothing is paid back yet.
+    #[serde(skip_serializing_if = "is_at_once")]
+    pub receive_later: bool,
+    /// The refund; the value of the units taken back if absent.
     pub refund: Option<Money>,
     /// Why the refund is above the value of the units; at most
     /// [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
@@ -26,6 +41,11 @@ pub struct ApproveReturn {
     /// the value of the units where not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<ChargeRefund>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_at_once(receive_later: &bool) -> bool {
+    !*receive_later
 }
 
 /// What to do with the returned units of a line.
@@ -52,16 +72,107 @@ impl Decide for ApproveReturn {
         details: &Details,
         context: &DecisionContext<'_>,
     ) -> Decision {
-        if let Some(judged) = self.return_id.and_then(|named| details.judged(named)) {
+        let named = Named { id: self.return_id, reference: &self.reference };
+        if let Some(judged) = named.judged(details) {
             return self.repeated(judged);
         }
-        let waiting = waiting_return(order, self.return_id, "ApproveReturn")?;
+        let waiting =
+            named.waiting(order, details, "ApproveReturn", |one| one.approval.is_none())?;
+        if let Some(approval) = &waiting.approval {
+            return self.approved_before(waiting, approval);
+        }
         text_fits("refund_reason", &self.refund_reason)?;
-        let lines = self.restitutions(&waiting.lines)?;
+        text_fits("rejected_reason", &self.rejected_reason)?;
+        let split = self.split(&waiting.lines)?;
+        let refund = self.refund_for(details, &split)?;
+        let (return_id, kept) = (waiting.return_id, split.kept.clone());
+        let (rejected_reason, refund_reason) =
+            (self.rejected_reason.clone(), self.refund_reason.clone());
+        let (charges, at) = (self.charges.clone(), context.now);
+        Ok(vec![if self.receive_later {
+            let lines = split.back_by_line();
+            Event::ReturnAuthorized {
+                return_id,
+                lines,
+                kept,
+                rejected_reason,
+                refund,
+                refund_reason,
+                charges,
+                at,
+            }
+        } else {
+            let refund_told = refund.minor > 0;
+            Event::ReturnApproved {
+                return_id,
+                lines: split.back,
+                kept,
+                rejected_reason,
+                refund,
+                refund_reason,
+                refund_told,
+                charges,
+                at,
+            }
+        }])
+    }
+}
+
+impl ApproveReturn {
+    /// The answer if the return was judged before.
+    fn repeated(&self, judged: &JudgedReturn) -> Decision {
+        let Judgement::Approved {
+            lines,
+            kept,
+            rejected_reason,
+            refund,
+            refund_reason,
+            charges,
+            default,
+        } = &judged.judgement
+        else {
+            return same_or_exists(Existing::Judgement, &[("verdict", true)]);
+        };
+        if let Some(approval) = &judged.request.approval {
+            return self.approved_before(&judged.request, approval);
+        }
+        let split = self.split(&judged.request.lines)?;
+        let dispositions = split.back != *lines || split.kept != *kept;
+        let other = [
+            (if self.outcomes.is_empty() { "dispositions" } else { "outcomes" }, dispositions),
+            ("receive_later", self.receive_later),
+            ("rejected_reason", self.rejected_reason != *rejected_reason),
+            ("refund", self.refund.unwrap_or(*default) != *refund),
+            ("charges", self.charges != *charges),
+            ("refund_reason", self.refund_reason != *refund_reason),
+        ];
+        same_or_exists(Existing::Judgement, &other)
+    }
+
+    /// The answer if the return was approved before, to be received later.
+    fn approved_before(&self, known: &Return, approval: &Approval) -> Decision {
+        let split = if self.receive_later { Some(self.split(&known.lines)?) } else { None };
+        let same = split.is_some_and(|split| {
+            split.back_by_line() == approval.units() && split.kept == approval.kept
+        });
+        let other = [
+            ("receive_later", !self.receive_later),
+            ("outcomes", self.receive_later && !same),
+            ("rejected_reason", self.rejected_reason != approval.rejected_reason),
+            ("refund", self.refund.unwrap_or(approval.default) != approval.refund),
+            ("charges", self.charges != approval.charges),
+            ("refund_reason", self.refund_reason != approval.refund_reason),
+        ];
+        same_or_exists(Existing::Judgement, &other)
+    }
+
+    /// What is paid back for the units taken back.
+    fn refund_for(&self, details: &Details, split: &Split) -> Result<Money, Rejection> {
         let charges = self.charges_of(details)?;
-        let value = waiting.value().plus(charges).map_err(|_| Rejection::AmountOverflow)?;
+        let units = details.value_of(&split.back_by_line());
+        let value = units.plus(charges).map_err(|_| Rejection::AmountOverflow)?;
         let most = details.refundable();
-        let refund = self.refund.unwrap_or(waiting.default_refund(charges));
+        let refund = self.refund.unwrap_or(details.default_refund(units, charges));
         if refund.minor < charges.minor || refund.currency != details.totals.total.currency {
             return Err(Rejection::InvalidRefund);
         }
@@ -71,33 +182,28 @@ impl Decide for ApproveReturn {
         if refund.minor > most.minor {
             return Err(Rejection::RefundTooLarge { most });
         }
-        Ok(vec![Event::ReturnApproved {
-            return_id: waiting.return_id,
-            lines,
-            refund,
-            refund_reason: self.refund_reason.clone(),
-            refund_told: refund.minor > 0,
-            charges: self.charges.clone(),
-            at: context.now,
-        }])
+        Ok(refund)
     }
-}
 
-impl ApproveReturn {
-    /// The answer if the return was judged before.
-    fn repeated(&self, judged: &JudgedReturn) -> Decision {
-        let Judgement::Approved { lines, refund, refund_reason, charges, default } =
-            &judged.judgement
-        else {
-            return same_or_exists(Existing::Judgement, &[("verdict", true)]);
-        };
-        let other = [
-            ("dispositions", self.restitutions(&judged.lines)? != *lines),
-            ("refund", self.refund.unwrap_or(*default) != *refund),
-            ("charges", self.charges != *charges),
-            ("refund_reason", self.refund_reason != *refund_reason),
-        ];
-        same_or_exists(Existing::Judgement, &other)
+    /// The units of the return by their outcomes.
+    fn split(&self, requested: &[LineQuantity]) -> Result<Split, Rejection> {
+        if let (Some(first), true) =
+            (self.dispositions.first(), self.receive_later || !self.outcomes.is_empty())
+        {
+            let detail =
+                "what becomes of units is said once: in outcomes, or when they are received";
+            let (line, at) = (first.line, "dispositions[0].line".to_owned());
+            return Err(Rejection::InvalidReturnLines { line, at, detail });
+        }
+        let reason = self.rejected_reason.as_str();
+        if self.receive_later {
+            return Split::approved(requested, &self.outcomes, reason);
+        }
+        let mut split = Split::received(requested, &self.outcomes, reason)?;
+        if !self.dispositions.is_empty() {
+            split.back = self.restitutions(requested)?;
+        }
+        Ok(split)
     }
 
     /// The returned units with their dispositions.
@@ -146,7 +252,7 @@ impl ApproveReturn {
                 Rejection::InvalidReturnLines { line: *line, at, detail }
             };
             let Some(default) = dispositions.get_mut(line) else {
-                return Err(wrong("not a line of the return"));
+                return Err(wrong(NOT_A_LINE));
             };
             if !named.insert(*line) {
                 return Err(wrong(bounds::NAMED_TWICE));

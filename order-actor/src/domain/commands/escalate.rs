@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, NOTHING_HAPPENS};
-use crate::domain::{By, CommandKind, Details, Event, Order, Role};
+use crate::domain::{By, CommandKind, Details, Event, Order, Return, Role};
 
-/// The time to judge a return may have passed. It has no content.
+/// The time to judge returns may have passed. It has no content.
 pub(in crate::domain) struct Escalate;
 
 impl Decide for Escalate {
@@ -18,14 +20,16 @@ impl Decide for Escalate {
         NOTHING_HAPPENS
     }
 
-    fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
-        match order {
-            Order::ReturnRequested(waiting)
-                if !waiting.escalated && context.now >= waiting.judge_by =>
-            {
-                Ok(vec![Event::ReturnEscalated { return_id: waiting.return_id, at: context.now }])
-            }
-            _ => NOTHING_HAPPENS,
-        }
+    /// Every return that is overdue: of those with one deadline, one reminder reports all.
+    fn on_existing(&self, _: &Order, details: &Details, context: &DecisionContext<'_>) -> Decision {
+        let overdue = details
+            .waiting
+            .iter()
+            .filter(|one| !one.escalated && one.approval.is_none() && context.now >= one.judge_by);
+        let reminder = |one: &Arc<Return>| Event::ReturnEscalated {
+            return_id: one.return_id,
+            at: context.now,
+        };
+        Ok(overdue.map(reminder).collect())
     }
 }

@@ -11,6 +11,7 @@ mod fulfill; // ship a parcel
 mod hold; // do not ship it
 mod lapse; // the order was not confirmed in time
 mod place; // create the order
+mod receive_return; // the goods of an approved return came back
 mod record_delivery; // a parcel was delivered
 mod reject_return; // leave the units with the customer
 mod release_hold; // ship it after all
@@ -30,6 +31,7 @@ pub use fulfill::Fulfill;
 pub use hold::HoldOrder;
 use lapse::Lapse;
 pub use place::{ExpectedTotals, NewCharge, NewLine, Place};
+pub use receive_return::ReceiveReturn;
 pub use record_delivery::RecordDelivery;
 pub use reject_return::RejectReturn;
 pub use release_hold::{HoldName, ReleaseHold};
@@ -61,6 +63,8 @@ pub enum Command {
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
+    /// The goods of an approved return came back.
+    ReceiveReturn(ReceiveReturn),
     /// Hold it: it does not ship.
     HoldOrder(HoldOrder),
     /// Release a hold.
@@ -102,6 +106,8 @@ pub enum CommandKind {
     ApproveReturn,
     /// See [`Command::RejectReturn`].
     RejectReturn,
+    /// See [`Command::ReceiveReturn`].
+    ReceiveReturn,
     /// See [`Command::HoldOrder`].
     HoldOrder,
     /// See [`Command::ReleaseHold`].
@@ -130,6 +136,7 @@ impl CommandKind {
             Self::Escalate => "Escalate",
             Self::ApproveReturn => "ApproveReturn",
             Self::RejectReturn => "RejectReturn",
+            Self::ReceiveReturn => "ReceiveReturn",
             Self::HoldOrder => "HoldOrder",
             Self::ReleaseHold => "ReleaseHold",
             Self::Correct => "Correct",
@@ -154,7 +161,8 @@ impl CommandKind {
             Self::RequestReturn => Some(Self::Escalate),
             Self::Escalate => Some(Self::ApproveReturn),
             Self::ApproveReturn => Some(Self::RejectReturn),
-            Self::RejectReturn => Some(Self::HoldOrder),
+            Self::RejectReturn => Some(Self::ReceiveReturn),
+            Self::ReceiveReturn => Some(Self::HoldOrder),
             Self::HoldOrder => Some(Self::ReleaseHold),
             Self::ReleaseHold => Some(Self::Correct),
             Self::Correct => Some(Self::UpdateShipment),
@@ -178,6 +186,7 @@ impl Command {
             Self::Escalate => &Escalate,
             Self::ApproveReturn(approve) => approve,
             Self::RejectReturn(reject) => reject,
+            Self::ReceiveReturn(receive) => receive,
             Self::HoldOrder(hold) => hold,
             Self::ReleaseHold(release) => release,
             Self::Correct(correct) => correct.as_ref(),
@@ -217,7 +226,11 @@ impl Command {
     /// # Errors
     /// [`Rejection::Forbidden`]
     pub fn authorize(&self, by: &By) -> Result<(), Rejection> {
-        if self.rules().allows(by) { Ok(()) } else { Err(Rejection::Forbidden { role: by.role() }) }
+        if by.may_send(self.kind()) && self.rules().allows(by) {
+            Ok(())
+        } else {
+            Err(Rejection::Forbidden { role: by.role() })
+        }
     }
 }
 

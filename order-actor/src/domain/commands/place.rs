@@ -9,8 +9,8 @@ use shared_events::contract::{
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
-    Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, Existing, Line,
-    LinePrice, LineTerms, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
+    Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, ExchangeOf, Existing,
+    Line, LinePrice, LineTerms, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
     TaxMode, Totals, bounds, price,
 };
 
@@ -49,6 +49,9 @@ pub struct Place {
     /// What the client keeps beside it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// The return whose goods it replaces. It is kept and shown, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange_of: Option<ExchangeOf>,
     /// The sums as the client has them; they must be the computed ones.
     #[serde(skip_serializing_if = "ExpectedTotals::is_empty")]
     pub expected: ExpectedTotals,
@@ -170,7 +173,7 @@ impl Decide for Place {
         match by {
             By::Customer(_) => by.owns_orders_of(self.customer_id),
             By::Service(_) | By::Ops(_) => true,
-            By::Engine(_) => false,
+            By::ReturnsDesk(_) | By::Engine(_) => false,
         }
     }
 
@@ -213,6 +216,7 @@ impl Decide for Place {
             }),
             tags: self.tags.clone(),
             metadata: self.metadata.clone(),
+            exchange_of: self.exchange_of,
             placed_at: context.now,
             ordered_at: self.ordered_at,
             confirm_by: context.now.plus(context.policy.confirm_within),
@@ -250,6 +254,7 @@ impl Place {
             tax_mode: TaxMode::OnTop,
             tags: Vec::new(),
             metadata: BTreeMap::new(),
+            exchange_of: None,
             expected: ExpectedTotals::default(),
         }
     }
@@ -314,7 +319,7 @@ impl Place {
     }
 
     /// Compares the fields of an existing order with this command.
-    fn compare(&self, details: &Details) -> [Differs; 11] {
+    fn compare(&self, details: &Details) -> [Differs; 12] {
         let Self {
             order_id: _,
             customer_id,
@@ -328,6 +333,7 @@ impl Place {
             tax_mode,
             tags,
             metadata,
+            exchange_of,
             // An order is what it is, whatever was expected of it.
             expected: _,
         } = self;
@@ -350,6 +356,7 @@ impl Place {
             ("tax_mode", terms.tax_mode != *tax_mode),
             ("tags", terms.tags != *tags),
             ("metadata", terms.metadata != *metadata),
+            ("exchange_of", terms.exchange_of != *exchange_of),
         ]
     }
 }

@@ -1,13 +1,16 @@
+use std::sync::Arc;
+
 use serde::Serialize;
-use shared_events::contract::ReturnId;
+use shared_events::contract::{OrderId, ReturnId};
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{
-    Decision, Differs, NOTHING_HAPPENS, invalid_transition, kept_units, reason_given,
-    same_or_exists, same_units, within_customer_limit,
+    Decision, Differs, NOTHING_HAPPENS, invalid_transition, kept_units, leaves_room_to_end,
+    reason_given, same_or_exists, same_units, within_customer_limit,
 };
 use crate::domain::{
-    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Rejection, Role, bounds,
+    By, CommandKind, Details, Event, Existing, LineQuantity, Order, Rejection, Return,
+    ReturnRequested, Role, bounds,
 };
 
 /// Ask to return units.
@@ -19,6 +22,14 @@ pub struct RequestReturn {
     pub lines: Vec<LineQuantity>,
     /// Why, 1 to [`TEXT_MAX`](crate::domain::bounds::TEXT_MAX) characters.
     pub reason: String,
+    /// The warehouse's own id of it, of at most
+    /// [`REFERENCE_MAX`](crate::domain::bounds::REFERENCE_MAX) characters; may be empty. No two
+    /// returns of an order have the same.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reference: String,
+    /// The order that replaces what is sent back. It is kept and shown, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange_order_id: Option<OrderId>,
 }
 
 impl Decide for RequestReturn {
@@ -36,26 +47,31 @@ impl Decide for RequestReturn {
         details: &Details,
         context: &DecisionContext<'_>,
     ) -> Decision {
-        if let Some(decision) = self.repeated(order, details) {
+        if let Some(decision) = self.repeated(details) {
             return decision;
         }
-        let Order::Fulfilled(fulfilled) = order else {
-            return Err(invalid_transition(order, "RequestReturn"));
+        let return_until = match order {
+            // Its end is known once the last parcel was shipped.
+            Order::Confirmed(confirmed) if confirmed.has_delivered() => None,
+            Order::Fulfilled(fulfilled) | Order::ReturnRequested(ReturnRequested { fulfilled }) => {
+                Some(fulfilled.return_until)
+            }
+            _ => return Err(invalid_transition(order, "RequestReturn")),
         };
-        if context.now >= fulfilled.return_until {
+        if return_until.is_some_and(|until| context.now >= until) {
             return Err(Rejection::ReturnWindowExpired);
         }
         reason_given(&self.reason)?;
         kept_units(details, &self.lines)?;
         within_customer_limit(context.by, "a return is requested", details.customer_returns)?;
-        // The request, a reminder and the judgement.
-        if details.events + 3 > bounds::EVENTS_MAX {
-            return Err(Rejection::TooManyEvents);
-        }
+        leaves_room_for_returns(order, details)?;
+        text_of_reference_fits(&self.reference)?;
         Ok(vec![Event::ReturnRequested {
             return_id: self.return_id,
             lines: self.lines.clone(),
             reason: self.reason.clone(),
+            reference: self.reference.clone(),
+            exchange_order_id: self.exchange_order_id,
             judge_by: context.now.plus(context.policy.judge_within),
             asked_by: context.by.role(),
             at: context.now,
@@ -65,17 +81,17 @@ impl Decide for RequestReturn {
 
 impl RequestReturn {
     /// The answer if the return was requested before, and perhaps judged since.
-    fn repeated(&self, order: &Order, details: &Details) -> Option<Decision> {
-        if let Order::ReturnRequested(waiting) = order
-            && waiting.return_id == self.return_id
-        {
-            let other = self.compare(&waiting.lines, &waiting.reason);
-            return Some(same_or_exists(Existing::Return, &other));
+    fn repeated(&self, details: &Details) -> Option<Decision> {
+        if let Some(known) = self.known(details.waiting.iter()) {
+            return Some(same_or_exists(Existing::Return, &self.compare(known)));
         }
-        let judged = details.judged(self.return_id)?;
-        let same = same_or_exists(Existing::Return, &self.compare(&judged.lines, &judged.reason));
+        let judged = details.judged.iter();
+        let known = self.known(judged.clone().map(|judged| &judged.request))?;
+        let same = same_or_exists(Existing::Return, &self.compare(known));
+        let is_approved =
+            judged.filter(|one| one.return_id() == known.return_id).all(|one| one.is_approved());
         Some(same.and_then(|_| {
-            if judged.is_approved() {
+            if is_approved {
                 NOTHING_HAPPENS
             } else {
                 let (existing, differs) = (Existing::RejectedReturn, Vec::new());
@@ -84,8 +100,49 @@ impl RequestReturn {
         }))
     }
 
-    /// Compares an existing return with this command.
-    fn compare(&self, lines: &[LineQuantity], reason: &str) -> [Differs; 2] {
-        [("lines", !same_units(lines, &self.lines)), ("reason", reason != self.reason)]
+    /// The return that has this id or this reference.
+    fn known<'a>(&self, mut returns: impl Iterator<Item = &'a Arc<Return>>) -> Option<&'a Return> {
+        let same = |known: &&Arc<Return>| {
+            let referred = !self.reference.is_empty() && known.reference == self.reference;
+            known.return_id == self.return_id || referred
+        };
+        returns.find(same).map(Arc::as_ref)
     }
+
+    /// Compares an existing return with this command.
+    fn compare(&self, known: &Return) -> [Differs; 5] {
+        let Self { return_id, lines, reason, reference, exchange_order_id } = self;
+        [
+            ("return_id", known.return_id != *return_id),
+            ("lines", !same_units(&known.lines, lines)),
+            ("reason", known.reason != *reason),
+            ("return_reference", known.reference != *reference),
+            ("exchange_order_id", known.exchange_order_id != *exchange_order_id),
+        ]
+    }
+}
+
+fn text_of_reference_fits(reference: &str) -> Result<(), Rejection> {
+    if reference.chars().count() > bounds::REFERENCE_MAX {
+        let (field, max) = ("return_reference", bounds::REFERENCE_MAX);
+        return Err(Rejection::TextTooLong { field, max });
+    }
+    Ok(())
+}
+
+/// Bounds the returns that wait at the same time, and leaves room for the events of all of them.
+fn leaves_room_for_returns(order: &Order, details: &Details) -> Result<(), Rejection> {
+    let max = bounds::RETURNS_WAITING_MAX;
+    if details.waiting.len() >= max {
+        return Err(Rejection::TooManyReturns { max });
+    }
+    if matches!(order, Order::Confirmed(_)) {
+        return leaves_room_to_end(details);
+    }
+    // The request, a reminder, an approval and its end; and what the waiting ones still need.
+    let waiting: u64 = details.waiting.iter().map(|one| one.events_left()).sum();
+    if details.events + 4 + waiting > bounds::EVENTS_MAX {
+        return Err(Rejection::TooManyEvents);
+    }
+    Ok(())
 }

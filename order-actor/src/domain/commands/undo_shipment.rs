@@ -60,7 +60,7 @@ impl Decide for UndoShipment {
             },
             other => other,
         })?;
-        let default = details.default_refund(&parcel.lines);
+        let default = details.parcel_refund(&parcel.lines);
         let refund = self.refund.unwrap_or(default);
         if refund.minor < 0 || refund.currency != default.currency {
             return Err(Rejection::InvalidRefund);

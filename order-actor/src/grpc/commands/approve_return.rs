@@ -12,6 +12,9 @@ impl CommandRequest for ApproveReturnRequest {
         let order_id = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
         let return_id = form.optional_id("return_id", &self.return_id);
+        let reference = form.return_reference(self.return_reference);
+        let outcomes = form.outcomes(&self.outcomes);
+        let rejected_reason = form.text("rejected_reason", self.rejected_reason);
         let dispositions = form.dispositions(&self.dispositions);
         let refund = match self.refund {
             None => Some(None),
@@ -22,7 +25,11 @@ impl CommandRequest for ApproveReturnRequest {
         form.command(order_id, options, || {
             Some(Command::ApproveReturn(ApproveReturn {
                 return_id,
+                reference: reference?,
                 dispositions: dispositions?,
+                outcomes: outcomes?,
+                rejected_reason: rejected_reason?,
+                receive_later: self.receive_later,
                 refund: refund?,
                 refund_reason: refund_reason?,
                 charges: charges?,

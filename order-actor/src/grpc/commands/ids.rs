@@ -34,9 +34,10 @@ impl Ids for Chance {
     }
 }
 
-/// The id of something that has another one in its order: whoever names that means the same thing.
-pub(super) fn derived_from(purpose: &str) -> Uuid {
-    Uuid::new_v5(&DERIVED, purpose.as_bytes())
+/// The id of something that has an id of the client's own in its order: the same for the same
+/// words.
+pub(super) fn derived_from(words: &str) -> Uuid {
+    Uuid::new_v5(&DERIVED, words.as_bytes())
 }
 
 /// The id of something that a request leaves open: derived from its request id, so that every

@@ -10,6 +10,7 @@ mod fulfill;
 mod hold;
 mod ids; // the caller, and ids that a request leaves open
 mod place;
+mod receive_return;
 mod record_delivery;
 mod reject_return;
 mod release_hold;
@@ -53,6 +54,7 @@ pub(super) fn parse(
         Some(Command::RequestReturn(request)) => request.parse(context),
         Some(Command::ApproveReturn(request)) => request.parse(context),
         Some(Command::RejectReturn(request)) => request.parse(context),
+        Some(Command::ReceiveReturn(request)) => request.parse(context),
         Some(Command::HoldOrder(request)) => request.parse(context),
         Some(Command::ReleaseHold(request)) => request.parse(context),
         Some(Command::CorrectOrder(request)) => request.parse(context),
@@ -108,6 +110,13 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::RejectReturnRequest>,
     ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn receive_return(
+        &self,
+        request: Request<proto::ReceiveReturnRequest>,
+    ) -> Result<Response<proto::ReceiveReturnResponse>, Status> {
         self.command(request).await
     }
 

@@ -35,6 +35,7 @@ impl CommandRequest for PlaceOrderRequest {
         let tax_mode = form.tax_mode(self.tax_mode);
         let tags = form.tags(self.tags);
         let metadata = form.keys("metadata", Reason::InvalidField, self.metadata);
+        let exchange_of = form.exchange_of(self.exchange_of.as_ref());
         let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
@@ -55,6 +56,7 @@ impl CommandRequest for PlaceOrderRequest {
                 tax_mode: tax_mode?,
                 tags: tags?,
                 metadata: metadata?,
+                exchange_of: exchange_of?,
                 expected: expected?,
             }))
         })

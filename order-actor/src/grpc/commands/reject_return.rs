@@ -12,9 +12,11 @@ impl CommandRequest for RejectReturnRequest {
         let order_id = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
         let return_id = form.optional_id("return_id", &self.return_id);
+        let reference = form.return_reference(self.return_reference);
         let reason = form.reason("reason", self.reason);
         form.command(order_id, options, || {
-            Some(Command::RejectReturn(RejectReturn { return_id, reason: reason? }))
+            let (reference, reason) = (reference?, reason?);
+            Some(Command::RejectReturn(RejectReturn { return_id, reference, reason }))
         })
     }
 }

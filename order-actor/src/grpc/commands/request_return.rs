@@ -1,6 +1,6 @@
 use shared_events::contract::{OrderId, ReturnId};
 
-use super::ids::derived_or;
+use super::ids::{derived_from, derived_or};
 use super::{CommandRequest, ParseContext};
 use crate::domain::{Command, RequestReturn};
 use crate::grpc::parse::{Form, Parsed, Units, Violations};
@@ -14,7 +14,15 @@ impl CommandRequest for RequestReturnRequest {
         let mut form = Form::default();
         let order_id: Option<OrderId> = form.id("order_id", &self.order_id);
         let options = form.options(self.options.as_ref());
+        let reference = form.return_reference(self.return_reference);
+        let exchange_order_id = form.optional_id("exchange_order_id", &self.exchange_order_id);
         let return_id = form.id_or("return_id", &self.return_id, || {
+            if let (Some(order_id), Some(reference)) =
+                (order_id, reference.as_deref().filter(|it| !it.is_empty()))
+            {
+                let words = format!("return {order_id} reference {reference}");
+                return ReturnId::from_uuid(derived_from(&words));
+            }
             let purpose = format!("return {order_id:?}");
             let drawn = || context.ids.uuid();
             ReturnId::from_uuid(derived_or(options.request_id, &purpose, drawn))
@@ -22,8 +30,13 @@ impl CommandRequest for RequestReturnRequest {
         let reason = form.reason("reason", self.reason);
         let lines = form.units(&self.lines, Units::Kept);
         form.command(order_id, options, || {
-            let (return_id, lines, reason) = (return_id?, lines?, reason?);
-            Some(Command::RequestReturn(RequestReturn { return_id, lines, reason }))
+            Some(Command::RequestReturn(RequestReturn {
+                return_id: return_id?,
+                lines: lines?,
+                reason: reason?,
+                reference: reference?,
+                exchange_order_id,
+            }))
         })
     }
 }

@@ -10,6 +10,7 @@ mod parcels; // parcels by their ids
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
 mod reads; // read requests
+mod returns; // units of returns, and how they are named
 
 pub(super) use form::Form;
 pub use form::{Options, Parsed};

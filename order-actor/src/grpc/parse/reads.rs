@@ -113,7 +113,9 @@ pub fn list_orders(
         Some(place) => form.place("at_least", &place, shards).map(Some),
     };
     let token = request.page_token;
-    let filter = SummaryFilter { statuses, customer_id, placed_from, placed_until };
+    let returns_waiting = filter.returns_waiting;
+    let filter =
+        SummaryFilter { statuses, customer_id, placed_from, placed_until, returns_waiting };
     form.all(|| Some(OrdersPage { filter, size: size?, token, at_least: at_least? }))
 }
 

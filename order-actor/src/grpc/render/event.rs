@@ -1,9 +1,8 @@
-use shared_events::contract::{CancelReason, Money, ReturnId, Sku, Timestamp};
+use shared_events::contract::{CancelReason, Sku, Timestamp};
 
-use super::amounts::{charge_refund, discounts, placed_charge, tax_mode, taxes};
-use super::parcels;
-use super::{address, cancel_reason, contact, disposition, money, texts, time, units};
-use crate::domain::{ChargeRefund, Event, LineQuantity, PlacedLine, Restitution};
+use super::amounts::{discounts, placed_charge, tax_mode, taxes};
+use super::{address, cancel_reason, contact, money, parcels, returns, texts, time, units};
+use crate::domain::{Event, LineQuantity, PlacedLine};
 use crate::grpc::proto;
 use crate::grpc::proto::event::Kind;
 
@@ -14,12 +13,12 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
         version,
         occurred_at: Some(time(event.at())),
         name: event.name().to_owned(),
-        kind: Some(kind(event)),
+        kind: kind(event),
     }
 }
 
-fn kind(event: &Event) -> Kind {
-    match event {
+fn kind(event: &Event) -> Option<Kind> {
+    Some(match event {
         Event::OrderPlaced {
             order_id: _,
             customer_id,
@@ -31,6 +30,7 @@ fn kind(event: &Event) -> Kind {
             person,
             tags,
             metadata,
+            exchange_of,
             placed_at: _,
             ordered_at,
             confirm_by,
@@ -48,6 +48,7 @@ fn kind(event: &Event) -> Kind {
             tax_mode: tax_mode(*mode).into(),
             tags: tags.clone(),
             metadata: metadata.clone(),
+            exchange_of: exchange_of.map(returns::exchange_of),
         }),
         Event::OrderConfirmed { reservation_id, at: _ } => {
             let reservation_id = reservation_id.to_string();
@@ -79,26 +80,19 @@ fn kind(event: &Event) -> Kind {
             let said = (carrier.as_str(), tracking.as_str(), shipment_reference.as_str());
             parcels::order_fulfilled(*shipment_id, lines, said, *return_until)
         }
-        Event::ReturnRequested { return_id, lines, reason, judge_by, asked_by: _, at: _ } => {
-            return_requested(*return_id, lines, reason, *judge_by)
-        }
-        Event::ReturnEscalated { return_id, at: _ } => {
-            Kind::ReturnEscalated(proto::ReturnEscalated { return_id: return_id.to_string() })
-        }
-        Event::ReturnApproved { return_id, lines, refund, refund_reason, charges, .. } => {
-            return_approved(*return_id, lines, *refund, refund_reason, charges)
-        }
-        Event::ReturnRejected { return_id, reason, at: _ } => {
-            let (return_id, reason) = (return_id.to_string(), reason.clone());
-            Kind::ReturnRejected(proto::ReturnRejected { return_id, reason })
-        }
+        Event::ReturnRequested { .. }
+        | Event::ReturnEscalated { .. }
+        | Event::ReturnAuthorized { .. }
+        | Event::ReturnReceived { .. }
+        | Event::ReturnApproved { .. }
+        | Event::ReturnRejected { .. } => return returns::kind(event),
         Event::OrderHeld(event) => parcels::order_held(event),
         Event::HoldReleased(event) => parcels::hold_released(event),
         Event::OrderCorrected(event) => parcels::order_corrected(event),
         Event::ShipmentCorrected(event) => parcels::shipment_corrected(event),
         Event::ShipmentDelivered(event) => parcels::shipment_delivered(event),
         Event::ShipmentUndone(event) => parcels::shipment_undone(event),
-    }
+    })
 }
 
 fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
@@ -138,40 +132,3 @@ fn order_cancelled(reason: CancelReason, text: &str, was_confirmed: bool, skus: 
     })
 }
 
-fn return_requested(
-    return_id: ReturnId,
-    lines: &[LineQuantity],
-    reason: &str,
-    judge_by: Timestamp,
-) -> Kind {
-    Kind::ReturnRequested(proto::ReturnRequested {
-        return_id: return_id.to_string(),
-        lines: units(lines),
-        reason: reason.to_owned(),
-        judge_by: Some(time(judge_by)),
-    })
-}
-
-fn return_approved(
-    return_id: ReturnId,
-    lines: &[Restitution],
-    refund: Money,
-    refund_reason: &str,
-    charges: &[ChargeRefund],
-) -> Kind {
-    Kind::ReturnApproved(proto::ReturnApproved {
-        return_id: return_id.to_string(),
-        lines: lines.iter().map(restitution).collect(),
-        refund: Some(money(refund)),
-        refund_reason: refund_reason.to_owned(),
-        charges: charges.iter().map(charge_refund).collect(),
-    })
-}
-
-pub(super) fn restitution(line: &Restitution) -> proto::ReturnedUnits {
-    proto::ReturnedUnits {
-        line: line.line,
-        quantity: line.quantity.get(),
-        disposition: disposition(line.disposition).into(),
-    }
-}

@@ -3,6 +3,7 @@
 mod amounts; // what an order costs
 mod event; // order events
 mod parcels; // holds, corrections and parcels
+mod returns; // returns and their events
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use event::event;
@@ -121,7 +122,7 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 
 fn line(line: &Line) -> proto::OrderLine {
     let in_currency = |minor: i64| Some(money(Money::new(minor, line.unit_price.currency)));
-    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    let LineAmounts { ordered, cancelled, fulfilled, returned, .. } = line.amounts;
     let terms = line.terms.as_deref();
     proto::OrderLine {
         line: line.number,
@@ -172,13 +173,17 @@ fn details(details: &Details) -> proto::Order {
         judged_returns: details
             .judged
             .iter()
-            .map(|judged| proto::JudgedReturn {
-                return_id: judged.return_id.to_string(),
-                approved: judged.is_approved(),
-            })
+            .map(|judged| returns::judged_return(judged))
             .collect(),
         holds: details.standing_holds().map(parcels::hold).collect(),
         parcels: details.shipments.iter().map(|shipment| parcels::parcel(shipment)).collect(),
+        pending_return: details.oldest_waiting().map(|one| returns::pending_return(one, details)),
+        pending_returns: details
+            .waiting
+            .iter()
+            .map(|one| returns::pending_return(one, details))
+            .collect(),
+        exchange_of: details.terms.exchange_of.map(returns::exchange_of),
         ..proto::Order::default()
     }
 }
@@ -203,22 +208,12 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
         Order::Confirmed(confirmed) => {
             shown.reservation_id = confirmed.reservation_id.to_string();
         }
-        Order::ReturnRequested(requested) => {
-            shown.pending_return = Some(proto::PendingReturn {
-                return_id: requested.return_id.to_string(),
-                lines: units(&requested.lines),
-                reason: requested.reason.clone(),
-                judge_by: Some(time(requested.judge_by)),
-                escalated: requested.escalated,
-                value: Some(money(requested.value())),
-            });
-        }
         Order::Cancelled(cancelled) => {
             shown.set_cancel_reason(cancel_reason(cancelled.reason));
             shown.cancel_text.clone_from(&cancelled.text);
             shown.missing_skus = texts::<Sku>(&cancelled.skus);
         }
-        Order::Absent | Order::Fulfilled(_) | Order::Returned(_) => {}
+        Order::Absent | Order::Fulfilled(_) | Order::ReturnRequested(_) | Order::Returned(_) => {}
     }
     Some(shown)
 }

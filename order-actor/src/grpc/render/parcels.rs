@@ -2,7 +2,7 @@
 
 use shared_events::contract::{ShipmentId, Timestamp};
 
-use super::event::restitution;
+use super::returns::restitution;
 use super::{address, contact, money, time, units};
 use crate::domain::{
     HoldKind, HoldReleased, LineQuantity, OrderCorrected, OrderHeld, ParcelState, Shipment,

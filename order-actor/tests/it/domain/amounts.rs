@@ -330,6 +330,9 @@ fn what_is_cancelled_is_not_refunded() {
     let cancelled = life.details().lines[0].amounts.cancelled;
     assert_eq!(cancelled.total, (999 - 50 - 81 + 190) * 2 / 3);
     let total = life.details().totals.total;
+    // What is open may still be cancelled.
+    assert_eq!(life.details().refundable(), gbp(599));
+    life.says(&fulfill(1, &[]), &by_service()).unwrap();
     assert_eq!(life.details().refundable(), gbp(total.minor - cancelled.total));
 }
 

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use order_actor::domain::{
-    Address, Charge, ChargeKind, Discount, Event, HoldKind, LineQuantity, Person, Restitution,
-    Role, Tax, TaxMode, UndoCause,
+    Address, Charge, ChargeKind, ChargeRefund, Discount, Event, ExchangeOf, HoldKind, LineQuantity,
+    Person, Restitution, Role, Tax, TaxMode, UndoCause, UnitOutcome,
 };
 use order_actor::upcast::{UPCASTS, upcast};
-use shared_events::contract::{CancelReason, Contact, Disposition, SellerId, Timestamp};
+use shared_events::contract::{CancelReason, Contact, Disposition, OrderId, SellerId, Timestamp};
 use uuid::Uuid;
 
 use super::correct::corrected;
@@ -85,6 +85,8 @@ pub fn samples() -> Vec<(&'static str, Event)> {
                     .zip([Disposition::Restock, Disposition::WriteOff])
                     .map(restitution)
                     .collect(),
+                kept: Vec::new(),
+                rejected_reason: String::new(),
                 refund: gbp(3_000),
                 refund_reason: "goodwill".to_owned(),
                 refund_told: true,
@@ -105,6 +107,50 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ShipmentDelivered.v1", parcel_delivered(1, 50, Some(30 * DAY + 50), 60)),
         ("ShipmentDelivered.v1.bare", parcel_delivered(1, 50, None, 60)),
         ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
+    ]
+    .into_iter()
+    .chain(of_returns())
+    .collect()
+}
+
+/// What events of returns say since several may wait, and goods may come later.
+fn of_returns() -> Vec<(&'static str, Event)> {
+    let other = OrderId::from_uuid(Uuid::from_u128(0xB));
+    let mut exchange = placed();
+    if let Event::OrderPlaced { exchange_of, .. } = &mut exchange {
+        *exchange_of = Some(ExchangeOf { order_id: other, return_id: return_id(1) });
+    }
+    let mut requested = return_requested(1, &[(1, 1), (2, 3)], 60);
+    if let Event::ReturnRequested { reference, exchange_order_id, .. } = &mut requested {
+        "RMA 2026/1".clone_into(reference);
+        *exchange_order_id = Some(other);
+    }
+    let keep = outcomes(&[(2, 1, UnitOutcome::NotArrived), (2, 1, UnitOutcome::Rejected)]);
+    let split = |mut event: Event| {
+        match &mut event {
+            Event::ReturnApproved { kept, rejected_reason, .. }
+            | Event::ReturnReceived { kept, rejected_reason, .. }
+            | Event::ReturnAuthorized { kept, rejected_reason, .. } => {
+                kept.clone_from(&keep);
+                "worn".clone_into(rejected_reason);
+            }
+            _ => unreachable!(),
+        }
+        if let Event::ReturnAuthorized { refund_reason, charges, .. } = &mut event {
+            "goodwill".clone_into(refund_reason);
+            charges.push(ChargeRefund { charge: 1, amount: gbp(50) });
+        }
+        event
+    };
+    let some = &[(1, 1), (2, 1)];
+    vec![
+        ("OrderPlaced.v2.exchange", exchange),
+        ("ReturnRequested.v1.exchange", requested),
+        ("ReturnApproved.v1.split", split(return_approved(1, some, 1_500, 60))),
+        ("ReturnAuthorized.v1", split(return_authorized(1, some, 1_550, 60))),
+        ("ReturnAuthorized.v1.bare", return_authorized(1, some, 1_500, 60)),
+        ("ReturnReceived.v1", split(return_received(1, some, 1_500, 60))),
+        ("ReturnReceived.v1.bare", return_received(1, some, 1_500, 60)),
     ]
 }
 
@@ -206,7 +252,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 16, "every kind of event has a golden file");
+    assert_eq!(names.len(), 18, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use order_actor::domain::{
     Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
-    Line, LineAmounts, LineQuantity, NewLine, Order, Place, Policy, RejectReturn, RequestReturn,
-    ReturnLineDisposition, decide, evolve, replay,
+    Judgement, Line, LineAmounts, LineQuantity, NewLine, Order, OutcomeUnits, Place, Policy,
+    ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition, UnitOutcome, bounds, decide,
+    evolve, replay,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -93,9 +94,38 @@ fn a_fulfill() -> impl Strategy<Value = Command> {
 }
 
 fn a_request() -> impl Strategy<Value = Command> {
-    (1_u128..5, some_lines(), text()).prop_map(|(n, lines, reason)| {
-        Command::RequestReturn(RequestReturn { return_id: return_id(n), lines, reason })
+    (1_u128..5, some_lines(), text(), a_reference()).prop_map(|(n, lines, reason, reference)| {
+        let (return_id, exchange_order_id) = (return_id(n), None);
+        Command::RequestReturn(RequestReturn {
+            return_id,
+            lines,
+            reason,
+            reference,
+            exchange_order_id,
+        })
     })
+}
+
+/// Mostly none.
+fn a_reference() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => Just(String::new()),
+        1 => Just("A".to_owned()),
+        1 => Just("B".to_owned()),
+        1 => Just("x".repeat(65)),
+    ]
+}
+
+fn some_outcomes() -> impl Strategy<Value = Vec<OutcomeUnits>> {
+    use UnitOutcome::{NotArrived, Rejected, Restock, WriteOff};
+    let outcome = prop::sample::select(vec![Restock, WriteOff, NotArrived, Rejected]);
+    let units = (1_u32..=3, 1_u32..=3, outcome).prop_map(|units| outcomes(&[units])[0]);
+    prop_oneof![
+        3 => Just(Vec::new()),
+        1 => Just(outcomes(&[(1, 1, WriteOff)])),
+        1 => Just(outcomes(&[(1, 1, Restock), (1, 1, Rejected)])),
+        2 => prop::collection::vec(units, 0..4),
+    ]
 }
 
 fn an_approving() -> impl Strategy<Value = Command> {
@@ -103,26 +133,45 @@ fn an_approving() -> impl Strategy<Value = Command> {
     let named = (1_u32..=3, disposition)
         .prop_map(|(line, disposition)| ReturnLineDisposition { line, disposition });
     let dispositions = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(named, 0..3)];
-    let refund =
-        prop_oneof![6 => Just(None), 2 => money().prop_map(Some), 1 => Just(Some(gbp(-1)))];
-    (prop::option::of(1_u128..5), dispositions, refund, text()).prop_map(
-        |(n, dispositions, refund, refund_reason)| {
+    let refund = prop_oneof![6 => Just(None), 2 => money().prop_map(Some), 1 => Just(Some(gbp(-1))), 1 => Just(Some(gbp(i64::MAX)))];
+    let kept = (some_outcomes(), text(), prop::bool::weighted(0.4));
+    (prop::option::of(1_u128..5), dispositions, refund, text(), kept).prop_map(
+        |(n, dispositions, refund, refund_reason, (outcomes, why, receive_later))| {
             let return_id = n.map(return_id);
-            let charges = Vec::new();
+            let rejects = outcomes.iter().any(|units| units.outcome == UnitOutcome::Rejected);
+            let rejected_reason = if rejects { why } else { String::new() };
             Command::ApproveReturn(ApproveReturn {
                 return_id,
                 dispositions,
+                outcomes,
+                rejected_reason,
+                receive_later,
                 refund,
                 refund_reason,
-                charges,
+                ..an_approval()
             })
         },
     )
 }
 
+fn a_receiving() -> impl Strategy<Value = Command> {
+    (prop::option::of(1_u128..5), some_outcomes(), text()).prop_map(|(n, outcomes, why)| {
+        let rejects = outcomes.iter().any(|units| units.outcome == UnitOutcome::Rejected);
+        let rejected_reason = if rejects { why } else { String::new() };
+        let return_id = n.map(return_id);
+        Command::ReceiveReturn(ReceiveReturn {
+            return_id,
+            outcomes,
+            rejected_reason,
+            ..a_receipt()
+        })
+    })
+}
+
 fn a_rejecting() -> impl Strategy<Value = Command> {
     (prop::option::of(1_u128..5), text()).prop_map(|(n, reason)| {
-        Command::RejectReturn(RejectReturn { return_id: n.map(return_id), reason })
+        let return_id = n.map(return_id);
+        Command::RejectReturn(RejectReturn { return_id, reason, ..a_rejection() })
     })
 }
 
@@ -140,6 +189,7 @@ fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
         CommandKind::Escalate => (1, Just(Command::Escalate).boxed()),
         CommandKind::ApproveReturn => (2, an_approving().boxed()),
         CommandKind::RejectReturn => (1, a_rejecting().boxed()),
+        CommandKind::ReceiveReturn => (2, a_receiving().boxed()),
         CommandKind::HoldOrder => (1, later::a_hold().boxed()),
         CommandKind::ReleaseHold => (1, later::a_release().boxed()),
         CommandKind::Correct => (1, later::a_correction().boxed()),
@@ -176,6 +226,7 @@ fn usual_caller(command: &Command) -> By {
         }
         Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
         Command::Fulfill(_) => by_service(),
+        Command::ReceiveReturn(_) => by_desk(),
         Command::ApproveReturn(_) | Command::RejectReturn(_) => by_ops(),
         Command::Cancel(cancel) => match cancel.reason {
             CancelReason::CustomerRequest => by_owner(),
@@ -234,12 +285,43 @@ fn check_sums(details: &Details) -> Result<(), TestCaseError> {
     prop_assert_eq!(taxes, i128::from(totals.tax.minor));
     prop_assert_eq!(details.refunded.currency, totals.total.currency);
     prop_assert!((0..=totals.total.minor).contains(&details.refunded.minor));
+    check_returns(details)
+}
+
+/// Units in return are those of the returns that wait, and what is promised back is there to be
+/// paid.
+fn check_returns(details: &Details) -> Result<(), TestCaseError> {
+    prop_assert!(details.waiting.len() <= bounds::RETURNS_WAITING_MAX);
+    for line in &details.lines {
+        let of = |lines: &[LineQuantity]| {
+            let units = lines.iter().filter(|units| units.line == line.number);
+            units.map(|units| units.quantity.get()).sum::<u32>()
+        };
+        let waiting = details.waiting.iter();
+        let in_return: u32 = waiting.clone().map(|one| of(&one.units())).sum();
+        let approved = waiting.filter_map(|one| one.approval.as_ref());
+        let approved_units: u32 = approved.clone().map(|one| of(&one.units())).sum();
+        let held = approved.flat_map(|one| &one.lines).filter(|held| held.line == line.number);
+        let amount = held.fold(Amount::default(), |sum, held| sum.plus(held.amount));
+        prop_assert_eq!((line.in_return, line.approved), (in_return, approved_units));
+        prop_assert_eq!(line.amounts.approved, amount);
+        // Restocked, written off, and kept are all that was delivered.
+        let back = details.judged.iter().filter_map(|judged| match &judged.judgement {
+            Judgement::Approved { lines, .. } => Some(lines),
+            Judgement::Rejected { .. } => None,
+        });
+        let back = back.flatten().filter(|back| back.line == line.number);
+        prop_assert_eq!(back.map(|back| back.quantity.get()).sum::<u32>(), line.returned);
+    }
+    let paid: i64 = details.lines.iter().map(|line| line.amounts.fulfilled.total).sum::<i64>()
+        + details.charges.iter().map(|charge| charge.amount.total).sum::<i64>();
+    prop_assert!(details.refunded.minor + details.promised().minor <= paid);
     Ok(())
 }
 
 /// Parts of a line's price add up to it, however they were taken.
 fn check_amounts(line: &Line) -> Result<(), TestCaseError> {
-    let LineAmounts { ordered, cancelled, fulfilled, returned } = line.amounts;
+    let LineAmounts { ordered, cancelled, fulfilled, returned, .. } = line.amounts;
     for part in [|amount: Amount| amount.total, |amount: Amount| amount.tax] {
         let [ordered, cancelled, fulfilled, returned] =
             [ordered, cancelled, fulfilled, returned].map(part);
@@ -269,7 +351,7 @@ fn check_status(order: &Order) -> Result<(), TestCaseError> {
         Order::Pending(_) => open && !fulfilled,
         Order::Confirmed(confirmed) => open && fulfilled == confirmed.shipped_at.is_some(),
         Order::Fulfilled(_) => !open && kept && !in_return,
-        Order::ReturnRequested(_) => !open && in_return,
+        Order::ReturnRequested(_) => !open && in_return && !details.waiting.is_empty(),
         Order::Returned(_) => !open && fulfilled && !kept && !in_return,
         Order::Cancelled(_) => !open && !fulfilled,
     };
@@ -412,7 +494,7 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         }
     }
     assert_eq!(states.len(), 6, "{states:?}");
-    assert_eq!(events.len(), 16, "{events:?}");
+    assert_eq!(events.len(), 18, "{events:?}");
     let expected = [
         "ALREADY_EXISTS",
         "AMOUNT_OVERFLOW",
@@ -432,7 +514,9 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         "ORDER_HELD",
         "REASON_REQUIRED",
         "REFUND_TOO_LARGE",
+        "RETURN_ID_REQUIRED",
         "RETURN_MISMATCH",
+        "RETURN_NOT_APPROVED",
         "RETURN_WINDOW_EXPIRED",
         "TEXT_TOO_LONG",
     ];

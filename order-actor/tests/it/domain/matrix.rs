@@ -30,6 +30,20 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ("confirmed and held", vec![placed(), confirmed(), held(1, HoldKind::Fraud, "", 3)]),
         ("confirmed, a unit delivered", vec![placed(), confirmed(), lines_fulfilled(1, some, 5)]),
         (
+            "confirmed, a unit delivered, its return requested",
+            vec![placed(), confirmed(), lines_fulfilled(1, some, 5), return_requested(1, some, 10)],
+        ),
+        (
+            "confirmed, a unit returned",
+            vec![
+                placed(),
+                confirmed(),
+                lines_fulfilled(1, some, 5),
+                return_requested(1, some, 10),
+                return_approved(1, some, 1_000, 15),
+            ],
+        ),
+        (
             "confirmed, a unit lost",
             vec![
                 placed(),
@@ -47,6 +61,14 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
         ),
         ("return requested", waiting(ALL)),
         ("return requested, escalated", extended(waiting(ALL), vec![return_escalated(1, 4 * DAY)])),
+        (
+            "return requested, approved",
+            extended(waiting(ALL), vec![return_authorized(1, ALL, 3_500, 30)]),
+        ),
+        (
+            "two returns requested",
+            extended(waiting(some), vec![return_requested(2, &[(2, 1)], 30)]),
+        ),
         ("returned", extended(waiting(ALL), vec![return_approved(1, ALL, 3_500, 30)])),
         ("cancelled", vec![placed(), order_cancelled(CancelReason::CustomerRequest, false, 5)]),
     ]
@@ -101,10 +123,16 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("ApproveReturn", Command::ApproveReturn(an_approval()), by_ops(), 60),
             ("ApproveReturn 1", approve(1), by_ops(), 60),
             ("ApproveReturn 2", approve(2), by_ops(), 60),
+            ("ApproveReturn 1, receive later", approve_later(1), by_ops(), 60),
         ],
         CommandKind::RejectReturn => vec![
             ("RejectReturn 1", reject(1), by_ops(), 60),
             ("RejectReturn 2", reject(2), by_ops(), 60),
+        ],
+        CommandKind::ReceiveReturn => vec![
+            ("ReceiveReturn", Command::ReceiveReturn(a_receipt()), by_ops(), 60),
+            ("ReceiveReturn 1", receive(1), by_desk(), 60),
+            ("ReceiveReturn 2", receive(2), by_desk(), 60),
         ],
         CommandKind::HoldOrder => vec![("HoldOrder", hold(1), by_ops(), early)],
         CommandKind::ReleaseHold => vec![("ReleaseHold", release(1), by_ops(), early)],
@@ -159,19 +187,25 @@ fn page() -> String {
         }
         page.push('\n');
     }
-    page.push_str("roles (to an order that is absent)\n");
+    page.push_str("roles (to an order that is absent; returns: a SERVICE of that scope)\n");
     let mut names = std::collections::BTreeSet::new();
     for (_, command, _, seconds) in commands() {
         if !names.insert(command.name()) {
             continue;
         }
         write!(page, "  {:<14}", command.name()).unwrap();
-        for by in [by_owner(), by_service(), by_ops(), by_engine()] {
+        for (by, name) in [
+            (by_owner(), "CUSTOMER"),
+            (by_service(), "SERVICE"),
+            (by_desk(), "returns"),
+            (by_ops(), "OPS"),
+            (by_engine(), "ENGINE"),
+        ] {
             let decision =
                 decide(&Order::Absent, &command, &by, after(seconds), &Policy::default());
             let answer = match decision {
                 Err(Rejection::Forbidden { .. }) => "-",
-                _ => by.role().code(),
+                _ => name,
             };
             write!(page, " {answer:<9}").unwrap();
         }

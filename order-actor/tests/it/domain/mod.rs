@@ -15,11 +15,13 @@ mod parcels; // what becomes of them
 mod place;
 mod reject_return;
 mod request_return;
+mod returns; // several at once, with outcomes, received later
 
 mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
 mod later; // commands to orders that were placed, for the laws
 mod laws; // what holds after any sequence of commands
+mod lives; // ten thousand orders to their end
 mod matrix; // every command against every state
 mod texts; // names, texts of refusals, nothing of a person

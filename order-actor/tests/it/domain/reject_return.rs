@@ -5,7 +5,7 @@ use order_actor::domain::{Command, Existing, RejectReturn, Rejection, Role, Stat
 use super::support::*;
 
 fn because(reason: &str) -> Command {
-    Command::RejectReturn(RejectReturn { return_id: None, reason: reason.to_owned() })
+    Command::RejectReturn(RejectReturn { reason: reason.to_owned(), ..a_rejection() })
 }
 
 #[test]
@@ -25,7 +25,8 @@ fn a_rejected_return_rejected_again_changes_nothing() {
     let mut history = waiting(ALL);
     history.push(return_rejected(1, 30));
     given(history.clone()).when(&reject(1), &by_ops(), 40).then_nothing_happened();
-    let other = RejectReturn { return_id: Some(return_id(1)), reason: "broken".to_owned() };
+    let (id, reason) = (Some(return_id(1)), "broken".to_owned());
+    let other = RejectReturn { return_id: id, reason, ..a_rejection() };
     given(history.clone())
         .when(&Command::RejectReturn(other), &by_ops(), 40)
         .then_rejected(&exists(Existing::Judgement, &["reason"]));

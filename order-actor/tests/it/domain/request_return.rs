@@ -11,6 +11,8 @@ fn with_reason(reason: &str, lines: &[(u32, u32)]) -> Command {
         return_id: return_id(1),
         lines: units(lines),
         reason: reason.to_owned(),
+        reference: String::new(),
+        exchange_order_id: None,
     })
 }
 
@@ -69,13 +71,6 @@ fn a_reused_return_id_is_refused_with_the_fields_that_differ() {
             .when(&with_reason("too small", &[(1, 1)]), &by_owner(), 40)
             .then_rejected(&exists(Existing::Return, &["lines", "reason"]));
     }
-}
-
-#[test]
-fn one_return_waits_at_a_time() {
-    given(waiting(&[(1, 1)]))
-        .when(&request_return(2, &[(2, 1)]), &by_owner(), 30)
-        .then_rejected(&invalid_transition(Status::ReturnRequested, "RequestReturn"));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use order_actor::domain::{
     Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
-    Impossible, LineQuantity, NewLine, Order, Person, Place, PlacedLine, Policy, RejectReturn,
-    Rejection, RequestReturn, Restitution, Role, Status, TaxMode, decide, evolve, replay,
+    Impossible, LineQuantity, NewLine, Order, OutcomeUnits, Person, Place, PlacedLine, Policy,
+    ReceiveReturn, RejectReturn, Rejection, RequestReturn, Restitution, Role, Status, TaxMode,
+    UnitOutcome, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -65,6 +66,11 @@ pub fn by_ops() -> By {
 
 pub fn by_service() -> By {
     By::service("warehouse")
+}
+
+/// A service whose token has the scope `returns`.
+pub fn by_desk() -> By {
+    By::ReturnsDesk("desk".to_owned().into())
 }
 
 pub fn by_engine() -> By {
@@ -133,13 +139,19 @@ pub fn request_return(n: u128, lines: &[(u32, u32)]) -> Command {
         return_id: return_id(n),
         lines: units(lines),
         reason: "chipped".to_owned(),
+        reference: String::new(),
+        exchange_order_id: None,
     })
 }
 
 pub fn an_approval() -> ApproveReturn {
     ApproveReturn {
         return_id: None,
+        reference: String::new(),
         dispositions: Vec::new(),
+        outcomes: Vec::new(),
+        rejected_reason: String::new(),
+        receive_later: false,
         refund: None,
         refund_reason: String::new(),
         charges: Vec::new(),
@@ -150,8 +162,40 @@ pub fn approve(n: u128) -> Command {
     Command::ApproveReturn(ApproveReturn { return_id: Some(return_id(n)), ..an_approval() })
 }
 
+/// The same, with the goods received later.
+pub fn approve_later(n: u128) -> Command {
+    let return_id = Some(return_id(n));
+    Command::ApproveReturn(ApproveReturn { return_id, receive_later: true, ..an_approval() })
+}
+
+pub fn a_receipt() -> ReceiveReturn {
+    ReceiveReturn {
+        return_id: None,
+        reference: String::new(),
+        outcomes: Vec::new(),
+        rejected_reason: String::new(),
+    }
+}
+
+pub fn receive(n: u128) -> Command {
+    Command::ReceiveReturn(ReceiveReturn { return_id: Some(return_id(n)), ..a_receipt() })
+}
+
+pub fn a_rejection() -> RejectReturn {
+    RejectReturn { return_id: None, reference: String::new(), reason: "worn".to_owned() }
+}
+
+pub fn outcomes(units: &[(u32, u32, UnitOutcome)]) -> Vec<OutcomeUnits> {
+    let one = |(line, units, outcome): &(u32, u32, UnitOutcome)| OutcomeUnits {
+        line: *line,
+        quantity: Quantity::new(*units).unwrap(),
+        outcome: *outcome,
+    };
+    units.iter().map(one).collect()
+}
+
 pub fn reject(n: u128) -> Command {
-    Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), reason: "worn".to_owned() })
+    Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), ..a_rejection() })
 }
 
 /// The event of [`place`] at 0.
@@ -181,6 +225,7 @@ pub fn placed() -> Event {
         person: Arc::new(person()),
         tags: Vec::new(),
         metadata: BTreeMap::new(),
+        exchange_of: None,
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),
@@ -243,6 +288,8 @@ pub fn return_requested_by(asked_by: Role, n: u128, lines: &[(u32, u32)], second
         return_id: return_id(n),
         lines: units(lines),
         reason: "chipped".to_owned(),
+        reference: String::new(),
+        exchange_order_id: None,
         judge_by: after(seconds + 3 * DAY),
         asked_by,
         at: after(seconds),
@@ -265,12 +312,36 @@ pub fn return_approved(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64)
     Event::ReturnApproved {
         return_id: return_id(n),
         lines,
+        kept: Vec::new(),
+        rejected_reason: String::new(),
         refund: gbp(refund),
         refund_reason: String::new(),
         refund_told: refund > 0,
         charges: Vec::new(),
         at: after(seconds),
     }
+}
+
+pub fn return_authorized(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64) -> Event {
+    Event::ReturnAuthorized {
+        return_id: return_id(n),
+        lines: units(lines),
+        kept: Vec::new(),
+        rejected_reason: String::new(),
+        refund: gbp(refund),
+        refund_reason: String::new(),
+        charges: Vec::new(),
+        at: after(seconds),
+    }
+}
+
+pub fn return_received(n: u128, lines: &[(u32, u32)], refund: i64, seconds: u64) -> Event {
+    let Event::ReturnApproved { return_id, lines, kept, rejected_reason, refund, at, .. } =
+        return_approved(n, lines, refund, seconds)
+    else {
+        unreachable!()
+    };
+    Event::ReturnReceived { return_id, lines, kept, rejected_reason, refund, at }
 }
 
 pub fn return_rejected(n: u128, seconds: u64) -> Event {

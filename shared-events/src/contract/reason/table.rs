@@ -192,9 +192,15 @@ reasons! {
         "The refunds would exceed the amount of the order less what was cancelled and refunded. \
          `most` is what remains.",
         "Refund at most that.";
+    "RETURN_ID_REQUIRED" => ReturnIdRequired [FailedPrecondition]
+        "Several returns of the order wait, and the call names none of them.",
+        "Name one by `return_id` or `return_reference`; the order shows them as `pending_returns`.";
     "RETURN_MISMATCH" => ReturnMismatch [FailedPrecondition]
-        "The named return is not the pending one.",
-        "Read the order: it names the pending return.";
+        "The named return does not wait.",
+        "Read the order: `pending_returns` are those that wait.";
+    "RETURN_NOT_APPROVED" => ReturnNotApproved [FailedPrecondition]
+        "The return waits for its judgement: its goods cannot be received yet.",
+        "Let an operator approve it with `receive_later`.";
     "RETURN_WINDOW_EXPIRED" => ReturnWindowExpired [FailedPrecondition]
         "The time in which units may be returned is over.",
         "None: `return_until` of the order has passed.";
@@ -226,6 +232,9 @@ reasons! {
     "TOO_MANY_LINES" => TooManyLines [InvalidArgument]
         "The order has more lines than one may have; the message says how many.",
         "Split the order.";
+    "TOO_MANY_RETURNS" => TooManyReturns [FailedPrecondition]
+        "As many returns of the order wait as may at the same time.",
+        "Let operators judge some of them first.";
     "TOTALS_MISMATCH" => TotalsMismatch [InvalidArgument]
         "A sum in `expected` is not what lines, discounts, charges and taxes come to. `field` says \
          which, `is` what it comes to.",
