@@ -64,6 +64,7 @@ fn questions(order: &str) -> Vec<(&'static str, Value)> {
         (service, orders("FulfillOrder", json!({}))),
         (service, orders("ApproveReturn", json!({}))),
         (service, orders("RejectReturn", json!({ "reason": "worn" }))),
+        (service, orders("AddNote", json!({ "text": "hello", "public": true }))),
         (journal, orders("ListOrderEvents", json!({}))),
         (journal, orders("DiffOrder", json!({ "from_version": 0 }))),
         (journal, orders("DiffOrder", json!({ "from_version": 7 }))),

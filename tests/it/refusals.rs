@@ -449,6 +449,7 @@ async fn every_malformed_field_is_named(shop: Shop) {
             "RejectReturn",
             json!({ "order_id": id, "return_id": id, "reason": "x", "options": options }),
         ),
+        (order, "AddNote", json!({ "order_id": id, "text": "x", "options": options })),
         (journal, "ListOrderEvents", page(json!({ "order_id": id }))),
         (journal, "DiffOrder", json!({ "order_id": id, "from_version": 0, "to_version": 1 })),
         (stock, "GetStock", json!({ "sku": "MUG" })),

@@ -46,6 +46,21 @@ pub const KEYS_MAX: usize = 50;
 /// The most characters of such a key.
 pub const KEY_MAX: usize = 40;
 
+/// The most characters of the address of a line's picture.
+pub const IMAGE_URL_MAX: usize = 500;
+
+/// The most characters of an e-mail address.
+pub const EMAIL_MAX: usize = 254;
+
+/// The most notes of an order.
+pub const NOTES_MAX: usize = 100;
+
+/// The most characters of a note.
+pub const NOTE_MAX: usize = 2_000;
+
+/// The most notes that a customer adds to an order, so that there is room for those of the shop.
+pub const CUSTOMER_NOTES_MAX: usize = 20;
+
 /// 9999-01-01T00:00:00Z, in microseconds. Later instants mean "no end", so an `ordered_at` must be
 /// earlier. Only the edge checks this, because no decision depends on `ordered_at`.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
@@ -66,6 +81,9 @@ const _: () = assert!(2 * CUSTOMER_ASKS_MAX * 3 < EVENTS_MAX - ENDING_ROOM);
 
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The text for a client's order number that looks like one of the engine's own.
+pub(crate) const NUMBER_OF_THE_ENGINE: &str = "numbers such as 4QK2-9XVA-07TM are the engine's own";
 
 /// The text for a return without lines.
 pub(crate) const LINE_REQUIRED: &str = "at least one line is named";

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared_events::contract::{CustomerId, Money, OrderId, ReturnId, ShipmentId, Timestamp};
+use shared_events::contract::{
+    CustomerId, Money, OrderId, OrderNames, OrderNumber, ReturnId, ShipmentId, Timestamp,
+};
 
 use super::{
-    Amount, Charge, ChargeRefund, Discount, Line, LineQuantity, Person, Restitution, TaxMode,
+    Amount, Charge, ChargeRefund, Discount, Line, LineQuantity, Note, Person, Restitution, TaxMode,
     Totals,
 };
 
@@ -35,6 +37,8 @@ pub struct Details {
     pub shipments: Vec<Arc<Shipment>>,
     /// Judged returns, in order.
     pub judged: Vec<Arc<JudgedReturn>>,
+    /// Its notes, in order.
+    pub notes: Vec<Arc<Note>>,
     /// The number of its events.
     pub events: u64,
     /// How often the customer cancelled some of its units.
@@ -54,6 +58,8 @@ pub struct Terms {
     pub tags: Vec<String>,
     /// What the client keeps beside it.
     pub metadata: BTreeMap<String, String>,
+    /// Names that the client gave it.
+    pub names: Option<Box<OrderNames>>,
 }
 
 /// A charge of an order and what of it was paid back.
@@ -127,6 +133,15 @@ impl JudgedReturn {
 }
 
 impl Details {
+    /// The number by which people know it: the client's, or else the one of its id.
+    #[must_use]
+    pub fn order_number(&self) -> String {
+        match &self.terms.names {
+            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
+            _ => OrderNumber::of(self.order_id).to_string(),
+        }
+    }
+
     /// The line with this number.
     #[must_use]
     pub fn line(&self, number: u32) -> Option<&Line> {

@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CancelReason, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId, ReturnId,
-    SellerId, ShipmentId, Sku, Timestamp,
+    CancelReason, CustomerId, Disposition, Money, OrderId, OrderNames, Quantity, ReservationId,
+    ReturnId, SellerId, ShipmentId, Sku, Timestamp,
 };
 
-use super::{Charge, ChargeRefund, Discount, LinePrice, LineTerms, Person, Role, Tax, TaxMode};
+use super::note::is_private;
+use super::{
+    By, Charge, ChargeRefund, Discount, LinePrice, LineTerms, NoteText, Person, Role, Tax, TaxMode,
+};
 
 const fn customer() -> Role {
     Role::Customer
@@ -49,6 +52,9 @@ pub enum Event {
         /// What the client keeps beside it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         metadata: BTreeMap<String, String>,
+        /// Names that the client gave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        names: Option<Box<OrderNames>>,
         /// When the engine accepted it.
         placed_at: Timestamp,
         /// When it was ordered, as reported by the client.
@@ -166,6 +172,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody wrote a note.
+    NoteAdded {
+        /// Whether the customer sees it.
+        #[serde(default, skip_serializing_if = "is_private")]
+        public: bool,
+        /// The text; all the personal data of the event.
+        note: Arc<NoteText>,
+        /// Who wrote it.
+        by: By,
+        /// When.
+        at: Timestamp,
+    },
     /// The return was rejected; the units stay with the customer.
     ReturnRejected {
         /// The return.
@@ -202,6 +220,9 @@ pub struct PlacedLine {
     /// Its name for people, such as `Mug, blue`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Where a picture of it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// What else there is to say of it, such as `size: L`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -223,9 +244,10 @@ impl PlacedLine {
 
     /// What it says beside that, if it says anything.
     pub(super) fn terms(&self) -> Option<LineTerms> {
-        let Self { title, attributes, discounts, taxes, .. } = self;
+        let Self { title, image_url, attributes, discounts, taxes, .. } = self;
         let terms = LineTerms {
             title: title.clone(),
+            image_url: image_url.clone(),
             attributes: attributes.clone(),
             discounts: discounts.clone(),
             taxes: taxes.clone(),
@@ -276,6 +298,7 @@ impl Event {
             Self::ReturnEscalated { .. } => "ReturnEscalated",
             Self::ReturnApproved { .. } => "ReturnApproved",
             Self::ReturnRejected { .. } => "ReturnRejected",
+            Self::NoteAdded { .. } => "NoteAdded",
         }
     }
 
@@ -292,7 +315,8 @@ impl Event {
             | Self::ReturnRequested { at, .. }
             | Self::ReturnEscalated { at, .. }
             | Self::ReturnApproved { at, .. }
-            | Self::ReturnRejected { at, .. } => *at,
+            | Self::ReturnRejected { at, .. }
+            | Self::NoteAdded { at, .. } => *at,
         }
     }
 }

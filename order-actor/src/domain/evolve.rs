@@ -5,9 +5,9 @@ use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Time
 
 use super::counts::{self, cancel, each, fulfill, nothing_open};
 use super::{
-    Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
-    LineQuantity, Order, OrderPrice, Pending, ReturnRequested, Returned, Role, Shipment, Status,
-    Terms,
+    By, Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
+    LineQuantity, NewNote, Note, NoteText, Order, OrderPrice, Pending, ReturnRequested, Returned,
+    Role, Shipment, Status, Terms,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -91,7 +91,23 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::ReturnRejected { return_id, reason, .. } => {
             Ok(return_rejected(waiting(order, *return_id)?, reason))
         }
+        Event::NoteAdded { public, note, by, at } => {
+            note_added(order, (*public, note.as_ref().clone()), Some(by.clone()), *at)
+        }
     }
+}
+
+/// A note changes nothing else, and an order may have one in every state.
+fn note_added(
+    mut order: Order,
+    (public, note): (bool, NoteText),
+    by: Option<By>,
+    at: Timestamp,
+) -> Evolved {
+    let details = order.details_mut().ok_or(WRONG_STATE)?;
+    let number = u32::try_from(details.notes.len()).unwrap_or(u32::MAX).saturating_add(1);
+    details.notes.push(Arc::new(Note { number, public, note, by, at }));
+    Ok(order)
 }
 
 fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
@@ -221,6 +237,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             person,
             tags,
             metadata,
+            names,
             placed_at,
             ordered_at,
             confirm_by,
@@ -236,6 +253,11 @@ fn placed(order: &Order, event: &Event) -> Evolved {
         tax_mode: *tax_mode,
         tags: tags.clone(),
         metadata: metadata.clone(),
+        names: names.clone(),
+    };
+    let note = |(number, new): (u32, &NewNote)| {
+        let note = NoteText { text: new.text.clone() };
+        Arc::new(Note { number, public: new.public, note, by: None, at: *placed_at })
     };
     Ok(Order::Pending(Pending {
         details: Details {
@@ -251,6 +273,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             ordered_at: *ordered_at,
             shipments: Vec::new(),
             judged: Vec::new(),
+            notes: (1_u32..).zip(&person.notes).map(note).collect(),
             events: 0,
             customer_cancels: 0,
             customer_returns: 0,

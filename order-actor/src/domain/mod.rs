@@ -21,6 +21,8 @@ mod event; // the journal's private schema
 mod evolve;
 mod guards; // checks that several commands share
 mod line; // a line, its units and what they cost
+mod names; // names and notes that an order is placed with
+mod note; // what people write on an order; personal data
 mod order; // one variant per state, each with its own data
 mod person; // recipient and payer; personal data
 mod policy; // the time windows that a shop configures
@@ -40,6 +42,7 @@ pub use details::{Details, JudgedReturn, Judgement, OrderCharge, Shipment, Terms
 pub use event::{Event, LineQuantity, PlacedLine, Restitution};
 pub use evolve::{Impossible, evolve, replay};
 pub use line::{Line, LineAmounts, LineTerms};
+pub use note::{NewNote, Note, NoteText};
 pub use order::{
     Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
 };

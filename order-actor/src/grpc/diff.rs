@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use shared_events::contract::{Money, Timestamp};
 
 use super::proto::FieldChange;
-use crate::domain::{Address, Details, Line, Order, OrderCharge};
+use crate::domain::{Address, By, Details, Line, Order, OrderCharge, Role};
 
 /// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
 
-/// Every field that differs between two states of an order.
-pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
-    let (before, after) = (fields(before), fields(after));
+/// Every field that differs between two states of an order, as far as the caller may see it.
+pub(super) fn diff(before: &Order, after: &Order, by: &By) -> Vec<FieldChange> {
+    let private = by.role() != Role::Customer;
+    let (before, after) = (fields(before, private), fields(after, private));
     let mut paths: Vec<&(u32, String)> = before.keys().chain(after.keys()).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -26,10 +27,11 @@ pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
 }
 
 /// The fields under their proto names. Unset fields are absent.
-fn fields(order: &Order) -> Fields {
+fn fields(order: &Order, private: bool) -> Fields {
     let mut fields = Fields::new();
     let Some(details) = order.details() else { return fields };
     set_details(order, details, &mut |path, value| set(&mut fields, path, value));
+    set_notes(details, private, &mut |path, value| set(&mut fields, path, value));
     set_state(order, &mut |path, value| set(&mut fields, path, value));
     for line in &details.lines {
         set_line(line, &mut fields);
@@ -112,6 +114,17 @@ fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
     for (key, value) in &terms.metadata {
         set(&format!("metadata[{key}]"), value.clone());
     }
+    for (name, text) in terms.names.iter().flat_map(|names| names.all()) {
+        set(name.field(), text.to_owned());
+    }
+}
+
+/// Its notes; of private ones, only where the caller may see them.
+fn set_notes(details: &Details, private: bool, set: &mut dyn FnMut(&str, String)) {
+    let seen = details.notes.iter().filter(|note| note.public || private);
+    for (number, note) in (1_u32..).zip(seen) {
+        set(&format!("notes[{number}]"), note.note.text.clone());
+    }
 }
 
 /// Fields of its state.
@@ -164,6 +177,9 @@ fn set_line(line: &Line, fields: &mut Fields) {
     if let Some(terms) = &line.terms {
         if !terms.title.is_empty() {
             set("title", terms.title.clone());
+        }
+        if !terms.image_url.is_empty() {
+            set("image_url", terms.image_url.clone());
         }
         for (key, value) in &terms.attributes {
             set(&format!("attributes[{key}]"), value.clone());

@@ -64,7 +64,7 @@ impl JournalService for OrdersEdge {
                 let refusal = crate::actor::Refusal::Quarantined(error.to_string());
                 return Err(status::refused(&refusal));
             }
-            let mut shown = history::shown(entry);
+            let mut shown = history::for_caller(&by, history::shown(entry));
             shown.position = self.position_for(&by, shown.position).await;
             bytes += shown.encoded_len();
             last = entry.0.sequence;
@@ -98,12 +98,12 @@ impl JournalService for OrdersEdge {
         };
         let (before, after) = (until(from_version)?, until(to_version)?);
         let earlier: Order = history::replayed(before)?;
-        let changes = diff::diff(&earlier, &history::replayed(after)?);
+        let changes = diff::diff(&earlier, &history::replayed(after)?, &by);
         let between = after.get(before.len()..).unwrap_or_default();
         let mut bytes = 0;
         let events = between
             .iter()
-            .map(render::recorded)
+            .map(|event| history::for_caller(&by, render::recorded(event)))
             .take_while(|event| {
                 let fits = bytes < PAGE_BYTES_MAX;
                 bytes += event.encoded_len();

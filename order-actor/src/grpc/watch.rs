@@ -8,8 +8,8 @@ use tonic::Status;
 use super::changes::{Change, Changes};
 use super::edge::hidden;
 use super::proto::{Progress, WatchOrdersResponse, watch_orders_response::Item};
-use super::status;
 use super::tail::{Batch, MessageSource};
+use super::{render, status};
 use crate::journal::Journal;
 
 /// Sends the changes that match a filter.
@@ -41,6 +41,7 @@ impl MessageSource for Watch {
             if let (Some(journal), Some(place)) = (&self.positions, change.position) {
                 let hidden = hidden(journal, place).await;
                 change.position = Some(hidden.map_err(|error| status::journal(&error))?);
+                change.event.iter_mut().for_each(render::for_customers);
             }
             let item = Some(Item::Change(change));
             messages.push((*shard, *position, WatchOrdersResponse { item }));

@@ -65,6 +65,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::ReturnRejected { return_id, reason, .. } => {
             vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
         }
+        // Notes stay with the order: no other service needs what people write to each other.
+        Event::NoteAdded { .. } => Vec::new(),
     }
 }
 
@@ -74,6 +76,7 @@ fn header(details: &Details) -> OrderHeader {
         customer_id: details.customer_id,
         contact: details.person.contact.clone(),
         total: details.totals.total,
+        names: details.terms.names.clone(),
     }
 }
 
@@ -88,6 +91,7 @@ fn placed(line: &Line) -> Option<OrderLineFact> {
         quantity,
         unit_price: line.unit_price,
         title: line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        image_url: line.terms.as_ref().map(|said| said.image_url.clone()).unwrap_or_default(),
         total: (!is_plain).then_some(total),
     })
 }

@@ -7,7 +7,7 @@ mod stock; // stock and messages
 pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
-pub use orders::{CommandOptions, EventsVerb, OrderVerb, PlaceArgs, ReturnVerb};
+pub use orders::{CommandOptions, EventsVerb, ListedBy, OrderVerb, PlaceArgs, ReturnVerb};
 pub use stock::{NotificationVerb, StockVerb};
 
 use clap::{Args, Parser, Subcommand};

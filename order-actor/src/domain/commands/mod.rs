@@ -2,6 +2,7 @@
 //! its events.
 //! Never here: the wire form of a command (`grpc/commands`), or what its events do (`evolve`).
 
+mod add_note; // write a note
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
@@ -15,6 +16,7 @@ mod request_return; // ask to return units
 use serde::Serialize;
 use shared_events::contract::Timestamp;
 
+pub use add_note::AddNote;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
@@ -49,6 +51,8 @@ pub enum Command {
     ApproveReturn(ApproveReturn),
     /// Leave the units with the customer.
     RejectReturn(RejectReturn),
+    /// Write a note.
+    AddNote(AddNote),
 }
 
 impl From<Place> for Command {
@@ -78,6 +82,8 @@ pub enum CommandKind {
     ApproveReturn,
     /// See [`Command::RejectReturn`].
     RejectReturn,
+    /// See [`Command::AddNote`].
+    AddNote,
 }
 
 impl CommandKind {
@@ -94,6 +100,7 @@ impl CommandKind {
             Self::Escalate => "Escalate",
             Self::ApproveReturn => "ApproveReturn",
             Self::RejectReturn => "RejectReturn",
+            Self::AddNote => "AddNote",
         }
     }
 
@@ -112,7 +119,8 @@ impl CommandKind {
             Self::RequestReturn => Some(Self::Escalate),
             Self::Escalate => Some(Self::ApproveReturn),
             Self::ApproveReturn => Some(Self::RejectReturn),
-            Self::RejectReturn => None,
+            Self::RejectReturn => Some(Self::AddNote),
+            Self::AddNote => None,
         }
     }
 }
@@ -130,6 +138,7 @@ impl Command {
             Self::Escalate => &Escalate,
             Self::ApproveReturn(approve) => approve,
             Self::RejectReturn(reject) => reject,
+            Self::AddNote(add) => add,
         }
     }
 

@@ -3,15 +3,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared_events::contract::{
-    Contact, CustomerId, Money, OrderId, Quantity, SellerId, Sku, Timestamp,
+    Contact, CustomerId, Money, OrderId, OrderNames, Quantity, SellerId, Sku, Timestamp,
 };
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, Existing, Line,
-    LinePrice, LineTerms, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
-    TaxMode, Totals, bounds, price,
+    LinePrice, LineTerms, NewNote, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection,
+    Tax, TaxMode, Totals, bounds, names, price,
 };
 
 /// Place an order.
@@ -49,6 +49,13 @@ pub struct Place {
     /// What the client keeps beside it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Names that the client gives it. They are unique, so customers, who may not learn of other
+    /// orders, give none.
+    #[serde(skip_serializing_if = "OrderNames::is_empty")]
+    pub names: OrderNames,
+    /// Notes on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NewNote>,
     /// The sums as the client has them; they must be the computed ones.
     #[serde(skip_serializing_if = "ExpectedTotals::is_empty")]
     pub expected: ExpectedTotals,
@@ -117,6 +124,9 @@ pub struct NewLine {
     /// Its name for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Where a picture of it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// What else there is to say of it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -138,6 +148,7 @@ impl NewLine {
             unit_price,
             seller_id: None,
             title: String::new(),
+            image_url: String::new(),
             attributes: BTreeMap::new(),
             discounts: Vec::new(),
             taxes: Vec::new(),
@@ -146,8 +157,8 @@ impl NewLine {
 
     /// Whether this is what a line of an order was placed with.
     fn is(&self, line: &Line) -> bool {
-        let Self { sku, quantity, unit_price, seller_id, title, attributes, discounts, taxes } =
-            self;
+        let Self { sku, quantity, unit_price, seller_id, .. } = self;
+        let Self { title, image_url, attributes, discounts, taxes, .. } = self;
         let none = LineTerms::default();
         let terms = line.terms.as_deref().unwrap_or(&none);
         line.sku == *sku
@@ -155,6 +166,7 @@ impl NewLine {
             && line.unit_price == *unit_price
             && line.seller_id == *seller_id
             && terms.title == *title
+            && terms.image_url == *image_url
             && terms.attributes == *attributes
             && terms.discounts == *discounts
             && terms.taxes == *taxes
@@ -168,7 +180,10 @@ impl Decide for Place {
 
     fn allows(&self, by: &By) -> bool {
         match by {
-            By::Customer(_) => by.owns_orders_of(self.customer_id),
+            By::Customer(_) => {
+                by.owns_orders_of(self.customer_id)
+                    && names::are_of_a_customer(&self.names, &self.notes)
+            }
             By::Service(_) | By::Ops(_) => true,
             By::Engine(_) => false,
         }
@@ -193,6 +208,7 @@ impl Decide for Place {
                 unit_price: new.unit_price,
                 seller_id: new.seller_id,
                 title: new.title.clone(),
+                image_url: new.image_url.clone(),
                 attributes: new.attributes.clone(),
                 discounts: new.discounts.clone(),
                 taxes: new.taxes.clone(),
@@ -210,9 +226,11 @@ impl Decide for Place {
                 address: self.address.clone(),
                 contact: self.contact.clone(),
                 billing_address: self.billing_address.clone(),
+                notes: self.notes.clone(),
             }),
             tags: self.tags.clone(),
             metadata: self.metadata.clone(),
+            names: (!self.names.is_empty()).then(|| Box::new(self.names.clone())),
             placed_at: context.now,
             ordered_at: self.ordered_at,
             confirm_by: context.now.plus(context.policy.confirm_within),
@@ -250,6 +268,8 @@ impl Place {
             tax_mode: TaxMode::OnTop,
             tags: Vec::new(),
             metadata: BTreeMap::new(),
+            names: OrderNames::default(),
+            notes: Vec::new(),
             expected: ExpectedTotals::default(),
         }
     }
@@ -265,6 +285,7 @@ impl Place {
             address.check().map_err(Rejection::InvalidAddress)?;
         }
         self.contact.check().map_err(Rejection::InvalidContact)?;
+        names::check(&self.names, &self.notes)?;
         Ok(totals)
     }
 
@@ -314,7 +335,7 @@ impl Place {
     }
 
     /// Compares the fields of an existing order with this command.
-    fn compare(&self, details: &Details) -> [Differs; 11] {
+    fn compare(&self, details: &Details) -> [Differs; 15] {
         let Self {
             order_id: _,
             customer_id,
@@ -328,6 +349,8 @@ impl Place {
             tax_mode,
             tags,
             metadata,
+            names,
+            notes,
             // An order is what it is, whatever was expected of it.
             expected: _,
         } = self;
@@ -336,6 +359,7 @@ impl Place {
         let same_charges =
             details.charges.iter().map(|one| &one.charge).eq(&self.numbered_charges());
         let (person, terms) = (&details.person, &details.terms);
+        let [number, external_id, shop, notes] = names::differences(details, names, notes);
         [
             ("customer_id", details.customer_id != *customer_id),
             ("lines", !same_lines),
@@ -348,6 +372,10 @@ impl Place {
             ("tax_mode", terms.tax_mode != *tax_mode),
             ("tags", terms.tags != *tags),
             ("metadata", terms.metadata != *metadata),
+            number,
+            external_id,
+            shop,
+            notes,
         ]
     }
 }

@@ -3,6 +3,7 @@
 //! Never here: how a command is executed, which is the same for all (`grpc/orders`), or the reads
 //! (`grpc/reads`).
 
+mod add_note;
 mod approve_return;
 mod cancel;
 mod fulfill;
@@ -47,6 +48,7 @@ pub(super) fn parse(
         Some(Command::RequestReturn(request)) => request.parse(context),
         Some(Command::ApproveReturn(request)) => request.parse(context),
         Some(Command::RejectReturn(request)) => request.parse(context),
+        Some(Command::AddNote(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -96,6 +98,13 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::RejectReturnRequest>,
     ) -> Result<Response<proto::RejectReturnResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn add_note(
+        &self,
+        request: Request<proto::AddNoteRequest>,
+    ) -> Result<Response<proto::AddNoteResponse>, Status> {
         self.command(request).await
     }
 

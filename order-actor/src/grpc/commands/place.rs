@@ -35,6 +35,8 @@ impl CommandRequest for PlaceOrderRequest {
         let tax_mode = form.tax_mode(self.tax_mode);
         let tags = form.tags(self.tags);
         let metadata = form.keys("metadata", Reason::InvalidField, self.metadata);
+        let names = form.names(&self.order_number, &self.external_id, &self.shop, context.by);
+        let notes = form.notes(self.notes, context.by);
         let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
@@ -55,6 +57,8 @@ impl CommandRequest for PlaceOrderRequest {
                 tax_mode: tax_mode?,
                 tags: tags?,
                 metadata: metadata?,
+                names: names?,
+                notes: notes?,
                 expected: expected?,
             }))
         })

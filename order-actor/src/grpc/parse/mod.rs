@@ -5,6 +5,7 @@
 mod amounts; // discounts, taxes, charges, and what the client keeps beside an order
 mod form; // fields that many requests share
 mod lines; // lines, units and money
+mod names; // names of an order, and notes
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
 mod reads; // read requests
@@ -12,6 +13,7 @@ mod reads; // read requests
 pub(super) use form::Form;
 pub use form::{Options, Parsed};
 pub(super) use lines::Units;
+pub use names::OrderRef;
 pub use people::contact_field;
 pub use reads::{
     AsOf, OrdersPage, Reading, Watching, diff_order, get_order, list_order_events, list_orders,

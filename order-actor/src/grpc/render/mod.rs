@@ -2,9 +2,11 @@
 
 mod amounts; // what an order costs
 mod event; // order events
+mod notes; // notes, and what customers see of them
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
 pub use event::event;
+pub use notes::{for_customer, for_customers};
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
@@ -132,6 +134,7 @@ fn line(line: &Line) -> proto::OrderLine {
         returned: line.returned,
         open: line.open(),
         title: terms.map(|said| said.title.clone()).unwrap_or_default(),
+        image_url: terms.map(|said| said.image_url.clone()).unwrap_or_default(),
         attributes: terms.map(|said| said.attributes.clone()).unwrap_or_default(),
         discounts: terms.map(|said| discounts(&said.discounts)).unwrap_or_default(),
         taxes: terms.map(|said| taxes(&said.taxes)).unwrap_or_default(),
@@ -144,6 +147,7 @@ fn line(line: &Line) -> proto::OrderLine {
 }
 
 fn details(details: &Details) -> proto::Order {
+    let names = details.terms.names.as_deref();
     proto::Order {
         order_id: details.order_id.to_string(),
         customer_id: details.customer_id.to_string(),
@@ -159,6 +163,10 @@ fn details(details: &Details) -> proto::Order {
         totals: Some(totals(&details.totals)),
         tags: details.terms.tags.clone(),
         metadata: details.terms.metadata.clone(),
+        order_number: details.order_number(),
+        external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
+        shop: names.map(|names| names.shop.clone()).unwrap_or_default(),
+        notes: details.notes.iter().map(|one| notes::note(one)).collect(),
         placed_at: Some(time(details.placed_at)),
         ordered_at: details.ordered_at.map(time),
         shipment_ids: details
@@ -269,6 +277,7 @@ pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
 /// An order as lists show it.
 #[must_use]
 pub fn summary(summary: &Summary) -> proto::OrderSummary {
+    let names = summary.names.as_deref();
     proto::OrderSummary {
         order_id: summary.order_id.to_string(),
         customer_id: summary.customer_id.to_string(),
@@ -280,6 +289,8 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         placed_at: Some(time(summary.placed_at)),
         ordered_at: summary.ordered_at.map(time),
         updated_at: Some(time(summary.updated_at)),
+        order_number: summary.order_number(),
+        external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
     }
 }
 

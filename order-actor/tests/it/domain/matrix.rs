@@ -92,6 +92,11 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("RejectReturn 1", reject(1), by_ops(), 60),
             ("RejectReturn 2", reject(2), by_ops(), 60),
         ],
+        CommandKind::AddNote => vec![
+            ("AddNote", note(true), by_owner(), 60),
+            ("AddNote for staff", note(false), by_ops(), 60),
+            ("AddNote by somebody else", note(true), by_stranger(), 60),
+        ],
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod support; // given, when, then
 
+mod add_note;
 mod amounts; // what an order costs
 mod approve_return;
 mod cancel;
@@ -9,6 +10,7 @@ mod confirm;
 mod escalate;
 mod fulfill;
 mod lapse;
+mod names; // names and notes that an order is placed with
 mod place;
 mod reject_return;
 mod request_return;

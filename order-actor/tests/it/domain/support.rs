@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
-    Impossible, LineQuantity, NewLine, Order, Person, Place, PlacedLine, Policy, RejectReturn,
-    Rejection, RequestReturn, Restitution, Role, Status, TaxMode, decide, evolve, replay,
+    AddNote, Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing,
+    Fulfill, Impossible, LineQuantity, NewLine, NoteText, Order, Person, Place, PlacedLine, Policy,
+    RejectReturn, Rejection, RequestReturn, Restitution, Role, Status, TaxMode, decide, evolve,
+    replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -89,7 +90,7 @@ pub fn address() -> Address {
 }
 
 pub fn person() -> Person {
-    Person { address: address(), contact: contact(), billing_address: None }
+    Person { address: address(), contact: contact(), billing_address: None, notes: Vec::new() }
 }
 
 pub fn contact() -> Contact {
@@ -153,6 +154,10 @@ pub fn reject(n: u128) -> Command {
     Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), reason: "worn".to_owned() })
 }
 
+pub fn note(public: bool) -> Command {
+    Command::AddNote(AddNote { public, note: NoteText { text: "ring first".to_owned() } })
+}
+
 /// The event of [`place`] at 0.
 pub fn placed() -> Event {
     let lines = (1..)
@@ -164,6 +169,7 @@ pub fn placed() -> Event {
             unit_price: new.unit_price,
             seller_id: new.seller_id,
             title: new.title,
+            image_url: new.image_url,
             attributes: new.attributes,
             discounts: new.discounts,
             taxes: new.taxes,
@@ -180,6 +186,7 @@ pub fn placed() -> Event {
         person: Arc::new(person()),
         tags: Vec::new(),
         metadata: BTreeMap::new(),
+        names: None,
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),
