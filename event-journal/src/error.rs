@@ -18,6 +18,18 @@ pub enum JournalError {
         /// Its version, where known.
         actual: Option<u64>,
     },
+    /// Another stream has a key that this one wants to take; nothing was appended.
+    #[error("{}/{holder} has the key already", AGGREGATE_TYPE)]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// The stream that has it.
+        holder: StreamId,
+    },
+    /// The journal has several databases, which cannot agree on who has a key; nothing was
+    /// appended.
+    #[error("a journal in several databases keeps no keys of streams")]
+    KeysNeedOneDatabase,
     /// Another writer has the shards now, or the lease ran out; nothing was appended and this
     /// writer has stopped.
     #[error("another writer has taken the journal over")]
@@ -109,6 +121,8 @@ impl JournalError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "JOURNAL_CONFLICT",
+            Self::KeyTaken { .. } => "KEY_TAKEN",
+            Self::KeysNeedOneDatabase => "KEYS_NEED_ONE_DATABASE",
             Self::Superseded => "JOURNAL_SUPERSEDED",
             Self::NotOwner { .. } => "SHARD_NOT_HERE",
             Self::Unavailable(_) => "JOURNAL_UNAVAILABLE",

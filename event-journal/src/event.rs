@@ -15,6 +15,35 @@ pub struct NewEvent {
     event_version: String,
     payload: String,
     metadata: String,
+    keys: Vec<UniqueKey>,
+}
+
+/// A key that at most one stream of a journal has, for ever, such as a name that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UniqueKey(String);
+
+impl UniqueKey {
+    /// The most bytes of a key.
+    pub const BYTES_MAX: usize = 1_000;
+
+    /// The key with this text. Texts are compared byte by byte.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where it is not 1 to [`Self::BYTES_MAX`] bytes, or has a NUL.
+    pub fn new(text: impl Into<String>) -> Result<Self, JournalError> {
+        let text = text.into();
+        if text.is_empty() || text.len() > Self::BYTES_MAX || text.contains('\0') {
+            let limit = format!("a key is 1 to {} bytes", Self::BYTES_MAX);
+            return Err(JournalError::Invalid(limit));
+        }
+        Ok(Self(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl NewEvent {
@@ -36,6 +65,7 @@ impl NewEvent {
             event_version: event_version.to_owned(),
             payload: serde_json::to_string(payload).map_err(|_| not_json("payload"))?,
             metadata: serde_json::to_string(metadata).map_err(|_| not_json("metadata"))?,
+            keys: Vec::new(),
         })
     }
 
@@ -60,7 +90,22 @@ impl NewEvent {
             event_version: event_version.to_owned(),
             payload: is_json("payload", payload.into())?,
             metadata: is_json("metadata", metadata.into())?,
+            keys: Vec::new(),
         })
+    }
+
+    /// With keys that its stream takes for ever. Where another stream has one of them, nothing is
+    /// appended ([`JournalError::KeyTaken`]).
+    #[must_use]
+    pub fn taking(mut self, keys: Vec<UniqueKey>) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// The keys that its stream takes with it.
+    #[must_use]
+    pub fn keys(&self) -> &[UniqueKey] {
+        &self.keys
     }
 
     fn named(event_type: &str, event_version: &str) -> Result<(), JournalError> {

@@ -40,7 +40,7 @@ pub use audit::{
 };
 pub use chain::{GENESIS, chain_hash};
 pub use error::JournalError;
-pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent};
+pub use event::{Appended, ChainedEvent, NewEvent, Quarantined, StoredEvent, UniqueKey};
 pub use files::{Archive, ArchiveError, Archived, Manifest};
 pub use id::{AGGREGATE_TYPE, StreamId};
 pub use journal::{

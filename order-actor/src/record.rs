@@ -3,13 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Mark, OrderId, RequestId, Subject, Timestamp};
+use shared_events::contract::{
+    Mark, NameField, OrderId, OrderNames, RequestId, Subject, Timestamp,
+};
 use shared_events::stream::Item;
 
 use crate::domain::bounds::EVENTS_MAX;
 use crate::domain::{By, Event, Order};
 use crate::journal::{
-    EVENTS_PER_STREAM_MAX, JournalError, NewEvent, SharedEvent, StoredEvent, StreamId,
+    EVENTS_PER_STREAM_MAX, JournalError, NewEvent, SharedEvent, StoredEvent, StreamId, UniqueKey,
 };
 use crate::upcast::{UPCASTS, upcast};
 
@@ -199,5 +201,51 @@ pub fn decode_shared(shared: &SharedEvent) -> Result<RecordedEvent, DecodeError>
 /// # Errors
 /// [`JournalError::Invalid`]; no event of this program is known to cause it.
 pub fn encode(event: &Event, metadata: &Metadata) -> Result<NewEvent, JournalError> {
-    NewEvent::new(event.name(), Event::version_of(event.name()), event, metadata)
+    let new = NewEvent::new(event.name(), Event::version_of(event.name()), event, metadata)?;
+    match event {
+        Event::OrderPlaced { names: Some(names), .. } => Ok(new.taking(unique_names(names)?)),
+        _ => Ok(new),
+    }
+}
+
+/// Ends a part of a key; no name contains it.
+const PART_END: char = '\u{1f}';
+
+/// The key in the journal of an order number.
+///
+/// # Errors
+/// [`JournalError::Invalid`] where no order can have it.
+pub fn number_key(order_number: &str) -> Result<UniqueKey, JournalError> {
+    UniqueKey::new(format!("{}{PART_END}{order_number}", NameField::OrderNumber.field()))
+}
+
+/// The key in the journal of an external id.
+///
+/// # Errors
+/// [`JournalError::Invalid`] where no order can have it.
+pub fn external_key(shop: &str, external_id: &str) -> Result<UniqueKey, JournalError> {
+    let field = NameField::ExternalId.field();
+    UniqueKey::new(format!("{field}{PART_END}{shop}{PART_END}{external_id}"))
+}
+
+/// The keys in the journal of the names that no other order may have.
+///
+/// # Errors
+/// [`JournalError::Invalid`]; no names of this program are known to cause it.
+pub fn unique_names(names: &OrderNames) -> Result<Vec<UniqueKey>, JournalError> {
+    let mut keys = Vec::new();
+    if !names.order_number.is_empty() {
+        keys.push(number_key(&names.order_number)?);
+    }
+    if !names.external_id.is_empty() {
+        keys.push(external_key(&names.shop, &names.external_id)?);
+    }
+    Ok(keys)
+}
+
+/// Which name a key in the journal is of.
+#[must_use]
+pub fn name_of_key(key: &str) -> NameField {
+    let of_number = format!("{}{PART_END}", NameField::OrderNumber.field());
+    if key.starts_with(&of_number) { NameField::OrderNumber } else { NameField::ExternalId }
 }

@@ -1,5 +1,4 @@
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::show::text;
 use super::{Client, Failure};
@@ -7,7 +6,7 @@ use super::{Client, Failure};
 const HISTORY_PAGE: u32 = 1000;
 
 /// The complete history of an order, read page by page.
-pub async fn history(client: &Client, order_id: Uuid) -> Result<Vec<Value>, Failure> {
+pub async fn history(client: &Client, order_id: &str) -> Result<Vec<Value>, Failure> {
     let mut events = Vec::new();
     let mut token = String::new();
     loop {

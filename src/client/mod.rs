@@ -8,6 +8,7 @@ mod grpc; // calls by the protos' descriptors
 mod health; // whether a process serves
 mod history; // the history of an order, page by page
 pub mod lag; // the followers' lag
+pub(crate) mod order_name; // how the command line names an order
 pub(crate) mod output; // tables for people, JSON for programs
 pub(crate) mod parse; // parses flags into the protos' JSON
 pub(crate) mod progress; // progress bars

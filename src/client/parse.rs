@@ -128,8 +128,9 @@ impl FromStr for OrderLine {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "is not SKU=QUANTITY@PRICE, such as MUG=2@19.99GBP".to_owned();
-        let (sku, rest) = text.split_once('=').ok_or_else(wrong)?;
-        let (quantity, price) = rest.split_once('@').ok_or_else(wrong)?;
+        // From the end: a sku may have both signs.
+        let (rest, price) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let (sku, quantity) = rest.rsplit_once('=').ok_or_else(wrong)?;
         if sku.is_empty() {
             return Err(wrong());
         }
@@ -145,6 +146,25 @@ impl OrderLine {
     /// As `NewLine`.
     pub fn to_json(&self) -> Value {
         json!({ "sku": self.sku, "quantity": self.quantity, "unit_price": self.price.to_json() })
+    }
+}
+
+/// A key and its value: `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    pub key: String,
+    pub value: String,
+}
+
+impl FromStr for KeyValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| "is not KEY=VALUE, such as channel=web".to_owned())?;
+        Ok(Self { key: key.to_owned(), value: value.to_owned() })
     }
 }
 

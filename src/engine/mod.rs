@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use order_actor::actor::Registry;
 use order_actor::journal::Journal;
+use order_actor::projections::OrderSummaries;
 use shared_events::stream::Database;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -79,6 +80,7 @@ struct Orders {
     journal: Journal,
     registry: Registry,
     database: Database,
+    summaries: OrderSummaries,
     clock: Arc<TrustedClock>,
 }
 
@@ -242,6 +244,7 @@ fn admin_parts(building: &Building, health: &Health) -> AdminParts {
         journal: orders.map(|orders| orders.journal.clone()),
         databases: building.databases.clone(),
         orders: orders.map(|orders| orders.database.clone()),
+        summaries: orders.map(|orders| orders.summaries.clone()),
         now: Arc::clone(&building.now),
         health: health.clone(),
         timers: orders.map(|orders| orders.clock.timers().clone()),

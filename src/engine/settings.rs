@@ -10,6 +10,7 @@ use order_actor::clock::{Clock, SystemClock};
 use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
 use order_actor::journal::{Node, Options, ShardMap};
+use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use super::building::publisher;
@@ -87,6 +88,8 @@ pub struct Settings {
     pub streams: Option<Streams>,
     /// The windows of orders.
     pub policy: Policy,
+    /// What lists of orders can be searched by in addition to what clients say of orders.
+    pub search_by: Vec<SearchBy>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Whether timers act on the clock however far it is from the newest event.
@@ -155,6 +158,7 @@ impl Settings {
             peers: Peers::default(),
             streams: None,
             policy: Policy::default(),
+            search_by: Vec::new(),
             clock: Arc::new(SystemClock),
             trust_clock: false,
             notifications: notification::Config::to_directory(mail),

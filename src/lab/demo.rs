@@ -342,7 +342,7 @@ fn state(message: &Value) -> String {
 async fn show(story: &Story, out: &Output, outcomes: &[Outcome]) -> Result<(), Failure> {
     let mut orders = Vec::new();
     for order in outcomes {
-        let events = order_history(&story.ops, order.order_id).await?;
+        let events = order_history(&story.ops, &order.order_id.to_string()).await?;
         let messages = story.notifications(order.order_id).await?;
         if out.json {
             orders.push(json!({

@@ -96,6 +96,16 @@ pub const COMMAND_LINE: &[CliReason] = &[
         "Another process has the journal now.",
         "Only one process writes to a shard; `ordinal shards list` shows which one.",
     ),
+    reason(
+        "KEYS_NEED_ONE_DATABASE",
+        "Streams of a journal in several databases take no keys.",
+        "Place the order without a number and an external id of its own.",
+    ),
+    reason(
+        "KEY_TAKEN",
+        "Another stream has a key that an append wants to take.",
+        "The message names the stream.",
+    ),
     reason("MONTH_NOT_OVER", "Only past months can be archived.", "Name an earlier month."),
     reason(
         "NEEDS_POSTGRES",

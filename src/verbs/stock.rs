@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
 use super::args::{NotificationVerb, StockVerb, Why};
-use super::orders::{id, pages};
+use super::orders::pages;
+use crate::client::order_name::resolve;
 use crate::client::parse::Id;
 use crate::client::{Client, Failure, Output, show};
 
@@ -73,7 +74,9 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             .await?;
         }
         StockVerb::Reservation { order_id } => {
-            let answer = ask("GetReservation", json!({ "order_id": order_id })).await?;
+            let mut request = json!({ "order_id": order_id });
+            resolve(client, &mut request, "order_id").await?;
+            let answer = ask("GetReservation", request).await?;
             out.answer(&answer, |out, answer| show::reservation(out, &answer["reservation"]));
         }
     }
@@ -103,7 +106,8 @@ pub async fn notification(
         NotificationVerb::List { order, state, channel, endpoint, page } => {
             let channel = channel.map(|channel| channel.to_ascii_uppercase());
             let mut request =
-                json!({ "order_id": id(order), "channel": channel, "endpoint": endpoint });
+                json!({ "order_id": order, "channel": channel, "endpoint": endpoint });
+            resolve(client, &mut request, "order_id").await?;
             if let Some(state) = state {
                 let state = client.enum_value("notifications.v1.NotificationState", &state)?;
                 request["state"] = json!(state);

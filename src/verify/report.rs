@@ -26,6 +26,8 @@ pub enum Law {
     PositionsGapless,
     /// Each order's versions are gapless, and every event may follow the one before.
     HistoryLegal,
+    /// Names that are unique belong to the orders that have them.
+    NamesAsReplayed,
     /// No follower's cursor is ahead of its log.
     CursorsNotAhead,
     /// No follower has dead letters.
@@ -51,13 +53,14 @@ pub enum Law {
 }
 
 impl Law {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::JournalChain,
         Self::AppendOnly,
         Self::AsNoted,
         Self::ArchiveFiles,
         Self::PositionsGapless,
         Self::HistoryLegal,
+        Self::NamesAsReplayed,
         Self::CursorsNotAhead,
         Self::NothingParked,
         Self::SummariesAsReplayed,
@@ -80,6 +83,7 @@ impl Law {
             Self::ArchiveFiles => "archive_files",
             Self::PositionsGapless => "positions_gapless",
             Self::HistoryLegal => "history_legal",
+            Self::NamesAsReplayed => "names_as_replayed",
             Self::CursorsNotAhead => "cursors_not_ahead",
             Self::NothingParked => "nothing_parked",
             Self::SummariesAsReplayed => "summaries_as_replayed",
@@ -102,6 +106,7 @@ impl Law {
             Self::ArchiveFiles => "archived events are in their files, unchanged",
             Self::PositionsGapless => "positions gapless; clients cannot see hashes",
             Self::HistoryLegal => "every event may follow the one before",
+            Self::NamesAsReplayed => "order numbers and external ids belong to their orders",
             Self::CursorsNotAhead => "no follower ahead of its log",
             Self::NothingParked => "no dead letters",
             Self::SummariesAsReplayed => "lists equal the replay",

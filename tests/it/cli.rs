@@ -204,7 +204,7 @@ fn refusals_have_codes_fields_and_exit_codes() {
 
     // Malformed according to the command line itself.
     for wrong in [
-        vec!["order", "get", "no-uuid"],
+        vec!["order", "place", "--id", "no-uuid"],
         vec!["order", "place", "--line", "MUG"],
         vec!["order", "fly"],
         vec!["--as", "king:arthur", "followers"],

@@ -258,7 +258,7 @@ async fn a_stopping_engine_answers_accepted_commands_and_says_that_it_stops() {
     // Every executed command was answered, and every answered one was executed.
     shop.start(|_| {}).await;
     for (tag, order) in (0..).zip(&orders) {
-        let get = proto::GetOrderRequest { order_id: order.to_string(), as_of: None };
+        let get = proto::GetOrderRequest { order_id: order.to_string(), ..Default::default() };
         let client = &shop.ops;
         let mut orders = OrderServiceClient::new(client.channel());
         let there = orders.get_order(client.request(get)).await.is_ok();

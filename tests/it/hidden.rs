@@ -72,6 +72,7 @@ fn questions(order: &str) -> Vec<(&'static str, Value)> {
             ),
         ),
         (service, orders("ReleaseHold", json!({ "name": "FRAUD", "reason": "x" }))),
+        (service, orders("AddNote", json!({ "text": "hello", "public": true }))),
         (journal, orders("ListOrderEvents", json!({}))),
         (journal, orders("DiffOrder", json!({ "from_version": 0 }))),
         (journal, orders("DiffOrder", json!({ "from_version": 7 }))),

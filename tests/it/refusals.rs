@@ -487,6 +487,7 @@ async fn every_malformed_field_is_named(shop: Shop) {
                 "dispositions": [{ "line": 1, "disposition": "DISPOSITION_RESTOCK" }], "options": options,
             }),
         ),
+        (order, "AddNote", json!({ "order_id": id, "text": "x", "options": options })),
         (journal, "ListOrderEvents", page(json!({ "order_id": id }))),
         (journal, "DiffOrder", json!({ "order_id": id, "from_version": 0, "to_version": 1 })),
         (stock, "GetStock", json!({ "sku": "MUG" })),

@@ -51,6 +51,7 @@ notifications.v1.NotificationService/ResendNotification     ops
 orders.v1.JournalService/DiffOrder                          customer ops service
 orders.v1.JournalService/ListOrderEvents                    customer ops service
 orders.v1.JournalService/ReadEvents                         ops
+orders.v1.OrderService/AddNote                              customer ops service
 orders.v1.OrderService/ApproveReturn                        customer ops service
 orders.v1.OrderService/CancelOrder                          customer ops service
 orders.v1.OrderService/CorrectOrder                         customer ops service

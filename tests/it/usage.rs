@@ -291,6 +291,12 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["appended OrderCancelled"],
         ),
         (
+            vec!["order", "note", ID, "--text", "x"],
+            orders("OrderService/AddNote"),
+            json!({ "order": order, "events": [event["event"]] }),
+            vec!["appended OrderCancelled"],
+        ),
+        (
             vec!["order", "history", ID],
             orders("JournalService/ListOrderEvents"),
             json!({ "events": [event] }),
@@ -382,7 +388,7 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
     placed("MUG=two@1GBP", "is not a whole number");
     placed("MUG", "SKU=QUANTITY@PRICE");
     for (arguments, said) in [
-        (&["order", "get", "anna"][..], "\"anna\" is not a UUID such as"),
+        (&["notification", "get", "anna"][..], "\"anna\" is not a UUID such as"),
         (&["order", "list", "--customer", "anna"], "--customer <UUID>: \"anna\" is not a UUID"),
         (&["notification", "get", "7"], "is not a UUID"),
         (&["order", "list", "--timeout", "60s"], "more than 30s"),
@@ -392,7 +398,7 @@ fn an_invalid_argument_is_reported_with_value_and_remedy() {
         (&["stock", "set", "MUG", "many"], "\"many\" is not a whole number"),
         (&["stock", "set", "MUG", "99999999999999999999999"], "is too large"),
         (&["order", "fly"], "unrecognized subcommand"),
-        (&["order", "list", "--sku", "MUG"], "unexpected argument '--sku'"),
+        (&["order", "list", "--product", "MUG"], "unexpected argument '--product'"),
         (&["events", "replay", "--after", "7"], "is not SHARD:POSITION"),
         (&["serve", "--listen", "nowhere"], "is not an address to listen on"),
         (&["serve", "--role", "stock"], "is not one of all, orders, inventory, notifications"),

@@ -147,7 +147,7 @@ pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Row> {
         }
         for stored in &events {
             cursors.advance(stored.shard, stored.position);
-            match decode(stored)?.event {
+            match *decode(stored)?.event {
                 Event::OrderPlaced { confirm_by, .. } if confirm_by < end => {
                     missed += 1;
                     deadlines_of.insert(stored.stream_id, confirm_by);

@@ -234,6 +234,20 @@ impl OrderService for FrameworkEdge {
         Err(not_compared())
     }
 
+    async fn receive_return(
+        &self,
+        _: Request<proto::ReceiveReturnRequest>,
+    ) -> Result<Response<proto::ReceiveReturnResponse>, Status> {
+        Err(not_compared())
+    }
+
+    async fn add_note(
+        &self,
+        _: Request<proto::AddNoteRequest>,
+    ) -> Result<Response<proto::AddNoteResponse>, Status> {
+        Err(not_compared())
+    }
+
     type ExecuteCommandsStream =
         tokio_stream::Empty<Result<proto::ExecuteCommandsResponse, Status>>;
 

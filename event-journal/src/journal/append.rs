@@ -56,6 +56,9 @@ impl Journal {
             return Err(JournalError::Doubted(why));
         }
         admit(stream_id, expected, &events)?;
+        if !self.keeps_keys() && events.iter().any(|event| !event.keys().is_empty()) {
+            return Err(JournalError::KeysNeedOneDatabase);
+        }
         let shard = self.shard_of(stream_id);
         let requests = self.database(shard)?.requests.as_ref().ok_or(JournalError::Closed)?;
         if requests.is_closed() {

@@ -12,6 +12,7 @@ mod load; // single streams
 mod open; // opens one, wherever it is
 mod operate; // what operators read and do
 mod read; // reads in the order of positions
+mod unique; // which stream has which key
 mod wait; // waits for events and for owners of shards
 mod watch; // polls which history the journal has
 

@@ -123,6 +123,7 @@ impl Relocation {
             }
         }
         self.copy_quarantined().await?;
+        self.copy_unique_keys().await?;
         let checked = self.check().await?;
         self.switch().await?;
         Ok(Moved { copied, checked })

@@ -17,6 +17,10 @@ use crate::store::{
 /// Events copied in one commit.
 const PAGE: u64 = 1_000;
 
+const COPY_KEYS: &str = "
+INSERT INTO unique_keys (key, order_id) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT DO NOTHING";
+
 impl Relocation {
     /// Makes room for the copies. Events that an earlier stay or attempt left are their beginning.
     pub(super) async fn prepare_target(&self) -> Result<(), JournalError> {
@@ -75,7 +79,9 @@ impl Relocation {
         if after.position != through {
             return Err(self.broken(after.shard, after.position + 1, "is missing"));
         }
-        let batch = Batch { fences: vec![Fence { before: copy, after: after.clone() }], events };
+        let fences = vec![Fence { before: copy, after: after.clone() }];
+        // Keys are copied last, with the other records.
+        let batch = Batch { fences, events, keys: Vec::new() };
         match self.to.commit(&batch).await {
             Ok(()) => Ok(after),
             Err(CommitError::Superseded) => Err(wrong(format!(
@@ -83,7 +89,7 @@ impl Relocation {
                 after.shard,
                 self.to.label()
             ))),
-            Err(CommitError::Conflict) => {
+            Err(CommitError::Conflict | CommitError::KeyTaken) => {
                 Err(self.broken(after.shard, after.position, "is in the other database already"))
             }
             Err(
@@ -124,6 +130,25 @@ impl Relocation {
             self.to.quarantine(stream.stream_id, &stream.reason, stream.since).await?;
         }
         Ok(())
+    }
+
+    /// Streams keep their keys in the copy.
+    pub(super) async fn copy_unique_keys(&self) -> Result<(), JournalError> {
+        let shards = known(&self.from).await?.map_or(0, |charter| charter.shards);
+        let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
+        let mut after = None;
+        loop {
+            let mut page = self.from.unique_keys(after.as_ref(), limit).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            page.retain(|(_, stream_id)| self.shards.contains(shard_of(*stream_id, shards)));
+            sqlx::query(COPY_KEYS)
+                .bind(page.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+                .bind(page.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>())
+                .execute(self.to.unchecked())
+                .await
+                .map_err(unavailable)?;
+        }
     }
 
     pub(super) async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{ChainedEvent, StoredEvent};
+use crate::event::{ChainedEvent, StoredEvent, UniqueKey};
 use crate::id::StreamId;
 
 /// The last position of a shard, its hash and its epoch.
@@ -26,6 +26,8 @@ pub(crate) struct Fence {
 pub(crate) struct Batch {
     pub(crate) fences: Vec<Fence>,
     pub(crate) events: Vec<ChainedEvent>,
+    /// The keys that streams take with these events.
+    pub(crate) keys: Vec<(UniqueKey, StreamId)>,
 }
 
 /// Why a batch was not committed.
@@ -35,6 +37,8 @@ pub(crate) enum CommitError {
     Superseded,
     /// At least one stream is at another version. Nothing happened.
     Conflict,
+    /// A stream has a key that the batch takes. Nothing happened.
+    KeyTaken,
     /// The database refuses something in this batch, and would again. Nothing happened.
     Refused(String),
     /// The database rolled it back. Nothing happened.

@@ -1,6 +1,7 @@
 //! A store in memory, with the same laws, for simulation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::head::{Batch, Claim, Claimed, CommitError, Head, Loaded, News, Range,
 use super::port::{Notes, Reads, Renewal, Store};
 use crate::chain::GENESIS;
 use crate::error::JournalError;
-use crate::event::{ChainedEvent, Quarantined, StoredEvent};
+use crate::event::{ChainedEvent, Quarantined, StoredEvent, UniqueKey};
 use crate::id::StreamId;
 
 /// Faults of the next commits of a [`MemoryDisk`], one each.
@@ -41,6 +42,7 @@ struct State {
     shards: Vec<Vec<ChainedEvent>>,
     streams: HashMap<StreamId, Vec<StoredEvent>>,
     quarantined: Vec<Quarantined>,
+    keys: BTreeMap<UniqueKey, StreamId>,
     faults: VecDeque<Fault>,
     renewals_fail: bool,
     events_read: usize,
@@ -111,6 +113,13 @@ impl MemoryStore {
                 return Err(CommitError::Conflict);
             }
         }
+        let mut taken = HashSet::new();
+        for (key, _) in &batch.keys {
+            if state.keys.contains_key(key) || !taken.insert(key) {
+                return Err(CommitError::KeyTaken);
+            }
+        }
+        state.keys.extend(batch.keys.iter().cloned());
         for chained in &batch.events {
             let event = &chained.event;
             state.streams.entry(event.stream_id).or_default().push(event.clone());
@@ -263,6 +272,27 @@ impl Reads for MemoryStore {
 
     async fn beyond_heads(&self, _limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError> {
         Ok(Vec::new())
+    }
+
+    async fn holders(
+        &self,
+        keys: &[UniqueKey],
+    ) -> Result<HashMap<UniqueKey, StreamId>, JournalError> {
+        let state = self.disk.lock();
+        let holder = |key: &UniqueKey| Some((key.clone(), *state.keys.get(key)?));
+        Ok(keys.iter().filter_map(holder).collect())
+    }
+
+    async fn unique_keys(
+        &self,
+        after: Option<&UniqueKey>,
+        limit: u32,
+    ) -> Result<Vec<(UniqueKey, StreamId)>, JournalError> {
+        let state = self.disk.lock();
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = state.keys.range::<UniqueKey, _>((after, Bound::Unbounded));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(range.take(limit).map(|(key, stream_id)| (key.clone(), *stream_id)).collect())
     }
 }
 

@@ -15,7 +15,7 @@ use super::head::{
 };
 use super::nodes::SharedStore;
 use crate::error::JournalError;
-use crate::event::{ChainedEvent, Quarantined};
+use crate::event::{ChainedEvent, Quarantined, UniqueKey};
 use crate::files::Archived;
 use crate::id::StreamId;
 use crate::keys::Key;
@@ -85,6 +85,17 @@ pub(crate) trait Reads {
     /// shard: shard, position and stream, at most `limit`. Read in one statement, so that a
     /// concurrent writer causes no false report.
     async fn beyond_heads(&self, limit: u32) -> Result<Vec<(u64, u64, String)>, JournalError>;
+    /// The streams that have these keys; keys that are absent are free.
+    async fn holders(
+        &self,
+        keys: &[UniqueKey],
+    ) -> Result<HashMap<UniqueKey, StreamId>, JournalError>;
+    /// Keys with their streams, by key, at most `limit`.
+    async fn unique_keys(
+        &self,
+        after: Option<&UniqueKey>,
+        limit: u32,
+    ) -> Result<Vec<(UniqueKey, StreamId)>, JournalError>;
     /// The archive files, by shard and position.
     async fn archives(&self) -> Result<Vec<Archived>, JournalError> {
         Ok(Vec::new())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::chronicle::{Beginning, Chronicle};
 use super::head::Head;
 use crate::error::JournalError;
-use crate::event::{ChainedEvent, Quarantined, StoredEvent};
+use crate::event::{ChainedEvent, Quarantined, StoredEvent, UniqueKey};
 use crate::files::Archived;
 use crate::id::StreamId;
 use crate::keys::Key;
@@ -27,6 +27,10 @@ ORDER BY 1, 2 LIMIT $1";
 
 /// The keys of fingerprints.
 pub(crate) const KEYS: &str = "SELECT id, key FROM fingerprint_keys ORDER BY id";
+
+/// The streams that have keys: all keys after one of them.
+pub(crate) const UNIQUE_KEYS: &str =
+    "SELECT key, order_id FROM unique_keys WHERE key > $1 ORDER BY key LIMIT $2";
 
 /// Records a stream with an impossible history; the first finding keeps its time.
 pub(crate) const QUARANTINE: &str = "
@@ -80,6 +84,12 @@ pub(crate) fn impossible(detail: &str) -> JournalError {
 /// A number that is never negative in our tables.
 pub(crate) fn unsigned(row: &impl Fields, column: &'static str) -> Result<u64, JournalError> {
     u64::try_from(row.number(column)?).map_err(|_| impossible(column))
+}
+
+/// A key and its stream.
+pub(crate) fn unique_key(row: &impl Fields) -> Result<(UniqueKey, StreamId), JournalError> {
+    let key = UniqueKey::new(row.text("key")?).map_err(|_| impossible("key of a stream"))?;
+    Ok((key, stream_id(row, "order_id")?))
 }
 
 fn hash(row: &impl Fields, column: &'static str) -> Result<[u8; 32], JournalError> {

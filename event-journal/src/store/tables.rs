@@ -32,6 +32,7 @@ mod tests {
         (6, "processes", "33c98110a4b07eea9f7f388180f47304"),
         (7, "fingerprint keys", "9a6d1358e33b0f9145b04462146a6c01"),
         (8, "operator actions", "4db2b6cb03ad5b8706fad84abb16db02"),
+        (9, "unique keys", "0ca64ed5cadcc36193b95e62a44736d2"),
     ];
     const MADE_IN_SQLITE: &[Applied] = &[
         (1, "journal", "dbf67511a67675f85cce6195a8f304bc"),
@@ -39,6 +40,7 @@ mod tests {
         (3, "history", "e7b41ce8eb76c4700b0068520f8da3aa"),
         (4, "fingerprint keys", "b6f816f72a91f909ac7e378587135244"),
         (5, "operator actions", "2dea69c936e0b4d72c6151a01307db22"),
+        (6, "unique keys", "1205633276e8c486aeadee4899164b74"),
     ];
 
     #[test]

@@ -29,6 +29,7 @@ impl Writer {
         let mut versions: HashMap<StreamId, u64> = HashMap::new();
         let mut events = Vec::with_capacity(requests.iter().map(|r| r.events.len()).sum());
         let mut answers = Vec::with_capacity(requests.len());
+        let mut keys = Vec::new();
         for request in requests {
             let stream_id = request.stream_id;
             let known =
@@ -66,6 +67,7 @@ impl Writer {
                 };
                 head.hash = chain_hash(&head.hash, &event);
                 events.push(ChainedEvent { hash: head.hash, event });
+                keys.extend(new.keys().iter().map(|key| (key.clone(), stream_id)));
             }
             versions.insert(stream_id, version);
             answers.push(Ok(Appended { version, shard, position: head.position, recorded_at }));
@@ -78,6 +80,6 @@ impl Writer {
             })
             .collect();
         fences.sort_by_key(|fence| fence.after.shard);
-        Sealed { batch: Batch { fences, events }, answers, versions }
+        Sealed { batch: Batch { fences, events, keys }, answers, versions }
     }
 }

@@ -9,7 +9,7 @@ use super::batch::Sealed;
 use super::request::Request;
 use super::writer::Writer;
 use crate::error::JournalError;
-use crate::event::Appended;
+use crate::event::{Appended, UniqueKey};
 use crate::id::StreamId;
 use crate::store::{Batch, CommitError};
 
@@ -100,6 +100,7 @@ impl Writer {
                     return Err(BatchError::Failed(JournalError::Unavailable(detail)));
                 }
                 Err(CommitError::Conflict) => self.find_conflicts(requests).await?,
+                Err(CommitError::KeyTaken) => self.find_holder(requests, &sealed.batch).await?,
                 Err(CommitError::Unknown(detail)) => {
                     let elapsed = since.elapsed();
                     tracing::warn!(detail, ?elapsed, "the outcome of a batch is not known");
@@ -147,6 +148,23 @@ impl Writer {
     async fn find_conflicts(&mut self, requests: &[Request]) -> Result<(), BatchError> {
         let streams: Vec<StreamId> = requests.iter().map(|request| request.stream_id).collect();
         self.ask_versions(&streams).await
+    }
+
+    /// Finds who has a key of the batch. A stream that has taken it itself is at another version.
+    async fn find_holder(&mut self, requests: &[Request], batch: &Batch) -> Result<(), BatchError> {
+        if requests.len() > 1 {
+            return Err(BatchError::Refused("a key is taken".to_owned()));
+        }
+        let keys: Vec<UniqueKey> = batch.keys.iter().map(|(key, _)| key.clone()).collect();
+        let holders = self.store.holders(&keys).await.map_err(BatchError::of)?;
+        let other = |(key, stream_id): &(UniqueKey, StreamId)| {
+            let holder = *holders.get(key).filter(|holder| *holder != stream_id)?;
+            Some(JournalError::KeyTaken { key: key.as_str().to_owned(), holder })
+        };
+        match batch.keys.iter().find_map(other) {
+            Some(taken) => Err(BatchError::Failed(taken)),
+            None => self.find_conflicts(requests).await,
+        }
     }
 
     async fn ask_versions(&mut self, streams: &[StreamId]) -> Result<(), BatchError> {

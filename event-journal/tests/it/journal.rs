@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use event_journal::{
     EVENT_BYTES_MAX, EVENTS_PER_STREAM_MAX, Fault, GENESIS, Journal, JournalError, MemoryDisk,
-    NewEvent, Options, ShardMap, StreamId, chain_hash, open_memory_on, open_postgres, open_spread,
-    open_sqlite,
+    NewEvent, Options, ShardMap, StreamId, UniqueKey, chain_hash, open_memory_on, open_postgres,
+    open_spread, open_sqlite,
 };
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Cursors, begin};
@@ -678,4 +678,90 @@ async fn pages_are_shared_between_shards() {
         assert_eq!((page.len(), shards.len()), (40, 4));
         journal.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_the_stream_that_took_it_first() {
+    for place in [Place::memory(), Place::sqlite(), Place::postgres()] {
+        let journal = place.open(options()).await.unwrap();
+        let (one, other) = (stream(), stream());
+        let taking = |texts: &[&str]| {
+            let keys = texts.iter().map(|text| UniqueKey::new(*text).unwrap()).collect();
+            vec![event(1).taking(keys)]
+        };
+        journal.append(one, 0, taking(&["number 1", "é"])).await.unwrap();
+        let taken = journal.append(other, 0, taking(&["free", "number 1"])).await;
+        let holder = one;
+        assert_eq!(taken, Err(JournalError::KeyTaken { key: "number 1".to_owned(), holder }));
+        assert!(journal.load(other).await.unwrap().is_empty(), "nothing was appended");
+        // Its own keys are no reason but its version, as ever.
+        let again = journal.append(one, 0, taking(&["number 1"])).await;
+        assert!(matches!(again, Err(JournalError::Conflict { actual: Some(1), .. })), "{again:?}");
+        // One that fails does not make others of the same batch fail.
+        let appends = (0..20).map(|n| {
+            let mine = format!("mine {n}");
+            let keys = if n % 2 == 0 { taking(&[&mine]) } else { taking(&["number 1"]) };
+            journal.append(stream(), 0, keys)
+        });
+        let done = futures::future::join_all(appends).await;
+        for (n, outcome) in done.iter().enumerate() {
+            assert_eq!(outcome.is_ok(), n % 2 == 0, "{n}: {outcome:?}");
+        }
+        let key = |text: &str| UniqueKey::new(text).unwrap();
+        assert_eq!(journal.holder_of(&key("é")).await.unwrap(), Some(one));
+        assert_eq!(journal.holder_of(&key("free")).await.unwrap(), None);
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let page = journal.unique_keys(after.as_ref(), 5).await.unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            keys.extend(page);
+        }
+        assert_eq!(keys.len(), 12);
+        assert!(keys.is_sorted());
+        assert_eq!(journal.verify().await.unwrap(), 11);
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn two_streams_that_take_a_key_together_do_not_both_get_it() {
+    for place in [Place::memory(), Place::sqlite(), Place::postgres()] {
+        let journal = place.open(options()).await.unwrap();
+        let appends = (0..8).map(|_| {
+            let keys = vec![UniqueKey::new("wanted").unwrap()];
+            journal.append(stream(), 0, vec![event(1).taking(keys)])
+        });
+        let done = futures::future::join_all(appends).await;
+        assert_eq!(done.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{done:?}");
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_journal_in_several_databases_keeps_no_keys() {
+    let map = spread::map(["0-1", "2-3"]).await;
+    let journal = Place::Spread { map, schema: spread::schema() }.open(options()).await.unwrap();
+    assert!(!journal.keeps_keys());
+    let keys = vec![UniqueKey::new("wanted").unwrap()];
+    let refused = journal.append(stream(), 0, vec![event(1).taking(keys)]).await;
+    assert_eq!(refused, Err(JournalError::KeysNeedOneDatabase));
+    journal.append(stream(), 0, vec![event(1)]).await.unwrap();
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_key_is_kept_for_ever() {
+    let place = Place::postgres();
+    let journal = place.open(options()).await.unwrap();
+    let key = UniqueKey::new("mine").unwrap();
+    journal.append(stream(), 0, vec![event(1).taking(vec![key])]).await.unwrap();
+    for change in ["DELETE FROM unique_keys", "UPDATE unique_keys SET key = 'yours'"] {
+        let refused = sqlx::query(change).execute(&place.pool().await).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{refused}");
+    }
+    for wrong in ["", "a\0b", &"x".repeat(UniqueKey::BYTES_MAX + 1)] {
+        assert_eq!(UniqueKey::new(wrong).unwrap_err().code(), "EVENT_INVALID");
+    }
+    journal.close().await;
 }

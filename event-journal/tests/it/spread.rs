@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use event_journal::{
-    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, StreamId, holding,
-    migrate_postgres, open_postgres, open_spread,
+    Journal, JournalError, Moved, NewEvent, Node, Options, Relocation, ShardMap, StreamId,
+    UniqueKey, holding, migrate_postgres, open_postgres, open_spread,
 };
 use shared_events::contract::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -250,7 +250,8 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     let journal = open_postgres(&at[0], &schema, Options { shards: 8, ..options() }).await.unwrap();
     fill(&journal).await;
     let odd = std::iter::repeat_with(fresh).find(|id| journal.shard_of(*id) == 6).unwrap();
-    journal.append(odd, 0, vec![event()]).await.unwrap();
+    let key = UniqueKey::new("odd").unwrap();
+    journal.append(odd, 0, vec![event().taking(vec![key.clone()])]).await.unwrap();
     journal.quarantine(odd, "impossible").await.unwrap();
     let text = journal.fingerprints(6).await.unwrap().of(b"said");
     journal.close().await;
@@ -296,6 +297,7 @@ async fn a_journal_is_split_over_four_databases_and_merged_again() {
     assert_eq!(journal.verify().await.unwrap(), 26);
     assert!(journal.fingerprints(6).await.unwrap().matches(&text, b"said"));
     assert_eq!(journal.load(odd).await.unwrap().len(), 2);
+    assert_eq!(journal.holder_of(&key).await.unwrap(), Some(odd));
     assert_eq!(journal.quarantined().await.unwrap().len(), 1);
     journal.close().await;
 }

@@ -92,13 +92,15 @@ impl InventoryService for StockEdge {
     ) -> Result<Response<proto::ListStockResponse>, Status> {
         let request = request.into_inner();
         let size = page_size(request.page_size)?;
-        if !request.sku_prefix.is_empty() {
-            parsed::<Sku>("sku_prefix", &request.sku_prefix)?;
-        }
-        let tokens = Tokens::of(&request.sku_prefix);
+        let prefix = match request.sku_prefix.as_str() {
+            "" => None,
+            prefix => Some(parsed::<Sku>("sku_prefix", prefix)?),
+        };
+        let prefix = prefix.as_ref().map_or("", Sku::as_str);
+        let tokens = Tokens::of(prefix);
         let after = tokens.place(&request.page_token, |place| place.parse::<Sku>().ok())?;
         let after = after.as_ref().map_or("", Sku::as_str);
-        let mut stock = store::list(&self.database, &request.sku_prefix, after, size + 1)
+        let mut stock = store::list(&self.database, prefix, after, size + 1)
             .await
             .map_err(|error| unavailable(&error))?;
         let more = cut(&mut stock, size);

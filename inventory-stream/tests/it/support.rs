@@ -106,6 +106,7 @@ impl Story {
             customer_id: CustomerId::mint(),
             contact: Contact::default(),
             total: Money::zero(gbp),
+            names: None,
         };
         // Unique per order, as a position would be.
         let place = self.order_id.uuid().as_u64_pair().1;
@@ -125,6 +126,7 @@ impl Story {
                 quantity: Quantity::new(*quantity).unwrap(),
                 unit_price,
                 title: String::new(),
+                image_url: String::new(),
                 total: None,
             })
             .collect();

@@ -35,6 +35,7 @@ impl Sample {
                 customer_id: CustomerId::from_uuid(ID),
                 contact,
                 total,
+                names: None,
             },
             sku: "MUG".parse().ok()?,
             quantity: Quantity::new(2).ok()?,
@@ -163,6 +164,7 @@ impl Sample {
             quantity: self.quantity,
             unit_price: self.order.total,
             title: String::new(),
+            image_url: String::new(),
             total: None,
         };
         let now = Timestamp::from_micros(0);

@@ -6,7 +6,7 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
-use shared_events::contract::{Contact, Locale, Money, OrderFact, Quantity, Sku};
+use shared_events::contract::{Contact, Locale, Money, OrderFact, OrderHeader, Quantity, Sku};
 
 use super::kind::Kind;
 
@@ -114,6 +114,14 @@ impl Object for MoneyValue {
 /// The variables of a message, by name.
 pub(super) type Values = BTreeMap<String, Value>;
 
+fn order_values(order: &OrderHeader, numbers: &Numbers) -> Value {
+    object([
+        ("id", order.order_id.to_string().into()),
+        ("number", order.order_number().into()),
+        ("total", numbers.money(order.total)),
+    ])
+}
+
 /// The variables of the message about a fact. Which there are depends on the kind alone.
 pub(super) fn values(
     fact: &OrderFact,
@@ -129,10 +137,7 @@ pub(super) fn values(
     set("kind", Kind::of(fact).map_or("", Kind::code).into());
     set("language", language.into());
     set("shop", object([("name", shop.name.clone().unwrap_or_default().into())]));
-    set(
-        "order",
-        object([("id", order.order_id.to_string().into()), ("total", numbers.money(order.total))]),
-    );
+    set("order", order_values(order, numbers));
     set(
         "customer",
         object([

@@ -202,6 +202,7 @@ fn mails_name_lines_totals_and_reasons() {
         quantity,
         unit_price: price(i64::from(line) * 450),
         title: String::new(),
+        image_url: String::new(),
         total: None,
     };
     let bought = |lines: u32, locale: &str| {

@@ -240,7 +240,7 @@ async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect)
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
     assert!(OrderFact::KINDS.contains(&order.kind()));
-    assert_eq!(OrderFact::KINDS.len(), 11);
+    assert_eq!(OrderFact::KINDS.len(), 17);
 }
 
 macro_rules! on_both {

@@ -138,6 +138,7 @@ pub fn fact(position: u64, body: impl FnOnce(OrderHeader) -> OrderFact) -> Fact 
         customer_id: CustomerId::mint(),
         contact: Contact::new("ada@example.org", "+442071838750", "en").unwrap(),
         total: Money::new(1530, "GBP".parse().unwrap()),
+        names: None,
     };
     let id = FactId::at(Origin::Orders, 0, position, 0);
     Fact::new(id, (0, position, 0), 1, start(), FactBody::Order(body(header)))

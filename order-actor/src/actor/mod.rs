@@ -9,6 +9,7 @@
 mod awake_orders; // awake orders, waiting calls, idle times
 mod lifespan; // whether an order stays awake after an answer
 mod mailbox; // messages to an order's actor, and its answers
+mod names; // names that are unique among orders
 mod order_actor; // the actor of one order
 mod registry; // finds or wakes an order; refuses when full
 mod supervisor; // cleans up after a dead actor

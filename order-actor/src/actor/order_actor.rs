@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::lifespan::{self, Lifespan};
 use super::mailbox::{Context, Executed, Message, Refusal, View};
+use super::names;
 use super::registry::Shared;
 use crate::domain::{Command, Event, Order, Rejection, decide, evolve};
 use crate::journal::JournalError;
@@ -222,6 +223,7 @@ impl OrderActor {
         }
         let next = evolved(&recovered.order, &events)?;
         if context.validate_only {
+            names::check_free(&shared.journal, order_id, &events).await?;
             let order = Arc::new(next);
             return Ok(Executed { order, ..recovered.executed(shard, events, false) });
         }
@@ -379,6 +381,9 @@ fn rebuilt(events: Vec<RecordedEvent>) -> Result<Recovered, String> {
 }
 
 fn append_failure(order_id: OrderId, error: JournalError) -> Failure {
+    if let Some(rejection) = names::rejection_of(&error) {
+        return Failure::Refused(rejection.into());
+    }
     match error {
         JournalError::Conflict { .. } => Failure::Stale,
         JournalError::OutcomeUnknown(detail) => {

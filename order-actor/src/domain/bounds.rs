@@ -59,6 +59,21 @@ pub const REFERENCE_MAX: usize = 64;
 /// How far ahead of the engine's clock the clock of a carrier may be.
 pub const DELIVERY_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// The most characters of the address of a line's picture.
+pub const IMAGE_URL_MAX: usize = 500;
+
+/// The most characters of an e-mail address.
+pub const EMAIL_MAX: usize = 254;
+
+/// The most notes of an order.
+pub const NOTES_MAX: usize = 100;
+
+/// The most characters of a note.
+pub const NOTE_MAX: usize = 2_000;
+
+/// The most notes that a customer adds to an order, so that there is room for those of the shop.
+pub const CUSTOMER_NOTES_MAX: usize = 20;
+
 /// 9999-01-01T00:00:00Z, in microseconds. Later instants mean "no end", so an `ordered_at` must be
 /// earlier. Only the edge checks this, because no decision depends on `ordered_at`.
 pub const NO_END_MICROS: i64 = 253_370_764_800_000_000;
@@ -85,6 +100,9 @@ const _: () = assert!(RETURNS_WAITING_MAX * 3 + HOLDS_MAX + 1 < 100 && ENDING_RO
 
 /// The longest window: a hundred years, so that its end stays a valid date.
 pub const WINDOW_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The text for a client's order number that looks like one of the engine's own.
+pub(crate) const NUMBER_OF_THE_ENGINE: &str = "numbers such as 4QK2-9XVA-07TM are the engine's own";
 
 /// The text for a return without lines.
 pub(crate) const LINE_REQUIRED: &str = "at least one line is named";

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared_events::contract::{CustomerId, Money, OrderId, ShipmentId, Timestamp};
+use shared_events::contract::{
+    CustomerId, Money, OrderId, OrderNames, OrderNumber, ShipmentId, Timestamp,
+};
 
 use super::{
-    Amount, Charge, Discount, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Person, Return,
-    Shipment, TaxMode, Totals,
+    Amount, Charge, Discount, ExchangeOf, Hold, JudgedReturn, Line, LineQuantity, Note, Person,
+    Return, Shipment, TaxMode, Totals,
 };
 
 /// The data of an order in every state.
@@ -41,6 +43,8 @@ pub struct Details {
     pub judged: Vec<Arc<JudgedReturn>>,
     /// Its holds, in order; released ones too.
     pub holds: Vec<Hold>,
+    /// Its notes, in order.
+    pub notes: Vec<Arc<Note>>,
     /// The number of its events.
     pub events: u64,
     /// How often the customer cancelled some of its units.
@@ -64,6 +68,8 @@ pub struct Terms {
     pub metadata: BTreeMap<String, String>,
     /// The return that it replaces goods of.
     pub exchange_of: Option<ExchangeOf>,
+    /// Names that the client gave it.
+    pub names: Option<Box<OrderNames>>,
 }
 
 /// A charge of an order and what of it was paid back.
@@ -78,6 +84,15 @@ pub struct OrderCharge {
 }
 
 impl Details {
+    /// The number by which people know it: the client's, or else the one of its id.
+    #[must_use]
+    pub fn order_number(&self) -> String {
+        match &self.terms.names {
+            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
+            _ => OrderNumber::of(self.order_id).to_string(),
+        }
+    }
+
     /// The line with this number.
     #[must_use]
     pub fn line(&self, number: u32) -> Option<&Line> {

@@ -3,14 +3,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_events::contract::{
-    CancelReason, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId, ReturnId,
-    SellerId, ShipmentId, Sku, Timestamp,
+    CancelReason, CustomerId, Disposition, Money, OrderId, OrderNames, Quantity, ReservationId,
+    ReturnId, SellerId, ShipmentId, Sku, Timestamp,
 };
 
+use super::note::is_private;
 use super::{
-    Charge, ChargeRefund, Discount, ExchangeOf, HoldReleased, LinePrice, LineTerms, OrderCorrected,
-    OrderHeld, OutcomeUnits, Person, Role, ShipmentCorrected, ShipmentDelivered, ShipmentUndone, Tax,
-    TaxMode,
+    By, Charge, ChargeRefund, Discount, ExchangeOf, HoldReleased, LinePrice, LineTerms, NoteText,
+    OrderCorrected, OrderHeld, OutcomeUnits, Person, Role, ShipmentCorrected, ShipmentDelivered,
+    ShipmentUndone, Tax, TaxMode,
 };
 
 const fn customer() -> Role {
@@ -56,6 +57,9 @@ pub enum Event {
         /// The return that it replaces goods of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exchange_of: Option<ExchangeOf>,
+        /// Names that the client gave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        names: Option<Box<OrderNames>>,
         /// When the engine accepted it.
         placed_at: Timestamp,
         /// When it was ordered, as reported by the client.
@@ -231,6 +235,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody wrote a note.
+    NoteAdded {
+        /// Whether the customer sees it.
+        #[serde(default, skip_serializing_if = "is_private")]
+        public: bool,
+        /// The text; all the personal data of the event.
+        note: Arc<NoteText>,
+        /// Who wrote it.
+        by: By,
+        /// When.
+        at: Timestamp,
+    },
     /// The return was rejected; the units stay with the customer.
     ReturnRejected {
         /// The return.
@@ -279,6 +295,9 @@ pub struct PlacedLine {
     /// Its name for people, such as `Mug, blue`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Where a picture of it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// What else there is to say of it, such as `size: L`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -300,9 +319,10 @@ impl PlacedLine {
 
     /// What it says beside that, if it says anything.
     pub(super) fn terms(&self) -> Option<LineTerms> {
-        let Self { title, attributes, discounts, taxes, .. } = self;
+        let Self { title, image_url, attributes, discounts, taxes, .. } = self;
         let terms = LineTerms {
             title: title.clone(),
+            image_url: image_url.clone(),
             attributes: attributes.clone(),
             discounts: discounts.clone(),
             taxes: taxes.clone(),
@@ -361,6 +381,7 @@ impl Event {
             Self::ShipmentCorrected(_) => "ShipmentCorrected",
             Self::ShipmentDelivered(_) => "ShipmentDelivered",
             Self::ShipmentUndone(_) => "ShipmentUndone",
+            Self::NoteAdded { .. } => "NoteAdded",
         }
     }
 
@@ -379,7 +400,8 @@ impl Event {
             | Self::ReturnAuthorized { at, .. }
             | Self::ReturnReceived { at, .. }
             | Self::ReturnApproved { at, .. }
-            | Self::ReturnRejected { at, .. } => *at,
+            | Self::ReturnRejected { at, .. }
+            | Self::NoteAdded { at, .. } => *at,
             Self::OrderHeld(event) => event.at,
             Self::HoldReleased(event) => event.at,
             Self::OrderCorrected(event) => event.at,

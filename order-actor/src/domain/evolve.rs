@@ -4,8 +4,9 @@ use shared_events::contract::{CancelReason, Money, ReservationId, Timestamp};
 
 use super::counts::{self, cancel, fulfill, nothing_open};
 use super::{
-    Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, Order, OrderPrice, Pending,
-    Role, Shipment, Status, Terms, correction, hold, parcel, return_events,
+    By, Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, NewNote, Note, NoteText,
+    Order, OrderPrice, Pending, Role, Shipment, Status, Terms, correction, hold, parcel,
+    return_events,
 };
 
 /// An event that cannot have happened to its order: the journal is corrupt.
@@ -83,6 +84,9 @@ fn apply(order: Order, event: &Event) -> Evolved {
         Event::ShipmentCorrected(event) => parcel::corrected(order, event),
         Event::ShipmentDelivered(event) => parcel::delivered(order, event),
         Event::ShipmentUndone(event) => parcel::undone(order, event),
+        Event::NoteAdded { public, note, by, at } => {
+            note_added(order, (*public, note.as_ref().clone()), Some(by.clone()), *at)
+        }
     }
 }
 
@@ -113,6 +117,19 @@ fn shipped(event: &Event) -> Result<Shipment, &'static str> {
         delivered_at: None,
         undone: None,
     })
+}
+
+/// A note changes nothing else, and an order may have one in every state.
+fn note_added(
+    mut order: Order,
+    (public, note): (bool, NoteText),
+    by: Option<By>,
+    at: Timestamp,
+) -> Evolved {
+    let details = order.details_mut().ok_or(WRONG_STATE)?;
+    let number = u32::try_from(details.notes.len()).unwrap_or(u32::MAX).saturating_add(1);
+    details.notes.push(Arc::new(Note { number, public, note, by, at }));
+    Ok(order)
 }
 
 fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
@@ -187,6 +204,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             tags,
             metadata,
             exchange_of,
+            names,
             placed_at,
             ordered_at,
             confirm_by,
@@ -203,6 +221,11 @@ fn placed(order: &Order, event: &Event) -> Evolved {
         tags: tags.clone(),
         metadata: metadata.clone(),
         exchange_of: *exchange_of,
+        names: names.clone(),
+    };
+    let note = |(number, new): (u32, &NewNote)| {
+        let note = NoteText { text: new.text.clone() };
+        Arc::new(Note { number, public: new.public, note, by: None, at: *placed_at })
     };
     Ok(Order::Pending(Pending {
         details: Details {
@@ -221,6 +244,7 @@ fn placed(order: &Order, event: &Event) -> Evolved {
             waiting: Vec::new(),
             judged: Vec::new(),
             holds: Vec::new(),
+            notes: (1_u32..).zip(&person.notes).map(note).collect(),
             events: 0,
             customer_cancels: 0,
             customer_returns: 0,

@@ -205,6 +205,14 @@ pub(super) fn carrier_fits(field: &'static str, text: &str) -> Result<(), Reject
     fits(field, text, bounds::CARRIER_MAX)
 }
 
+/// Checks that a note says something, and its length.
+pub(super) fn note_fits(text: &str) -> Result<(), Rejection> {
+    if text.trim().is_empty() {
+        return Err(Rejection::NoteRequired);
+    }
+    fits("text", text, bounds::NOTE_MAX)
+}
+
 fn fits(field: &'static str, text: &str, max: usize) -> Result<(), Rejection> {
     if text.chars().count() <= max { Ok(()) } else { Err(Rejection::TextTooLong { field, max }) }
 }

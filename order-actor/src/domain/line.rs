@@ -39,6 +39,8 @@ pub struct Line {
 pub struct LineTerms {
     /// Its name for people.
     pub title: String,
+    /// Where a picture of it is.
+    pub image_url: String,
     /// What else there is to say of it.
     pub attributes: BTreeMap<String, String>,
     /// Its own discounts.

@@ -24,6 +24,8 @@ mod exchange; // an order that replaces returned goods
 mod guards; // checks that several commands share
 mod hold; // an order that is held does not ship
 mod line; // a line, its units and what they cost
+mod names; // names and notes that an order is placed with
+mod note; // what people write on an order; personal data
 mod order; // one variant per state, each with its own data
 mod outcomes; // what becomes of the units of a return
 mod parcel; // what becomes of a parcel after it was shipped
@@ -50,6 +52,7 @@ pub use evolve::{Impossible, evolve, replay};
 pub use exchange::ExchangeOf;
 pub use hold::{Hold, HoldKind, HoldReleased, OrderHeld};
 pub use line::{Line, LineAmounts, LineTerms};
+pub use note::{NewNote, Note, NoteText};
 pub use order::{
     Cancelled, Confirmed, Fulfilled, Order, Pending, ReturnRequested, Returned, Status,
 };

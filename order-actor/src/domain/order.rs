@@ -241,7 +241,7 @@ impl Order {
         }
     }
 
-    /// Whether no command can change it any more: it has ended, or it was delivered and its return
+    /// Whether no command but a note can change it any more: it has ended, or it was delivered and its return
     /// window has passed.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {

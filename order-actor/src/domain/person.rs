@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared_events::contract::Contact;
 
-use super::Address;
+use super::{Address, NewNote};
 
 /// Who gets an order and who pays for it. All the personal data of an event stands in this one object,
 /// apart from the rest. `Debug` shows nothing of it.
@@ -16,6 +16,9 @@ pub struct Person {
     /// Where the invoice goes; to the address of the order where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_address: Option<Address>,
+    /// Notes that were placed with the order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NewNote>,
 }
 
 impl fmt::Debug for Person {

@@ -1,4 +1,4 @@
-use shared_events::contract::{CancelReason, ContactError, Money, Reason};
+use shared_events::contract::{CancelReason, ContactError, Money, NameField, OrderId, Reason};
 
 use super::{AddressError, ParcelState, Role, Status, bounds};
 
@@ -94,6 +94,31 @@ pub enum Rejection {
     /// A reason is required.
     #[error("a reason of 1 to {max} characters is required", max = bounds::TEXT_MAX)]
     ReasonRequired,
+    /// A note without a text.
+    #[error("a note has 1 to {max} characters", max = bounds::NOTE_MAX)]
+    NoteRequired,
+    /// The order has as many notes as it may have.
+    #[error("an order has at most {max} notes", max = bounds::NOTES_MAX)]
+    TooManyNotes,
+    /// A name was given that is not for this caller, or is not well formed.
+    #[error("{}: {detail}", name.field())]
+    InvalidName {
+        /// Which name.
+        name: NameField,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// Another order has a name that is unique.
+    #[error("another order has this {}", name.field())]
+    NameTaken {
+        /// Which name.
+        name: NameField,
+        /// The other order.
+        holder: OrderId,
+    },
+    /// The journal cannot keep names unique.
+    #[error("order numbers and external ids need a journal in one database")]
+    NamesNeedOneDatabase,
     /// A text is too long.
     #[error("{field} has at most {max} characters")]
     TextTooLong {
@@ -297,6 +322,11 @@ impl Rejection {
             Self::InvalidLines { .. } => Reason::InvalidLines,
             Self::ForbiddenReason { .. } => Reason::ForbiddenReason,
             Self::ReasonRequired => Reason::ReasonRequired,
+            Self::NoteRequired | Self::InvalidName { .. } => Reason::InvalidField,
+            Self::TooManyNotes => Reason::TooManyNotes,
+            Self::NameTaken { name: NameField::OrderNumber, .. } => Reason::OrderNumberTaken,
+            Self::NameTaken { .. } => Reason::ExternalIdTaken,
+            Self::NamesNeedOneDatabase => Reason::NamesNeedOneDatabase,
             Self::TextTooLong { .. } => Reason::TextTooLong,
             Self::ReturnWindowExpired => Reason::ReturnWindowExpired,
             Self::InvalidReturnLines { .. } => Reason::InvalidReturnLines,

@@ -2,7 +2,7 @@ use shared_events::contract::CustomerId;
 use tonic::{Request, Status};
 
 use super::parse::Violations;
-use super::status;
+use super::{proto, render, status};
 use crate::domain::{By, Rejection, Role};
 
 /// The caller, as authenticated by the layer in front of the services.
@@ -69,6 +69,13 @@ pub(super) fn visible(
             Err(status::refused(&Rejection::Forbidden { role: by.role() }.into()))
         }
         requested => Ok(by.only_customer().or(requested)),
+    }
+}
+
+/// Leaves of an order and its events what the caller may see.
+pub(super) fn seen_by(by: &By, order: Option<&mut proto::Order>, events: &mut [proto::Event]) {
+    if by.role() == Role::Customer {
+        render::for_customer(order, events);
     }
 }
 

@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use shared_events::contract::{Money, Timestamp};
 
 use super::proto::FieldChange;
-use crate::domain::{Address, Details, Line, Order, OrderCharge, ParcelState, Shipment};
+use crate::domain::{Address, By, Details, Line, Order, OrderCharge, ParcelState, Role, Shipment};
 
 /// Values by path. The number sorts fields of lines last, by line.
 type Fields = BTreeMap<(u32, String), String>;
 
-/// Every field that differs between two states of an order.
-pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
-    let (before, after) = (fields(before), fields(after));
+/// Every field that differs between two states of an order, as far as the caller may see it.
+pub(super) fn diff(before: &Order, after: &Order, by: &By) -> Vec<FieldChange> {
+    let private = by.role() != Role::Customer;
+    let (before, after) = (fields(before, private), fields(after, private));
     let mut paths: Vec<&(u32, String)> = before.keys().chain(after.keys()).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -26,10 +27,12 @@ pub(super) fn diff(before: &Order, after: &Order) -> Vec<FieldChange> {
 }
 
 /// The fields under their proto names. Unset fields are absent.
-fn fields(order: &Order) -> Fields {
+fn fields(order: &Order, private: bool) -> Fields {
     let mut fields = Fields::new();
     let Some(details) = order.details() else { return fields };
     set_details(order, details, &mut |path, value| set(&mut fields, path, value));
+    set_notes(details, private, &mut |path, value| set(&mut fields, path, value));
+    set_holds(details, private, &mut |path, value| set(&mut fields, path, value));
     set_state(order, &mut |path, value| set(&mut fields, path, value));
     for line in &details.lines {
         set_line(line, &mut fields);
@@ -66,10 +69,6 @@ fn set_details(order: &Order, details: &Details, set: &mut dyn FnMut(&str, Strin
     }
     for (index, shipment) in details.shipments.iter().enumerate() {
         set_parcel(&format!("parcels[{index}]"), shipment, set);
-    }
-    for hold in details.standing_holds() {
-        let text = format!("{}: {}", hold.name(), hold.reason);
-        set(&format!("{HOLDS}{}]", hold.hold_id), text);
     }
     set_returns(details, set);
 }
@@ -109,20 +108,6 @@ fn set_returns(details: &Details, set: &mut dyn FnMut(&str, String)) {
     if let Some(exchange) = details.terms.exchange_of {
         set("exchange_of.order_id", exchange.order_id.to_string());
         set("exchange_of.return_id", exchange.return_id.to_string());
-    }
-}
-
-/// How the paths of holds begin.
-const HOLDS: &str = "holds[";
-
-/// The changes as the order's customer sees them: that it is held, and not what is suspected.
-pub(super) fn hide_holds(changes: &mut [FieldChange]) {
-    for change in changes.iter_mut().filter(|change| change.path.starts_with(HOLDS)) {
-        for value in [&mut change.before, &mut change.after] {
-            if !value.is_empty() {
-                "held".clone_into(value);
-            }
-        }
     }
 }
 
@@ -180,6 +165,26 @@ fn set_terms(details: &Details, set: &mut dyn FnMut(&str, String)) {
     for (key, value) in &terms.metadata {
         set(&format!("metadata[{key}]"), value.clone());
     }
+    for (name, text) in terms.names.iter().flat_map(|names| names.all()) {
+        set(name.field(), text.to_owned());
+    }
+}
+
+/// The holds that stand; what they are for only where the caller may see it.
+fn set_holds(details: &Details, private: bool, set: &mut dyn FnMut(&str, String)) {
+    for hold in details.standing_holds() {
+        let text =
+            if private { format!("{}: {}", hold.name(), hold.reason) } else { "held".to_owned() };
+        set(&format!("holds[{}]", hold.hold_id), text);
+    }
+}
+
+/// Its notes; of private ones, only where the caller may see them.
+fn set_notes(details: &Details, private: bool, set: &mut dyn FnMut(&str, String)) {
+    let seen = details.notes.iter().filter(|note| note.public || private);
+    for (number, note) in (1_u32..).zip(seen) {
+        set(&format!("notes[{number}]"), note.note.text.clone());
+    }
 }
 
 /// Fields of its state.
@@ -224,6 +229,9 @@ fn set_line(line: &Line, fields: &mut Fields) {
     if let Some(terms) = &line.terms {
         if !terms.title.is_empty() {
             set("title", terms.title.clone());
+        }
+        if !terms.image_url.is_empty() {
+            set("image_url", terms.image_url.clone());
         }
         for (key, value) in &terms.attributes {
             set(&format!("attributes[{key}]"), value.clone());

@@ -16,7 +16,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::caller::{CallContext, well_formed};
+use super::caller::{CallContext, seen_by, well_formed};
 use super::commands::ParseContext;
 use super::parse::Parsed;
 use super::proto::execute_commands_request::Command;
@@ -256,8 +256,8 @@ impl StreamContext {
         let refusal = match self.edge.execute_command(self.call.clone(), parsed, deadline).await {
             Ok(executed) => {
                 let mut outcome = outcome(brief, order_id, &executed, validate_only);
+                seen_by(&self.call.by, outcome.order.as_mut(), &mut outcome.events);
                 outcome.position = self.edge.position_for(&self.call.by, outcome.position).await;
-                outcome.order = render::for_caller(&self.call.by, outcome.order);
                 let outcome = Some(Outcome::Done(outcome));
                 return proto::ExecuteCommandsResponse { tag, outcome };
             }

@@ -6,7 +6,7 @@ use super::deadline::within;
 use super::parse::AsOf;
 use super::{OrdersEdge, proto, render, status};
 use crate::actor::Refusal;
-use crate::domain::{By, Event, Order, Rejection, evolve};
+use crate::domain::{By, Event, Order, Rejection, Role, evolve};
 use crate::journal::{ChainedEvent, JournalError, StoredEvent};
 use crate::record::{DecodeError, RecordedEvent, decode};
 
@@ -92,6 +92,22 @@ pub(super) fn as_of(
         order: render::order(&replayed(included)?, last.sequence, last.event.at()),
         position: Some(render::place(last.shard, last.position, last.mark)),
     })
+}
+
+/// An event with what this caller may see of it.
+pub(super) fn for_caller(by: &By, mut recorded: proto::RecordedEvent) -> proto::RecordedEvent {
+    if by.role() == Role::Customer
+        && let Some(event) = &mut recorded.event
+    {
+        render::for_customers(event);
+        // The event says so of notes; here is everything else that staff wrote.
+        if matches!(event.kind, Some(proto::event::Kind::NoteAdded(_)))
+            && recorded.role() != proto::Role::Customer
+        {
+            recorded.subject.clear();
+        }
+    }
+    recorded
 }
 
 /// The newest version.

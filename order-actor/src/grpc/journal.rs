@@ -64,9 +64,8 @@ impl JournalService for OrdersEdge {
                 let refusal = crate::actor::Refusal::Quarantined(error.to_string());
                 return Err(status::refused(&refusal));
             }
-            let mut shown = history::shown(entry);
+            let mut shown = history::for_caller(&by, history::shown(entry));
             shown.position = self.position_for(&by, shown.position).await;
-            shown.event = shown.event.map(|event| render::event_for(&by, event));
             bytes += shown.encoded_len();
             last = entry.0.sequence;
             events.push(shown);
@@ -99,19 +98,12 @@ impl JournalService for OrdersEdge {
         };
         let (before, after) = (until(from_version)?, until(to_version)?);
         let earlier: Order = history::replayed(before)?;
-        let mut changes = diff::diff(&earlier, &history::replayed(after)?);
-        if by.role() == Role::Customer {
-            diff::hide_holds(&mut changes);
-        }
+        let changes = diff::diff(&earlier, &history::replayed(after)?, &by);
         let between = after.get(before.len()..).unwrap_or_default();
         let mut bytes = 0;
         let events = between
             .iter()
-            .map(render::recorded)
-            .map(|mut shown| {
-                shown.event = shown.event.map(|event| render::event_for(&by, event));
-                shown
-            })
+            .map(|event| history::for_caller(&by, render::recorded(event)))
             .take_while(|event| {
                 let fits = bytes < PAGE_BYTES_MAX;
                 bytes += event.encoded_len();

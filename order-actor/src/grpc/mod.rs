@@ -11,6 +11,7 @@ mod edge; // OrdersEdge: the state behind both services
 mod execute; // ExecuteCommands: a stream of commands
 mod history; // an order's events, for callers who may see them
 mod journal; // JournalService
+mod names; // finds an order by its number or its external id
 mod orders; // how every command is executed
 mod page; // page tokens
 pub mod parse; // proto → domain; reports every invalid field

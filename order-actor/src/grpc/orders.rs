@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::caller::{CallContext, well_formed};
+use super::caller::{CallContext, seen_by, well_formed};
 use super::commands::{CommandRequest, Ids, ParseContext};
 use super::deadline::{deadline, within};
 use super::parse::Parsed;
@@ -89,10 +89,10 @@ impl OrdersEdge {
         let (by, validate_only) = (call.by.clone(), parsed.options.validate_only);
         let executed = self.execute_command(call, parsed, deadline).await;
         let executed = executed.map_err(|refusal| status::refused(&refusal))?;
-        let response = render::command(&executed, validate_only);
+        let mut response = render::command(&executed, validate_only);
+        seen_by(&by, response.order.as_mut(), &mut response.events);
         let position = self.position_for(&by, response.position).await;
-        let order = render::for_caller(&by, response.order);
-        Ok(Response::new(CommandResponse { order, position, ..response }.into()))
+        Ok(Response::new(CommandResponse { position, ..response }.into()))
     }
 
     /// Executes the command once no handover of its shard is in progress.

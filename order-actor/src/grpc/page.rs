@@ -3,7 +3,7 @@ use shared_events::stream::History;
 use uuid::Uuid;
 
 use super::parse::Violations;
-use crate::projections::SummaryFilter;
+use crate::projections::{SummaryFilter, Word};
 
 /// The fingerprint of a query, without its page token.
 pub(super) type Query = [u8; 8];
@@ -30,9 +30,11 @@ pub(super) fn orders_query(filter: &SummaryFilter) -> Query {
     let mut statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
     statuses.sort_unstable();
     statuses.dedup();
+    let mut words: Vec<&str> = filter.words.iter().map(Word::as_str).collect();
+    words.sort_unstable();
     let mut text = format!(
-        "orders {statuses:?} {:?} {:?} {:?}",
-        filter.customer_id, filter.placed_from, filter.placed_until
+        "orders {statuses:?} {:?} {:?} {:?} {:?} {words:?} {:?}",
+        filter.customer_id, filter.placed_from, filter.placed_until, filter.sort, filter.order_ids
     );
     if filter.returns_waiting {
         text.push_str(" returns waiting");
@@ -54,11 +56,11 @@ fn fingerprint(text: &str) -> Query {
 pub(super) fn token_of_orders(
     query: Query,
     history_id: HistoryId,
-    placed_at: Timestamp,
+    at: Timestamp,
     order_id: OrderId,
 ) -> String {
     let mut bytes = [query, history_id].concat();
-    bytes.extend(placed_at.micros().to_be_bytes());
+    bytes.extend(at.micros().to_be_bytes());
     bytes.extend(order_id.uuid().as_bytes());
     hex::encode(bytes)
 }

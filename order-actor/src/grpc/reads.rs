@@ -3,7 +3,7 @@ use std::time::Duration;
 use shared_events::stream::{Cursors, Place};
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller, forwarded, visible, well_formed};
+use super::caller::{caller, forwarded, seen_by, visible, well_formed};
 use super::deadline::{deadline, within};
 use super::parse::AsOf;
 use super::tail::{Messages, StreamRange, tail};
@@ -22,7 +22,8 @@ impl OrdersEdge {
     ) -> Result<Response<proto::GetOrderResponse>, Status> {
         let by = caller(&request)?;
         let deadline = deadline(&request)?;
-        let (order_id, as_of) = well_formed(parse::get_order(request.get_ref()))?;
+        let (order, as_of) = well_formed(parse::get_order(request.get_ref()))?;
+        let order_id = self.order_named(&by, order, deadline).await?;
         if as_of == AsOf::Now {
             self.settled(order_id, forwarded(&request), deadline).await;
             let view = within(deadline, self.registry.view(order_id, &by)).await?;
@@ -33,17 +34,17 @@ impl OrdersEdge {
                 view => view,
             };
             let view = view.map_err(|refusal| status::refused(&refusal))?;
-            let shown = render::view(&view);
+            let mut shown = render::view(&view);
+            seen_by(&by, shown.order.as_mut(), &mut []);
             let position = self.position_for(&by, shown.position).await;
-            let order = render::for_caller(&by, shown.order);
-            return Ok(Response::new(proto::GetOrderResponse { order, position }));
+            return Ok(Response::new(proto::GetOrderResponse { position, ..shown }));
         }
         let entries = history::entries(self, order_id, &by, deadline).await?;
         let events = history::readable(entries)?;
-        let shown = history::as_of(&events, as_of)?;
+        let mut shown = history::as_of(&events, as_of)?;
+        seen_by(&by, shown.order.as_mut(), &mut []);
         let position = self.position_for(&by, shown.position).await;
-        let order = render::for_caller(&by, shown.order);
-        Ok(Response::new(proto::GetOrderResponse { order, position }))
+        Ok(Response::new(proto::GetOrderResponse { position, ..shown }))
     }
 
     /// `ListOrders`.
@@ -56,6 +57,13 @@ impl OrdersEdge {
         let shards = self.journal.shards();
         let mut listing = well_formed(parse::list_orders(request.into_inner(), shards))?;
         listing.filter.customer_id = visible(&by, listing.filter.customer_id)?;
+        if let Some(word) = listing.filter.words.iter().find(|word| !self.summaries.has(word)) {
+            return Err(status::filter_off(word.kind()));
+        }
+        if !listing.order_number.is_empty() {
+            let number = std::mem::take(&mut listing.order_number);
+            listing.filter.order_ids = Some(self.orders_numbered(&by, &number, deadline).await?);
+        }
         let query = page::orders_query(&listing.filter);
         let after = well_formed(page::after_in_orders(query, &listing.token))?;
         let history = self.history_id(&listing.token, deadline).await?;
@@ -82,7 +90,10 @@ impl OrdersEdge {
         let next_page_token = summaries
             .last()
             .filter(|_| more)
-            .map(|last| page::token_of_orders(query, history, last.placed_at, last.order_id))
+            .map(|last| {
+                let at = listing.filter.sort.instant(last);
+                page::token_of_orders(query, history, at, last.order_id)
+            })
             .unwrap_or_default();
         let orders = summaries.iter().map(render::summary).collect();
         Ok(Response::new(proto::ListOrdersResponse { orders, next_page_token }))

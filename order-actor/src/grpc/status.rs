@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use service_edge::{OVERLOADED_DELAY, Refused};
-use shared_events::contract::Reason;
+use shared_events::contract::{OrderId, Reason};
 use shared_events::stream::DatabaseError;
 use tonic::{Code, Status};
 
@@ -104,6 +104,12 @@ fn rejected(rejection: &Rejection) -> Refused {
             .with("from", from.code())
             .with("asked", call)
             .with("allowed", from.allows_beside(call).join(",")),
+        Rejection::NameTaken { name, holder } => {
+            refused.with("order_id", holder).about(name.field())
+        }
+        Rejection::InvalidName { name, .. } => refused.about(name.field()),
+        Rejection::NoteRequired => refused.about("text"),
+        Rejection::TooManyNotes | Rejection::NamesNeedOneDatabase => refused,
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch
@@ -185,6 +191,23 @@ pub fn version_not_found(newest: u64) -> Status {
     Refused::new(Reason::VersionNotFound)
         .with("newest", newest)
         .say("the order does not have that version")
+}
+
+/// The ids of several orders have this number. Only callers who may see them all get them.
+#[must_use]
+pub fn number_ambiguous(orders: &[OrderId]) -> Status {
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    Refused::new(Reason::OrderNumberAmbiguous)
+        .with("order_ids", ids.join(","))
+        .say("several orders have ids with this number; name the order by its id")
+}
+
+/// The list cannot be searched by this.
+#[must_use]
+pub fn filter_off(setting: &str) -> Status {
+    Refused::new(Reason::FilterOff)
+        .with("setting", format!("search-by {setting}"))
+        .say("the list of orders cannot be searched by this; an operator has to switch it on")
 }
 
 /// The read model did not reach the requested position in time.

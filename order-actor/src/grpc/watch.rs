@@ -41,7 +41,7 @@ impl MessageSource for Watch {
             if let (Some(journal), Some(place)) = (&self.positions, change.position) {
                 let hidden = hidden(journal, place).await;
                 change.position = Some(hidden.map_err(|error| status::journal(&error))?);
-                change.event.iter_mut().for_each(render::hide_hold);
+                change.event.iter_mut().for_each(render::for_customers);
             }
             let item = Some(Item::Change(change));
             messages.push((*shard, *position, WatchOrdersResponse { item }));

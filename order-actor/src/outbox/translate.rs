@@ -70,6 +70,8 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         | Event::ReturnReceived { .. }
         | Event::ReturnApproved { .. }
         | Event::ReturnRejected { .. } => returns::facts(order, details, event),
+        // Notes stay with the order: no other service needs what people write to each other.
+        Event::NoteAdded { .. } => Vec::new(),
         Event::OrderHeld(_) | Event::HoldReleased(_) | Event::OrderCorrected(_) => {
             translate_change(order, event)
         }
@@ -163,6 +165,7 @@ fn header(details: &Details) -> OrderHeader {
         customer_id: details.customer_id,
         contact: details.person.contact.clone(),
         total: details.totals.total,
+        names: details.terms.names.clone(),
     }
 }
 
@@ -177,6 +180,7 @@ fn placed(line: &Line) -> Option<OrderLineFact> {
         quantity,
         unit_price: line.unit_price,
         title: line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        image_url: line.terms.as_ref().map(|said| said.image_url.clone()).unwrap_or_default(),
         total: (!is_plain).then_some(total),
     })
 }

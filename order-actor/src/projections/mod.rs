@@ -3,18 +3,22 @@
 //! Never here: decisions, because a read model lags behind the journal.
 
 mod deadlines; // the durable list of open deadlines
+mod list; // reads of the order summaries
 mod order_summaries; // orders as lists show them
 mod rebuild; // rebuilds a read model beside the one in use
 mod rows; // row handling that both share
+mod words; // words by which lists find orders
 
 use include_dir::{Dir, include_dir};
 use shared_events::stream::{Dialect, migrations};
 use sqlx::migrate::Migrator;
 
 pub use deadlines::{Deadlines, DeadlinesHandler, DueDeadline};
-pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary, SummaryFilter};
+pub use list::{SummaryFilter, SummarySort};
+pub use order_summaries::{OrderSummaries, OrderSummariesHandler, Summary};
 pub use rebuild::RebuildError;
 use rows::{ahead_of, json, remove, step};
+pub use words::{SearchBy, Word};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres/orders");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite/orders");

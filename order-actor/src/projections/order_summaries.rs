@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use shared_events::contract::{Currency, CustomerId, Money, OrderId, Timestamp};
+use shared_events::contract::{
+    Currency, CustomerId, Money, OrderId, OrderNames, OrderNumber, Timestamp,
+};
 use shared_events::stream::{Blame, Cursors, Database, DatabaseError, Handler, OperatorAction, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -12,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::rebuild::{RebuildError, beside, rebuild};
+use super::words::{SearchBy, Word};
 use crate::domain::{Order, Status};
 use crate::journal::Journal;
 use crate::record::RecordedEvent;
@@ -46,9 +49,20 @@ pub struct Summary {
     pub ordered_at: Option<Timestamp>,
     /// When its last event happened.
     pub updated_at: Timestamp,
+    /// Names that the client gave it.
+    pub names: Option<Box<OrderNames>>,
 }
 
 impl Summary {
+    /// The number by which people know it: the client's, or else the one of its id.
+    #[must_use]
+    pub fn order_number(&self) -> String {
+        match &self.names {
+            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
+            _ => OrderNumber::of(self.order_id).to_string(),
+        }
+    }
+
     /// The summary of an order after an event; none if it was not placed.
     #[must_use]
     pub fn of(order: &Order, version: u64, updated_at: Timestamp) -> Option<Self> {
@@ -65,29 +79,16 @@ impl Summary {
             placed_at: details.placed_at,
             ordered_at: details.ordered_at,
             updated_at,
+            names: details.terms.names.clone(),
         })
     }
-}
-
-/// A filter of orders. The default matches all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SummaryFilter {
-    /// With any of these statuses; empty for all.
-    pub statuses: Vec<Status>,
-    /// Of this customer.
-    pub customer_id: Option<CustomerId>,
-    /// Placed at this time or later.
-    pub placed_from: Option<Timestamp>,
-    /// Placed before this time.
-    pub placed_until: Option<Timestamp>,
-    /// With a return that waits.
-    pub returns_waiting: bool,
 }
 
 /// The read model of order summaries.
 #[derive(Clone)]
 pub struct OrderSummaries {
-    database: Database,
+    pub(super) database: Database,
+    search_by: Arc<BTreeSet<SearchBy>>,
     changed: Arc<Notify>,
 }
 
@@ -98,7 +99,20 @@ impl OrderSummaries {
     /// The read model in this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, changed: Arc::default() }
+        Self { database, search_by: Arc::default(), changed: Arc::default() }
+    }
+
+    /// Also searched by these. Orders from before have no such words until it is rebuilt.
+    #[must_use]
+    pub fn searched_by(mut self, search_by: impl IntoIterator<Item = SearchBy>) -> Self {
+        self.search_by = Arc::new(search_by.into_iter().collect());
+        self
+    }
+
+    /// Whether orders can be found by words of this kind.
+    #[must_use]
+    pub fn has(&self, word: &Word) -> bool {
+        word.needs().is_none_or(|needs| self.search_by.contains(&needs))
     }
 
     /// The handler that updates it from the journal.
@@ -120,58 +134,6 @@ impl OrderSummaries {
     ) -> Result<u64, RebuildError> {
         let handler = OrderSummariesHandler::of(self, journal.clone(), &beside(TABLE));
         rebuild(&self.database, &journal, (Self::FOLLOWER, TABLE), handler, action).await
-    }
-
-    /// Orders that match the filter, newest first, after a given one, at most `limit`.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]
-    pub async fn list(
-        &self,
-        filter: &SummaryFilter,
-        after: Option<(Timestamp, OrderId)>,
-        limit: u32,
-    ) -> Result<Vec<Summary>, DatabaseError> {
-        let (placed_at, order_id) = after.map_or((i64::MAX, String::new()), |(at, order_id)| {
-            (at.micros(), order_id.to_string())
-        });
-        let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
-        // Only the conditions in use are in the statement, so that their index is used.
-        let mut sql = "SELECT * FROM order_summaries
-             WHERE (placed_at, order_id) < ($1, $2) AND placed_at >= $3 AND placed_at < $4"
-            .to_owned();
-        let mut texts = Vec::new();
-        if !statuses.is_empty() {
-            texts.push(
-                serde_json::to_string(&statuses)
-                    .map_err(|_| DatabaseError::Corrupt("status filter"))?,
-            );
-            sql.push_str(self.database.sql(
-                " AND status IN (SELECT json_array_elements_text($5::json))",
-                " AND status IN (SELECT value FROM json_each($5))",
-            ));
-        }
-        if let Some(customer_id) = filter.customer_id {
-            texts.push(customer_id.to_string());
-            sql.push_str(&format!(" AND customer_id = ${}", 4 + texts.len()));
-        }
-        if filter.returns_waiting {
-            sql.push_str(" AND returns_waiting IS NOT NULL");
-        }
-        sql.push_str(&format!(
-            " ORDER BY placed_at DESC, order_id DESC LIMIT ${}",
-            5 + texts.len()
-        ));
-        let mut query = sqlx::query(&sql)
-            .bind(placed_at)
-            .bind(order_id)
-            .bind(filter.placed_from.map_or(i64::MIN, Timestamp::micros))
-            .bind(filter.placed_until.map_or(i64::MAX, Timestamp::micros));
-        for text in texts {
-            query = query.bind(text);
-        }
-        let rows = query.bind(i64::from(limit)).fetch_all(self.database.reader()).await?;
-        rows.iter().map(summary).collect()
     }
 
     /// The summary of an order, if the read model has it.
@@ -208,7 +170,7 @@ impl OrderSummaries {
     }
 }
 
-fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
+pub(super) fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
     let text = |column: &str| -> Result<String, DatabaseError> { Ok(row.try_get(column)?) };
     let number = |column: &str| -> Result<u64, DatabaseError> {
         let value: i64 = row.try_get(column)?;
@@ -219,6 +181,7 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         .map_err(|_| DatabaseError::Corrupt("currency of a summary"))?;
     let ordered_at: Option<i64> = row.try_get("ordered_at")?;
     let waiting: Option<i64> = row.try_get("returns_waiting")?;
+    let names: Option<String> = row.try_get("names")?;
     Ok(Summary {
         order_id: OrderId::recorded(&text("order_id")?)
             .map_err(|_| DatabaseError::Corrupt("order of a summary"))?,
@@ -236,6 +199,10 @@ fn summary(row: &AnyRow) -> Result<Summary, DatabaseError> {
         placed_at: Timestamp::from_micros(row.try_get("placed_at")?),
         ordered_at: ordered_at.map(Timestamp::from_micros),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        names: names
+            .map(|names| serde_json::from_str(&names))
+            .transpose()
+            .map_err(|_| DatabaseError::Corrupt("names of a summary"))?,
     })
 }
 
@@ -253,33 +220,50 @@ impl OrderSummariesHandler {
     fn of(model: &OrderSummaries, journal: Journal, table: &str) -> Self {
         let rows = model.database.sql(
             "SELECT order_id, customer_id, status, version, currency, total, refunded, units,
-                    placed_at, ordered_at, updated_at, returns_waiting
+                    placed_at, ordered_at, updated_at, returns_waiting, names, words
              FROM json_to_recordset($1::json)
                  AS row(order_id TEXT, customer_id TEXT, status TEXT, version BIGINT, currency TEXT,
                         total BIGINT, refunded BIGINT, units BIGINT, placed_at BIGINT,
-                        ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT)",
+                        ordered_at BIGINT, updated_at BIGINT, returns_waiting BIGINT, names TEXT,
+                        words TEXT)",
             "SELECT value ->> 'order_id', value ->> 'customer_id', value ->> 'status',
                     value ->> 'version', value ->> 'currency', value ->> 'total',
                     value ->> 'refunded', value ->> 'units', value ->> 'placed_at',
-                    value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting'
+                    value ->> 'ordered_at', value ->> 'updated_at', value ->> 'returns_waiting',
+                    value ->> 'names', value ->> 'words'
              FROM json_each($1) WHERE true",
         );
         let upsert = format!(
             "INSERT INTO {table} (order_id, customer_id, status, version, currency, total,
                                   refunded, units, placed_at, ordered_at, updated_at,
-                                  returns_waiting)
+                                  returns_waiting, names, words)
              {rows}
              ON CONFLICT (order_id) DO UPDATE
              SET status = excluded.status, version = excluded.version,
                  refunded = excluded.refunded, updated_at = excluded.updated_at,
-                 returns_waiting = excluded.returns_waiting"
+                 returns_waiting = excluded.returns_waiting, words = excluded.words"
         );
         let replace = format!(
             "{upsert}, customer_id = excluded.customer_id, currency = excluded.currency,
                  total = excluded.total, units = excluded.units, placed_at = excluded.placed_at,
-                 ordered_at = excluded.ordered_at"
+                 ordered_at = excluded.ordered_at, names = excluded.names"
         );
         Self { model: model.clone(), replay: OrderReplay::new(journal), upsert, replace }
+    }
+
+    /// The row of an order after an event; none if it was not placed.
+    fn row(&self, order: &Order, version: u64, at: Timestamp) -> Result<Option<Row>, Blame> {
+        let (Some(details), Some(summary)) = (order.details(), Summary::of(order, version, at))
+        else {
+            return Ok(None);
+        };
+        let words = Word::all_of(details, &self.model.search_by);
+        let words: Vec<&str> = words.iter().map(Word::as_str).collect();
+        Ok(Some(Row {
+            names: summary.names.as_ref().map(super::json).transpose()?,
+            words: (!words.is_empty()).then(|| super::json(&words)).transpose()?,
+            ..Row::of(&summary)
+        }))
     }
 
     fn write(&self) -> &str {
@@ -293,13 +277,13 @@ impl OrderSummariesHandler {
 impl Handler<RecordedEvent> for OrderSummariesHandler {
     async fn handle(&mut self, tx: &mut Tx, events: &[RecordedEvent]) -> Result<(), Blame> {
         // Only the last state of each order in the batch matters.
-        let mut last: BTreeMap<OrderId, Summary> = BTreeMap::new();
+        let mut last: BTreeMap<OrderId, Row> = BTreeMap::new();
         for (index, recorded) in events.iter().enumerate() {
             let step = super::step(&mut self.replay, index, recorded).await?;
-            let summary = Summary::of(&step.after, recorded.sequence, recorded.event.at());
-            last.extend(summary.map(|summary| (recorded.order_id, summary)));
+            let row = self.row(&step.after, recorded.sequence, recorded.event.at())?;
+            last.extend(row.map(|row| (recorded.order_id, row)));
         }
-        let rows: Vec<Row> = last.values().map(Row::of).collect();
+        let rows: Vec<&Row> = last.values().collect();
         sqlx::query(self.write()).bind(super::json(&rows)?).execute(&mut **tx).await?;
         Ok(())
     }
@@ -325,9 +309,11 @@ impl Handler<RecordedEvent> for OrderSummariesHandler {
         for (order_id, _) in ahead.iter().filter(|(_, now)| now.is_some()) {
             let now = self.replay.now(*order_id).await;
             let now = now.map_err(|error| Blame::World(error.to_string()))?;
-            let summary =
-                now.and_then(|(order, last)| Summary::of(&order, last.sequence, last.event.at()));
-            let rows: Vec<Row> = summary.iter().map(Row::of).collect();
+            let row = match now {
+                Some((order, last)) => self.row(&order, last.sequence, last.event.at())?,
+                None => None,
+            };
+            let rows: Vec<&Row> = row.iter().collect();
             sqlx::query(&self.replace).bind(super::json(&rows)?).execute(&mut **tx).await?;
         }
         if !ahead.is_empty() {
@@ -357,6 +343,12 @@ struct Row {
     updated_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     returns_waiting: Option<u64>,
+    /// JSON; most clients give none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<String>,
+    /// JSON; many orders have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
 }
 
 impl Row {
@@ -374,6 +366,8 @@ impl Row {
             ordered_at: summary.ordered_at.map(Timestamp::micros),
             updated_at: summary.updated_at.micros(),
             returns_waiting: Some(summary.returns_waiting).filter(|waiting| *waiting > 0),
+            names: None,
+            words: None,
         }
     }
 }

@@ -63,7 +63,9 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "shard" | "index" => vec![json!(0), json!(u16::MAX)],
         "was_confirmed" | "refund_told" => vec![json!(false), json!(true)],
         "id" | "subject" | "causationid" => vec![json!(Uuid::nil()), json!(Uuid::max())],
-        _ if field.ends_with("_id") => vec![json!(Uuid::nil()), json!(Uuid::max())],
+        _ if field.ends_with("_id") && field != "external_id" => {
+            vec![json!(Uuid::nil()), json!(Uuid::max())]
+        }
         "at" | "time" | "placed_at" | "ordered_at" | "confirm_by" | "return_until" | "judge_by"
         | "delivered_at" => {
             vec![json!(Timestamp::MIN), json!(Timestamp::MAX)]
@@ -84,7 +86,12 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "phone" => vec![json!("+12"), json!("+999999999999999")],
         "locale" => vec![json!("de"), json!("abc-12345678-12345678-12345678-1234")],
         "carrier" | "tracking" => text(100),
-        "text" | "reason" | "refund_reason" | "instructions" => text(500),
+        "text" | "reason" | "refund_reason" | "instructions" | "image_url" => text(500),
+        "order_number" | "shop" => text(40),
+        "external_id" => text(100),
+        // Of a note: as the role is, so is the subject.
+        "role" => Vec::new(),
+        "public" => vec![json!(false), json!(true)],
         other => panic!("the extremes of {other} are not listed here"),
     }
 }

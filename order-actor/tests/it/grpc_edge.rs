@@ -130,7 +130,9 @@ async fn an_order_is_read_at_any_version_and_by_its_owner_only() {
     let cancelled = shop.cancel(&placed.order_id).await;
     assert_eq!((cancelled.events.len(), cancelled.events[0].version), (1, 2));
 
-    let get = |as_of| proto::GetOrderRequest { order_id: placed.order_id.clone(), as_of };
+    let order_id = placed.order_id.clone();
+    let get =
+        |as_of| proto::GetOrderRequest { order_id: order_id.clone(), as_of, ..Default::default() };
     use proto::get_order_request::AsOf;
     let now = shop.edge.get_order(by(&ops(), get(None))).await.unwrap().into_inner();
     assert_eq!(now.order, cancelled.order);

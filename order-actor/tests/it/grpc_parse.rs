@@ -89,7 +89,7 @@ pub fn fulfill() -> proto::FulfillOrderRequest {
         lines: vec![units(1, 2)],
         carrier: "Post".to_owned(),
         tracking: "X1".to_owned(),
-        shipment_reference: "W-1".to_owned(),
+        shipment_reference: String::new(),
         options: options(),
     }
 }
@@ -183,7 +183,7 @@ fn place_order_refuses_each_field_by_name() {
             ("customer_id", "INVALID_FIELD", |r| r.customer_id.clear()),
             ("lines", "EMPTY_ORDER", |r| r.lines.clear()),
             ("lines", "TOO_MANY_LINES", |r| r.lines = vec![line(); 2_001]),
-            ("lines[1].sku", "INVALID_LINE", |r| r.lines[1].sku = "a b".into()),
+            ("lines[1].sku", "INVALID_LINE", |r| r.lines[1].sku = "a\u{200b}b".into()),
             ("lines[0].quantity", "INVALID_LINE", |r| r.lines[0].quantity = 0),
             ("lines[0].quantity", "INVALID_LINE", |r| r.lines[0].quantity = 1_000_000_001),
             ("lines[1].unit_price", "INVALID_LINE", |r| r.lines[1].unit_price = None),
@@ -378,7 +378,11 @@ fn returns_refuse_each_field_by_name() {
 #[test]
 fn reads_refuse_each_field_by_name() {
     use proto::get_order_request::AsOf as Asked;
-    let get = || proto::GetOrderRequest { order_id: ID.into(), as_of: Some(Asked::Version(2)) };
+    let get = || proto::GetOrderRequest {
+        order_id: ID.into(),
+        as_of: Some(Asked::Version(2)),
+        ..Default::default()
+    };
     each(
         get,
         |request| parse::get_order(&request),
@@ -398,11 +402,12 @@ fn reads_refuse_each_field_by_name() {
             customer_id: ID.into(),
             placed_from: at(10),
             placed_until: at(20),
-            returns_waiting: false,
+            ..Default::default()
         }),
         page_size: 100,
         page_token: String::new(),
         at_least: Some(proto::ShardPosition { shard: 3, position: 9, mark: None }),
+        ..Default::default()
     };
     each(
         list,
@@ -484,7 +489,7 @@ fn reads_refuse_each_field_by_name() {
 fn every_invalid_field_is_reported_together_and_no_value_is_echoed() {
     let mut request = place();
     request.order_id = "order-of-ada".into();
-    request.lines[0].sku = "secret sku".into();
+    request.lines[0].sku = "secret\u{202e}sku".into();
     request.lines[1].quantity = 0;
     let address = request.address.as_mut().unwrap();
     address.street = "9".repeat(201);
@@ -658,7 +663,7 @@ fn omitted_fields_have_their_documented_defaults() {
     }
     let page = parse::list_orders(proto::ListOrdersRequest::default(), SHARDS).unwrap();
     assert_eq!((page.size, page.at_least, page.filter.statuses), (20, None, Vec::<Status>::new()));
-    let get = proto::GetOrderRequest { order_id: ID.into(), as_of: None };
+    let get = proto::GetOrderRequest { order_id: ID.into(), ..Default::default() };
     assert_eq!(parse::get_order(&get).unwrap().1, AsOf::Now);
     let diff = proto::DiffOrderRequest { order_id: ID.into(), from_version: 0, to_version: 0 };
     assert_eq!(parse::diff_order(&diff).unwrap().2, None);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use order_actor::actor::Executed;
 use order_actor::domain::{
-    Address, Event, LineQuantity, Order, Person, PlacedLine, Restitution, Role, TaxMode, replay,
+    Address, By, Event, LineQuantity, NoteText, Order, Person, PlacedLine, Restitution, Role,
+    TaxMode, replay,
 };
 use order_actor::grpc::{proto, render};
 use shared_events::contract::{
@@ -40,6 +41,7 @@ fn placed() -> Event {
             unit_price: pounds(255),
             seller_id: None,
             title: String::new(),
+            image_url: String::new(),
             attributes: BTreeMap::new(),
             discounts: Vec::new(),
             taxes: Vec::new(),
@@ -58,10 +60,12 @@ fn placed() -> Event {
             },
             contact: Contact::new("ada@example.org", "", "en-GB").unwrap(),
             billing_address: None,
+            notes: Vec::new(),
         }),
         tags: Vec::new(),
         metadata: BTreeMap::new(),
         exchange_of: None,
+        names: None,
         placed_at: at(1),
         ordered_at: Some(at(-1)),
         confirm_by: at(901),
@@ -141,6 +145,12 @@ fn life() -> Vec<Event> {
             charges: Vec::new(),
             at: at(303),
         },
+        Event::NoteAdded {
+            public: false,
+            note: Arc::new(NoteText { text: "ring first".into() }),
+            by: By::ops("grace"),
+            at: at(304),
+        },
     ]
 }
 
@@ -167,6 +177,7 @@ fn each_state_shows_its_own_data_and_only_that() {
             Is::ReturnRequested,
             Is::Fulfilled,
             Is::ReturnRequested,
+            Is::Returned,
             Is::Returned,
         ]
     );
@@ -235,10 +246,42 @@ fn every_event_has_its_kind_under_the_same_name() {
             Kind::ShipmentCorrected(_) => "ShipmentCorrected",
             Kind::ShipmentDelivered(_) => "ShipmentDelivered",
             Kind::ShipmentUndone(_) => "ShipmentUndone",
+            Kind::NoteAdded(_) => "NoteAdded",
         };
         assert_eq!((kind, shown.name.as_str()), (event.name(), event.name()));
         assert_eq!(shown.occurred_at, Some(render::time(event.at())));
     }
+}
+
+#[test]
+fn customers_see_public_notes_and_no_staff() {
+    let note = |public: bool, by: By| Event::NoteAdded {
+        public,
+        note: Arc::new(NoteText { text: "ring first".into() }),
+        by,
+        at: at(2),
+    };
+    let own = By::customer(CustomerId::mint());
+    let life = vec![
+        placed(),
+        note(false, By::ops("grace")),
+        note(true, By::ops("grace")),
+        note(true, own),
+    ];
+    let mut order = shown(&life);
+    assert_eq!(order.notes.iter().map(|note| note.note).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!((order.notes[0].role.as_str(), order.notes[0].subject.as_str()), ("OPS", "grace"));
+    let mut events: Vec<proto::Event> =
+        (1..).zip(&life).map(|(version, event)| render::event(event, version)).collect();
+    render::for_customer(Some(&mut order), &mut events);
+    let seen = order.notes.iter().map(|note| (note.note, note.subject.is_empty()));
+    assert_eq!(seen.collect::<Vec<_>>(), [(1, true), (2, false)]);
+    let texts = events.into_iter().filter_map(|event| match event.kind {
+        Some(proto::event::Kind::NoteAdded(added)) => Some((added.text, added.subject.is_empty())),
+        _ => None,
+    });
+    let text = || "ring first".to_owned();
+    assert_eq!(texts.collect::<Vec<_>>(), [(String::new(), true), (text(), true), (text(), false)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use order_actor::domain::{
 };
 use order_actor::grpc::status::refused;
 use service_edge::DOMAIN;
-use shared_events::contract::{CancelReason, ContactError, Money};
+use shared_events::contract::{CancelReason, ContactError, Money, NameField, OrderId};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -99,6 +99,30 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             InvalidArgument,
             Some("delivered_at"),
         ),
+        (Rejection::NoteRequired, InvalidArgument, Some("text")),
+        (Rejection::TooManyNotes, FailedPrecondition, None),
+        (Rejection::NamesNeedOneDatabase, FailedPrecondition, None),
+        (
+            Rejection::InvalidName { name: NameField::Shop, detail: "d" },
+            InvalidArgument,
+            Some("shop"),
+        ),
+        (
+            Rejection::NameTaken {
+                name: NameField::OrderNumber,
+                holder: OrderId::from_uuid(uuid::Uuid::from_u128(7)),
+            },
+            AlreadyExists,
+            Some("order_number"),
+        ),
+        (
+            Rejection::NameTaken {
+                name: NameField::ExternalId,
+                holder: OrderId::from_uuid(uuid::Uuid::from_u128(7)),
+            },
+            AlreadyExists,
+            Some("external_id"),
+        ),
     ];
     for (rejection, _, _) in &all {
         match rejection {
@@ -136,7 +160,12 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::NoSuchParcel
             | Rejection::InvalidParcelState { .. }
             | Rejection::InvalidBillingAddress(_)
-            | Rejection::InvalidField { .. } => {}
+            | Rejection::InvalidField { .. }
+            | Rejection::NoteRequired
+            | Rejection::TooManyNotes
+            | Rejection::InvalidName { .. }
+            | Rejection::NameTaken { .. }
+            | Rejection::NamesNeedOneDatabase => {}
         }
     }
     all

@@ -12,6 +12,9 @@ mod mark; // identifies a position of a log by its hash, in eight bytes
 mod money; // minor units and their currency
 mod notification_fact; // facts about messages
 mod order_fact; // facts about orders
+mod order_names; // names that a client gives an order
+mod order_number; // the number of an order that its client gave none
+mod printable; // texts by which people and programs find something
 mod quantity; // units, positive by construction
 mod reason; // why a call is refused, with status, meaning and remedy
 mod sku; // stock keeping units
@@ -34,6 +37,9 @@ pub use order_fact::{
     CancelReason, ChargeFact, Disposition, ExchangeFact, KeptUnits, LineUnits, OrderFact,
     OrderHeader, OrderLineFact, ReturnedUnits, TotalsFact,
 };
+pub use order_names::{NameField, OrderNames};
+pub use order_number::{OrderNumber, ParseOrderNumberError};
+pub use printable::{PrintableError, printable};
 pub use quantity::{Quantity, QuantityError};
 pub use reason::{Reason, StatusCode};
 pub use sku::{ParseSkuError, Sku};

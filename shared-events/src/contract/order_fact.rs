@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::body::facts;
 use super::{
-    Contact, CustomerId, HoldId, Money, OrderId, Quantity, ReservationId, ReturnId, ShipmentId,
-    Sku, Timestamp,
+    Contact, CustomerId, HoldId, Money, OrderId, OrderNames, OrderNumber, Quantity, ReservationId,
+    ReturnId, ShipmentId, Sku, Timestamp,
 };
 
 /// Why an order, or units of it, were cancelled. A closed list with stable names.
@@ -57,6 +57,20 @@ pub struct OrderHeader {
     pub contact: Contact,
     /// What the customer pays for the order as placed.
     pub total: Money,
+    /// Names that the client gave it; absent where it gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Box<OrderNames>>,
+}
+
+impl OrderHeader {
+    /// The number by which people know the order: the client's, or else the one of its id.
+    #[must_use]
+    pub fn order_number(&self) -> String {
+        match &self.names {
+            Some(names) if !names.order_number.is_empty() => names.order_number.clone(),
+            _ => OrderNumber::of(self.order_id).to_string(),
+        }
+    }
 }
 
 /// A line as ordered.
@@ -73,6 +87,9 @@ pub struct OrderLineFact {
     /// Its name for people; empty where the shop gave none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Where a picture of it is; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// What all its units cost the customer, discounts taken off and tax in it; absent where that is
     /// `quantity` times `unit_price`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A stock keeping unit: 1 to 64 of `A-Z a-z 0-9 . _ -`. Cheap to clone.
+use super::printable::{PrintableError, printable};
+
+/// A stock keeping unit: 1 to 64 printable characters, blanks inside included. Blanks at its ends
+/// are cut off and characters composed (NFC) when it is parsed; upper and lower case differ. Cheap
+/// to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sku(Arc<str>);
@@ -21,20 +25,15 @@ impl Sku {
 }
 
 /// The text is not a sku.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a sku: 1 to 64 of A-Z a-z 0-9 . _ -")]
-pub struct ParseSkuError;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a sku: {0}")]
+pub struct ParseSkuError(PrintableError);
 
 impl FromStr for Sku {
     type Err = ParseSkuError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if (1..=Self::LEN_MAX).contains(&text.len()) && text.bytes().all(legal) {
-            Ok(Self(text.into()))
-        } else {
-            Err(ParseSkuError)
-        }
+        printable(text, Self::LEN_MAX).map(|text| Self(text.as_ref().into())).map_err(ParseSkuError)
     }
 }
 

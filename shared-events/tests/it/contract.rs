@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use shared_events::contract::{
     CancelReason, ChargeFact, Contact, Disposition, ExchangeFact, Fact, FactBody, FactId,
     InventoryFact, KeptUnits, LineUnits, Money, NotificationFact, OrderFact, OrderHeader,
-    OrderLineFact, Origin, Quantity, ReturnedUnits, StockLine, Timestamp, TotalsFact,
+    OrderLineFact, OrderNames, Origin, Quantity, ReturnedUnits, StockLine, Timestamp, TotalsFact,
 };
 
 const OTHER: &str = "0190a0b0-0000-7000-8000-0000000000ff";
@@ -18,6 +18,7 @@ fn header() -> OrderHeader {
         customer_id: "0190a0b0-0000-7000-8000-000000000002".parse().unwrap(),
         contact: Contact::new("ada@example.org", "+442071838750", "en-GB").unwrap(),
         total: gbp(1530),
+        names: None,
     }
 }
 
@@ -40,9 +41,16 @@ fn stock() -> Vec<StockLine> {
 /// An order with all that a shop says of one.
 pub fn of_a_shop() -> FactBody {
     let mut created = bodies().remove(0);
-    let FactBody::Order(OrderFact::Created { lines, charges, totals, .. }) = &mut created else {
+    let FactBody::Order(OrderFact::Created { order, lines, charges, totals, .. }) = &mut created
+    else {
         panic!("the first body is of an order that was created")
     };
+    order.names = Some(Box::new(OrderNames {
+        order_number: "#1001".to_owned(),
+        external_id: "5912/A".to_owned(),
+        shop: "uk".to_owned(),
+    }));
+    lines[0].image_url = "https://example.com/mug.jpg".to_owned();
     lines[0].title = "Mug, blue".to_owned();
     lines[0].total = Some(gbp(1_700));
     let label = "Royal Mail".to_owned();
@@ -115,6 +123,7 @@ pub fn bodies() -> Vec<FactBody> {
                 quantity: Quantity::new(6).unwrap(),
                 unit_price: gbp(255),
                 title: String::new(),
+                image_url: String::new(),
                 total: None,
             }],
             placed_at: at("2010-12-01T08:26:00Z"),
@@ -181,7 +190,7 @@ pub fn bodies() -> Vec<FactBody> {
             rejected_reason: String::new(),
         }),
         FactBody::Order(OrderFact::RefundRequested {
-            order,
+            order: order.clone(),
             return_id,
             refund: gbp(1530),
             return_reference: String::new(),

@@ -13,6 +13,7 @@ mod asyncapi;
 mod contract;
 mod follow;
 mod installation;
+mod names;
 mod outbox;
 mod redis_streams;
 mod set_back;

@@ -1,4 +1,5 @@
 use serde_json::Value;
+use shared_events::contract::OrderNumber;
 
 use super::{amount, code, items, next_page, place, short_time, status, text};
 use crate::client::Output;
@@ -13,6 +14,9 @@ pub fn order(out: &Output, order: &Value) {
     let sum = |name: &str| if plain { String::new() } else { text(totals, name) };
     out.pairs([
         ("order", text(order, "order_id")),
+        ("number", given_number(order)),
+        ("external id", text(order, "external_id")),
+        ("shop", text(order, "shop")),
         ("status", status(order)),
         ("version", text(order, "version")),
         ("customer", text(order, "customer_id")),
@@ -81,6 +85,36 @@ pub fn order(out: &Output, order: &Value) {
             }),
         );
     }
+    notes(out, order);
+}
+
+/// The number that a client gave; the number of an order's id is said by its id, and lists show it.
+fn given_number(order: &Value) -> String {
+    let number = text(order, "order_number");
+    let of_id = text(order, "order_id").parse().map(|id| OrderNumber::of(id).to_string());
+    if of_id.as_ref() == Ok(&number) { String::new() } else { number }
+}
+
+/// Notes of an order, in a table of their own.
+fn notes(out: &Output, order: &Value) {
+    if items(&order["notes"]).next().is_none() {
+        return;
+    }
+    out.table(
+        &["note", "for", "written at", "by", "text"],
+        items(&order["notes"]).map(|note| {
+            let role = text(note, "role").to_lowercase();
+            let by = [role, text(note, "subject")].join(":");
+            let readers = if note["public"] == true { "everybody" } else { "staff" };
+            vec![
+                text(note, "note"),
+                readers.to_owned(),
+                short_time(note, "written_at"),
+                by.trim_matches(':').to_owned(),
+                text(note, "text"),
+            ]
+        }),
+    );
 }
 
 /// The names of holds. Customers see only how many there are.
@@ -199,10 +233,11 @@ pub fn command(out: &Output, answer: &Value, validate_only: bool) {
 /// Orders in a list.
 pub fn orders(out: &Output, answer: &Value) {
     out.list(
-        &["order", "status", "total", "refunded", "units", "placed at", "customer"],
+        &["order", "number", "status", "total", "refunded", "units", "placed at", "customer"],
         items(&answer["orders"]).map(|order| {
             vec![
                 text(order, "order_id"),
+                text(order, "order_number"),
                 status(order),
                 text(order, "total"),
                 text(order, "refunded"),
@@ -280,6 +315,7 @@ pub fn what(event: &Value) -> String {
         "shipment_corrected",
         "shipment_delivered",
         "shipment_undone",
+        "note_added",
     ];
     let Some(kind) = kinds.iter().map(|kind| &event[*kind]).find(|kind| kind.is_object()) else {
         return String::new();

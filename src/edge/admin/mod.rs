@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use order_actor::domain::Role;
 use order_actor::journal::{Journal, Node};
+use order_actor::projections::OrderSummaries;
 use shared_events::contract::{Reason, Timestamp};
 use shared_events::stream::{Cursors, Database, DeadLetters, FollowStatus, OperatorAction, Verb};
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,8 @@ pub struct AdminParts {
     pub databases: Vec<(&'static str, Database)>,
     /// The database of the order service's read models, if this process has it.
     pub orders: Option<Database>,
+    /// The list of orders, with what it is searched by, if this process has it.
+    pub summaries: Option<OrderSummaries>,
     /// The clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Ends long calls, with `UNAVAILABLE` and reason `STOPPING`.

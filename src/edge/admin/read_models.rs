@@ -52,7 +52,11 @@ impl AdminEdge {
         let (journal, orders) = self.orders()?;
         let (journal, orders) = (journal.clone(), orders.clone());
         let rebuilt = match name {
-            OrderSummaries::FOLLOWER => OrderSummaries::new(orders).rebuild(journal, action).await,
+            OrderSummaries::FOLLOWER => {
+                let new = || OrderSummaries::new(orders.clone());
+                let summaries = self.parts.summaries.clone().unwrap_or_else(new);
+                summaries.rebuild(journal, action).await
+            }
             Deadlines::FOLLOWER => Deadlines::new(orders).rebuild(journal, action).await,
             _ => return Err(violation("name", "order-summaries or deadlines")),
         };

@@ -107,7 +107,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(fact_journal.clone())));
     building.publish(PUBLISHED, log, journal.scope());
     let lists = Lists {
-        summaries: OrderSummaries::new(database.clone()),
+        summaries: OrderSummaries::new(database.clone())
+            .searched_by(building.settings.search_by.iter().copied()),
         deadlines: Deadlines::new(database.clone()),
     };
     let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone())
@@ -120,7 +121,8 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     building.routes.add_service(orders);
     building.routes.add_service(events);
     let clock = TrustedClock::by(&journal, building.settings.trust_clock).await;
-    building.orders = Some(Orders { journal, registry, database, clock });
+    let summaries = lists.summaries.clone();
+    building.orders = Some(Orders { journal, registry, database, summaries, clock });
     Ok(Box::new(move |building| follow(building, lists)))
 }
 

@@ -148,7 +148,7 @@ impl Calls {
 
     /// Reads an order.
     pub async fn get(&self, order_id: String) -> Result<Outcome<proto::GetOrderResponse>, Failure> {
-        let request = proto::GetOrderRequest { order_id, as_of: None };
+        let request = proto::GetOrderRequest { order_id, ..Default::default() };
         self.persist(|| {
             let (mut orders, request) = (self.orders.clone(), request.clone());
             async move { orders.get_order(self.client.request(request)).await }
@@ -165,7 +165,7 @@ impl Calls {
                 orders.place_order(self.client.request(*request)).await.map(drop)
             }
             Call::Get(order_id) => {
-                let request = proto::GetOrderRequest { order_id, as_of: None };
+                let request = proto::GetOrderRequest { order_id, ..Default::default() };
                 orders.get_order(self.client.request(request)).await.map(drop)
             }
             Call::List => {

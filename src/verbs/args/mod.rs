@@ -10,7 +10,7 @@ pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
 pub use orders::{
-    CommandOptions, EventsVerb, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
+    CommandOptions, EventsVerb, ListedBy, OrderVerb, Outcomes, PlaceArgs, ReturnName, ReturnVerb,
 };
 pub use stock::{NotificationVerb, StockVerb};
 

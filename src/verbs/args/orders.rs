@@ -3,7 +3,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{CorrectArgs, HoldArgs, Page, ParcelVerb, ReleaseArgs};
-use crate::client::parse::{Amount, Id, LineDisposition, LineUnits, OrderLine, Place, instant};
+use crate::client::order_name::OrderName;
+use crate::client::parse::{
+    Amount, Id, KeyValue, LineDisposition, LineUnits, OrderLine, Place, instant,
+};
 use crate::client::returns::{LineOutcome, ReturnOf};
 
 /// Options of all commands to orders.
@@ -27,8 +30,9 @@ pub enum OrderVerb {
     Place(Box<PlaceArgs>),
     /// Show an order, now or in the past.
     Get {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         /// As of this version.
         #[arg(long, value_name = "N", conflicts_with = "as_of_time")]
         as_of_version: Option<u64>,
@@ -50,6 +54,12 @@ pub enum OrderVerb {
         /// Placed before this time (RFC 3339, or a date).
         #[arg(long, value_name = "TIME", value_parser = instant)]
         placed_until: Option<String>,
+        #[command(flatten)]
+        named: ListedBy,
+        /// Sort by the time of placing or of the last change: PLACED_DESC (the default),
+        /// PLACED_ASC, UPDATED_DESC or UPDATED_ASC.
+        #[arg(long, value_name = "SORT")]
+        sort: Option<String>,
         /// Wait until the list includes this place in the journal.
         #[arg(long, value_name = "SHARD:POSITION[:MARK]")]
         at_least: Option<Place>,
@@ -58,8 +68,9 @@ pub enum OrderVerb {
     },
     /// Cancel an order, or open units of it.
     Cancel {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         /// CUSTOMER_REQUEST (customers) or OPS (operators); by default according to the caller.
         #[arg(long, value_name = "REASON")]
         reason: Option<String>,
@@ -74,8 +85,9 @@ pub enum OrderVerb {
     },
     /// Record that a parcel was shipped.
     Fulfill {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         /// The parcel's id; by default derived from --reference, or else generated.
         #[arg(long, value_name = "UUID")]
         shipment: Option<Id>,
@@ -103,10 +115,25 @@ pub enum OrderVerb {
     /// Show parcels and record what becomes of them.
     #[command(subcommand)]
     Parcel(ParcelVerb),
+    /// Write a note on an order; only services and operators see it unless it is public.
+    Note {
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
+        /// The text.
+        #[arg(long, value_name = "TEXT")]
+        text: String,
+        /// Let the customer see it.
+        #[arg(long)]
+        public: bool,
+        #[command(flatten)]
+        options: CommandOptions,
+    },
     /// Show changes as they happen, until interrupted.
     Watch {
-        /// Only these orders, UUIDs; by default all.
-        order_ids: Vec<Id>,
+        /// Only these orders, named as in `order get`; by default all.
+        #[arg(value_name = "ORDER")]
+        order_ids: Vec<OrderName>,
         /// Only orders of this customer.
         #[arg(long, value_name = "UUID")]
         customer: Option<Id>,
@@ -119,13 +146,15 @@ pub enum OrderVerb {
     },
     /// Show an order's events, with causes.
     History {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
     },
     /// Show the differences between two versions of an order.
     Diff {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         /// From this version; 0 is before it was placed.
         #[arg(long, value_name = "N", default_value_t = 0)]
         from: u64,
@@ -133,6 +162,32 @@ pub enum OrderVerb {
         #[arg(long, value_name = "N", default_value_t = 0)]
         to: u64,
     },
+}
+
+/// What `ordinal order list` finds orders by, besides times, customer and status.
+#[derive(Debug, Args)]
+pub struct ListedBy {
+    /// With this number.
+    #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true)]
+    pub number: String,
+    /// With this id in the client's own system.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    pub external_id: String,
+    /// Of this shop.
+    #[arg(long, value_name = "SHOP", default_value = "", hide_default_value = true)]
+    pub shop: String,
+    /// With this tag.
+    #[arg(long, value_name = "TAG", default_value = "", hide_default_value = true)]
+    pub tag: String,
+    /// With a line of this product; needs `serve --search-by sku`.
+    #[arg(long, value_name = "SKU", default_value = "", hide_default_value = true)]
+    pub sku: String,
+    /// Of customers with this e-mail address; needs `serve --search-by email`.
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    pub email: String,
+    /// With this value under this key of its metadata.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub metadata: Option<KeyValue>,
 }
 
 /// Flags of `ordinal order place`.
@@ -187,6 +242,21 @@ pub struct PlaceFlags {
     /// When it was ordered according to the shop (RFC 3339); informational.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub ordered_at: Option<String>,
+    /// Its number for people; by default that of its id.
+    #[arg(long, value_name = "NUMBER")]
+    pub number: Option<String>,
+    /// Its id in your own system, unique per shop.
+    #[arg(long, value_name = "ID")]
+    pub external_id: Option<String>,
+    /// The shop that it is of.
+    #[arg(long, value_name = "SHOP")]
+    pub shop: Option<String>,
+    /// A note that the customer sees; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub public_note: Vec<String>,
+    /// A note for services and operators only; may be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Vec<String>,
 }
 
 /// Which return of an order; by default the only one that waits.
@@ -222,8 +292,9 @@ pub enum ReturnVerb {
     },
     /// Request a return of delivered units.
     Request {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         /// These units, NUMBER=QUANTITY; may be repeated.
         #[arg(long, value_name = "LINE", required = true)]
         line: Vec<LineUnits>,
@@ -244,8 +315,9 @@ pub enum ReturnVerb {
     },
     /// Accept a pending return and its refund.
     Approve {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         #[command(flatten)]
         named: ReturnName,
         /// Accept it only; stock and refund follow when it is received.
@@ -279,8 +351,9 @@ pub enum ReturnVerb {
     },
     /// Reject a pending return, also one that was accepted and not received.
     Reject {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
         #[command(flatten)]
         named: ReturnName,
         /// Why.

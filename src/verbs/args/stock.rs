@@ -1,6 +1,7 @@
 use clap::Subcommand;
 
 use super::{Page, Why};
+use crate::client::order_name::OrderName;
 use crate::client::parse::{Id, instant};
 
 /// `ordinal stock …`
@@ -74,8 +75,9 @@ pub enum StockVerb {
     },
     /// Show the reservation of an order.
     Reservation {
-        /// The order's id, a UUID.
-        order_id: Id,
+        /// The order: its id or number, or external:ID or external:SHOP:ID.
+        #[arg(value_name = "ORDER")]
+        order_id: OrderName,
     },
 }
 
@@ -84,9 +86,9 @@ pub enum StockVerb {
 pub enum NotificationVerb {
     /// List messages.
     List {
-        /// About this order.
-        #[arg(long, value_name = "UUID")]
-        order: Option<Id>,
+        /// About this order, named as in `order get`.
+        #[arg(long, value_name = "ORDER")]
+        order: Option<OrderName>,
         /// In this state, such as FAILED.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,

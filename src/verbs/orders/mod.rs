@@ -14,8 +14,9 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::args::{CommandOptions, OrderVerb, Page, PlaceArgs};
-use crate::client::parse::{Id, LineUnits, Place};
+use super::args::{CommandOptions, ListedBy, OrderVerb, Page, PlaceArgs};
+use crate::client::order_name::resolve;
+use crate::client::parse::{Id, KeyValue, LineUnits, Place};
 use crate::client::show::{self, code, short_time, text};
 use crate::client::{Client, Failure, Output, order_history};
 
@@ -32,7 +33,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             command(client, out, "PlaceOrder", request, validate_only).await
         }
         OrderVerb::Get { order_id, as_of_version, as_of_time } => {
-            let mut request = json!({ "order_id": order_id });
+            let mut request = order_id.fields();
             if let Some(version) = as_of_version {
                 request["version"] = json!(version);
             }
@@ -43,18 +44,29 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             out.answer(&answer, |out, answer| show::order(out, &answer["order"]));
             Ok(())
         }
-        OrderVerb::List { status, customer, placed_from, placed_until, at_least, page } => {
+        OrderVerb::List {
+            status,
+            customer,
+            placed_from,
+            placed_until,
+            named,
+            sort,
+            at_least,
+            page,
+        } => {
             let statuses: Vec<String> = status
                 .iter()
                 .map(|status| client.enum_value("orders.v1.OrderStatus", status))
                 .collect::<Result<_, _>>()?;
-            let request = json!({
-                "filter": {
-                    "statuses": statuses, "customer_id": id(customer),
-                    "placed_from": placed_from, "placed_until": placed_until,
-                },
-                "at_least": at_least.map(Place::to_json),
-            });
+            let mut filter = listed_by(named);
+            filter["statuses"] = json!(statuses);
+            filter["customer_id"] = json!(id(customer));
+            filter["placed_from"] = json!(placed_from);
+            filter["placed_until"] = json!(placed_until);
+            let mut request = json!({ "filter": filter, "at_least": at_least.map(Place::to_json) });
+            if let Some(sort) = sort {
+                request["sort"] = json!(client.enum_value("orders.v1.OrderSort", &sort)?);
+            }
             let method = "orders.v1.OrderService/ListOrders";
             pages(client, out, method, request, &page, show::orders).await
         }
@@ -83,20 +95,32 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
         OrderVerb::Release(args) => corrections::release(client, out, args).await,
         OrderVerb::Correct(args) => corrections::correct(client, out, *args).await,
         OrderVerb::Parcel(verb) => corrections::parcel(client, out, verb).await,
-        OrderVerb::Watch { order_ids, customer, after, from_beginning } => {
+        OrderVerb::Note { order_id, text, public, options } => {
             let request = json!({
+                "order_id": order_id, "text": text, "public": public,
+                "options": command_options(&options),
+            });
+            command(client, out, "AddNote", request, options.validate_only).await
+        }
+        OrderVerb::Watch { order_ids, customer, after, from_beginning } => {
+            let mut request = json!({
                 "order_ids": order_ids, "customer_id": id(customer), "after": places(&after),
                 "from_beginning": from_beginning,
             });
+            resolve(client, &mut request, "order_ids").await?;
             watch(client, out, request).await
         }
         OrderVerb::History { order_id } => {
-            let events = order_history(client, order_id.0).await?;
+            let mut named = json!({ "order_id": order_id });
+            resolve(client, &mut named, "order_id").await?;
+            let events = order_history(client, &text(&named, "order_id")).await?;
             out.answer(&json!({ "events": events }), |out, _| show::history(out, &events));
             Ok(())
         }
         OrderVerb::Diff { order_id, from, to } => {
-            let request = json!({ "order_id": order_id, "from_version": from, "to_version": to });
+            let mut request =
+                json!({ "order_id": order_id, "from_version": from, "to_version": to });
+            resolve(client, &mut request, "order_id").await?;
             let answer = client.call("orders.v1.JournalService/DiffOrder", request).await?;
             out.answer(&answer, |out, answer| {
                 let versions = format!(
@@ -169,12 +193,23 @@ async fn command(
     client: &Client,
     out: &Output,
     method: &str,
-    request: Value,
+    mut request: Value,
     validate_only: bool,
 ) -> Result<(), Failure> {
+    resolve(client, &mut request, "order_id").await?;
     let answer = client.call(&format!("orders.v1.OrderService/{method}"), request).await?;
     out.answer(&answer, |out, answer| show::command(out, answer, validate_only));
     Ok(())
+}
+
+/// The part of an `OrderFilter` that names orders.
+fn listed_by(named: ListedBy) -> Value {
+    let ListedBy { number, external_id, shop, tag, sku, email, metadata } = named;
+    let (key, value) = metadata.map(|KeyValue { key, value }| (key, value)).unwrap_or_default();
+    json!({
+        "order_number": number, "external_id": external_id, "shop": shop, "tag": tag, "sku": sku,
+        "email": email, "metadata_key": key, "metadata_value": value,
+    })
 }
 
 fn place(args: PlaceArgs) -> Result<Value, Failure> {
@@ -193,8 +228,16 @@ fn place(args: PlaceArgs) -> Result<Value, Failure> {
         "contact": { "email": order.email, "phone": order.phone, "locale": order.locale },
         "ordered_at": order.ordered_at,
         "exchange_of": order.exchange_of.map(|exchange| exchange.to_json()),
+        "order_number": order.number,
+        "external_id": order.external_id,
+        "shop": order.shop,
+        "notes": notes(order.public_note, true).chain(notes(order.note, false)).collect::<Vec<_>>(),
         "options": command_options(&options),
     }))
+}
+
+fn notes(texts: Vec<String>, public: bool) -> impl Iterator<Item = Value> {
+    texts.into_iter().map(move |text| json!({ "public": public, "text": text }))
 }
 
 /// The request in a file; options on the command line override its own.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use order_actor::actor::Limits;
 use order_actor::domain::Policy;
 use order_actor::domain::bounds::WINDOW_MAX;
+use order_actor::projections::SearchBy;
 use shared_events::stream::POSTGRES_CONNECTIONS;
 
 use super::tokens;
@@ -93,6 +94,11 @@ pub struct ServeArgs {
     /// Remind operators of returns that are not judged within this time.
     #[arg(help_heading = "Orders", long, value_name = "DURATION", env = "ORDINAL_JUDGE_WITHIN", default_value = "3days", value_parser = window)]
     judge_within: Duration,
+    /// Let lists of orders be searched by the products of their lines (sku) or by the e-mail address
+    /// of their customer (email); may be repeated. Orders from before are found once the list was
+    /// rebuilt.
+    #[arg(help_heading = "Orders", long, value_name = "WHAT", env = "ORDINAL_SEARCH_BY", value_delimiter = ',', value_parser = search_by)]
+    search_by: Vec<SearchBy>,
     /// Number of shards of a new Postgres journal, unless --journal-database names them; it can
     /// never be changed.
     #[arg(help_heading = "Storage", long, value_name = "N", env = "ORDINAL_SHARDS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -168,6 +174,10 @@ fn window(text: &str) -> Result<Duration, String> {
     let window = crate::flags::duration(text)?;
     let days = WINDOW_MAX.as_secs() / (24 * 60 * 60);
     if window > WINDOW_MAX { Err(format!("is at most {days} days")) } else { Ok(window) }
+}
+
+fn search_by(text: &str) -> Result<SearchBy, String> {
+    text.parse().map_err(|why: &str| why.to_owned())
 }
 
 /// A window long enough to confirm an order.
@@ -283,6 +293,7 @@ impl ServeArgs {
             return_within: self.return_within,
             judge_within: self.judge_within,
         };
+        settings.search_by.clone_from(&self.search_by);
         if matches!(settings.backend, Backend::Postgres(_)) {
             settings.shards = self.shards;
         }

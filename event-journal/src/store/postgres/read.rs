@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgPool};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -12,13 +12,14 @@ use super::claim::HEADS;
 use super::copy;
 use super::session::PostgresStore;
 use crate::error::JournalError;
-use crate::event::ChainedEvent;
+use crate::event::{ChainedEvent, UniqueKey};
 use crate::files::Archived;
 use crate::id::StreamId;
 use crate::store::head::{ArchivedStreams, Head, Loaded, Range};
 use crate::store::port::Reads;
 use crate::store::rows::{
-    BEYOND_HEADS, NEXT_AFTER, archived, beyond, chained, head, unavailable, version,
+    BEYOND_HEADS, NEXT_AFTER, UNIQUE_KEYS, archived, beyond, chained, head, unavailable,
+    unique_key, version,
 };
 
 /// Bytes per piece where the whole table is read.
@@ -152,4 +153,45 @@ impl Reads for PostgresStore {
             .map_err(unavailable)?;
         rows.iter().map(beyond).collect()
     }
+
+    async fn holders(
+        &self,
+        keys: &[UniqueKey],
+    ) -> Result<HashMap<UniqueKey, StreamId>, JournalError> {
+        let reader = self.reader().await?;
+        if !has_keys(reader).await? {
+            return Ok(HashMap::new());
+        }
+        let sql = "SELECT key, order_id FROM unique_keys WHERE key = ANY ($1)";
+        let rows = sqlx::query(sql)
+            .bind(keys.iter().map(UniqueKey::as_str).collect::<Vec<_>>())
+            .fetch_all(reader)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(unique_key).collect()
+    }
+
+    async fn unique_keys(
+        &self,
+        after: Option<&UniqueKey>,
+        limit: u32,
+    ) -> Result<Vec<(UniqueKey, StreamId)>, JournalError> {
+        let reader = self.reader().await?;
+        if !has_keys(reader).await? {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(UNIQUE_KEYS)
+            .bind(after.map_or("", UniqueKey::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(reader)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(unique_key).collect()
+    }
+}
+
+/// Whether the database has the table; one that only readers have opened was not migrated.
+async fn has_keys(pool: &PgPool) -> Result<bool, JournalError> {
+    let there = "SELECT to_regclass('unique_keys') IS NOT NULL";
+    sqlx::query_scalar(there).fetch_one(pool).await.map_err(unavailable)
 }

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 
 use super::file::SqliteStore;
 use crate::error::JournalError;
-use crate::event::ChainedEvent;
+use crate::event::{ChainedEvent, UniqueKey};
 use crate::id::StreamId;
 use crate::store::head::{Head, Loaded, Range};
 use crate::store::port::Reads;
 use crate::store::rows::{
-    BEYOND_HEADS, NEXT_AFTER, beyond, chained, head, stored, unavailable, version,
+    BEYOND_HEADS, NEXT_AFTER, UNIQUE_KEYS, beyond, chained, head, stored, unavailable, unique_key,
+    version,
 };
 
 #[async_trait]
@@ -86,5 +87,40 @@ impl Reads for SqliteStore {
             .await
             .map_err(unavailable)?;
         rows.iter().map(beyond).collect()
+    }
+
+    async fn holders(
+        &self,
+        keys: &[UniqueKey],
+    ) -> Result<HashMap<UniqueKey, StreamId>, JournalError> {
+        if self.is_missing("unique_keys").await? {
+            return Ok(HashMap::new());
+        }
+        let texts: Vec<&str> = keys.iter().map(UniqueKey::as_str).collect();
+        let rows = sqlx::query(
+            "SELECT key, order_id FROM unique_keys WHERE key IN (SELECT value FROM json_each(?))",
+        )
+        .bind(serde_json::to_string(&texts).map_err(unavailable)?)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(unavailable)?;
+        rows.iter().map(unique_key).collect()
+    }
+
+    async fn unique_keys(
+        &self,
+        after: Option<&UniqueKey>,
+        limit: u32,
+    ) -> Result<Vec<(UniqueKey, StreamId)>, JournalError> {
+        if self.is_missing("unique_keys").await? {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(UNIQUE_KEYS)
+            .bind(after.map_or("", UniqueKey::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.reader)
+            .await
+            .map_err(unavailable)?;
+        rows.iter().map(unique_key).collect()
     }
 }

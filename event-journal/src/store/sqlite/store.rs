@@ -63,6 +63,15 @@ impl SqliteStore {
             let statement = insert.build().persistent(events.len() <= 4);
             statement.execute(&mut *tx).await.map_err(not_done)?;
         }
+        for (key, stream_id) in &batch.keys {
+            let take = sqlx::query("INSERT INTO unique_keys (key, order_id) VALUES (?1, ?2)")
+                .bind(key.as_str())
+                .bind(stream_id.to_string());
+            take.execute(&mut *tx).await.map_err(|error| match not_done(error) {
+                CommitError::Conflict => CommitError::KeyTaken,
+                other => other,
+            })?;
+        }
         tx.commit().await.map_err(|error| CommitError::Unknown(error.to_string()))
     }
 }

@@ -80,6 +80,7 @@ impl Correct {
                 Some(address)
             }
         };
-        Ok(Person { address, contact, billing_address })
+        // Notes are kept once, by the event that brought them.
+        Ok(Person { address, contact, billing_address, notes: Vec::new() })
     }
 }

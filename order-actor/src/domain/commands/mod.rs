@@ -2,6 +2,7 @@
 //! its events.
 //! Never here: the wire form of a command (`grpc/commands`), or what its events do (`evolve`).
 
+mod add_note; // write a note
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
@@ -22,6 +23,7 @@ mod update_shipment; // the tracking of a parcel
 use serde::Serialize;
 use shared_events::contract::Timestamp;
 
+pub use add_note::AddNote;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
@@ -77,6 +79,8 @@ pub enum Command {
     RecordDelivery(RecordDelivery),
     /// A parcel was lost, or came back.
     UndoShipment(UndoShipment),
+    /// Write a note.
+    AddNote(AddNote),
 }
 
 impl From<Place> for Command {
@@ -120,6 +124,8 @@ pub enum CommandKind {
     RecordDelivery,
     /// See [`Command::UndoShipment`].
     UndoShipment,
+    /// See [`Command::AddNote`].
+    AddNote,
 }
 
 impl CommandKind {
@@ -143,6 +149,7 @@ impl CommandKind {
             Self::UpdateShipment => "UpdateShipment",
             Self::RecordDelivery => "RecordDelivery",
             Self::UndoShipment => "UndoShipment",
+            Self::AddNote => "AddNote",
         }
     }
 
@@ -168,7 +175,8 @@ impl CommandKind {
             Self::Correct => Some(Self::UpdateShipment),
             Self::UpdateShipment => Some(Self::RecordDelivery),
             Self::RecordDelivery => Some(Self::UndoShipment),
-            Self::UndoShipment => None,
+            Self::UndoShipment => Some(Self::AddNote),
+            Self::AddNote => None,
         }
     }
 }
@@ -193,6 +201,7 @@ impl Command {
             Self::UpdateShipment(update) => update,
             Self::RecordDelivery(record) => record,
             Self::UndoShipment(undo) => undo,
+            Self::AddNote(add) => add,
         }
     }
 

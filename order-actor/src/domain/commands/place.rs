@@ -3,15 +3,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared_events::contract::{
-    Contact, CustomerId, Money, OrderId, Quantity, SellerId, Sku, Timestamp,
+    Contact, CustomerId, Money, OrderId, OrderNames, Quantity, SellerId, Sku, Timestamp,
 };
 
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{Decision, Differs, same_or_exists};
 use crate::domain::{
     Address, By, Charge, ChargeKind, CommandKind, Details, Discount, Event, ExchangeOf, Existing,
-    Line, LinePrice, LineTerms, Order, OrderPrice, Person, PlacedLine, PriceError, Rejection, Tax,
-    TaxMode, Totals, bounds, price,
+    Line, LinePrice, LineTerms, NewNote, Order, OrderPrice, Person, PlacedLine, PriceError,
+    Rejection, Tax, TaxMode, Totals, bounds, names, price,
 };
 
 /// Place an order.
@@ -52,6 +52,13 @@ pub struct Place {
     /// The return whose goods it replaces. It is kept and shown, and nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange_of: Option<ExchangeOf>,
+    /// Names that the client gives it. They are unique, so customers, who may not learn of other
+    /// orders, give none.
+    #[serde(skip_serializing_if = "OrderNames::is_empty")]
+    pub names: OrderNames,
+    /// Notes on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NewNote>,
     /// The sums as the client has them; they must be the computed ones.
     #[serde(skip_serializing_if = "ExpectedTotals::is_empty")]
     pub expected: ExpectedTotals,
@@ -120,6 +127,9 @@ pub struct NewLine {
     /// Its name for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// Where a picture of it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// What else there is to say of it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -141,6 +151,7 @@ impl NewLine {
             unit_price,
             seller_id: None,
             title: String::new(),
+            image_url: String::new(),
             attributes: BTreeMap::new(),
             discounts: Vec::new(),
             taxes: Vec::new(),
@@ -149,8 +160,8 @@ impl NewLine {
 
     /// Whether this is what a line of an order was placed with.
     fn is(&self, line: &Line) -> bool {
-        let Self { sku, quantity, unit_price, seller_id, title, attributes, discounts, taxes } =
-            self;
+        let Self { sku, quantity, unit_price, seller_id, .. } = self;
+        let Self { title, image_url, attributes, discounts, taxes, .. } = self;
         let none = LineTerms::default();
         let terms = line.terms.as_deref().unwrap_or(&none);
         line.sku == *sku
@@ -158,6 +169,7 @@ impl NewLine {
             && line.unit_price == *unit_price
             && line.seller_id == *seller_id
             && terms.title == *title
+            && terms.image_url == *image_url
             && terms.attributes == *attributes
             && terms.discounts == *discounts
             && terms.taxes == *taxes
@@ -171,7 +183,10 @@ impl Decide for Place {
 
     fn allows(&self, by: &By) -> bool {
         match by {
-            By::Customer(_) => by.owns_orders_of(self.customer_id),
+            By::Customer(_) => {
+                by.owns_orders_of(self.customer_id)
+                    && names::are_of_a_customer(&self.names, &self.notes)
+            }
             By::Service(_) | By::Ops(_) => true,
             By::ReturnsDesk(_) | By::Engine(_) => false,
         }
@@ -196,6 +211,7 @@ impl Decide for Place {
                 unit_price: new.unit_price,
                 seller_id: new.seller_id,
                 title: new.title.clone(),
+                image_url: new.image_url.clone(),
                 attributes: new.attributes.clone(),
                 discounts: new.discounts.clone(),
                 taxes: new.taxes.clone(),
@@ -213,10 +229,12 @@ impl Decide for Place {
                 address: self.address.clone(),
                 contact: self.contact.clone(),
                 billing_address: self.billing_address.clone(),
+                notes: self.notes.clone(),
             }),
             tags: self.tags.clone(),
             metadata: self.metadata.clone(),
             exchange_of: self.exchange_of,
+            names: (!self.names.is_empty()).then(|| Box::new(self.names.clone())),
             placed_at: context.now,
             ordered_at: self.ordered_at,
             confirm_by: context.now.plus(context.policy.confirm_within),
@@ -255,6 +273,8 @@ impl Place {
             tags: Vec::new(),
             metadata: BTreeMap::new(),
             exchange_of: None,
+            names: OrderNames::default(),
+            notes: Vec::new(),
             expected: ExpectedTotals::default(),
         }
     }
@@ -270,6 +290,7 @@ impl Place {
             address.check().map_err(Rejection::InvalidAddress)?;
         }
         self.contact.check().map_err(Rejection::InvalidContact)?;
+        names::check(&self.names, &self.notes)?;
         Ok(totals)
     }
 
@@ -319,7 +340,7 @@ impl Place {
     }
 
     /// Compares the fields of an existing order with this command.
-    fn compare(&self, details: &Details) -> [Differs; 12] {
+    fn compare(&self, details: &Details) -> [Differs; 16] {
         let Self {
             order_id: _,
             customer_id,
@@ -334,6 +355,8 @@ impl Place {
             tags,
             metadata,
             exchange_of,
+            names,
+            notes,
             // An order is what it is, whatever was expected of it.
             expected: _,
         } = self;
@@ -344,6 +367,7 @@ impl Place {
         // A correction since does not make it another order.
         let person = details.placed_person.as_ref().unwrap_or(&details.person);
         let terms = &details.terms;
+        let [number, external_id, shop, notes] = names::differences(details, names, notes);
         [
             ("customer_id", details.customer_id != *customer_id),
             ("lines", !same_lines),
@@ -357,6 +381,10 @@ impl Place {
             ("tags", terms.tags != *tags),
             ("metadata", terms.metadata != *metadata),
             ("exchange_of", terms.exchange_of != *exchange_of),
+            number,
+            external_id,
+            shop,
+            notes,
         ]
     }
 }

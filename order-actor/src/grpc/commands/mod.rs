@@ -3,6 +3,7 @@
 //! Never here: how a command is executed, which is the same for all (`grpc/orders`), or the reads
 //! (`grpc/reads`).
 
+mod add_note;
 mod approve_return;
 mod cancel;
 mod correct;
@@ -61,6 +62,7 @@ pub(super) fn parse(
         Some(Command::UpdateShipment(request)) => request.parse(context),
         Some(Command::RecordDelivery(request)) => request.parse(context),
         Some(Command::UndoShipment(request)) => request.parse(context),
+        Some(Command::AddNote(request)) => request.parse(context),
         None => Err(Violations::one(
             "command",
             Violations::INVALID_FIELD,
@@ -159,6 +161,13 @@ impl OrderService for OrdersEdge {
         &self,
         request: Request<proto::UndoShipmentRequest>,
     ) -> Result<Response<proto::UndoShipmentResponse>, Status> {
+        self.command(request).await
+    }
+
+    async fn add_note(
+        &self,
+        request: Request<proto::AddNoteRequest>,
+    ) -> Result<Response<proto::AddNoteResponse>, Status> {
         self.command(request).await
     }
 

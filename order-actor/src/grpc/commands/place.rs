@@ -36,6 +36,8 @@ impl CommandRequest for PlaceOrderRequest {
         let tags = form.tags(self.tags);
         let metadata = form.keys("metadata", Reason::InvalidField, self.metadata);
         let exchange_of = form.exchange_of(self.exchange_of.as_ref());
+        let names = form.names(&self.order_number, &self.external_id, &self.shop, context.by);
+        let notes = form.notes(self.notes, context.by);
         let expected = form.expected(self.expected.as_ref());
         let contact = form.contact(&self.contact.unwrap_or_default());
         let ordered_at = form.time("ordered_at", self.ordered_at);
@@ -57,6 +59,8 @@ impl CommandRequest for PlaceOrderRequest {
                 tags: tags?,
                 metadata: metadata?,
                 exchange_of: exchange_of?,
+                names: names?,
+                notes: notes?,
                 expected: expected?,
             }))
         })

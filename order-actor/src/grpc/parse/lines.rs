@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use shared_events::contract::{
-    Currency, Disposition, Money, MoneyError, ParseIdError, Quantity, Reason, SellerId, Sku,
+    Currency, Disposition, Money, MoneyError, ParseIdError, ParseSkuError, Quantity, Reason,
+    SellerId, Sku,
 };
 
 use super::Form;
@@ -56,11 +57,13 @@ impl Form {
     }
 
     fn new_line(&mut self, path: &str, line: &proto::NewLine) -> Option<NewLine> {
-        let sku: Option<Sku> = line.sku.parse().ok();
-        if sku.is_none() {
-            let field = format!("{path}.sku");
-            self.violations.add(field, Reason::InvalidLine, "1 to 64 of A-Z a-z 0-9 . _ -");
-        }
+        let sku: Option<Sku> = line
+            .sku
+            .parse()
+            .map_err(|error: ParseSkuError| {
+                self.violations.add(format!("{path}.sku"), Reason::InvalidLine, error);
+            })
+            .ok();
         let quantity =
             self.quantity(&format!("{path}.quantity"), Reason::InvalidLine, line.quantity);
         let price_path = format!("{path}.unit_price");
@@ -84,6 +87,7 @@ impl Form {
                 .ok(),
         };
         let title = self.label(&format!("{path}.title"), &line.title, 0..=bounds::TITLE_MAX);
+        let image_url = self.image_url(&format!("{path}.image_url"), &line.image_url);
         let attributes =
             self.keys(&format!("{path}.attributes"), Reason::InvalidLine, line.attributes.clone());
         let discounts = self.discounts(&format!("{path}.discounts"), &line.discounts);
@@ -94,6 +98,7 @@ impl Form {
             unit_price: unit_price?,
             seller_id,
             title: title?,
+            image_url: image_url?,
             attributes: attributes?,
             discounts: discounts?,
             taxes: taxes?,

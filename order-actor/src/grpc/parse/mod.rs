@@ -6,6 +6,7 @@ mod amounts; // discounts, taxes, charges, and what the client keeps beside an o
 mod corrections; // contact and addresses by a field mask
 mod form; // fields that many requests share
 mod lines; // lines, units and money
+mod names; // names of an order, and notes
 mod parcels; // parcels by their ids
 mod people; // addresses and contacts
 mod places; // journal positions and page sizes
@@ -15,6 +16,7 @@ mod returns; // units of returns, and how they are named
 pub(super) use form::Form;
 pub use form::{Options, Parsed};
 pub(super) use lines::Units;
+pub use names::OrderRef;
 pub use people::contact_field;
 pub use reads::{
     AsOf, OrdersPage, Reading, Watching, diff_order, get_order, list_order_events, list_orders,

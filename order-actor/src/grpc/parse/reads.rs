@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
-use shared_events::contract::{CustomerId, Mark, OrderId, Timestamp};
+use shared_events::contract::{CustomerId, Mark, NameField, OrderId, Sku, TextRule, Timestamp};
 use shared_events::stream::Cursors;
 
-use super::{Form, Violations};
-use crate::domain::Status;
+use super::{Form, OrderRef, Violations};
+use crate::domain::{Status, bounds};
 use crate::grpc::proto;
-use crate::projections::SummaryFilter;
+use crate::projections::{SummaryFilter, SummarySort, Word};
 
 /// Which version of an order to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum AsOf {
 pub struct OrdersPage {
     /// The filter.
     pub filter: SummaryFilter,
+    /// The number that orders must have; empty for any. The edge finds their ids.
+    pub order_number: String,
     /// The most entries.
     pub size: u32,
     /// The page token, not checked yet.
@@ -71,10 +73,11 @@ const HISTORY_PAGE: (u32, u32) = (100, 1_000);
 
 /// # Errors
 /// Every invalid field.
-pub fn get_order(request: &proto::GetOrderRequest) -> Result<(OrderId, AsOf), Violations> {
+pub fn get_order(request: &proto::GetOrderRequest) -> Result<(OrderRef, AsOf), Violations> {
     use proto::get_order_request::AsOf as Requested;
     let mut form = Form::default();
-    let order_id = form.id("order_id", &request.order_id);
+    let proto::GetOrderRequest { order_id, order_number, external_id, shop, .. } = request;
+    let order = form.order_ref(order_id, order_number, external_id, shop);
     let as_of = match request.as_of {
         None => Some(AsOf::Now),
         Some(Requested::Version(0)) => {
@@ -84,7 +87,7 @@ pub fn get_order(request: &proto::GetOrderRequest) -> Result<(OrderId, AsOf), Vi
         Some(Requested::Version(version)) => Some(AsOf::Version(version)),
         Some(Requested::Time(time)) => form.time("time", Some(time)).map(AsOf::Time),
     };
-    form.all(|| Some((order_id?, as_of?)))
+    form.all(|| Some((order?, as_of?)))
 }
 
 /// # Errors
@@ -95,6 +98,8 @@ pub fn list_orders(
 ) -> Result<OrdersPage, Violations> {
     let mut form = Form::default();
     let filter = request.filter.unwrap_or_default();
+    let (order_number, words) = form.words(&filter);
+    let sort = form.sort(request.sort);
     let statuses: Vec<Status> = filter
         .statuses
         .iter()
@@ -114,9 +119,21 @@ pub fn list_orders(
     };
     let token = request.page_token;
     let returns_waiting = filter.returns_waiting;
-    let filter =
-        SummaryFilter { statuses, customer_id, placed_from, placed_until, returns_waiting };
-    form.all(|| Some(OrdersPage { filter, size: size?, token, at_least: at_least? }))
+    form.all(|| {
+        let (words, sort) = (words?, sort?);
+        let filter = SummaryFilter {
+            statuses,
+            customer_id,
+            placed_from,
+            placed_until,
+            returns_waiting,
+            words,
+            sort,
+            order_ids: None,
+        };
+        let order_number = order_number?;
+        Some(OrdersPage { filter, order_number, size: size?, token, at_least: at_least? })
+    })
 }
 
 /// The order, the page size and the page token.
@@ -194,6 +211,63 @@ pub fn watch_orders(
 }
 
 impl Form {
+    /// The number, and the words that orders must have.
+    fn words(&mut self, filter: &proto::OrderFilter) -> (Option<String>, Option<Vec<Word>>) {
+        let number = "filter.order_number";
+        let number = self.name(NameField::OrderNumber, number, &filter.order_number);
+        let mut words = Vec::new();
+        let mut wanted = |given: bool, word: Option<Word>| {
+            words.extend(given.then_some(word));
+        };
+        let field = "filter.external_id";
+        let external_id = self.name(NameField::ExternalId, field, &filter.external_id);
+        wanted(!filter.external_id.is_empty(), external_id.map(|id| Word::external_id(&id)));
+        let shop = self.name(NameField::Shop, "filter.shop", &filter.shop);
+        wanted(!filter.shop.is_empty(), shop.map(|shop| Word::shop(&shop)));
+        let tag = self.short("filter.tag", &filter.tag, bounds::LABEL_MAX);
+        wanted(!filter.tag.is_empty(), tag.map(|tag| Word::tag(&tag)));
+        if !filter.sku.is_empty() {
+            let sku: Result<Sku, _> = filter.sku.parse();
+            let sku = sku.map_err(|error| self.invalid("filter.sku", error)).ok();
+            wanted(true, sku.map(|sku| Word::sku(&sku)));
+        }
+        let email = self.short("filter.email", filter.email.trim(), bounds::EMAIL_MAX);
+        wanted(!filter.email.is_empty(), email.map(|email| Word::email(&email)));
+        let key = self.short("filter.metadata_key", &filter.metadata_key, bounds::KEY_MAX);
+        let value = self.short("filter.metadata_value", &filter.metadata_value, bounds::TEXT_MAX);
+        if filter.metadata_key.is_empty() && !filter.metadata_value.is_empty() {
+            self.invalid("filter.metadata_value", "with metadata_key only");
+        }
+        let entry = key.zip(value).map(|(key, value)| Word::metadata(&key, &value));
+        wanted(!filter.metadata_key.is_empty(), entry);
+        (number, words.into_iter().collect())
+    }
+
+    fn short(&mut self, field: &str, text: &str, max: usize) -> Option<String> {
+        match TextRule::lines(max).check(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(error) => {
+                self.invalid(field, error);
+                None
+            }
+        }
+    }
+
+    fn sort(&mut self, sort: i32) -> Option<SummarySort> {
+        Some(match proto::OrderSort::try_from(sort) {
+            Ok(proto::OrderSort::Unspecified | proto::OrderSort::PlacedDesc) => {
+                SummarySort::PlacedDesc
+            }
+            Ok(proto::OrderSort::PlacedAsc) => SummarySort::PlacedAsc,
+            Ok(proto::OrderSort::UpdatedDesc) => SummarySort::UpdatedDesc,
+            Ok(proto::OrderSort::UpdatedAsc) => SummarySort::UpdatedAsc,
+            Err(_) => {
+                self.invalid("sort", "not a way to sort orders");
+                return None;
+            }
+        })
+    }
+
     fn status(&mut self, field: &str, status: i32) -> Option<Status> {
         Some(match proto::OrderStatus::try_from(status) {
             Ok(proto::OrderStatus::Pending) => Status::Pending,

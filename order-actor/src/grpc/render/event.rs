@@ -1,6 +1,7 @@
 use shared_events::contract::{CancelReason, Sku, Timestamp};
 
 use super::amounts::{discounts, placed_charge, tax_mode, taxes};
+use super::notes::{name, new_note, note_added};
 use super::{address, cancel_reason, contact, money, parcels, returns, texts, time, units};
 use crate::domain::{Event, LineQuantity, PlacedLine};
 use crate::grpc::proto;
@@ -19,37 +20,7 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
 
 fn kind(event: &Event) -> Option<Kind> {
     Some(match event {
-        Event::OrderPlaced {
-            order_id: _,
-            customer_id,
-            lines,
-            charges,
-            discounts: of_order,
-            tax_mode: mode,
-            total,
-            person,
-            tags,
-            metadata,
-            exchange_of,
-            placed_at: _,
-            ordered_at,
-            confirm_by,
-        } => Kind::OrderPlaced(proto::OrderPlaced {
-            customer_id: customer_id.to_string(),
-            lines: lines.iter().map(placed_line).collect(),
-            total: Some(money(*total)),
-            address: Some(address(&person.address)),
-            contact: Some(contact(&person.contact)),
-            ordered_at: ordered_at.map(time),
-            confirm_by: Some(time(*confirm_by)),
-            billing_address: person.billing_address.as_ref().map(address),
-            charges: charges.iter().map(|charge| placed_charge(charge, *mode)).collect(),
-            discounts: discounts(of_order),
-            tax_mode: tax_mode(*mode).into(),
-            tags: tags.clone(),
-            metadata: metadata.clone(),
-            exchange_of: exchange_of.map(returns::exchange_of),
-        }),
+        Event::OrderPlaced { .. } => return order_placed(event),
         Event::OrderConfirmed { reservation_id, at: _ } => {
             let reservation_id = reservation_id.to_string();
             Kind::OrderConfirmed(proto::OrderConfirmed { reservation_id })
@@ -92,7 +63,51 @@ fn kind(event: &Event) -> Option<Kind> {
         Event::ShipmentCorrected(event) => parcels::shipment_corrected(event),
         Event::ShipmentDelivered(event) => parcels::shipment_delivered(event),
         Event::ShipmentUndone(event) => parcels::shipment_undone(event),
+        Event::NoteAdded { public, note, by, at: _ } => note_added(*public, note, by),
     })
+}
+
+fn order_placed(event: &Event) -> Option<Kind> {
+    let Event::OrderPlaced {
+        order_id: _,
+        customer_id,
+        lines,
+        charges,
+        discounts: of_order,
+        tax_mode: mode,
+        total,
+        person,
+        tags,
+        metadata,
+        exchange_of,
+        names,
+        placed_at: _,
+        ordered_at,
+        confirm_by,
+    } = event
+    else {
+        return None;
+    };
+    Some(Kind::OrderPlaced(proto::OrderPlaced {
+        customer_id: customer_id.to_string(),
+        lines: lines.iter().map(placed_line).collect(),
+        total: Some(money(*total)),
+        address: Some(address(&person.address)),
+        contact: Some(contact(&person.contact)),
+        ordered_at: ordered_at.map(time),
+        confirm_by: Some(time(*confirm_by)),
+        billing_address: person.billing_address.as_ref().map(address),
+        charges: charges.iter().map(|charge| placed_charge(charge, *mode)).collect(),
+        discounts: discounts(of_order),
+        tax_mode: tax_mode(*mode).into(),
+        tags: tags.clone(),
+        metadata: metadata.clone(),
+        exchange_of: exchange_of.map(returns::exchange_of),
+        order_number: name(names, |names| &names.order_number),
+        external_id: name(names, |names| &names.external_id),
+        shop: name(names, |names| &names.shop),
+        notes: person.notes.iter().map(new_note).collect(),
+    }))
 }
 
 fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
@@ -103,6 +118,7 @@ fn placed_line(line: &PlacedLine) -> proto::PlacedLine {
         unit_price: Some(money(line.unit_price)),
         seller_id: line.seller_id.map(|id| id.to_string()).unwrap_or_default(),
         title: line.title.clone(),
+        image_url: line.image_url.clone(),
         attributes: line.attributes.clone(),
         discounts: discounts(&line.discounts),
         taxes: taxes(&line.taxes),
@@ -131,4 +147,3 @@ fn order_cancelled(reason: CancelReason, text: &str, was_confirmed: bool, skus: 
         missing_skus: texts(skus),
     })
 }
-

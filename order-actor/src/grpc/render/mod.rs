@@ -1,21 +1,22 @@
 //! Domain → proto. Total: every domain value has a wire form.
 
 mod amounts; // what an order costs
+mod customers; // what customers see of their orders
 mod event; // order events
+mod notes; // names and notes
 mod parcels; // holds, corrections and parcels
 mod returns; // returns and their events
 
 use amounts::{discounts, order_charge, tax_mode, taxes, totals};
+pub use customers::{for_customer, for_customers};
 pub use event::event;
-pub(super) use parcels::hide_hold;
-use parcels::hide_holds;
 use shared_events::contract::{CancelReason, Contact, Disposition, Mark, Money, Sku, Timestamp};
 use shared_events::stream::Cursors;
 
 use super::proto;
 use crate::actor::{Executed, View};
 use crate::domain::{
-    Address, By, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
+    Address, Details, Event, Line, LineAmounts, LineQuantity, Order, Role, Status,
 };
 use crate::projections::Summary;
 use crate::record::RecordedEvent;
@@ -136,6 +137,7 @@ fn line(line: &Line) -> proto::OrderLine {
         returned: line.returned,
         open: line.open(),
         title: terms.map(|said| said.title.clone()).unwrap_or_default(),
+        image_url: terms.map(|said| said.image_url.clone()).unwrap_or_default(),
         attributes: terms.map(|said| said.attributes.clone()).unwrap_or_default(),
         discounts: terms.map(|said| discounts(&said.discounts)).unwrap_or_default(),
         taxes: terms.map(|said| taxes(&said.taxes)).unwrap_or_default(),
@@ -148,6 +150,7 @@ fn line(line: &Line) -> proto::OrderLine {
 }
 
 fn details(details: &Details) -> proto::Order {
+    let names = details.terms.names.as_deref();
     proto::Order {
         order_id: details.order_id.to_string(),
         customer_id: details.customer_id.to_string(),
@@ -163,6 +166,10 @@ fn details(details: &Details) -> proto::Order {
         totals: Some(totals(&details.totals)),
         tags: details.terms.tags.clone(),
         metadata: details.terms.metadata.clone(),
+        order_number: details.order_number(),
+        external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
+        shop: names.map(|names| names.shop.clone()).unwrap_or_default(),
+        notes: details.notes.iter().map(|one| notes::note(one)).collect(),
         placed_at: Some(time(details.placed_at)),
         ordered_at: details.ordered_at.map(time),
         shipment_ids: details
@@ -218,25 +225,6 @@ pub fn order(order: &Order, version: u64, updated_at: Timestamp) -> Option<proto
     Some(shown)
 }
 
-/// The same order as this caller may see it.
-#[must_use]
-pub fn for_caller(by: &By, order: Option<proto::Order>) -> Option<proto::Order> {
-    let mut order = order?;
-    if by.role() == Role::Customer {
-        hide_holds(&mut order);
-    }
-    Some(order)
-}
-
-/// An event as this caller may see it.
-#[must_use]
-pub fn event_for(by: &By, mut event: proto::Event) -> proto::Event {
-    if by.role() == Role::Customer {
-        hide_hold(&mut event);
-    }
-    event
-}
-
 /// The current order.
 #[must_use]
 pub fn view(view: &View) -> proto::GetOrderResponse {
@@ -288,6 +276,7 @@ pub fn command(executed: &Executed, validate_only: bool) -> CommandResponse {
 /// An order as lists show it.
 #[must_use]
 pub fn summary(summary: &Summary) -> proto::OrderSummary {
+    let names = summary.names.as_deref();
     proto::OrderSummary {
         order_id: summary.order_id.to_string(),
         customer_id: summary.customer_id.to_string(),
@@ -299,6 +288,8 @@ pub fn summary(summary: &Summary) -> proto::OrderSummary {
         placed_at: Some(time(summary.placed_at)),
         ordered_at: summary.ordered_at.map(time),
         updated_at: Some(time(summary.updated_at)),
+        order_number: summary.order_number(),
+        external_id: names.map(|names| names.external_id.clone()).unwrap_or_default(),
     }
 }
 

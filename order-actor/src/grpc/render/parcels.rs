@@ -138,26 +138,3 @@ pub(super) fn shipment_undone(undone: &ShipmentUndone) -> Kind {
         reason: undone.reason.clone(),
     })
 }
-
-/// An order as its customer sees it: that it is held and since when, and not what is suspected.
-pub(super) fn hide_holds(order: &mut proto::Order) {
-    for hold in &mut order.holds {
-        hold.kind = proto::HoldKind::Unspecified.into();
-        hold.label.clear();
-        hold.reason.clear();
-    }
-}
-
-/// An event as the order's customer sees it; see [`hide_holds`].
-pub(in crate::grpc) fn hide_hold(event: &mut proto::Event) {
-    match &mut event.kind {
-        Some(Kind::OrderHeld(held)) => {
-            *held = proto::OrderHeld {
-                hold_id: std::mem::take(&mut held.hold_id),
-                ..proto::OrderHeld::default()
-            };
-        }
-        Some(Kind::HoldReleased(released)) => released.reason.clear(),
-        _ => {}
-    }
-}

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use order_actor::domain::{
     Address, Charge, ChargeKind, ChargeRefund, Discount, Event, ExchangeOf, HoldKind, LineQuantity,
-    Person, Restitution, Role, Tax, TaxMode, UndoCause, UnitOutcome,
+    NewNote, Person, Restitution, Role, Tax, TaxMode, UndoCause, UnitOutcome,
 };
 use order_actor::upcast::{UPCASTS, upcast};
-use shared_events::contract::{CancelReason, Contact, Disposition, OrderId, SellerId, Timestamp};
+use shared_events::contract::{
+    CancelReason, Contact, Disposition, OrderId, OrderNames, SellerId, Timestamp,
+};
 use uuid::Uuid;
 
 use super::correct::corrected;
@@ -48,6 +50,7 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("OrderPlaced.v2", whole),
         ("OrderPlaced.v2.bare", bare),
         ("OrderPlaced.v2.shop", of_a_shop()),
+        ("OrderPlaced.v2.named", with_names()),
         ("OrderConfirmed.v1", confirmed()),
         (
             "LinesCancelled.v1",
@@ -107,6 +110,8 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("ShipmentDelivered.v1", parcel_delivered(1, 50, Some(30 * DAY + 50), 60)),
         ("ShipmentDelivered.v1.bare", parcel_delivered(1, 50, None, 60)),
         ("ShipmentUndone.v1", undone(1, UndoCause::ReturnedToSender, ALL, 3_500, 60)),
+        ("NoteAdded.v1", super::add_note::noted("Ring first.", true, by_owner(), 60)),
+        ("NoteAdded.v1.private", super::add_note::noted("Pays late.", false, by_ops(), 60)),
     ]
     .into_iter()
     .chain(of_returns())
@@ -164,6 +169,26 @@ fn referenced(mut event: Event) -> Event {
     event
 }
 
+/// An order with names, notes and a picture.
+fn with_names() -> Event {
+    let mut event = placed();
+    if let Event::OrderPlaced { lines, person, names, .. } = &mut event {
+        "https://example.com/mug.jpg".clone_into(&mut lines[0].image_url);
+        let mut with_notes = (**person).clone();
+        with_notes.notes = vec![
+            NewNote { public: true, text: "A gift.".to_owned() },
+            NewNote { public: false, text: "Pays late.".to_owned() },
+        ];
+        *person = with_notes.into();
+        *names = Some(Box::new(OrderNames {
+            order_number: "#1001".to_owned(),
+            external_id: "5912/A".to_owned(),
+            shop: "uk".to_owned(),
+        }));
+    }
+    event
+}
+
 /// An order with everything that a shop says of one.
 fn of_a_shop() -> Event {
     let mut event = placed();
@@ -209,7 +234,7 @@ fn of_a_shop() -> Event {
             ..address()
         };
         let billing_address = Some(super::support::address());
-        *person = Person { address, contact: contact(), billing_address }.into();
+        *person = Person { address, contact: contact(), billing_address, notes: Vec::new() }.into();
         *tags = vec!["wholesale".to_owned()];
         metadata.insert("channel".to_owned(), "web".to_owned());
     }
@@ -252,7 +277,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 18, "every kind of event has a golden file");
+    assert_eq!(names.len(), 19, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

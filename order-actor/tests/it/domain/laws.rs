@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event, Fulfill,
-    Judgement, Line, LineAmounts, LineQuantity, NewLine, Order, OutcomeUnits, Place, Policy,
-    ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition, UnitOutcome, bounds, decide,
-    evolve, replay,
+    AddNote, Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event,
+    Fulfill, Judgement, Line, LineAmounts, LineQuantity, NewLine, NoteText, Order, OutcomeUnits,
+    Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition, UnitOutcome,
+    bounds, decide, evolve, replay,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -175,6 +175,11 @@ fn a_rejecting() -> impl Strategy<Value = Command> {
     })
 }
 
+fn a_noting() -> impl Strategy<Value = Command> {
+    (any::<bool>(), text())
+        .prop_map(|(public, text)| Command::AddNote(AddNote { public, note: NoteText { text } }))
+}
+
 /// The weight and the commands of each kind. A missing kind does not compile.
 fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
     let a_confirming =
@@ -196,6 +201,7 @@ fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
         CommandKind::UpdateShipment => (1, later::an_update().boxed()),
         CommandKind::RecordDelivery => (2, later::a_delivery().boxed()),
         CommandKind::UndoShipment => (1, later::an_undoing().boxed()),
+        CommandKind::AddNote => (1, a_noting().boxed()),
     }
 }
 
@@ -227,7 +233,7 @@ fn usual_caller(command: &Command) -> By {
         Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
         Command::Fulfill(_) => by_service(),
         Command::ReceiveReturn(_) => by_desk(),
-        Command::ApproveReturn(_) | Command::RejectReturn(_) => by_ops(),
+        Command::ApproveReturn(_) | Command::RejectReturn(_) | Command::AddNote(_) => by_ops(),
         Command::Cancel(cancel) => match cancel.reason {
             CancelReason::CustomerRequest => by_owner(),
             CancelReason::Ops => by_ops(),
@@ -373,7 +379,8 @@ proptest! {
             now = now.plus(step.pause);
             let decision = decide(&order, &step.command, &step.by, now, &Policy::default());
             let Ok(events) = decision else { continue };
-            prop_assert!(!order.is_ended() || events.is_empty());
+            let noted = matches!(events[..], [Event::NoteAdded { .. }]);
+            prop_assert!(!order.is_ended() || events.is_empty() || noted);
             for event in &events {
                 prop_assert_eq!(event.at(), now);
                 order = match evolve(order, event) {
@@ -388,8 +395,8 @@ proptest! {
         }
     }
 
-    /// Cancelling units by number is the only command without an id of its own: its retries are
-    /// recognised by the request id in the journal.
+    /// Cancelling units by number and writing a note are the only commands without an id of their
+    /// own: their retries are recognised by the request id in the journal.
     #[test]
     fn a_repeated_command_appends_nothing(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
@@ -403,7 +410,8 @@ proptest! {
             let Ok(events) = first else { continue };
             order = events.iter().try_fold(order, evolve).unwrap();
             let by_number = matches!(&step.command, Command::Cancel(it) if !it.lines.is_empty());
-            if !by_number {
+            let note = matches!(&step.command, Command::AddNote(_));
+            if !by_number && !note {
                 prop_assert!(decided(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
             }
         }
@@ -494,7 +502,7 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         }
     }
     assert_eq!(states.len(), 6, "{states:?}");
-    assert_eq!(events.len(), 18, "{events:?}");
+    assert_eq!(events.len(), 19, "{events:?}");
     let expected = [
         "ALREADY_EXISTS",
         "AMOUNT_OVERFLOW",

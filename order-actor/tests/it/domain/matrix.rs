@@ -146,6 +146,11 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("UndoShipment 1, lost", undo(1, UndoCause::Lost), by_ops(), early),
             ("UndoShipment 1, back", undo(1, UndoCause::ReturnedToSender), by_ops(), early),
         ],
+        CommandKind::AddNote => vec![
+            ("AddNote", note(true), by_owner(), 60),
+            ("AddNote for staff", note(false), by_ops(), 60),
+            ("AddNote by somebody else", note(true), by_stranger(), 60),
+        ],
     }
 }
 

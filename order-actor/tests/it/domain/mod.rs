@@ -2,6 +2,7 @@
 
 mod support; // given, when, then
 
+mod add_note;
 mod amounts; // what an order costs
 mod approve_return;
 mod cancel;
@@ -11,6 +12,7 @@ mod escalate;
 mod fulfill;
 mod hold;
 mod lapse;
+mod names; // names and notes that an order is placed with
 mod parcels; // what becomes of them
 mod place;
 mod reject_return;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing, Fulfill,
-    Impossible, LineQuantity, NewLine, Order, OutcomeUnits, Person, Place, PlacedLine, Policy,
-    ReceiveReturn, RejectReturn, Rejection, RequestReturn, Restitution, Role, Status, TaxMode,
-    UnitOutcome, decide, evolve, replay,
+    AddNote, Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing,
+    Fulfill, Impossible, LineQuantity, NewLine, NoteText, Order, OutcomeUnits, Person, Place,
+    PlacedLine, Policy, ReceiveReturn, RejectReturn, Rejection, RequestReturn, Restitution, Role,
+    Status, TaxMode, UnitOutcome, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -95,7 +95,7 @@ pub fn address() -> Address {
 }
 
 pub fn person() -> Person {
-    Person { address: address(), contact: contact(), billing_address: None }
+    Person { address: address(), contact: contact(), billing_address: None, notes: Vec::new() }
 }
 
 pub fn contact() -> Contact {
@@ -198,6 +198,10 @@ pub fn reject(n: u128) -> Command {
     Command::RejectReturn(RejectReturn { return_id: Some(return_id(n)), ..a_rejection() })
 }
 
+pub fn note(public: bool) -> Command {
+    Command::AddNote(AddNote { public, note: NoteText { text: "ring first".to_owned() } })
+}
+
 /// The event of [`place`] at 0.
 pub fn placed() -> Event {
     let lines = (1..)
@@ -209,6 +213,7 @@ pub fn placed() -> Event {
             unit_price: new.unit_price,
             seller_id: new.seller_id,
             title: new.title,
+            image_url: new.image_url,
             attributes: new.attributes,
             discounts: new.discounts,
             taxes: new.taxes,
@@ -226,6 +231,7 @@ pub fn placed() -> Event {
         tags: Vec::new(),
         metadata: BTreeMap::new(),
         exchange_of: None,
+        names: None,
         placed_at: after(0),
         ordered_at: None,
         confirm_by: after(15 * MINUTE),

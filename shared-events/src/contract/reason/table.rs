@@ -33,6 +33,12 @@ reasons! {
     "EVENT_TOO_LARGE" => EventTooLarge [InvalidArgument]
         "The order is larger than one event may be.",
         "Fewer lines, shorter texts.";
+    "EXTERNAL_ID_TAKEN" => ExternalIdTaken [AlreadyExists]
+        "Another order of the shop has this external id. `order_id` is that order.",
+        "Take another external id. To repeat a call, send the same order id or request id.";
+    "FILTER_OFF" => FilterOff [FailedPrecondition]
+        "The list of orders cannot be searched by this: it was not switched on. `setting` names          the switch.",
+        "Operators: start `serve` with the setting and rebuild the list (`ordinal read-model          rebuild`).";
     "FORBIDDEN" => Forbidden [PermissionDenied]
         "The caller's role may not do this. `role` names the role where an order requires it.",
         "Call with a token of a role that may: [security.md](security.md) has the table.";
@@ -123,6 +129,9 @@ reasons! {
     "MESSAGE_TOO_SLOW" => MessageTooSlow [DeadlineExceeded]
         "The message did not arrive in time.",
         "Send it immediately after the headers; [limits.md](limits.md) has the times.";
+    "NAMES_NEED_ONE_DATABASE" => NamesNeedOneDatabase [FailedPrecondition]
+        "An order number or external id was given, and the journal has several databases, which          cannot keep them unique together.",
+        "Place the order without them: it gets the number of its id. `metadata` holds what else          there is to keep.";
     "NODE_UNKNOWN" => NodeUnknown [FailedPrecondition]
         "No order node has this name.",
         "The message names the existing ones.";
@@ -162,6 +171,12 @@ reasons! {
     "ORDER_HELD" => OrderHeld [FailedPrecondition]
         "The order is held and does not ship. `holds` names its holds.",
         "Release every hold (`ReleaseHold`), then ship it.";
+    "ORDER_NUMBER_AMBIGUOUS" => OrderNumberAmbiguous [FailedPrecondition]
+        "Several orders have ids with this number. `order_ids` are those, to services and          operators.",
+        "Name the order by its id.";
+    "ORDER_NUMBER_TAKEN" => OrderNumberTaken [AlreadyExists]
+        "Another order has this order number. `order_id` is that order.",
+        "Take another number. To repeat a call, send the same order id or request id.";
     "ORDER_QUARANTINED" => OrderQuarantined [FailedPrecondition]
         "The order's history is impossible; it takes no command.",
         "Operators: `ordinal verify` reports what is wrong.";
@@ -232,6 +247,9 @@ reasons! {
     "TOO_MANY_LINES" => TooManyLines [InvalidArgument]
         "The order has more lines than one may have; the message says how many.",
         "Split the order.";
+    "TOO_MANY_NOTES" => TooManyNotes [FailedPrecondition]
+        "The order has as many notes as an order may have.",
+        "None: notes are kept. [limits.md](limits.md) has the number.";
     "TOO_MANY_RETURNS" => TooManyReturns [FailedPrecondition]
         "As many returns of the order wait as may at the same time.",
         "Let operators judge some of them first.";

@@ -1,0 +1,48 @@
+//! What customers see of their orders: not what the shop writes among itself, nor who writes.
+
+use crate::grpc::proto;
+use crate::grpc::proto::event::Kind;
+
+/// Leaves of an order and of events what its customer may see.
+pub fn for_customer(order: Option<&mut proto::Order>, events: &mut [proto::Event]) {
+    if let Some(order) = order {
+        order.notes.retain(|note| note.public);
+        for (number, note) in (1_u32..).zip(&mut order.notes) {
+            note.note = number;
+            hide_staff(&note.role, &mut note.subject);
+        }
+        for hold in &mut order.holds {
+            // That it is held and since when, and not what is suspected.
+            hold.kind = proto::HoldKind::Unspecified.into();
+            hold.label.clear();
+            hold.reason.clear();
+        }
+    }
+    events.iter_mut().for_each(for_customers);
+}
+
+/// Leaves of an event what its customer may see.
+pub fn for_customers(event: &mut proto::Event) {
+    match &mut event.kind {
+        Some(Kind::OrderPlaced(placed)) => placed.notes.retain(|note| note.public),
+        Some(Kind::NoteAdded(added)) => {
+            hide_staff(&added.role, &mut added.subject);
+            if !added.public {
+                added.text.clear();
+            }
+        }
+        Some(Kind::OrderHeld(held)) => {
+            let hold_id = std::mem::take(&mut held.hold_id);
+            *held = proto::OrderHeld { hold_id, ..proto::OrderHeld::default() };
+        }
+        Some(Kind::HoldReleased(released)) => released.reason.clear(),
+        _ => {}
+    }
+}
+
+/// Customers learn that the shop wrote to them, not who.
+fn hide_staff(role: &str, subject: &mut String) {
+    if role != "CUSTOMER" {
+        subject.clear();
+    }
+}

@@ -1,0 +1,191 @@
+//! Reads of the order summaries: which orders, and in which order.
+
+use shared_events::contract::{CustomerId, OrderId, OrderNumber, Timestamp};
+use shared_events::stream::DatabaseError;
+
+use super::order_summaries::{OrderSummaries, Summary, summary};
+use super::words::Word;
+use crate::domain::Status;
+
+/// Orders that are compared with a number; those of one millisecond, at most.
+const NUMBERED_MAX: usize = 1_000;
+
+/// A filter of orders. The default matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SummaryFilter {
+    /// With any of these statuses; empty for all.
+    pub statuses: Vec<Status>,
+    /// Of this customer.
+    pub customer_id: Option<CustomerId>,
+    /// Placed at this time or later.
+    pub placed_from: Option<Timestamp>,
+    /// Placed before this time.
+    pub placed_until: Option<Timestamp>,
+    /// With a return that waits.
+    pub returns_waiting: bool,
+    /// With all of these words.
+    pub words: Vec<Word>,
+    /// Among these orders.
+    pub order_ids: Option<Vec<OrderId>>,
+    /// How they are sorted.
+    pub sort: SummarySort,
+}
+
+/// How a list is sorted; orders of the same instant by id, in the same direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SummarySort {
+    /// Newest placed first.
+    #[default]
+    PlacedDesc,
+    /// Oldest placed first.
+    PlacedAsc,
+    /// Latest changed first.
+    UpdatedDesc,
+    /// Longest unchanged first.
+    UpdatedAsc,
+}
+
+impl SummarySort {
+    /// The instant of an order by which it is sorted.
+    #[must_use]
+    pub const fn instant(self, summary: &Summary) -> Timestamp {
+        match self {
+            Self::PlacedDesc | Self::PlacedAsc => summary.placed_at,
+            Self::UpdatedDesc | Self::UpdatedAsc => summary.updated_at,
+        }
+    }
+
+    const fn column(self) -> &'static str {
+        match self {
+            Self::PlacedDesc | Self::PlacedAsc => "placed_at",
+            Self::UpdatedDesc | Self::UpdatedAsc => "updated_at",
+        }
+    }
+
+    const fn is_descending(self) -> bool {
+        matches!(self, Self::PlacedDesc | Self::UpdatedDesc)
+    }
+}
+
+impl OrderSummaries {
+    /// Orders that match the filter, in its order, after a given one, at most `limit`. That one is
+    /// given by the instant by which it is sorted, and its id.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn list(
+        &self,
+        filter: &SummaryFilter,
+        after: Option<(Timestamp, OrderId)>,
+        limit: u32,
+    ) -> Result<Vec<Summary>, DatabaseError> {
+        let (sort, first) = (filter.sort, after.is_none());
+        let descending = sort.is_descending();
+        let (at, order_id) = match after {
+            Some((at, order_id)) => (at.micros(), order_id.to_string()),
+            None if descending => (i64::MAX, String::new()),
+            None => (i64::MIN, String::new()),
+        };
+        let (column, direction) = (sort.column(), if descending { "DESC" } else { "ASC" });
+        // The first page ascending begins with the very first instant.
+        let beyond = if descending {
+            "<"
+        } else if first {
+            ">="
+        } else {
+            ">"
+        };
+        // Only the conditions in use are in the statement, so that their index is used.
+        let mut sql = format!(
+            "SELECT * FROM order_summaries
+             WHERE ({column}, order_id) {beyond} ($1, $2) AND placed_at >= $3 AND placed_at < $4"
+        );
+        let mut texts = Vec::new();
+        for (condition, text) in self.conditions(filter)? {
+            texts.push(text);
+            sql.push_str(&condition.replace("$n", &format!("${}", 4 + texts.len())));
+        }
+        if filter.returns_waiting {
+            sql.push_str(" AND returns_waiting IS NOT NULL");
+        }
+        sql.push_str(&format!(
+            " ORDER BY {column} {direction}, order_id {direction} LIMIT ${}",
+            5 + texts.len()
+        ));
+        let mut query = sqlx::query(&sql)
+            .bind(at)
+            .bind(order_id)
+            .bind(filter.placed_from.map_or(i64::MIN, Timestamp::micros))
+            .bind(filter.placed_until.map_or(i64::MAX, Timestamp::micros));
+        for text in texts {
+            query = query.bind(text);
+        }
+        let rows = query.bind(i64::from(limit)).fetch_all(self.database.reader()).await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// The conditions of a filter besides times, each with the text for its `$n`.
+    fn conditions(
+        &self,
+        filter: &SummaryFilter,
+    ) -> Result<Vec<(&'static str, String)>, DatabaseError> {
+        let json = |texts: &[&str]| {
+            serde_json::to_string(texts).map_err(|_| DatabaseError::Corrupt("filter"))
+        };
+        let mut conditions = Vec::new();
+        let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.code()).collect();
+        if !statuses.is_empty() {
+            let condition = self.database.sql(
+                " AND status IN (SELECT json_array_elements_text($n::json))",
+                " AND status IN (SELECT value FROM json_each($n))",
+            );
+            conditions.push((condition, json(&statuses)?));
+        }
+        if let Some(customer_id) = filter.customer_id {
+            conditions.push((" AND customer_id = $n", customer_id.to_string()));
+        }
+        let words: Vec<&str> = filter.words.iter().map(Word::as_str).collect();
+        if !words.is_empty() {
+            let condition = self.database.sql(
+                " AND words IS NOT NULL AND words::jsonb @> $n::jsonb",
+                " AND words IS NOT NULL AND NOT EXISTS (SELECT 1 FROM json_each($n) AS asked
+                  WHERE asked.value NOT IN (SELECT value FROM json_each(order_summaries.words)))",
+            );
+            conditions.push((condition, json(&words)?));
+        }
+        if let Some(order_ids) = &filter.order_ids {
+            let ids: Vec<String> = order_ids.iter().map(ToString::to_string).collect();
+            let condition = self.database.sql(
+                " AND order_id IN (SELECT json_array_elements_text($n::json))",
+                " AND order_id IN (SELECT value FROM json_each($n))",
+            );
+            conditions
+                .push((condition, json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?));
+        }
+        Ok(conditions)
+    }
+
+    /// The orders whose number is this one of their id, by id; more than a few have been made to.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn numbered(&self, number: OrderNumber) -> Result<Vec<Summary>, DatabaseError> {
+        let places = number.places();
+        let part = |nth: usize| format!("order_id BETWEEN ${} AND ${}", 2 * nth + 1, 2 * nth + 2);
+        let parts: Vec<String> = (0..places.len()).map(part).collect();
+        let sql = format!(
+            "SELECT * FROM order_summaries WHERE {} ORDER BY order_id LIMIT {NUMBERED_MAX}",
+            parts.join(" OR ")
+        );
+        let mut query = sqlx::query(&sql);
+        for (first, last) in places {
+            query = query.bind(first.to_string()).bind(last.to_string());
+        }
+        let rows = query.fetch_all(self.database.reader()).await?;
+        let mut found: Vec<Summary> = rows.iter().map(summary).collect::<Result<_, _>>()?;
+        // The number of an order is its client's where that gave it one.
+        let own = number.to_string();
+        found.retain(|known| known.order_number() == own);
+        Ok(found)
+    }
+}

@@ -1,0 +1,136 @@
+//! Words by which lists find orders: of the whole order or of one of its lines, never of its state.
+//! Never here: the SQL that looks for them (`order_summaries`).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use shared_events::contract::Sku;
+
+use crate::domain::Details;
+
+/// A word of an order. Two orders with the same tag share a word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Word {
+    kind: &'static str,
+    text: String,
+}
+
+/// What lists can be searched by in addition to what a client says of an order: every order has
+/// these, and pays for their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SearchBy {
+    /// The products of its lines.
+    Sku,
+    /// The customer's e-mail address.
+    Email,
+}
+
+impl FromStr for SearchBy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "sku" => Ok(Self::Sku),
+            "email" => Ok(Self::Email),
+            _ => Err("is neither sku nor email"),
+        }
+    }
+}
+
+impl fmt::Display for SearchBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sku => Word::SKU,
+            Self::Email => Word::EMAIL,
+        })
+    }
+}
+
+impl Word {
+    const SKU: &'static str = "sku";
+    const EMAIL: &'static str = "email";
+
+    fn new(kind: &'static str, text: &str) -> Self {
+        Self { kind, text: format!("{kind}:{text}") }
+    }
+
+    /// Of an order with this id in the client's own system.
+    #[must_use]
+    pub fn external_id(external_id: &str) -> Self {
+        Self::new("external_id", external_id)
+    }
+
+    /// Of an order of this shop.
+    #[must_use]
+    pub fn shop(shop: &str) -> Self {
+        Self::new("shop", shop)
+    }
+
+    /// Of an order with this tag.
+    #[must_use]
+    pub fn tag(tag: &str) -> Self {
+        Self::new("tag", tag)
+    }
+
+    /// Of an order with this value under this key of its metadata.
+    #[must_use]
+    pub fn metadata(key: &str, value: &str) -> Self {
+        // No key has a line break.
+        Self::new("metadata", &format!("{key}\n{value}"))
+    }
+
+    /// Of an order with a line of this product.
+    #[must_use]
+    pub fn sku(sku: &Sku) -> Self {
+        Self::new(Self::SKU, sku.as_str())
+    }
+
+    /// Of an order of a customer with this e-mail address, in whatever case. A hash stands for it:
+    /// the list is no directory of customers.
+    #[must_use]
+    pub fn email(email: &str) -> Self {
+        let hash = blake3::hash(email.to_lowercase().as_bytes());
+        Self::new(Self::EMAIL, hash.to_hex().get(..32).unwrap_or_default())
+    }
+
+    /// The text, which no word of another kind has.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// What must be switched on to find it, if anything.
+    #[must_use]
+    pub fn needs(&self) -> Option<SearchBy> {
+        self.kind.parse().ok()
+    }
+
+    /// All words of an order.
+    #[must_use]
+    pub fn all_of(details: &Details, search_by: &BTreeSet<SearchBy>) -> BTreeSet<Self> {
+        let mut words = BTreeSet::new();
+        words.extend(details.terms.tags.iter().map(|tag| Self::tag(tag)));
+        words.extend(details.terms.metadata.iter().map(|(key, value)| Self::metadata(key, value)));
+        if let Some(names) = &details.terms.names {
+            let given = |text: &str| !text.is_empty();
+            let external_id = Some(&names.external_id).filter(|text| given(text));
+            let shop = Some(&names.shop).filter(|text| given(text));
+            words.extend(external_id.map(|id| Self::external_id(id)));
+            words.extend(shop.map(|shop| Self::shop(shop)));
+        }
+        if search_by.contains(&SearchBy::Sku) {
+            words.extend(details.lines.iter().map(|line| Self::sku(&line.sku)));
+        }
+        if search_by.contains(&SearchBy::Email) {
+            words.extend(details.person.contact.email.as_deref().map(Self::email));
+        }
+        words
+    }
+}

@@ -1,0 +1,60 @@
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+
+use super::text::is_hidden;
+
+/// Why a text is no name or sku; never shows the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrintableError {
+    /// It is empty, blank, or too long.
+    #[error("1 to {max} printable characters")]
+    Length {
+        /// The most characters.
+        max: usize,
+    },
+    /// It has a character that nobody sees.
+    #[error(
+        "printable characters only; character {place} is U+{:04X}",
+        u32::from(*character)
+    )]
+    Hidden {
+        /// Its place, from 1.
+        place: usize,
+        /// The character.
+        character: char,
+    },
+}
+
+/// A text by which something is found, as it is stored: blanks at its ends are cut off, and
+/// characters are composed (NFC), so that one text in two encodings is equal to itself.
+/// It has 1 to `max` characters, each of them visible or a blank.
+///
+/// # Errors
+/// [`PrintableError`]
+pub fn printable(text: &str, max: usize) -> Result<Cow<'_, str>, PrintableError> {
+    let text = text.trim();
+    let text = if text.is_ascii() {
+        Cow::Borrowed(text)
+    } else {
+        ComposingNormalizerBorrowed::new_nfc().normalize(text)
+    };
+    let mut count = 0_usize;
+    for character in text.chars() {
+        count = count.saturating_add(1);
+        if is_unseen(character) {
+            return Err(PrintableError::Hidden { place: count, character });
+        }
+    }
+    if (1..=max).contains(&count) { Ok(text) } else { Err(PrintableError::Length { max }) }
+}
+
+/// Whether nobody sees a character, or it hides others. Joiners count, too: two texts that differ
+/// by one alone look the same.
+fn is_unseen(character: char) -> bool {
+    is_hidden(character)
+        || (!character.is_ascii()
+            && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character))
+}
