@@ -125,6 +125,7 @@ impl Story {
                 quantity: Quantity::new(*quantity).unwrap(),
                 unit_price,
                 title: String::new(),
+                attributes: <_>::default(),
                 total: None,
             })
             .collect();
@@ -171,6 +172,7 @@ impl Story {
                 sku: units.sku,
                 quantity: units.quantity,
                 disposition,
+                title: String::new(),
             })
             .collect();
         self.fact(|order| OrderFact::Returned { order, return_id, lines })
@@ -184,6 +186,7 @@ fn units(lines: &[(u32, &str, u32)]) -> Vec<LineUnits> {
             line: *line,
             sku: self::sku(sku),
             quantity: Quantity::new(*quantity).unwrap(),
+            title: String::new(),
         })
         .collect()
 }

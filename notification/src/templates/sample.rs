@@ -1,9 +1,9 @@
 //! Made-up facts of each kind, by which templates are tried before they are used.
 
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, LineUnits, Money, MoneyError, OrderFact,
-    OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits,
-    ShipmentId, Sku, Timestamp,
+    CancelReason, ChargeFact, Contact, CustomerId, Disposition, LineUnits, Money, MoneyError,
+    OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId,
+    ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -116,7 +116,8 @@ impl Sample {
             sku: self.sku.clone(),
             quantity: self.quantity,
             unit_price: self.order.total,
-            title: String::new(),
+            title: self.text.clone(),
+            attributes: self.texts().map(|text| (text.to_owned(), text.to_owned())).collect(),
             total: None,
         };
         let now = Timestamp::from_micros(0);
@@ -126,24 +127,40 @@ impl Sample {
             lines,
             placed_at: now,
             confirm_by: now,
-            charges: Vec::new(),
+            charges: self.texts().map(|text| self.charge(text)).collect(),
             totals: None,
         }
     }
 
+    /// One text, or none.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        Some(self.text.as_str()).into_iter().filter(|text| !text.is_empty())
+    }
+
+    fn charge(&self, label: &str) -> ChargeFact {
+        let (kind, label) = ("SHIPPING".to_owned(), label.to_owned());
+        ChargeFact { kind, label, total: self.order.total }
+    }
+
     fn units(&self) -> Vec<LineUnits> {
-        let units = |line| LineUnits { line, sku: self.sku.clone(), quantity: self.quantity };
+        let units = |line| LineUnits {
+            line,
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            title: self.text.clone(),
+        };
         (1..=self.lines).map(units).collect()
     }
 
     fn returned(&self) -> Vec<ReturnedUnits> {
         let units = self.units().into_iter();
         units
-            .map(|LineUnits { line, sku, quantity }| ReturnedUnits {
+            .map(|LineUnits { line, sku, quantity, title }| ReturnedUnits {
                 line,
                 sku,
                 quantity,
                 disposition: Disposition::Restock,
+                title,
             })
             .collect()
     }

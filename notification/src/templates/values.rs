@@ -6,12 +6,13 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
-use shared_events::contract::{Contact, Locale, Money, OrderFact, Quantity, Sku};
+use shared_events::contract::{Contact, Locale, Money, OrderFact};
 
 use super::kind::Kind;
+use super::lines;
 
 /// Lines of an order that a message can list; an order may have 2,000.
-const LINES_MAX: usize = 100;
+pub(super) const LINES_MAX: usize = 100;
 
 /// What messages show of the shop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Numbers {
         }
     }
 
-    fn money(&self, money: Money) -> Value {
+    pub(super) fn money(&self, money: Money) -> Value {
         Value::from_object(MoneyValue { amount: self.amount(money), money })
     }
 }
@@ -141,36 +142,7 @@ pub(super) fn values(
             ("locale", locale.as_str().into()),
         ]),
     );
-    let mut set_lines = |lines: Vec<Value>, count: usize| {
-        set("lines", lines.into());
-        set("more_lines", count.saturating_sub(LINES_MAX).into());
-    };
-    match fact {
-        OrderFact::Created { lines, .. } => {
-            let priced = lines.iter().take(LINES_MAX).map(|line| {
-                // What the customer pays for it, where that is not units times the price.
-                let total = line.total.or_else(|| line.unit_price.times(line.quantity).ok());
-                let prices = Some((line.unit_price, total, numbers));
-                line_of(line.line, &line.sku, line.quantity, prices)
-            });
-            set_lines(priced.collect(), lines.len());
-        }
-        OrderFact::LinesCancelled { lines, .. }
-        | OrderFact::LinesFulfilled { lines, .. }
-        | OrderFact::Fulfilled { lines, .. }
-        | OrderFact::ReturnRequested { lines, .. } => {
-            let units = lines.iter().take(LINES_MAX);
-            let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
-            set_lines(units.collect(), lines.len());
-        }
-        OrderFact::Returned { lines, .. } => {
-            let units = lines.iter().take(LINES_MAX);
-            let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
-            set_lines(units.collect(), lines.len());
-        }
-        OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => set_lines(Vec::new(), 0),
-        _ => {}
-    }
+    values.extend(lines::values(fact, numbers));
     values.extend(further(fact, shop, numbers));
     values
 }
@@ -220,25 +192,6 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
     values
 }
 
-/// Units of a line, with the price of one and of all where the fact has them.
-fn line_of(
-    number: u32,
-    sku: &Sku,
-    quantity: Quantity,
-    prices: Option<(Money, Option<Money>, &Numbers)>,
-) -> Value {
-    let none = || Value::from(());
-    let unit_price = prices.map_or_else(none, |(price, _, numbers)| numbers.money(price));
-    let total = prices.and_then(|(_, total, numbers)| total.map(|total| numbers.money(total)));
-    object([
-        ("number", number.into()),
-        ("sku", sku.to_string().into()),
-        ("quantity", quantity.get().into()),
-        ("unit_price", unit_price),
-        ("total", total.unwrap_or_else(none)),
-    ])
-}
-
-fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+pub(super) fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     Value::from(BTreeMap::from(fields))
 }

@@ -1,6 +1,6 @@
 use shared_events::contract::{
     ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits,
-    Sku, TotalsFact,
+    TotalsFact,
 };
 
 use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Restitution, Totals};
@@ -87,9 +87,15 @@ fn placed(line: &Line) -> Option<OrderLineFact> {
         sku: line.sku.clone(),
         quantity,
         unit_price: line.unit_price,
-        title: line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        title: title(line),
+        attributes: line.terms.as_ref().map(|said| said.attributes.clone()).unwrap_or_default(),
         total: (!is_plain).then_some(total),
     })
+}
+
+/// The line's name for people; empty for most.
+fn title(line: &Line) -> String {
+    line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default()
 }
 
 fn charge(OrderCharge { charge, amount, .. }: &OrderCharge) -> ChargeFact {
@@ -108,19 +114,22 @@ const fn totals(totals: &Totals) -> TotalsFact {
 fn returned(details: &Details, lines: &[Restitution]) -> Vec<ReturnedUnits> {
     let unit = |line: &Restitution| {
         let Restitution { line, quantity, disposition } = *line;
-        Some(ReturnedUnits { line, sku: sku_of(details, line)?, quantity, disposition })
+        let known = line_of(details, line)?;
+        let (sku, title) = (known.sku.clone(), title(known));
+        Some(ReturnedUnits { line, sku, quantity, disposition, title })
     };
     lines.iter().filter_map(unit).collect()
 }
 
 fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     let unit = |line: u32, quantity: Quantity| {
-        Some(LineUnits { line, sku: sku_of(details, line)?, quantity })
+        let known = line_of(details, line)?;
+        Some(LineUnits { line, sku: known.sku.clone(), quantity, title: title(known) })
     };
     lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
 }
 
-/// The product of a line. `evolve` has accepted the event, so the line exists.
-fn sku_of(details: &Details, line: u32) -> Option<Sku> {
-    details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
+/// The line of this number. `evolve` has accepted the event, so it exists.
+fn line_of(details: &Details, line: u32) -> Option<&Line> {
+    details.lines.iter().find(|known| known.number == line)
 }

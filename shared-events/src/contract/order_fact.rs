@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::body::facts;
@@ -73,6 +75,9 @@ pub struct OrderLineFact {
     /// Its name for people; empty where the shop gave none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// What else there is to say of it, such as a size or a colour.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// What all its units cost the customer, discounts taken off and tax in it; absent where that is
     /// `quantity` times `unit_price`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +120,9 @@ pub struct LineUnits {
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
+    /// The line's name for people; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
 }
 
 /// Returned units of one line, and what happens to them.
@@ -128,6 +136,9 @@ pub struct ReturnedUnits {
     pub quantity: Quantity,
     /// Restocked, or written off.
     pub disposition: Disposition,
+    /// The line's name for people; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
 }
 
 facts! {

@@ -30,7 +30,8 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn units() -> Vec<LineUnits> {
-    vec![LineUnits { line: 1, sku: "85123A".parse().unwrap(), quantity: Quantity::new(6).unwrap() }]
+    let (sku, quantity) = ("85123A".parse().unwrap(), Quantity::new(6).unwrap());
+    vec![LineUnits { line: 1, sku, quantity, title: String::new() }]
 }
 
 fn stock() -> Vec<StockLine> {
@@ -44,6 +45,7 @@ pub fn of_a_shop() -> FactBody {
         panic!("the first body is of an order that was created")
     };
     lines[0].title = "Mug, blue".to_owned();
+    lines[0].attributes.insert("size".to_owned(), "L".to_owned());
     lines[0].total = Some(gbp(1_700));
     let label = "Royal Mail".to_owned();
     charges.push(ChargeFact { kind: "SHIPPING".to_owned(), label, total: gbp(599) });
@@ -55,6 +57,36 @@ pub fn of_a_shop() -> FactBody {
         total: gbp(2_299),
     }));
     created
+}
+
+/// Facts about units of lines that have a title.
+pub fn of_titled_lines() -> Vec<FactBody> {
+    let title = || "Mug, blue".to_owned();
+    let mut bodies = bodies();
+    for body in &mut bodies {
+        match body {
+            FactBody::Order(
+                OrderFact::LinesCancelled { lines, .. }
+                | OrderFact::LinesFulfilled { lines, .. }
+                | OrderFact::Fulfilled { lines, .. }
+                | OrderFact::ReturnRequested { lines, .. },
+            ) => lines[0].title = title(),
+            FactBody::Order(OrderFact::Returned { lines, .. }) => lines[0].title = title(),
+            _ => {}
+        }
+    }
+    let titled = |body: &FactBody| fact(body.clone()).to_json().unwrap().contains("Mug, blue");
+    bodies.retain(titled);
+    assert_eq!(bodies.len(), 5);
+    bodies
+}
+
+#[test]
+fn what_a_shop_says_of_lines_is_read_as_it_was_written() {
+    for body in of_titled_lines().into_iter().chain([of_a_shop()]) {
+        let fact = fact(body);
+        assert_eq!(Fact::from_json(&fact.to_json().unwrap()).unwrap(), fact);
+    }
 }
 
 pub fn bodies() -> Vec<FactBody> {
@@ -73,6 +105,7 @@ pub fn bodies() -> Vec<FactBody> {
                 quantity: Quantity::new(6).unwrap(),
                 unit_price: gbp(255),
                 title: String::new(),
+                attributes: <_>::default(),
                 total: None,
             }],
             placed_at: at("2010-12-01T08:26:00Z"),
@@ -127,6 +160,7 @@ pub fn bodies() -> Vec<FactBody> {
                 sku: "85123A".parse().unwrap(),
                 quantity: Quantity::new(6).unwrap(),
                 disposition: Disposition::WriteOff,
+                title: String::new(),
             }],
         }),
         FactBody::Order(OrderFact::RefundRequested { order, return_id, refund: gbp(1530) }),

@@ -7,6 +7,7 @@ mod approve_return;
 mod cancel;
 mod confirm;
 mod escalate;
+mod facts; // what facts carry of an order
 mod fulfill;
 mod lapse;
 mod place;
