@@ -142,13 +142,14 @@ impl Story {
 
     pub fn cancelled(&mut self) -> Fact {
         let (reason, was_confirmed) = (CancelReason::CustomerRequest, false);
-        let skus = Vec::new();
-        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus })
+        let (skus, text) = (Vec::new(), String::new());
+        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text })
     }
 
     pub fn lines_cancelled(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
         let (lines, reason) = (units(lines), CancelReason::CustomerRequest);
-        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason })
+        let text = String::new();
+        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason, text })
     }
 
     pub fn shipped(&mut self, lines: &[(u32, &str, u32)]) -> Fact {

@@ -50,6 +50,7 @@ impl Sample {
             reason,
             was_confirmed: false,
             skus: (0..self.lines).map(|_| self.sku.clone()).collect(),
+            text: self.text.clone(),
         };
         let order = self.order.clone();
         let (carrier, tracking) = (self.text.clone(), self.text.clone());
@@ -61,19 +62,7 @@ impl Sample {
             Kind::Confirmed => {
                 vec![OrderFact::Confirmed { order, reservation_id: ReservationId::from_uuid(ID) }]
             }
-            Kind::LinesCancelled => {
-                let reasons = [
-                    CancelReason::CustomerRequest,
-                    CancelReason::InsufficientStock,
-                    CancelReason::Ops,
-                ];
-                let cancelled = |reason| OrderFact::LinesCancelled {
-                    order: order.clone(),
-                    lines: lines.clone(),
-                    reason,
-                };
-                reasons.map(cancelled).into()
-            }
+            Kind::LinesCancelled => self.lines_cancelled(),
             Kind::Cancelled => {
                 [CancelReason::CustomerRequest, CancelReason::Ops].map(cancelled).into()
             }
@@ -108,6 +97,18 @@ impl Sample {
             }
             Kind::ReturnOverdue => vec![OrderFact::ReturnOverdue { order, return_id }],
         }
+    }
+
+    fn lines_cancelled(&self) -> Vec<OrderFact> {
+        let reasons =
+            [CancelReason::CustomerRequest, CancelReason::InsufficientStock, CancelReason::Ops];
+        let cancelled = |reason| OrderFact::LinesCancelled {
+            order: self.order.clone(),
+            lines: self.units(),
+            reason,
+            text: self.text.clone(),
+        };
+        reasons.map(cancelled).into()
     }
 
     fn created(&self) -> OrderFact {

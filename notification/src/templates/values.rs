@@ -152,11 +152,13 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
     let mut values = Values::new();
     let mut set = |name: &str, value: Value| values.insert(name.to_owned(), value);
     match fact {
-        OrderFact::LinesCancelled { reason, .. } => {
+        OrderFact::LinesCancelled { reason, text, .. } => {
             set("reason", reason.code().into());
+            set("text", text.as_str().into());
         }
-        OrderFact::Cancelled { reason, skus, .. } => {
+        OrderFact::Cancelled { reason, skus, text, .. } => {
             set("reason", reason.code().into());
+            set("text", text.as_str().into());
             if Kind::of(fact) == Kind::OutOfStock {
                 let missing = skus.iter().take(LINES_MAX).map(|sku| Value::from(sku.to_string()));
                 set("missing", missing.collect::<Vec<_>>().into());

@@ -50,6 +50,7 @@ fn each_cancellation_reason_has_its_own_message() {
             reason,
             was_confirmed: false,
             skus: Vec::new(),
+            text: String::new(),
         });
         assert_eq!(kinds(&cancelled), [(Channel::Email, kind)]);
     }
@@ -132,6 +133,7 @@ fn a_phone_gets_sms_only_where_sms_can_be_sent() {
         reason: CancelReason::InsufficientStock,
         was_confirmed: false,
         skus: vec![mug().0],
+        text: String::new(),
     });
     let confirmed =
         fact(2, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
@@ -197,10 +199,11 @@ fn mails_name_lines_totals_and_reasons() {
     ] {
         let missing = reason == CancelReason::InsufficientStock;
         let skus = if missing { vec![sku.clone()] } else { Vec::new() };
+        let (text, was_confirmed) = ("A pallet fell over.".to_owned(), false);
         let cancelled =
-            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed: false, skus });
+            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text });
         let body = composed(&cancelled).body;
-        assert!(body.contains(words), "{body}");
+        assert!(body.contains(words) && body.contains(".\n\nA pallet fell over.\n"), "{body}");
     }
     for (reason, words) in [
         (CancelReason::CustomerRequest, "these units are cancelled, as you asked"),
@@ -208,9 +211,10 @@ fn mails_name_lines_totals_and_reasons() {
     ] {
         let title = String::new();
         let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity, title }];
-        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason });
+        let text = "One broke.".to_owned();
+        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason, text });
         let body = composed(&cancelled).body;
-        assert!(body.contains(words) && body.contains("2 x MUG"), "{body}");
+        assert!(body.contains(words) && body.ends_with("2 x MUG\n\nOne broke.\n"), "{body}");
     }
 }
 

@@ -90,6 +90,7 @@ fn a_template_is_chosen_by_kind_channel_and_language_with_fallback() {
         reason: CancelReason::SlaTimeout,
         was_confirmed: false,
         skus: Vec::new(),
+        text: String::new(),
     }));
     let text = mail(&cancelled, &config).body;
     assert!(text.contains("nicht rechtzeitig") && text.ends_with("--\nFußzeile\n"), "{text}");

@@ -1,6 +1,6 @@
 use shared_events::contract::{
     ChargeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity, ReturnedUnits,
-    TotalsFact,
+    Timestamp, TotalsFact,
 };
 
 use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Restitution, Totals};
@@ -12,26 +12,25 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };
     let order = header(details);
     match event {
-        Event::OrderPlaced { placed_at, confirm_by, .. } => vec![OrderFact::Created {
-            order,
-            lines: details.lines.iter().filter_map(placed).collect(),
-            placed_at: *placed_at,
-            confirm_by: *confirm_by,
-            charges: details.charges.iter().map(charge).collect(),
-            totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
-        }],
+        Event::OrderPlaced { placed_at, confirm_by, .. } => {
+            vec![created(order, details, *placed_at, *confirm_by)]
+        }
         Event::OrderConfirmed { reservation_id, .. } => {
             vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
         }
-        Event::LinesCancelled { lines, reason, .. } => {
-            vec![OrderFact::LinesCancelled { order, lines: units(details, lines), reason: *reason }]
+        Event::LinesCancelled { lines, reason, text, .. } => {
+            let (lines, text) = (units(details, lines), text.clone());
+            vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]
         }
-        Event::OrderCancelled { reason, was_confirmed, skus, .. } => vec![OrderFact::Cancelled {
-            order,
-            reason: *reason,
-            was_confirmed: *was_confirmed,
-            skus: skus.clone(),
-        }],
+        Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
+            vec![OrderFact::Cancelled {
+                order,
+                reason: *reason,
+                was_confirmed: *was_confirmed,
+                skus: skus.clone(),
+                text: text.clone(),
+            }]
+        }
         Event::LinesFulfilled { shipment_id, lines, carrier, tracking, .. } => {
             let (shipment_id, lines) = (*shipment_id, units(details, lines));
             let (carrier, tracking) = (carrier.clone(), tracking.clone());
@@ -65,6 +64,22 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::ReturnRejected { return_id, reason, .. } => {
             vec![OrderFact::ReturnRejected { order, return_id: *return_id, reason: reason.clone() }]
         }
+    }
+}
+
+fn created(
+    order: OrderHeader,
+    details: &Details,
+    placed_at: Timestamp,
+    confirm_by: Timestamp,
+) -> OrderFact {
+    OrderFact::Created {
+        order,
+        lines: details.lines.iter().filter_map(placed).collect(),
+        placed_at,
+        confirm_by,
+        charges: details.charges.iter().map(charge).collect(),
+        totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
     }
 }
 

@@ -171,6 +171,9 @@ facts! {
             order: OrderHeader,
             lines: Vec<LineUnits>,
             reason: CancelReason,
+            /// The words of whoever cancelled them; mostly empty.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            text: String,
         }
         /// `order.cancelled.v1`: the rest of the order (all of it) will not be delivered.
         "order.cancelled.v1" => Cancelled {
@@ -181,6 +184,9 @@ facts! {
             /// The skus that were missing, for `INSUFFICIENT_STOCK`.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             skus: Vec<Sku>,
+            /// The words of whoever cancelled it; mostly empty.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            text: String,
         }
         /// `order.lines.fulfilled.v1`: a parcel was shipped, more are to come.
         "order.lines.fulfilled.v1" => LinesFulfilled {

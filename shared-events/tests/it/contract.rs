@@ -59,15 +59,19 @@ pub fn of_a_shop() -> FactBody {
     created
 }
 
-/// Facts about units of lines that have a title.
+/// Facts about units of lines that have a title, and cancellations with words.
 pub fn of_titled_lines() -> Vec<FactBody> {
     let title = || "Mug, blue".to_owned();
     let mut bodies = bodies();
     for body in &mut bodies {
         match body {
+            FactBody::Order(OrderFact::LinesCancelled { lines, text, .. }) => {
+                lines[0].title = title();
+                "one broke".clone_into(text);
+            }
+            FactBody::Order(OrderFact::Cancelled { text, .. }) => *text = title(),
             FactBody::Order(
-                OrderFact::LinesCancelled { lines, .. }
-                | OrderFact::LinesFulfilled { lines, .. }
+                OrderFact::LinesFulfilled { lines, .. }
                 | OrderFact::Fulfilled { lines, .. }
                 | OrderFact::ReturnRequested { lines, .. },
             ) => lines[0].title = title(),
@@ -77,7 +81,7 @@ pub fn of_titled_lines() -> Vec<FactBody> {
     }
     let titled = |body: &FactBody| fact(body.clone()).to_json().unwrap().contains("Mug, blue");
     bodies.retain(titled);
-    assert_eq!(bodies.len(), 5);
+    assert_eq!(bodies.len(), 6);
     bodies
 }
 
@@ -118,12 +122,14 @@ pub fn bodies() -> Vec<FactBody> {
             order: order.clone(),
             lines: units(),
             reason: CancelReason::CustomerRequest,
+            text: String::new(),
         }),
         FactBody::Order(OrderFact::Cancelled {
             order: order.clone(),
             reason: CancelReason::InsufficientStock,
             was_confirmed: false,
             skus: vec!["85123A".parse().unwrap()],
+            text: String::new(),
         }),
         FactBody::Order(OrderFact::LinesFulfilled {
             order: order.clone(),
