@@ -129,7 +129,7 @@ impl Delivery {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
             tracing::error!(notification = %entry.id, %error, "delivery failed");
-            return ledger::failed(&self.database, entry, &error.to_string(), None).await;
+            return ledger::failed(&self.database, entry, &error.to_string(), now, None).await;
         };
         tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
         // The last try is at the end of the retry period, not after it.
@@ -138,12 +138,12 @@ impl Delivery {
         match error {
             // No connection was made, so the try does not count.
             DeliveryError::Unavailable(error) => {
-                ledger::unavailable(&self.database, &[entry], error, at).await
+                ledger::unavailable(&self.database, &[entry], error, Some(now), at).await
             }
             DeliveryError::Unknown(error) => {
-                ledger::in_doubt(&self.database, entry, error, at).await
+                ledger::in_doubt(&self.database, entry, error, now, at).await
             }
-            error => ledger::failed(&self.database, entry, &error.to_string(), Some(at)).await,
+            error => ledger::failed(&self.database, entry, &error.to_string(), now, Some(at)).await,
         }
     }
 
@@ -320,8 +320,8 @@ impl<'a> Lane<'a> {
             self.record_at = Instant::now() + POLL;
         } else if !expired.is_empty() {
             let expired: Vec<&Entry> = expired.iter().collect();
-            let released =
-                ledger::unavailable(database, &expired, "not sent before its claim expired", now());
+            let error = "not sent before its claim expired";
+            let released = ledger::unavailable(database, &expired, error, None, now());
             if let Err(error) = self.while_sending(released).await {
                 // They are due again when their claim expires.
                 tracing::warn!(%error, "notification ledger");
@@ -381,13 +381,15 @@ impl<'a> Lane<'a> {
         let not_begun = waiting.iter().collect::<Vec<_>>();
         let interrupted = sending.values().collect::<Vec<_>>();
         let again = now.plus(config.backoff.wait(0, chance.number()));
-        for (entries, error, at) in [
-            (not_begun, "not sent before shutdown", now),
-            (interrupted, "interrupted by shutdown", again),
+        for (entries, error, tried_at, at) in [
+            (not_begun, "not sent before shutdown", None, now),
+            (interrupted, "interrupted by shutdown", Some(now), again),
         ] {
-            if !entries.is_empty()
-                && let Err(error) = ledger::unavailable(database, &entries, error, at).await
-            {
+            if entries.is_empty() {
+                continue;
+            }
+            let released = ledger::unavailable(database, &entries, error, tried_at, at);
+            if let Err(error) = released.await {
                 tracing::warn!(%error, "notification ledger");
             }
         }

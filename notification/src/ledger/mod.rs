@@ -6,12 +6,14 @@ mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
 mod write; // new messages, and dropping unsent ones after a set back
+mod tries; // the failed tries of a message
 
 pub use read::{Filter, due, get, list};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
 pub use write::{drop_unsent, write};
+pub use tries::{TRIES_MAX, Try};
 
 use serde::Serialize;
 use shared_events::contract::{NotificationId, OrderId, Timestamp};
@@ -105,6 +107,8 @@ pub struct Entry {
     /// The error of the last try.
     pub last_error: String,
     /// Whether its fact no longer exists, because the journal was set back since.
+    /// Its failed tries, oldest first, at most the newest [`TRIES_MAX`].
+    pub tries: Vec<Try>,
     pub gone: bool,
     /// When it was composed.
     pub created_at: Timestamp,
@@ -134,7 +138,7 @@ impl std::fmt::Debug for Entry {
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
                        subject, body, state, attempts, last_error, created_at, asked_at, \
                        next_try_at, delivered_at, gone, resend_of, asked_by, \
-                       in_doubt, COALESCE(shard, 0) AS shard";
+                       in_doubt, COALESCE(shard, 0) AS shard, tries";
 
 /// Prefix of the last error where the journal was set back while the message was being sent: it was
 /// not delivered and is not retried.
@@ -222,6 +226,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
     let resend_of: Option<String> = row.try_get("resend_of")?;
     let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
+    let tries: Option<String> = row.try_get("tries")?;
     Ok(Entry {
         id: NotificationId::recorded(&text("notification_id")?)
             .map_err(|_| DatabaseError::Corrupt("message id"))?,
@@ -244,6 +249,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         in_doubt: u32::try_from(in_doubt).map_err(|_| DatabaseError::Corrupt("tries in doubt"))?,
         last_error: text("last_error")?,
         gone: row.try_get::<i64, _>("gone")? != 0,
+        tries: tries::read(tries.as_deref())?,
         created_at: time("created_at")?,
         asked_at: time("asked_at")?,
         next_try_at: time("next_try_at")?,

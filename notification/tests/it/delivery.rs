@@ -209,7 +209,7 @@ async fn mail_outlasts_an_outage_and_arrives_once(dialect: Dialect) {
 }
 
 /// A client of the service, which is served on a port of its own.
-async fn client(bench: &Bench) -> NotificationServiceClient<tonic::transport::Channel> {
+pub async fn client(bench: &Bench) -> NotificationServiceClient<tonic::transport::Channel> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = bench.service.grpc();

@@ -20,3 +20,4 @@ mod set_back; // unsent messages after the journal was set back
 mod support;
 mod templates; // texts of the shop's own
 mod webhooks; // verified by the Standard Webhooks libraries
+mod tries; // the log of a message's tries

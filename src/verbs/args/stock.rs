@@ -99,7 +99,8 @@ pub enum NotificationVerb {
         #[command(flatten)]
         page: Page,
     },
-    /// Show one message.
+    /// Show one message, with its tries.
+    #[command(alias = "show")]
     Get {
         /// The message's id, a UUID.
         notification_id: Id,
