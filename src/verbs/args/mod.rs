@@ -8,7 +8,7 @@ pub use operations::{
     DeadLetterVerb, FollowerVerb, OperationsVerb, ReadModelVerb, ShardsVerb, TimersVerb,
 };
 pub use orders::{CommandOptions, EventsVerb, OrderVerb, PlaceArgs, ReturnVerb};
-pub use stock::{NotificationVerb, StockVerb};
+pub use stock::{NotificationVerb, ReplayArgs, StockVerb};
 
 use clap::{Args, Parser, Subcommand};
 
