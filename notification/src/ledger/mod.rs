@@ -2,18 +2,19 @@
 //! Never here: what a message says, or how it is sent.
 
 mod read; // single messages and lists of them
+mod recipient; // of a message that is sent again
 mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
-mod write; // new messages, and dropping unsent ones after a set back
 mod tries; // the failed tries of a message
+mod write; // new messages, and dropping unsent ones after a set back
 
 pub use read::{Filter, due, get, list};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
-pub use write::{drop_unsent, write};
 pub use tries::{TRIES_MAX, Try};
+pub use write::{drop_unsent, write};
 
 use serde::Serialize;
 use shared_events::contract::{NotificationId, OrderId, Timestamp};
@@ -106,9 +107,9 @@ pub struct Entry {
     pub in_doubt: u32,
     /// The error of the last try.
     pub last_error: String,
-    /// Whether its fact no longer exists, because the journal was set back since.
     /// Its failed tries, oldest first, at most the newest [`TRIES_MAX`].
     pub tries: Vec<Try>,
+    /// Whether its fact no longer exists, because the journal was set back since.
     pub gone: bool,
     /// When it was composed.
     pub created_at: Timestamp,
@@ -225,8 +226,8 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
     let resend_of: Option<String> = row.try_get("resend_of")?;
-    let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
     let tries: Option<String> = row.try_get("tries")?;
+    let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
     Ok(Entry {
         id: NotificationId::recorded(&text("notification_id")?)
             .map_err(|_| DatabaseError::Corrupt("message id"))?,
@@ -248,8 +249,8 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
         in_doubt: u32::try_from(in_doubt).map_err(|_| DatabaseError::Corrupt("tries in doubt"))?,
         last_error: text("last_error")?,
-        gone: row.try_get::<i64, _>("gone")? != 0,
         tries: tries::read(tries.as_deref())?,
+        gone: row.try_get::<i64, _>("gone")? != 0,
         created_at: time("created_at")?,
         asked_at: time("asked_at")?,
         next_try_at: time("next_try_at")?,

@@ -1,7 +1,7 @@
 use shared_events::contract::{NotificationId, Timestamp};
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
 
-use super::{Entry, get, set_due};
+use super::{Entry, get, recipient, set_due};
 
 /// The outcome of a resend request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Resent {
     NotFound,
 }
 
-/// Queues a copy of a finished message under the id `again`; the first message stays as it is. `by`
-/// is the caller who asks for it.
+/// Queues a copy of a finished message under the id `again`, to the customer's newest known contact;
+/// the first message stays as it is. `by` is the caller who asks for it.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -49,12 +49,13 @@ pub async fn resend(
     if open.is_some() {
         return Ok(Resent::NotFinished);
     }
+    let recipient = recipient::newest(tx, &entry).await?;
     let serial: i64 = sqlx::query_scalar(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at,
              next_try_at, shard, position, gone, resend_of, asked_by)
          SELECT $1, (SELECT MAX(serial) FROM notifications) + 1, fact_id, channel, order_id, kind,
-             recipient, subject, body, 'QUEUED', 0, '', $2, $2,
+             $6, subject, body, 'QUEUED', 0, '', $2, $2,
              $2, shard, position, gone, $3, $4
          FROM notifications WHERE notification_id = $5 RETURNING serial",
     )
@@ -63,6 +64,7 @@ pub async fn resend(
     .bind(first.to_string())
     .bind(by)
     .bind(id.to_string())
+    .bind(recipient)
     .fetch_one(&mut **tx)
     .await?;
     set_due(tx, serial, now).await?;
