@@ -42,9 +42,9 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
 /// The longest delay between tries of a deferred mail: some 45 tries in five days.
 const MAIL_DELAY_MAX: Duration = Duration::from_secs(4 * 3_600);
-/// The longest delay between tries of a webhook call: some 36 tries in a day.
+/// The longest delay between tries of a webhook call or an SMS: some 36 tries in a day.
 const WEBHOOK_DELAY_MAX: Duration = Duration::from_secs(3_600);
-/// A mail of unknown outcome is retried after 5 minutes, an hour and 4 hours: it outlasts an outage
+/// A mail or an SMS of unknown outcome is retried after 5 minutes, an hour and 4 hours: it outlasts an outage
 /// of a morning, and a server that did accept it gets at most four copies.
 const UNKNOWN_FIRST: Duration = Duration::from_secs(300);
 /// The factor between these delays.
@@ -149,25 +149,23 @@ impl Delivery {
 
     /// The delay before the next try, which grows with the time waited; none where it has failed.
     fn wait(&self, entry: &Entry, error: &DeliveryError, now: Timestamp) -> Option<Duration> {
-        let (mail, waited) = (entry.channel != Channel::Webhook, now.since(entry.asked_at));
+        let waited = now.since(entry.asked_at);
         let first = self.config.backoff.first;
-        let longest = match (error, mail) {
+        let longest = match (error, entry.channel) {
             (DeliveryError::Permanent(_), _) => return None,
             _ if waited >= self.config.retry_for(entry.channel) => return None,
             (DeliveryError::Unavailable(_), _) => self.config.backoff.longest,
-            // A mail server that accepted it gets another copy with each try. A webhook receiver
-            // knows duplicates by their id.
-            (DeliveryError::Unknown(_), true) => {
+            // A mail server that accepted it gets another copy with each try, and a gateway may send
+            // the SMS twice. A webhook receiver knows duplicates by their id.
+            (DeliveryError::Unknown(_), Channel::Email | Channel::Sms) => {
                 let times = UNKNOWN_FACTOR.saturating_pow(entry.in_doubt.min(9));
                 let backoff =
                     Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_DELAY_MAX };
                 let again = entry.in_doubt.saturating_add(1) < self.config.attempts_max;
                 return again.then(|| backoff.wait(0, self.chance.number()));
             }
-            (DeliveryError::Deferred { .. }, true) => MAIL_DELAY_MAX,
-            (DeliveryError::Deferred { .. } | DeliveryError::Unknown(_), false) => {
-                WEBHOOK_DELAY_MAX
-            }
+            (DeliveryError::Deferred { .. }, Channel::Email) => MAIL_DELAY_MAX,
+            (DeliveryError::Deferred { .. } | DeliveryError::Unknown(_), _) => WEBHOOK_DELAY_MAX,
         };
         // Between half and all of the time that it has waited so far, at random.
         let first = (waited / 2).clamp(first.min(longest), longest);
