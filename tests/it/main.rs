@@ -32,6 +32,7 @@ mod ids;
 mod kills;
 mod layers;
 mod load;
+mod messages;
 mod nodes;
 mod operations;
 mod overload;
