@@ -216,6 +216,7 @@ fn apply(
                     line: units.line,
                     sku: units.sku.clone(),
                     quantity: units.quantity,
+                    title: String::new(),
                 })
                 .collect();
             (StepKind::Restock, restocked)

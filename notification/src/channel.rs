@@ -11,6 +11,7 @@ use lettre::{Address, AsyncTransport as _, Tokio1Executor};
 use shared_events::contract::{Email, Timestamp};
 
 use crate::ledger::Entry;
+use crate::sms::Gateway;
 use crate::webhook::Endpoint;
 use crate::{Channel, Config, Mail, TrackingUrl, Webhook};
 
@@ -45,6 +46,7 @@ pub(crate) struct Channels {
     config: Config,
     from: Mailbox,
     smtp: Option<AsyncSmtpTransport<Tokio1Executor>>,
+    sms: Option<Gateway>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -67,6 +69,7 @@ impl Config {
 struct Checked {
     from: Mailbox,
     smtp: Option<AsyncSmtpTransportBuilder>,
+    sms: Option<Gateway>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -107,13 +110,14 @@ impl Checked {
         }
         let endpoint = |webhook: &Webhook| Endpoint::new(webhook.clone(), config.timeout);
         let endpoints = config.webhooks.iter().map(endpoint).collect::<Result<_, _>>()?;
-        Ok(Self { from, smtp, endpoints })
+        let sms = config.sms.clone().map(|gateway| Gateway::new(gateway, config.timeout));
+        Ok(Self { from, smtp, sms: sms.transpose()?, endpoints })
     }
 }
 
 impl Channels {
     pub(crate) fn new(config: Config) -> Result<Self, ChannelError> {
-        let Checked { from, smtp, endpoints } = Checked::new(&config)?;
+        let Checked { from, smtp, sms, endpoints } = Checked::new(&config)?;
         if let Mail::Directory(directory) = &config.mail {
             // Mails hold personal data, so only the owner may read them.
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -124,13 +128,14 @@ impl Channels {
                 ))
             })?;
         }
-        Ok(Self { config, from, smtp: smtp.map(AsyncSmtpTransportBuilder::build), endpoints })
+        let smtp = smtp.map(AsyncSmtpTransportBuilder::build);
+        Ok(Self { config, from, smtp, sms, endpoints })
     }
 
     pub(crate) async fn send(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
         match entry.channel {
             Channel::Email => self.mail(entry).await,
-            Channel::Sms => self.sms(entry).await,
+            Channel::Sms => self.sms(entry, now).await,
             Channel::Webhook => {
                 let name = entry.route.endpoint();
                 match self.endpoints.iter().find(|endpoint| endpoint.name() == name) {
@@ -171,13 +176,14 @@ impl Channels {
         }
     }
 
-    async fn sms(&self, entry: &Entry) -> Result<(), DeliveryError> {
-        match &self.config.mail {
-            Mail::Directory(directory) => {
+    async fn sms(&self, entry: &Entry, now: Timestamp) -> Result<(), DeliveryError> {
+        match (&self.sms, &self.config.mail) {
+            (Some(gateway), _) => gateway.send(entry, now).await,
+            (None, Mail::Directory(directory)) => {
                 let text = format!("To: {}\n\n{}\n", entry.recipient, entry.body);
                 write(directory, &format!("{}.txt", entry.id), text.as_bytes()).await
             }
-            Mail::Smtp(_) => {
+            (None, Mail::Smtp(_)) => {
                 Err(DeliveryError::Permanent("no SMS gateway is configured".to_owned()))
             }
         }

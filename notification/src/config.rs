@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use shared_events::stream::Backoff;
 
-use crate::{Channel, Route, Shop, Templates, WebhookSecret};
+use crate::{Channel, Route, Shop, SmsGateway, Templates, WebhookSecret};
 
 /// Where mail goes.
 #[derive(Clone)]
 pub enum Mail {
-    /// Files in a directory: `.eml` for mail, `.txt` for SMS. For development.
+    /// Files in a directory: `.eml` for mail and, without an SMS gateway, `.txt` for SMS. For
+    /// development.
     Directory(PathBuf),
     /// An SMTP server: `smtp://host:port` without TLS, `smtp://user:password@host?tls=required`
-    /// with STARTTLS, `smtps://user:password@host` with TLS from the first byte. SMS is not sent.
+    /// with STARTTLS, `smtps://user:password@host` with TLS from the first byte.
     Smtp(String),
 }
 
@@ -45,6 +46,8 @@ impl Webhook {
 pub struct Config {
     /// Where mail goes.
     pub mail: Mail,
+    /// What sends SMS, if anything.
+    pub sms: Option<SmsGateway>,
     /// The sender of mail.
     pub from: String,
     /// What messages show of the shop. Its name is also the sender's name.
@@ -57,9 +60,10 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// How long a deferred mail is retried before it fails.
     pub mail_retry_for: Duration,
-    /// How long a webhook call that fails is retried before it is given up.
+    /// How long a webhook call or an SMS is retried before it fails.
     pub webhook_retry_for: Duration,
-    /// How many tries of a mail may end with an unknown outcome: each may have delivered it.
+    /// How many tries of a mail or an SMS may end with an unknown outcome: each may have delivered
+    /// it.
     pub attempts_max: u32,
     /// Delays between retries while a server is unavailable.
     pub backoff: Backoff,
@@ -78,6 +82,7 @@ impl Config {
     pub fn to_directory(directory: PathBuf) -> Self {
         Self {
             mail: Mail::Directory(directory),
+            sms: None,
             from: "orders@localhost".to_owned(),
             shop: Shop::default(),
             templates: Templates::built_in(),
@@ -91,10 +96,10 @@ impl Config {
         }
     }
 
-    /// Whether SMS can be sent: only as files, for development; there is no gateway yet.
+    /// Whether SMS can be sent: through a gateway or, for development, as files.
     #[must_use]
     pub const fn sends_sms(&self) -> bool {
-        matches!(self.mail, Mail::Directory(_))
+        self.sms.is_some() || matches!(self.mail, Mail::Directory(_))
     }
 
     /// Every route by which messages are sent. The default endpoint is always one of them, so that
@@ -107,8 +112,8 @@ impl Config {
     /// How long a message of this channel is retried.
     pub(crate) const fn retry_for(&self, channel: Channel) -> Duration {
         match channel {
-            Channel::Email | Channel::Sms => self.mail_retry_for,
-            Channel::Webhook => self.webhook_retry_for,
+            Channel::Email => self.mail_retry_for,
+            Channel::Sms | Channel::Webhook => self.webhook_retry_for,
         }
     }
 }

@@ -42,9 +42,9 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
 /// The longest delay between tries of a deferred mail: some 45 tries in five days.
 const MAIL_DELAY_MAX: Duration = Duration::from_secs(4 * 3_600);
-/// The longest delay between tries of a webhook call: some 36 tries in a day.
+/// The longest delay between tries of a webhook call or an SMS: some 36 tries in a day.
 const WEBHOOK_DELAY_MAX: Duration = Duration::from_secs(3_600);
-/// A mail of unknown outcome is retried after 5 minutes, an hour and 4 hours: it outlasts an outage
+/// A mail or an SMS of unknown outcome is retried after 5 minutes, an hour and 4 hours: it outlasts an outage
 /// of a morning, and a server that did accept it gets at most four copies.
 const UNKNOWN_FIRST: Duration = Duration::from_secs(300);
 /// The factor between these delays.
@@ -129,7 +129,7 @@ impl Delivery {
         let now = (self.now)();
         let Some(wait) = self.wait(entry, error, now) else {
             tracing::error!(notification = %entry.id, %error, "delivery failed");
-            return ledger::failed(&self.database, entry, &error.to_string(), None).await;
+            return ledger::failed(&self.database, entry, &error.to_string(), now, None).await;
         };
         tracing::warn!(notification = %entry.id, %error, ?wait, "delivery deferred");
         // The last try is at the end of the retry period, not after it.
@@ -138,36 +138,34 @@ impl Delivery {
         match error {
             // No connection was made, so the try does not count.
             DeliveryError::Unavailable(error) => {
-                ledger::unavailable(&self.database, &[entry], error, at).await
+                ledger::unavailable(&self.database, &[entry], error, Some(now), at).await
             }
             DeliveryError::Unknown(error) => {
-                ledger::in_doubt(&self.database, entry, error, at).await
+                ledger::in_doubt(&self.database, entry, error, now, at).await
             }
-            error => ledger::failed(&self.database, entry, &error.to_string(), Some(at)).await,
+            error => ledger::failed(&self.database, entry, &error.to_string(), now, Some(at)).await,
         }
     }
 
     /// The delay before the next try, which grows with the time waited; none where it has failed.
     fn wait(&self, entry: &Entry, error: &DeliveryError, now: Timestamp) -> Option<Duration> {
-        let (mail, waited) = (entry.channel != Channel::Webhook, now.since(entry.asked_at));
+        let waited = now.since(entry.asked_at);
         let first = self.config.backoff.first;
-        let longest = match (error, mail) {
+        let longest = match (error, entry.channel) {
             (DeliveryError::Permanent(_), _) => return None,
             _ if waited >= self.config.retry_for(entry.channel) => return None,
             (DeliveryError::Unavailable(_), _) => self.config.backoff.longest,
-            // A mail server that accepted it gets another copy with each try. A webhook receiver
-            // knows duplicates by their id.
-            (DeliveryError::Unknown(_), true) => {
+            // A mail server that accepted it gets another copy with each try, and a gateway may send
+            // the SMS twice. A webhook receiver knows duplicates by their id.
+            (DeliveryError::Unknown(_), Channel::Email | Channel::Sms) => {
                 let times = UNKNOWN_FACTOR.saturating_pow(entry.in_doubt.min(9));
                 let backoff =
                     Backoff { first: UNKNOWN_FIRST.saturating_mul(times), longest: MAIL_DELAY_MAX };
                 let again = entry.in_doubt.saturating_add(1) < self.config.attempts_max;
                 return again.then(|| backoff.wait(0, self.chance.number()));
             }
-            (DeliveryError::Deferred { .. }, true) => MAIL_DELAY_MAX,
-            (DeliveryError::Deferred { .. } | DeliveryError::Unknown(_), false) => {
-                WEBHOOK_DELAY_MAX
-            }
+            (DeliveryError::Deferred { .. }, Channel::Email) => MAIL_DELAY_MAX,
+            (DeliveryError::Deferred { .. } | DeliveryError::Unknown(_), _) => WEBHOOK_DELAY_MAX,
         };
         // Between half and all of the time that it has waited so far, at random.
         let first = (waited / 2).clamp(first.min(longest), longest);
@@ -320,8 +318,8 @@ impl<'a> Lane<'a> {
             self.record_at = Instant::now() + POLL;
         } else if !expired.is_empty() {
             let expired: Vec<&Entry> = expired.iter().collect();
-            let released =
-                ledger::unavailable(database, &expired, "not sent before its claim expired", now());
+            let error = "not sent before its claim expired";
+            let released = ledger::unavailable(database, &expired, error, None, now());
             if let Err(error) = self.while_sending(released).await {
                 // They are due again when their claim expires.
                 tracing::warn!(%error, "notification ledger");
@@ -381,13 +379,15 @@ impl<'a> Lane<'a> {
         let not_begun = waiting.iter().collect::<Vec<_>>();
         let interrupted = sending.values().collect::<Vec<_>>();
         let again = now.plus(config.backoff.wait(0, chance.number()));
-        for (entries, error, at) in [
-            (not_begun, "not sent before shutdown", now),
-            (interrupted, "interrupted by shutdown", again),
+        for (entries, error, tried_at, at) in [
+            (not_begun, "not sent before shutdown", None, now),
+            (interrupted, "interrupted by shutdown", Some(now), again),
         ] {
-            if !entries.is_empty()
-                && let Err(error) = ledger::unavailable(database, &entries, error, at).await
-            {
+            if entries.is_empty() {
+                continue;
+            }
+            let released = ledger::unavailable(database, &entries, error, tried_at, at);
+            if let Err(error) = released.await {
                 tracing::warn!(%error, "notification ledger");
             }
         }

@@ -5,16 +5,18 @@
 //! [`compose()`] is pure; [`NotificationFollower`] writes the ledger together with its cursor; the
 //! delivery loop sends messages that are due. A failed delivery never affects the order.
 
-mod channel; // SMTP and files
+mod channel; // SMTP, files, and what sends the rest
 mod compose; // fact → messages, and who gets them
 mod config; // which channels are in use
 mod delivery; // sends due messages and retries
 mod follower; // facts → ledger
 pub mod grpc;
+mod http; // HTTP calls and their answers
 pub mod ledger;
 mod route; // a channel, and of webhooks an endpoint
 mod secret; // signs webhook calls
 mod service; // composition
+mod sms; // the SMS gateway
 mod templates; // the texts of messages
 mod webhook; // signed HTTP calls
 
@@ -25,4 +27,5 @@ pub use follower::NotificationFollower;
 pub use route::Route;
 pub use secret::{WebhookSecret, WebhookSecretError};
 pub use service::{Notifications, migrator};
+pub use sms::{SmsGateway, SmsToken, SmsTokenError};
 pub use templates::{Kind, Shop, TemplateError, Templates, TrackingUrl};

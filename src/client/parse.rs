@@ -264,6 +264,15 @@ impl Place {
     }
 }
 
+/// A position of a shard: `SHARD:POSITION`.
+pub fn position(text: &str) -> Result<(u16, u64), String> {
+    let place: Place = text.parse()?;
+    match place.mark {
+        None => Ok(place.parts()),
+        Some(_) => Err("is not SHARD:POSITION, such as 0:17".to_owned()),
+    }
+}
+
 /// An RFC 3339 time, or a date for its start in UTC; returned as text in UTC.
 pub fn instant(text: &str) -> Result<String, String> {
     let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-11-28".len());

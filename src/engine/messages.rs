@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use notification::{Config, Mail, Route, Templates, TrackingUrl, Webhook};
+use notification::{Config, Mail, Route, SmsGateway, Templates, TrackingUrl, Webhook};
 
 use super::webhooks;
 
@@ -39,6 +39,23 @@ pub struct MessageArgs {
     /// How long a deferred mail is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_MAIL_RETRY_FOR", default_value = "5days", value_parser = humantime::parse_duration)]
     mail_retry_for: Duration,
+    /// Send SMS through a gateway: each is posted to this URL as JSON (docs/messages.md). Without it
+    /// they are files beside those of --mail-dir, or with --smtp-url none are sent.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ORDINAL_SMS_URL",
+        hide_env_values = true,
+        requires = "sms_token_file"
+    )]
+    sms_url: Option<String>,
+    /// A file with the token that the SMS gateway gets as `Authorization: Bearer`.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_SMS_TOKEN_FILE")]
+    sms_token_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this file (PEM) for the SMS gateway, beside the public
+    /// ones.
+    #[arg(long, value_name = "FILE", env = "ORDINAL_SMS_CA", requires = "sms_url")]
+    sms_ca: Option<PathBuf>,
     /// Post every order fact to this URL, signed with the secret.
     #[arg(
         long,
@@ -59,7 +76,7 @@ pub struct MessageArgs {
     /// facts that it gets (docs/webhooks.md).
     #[arg(long, value_name = "FILE", env = "ORDINAL_WEBHOOKS")]
     webhooks: Option<PathBuf>,
-    /// How long a webhook call is retried before it fails.
+    /// How long a webhook call or an SMS is retried before it fails.
     #[arg(long, value_name = "DURATION", env = "ORDINAL_WEBHOOK_RETRY_FOR", default_value = "24h", value_parser = humantime::parse_duration)]
     webhook_retry_for: Duration,
 }
@@ -102,13 +119,14 @@ impl MessageArgs {
                 config.ops = None;
             }
         }
+        config.sms = self.sms()?;
         config.mail_retry_for = self.mail_retry_for;
         config.webhook_retry_for = self.webhook_retry_for;
         if let (Some(url), Some(path)) = (&self.webhook_url, &self.webhook_secret_file) {
             let (name, types) = (Route::DEFAULT_ENDPOINT.to_owned(), Vec::new());
             let (secrets, url) = (webhooks::secrets(path)?, url.clone());
             let authorities = match &self.webhook_ca {
-                Some(path) => webhooks::authorities(path)?,
+                Some(path) => webhooks::authorities("webhook", path)?,
                 None => Vec::new(),
             };
             config.webhooks.push(Webhook { name, types, url, secrets, authorities });
@@ -118,6 +136,23 @@ impl MessageArgs {
         }
         config.check()?;
         Ok(())
+    }
+
+    /// The SMS gateway, if there is one.
+    fn sms(&self) -> anyhow::Result<Option<SmsGateway>> {
+        let (Some(url), Some(path)) = (&self.sms_url, &self.sms_token_file) else {
+            return Ok(None);
+        };
+        let token = crate::flags::secrets::read("SMS token", path)?;
+        let token = token
+            .trim()
+            .parse()
+            .map_err(|error| anyhow::anyhow!("SMS token {}: {error}", path.display()))?;
+        let authorities = match &self.sms_ca {
+            Some(path) => webhooks::authorities("SMS", path)?,
+            None => Vec::new(),
+        };
+        Ok(Some(SmsGateway { url: url.clone(), token, authorities }))
     }
 }
 

@@ -69,7 +69,7 @@ pub fn from_file(path: &Path) -> anyhow::Result<Vec<Webhook>> {
         }
         let secrets = secrets(&directory.join(endpoint.secret_file))?;
         let authorities = match endpoint.ca {
-            Some(ca) => authorities(&directory.join(ca))?,
+            Some(ca) => authorities("webhook", &directory.join(ca))?,
             None => Vec::new(),
         };
         let (types, url) = (endpoint.types, endpoint.url);
@@ -102,12 +102,12 @@ pub fn secrets(path: &Path) -> anyhow::Result<Vec<WebhookSecret>> {
     Ok(secrets)
 }
 
-/// The certificates in a file.
+/// The certificates in a file; `what` names it in messages.
 ///
 /// # Errors
 /// Where it cannot be read.
-pub fn authorities(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| anyhow::anyhow!("webhook CA {}: {error}", path.display()))
+pub fn authorities(what: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| anyhow::anyhow!("{what} CA {}: {error}", path.display()))
 }
 
 /// What is wrong with the file, without its values: they may hold secrets.

@@ -14,6 +14,7 @@ mod migrate; // migrates tables
 mod operations; // followers, dead letters, read models, quarantine
 mod orders; // orders, returns and events
 pub mod reasons; // all stable reasons, for docs/reasons.md
+mod replay; // webhook calls again
 mod run; // runs a verb
 mod serve; // runs an engine until it is stopped
 mod settings; // shows and checks the settings of serve

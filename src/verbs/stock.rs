@@ -1,11 +1,11 @@
 //! `stock` and `notification`.
 
-use order_actor::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use shared_events::chance::Chance;
 
 use super::args::{NotificationVerb, StockVerb, Why};
 use super::orders::pages;
+use super::replay;
 use crate::client::order_name::resolve;
 use crate::client::parse::Id;
 use crate::client::{Client, Failure, Output, show};
@@ -119,29 +119,7 @@ pub async fn notification(
             let request = json!({ "notification_id": notification_id });
             out.answer(&ask("GetNotification", request).await?, one);
         }
-        NotificationVerb::Replay { endpoint, since, until, replay_id, dry_run, why } => {
-            let replay_id = replay_id.unwrap_or_else(|| Id(Chance::system().uuid())).0.to_string();
-            let until = until.unwrap_or_else(|| SystemClock.now().to_string());
-            let mut request = json!({
-                "endpoint": endpoint, "since": since, "until": until, "replay_id": replay_id,
-                "validate_only": dry_run, "reason": why.reason,
-            });
-            let mut queued = 0;
-            loop {
-                let mut answer = ask("ReplayWebhooks", request.clone()).await?;
-                queued += answer["queued"].as_u64().unwrap_or(0);
-                let next = answer["next_page_token"].take();
-                if next.as_str().is_none_or(str::is_empty) {
-                    break;
-                }
-                request["page_token"] = next;
-            }
-            let answer = json!({ "replay_id": replay_id, "queued": queued });
-            out.answer(&answer, |out, _| {
-                let what = if dry_run { "would be queued" } else { "queued" };
-                out.line(format!("{queued} calls {what} for {endpoint} by replay {replay_id}"));
-            });
-        }
+        NotificationVerb::Replay(args) => replay::replay(client, out, args).await?,
         NotificationVerb::Resend { notification_id, why } => {
             let request = json!({ "notification_id": notification_id, "reason": why.reason });
             out.answer(&ask("ResendNotification", request).await?, one);

@@ -249,7 +249,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("lettre", &["notification/src/channel.rs"]),
     ("minijinja", &["notification/src/templates/"]),
     ("icu_decimal", &["notification/src/templates/values.rs"]),
-    ("reqwest", &["notification/src/channel.rs", "notification/src/webhook.rs"]),
+    (
+        "reqwest",
+        &[
+            "notification/src/channel.rs",
+            "notification/src/http.rs",
+            "notification/src/sms.rs",
+            "notification/src/webhook.rs",
+        ],
+    ),
     ("hyper", &["src/edge/connections/"]),
     ("hyper_util", &["src/edge/connections/"]),
 ];

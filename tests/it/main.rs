@@ -33,6 +33,7 @@ mod ids;
 mod kills;
 mod layers;
 mod load;
+mod messages;
 mod names;
 mod nodes;
 mod operations;

@@ -29,7 +29,8 @@ fn story() -> impl Strategy<Value = Vec<OrderFacts>> {
         |(released, first, second, whole, seed)| {
             let units = |kind, quantity: u32, number: u16| {
                 Quantity::new(quantity).ok().map(|quantity| {
-                    let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity }];
+                    let lines =
+                        vec![LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }];
                     let fact_id = FactId::at(Origin::Orders, number, seed, 0);
                     OrderFacts::Step(Step { fact_id, kind, lines })
                 })

@@ -127,6 +127,7 @@ impl Story {
                 unit_price,
                 title: String::new(),
                 image_url: String::new(),
+                attributes: <_>::default(),
                 total: None,
             })
             .collect();
@@ -144,13 +145,14 @@ impl Story {
 
     pub fn cancelled(&mut self) -> Fact {
         let (reason, was_confirmed) = (CancelReason::CustomerRequest, false);
-        let skus = Vec::new();
-        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus })
+        let (skus, text) = (Vec::new(), String::new());
+        self.fact(|order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text })
     }
 
     pub fn lines_cancelled(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
         let (lines, reason) = (units(lines), CancelReason::CustomerRequest);
-        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason })
+        let text = String::new();
+        self.fact(|order| OrderFact::LinesCancelled { order, lines, reason, text })
     }
 
     pub fn shipped(&mut self, lines: &[(u32, &str, u32)]) -> Fact {
@@ -175,6 +177,7 @@ impl Story {
                 sku: units.sku,
                 quantity: units.quantity,
                 disposition,
+                title: String::new(),
             })
             .collect();
         self.fact(|order| OrderFact::Returned {
@@ -195,6 +198,7 @@ fn units(lines: &[(u32, &str, u32)]) -> Vec<LineUnits> {
             line: *line,
             sku: self::sku(sku),
             quantity: Quantity::new(*quantity).unwrap(),
+            title: String::new(),
         })
         .collect()
 }

@@ -204,6 +204,14 @@ const fn rendered_state(state: State) -> proto::NotificationState {
     }
 }
 
+/// The failed tries, and the accepted one.
+fn rendered_tries(entry: &Entry) -> Vec<proto::DeliveryTry> {
+    let failed = entry.tries.iter().map(|one| (one.at, one.error.clone()));
+    let accepted = entry.delivered_at.map(|at| (at, String::new()));
+    let tries = failed.chain(accepted);
+    tries.map(|(at, error)| proto::DeliveryTry { at: Some(timestamp(at)), error }).collect()
+}
+
 fn rendered(entry: &Entry) -> proto::Notification {
     proto::Notification {
         notification_id: entry.id.to_string(),
@@ -223,6 +231,7 @@ fn rendered(entry: &Entry) -> proto::Notification {
         resend_of: entry.resend_of.map(|id| id.to_string()).unwrap_or_default(),
         endpoint: entry.route.endpoint().to_owned(),
         asked_by: entry.asked_by.clone().unwrap_or_default(),
+        tries: rendered_tries(entry),
     }
 }
 
@@ -234,7 +243,8 @@ fn listed(entry: &Entry) -> proto::Notification {
         Channel::Webhook => String::new(),
         Channel::Email | Channel::Sms => format!("{first}***{}", domain.unwrap_or_default()),
     };
-    proto::Notification { body: String::new(), recipient, ..rendered(entry) }
+    let (body, tries) = (String::new(), Vec::new());
+    proto::Notification { body, recipient, tries, ..rendered(entry) }
 }
 
 fn not_found() -> Status {

@@ -1,13 +1,18 @@
+use std::collections::BTreeMap;
+
 use service_edge::page::Tokens;
 use service_edge::time::instant;
 use service_edge::{Refused, Violations};
-use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule};
+use shared_events::contract::{ParseIdError, Reason, RequestId, TextRule, Timestamp};
 use shared_events::stream::{AskedBy, OperatorAction, Verb};
 use tonic::{Request, Status};
 
 use super::{ENDPOINT, NotificationEdge, proto, unavailable};
 use crate::Route;
 use crate::ledger::{self, Replay};
+
+/// Shards that a journal can have.
+const SHARDS_MAX: usize = 1_024;
 
 /// Queues one page of a replay.
 pub(super) async fn page(
@@ -23,14 +28,8 @@ pub(super) async fn page(
         .parse()
         .map_err(|error: ParseIdError| violations.wrong("replay_id", error))
         .ok();
-    let since = request.since.as_ref().and_then(instant);
-    if since.is_none() {
-        violations.wrong("since", "not a time");
-    }
-    let until = request.until.as_ref().map_or(Some(now), instant);
-    if until.is_none() {
-        violations.wrong("until", "not a time");
-    }
+    let after = positions(&request.after, &mut violations);
+    let (since, until) = period(&request, now, &mut violations);
     if let Err(error) = TextRule::reason().check(reason) {
         violations.wrong("reason", error);
     }
@@ -39,8 +38,8 @@ pub(super) async fn page(
     }
     let spelling = id.map(|id| id.to_string()).unwrap_or_default();
     let tokens = Tokens::of(format!("{}/{spelling}", request.endpoint));
-    let after = tokens.place(&request.page_token, |serial| serial.parse().ok());
-    let after = after.unwrap_or_else(|foreign| {
+    let page = tokens.place(&request.page_token, |serial| serial.parse().ok());
+    let page = page.unwrap_or_else(|foreign| {
         violations.extend(foreign);
         None
     });
@@ -52,9 +51,9 @@ pub(super) async fn page(
     let webhook = webhooks.find(|webhook| webhook.name == request.endpoint).ok_or_else(|| {
         Refused::new(Reason::NotFound).say("no such webhook endpoint is configured")
     })?;
-    let replay = Replay { webhook, id: id.uuid(), since, until, by: &by.subject };
+    let replay = Replay { webhook, id: id.uuid(), since, until, after, by: &by.subject };
     let mut tx = edge.database.begin().await.map_err(|error| unavailable(&error))?;
-    let replayed = ledger::replay(&edge.database, &mut tx, &replay, after.unwrap_or(0), now).await;
+    let replayed = ledger::replay(&edge.database, &mut tx, &replay, page.unwrap_or(0), now).await;
     let replayed = replayed.map_err(|error| unavailable(&error))?;
     if !request.validate_only && replayed.queued > 0 {
         let target = &request.endpoint;
@@ -67,4 +66,41 @@ pub(super) async fn page(
     }
     let next_page_token = replayed.next.map(|serial| tokens.after(serial)).unwrap_or_default();
     Ok(proto::ReplayWebhooksResponse { queued: replayed.queued, next_page_token })
+}
+
+/// From when to when the messages were composed; all until now by default.
+fn period(
+    request: &proto::ReplayWebhooksRequest,
+    now: Timestamp,
+    violations: &mut Violations,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let since = match &request.since {
+        None if !request.after.is_empty() => Some(Timestamp::MIN),
+        since => since.as_ref().and_then(instant),
+    };
+    if since.is_none() {
+        violations.wrong("since", "not a time, and there is no position in `after`");
+    }
+    let until = request.until.as_ref().map_or(Some(now), instant);
+    if until.is_none() {
+        violations.wrong("until", "not a time");
+    }
+    (since, until)
+}
+
+/// The positions after which facts are posted, by shard.
+fn positions(given: &[proto::FactPosition], violations: &mut Violations) -> BTreeMap<u16, u64> {
+    let mut after = BTreeMap::new();
+    if given.len() > SHARDS_MAX {
+        violations.wrong("after", format!("more than {SHARDS_MAX} positions"));
+        return after;
+    }
+    for (index, place) in given.iter().enumerate() {
+        match u16::try_from(place.shard) {
+            Ok(shard) if after.insert(shard, place.position).is_none() => {}
+            Ok(_) => violations.wrong(format!("after[{index}].shard"), "named twice"),
+            Err(_) => violations.wrong(format!("after[{index}].shard"), "not a shard"),
+        }
+    }
+    after
 }

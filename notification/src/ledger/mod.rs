@@ -6,6 +6,7 @@ mod read; // single messages and lists of them
 mod replay; // facts for a webhook endpoint again
 mod report; // claims, and the outcome of each try
 mod resend; // a copy of a finished message
+mod tries; // the failed tries of a message
 mod write; // new messages, and dropping unsent ones after a set back
 
 pub use contacts::{CorrectedContact, corrected_contact, write_contacts};
@@ -13,6 +14,7 @@ pub use read::{Filter, due, get, list};
 pub use replay::{Replay, Replayed, replay};
 pub use report::{claim, delivered, fail_unrouted, failed, in_doubt, unavailable};
 pub use resend::{Resent, resend};
+pub use tries::{TRIES_MAX, Try};
 pub use write::{drop_unsent, write};
 
 use serde::Serialize;
@@ -107,6 +109,8 @@ pub struct Entry {
     pub in_doubt: u32,
     /// The error of the last try.
     pub last_error: String,
+    /// Its failed tries, oldest first, at most the newest [`TRIES_MAX`].
+    pub tries: Vec<Try>,
     /// Whether its fact no longer exists, because the journal was set back since.
     pub gone: bool,
     /// When it was composed.
@@ -144,7 +148,7 @@ impl std::fmt::Debug for Entry {
 const COLUMNS: &str = "notification_id, serial, fact_id, channel, order_id, kind, recipient, \
                        subject, body, state, attempts, last_error, created_at, asked_at, \
                        next_try_at, delivered_at, gone, resend_of, asked_by, \
-                       in_doubt, COALESCE(shard, 0) AS shard";
+                       in_doubt, COALESCE(shard, 0) AS shard, tries";
 
 /// Prefix of the last error where the journal was set back while the message was being sent: it was
 /// not delivered and is not retried.
@@ -231,6 +235,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
     let in_doubt: i64 = row.try_get("in_doubt")?;
     let delivered_at: Option<i64> = row.try_get("delivered_at")?;
     let resend_of: Option<String> = row.try_get("resend_of")?;
+    let tries: Option<String> = row.try_get("tries")?;
     let resend_of = resend_of.map(|id| NotificationId::recorded(&id)).transpose();
     Ok(Entry {
         id: NotificationId::recorded(&text("notification_id")?)
@@ -253,6 +258,7 @@ fn entry(row: &AnyRow) -> Result<Entry, DatabaseError> {
         attempts: u32::try_from(attempts).map_err(|_| DatabaseError::Corrupt("attempts"))?,
         in_doubt: u32::try_from(in_doubt).map_err(|_| DatabaseError::Corrupt("tries in doubt"))?,
         last_error: text("last_error")?,
+        tries: tries::read(tries.as_deref())?,
         gone: row.try_get::<i64, _>("gone")? != 0,
         created_at: time("created_at")?,
         asked_at: time("asked_at")?,

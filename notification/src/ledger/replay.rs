@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use shared_events::contract::Timestamp;
 use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
@@ -7,8 +9,10 @@ use super::json;
 use crate::compose::notification_id;
 use crate::{Route, Webhook};
 
-/// Messages that one page of a replay looks at.
+/// Calls that one page of a replay looks at.
 const PAGE: i64 = 500;
+/// Messages that one page of a replay passes over at most: meanwhile no other is composed.
+const SCANNED: i64 = 20_000;
 
 /// Which facts are posted again, and to which endpoint.
 pub struct Replay<'a> {
@@ -20,6 +24,8 @@ pub struct Replay<'a> {
     pub since: Timestamp,
     /// Messages composed before this time.
     pub until: Timestamp,
+    /// Only facts after these positions, by shard, and of no other shard; all where it is empty.
+    pub after: BTreeMap<u16, u64>,
     /// The caller who asks for it.
     pub by: &'a str,
 }
@@ -31,6 +37,18 @@ pub struct Replayed {
     pub queued: u32,
     /// The serial after which the next page begins; none at the end.
     pub next: Option<i64>,
+}
+
+impl Replay<'_> {
+    /// The condition on the place of a fact.
+    fn places(&self) -> String {
+        let places = self.after.iter().map(|(shard, position)| {
+            let position = i64::try_from(*position).unwrap_or(i64::MAX);
+            format!("(shard = {shard} AND position > {position})")
+        });
+        let places = places.collect::<Vec<_>>().join(" OR ");
+        if places.is_empty() { "1 = 1".to_owned() } else { format!("({places})") }
+    }
 }
 
 /// A call to be queued, as the database reads it; `nth` counts from 1.
@@ -62,20 +80,30 @@ pub async fn replay(
             .execute(&mut **tx)
             .await?;
     }
-    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(serial), 0) FROM notifications")
+        .fetch_one(&mut **tx)
+        .await?;
+    let end = after.saturating_add(SCANNED);
+    let sql = format!(
         "SELECT serial, notification_id, fact_id, subject FROM notifications
-         WHERE serial > $1 AND (channel = 'WEBHOOK' OR channel LIKE 'WEBHOOK:%')
-             AND resend_of IS NULL AND gone = 0 AND created_at >= $2 AND created_at < $3
+         WHERE serial > $1 AND serial <= $5 AND (channel = 'WEBHOOK' OR channel LIKE 'WEBHOOK:%')
+             AND resend_of IS NULL AND gone = 0 AND created_at >= $2 AND created_at < $3 AND {}
          ORDER BY serial LIMIT $4",
-    )
-    .bind(after)
-    .bind(replay.since.micros())
-    .bind(replay.until.micros())
-    .bind(PAGE)
-    .fetch_all(&mut **tx)
-    .await?;
+        replay.places()
+    );
+    let found: Vec<(i64, String, String, String)> = sqlx::query_as(&sql)
+        .bind(after)
+        .bind(replay.since.micros())
+        .bind(replay.until.micros())
+        .bind(PAGE)
+        .bind(end)
+        .fetch_all(&mut **tx)
+        .await?;
     let full = i64::try_from(found.len()).is_ok_and(|count| count == PAGE);
-    let next = found.last().map(|(serial, ..)| *serial).filter(|_| full);
+    let next = match found.last() {
+        Some((serial, ..)) if full => Some(*serial),
+        _ => (end < last).then_some(end),
+    };
     let route = Route::webhook(&replay.webhook.name);
     let wanted = found.into_iter().filter(|(.., kind)| replay.webhook.wants(kind));
     let rows = (1_i64..).zip(wanted).map(|(nth, (_, of_id, fact_id, _))| {

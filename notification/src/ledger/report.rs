@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use shared_events::contract::{FactBody, FactId, NotificationFact, Origin, Timestamp};
 use shared_events::stream::{Database, DatabaseError, NewFact, Outbox};
 
+use super::tries::with_one_more;
 use super::{COLUMNS, Entry, GONE, entry, ids, json, lock_due, remove_due, reported, set_due};
 use crate::Route;
 
@@ -20,11 +21,12 @@ pub async fn claim(
 ) -> Result<Vec<Entry>, DatabaseError> {
     let mut tx = database.begin().await?;
     // Concurrent claims take different rows. An array makes the subquery run once: with
-    // `IN (SELECT …)`, a plan made for an empty table runs it per row and claims all of them.
+    // `IN (SELECT …)`, a plan made for an empty table runs it per row and claims all of them. The
+    // index of Postgres has `serial + 0`, so that no plan looks for serials in it.
     let sql = database.sql(
         "UPDATE due SET at = $1 WHERE serial = ANY (ARRAY(
              SELECT serial FROM due WHERE channel = $4 AND at <= $2
-             ORDER BY channel, at, serial LIMIT $3 FOR UPDATE SKIP LOCKED))
+             ORDER BY channel, at, serial + 0 LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING serial",
         "UPDATE due SET at = $1 WHERE serial IN (
              SELECT serial FROM due WHERE channel = $4 AND at <= $2
@@ -118,8 +120,8 @@ fn sent(entry: &Entry) -> NewFact {
     }
 }
 
-/// Records a failed try: the next is due at `next_try_at`. Without that, or where the message's
-/// history is gone, the message has failed.
+/// Records a try that failed at `tried_at`: the next is due at `next_try_at`. Without that, or where
+/// the message's history is gone, the message has failed.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -127,12 +129,14 @@ pub async fn failed(
     database: &Database,
     entry: &Entry,
     error: &str,
+    tried_at: Timestamp,
     next_try_at: Option<Timestamp>,
 ) -> Result<(), DatabaseError> {
     let Some(at) = next_try_at else {
         let sql = format!(
-            "UPDATE notifications SET state = 'FAILED', last_error = $1
+            "UPDATE notifications SET state = 'FAILED', last_error = $1, tries = {}
              WHERE {} AND state = 'SENDING' RETURNING serial",
+            database.sql("$4::json ->> notification_id", "$4 ->> notification_id"),
             reported(database),
         );
         let mut tx = database.begin().await?;
@@ -141,16 +145,18 @@ pub async fn failed(
             .bind(error)
             .bind(json(&[entry.serial])?)
             .bind(json(&[entry.id])?)
+            .bind(with_one_more(&[entry], error, Some(tried_at))?)
             .fetch_all(&mut *tx)
             .await?;
         remove_due(database, &mut tx, &changed).await?;
         return Ok(tx.commit().await?);
     };
-    try_again(database, &[entry], error, at, Count { attempts_taken_back: 0, in_doubt: 0 }).await
+    let outcome = Outcome { tried_at: Some(tried_at), attempts_taken_back: 0, in_doubt: 0 };
+    try_again(database, &[entry], error, at, outcome).await
 }
 
-/// Records a try of unknown outcome: the next is due at `next_try_at`, unless the message's history
-/// is gone.
+/// Records a try that ended at `tried_at` with an unknown outcome: the next is due at `next_try_at`,
+/// unless the message's history is gone.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -158,14 +164,16 @@ pub async fn in_doubt(
     database: &Database,
     entry: &Entry,
     error: &str,
+    tried_at: Timestamp,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let count = Count { attempts_taken_back: 0, in_doubt: 1 };
-    try_again(database, &[entry], error, next_try_at, count).await
+    let outcome = Outcome { tried_at: Some(tried_at), attempts_taken_back: 0, in_doubt: 1 };
+    try_again(database, &[entry], error, next_try_at, outcome).await
 }
 
-/// Records that the server was unavailable, or that sending never began: the next try is due at
-/// `next_try_at` and this one does not count. Messages whose history is gone fail.
+/// Records that the server was unavailable at `tried_at`, or, without that, that sending never
+/// began: the next try is due at `next_try_at` and this one does not count. Messages whose history is
+/// gone fail.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -173,10 +181,11 @@ pub async fn unavailable(
     database: &Database,
     entries: &[&Entry],
     error: &str,
+    tried_at: Option<Timestamp>,
     next_try_at: Timestamp,
 ) -> Result<(), DatabaseError> {
-    let count = Count { attempts_taken_back: 1, in_doubt: 0 };
-    try_again(database, entries, error, next_try_at, count).await
+    let outcome = Outcome { tried_at, attempts_taken_back: 1, in_doubt: 0 };
+    try_again(database, entries, error, next_try_at, outcome).await
 }
 
 /// Fails messages of routes that are not among `known`, where they were asked for before
@@ -220,8 +229,10 @@ pub async fn fail_unrouted(
     Ok(failed)
 }
 
-/// How a failed try changes the counters.
-struct Count {
+/// What became of a failed try.
+struct Outcome {
+    /// None where nothing was tried.
+    tried_at: Option<Timestamp>,
     attempts_taken_back: i64,
     in_doubt: i64,
 }
@@ -232,7 +243,7 @@ async fn try_again(
     entries: &[&Entry],
     error: &str,
     at: Timestamp,
-    count: Count,
+    outcome: Outcome,
 ) -> Result<(), DatabaseError> {
     let serials: Vec<i64> = entries.iter().map(|entry| entry.serial).collect();
     let mut tx = database.begin().await?;
@@ -241,8 +252,10 @@ async fn try_again(
         "UPDATE notifications
          SET state = CASE WHEN gone = 1 THEN 'FAILED' ELSE 'RETRY_AT' END,
              last_error = CASE WHEN gone = 1 THEN '{GONE}' || $1 ELSE $1 END,
-             next_try_at = $4, attempts = attempts - $5, in_doubt = in_doubt + $6
+             next_try_at = $4, attempts = attempts - $5, in_doubt = in_doubt + $6,
+             tries = COALESCE({}, tries)
          WHERE {} AND state = 'SENDING' RETURNING serial, gone",
+        database.sql("$7::json ->> notification_id", "$7 ->> notification_id"),
         reported(database),
     );
     let changed: Vec<(i64, i64)> = sqlx::query_as(&sql)
@@ -250,8 +263,9 @@ async fn try_again(
         .bind(json(&serials)?)
         .bind(json(&ids(entries.iter().copied()))?)
         .bind(at.micros())
-        .bind(count.attempts_taken_back)
-        .bind(count.in_doubt)
+        .bind(outcome.attempts_taken_back)
+        .bind(outcome.in_doubt)
+        .bind(with_one_more(entries, error, outcome.tried_at)?)
         .fetch_all(&mut *tx)
         .await?;
     let (given_up, again): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, gone)| *gone == 1);

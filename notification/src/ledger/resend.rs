@@ -18,8 +18,7 @@ pub enum Resent {
 }
 
 /// Queues a copy of a finished message under the id `again`; the first message stays as it is. It goes
-/// to the order's contact as corrected since, if it was. `by`
-/// is the caller who asks for it.
+/// to the order's contact as corrected since, if it was. `by` is the caller who asks for it.
 ///
 /// # Errors
 /// [`DatabaseError`]

@@ -4,6 +4,7 @@
 mod check; // faults, found before a template is used
 mod files; // where templates come from, and how they are named
 mod kind;
+mod lines; // the variables about lines, and what they cost
 mod sample;
 mod values; // the variables
 

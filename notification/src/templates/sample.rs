@@ -1,8 +1,8 @@
 //! Made-up facts of each kind, by which templates are tried before they are used.
 
 use shared_events::contract::{
-    CancelReason, Contact, CustomerId, Disposition, KeptUnits, LineUnits, Money, MoneyError,
-    OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId,
+    CancelReason, ChargeFact, Contact, CustomerId, Disposition, KeptUnits, LineUnits, Money,
+    MoneyError, OrderFact, OrderHeader, OrderId, OrderLineFact, Quantity, ReservationId, ReturnId,
     ReturnedUnits, ShipmentId, Sku, Timestamp,
 };
 use uuid::Uuid;
@@ -51,6 +51,7 @@ impl Sample {
             reason,
             was_confirmed: false,
             skus: (0..self.lines).map(|_| self.sku.clone()).collect(),
+            text: self.text.clone(),
         };
         let order = self.order.clone();
         let (carrier, tracking) = (self.text.clone(), self.text.clone());
@@ -62,19 +63,7 @@ impl Sample {
             Kind::Confirmed => {
                 vec![OrderFact::Confirmed { order, reservation_id: ReservationId::from_uuid(ID) }]
             }
-            Kind::LinesCancelled => {
-                let reasons = [
-                    CancelReason::CustomerRequest,
-                    CancelReason::InsufficientStock,
-                    CancelReason::Ops,
-                ];
-                let cancelled = |reason| OrderFact::LinesCancelled {
-                    order: order.clone(),
-                    lines: lines.clone(),
-                    reason,
-                };
-                reasons.map(cancelled).into()
-            }
+            Kind::LinesCancelled => self.lines_cancelled(),
             Kind::Cancelled => {
                 [CancelReason::CustomerRequest, CancelReason::Ops].map(cancelled).into()
             }
@@ -157,14 +146,27 @@ impl Sample {
         }
     }
 
+    fn lines_cancelled(&self) -> Vec<OrderFact> {
+        let reasons =
+            [CancelReason::CustomerRequest, CancelReason::InsufficientStock, CancelReason::Ops];
+        let cancelled = |reason| OrderFact::LinesCancelled {
+            order: self.order.clone(),
+            lines: self.units(),
+            reason,
+            text: self.text.clone(),
+        };
+        reasons.map(cancelled).into()
+    }
+
     fn created(&self) -> OrderFact {
         let line = |line| OrderLineFact {
             line,
             sku: self.sku.clone(),
             quantity: self.quantity,
             unit_price: self.order.total,
-            title: String::new(),
+            title: self.text.clone(),
             image_url: String::new(),
+            attributes: self.texts().map(|text| (text.to_owned(), text.to_owned())).collect(),
             total: None,
         };
         let now = Timestamp::from_micros(0);
@@ -174,14 +176,29 @@ impl Sample {
             lines,
             placed_at: now,
             confirm_by: now,
-            charges: Vec::new(),
+            charges: self.texts().map(|text| self.charge(text)).collect(),
             totals: None,
             exchange_of: None,
         }
     }
 
+    /// One text, or none.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        Some(self.text.as_str()).into_iter().filter(|text| !text.is_empty())
+    }
+
+    fn charge(&self, label: &str) -> ChargeFact {
+        let (kind, label) = ("SHIPPING".to_owned(), label.to_owned());
+        ChargeFact { kind, label, total: self.order.total }
+    }
+
     fn units(&self) -> Vec<LineUnits> {
-        let units = |line| LineUnits { line, sku: self.sku.clone(), quantity: self.quantity };
+        let units = |line| LineUnits {
+            line,
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            title: self.text.clone(),
+        };
         (1..=self.lines).map(units).collect()
     }
 
@@ -189,7 +206,7 @@ impl Sample {
         let outcome = "REJECTED".to_owned();
         let units = self.units().into_iter();
         units
-            .map(|LineUnits { line, sku, quantity }| KeptUnits {
+            .map(|LineUnits { line, sku, quantity, .. }| KeptUnits {
                 line,
                 sku,
                 quantity,
@@ -201,11 +218,12 @@ impl Sample {
     fn returned(&self) -> Vec<ReturnedUnits> {
         let units = self.units().into_iter();
         units
-            .map(|LineUnits { line, sku, quantity }| ReturnedUnits {
+            .map(|LineUnits { line, sku, quantity, title }| ReturnedUnits {
                 line,
                 sku,
                 quantity,
                 disposition: Disposition::Restock,
+                title,
             })
             .collect()
     }

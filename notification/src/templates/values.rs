@@ -6,12 +6,13 @@ use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
-use shared_events::contract::{Contact, Locale, Money, OrderFact, OrderHeader, Quantity, Sku};
+use shared_events::contract::{Contact, Locale, Money, OrderFact, OrderHeader};
 
 use super::kind::Kind;
+use super::lines;
 
 /// Lines of an order that a message can list; an order may have 2,000.
-const LINES_MAX: usize = 100;
+pub(super) const LINES_MAX: usize = 100;
 
 /// What messages show of the shop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Numbers {
         }
     }
 
-    fn money(&self, money: Money) -> Value {
+    pub(super) fn money(&self, money: Money) -> Value {
         Value::from_object(MoneyValue { amount: self.amount(money), money })
     }
 }
@@ -146,38 +147,7 @@ pub(super) fn values(
             ("locale", locale.as_str().into()),
         ]),
     );
-    let mut set_lines = |lines: Vec<Value>, count: usize| {
-        set("lines", lines.into());
-        set("more_lines", count.saturating_sub(LINES_MAX).into());
-    };
-    match fact {
-        OrderFact::Created { lines, .. } => {
-            let priced = lines.iter().take(LINES_MAX).map(|line| {
-                // What the customer pays for it, where that is not units times the price.
-                let total = line.total.or_else(|| line.unit_price.times(line.quantity).ok());
-                let prices = Some((line.unit_price, total, numbers));
-                line_of(line.line, &line.sku, line.quantity, prices)
-            });
-            set_lines(priced.collect(), lines.len());
-        }
-        OrderFact::LinesCancelled { lines, .. }
-        | OrderFact::LinesFulfilled { lines, .. }
-        | OrderFact::ShipmentCorrected { lines, .. }
-        | OrderFact::Fulfilled { lines, .. }
-        | OrderFact::ReturnRequested { lines, .. }
-        | OrderFact::ReturnApproved { lines, .. } => {
-            let units = lines.iter().take(LINES_MAX);
-            let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
-            set_lines(units.collect(), lines.len());
-        }
-        OrderFact::Returned { lines, .. } => {
-            let units = lines.iter().take(LINES_MAX);
-            let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
-            set_lines(units.collect(), lines.len());
-        }
-        OrderFact::RefundRequested { refund, .. } if refund.minor <= 0 => set_lines(Vec::new(), 0),
-        _ => {}
-    }
+    values.extend(lines::values(fact, numbers));
     values.extend(further(fact, shop, numbers));
     values
 }
@@ -187,11 +157,13 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
     let mut values = Values::new();
     let mut set = |name: &str, value: Value| values.insert(name.to_owned(), value);
     match fact {
-        OrderFact::LinesCancelled { reason, .. } => {
+        OrderFact::LinesCancelled { reason, text, .. } => {
             set("reason", reason.code().into());
+            set("text", text.as_str().into());
         }
-        OrderFact::Cancelled { reason, skus, .. } => {
+        OrderFact::Cancelled { reason, skus, text, .. } => {
             set("reason", reason.code().into());
+            set("text", text.as_str().into());
             if Kind::of(fact) == Some(Kind::OutOfStock) {
                 let missing = skus.iter().take(LINES_MAX).map(|sku| Value::from(sku.to_string()));
                 set("missing", missing.collect::<Vec<_>>().into());
@@ -265,25 +237,6 @@ fn of_a_return(fact: &OrderFact, numbers: &Numbers) -> Values {
     values
 }
 
-/// Units of a line, with the price of one and of all where the fact has them.
-fn line_of(
-    number: u32,
-    sku: &Sku,
-    quantity: Quantity,
-    prices: Option<(Money, Option<Money>, &Numbers)>,
-) -> Value {
-    let none = || Value::from(());
-    let unit_price = prices.map_or_else(none, |(price, _, numbers)| numbers.money(price));
-    let total = prices.and_then(|(_, total, numbers)| total.map(|total| numbers.money(total)));
-    object([
-        ("number", number.into()),
-        ("sku", sku.to_string().into()),
-        ("quantity", quantity.get().into()),
-        ("unit_price", unit_price),
-        ("total", total.unwrap_or_else(none)),
-    ])
-}
-
-fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+pub(super) fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     Value::from(BTreeMap::from(fields))
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use notification::{Channel, Config, Mail, Shop, compose, compose_all};
 use shared_events::contract::{
-    CancelReason, Contact, Disposition, Fact, FactBody, KeptUnits, LineUnits, Money, OrderFact,
-    OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits, Sku,
+    CancelReason, ChargeFact, Contact, Disposition, Fact, FactBody, KeptUnits, LineUnits, Money,
+    OrderFact, OrderLineFact, Quantity, ReservationId, ReturnId, ReturnedUnits, Sku, TotalsFact,
 };
 
 use crate::support::{fact, hook, placed};
@@ -50,6 +50,7 @@ fn each_cancellation_reason_has_its_own_message() {
             reason,
             was_confirmed: false,
             skus: Vec::new(),
+            text: String::new(),
         });
         assert_eq!(kinds(&cancelled), [(Channel::Email, kind)]);
     }
@@ -70,7 +71,13 @@ fn mug() -> (Sku, Quantity) {
 
 fn returned(return_id: ReturnId) -> Fact {
     let (sku, quantity) = mug();
-    let lines = vec![ReturnedUnits { line: 1, sku, quantity, disposition: Disposition::Restock }];
+    let lines = vec![ReturnedUnits {
+        line: 1,
+        sku,
+        quantity,
+        disposition: Disposition::Restock,
+        title: "Mug, blue".to_owned(),
+    }];
     fact(1, |order| OrderFact::Returned {
         order,
         return_id,
@@ -110,7 +117,9 @@ fn a_refund_of_zero_is_not_announced() {
             assert!(!text.contains("refund") && !text.contains("GBP"), "{text}");
         }
     }
-    assert!(compose_all(&[returned(return_id)], &config())[0].body.contains("2 x MUG"));
+    assert!(
+        compose_all(&[returned(return_id)], &config())[0].body.contains("2 x Mug, blue (MUG)\n")
+    );
     // A refund covers its own return only.
     assert_eq!(kinds(&[returned(return_id), refund(return_id, 250)]), ["REFUND"]);
     let other = Fact { position: 2, ..refund(return_id, 250) };
@@ -121,7 +130,7 @@ fn a_refund_of_zero_is_not_announced() {
 fn messages_of_a_return_say_what_stays_with_the_customer() {
     let return_id = ReturnId::mint();
     let (sku, quantity) = mug();
-    let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity }];
+    let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity, title: String::new() }];
     let kept = |outcome: &str| {
         let (sku, outcome) = ("PLATE".parse().unwrap(), outcome.to_owned());
         vec![KeptUnits { line: 2, sku, quantity, outcome }]
@@ -167,6 +176,7 @@ fn a_phone_gets_sms_only_where_sms_can_be_sent() {
         reason: CancelReason::InsufficientStock,
         was_confirmed: false,
         skus: vec![mug().0],
+        text: String::new(),
     });
     let confirmed =
         fact(2, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
@@ -203,6 +213,7 @@ fn mails_name_lines_totals_and_reasons() {
         unit_price: price(i64::from(line) * 450),
         title: String::new(),
         image_url: String::new(),
+        attributes: <_>::default(),
         total: None,
     };
     let bought = |lines: u32, locale: &str| {
@@ -216,11 +227,11 @@ fn mails_name_lines_totals_and_reasons() {
         compose(&bought, &Config { shop, ..config() }).remove(0).body
     };
     let text = bought(2, "en");
-    let listed =
-        "2 x MUG, 4.50 GBP each\n2 x MUG, 9.00 GBP each\n\nTotal: 15.30 GBP\n\nCaf\u{e9} Ada\n";
+    let listed = "2 x MUG, 4.50 GBP each: 9.00 GBP\n2 x MUG, 9.00 GBP each: 18.00 GBP\n\n\
+                  Total: 15.30 GBP\n\nCaf\u{e9} Ada\n";
     assert!(text.ends_with(listed), "{text}");
     let text = bought(1, "de_AT");
-    assert!(text.contains("2 x MUG, je 4,50 GBP\n\nSumme: 15,30 GBP"), "{text}");
+    assert!(text.contains("2 x MUG, je 4,50 GBP: 9,00 GBP\n\nSumme: 15,30 GBP"), "{text}");
     let text = bought(2_000, "en");
     assert!(text.contains("1900 more lines") && text.len() < 10_000, "{text}");
 
@@ -232,20 +243,98 @@ fn mails_name_lines_totals_and_reasons() {
     ] {
         let missing = reason == CancelReason::InsufficientStock;
         let skus = if missing { vec![sku.clone()] } else { Vec::new() };
+        let (text, was_confirmed) = ("A pallet fell over.".to_owned(), false);
         let cancelled =
-            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed: false, skus });
+            fact(1, |order| OrderFact::Cancelled { order, reason, was_confirmed, skus, text });
         let body = composed(&cancelled).body;
-        assert!(body.contains(words), "{body}");
+        assert!(body.contains(words) && body.contains(".\n\nA pallet fell over.\n"), "{body}");
     }
     for (reason, words) in [
         (CancelReason::CustomerRequest, "these units are cancelled, as you asked"),
         (CancelReason::Ops, "these units will not be delivered"),
     ] {
-        let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity }];
-        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason });
+        let title = String::new();
+        let lines = vec![LineUnits { line: 1, sku: sku.clone(), quantity, title }];
+        let text = "One broke.".to_owned();
+        let cancelled = fact(1, |order| OrderFact::LinesCancelled { order, lines, reason, text });
         let body = composed(&cancelled).body;
-        assert!(body.contains(words) && body.contains("2 x MUG"), "{body}");
+        assert!(body.contains(words) && body.ends_with("2 x MUG\n\nOne broke.\n"), "{body}");
     }
+}
+
+/// An order with all that a shop says of one: titles, attributes, a charge, a discount and taxes.
+fn of_a_shop(locale: &str) -> Fact {
+    let gbp = |minor| Money::new(minor, "GBP".parse().unwrap());
+    let (sku, quantity) = mug();
+    let mut bought = placed(1);
+    let FactBody::Order(OrderFact::Created { order, lines, charges, totals, .. }) =
+        &mut bought.body
+    else {
+        panic!("a placed order")
+    };
+    order.contact = Contact::new("ada@example.org", "", locale).unwrap();
+    order.total = gbp(1_399);
+    let attributes = [("engraving", "Ada"), ("size", "L")];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    lines.push(OrderLineFact {
+        line: 1,
+        sku,
+        quantity,
+        unit_price: gbp(450),
+        title: "Mug, blue".to_owned(),
+        attributes: attributes.into(),
+        image_url: String::new(),
+        total: Some(gbp(800)),
+    });
+    let charge = |kind: &str, label: &str, minor| ChargeFact {
+        kind: kind.to_owned(),
+        label: label.to_owned(),
+        total: gbp(minor),
+    };
+    charges.extend([charge("SHIPPING", "Royal Mail", 499), charge("OTHER", "", 100)]);
+    *totals = Some(Box::new(TotalsFact {
+        goods: gbp(900),
+        discounts: gbp(100),
+        charges: gbp(499),
+        tax: gbp(233),
+        total: gbp(1_399),
+    }));
+    bought
+}
+
+#[test]
+fn a_mail_lists_what_a_shop_says_of_an_order() {
+    for (locale, expected) in [
+        (
+            "en",
+            "2 x Mug, blue (MUG), 4.50 GBP each: 8.00 GBP\n  engraving: Ada\n  size: L\n\
+             Shipping (Royal Mail): 4.99 GBP\nOther charges: 1.00 GBP\n\n\
+             Discounts: 1.00 GBP (already taken off)\nTax: 2.33 GBP (included)\n\
+             Total: 13.99 GBP\n",
+        ),
+        (
+            "de",
+            "2 x Mug, blue (MUG), je 4,50 GBP: 8,00 GBP\n  engraving: Ada\n  size: L\n\
+             Versand (Royal Mail): 4,99 GBP\nSonstiges: 1,00 GBP\n\n\
+             Rabatte: 1,00 GBP (schon abgezogen)\nSteuern: 2,33 GBP (enthalten)\n\
+             Summe: 13,99 GBP\n",
+        ),
+    ] {
+        let body = compose(&of_a_shop(locale), &config()).remove(0).body;
+        let (_, listed) = body.split_once("\n\n").unwrap();
+        assert_eq!(listed, expected);
+    }
+    // Of each line at most 20 attributes, and at most 100 lines.
+    let mut long = of_a_shop("en");
+    let FactBody::Order(OrderFact::Created { lines, .. }) = &mut long.body else {
+        panic!("a placed order")
+    };
+    lines[0].attributes = (0..50).map(|n| (format!("key {n:02}"), "x".repeat(500))).collect();
+    *lines = (1..=2_000).map(|line| OrderLineFact { line, ..lines[0].clone() }).collect();
+    let body = compose(&long, &config()).remove(0).body;
+    assert_eq!(body.matches("key 19").count(), 100);
+    assert!(!body.contains("key 20") && body.contains("1900 more lines"), "{}", body.len());
+    assert!(body.ends_with("Total: 13.99 GBP\n"));
 }
 
 #[test]

@@ -84,6 +84,37 @@ async fn a_cached_query_plan_claims_no_more_than_the_limit() {
     assert!((3 * asked..6 * asked).contains(&by_key), "{read:?}, {asked} asked for");
 }
 
+/// However few messages are due when Postgres makes a plan: by serial it finds them through the key,
+/// and in the order in which they are due through the other index, without sorting all of them.
+#[tokio::test]
+async fn messages_are_found_by_their_key_and_in_order_by_their_time() {
+    let bench = Bench::on(Dialect::Postgres, |_| {}).await;
+    for position in 1..=6 {
+        sqlx::query("VACUUM ANALYZE due").execute(bench.database.reader()).await.unwrap();
+        for (sql, index) in [
+            ("DELETE FROM due WHERE serial = ANY (ARRAY(SELECT 1::bigint))", "due_pkey"),
+            (
+                "SELECT serial FROM due WHERE serial = ANY (ARRAY(SELECT 1::bigint)) FOR UPDATE",
+                "due_pkey",
+            ),
+            (
+                "SELECT serial FROM due WHERE channel = 'EMAIL' AND at <= 1
+                 ORDER BY channel, at, serial + 0 LIMIT 9 FOR UPDATE SKIP LOCKED",
+                "due_by_time",
+            ),
+        ] {
+            let explain = format!("EXPLAIN (COSTS OFF) {sql}");
+            let plan: Vec<String> =
+                sqlx::query_scalar(&explain).fetch_all(bench.database.reader()).await.unwrap();
+            let plan = plan.join("\n");
+            assert!(plan.contains(&format!("Index Scan using {index} on due")), "{plan}");
+            assert!(!plan.contains("Sort"), "{plan}");
+        }
+        bench.follow(&[placed(position)]).await;
+    }
+    bench.stop().await;
+}
+
 /// How many entries of each index of a table have been read, by index name. Closes the database
 /// first: sessions report their statistics when they end.
 async fn entries_read(database: Database, schema: &str, table: &str) -> BTreeMap<String, i64> {
@@ -178,7 +209,7 @@ async fn mail_outlasts_an_outage_and_arrives_once(dialect: Dialect) {
 }
 
 /// A client of the service, which is served on a port of its own.
-async fn client(bench: &Bench) -> NotificationServiceClient<tonic::transport::Channel> {
+pub async fn client(bench: &Bench) -> NotificationServiceClient<tonic::transport::Channel> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = bench.service.grpc();

@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use notification::ledger::{self, Entry, Filter, State};
+use notification::grpc::proto;
+use notification::ledger::{self, Entry, Filter, Replay, State};
 use notification::{Channel, Config, Route, Webhook, compose, planned_all};
-use shared_events::contract::{Fact, FactBody, OrderFact, ReservationId, Timestamp};
+use shared_events::contract::{
+    Fact, FactBody, FactId, OrderFact, Origin, ReservationId, Timestamp,
+};
 use shared_events::stream::Dialect;
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use crate::delivery::receiver;
+use crate::delivery::{client, receiver};
 use crate::support::{Bench, fact, hook, placed, secret, start};
 
 fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
@@ -152,11 +156,16 @@ async fn calls_to_an_endpoint_that_is_gone_wait_and_then_fail(dialect: Dialect) 
 /// The rows of a replay, page by page; how many were queued.
 async fn replay(bench: &Bench, webhook: &Webhook, id: Uuid, since: Timestamp) -> u32 {
     let until = *bench.clock.lock().unwrap();
-    let replay = ledger::Replay { webhook, id, since, until, by: "anna" };
+    let after = BTreeMap::new();
+    replayed(bench, &Replay { webhook, id, since, until, after, by: "anna" }).await
+}
+
+async fn replayed(bench: &Bench, replay: &Replay<'_>) -> u32 {
     let (mut after, mut queued) = (0, 0);
     loop {
         let mut tx = bench.database.begin().await.unwrap();
-        let page = ledger::replay(&bench.database, &mut tx, &replay, after, until).await.unwrap();
+        let now = replay.until;
+        let page = ledger::replay(&bench.database, &mut tx, replay, after, now).await.unwrap();
         tx.commit().await.unwrap();
         queued += page.queued;
         let Some(next) = page.next else { break };
@@ -236,6 +245,120 @@ async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect)
     bench.stop().await;
 }
 
+/// A fact of another shard.
+fn in_shard(shard: u16, position: u64) -> Fact {
+    let id = FactId::at(Origin::Orders, shard, position, 0);
+    Fact { id, shard, ..placed(position) }
+}
+
+async fn a_replay_begins_after_a_position_of_each_shard(dialect: Dialect) {
+    let (url, _called) = receiver(vec![204; 200]).await;
+    let crm = endpoint("crm", url, &[]);
+    let mut bench = Bench::on(dialect, |config| config.webhooks = vec![crm.clone()]).await;
+    let shards = |position: u64| [0, 1, 2].map(|shard| in_shard(shard, position));
+    let facts: Vec<Fact> = (1..=10).flat_map(shards).collect();
+    bench.follow(&facts).await;
+    bench.deliver();
+    bench.until(all_to("crm", State::Delivered, 30)).await;
+    bench.advance(Duration::from_secs(1));
+    let until = *bench.clock.lock().unwrap();
+    let after = |places: &[(u16, u64)]| Replay {
+        webhook: &crm,
+        id: Uuid::now_v7(),
+        since: Timestamp::MIN,
+        until,
+        after: places.iter().copied().collect(),
+        by: "anna",
+    };
+    let replay = after(&[(0, 7), (2, 0)]);
+    assert_eq!(replayed(&bench, &replay).await, 3 + 10);
+    assert_eq!(replayed(&bench, &replay).await, 0, "nothing is queued twice");
+    bench.until(all_to("crm", State::Delivered, 43)).await;
+    let entries = bench.entries().await;
+    let mut places: Vec<(u16, u64)> = Vec::new();
+    for entry in to(&entries, "crm").filter(|entry| entry.resend_of.is_some()) {
+        let fact = Fact::from_json(&entry.body).unwrap();
+        places.push((fact.shard, fact.position));
+    }
+    places.sort_unstable();
+    let expected: Vec<(u16, u64)> =
+        (8..=10).map(|position| (0, position)).chain((1..=10).map(|one| (2, one))).collect();
+    assert_eq!(places, expected);
+    assert_eq!(replayed(&bench, &after(&[(1, 10)])).await, 0);
+    assert_eq!(replayed(&bench, &after(&[(1, u64::MAX), (7, 0)])).await, 0);
+    assert_eq!(replayed(&bench, &after(&[])).await, 30);
+    bench.stop().await;
+}
+
+/// A page passes over a limited number of messages, so that no other waits for long.
+async fn a_replay_finds_calls_behind_many_other_messages(dialect: Dialect) {
+    let (url, _called) = receiver(vec![204; 10]).await;
+    let crm = endpoint("crm", url, &[]);
+    let mut bench = Bench::on(dialect, |config| config.webhooks = vec![crm.clone()]).await;
+    bench.follow(&[placed(1)]).await;
+    let series = bench.database.sql(
+        "generate_series(100, 45000) AS many(n)",
+        "(WITH RECURSIVE many(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM many WHERE n < 45000)
+          SELECT n FROM many) AS many",
+    );
+    let sql = format!(
+        "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
+             recipient, subject, body, state, attempts, last_error, created_at, asked_at,
+             next_try_at, shard, position)
+         SELECT 'of ' || n, n, fact_id, channel, order_id, kind, recipient, subject, body,
+             'DELIVERED', 1, '', created_at, asked_at, next_try_at, shard, position
+         FROM notifications CROSS JOIN {series} WHERE channel = 'EMAIL'"
+    );
+    let mut tx = bench.database.begin().await.unwrap();
+    sqlx::query(&sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    bench.follow(&[placed(2)]).await;
+    bench.deliver();
+    let filter = Filter { endpoint: Some("crm".to_owned()), ..Filter::default() };
+    let delivered = async || {
+        let found = ledger::list(&bench.database, &filter, 0, 10).await.unwrap();
+        found.iter().filter(|entry| entry.state == State::Delivered).count() == 2
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while !delivered().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("both are delivered");
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(replay(&bench, &crm, Uuid::now_v7(), start()).await, 2);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_request_for_a_replay_is_refused_by_field() {
+    let webhooks = vec![endpoint("crm", "http://localhost/".to_owned(), &[])];
+    let bench = Bench::on(Dialect::Sqlite, |config| config.webhooks = webhooks).await;
+    let mut client = client(&bench).await;
+    let place = |shard, position| proto::FactPosition { shard, position };
+    let request = proto::ReplayWebhooksRequest {
+        endpoint: "crm".to_owned(),
+        replay_id: Uuid::now_v7().to_string(),
+        ..Default::default()
+    };
+    for (after, fields) in [
+        (vec![], vec!["since"]),
+        (vec![place(0, 1), place(0, 2)], vec!["after[1].shard"]),
+        (vec![place(70_000, 1)], vec!["after[0].shard"]),
+        (vec![place(0, 1); 1_025], vec!["after"]),
+    ] {
+        let request = proto::ReplayWebhooksRequest { after, ..request.clone() };
+        let status = client.replay_webhooks(request).await.unwrap_err();
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        let named: Vec<_> = violations.iter().map(|one| one.field.as_str()).collect();
+        assert_eq!(named, fields);
+    }
+    let request = proto::ReplayWebhooksRequest { after: vec![place(0, 1)], ..request };
+    let answer = client.replay_webhooks(request).await.unwrap().into_inner();
+    assert_eq!((answer.queued, answer.next_page_token.as_str()), (0, ""));
+    bench.stop().await;
+}
+
 #[test]
 fn every_type_of_order_fact_can_be_named_in_a_filter() {
     let FactBody::Order(order) = &placed(1).body else { panic!("an order's fact") };
@@ -255,6 +378,8 @@ macro_rules! on_both {
 }
 
 on_both! {
+    a_replay_begins_after_a_position_of_each_shard
+    a_replay_finds_calls_behind_many_other_messages
     an_outage_of_one_endpoint_delays_no_other
     calls_to_an_endpoint_that_is_gone_wait_and_then_fail
     a_replay_posts_the_facts_that_an_endpoint_wants_again

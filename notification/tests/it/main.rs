@@ -18,6 +18,8 @@ mod published; // facts about sent messages
 mod resends; // resend requests of operators
 mod retries; // how long and how often
 mod set_back; // unsent messages after the journal was set back
+mod sms; // through a gateway
 mod support;
 mod templates; // texts of the shop's own
+mod tries; // the log of a message's tries
 mod webhooks; // verified by the Standard Webhooks libraries

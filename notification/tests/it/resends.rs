@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use notification::Channel;
 use notification::ledger::{self, Entry, Resent, State};
-use shared_events::contract::NotificationId;
+use shared_events::contract::{
+    Contact, FactBody, NotificationId, OrderFact, ReservationId, ReturnId,
+};
 use shared_events::stream::Dialect;
 
 use crate::support::{self, Bench, placed};
@@ -64,6 +66,59 @@ async fn a_resend_is_a_message_of_its_own(dialect: Dialect) {
     bench.follow(&[placed(2)]).await;
     bench.until(delivered(4)).await;
     bench.stop().await;
+}
+
+/// A resend goes to where the newest message about the order went; the first one stays as it is.
+async fn a_resend_goes_to_the_newest_known_contact(dialect: Dialect) {
+    let bench = Bench::on(dialect, |_| {}).await;
+    let received = placed(1);
+    // Later facts have another address, and a repeated one is no news.
+    let mut confirmed = placed(2);
+    confirmed.subject = received.subject;
+    let FactBody::Order(OrderFact::Created { order, .. }) = &received.body else { panic!() };
+    let mut order = order.clone();
+    order.contact = Contact::new("ada@new.example", "+442071838750", "en").unwrap();
+    let reservation_id = ReservationId::mint();
+    confirmed.body = FactBody::Order(OrderFact::Confirmed { order: order.clone(), reservation_id });
+    let mut overdue = placed(3);
+    overdue.subject = received.subject;
+    let return_id = ReturnId::mint();
+    overdue.body = FactBody::Order(OrderFact::ReturnOverdue { order, return_id });
+    bench.follow(&[received, confirmed, overdue, placed(4)]).await;
+    let now = *bench.clock.lock().unwrap();
+    let until = now.plus(Duration::from_secs(180));
+    for channel in [Channel::Email, Channel::Sms] {
+        let taken = ledger::claim(&bench.database, channel, now, until, 9).await.unwrap();
+        support::delivered(&bench.database, &taken, now).await.unwrap();
+    }
+    let entries = bench.entries().await;
+    let of = |kind: &str, channel: Channel| {
+        entries.iter().find(|entry| entry.kind == kind && entry.channel == channel).unwrap()
+    };
+    for (kind, channel, was, goes_to) in [
+        ("RECEIVED", Channel::Email, "ada@example.org", "ada@new.example"),
+        ("CONFIRMED", Channel::Email, "ada@new.example", "ada@new.example"),
+        ("CONFIRMED", Channel::Sms, "+442071838750", "+442071838750"),
+        ("RETURN_OVERDUE", Channel::Email, "ops@localhost", "ops@localhost"),
+    ] {
+        let first = of(kind, channel);
+        assert_eq!(first.recipient, was);
+        let again = again(resend(&bench, first.id, "anna").await);
+        assert_eq!((again.recipient.as_str(), again.kind.as_str()), (goes_to, kind));
+        let unchanged = ledger::get(bench.database.reader(), first.id).await.unwrap();
+        assert_eq!(unchanged.as_ref(), Some(first));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_resend_goes_to_the_newest_known_contact_on_sqlite() {
+    a_resend_goes_to_the_newest_known_contact(Dialect::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_resend_goes_to_the_newest_known_contact_on_postgres() {
+    a_resend_goes_to_the_newest_known_contact(Dialect::Postgres).await;
 }
 
 /// Twenty requests at the same time make one message, while others are composed.

@@ -285,7 +285,7 @@ async fn only_tries_of_unknown_outcome_are_limited() {
     let database = &bench.database;
     let (due, until) = (now.plus(5 * HOUR), now.plus(6 * HOUR));
     let taken = ledger::claim(database, Channel::Email, due, until, 1).await.unwrap();
-    ledger::in_doubt(database, &taken[0], "connection lost", until).await.unwrap();
+    ledger::in_doubt(database, &taken[0], "connection lost", due, until).await.unwrap();
     let entry = bench.entries().await.remove(0);
     assert_eq!((entry.in_doubt, entry.state), (1, State::RetryAt));
     bench.stop().await;

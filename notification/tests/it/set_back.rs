@@ -52,11 +52,13 @@ async fn one_of_each(dialect: Dialect) -> (Bench, Vec<Fact>, Vec<Entry>) {
     let database = &bench.database;
     delivered(database, &taken[1..2], start()).await.unwrap();
     let later = Some(start().plus(Duration::from_secs(30)));
-    ledger::failed(database, &taken[2], "not now", later).await.unwrap();
-    ledger::failed(database, &taken[5], "no", None).await.unwrap();
+    ledger::failed(database, &taken[2], "not now", start(), later).await.unwrap();
+    ledger::failed(database, &taken[5], "no", start(), None).await.unwrap();
     let queued = bench.entries().await.pop().unwrap();
     let held = vec![taken[3].clone(), taken[4].clone(), queued];
-    ledger::unavailable(database, &[&taken[0]], "unavailable", start()).await.unwrap();
+    ledger::unavailable(database, &[&taken[0]], "unavailable", Some(start()), start())
+        .await
+        .unwrap();
     let expected = [
         (1, State::RetryAt, false),
         (2, State::Delivered, false),
@@ -90,17 +92,21 @@ async fn a_message_in_flight_is_not_retried_and_keeps_its_serial(dialect: Dialec
     let dropped = &held[2..];
     assert!(dropped[0].serial == 7 && dropped[0].id != taken[1].id);
     delivered(database, dropped, start()).await.unwrap();
-    ledger::failed(database, &dropped[0], "no", None).await.unwrap();
-    ledger::failed(database, &dropped[0], "no", Some(start())).await.unwrap();
-    ledger::unavailable(database, &[&dropped[0]], "unavailable", start()).await.unwrap();
+    ledger::failed(database, &dropped[0], "no", start(), None).await.unwrap();
+    ledger::failed(database, &dropped[0], "no", start(), Some(start())).await.unwrap();
+    ledger::unavailable(database, &[&dropped[0]], "unavailable", Some(start()), start())
+        .await
+        .unwrap();
     assert_eq!(states(&bench).await.last(), Some(&(7, State::Sending, false)));
     assert_eq!(published(&bench).await, 1);
     delivered(database, &taken, start()).await.unwrap();
     assert_eq!(published(&bench).await, 3);
 
     // Messages in flight finish and are not retried.
-    ledger::unavailable(database, &[&held[0]], "unavailable", start()).await.unwrap();
-    ledger::failed(database, &held[1], "not now", Some(start())).await.unwrap();
+    ledger::unavailable(database, &[&held[0]], "unavailable", Some(start()), start())
+        .await
+        .unwrap();
+    ledger::failed(database, &held[1], "not now", start(), Some(start())).await.unwrap();
     assert_eq!(due(&bench).await, HashSet::new());
     let entries = bench.entries().await;
     let given_up: Vec<_> = entries.iter().filter(|entry| [4, 5].contains(&entry.serial)).collect();
@@ -134,7 +140,7 @@ async fn a_message_sent_after_a_set_back_is_published(dialect: Dialect) {
     let taken = claim(&bench, later, 9).await;
     set_back(&bench, 0).await;
     bench.follow(&facts[4..5]).await;
-    ledger::failed(&bench.database, &taken[0], "not now", Some(later)).await.unwrap();
+    ledger::failed(&bench.database, &taken[0], "not now", start(), Some(later)).await.unwrap();
     assert!(states(&bench).await.contains(&(5, State::RetryAt, false)));
     assert_eq!(due(&bench).await, HashSet::from([1, 5]));
     bench.stop().await;
@@ -174,6 +180,7 @@ async fn dropping_and_reporting_do_not_deadlock() {
                 &bench.database,
                 &[first],
                 "unavailable",
+                Some(start()),
                 start().plus(CLAIMED_FOR),
             )
             .await?;

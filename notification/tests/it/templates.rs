@@ -90,6 +90,7 @@ fn a_template_is_chosen_by_kind_channel_and_language_with_fallback() {
         reason: CancelReason::SlaTimeout,
         was_confirmed: false,
         skus: Vec::new(),
+        text: String::new(),
     }));
     let text = mail(&cancelled, &config).body;
     assert!(text.contains("nicht rechtzeitig") && text.ends_with("--\nFußzeile\n"), "{text}");
@@ -227,7 +228,7 @@ fn a_parcel_has_the_link_of_its_carrier() {
     let body = |carrier: &str, tracking: &str| {
         let (carrier, tracking) = (carrier.to_owned(), tracking.to_owned());
         let (sku, quantity) = ("MUG".parse().unwrap(), Quantity::new(2).unwrap());
-        let lines = vec![LineUnits { line: 1, sku, quantity }];
+        let lines = vec![LineUnits { line: 1, sku, quantity, title: String::new() }];
         let shipment_id = ShipmentId::mint();
         let return_until = start();
         let shipped = fact(1, |order| OrderFact::Fulfilled {

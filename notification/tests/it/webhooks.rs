@@ -2,7 +2,10 @@
 //! `docs/webhooks.md`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use notification::ledger::{Entry, State};
@@ -39,12 +42,39 @@ fn program(language: &str, code: &str) -> Command {
             program.args(["-u", "-c", code]);
             program
         }
+        "typescript" => {
+            let mut program = Command::new("node");
+            program.arg(compiled(code));
+            program
+        }
         _ => {
             let mut program = Command::new("node");
             program.args(["-e", code]).env("NODE_PATH", tool("ORDINAL_TEST_NODE_MODULES"));
             program
         }
     }
+}
+
+/// A TypeScript program, compiled strictly in a directory that stays until the tests are over.
+fn compiled(code: &str) -> PathBuf {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    let (folder, compiler) = (FOLDER.path(), PathBuf::from(tool("ORDINAL_TEST_TYPESCRIPT")));
+    let (compiler, library) =
+        (compiler.join("node_modules"), PathBuf::from(tool("ORDINAL_TEST_NODE_MODULES")));
+    let modules = folder.join("node_modules");
+    std::fs::create_dir_all(&modules).unwrap();
+    symlink(compiler.join("@types"), modules.join("@types")).unwrap();
+    symlink(library.join("standardwebhooks"), modules.join("standardwebhooks")).unwrap();
+    std::fs::write(folder.join("package.json"), "{\"type\": \"module\"}").unwrap();
+    std::fs::write(folder.join("receiver.ts"), code).unwrap();
+    let output = Command::new(compiler.join(".bin/tsc"))
+        .args(["--strict", "--target", "es2022", "--module", "nodenext", "--types", "node"])
+        .arg("receiver.ts")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    folder.join("receiver.js")
 }
 
 /// The receiver of the document, with its secret.
@@ -143,8 +173,8 @@ async fn the_documented_python_receiver_accepts_our_calls() {
 }
 
 #[tokio::test]
-async fn the_documented_javascript_receiver_accepts_our_calls() {
-    the_documented_receiver_accepts_our_calls("javascript").await;
+async fn the_documented_typescript_receiver_accepts_our_calls() {
+    the_documented_receiver_accepts_our_calls("typescript").await;
 }
 
 const CHECK_PYTHON: &str = r#"

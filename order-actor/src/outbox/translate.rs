@@ -1,6 +1,6 @@
 use shared_events::contract::{
     ChargeFact, ExchangeFact, LineUnits, Money, OrderFact, OrderHeader, OrderLineFact, Quantity,
-    ReturnId, Sku, TotalsFact,
+    ReturnId, Timestamp, TotalsFact,
 };
 
 use super::returns;
@@ -13,30 +13,25 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };
     let order = header(details);
     match event {
-        Event::OrderPlaced { placed_at, confirm_by, .. } => vec![OrderFact::Created {
-            order,
-            lines: details.lines.iter().filter_map(placed).collect(),
-            placed_at: *placed_at,
-            confirm_by: *confirm_by,
-            charges: details.charges.iter().map(charge).collect(),
-            exchange_of: details.terms.exchange_of.map(|exchange| ExchangeFact {
-                order_id: exchange.order_id,
-                return_id: exchange.return_id,
-            }),
-            totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
-        }],
+        Event::OrderPlaced { placed_at, confirm_by, .. } => {
+            vec![created(order, details, *placed_at, *confirm_by)]
+        }
         Event::OrderConfirmed { reservation_id, .. } => {
             vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
         }
-        Event::LinesCancelled { lines, reason, .. } => {
-            vec![OrderFact::LinesCancelled { order, lines: units(details, lines), reason: *reason }]
+        Event::LinesCancelled { lines, reason, text, .. } => {
+            let (lines, text) = (units(details, lines), text.clone());
+            vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]
         }
-        Event::OrderCancelled { reason, was_confirmed, skus, .. } => vec![OrderFact::Cancelled {
-            order,
-            reason: *reason,
-            was_confirmed: *was_confirmed,
-            skus: skus.clone(),
-        }],
+        Event::OrderCancelled { reason, text, was_confirmed, skus, at: _ } => {
+            vec![OrderFact::Cancelled {
+                order,
+                reason: *reason,
+                was_confirmed: *was_confirmed,
+                skus: skus.clone(),
+                text: text.clone(),
+            }]
+        }
         Event::LinesFulfilled {
             shipment_id, lines, carrier, tracking, shipment_reference, ..
         } => vec![OrderFact::LinesFulfilled {
@@ -159,6 +154,26 @@ fn translate_parcel(details: &Details, order: OrderHeader, event: &Event) -> Vec
     }
 }
 
+fn created(
+    order: OrderHeader,
+    details: &Details,
+    placed_at: Timestamp,
+    confirm_by: Timestamp,
+) -> OrderFact {
+    OrderFact::Created {
+        order,
+        lines: details.lines.iter().filter_map(placed).collect(),
+        placed_at,
+        confirm_by,
+        charges: details.charges.iter().map(charge).collect(),
+        exchange_of: details.terms.exchange_of.map(|exchange| ExchangeFact {
+            order_id: exchange.order_id,
+            return_id: exchange.return_id,
+        }),
+        totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
+    }
+}
+
 fn header(details: &Details) -> OrderHeader {
     OrderHeader {
         order_id: details.order_id,
@@ -179,10 +194,16 @@ fn placed(line: &Line) -> Option<OrderLineFact> {
         sku: line.sku.clone(),
         quantity,
         unit_price: line.unit_price,
-        title: line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default(),
+        title: title(line),
+        attributes: line.terms.as_ref().map(|said| said.attributes.clone()).unwrap_or_default(),
         image_url: line.terms.as_ref().map(|said| said.image_url.clone()).unwrap_or_default(),
         total: (!is_plain).then_some(total),
     })
+}
+
+/// The line's name for people; empty for most.
+pub(super) fn title(line: &Line) -> String {
+    line.terms.as_ref().map(|said| said.title.clone()).unwrap_or_default()
 }
 
 fn charge(OrderCharge { charge, amount, .. }: &OrderCharge) -> ChargeFact {
@@ -200,12 +221,13 @@ const fn totals(totals: &Totals) -> TotalsFact {
 
 pub(super) fn units(details: &Details, lines: &[LineQuantity]) -> Vec<LineUnits> {
     let unit = |line: u32, quantity: Quantity| {
-        Some(LineUnits { line, sku: sku_of(details, line)?, quantity })
+        let known = line_of(details, line)?;
+        Some(LineUnits { line, sku: known.sku.clone(), quantity, title: title(known) })
     };
     lines.iter().filter_map(|line| unit(line.line, line.quantity)).collect()
 }
 
-/// The product of a line. `evolve` has accepted the event, so the line exists.
-pub(super) fn sku_of(details: &Details, line: u32) -> Option<Sku> {
-    details.lines.iter().find(|known| known.number == line).map(|known| known.sku.clone())
+/// The line of this number. `evolve` has accepted the event, so it exists.
+pub(super) fn line_of(details: &Details, line: u32) -> Option<&Line> {
+    details.lines.iter().find(|known| known.number == line)
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::body::facts;
@@ -87,6 +89,9 @@ pub struct OrderLineFact {
     /// Its name for people; empty where the shop gave none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// What else there is to say of it, such as a size or a colour.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
     /// Where a picture of it is; empty where the shop gave none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image_url: String,
@@ -132,6 +137,9 @@ pub struct LineUnits {
     pub sku: Sku,
     /// How many units.
     pub quantity: Quantity,
+    /// The line's name for people; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
 }
 
 /// Returned units of one line, and what happens to them.
@@ -145,6 +153,9 @@ pub struct ReturnedUnits {
     pub quantity: Quantity,
     /// Restocked, or written off.
     pub disposition: Disposition,
+    /// The line's name for people; empty where the shop gave none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
 }
 
 /// Units of one line of a return that the customer keeps.
@@ -202,6 +213,9 @@ facts! {
             order: OrderHeader,
             lines: Vec<LineUnits>,
             reason: CancelReason,
+            /// The words of whoever cancelled them; mostly empty.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            text: String,
         }
         /// `order.cancelled.v1`: the rest of the order (all of it) will not be delivered.
         "order.cancelled.v1" => Cancelled {
@@ -212,6 +226,9 @@ facts! {
             /// The skus that were missing, for `INSUFFICIENT_STOCK`.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             skus: Vec<Sku>,
+            /// The words of whoever cancelled it; mostly empty.
+            #[serde(default, skip_serializing_if = "String::is_empty")]
+            text: String,
         }
         /// `order.lines.fulfilled.v1`: a parcel was shipped, more are to come.
         "order.lines.fulfilled.v1" => LinesFulfilled {

@@ -31,7 +31,8 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn units() -> Vec<LineUnits> {
-    vec![LineUnits { line: 1, sku: "85123A".parse().unwrap(), quantity: Quantity::new(6).unwrap() }]
+    let (sku, quantity) = ("85123A".parse().unwrap(), Quantity::new(6).unwrap());
+    vec![LineUnits { line: 1, sku, quantity, title: String::new() }]
 }
 
 fn stock() -> Vec<StockLine> {
@@ -52,6 +53,7 @@ pub fn of_a_shop() -> FactBody {
     }));
     lines[0].image_url = "https://example.com/mug.jpg".to_owned();
     lines[0].title = "Mug, blue".to_owned();
+    lines[0].attributes.insert("size".to_owned(), "L".to_owned());
     lines[0].total = Some(gbp(1_700));
     let label = "Royal Mail".to_owned();
     charges.push(ChargeFact { kind: "SHIPPING".to_owned(), label, total: gbp(599) });
@@ -97,7 +99,7 @@ pub fn of_returns() -> Vec<FactBody> {
             | OrderFact::RefundRequested { return_reference, kept, rejected_reason, .. } => {
                 "RMA 1".clone_into(return_reference);
                 "worn".clone_into(rejected_reason);
-                let LineUnits { line, sku, quantity } = units().remove(0);
+                let LineUnits { line, sku, quantity, .. } = units().remove(0);
                 let outcome = "REJECTED".to_owned();
                 kept.push(KeptUnits { line, sku, quantity, outcome });
             }
@@ -105,6 +107,40 @@ pub fn of_returns() -> Vec<FactBody> {
         }
     }
     told
+}
+
+/// Facts about units of lines that have a title, and cancellations with words.
+pub fn of_titled_lines() -> Vec<FactBody> {
+    let title = || "Mug, blue".to_owned();
+    let mut bodies = bodies();
+    for body in &mut bodies {
+        match body {
+            FactBody::Order(OrderFact::LinesCancelled { lines, text, .. }) => {
+                lines[0].title = title();
+                "one broke".clone_into(text);
+            }
+            FactBody::Order(OrderFact::Cancelled { text, .. }) => *text = title(),
+            FactBody::Order(
+                OrderFact::LinesFulfilled { lines, .. }
+                | OrderFact::Fulfilled { lines, .. }
+                | OrderFact::ReturnRequested { lines, .. },
+            ) => lines[0].title = title(),
+            FactBody::Order(OrderFact::Returned { lines, .. }) => lines[0].title = title(),
+            _ => {}
+        }
+    }
+    let titled = |body: &FactBody| fact(body.clone()).to_json().unwrap().contains("Mug, blue");
+    bodies.retain(titled);
+    assert_eq!(bodies.len(), 6);
+    bodies
+}
+
+#[test]
+fn what_a_shop_says_of_lines_is_read_as_it_was_written() {
+    for body in of_titled_lines().into_iter().chain([of_a_shop()]) {
+        let fact = fact(body);
+        assert_eq!(Fact::from_json(&fact.to_json().unwrap()).unwrap(), fact);
+    }
 }
 
 pub fn bodies() -> Vec<FactBody> {
@@ -124,6 +160,7 @@ pub fn bodies() -> Vec<FactBody> {
                 unit_price: gbp(255),
                 title: String::new(),
                 image_url: String::new(),
+                attributes: <_>::default(),
                 total: None,
             }],
             placed_at: at("2010-12-01T08:26:00Z"),
@@ -137,12 +174,14 @@ pub fn bodies() -> Vec<FactBody> {
             order: order.clone(),
             lines: units(),
             reason: CancelReason::CustomerRequest,
+            text: String::new(),
         }),
         FactBody::Order(OrderFact::Cancelled {
             order: order.clone(),
             reason: CancelReason::InsufficientStock,
             was_confirmed: false,
             skus: vec!["85123A".parse().unwrap()],
+            text: String::new(),
         }),
         FactBody::Order(OrderFact::LinesFulfilled {
             order: order.clone(),
@@ -184,6 +223,7 @@ pub fn bodies() -> Vec<FactBody> {
                 sku: "85123A".parse().unwrap(),
                 quantity: Quantity::new(6).unwrap(),
                 disposition: Disposition::WriteOff,
+                title: String::new(),
             }],
             return_reference: String::new(),
             kept: Vec::new(),
@@ -264,6 +304,7 @@ fn later(order: &OrderHeader) -> Vec<FactBody> {
                 sku: "85123A".parse().unwrap(),
                 quantity: Quantity::new(6).unwrap(),
                 disposition: Disposition::Restock,
+                title: String::new(),
             }],
             shipment_reference,
         },

@@ -157,6 +157,16 @@ pub fn notification(out: &Output, message: &Value) {
         ("error", text(message, "last_error")),
         ("subject", text(message, "subject")),
     ]);
+    let tries = items(&message["tries"]).map(|one| {
+        let error = text(one, "error");
+        let outcome = if error.is_empty() { "delivered".to_owned() } else { error };
+        vec![short_time(one, "at"), outcome]
+    });
+    let tries: Vec<_> = tries.collect();
+    if !tries.is_empty() {
+        out.line("");
+        out.list(&["tried at", "outcome"], tries, "");
+    }
     let body = text(message, "body");
     if !body.is_empty() {
         out.line("");

@@ -2,7 +2,7 @@ use clap::Subcommand;
 
 use super::{Page, Why};
 use crate::client::order_name::OrderName;
-use crate::client::parse::{Id, instant};
+use crate::client::parse::{Id, instant, position};
 
 /// `ordinal stock …`
 #[derive(Debug, Subcommand)]
@@ -101,32 +101,15 @@ pub enum NotificationVerb {
         #[command(flatten)]
         page: Page,
     },
-    /// Show one message.
+    /// Show one message, with its tries.
+    #[command(alias = "show")]
     Get {
         /// The message's id, a UUID.
         notification_id: Id,
     },
     /// Post facts to a webhook endpoint again: those that were posted to any endpoint, and that it
     /// wants.
-    Replay {
-        /// The endpoint; `default` is the one of --webhook-url.
-        #[arg(long, value_name = "NAME")]
-        endpoint: String,
-        /// Posted first at this time or later (RFC 3339, or a date).
-        #[arg(long, value_name = "TIME", value_parser = instant)]
-        since: String,
-        /// Posted first before this time (RFC 3339, or a date) [default: now].
-        #[arg(long, value_name = "TIME", value_parser = instant)]
-        until: Option<String>,
-        /// Continue the replay of this id, which was interrupted: nothing is posted twice.
-        #[arg(long, value_name = "UUID")]
-        replay_id: Option<Id>,
-        /// Only count.
-        #[arg(long)]
-        dry_run: bool,
-        #[command(flatten)]
-        why: Why,
-    },
+    Replay(ReplayArgs),
     /// Resend a message that failed or was delivered.
     Resend {
         /// The message's id, a UUID.
@@ -134,4 +117,31 @@ pub enum NotificationVerb {
         #[command(flatten)]
         why: Why,
     },
+}
+
+/// Flags of `ordinal notification replay`.
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// The endpoint; `default` is the one of --webhook-url.
+    #[arg(long, value_name = "NAME")]
+    pub endpoint: String,
+    /// Posted first at this time or later (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME", value_parser = instant, required_unless_present = "after")]
+    pub since: Option<String>,
+    /// Only facts after this position of this shard, as `shard` and `position` in their bodies name
+    /// it, and of no other shard; may be repeated, once per shard.
+    #[arg(long, value_name = "SHARD:POSITION", value_parser = position)]
+    pub after: Vec<(u16, u64)>,
+    /// Posted first before this time (RFC 3339, or a date) [default: now].
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub until: Option<String>,
+    /// Continue the replay of this id, which was interrupted: nothing is posted twice.
+    #[arg(long, value_name = "UUID")]
+    pub replay_id: Option<Id>,
+    /// Only count.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why.
+    #[command(flatten)]
+    pub why: Why,
 }

@@ -9,6 +9,7 @@ mod cancel;
 mod confirm;
 mod correct;
 mod escalate;
+mod facts; // what facts carry of an order
 mod fulfill;
 mod hold;
 mod lapse;
