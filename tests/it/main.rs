@@ -34,6 +34,7 @@ mod layers;
 mod load;
 mod nodes;
 mod operations;
+mod order_files;
 mod overload;
 mod readme;
 mod reasons;
