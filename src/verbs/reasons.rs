@@ -142,6 +142,27 @@ pub const LOAD: &[CliReason] = &[
         "The line is not a valid record: too few columns, too long, or not UTF-8.",
         "Correct the line; [importing.md](importing.md) describes the format.",
     ),
+    reason(
+        "CURRENCY_UNREADABLE",
+        "The currency of the order is no ISO 4217 code.",
+        "Correct it; `--currency` holds for orders that name none.",
+    ),
+    reason(
+        "LINES_MISSING",
+        "The order has no line with units.",
+        "None if it was cancelled before it was paid; else correct the file.",
+    ),
+    reason("NUMBER_MISSING", "The row names no order.", "Add the number."),
+    reason(
+        "ORDER_MIXED",
+        "Rows of one order say different things of it; the detail names the field.",
+        "Use one number per order.",
+    ),
+    reason(
+        "ORDER_REPEATED",
+        "An order of this number came before, with other rows between.",
+        "Sort the file by order; remove what is in it twice.",
+    ),
     reason("NO_CUSTOMER", "A credit note has no customer.", "Name the customer of the order."),
     reason(
         "NO_EARLIER_ORDER",

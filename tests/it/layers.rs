@@ -241,6 +241,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/engine/service.rs",
             "src/lab/chaos/witness.rs",
             "src/lab/cluster/servers.rs",
+            "src/lab/load/files/olist.rs",
             "src/lab/load/purchases.rs",
             "src/verbs/backup.rs",
         ],
@@ -258,6 +259,9 @@ const HOMES: &[(&str, &[&str])] = &[
             "notification/src/webhook.rs",
         ],
     ),
+    ("celes", &["src/lab/load/files/countries.rs"]),
+    ("encoding_rs", &["src/lab/load/files/"]),
+    ("encoding_rs_io", &["src/lab/load/files/text.rs"]),
     ("hyper", &["src/edge/connections/"]),
     ("hyper_util", &["src/edge/connections/"]),
 ];

@@ -37,6 +37,7 @@ mod messages;
 mod names;
 mod nodes;
 mod operations;
+mod order_files;
 mod overload;
 mod readme;
 mod reasons;

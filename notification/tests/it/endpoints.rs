@@ -205,7 +205,7 @@ async fn a_replay_posts_the_facts_that_an_endpoint_wants_again(dialect: Dialect)
     };
     let all = async |count: usize| {
         let filter = Filter { channel: Some(Channel::Webhook), ..Filter::default() };
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        let waited = tokio::time::timeout(Duration::from_secs(120), async {
             while !ended(count)(&ledger::list(&bench.database, &filter, 0, 10_000).await.unwrap()) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

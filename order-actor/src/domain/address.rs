@@ -11,7 +11,7 @@ use super::bounds::{CITY_MAX, NAME_MAX, POSTAL_CODE_MAX, STREET_MAX, TEXT_MAX};
 pub struct Address {
     /// Street and number, 1 to [`STREET_MAX`] characters.
     pub street: String,
-    /// City, 1 to [`CITY_MAX`] characters.
+    /// City, at most [`CITY_MAX`] characters; empty only where addresses may have none.
     pub city: String,
     /// Postal code, at most [`POSTAL_CODE_MAX`] characters; empty where none is required.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -55,7 +55,8 @@ pub enum AddressError {
     Street,
     /// City.
     #[error(
-        "city is 1 to {max} characters, none of them a control, bidirectional or invisible one",
+        "city is 1 to {max} characters, none of them a control, bidirectional or invisible one; it \
+         may be empty in countries whose addresses have none, in some of them if there is a region",
         max = CITY_MAX
     )]
     City,
@@ -127,7 +128,14 @@ AS AT AU AX BE BL BR CA CH CN CZ DE DK EE ES FI FK FM FR GB GF GG GL GP GR GS GU
 JE JP KR LI LT LU LV MF MH MP MQ MX MY NC NL NO NZ PF PL PM PN PR PT PW RE RO RU SE SG SH SJ SK \
 SM TC TR TW UA US VI WF YT ZA";
 
-/// ISO 3166-1 alpha-2, officially assigned codes (ISO 3166 Maintenance Agency).
+/// Countries whose addresses need no city, by the same data.
+const WITHOUT_CITY: &str = "AG GI MO SG SM VG";
+
+/// Countries whose addresses need no city if they have a region, by the same data.
+const CITY_OR_REGION: &str = "AE CO HK ID JP KY NR VN";
+
+/// ISO 3166-1 alpha-2, officially assigned codes (ISO 3166 Maintenance Agency), and XK, by which
+/// Kosovo is addressed.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN \
 BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE \
 EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU \
@@ -135,7 +143,7 @@ ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB
 MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM \
 PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS \
 ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS \
-YE YT ZA ZM ZW";
+XK YE YT ZA ZM ZW";
 
 impl Address {
     /// Whether every part is well formed.
@@ -149,13 +157,16 @@ impl Address {
         if !fits(&self.street, STREET_MAX) {
             return Err(AddressError::Street);
         }
-        if !fits(&self.city, CITY_MAX) {
+        let is_of = |list: &str| list.split(' ').any(|code| code == self.country);
+        let has_none = self.city.is_empty()
+            && (is_of(WITHOUT_CITY) || is_of(CITY_OR_REGION) && !self.region.trim().is_empty());
+        if !(has_none || fits(&self.city, CITY_MAX)) {
             return Err(AddressError::City);
         }
-        if self.country.len() != 2 || !COUNTRIES.split(' ').any(|code| code == self.country) {
+        if self.country.len() != 2 || !is_of(COUNTRIES) {
             return Err(AddressError::Country);
         }
-        let may_be_empty = !WITH_POSTAL_CODE.split(' ').any(|code| code == self.country);
+        let may_be_empty = !is_of(WITH_POSTAL_CODE);
         if !(fits(&self.postal_code, POSTAL_CODE_MAX)
             || self.postal_code.is_empty() && may_be_empty)
         {

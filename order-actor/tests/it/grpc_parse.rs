@@ -213,7 +213,7 @@ fn place_order_refuses_each_field_by_name() {
                 r.address.as_mut().unwrap().postal_code.clear();
             }),
             ("address.country", "INVALID_ADDRESS", |r| {
-                r.address.as_mut().unwrap().country = "UK".into();
+                r.address.as_mut().unwrap().country = "ZZ".into();
             }),
             ("ordered_at", "INVALID_FIELD", |r| {
                 r.ordered_at.as_mut().unwrap().seconds = 253_370_764_800;
@@ -526,6 +526,17 @@ fn every_invalid_field_is_reported_together_and_no_value_is_echoed() {
     let status_text = format!("{} {}", status.message(), String::from_utf8_lossy(status.details()));
     for given in ["order-of-ada", "secret", "9999", "7777", "Atlantis", "at-home", "klingon"] {
         assert!(!status_text.contains(given), "{given}: {status_text}");
+    }
+}
+
+#[test]
+fn a_country_is_read_as_people_write_it() {
+    for (text, expected) in [("gb", "GB"), ("UK", "GB"), ("el", "GR"), ("xk", "XK"), ("DE", "DE")] {
+        let mut request = place();
+        request.address.as_mut().unwrap().country = text.to_owned();
+        let read = parsed(request, &ops()).unwrap();
+        let Command::Place(placed) = read.command else { panic!("not a Place") };
+        assert_eq!(placed.address.country, expected, "{text}");
     }
 }
 

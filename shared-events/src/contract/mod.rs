@@ -4,6 +4,7 @@
 
 mod body; // the content of a fact, by the service that publishes it
 mod contact; // how a customer is reached; personal data
+mod country; // country codes as people write them
 mod envelope; // CloudEvents attributes around a fact
 mod fact_id; // the id of a fact, and the service that publishes it
 mod ids; // typed ids
@@ -23,6 +24,7 @@ mod timestamp; // instants, in UTC microseconds
 
 pub use body::FactBody;
 pub use contact::{Contact, ContactError, Email, Locale};
+pub use country::country_code;
 pub use envelope::{Fact, FactError, SpecVersion};
 pub use fact_id::{FactId, Origin};
 pub use ids::{

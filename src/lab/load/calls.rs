@@ -70,7 +70,13 @@ macro_rules! appends {
     };
 }
 
-appends!(PlaceOrderResponse, FulfillOrderResponse, RequestReturnResponse, ApproveReturnResponse);
+appends!(
+    PlaceOrderResponse,
+    FulfillOrderResponse,
+    CancelOrderResponse,
+    RequestReturnResponse,
+    ApproveReturnResponse
+);
 
 /// The engine; every call is repeated until it answers.
 pub struct Calls {
@@ -123,6 +129,15 @@ impl Calls {
         request: proto::FulfillOrderRequest,
     ) -> Result<Outcome<proto::FulfillOrderResponse>, Failure> {
         let call = |mut orders: Orders, request| async move { orders.fulfill_order(request).await };
+        self.command(request, call).await
+    }
+
+    /// Cancels what is open of an order.
+    pub async fn cancel(
+        &self,
+        request: proto::CancelOrderRequest,
+    ) -> Result<Outcome<proto::CancelOrderResponse>, Failure> {
+        let call = |mut orders: Orders, request| async move { orders.cancel_order(request).await };
         self.command(request, call).await
     }
 

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::calls::{Calls, Refused};
-use super::invoices::{Invoice, Invoices};
+use super::invoices::Invoice;
 use super::plan::{self, Problem};
 use super::purchases::Purchases;
 use super::report::Report;
+use super::source::{Item, Source};
 use super::stock::Shelf;
 use crate::client::{Client, Failure};
 
@@ -25,8 +26,8 @@ const POLL_EVERY: Duration = Duration::from_secs(3);
 /// Delay before a lost watch is resumed at its position.
 const WATCH_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Sends a file's invoices: those of one customer one after another, in the order of the file,
-/// those of different customers side by side.
+/// Sends a file's invoices or orders: those of one customer one after another, in the order of the
+/// file, those of different customers side by side.
 pub struct Drive {
     shared: Arc<Shared>,
     clock: Option<ManualClock>,
@@ -42,7 +43,7 @@ pub(super) struct Shared {
     waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
 
-type Work = (Invoice, OwnedSemaphorePermit);
+type Work = (Item, OwnedSemaphorePermit);
 
 impl Drive {
     /// Over this connection; the clock, where given, follows the file.
@@ -65,11 +66,11 @@ impl Drive {
         Ok(Self { shared: Arc::new(shared), clock, shelf, in_flight })
     }
 
-    /// Sends all invoices and reports their results.
+    /// Sends all of the file and reports the results.
     ///
     /// # Errors
     /// Where the file cannot be read or the engine stops answering; what was sent stays sent.
-    pub async fn run(mut self, invoices: Invoices) -> Result<Report, Failure> {
+    pub async fn run(mut self, source: Source) -> Result<Report, Failure> {
         let since = Instant::now();
         let (ready, watching) = oneshot::channel();
         let watch = tokio::spawn(watch(Arc::clone(&self.shared), ready));
@@ -81,7 +82,7 @@ impl Drive {
             ways.push(way);
             lanes.spawn(lane(Arc::clone(&self.shared), work));
         }
-        let sent = self.send(invoices, &ways, &mut lanes).await;
+        let sent = self.send(source, &ways, &mut lanes).await;
         drop(ways);
         let mut done = sent;
         while let Some(ended) = lanes.join_next().await {
@@ -98,16 +99,15 @@ impl Drive {
 
     async fn send(
         &mut self,
-        invoices: Invoices,
+        mut source: Source,
         ways: &[mpsc::UnboundedSender<Work>],
         lanes: &mut JoinSet<Result<(), Failure>>,
     ) -> Result<(), Failure> {
         // The permits bound the invoices under way, and with them those queued in the lanes.
         let permits = Arc::new(Semaphore::new(ways.len()));
-        for invoice in invoices {
-            let invoice = invoice?;
-            self.shared.report.read(&invoice);
-            if let (Some(clock), Some(at)) = (&self.clock, invoice.at())
+        while let Some(item) = source.next().await? {
+            self.shared.report.read(&item);
+            if let (Some(clock), Some(at)) = (&self.clock, item.at())
                 && at > clock.now()
             {
                 // Everything sent before must happen before the clock moves.
@@ -115,7 +115,7 @@ impl Drive {
                 drop(wait(lanes, idle).await?.context("permits")?);
                 clock.advance_to(at);
             }
-            for request in self.shelf.before(&invoice) {
+            for request in self.shelf.before(&item) {
                 if let Err(refused) = self.shared.calls.set_stock(request).await? {
                     let (code, message) = (refused.code, refused.message);
                     return Err(anyhow::anyhow!("stock could not be set: {code}: {message}").into());
@@ -123,10 +123,10 @@ impl Drive {
             }
             let permit = Arc::clone(&permits).acquire_owned();
             let permit = wait(lanes, permit).await?.context("permits")?;
-            let lane = plan::customer_id(&invoice).as_u64_pair().1 % u64::from(self.in_flight);
+            let lane = item.customer().as_u64_pair().1 % u64::from(self.in_flight);
             let way = usize::try_from(lane).ok().and_then(|lane| ways.get(lane));
             way.context("lane")?
-                .send((invoice, permit))
+                .send((item, permit))
                 .map_err(|_| anyhow::anyhow!("a lane ended early"))?;
         }
         Ok(())
@@ -148,11 +148,13 @@ async fn wait<T>(
 }
 
 async fn lane(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<Work>) -> Result<(), Failure> {
-    while let Some((invoice, permit)) = work.recv().await {
-        if invoice.is_credit_note() {
-            shared.take_back(&invoice).await?;
-        } else {
-            shared.order(&invoice).await?;
+    while let Some((item, permit)) = work.recv().await {
+        match item {
+            Item::Order(order) => shared.file_order(&order).await?,
+            Item::Invoice(invoice) if invoice.is_credit_note() => {
+                shared.take_back(&invoice).await?
+            }
+            Item::Invoice(invoice) => shared.order(&invoice).await?,
         }
         drop(permit);
     }
@@ -214,7 +216,7 @@ impl Shared {
                 *counts.fulfil_refused.entry(refused.code.clone()).or_default() += 1;
             });
             for problem in problems(invoice, &refused) {
-                self.report.problem(invoice, &problem);
+                self.report.problem(&invoice.number, &problem);
             }
             return Ok(());
         }
@@ -240,7 +242,7 @@ impl Shared {
             let own = problems.iter().find(|problem| problem.line == row.number);
             let beside =
                 || Problem::new(row, "OTHER_LINE_REFUSED", "its invoice was refused as a unit");
-            self.report.problem(invoice, own.unwrap_or(&beside()));
+            self.report.problem(&invoice.number, own.unwrap_or(&beside()));
         }
         self.further_lines(invoice, code);
     }
@@ -248,7 +250,7 @@ impl Shared {
     /// Records that an order was placed but not shipped.
     pub(super) fn not_shipped(&self, invoice: &Invoice, code: &str, detail: &str) {
         for row in &invoice.rows {
-            self.report.problem(invoice, &Problem::new(row, code, detail));
+            self.report.problem(&invoice.number, &Problem::new(row, code, detail));
         }
     }
 
@@ -260,7 +262,7 @@ impl Shared {
         let Invoice { more, last, .. } = invoice;
         let detail = format!("and {more} more lines of it, up to line {last}");
         let problem = Problem { line: *last, code: code.to_owned(), detail };
-        self.report.left_out(invoice, &problem, *more);
+        self.report.left_out(&invoice.number, &problem, *more);
     }
 
     /// Waits until stock has answered.
@@ -288,14 +290,14 @@ impl Shared {
         Ok(order)
     }
 
-    fn expect_answer(&self, order_id: Uuid) -> oneshot::Receiver<()> {
+    pub(super) fn expect_answer(&self, order_id: Uuid) -> oneshot::Receiver<()> {
         let (notify, answered) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.insert(order_id.to_string(), notify);
         answered
     }
 
-    fn forget(&self, order_id: Uuid) {
+    pub(super) fn forget(&self, order_id: Uuid) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.remove(&order_id.to_string());
     }

@@ -2,12 +2,10 @@ use std::collections::{HashSet, VecDeque};
 use std::io::Read;
 
 use anyhow::Context as _;
-use jiff::Zoned;
-use jiff::fmt::temporal::Pieces;
-use jiff::tz::TimeZone;
 use shared_events::contract::Timestamp;
 use uuid::Uuid;
 
+use super::files::{Times, Written};
 use super::plan;
 use super::records::{Fault, Record, Records};
 use crate::client::Failure;
@@ -74,7 +72,7 @@ impl Invoice {
 
     /// Its time; UTC where it names neither an offset nor a zone.
     pub fn at(&self) -> Option<Timestamp> {
-        instant(&self.time)
+        Times::default().instant(&self.time)
     }
 
     /// Number of its lines in the file.
@@ -83,29 +81,11 @@ impl Invoice {
     }
 }
 
-/// A time such as `2010-12-01 08:26:00`, with or without an offset (`Z`, `+02:00`, ` -0500`, `UTC`)
-/// or a zone (`[Europe/Berlin]`); none where they contradict each other.
-fn instant(text: &str) -> Option<Timestamp> {
-    let text = text.trim();
-    let utc = ["UTC", "GMT"].iter().find_map(|name| text.strip_suffix(name));
-    let text = utc.map_or_else(|| text.to_owned(), |text| format!("{}Z", text.trim_end()));
-    // Many programs write a blank before the offset.
-    let text = [" +", " -"].iter().fold(text, |text, sign| text.replace(sign, sign.trim_start()));
-    let pieces = Pieces::parse(&text).ok()?;
-    let instant = if pieces.time_zone_annotation().is_some() {
-        text.parse::<Zoned>().ok()?.timestamp()
-    } else {
-        let offset = pieces.to_numeric_offset().unwrap_or(jiff::tz::Offset::UTC);
-        let time = pieces.date().to_datetime(pieces.time().unwrap_or_default());
-        time.to_zoned(TimeZone::fixed(offset)).ok()?.timestamp()
-    };
-    Some(Timestamp::from_micros(instant.as_microsecond()))
-}
-
 /// The invoices of a file, in the order of their first lines. In memory are only the incomplete
 /// ones, and eight bytes of each complete one.
 pub struct Invoices {
     records: Records,
+    written: Written,
     columns: [usize; 7],
     width: usize,
     open: VecDeque<Invoice>,
@@ -120,9 +100,14 @@ impl Invoices {
     ///
     /// # Errors
     /// Usage where a column is missing, or the file is not text.
-    pub fn new(file: Box<dyn Read + Send>, limit: Option<u64>) -> Result<Self, Failure> {
+    pub fn new(
+        file: Box<dyn Read + Send>,
+        written: &Written,
+        limit: Option<u64>,
+    ) -> Result<Self, Failure> {
         let usage = |what: String| Failure::Usage(format!("--csv: {what}"));
-        let mut records = Records::new(file);
+        let separator = written.separator.unwrap_or(b',');
+        let mut records = Records::separated(written.decoded(file), separator, true);
         let head = records.next().map_err(|error| usage(error.to_string()))?.unwrap_or_default();
         if let Some(fault) = &head.fault {
             return Err(usage(format!("the header: {}", fault.detail)));
@@ -136,6 +121,7 @@ impl Invoices {
         let line = records.line();
         Ok(Self {
             records,
+            written: written.clone(),
             columns,
             width: head.len(),
             open: VecDeque::new(),
@@ -144,19 +130,6 @@ impl Invoices {
             left: limit.unwrap_or(u64::MAX),
             ended: false,
         })
-    }
-
-    /// The time of the first invoice.
-    ///
-    /// # Errors
-    /// Usage where no invoice has a time.
-    pub fn first_time(self) -> Result<Timestamp, Failure> {
-        for invoice in self {
-            if let Some(at) = invoice?.at() {
-                return Ok(at);
-            }
-        }
-        Err(Failure::Usage("--csv: no invoice has a readable InvoiceDate".to_owned()))
     }
 
     /// What is wrong with a line of the table.
@@ -191,16 +164,17 @@ impl Invoices {
         let row = Row {
             number: self.line,
             stock_code: field(stock_code),
-            quantity: field(quantity),
-            price: field(price),
+            quantity: self.written.number(field(quantity)),
+            price: self.written.number(field(price)),
             fault: self.fault(record),
         };
+        let at = self.written.time(field(time));
         let customer = plan::customer_number(&field(customer)).to_owned();
         // Lines without a number are an invoice each: nothing shows which belong together.
         let known = self.open.iter_mut().find(|known| known.number == number && !number.is_empty());
         if let Some(known) = known {
             if known.rows.iter().all(|row| row.fault.is_some()) {
-                (known.time, known.country) = (field(time), field(country));
+                (known.time, known.country) = (at, field(country));
                 known.customer = customer;
             } else {
                 known.mixed |= row.fault.is_none() && known.customer != customer;
@@ -216,7 +190,7 @@ impl Invoices {
         let split = !number.is_empty() && self.done.contains(&mark(&number));
         self.open.push_back(Invoice {
             number,
-            time: field(time),
+            time: at,
             customer,
             country: field(country),
             rows: vec![row],
@@ -281,9 +255,10 @@ fn no_column(head: &Record, name: &str) -> String {
         .into_iter()
         .find(|(byte, _)| head.len() == 1 && first.contains(byte));
     let hint = if first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff") {
-        "; the file is UTF-16, and here it is UTF-8".to_owned()
+        "; the file is UTF-16, and here it is UTF-8; say --encoding utf-16le".to_owned()
     } else if let Some((_, separator)) = separator {
-        format!("; its columns are separated by {separator}, and here by commas")
+        let said = "say --separator where that is meant";
+        format!("; its columns are separated by {separator}, and here by commas; {said}")
     } else {
         String::new()
     };
@@ -306,7 +281,7 @@ mod tests {
     fn read(lines: &str) -> Vec<Invoice> {
         let text = format!("{HEAD}{lines}");
         let file = Box::new(std::io::Cursor::new(text.into_bytes()));
-        Invoices::new(file, None).unwrap().map(Result::unwrap).collect()
+        Invoices::new(file, &Written::default(), None).unwrap().map(Result::unwrap).collect()
     }
 
     fn line(invoice: &str) -> String {
@@ -341,7 +316,7 @@ mod tests {
             Box::new(std::io::Cursor::new([HEAD.as_bytes(), line].concat()))
         };
         let malformed = |line: &[u8]| {
-            let mut found = Invoices::new(file(line), None).unwrap();
+            let mut found = Invoices::new(file(line), &Written::default(), None).unwrap();
             found.next().unwrap().unwrap().rows[0].fault.is_some()
         };
         assert!(malformed(b"1,85\xff,x,6,2010-12-01 08:26:00,2.55,17850.0,Norway\n"));
@@ -351,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_offset_or_a_zone_is_applied_and_a_contradiction_refused() {
-        let parsed = |text: &str| instant(text).map(|at| at.to_string());
+        let parsed = |text: &str| Times::default().instant(text).map(|at| at.to_string());
         for (text, expected) in [
             ("2026-03-02 09:15:00", "09:15"),
             ("2026-03-02T09:15:00Z", "09:15"),
@@ -374,13 +349,18 @@ mod tests {
     #[test]
     fn a_missing_column_is_named() {
         let file = Box::new(std::io::Cursor::new(b"InvoiceNo,StockCode\n1,2\n".to_vec()));
-        let Err(Failure::Usage(text)) = Invoices::new(file, None) else { panic!("accepted") };
+        let Err(Failure::Usage(text)) = Invoices::new(file, &Written::default(), None) else {
+            panic!("accepted")
+        };
         assert!(text.contains("Quantity"), "{text}");
-        let refused =
-            |text: Vec<u8>| match Invoices::new(Box::new(std::io::Cursor::new(text)), None) {
-                Err(Failure::Usage(text)) => text,
-                _ => panic!("accepted"),
-            };
+        let refused = |text: Vec<u8>| match Invoices::new(
+            Box::new(std::io::Cursor::new(text)),
+            &Written::default(),
+            None,
+        ) {
+            Err(Failure::Usage(text)) => text,
+            _ => panic!("accepted"),
+        };
         assert!(refused(HEAD.replace(',', ";").into_bytes()).contains("semicolons"));
         let wide: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(refused([b"\xff\xfe".to_vec(), wide].concat()).contains("UTF-16"));

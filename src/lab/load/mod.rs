@@ -1,5 +1,5 @@
-//! `ordinal load`: sends the invoices of a CSV file to an engine through gRPC, as a shop's own
-//! system would. Invoices become orders, credit notes become returns.
+//! `ordinal load`: sends the orders of a file to an engine through gRPC, as a shop's own system
+//! would. Invoices become orders, credit notes become returns.
 //!
 //! Every id is derived from the file, so a load that was interrupted, or is run again, repeats
 //! itself and changes nothing twice.
@@ -7,14 +7,18 @@
 //! Never here: a shortcut past the edge.
 
 mod calls; // gRPC calls with retries and latencies
-mod countries; // country names as the file has them
+mod countries; // country names as the file of the UCI has them
+mod counts; // what a load comes to
 mod drive; // customers side by side, each one's invoices in the order of the file
+mod files; // order files of shops, and others by a mapping
 mod invoices; // invoices, put together from the file's records
+mod orders; // sends the orders of a file
 mod plan; // invoice → requests, with derived ids; pure
 mod purchases; // delivered units that may still be returned, on disk
 mod records; // CSV records, put together from lines
 mod report; // the result of every invoice
 mod returns; // sends the returns of a credit note
+mod source; // invoices or orders
 mod steady; // calls at a steady rate, without a file
 mod stock; // sets the stock of products
 
@@ -34,8 +38,10 @@ use crate::client::{Caller, Client, Connection, Failure, Output};
 use crate::client::{lag, progress};
 use crate::engine::{Backend, Databases, Engine, Settings};
 use drive::Drive;
+use files::{FileArgs, Orders};
 use invoices::Invoices;
 use report::Report;
+use source::Source;
 use steady::Mix;
 use stock::StockPolicy;
 
@@ -50,7 +56,7 @@ pub struct LoadArgs {
     csv: Option<PathBuf>,
     /// Instead of a file: send this many calls a second, whether or not earlier ones have returned.
     /// Latencies count from the moment at which a call was due.
-    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["csv", "simulate_time", "format", "mapping", "limit", "report", "in_flight", "stock", "currency"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
     /// Duration of the calls.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::flags::duration, requires = "rate")]
@@ -72,16 +78,18 @@ pub struct LoadArgs {
     /// the file sells. Stock that was set before is kept.
     #[arg(long, value_name = "unlimited|exact|N", default_value = "unlimited")]
     stock: StockPolicy,
-    /// Currency of the prices; the file does not name one.
+    /// Currency of prices for which the file names none.
     #[arg(long, value_name = "CODE", default_value = "GBP")]
     currency: Currency,
-    /// Stop after this many invoices.
+    #[command(flatten)]
+    file: FileArgs,
+    /// Stop after this many invoices or orders.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Have at most this many invoices under way.
+    /// Have at most this many invoices or orders under way.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100))]
     in_flight: u32,
-    /// Write the result of every invoice, and every line that was not accepted, as JSON.
+    /// Write every line that was not accepted, and what of an order is not kept, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -105,7 +113,7 @@ pub async fn run(
         return steadily(&args, backend, connection, out).await;
     };
     // A file that is no invoice file fails before an engine is started.
-    let invoices = Invoices::new(open(&csv)?, args.limit)?;
+    let source = source(&args, &csv, open(&csv)?).await?;
     let report = Report::new(args.report.as_deref(), args.currency)?;
     let Some(backend) = backend else {
         if args.simulate_time {
@@ -118,8 +126,12 @@ pub async fn run(
     };
     let mut settings = Settings::new(backend);
     settings.trust_clock = args.simulate_time;
-    let clock =
-        if args.simulate_time { Some(ManualClock::new(invoices.first_time()?)) } else { None };
+    let clock = if args.simulate_time {
+        Some(ManualClock::new(source.first_time().await?))
+    } else {
+        drop(source);
+        None
+    };
     if let Some(clock) = &clock {
         settings.clock = Arc::new(clock.clone());
     }
@@ -190,22 +202,36 @@ async fn drive(
     let length = std::fs::metadata(csv).context("size of the file")?.len();
     let bar = progress::bytes(out, length);
     let units = match args.stock {
-        StockPolicy::Exact => stock::sold(Invoices::new(open(csv)?, args.limit)?)?,
+        StockPolicy::Exact => stock::sold(source(args, csv, open(csv)?).await?).await?,
         StockPolicy::Unlimited | StockPolicy::Units(_) => stock::Sold::default(),
     };
     let file = unpacked(csv, bar.wrap_read(open_file(csv)?));
-    let invoices = Invoices::new(file, args.limit)?;
+    let source = source(args, csv, file).await?;
     let shelf = stock::Shelf::new(args.stock, units);
     let drive = Drive::new(client, clock, shelf, args.in_flight, report).await?;
-    let report = drive.run(invoices).await?;
+    let report = drive.run(source).await?;
     bar.finish_and_clear();
     let complete = report.finish(out)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What the file holds, by its format.
+async fn source(
+    args: &LoadArgs,
+    csv: &Path,
+    file: Box<dyn Read + Send>,
+) -> Result<Source, Failure> {
+    if args.file.is_uci() {
+        let invoices = Invoices::new(file, &args.file.written()?, args.limit)?;
+        return Ok(Source::Invoices(Box::new(invoices)));
+    }
+    let orders = Orders::new(&args.file, csv, file, &open, args.currency, args.limit);
+    Ok(Source::Orders(Box::new(orders.await?)))
+}
+
 fn open_file(path: &Path) -> Result<BufReader<File>, Failure> {
-    let file = File::open(path)
-        .map_err(|error| Failure::Usage(format!("--csv {}: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
     Ok(BufReader::new(file))
 }
 

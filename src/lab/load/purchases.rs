@@ -32,21 +32,7 @@ impl Purchases {
     /// # Errors
     /// Where the system has no space for temporary files.
     pub async fn new() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
-        let directory = directory.context("temporary directory")?;
-        let options = SqliteConnectOptions::new()
-            .filename(directory.path().join("bought.db"))
-            .create_if_missing(true)
-            // The database is temporary, so nothing need be durable.
-            .journal_mode(SqliteJournalMode::Off)
-            .synchronous(SqliteSynchronous::Off)
-            .disable_statement_logging();
-        let database = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
+        let (directory, database) = temporary().await?;
         sqlx::raw_sql(
             "CREATE TABLE bought (
                  place INTEGER PRIMARY KEY, customer TEXT, sku TEXT, price BIGINT,
@@ -173,6 +159,29 @@ impl Purchases {
             _ => "TOO_FEW_UNITS",
         })
     }
+}
+
+/// A database in a directory of its own, which is removed with the value.
+///
+/// # Errors
+/// Where the system has no space for temporary files.
+pub async fn temporary() -> anyhow::Result<(TempDir, SqlitePool)> {
+    let directory = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
+    let directory = directory.context("temporary directory")?;
+    let options = SqliteConnectOptions::new()
+        .filename(directory.path().join("bought.db"))
+        .create_if_missing(true)
+        // The database is temporary, so nothing need be durable.
+        .journal_mode(SqliteJournalMode::Off)
+        .synchronous(SqliteSynchronous::Off)
+        .disable_statement_logging();
+    let database = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await?;
+    Ok((directory, database))
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@
 //! Never here: the meaning of columns.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead, BufReader, Read};
 
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 /// Bytes of a record: a hundred times the longest of a shop.
 pub const RECORD_MAX: usize = 1024 * 1024;
@@ -66,6 +67,13 @@ impl Record {
         };
         let end = self.ends.get(column).copied();
         begin.zip(end).and_then(|(begin, end)| self.bytes.get(begin..end)).unwrap_or_default()
+    }
+
+    /// What tells its fields from those of other records.
+    pub fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.bytes, &self.ends).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Broken within its last field, which is dropped.
@@ -136,9 +144,10 @@ struct Parser {
 }
 
 impl Parser {
-    fn new() -> Self {
+    fn new(separator: u8, quoting: bool) -> Self {
         let (bytes, ends) = (Vec::new(), Vec::new());
-        Self { reader: Reader::new(), bytes, ends, length: 0, fields: 0 }
+        let reader = ReaderBuilder::new().delimiter(separator).quoting(quoting).build();
+        Self { reader, bytes, ends, length: 0, fields: 0 }
     }
 
     fn begin(&mut self) {
@@ -198,10 +207,12 @@ pub struct Records {
 }
 
 impl Records {
-    /// Of this file, whose first record is the header.
-    pub fn new(file: Box<dyn Read + Send>) -> Self {
+    /// Of this file, whose first record is the header, with this separator, and with or without
+    /// quotes around fields.
+    pub fn separated(file: Box<dyn Read + Send>, separator: u8, quoting: bool) -> Self {
         let lines = Lines { file: BufReader::new(file), number: 0, after_cr: false };
-        let (parser, alone) = (Parser::new(), Parser::new());
+        let parser = || Parser::new(separator, quoting);
+        let (parser, alone) = (parser(), parser());
         Self { lines, again: VecDeque::new(), width: None, parser, alone }
     }
 
@@ -307,7 +318,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(u64, Option<&'static str>, Vec<String>)> {
-        let mut records = Records::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())));
+        let file = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
+        let mut records = Records::separated(file, b',', true);
         let mut found = Vec::new();
         while let Some(record) = records.next().unwrap() {
             let field = |column| String::from_utf8_lossy(record.field(column)).into_owned();

@@ -1,112 +1,19 @@
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::Serialize;
-use shared_events::contract::{Currency, Money};
+use shared_events::contract::Currency;
 use tempfile::NamedTempFile;
 
 use super::calls::Measured;
-use super::invoices::Invoice;
+use super::counts::{Counts, FIRST, Latency, LeftOut, OrderNotKept, Returned, Sums, show};
+use super::files::NotKept;
 use super::plan::Problem;
+use super::source::Item;
 use crate::client::{Failure, Output};
-
-/// Lines left out that are shown without a report file.
-const FIRST: usize = 10;
-
-/// The result of a load. Counts are of the file, so that a second load gives the same; only
-/// `appended` and the latencies tell the two apart.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Counts {
-    /// Lines read, without the header.
-    pub lines: u64,
-    /// Invoices, credit notes included.
-    pub invoices: u64,
-    /// Invoices that are not credit notes.
-    pub orders: u64,
-    /// Credit notes.
-    pub credit_notes: u64,
-    /// Orders that the engine accepted.
-    pub placed: u64,
-    /// Orders that were refused, by the first code.
-    pub refused: BTreeMap<String, u64>,
-    /// Orders whose stock was reserved.
-    pub confirmed: u64,
-    /// Orders that were cancelled, by reason.
-    pub cancelled: BTreeMap<String, u64>,
-    /// Orders that were not confirmed while the load waited.
-    pub unconfirmed: u64,
-    /// Orders that were shipped.
-    pub fulfilled: u64,
-    /// Confirmed orders that the engine refused to ship, because another client had shipped or
-    /// cancelled them, by code.
-    pub fulfil_refused: BTreeMap<String, u64>,
-    /// Returns.
-    pub returned: Returned,
-    /// Lines of credit notes that match no earlier order, or are not valid, by reason.
-    pub unmatched: BTreeMap<String, u64>,
-    /// Lines of credit notes whose return the engine refused, by code; `PARTLY_RETURNED` where it
-    /// accepted the units of some orders and not of others.
-    pub returns_refused: BTreeMap<String, u64>,
-    /// Lines that did not become what the file says: refused, unmatched, or of an order that was
-    /// cancelled.
-    pub left_out: u64,
-    /// The first of them.
-    pub first_left_out: Vec<LeftOut>,
-    /// Commands sent: place, fulfil, request and approve.
-    pub commands: u64,
-    /// Commands that appended something; 0 where all was done before.
-    pub appended: u64,
-    /// Duration in seconds.
-    pub seconds: u64,
-    /// Commands per second.
-    pub commands_per_second: u64,
-    /// From sending a command to its answer, in microseconds.
-    pub latency_micros: Latency,
-}
-
-/// Returns and refunds.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Returned {
-    /// Returns that were approved: one per credit note and order.
-    pub returns: u64,
-    /// Lines of credit notes.
-    pub lines: u64,
-    /// Units.
-    pub units: u64,
-    /// Refunds, in minor units of the currency.
-    pub minor: i64,
-    /// The currency.
-    pub currency: String,
-}
-
-/// Quantiles of a latency.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Latency {
-    /// The median.
-    pub p50: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The maximum.
-    pub max: u64,
-}
-
-/// A line that was left out.
-#[derive(Clone, Debug, Serialize)]
-pub struct LeftOut {
-    /// Its number in the file.
-    pub line: u64,
-    /// Its invoice.
-    pub invoice: String,
-    /// A stable code.
-    pub code: String,
-    /// The reason.
-    pub detail: String,
-}
 
 /// Counts the results of invoices; lines that are not accepted go to the file immediately.
 pub struct Report {
@@ -118,6 +25,8 @@ struct Inner {
     counts: Counts,
     file: Option<ReportFile>,
     problems: u64,
+    // What is not kept waits here: the file has the problems first.
+    not_kept: Option<BufWriter<File>>,
     failed: Option<std::io::Error>,
 }
 
@@ -154,8 +63,21 @@ impl ReportFile {
         Ok(begun)
     }
 
-    fn end(mut self, rest: &str) -> std::io::Result<()> {
-        write!(self.file, "\n],{rest}\n")?;
+    fn end(
+        mut self,
+        not_kept: Option<BufWriter<File>>,
+        count: u64,
+        rest: &str,
+    ) -> std::io::Result<()> {
+        write!(self.file, "\n],")?;
+        if let Some(not_kept) = not_kept.filter(|_| count > 0) {
+            let mut aside = not_kept.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            aside.rewind()?;
+            write!(self.file, "\"not_kept\":[")?;
+            std::io::copy(&mut aside, &mut self.file)?;
+            write!(self.file, "\n],")?;
+        }
+        writeln!(self.file, "{rest}")?;
         self.file.flush()?;
         if let Some(beside) = self.beside {
             beside.persist(&self.path).map_err(|error| error.error)?;
@@ -179,7 +101,9 @@ impl Report {
             .transpose()?;
         let returned = Returned { currency: currency.code().to_owned(), ..Returned::default() };
         let counts = Counts { returned, ..Counts::default() };
-        let inner = Inner { counts, file, problems: 0, failed: None };
+        let aside = path.map(|_| tempfile::tempfile()).transpose().context("temporary file")?;
+        let not_kept = aside.map(BufWriter::new);
+        let inner = Inner { counts, file, problems: 0, not_kept, failed: None };
         Ok(Self { inner: Mutex::new(inner), currency })
     }
 
@@ -193,8 +117,41 @@ impl Report {
         count(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts);
     }
 
-    /// Counts an invoice that was read.
-    pub fn read(&self, invoice: &Invoice) {
+    /// Adds to the sums of a currency.
+    pub fn sum(&self, currency: &str, add: impl FnOnce(&mut Sums)) {
+        self.count(|counts| add(counts.sums.entry(currency.to_owned()).or_default()));
+    }
+
+    /// Records what an order has that is not kept.
+    pub fn not_kept(&self, order: &str, not_kept: &NotKept) {
+        let told = OrderNotKept { order: order.to_owned(), not_kept: not_kept.clone() };
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Inner { counts, not_kept: aside, failed, .. } = &mut *inner;
+        if let Some(aside) = aside {
+            let comma = if counts.not_kept == 0 { "\n" } else { ",\n" };
+            let written = write!(aside, "{comma}")
+                .and_then(|()| serde_json::to_writer(&mut *aside, &told).map_err(Into::into));
+            if let Err(error) = written {
+                failed.get_or_insert(error);
+            }
+        }
+        counts.not_kept += 1;
+        if counts.first_not_kept.len() < FIRST {
+            counts.first_not_kept.push(told);
+        }
+    }
+
+    /// Counts an invoice or an order that was read.
+    pub fn read(&self, item: &Item) {
+        let invoice = match item {
+            Item::Invoice(invoice) => invoice,
+            Item::Order(order) => {
+                return self.count(|counts| {
+                    counts.lines += order.lines;
+                    counts.orders += 1;
+                });
+            }
+        };
         self.count(|counts| {
             counts.lines += invoice.lines();
             // The rest of an invoice that came too late is not another invoice.
@@ -210,20 +167,20 @@ impl Report {
     }
 
     /// Records a line that was left out.
-    pub fn problem(&self, invoice: &Invoice, problem: &Problem) {
-        self.left_out(invoice, problem, 1);
+    pub fn problem(&self, number: &str, problem: &Problem) {
+        self.left_out(number, problem, 1);
     }
 
     /// Records several lines that were left out as one problem.
-    pub fn left_out(&self, invoice: &Invoice, problem: &Problem, lines: u64) {
+    pub fn left_out(&self, number: &str, problem: &Problem, lines: u64) {
         let left_out = LeftOut {
             line: problem.line,
-            invoice: invoice.number.clone(),
+            invoice: number.to_owned(),
             code: problem.code.clone(),
             detail: problem.detail.clone(),
         };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { counts, file, problems, failed } = &mut *inner;
+        let Inner { counts, file, problems, failed, .. } = &mut *inner;
         counts.left_out += lines;
         if let Some(ReportFile { file, .. }) = file {
             let comma = if *problems == 0 { "\n" } else { ",\n" };
@@ -263,59 +220,20 @@ impl Report {
     /// # Errors
     /// Where the file could not be written.
     pub fn finish(self, out: &Output) -> Result<bool, Failure> {
-        let Inner { counts, file, failed, .. } =
+        let Inner { counts, file, not_kept, failed, .. } =
             self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         if out.json {
             out.value(&counts);
         } else {
             show(out, &counts, self.currency);
         }
-        let Some(file) = file else { return Ok(counts.left_out == 0) };
+        let is_complete = counts.left_out == 0 && counts.not_kept == 0;
+        let Some(file) = file else { return Ok(is_complete) };
         let path = file.path.clone();
         let rest = serde_json::to_string(&counts).context("report")?;
         let rest = rest.strip_prefix('{').unwrap_or(&rest);
-        let written = failed.map_or_else(|| file.end(rest), Err);
+        let written = failed.map_or_else(|| file.end(not_kept, counts.not_kept, rest), Err);
         written.with_context(|| format!("--report {}", path.display()))?;
-        Ok(counts.left_out == 0)
-    }
-}
-
-fn show(out: &Output, counts: &Counts, currency: Currency) {
-    let row = |name: &str, value: &str| out.line(format!("{name:<44} {value}"));
-    let number = |name: &str, value: u64| row(name, &value.to_string());
-    let by = |name: &str, reasons: &BTreeMap<String, u64>| {
-        for (reason, times) in reasons {
-            number(&format!("{name} {reason}"), *times);
-        }
-    };
-    number("lines", counts.lines);
-    number("invoices", counts.invoices);
-    number("  orders", counts.orders);
-    number("    placed", counts.placed);
-    number("      confirmed", counts.confirmed);
-    number("      fulfilled", counts.fulfilled);
-    by("      cancelled", &counts.cancelled);
-    by("      not fulfilled", &counts.fulfil_refused);
-    if counts.unconfirmed > 0 {
-        number("      unconfirmed", counts.unconfirmed);
-    }
-    by("    refused", &counts.refused);
-    number("  credit notes", counts.credit_notes);
-    let money = Money::new(counts.returned.minor, currency);
-    row("    lines returned", &format!("{} ({money})", counts.returned.lines));
-    by("    lines unmatched", &counts.unmatched);
-    by("    lines refused", &counts.returns_refused);
-    row("commands", &format!("{} ({} appended)", counts.commands, counts.appended));
-    row("commands/s", &format!("{} over {} s", counts.commands_per_second, counts.seconds));
-    let Latency { p50, p99, max } = counts.latency_micros;
-    row("latency", &format!("p50 {p50} µs, p99 {p99} µs, max {max} µs"));
-    if counts.left_out > 0 {
-        number("lines left out", counts.left_out);
-        for LeftOut { line, invoice, code, detail } in &counts.first_left_out {
-            out.line(format!("  line {line}, invoice {invoice}: {code}: {detail}"));
-        }
-        if counts.left_out > u64::try_from(FIRST).unwrap_or(u64::MAX) {
-            out.line("  …; --report FILE lists all of them");
-        }
+        Ok(is_complete)
     }
 }

@@ -38,7 +38,7 @@ impl Shared {
                     self.report.count(|counts| {
                         *counts.unmatched.entry(problem.code.clone()).or_default() += 1;
                     });
-                    self.report.problem(credit_note, &problem);
+                    self.report.problem(&credit_note.number, &problem);
                 }
             }
         }
@@ -77,7 +77,7 @@ impl Shared {
                     *counts.returns_refused.entry(code.to_owned()).or_default() += 1;
                 });
                 let detail = format!("{}: {}", no.code, no.message);
-                self.report.problem(credit_note, &Problem::new(row, code, detail));
+                self.report.problem(&credit_note.number, &Problem::new(row, code, detail));
             } else {
                 self.report.count(|counts| counts.returned.lines += 1);
             }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use inventory_stream::grpc::proto::{BatchSetStockRequest, SetStockRequest};
 use shared_events::contract::Sku;
 
-use super::invoices::{Invoice, Invoices};
+use super::source::{Item, Source};
 use crate::client::Failure;
 
 /// More than any file sells.
@@ -45,14 +45,13 @@ pub type Sold = BTreeMap<String, i64>;
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn sold(invoices: Invoices) -> Result<Sold, Failure> {
+pub async fn sold(mut source: Source) -> Result<Sold, Failure> {
     let mut sold = Sold::new();
-    for invoice in invoices {
-        let invoice = invoice?;
-        for row in invoice.rows.iter().filter(|_| !invoice.is_credit_note()) {
-            let units: i64 = row.quantity.parse().unwrap_or(0);
+    while let Some(item) = source.next().await? {
+        for (sku, units) in item.products() {
+            let units = units.unwrap_or(0);
             if units > 0 {
-                let all = sold.entry(row.stock_code.clone()).or_default();
+                let all = sold.entry(sku.to_owned()).or_default();
                 *all = all.saturating_add(units).min(UNLIMITED);
             }
         }
@@ -73,13 +72,12 @@ impl Shelf {
         Self { policy, sold, set: HashSet::new() }
     }
 
-    /// The stock to set before this invoice is placed. Stock that was set earlier stays as it is.
-    pub fn before(&mut self, invoice: &Invoice) -> Vec<BatchSetStockRequest> {
+    /// The stock to set before this is placed. Stock that was set earlier stays as it is.
+    pub fn before(&mut self, item: &Item) -> Vec<BatchSetStockRequest> {
         let mut requests = Vec::new();
-        for row in invoice.rows.iter().filter(|_| !invoice.is_credit_note()) {
-            let sku = &row.stock_code;
+        for (sku, _) in item.products() {
             // An invalid sku is left for the order's refusal.
-            if sku.parse::<Sku>().is_err() || !self.set.insert(sku.clone()) {
+            if sku.parse::<Sku>().is_err() || !self.set.insert(sku.to_owned()) {
                 continue;
             }
             let on_hand = match self.policy {
@@ -88,7 +86,7 @@ impl Shelf {
                 StockPolicy::Units(units) => i64::from(units),
             };
             requests.push(SetStockRequest {
-                sku: sku.clone(),
+                sku: sku.to_owned(),
                 on_hand,
                 only_if_absent: true,
                 reason: "for the orders of a file".to_owned(),

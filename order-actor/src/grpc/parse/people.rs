@@ -1,4 +1,4 @@
-use shared_events::contract::{Contact, ContactError, Reason, TextError, TextRule};
+use shared_events::contract::{Contact, ContactError, Reason, TextError, TextRule, country_code};
 
 use super::Form;
 use crate::domain::{Address, AddressError};
@@ -40,7 +40,7 @@ impl Form {
             street: address.street,
             city: address.city,
             postal_code: address.postal_code,
-            country: address.country,
+            country: country_code(&address.country),
             name: address.name,
             company: address.company,
             street_line2: address.street_line2,

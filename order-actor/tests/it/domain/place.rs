@@ -149,6 +149,30 @@ fn addresses_are_checked_field_by_field() {
 }
 
 #[test]
+fn a_city_is_needed_where_addresses_have_one() {
+    let there = |country: &str, region: &str| {
+        let mut there = address();
+        (there.country, there.region) = (country.to_owned(), region.to_owned());
+        there.city.clear();
+        there.check()
+    };
+    for (countries, without, with_region) in [
+        ("AG GI MO SG SM VG", Ok(()), Ok(())),
+        ("AE CO HK ID JP KY NR VN", Err(AddressError::City), Ok(())),
+        ("DE GB US XK", Err(AddressError::City), Err(AddressError::City)),
+    ] {
+        for country in countries.split(' ') {
+            assert_eq!(there(country, ""), without, "{country}");
+            assert_eq!(there(country, "Kowloon"), with_region, "{country}");
+        }
+    }
+    let mut there = address();
+    there.country = "SG".to_owned();
+    there.city = " ".to_owned();
+    assert_eq!(there.check(), Err(AddressError::City));
+}
+
+#[test]
 fn placing_the_same_order_again_changes_nothing_in_any_state() {
     let histories = [
         vec![placed()],
