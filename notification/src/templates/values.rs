@@ -215,7 +215,13 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
                 set("refund", numbers.money(*refund));
             }
         }
-        OrderFact::Created { .. } | OrderFact::Confirmed { .. } => {}
+        OrderFact::Confirmed { backordered, .. } => {
+            let units = backordered.iter().take(LINES_MAX);
+            let units = units.map(|units| line_of(units.line, &units.sku, units.quantity, None));
+            set("backordered", units.collect::<Vec<_>>().into());
+            set("more_backordered", backordered.len().saturating_sub(LINES_MAX).into());
+        }
+        OrderFact::Created { .. } => {}
     }
     values
 }

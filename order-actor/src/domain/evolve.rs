@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use shared_events::contract::{CancelReason, Money, ReservationId, ReturnId, Timestamp};
 
+use super::backorder::{allocate, backorder};
 use super::counts::{self, cancel, each, fulfill, nothing_open};
 use super::{
     Cancelled, ChargeRefund, Confirmed, Details, Event, Fulfilled, JudgedReturn, Judgement,
@@ -64,7 +65,10 @@ type Evolved = Result<Order, &'static str>;
 fn apply(order: Order, event: &Event) -> Evolved {
     match event {
         Event::OrderPlaced { .. } => placed(&order, event),
-        Event::OrderConfirmed { reservation_id, .. } => confirmed(order, *reservation_id),
+        Event::OrderConfirmed { reservation_id, backordered, .. } => {
+            confirmed(order, *reservation_id, backordered)
+        }
+        Event::LinesAllocated { lines, .. } => lines_allocated(order, lines),
         Event::LinesCancelled { lines, return_until, .. } => {
             lines_cancelled(order, lines, *return_until)
         }
@@ -94,9 +98,16 @@ fn apply(order: Order, event: &Event) -> Evolved {
     }
 }
 
-fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
-    let Order::Pending(Pending { details, .. }) = order else { return Err(WRONG_STATE) };
+fn confirmed(order: Order, reservation_id: ReservationId, backordered: &[LineQuantity]) -> Evolved {
+    let Order::Pending(Pending { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    backorder(&mut details, backordered)?;
     Ok(Order::Confirmed(Confirmed { details, reservation_id, shipped_at: None }))
+}
+
+fn lines_allocated(order: Order, lines: &[LineQuantity]) -> Evolved {
+    let Order::Confirmed(mut confirmed) = order else { return Err(WRONG_STATE) };
+    allocate(&mut confirmed.details, lines)?;
+    Ok(Order::Confirmed(confirmed))
 }
 
 fn lines_cancelled(
@@ -277,6 +288,7 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
     for line in &mut details.lines {
         line.amounts.cancelled = line.amounts.ordered;
         line.cancelled = line.ordered;
+        line.backordered = 0;
     }
     Ok(Order::Cancelled(Cancelled {
         details,

@@ -104,6 +104,10 @@ fn rejected(rejection: &Rejection) -> Refused {
             .with("from", from.code())
             .with("asked", call)
             .with("allowed", from.allows().join(",")),
+        Rejection::Backordered { lines } => {
+            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            refused.with("lines", lines.join(","))
+        }
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch

@@ -20,9 +20,12 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
             charges: details.charges.iter().map(charge).collect(),
             totals: (!details.totals.is_plain()).then(|| Box::new(totals(&details.totals))),
         }],
-        Event::OrderConfirmed { reservation_id, .. } => {
-            vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
+        Event::OrderConfirmed { reservation_id, backordered, .. } => {
+            let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
+            vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
+        // Stock has published `inventory.allocated.v1`.
+        Event::LinesAllocated { .. } => Vec::new(),
         Event::LinesCancelled { lines, reason, .. } => {
             vec![OrderFact::LinesCancelled { order, lines: units(details, lines), reason: *reason }]
         }

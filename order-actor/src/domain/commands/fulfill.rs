@@ -2,6 +2,7 @@ use serde::Serialize;
 use shared_events::contract::ShipmentId;
 
 use super::{Decide, DecisionContext};
+use crate::domain::backorder::no_backordered;
 use crate::domain::guards::{
     Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, open_units,
     same_or_exists, same_units, units,
@@ -45,6 +46,7 @@ impl Decide for Fulfill {
             return Err(invalid_transition(order, "FulfillOrder"));
         };
         let lines = open_units(details, &self.lines)?;
+        no_backordered(details, &lines)?;
         carrier_fits("carrier", &self.carrier)?;
         carrier_fits("tracking", &self.tracking)?;
         let (shipment_id, carrier, tracking) =

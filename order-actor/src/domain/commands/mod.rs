@@ -2,6 +2,7 @@
 //! its events.
 //! Never here: the wire form of a command (`grpc/commands`), or what its events do (`evolve`).
 
+mod allocate; // stock came for units that waited
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
@@ -15,6 +16,7 @@ mod request_return; // ask to return units
 use serde::Serialize;
 use shared_events::contract::Timestamp;
 
+pub use allocate::Allocate;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
@@ -35,6 +37,8 @@ pub enum Command {
     Place(Box<Place>),
     /// Stock holds all its units.
     Confirm(Confirm),
+    /// Stock came for units that were backordered.
+    Allocate(Allocate),
     /// Cancel it, or some of its open units.
     Cancel(Cancel),
     /// Its confirmation window may have passed.
@@ -64,6 +68,8 @@ pub enum CommandKind {
     Place,
     /// See [`Command::Confirm`].
     Confirm,
+    /// See [`Command::Allocate`].
+    Allocate,
     /// See [`Command::Cancel`].
     Cancel,
     /// See [`Command::Lapse`].
@@ -87,6 +93,7 @@ impl CommandKind {
         match self {
             Self::Place => "Place",
             Self::Confirm => "Confirm",
+            Self::Allocate => "Allocate",
             Self::Cancel => "Cancel",
             Self::Lapse => "Lapse",
             Self::Fulfill => "Fulfill",
@@ -105,7 +112,8 @@ impl CommandKind {
     const fn next(self) -> Option<Self> {
         match self {
             Self::Place => Some(Self::Confirm),
-            Self::Confirm => Some(Self::Cancel),
+            Self::Confirm => Some(Self::Allocate),
+            Self::Allocate => Some(Self::Cancel),
             Self::Cancel => Some(Self::Lapse),
             Self::Lapse => Some(Self::Fulfill),
             Self::Fulfill => Some(Self::RequestReturn),
@@ -123,6 +131,7 @@ impl Command {
         match self {
             Self::Place(place) => place.as_ref(),
             Self::Confirm(confirm) => confirm,
+            Self::Allocate(allocate) => allocate,
             Self::Cancel(cancel) => cancel,
             Self::Lapse => &Lapse,
             Self::Fulfill(fulfill) => fulfill,

@@ -48,9 +48,12 @@ fn kind(event: &Event) -> Kind {
             tags: tags.clone(),
             metadata: metadata.clone(),
         }),
-        Event::OrderConfirmed { reservation_id, at: _ } => {
-            let reservation_id = reservation_id.to_string();
-            Kind::OrderConfirmed(proto::OrderConfirmed { reservation_id })
+        Event::OrderConfirmed { reservation_id, backordered, at: _ } => {
+            let (reservation_id, backordered) = (reservation_id.to_string(), units(backordered));
+            Kind::OrderConfirmed(proto::OrderConfirmed { reservation_id, backordered })
+        }
+        Event::LinesAllocated { lines, at: _ } => {
+            Kind::LinesAllocated(proto::LinesAllocated { lines: units(lines) })
         }
         Event::LinesCancelled { lines, reason, text, return_until, at: _ } => {
             lines_cancelled(lines, *reason, text, *return_until)

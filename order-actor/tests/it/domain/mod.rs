@@ -13,6 +13,7 @@ mod place;
 mod reject_return;
 mod request_return;
 
+mod backorder;
 mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses
