@@ -319,6 +319,20 @@ async fn a_rule_is_set_once_and_recorded(dialect: Dialect) {
     bench.sums_hold().await;
 }
 
+async fn units_that_wait_without_an_order_are_found(dialect: Dialect) {
+    let (mut bench, mut client) = served(dialect).await;
+    may_be(&mut client, "A", 9).await;
+    bench.follow(&[Story::new().placed(&[("A", 4)])]).await.unwrap();
+    bench.sums_hold().await;
+    let mut tx = bench.database.begin().await.unwrap();
+    let sql = "UPDATE stock SET backordered = 3, on_hand = 1, adjusted = 1";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = inventory_stream::reconcile(&bench.database).await.unwrap().discrepancies;
+    let laws: Vec<_> = found.iter().map(|one| one.law.as_str()).collect();
+    assert_eq!(laws, ["stock.adjusted", "stock.backordered", "stock.movements"]);
+}
+
 async fn a_wrong_rule_names_its_fields(dialect: Dialect) {
     let (_bench, mut client) = served(dialect).await;
     let wrong = proto::SetBackorderRequest {
@@ -378,5 +392,6 @@ on_both! {
     a_stock_take_counts_what_is_held_on_hand
     more_orders_than_one_step_serves_get_their_units_in_one_call
     a_rule_is_set_once_and_recorded
+    units_that_wait_without_an_order_are_found
     a_wrong_rule_names_its_fields
 }
