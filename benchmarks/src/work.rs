@@ -72,6 +72,6 @@ impl Template {
 
     /// Confirms an order, as stock does.
     pub fn confirm() -> Command {
-        Command::Confirm(Confirm { reservation_id: ReservationId::mint() })
+        Command::Confirm(Confirm { reservation_id: ReservationId::mint(), backordered: Vec::new() })
     }
 }

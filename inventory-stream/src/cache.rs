@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::StockLevel;
+use crate::domain::{BackorderRule, StockLevel};
 use crate::store::{self, Generation, Stock};
 
 /// How often the facts of other processes are read.
@@ -147,7 +147,7 @@ impl StockCache {
 
     /// Fills a missing product, unless it has changed since it was read; returns whether it did.
     pub async fn fill(&self, token: FillToken, level: StockLevel, read_at: Timestamp) -> bool {
-        let value = format!("{}|{}|{}", read_at.micros(), level.on_hand, level.reserved);
+        let value = value(level, read_at);
         match self.inner.cache.fill(token.place, &value, self.inner.keep).await {
             Ok(filled) => filled,
             Err(error) => {
@@ -335,6 +335,10 @@ fn key(id: &str, sku: &Sku) -> String {
 
 /// The products whose stock a fact changes.
 fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
+    let allocated = match &fact.body {
+        FactBody::Inventory(InventoryFact::Allocated { lines, .. }) => lines.as_slice(),
+        _ => &[],
+    };
     let lines = match &fact.body {
         FactBody::Inventory(
             InventoryFact::Reserved { lines, .. }
@@ -342,15 +346,36 @@ fn changed(fact: &Fact) -> impl Iterator<Item = &Sku> {
             | InventoryFact::Committed { lines, .. }
             | InventoryFact::Restocked { lines, .. },
         ) => lines.as_slice(),
-        FactBody::Inventory(InventoryFact::Rejected { .. })
+        FactBody::Inventory(InventoryFact::Rejected { .. } | InventoryFact::Allocated { .. })
         | FactBody::Order(_)
         | FactBody::Notification(_) => &[],
     };
-    lines.iter().map(|line| &line.sku)
+    lines.iter().map(|line| &line.sku).chain(allocated.iter().map(|units| &units.sku))
+}
+
+/// A value as Redis keeps it. What few products have is left out where they have not.
+fn value(level: StockLevel, read_at: Timestamp) -> String {
+    let StockLevel { on_hand, reserved, backordered, backorder } = level;
+    let mut value = format!("{}|{on_hand}|{reserved}", read_at.micros());
+    if backordered != 0 || backorder != BackorderRule::default() {
+        let until = backorder.until.map(|until| until.micros().to_string()).unwrap_or_default();
+        value.push_str(&format!("|{backordered}|{}|{until}", backorder.limit));
+    }
+    value
 }
 
 fn parse_value(value: &str) -> Option<(StockLevel, Timestamp)> {
-    let mut parts = value.split('|').map(|part| part.parse::<i64>().ok());
-    let (read_at, on_hand, reserved) = (parts.next()??, parts.next()??, parts.next()??);
-    Some((StockLevel { on_hand, reserved }, Timestamp::checked_from_micros(read_at)?))
+    let mut parts = value.split('|');
+    let mut number = || parts.next()?.parse::<i64>().ok();
+    let (read_at, on_hand, reserved) = (number()?, number()?, number()?);
+    let mut level = StockLevel { on_hand, reserved, ..StockLevel::default() };
+    if let Some(backordered) = parts.next() {
+        level.backordered = backordered.parse().ok()?;
+        level.backorder.limit = parts.next()?.parse().ok()?;
+        level.backorder.until = match parts.next()? {
+            "" => None,
+            until => Some(Timestamp::checked_from_micros(until.parse().ok()?)?),
+        };
+    }
+    Some((level, Timestamp::checked_from_micros(read_at)?))
 }

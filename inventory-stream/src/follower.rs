@@ -60,6 +60,7 @@ impl Handler<Fact> for StockFollower {
         let changed = reservations.values().filter(|one| touched.contains(&one.order_id));
         store::write_reservations(&self.database, tx, changed).await?;
         let now = (self.now)();
+        answers.extend(store::allocate(&self.database, tx, &mut stock, None, now).await?);
         let published = self.outbox.write(tx, answers, now).await?;
         let (cause, moved) = (Cause::Orders, movements::by_product(&published));
         store::change(&self.database, tx, cause, stock.changes(), &moved, now).await?;
@@ -128,7 +129,7 @@ impl StockFollower {
             reservation.undo(&mut stock);
         }
         for sku in &skus {
-            let short = -stock.level(sku).available();
+            let short = -stock.level(sku).free();
             if short > 0 {
                 let (units, reason) = (short, "history set back: these units are held for orders");
                 store::add_unaccounted(tx, sku, units, reason, (self.now)()).await?;
@@ -136,7 +137,7 @@ impl StockFollower {
         }
         let (cause, now) = (Cause::SetBack, (self.now)());
         store::change(&self.database, tx, cause, stock.changes(), &BTreeMap::new(), now).await?;
-        store::forget_reservations(&self.database, tx, gone.iter().map(|one| one.order_id)).await?;
+        store::forget_reservations(&self.database, tx, gone).await?;
         Ok(())
     }
 }

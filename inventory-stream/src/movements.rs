@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-use shared_events::contract::{Fact, FactBody, InventoryFact, Sku, StockLine, Timestamp};
+use shared_events::contract::{Fact, FactBody, InventoryFact, Quantity, Sku, Timestamp};
 use shared_events::stream::{Database, DatabaseError};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -18,6 +18,8 @@ pub enum Cause {
     Set,
     /// Somebody added or removed units.
     Adjusted,
+    /// Somebody set how many units may be backordered.
+    Backorder,
     /// Facts about orders.
     Orders,
     /// The log of orders was set back: movements of facts that it no longer holds were reverted.
@@ -33,6 +35,7 @@ impl Cause {
         match self {
             Self::Set => "SET",
             Self::Adjusted => "ADJUSTED",
+            Self::Backorder => "BACKORDER",
             Self::Orders => "ORDERS",
             Self::SetBack => "SET_BACK",
             Self::Earlier => "EARLIER",
@@ -48,7 +51,8 @@ impl Cause {
     const fn next(self) -> Option<Self> {
         match self {
             Self::Set => Some(Self::Adjusted),
-            Self::Adjusted => Some(Self::Orders),
+            Self::Adjusted => Some(Self::Backorder),
+            Self::Backorder => Some(Self::Orders),
             Self::Orders => Some(Self::SetBack),
             Self::SetBack => Some(Self::Earlier),
             Self::Earlier => None,
@@ -71,6 +75,9 @@ pub enum MovementKind {
     /// They are returned to stock.
     #[serde(rename = "B")]
     Restocked,
+    /// They came for an order that waited for them.
+    #[serde(rename = "A")]
+    Allocated,
 }
 
 /// A fact of the outbox that moved units of a product: its shard, its position, its effect, and the
@@ -87,7 +94,13 @@ impl MovedBy {
             MovementKind::Released => (0, -units),
             MovementKind::Committed => (-units, -units),
             MovementKind::Restocked => (units, 0),
+            // They were reserved before.
+            MovementKind::Allocated => (0, 0),
         }
+    }
+
+    const fn allocated(&self) -> i64 {
+        if matches!(self.2, MovementKind::Allocated) { self.3 } else { 0 }
     }
 }
 
@@ -96,14 +109,7 @@ pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
     let mut moved: BTreeMap<Sku, Vec<MovedBy>> = BTreeMap::new();
     for fact in facts {
         let FactBody::Inventory(body) = &fact.body else { continue };
-        let (kind, lines) = match body {
-            InventoryFact::Reserved { lines, .. } => (MovementKind::Reserved, lines),
-            InventoryFact::Released { lines, .. } => (MovementKind::Released, lines),
-            InventoryFact::Committed { lines, .. } => (MovementKind::Committed, lines),
-            InventoryFact::Restocked { lines, .. } => (MovementKind::Restocked, lines),
-            InventoryFact::Rejected { .. } => continue,
-        };
-        for StockLine { sku, quantity } in lines {
+        for (kind, sku, quantity) in moved_by(body) {
             let units = i64::from(quantity.get());
             let all = moved.entry(sku.clone()).or_default();
             match all.last_mut() {
@@ -114,6 +120,22 @@ pub(crate) fn by_product(facts: &[Fact]) -> BTreeMap<Sku, Vec<MovedBy>> {
         }
     }
     moved
+}
+
+/// What a fact does to units of products.
+fn moved_by(fact: &InventoryFact) -> Vec<(MovementKind, &Sku, Quantity)> {
+    let (kind, lines) = match fact {
+        InventoryFact::Reserved { lines, .. } => (MovementKind::Reserved, lines),
+        InventoryFact::Released { lines, .. } => (MovementKind::Released, lines),
+        InventoryFact::Committed { lines, .. } => (MovementKind::Committed, lines),
+        InventoryFact::Restocked { lines, .. } => (MovementKind::Restocked, lines),
+        InventoryFact::Allocated { lines, .. } => {
+            let kind = MovementKind::Allocated;
+            return lines.iter().map(|units| (kind, &units.sku, units.quantity)).collect();
+        }
+        InventoryFact::Rejected { .. } => return Vec::new(),
+    };
+    lines.iter().map(|line| (kind, &line.sku, line.quantity)).collect()
 }
 
 /// The position of a movement among those of its product.
@@ -149,6 +171,8 @@ pub struct StockMovement {
     pub on_hand_change: i64,
     /// Units reserved added, removed where negative.
     pub reserved_change: i64,
+    /// Units that were backordered and are on hand now.
+    pub allocated: i64,
     /// On hand and reserved afterwards, where that is known.
     pub after: Option<(i64, i64)>,
     /// The cause of its row.
@@ -224,6 +248,7 @@ fn split_row(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, Data
         position: MovementPosition { number, index: 0 },
         on_hand_change: row.try_get(1)?,
         reserved_change: row.try_get(2)?,
+        allocated: 0,
         after: on_hand.zip(reserved),
         cause: Cause::parse(&cause).ok_or(DatabaseError::Corrupt("cause of a movement"))?,
         fact: None,
@@ -245,6 +270,7 @@ fn split_row(row: &AnyRow) -> Result<Vec<(StockMovement, Option<MovedBy>)>, Data
             position: MovementPosition { number, index },
             on_hand_change,
             reserved_change,
+            allocated: moved.allocated(),
             after,
             ..sum.clone()
         };

@@ -43,12 +43,13 @@ const PAGE: u32 = 1_000;
 #[derive(Default)]
 struct Sums {
     reserved: i64,
+    backordered: i64,
     committed: i64,
     restocked: i64,
 }
 
-/// Checks the tables and names every difference. Per product: reserved, committed and restocked are
-/// the sums of its reservations, adjusted is the sum of people's movements, on hand = adjusted -
+/// Checks the tables and names every difference. Per product: reserved, backordered, committed and
+/// restocked are the sums of its reservations, adjusted is the sum of people's movements, on hand = adjusted -
 /// committed + restocked, and its movements have no gap, add up to it and end at it. The outbox has
 /// no gap.
 ///
@@ -101,6 +102,7 @@ async fn reservation_sums(database: &Database) -> Result<BTreeMap<Sku, Sums>, Da
                 let sum = sums.entry(held.sku.clone()).or_default();
                 if reservation.state == ReservationState::Reserved {
                     sum.reserved += i64::from(held.open());
+                    sum.backordered += i64::from(held.backordered);
                 }
                 sum.committed += i64::from(held.committed);
                 sum.restocked += i64::from(held.restocked);
@@ -145,7 +147,8 @@ const PRODUCTS: &str = "
     SELECT page.sku, page.on_hand, page.reserved, adjusted, committed, restocked, moves,
            COALESCE(moved.by_people, 0), COALESCE(moved.delta, 0), COALESCE(moved.held, 0),
            COALESCE(moved.many, 0), COALESCE(moved.last, 0),
-           COALESCE(last.on_hand, moved.delta, 0), COALESCE(last.reserved, moved.held, 0)
+           COALESCE(last.on_hand, moved.delta, 0), COALESCE(last.reserved, moved.held, 0),
+           COALESCE(backordered, 0)
     FROM (SELECT * FROM stock WHERE sku > $1 ORDER BY sku LIMIT $2) AS page
     LEFT JOIN (
         SELECT sku,
@@ -172,6 +175,7 @@ fn check_product(
     let (committed, restocked, moves) = (number(4)?, number(5)?, number(6)?);
     let (moved, delta, held) = (number(7)?, number(8)?, number(9)?);
     let (count, newest, last) = (number(10)?, number(11)?, (number(12)?, number(13)?));
+    let backordered = number(14)?;
     let subject = format!("sku {sku}");
     let mut law = |law: &str, expected: i64, is: i64| {
         if expected != is {
@@ -185,8 +189,11 @@ fn check_product(
     law("stock.committed", sum.committed, committed);
     law("stock.restocked", sum.restocked, restocked);
     law("stock.adjusted", moved, adjusted);
-    if reserved < 0 || reserved > on_hand {
-        law("stock.bounds", on_hand, reserved);
+    law("stock.backordered", sum.backordered, backordered);
+    // Of those reserved, the ones on hand.
+    let there = reserved - backordered;
+    if !(0..=reserved).contains(&backordered) || there > on_hand {
+        law("stock.bounds", on_hand, there);
     }
     let numbered = count == moves && newest == moves;
     if !numbered || (delta, held) != (on_hand, reserved) || last != (delta, held) {

@@ -4,12 +4,12 @@ use std::time::Duration;
 use include_dir::{Dir, include_dir};
 use shared_events::contract::Timestamp;
 use shared_events::stream::redis::Redis;
-use shared_events::stream::{Database, Dialect, Outbox, migrations};
+use shared_events::stream::{Database, DatabaseError, Dialect, Outbox, migrations};
 use sqlx::migrate::Migrator;
 
 use crate::grpc::StockEdge;
 use crate::grpc::proto::inventory_service_server::InventoryServiceServer;
-use crate::{StockCache, StockFollower};
+use crate::{StockCache, StockFollower, store};
 
 static POSTGRES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/postgres");
 static SQLITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations/sqlite");
@@ -72,6 +72,25 @@ impl Inventory {
     #[must_use]
     pub fn facts(&self) -> Arc<Outbox> {
         Arc::new(self.outbox.clone())
+    }
+
+    /// Gives free units to the orders that wait for them, where an earlier step was bounded or a
+    /// history was set back: nothing, for nearly all calls. A hundred products at most.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]
+    pub async fn allocate_rest(&self) -> Result<(), DatabaseError> {
+        let skus = store::allocatable(&self.database).await?;
+        if skus.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.database.begin().await?;
+        store::exclude_followers(&self.database, &mut tx).await?;
+        let (database, outbox, now) = (&self.database, &self.outbox, (self.now)());
+        store::allocate_products(database, outbox, &mut tx, &skus, None, now).await?;
+        tx.commit().await?;
+        self.outbox.committed();
+        Ok(())
     }
 
     /// The handler of its calls.

@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use inventory_stream::{DISCREPANCIES_KEPT, Discrepancy, Reconciled, reconcile};
+use inventory_stream::{DISCREPANCIES_KEPT, Discrepancy, Inventory, Reconciled, reconcile};
 use order_actor::clock::Clock;
 use shared_events::chance::Chance;
-use shared_events::stream::{Backoff, Database, Scope};
+use shared_events::stream::{Backoff, Scope};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,10 @@ const LOGGED_MAX: usize = 20;
 
 /// Checks stock's sums periodically, from a snapshot on a connection of its own, so that no other
 /// work waits for it. Runs in the process that follows orders for stock, and stores the time and
-/// result in the database, where the process that takes over continues.
+/// result in the database, where the process that takes over continues. Before a check it gives what
+/// came to stock to orders that still wait for it ([`Inventory::allocate_rest`]).
 pub(super) struct Reconcile {
-    pub(super) database: Database,
+    pub(super) inventory: Inventory,
     pub(super) backend: Backend,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) every: Duration,
@@ -71,16 +72,17 @@ impl Reconcile {
     }
 
     async fn check_when_due(&self) -> anyhow::Result<()> {
-        let last = Reconciled::load(&self.database).await?;
+        let last = Reconciled::load(self.inventory.database()).await?;
         if let Some(last) = &last {
             self.clock.wait_until(last.at.plus(self.every)).await;
         }
+        self.inventory.allocate_rest().await?;
         let at = self.clock.now();
         let snapshot = stores::snapshot(&self.backend, &inventory::SERVICE).await?;
         let found = reconcile(&snapshot).await;
         snapshot.close().await;
         let found = found?;
-        Reconciled::store(&self.database, at, &found).await?;
+        Reconciled::store(self.inventory.database(), at, &found).await?;
         let known = last.map(|last| last.discrepancies).unwrap_or_default();
         let kept = found.discrepancies.len().min(DISCREPANCIES_KEPT);
         log_changes(known, &found.discrepancies[..kept]);

@@ -45,6 +45,16 @@ pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(),
             }
             out.answer(&ask("AdjustStock", request).await?, moved);
         }
+        StockVerb::Backorder { sku, limit, until, why: Why { reason }, request_id } => {
+            let request_id = request_id.unwrap_or_else(|| Id(Chance::system().uuid()));
+            let mut request = json!({
+                "sku": sku, "backorder_limit": limit, "reason": reason, "request_id": request_id,
+            });
+            if let Some(until) = until {
+                request["backorder_until"] = json!(until);
+            }
+            out.answer(&ask("SetBackorder", request).await?, moved);
+        }
         StockVerb::Movements { sku, page } => {
             let method = "inventory.v1.InventoryService/ListMovements";
             let request = json!({ "sku": sku });

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use inventory_stream::domain::{Reservation, ReservationState};
 use notification::ledger::CorrectedContact;
 use notification::{Channel, Config, Route, planned_all};
-use order_actor::domain::{Order, deadline};
+use order_actor::domain::{Details, Line, Order, deadline};
 use order_actor::projections::{DueDeadline, Summary};
 use shared_events::contract::{
     CancelReason, Disposition, Fact, FactBody, OrderFact, ReservationId,
@@ -182,6 +182,42 @@ pub fn answer(
         let detail = "stock has withdrawn its units, and that has not reached the order";
         report.find(Law::ReservationsAsOrders, subject, detail);
     }
+}
+
+/// The units that wait for stock are those that stock has not come for. `read` is the order as stock
+/// has read it, `now` as it is.
+pub fn backorders(
+    report: &mut Report,
+    subject: &str,
+    all_answers_read: bool,
+    (read, now): (&Order, &Order),
+    found: Option<&Reservation>,
+) {
+    let waits = |order: &Order| -> BTreeMap<u32, u32> {
+        let lines = order.details().map(|details| details.lines.as_slice()).unwrap_or_default();
+        lines.iter().map(|line| (line.number, line.backordered)).collect()
+    };
+    let Some(found) = found.filter(|_| matches!(now, Order::Confirmed(_))) else { return };
+    // What it cancelled and stock has not read would differ.
+    let all_read = all_answers_read && read.details().map(open) == now.details().map(open);
+    if !all_read {
+        return;
+    }
+    let in_order = waits(now);
+    for held in &found.lines {
+        let waits = in_order.get(&held.line).copied().unwrap_or_default();
+        if waits != held.backordered {
+            let detail = format!(
+                "line {}: {waits} units wait in the order, {} in stock",
+                held.line, held.backordered
+            );
+            report.find(Law::ReservationsAsOrders, subject, detail);
+        }
+    }
+}
+
+fn open(details: &Details) -> Vec<u32> {
+    details.lines.iter().map(Line::open).collect()
 }
 
 /// Each fact has exactly one message per channel, not counting messages resent on request. Messages

@@ -204,6 +204,7 @@ async fn reservation(
             ("units out", &units["committed"], &line["fulfilled"]),
             ("units back", &units["restocked"], &back),
             ("units held", &units["held"], &line["open"]),
+            ("units backordered", &units["backordered"], &line["backordered"]),
         ] {
             if is != expected {
                 let detail = format!("line {number}, {what}: stock {is}, the order {expected}");

@@ -11,6 +11,7 @@
 
 mod amounts;
 mod archive;
+mod backorders;
 mod backup;
 mod book;
 mod calendar;

@@ -43,6 +43,7 @@ inventory.v1.InventoryService/GetStock                      ops service
 inventory.v1.InventoryService/ListMovements                 ops service
 inventory.v1.InventoryService/ListStock                     ops service
 inventory.v1.InventoryService/ListStockHolders              ops service
+inventory.v1.InventoryService/SetBackorder                  ops
 inventory.v1.InventoryService/SetStock                      ops service
 notifications.v1.NotificationService/GetNotification        ops service
 notifications.v1.NotificationService/ListNotifications      ops service

@@ -206,6 +206,13 @@ fn shown() -> Vec<(Vec<&'static str>, &'static str, Value, Vec<&'static str>)> {
             vec!["before", "on hand"],
         ),
         (
+            vec!["stock", "backorder", "MUG", "9", "--until", "2026-12-24"],
+            stocks("SetBackorder"),
+            json!({ "stock": { "sku": "MUG", "on_hand": 1, "reserved": 4, "backordered": 3,
+                               "backorder_limit": 9, "backorder_until": "2026-12-24T00:00:00Z" } }),
+            vec!["backordered", "backorder limit", "2026-12-24T00:00:00Z"],
+        ),
+        (
             vec!["stock", "list", "--prefix", "M"],
             stocks("ListStock"),
             json!({ "stock": [stock], "next_page_token": "next" }),

@@ -49,6 +49,9 @@ pub struct ReservedLine {
     /// Units of those that were withdrawn and that the order has neither cancelled nor shipped since.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub withdrawn: u32,
+    /// Open units that are not on hand: they wait for stock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backordered: u32,
     /// Units shipped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: u32,
@@ -60,6 +63,11 @@ pub struct ReservedLine {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(units: &u32) -> bool {
     *units == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl ReservedLine {
@@ -99,6 +107,9 @@ pub struct Reservation {
     /// The products that were short, where it was rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Sku>,
+    /// Whether units were backordered when it was made: the database then knows for what it waits.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub was_backordered: bool,
     /// Facts that were applied.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub applied: BTreeSet<FactId>,
@@ -122,6 +133,7 @@ impl Reservation {
             placed_at: None,
             lines: Vec::new(),
             missing: Vec::new(),
+            was_backordered: false,
             applied: BTreeSet::new(),
             waiting: Vec::new(),
             fact_range: None,
@@ -173,6 +185,7 @@ impl Reservation {
         for held in &self.lines {
             if self.state == ReservationState::Reserved {
                 stock.reserve(&held.sku, -i64::from(held.open()));
+                stock.backorder(&held.sku, -i64::from(held.backordered));
             }
             stock.commit(&held.sku, -i64::from(held.committed));
             // Committing also released the hold; reverting it must not reserve again.
@@ -181,7 +194,8 @@ impl Reservation {
         }
     }
 
-    /// The order was placed: holds all units, or none where a product is short.
+    /// The order was placed: holds all units, or none where a product is short. Units that are not on
+    /// hand may be backordered ([`BackorderRule`](super::BackorderRule)).
     ///
     /// # Errors
     /// [`Impossible`] where a fact that waited for the placing does not fit these lines.
@@ -201,6 +215,7 @@ impl Reservation {
                 quantity: quantity.get(),
                 released: 0,
                 withdrawn: 0,
+                backordered: 0,
                 committed: 0,
                 restocked: 0,
             })
@@ -225,19 +240,12 @@ impl Reservation {
             return Ok(vec![InventoryFact::Rejected { order_id, skus: missing, reservation_id }]);
         }
         self.state = ReservationState::Reserved;
-        let mut facts = vec![InventoryFact::Reserved {
-            order_id: self.order_id,
-            reservation_id: self.reservation_id,
-            lines: stock_lines(self.lines.iter().map(|held| (&held.sku, held.quantity))),
-        }];
-        for held in &self.lines {
-            stock.reserve(&held.sku, i64::from(held.quantity));
-        }
+        let mut facts = vec![self.reserve_all(stock)];
         facts.extend(self.catch_up(stock)?);
         Ok(facts)
     }
 
-    /// Products with fewer units available than all lines together need.
+    /// Products of which fewer units may be promised than all lines together need.
     fn missing(&self, stock: &StockLevels) -> Vec<Sku> {
         let mut needed: BTreeMap<&Sku, i64> = BTreeMap::new();
         for held in &self.lines {
@@ -245,7 +253,7 @@ impl Reservation {
         }
         needed
             .into_iter()
-            .filter(|(sku, units)| stock.level(sku).available() < *units)
+            .filter(|(sku, units)| stock.level(sku).promisable(self.placed_at) < *units)
             .map(|(sku, _)| sku.clone())
             .collect()
     }
@@ -278,6 +286,8 @@ impl Reservation {
             let open = held.open();
             if open > 0 {
                 stock.reserve(&held.sku, -i64::from(open));
+                let waited = held.take_backordered(open);
+                stock.backorder(&held.sku, -i64::from(waited));
                 held.released += open;
                 freed.push((held.sku.clone(), open));
             }

@@ -32,6 +32,9 @@ pub struct Step {
 const WITHDRAWN: &str =
     "shipped after a stock-take had withdrawn the units, and none is available: correct the stock";
 
+const BACKORDERED: &str =
+    "shipped although the units wait for stock: set the stock to what was there, then try again";
+
 /// A fact that no history of the order can explain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
@@ -106,6 +109,9 @@ impl Reservation {
                 {
                     return Err(Impossible { line, detail: "more units than are held" });
                 }
+                StepKind::Commit if quantity > held.allocated().saturating_add(held.withdrawn) => {
+                    return Err(Impossible { line, detail: BACKORDERED });
+                }
                 StepKind::Restock => {
                     if quantity > held.quantity.saturating_sub(held.restocked) {
                         return Err(Impossible { line, detail: "more units than were ordered" });
@@ -153,6 +159,8 @@ impl Reservation {
             match step.kind {
                 StepKind::Release => {
                     held.released += quantity;
+                    let waited = held.take_backordered(quantity);
+                    stock.backorder(&held.sku, -i64::from(waited));
                     stock.reserve(&held.sku, -count);
                 }
                 StepKind::Commit => {
@@ -171,6 +179,7 @@ impl Reservation {
             order_id,
             reservation_id,
             lines: again,
+            backordered: Vec::new(),
         });
         let moved = (!lines.is_empty()).then_some(match step.kind {
             StepKind::Release => InventoryFact::Released { order_id, lines },

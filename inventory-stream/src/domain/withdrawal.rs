@@ -2,13 +2,15 @@ use shared_events::contract::{InventoryFact, Sku};
 
 use super::{Reservation, StockLevels};
 
-/// The reservations that lose their units where a product is `short` of this many: the newest placed
-/// first, all units of an order or none, and only orders of which nothing was shipped.
+/// The reservations that lose their units where a product is `short` of this many on hand: the newest
+/// placed first, all units of an order or none, and only orders of which nothing was shipped. An order
+/// that only waits for the product holds none on hand and loses nothing.
 ///
 /// # Errors
 /// Where even all of them together hold fewer units: how many they hold.
 pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Reservation>, i64> {
-    let mut holders: Vec<_> = holders.into_iter().filter(Reservation::may_be_withdrawn).collect();
+    let may_lose = |one: &Reservation| one.may_be_withdrawn() && one.allocated_of(sku) > 0;
+    let mut holders: Vec<_> = holders.into_iter().filter(may_lose).collect();
     // Orders older than the record of their placing count as the oldest.
     holders.sort_by(|one, other| {
         (other.placed_at, other.order_id).cmp(&(one.placed_at, one.order_id))
@@ -19,7 +21,7 @@ pub fn losers(holders: Vec<Reservation>, sku: &Sku, short: i64) -> Result<Vec<Re
         if units >= short {
             break;
         }
-        units += holder.held_of(sku);
+        units += holder.allocated_of(sku);
         count += 1;
     }
     if units < short {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use service_edge::{Violations, violation};
 use shared_events::contract::Sku;
 use shared_events::stream::{AskedBy, OperatorAction, Tx, Verb};
@@ -7,14 +9,14 @@ use super::parse::{StockUpdate, set_request};
 use super::refusal::{move_status, unavailable};
 use super::render::rendered;
 use super::{StockEdge, proto};
-use crate::store::{self, Loser, MoveOutcome, MovedStock, RequestDetails, StockRequest};
+use crate::store::{self, Loser, MoveOutcome, MovedStock, RequestDetails, Stock, StockRequest};
 
 /// Products of one batch at most.
 const BATCH_MAX: usize = 1_000;
 
 impl StockEdge {
     /// Commits a change of these products. Later reads include it, cached ones too.
-    async fn commit(&self, tx: Tx, skus: Vec<Sku>) -> Result<(), Status> {
+    pub(super) async fn commit(&self, tx: Tx, skus: Vec<Sku>) -> Result<(), Status> {
         let change = self.cache.as_ref().map(|cache| cache.pending_change(skus));
         tx.commit().await.map_err(|error| unavailable(&error.into()))?;
         if let Some(change) = change {
@@ -48,7 +50,7 @@ impl StockEdge {
     }
 
     /// Records an operator's action, once per call, in the transaction of its effect.
-    async fn record_action(
+    pub(super) async fn record_action(
         &self,
         tx: &mut Tx,
         by: &AskedBy,
@@ -72,40 +74,67 @@ impl StockEdge {
         by: &AskedBy,
         validate_only: bool,
     ) -> Result<(MovedStock, Vec<Loser>), Status> {
-        let mut tx = self.begin(update.request.allows_shortage()).await?;
-        let (moved, losers) = self.move_stock(&mut tx, update, by).await?;
+        let mut without_followers = update.request.allows_shortage();
+        let (mut tx, mut moved, losers) = loop {
+            let mut tx = self.begin(without_followers).await?;
+            let (moved, losers) = self.move_stock(&mut tx, update, by).await?;
+            if without_followers || !moved.stock.level.is_allocatable() {
+                break (tx, moved, losers);
+            }
+            // Orders wait for these units: again, so that nobody else changes their reservations.
+            tx.rollback().await.map_err(|error| unavailable(&error.into()))?;
+            without_followers = true;
+        };
+        let mut skus = BTreeSet::from([update.sku.clone()]);
+        for line in losers.iter().flat_map(|loser| &loser.reservation.lines) {
+            skus.insert(line.sku.clone());
+        }
+        let mut published = !losers.is_empty();
+        let mut rest = Vec::new();
+        if without_followers {
+            let request_id = update.request_id.as_deref();
+            let (stock, allocated) = self.allocate(&mut tx, &skus, request_id).await?;
+            moved.stock.level = stock.level(&update.sku);
+            published |= allocated;
+            rest = stock.allocatable();
+        }
         if validate_only {
             return Ok((moved, losers));
         }
         if moved.outcome != MoveOutcome::Replayed {
-            let verb = match update.request {
-                StockRequest::Set { .. } => Verb::SetStock,
-                StockRequest::Adjust { .. } => Verb::AdjustStock,
-            };
-            let before = on_hand(moved.before);
-            let mut after = on_hand(moved.stock.level.on_hand);
-            if !losers.is_empty() {
-                after.push_str(&format!(", {} orders lost their units", losers.len()));
-            }
-            let (sku, reason) = (update.sku.as_str(), update.reason.as_str());
-            self.record_action(&mut tx, by, verb, sku, reason, (&before, &after)).await?;
+            self.record_move(&mut tx, update, by, (&moved, losers.len())).await?;
         }
-        let mut skus = vec![update.sku.clone()];
-        for line in losers.iter().flat_map(|loser| &loser.reservation.lines) {
-            skus.push(line.sku.clone());
-        }
-        skus.sort();
-        skus.dedup();
-        self.commit(tx, skus).await?;
-        if !losers.is_empty() {
+        self.commit(tx, skus.into_iter().collect()).await?;
+        if published {
             self.outbox.committed();
         }
+        self.allocate_rest(rest).await?;
         Ok((moved, losers))
+    }
+
+    async fn record_move(
+        &self,
+        tx: &mut Tx,
+        update: &StockUpdate,
+        by: &AskedBy,
+        (moved, losers): (&MovedStock, usize),
+    ) -> Result<(), Status> {
+        let verb = match update.request {
+            StockRequest::Set { .. } => Verb::SetStock,
+            StockRequest::Adjust { .. } => Verb::AdjustStock,
+        };
+        let before = on_hand(moved.before);
+        let mut after = on_hand(moved.stock.level.on_hand);
+        if losers > 0 {
+            after.push_str(&format!(", {losers} orders lost their units"));
+        }
+        let (sku, reason) = (update.sku.as_str(), update.reason.as_str());
+        self.record_action(tx, by, verb, sku, reason, (&before, &after)).await
     }
 
     /// Begins a change; without the followers, where it may change reservations. A process without a
     /// cache invalidates those of others.
-    async fn begin(&self, without_followers: bool) -> Result<Tx, Status> {
+    pub(super) async fn begin(&self, without_followers: bool) -> Result<Tx, Status> {
         let begun = async {
             let mut tx = self.database.begin().await?;
             if without_followers {
@@ -144,41 +173,84 @@ impl StockEdge {
             let field = format!("requests[{}].sku", pair[1].0);
             return Err(violation(&field, "the same product twice"));
         }
-        let mut tx = self.begin(false).await?;
-        let mut answers = vec![proto::Stock::default(); requests.len()];
+        let validate_only = requests.iter().filter(|request| request.validate_only).count();
+        if validate_only != 0 && validate_only != requests.len() {
+            return Err(violation("requests", "validate_only must be the same in all"));
+        }
+        let updates = Batch { updates, validate_only: validate_only != 0 };
+        match self.try_many(by, &updates, false).await? {
+            Some(answer) => Ok(answer),
+            // Orders wait for some of these units: again, so that nobody else changes their
+            // reservations.
+            None => Ok(self.try_many(by, &updates, true).await?.unwrap_or_default()),
+        }
+    }
+
+    /// Sets the stock of many products; none where that gives units to orders that wait, and the
+    /// followers may change their reservations meanwhile.
+    async fn try_many(
+        &self,
+        by: &AskedBy,
+        Batch { updates, validate_only }: &Batch,
+        without_followers: bool,
+    ) -> Result<Option<proto::BatchSetStockResponse>, Status> {
+        let mut tx = self.begin(without_followers).await?;
+        let mut stock = vec![proto::Stock::default(); updates.len()];
         let mut replayed = Vec::new();
+        let mut wanted = BTreeSet::new();
         let (mut before, mut after) = (0, 0);
-        for (index, update) in &updates {
+        for (index, update) in updates {
             let (moved, _) = self.move_stock(&mut tx, update, by).await?;
             if moved.outcome == MoveOutcome::Replayed {
                 replayed.push(u32::try_from(*index).unwrap_or(u32::MAX));
             }
+            if moved.stock.level.is_allocatable() {
+                wanted.insert(update.sku.clone());
+            }
             before += moved.before;
             after += moved.stock.level.on_hand;
-            if let Some(answer) = answers.get_mut(*index) {
+            if let Some(answer) = stock.get_mut(*index) {
                 *answer = rendered(&moved.stock);
             }
         }
         replayed.sort_unstable();
-        if requests.iter().any(|request| request.validate_only) {
-            if !requests.iter().all(|request| request.validate_only) {
-                return Err(violation("requests", "validate_only must be the same in all"));
-            }
-        } else {
-            if replayed.len() < updates.len() {
-                let target = products(&updates);
-                let reason = updates.first().map_or("", |(_, first)| first.reason.as_str());
-                let reason =
-                    if updates.iter().all(|(_, one)| one.reason == reason) { reason } else { "" };
-                let (before, after) = (on_hand(before), on_hand(after));
-                let change = (before.as_str(), after.as_str());
-                self.record_action(&mut tx, by, Verb::SetStock, &target, reason, change).await?;
-            }
-            let skus = updates.into_iter().map(|(_, update)| update.sku).collect();
-            self.commit(tx, skus).await?;
+        if !wanted.is_empty() && !without_followers {
+            tx.rollback().await.map_err(|error| unavailable(&error.into()))?;
+            return Ok(None);
         }
-        Ok(proto::BatchSetStockResponse { stock: answers, replayed })
+        let (levels, published) = self.allocate(&mut tx, &wanted, None).await?;
+        for (index, update) in updates.iter().filter(|(_, one)| wanted.contains(&one.sku)) {
+            let sku = update.sku.clone();
+            let level = levels.level(&sku);
+            if let Some(answer) = stock.get_mut(*index) {
+                *answer = rendered(&Stock { sku, level });
+            }
+        }
+        if *validate_only {
+            return Ok(Some(proto::BatchSetStockResponse { stock, replayed }));
+        }
+        if replayed.len() < updates.len() {
+            let target = products(updates);
+            let reason = updates.first().map_or("", |(_, first)| first.reason.as_str());
+            let same = updates.iter().all(|(_, one)| one.reason == reason);
+            let (before, after) = (on_hand(before), on_hand(after));
+            let change = (before.as_str(), after.as_str());
+            let reason = if same { reason } else { "" };
+            self.record_action(&mut tx, by, Verb::SetStock, &target, reason, change).await?;
+        }
+        self.commit(tx, updates.iter().map(|(_, update)| update.sku.clone()).collect()).await?;
+        if published {
+            self.outbox.committed();
+        }
+        self.allocate_rest(levels.allocatable()).await?;
+        Ok(Some(proto::BatchSetStockResponse { stock, replayed }))
     }
+}
+
+/// The products of a batch by sku, each with the index of its request.
+struct Batch {
+    updates: Vec<(usize, StockUpdate)>,
+    validate_only: bool,
 }
 
 fn on_hand(units: i64) -> String {

@@ -1,6 +1,7 @@
 //! The edge of the stock service: the only place that knows its proto.
 //! Never here: rules about stock.
 
+mod backorder; // units beyond the stock, and what comes for those that wait
 mod change; // setting and adjusting stock
 mod parse; // requests → what the store takes, or every field at fault
 mod refusal; // errors → statuses
@@ -18,7 +19,7 @@ use crate::cache::{CacheLookup, StockCache};
 use crate::movements::{self, MovementPosition};
 use crate::store::{self, MoveOutcome, Stock};
 
-use parse::{adjust_request, movement_position, page_size, parsed, set_request};
+use parse::{adjust_request, backorder_request, movement_position, page_size, parsed, set_request};
 use refusal::{not_found, unavailable};
 use render::{rendered, rendered_holder, rendered_loser, rendered_movement, rendered_reservation};
 
@@ -144,6 +145,16 @@ impl InventoryService for StockEdge {
         let replayed = moved.outcome == MoveOutcome::Replayed;
         let stock = Some(rendered(&moved.stock));
         Ok(Response::new(proto::AdjustStockResponse { stock, replayed }))
+    }
+
+    async fn set_backorder(
+        &self,
+        request: Request<proto::SetBackorderRequest>,
+    ) -> Result<Response<proto::SetBackorderResponse>, Status> {
+        let by = caller(&request);
+        let request = request.into_inner();
+        let update = backorder_request(&request)?;
+        Ok(Response::new(self.set_rule(&update, &by, request.validate_only).await?))
     }
 
     async fn list_movements(

@@ -1,9 +1,10 @@
 use service_edge::Violations;
 use service_edge::page::PageSize;
-use shared_events::contract::{RequestId, Sku, TextRule};
+use shared_events::contract::{RequestId, Sku, TextRule, Timestamp};
 use tonic::Status;
 
 use super::proto;
+use crate::domain::BackorderRule;
 use crate::movements::MovementPosition;
 use crate::store::{StockRequest, UNITS_MAX};
 
@@ -64,11 +65,53 @@ pub(super) fn adjust_request(
     }
 }
 
+/// A request about how many units of a product may be backordered.
+pub(super) struct BackorderUpdate {
+    pub(super) sku: Sku,
+    pub(super) rule: BackorderRule,
+    pub(super) reason: String,
+    pub(super) request_id: Option<String>,
+}
+
+pub(super) fn backorder_request(
+    request: &proto::SetBackorderRequest,
+) -> Result<BackorderUpdate, Violations> {
+    let mut violations = Violations::default();
+    let sku = violations.parsed::<Sku>("sku", &request.sku);
+    let limit = request.backorder_limit;
+    units("", "backorder_limit", Some(limit), &mut violations);
+    let until = request.backorder_until.as_ref();
+    let until = until.and_then(|until| instant("backorder_until", until, &mut violations));
+    if limit == 0 && request.backorder_until.is_some() {
+        violations.wrong("backorder_until", "not together with a limit of 0");
+    }
+    let reason = reason("", &request.reason, &mut violations);
+    let request_id = request_id("", &request.request_id, &mut violations);
+    match sku {
+        Some(sku) if violations.is_empty() => {
+            Ok(BackorderUpdate { sku, rule: BackorderRule { limit, until }, reason, request_id })
+        }
+        _ => Err(violations),
+    }
+}
+
 /// Checks a number of units, where there is one.
 fn units(path: &str, field: &str, number: Option<i64>, violations: &mut Violations) {
     if number.is_some_and(|number| !(0..=UNITS_MAX).contains(&number)) {
         violations.wrong(format!("{path}{field}"), "0 to 1,000,000,000,000");
     }
+}
+
+fn instant(
+    field: &str,
+    time: &prost_types::Timestamp,
+    violations: &mut Violations,
+) -> Option<Timestamp> {
+    let instant = service_edge::time::instant(time);
+    if instant.is_none() {
+        violations.wrong(field, "an instant of the years 1 to 9999 with nanos of 0 to 999,999,999");
+    }
+    instant
 }
 
 /// The reason without surrounding blanks.

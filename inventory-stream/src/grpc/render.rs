@@ -13,7 +13,9 @@ pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
         (_, Some(MovementKind::Released)) => Shown::Released,
         (_, Some(MovementKind::Committed)) => Shown::Committed,
         (_, Some(MovementKind::Restocked)) => Shown::Restocked,
+        (_, Some(MovementKind::Allocated)) => Shown::Allocated,
         (Cause::Set, None) => Shown::Set,
+        (Cause::Backorder, None) => Shown::Backorder,
         (Cause::Adjusted, None) => Shown::Adjusted,
         (Cause::SetBack, None) => Shown::SetBack,
         (Cause::Earlier, None) => Shown::Earlier,
@@ -40,6 +42,7 @@ pub(super) fn rendered_movement(movement: StockMovement) -> proto::Movement {
         reason: movement.reason,
         asked_by: movement.asked_by,
         request_id: movement.request_id,
+        allocated: movement.allocated,
     }
 }
 
@@ -49,6 +52,9 @@ pub(super) fn rendered(stock: &Stock) -> proto::Stock {
         on_hand: stock.level.on_hand,
         reserved: stock.level.reserved,
         available: stock.level.available(),
+        backordered: stock.level.backordered,
+        backorder_limit: stock.level.backorder.limit,
+        backorder_until: stock.level.backorder.until.map(timestamp),
     }
 }
 
@@ -75,6 +81,7 @@ pub(super) fn rendered_reservation(found: &Reservation) -> proto::Reservation {
                 released: held.released,
                 committed: held.committed,
                 restocked: held.restocked,
+                backordered: if holds { held.backordered } else { 0 },
             })
             .collect(),
         missing_skus: found.missing.iter().map(Sku::to_string).collect(),
@@ -87,6 +94,7 @@ pub(super) fn rendered_holder(found: &Reservation, sku: &Sku) -> proto::StockHol
         units: found.held_of(sku),
         placed_at: found.placed_at.map(timestamp),
         partly_shipped: found.has_shipped(),
+        backordered: found.waits_for(sku),
     }
 }
 
@@ -96,5 +104,7 @@ pub(super) fn rendered_loser(loser: &Loser) -> proto::StockHolder {
         units: loser.units,
         placed_at: loser.reservation.placed_at.map(timestamp),
         partly_shipped: false,
+        // Those it waited for are not among them any more.
+        backordered: 0,
     }
 }

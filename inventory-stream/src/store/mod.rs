@@ -2,11 +2,17 @@
 //! deadlock.
 //! Never here: what a fact means.
 
+mod allocation; // what comes to stock, to the orders that wait for it
+mod backorders; // which orders wait for which product
+mod change_sql; // the statements that move stock
 mod generation; // the generation within which cached values count
 mod reservations; // what is held for orders
+mod rule; // how many units may be promised beyond the stock
 mod set; // what people set and adjust
 mod withdrawal; // a stock-take below what is held
 
+pub use allocation::{ALLOCATED_MAX, allocatable, allocate, allocate_products};
+use change_sql::change_sql;
 pub(crate) use generation::{
     Generation, begin_generation, generation, hold_generation, void_generation,
 };
@@ -14,6 +20,7 @@ pub use reservations::{
     forget_reservations, get_reservation, holders, list_reservations, reservations,
     write_reservations,
 };
+pub use rule::set_backorder;
 use set::adjust;
 pub use set::{
     LOSERS_MAX, MoveError, MoveOutcome, MovedStock, RequestDetails, StockRequest, move_stock,
@@ -24,11 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shared_events::contract::{Sku, Timestamp};
-use shared_events::stream::{Database, DatabaseError, Dialect, Tx};
+use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::domain::{StockChange, StockLevel};
+use crate::domain::{BackorderRule, StockChange, StockLevel};
 use crate::movements::{Cause, MovedBy};
 
 /// The most units a product may have or a movement may move: far inside 64 bits in any sum.
@@ -53,10 +60,11 @@ pub async fn lock(
     skus: &BTreeSet<Sku>,
 ) -> Result<BTreeMap<Sku, StockLevel>, DatabaseError> {
     let sql = database.sql(
-        "SELECT sku, on_hand, reserved FROM stock
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
          WHERE sku = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
          ORDER BY sku FOR UPDATE",
-        "SELECT sku, on_hand, reserved FROM stock WHERE sku IN (SELECT value FROM json_each($1))",
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
+         WHERE sku IN (SELECT value FROM json_each($1))",
     );
     let rows = sqlx::query(sql).bind(json(skus)?).fetch_all(&mut **tx).await?;
     rows.iter().map(stock).map(|stock| stock.map(|stock| (stock.sku, stock.level))).collect()
@@ -67,6 +75,9 @@ pub async fn lock(
 struct ChangedRow<'a> {
     sku: &'a Sku,
     reserved: i64,
+    /// None for most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backordered: Option<i64>,
     committed: i64,
     restocked: i64,
     facts: Option<&'a Vec<MovedBy>>,
@@ -91,6 +102,7 @@ pub async fn change<'a>(
         .map(|(sku, change, facts)| ChangedRow {
             sku,
             reserved: change.reserved,
+            backordered: Some(change.backordered).filter(|units| *units != 0),
             committed: change.committed,
             restocked: change.restocked,
             facts,
@@ -100,48 +112,12 @@ pub async fn change<'a>(
         return Ok(());
     }
     let json = json(&rows)?;
-    let written = match database.dialect() {
-        Dialect::Postgres => {
-            // One round trip: the movements are what the update returns.
-            let sql = "
-                WITH moved AS (
-                    UPDATE stock SET reserved = stock.reserved + row.reserved,
-                           on_hand = stock.on_hand - row.committed + row.restocked,
-                           committed = stock.committed + row.committed,
-                           restocked = stock.restocked + row.restocked,
-                           moves = stock.moves + 1
-                    FROM json_to_recordset($1::json) AS row(sku TEXT, reserved BIGINT,
-                        committed BIGINT, restocked BIGINT, facts TEXT)
-                    WHERE stock.sku = row.sku
-                    RETURNING stock.sku, moves, row.restocked - row.committed AS delta,
-                        row.reserved AS held, stock.on_hand, stock.reserved, facts
-                )
-                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
-                SELECT sku, moves, delta, held, on_hand, reserved, $2, facts, $3 FROM moved";
-            let written = sqlx::query(sql).bind(&json).bind(cause.code()).bind(now.micros());
-            written.execute(&mut **tx).await?
-        }
-        Dialect::Sqlite => {
-            let update = "
-                UPDATE stock SET reserved = stock.reserved + row.reserved,
-                       on_hand = stock.on_hand - row.committed + row.restocked,
-                       committed = stock.committed + row.committed,
-                       restocked = stock.restocked + row.restocked,
-                       moves = stock.moves + 1
-                FROM (SELECT value ->> 'sku' AS sku, value ->> 'reserved' AS reserved,
-                             value ->> 'committed' AS committed, value ->> 'restocked' AS restocked
-                      FROM json_each($1)) AS row
-                WHERE stock.sku = row.sku";
-            sqlx::query(update).bind(&json).execute(&mut **tx).await?;
-            let insert = "
-                INSERT INTO movements (sku, number, delta, held, on_hand, reserved, cause, facts, at)
-                SELECT stock.sku, moves, (value ->> 'restocked') - (value ->> 'committed'),
-                       value ->> 'reserved', on_hand, stock.reserved, $2, value ->> 'facts', $3
-                FROM json_each($1) JOIN stock ON stock.sku = value ->> 'sku'";
-            let written = sqlx::query(insert).bind(&json).bind(cause.code()).bind(now.micros());
-            written.execute(&mut **tx).await?
-        }
-    };
+    let (moved, recorded) = change_sql(database, rows.iter().any(|row| row.backordered.is_some()));
+    if let Some(moved) = moved {
+        sqlx::query(moved).bind(&json).execute(&mut **tx).await?;
+    }
+    let written = sqlx::query(recorded).bind(&json).bind(cause.code()).bind(now.micros());
+    let written = written.execute(&mut **tx).await?;
     // Units are held only where stock was set, so every row is there.
     if written.rows_affected() == u64::try_from(rows.len()).unwrap_or(u64::MAX) {
         Ok(())
@@ -174,10 +150,9 @@ pub async fn add_unaccounted(
 /// # Errors
 /// [`DatabaseError`]
 pub async fn get(database: &Database, sku: &Sku) -> Result<Option<Stock>, DatabaseError> {
-    let row = sqlx::query("SELECT sku, on_hand, reserved FROM stock WHERE sku = $1")
-        .bind(sku.as_str())
-        .fetch_optional(database.reader())
-        .await?;
+    let sql = "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until
+               FROM stock WHERE sku = $1";
+    let row = sqlx::query(sql).bind(sku.as_str()).fetch_optional(database.reader()).await?;
     row.as_ref().map(stock).transpose()
 }
 
@@ -192,7 +167,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Stock>, DatabaseError> {
     let rows = sqlx::query(
-        "SELECT sku, on_hand, reserved FROM stock
+        "SELECT sku, on_hand, reserved, backordered, backorder_limit, backorder_until FROM stock
          WHERE sku > $1 AND substr(sku, 1, length($2)) = $2 ORDER BY sku LIMIT $3",
     )
     .bind(after)
@@ -210,6 +185,15 @@ fn json(value: &impl Serialize) -> Result<String, DatabaseError> {
 fn stock(row: &AnyRow) -> Result<Stock, DatabaseError> {
     let sku: String = row.try_get(0)?;
     let sku = sku.parse().map_err(|_| DatabaseError::Corrupt("sku of a stock row"))?;
-    let level = StockLevel { on_hand: row.try_get(1)?, reserved: row.try_get(2)? };
+    let until: Option<i64> = row.try_get(5)?;
+    let level = StockLevel {
+        on_hand: row.try_get(1)?,
+        reserved: row.try_get(2)?,
+        backordered: row.try_get::<Option<i64>, _>(3)?.unwrap_or(0),
+        backorder: BackorderRule {
+            limit: row.try_get::<Option<i64>, _>(4)?.unwrap_or(0),
+            until: until.map(Timestamp::from_micros),
+        },
+    };
     Ok(Stock { sku, level })
 }

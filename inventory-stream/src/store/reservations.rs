@@ -6,6 +6,7 @@ use shared_events::stream::{Database, DatabaseError, Tx};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::backorders::{forget_waiting, write_waiting};
 use super::json;
 use crate::domain::{Reservation, ReservationState};
 
@@ -38,7 +39,7 @@ struct ReservationRow {
     body: String,
 }
 
-/// Writes reservations.
+/// Writes reservations, and for which products they wait.
 ///
 /// # Errors
 /// [`DatabaseError`]
@@ -47,7 +48,9 @@ pub async fn write_reservations<'a>(
     tx: &mut Tx,
     reservations: impl Iterator<Item = &'a Reservation>,
 ) -> Result<(), DatabaseError> {
+    let reservations: Vec<&Reservation> = reservations.collect();
     let rows = reservations
+        .iter()
         .map(|reservation| {
             Ok(ReservationRow {
                 order_id: reservation.order_id,
@@ -70,7 +73,7 @@ pub async fn write_reservations<'a>(
          ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, body = excluded.body",
     );
     sqlx::query(sql).bind(json(&rows)?).execute(&mut **tx).await?;
-    Ok(())
+    write_waiting(database, tx, &reservations).await
 }
 
 /// The state in the row. It tells reservations that hold units, for the index of those, from those
@@ -82,16 +85,19 @@ fn row_state(reservation: &Reservation) -> &'static str {
     }
 }
 
-/// Deletes the reservations of these orders.
+/// Deletes these reservations.
 ///
 /// # Errors
 /// [`DatabaseError`]
 pub async fn forget_reservations(
     database: &Database,
     tx: &mut Tx,
-    orders: impl Iterator<Item = OrderId>,
+    reservations: &[Reservation],
 ) -> Result<(), DatabaseError> {
-    let orders: Vec<OrderId> = orders.collect();
+    let orders: Vec<OrderId> = reservations.iter().map(|one| one.order_id).collect();
+    if reservations.iter().any(|one| one.was_backordered) {
+        forget_waiting(database, tx, &orders).await?;
+    }
     let sql = database.sql(
         "DELETE FROM reservations
          WHERE order_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
@@ -182,7 +188,7 @@ pub async fn holders(
     }
 }
 
-fn reservation(row: &AnyRow, column: usize) -> Result<Reservation, DatabaseError> {
+pub(super) fn reservation(row: &AnyRow, column: usize) -> Result<Reservation, DatabaseError> {
     let body: String = row.try_get(column)?;
     serde_json::from_str(&body).map_err(|_| DatabaseError::Corrupt("body of a reservation"))
 }

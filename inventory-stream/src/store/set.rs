@@ -15,7 +15,7 @@ pub const LOSERS_MAX: usize = 1_000;
 /// Why stock was neither set nor adjusted.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
-    /// More units are held for orders than would be on hand.
+    /// More units are held on hand for orders than would be there.
     #[error("{}", shortage(sku, *reserved, *on_hand, *orders))]
     InsufficientStock {
         /// The product.
@@ -194,16 +194,7 @@ pub async fn move_stock(
     details: RequestDetails<'_>,
     now: Timestamp,
 ) -> Result<MovedStock, MoveError> {
-    // Ensures a row to lock.
-    let added = sqlx::query(
-        "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
-         VALUES ($1, 0, 0, 0, 0, 0) ON CONFLICT (sku) DO NOTHING",
-    )
-    .bind(sku.as_str())
-    .execute(&mut **tx)
-    .await?
-    .rows_affected()
-        > 0;
+    let added = add_row(tx, sku).await?;
     let level = lock(database, tx, &BTreeSet::from([sku.clone()])).await?;
     let level = level.get(sku).copied().unwrap_or_default();
     let moved = |level: StockLevel, before: i64, outcome: MoveOutcome| MovedStock {
@@ -212,7 +203,7 @@ pub async fn move_stock(
         outcome,
     };
     if let Some(request_id) = details.request_id
-        && was_executed(tx, request_id, sku, request, details.reason).await?
+        && was_executed(tx, request_id, sku, &request.fingerprint(), details.reason).await?
     {
         return Ok(moved(level, level.on_hand, MoveOutcome::Replayed));
     }
@@ -228,9 +219,10 @@ pub async fn move_stock(
         StockRequest::Adjust { delta, .. } => *delta,
     };
     let on_hand = level.on_hand.checked_add(delta).ok_or(MoveError::TooMany)?;
-    if on_hand < level.reserved {
+    if on_hand < level.held() {
         let holders = holders(database, tx, sku, None, LOSERS_MAX + 1).await?;
-        let (sku, reserved, orders) = (sku.clone(), level.reserved, Some(holders.len()));
+        let orders = holders.iter().filter(|holder| holder.allocated_of(sku) > 0).count();
+        let (sku, reserved, orders) = (sku.clone(), level.held(), Some(orders));
         return Err(MoveError::InsufficientStock { sku, reserved, on_hand, orders });
     }
     if on_hand > UNITS_MAX {
@@ -240,12 +232,22 @@ pub async fn move_stock(
     Ok(moved(StockLevel { on_hand, ..level }, level.on_hand, MoveOutcome::Written))
 }
 
+/// Ensures a row to lock; returns whether there was none.
+pub(super) async fn add_row(tx: &mut Tx, sku: &Sku) -> Result<bool, MoveError> {
+    let added = sqlx::query(
+        "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked)
+         VALUES ($1, 0, 0, 0, 0, 0) ON CONFLICT (sku) DO NOTHING",
+    );
+    let added = added.bind(sku.as_str()).execute(&mut **tx).await?;
+    Ok(added.rows_affected() > 0)
+}
+
 /// Whether a request was executed before.
-async fn was_executed(
+pub(super) async fn was_executed(
     tx: &mut Tx,
     request_id: &str,
     sku: &Sku,
-    request: &StockRequest,
+    fingerprint: &str,
     reason: &str,
 ) -> Result<bool, MoveError> {
     let known = sqlx::query(
@@ -256,7 +258,7 @@ async fn was_executed(
     .await?;
     let Some(row) = known else { return Ok(false) };
     let same = row.try_get::<String, _>(0)? == sku.as_str()
-        && row.try_get::<String, _>(1)? == request.fingerprint()
+        && row.try_get::<String, _>(1)? == fingerprint
         // Reasons of earlier versions were kept untrimmed.
         && row.try_get::<String, _>(2)?.trim() == reason.trim();
     same.then_some(true).ok_or_else(|| MoveError::RequestIdReused { sku: sku.clone() })

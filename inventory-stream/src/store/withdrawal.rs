@@ -77,12 +77,10 @@ async fn plan(
     request: &StockRequest,
 ) -> Result<Result<Vec<Reservation>, MoveError>, DatabaseError> {
     let StockRequest::Set { on_hand, .. } = request else { return Ok(Ok(Vec::new())) };
-    let row = sqlx::query("SELECT reserved FROM stock WHERE sku = $1")
-        .bind(sku.as_str())
-        .fetch_optional(&mut **tx)
-        .await?;
-    let reserved: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
-    let short = reserved.saturating_sub(*on_hand);
+    let sql = "SELECT reserved - COALESCE(backordered, 0) FROM stock WHERE sku = $1";
+    let row = sqlx::query(sql).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
+    let held: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+    let short = held.saturating_sub(*on_hand);
     if short <= 0 {
         return Ok(Ok(Vec::new()));
     }

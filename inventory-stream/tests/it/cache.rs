@@ -216,6 +216,34 @@ async fn a_cached_value_expires_after_its_time(dialect: Dialect) {
     assert!((1..=300_000).contains(&left), "{left}");
 }
 
+/// What few products have is left out of the values of the others.
+#[tokio::test]
+async fn a_cached_product_shows_its_backorders() {
+    let (mut bench, server, clock) = (Bench::on(Dialect::Sqlite).await, Server::start(), clock());
+    let process = Process::new(&bench, Some(server.redis()), &clock);
+    for until in [None, Some(prost_types::Timestamp { seconds: 100, nanos: 0 })] {
+        let rule = proto::SetBackorderRequest {
+            sku: "A".to_owned(),
+            backorder_limit: 9,
+            backorder_until: until,
+            ..Default::default()
+        };
+        process.edge.set_backorder(Request::new(rule)).await.unwrap();
+        bench.follow(&[crate::support::Story::new().placed(&[("A", 2)])]).await.unwrap();
+        process.set("A", 1).await;
+        process.until_cached("A").await;
+        let stock = async |fresh| {
+            let request = proto::GetStockRequest { sku: "A".to_owned(), fresh };
+            process.edge.get_stock(Request::new(request)).await.unwrap().into_inner().stock.unwrap()
+        };
+        assert!(process.has("A").await);
+        let cached = stock(false).await;
+        assert_eq!(cached, stock(true).await);
+        assert_eq!((cached.backorder_limit, cached.backorder_until), (9, until));
+        assert!(cached.backordered > 0);
+    }
+}
+
 /// A fill loses against any change between the reader's query and the fill.
 async fn a_late_fill_is_refused(dialect: Dialect) {
     let (bench, mut server, clock) = (Bench::on(dialect).await, Server::start(), clock());

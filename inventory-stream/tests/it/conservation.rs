@@ -13,7 +13,7 @@ use shared_events::contract::{
 use shared_events::stream::Dialect;
 use uuid::Uuid;
 
-use crate::support::{Bench, Story, sku};
+use crate::support::{Bench, Story, plain_level, sku};
 
 #[derive(Clone, Debug)]
 enum OrderFacts {
@@ -51,8 +51,7 @@ fn story() -> impl Strategy<Value = Vec<OrderFacts>> {
 }
 
 fn apply(order_id: OrderId, facts: &[OrderFacts]) -> (Reservation, StockLevel) {
-    let level = StockLevel { on_hand: 100, reserved: 0 };
-    let mut stock = StockLevels::new(BTreeMap::from([(sku("A"), level)]));
+    let mut stock = StockLevels::new(BTreeMap::from([(sku("A"), plain_level(100, 0))]));
     let mut reservation = Reservation::new(order_id);
     play(&mut reservation, &mut stock, facts);
     (reservation, stock.level(&sku("A")))
@@ -108,7 +107,7 @@ proptest! {
         let with_end = |facts: &[OrderFacts]| [facts, &[OrderFacts::Cancelled]].concat();
         let (undisturbed, level) = apply(order_id, &with_end(&facts));
         let (before, after) = facts.split_at(1 + place.index(facts.len()));
-        let levels = BTreeMap::from([(sku("A"), StockLevel { on_hand: 100, reserved: 0 })]);
+        let levels = BTreeMap::from([(sku("A"), plain_level(100, 0))]);
         let mut stock = StockLevels::new(levels);
         let mut reservation = Reservation::new(order_id);
         reservation.record_fact(0, 1);

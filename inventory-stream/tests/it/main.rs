@@ -9,6 +9,8 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod backorder_laws;
+mod backorders;
 mod cache;
 mod conservation;
 mod edge;

@@ -180,6 +180,49 @@ async fn migration_0113_finds_earlier_holders(dialect: Dialect) {
     assert_eq!(found, [(ids[0].as_str(), 4, false), (ids[3].as_str(), 1, true)]);
 }
 
+/// Stock as it was before units could be promised beyond it.
+async fn migration_0114_keeps_stock_without_backorders(dialect: Dialect) {
+    let (folder, schema) = (tempfile::tempdir().unwrap(), schema());
+    let old = open(dialect, folder.path(), &schema, 114).await;
+    let mut tx = old.begin().await.unwrap();
+    let sql = "INSERT INTO stock (sku, on_hand, reserved, adjusted, committed, restocked, moves)
+               VALUES ('A', 9, 4, 10, 2, 1, 7), ('B', 0, 0, 0, 0, 0, 0)";
+    sqlx::query(sql).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    old.close().await;
+
+    let database = open(dialect, folder.path(), &schema, i64::MAX).await;
+    let sql = "SELECT sku, on_hand, reserved, adjusted, committed, restocked, moves FROM stock
+               WHERE backordered IS NULL AND backorder_limit IS NULL AND backorder_until IS NULL
+               ORDER BY sku";
+    let rows = sqlx::query(sql).fetch_all(database.reader()).await.unwrap();
+    let row = |row: &sqlx::any::AnyRow| {
+        (
+            row.get::<String, _>(0),
+            (1..7).map(|column| row.get::<i64, _>(column)).collect::<Vec<_>>(),
+        )
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    assert_eq!(rows[0], ("A".to_owned(), vec![9, 4, 10, 2, 1, 7]));
+    assert_eq!((rows.len(), rows[1].0.as_str()), (2, "B"));
+    // The schema refuses to hold more than is there, or to let more wait than is promised.
+    for (wrong, right) in [
+        ("reserved = 10", "reserved = 10, backordered = 1"),
+        ("backordered = 11", "backordered = 10"),
+        ("backordered = -1", "reserved = 4, backordered = NULL"),
+    ] {
+        for (set, fits) in [(wrong, false), (right, true)] {
+            let mut tx = database.begin().await.unwrap();
+            let sql = format!("UPDATE stock SET {set} WHERE sku = 'A'");
+            let updated = sqlx::query(&sql).execute(&mut *tx).await;
+            assert_eq!(updated.is_ok(), fits, "{set}");
+            if fits {
+                tx.commit().await.unwrap();
+            }
+        }
+    }
+}
+
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod on_sqlite {
@@ -195,4 +238,5 @@ on_both! {
     migration_0102_keeps_earlier_movements
     migration_0112_keeps_published_facts
     migration_0113_finds_earlier_holders
+    migration_0114_keeps_stock_without_backorders
 }

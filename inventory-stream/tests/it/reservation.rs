@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use inventory_stream::domain::{Impossible, StepKind};
-use inventory_stream::domain::{Reservation, ReservationState, Step, StockLevel, StockLevels};
+use inventory_stream::domain::{Reservation, ReservationState, Step, StockLevels};
 use shared_events::contract::{FactId, LineUnits, OrderId, Origin, Quantity, Sku};
 
-use crate::support::sku;
+use crate::support::{plain_level, sku};
 
 fn stock() -> StockLevels {
-    StockLevels::new(BTreeMap::from([(sku("A"), StockLevel { on_hand: 10, reserved: 0 })]))
+    StockLevels::new(BTreeMap::from([(sku("A"), plain_level(10, 0))]))
 }
 
 fn lines(units: u32) -> Vec<(u32, Sku, Quantity)> {
@@ -35,7 +35,7 @@ fn units_shipped_after_the_cancellation_are_impossible() {
     assert_eq!(reservation.cancelled(&mut stock).len(), 1);
     let error = reservation.step(step(1, StepKind::Commit, 1, 1), &mut stock).unwrap_err();
     assert_eq!(error, Impossible { line: 1, detail: "shipped, but nothing is held" });
-    assert_eq!(stock.level(&sku("A")), StockLevel { on_hand: 10, reserved: 0 });
+    assert_eq!(stock.level(&sku("A")), plain_level(10, 0));
 }
 
 #[test]
@@ -77,5 +77,5 @@ fn an_order_is_placed_cancelled_and_rejected_once() {
     // Every unit is shipped: nothing to release, and nothing to publish.
     assert!(reservation.cancelled(&mut stock).is_empty());
     assert!(reservation.cancelled(&mut stock).is_empty());
-    assert_eq!(stock.level(&sku("A")), StockLevel { on_hand: 6, reserved: 0 });
+    assert_eq!(stock.level(&sku("A")), plain_level(6, 0));
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inventory_stream::domain::StockLevel;
 use inventory_stream::{Inventory, StockFollower, migrator};
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Fact, FactBody, FactId, LineUnits, Money,
@@ -83,6 +84,11 @@ impl Bench {
     }
 }
 
+/// Without backorders.
+pub fn plain_level(on_hand: i64, reserved: i64) -> StockLevel {
+    StockLevel { on_hand, reserved, ..StockLevel::default() }
+}
+
 pub fn sku(text: &str) -> Sku {
     text.parse().unwrap()
 }
@@ -117,6 +123,10 @@ impl Story {
     }
 
     pub fn placed(&mut self, lines: &[(&str, u32)]) -> Fact {
+        self.placed_on(lines, Timestamp::default())
+    }
+
+    pub fn placed_on(&mut self, lines: &[(&str, u32)], placed_at: Timestamp) -> Fact {
         let unit_price = Money::zero("GBP".parse().unwrap());
         let lines = (1..)
             .zip(lines)
@@ -131,7 +141,7 @@ impl Story {
                 total: None,
             })
             .collect();
-        let (placed_at, confirm_by) = (Timestamp::default(), Timestamp::default());
+        let confirm_by = Timestamp::default();
         self.fact(|order| OrderFact::Created {
             order,
             lines,

@@ -48,6 +48,16 @@ pub(super) fn values(fact: &OrderFact, numbers: &Numbers) -> Values {
     values
 }
 
+/// The lines of which units wait for stock.
+pub(super) fn backordered(units: &[LineUnits], numbers: &Numbers) -> Values {
+    let (shown, count) = listed(units, of_units, numbers);
+    let more = count.saturating_sub(LINES_MAX);
+    Values::from([
+        ("backordered".to_owned(), shown.into()),
+        ("more_backordered".to_owned(), more.into()),
+    ])
+}
+
 /// The first lines as templates see them, and how many lines there are.
 fn listed<'a, T>(
     lines: &'a [T],

@@ -61,7 +61,11 @@ impl Sample {
         match kind {
             Kind::Received => vec![self.created()],
             Kind::Confirmed => {
-                vec![OrderFact::Confirmed { order, reservation_id: ReservationId::from_uuid(ID) }]
+                vec![OrderFact::Confirmed {
+                    order,
+                    reservation_id: ReservationId::from_uuid(ID),
+                    backordered: lines,
+                }]
             }
             Kind::LinesCancelled => self.lines_cancelled(),
             Kind::Cancelled => {

@@ -193,8 +193,10 @@ fn further(fact: &OrderFact, shop: &Shop, numbers: &Numbers) -> Values {
         OrderFact::ReturnApproved { .. }
         | OrderFact::Returned { .. }
         | OrderFact::RefundRequested { .. } => values.extend(of_a_return(fact, numbers)),
+        OrderFact::Confirmed { backordered, .. } => {
+            values.extend(lines::backordered(backordered, numbers));
+        }
         OrderFact::Created { .. }
-        | OrderFact::Confirmed { .. }
         | OrderFact::Held { .. }
         | OrderFact::HoldReleased { .. }
         | OrderFact::Corrected { .. }

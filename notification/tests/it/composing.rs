@@ -31,9 +31,32 @@ fn a_placed_order_is_acknowledged_not_confirmed() {
 
 #[test]
 fn a_confirmation_goes_by_mail_and_sms() {
-    let confirmed =
-        fact(1, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
+    let confirmed = fact(1, |order| OrderFact::Confirmed {
+        order,
+        reservation_id: ReservationId::mint(),
+        backordered: Vec::new(),
+    });
     assert_eq!(kinds(&confirmed), [(Channel::Email, "CONFIRMED"), (Channel::Sms, "CONFIRMED")]);
+}
+
+#[test]
+fn a_confirmation_names_the_units_that_wait() {
+    let mail = |lines: u32| {
+        let units = |line| LineUnits {
+            line,
+            sku: "MUG".parse().unwrap(),
+            quantity: Quantity::new(2).unwrap(),
+        };
+        let confirmed = fact(1, |order| OrderFact::Confirmed {
+            order,
+            reservation_id: ReservationId::mint(),
+            backordered: (1..=lines).map(units).collect(),
+        });
+        compose(&confirmed, &config()).remove(0).body
+    };
+    assert!(!mail(0).contains("To follow"));
+    assert!(mail(1).contains("\nTo follow when they are in stock:\n2 x MUG\n"), "{}", mail(1));
+    assert!(mail(103).contains("2 x MUG\n… 3 more lines\n"), "{}", mail(103));
 }
 
 #[test]
@@ -178,8 +201,11 @@ fn a_phone_gets_sms_only_where_sms_can_be_sent() {
         skus: vec![mug().0],
         text: String::new(),
     });
-    let confirmed =
-        fact(2, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() });
+    let confirmed = fact(2, |order| OrderFact::Confirmed {
+        order,
+        reservation_id: ReservationId::mint(),
+        backordered: Vec::new(),
+    });
     let facts = [placed(3), confirmed, cancelled];
     let both = Contact::new("ada@example.org", "+442071838750", "en").unwrap();
     let phone = Contact::new("", "+442071838750", "en").unwrap();

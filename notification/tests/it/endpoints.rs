@@ -23,7 +23,11 @@ fn endpoint(name: &str, url: String, types: &[&str]) -> Webhook {
 }
 
 fn confirmed(position: u64) -> Fact {
-    fact(position, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() })
+    fact(position, |order| OrderFact::Confirmed {
+        order,
+        reservation_id: ReservationId::mint(),
+        backordered: Vec::new(),
+    })
 }
 
 fn to<'a>(entries: &'a [Entry], name: &'a str) -> impl Iterator<Item = &'a Entry> {

@@ -97,7 +97,11 @@ fn a_template_is_chosen_by_kind_channel_and_language_with_fallback() {
     // A text message by its own template, and by the subject of the mail where it has none.
     let confirmed = |english: bool| {
         let reservation_id = shared_events::contract::ReservationId::mint();
-        let confirmed = fact(1, |order| OrderFact::Confirmed { order, reservation_id });
+        let confirmed = fact(1, |order| OrderFact::Confirmed {
+            order,
+            reservation_id,
+            backordered: Vec::new(),
+        });
         let confirmed = if english { confirmed } else { german(confirmed) };
         let sms = compose(&confirmed, &config).into_iter().find(|one| one.channel == Channel::Sms);
         sms.unwrap().body

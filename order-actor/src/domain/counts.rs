@@ -45,6 +45,7 @@ pub(super) fn placed(
             in_return: 0,
             approved: 0,
             returned: 0,
+            backordered: 0,
             amounts: LineAmounts { ordered, ..LineAmounts::default() },
             terms: line.terms().map(Arc::new),
         });
@@ -59,7 +60,7 @@ pub(super) fn placed(
     Ok((made, charges, priced.totals))
 }
 
-/// Counts units as cancelled.
+/// Counts units as cancelled: of each line first those that wait for stock.
 pub(super) fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<(), &'static str> {
     each(details, lines, |line, units| {
         if units > line.open() {
@@ -67,6 +68,7 @@ pub(super) fn cancel(details: &mut Details, lines: &[LineQuantity]) -> Result<()
         }
         line.amounts.cancelled = line.amounts.cancelled.plus(line.open_amount(units));
         line.cancelled += units;
+        line.backordered = line.backordered.saturating_sub(units);
         Ok(())
     })
 }
@@ -82,6 +84,9 @@ pub(super) fn fulfill(details: &mut Details, shipment: Shipment) -> Result<(), &
     each(details, &shipment.lines, |line, units| {
         if units > line.open() {
             return Err("more units than are open");
+        }
+        if units > line.allocated() {
+            return Err("units that wait for stock");
         }
         line.amounts.fulfilled = line.amounts.fulfilled.plus(line.open_amount(units));
         line.fulfilled += units;

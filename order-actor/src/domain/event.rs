@@ -72,6 +72,16 @@ pub enum Event {
     OrderConfirmed {
         /// The reservation.
         reservation_id: ReservationId,
+        /// Units that wait for stock: they cannot be shipped yet.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backordered: Vec<LineQuantity>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Stock came for units that were backordered.
+    LinesAllocated {
+        /// The units.
+        lines: Vec<LineQuantity>,
         /// When.
         at: Timestamp,
     },
@@ -365,6 +375,7 @@ impl Event {
         match self {
             Self::OrderPlaced { .. } => "OrderPlaced",
             Self::OrderConfirmed { .. } => "OrderConfirmed",
+            Self::LinesAllocated { .. } => "LinesAllocated",
             Self::LinesCancelled { .. } => "LinesCancelled",
             Self::OrderCancelled { .. } => "OrderCancelled",
             Self::LinesFulfilled { .. } => "LinesFulfilled",
@@ -391,6 +402,7 @@ impl Event {
         match self {
             Self::OrderPlaced { placed_at, .. } => *placed_at,
             Self::OrderConfirmed { at, .. }
+            | Self::LinesAllocated { at, .. }
             | Self::LinesCancelled { at, .. }
             | Self::OrderCancelled { at, .. }
             | Self::LinesFulfilled { at, .. }

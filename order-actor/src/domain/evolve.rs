@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use shared_events::contract::{CancelReason, Money, ReservationId, Timestamp};
 
+use super::backorder::{allocate, backorder};
 use super::counts::{self, cancel, fulfill, nothing_open};
 use super::{
     By, Cancelled, Confirmed, Details, Event, Fulfilled, LineQuantity, NewNote, Note, NoteText,
@@ -63,7 +64,10 @@ pub(super) type Evolved = Result<Order, &'static str>;
 fn apply(order: Order, event: &Event) -> Evolved {
     match event {
         Event::OrderPlaced { .. } => placed(&order, event),
-        Event::OrderConfirmed { reservation_id, .. } => confirmed(order, *reservation_id),
+        Event::OrderConfirmed { reservation_id, backordered, .. } => {
+            confirmed(order, *reservation_id, backordered)
+        }
+        Event::LinesAllocated { lines, .. } => lines_allocated(order, lines),
         Event::LinesCancelled { lines, return_until, .. } => {
             lines_cancelled(order, lines, *return_until)
         }
@@ -132,9 +136,16 @@ fn note_added(
     Ok(order)
 }
 
-fn confirmed(order: Order, reservation_id: ReservationId) -> Evolved {
-    let Order::Pending(Pending { details, .. }) = order else { return Err(WRONG_STATE) };
+fn confirmed(order: Order, reservation_id: ReservationId, backordered: &[LineQuantity]) -> Evolved {
+    let Order::Pending(Pending { mut details, .. }) = order else { return Err(WRONG_STATE) };
+    backorder(&mut details, backordered)?;
     Ok(Order::Confirmed(Confirmed { details, reservation_id, shipped_at: None }))
+}
+
+fn lines_allocated(order: Order, lines: &[LineQuantity]) -> Evolved {
+    let Order::Confirmed(mut confirmed) = order else { return Err(WRONG_STATE) };
+    allocate(&mut confirmed.details, lines)?;
+    Ok(Order::Confirmed(confirmed))
 }
 
 fn lines_cancelled(
@@ -272,6 +283,7 @@ fn order_cancelled(order: Order, event: &Event) -> Evolved {
     for line in &mut details.lines {
         line.amounts.cancelled = line.amounts.ordered;
         line.cancelled = line.ordered;
+        line.backordered = 0;
     }
     Ok(Order::Cancelled(Cancelled {
         details,

@@ -28,6 +28,8 @@ pub struct Line {
     pub approved: u32,
     /// Units returned.
     pub returned: u32,
+    /// Open units that wait for stock.
+    pub backordered: u32,
     /// What its units cost.
     pub amounts: LineAmounts,
     /// What it was placed with beside its price; nothing, for most.
@@ -86,6 +88,12 @@ impl Line {
     #[must_use]
     pub const fn open(&self) -> u32 {
         self.ordered.saturating_sub(self.cancelled).saturating_sub(self.fulfilled)
+    }
+
+    /// Open units that stock holds: they can be shipped.
+    #[must_use]
+    pub const fn allocated(&self) -> u32 {
+        self.open().saturating_sub(self.backordered)
     }
 
     /// Delivered units that are in no waiting return and have not come back.

@@ -10,6 +10,7 @@
 
 mod address; // the delivery address; personal data
 mod amounts; // costs: discounts, charges, taxes, totals
+mod backorder; // units that wait for stock
 pub mod bounds; // limits, and texts that the edge uses too
 mod caller; // the caller, and whose orders they may see
 mod commands; // the commands and their rules, one file each

@@ -83,6 +83,12 @@ pub enum Rejection {
         /// What is wrong.
         detail: &'static str,
     },
+    /// Units that were to be shipped wait for stock.
+    #[error("units of {} wait for stock; ship the others by number", numbered(lines))]
+    Backordered {
+        /// The lines, by number.
+        lines: Vec<u32>,
+    },
     /// The caller's role may not give this reason.
     #[error("the role {} may not cancel for {}", role.code(), reason.code())]
     ForbiddenReason {
@@ -288,6 +294,16 @@ fn differing(fields: &[&'static str]) -> String {
     if fields.is_empty() { String::new() } else { format!(": {} differ", fields.join(", ")) }
 }
 
+fn numbered(lines: &[u32]) -> String {
+    match lines {
+        [only] => format!("line {only}"),
+        lines => {
+            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            format!("lines {}", lines.join(", "))
+        }
+    }
+}
+
 fn allowed(from: Status, refused: &str) -> String {
     match from.allows_beside(refused).as_slice() {
         [] => "no call changes it any more".to_owned(),
@@ -320,6 +336,7 @@ impl Rejection {
             Self::NotFound => Reason::NotFound,
             Self::InvalidTransition { .. } => Reason::InvalidTransition,
             Self::InvalidLines { .. } => Reason::InvalidLines,
+            Self::Backordered { .. } => Reason::Backordered,
             Self::ForbiddenReason { .. } => Reason::ForbiddenReason,
             Self::ReasonRequired => Reason::ReasonRequired,
             Self::NoteRequired | Self::InvalidName { .. } => Reason::InvalidField,

@@ -226,6 +226,9 @@ fn set_line(line: &Line, fields: &mut Fields) {
     set("in_return", line.in_return.to_string());
     set("returned", line.returned.to_string());
     set("open", line.open().to_string());
+    if line.backordered > 0 {
+        set("backordered", line.backordered.to_string());
+    }
     if let Some(terms) = &line.terms {
         if !terms.title.is_empty() {
             set("title", terms.title.clone());

@@ -110,6 +110,10 @@ fn rejected(rejection: &Rejection) -> Refused {
         Rejection::InvalidName { name, .. } => refused.about(name.field()),
         Rejection::NoteRequired => refused.about("text"),
         Rejection::TooManyNotes | Rejection::NamesNeedOneDatabase => refused,
+        Rejection::Backordered { lines } => {
+            let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            refused.with("lines", lines.join(","))
+        }
         Rejection::RefundTooLarge { most } => refused.with("most", most),
         Rejection::ReturnWindowExpired
         | Rejection::ReturnMismatch

@@ -4,16 +4,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use shared_events::contract::{
-    CancelReason, Fact, FactBody, InventoryFact, OrderId, ReservationId,
+    CancelReason, Fact, FactBody, InventoryFact, LineUnits, OrderId, ReservationId,
 };
 use shared_events::stream::{Blame, Handler, Tx};
 use tokio::time::Instant;
 
 use crate::actor::{Context, Executed, Refusal, Registry};
-use crate::domain::{By, Cancel, Command, Component, Confirm, Order, Rejection};
+use crate::domain::{
+    Allocate, By, Cancel, Command, Component, Confirm, LineQuantity, Order, Rejection,
+};
 use crate::limits::{CONCURRENT_REACTIONS_MAX, REACTION_DEADLINE};
 
-/// Confirms or cancels orders as stock answers. The effect is a command whose request id is the
+/// Confirms or cancels orders as stock answers, and allocates units that waited. The effect is a command whose request id is the
 /// fact's id, so repeating a batch after a crash changes nothing.
 pub struct StockAnswers {
     registry: Registry,
@@ -86,8 +88,13 @@ impl StockAnswers {
 
 fn command_of(fact: &Fact) -> Option<Command> {
     match &fact.body {
-        FactBody::Inventory(InventoryFact::Reserved { reservation_id, .. }) => {
-            Some(Command::Confirm(Confirm { reservation_id: *reservation_id }))
+        FactBody::Inventory(InventoryFact::Reserved { reservation_id, backordered, .. }) => {
+            let (reservation_id, backordered) = (*reservation_id, quantities(backordered));
+            Some(Command::Confirm(Confirm { reservation_id, backordered }))
+        }
+        FactBody::Inventory(InventoryFact::Allocated { reservation_id, lines, .. }) => {
+            let (reservation_id, lines) = (*reservation_id, quantities(lines));
+            Some(Command::Allocate(Allocate { reservation_id, lines }))
         }
         FactBody::Inventory(InventoryFact::Rejected { skus, .. }) => {
             Some(Command::Cancel(Cancel {
@@ -105,6 +112,11 @@ fn command_of(fact: &Fact) -> Option<Command> {
         | FactBody::Order(_)
         | FactBody::Notification(_) => None,
     }
+}
+
+fn quantities(units: &[LineUnits]) -> Vec<LineQuantity> {
+    let quantity = |units: &LineUnits| LineQuantity { line: units.line, quantity: units.quantity };
+    units.iter().map(quantity).collect()
 }
 
 /// The reservation that a rejection withdraws, where its units had been held.

@@ -16,9 +16,12 @@ pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
         Event::OrderPlaced { placed_at, confirm_by, .. } => {
             vec![created(order, details, *placed_at, *confirm_by)]
         }
-        Event::OrderConfirmed { reservation_id, .. } => {
-            vec![OrderFact::Confirmed { order, reservation_id: *reservation_id }]
+        Event::OrderConfirmed { reservation_id, backordered, .. } => {
+            let (reservation_id, backordered) = (*reservation_id, units(details, backordered));
+            vec![OrderFact::Confirmed { order, reservation_id, backordered }]
         }
+        // Stock has published `inventory.allocated.v1`.
+        Event::LinesAllocated { .. } => Vec::new(),
         Event::LinesCancelled { lines, reason, text, .. } => {
             let (lines, text) = (units(details, lines), text.clone());
             vec![OrderFact::LinesCancelled { order, lines, reason: *reason, text }]

@@ -358,7 +358,10 @@ async fn confirm_and_lapse_in_the_same_instant_have_one_winner() {
         clock.advance(Duration::from_secs(15 * 60));
         let mut engine = ops();
         engine.by = By::Engine(Component::STOCK);
-        let confirm = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
+        let confirm = Command::Confirm(Confirm {
+            reservation_id: ReservationId::mint(),
+            backordered: Vec::new(),
+        });
         let (confirmed, lapsed) = tokio::join!(
             registry.execute(order_id, confirm, engine.clone()),
             registry.execute(order_id, Command::Lapse, engine),

@@ -15,6 +15,7 @@ use crate::postgres::{pool, schema, server};
 #[tokio::test]
 async fn cqrs_es_and_the_journal_read_each_others_events() {
     let confirmed = Event::OrderConfirmed {
+        backordered: Vec::new(),
         reservation_id: ReservationId::mint(),
         at: Timestamp::from_micros(1_800_000_000_000_000),
     };

@@ -52,7 +52,10 @@ async fn a_plan_made_while_the_list_was_empty_reads_only_requested_rows() {
     let (registry, journal, _) = in_memory(Limits::default()).await;
     let placed = join_all((0..ORDERS).map(|_| placed(&registry))).await;
     let confirm = async |(order_id, _): &(OrderId, _)| {
-        let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
+        let command = Command::Confirm(Confirm {
+            reservation_id: ReservationId::mint(),
+            backordered: Vec::new(),
+        });
         let engine = Context { by: By::Engine(Component::STOCK), ..ops() };
         registry.execute(*order_id, command, engine).await.unwrap()
     };

@@ -83,7 +83,12 @@ fn life() -> Vec<Event> {
     let reason = "too small".to_owned();
     vec![
         placed(),
-        Event::OrderConfirmed { reservation_id: ReservationId::mint(), at: at(2) },
+        Event::OrderConfirmed {
+            reservation_id: ReservationId::mint(),
+            backordered: lines(2),
+            at: at(2),
+        },
+        Event::LinesAllocated { lines: lines(2), at: at(2) },
         Event::LinesCancelled {
             lines: lines(1),
             reason: CancelReason::Ops,
@@ -172,6 +177,7 @@ fn each_state_shows_its_own_data_and_only_that() {
             Is::Confirmed,
             Is::Confirmed,
             Is::Confirmed,
+            Is::Confirmed,
             Is::Fulfilled,
             Is::ReturnRequested,
             Is::ReturnRequested,
@@ -193,11 +199,13 @@ fn each_state_shows_its_own_data_and_only_that() {
         let line = &order.lines[0];
         assert_eq!(line.open, line.ordered - line.cancelled - line.fulfilled, "{count}");
     }
-    let order = shown(&life[..4]);
+    let waits = shown(&life[..2]).lines[0].backordered;
+    assert_eq!((waits, shown(&life[..3]).lines[0].backordered), (2, 0));
+    let order = shown(&life[..5]);
     assert_eq!(order.shipment_ids.len(), 1);
     let line = &order.lines[0];
     assert_eq!((line.ordered, line.cancelled, line.fulfilled, line.open), (6, 1, 2, 3));
-    let waiting = shown(&life[..7]).pending_return.unwrap();
+    let waiting = shown(&life[..8]).pending_return.unwrap();
     assert_eq!((waiting.escalated, waiting.lines[0].quantity), (true, 2));
     let end = shown(&life);
     assert_eq!(end.lines[0].returned, 5);
@@ -230,6 +238,7 @@ fn every_event_has_its_kind_under_the_same_name() {
         let kind = match shown.kind.unwrap() {
             Kind::OrderPlaced(_) => "OrderPlaced",
             Kind::OrderConfirmed(_) => "OrderConfirmed",
+            Kind::LinesAllocated(_) => "LinesAllocated",
             Kind::LinesCancelled(_) => "LinesCancelled",
             Kind::OrderCancelled(_) => "OrderCancelled",
             Kind::LinesFulfilled(_) => "LinesFulfilled",

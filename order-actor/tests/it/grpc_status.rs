@@ -46,6 +46,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             PermissionDenied,
             None,
         ),
+        (Rejection::Backordered { lines: vec![1, 3] }, FailedPrecondition, None),
         (Rejection::ReasonRequired, InvalidArgument, Some("reason")),
         (Rejection::TextTooLong { field: "text", max: 500 }, InvalidArgument, Some("text")),
         (Rejection::ReturnWindowExpired, FailedPrecondition, None),
@@ -138,6 +139,7 @@ fn rejections() -> Vec<(Rejection, Code, Option<&'static str>)> {
             | Rejection::NotFound
             | Rejection::InvalidTransition { .. }
             | Rejection::InvalidLines { .. }
+            | Rejection::Backordered { .. }
             | Rejection::ForbiddenReason { .. }
             | Rejection::ReasonRequired
             | Rejection::TextTooLong { .. }
@@ -187,6 +189,14 @@ fn every_rejection_has_its_status_and_its_own_code_as_the_reason() {
         assert_eq!(shown, field, "{reason}");
         assert_eq!(details.retry_info().map(|retry| retry.retry_delay), None, "{reason}");
     }
+}
+
+#[test]
+fn units_that_wait_are_named_by_their_lines() {
+    let status = refused(&Refusal::Rejected(Rejection::Backordered { lines: vec![1, 3] }));
+    let info = status.get_error_details().error_info().unwrap().clone();
+    assert_eq!(info.metadata["lines"], "1,3");
+    assert!(status.message().starts_with("units of lines 1, 3 wait for stock"), "{status}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use order_actor::domain::{Order, Status};
 use order_actor::inbox::StockAnswers;
 use order_actor::projections::migrator;
 use shared_events::contract::{
-    CancelReason, Fact, FactBody, FactId, InventoryFact, OrderId, Origin, ReservationId, StockLine,
-    Timestamp,
+    CancelReason, Fact, FactBody, FactId, InventoryFact, LineUnits, OrderId, Origin, Quantity,
+    ReservationId, StockLine, Timestamp,
 };
 use shared_events::stream::{Blame, Database, Dialect, Handler as _};
 
@@ -19,8 +19,33 @@ fn fact(position: u64, body: InventoryFact) -> Fact {
 }
 
 fn reserved(position: u64, order_id: OrderId, reservation_id: ReservationId) -> Fact {
-    let lines: Vec<StockLine> = Vec::new();
-    fact(position, InventoryFact::Reserved { order_id, reservation_id, lines })
+    backordered(position, order_id, reservation_id, 0)
+}
+
+/// Reserved, and of line 1 so many units wait for stock.
+fn backordered(
+    position: u64,
+    order_id: OrderId,
+    reservation_id: ReservationId,
+    units: u32,
+) -> Fact {
+    let (lines, backordered) = (Vec::<StockLine>::new(), line_units(units));
+    fact(position, InventoryFact::Reserved { order_id, reservation_id, lines, backordered })
+}
+
+fn allocated(position: u64, order_id: OrderId, reservation_id: ReservationId, units: u32) -> Fact {
+    let lines = line_units(units);
+    fact(position, InventoryFact::Allocated { order_id, reservation_id, lines })
+}
+
+fn line_units(units: u32) -> Vec<LineUnits> {
+    let of_line = |quantity| LineUnits {
+        line: 1,
+        sku: "85123A".parse().unwrap(),
+        quantity,
+        title: String::new(),
+    };
+    Quantity::new(units).map(of_line).into_iter().collect()
 }
 
 fn rejected(position: u64, order_id: OrderId, reservation_id: Option<ReservationId>) -> Fact {
@@ -75,4 +100,50 @@ async fn a_confirmed_order_is_cancelled_by_no_other_rejection() {
         assert!(matches!(blame, Blame::Item { index: 0, .. }), "{blame:?}");
         assert_eq!(order(&registry, order_id).await.status(), Some(Status::Confirmed));
     }
+}
+
+#[tokio::test]
+async fn units_that_wait_come_with_later_answers_each_once() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let reservation = ReservationId::mint();
+    for size in [1, 2, 4] {
+        let (order_id, _) = placed(&registry).await;
+        let units = order(&registry, order_id).await.details().unwrap().lines[0].ordered;
+        let facts = [
+            backordered(1, order_id, reservation, units),
+            allocated(2, order_id, reservation, 1),
+            // Of another reservation, that the journal does not know any more.
+            allocated(3, order_id, ReservationId::mint(), 1),
+            allocated(4, order_id, reservation, units),
+        ];
+        let mut waits = Vec::new();
+        for batch in facts.chunks(size) {
+            // A batch that is repeated changes nothing.
+            hear(&registry, batch).await.unwrap();
+            hear(&registry, batch).await.unwrap();
+            let now = order(&registry, order_id).await;
+            assert_eq!(now.status(), Some(Status::Confirmed));
+            waits.push(now.details().unwrap().lines[0].backordered);
+        }
+        let expected = match size {
+            1 => vec![units, units - 1, units - 1, 0],
+            2 => vec![units - 1, 0],
+            _ => vec![0],
+        };
+        assert_eq!(waits, expected);
+    }
+}
+
+#[tokio::test]
+async fn stock_that_comes_for_a_cancelled_order_is_passed_over() {
+    let (registry, ..) = in_memory(Limits::default()).await;
+    let (order_id, _) = placed(&registry).await;
+    let reservation = ReservationId::mint();
+    let facts = [
+        backordered(1, order_id, reservation, 1),
+        rejected(2, order_id, Some(reservation)),
+        allocated(3, order_id, reservation, 1),
+    ];
+    hear(&registry, &facts).await.unwrap();
+    assert_eq!(order(&registry, order_id).await.status(), Some(Status::Cancelled));
 }

@@ -247,6 +247,7 @@ mod tests {
             order_id: OrderId::mint(),
             reservation_id: "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap(),
             lines: Vec::new(),
+            backordered: Vec::new(),
         });
         let id = FactId::at(Origin::Inventory, 0, position, 0);
         let time = Timestamp::from_micros(1_800_000_000_000_000);

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::body::facts;
-use super::{OrderId, Quantity, ReservationId, Sku};
+use super::{LineUnits, OrderId, Quantity, ReservationId, Sku};
 
 /// Units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ facts! {
             order_id: OrderId,
             reservation_id: ReservationId,
             lines: Vec<StockLine>,
+            /// Units of those that are not on hand: they wait for stock.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
         }
         /// `inventory.rejected.v1`: nothing is reserved; these skus were short.
         "inventory.rejected.v1" => Rejected {
@@ -36,6 +39,12 @@ facts! {
         "inventory.committed.v1" => Committed { order_id: OrderId, lines: Vec<StockLine> }
         /// `inventory.restocked.v1`: these units were returned to stock.
         "inventory.restocked.v1" => Restocked { order_id: OrderId, lines: Vec<StockLine> }
+        /// `inventory.allocated.v1`: stock came for these units, which were backordered.
+        "inventory.allocated.v1" => Allocated {
+            order_id: OrderId,
+            reservation_id: ReservationId,
+            lines: Vec<LineUnits>,
+        }
     }
 }
 
@@ -48,7 +57,8 @@ impl InventoryFact {
             | Self::Rejected { order_id, .. }
             | Self::Released { order_id, .. }
             | Self::Committed { order_id, .. }
-            | Self::Restocked { order_id, .. } => *order_id,
+            | Self::Restocked { order_id, .. }
+            | Self::Allocated { order_id, .. } => *order_id,
         }
     }
 }

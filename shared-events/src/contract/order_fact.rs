@@ -206,6 +206,9 @@ facts! {
             #[serde(flatten)]
             order: OrderHeader,
             reservation_id: ReservationId,
+            /// Units that wait for stock: they cannot be shipped yet.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            backordered: Vec<LineUnits>,
         }
         /// `order.lines.cancelled.v1`: these units will not be delivered; the order continues.
         "order.lines.cancelled.v1" => LinesCancelled {

@@ -67,6 +67,8 @@ pub enum Verb {
     SetStock,
     /// Stock is adjusted.
     AdjustStock,
+    /// The units that may be promised beyond the stock are set.
+    SetBackorder,
     /// A message is sent again.
     ResendNotification,
     /// Facts are posted to a webhook endpoint again.
@@ -91,6 +93,7 @@ impl Verb {
             Self::ResumeTimers => "RESUME_TIMERS",
             Self::SetStock => "SET_STOCK",
             Self::AdjustStock => "ADJUST_STOCK",
+            Self::SetBackorder => "SET_BACKORDER",
             Self::ResendNotification => "RESEND_NOTIFICATION",
             Self::ReplayWebhooks => "REPLAY_WEBHOOKS",
         }
@@ -108,7 +111,7 @@ impl Verb {
             Self::MoveShard | Self::FreezeShard | Self::UnfreezeShard => "SHARD",
             Self::AcceptJournal => "JOURNAL",
             Self::ResumeTimers => "TIMERS",
-            Self::SetStock | Self::AdjustStock => "STOCK",
+            Self::SetStock | Self::AdjustStock | Self::SetBackorder => "STOCK",
             Self::ResendNotification => "NOTIFICATION",
             Self::ReplayWebhooks => "WEBHOOK",
         }

@@ -169,7 +169,11 @@ pub fn bodies() -> Vec<FactBody> {
             totals: None,
             exchange_of: None,
         }),
-        FactBody::Order(OrderFact::Confirmed { order: order.clone(), reservation_id }),
+        FactBody::Order(OrderFact::Confirmed {
+            order: order.clone(),
+            reservation_id,
+            backordered: Vec::new(),
+        }),
         FactBody::Order(OrderFact::LinesCancelled {
             order: order.clone(),
             lines: units(),
@@ -237,7 +241,12 @@ pub fn bodies() -> Vec<FactBody> {
             kept: Vec::new(),
             rejected_reason: String::new(),
         }),
-        FactBody::Inventory(InventoryFact::Reserved { order_id, reservation_id, lines: stock() }),
+        FactBody::Inventory(InventoryFact::Reserved {
+            order_id,
+            reservation_id,
+            lines: stock(),
+            backordered: Vec::new(),
+        }),
         FactBody::Inventory(InventoryFact::Rejected {
             order_id,
             skus: vec!["85123A".parse().unwrap()],
@@ -246,6 +255,7 @@ pub fn bodies() -> Vec<FactBody> {
         FactBody::Inventory(InventoryFact::Released { order_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Committed { order_id, lines: stock() }),
         FactBody::Inventory(InventoryFact::Restocked { order_id, lines: stock() }),
+        FactBody::Inventory(InventoryFact::Allocated { order_id, reservation_id, lines: units() }),
         FactBody::Notification(NotificationFact::Sent {
             order_id,
             notification_id: "0190a0b0-0000-7000-8000-000000000006".parse().unwrap(),

@@ -160,7 +160,8 @@ impl Log {
 fn fact(shard: u16, position: u64, index: u16) -> Fact {
     let order_id = OrderId::mint();
     let reservation_id = ReservationId::mint();
-    let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
+    let (lines, backordered) = (Vec::new(), Vec::new());
+    let body = InventoryFact::Reserved { order_id, reservation_id, lines, backordered };
     let (id, place) = (FactId::at(ORIGIN, shard, position, index), (shard, position, index));
     Fact::new(id, place, position, clock(), FactBody::Inventory(body))
 }

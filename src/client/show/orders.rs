@@ -44,6 +44,7 @@ pub fn order(out: &Output, order: &Value) {
         ("judge by", short_time(pending, "judge_by")),
     ]);
     let titled = items(&order["lines"]).any(|line| !text(line, "title").is_empty());
+    let waits = items(&order["lines"]).any(|line| line["backordered"].as_u64() > Some(0));
     let columns: Vec<(&str, &str)> = [
         ("line", "line"),
         ("sku", "sku"),
@@ -56,11 +57,13 @@ pub fn order(out: &Output, order: &Value) {
         ("in return", "in_return"),
         ("returned", "returned"),
         ("open", "open"),
+        ("backordered", "backordered"),
     ]
     .into_iter()
     .filter(|(_, field)| match *field {
         "title" => titled,
         "total" => !plain,
+        "backordered" => waits,
         _ => true,
     })
     .collect();
@@ -299,6 +302,7 @@ pub fn what(event: &Value) -> String {
     let kinds = [
         "order_placed",
         "order_confirmed",
+        "lines_allocated",
         "lines_cancelled",
         "order_cancelled",
         "lines_fulfilled",
@@ -328,6 +332,10 @@ pub fn what(event: &Value) -> String {
             format!("{} x {name} {fate}", text(line, "quantity")).trim_end().to_owned()
         })
         .collect();
+    let waiting: Vec<String> = items(&kind["backordered"])
+        .map(|line| format!("{} x line {}", text(line, "quantity"), text(line, "line")))
+        .collect();
+    let waiting = waiting.join(", ");
     let refund = text(kind, "refund");
     let parts = [
         code(kind, "kind", "HOLD_KIND_"),
@@ -338,6 +346,7 @@ pub fn what(event: &Value) -> String {
         text(kind, "text"),
         text(kind, "missing_skus"),
         lines.join(", "),
+        if waiting.is_empty() { waiting } else { format!("backordered {waiting}") },
         text(kind, "total"),
         if refund.is_empty() { refund } else { format!("refund {refund}") },
         text(kind, "carrier"),

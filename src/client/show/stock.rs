@@ -5,9 +5,26 @@ use crate::client::Output;
 
 /// Products.
 pub fn stock<'a>(out: &Output, products: impl IntoIterator<Item = &'a Value>) {
-    let fields = ["sku", "on_hand", "reserved", "available"];
-    let rows = products.into_iter().map(|product| fields.map(|field| text(product, field)).into());
-    out.list(&["sku", "on hand", "reserved", "available"], rows, "no products");
+    let rows = products.into_iter().map(|product| {
+        vec![
+            text(product, "sku"),
+            text(product, "on_hand"),
+            text(product, "reserved"),
+            text(product, "available"),
+            nonzero(product, "backordered"),
+            nonzero(product, "backorder_limit"),
+            short_time(product, "backorder_until"),
+        ]
+    });
+    let head =
+        ["sku", "on hand", "reserved", "available", "backordered", "backorder limit", "until"];
+    out.list(&head, rows, "no products");
+}
+
+/// A number; empty for zero.
+fn nonzero(value: &Value, field: &str) -> String {
+    let number = text(value, field);
+    if number == "0" { String::new() } else { number }
 }
 
 /// A number with its sign; empty for zero.
@@ -28,6 +45,7 @@ pub fn movements(out: &Output, answer: &Value) {
             code(movement, "cause", "MOVEMENT_CAUSE_"),
             signed(movement, "on_hand_change"),
             signed(movement, "reserved_change"),
+            nonzero(movement, "allocated"),
             text(movement, "on_hand"),
             text(movement, "reserved"),
             text(movement, "order_id"),
@@ -41,6 +59,7 @@ pub fn movements(out: &Output, answer: &Value) {
         "cause",
         "on hand",
         "reserved",
+        "allocated",
         "on hand then",
         "reserved then",
         "order",
@@ -60,13 +79,14 @@ pub fn movements(out: &Output, answer: &Value) {
     next_page(out, answer);
 }
 
-const HOLDERS: [&str; 4] = ["order", "units", "placed at", "shipped"];
+const HOLDERS: [&str; 5] = ["order", "units", "backordered", "placed at", "shipped"];
 
 fn holder(holder: &Value) -> Vec<String> {
     let shipped = if holder["partly_shipped"] == true { "partly" } else { "" };
     vec![
         text(holder, "order_id"),
         text(holder, "units"),
+        nonzero(holder, "backordered"),
         short_time(holder, "placed_at"),
         shipped.to_owned(),
     ]
@@ -98,10 +118,20 @@ pub fn reservation(out: &Output, reservation: &Value) {
         ("state", code(reservation, "state", "RESERVATION_STATE_")),
         ("missing", text(reservation, "missing_skus")),
     ]);
-    let fields = ["line", "sku", "quantity", "held", "released", "committed", "restocked"];
-    let head = ["line", "sku", "ordered", "held", "released", "delivered", "restocked"];
-    let rows =
-        items(&reservation["lines"]).map(|line| fields.map(|field| text(line, field)).into());
+    let head =
+        ["line", "sku", "ordered", "held", "backordered", "released", "delivered", "restocked"];
+    let rows = items(&reservation["lines"]).map(|line| {
+        vec![
+            text(line, "line"),
+            text(line, "sku"),
+            text(line, "quantity"),
+            text(line, "held"),
+            nonzero(line, "backordered"),
+            text(line, "released"),
+            text(line, "committed"),
+            text(line, "restocked"),
+        ]
+    });
     out.list(&head, rows, "no lines");
 }
 

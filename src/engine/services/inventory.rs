@@ -37,7 +37,10 @@ pub static SERVICE: Service = Service {
     path: "/ordinal.inventory.",
     rpcs: &[Rpc {
         name: "ordinal.inventory.v1.InventoryService",
-        may_call: |_, role| matches!(role, Role::Service | Role::Ops),
+        may_call: |method, role| match method {
+            "SetBackorder" => role == Role::Ops,
+            _ => matches!(role, Role::Service | Role::Ops),
+        },
         message_bytes_max: 1024 * 1024,
     }],
     published: Some(PUBLISHED),
@@ -91,7 +94,7 @@ fn follow(building: &mut Building, inventory: &Inventory) -> anyhow::Result<()> 
     if !every.is_zero() {
         let backend = building.settings.backend.clone();
         let clock = Arc::clone(&building.settings.clock);
-        let reconcile = Reconcile { database: inventory.database().clone(), backend, clock, every };
+        let reconcile = Reconcile { inventory: inventory.clone(), backend, clock, every };
         building.followers.run(|stop| reconcile.run(scope, stop));
     }
     Ok(())

@@ -161,6 +161,7 @@ impl Shared {
             lines,
             reason: "returned, as its file says".to_owned(),
             options: options(&format!("request/{return_id}")),
+            ..proto::RequestReturnRequest::default()
         };
         let asked = match self.calls.request_return(request).await? {
             Ok(answer) => answer.order.unwrap_or_default(),

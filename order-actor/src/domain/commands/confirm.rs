@@ -2,14 +2,19 @@ use serde::Serialize;
 use shared_events::contract::ReservationId;
 
 use super::{Decide, DecisionContext};
+use crate::domain::backorder::still_backordered;
 use crate::domain::guards::{Decision, NOTHING_HAPPENS, invalid_transition};
-use crate::domain::{By, CommandKind, Details, Event, Order, Role};
+use crate::domain::{By, CommandKind, Details, Event, LineQuantity, Order, Role};
 
 /// Stock holds all units of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Confirm {
     /// The reservation of the stock.
     pub reservation_id: ReservationId,
+    /// Units of it that wait for stock, of all units placed. Left out where empty, so that commands
+    /// of earlier versions are recognised when they are repeated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backordered: Vec<LineQuantity>,
 }
 
 impl Decide for Confirm {
@@ -21,13 +26,19 @@ impl Decide for Confirm {
         by.role() == Role::Engine
     }
 
-    fn on_existing(&self, order: &Order, _: &Details, context: &DecisionContext<'_>) -> Decision {
+    fn on_existing(
+        &self,
+        order: &Order,
+        details: &Details,
+        context: &DecisionContext<'_>,
+    ) -> Decision {
         match order {
             Order::Confirmed(confirmed) if confirmed.reservation_id == self.reservation_id => {
                 NOTHING_HAPPENS
             }
             Order::Pending(_) => Ok(vec![Event::OrderConfirmed {
                 reservation_id: self.reservation_id,
+                backordered: still_backordered(details, &self.backordered),
                 at: context.now,
             }]),
             _ => Err(invalid_transition(order, "Confirm")),

@@ -2,6 +2,7 @@ use serde::Serialize;
 use shared_events::contract::ShipmentId;
 
 use super::{Decide, DecisionContext};
+use crate::domain::backorder::no_backordered;
 use crate::domain::guards::{
     Decision, Differs, all_open, carrier_fits, invalid_transition, leaves_room_to_end, not_held,
     open_units, reference_fits, same_or_exists, same_units, units,
@@ -54,6 +55,7 @@ impl Decide for Fulfill {
         };
         not_held(details)?;
         let lines = open_units(details, &self.lines)?;
+        no_backordered(details, &lines)?;
         carrier_fits("carrier", &self.carrier)?;
         carrier_fits("tracking", &self.tracking)?;
         reference_fits(&self.reference)?;

@@ -3,6 +3,7 @@
 //! Never here: the wire form of a command (`grpc/commands`), or what its events do (`evolve`).
 
 mod add_note; // write a note
+mod allocate; // stock came for units that waited
 mod approve_return; // take the units back
 mod cancel; // cancel the order, or some of its units
 mod confirm; // stock holds all units
@@ -24,6 +25,7 @@ use serde::Serialize;
 use shared_events::contract::Timestamp;
 
 pub use add_note::AddNote;
+pub use allocate::Allocate;
 pub use approve_return::{ApproveReturn, ReturnLineDisposition};
 pub use cancel::Cancel;
 pub use confirm::Confirm;
@@ -51,6 +53,8 @@ pub enum Command {
     Place(Box<Place>),
     /// Stock holds all its units.
     Confirm(Confirm),
+    /// Stock came for units that were backordered.
+    Allocate(Allocate),
     /// Cancel it, or some of its open units.
     Cancel(Cancel),
     /// Its confirmation window may have passed.
@@ -96,6 +100,8 @@ pub enum CommandKind {
     Place,
     /// See [`Command::Confirm`].
     Confirm,
+    /// See [`Command::Allocate`].
+    Allocate,
     /// See [`Command::Cancel`].
     Cancel,
     /// See [`Command::Lapse`].
@@ -135,6 +141,7 @@ impl CommandKind {
         match self {
             Self::Place => "Place",
             Self::Confirm => "Confirm",
+            Self::Allocate => "Allocate",
             Self::Cancel => "Cancel",
             Self::Lapse => "Lapse",
             Self::Fulfill => "Fulfill",
@@ -161,7 +168,8 @@ impl CommandKind {
     const fn next(self) -> Option<Self> {
         match self {
             Self::Place => Some(Self::Confirm),
-            Self::Confirm => Some(Self::Cancel),
+            Self::Confirm => Some(Self::Allocate),
+            Self::Allocate => Some(Self::Cancel),
             Self::Cancel => Some(Self::Lapse),
             Self::Lapse => Some(Self::Fulfill),
             Self::Fulfill => Some(Self::RequestReturn),
@@ -187,6 +195,7 @@ impl Command {
         match self {
             Self::Place(place) => place.as_ref(),
             Self::Confirm(confirm) => confirm,
+            Self::Allocate(allocate) => allocate,
             Self::Cancel(cancel) => cancel,
             Self::Lapse => &Lapse,
             Self::Fulfill(fulfill) => fulfill,

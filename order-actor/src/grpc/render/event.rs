@@ -21,9 +21,12 @@ pub fn event(event: &Event, version: u64) -> proto::Event {
 fn kind(event: &Event) -> Option<Kind> {
     Some(match event {
         Event::OrderPlaced { .. } => return order_placed(event),
-        Event::OrderConfirmed { reservation_id, at: _ } => {
-            let reservation_id = reservation_id.to_string();
-            Kind::OrderConfirmed(proto::OrderConfirmed { reservation_id })
+        Event::OrderConfirmed { reservation_id, backordered, at: _ } => {
+            let (reservation_id, backordered) = (reservation_id.to_string(), units(backordered));
+            Kind::OrderConfirmed(proto::OrderConfirmed { reservation_id, backordered })
+        }
+        Event::LinesAllocated { lines, at: _ } => {
+            Kind::LinesAllocated(proto::LinesAllocated { lines: units(lines) })
         }
         Event::LinesCancelled { lines, reason, text, return_until, at: _ } => {
             lines_cancelled(lines, *reason, text, *return_until)

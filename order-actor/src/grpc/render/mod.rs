@@ -146,6 +146,7 @@ fn line(line: &Line) -> proto::OrderLine {
         cancelled_total: in_currency(cancelled.total),
         fulfilled_total: in_currency(fulfilled.total),
         returned_total: in_currency(returned.total),
+        backordered: line.backordered,
     }
 }
 

@@ -34,6 +34,7 @@ fn a_passed_window_does_not_refuse_confirmation_before_the_timer() {
         .when(&confirm(1), &by_engine(), late)
         .then(order_actor::domain::Event::OrderConfirmed {
             reservation_id: reservation(1),
+            backordered: Vec::new(),
             at: after(late),
         })
         .is(Status::Confirmed);

@@ -52,6 +52,8 @@ pub fn samples() -> Vec<(&'static str, Event)> {
         ("OrderPlaced.v2.shop", of_a_shop()),
         ("OrderPlaced.v2.named", with_names()),
         ("OrderConfirmed.v1", confirmed()),
+        ("OrderConfirmed.v1.backordered", confirmed_with(&[(1, 2), (2, 1)])),
+        ("LinesAllocated.v1", lines_allocated(&[(1, 1), (2, 1)], 60)),
         (
             "LinesCancelled.v1",
             Event::LinesCancelled {
@@ -277,7 +279,7 @@ fn every_event_has_the_bytes_it_was_published_with() {
         files.insert(format!("{file}.json"));
     }
     files.extend(["OrderPlaced.v1.json", "OrderPlaced.v1.bare.json"].map(str::to_owned));
-    assert_eq!(names.len(), 19, "every kind of event has a golden file");
+    assert_eq!(names.len(), 20, "every kind of event has a golden file");
     let present: BTreeSet<String> = fs::read_dir(folder().join("golden"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use order_actor::domain::{
-    AddNote, Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details, Event,
-    Fulfill, Judgement, Line, LineAmounts, LineQuantity, NewLine, NoteText, Order, OutcomeUnits,
-    Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition, UnitOutcome,
-    bounds, decide, evolve, replay,
+    AddNote, Allocate, Amount, ApproveReturn, By, Cancel, Command, CommandKind, Confirm, Details,
+    Event, Fulfill, Judgement, Line, LineAmounts, LineQuantity, NewLine, NoteText, Order,
+    OutcomeUnits, Place, Policy, ReceiveReturn, RejectReturn, RequestReturn, ReturnLineDisposition,
+    UnitOutcome, bounds, decide, evolve, replay,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -180,13 +180,34 @@ fn a_noting() -> impl Strategy<Value = Command> {
         .prop_map(|(public, text)| Command::AddNote(AddNote { public, note: NoteText { text } }))
 }
 
+/// Stock names each line once, and only units that were placed.
+fn some_units() -> impl Strategy<Value = Vec<LineQuantity>> {
+    let units = |[one, two]: [u32; 2]| {
+        let named = [(1, one), (2, two)].into_iter().filter(|(_, units)| *units > 0);
+        units(&named.collect::<Vec<_>>())
+    };
+    [0_u32..3, 0_u32..3].prop_map(units)
+}
+
+fn a_confirming() -> impl Strategy<Value = Command> {
+    let backordered = prop_oneof![4 => Just(Vec::new()), 1 => some_units()];
+    (1_u128..3, backordered).prop_map(|(n, backordered)| {
+        Command::Confirm(Confirm { reservation_id: reservation(n), backordered })
+    })
+}
+
+fn an_allocation() -> impl Strategy<Value = Command> {
+    (1_u128..3, some_units()).prop_map(|(n, lines)| {
+        Command::Allocate(Allocate { reservation_id: reservation(n), lines })
+    })
+}
+
 /// The weight and the commands of each kind. A missing kind does not compile.
 fn of_kind(kind: CommandKind) -> (u32, BoxedStrategy<Command>) {
-    let a_confirming =
-        || (1_u128..3).prop_map(|n| Command::Confirm(Confirm { reservation_id: reservation(n) }));
     match kind {
         CommandKind::Place => (1, a_placing().boxed()),
         CommandKind::Confirm => (3, a_confirming().boxed()),
+        CommandKind::Allocate => (1, an_allocation().boxed()),
         CommandKind::Cancel => (1, a_cancel().boxed()),
         CommandKind::Lapse => (1, Just(Command::Lapse).boxed()),
         CommandKind::Fulfill => (4, a_fulfill().boxed()),
@@ -230,7 +251,9 @@ fn usual_caller(command: &Command) -> By {
         Command::UpdateShipment(_) | Command::RecordDelivery(_) | Command::UndoShipment(_) => {
             by_service()
         }
-        Command::Confirm(_) | Command::Lapse | Command::Escalate => by_engine(),
+        Command::Confirm(_) | Command::Allocate(_) | Command::Lapse | Command::Escalate => {
+            by_engine()
+        }
         Command::Fulfill(_) => by_service(),
         Command::ReceiveReturn(_) => by_desk(),
         Command::ApproveReturn(_) | Command::RejectReturn(_) | Command::AddNote(_) => by_ops(),
@@ -246,7 +269,8 @@ fn usual_caller(command: &Command) -> By {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let begun = prop_oneof![
         1 => Just(Vec::new()),
-        9 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
+        8 => a_placing().prop_map(|placing| vec![placing, confirm(1)]),
+        1 => a_placing().prop_map(|placing| vec![placing, confirm_with(1, &[(1, 1)])]),
     ]
     .prop_map(|commands| {
         let step =
@@ -279,6 +303,7 @@ fn check_sums(details: &Details) -> Result<(), TestCaseError> {
         let wide = |n: u32| u64::from(n);
         prop_assert!(wide(line.returned) + wide(line.in_return) <= wide(line.fulfilled));
         prop_assert!(wide(line.fulfilled) + wide(line.cancelled) <= wide(line.ordered));
+        prop_assert!(line.backordered <= line.open());
         prop_assert_eq!(line.unit_price.currency, totals.total.currency);
         total += i128::from(line.amounts.ordered.total);
         check_amounts(line)?;
@@ -395,8 +420,8 @@ proptest! {
         }
     }
 
-    /// Cancelling units by number and writing a note are the only commands without an id of their
-    /// own: their retries are recognised by the request id in the journal.
+    /// Cancelling and allocating units by number and writing a note are the only commands without an
+    /// id of their own: their retries are recognised by the request id in the journal.
     #[test]
     fn a_repeated_command_appends_nothing(steps in steps()) {
         let (mut order, mut now) = (Order::Absent, after(0));
@@ -409,9 +434,12 @@ proptest! {
             prop_assert_eq!(&first, &decided(&order), "deciding is pure");
             let Ok(events) = first else { continue };
             order = events.iter().try_fold(order, evolve).unwrap();
-            let by_number = matches!(&step.command, Command::Cancel(it) if !it.lines.is_empty());
-            let note = matches!(&step.command, Command::AddNote(_));
-            if !by_number && !note {
+            let has_no_id = match &step.command {
+                Command::Cancel(it) => !it.lines.is_empty(),
+                Command::Allocate(_) | Command::AddNote(_) => true,
+                _ => false,
+            };
+            if !has_no_id {
                 prop_assert!(decided(&order).unwrap_or_default().is_empty(), "{:?}", step.command);
             }
         }
@@ -502,10 +530,11 @@ fn generated_commands_reach_every_state_event_and_main_rejection() {
         }
     }
     assert_eq!(states.len(), 6, "{states:?}");
-    assert_eq!(events.len(), 19, "{events:?}");
+    assert_eq!(events.len(), 20, "{events:?}");
     let expected = [
         "ALREADY_EXISTS",
         "AMOUNT_OVERFLOW",
+        "BACKORDERED",
         "CURRENCY_MISMATCH",
         "EMPTY_ORDER",
         "FORBIDDEN",

@@ -93,6 +93,10 @@ fn of_kind(kind: CommandKind) -> Vec<Case> {
             ("Confirm by reservation 1", confirm(1), by_engine(), early),
             ("Confirm by reservation 2", confirm(2), by_engine(), early),
         ],
+        CommandKind::Allocate => vec![
+            ("Allocate a unit of line 2", allocate(1, &[(2, 1)]), by_engine(), early),
+            ("Allocate by reservation 2", allocate(2, &[(2, 1)]), by_engine(), early),
+        ],
         CommandKind::Cancel => vec![
             ("Cancel", cancel(CustomerRequest, &[]), by_owner(), early),
             ("Cancel for OPS", cancel(Ops, &[]), by_ops(), early),

@@ -20,6 +20,7 @@ mod reject_return;
 mod request_return;
 mod returns; // several at once, with outcomes, received later
 
+mod backorder;
 mod bounds; // the limit of an order's events
 pub mod golden; // the bytes of every event
 mod impossible; // histories that evolve refuses

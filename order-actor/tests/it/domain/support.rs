@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_actor::domain::{
-    AddNote, Address, ApproveReturn, By, Cancel, Command, Component, Confirm, Event, Existing,
-    Fulfill, Impossible, LineQuantity, NewLine, NoteText, Order, OutcomeUnits, Person, Place,
-    PlacedLine, Policy, ReceiveReturn, RejectReturn, Rejection, RequestReturn, Restitution, Role,
-    Status, TaxMode, UnitOutcome, decide, evolve, replay,
+    AddNote, Address, Allocate, ApproveReturn, By, Cancel, Command, Component, Confirm, Event,
+    Existing, Fulfill, Impossible, LineQuantity, NewLine, NoteText, Order, OutcomeUnits, Person,
+    Place, PlacedLine, Policy, ReceiveReturn, RejectReturn, Rejection, RequestReturn, Restitution,
+    Role, Status, TaxMode, UnitOutcome, decide, evolve, replay,
 };
 use shared_events::contract::{
     CancelReason, Contact, CustomerId, Disposition, Money, OrderId, Quantity, ReservationId,
@@ -117,7 +117,16 @@ pub fn place() -> Command {
 }
 
 pub fn confirm(n: u128) -> Command {
-    Command::Confirm(Confirm { reservation_id: reservation(n) })
+    confirm_with(n, &[])
+}
+
+pub fn confirm_with(n: u128, backordered: &[(u32, u32)]) -> Command {
+    let (reservation_id, backordered) = (reservation(n), units(backordered));
+    Command::Confirm(Confirm { reservation_id, backordered })
+}
+
+pub fn allocate(n: u128, lines: &[(u32, u32)]) -> Command {
+    Command::Allocate(Allocate { reservation_id: reservation(n), lines: units(lines) })
 }
 
 pub fn cancel(reason: CancelReason, lines: &[(u32, u32)]) -> Command {
@@ -239,7 +248,17 @@ pub fn placed() -> Event {
 }
 
 pub fn confirmed() -> Event {
-    Event::OrderConfirmed { reservation_id: reservation(1), at: after(1) }
+    confirmed_with(&[])
+}
+
+/// Confirmed, and these units wait for stock.
+pub fn confirmed_with(backordered: &[(u32, u32)]) -> Event {
+    let (reservation_id, backordered) = (reservation(1), units(backordered));
+    Event::OrderConfirmed { reservation_id, backordered, at: after(1) }
+}
+
+pub fn lines_allocated(lines: &[(u32, u32)], seconds: u64) -> Event {
+    Event::LinesAllocated { lines: units(lines), at: after(seconds) }
 }
 
 pub fn lines_cancelled(lines: &[(u32, u32)], seconds: u64) -> Event {

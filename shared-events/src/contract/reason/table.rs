@@ -17,6 +17,11 @@ reasons! {
         "A customer has cancelled units of the order, or asked for returns, as often as customers \
          may.",
         "Let an operator or a service do it.";
+    "BACKORDERED" => Backordered [FailedPrecondition]
+        "Units of the parcel are not on hand: they were promised beyond the stock and wait for it. \
+         `lines` has the numbers of their lines.",
+        "Name the units that can be shipped: `open` less `backordered` of each line. Ship the \
+         others when stock has come (event LinesAllocated).";
     "CANCELLED" => Cancelled [Cancelled]
         "The call was cancelled before its message arrived.",
         "Send it again.";

@@ -105,7 +105,8 @@ mod tests {
     fn entry() -> Entry {
         let order_id: OrderId = "018f6f3e-0000-7000-8000-00000000000a".parse().unwrap();
         let reservation_id = "018f6f3e-0000-7000-8000-00000000000b".parse().unwrap();
-        let body = InventoryFact::Reserved { order_id, reservation_id, lines: Vec::new() };
+        let (lines, backordered) = (Vec::new(), Vec::new());
+        let body = InventoryFact::Reserved { order_id, reservation_id, lines, backordered };
         let (id, time) = (
             FactId::at(Origin::Inventory, 3, 17, 1),
             Timestamp::from_micros(1_800_000_000_123_456),

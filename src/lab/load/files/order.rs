@@ -233,6 +233,7 @@ fn new_line(
             })
             .collect(),
         taxes: line.taxes.iter().map(|tax| new_tax(tax, currency)).collect(),
+        image_url: String::new(),
     }
 }
 
