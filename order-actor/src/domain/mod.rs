@@ -31,6 +31,7 @@ mod order; // one variant per state, each with its own data
 mod outcomes; // what becomes of the units of a return
 mod parcel; // what becomes of a parcel after it was shipped
 mod person; // recipient and payer; personal data
+mod placed_line; // lines as events have them
 mod policy; // the time windows that a shop configures
 mod rejection; // why a command is refused: stable codes, in order of precedence
 mod return_events; // what the events of returns do to an order
@@ -48,7 +49,7 @@ pub use correction::{AddressPart, AddressPatch, BillingPatch, ContactPatch, Orde
 pub use deadline::{Deadline, DeadlineKind, deadline};
 pub use decide::decide;
 pub use details::{Details, OrderCharge, Terms};
-pub use event::{Event, LineQuantity, PlacedLine, Restitution};
+pub use event::Event;
 pub use evolve::{Impossible, evolve, replay};
 pub use exchange::ExchangeOf;
 pub use hold::{Hold, HoldKind, HoldReleased, OrderHeld};
@@ -63,6 +64,7 @@ pub use parcel::{
     Tracking, UndoCause, Undone,
 };
 pub use person::Person;
+pub use placed_line::{LineQuantity, PlacedLine, Restitution};
 pub use policy::Policy;
 pub use rejection::{Existing, Rejection};
 pub use returns::{Approval, ApprovedUnits, JudgedReturn, Judgement, Return};

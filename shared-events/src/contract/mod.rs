@@ -13,6 +13,7 @@ mod mark; // identifies a position of a log by its hash, in eight bytes
 mod money; // minor units and their currency
 mod notification_fact; // facts about messages
 mod order_fact; // facts about orders
+mod order_lines; // lines, units and sums, as those have them
 mod order_names; // names that a client gives an order
 mod order_number; // the number of an order that its client gave none
 mod printable; // texts by which people and programs find something
@@ -35,9 +36,9 @@ pub use inventory_fact::{InventoryFact, StockLine};
 pub use mark::{Mark, ParseMarkError};
 pub use money::{Currency, Money, MoneyError};
 pub use notification_fact::NotificationFact;
-pub use order_fact::{
-    CancelReason, ChargeFact, Disposition, ExchangeFact, KeptUnits, LineUnits, OrderFact,
-    OrderHeader, OrderLineFact, ReturnedUnits, TotalsFact,
+pub use order_fact::{CancelReason, Disposition, OrderFact, OrderHeader};
+pub use order_lines::{
+    ChargeFact, ExchangeFact, KeptUnits, LineUnits, OrderLineFact, ReturnedUnits, TotalsFact,
 };
 pub use order_names::{NameField, OrderNames};
 pub use order_number::{OrderNumber, ParseOrderNumberError};
