@@ -78,7 +78,10 @@ fn decide_place(bencher: Bencher, lines: u32) {
 #[divan::bench(args = LINES)]
 fn decide_confirm(bencher: Bencher, lines: u32) {
     let order = evolve(Order::Absent, &placed(lines)).unwrap();
-    let command = Command::Confirm(Confirm { reservation_id: ReservationId::mint() });
+    let command = Command::Confirm(Confirm {
+        reservation_id: ReservationId::mint(),
+        backordered: Vec::new(),
+    });
     let by = By::Engine(Component::STOCK);
     bencher.bench_local(|| decided(black_box(&order), &command, &by));
 }

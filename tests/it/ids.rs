@@ -56,6 +56,8 @@ fn ids(message: &MessageDescriptor, depth: u32) -> Vec<(String, Value)> {
         let whole = |value: Value| if field.is_list() { json!([value]) } else { value };
         let path = if field.is_list() { format!("{name}[0]") } else { name.clone() };
         match field.kind() {
+            // Of another system, which may call things as it likes.
+            Kind::String if name == "external_id" => {}
             Kind::String if name.ends_with("_id") || name.ends_with("_ids") => {
                 found.push((path, json!({ name: whole(nil.clone()) })));
             }

@@ -56,13 +56,14 @@ const ARROWS_OF_JOURNAL: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("error", &["id"]),
     ("event", &["error", "id"]),
+    ("shared_event", &["event"]),
     ("chain", &["event"]),
     ("keys", &[]),
     ("shards", &["id"]),
     ("files", &["chain", "event", "id"]),
     ("options", &["files"]),
     ("store", &["chain", "error", "event", "files", "id", "keys", "options", "shards"]),
-    ("write", &["chain", "error", "event", "id", "options", "shards", "store"]),
+    ("write", &["chain", "error", "event", "id", "options", "shards", "shared_event", "store"]),
     ("archive", &["chain", "error", "event", "files", "id", "shards", "store"]),
     ("audit", &["chain", "error", "event", "files", "id", "shards", "store"]),
     (
@@ -71,7 +72,19 @@ const ARROWS_OF_JOURNAL: &[(&str, &[&str])] = &[
     ),
     (
         "journal",
-        &["audit", "error", "event", "id", "keys", "options", "shards", "spread", "store", "write"],
+        &[
+            "audit",
+            "error",
+            "event",
+            "id",
+            "keys",
+            "options",
+            "shards",
+            "shared_event",
+            "spread",
+            "store",
+            "write",
+        ],
     ),
 ];
 

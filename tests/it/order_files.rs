@@ -306,7 +306,7 @@ fn a_faulty_mapping_or_flag_is_refused_before_an_engine_starts() {
     for (flags, named) in [
         (&["--mapping", mapping][..], "numbre"),
         (&["--format", "shopify"], "none of Name"),
-        (&["--format", "olist"], "customer_id"),
+        (&["--format", "olist"], "order_items"),
         (&["--format", "woocommerce", "--time-zone", "Europe/Nowhere"], "Europe/Nowhere"),
         (&["--format", "amazon", "--separator", "::"], "separator"),
         (&["--format", "amazon", "--encoding", "klingon"], "klingon"),

@@ -106,13 +106,14 @@ fn documented_limits_match_the_code() {
 }
 
 /// Calls that create a refusal with a code, or a line that is left out.
-const MAKERS: [&str; 11] = [
+const MAKERS: [&str; 12] = [
     "with_error_info(",
     "refused(",
     " Reason::",
     "(Reason::",
     "Failure::Refused {",
     "Problem::new(",
+    "Problem::at(",
     "fn code(&self) -> &'static str",
     "fn reason(&self) -> String",
     "stable code",
@@ -124,7 +125,10 @@ const MAKERS: [&str; 11] = [
 /// Codes in the files that create refusals which are not reasons.
 const OTHERS: [(&str, &[&str]); 13] = [
     // Metadata of ALREADY_EXISTS.
-    ("domain/rejection.rs", &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT"]),
+    (
+        "domain/rejection.rs",
+        &["ORDER", "SHIPMENT", "RETURN", "REJECTED_RETURN", "JUDGEMENT", "RECEIPT"],
+    ),
     ("domain/rejection.rs", &["HOLD", "RELEASED_HOLD", "DELIVERY", "UNDONE_SHIPMENT"]),
     // Statements, and formats of them.
     ("archive/leave.rs", &["COMMIT", "ROLLBACK"]),

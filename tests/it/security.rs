@@ -27,7 +27,8 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
     for role in ROLES {
         let caller = shop.as_caller(role, if role == "customer" { &subject } else { "x" }).await;
         let mut request = json!({ "order_id": Uuid::now_v7() });
-        if matches!(method, "RequestReturn" | "RejectReturn") {
+        let with_reason = ["RequestReturn", "RejectReturn", "HoldOrder", "ReleaseHold"];
+        if with_reason.contains(&method) || ["CorrectOrder", "UndoShipment"].contains(&method) {
             request["reason"] = json!("x");
         }
         let more = match method {
@@ -41,9 +42,6 @@ async fn takes(shop: &Shop, method: &str) -> BTreeSet<&'static str> {
             _ => json!({}),
         };
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        if matches!(method, "UpdateShipment" | "RecordDelivery") {
-            request.as_object_mut().unwrap().remove("reason");
-        }
         match caller.orders(method, request).await.unwrap_err().reason().as_str() {
             "FORBIDDEN" => {}
             "NOT_FOUND" => drop(may.insert(role)),

@@ -66,7 +66,7 @@ impl World {
         let count = self.orders.len().max(1);
         let Some(reservation) = self.orders.get_mut(order % count) else { return };
         let Ok(quantity) = Quantity::new(most(reservation)) else { return };
-        let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity }];
+        let lines = vec![LineUnits { line: 1, sku: sku("A"), quantity, title: String::new() }];
         reservation.step(Step { fact_id, kind, lines }, &mut self.stock).unwrap();
     }
 

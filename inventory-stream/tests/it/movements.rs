@@ -309,7 +309,7 @@ async fn operators_changes_of_stock_are_recorded_once(dialect: Dialect) {
     client.set_stock(counted.clone()).await.unwrap();
     client.set_stock(counted).await.unwrap();
     client.set_stock(proto::SetStockRequest { validate_only: true, ..set("A", 1) }).await.unwrap();
-    client.set_stock(set("a b", 1)).await.unwrap_err();
+    client.set_stock(set("a\u{7}b", 1)).await.unwrap_err();
     let expecting = proto::SetStockRequest { expected_on_hand: Some(1), ..set("A", 2) };
     client.set_stock(expecting).await.unwrap_err();
     let adjust = proto::AdjustStockRequest {

@@ -46,6 +46,7 @@ fn a_confirmation_names_the_units_that_wait() {
             line,
             sku: "MUG".parse().unwrap(),
             quantity: Quantity::new(2).unwrap(),
+            title: String::new(),
         };
         let confirmed = fact(1, |order| OrderFact::Confirmed {
             order,

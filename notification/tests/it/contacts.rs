@@ -44,7 +44,7 @@ async fn a_resend_goes_to_the_latest_contact(dialect: Dialect) {
     assert_eq!(contact(&bench, &first).await, None);
     // A correction makes no message, also where it is read twice.
     let correction = corrected(&order, 3, "ada@example.com");
-    bench.follow(&[correction.clone()]).await;
+    bench.follow(std::slice::from_ref(&correction)).await;
     bench.follow(&[correction]).await;
     bench.follow(&[corrected(&order, 4, "ada@example.net")]).await;
     assert_eq!(bench.entries().await.len(), 2);

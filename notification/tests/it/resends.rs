@@ -68,23 +68,31 @@ async fn a_resend_is_a_message_of_its_own(dialect: Dialect) {
     bench.stop().await;
 }
 
-/// A resend goes to where the newest message about the order went; the first one stays as it is.
+/// A resend goes to the contact as it was corrected since; the first message stays as it is.
 async fn a_resend_goes_to_the_newest_known_contact(dialect: Dialect) {
     let bench = Bench::on(dialect, |_| {}).await;
     let received = placed(1);
     // Later facts have another address, and a repeated one is no news.
-    let mut confirmed = placed(2);
+    let mut corrected = placed(2);
+    corrected.subject = received.subject;
+    let mut confirmed = placed(3);
     confirmed.subject = received.subject;
     let FactBody::Order(OrderFact::Created { order, .. }) = &received.body else { panic!() };
     let mut order = order.clone();
     order.contact = Contact::new("ada@new.example", "+442071838750", "en").unwrap();
+    let fields = vec!["contact.email".to_owned()];
+    corrected.body = FactBody::Order(OrderFact::Corrected { order: order.clone(), fields });
     let reservation_id = ReservationId::mint();
-    confirmed.body = FactBody::Order(OrderFact::Confirmed { order: order.clone(), reservation_id });
-    let mut overdue = placed(3);
+    confirmed.body = FactBody::Order(OrderFact::Confirmed {
+        order: order.clone(),
+        reservation_id,
+        backordered: Vec::new(),
+    });
+    let mut overdue = placed(4);
     overdue.subject = received.subject;
     let return_id = ReturnId::mint();
     overdue.body = FactBody::Order(OrderFact::ReturnOverdue { order, return_id });
-    bench.follow(&[received, confirmed, overdue, placed(4)]).await;
+    bench.follow(&[received, corrected, confirmed, overdue, placed(5)]).await;
     let now = *bench.clock.lock().unwrap();
     let until = now.plus(Duration::from_secs(180));
     for channel in [Channel::Email, Channel::Sms] {

@@ -30,7 +30,11 @@ fn by_phone(mut fact: Fact) -> Fact {
 }
 
 fn confirmed(position: u64) -> Fact {
-    fact(position, |order| OrderFact::Confirmed { order, reservation_id: ReservationId::mint() })
+    fact(position, |order| OrderFact::Confirmed {
+        order,
+        reservation_id: ReservationId::mint(),
+        backordered: Vec::new(),
+    })
 }
 
 fn sms(entries: &[Entry]) -> impl Iterator<Item = &Entry> {

@@ -117,7 +117,7 @@ fn a_fault_is_named_with_its_file_and_line() {
     for (body, fault) in [
         ("a\n{% if %}\n", "en/confirmed.email.txt:4: syntax error: "),
         ("a\n\n{{ ordr.id }}\n", "en/confirmed.email.txt:5: unknown variable ordr.id; there are "),
-        ("{{ order.number }}\n", "en/confirmed.email.txt:3: unknown variable order.number; "),
+        ("{{ order.weight }}\n", "en/confirmed.email.txt:3: unknown variable order.weight; "),
         // Confirmations have no refund.
         ("{{ refund }}\n", "en/confirmed.email.txt:3: unknown variable refund; "),
         ("\n{{ order.id | shout }}\n", "en/confirmed.email.txt:4: unknown filter: "),

@@ -191,8 +191,8 @@ pub(super) fn not_over(order: &Order, now: Timestamp, call: &'static str) -> Res
 }
 
 /// Checks the length of a warehouse's own id of a parcel.
-pub(super) fn reference_fits(text: &str) -> Result<(), Rejection> {
-    fits("shipment_reference", text, bounds::REFERENCE_MAX)
+pub(super) fn reference_fits(field: &'static str, text: &str) -> Result<(), Rejection> {
+    fits(field, text, bounds::REFERENCE_MAX)
 }
 
 /// Checks the length of the label of a hold.

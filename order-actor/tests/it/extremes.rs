@@ -86,7 +86,12 @@ fn extremes(field: &str, value: &Value) -> Vec<Value> {
         "phone" => vec![json!("+12"), json!("+999999999999999")],
         "locale" => vec![json!("de"), json!("abc-12345678-12345678-12345678-1234")],
         "carrier" | "tracking" => text(100),
-        "text" | "reason" | "refund_reason" | "instructions" | "image_url" => text(500),
+        "reference" | "return_reference" => text(64),
+        "charge" => vec![json!(1), json!(u32::MAX)],
+        "text" | "reason" | "refund_reason" | "rejected_reason" | "instructions" | "image_url" => {
+            text(500)
+        }
+        "outcome" => Vec::new(),
         "order_number" | "shop" => text(40),
         "external_id" => text(100),
         // Of a note: as the role is, so is the subject.

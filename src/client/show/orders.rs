@@ -258,7 +258,10 @@ pub fn orders(out: &Output, answer: &Value) {
 pub fn waiting_returns(out: &Output, answer: &Value) {
     let head = ["judge by", "order", "return", "reference", "state", "units", "value", "reason"];
     let rows = items(&answer["orders"]).flat_map(|order| {
-        items(&order["pending_returns"]).map(|waiting| {
+        // An older engine knows of one waiting return only.
+        let one =
+            items(&order["pending_returns"]).next().is_none().then_some(&order["pending_return"]);
+        items(&order["pending_returns"]).chain(one).map(|waiting| {
             vec![
                 short_time(waiting, "judge_by"),
                 text(order, "order_id"),

@@ -26,7 +26,12 @@ pub struct Problem {
 impl Problem {
     /// A problem of this line.
     pub fn new(row: &Row, code: &str, detail: impl Into<String>) -> Self {
-        Self { line: row.number, code: code.to_owned(), detail: detail.into() }
+        Self::at(row.number, code, detail)
+    }
+
+    /// A problem of the line with this number.
+    pub fn at(line: u64, code: &str, detail: impl Into<String>) -> Self {
+        Self { line, code: code.to_owned(), detail: detail.into() }
     }
 }
 

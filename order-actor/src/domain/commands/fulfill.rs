@@ -58,7 +58,7 @@ impl Decide for Fulfill {
         no_backordered(details, &lines)?;
         carrier_fits("carrier", &self.carrier)?;
         carrier_fits("tracking", &self.tracking)?;
-        reference_fits(&self.reference)?;
+        reference_fits("shipment_reference", &self.reference)?;
         let (carrier, tracking) = (self.carrier.clone(), self.tracking.clone());
         let (shipment_id, shipment_reference) = (self.shipment_id, self.reference.clone());
         let at = context.now;

@@ -6,7 +6,7 @@ use shared_events::contract::{OrderId, ReturnId};
 use super::{Decide, DecisionContext};
 use crate::domain::guards::{
     Decision, Differs, NOTHING_HAPPENS, invalid_transition, kept_units, leaves_room_to_end,
-    reason_given, same_or_exists, same_units, within_customer_limit,
+    reason_given, reference_fits, same_or_exists, same_units, within_customer_limit,
 };
 use crate::domain::{
     By, CommandKind, Details, Event, Existing, LineQuantity, Order, Rejection, Return,
@@ -65,7 +65,7 @@ impl Decide for RequestReturn {
         kept_units(details, &self.lines)?;
         within_customer_limit(context.by, "a return is requested", details.customer_returns)?;
         leaves_room_for_returns(order, details)?;
-        text_of_reference_fits(&self.reference)?;
+        reference_fits("return_reference", &self.reference)?;
         Ok(vec![Event::ReturnRequested {
             return_id: self.return_id,
             lines: self.lines.clone(),
@@ -120,14 +120,6 @@ impl RequestReturn {
             ("exchange_order_id", known.exchange_order_id != *exchange_order_id),
         ]
     }
-}
-
-fn text_of_reference_fits(reference: &str) -> Result<(), Rejection> {
-    if reference.chars().count() > bounds::REFERENCE_MAX {
-        let (field, max) = ("return_reference", bounds::REFERENCE_MAX);
-        return Err(Rejection::TextTooLong { field, max });
-    }
-    Ok(())
 }
 
 /// Bounds the returns that wait at the same time, and leaves room for the events of all of them.

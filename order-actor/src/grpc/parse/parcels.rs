@@ -21,13 +21,16 @@ impl Form {
 
     /// A warehouse's own id of a parcel; may be empty.
     pub(crate) fn reference(&mut self, reference: String) -> Option<String> {
-        if reference.trim() != reference {
-            self.invalid(
-                "shipment_reference",
-                "1 to 64 characters, none of them a blank at an end",
-            );
+        self.own_id("shipment_reference", reference)
+    }
+
+    /// A warehouse's own id; may be empty.
+    pub(super) fn own_id(&mut self, field: &'static str, text: String) -> Option<String> {
+        let max = bounds::REFERENCE_MAX;
+        if text.trim() != text {
+            self.invalid(field, format!("1 to {max} characters, none of them a blank at an end"));
             return None;
         }
-        self.line("shipment_reference", reference, bounds::REFERENCE_MAX)
+        self.line(field, text, max)
     }
 }

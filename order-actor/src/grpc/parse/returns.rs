@@ -7,12 +7,7 @@ use crate::grpc::proto;
 impl Form {
     /// The warehouse's own id of a return; empty if absent.
     pub(crate) fn return_reference(&mut self, text: String) -> Option<String> {
-        let field = "return_reference";
-        if text.trim() != text {
-            self.invalid(field, "no blanks at its ends");
-            return None;
-        }
-        self.line(field, text, bounds::REFERENCE_MAX)
+        self.own_id("return_reference", text)
     }
 
     /// What becomes of units of a return; that they are units of it is for the order to decide.

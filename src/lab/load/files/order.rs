@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use order_actor::grpc::{proto, render};
-use shared_events::contract::{Currency, Money, Sku, Timestamp};
+use shared_events::contract::{Currency, Money, Reason, Sku, Timestamp};
 use uuid::Uuid;
 
 use super::fields::Field;
@@ -79,9 +79,7 @@ pub fn order(raw: &Raw, reading: &Reading) -> FileOrder {
 }
 
 fn fill(order: &mut FileOrder, raw: &Raw, reading: &Reading) -> Result<(), Vec<Problem>> {
-    let one = |code: &str, detail: String| {
-        vec![Problem { line: raw.first(), code: code.to_owned(), detail }]
-    };
+    let one = |code: &str, detail: String| vec![Problem::at(raw.first(), code, detail)];
     let faults: Vec<Problem> = raw.rows.iter().filter_map(fault).collect();
     if !faults.is_empty() {
         return Err(faults);
@@ -98,7 +96,7 @@ fn fill(order: &mut FileOrder, raw: &Raw, reading: &Reading) -> Result<(), Vec<P
         return Err(one("ORDER_MIXED", format!("its rows say different things of {field}")));
     }
     if raw.more > 0 {
-        return Err(one("TOO_MANY_LINES", format!("it has {} rows more", raw.more)));
+        return Err(one(Reason::TooManyLines.code(), format!("it has {} rows more", raw.more)));
     }
     let time = raw.get(Field::OrderedAt);
     if order.at.is_none() && !time.is_empty() {
