@@ -362,8 +362,9 @@ def mistakes(trial):
     file = trial.inputs / "place-file-and-flags.json"
     right = {
         "order list --timeout 60s": (2, "more than 30s"),
-        "order get 123 --json": (2, '{"error":', '"reason":"USAGE"', "UUID"),
-        "order get anna": (2, "anna", "is not a UUID"),
+        # A text that is no UUID is an order's number.
+        "order get 123 --json": (1, '{"error":', '"reason":"NOT_FOUND"', "number 123", "a UUID"),
+        "order get anna": (1, "NOT_FOUND: ", "number anna", "a UUID"),
         "order place --line MUG=2@12.505GBP …": (2, "more decimals"),
         "order place --line MUG=2@12.50gbp …": (0, "appended OrderPlaced"),
         "order cancel ID --reason because": (2, "not one of CUSTOMER_REQUEST, OPS"),

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use tonic::codegen::Bytes;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{Client, Failure};
@@ -82,11 +84,35 @@ pub async fn resolve(client: &Client, request: &mut Value, field: &str) -> Resul
 
 async fn resolve_one(client: &Client, name: &mut Value) -> Result<(), Failure> {
     if name.is_object() {
-        let asked = name.take();
-        let mut answer = client.call("orders.v1.OrderService/GetOrder", asked).await?;
+        let mut answer = get_order(client, name.take()).await?;
         *name = answer["order"]["order_id"].take();
     }
     Ok(())
+}
+
+/// `GetOrder`. Where no order has the name, the refusal repeats it and says how orders are named:
+/// it may be a mistyped id.
+///
+/// # Errors
+/// As the call.
+pub async fn get_order(client: &Client, asked: Value) -> Result<Value, Failure> {
+    let [number, external_id] =
+        ["order_number", "external_id"].map(|field| asked[field].as_str().map(str::to_owned));
+    let name = number
+        .map(|number| format!("number {number}"))
+        .or(external_id.map(|id| format!("external id {id}")));
+    let answer = client.call("orders.v1.OrderService/GetOrder", asked).await;
+    answer.map_err(|failure| match (failure, name) {
+        (Failure::Status(status), Some(name)) if status.code() == Code::NotFound => {
+            let message = format!(
+                "no order has the {name}; an order is named by its id, a UUID, by its number, or \
+                 by external:ID or external:SHOP:ID"
+            );
+            let details = Bytes::copy_from_slice(status.details());
+            Failure::Status(Box::new(Status::with_details(Code::NotFound, message, details)))
+        }
+        (failure, _) => failure,
+    })
 }
 
 #[cfg(test)]

@@ -177,6 +177,15 @@ fn refusals_have_codes_fields_and_exit_codes() {
     let engine = Engine::start(data.path());
     let nobody = "018f6f3e-0000-7000-8000-0000000000ff";
     assert_eq!(engine.refused(1, &["order", "get", nobody])["reason"], "NOT_FOUND");
+    // A text that is no UUID is a number, or a mistyped id: both are said.
+    for (name, said) in [("anna", "number anna"), ("external:uk:7", "external id 7")] {
+        for verb in ["get", "history"] {
+            let refused = engine.refused(1, &["order", verb, name]);
+            assert_eq!(refused["reason"], "NOT_FOUND");
+            let message = refused["message"].as_str().unwrap();
+            assert!(message.contains(said) && message.contains("a UUID"), "{message}");
+        }
+    }
 
     // Malformed according to the engine: exit code 2, with the field's name.
     let malformed = engine.refused(

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::args::{CommandOptions, ListedBy, OrderVerb, Page, PlaceArgs};
-use crate::client::order_name::resolve;
+use crate::client::order_name::{get_order, resolve};
 use crate::client::parse::{Id, KeyValue, LineUnits, Place};
 use crate::client::show::{self, code, short_time, text};
 use crate::client::{Client, Failure, Output, order_history};
@@ -40,7 +40,7 @@ pub async fn order(client: &Client, out: &Output, verb: OrderVerb) -> Result<(),
             if let Some(time) = as_of_time {
                 request["time"] = json!(time);
             }
-            let answer = client.call("orders.v1.OrderService/GetOrder", request).await?;
+            let answer = get_order(client, request).await?;
             out.answer(&answer, |out, answer| show::order(out, &answer["order"]));
             Ok(())
         }
