@@ -11,8 +11,10 @@ use crate::shared_event::SharedEvent;
 use crate::store::{Fence, Range};
 
 /// Bytes of payload and metadata that are cached; older events are read from the database. What
-/// readers make of them comes on top, some times as much.
+/// readers decode them into comes on top, some times as much.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events that are cached: what readers make of one may be larger than its text.
+const EVENTS_MAX: usize = 16 * 1024;
 
 /// The last events that this process committed, for readers that are caught up with the writer:
 /// they need not ask the database for what it was just sent. Never holds uncommitted events.
@@ -73,7 +75,7 @@ impl Tail {
             known.events.push_back(event);
             added.push_back((shard, position));
         }
-        while *bytes > BYTES_MAX {
+        while *bytes > BYTES_MAX || added.len() > EVENTS_MAX {
             let Some((shard, position)) = added.pop_front() else { break };
             if let Some(known) = shards.get_mut(&shard)
                 && known.events.front().is_some_and(|oldest| oldest.event().position == position)
@@ -204,6 +206,22 @@ mod tests {
         tail.add(vec![event(1, 9, third), event(0, 3, third), event(0, 4, third)], &[]);
         assert_eq!(read(&tail, 1, 8, 9), Some(vec![9]));
         assert_eq!(read(&tail, 0, 2, 4), Some(vec![3, 4]));
+    }
+
+    #[test]
+    fn the_oldest_events_are_evicted_beyond_their_number() {
+        let tail = Tail::default();
+        let most = u64::try_from(EVENTS_MAX).unwrap();
+        let numbered = |position| {
+            let mut numbered = event(0, 1, 1);
+            numbered.event.position = position;
+            numbered
+        };
+        tail.add((1..=most).map(numbered).collect(), &[]);
+        assert_eq!(read(&tail, 0, 0, 1), Some(vec![1]));
+        tail.add(vec![numbered(most + 1)], &[]);
+        assert_eq!(read(&tail, 0, 0, 1), None);
+        assert_eq!(read(&tail, 0, 1, 2), Some(vec![2]));
     }
 
     #[test]

@@ -86,8 +86,9 @@ impl Word {
         Self::new(Self::SKU, sku.as_str())
     }
 
-    /// Of an order of a customer with this e-mail address, in whatever case. A hash stands for it:
-    /// the list is no directory of customers.
+    /// Of an order of a customer with this e-mail address, in whatever case. A hash stands for it,
+    /// so that the list does not show addresses. It has no key: whoever reads the table can confirm a
+    /// guessed one.
     #[must_use]
     pub fn email(email: &str) -> Self {
         let hash = blake3::hash(email.to_lowercase().as_bytes());

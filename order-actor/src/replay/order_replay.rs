@@ -10,6 +10,20 @@ use crate::journal::{Journal, JournalError};
 use crate::limits::ORDERS_CACHED_MAX;
 use crate::record::{DecodeError, RecordedEvent, Step, decode};
 
+/// The most lines, charges with their taxes, and events of an order whose step is shared.
+const SHARED_PARTS_MAX: usize = 16;
+
+/// Whether an order is so small that recent events may keep it for other readers. Each event keeps an
+/// order of its own: those of a large order would take far more memory than their texts.
+fn is_small(order: &Order) -> bool {
+    order.details().is_some_and(|details| {
+        let charges = details.charges.iter().map(|one| 1 + one.charge.taxes.len());
+        let parts = details.lines.len() + charges.sum::<usize>();
+        let events = usize::try_from(details.events).unwrap_or(usize::MAX);
+        parts.saturating_add(events) <= SHARED_PARTS_MAX
+    })
+}
+
 /// Why an event could not be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -77,7 +91,8 @@ impl OrderReplay {
                     _ => Arc::new(self.order_at(order_id, sequence.saturating_sub(1)).await?),
                 };
                 let after = Arc::new(evolve(Order::clone(&before), &recorded.event)?);
-                recorded.replayed.keep(Step { before, after })
+                let step = Step { before, after };
+                if is_small(&step.after) { recorded.replayed.keep(step) } else { step }
             }
         };
         if step.after.is_ended() {
@@ -145,5 +160,27 @@ impl OrderReplay {
         } else {
             Err(ReplayError::Missing { sequence: version + 1 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Event;
+
+    #[test]
+    fn only_small_orders_are_kept_for_other_readers() {
+        let placed = include_str!("../../tests/it/domain/golden/OrderPlaced.v2.bare.json");
+        let placed: Event = serde_json::from_str(placed).unwrap();
+        let order = evolve(Order::Absent, &placed).unwrap();
+        assert!(is_small(&order) && !is_small(&Order::Absent));
+        let Order::Pending(pending) = order else { panic!("it was placed") };
+        let mut long = pending.clone();
+        long.details.events = 16;
+        assert!(!is_small(&Order::Pending(long)));
+        let mut wide = pending;
+        let line = wide.details.lines[0].clone();
+        wide.details.lines.resize(16, line);
+        assert!(!is_small(&Order::Pending(wide)));
     }
 }
