@@ -108,6 +108,16 @@ pub(super) fn give_back(details: &mut Details, lines: &[LineQuantity]) -> Result
     })
 }
 
+/// Adds a refund to those of the order.
+pub(super) fn pay_back(details: &mut Details, refund: Money) -> Result<(), &'static str> {
+    let refunded = details.refunded.plus(refund).map_err(|_| "refunds do not add up")?;
+    if refund.minor < 0 || refunded.minor > details.totals.total.minor {
+        return Err("refunds exceed the total");
+    }
+    details.refunded = refunded;
+    Ok(())
+}
+
 /// Changes each line named. It must be a line of the order and be named once.
 pub(super) fn each(
     details: &mut Details,

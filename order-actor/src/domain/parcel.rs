@@ -259,11 +259,7 @@ pub(super) fn undone(mut order: Order, event: &ShipmentUndone) -> Evolved {
     }
     let default = details.parcel_refund(&lines);
     counts::give_back(details, &lines)?;
-    let refunded = details.refunded.plus(event.refund).map_err(|_| "refunds do not add up")?;
-    if event.refund.minor < 0 || refunded.minor > details.totals.total.minor {
-        return Err("refunds exceed the total");
-    }
-    details.refunded = refunded;
+    counts::pay_back(details, event.refund)?;
     let undone = Undone { event: Arc::new(event.clone()), default };
     details.parcel_mut(event.shipment_id)?.undone = Some(undone);
     Ok(order.after_returns())

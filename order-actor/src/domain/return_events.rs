@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use shared_events::contract::{Money, ReturnId};
 
-use super::counts::each;
+use super::counts::{each, give_back, pay_back};
 use super::evolve::{Evolved, WRONG_STATE};
 use super::outcomes::{by_line, is_all_of};
 use super::returns::sum_of;
@@ -124,12 +124,9 @@ fn approved(details: &mut Details, event: &Event) -> Result<(), &'static str> {
     pay_back(details, *refund)?;
     refund_charges(details, charges, *refund)?;
     each(details, &known.lines, end_return)?;
-    each_of(details, &back, |line, units| {
-        let amount = line.delivered_amount(units);
-        line.amounts.returned = line.amounts.returned.plus(amount);
-        line.returned += units;
-        Ok(())
-    })?;
+    if !back.is_empty() {
+        give_back(details, &back)?;
+    }
     let request = taken(details, *return_id)?;
     let judgement = Judgement::Approved {
         lines: lines.clone(),
@@ -281,15 +278,6 @@ fn each_of(
     change: impl FnMut(&mut Line, u32) -> Result<(), &'static str>,
 ) -> Result<(), &'static str> {
     if lines.is_empty() { Ok(()) } else { each(details, lines, change) }
-}
-
-fn pay_back(details: &mut Details, refund: Money) -> Result<(), &'static str> {
-    let refunded = details.refunded.plus(refund).map_err(|_| "refunds do not add up")?;
-    if refund.minor < 0 || refunded.minor > details.totals.total.minor {
-        return Err("refunds exceed the total");
-    }
-    details.refunded = refunded;
-    Ok(())
 }
 
 /// What of a refund is for charges: each named once, and never more than it cost.
