@@ -195,6 +195,14 @@ impl Shop {
     }
 
     /// Waits until no follower has work left.
+    /// What a database of this name holds, with what is not in its main file yet; none on Postgres.
+    pub fn database_file(&self, name: &str) -> Option<String> {
+        let read = |name: String| std::fs::read(self.directory.path().join("data").join(name));
+        let bytes = [name.to_owned(), format!("{name}-wal")].map(|name| read(name).ok());
+        let bytes = bytes.into_iter().flatten().flatten().collect::<Vec<u8>>();
+        self.database.is_none().then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     pub async fn settled(&self) {
         let patience = Instant::now() + PATIENCE;
         // A follower that is read first may get new work from one that is read last.

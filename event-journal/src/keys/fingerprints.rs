@@ -36,11 +36,18 @@ impl Fingerprints {
     #[must_use]
     pub fn of(&self, request: &[u8]) -> String {
         match self.keys.first() {
-            Some(key) => {
-                format!("{}{UNDER}{}", key.id, first_half(blake3::keyed_hash(&key.bytes, request)))
-            }
+            Some(key) => under(key, request),
             None => first_half(blake3::hash(request)),
         }
+    }
+
+    /// The fingerprints of a text under every key, for a search that has none to compare with.
+    #[must_use]
+    pub fn all_of(&self, text: &[u8]) -> Vec<String> {
+        if self.keys.is_empty() {
+            return vec![self.of(text)];
+        }
+        self.keys.iter().map(|key| under(key, text)).collect()
     }
 
     /// Whether a fingerprint was made from this request. Fingerprints from before there were keys
@@ -56,6 +63,10 @@ impl Fingerprints {
                 .is_some_and(|key| hash == first_half(blake3::keyed_hash(&key.bytes, request))),
         }
     }
+}
+
+fn under(key: &Key, text: &[u8]) -> String {
+    format!("{}{UNDER}{}", key.id, first_half(blake3::keyed_hash(&key.bytes, text)))
 }
 
 fn first_half(hash: blake3::Hash) -> String {
@@ -77,7 +88,10 @@ mod tests {
         let made = one.of(b"said");
         assert!(one.matches(&made, b"said") && !one.matches(&made, b"else"));
         assert!(!other.matches(&made, b"said"));
-        assert!(keys(&[("b", 2), ("a", 1)]).matches(&made, b"said"));
+        let both = keys(&[("b", 2), ("a", 1)]);
+        assert!(both.matches(&made, b"said"));
+        assert_eq!(both.all_of(b"said"), [other.of(b"said"), made.clone()]);
+        assert_eq!(Fingerprints::default().all_of(b"said").len(), 1);
         assert_ne!(one.of(b"said").split_once(':'), other.of(b"said").split_once(':'));
         assert!(!made.contains(&first_half(blake3::hash(b"said"))));
     }

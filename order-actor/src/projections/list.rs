@@ -1,7 +1,9 @@
 //! Reads of the order summaries: which orders, and in which order.
 
+use std::borrow::Cow;
+
 use shared_events::contract::{CustomerId, OrderId, OrderNumber, Timestamp};
-use shared_events::stream::DatabaseError;
+use shared_events::stream::{DatabaseError, Dialect};
 
 use super::order_summaries::{OrderSummaries, Summary, summary};
 use super::words::Word;
@@ -128,7 +130,7 @@ impl OrderSummaries {
     fn conditions(
         &self,
         filter: &SummaryFilter,
-    ) -> Result<Vec<(&'static str, String)>, DatabaseError> {
+    ) -> Result<Vec<(Cow<'static, str>, String)>, DatabaseError> {
         let json = |texts: &[&str]| {
             serde_json::to_string(texts).map_err(|_| DatabaseError::Corrupt("filter"))
         };
@@ -139,19 +141,25 @@ impl OrderSummaries {
                 " AND status IN (SELECT json_array_elements_text($n::json))",
                 " AND status IN (SELECT value FROM json_each($n))",
             );
-            conditions.push((condition, json(&statuses)?));
+            conditions.push((condition.into(), json(&statuses)?));
         }
         if let Some(customer_id) = filter.customer_id {
-            conditions.push((" AND customer_id = $n", customer_id.to_string()));
+            conditions.push((" AND customer_id = $n".into(), customer_id.to_string()));
         }
-        let words: Vec<&str> = filter.words.iter().map(Word::as_str).collect();
-        if !words.is_empty() {
-            let condition = self.database.sql(
-                " AND words IS NOT NULL AND words::jsonb @> $n::jsonb",
-                " AND words IS NOT NULL AND NOT EXISTS (SELECT 1 FROM json_each($n) AS asked
-                  WHERE asked.value NOT IN (SELECT value FROM json_each(order_summaries.words)))",
-            );
-            conditions.push((condition, json(&words)?));
+        for word in &filter.words {
+            // One of its texts must be there.
+            let texts = word.sought(&self.keys);
+            let one = |nth| format!("words::jsonb @> jsonb_build_array($n::jsonb -> {nth})");
+            let on_postgres = (0..texts.len()).map(one).collect::<Vec<_>>().join(" OR ");
+            let condition = match self.database.dialect() {
+                Dialect::Postgres => format!(" AND words IS NOT NULL AND ({on_postgres})"),
+                Dialect::Sqlite => " AND words IS NOT NULL AND EXISTS (
+                    SELECT 1 FROM json_each($n) AS asked
+                    WHERE asked.value IN (SELECT value FROM json_each(order_summaries.words)))"
+                    .to_owned(),
+            };
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            conditions.push((condition.into(), json(&texts)?));
         }
         if let Some(order_ids) = &filter.order_ids {
             let ids: Vec<String> = order_ids.iter().map(ToString::to_string).collect();
@@ -160,7 +168,7 @@ impl OrderSummaries {
                 " AND order_id IN (SELECT value FROM json_each($n))",
             );
             conditions
-                .push((condition, json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?));
+                .push((condition.into(), json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?));
         }
         Ok(conditions)
     }

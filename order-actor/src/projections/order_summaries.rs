@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use event_journal::Fingerprints;
 use serde::Serialize;
 use shared_events::contract::{
     Currency, CustomerId, Money, OrderId, OrderNames, OrderNumber, Timestamp,
@@ -89,6 +90,8 @@ impl Summary {
 pub struct OrderSummaries {
     pub(super) database: Database,
     search_by: Arc<BTreeSet<SearchBy>>,
+    /// Stand for e-mail addresses.
+    pub(super) keys: Fingerprints,
     changed: Arc<Notify>,
 }
 
@@ -99,13 +102,20 @@ impl OrderSummaries {
     /// The read model in this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database, search_by: Arc::default(), changed: Arc::default() }
+        let (search_by, keys) = (Arc::default(), Fingerprints::default());
+        Self { database, search_by, keys, changed: Arc::default() }
     }
 
-    /// Also searched by these. Orders from before have no such words until it is rebuilt.
+    /// Also searched by these; e-mail addresses stand in it under keys of its journal. Orders from
+    /// before have no such words until it is rebuilt.
     #[must_use]
-    pub fn searched_by(mut self, search_by: impl IntoIterator<Item = SearchBy>) -> Self {
+    pub fn searched_by(
+        mut self,
+        search_by: impl IntoIterator<Item = SearchBy>,
+        keys: Fingerprints,
+    ) -> Self {
         self.search_by = Arc::new(search_by.into_iter().collect());
+        self.keys = keys;
         self
     }
 
@@ -258,7 +268,7 @@ impl OrderSummariesHandler {
             return Ok(None);
         };
         let words = Word::all_of(details, &self.model.search_by);
-        let words: Vec<&str> = words.iter().map(Word::as_str).collect();
+        let words: Vec<_> = words.iter().map(|word| word.stored(&self.model.keys)).collect();
         Ok(Some(Row {
             names: summary.names.as_ref().map(super::json).transpose()?,
             words: (!words.is_empty()).then(|| super::json(&words)).transpose()?,

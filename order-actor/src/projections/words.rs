@@ -1,19 +1,28 @@
 //! Words by which lists find orders: of the whole order or of one of its lines, never of its state.
 //! Never here: the SQL that looks for them (`order_summaries`).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use event_journal::Fingerprints;
 use shared_events::contract::Sku;
 
 use crate::domain::Details;
 
-/// A word of an order. Two orders with the same tag share a word.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A word of an order. Two orders with the same tag share a word. May be personal data: `Debug` shows
+/// its kind only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Word {
     kind: &'static str,
     text: String,
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// What lists can be searched by in addition to what a client says of an order: every order has
@@ -86,19 +95,37 @@ impl Word {
         Self::new(Self::SKU, sku.as_str())
     }
 
-    /// Of an order of a customer with this e-mail address, in whatever case. A hash stands for it,
-    /// so that the list does not show addresses. It has no key: whoever reads the table can confirm a
-    /// guessed one.
+    /// Of an order of a customer with this e-mail address, in whatever case.
     #[must_use]
     pub fn email(email: &str) -> Self {
-        let hash = blake3::hash(email.to_lowercase().as_bytes());
-        Self::new(Self::EMAIL, hash.to_hex().get(..32).unwrap_or_default())
+        Self::new(Self::EMAIL, &email.to_lowercase())
     }
 
-    /// The text, which no word of another kind has.
+    /// The text, which no word of another kind has. Of an e-mail address it is the address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What the list stores for it. A fingerprint stands for an e-mail address: the list shows none,
+    /// and without the keys of the journal nobody can confirm a guessed one.
+    #[must_use]
+    pub(super) fn stored(&self, keys: &Fingerprints) -> Cow<'_, str> {
+        match self.kind {
+            Self::EMAIL => keyed(&keys.of(self.text.as_bytes())).into(),
+            _ => self.as_str().into(),
+        }
+    }
+
+    /// What the list may have stored for it: one text for each key of the journal.
+    #[must_use]
+    pub(super) fn sought(&self, keys: &Fingerprints) -> Vec<String> {
+        match self.kind {
+            Self::EMAIL => {
+                keys.all_of(self.text.as_bytes()).iter().map(|text| keyed(text)).collect()
+            }
+            _ => vec![self.text.clone()],
+        }
     }
 
     /// What it is about.
@@ -134,4 +161,8 @@ impl Word {
         }
         words
     }
+}
+
+fn keyed(fingerprint: &str) -> String {
+    format!("{}:{fingerprint}", Word::EMAIL)
 }

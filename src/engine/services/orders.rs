@@ -106,9 +106,11 @@ async fn open(building: &mut Building) -> anyhow::Result<Follow> {
     let fact_journal = journal.clone();
     let log: feed::Log = Arc::new(move || Arc::new(OrderFacts::new(fact_journal.clone())));
     building.publish(PUBLISHED, log, journal.scope());
+    // All databases of the journal share one list: it has the keys of one of them.
+    let keys = journal.fingerprints(0).await?.clone();
     let lists = Lists {
         summaries: OrderSummaries::new(database.clone())
-            .searched_by(building.settings.search_by.iter().copied()),
+            .searched_by(building.settings.search_by.iter().copied(), keys),
         deadlines: Deadlines::new(database.clone()),
     };
     let edge = OrdersEdge::new(registry.clone(), lists.summaries.clone(), journal.clone())
