@@ -87,43 +87,47 @@ pub async fn write(
                 'QUEUED', 0, '', $2, $2, $2, value ->> 'shard', value ->> 'position'
          FROM json_each($1) WHERE true",
     );
-    // Of a row that ON CONFLICT found, Postgres returns the lock that it took; of a new one, none.
-    let is_new = database.sql("CASE WHEN xmax = 0 THEN 1 ELSE 0 END", "0");
-    let sql = format!(
+    let insert = format!(
         "INSERT INTO notifications (notification_id, serial, fact_id, channel, order_id, kind,
              recipient, subject, body, state, attempts, last_error, created_at, asked_at, next_try_at,
-             shard, position) {rows_given} {again}, CAST({is_new} AS BIGINT)"
+             shard, position) {rows_given} {again}"
     );
-    let written: Vec<(i64, String, String, i64)> =
+    // Postgres queues the new ones in the same statement. Of a row that ON CONFLICT found it
+    // returns the lock that it took; of a new one, none.
+    let sql = match database.dialect() {
+        Dialect::Postgres => format!(
+            "WITH written AS ({insert}, xmax = 0 AS is_new),
+                  queued AS (INSERT INTO due (serial, at, channel)
+                             SELECT serial, $2, channel FROM written
+                             WHERE is_new AND state = 'QUEUED')
+             SELECT serial, state, channel FROM written WHERE NOT is_new"
+        ),
+        Dialect::Sqlite => insert,
+    };
+    let written: Vec<(i64, String, String)> =
         sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
-    let queued = written.iter().filter(|(_, state, ..)| state == State::Queued.code());
-    let (new, others): (Vec<_>, Vec<_>) = queued.partition(|(.., is_new)| *is_new == 1);
-    for (queued, otherwise) in [
-        (new, ""),
-        // One that is due already stays as it is, and whoever holds it is not waited for.
-        (others, "ON CONFLICT (serial) DO NOTHING"),
-    ] {
-        if queued.is_empty() {
-            continue;
-        }
-        let queued: Vec<_> = queued
-            .iter()
-            .map(|(serial, _, channel, _)| DueRow { serial: *serial, channel })
-            .collect();
-        let given = database.sql(
-            "SELECT serial, $1, channel
-             FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
-            "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
-        );
-        let due = format!("INSERT INTO due (serial, at, channel) {given} {otherwise}");
-        sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
+    let queued = written.iter().filter(|(_, state, _)| state == State::Queued.code());
+    let queued: Vec<_> =
+        queued.map(|(serial, _, channel)| DueRow { serial: *serial, channel }).collect();
+    if queued.is_empty() {
+        return Ok(());
     }
+    let given = database.sql(
+        "SELECT serial, $1, channel
+         FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
+        "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
+    );
+    // One that is due already stays as it is, and whoever holds it is not waited for.
+    let due = format!(
+        "INSERT INTO due (serial, at, channel) {given} ON CONFLICT (serial) DO NOTHING"
+    );
+    sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Drops unsent messages about facts after a position of a shard, because the journal was set back
-/// to it, and forgets what was corrected after it. Messages that were sent, or are being sent and may be delivered, stay and are marked as
-/// gone. Returns how many were dropped.
+/// to it, and forgets what was corrected after it. Messages that were sent, or are being sent and may
+/// be delivered, stay and are marked as gone. Returns how many were dropped.
 ///
 /// # Errors
 /// [`DatabaseError`]

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use shared_events::contract::{Locale, OrderFact};
 
 use crate::Channel;
@@ -149,7 +149,8 @@ impl Templates {
             .unwrap_or(LANGUAGE);
         let same = locale.language() == language.split('-').next().unwrap_or_default();
         let numbers = if same { locale.as_str() } else { language };
-        let values = values(fact, shop, language, locale, &Numbers::of(numbers));
+        // Clones share it.
+        let values = Value::from(values(fact, shop, language, locale, &Numbers::of(numbers)));
         let render = |name: String| self.environment.get_template(&name)?.render(values.clone());
         if sms_too && has(language, &sms) {
             let body = render(format!("{language}/{sms}"))?.trim().to_owned();

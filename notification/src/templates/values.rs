@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,43 +61,60 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
+/// Formatters that a thread keeps: customers of a shop have few locales.
+const FORMATTERS_MAX: usize = 64;
+
+thread_local! {
+    /// Formatters by locale; none where the CLDR does not know it. To make one costs more than to
+    /// write the amounts of a mail.
+    static FORMATTERS: RefCell<HashMap<Arc<str>, Option<DecimalFormatter>>> = RefCell::default();
+}
+
 /// How numbers are written in a locale, by the data of the CLDR.
-pub(super) struct Numbers(Option<DecimalFormatter>);
+#[derive(Clone, Debug)]
+pub(super) struct Numbers(Arc<str>);
 
 impl Numbers {
     pub(super) fn of(locale: &str) -> Self {
-        let locale = locale.parse::<icu_locale_core::Locale>().ok();
-        let formatter =
-            locale.and_then(|locale| DecimalFormatter::try_new(locale.into(), <_>::default()).ok());
-        Self(formatter)
+        Self(locale.into())
+    }
+
+    fn formatter(&self) -> Option<DecimalFormatter> {
+        let locale = self.0.parse::<icu_locale_core::Locale>().ok()?;
+        DecimalFormatter::try_new(locale.into(), <_>::default()).ok()
     }
 
     fn amount(&self, money: Money) -> String {
         let exponent = i16::try_from(money.currency.exponent()).unwrap_or_default();
         let mut decimal = Decimal::from(money.minor);
         decimal.multiply_pow10(-exponent);
-        match &self.0 {
-            Some(formatter) => formatter.format(&decimal).to_string(),
-            None => decimal.to_string(),
-        }
+        FORMATTERS.with_borrow_mut(|known| {
+            if known.len() >= FORMATTERS_MAX && !known.contains_key(&self.0) {
+                known.clear();
+            }
+            match known.entry(Arc::clone(&self.0)).or_insert_with(|| self.formatter()) {
+                Some(formatter) => formatter.format(&decimal).to_string(),
+                None => decimal.to_string(),
+            }
+        })
     }
 
     pub(super) fn money(&self, money: Money) -> Value {
-        Value::from_object(MoneyValue { amount: self.amount(money), money })
+        Value::from_object(MoneyValue { money, numbers: self.clone() })
     }
 }
 
-/// An amount as templates see it: text, with attributes.
+/// An amount as templates see it: text, with attributes. Written only where a template shows it.
 #[derive(Debug)]
 struct MoneyValue {
-    amount: String,
     money: Money,
+    numbers: Numbers,
 }
 
 impl Object for MoneyValue {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
-            "amount" => Some(Value::from(self.amount.as_str())),
+            "amount" => Some(Value::from(self.numbers.amount(self.money))),
             "currency" => Some(Value::from(self.money.currency.code())),
             "minor" => Some(Value::from(self.money.minor)),
             _ => None,
@@ -108,7 +126,7 @@ impl Object for MoneyValue {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.amount, self.money.currency.code())
+        write!(f, "{} {}", self.numbers.amount(self.money), self.money.currency.code())
     }
 }
 
