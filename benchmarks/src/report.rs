@@ -193,6 +193,7 @@ impl Report {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "one page, from its title to its notes")]
     fn page(&self, drawn: &HashSet<&str>) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
         writeln!(page, "# Benchmarks\n")?;

@@ -11,6 +11,7 @@ use crate::client::parse::Id;
 use crate::client::{Client, Failure, Output, show};
 
 /// `ordinal stock …`
+#[expect(clippy::too_many_lines, reason = "one arm for each verb")]
 pub async fn stock(client: &Client, out: &Output, verb: StockVerb) -> Result<(), Failure> {
     let ask = async |method: &str, request: Value| {
         client.call(&format!("inventory.v1.InventoryService/{method}"), request).await

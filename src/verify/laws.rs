@@ -61,7 +61,7 @@ pub fn deadlines(
 }
 
 /// The reservation fits the order's state, and its units delivered and restocked equal the order's.
-// Long: the clauses of one law, each of which presumes those before it.
+#[expect(clippy::too_many_lines, reason = "the clauses of one law, each presumes those before it")]
 pub fn reservation(
     report: &mut Report,
     subject: &str,

@@ -151,7 +151,6 @@ async fn sent_messages(
         .collect()
 }
 
-// Long: the clauses of one law, each of which presumes those before it.
 async fn reservation(
     report: &mut Report,
     client: &Client,

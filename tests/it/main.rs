@@ -1,4 +1,5 @@
 //! The complete engine, from outside.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -25,6 +25,7 @@ const FILLING: usize = 1_024;
 ///
 /// # Errors
 /// Where a contender fails.
+#[expect(clippy::too_many_lines, reason = "one load, at whose sizes both rows are measured")]
 pub async fn measure(lab: &Lab, pace: Pace) -> anyhow::Result<Vec<Row>> {
     let mut replay = Row::new(
         "7",

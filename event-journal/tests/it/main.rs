@@ -1,4 +1,5 @@
 //! The tests of this crate, in one binary.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

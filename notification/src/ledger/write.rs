@@ -43,22 +43,46 @@ pub async fn write(
     if messages.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = (1_i64..)
-        .zip(messages)
-        .map(|(nth, message)| MessageRow {
-            notification_id: message.id,
-            nth,
-            fact_id: message.fact_id,
-            channel: message.route.code(),
-            order_id: message.order_id,
-            kind: message.kind,
-            recipient: &message.recipient,
-            subject: &message.subject,
-            body: &message.body,
-            shard: message.place.0,
-            position: message.place.1,
-        })
-        .collect();
+    let rows: Vec<_> = (1_i64..).zip(messages).map(row).collect();
+    let sql = insert_sql(database);
+    let written: Vec<(i64, String, String)> =
+        sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
+    let queued = written.iter().filter(|(_, state, _)| state == State::Queued.code());
+    let queued: Vec<_> =
+        queued.map(|(serial, _, channel)| DueRow { serial: *serial, channel }).collect();
+    if queued.is_empty() {
+        return Ok(());
+    }
+    let given = database.sql(
+        "SELECT serial, $1, channel
+         FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
+        "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
+    );
+    // One that is due already stays as it is, and whoever holds it is not waited for.
+    let due =
+        format!("INSERT INTO due (serial, at, channel) {given} ON CONFLICT (serial) DO NOTHING");
+    sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+fn row((nth, message): (i64, &Message)) -> MessageRow<'_> {
+    MessageRow {
+        notification_id: message.id,
+        nth,
+        fact_id: message.fact_id,
+        channel: message.route.code(),
+        order_id: message.order_id,
+        kind: message.kind,
+        recipient: &message.recipient,
+        subject: &message.subject,
+        body: &message.body,
+        shard: message.place.0,
+        position: message.place.1,
+    }
+}
+
+/// Inserts messages by rows of JSON ($1) at a time ($2); returns those that must be queued still.
+fn insert_sql(database: &Database) -> String {
     let again = "ON CONFLICT (notification_id) DO UPDATE
              SET gone = 0, state = CASE WHEN notifications.state = 'FAILED' THEN 'QUEUED'
                                         ELSE notifications.state END,
@@ -94,7 +118,7 @@ pub async fn write(
     );
     // Postgres queues the new ones in the same statement. Of a row that ON CONFLICT found it
     // returns the lock that it took; of a new one, none.
-    let sql = match database.dialect() {
+    match database.dialect() {
         Dialect::Postgres => format!(
             "WITH written AS ({insert}, xmax = 0 AS is_new),
                   queued AS (INSERT INTO due (serial, at, channel)
@@ -103,26 +127,7 @@ pub async fn write(
              SELECT serial, state, channel FROM written WHERE NOT is_new"
         ),
         Dialect::Sqlite => insert,
-    };
-    let written: Vec<(i64, String, String)> =
-        sqlx::query_as(&sql).bind(json(&rows)?).bind(now.micros()).fetch_all(&mut **tx).await?;
-    let queued = written.iter().filter(|(_, state, _)| state == State::Queued.code());
-    let queued: Vec<_> =
-        queued.map(|(serial, _, channel)| DueRow { serial: *serial, channel }).collect();
-    if queued.is_empty() {
-        return Ok(());
     }
-    let given = database.sql(
-        "SELECT serial, $1, channel
-         FROM json_to_recordset($2::json) AS row(serial BIGINT, channel TEXT)",
-        "SELECT value ->> 'serial', $1, value ->> 'channel' FROM json_each($2) WHERE true",
-    );
-    // One that is due already stays as it is, and whoever holds it is not waited for.
-    let due = format!(
-        "INSERT INTO due (serial, at, channel) {given} ON CONFLICT (serial) DO NOTHING"
-    );
-    sqlx::query(&due).bind(now.micros()).bind(json(&queued)?).execute(&mut **tx).await?;
-    Ok(())
 }
 
 /// Drops unsent messages about facts after a position of a shard, because the journal was set back

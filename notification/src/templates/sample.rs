@@ -45,6 +45,7 @@ impl Sample {
     }
 
     /// Facts that lead to messages of this kind.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind")]
     pub(super) fn facts(&self, kind: Kind) -> Vec<OrderFact> {
         let cancelled = |reason| OrderFact::Cancelled {
             order: self.order.clone(),

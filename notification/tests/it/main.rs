@@ -1,4 +1,5 @@
 //! Tests of messages, on both databases and through real servers.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

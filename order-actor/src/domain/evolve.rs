@@ -200,6 +200,7 @@ fn order_fulfilled(
     Ok(Order::settled(Fulfilled { details, fulfilled_at, return_until }))
 }
 
+#[expect(clippy::too_many_lines, reason = "one value, made of all fields of one event")]
 fn placed(order: &Order, event: &Event) -> Evolved {
     let (
         Order::Absent,

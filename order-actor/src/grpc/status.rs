@@ -89,6 +89,7 @@ fn not_owner(shard: u16, owner: Option<&str>) -> Status {
     status
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each rejection")]
 fn rejected(rejection: &Rejection) -> Refused {
     let refused = Refused::new(rejection.reason());
     match rejection {

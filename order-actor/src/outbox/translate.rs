@@ -8,6 +8,7 @@ use crate::domain::{Details, Event, Line, LineQuantity, Order, OrderCharge, Tota
 
 /// The facts published for an event. Private events and public facts are separate types, and this
 /// is the only bridge between them. `after` is the order after the event.
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 #[must_use]
 pub fn translate(after: &Order, event: &Event) -> Vec<OrderFact> {
     let Some(details) = after.details() else { return Vec::new() };

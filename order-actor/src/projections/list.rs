@@ -167,8 +167,10 @@ impl OrderSummaries {
                 " AND order_id IN (SELECT json_array_elements_text($n::json))",
                 " AND order_id IN (SELECT value FROM json_each($n))",
             );
-            conditions
-                .push((condition.into(), json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?));
+            conditions.push((
+                condition.into(),
+                json(&ids.iter().map(String::as_str).collect::<Vec<_>>())?,
+            ));
         }
         Ok(conditions)
     }

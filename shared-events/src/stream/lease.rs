@@ -81,29 +81,12 @@ impl Candidacy {
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => Some("no answer in time".to_owned()),
             };
-            match &error {
-                Some(error) if !failing => {
-                    tracing::warn!(
-                        follower = self.follower,
-                        error,
-                        "its lease could not be renewed"
-                    );
-                }
-                None if failing => {
-                    tracing::info!(follower = self.follower, "its lease is renewed again");
-                }
-                _ => {}
-            }
+            self.log_changes(error.as_deref(), failing);
             failing = error.is_some();
             if !failing {
                 answered = asked;
             }
-            if let Some(status) = &self.status {
-                let silent = error.filter(|_| answered.elapsed() >= LEASE);
-                status.set_lease_failure(
-                    silent.map(|error| format!("its lease is not renewed: {error}")),
-                );
-            }
+            self.report(error.filter(|_| answered.elapsed() >= LEASE));
             if renewed.is_some_and(|at| at.elapsed() >= SELF_STOP) {
                 renewed = None;
             }
@@ -123,6 +106,25 @@ impl Candidacy {
             && let Err(error) = self.release().await
         {
             tracing::warn!(follower = self.follower, %error, "its lease will run out");
+        }
+    }
+
+    /// Logs a failure when it begins and when it has ended.
+    fn log_changes(&self, error: Option<&str>, failing: bool) {
+        let follower = self.follower.as_str();
+        match error {
+            Some(error) if !failing => {
+                tracing::warn!(follower, error, "its lease could not be renewed");
+            }
+            None if failing => tracing::info!(follower, "its lease is renewed again"),
+            _ => {}
+        }
+    }
+
+    fn report(&self, error: Option<String>) {
+        if let Some(status) = &self.status {
+            let failure = error.map(|error| format!("its lease is not renewed: {error}"));
+            status.set_lease_failure(failure);
         }
     }
 

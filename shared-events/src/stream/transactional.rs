@@ -228,6 +228,7 @@ impl<T: Item, H: Handler<T>> Sink<T> for Transactional<H> {
         self.refresh().await
     }
 
+    #[expect(clippy::too_many_lines, reason = "one transaction, from its begin to its commit")]
     async fn apply(&mut self, batch: &Batch<T>) -> Result<(), Blame> {
         // Why each subject is blocked: it had letters before, or an item of this batch is poison.
         let mut poison: BTreeMap<usize, String> = BTreeMap::new();

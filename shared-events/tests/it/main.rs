@@ -1,4 +1,5 @@
 //! The contract between services of different versions, and the loop that follows it.
+#![allow(clippy::too_many_lines, reason = "a scenario is one function")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

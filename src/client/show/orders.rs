@@ -43,6 +43,27 @@ pub fn order(out: &Output, order: &Value) {
         ("return reason", text(pending, "reason")),
         ("judge by", short_time(pending, "judge_by")),
     ]);
+    lines(out, order, plain);
+    returns(out, order);
+    if items(&order["charges"]).next().is_some() {
+        out.table(
+            &["charge", "kind", "label", "total", "refunded"],
+            items(&order["charges"]).map(|charge| {
+                vec![
+                    text(charge, "charge"),
+                    code(charge, "kind", "CHARGE_KIND_"),
+                    text(charge, "label"),
+                    text(charge, "total"),
+                    text(charge, "refunded"),
+                ]
+            }),
+        );
+    }
+    notes(out, order);
+}
+
+/// The lines of an order, which is `plain` where they are all that it costs.
+fn lines(out: &Output, order: &Value, plain: bool) {
     let titled = items(&order["lines"]).any(|line| !text(line, "title").is_empty());
     let waits = items(&order["lines"]).any(|line| line["backordered"].as_u64() > Some(0));
     let columns: Vec<(&str, &str)> = [
@@ -73,22 +94,6 @@ pub fn order(out: &Output, order: &Value) {
         items(&order["lines"])
             .map(|line| columns.iter().map(|(_, field)| text(line, field)).collect()),
     );
-    returns(out, order);
-    if items(&order["charges"]).next().is_some() {
-        out.table(
-            &["charge", "kind", "label", "total", "refunded"],
-            items(&order["charges"]).map(|charge| {
-                vec![
-                    text(charge, "charge"),
-                    code(charge, "kind", "CHARGE_KIND_"),
-                    text(charge, "label"),
-                    text(charge, "total"),
-                    text(charge, "refunded"),
-                ]
-            }),
-        );
-    }
-    notes(out, order);
 }
 
 /// The number that a client gave; the number of an order's id is said by its id, and lists show it.

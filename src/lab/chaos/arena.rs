@@ -115,7 +115,7 @@ impl Arena {
         })
     }
 
-    // Long: one run from its first call to its report, in order.
+    #[expect(clippy::too_many_lines, reason = "one run, from its first call to its report")]
     pub(super) async fn fight(
         &mut self,
         args: &ChaosArgs,

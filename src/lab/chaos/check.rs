@@ -42,7 +42,7 @@ pub(super) async fn agree(stores: &Stores, calls: &[Call]) -> anyhow::Result<Vec
     Ok(found)
 }
 
-// Long: the clauses of one law, each of which presumes the ones before it.
+#[expect(clippy::too_many_lines, reason = "the clauses of one law, each presumes those before it")]
 fn order(
     order_id: OrderId,
     events: &[StoredEvent],

@@ -188,7 +188,6 @@ async fn insist(
     memory.remember(Call { order_id, action, request_id, invoked, returned, answer });
 }
 
-// Long and flat: one arm for each action.
 async fn ask(
     channel: Channel,
     order_id: OrderId,

@@ -32,7 +32,7 @@ impl Arena {
     }
 
     /// Brings a fault about and ends it.
-    // Long and flat: one arm for each fault.
+    #[expect(clippy::too_many_lines, reason = "one arm for each fault")]
     pub(super) async fn disturb(&mut self, step: &Step) -> anyhow::Result<()> {
         let Step { fault, lasts, .. } = step;
         match fault {

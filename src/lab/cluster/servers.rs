@@ -44,7 +44,6 @@ pub(crate) async fn postgres_servers(
     Ok(servers)
 }
 
-// Long: what a server needs before it starts, in order.
 async fn server(
     folder: &Path,
     name: &str,

@@ -12,7 +12,7 @@ use super::purchases::Match;
 use crate::client::Failure;
 
 impl Shared {
-    // Long: a credit note from its first line to its last, in order.
+    #[expect(clippy::too_many_lines, reason = "a credit note, from its first line to its last")]
     pub(super) async fn take_back(&self, credit_note: &Invoice) -> Result<(), Failure> {
         if credit_note.more > 0 {
             self.report.count(|counts| {

@@ -248,34 +248,7 @@ impl Cursors {
         incarnation: u64,
     ) -> Result<(), CursorError> {
         let incarnation = i64::try_from(incarnation).unwrap_or(i64::MAX);
-        // The first time there is no row to move; two inserts conflict on the key.
-        let insert = database.sql(
-            "INSERT INTO cursors (follower, shard, position, mark, incarnation)
-             SELECT $1, shard, through, mark, $3 FROM json_to_recordset($2::json)
-                 AS row(shard BIGINT, through BIGINT, mark BIGINT)
-             ON CONFLICT (follower, shard)
-                 DO UPDATE SET position = excluded.position, mark = excluded.mark,
-                     incarnation = excluded.incarnation
-             WHERE cursors.position = 0",
-            "INSERT INTO cursors (follower, shard, position, mark, incarnation)
-             SELECT $1, value ->> 'shard', value ->> 'through', value ->> 'mark', $3
-             FROM json_each($2) WHERE TRUE
-             ON CONFLICT (follower, shard)
-                 DO UPDATE SET position = excluded.position, mark = excluded.mark,
-                     incarnation = excluded.incarnation
-             WHERE cursors.position = 0",
-        );
-        let update = database.sql(
-            "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
-             FROM json_to_recordset($2::json)
-                 AS row(shard BIGINT, stands BIGINT, through BIGINT, mark BIGINT)
-             WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
-            "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
-             FROM (SELECT value ->> 'shard' AS shard, value ->> 'stands' AS stands,
-                          value ->> 'through' AS through, value ->> 'mark' AS mark
-                   FROM json_each($2)) AS row
-             WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
-        );
+        let (insert, update) = move_sql(database);
         let (new, known): (Vec<_>, Vec<_>) =
             through.iter().partition(|(shard, _)| self.get(*shard) == 0);
         for (sql, moves) in [(insert, new), (update, known)] {
@@ -308,6 +281,40 @@ impl Cursors {
         }
         Ok(())
     }
+}
+
+/// The statements that move a follower's ($1) cursors by rows of JSON ($2) in an incarnation ($3):
+/// those that have not moved yet, and the others.
+fn move_sql(database: &Database) -> (&'static str, &'static str) {
+    // The first time there is no row to move; two inserts conflict on the key.
+    let insert = database.sql(
+        "INSERT INTO cursors (follower, shard, position, mark, incarnation)
+         SELECT $1, shard, through, mark, $3 FROM json_to_recordset($2::json)
+             AS row(shard BIGINT, through BIGINT, mark BIGINT)
+         ON CONFLICT (follower, shard)
+             DO UPDATE SET position = excluded.position, mark = excluded.mark,
+                 incarnation = excluded.incarnation
+         WHERE cursors.position = 0",
+        "INSERT INTO cursors (follower, shard, position, mark, incarnation)
+         SELECT $1, value ->> 'shard', value ->> 'through', value ->> 'mark', $3
+         FROM json_each($2) WHERE TRUE
+         ON CONFLICT (follower, shard)
+             DO UPDATE SET position = excluded.position, mark = excluded.mark,
+                 incarnation = excluded.incarnation
+         WHERE cursors.position = 0",
+    );
+    let update = database.sql(
+        "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
+         FROM json_to_recordset($2::json)
+             AS row(shard BIGINT, stands BIGINT, through BIGINT, mark BIGINT)
+         WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
+        "UPDATE cursors SET position = row.through, mark = row.mark, incarnation = $3
+         FROM (SELECT value ->> 'shard' AS shard, value ->> 'stands' AS stands,
+                      value ->> 'through' AS through, value ->> 'mark' AS mark
+               FROM json_each($2)) AS row
+         WHERE follower = $1 AND cursors.shard = row.shard AND position = row.stands",
+    );
+    (insert, update)
 }
 
 /// The move of a cursor in a shard, as the database reads it.

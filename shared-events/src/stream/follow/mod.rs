@@ -144,24 +144,9 @@ pub async fn follow_paced<T: Item>(
                 break Err(error.into());
             }
             Err(StepError::Forked(error)) => {
-                let error = error.to_string();
-                if status.failure().is_none_or(|known| known != error) {
-                    tracing::error!(
-                        follower = status.name(),
-                        error,
-                        "the log has another history than was followed; nothing is read until \
-                         it is accepted (ordinal journal restored)"
-                    );
-                }
-                status.write(|inner| {
-                    inner.error = Some(error.clone());
-                    inner.failure = Some(error);
-                });
+                report_forked(status, &error.to_string());
                 cursors = None;
-                tokio::select! {
-                    () = tokio::time::sleep(FORKED_CHECK_EVERY) => {}
-                    () = stop.cancelled() => {}
-                }
+                rest(FORKED_CHECK_EVERY, stop).await;
             }
             Err(StepError::Unavailable(error)) => {
                 let wait = Backoff::FOLLOWER.wait(attempt, Chance::system().number());
@@ -175,15 +160,35 @@ pub async fn follow_paced<T: Item>(
                 attempt = attempt.saturating_add(1);
                 // The cursors in memory may be ahead of the committed ones.
                 cursors = None;
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = stop.cancelled() => {}
-                }
+                rest(wait, stop).await;
             }
         }
     };
     status.write(|inner| inner.stopped = true);
     outcome
+}
+
+/// Says once that the log has another history.
+fn report_forked(status: &FollowStatus, error: &str) {
+    if status.failure().is_none_or(|known| known != error) {
+        tracing::error!(
+            follower = status.name(),
+            error,
+            "the log has another history than was followed; nothing is read until it is accepted \
+             (ordinal journal restored)"
+        );
+    }
+    status.write(|inner| {
+        inner.error = Some(error.to_owned());
+        inner.failure = Some(error.to_owned());
+    });
+}
+
+async fn rest(time: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 enum StepError {

@@ -293,6 +293,7 @@ impl RedisSource {
 
 #[async_trait]
 impl Source<Fact> for RedisSource {
+    #[expect(clippy::too_many_lines, reason = "one decision, between streams and log")]
     async fn read_after(&self, after: &Cursors, limit: usize) -> Result<Batch<Fact>, SourceError> {
         let mut state = self.state.lock().await;
         let suspects = self.compare_heads(&mut state, after).await?;
