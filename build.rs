@@ -3,21 +3,30 @@
 
 use std::path::{Path, PathBuf};
 
-use prost::Message as _;
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let admin = protox::compile(["ordinal/admin/v1/admin.proto"], ["proto"])?;
-    std::fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(admin)?;
+    let admin = compiled(&[PathBuf::from("ordinal/admin/v1/admin.proto")])?;
+    std::fs::write(out.join("admin_descriptor.bin"), admin.encode_file_descriptor_set())?;
+    let mut descriptors = admin.file_descriptor_set();
+    // Options are read from the descriptors; nothing uses them as code.
+    descriptors.file.retain(|file| file.package() != "google.api");
+    tonic_prost_build::configure().compile_fds(descriptors)?;
 
     let mut protos = Vec::new();
     find(Path::new("proto"), &mut protos)?;
     protos.sort();
-    let all = protox::compile(protos, ["proto"])?;
-    std::fs::write(out.join("ordinal_descriptor.bin"), all.encode_to_vec())?;
+    let all = compiled(&protos)?;
+    std::fs::write(out.join("ordinal_descriptor.bin"), all.encode_file_descriptor_set())?;
     Ok(())
+}
+
+/// With comments and imports. Only the compiler's own encoding keeps `google.api.http`: the types
+/// of a decoded descriptor set have no place for options of others.
+fn compiled(protos: &[PathBuf]) -> Result<protox::Compiler, protox::Error> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true).open_files(protos)?;
+    Ok(compiler)
 }
 
 fn find(folder: &Path, protos: &mut Vec<PathBuf>) -> std::io::Result<()> {
