@@ -15,6 +15,7 @@ const INCLUDE: &str = "../proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={INCLUDE}/ordinal/orders");
     println!("cargo::rerun-if-changed={INCLUDE}/google");
+    println!("cargo::rerun-if-changed={INCLUDE}/ordinal/policy");
     println!("cargo::rerun-if-changed=migrations");
     let mut compiler = protox::Compiler::new([INCLUDE])?;
     compiler.include_source_info(true).include_imports(true).open_files(PROTOS)?;
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let mut descriptors = compiler.file_descriptor_set();
     // Options are read from the descriptors; nothing uses them as code.
-    descriptors.file.retain(|file| file.package() != "google.api");
+    descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)

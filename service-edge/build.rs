@@ -7,6 +7,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../proto/ordinal/facts");
     println!("cargo:rerun-if-changed=../proto/google");
+    println!("cargo:rerun-if-changed=../proto/ordinal/policy");
     let mut compiler = protox::Compiler::new(["../proto"])?;
     compiler.include_source_info(true).include_imports(true);
     compiler.open_file("ordinal/facts/v1/facts.proto")?;
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let mut descriptors = compiler.file_descriptor_set();
     // Options are read from the descriptors; nothing uses them as code.
-    descriptors.file.retain(|file| file.package() != "google.api");
+    descriptors.file.retain(|file| !["google.api", "ordinal.policy.v1"].contains(&file.package()));
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

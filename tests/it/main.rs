@@ -9,12 +9,14 @@
     reason = "tests fail by panicking, and bring time, chance and tasks of their own"
 )]
 
+mod access;
 mod amounts;
 mod archive;
 mod backorders;
 mod backup;
 mod book;
 mod calendar;
+mod callers;
 mod chaos;
 mod cli;
 mod clients;
@@ -31,6 +33,7 @@ mod health;
 mod hidden;
 mod history;
 mod ids;
+mod issuer;
 mod kills;
 mod layers;
 mod load;
