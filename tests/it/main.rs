@@ -37,6 +37,7 @@ mod issuer;
 mod kills;
 mod layers;
 mod load;
+mod login;
 mod messages;
 mod names;
 mod nodes;
