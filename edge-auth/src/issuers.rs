@@ -145,6 +145,16 @@ impl Issuers {
         }
     }
 
+    /// The holder that a token names, if it is for us and it is its time. Its signature is not
+    /// verified: for what is done before [`Self::check`], which must follow.
+    #[must_use]
+    pub fn claimed(&self, text: &str, now: Timestamp) -> Option<Identity> {
+        let token = Token::read(text).ok()?;
+        let name = claims::issuer(&token.claims)?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.settings.issuer == name)?;
+        claims::identity(&token.claims, &issuer.settings, now).ok()
+    }
+
     fn verify(
         &self,
         text: &str,

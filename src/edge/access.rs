@@ -321,6 +321,22 @@ impl Access {
         }
     }
 
+    /// The caller that a call names, for what is derived from it before it is admitted. A signed
+    /// token is not verified here: its key may have to be fetched first.
+    #[must_use]
+    pub fn claimed(&self, headers: &http::HeaderMap, now: Timestamp) -> Option<By> {
+        let principal = match (self.caller(headers, now), self) {
+            (Ok(principal), _) => principal,
+            (Err(NotAdmitted::Wait(_)), Self::Tokens(tokens)) => {
+                let token = headers.get("authorization")?.to_str().ok()?;
+                let token = token.strip_prefix("Bearer ")?;
+                principal::of_identity(Arc::new(tokens.issuers.claimed(token, now)?)).ok()?
+            }
+            _ => return None,
+        };
+        Some(principal.by)
+    }
+
     fn caller(&self, headers: &http::HeaderMap, now: Timestamp) -> Result<Principal, NotAdmitted> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {

@@ -96,6 +96,17 @@ async fn long_and_broken_tokens_are_refused_without_a_look_at_keys() {
 }
 
 #[tokio::test]
+async fn what_a_token_claims_is_the_same_before_its_key_is_known() {
+    let (key, new) = (Key::es(), Key::es());
+    let desk = Desk::open(vec![key.shown("a")]).await;
+    let verified = desk.check(&key.token("a", &claims())).unwrap();
+    let claimed = |token: &str| desk.issuers.claimed(token, crate::support::now());
+    assert_eq!(claimed(&new.token("new", &claims())), Some(verified));
+    assert_eq!(claimed(&new.token("new", &with("aud", json!("account")))), None);
+    assert_eq!(claimed("no token"), None);
+}
+
+#[tokio::test]
 async fn a_token_with_two_hundred_groups_is_accepted() {
     let key = Key::es();
     let desk = Desk::open(vec![key.shown("a")]).await;
